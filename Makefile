@@ -1,0 +1,42 @@
+# make demo: install, analyse the example clip, show its timeline.   make test: install, run the tests.
+PYTHON ?= python3
+VENV ?= .venv
+MODEL ?= untrained
+BIN := $(VENV)/bin
+
+INSTALL := $(BIN)/python -m pip install --quiet --disable-pip-version-check --constraint constraints.txt
+METADATA := setup.cfg pyproject.toml constraints.txt
+
+.PHONY: demo test check format clean
+
+demo: $(VENV)/installed
+	@mkdir -p demo
+	$(BIN)/fervid analyze examples/clip.mp4 --model $(MODEL) --timeline demo/clip.jsonl --overwrite
+	@echo; echo "Its segments, from demo/clip.jsonl:"; grep '"segment"' demo/clip.jsonl
+	@echo; echo "Its peaks:"; $(BIN)/fervid peaks demo/clip.jsonl --top 5
+
+test: $(VENV)/installed-test
+	$(BIN)/python -m pytest
+
+check: $(VENV)/installed-test
+	$(BIN)/ruff check .
+	$(BIN)/ruff format --check .
+	$(BIN)/mypy
+
+format: $(VENV)/installed-test
+	$(BIN)/ruff check --fix .
+	$(BIN)/ruff format .
+
+clean:
+	rm -rf $(VENV) build dist demo fervid.egg-info .mypy_cache .pytest_cache .ruff_cache .hypothesis
+
+$(BIN)/python:
+	$(PYTHON) -m venv $(VENV)
+
+$(VENV)/installed: $(METADATA) | $(BIN)/python
+	$(INSTALL) --editable .
+	@touch $@
+
+$(VENV)/installed-test: $(METADATA) | $(BIN)/python
+	$(INSTALL) --editable ".[test]"
+	@touch $@ $(VENV)/installed

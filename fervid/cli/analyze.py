@@ -1,0 +1,185 @@
+"""`fervid analyze`: from videos to timelines."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import click
+
+from fervid.cli import options, output
+from fervid.cli.inputs import each_input
+from fervid.cli.messages import Messages
+from fervid.cli.work import open_work
+from fervid.errors import UsageError
+
+if TYPE_CHECKING:
+    from fervid.analysis import Run
+    from fervid.types import Timeline
+
+FORMATS = ("json", "jsonl")
+
+
+@dataclass(frozen=True)
+class Targets:
+    """Where the results of one input go."""
+
+    timeline: str | None = None
+    format: str = "json"
+    frames: str | None = None
+    tracks: str | None = None
+
+    @property
+    def all(self) -> list[str]:
+        return [target for target in (self.timeline, self.frames, self.tracks) if target is not None]
+
+
+@options.command(
+    "analyze",
+    examples="""
+    fervid analyze movie.mp4 --timeline out.json
+    fervid analyze movie.mp4 -t - -f jsonl | head
+    cat movie.mkv | fervid analyze - -t out.json
+    fervid analyze movie.mp4 --start 1:00 --end 90.5 --sample-fps 12.5 -t part.json
+    fervid analyze a.mp4 b.mp4 --output-dir out/
+    fervid analyze movie.mp4 --frames frames.csv --tracks geometry.npz
+    """,
+)
+@click.argument("inputs", metavar="INPUT...", nargs=-1, required=True)
+@options.target("-t", "--timeline", help="Write the timeline here; - is standard output.")
+@click.option(
+    "-f",
+    "--format",
+    "form",
+    type=click.Choice(FORMATS),
+    help="The timeline's format.  [default: by the file's suffix, else json]",
+)
+@click.option("-o", "--output-dir", metavar="DIR", help="Write each input's timeline as DIR/<its name>.json.")
+@options.target("--frames", help="Write a CSV row per frame and face; - is standard output.")
+@options.target(
+    "--tracks", metavar="FILE.npz", help="Write per-frame boxes, landmarks, pose and scores (NumPy)."
+)
+@options.apply(*options.MODEL, *options.SELECTION, options.MIN_SEGMENT, *options.WORK, options.OVERWRITE)
+@click.pass_obj
+def analyze(
+    messages: Messages,
+    /,
+    inputs: tuple[str, ...],
+    timeline: str | None,
+    form: str | None,
+    output_dir: str | None,
+    frames: str | None,
+    tracks: str | None,
+    overwrite: bool,
+    **values: Any,
+) -> int:
+    """Turn each INPUT into a timeline of who is on screen, when, and what the face shows.
+
+    INPUT is a video file, a folder of stills, or - for standard input. A summary goes to standard error.
+    Exit codes: 0 done, 1 nothing could be done, 2 usage, 3 some inputs failed, 130 interrupted.
+    """
+    targets = plan_targets(inputs, timeline, form, output_dir, frames, tracks)
+    written = [target for each in targets for target in each.all]
+    output.check_targets(written, inputs, overwrite, messages.log_file)
+    by_input = dict(zip(inputs, targets, strict=True))
+    results: list[tuple[Timeline, Targets]] = []
+    with open_work(messages, values) as work:
+
+        def one(name: str, path: str) -> None:
+            with work.start(name, path) as run:
+                results.append((write(run, by_input[name]), by_input[name]))
+
+        code = each_input(messages, inputs, one)
+    if results and not messages.quiet:
+        summarize(messages, results)
+    return code
+
+
+def plan_targets(
+    inputs: Sequence[str],
+    timeline: str | None,
+    form: str | None,
+    output_dir: str | None,
+    frames: str | None,
+    tracks: str | None,
+) -> list[Targets]:
+    """Where each input's results go; the folder of --output-dir is made here."""
+    for option, value in (("--timeline", timeline), ("--frames", frames), ("--tracks", tracks)):
+        if value is not None and len(inputs) > 1:
+            raise UsageError(
+                f"{option} names one file for {len(inputs)} inputs: use --output-dir, or one input"
+            )
+    if len(set(inputs)) < len(inputs):
+        raise UsageError("the same input is named twice")
+    if tracks == output.STANDARD:
+        raise UsageError("--tracks needs a file: an archive cannot be written to standard output")
+    if timeline is not None and output_dir is not None:
+        raise UsageError("--timeline and --output-dir both say where the timeline goes: use one of them")
+    if form is not None and timeline is None and output_dir is None:
+        raise UsageError("--format says how to write a timeline: say where with --timeline or --output-dir")
+    if output_dir is None:
+        suffix = Path(timeline or "").suffix.lower().removeprefix(".")
+        return [Targets(timeline, form or (suffix if suffix in FORMATS else "json"), frames, tracks)] * len(
+            inputs
+        )
+    folder, form = output.make_folder(output_dir), form or "json"
+    return [Targets(str(folder / f"{name}.{form}"), form, frames, tracks) for name in name_outputs(inputs)]
+
+
+def name_outputs(inputs: Sequence[str]) -> list[str]:
+    """A file name, without suffix, for each input: its stem, or its whole name where stems collide."""
+    stems = ["stdin" if name == output.STANDARD else Path(name).resolve().stem for name in inputs]
+    # Folded: a.mp4 and A.mov are one file where case is no difference.
+    uses = Counter(stem.casefold() for stem in stems)
+    names = [
+        stem if uses[stem.casefold()] == 1 else Path(name).resolve().name
+        for name, stem in zip(inputs, stems, strict=True)
+    ]
+    doubled = [name for name, count in Counter(name.casefold() for name in names).items() if count > 1]
+    if doubled:
+        raise UsageError(f"several inputs are called {doubled[0]}: give them output folders of their own")
+    return names
+
+
+def write(run: Run, targets: Targets) -> Timeline:
+    """Do the analysis and write what was asked for."""
+    from fervid.export import frames, geometry, jsonl
+
+    assert run.model is not None
+    labels = run.model.labels
+    if targets.timeline is not None and targets.format == "jsonl":
+        with output.open_text(targets.timeline) as stream:
+            jsonl.header(run.video, run.model, run.settings.as_json(), stream)
+            for segment in run.segments():
+                jsonl.segment(segment, run.video, labels, stream)
+            jsonl.summary(run.timeline, stream)
+    timeline = run.timeline
+    if targets.timeline is not None and targets.format == "json":
+        from fervid.export import json
+
+        with output.open_text(targets.timeline) as stream:
+            json.write(timeline, stream)
+    if targets.frames is not None:
+        people = {curve.track: curve.person for curve in timeline.curves if curve.person is not None}
+        with output.open_text(targets.frames) as stream:
+            frames.write(run.rows(), run.video, labels, stream, people)
+    if targets.tracks is not None:
+        with output.open_binary(targets.tracks) as binary:
+            geometry.write(run.rows, run.row_count, run.video, labels, binary)
+    return timeline
+
+
+def summarize(messages: Messages, results: Sequence[tuple[Timeline, Targets]]) -> None:
+    """The table on standard error, and where the results are."""
+    from fervid.cli.summary import table
+
+    messages.console.print(table([timeline for timeline, _ in results]))
+    for _, targets in results:
+        for target in targets.all:
+            if target != output.STANDARD:
+                messages.say(f"wrote {target}")
+    if not any(targets.all for _, targets in results):
+        messages.say("nothing was written: use --timeline FILE (- for standard output) to keep the timeline")

@@ -1,0 +1,24 @@
+"""`fervid completion`: a shell's completion script."""
+
+import click
+from click.shell_completion import get_completion_class
+
+from fervid.cli.options import command
+from fervid.cli.output import show
+
+
+@command(
+    "completion",
+    examples="""
+    fervid completion bash > ~/.local/share/bash-completion/completions/fervid
+    fervid completion zsh > ~/.zfunc/_fervid
+    fervid completion fish > ~/.config/fish/completions/fervid.fish
+    """,
+)
+@click.argument("shell", type=click.Choice(["bash", "zsh", "fish"]))
+@click.pass_context
+def completion(ctx: click.Context, shell: str) -> None:
+    """Print the script that makes SHELL complete fervid's commands and options."""
+    found = get_completion_class(shell)
+    assert found is not None  # click has these three
+    show(found(ctx.find_root().command, {}, "fervid", "_FERVID_COMPLETE").source())

@@ -1,0 +1,161 @@
+"""`fervid doctor`: whether this installation can do its work, and what to do where it cannot."""
+
+from __future__ import annotations
+
+import os
+import platform
+import sys
+from collections.abc import Iterator
+from dataclasses import asdict, dataclass
+from importlib import import_module, metadata
+from pathlib import Path
+from typing import Any
+
+import click
+
+from fervid import __version__
+from fervid.cli.models import PREDICTOR_NOTICE
+from fervid.cli.options import command
+from fervid.cli.output import show
+from fervid.errors import FervidError
+
+OK, NOTE, BROKEN = "ok", "note", "broken"
+
+# Distribution -> its module; each is imported, for half of all trouble is a library that will not.
+NEEDED = {
+    "av": "av",
+    "click": "click",
+    "dlib-bin": "dlib",
+    "numpy": "numpy",
+    "opencv-python-headless": "cv2",
+    "rich": "rich",
+    "safetensors": "safetensors",
+    "scipy": "scipy",
+    "torch": "torch",
+}
+
+
+@dataclass(frozen=True)
+class Finding:
+    """What one look told."""
+
+    name: str
+    state: str
+    detail: str
+
+
+@command("doctor", examples="fervid doctor\nfervid doctor --json")
+@click.option("--json", "as_json", is_flag=True, help="Print JSON.")
+def doctor(as_json: bool) -> int:
+    """Check the installation: versions, predictors, models, FFmpeg, CUDA, the cache folder.
+
+    Exit code 1 when something that is needed is broken.
+    """
+    findings = list(examine())
+    is_broken = any(finding.state == BROKEN for finding in findings)
+    if as_json:
+        import json
+
+        show(json.dumps({"ok": not is_broken, "findings": [asdict(each) for each in findings]}, indent=2))
+    else:
+        width = max(len(finding.name) for finding in findings)
+        for finding in findings:
+            show(f"{finding.state:<6}  {finding.name:<{width}}  {finding.detail}")
+    return 1 if is_broken else 0
+
+
+def examine() -> Iterator[Finding]:
+    """Look at everything, in the order in which trouble should be mended."""
+    yield Finding("fervid", OK, __version__)
+    is_old = sys.version_info < (3, 11)
+    yield Finding("python", BROKEN if is_old else OK, f"{platform.python_version()} on {platform.system()}")
+    for distribution, module in NEEDED.items():
+        yield _library(distribution, module)
+    yield _ffmpeg()
+    yield from _predictors()
+    yield from _models()
+    yield _cuda()
+    yield Finding(
+        "cores", OK, str(len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count())
+    )
+    yield _cache()
+
+
+def _library(distribution: str, module: str) -> Finding:
+    try:
+        import_module(module)
+    except ImportError as error:
+        return Finding(distribution, BROKEN, f"{error}; pip install --force-reinstall {distribution}")
+    return Finding(distribution, OK, _version(distribution, module))
+
+
+def _version(distribution: str, module: str) -> str:
+    try:
+        return metadata.version(distribution)
+    except metadata.PackageNotFoundError:  # built another way, such as dlib from source
+        return str(getattr(sys.modules[module], "__version__", "of unknown version"))
+
+
+def _ffmpeg() -> Finding:
+    try:
+        versions: dict[str, Any] = import_module("av").library_versions
+    except ImportError:
+        return Finding("ffmpeg", BROKEN, "comes with av, which does not import")
+    return Finding("ffmpeg", OK, ", ".join(f"{name} {'.'.join(map(str, v))}" for name, v in versions.items()))
+
+
+def _predictors() -> Iterator[Finding]:
+    try:
+        from fervid.faces import weights
+    except ImportError as error:
+        yield Finding("predictors", BROKEN, f"dlib or OpenCV does not import: {error}")
+        return
+    try:
+        found = weights("shape_predictor_68_face_landmarks.dat")
+    except FervidError as error:
+        yield Finding("predictors", BROKEN, str(error))
+        return
+    yield Finding("predictors", OK, str(found.parent))
+    yield Finding("licence", NOTE, PREDICTOR_NOTICE)
+
+
+def _models() -> Iterator[Finding]:
+    from fervid import model
+
+    for name in model.installed():
+        try:
+            model.verify(name)
+            trained = model.info(name).trained
+        except FervidError as error:
+            yield Finding(f"model {name}", BROKEN, str(error))
+        else:
+            yield Finding(
+                f"model {name}", OK, "whole" if trained else "whole; untrained, for trying the program"
+            )
+    if "default" not in model.installed():
+        yield Finding(
+            "model default", NOTE, "none in this installation yet: pass --model with a name or a file"
+        )
+
+
+def _cuda() -> Finding:
+    try:
+        torch = import_module("torch")
+    except ImportError:
+        return Finding("cuda", NOTE, "torch does not import")
+    if not torch.cuda.is_available():
+        return Finding("cuda", NOTE, "none: the nets run on the CPU")
+    return Finding("cuda", OK, str(torch.cuda.get_device_name(0)))
+
+
+def _cache() -> Finding:
+    from fervid.cache import Store
+
+    try:
+        folder = Path(Store.default(keep=False).folder)
+    except FervidError as error:
+        return Finding("cache", BROKEN, str(error))
+    place = next(each for each in (folder, *folder.parents) if each.exists())
+    if place.is_dir() and os.access(place, os.W_OK | os.X_OK):
+        return Finding("cache", OK, str(folder))
+    return Finding("cache", BROKEN, f"{folder} cannot be written: set FERVID_CACHE_DIR, or use --no-cache")

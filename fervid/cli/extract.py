@@ -1,0 +1,120 @@
+"""`fervid extract`: landmarks and aligned faces, without any model."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+import click
+
+from fervid.cli import options, output
+from fervid.cli.analyze import name_outputs
+from fervid.cli.inputs import each_input
+from fervid.cli.messages import Messages
+from fervid.cli.work import open_work
+
+if TYPE_CHECKING:
+    from fervid.analysis import Run
+
+KINDS = ("landmarks", "csv", "crops")
+
+
+def _kinds(ctx: click.Context, param: click.Parameter, value: str) -> tuple[str, ...]:
+    found = tuple(dict.fromkeys(name.strip() for name in value.split(",") if name.strip()))
+    unknown = [name for name in found if name not in KINDS]
+    if unknown or not found:
+        raise click.BadParameter(
+            f"{value!r} should name some of {', '.join(KINDS)}, with commas between them"
+        )
+    return found
+
+
+@options.command(
+    "extract",
+    examples="""
+    fervid extract movie.mp4 -o out/
+    fervid extract movie.mp4 -o out/ --what crops --crops png --faces largest
+    fervid extract movie.mp4 -o out/ --what csv --start 10 --end 20
+    """,
+)
+@click.argument("input", metavar="INPUT")
+@click.option(
+    "-o", "--output-dir", metavar="DIR", required=True, help="Write into this folder; made where missing."
+)
+@click.option(
+    "--what",
+    metavar="KINDS",
+    default=",".join(KINDS),
+    show_default=True,
+    callback=_kinds,
+    help="What to write, with commas between.",
+)
+@click.option(
+    "--crops",
+    "crops",
+    type=click.Choice(["npz", "png"]),
+    default="npz",
+    show_default=True,
+    help="How to write crops.",
+)
+@options.apply(*options.SELECTION, *options.WORK, options.OVERWRITE)
+@click.pass_obj
+def extract(
+    messages: Messages,
+    /,
+    input: str,
+    output_dir: str,
+    what: tuple[str, ...],
+    crops: str,
+    overwrite: bool,
+    **values: Any,
+) -> int:
+    """Write the faces of INPUT as data, into DIR, named after the input.
+
+    \b
+    landmarks  NAME.landmarks.npz   68 points, boxes, pose and quality per frame (NumPy)
+    csv        NAME.csv             landmarks as OpenFace's own CSV, which its readers load
+    crops      NAME.faces.npz, or NAME.faces/track_0001/000000123.png   aligned faces
+
+    INPUT is a video file, a folder of stills, or - for standard input. No model takes part.
+    """
+    folder = output.make_folder(output_dir)
+    name = name_outputs([input])[0]
+    files = {"landmarks": f"{name}.landmarks.npz", "csv": f"{name}.csv", "crops": f"{name}.faces.npz"}
+    targets = {kind: str(folder / files[kind]) for kind in what}
+    if "crops" in targets and crops == "png":
+        targets["crops"] = str(folder / f"{name}.faces")
+        output.check_folder(targets["crops"], overwrite, r"track_\d+", r"\d+\.png")
+    plain = [target for kind, target in targets.items() if kind != "crops" or crops != "png"]
+    output.check_targets(plain, [input], overwrite, messages.log_file)
+    with open_work(messages, values) as work:
+
+        def one(name: str, path: str) -> None:
+            with work.start(name, path, crops="crops" in targets) as run:
+                write(run, targets, crops)
+
+        code = each_input(messages, [input], one)
+    if code == 0 and not messages.quiet:
+        for target in targets.values():
+            messages.say(f"wrote {target}")
+    return code
+
+
+def write(run: Run, targets: dict[str, str], crops: str) -> None:
+    """Do the analysis and write what was asked for."""
+    from fervid.export import crops as pictures
+    from fervid.export import geometry, openface
+
+    for _ in run.segments():  # none comes without a model: this does the work
+        pass
+    if "landmarks" in targets:
+        with output.open_binary(targets["landmarks"]) as binary:
+            geometry.write(run.rows, run.row_count, run.video, (), binary)
+    if "csv" in targets:
+        with output.open_text(targets["csv"]) as stream:
+            openface.write(run.rows(), run.video, (), stream)
+    if "crops" in targets and crops == "npz":
+        with output.open_binary(targets["crops"]) as binary:
+            pictures.write_archive(run.crops, run.video, binary)
+    elif "crops" in targets:
+        with output.open_folder(targets["crops"]) as folder:
+            pictures.write_pictures(run.crops(), run.video, folder)

@@ -1,0 +1,51 @@
+"""`fervid info`: what a video file holds."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import click
+
+from fervid.cli.inputs import each_input
+from fervid.cli.messages import Messages
+from fervid.cli.options import command
+from fervid.cli.output import show
+
+
+@command("info", examples="fervid info movie.mp4\nfervid info --json movie.mp4")
+@click.argument("inputs", metavar="INPUT...", nargs=-1, required=True)
+@click.option("--json", "as_json", is_flag=True, help="Print JSON, a line for each input.")
+@click.pass_obj
+def info(messages: Messages, inputs: tuple[str, ...], as_json: bool) -> int:
+    """Tell what each INPUT holds, without decoding it: size, rotation, clock, codec, frames.
+
+    INPUT is a video file, a folder of stills, or - for standard input.
+    """
+
+    def tell(name: str, path: str) -> None:
+        from fervid.video import properties
+
+        facts = properties(path)
+        if as_json:
+            import json
+
+            show(json.dumps({"input": name, **facts}))
+            return
+        show(name)
+        width = max(len(key) for key in facts)
+        for key, value in facts.items():
+            show(f"  {key.replace('_', ' '):<{width}}  {_plain(value)}")
+
+    return each_input(messages, inputs, tell)
+
+
+def _plain(value: Any) -> str:
+    if value is None:
+        return "unknown"
+    if isinstance(value, bool):
+        return "yes" if value else "no"
+    if isinstance(value, dict):
+        return ", ".join(f"{key} {_plain(each)}" for key, each in value.items())
+    if isinstance(value, list | tuple):
+        return ", ".join(_plain(each) for each in value) or "none"
+    return str(value)

@@ -1,0 +1,57 @@
+"""Inputs one after the other: standard input spooled, and a failure of one does not stop the rest."""
+
+from __future__ import annotations
+
+import os
+import sys
+import tempfile
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
+from pathlib import Path
+
+from fervid.cli.messages import Messages, log
+from fervid.cli.output import STANDARD
+from fervid.errors import FervidError, InputError, ModelError, UsageError
+
+SOME_FAILED = 3
+
+
+def each_input(messages: Messages, inputs: Sequence[str], work: Callable[[str, str], None]) -> int:
+    """Do `work(name, path)` for each input; return 0, SOME_FAILED, or the code of the failures."""
+    if inputs.count(STANDARD) > 1:
+        raise UsageError("standard input (-) can be read only once")
+    failures: dict[int, FervidError] = {}
+    for place, name in enumerate(inputs):
+        try:
+            with local_path(name) as path:
+                work(name, path)
+        except ModelError:
+            raise  # the next input would fail alike
+        except FervidError as error:
+            messages.fail(str(error), error)
+            failures[place] = error
+    if not failures:
+        return 0
+    if len(inputs) > 1:
+        names = ", ".join(inputs[place] for place in failures)
+        log.error("%d of %d inputs failed: %s", len(failures), len(inputs), names)
+    if len(failures) < len(inputs):
+        return SOME_FAILED
+    return max(error.exit_code for error in failures.values())
+
+
+@contextmanager
+def local_path(name: str) -> Iterator[str]:
+    """Where an input lies; standard input is copied to the temporary folder while the block runs."""
+    if name != STANDARD:
+        if not os.path.lexists(name):
+            raise InputError(f"{name}: there is no such file")
+        yield name
+        return
+    if sys.stdin is None or sys.stdin.isatty():
+        raise UsageError("nothing is piped into standard input (-): name a file, or pipe a video in")
+    from fervid.video import spool
+
+    with tempfile.TemporaryDirectory(prefix="fervid-") as folder:
+        # A name that is the same each time: it stands in the timeline.
+        yield str(spool(sys.stdin.buffer, Path(folder)).rename(Path(folder) / "stdin"))

@@ -1,0 +1,140 @@
+"""The program: its commands, and how every failure becomes one line and an exit code."""
+
+from __future__ import annotations
+
+import os
+import signal
+import sys
+from collections.abc import Sequence
+from importlib import import_module
+from typing import Any, NoReturn
+
+import click
+
+from fervid import __version__
+from fervid.cli.messages import Messages
+from fervid.cli.options import global_options
+from fervid.errors import FervidError
+
+INTERRUPTED = 130
+
+# Help is told here so that showing it loads no command.
+COMMANDS = {
+    "analyze": "Turn videos into timelines of visible expression.",
+    "extract": "Write landmarks and aligned face crops of a video.",
+    "peaks": "List the moments at which an expression stands out.",
+    "info": "Tell what a video file holds.",
+    "models": "List and verify the installed models.",
+    "schema": "Print the JSON Schema of the timeline.",
+    "doctor": "Check the installation.",
+    "completion": "Print a shell's completion script.",
+}
+
+EPILOG = """\
+\b
+Examples:
+  fervid analyze movie.mp4 --timeline out.json
+  fervid analyze movie.mp4 -t - -f jsonl | head
+  fervid peaks out.json --emotion happiness --top 10
+  fervid analyze --help
+
+Scores describe visible facial expression, not what a person feels."""
+
+
+class Commands(click.Group):
+    """A group that loads a command's file when it is called."""
+
+    def list_commands(self, ctx: click.Context) -> list[str]:
+        return list(COMMANDS)
+
+    def get_command(self, ctx: click.Context, cmd_name: str) -> click.Command | None:
+        if cmd_name not in COMMANDS:
+            return None
+        found: click.Command = getattr(import_module(f"fervid.cli.{cmd_name}"), cmd_name)
+        return found
+
+    def format_commands(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
+        with formatter.section("Commands"):
+            formatter.write_dl(list(COMMANDS.items()))
+
+
+@click.group(cls=Commands, context_settings={"help_option_names": ["-h", "--help"]}, epilog=EPILOG)
+@click.version_option(__version__, "--version", message="fervid %(version)s")
+def fervid() -> None:
+    """Timelines of visible facial expression from video: who, when, and what the face shows."""
+
+
+fervid.params.extend(global_options())
+
+
+def main() -> NoReturn:
+    """What the shell calls."""
+    sys.exit(run())
+
+
+def run(arguments: Sequence[str] | None = None) -> int:
+    """Run the program; never raises, and returns the exit code."""
+    messages = Messages()
+    for name in ("SIGTERM", "SIGHUP"):  # both end the program as Ctrl-C does; nohup's wish is kept
+        number = getattr(signal, name, None)
+        if number is not None and signal.getsignal(number) is signal.SIG_DFL:
+            signal.signal(number, _interrupt)
+    try:
+        code = _run(arguments, messages)
+        if sys.stdout is not None:
+            sys.stdout.flush()
+        return code
+    except BrokenPipeError:
+        _drop_output()  # whoever read has seen enough
+        return 1
+    except OSError as error:  # standard output cannot take what is left: a full disk
+        _drop_output()
+        messages.fail(f"cannot write standard output: {error.strerror}", error)
+        return 1
+    finally:
+        messages.close()
+
+
+def _run(arguments: Sequence[str] | None, messages: Messages) -> int:
+    try:
+        code = fervid.main(arguments, prog_name="fervid", standalone_mode=False, obj=messages)
+        return code if isinstance(code, int) else 0
+    except SystemExit as stop:  # completion, and click's own way with a closed pipe
+        return stop.code if isinstance(stop.code, int) else 1
+    except (KeyboardInterrupt, click.Abort) as stop:
+        messages.fail("interrupted", stop, prefix="")
+        return INTERRUPTED
+    except click.exceptions.NoArgsIsHelpError as error:
+        error.show()
+        return error.exit_code
+    except click.UsageError as error:
+        where = "" if error.ctx is None else f" (see {error.ctx.command_path} --help)"
+        messages.fail(error.format_message() + where, error)
+        return error.exit_code
+    except click.ClickException as error:
+        messages.fail(error.format_message(), error)
+        return error.exit_code
+    except FervidError as error:
+        messages.fail(str(error), error)
+        return error.exit_code
+    except BrokenPipeError:
+        raise
+    except OSError as error:
+        place = f"{error.filename}: " if error.filename else ""
+        messages.fail(f"{place}{error.strerror or error}", error)
+        return 1
+    except Exception as error:
+        reason = f"unexpected {type(error).__name__}: {error}".rstrip(": ")
+        hint = "" if messages.verbosity > 1 else "; please report it with what the same command says with -vv"
+        messages.fail(reason + hint, error)
+        return 1
+
+
+def _interrupt(number: int, frame: Any) -> None:
+    raise KeyboardInterrupt
+
+
+def _drop_output() -> None:
+    """Let nothing that is still buffered for standard output fail at exit."""
+    if sys.stdout is not None:
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.__stdout__.fileno() if sys.__stdout__ else 1)

@@ -1,0 +1,156 @@
+"""What fervid says on standard error: messages, the progress bar, the log file."""
+
+from __future__ import annotations
+
+import logging
+import os
+import sys
+import traceback
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from fractions import Fraction
+from typing import TYPE_CHECKING, Any
+
+from fervid.errors import OutputError
+
+if TYPE_CHECKING:
+    from rich.console import Console
+
+log = logging.getLogger("fervid")
+
+
+class Bar:
+    """A progress bar over seconds of video; without a display it only counts."""
+
+    def __init__(self, progress: Any = None, task: Any = None) -> None:
+        self._progress, self._task = progress, task
+
+    def begin(self, total: float) -> None:
+        """Say how many seconds of video there are to do."""
+        if self._progress is not None:
+            self._progress.reset(self._task, total=total, visible=True)
+
+    def tick(self, done: float) -> None:
+        """Say how many seconds of video are done by now."""
+        if self._progress is not None:
+            self._progress.update(self._task, completed=done)
+
+
+@dataclass
+class Messages:
+    """How much to say and where: one for each call of the program, filled by the global options."""
+
+    quiet: bool = False
+    verbosity: int = 0
+    has_progress: bool = True
+    log_file: str | None = None
+    _handlers: list[logging.Handler] = field(default_factory=list)
+    _console: Console | None = None
+
+    def open(self) -> None:
+        """Begin to pass on what the program logs."""
+        self.close()
+        level = logging.ERROR if self.quiet else max(logging.WARNING - 10 * self.verbosity, logging.DEBUG)
+        screen = _ScreenHandler(self)
+        screen.setLevel(level)
+        self._handlers.append(screen)
+        if self.log_file is not None:
+            try:
+                file = logging.FileHandler(self.log_file, encoding="utf-8")
+            except OSError as error:
+                raise OutputError(f"cannot write the log file {self.log_file}: {error.strerror}") from error
+            file.setFormatter(logging.Formatter("%(asctime)s %(levelname)s %(message)s"))
+            self._handlers.append(file)
+        for handler in self._handlers:
+            log.addHandler(handler)
+        log.setLevel(logging.DEBUG if self.log_file is not None else level)
+        log.propagate = False
+
+    def close(self) -> None:
+        """Stop passing on, and close the log file."""
+        for handler in self._handlers:
+            log.removeHandler(handler)
+            handler.close()
+        self._handlers.clear()
+
+    @property
+    def console(self) -> Console:
+        """rich's console on standard error, made when first wanted."""
+        if self._console is None:
+            from rich.console import Console
+
+            self._console = Console(stderr=True, highlight=False)
+        return self._console
+
+    def say(self, text: str) -> None:
+        """Write one line, above the bar if there is one."""
+        if self._console is not None:
+            self._console.print(text, markup=False, highlight=False, soft_wrap=True)
+        elif sys.stderr is not None:
+            print(text, file=sys.stderr)
+
+    def fail(self, text: str, error: BaseException, prefix: str = "error: ") -> None:
+        """Tell of a failure in one line; its traceback goes to the log file, and with -vv to the screen."""
+        if self.verbosity > 1:
+            self.say("".join(traceback.format_exception(error)).rstrip())
+        line = " ".join(text.split())
+        self.say(f"fervid: {prefix}{line}")
+        record = log.makeRecord(
+            log.name, logging.ERROR, __file__, 0, line, (), (type(error), error, error.__traceback__)
+        )
+        for handler in self._handlers:
+            if not isinstance(handler, _ScreenHandler):
+                handler.handle(record)
+
+    @contextmanager
+    def bar(self, name: str) -> Iterator[Bar]:
+        """Show a bar named `name` while the block runs: on a terminal alone."""
+        terminal = sys.stderr is not None and sys.stderr.isatty() and os.environ.get("TERM") != "dumb"
+        if not terminal or self.quiet or not self.has_progress:
+            yield Bar()
+            return
+        from rich.progress import BarColumn, Progress, ProgressColumn, Task, TextColumn, TimeRemainingColumn
+        from rich.text import Text
+
+        class SpeedColumn(ProgressColumn):
+            """Speed as a multiple of real time."""
+
+            def render(self, task: Task) -> Text:
+                speed = task.finished_speed or task.speed
+                return Text("" if speed is None else f"{speed:.1f}x", style="progress.data.speed")
+
+        progress = Progress(
+            TextColumn("{task.description}", markup=False),
+            BarColumn(),
+            TextColumn("{task.percentage:>3.0f}%"),
+            SpeedColumn(),
+            TimeRemainingColumn(),
+            console=self.console,
+            transient=True,
+            # What goes to standard output must go there, not to rich's console.
+            redirect_stdout=False,
+            redirect_stderr=False,
+        )
+        with progress:
+            yield Bar(progress, progress.add_task(name, total=None))
+
+
+class _ScreenHandler(logging.Handler):
+    def __init__(self, messages: Messages) -> None:
+        super().__init__()
+        self._messages = messages
+
+    def emit(self, record: logging.LogRecord) -> None:
+        level = f"{record.levelname.lower()}: " if record.levelno >= logging.WARNING else ""
+        self._messages.say(f"fervid: {level}{record.getMessage()}")
+
+
+def clock(seconds: float | Fraction) -> str:
+    """A time for people: 1:02:03.4, 2:03.4 or 3.4 s."""
+    tenths = round(seconds * 10)
+    hours, rest = divmod(tenths, 36000)
+    minutes, rest = divmod(rest, 600)
+    if hours:
+        return f"{hours}:{minutes:02}:{rest / 10:04.1f}"
+    return f"{minutes}:{rest / 10:04.1f}" if minutes else f"{rest / 10:.1f} s"

@@ -1,0 +1,14 @@
+"""`fervid schema`: the JSON Schema of the timeline."""
+
+from fervid.cli.options import command
+from fervid.cli.output import show
+
+
+@command("schema", examples="fervid schema > timeline.schema.json")
+def schema() -> None:
+    """Print the JSON Schema of the timeline that `fervid analyze` writes."""
+    import json
+
+    from fervid.export.json import schema as timeline_schema
+
+    show(json.dumps(timeline_schema(), indent=2))

@@ -1,0 +1,101 @@
+"""Tables for people: what an analysis found, and lists of peaks."""
+
+from __future__ import annotations
+
+from collections import defaultdict
+from collections.abc import Sequence
+from typing import TYPE_CHECKING
+
+from rich import box
+from rich.table import Table
+from rich.text import Text
+
+from fervid.cli.messages import clock
+
+if TYPE_CHECKING:
+    from fervid.export.shapes import Clock
+    from fervid.types import Peak, Timeline
+
+TOP = 3  # emotions and peaks that a summary names
+
+
+def table(timelines: Sequence[Timeline]) -> Table:
+    """A row per video: its length, who was seen for how much of it, and what the faces showed most."""
+    found = Table(box=box.SIMPLE_HEAD, pad_edge=False)
+    for heading in ("video", "length", "faces", "seen", "expressions", "highest peaks"):
+        found.add_column(
+            heading, overflow="fold", justify="right" if heading in ("length", "seen") else "left"
+        )
+    for timeline in timelines:
+        name = timeline.video.name if timeline.tally.complete else f"{timeline.video.name} (incomplete)"
+        found.add_row(
+            Text(name),
+            clock(timeline.video.duration * timeline.video.time_base),
+            _faces(timeline),
+            _seen(timeline),
+            _expressions(timeline),
+            _peaks(timeline),
+        )
+    if not all(timeline.model.trained for timeline in timelines):
+        found.caption = "The model is untrained: its scores mean nothing."
+    return found
+
+
+def peak_table(peaks: Sequence[Peak], times: Clock) -> Table:
+    """A row per peak, in the order given."""
+    has_people = any(peak.person for peak in peaks)
+    found = Table(box=box.SIMPLE_HEAD, pad_edge=False)
+    for heading in ("rank", "time", "emotion", "score", "prominence", "from", "to", "track"):
+        found.add_column(heading, justify="left" if heading == "emotion" else "right")
+    if has_people:
+        found.add_column("person")
+    for rank, peak in enumerate(peaks, 1):
+        found.add_row(
+            str(rank),
+            timecode(times.seconds(peak.apex)),
+            peak.emotion,
+            f"{peak.score:.2f}",
+            f"{peak.prominence:.2f}",
+            timecode(times.seconds(peak.onset)),
+            timecode(times.seconds(peak.offset)),
+            str(peak.track),
+            *([peak.person or ""] if has_people else []),
+        )
+    return found
+
+
+def timecode(seconds: float) -> str:
+    """HH:MM:SS.mmm, as --start takes it."""
+    thousandths = round(seconds * 1000)
+    minutes, rest = divmod(thousandths, 60_000)
+    return f"{minutes // 60:02}:{minutes % 60:02}:{rest // 1000:02}.{rest % 1000:03}"
+
+
+def _faces(timeline: Timeline) -> str:
+    if not timeline.curves:
+        return "none"
+    if timeline.people:
+        return f"{len(timeline.people)} people in {len(timeline.curves)} tracks"
+    return f"{len(timeline.curves)} tracks" if len(timeline.curves) > 1 else "1 track"
+
+
+def _seen(timeline: Timeline) -> str:
+    tally = timeline.tally
+    return f"{tally.with_faces / tally.decoded:.0%}" if tally.decoded else ""
+
+
+def _expressions(timeline: Timeline) -> str:
+    spent: dict[str, int] = defaultdict(int)
+    for segment in timeline.segments:
+        spent[segment.emotion] += segment.end - segment.start
+    total = sum(spent.values())
+    longest = sorted(spent.items(), key=lambda pair: (-pair[1], pair[0]))[:TOP]
+    return ", ".join(f"{emotion} {ticks / total:.0%}" for emotion, ticks in longest)
+
+
+def _peaks(timeline: Timeline) -> str:
+    from fervid.peaks import rank
+
+    video = timeline.video
+    highest = rank(timeline.peaks, video.time_base, top=TOP)
+    return ", ".join(f"{peak.emotion} {clock(video.seconds(peak.apex))}" for peak in highest)

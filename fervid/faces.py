@@ -1,0 +1,230 @@
+"""Find faces, place their 68 points, cut them out aligned: the only room that knows dlib.
+
+dlib's networks and predictors are loaded once per process. Everything here works on upright luma.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from functools import cache
+from importlib.util import find_spec
+from pathlib import Path
+from typing import Any
+
+import cv2
+import dlib
+import numpy as np
+
+from fervid.errors import ModelError, UsageError
+from fervid.types import Bytes, Floats
+
+WINDOW = 80  # pixels: the side of the smallest face that dlib's HOG detector sees
+MOST_ENLARGED = 2.0  # enlarging further invents nothing to find
+ACCEPT = 0.0  # detector score from which a face is believed
+DOUBT = -0.35  # score above which a face that is already followed stays believed
+
+CROP = 64  # pixels: the side of an aligned face
+CROP_EYES = 2.5  # side of an aligned face in eye distances: brows to chin, with a little air
+CROP_EYE_LINE = 0.30  # height of the eye line, as a share of the side
+
+# dlib's HOG boxes against its own landmarks, measured over many faces: side and centre in eye distances.
+BOX_SIDE = 2.54
+BOX_BELOW_EYES = 0.41
+
+# Points are placed on a small upright picture of the face: sub-pixel results (dlib returns whole pixels),
+# any roll, and the same cost for every size of face.
+CANVAS = 256
+CANVAS_BOX = 160  # pixels: the side of the face's box on it
+
+Found = tuple[Floats, float]  # a box and the detector's score
+
+
+def weights(name: str) -> Path:
+    """Where a file of the `face_recognition_models` distribution lies; it is never imported.
+
+    Its own package fails to import beside current setuptools, and only its files are of use.
+    """
+    spec = find_spec("face_recognition_models")
+    if spec is None or spec.origin is None:
+        raise ModelError("dlib's predictors are not installed: pip install face_recognition_models")
+    path = Path(spec.origin).parent / "models" / name
+    if not path.is_file():
+        raise ModelError(f"{path.name} is missing: pip install --force-reinstall face_recognition_models")
+    return path
+
+
+@cache
+def _predictor() -> Any:
+    return dlib.shape_predictor(str(weights("shape_predictor_68_face_landmarks.dat")))
+
+
+@cache
+def _hog() -> Any:
+    return dlib.get_frontal_face_detector()
+
+
+@cache
+def _mmod() -> Any:
+    return dlib.cnn_face_detection_model_v1(str(weights("mmod_human_face_detector.dat")))
+
+
+def _box(rectangle: Any, scale: float) -> Floats:
+    return np.array(
+        [rectangle.left(), rectangle.top(), rectangle.width(), rectangle.height()], dtype=np.float32
+    ) / np.float32(scale)
+
+
+Detector = Callable[[Bytes, float], Iterator[Found]]
+_DETECTORS: dict[str, Detector] = {}
+
+
+def detector(name: str) -> Callable[[Detector], Detector]:
+    """Register `detect(luma, accept)`, which yields boxes in the pixels of that picture with scores."""
+
+    def register(function: Detector) -> Detector:
+        if name in _DETECTORS:
+            raise ValueError(f"two detectors are called {name!r}")
+        _DETECTORS[name] = function
+        return function
+
+    return register
+
+
+def detectors() -> tuple[str, ...]:
+    """The names that `--detector` takes."""
+    return tuple(_DETECTORS)
+
+
+@detector("hog")
+def _detect_hog(luma: Bytes, accept: float) -> Iterator[Found]:
+    rectangles, scores, _ = _hog().run(np.ascontiguousarray(luma), 0, accept)
+    for rectangle, score in zip(rectangles, scores, strict=True):
+        yield _box(rectangle, 1.0), float(score)
+
+
+@detector("mmod")
+def _detect_mmod(luma: Bytes, accept: float) -> Iterator[Found]:
+    # The network's smallest face is about half of HOG's; its scores lie around 1 for a sure face.
+    half = cv2.resize(luma, None, fx=0.5, fy=0.5, interpolation=cv2.INTER_AREA)
+    for found in _mmod()(cv2.cvtColor(half, cv2.COLOR_GRAY2RGB), 0):
+        score = float(found.confidence) - 0.7
+        if score >= accept:
+            yield _box(found.rect, 0.5), score
+
+
+@dataclass(frozen=True)
+class FaceFinder:
+    """Detection, landmarks and crops with the settings of one run."""
+
+    min_face: float = 0.1  # share of the frame's height
+    detector: str = "hog"
+
+    def __post_init__(self) -> None:
+        if self.detector not in _DETECTORS:
+            raise UsageError(f"unknown detector {self.detector!r}; there are {', '.join(_DETECTORS)}")
+        if not 0.01 <= self.min_face <= 1:
+            raise UsageError(f"--min-face is a share of the frame's height from 0.01 to 1, not {self.min_face}")
+
+    def detect(self, luma: Bytes) -> list[Found]:
+        """Every face of at least `min_face`, surest first."""
+        scale = min(WINDOW / (self.min_face * luma.shape[0]), MOST_ENLARGED)
+        # Linear, not area: at these mild scales it costs a sixth and finds the same faces.
+        small = luma if scale == 1 else cv2.resize(luma, None, fx=scale, fy=scale)
+        found = [(box / np.float32(scale), score) for box, score in _DETECTORS[self.detector](small, ACCEPT)]
+        return sorted(found, key=lambda pair: (-pair[1], *pair[0].tolist()))
+
+    def verify(self, luma: Bytes, landmarks: Floats) -> bool:
+        """Whether the detector still sees a face where `landmarks` are: a look at that place alone."""
+        canvas, _ = _canvas(luma, _center(landmarks), _side(landmarks), 0.0, CANVAS)
+        return bool(_hog().run(canvas, 0, DOUBT)[0])
+
+    def fit(self, luma: Bytes, box: Floats) -> Floats:
+        """The 68 points (68, 2) of a face that was just detected."""
+        center = box[:2] + box[2:] / 2
+        rough = _predict(luma, center, float(box[2:].mean()), 0.0)
+        return self.follow(luma, rough)  # once more from its own points: upright, and every detector alike
+
+    def follow(self, luma: Bytes, landmarks: Floats) -> Floats:
+        """The 68 points of a face that was at `landmarks` in the frame before."""
+        left, right = landmarks[36:42].mean(0), landmarks[42:48].mean(0)
+        roll = float(np.arctan2(right[1] - left[1], right[0] - left[0]))
+        return _predict(luma, _center(landmarks), _side(landmarks), roll)
+
+    def crop(self, luma: Bytes, landmarks: Floats) -> Bytes:
+        """The face aligned to a canonical eye line: (CROP, CROP)."""
+        middle, along = eye_line(landmarks)
+        pixels = CROP / (CROP_EYES * np.hypot(*along))  # of the crop, per pixel of the frame
+        cosine, sine = pixels * along / np.hypot(*along)
+        matrix = np.array([[cosine, sine, 0.0], [-sine, cosine, 0.0]])
+        matrix[:, 2] = np.array([CROP / 2, CROP * CROP_EYE_LINE]) - matrix[:, :2] @ middle
+        return _warp(luma, matrix, pixels, CROP)
+
+
+def eye_line(landmarks: Floats) -> tuple[Floats, Floats]:
+    """The point between the eyes, and a vector along the eye line as long as one eye distance.
+
+    A turned head brings its eyes together in the picture and leaves the nose as long as it is, so that the
+    nose sets a lower bound on the distance: without it a turning face would be blown up.
+    """
+    left, right = landmarks[36:42].mean(0), landmarks[42:48].mean(0)
+    middle, along = (left + right) / 2, right - left
+    distance = float(np.hypot(*along))
+    nose = float(np.hypot(*(landmarks[33] - middle)))
+    return middle, along * (max(distance, 1.2 * nose, 1.0) / max(distance, 1e-3))
+
+
+def box_of(landmarks: Floats) -> Floats:
+    """The box that dlib's detector would draw around a face with these points."""
+    side = _side(landmarks)
+    return np.concatenate([_center(landmarks) - side / 2, [side, side]]).astype(np.float32)
+
+
+def _side(landmarks: Floats) -> float:
+    return BOX_SIDE * float(np.hypot(*eye_line(landmarks)[1]))
+
+
+def _center(landmarks: Floats) -> Floats:
+    middle, along = eye_line(landmarks)
+    return middle + np.float32(BOX_BELOW_EYES) * np.array([-along[1], along[0]], dtype=np.float32)
+
+
+def _predict(luma: Bytes, center: Floats, side: float, roll: float) -> Floats:
+    canvas, matrix = _canvas(luma, center, side, roll, CANVAS)
+    low = (CANVAS - CANVAS_BOX) // 2
+    shape = _predictor()(canvas, dlib.rectangle(low, low, low + CANVAS_BOX - 1, low + CANVAS_BOX - 1))
+    points = np.array([(part.x, part.y) for part in shape.parts()], dtype=np.float32)
+    back = cv2.invertAffineTransform(matrix)
+    return (points @ back[:, :2].T + back[:, 2]).astype(np.float32)
+
+
+def _canvas(luma: Bytes, center: Floats, side: float, roll: float, size: int) -> tuple[Bytes, np.ndarray]:
+    """A picture of `size` that shows the box upright in its middle, and the matrix that made it."""
+    pixels = CANVAS_BOX / max(side, 1.0)
+    cosine, sine = pixels * np.cos(roll), pixels * np.sin(roll)
+    matrix = np.array([[cosine, sine, 0.0], [-sine, cosine, 0.0]])
+    matrix[:, 2] = size / 2 - matrix[:, :2] @ center
+    return _warp(luma, matrix, pixels, size), matrix
+
+
+def _warp(luma: Bytes, matrix: np.ndarray, pixels: float, size: int) -> Bytes:
+    """`luma` under `matrix`; where that shrinks it more than twice, it is averaged down first."""
+    shrink = int(1 / pixels)
+    if shrink < 2:
+        return _affine(luma, matrix, size)
+    height, width = luma.shape
+    reach = 0.75 * size / pixels + shrink  # only the part that is seen, under any turn, is averaged
+    middle = cv2.invertAffineTransform(matrix) @ np.array([size / 2, size / 2, 1.0])
+    low = np.clip(middle - reach, 0, np.array([width, height]) - shrink).astype(int)
+    high = np.clip(middle + reach, low + shrink, np.array([width, height])).astype(int)
+    high = low + (high - low) // shrink * shrink  # whole blocks: OpenCV's fast road, and no drift
+    part = luma[low[1] : high[1], low[0] : high[0]]
+    small = cv2.resize(part, ((high - low) // shrink).tolist(), interpolation=cv2.INTER_AREA)
+    moved = matrix.copy()
+    moved[:, 2] += matrix[:, :2] @ (low + (shrink - 1) / 2)
+    moved[:, :2] *= shrink
+    return _affine(small, moved, size)
+
+
+def _affine(image: Bytes, matrix: np.ndarray, size: int) -> Bytes:
+    return cv2.warpAffine(image, matrix, (size, size), flags=cv2.INTER_LINEAR, borderMode=cv2.BORDER_REPLICATE)

@@ -1,0 +1,16 @@
+"""Emotion sets, and where each emotion lies on valence and arousal."""
+
+EMOTIONS = ("anger", "disgust", "fear", "happiness", "sadness", "surprise", "neutral")
+NEUTRAL = "neutral"
+
+# Pleasure and arousal of Russell & Mehrabian (1977); contempt is not in their set and is a convention.
+VALENCE_AROUSAL = {
+    "anger": (-0.51, 0.59),
+    "disgust": (-0.60, 0.35),
+    "fear": (-0.64, 0.60),
+    "happiness": (0.81, 0.51),
+    "sadness": (-0.63, -0.27),
+    "surprise": (0.40, 0.67),
+    "neutral": (0.0, 0.0),
+    "contempt": (-0.35, 0.10),
+}

@@ -1,0 +1,107 @@
+"""The mean face in three dimensions: head pose from 68 points, and the points without that pose.
+
+Its figures come from ICT-FaceKit; see data/NOTICE. Units are eye distances, x to the right, y down,
+z away from the camera, the origin between the eyes.
+"""
+
+from __future__ import annotations
+
+from functools import cache
+from importlib.resources import files
+
+import numpy as np
+
+from fervid.types import Floats
+
+RIGHT_EYE = slice(36, 42)  # the person's right, the image's left
+LEFT_EYE = slice(42, 48)
+NOSE_BASE = 33
+
+# Points that expressions hardly move: the bridge and wings of the nose, and the corners of the eyes.
+RIGID = np.array([27, 28, 29, 30, 31, 32, 33, 34, 35, 36, 39, 42, 45])
+
+# Beyond this turn half of the face is hidden and its points are guesses: they are turned back no further.
+MOST_TURN = np.radians(50.0)
+
+
+@cache
+def figures() -> dict[str, np.ndarray]:
+    """The neutral shape, its mirror map, action units and identity modes."""
+    with (files("fervid") / "data" / "face68.npz").open("rb") as stream, np.load(stream) as pack:
+        return {name: pack[name] for name in pack.files}
+
+
+def eye_centres(landmarks: Floats) -> tuple[Floats, Floats]:
+    """The centres of the image's left and right eye, for landmarks (..., 68, 2)."""
+    return landmarks[..., RIGHT_EYE, :].mean(-2), landmarks[..., LEFT_EYE, :].mean(-2)
+
+
+def eye_distance(landmarks: Floats) -> Floats:
+    """The distance between the eyes' centres in pixels, for landmarks (..., 68, 2)."""
+    left, right = eye_centres(landmarks)
+    return np.linalg.norm(right - left, axis=-1).astype(np.float32)
+
+
+@cache
+def _solver() -> np.ndarray:
+    """The pseudo-inverse that fits a 2x4 camera to the rigid points."""
+    rigid = figures()["neutral"][RIGID].astype(np.float64)
+    return np.linalg.pinv(np.hstack([rigid, np.ones((len(RIGID), 1))]))  # (4, R)
+
+
+def _cameras(landmarks: Floats) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+    """Rotation (N, 3, 3), scale (N,) and shift (N, 2) of the scaled-orthographic camera of each face.
+
+    A film does not tell its focal length, so that perspective would add an unknown for little gain; without
+    it, the perspective-n-point problem is linear, and a whole track is solved at once.
+    """
+    points = landmarks[:, RIGID].astype(np.float64)  # (N, R, 2)
+    fit = np.einsum("kr,nrc->nck", _solver(), points)  # (N, 2, 4)
+    linear, shift = fit[..., :3], fit[..., 3]
+    u, stretch, vt = np.linalg.svd(linear, full_matrices=False)  # the nearest scaled rotation
+    rows = u @ vt  # (N, 2, 3)
+    third = np.cross(rows[:, 0], rows[:, 1])
+    return np.concatenate([rows, third[:, None]], axis=1), stretch.mean(-1), shift
+
+
+def head_pose(landmarks: Floats) -> Floats:
+    """Yaw, pitch and roll in degrees, (N, 68, 2) -> (N, 3): 0 faces the camera.
+
+    Positive yaw turns the nose to the image's right, positive pitch raises it, positive roll turns the
+    head clockwise.
+    """
+    rotation, _, _ = _cameras(landmarks)
+    forward = -rotation[:, :, 2]  # where the nose points, in camera axes
+    yaw = np.arctan2(forward[:, 0], -forward[:, 2])
+    pitch = np.arcsin(np.clip(-forward[:, 1], -1, 1))
+    roll = np.arctan2(rotation[:, 1, 0], rotation[:, 0, 0])
+    return np.degrees(np.stack([yaw, pitch, roll], axis=1)).astype(np.float32)
+
+
+def without_pose(landmarks: Floats) -> Floats:
+    """The faces turned to the camera, upright, in eye distances: (N, 68, 2) -> (N, 68, 2).
+
+    Depths are the mean face's; x and y are solved for, so that what the face does is kept.
+    """
+    rotation, scale, shift = _cameras(landmarks)
+    depth = figures()["neutral"][:, 2].astype(np.float64)  # (68,)
+    planar = _limited(rotation)
+    flat = (landmarks - shift[:, None]) / scale[:, None, None]  # (N, 68, 2)
+    flat = flat - rotation[:, None, :2, 2] * depth[None, :, None]
+    upright = np.einsum("nij,nkj->nki", np.linalg.inv(planar), flat)
+    return upright.astype(np.float32)
+
+
+def _limited(rotation: np.ndarray) -> np.ndarray:
+    """The in-image part (N, 2, 2) of each rotation, no nearer to singular than MOST_TURN makes it."""
+    u, stretch, vt = np.linalg.svd(rotation[:, :2, :2])
+    return (u * np.maximum(stretch, np.cos(MOST_TURN))[:, None, :]) @ vt
+
+
+def misfit(landmarks: Floats) -> Floats:
+    """How far each face lies from any turned mean face, in eye distances: root mean square, (N,)."""
+    rotation, scale, shift = _cameras(landmarks)
+    neutral = figures()["neutral"].astype(np.float64)
+    model = np.einsum("nij,kj->nki", rotation[:, :2], neutral) * scale[:, None, None] + shift[:, None]
+    off = np.square((landmarks - model) / np.maximum(scale, 1e-6)[:, None, None]).sum(-1)  # (N, 68)
+    return np.sqrt(off[:, 17:].mean(-1)).astype(np.float32)  # the jaw line is too noisy to judge by

@@ -1,0 +1,85 @@
+"""Where one shot ends and the next begins: hard cuts and fades, on downscaled luma.
+
+Every decision looks at no more than `REACH` frames on either side, so that a span which decodes a halo
+finds the same cuts as a run over the whole video.
+"""
+
+from __future__ import annotations
+
+from collections import deque
+from collections.abc import Iterable, Iterator
+from dataclasses import dataclass, replace
+
+import cv2
+import numpy as np
+
+from fervid.types import Bytes, Floats, Frame
+
+THUMBNAIL = (64, 36)  # pixels: enough to tell shots apart, and motion within a shot averages out
+REACH = 2  # frames looked at before and after a candidate
+
+# A cut changes the thumbnail by this many grey levels on average, and this many times more than the frames
+# around it change. A flash changes twice in a row, so that its neighbour's change speaks against it.
+CUT_LEVELS = 5.0
+CUT_RATIO = 3.5
+REST_LEVELS = 0.6  # added to the surroundings: coding noise between two still frames
+
+FLAT_DEVIATION = 3.0  # grey levels: below it a frame shows one plain tone, the bottom of a fade
+
+
+@dataclass(frozen=True)
+class _Seen:
+    frame: Frame
+    change: float | None  # mean grey levels against the frame before; None for the first
+    opens: bool  # the first frame that shows something after a flat one
+
+
+def thumbnail(luma: Bytes) -> Floats:
+    """The picture at the size on which shots are compared."""
+    step = max(1, min(luma.shape[1] // (4 * THUMBNAIL[0]), luma.shape[0] // (4 * THUMBNAIL[1])))
+    coarse = luma[::step, ::step]  # striding first: area resampling would read every pixel of the frame
+    return cv2.resize(coarse, THUMBNAIL, interpolation=cv2.INTER_AREA).astype(np.float32)
+
+
+def mark(frames: Iterable[Frame]) -> Iterator[Frame]:
+    """The same frames, `cut` set on the first frame of each shot but the first."""
+    waiting: deque[_Seen] = deque()  # up to REACH decided ones, the candidate, REACH ahead of it
+    position = 0  # of the next frame to decide
+    for seen in _compare(frames):
+        waiting.append(seen)
+        if len(waiting) - position > REACH:
+            yield _decide(waiting, position)
+            position += 1
+            if position > REACH:
+                waiting.popleft()
+                position -= 1
+    while position < len(waiting):
+        yield _decide(waiting, position)
+        position += 1
+
+
+def _compare(frames: Iterable[Frame]) -> Iterator[_Seen]:
+    before: Floats | None = None
+    was_flat = False
+    for frame in frames:
+        now = thumbnail(frame.luma)
+        change = None if before is None else float(np.abs(now - before).mean())
+        is_flat = float(now.std()) < FLAT_DEVIATION
+        yield _Seen(frame, change, opens=was_flat and not is_flat)
+        before, was_flat = now, is_flat
+
+
+def _decide(waiting: deque[_Seen], position: int) -> Frame:
+    seen = waiting[position]
+    if seen.frame.cut or seen.opens:
+        return replace(seen.frame, cut=True)
+    if seen.change is None or seen.change < CUT_LEVELS:
+        return seen.frame
+    around = [
+        other.change
+        for place, other in enumerate(waiting)
+        if other.change is not None and 0 < abs(place - position) <= REACH
+    ]
+    # A video of two frames has no surroundings: its change stands against stillness.
+    usual = max(float(np.mean(around)), max(around) / 2) if around else 0.0
+    return replace(seen.frame, cut=seen.change > CUT_RATIO * usual + REST_LEVELS)

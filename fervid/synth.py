@@ -1,0 +1,465 @@
+"""Faces that move by the numbers: action units over time, and the photograph of a face that follows them.
+
+Three steps, each of use alone: `activity` says how strongly each action unit is on at a moment, `move`
+turns that into 68 landmarks as the camera sees them, and a `Puppet` bends a photograph to landmarks.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
+from functools import cache
+from importlib.resources import files
+from typing import TypeVar
+
+import cv2
+import numpy as np
+import numpy.typing as npt
+from scipy import sparse
+from scipy.interpolate import CubicSpline
+from scipy.sparse.linalg import splu
+from scipy.spatial import Delaunay
+
+from fervid.errors import UsageError
+from fervid.types import LANDMARKS, Bytes, check
+
+Points = npt.NDArray[np.float64]
+Value = TypeVar("Value", bound=np.generic)
+Mask = npt.NDArray[np.bool_]
+Triangles = npt.NDArray[np.int64]  # (T, 3) rows of vertices
+
+EYES = ((36, 37, 38, 39, 40, 41), (42, 43, 44, 45, 46, 47))
+STEADY = (27, 28, 29, 30, 36, 39, 42, 45)  # landmarks that ride on the skull, whatever the face does
+# Upper and lower landmarks of lids and lips, which never cross.
+TOUCHING = ((61, 67), (62, 66), (63, 65), (37, 41), (38, 40), (43, 47), (44, 46))
+
+# Runs of landmarks that lie on one smooth line, and how many mesh points each step of a run gets.
+LINES: tuple[tuple[tuple[int, ...], int], ...] = (
+    (tuple(range(17)), 2),
+    (tuple(range(17, 22)), 2),
+    (tuple(range(22, 27)), 2),
+    (tuple(range(27, 31)), 1),
+    (tuple(range(31, 36)), 1),
+    ((36, 37, 38, 39), 3),
+    ((39, 40, 41, 36), 3),
+    ((42, 43, 44, 45), 3),
+    ((45, 46, 47, 42), 3),
+    ((48, 49, 50, 51, 52, 53, 54), 3),
+    ((54, 55, 56, 57, 58, 59, 48), 3),
+    ((60, 61, 62, 63, 64), 5),
+    ((64, 65, 66, 67, 60), 5),
+)
+BROWS = (1, 2)  # where lines stand in LINES
+HOLES = (5, 7, 11)  # the upper lines of right eye, left eye and mouth; each one's lower line follows it
+# Strips that move as one with a line, in eye distances up from it: lashes, and the brows' lower hairs.
+STRIPS = {HOLES[0]: 0.09, HOLES[1]: 0.09, BROWS[0]: -0.05, BROWS[1]: -0.05}
+# The crown of the head, in eye distances from between the eyes: it rides on the skull.
+CROWN = ((-1.35, -0.5), (-1.3, -1.1), (-0.8, -1.7), (0.0, -1.9), (0.8, -1.7), (1.3, -1.1), (1.35, -0.5))
+REACH_CENTRE, REACH = (0.0, 0.15), (2.3, 2.6)  # an ellipse, in eye distances: nothing outside it moves
+MESH_STEP = 0.2  # eye distances between mesh points
+TENSION = 0.15  # eye distances over which the skin bends
+CLOSES_AT = 0.35  # share of the photograph's gap at which lids or lips close
+SLIT = 0.008  # eye distances that the mesh keeps between lips, or lids, that touch
+SEALED = 0.08  # eye distances between the lips, below which a mouth counts as closed: predictors see some gap
+
+
+def ease(share: float) -> float:
+    """The way of least jerk from 0 to 1 as `share` goes from 0 to 1; flat outside."""
+    s = min(1.0, max(0.0, share))
+    return s * s * s * (10.0 + s * (6.0 * s - 15.0))
+
+
+@dataclass(frozen=True)
+class Action:
+    """One facial action, in seconds: it rises from onset to apex, holds to release, is gone at offset."""
+
+    onset: float
+    apex: float
+    release: float
+    offset: float
+    weights: Mapping[str, float]  # at the apex
+    sag: float = 0.04  # share that a held expression loses between apex and release
+
+    def __post_init__(self) -> None:
+        if not self.onset < self.apex <= self.release < self.offset:
+            raise UsageError("An action needs onset < apex <= release < offset; put its times in order.")
+
+    def level(self, time: float) -> float:
+        """How far the action is on at `time`, 0 to 1."""
+        if time < self.apex:
+            return ease((time - self.onset) / (self.apex - self.onset))
+        held = self.release - self.apex
+        kept = 1.0 - self.sag * (min(time - self.apex, held) / held if held else 1.0)
+        return kept * (1.0 - ease((time - self.release) / (self.offset - self.release)))
+
+
+def activity(actions: Iterable[Action], time: float) -> dict[str, float]:
+    """The weight of every action unit at `time`; actions that overlap add."""
+    total: dict[str, float] = {}
+    for action in actions:
+        level = action.level(time)
+        for unit, weight in action.weights.items():
+            total[unit] = total.get(unit, 0.0) + level * weight
+    return total
+
+
+@cache
+def neutral_face() -> Points:
+    """The neutral face of `data/face68.npz`, (68, 3) in eye distances: x right, y down, z away."""
+    with np.load(str(files("fervid") / "data" / "face68.npz")) as pack:
+        return np.asarray(pack["neutral"], np.float64)
+
+
+@cache
+def mirror() -> npt.NDArray[np.int64]:
+    """For each landmark its twin on the other side of the face, (68,)."""
+    with np.load(str(files("fervid") / "data" / "face68.npz")) as pack:
+        return np.asarray(pack["mirror"], np.int64)
+
+
+@cache
+def action_units() -> Mapping[str, Points]:
+    """What each action unit at weight 1 adds to the face, (68, 3) in eye distances."""
+    with np.load(str(files("fervid") / "data" / "face68.npz")) as pack:
+        names, shapes = pack["au_names"], np.asarray(pack["au"], np.float64)
+        units = {str(name): shape for name, shape in zip(names, shapes, strict=True)}
+    # The source has no shape for parted lips: the lower lip's and the upper lip's own actions, by hand.
+    units["AU25"] = 0.35 * units["AU16"] + 0.15 * units["AU10"]
+    return units
+
+
+def view_of(landmarks: Points) -> Points:
+    """How the camera sees the face: the (2, 3) scaled rotation that takes the neutral face to `landmarks`."""
+    shape = neutral_face()[:48]  # the mouth moves too much to tell a pose
+    seen = landmarks[:48] - landmarks[:48].mean(axis=0)
+    affine = np.linalg.lstsq(shape - shape.mean(axis=0), seen, rcond=None)[0].T  # (2, 3)
+    left, scales, right = np.linalg.svd(affine, full_matrices=False)
+    return np.asarray(scales[0] * left @ right, np.float64)
+
+
+def move(landmarks: Points, weights: Mapping[str, float], view: Points | None = None) -> Points:
+    """The landmarks of a face at rest once its action units are on; negative weights take away."""
+    view = view_of(landmarks) if view is None else view
+    units = action_units()
+    unknown = set(weights) - set(units)
+    if unknown:
+        raise UsageError(f"No such action unit: {', '.join(sorted(unknown))}. Known: {', '.join(units)}.")
+    moved = landmarks.astype(np.float64)
+    for unit, weight in weights.items():
+        moved = moved + weight * (units[unit] @ view.T)
+    return part(moved, view[:, 1] / np.linalg.norm(view[:, 1]))
+
+
+def part(landmarks: Points, down: Points) -> Points:
+    """The same landmarks with lids and lips that would pass through each other made to meet instead."""
+    parted = landmarks.copy()
+    for upper, lower in TOUCHING:
+        crossing = min(0.0, float((parted[lower] - parted[upper]) @ down))
+        # Below the eye it is the upper lid that travels; lips share the way.
+        share = 0.5 if upper >= 60 else 0.8
+        parted[upper] += share * crossing * down
+        parted[lower] -= (1.0 - share) * crossing * down
+    return parted
+
+
+def similarity(source: Points, target: Points) -> Points:
+    """The (2, 3) rotation, scale and shift that takes `source` nearest to `target`."""
+    a, b = source - source.mean(axis=0), target - target.mean(axis=0)
+    z, w = a[:, 0] + 1j * a[:, 1], b[:, 0] + 1j * b[:, 1]
+    turn = np.vdot(z, w) / np.vdot(z, z)
+    linear = np.array([[turn.real, -turn.imag], [turn.imag, turn.real]])
+    return np.column_stack([linear, target.mean(axis=0) - linear @ source.mean(axis=0)])
+
+
+def carry(matrix: Points, points: Points) -> Points:
+    """Points (N, 2) through a (2, 3) affine map."""
+    return np.asarray(points @ matrix[:, :2].T + matrix[:, 2], np.float64)
+
+
+def eye_distance(landmarks: Points) -> float:
+    """The distance between the centres of the two eye contours."""
+    right, left = (landmarks[list(eye)].mean(axis=0) for eye in EYES)
+    return float(np.linalg.norm(left - right))
+
+
+def contains(polygon: Points, points: Points) -> Mask:
+    """Which points lie inside a polygon."""
+    x, y = points[:, 0:1], points[:, 1:2]
+    start, end = polygon, np.roll(polygon, -1, axis=0)
+    spans = (start[:, 1] > y) != (end[:, 1] > y)
+    rise = np.where(end[:, 1] == start[:, 1], 1.0, end[:, 1] - start[:, 1])
+    crossing = start[:, 0] + (y - start[:, 1]) * (end[:, 0] - start[:, 0]) / rise
+    return np.asarray((spans & (x < crossing)).sum(axis=1) % 2 == 1)
+
+
+def stencil(picture: Bytes, polygon: Points) -> Bytes:
+    """A mask of the picture's size, 255 inside the polygon."""
+    mask = np.zeros(picture.shape[:2], np.uint8)
+    cv2.fillPoly(mask, [np.rint(polygon).astype(np.int32)], 255)
+    return mask
+
+
+def spread(picture: npt.NDArray[Value], good: Mask) -> npt.NDArray[Value]:
+    """The picture with every pixel that is not good replaced by the nearest that is."""
+    wrong = (~good).astype(np.uint8)
+    _, labels = cv2.distanceTransformWithLabels(wrong, cv2.DIST_L2, 5, labelType=cv2.DIST_LABEL_PIXEL)
+    source = np.zeros(int(labels.max()) + 1, np.int64)
+    source[labels[good]] = np.flatnonzero(good)
+    return np.ascontiguousarray(picture.reshape(good.size, -1)[source[labels]].reshape(picture.shape))
+
+
+def trace(landmarks: Points) -> tuple[Points, list[list[int]], list[int]]:
+    """Points along the smooth lines of a face, as blends of landmarks (P, 68).
+
+    Also the rows that make each of LINES, and the row of each landmark.
+    """
+    rows: list[Points] = []
+    runs: list[list[int]] = []
+    row_of: dict[int, int] = {}  # landmark -> row, so that lines share their ends
+    for line, steps in LINES:
+        # Square roots of the lengths (a centripetal spline) keep long runs between near points round.
+        lengths = np.sqrt(np.linalg.norm(np.diff(landmarks[list(line)], axis=0), axis=1) + 1e-6)
+        along = np.concatenate([[0.0], np.cumsum(lengths)])
+        blend = CubicSpline(along, np.eye(len(line)), bc_type="natural")
+        run: list[int] = []
+        for tick in range((len(line) - 1) * steps + 1):
+            place, part_way = divmod(tick, steps)
+            if part_way == 0 and line[place] in row_of:
+                run.append(row_of[line[place]])
+                continue
+            row = np.zeros(LANDMARKS)
+            row[list(line)] = blend(along[place] + (lengths[place] * part_way / steps if part_way else 0.0))
+            if part_way == 0:
+                row_of[line[place]] = len(rows)
+            run.append(len(rows))
+            rows.append(row)
+        runs.append(run)
+    return np.array(rows), runs, [row_of[landmark] for landmark in range(LANDMARKS)]
+
+
+def bending(vertices: Points, triangles: Triangles, tension: float) -> sparse.csr_matrix:
+    """The stiffness of a mesh (V, V): it bends over lengths below `tension` and is taut over longer ones."""
+    count = len(vertices)
+    laplacian = sparse.csr_matrix((count, count))
+    mass = np.full(count, 1e-9)
+    for corner in range(3):
+        a, b, c = (triangles[:, (corner + turn) % 3] for turn in range(3))
+        u, v = vertices[b] - vertices[a], vertices[c] - vertices[a]
+        area = np.abs(u[:, 0] * v[:, 1] - u[:, 1] * v[:, 0])
+        weight = np.clip((u * v).sum(axis=1) / np.maximum(area, 1e-9), 0.02, 10.0)
+        np.add.at(mass, a, area / 6)
+        for one, other in ((b, c), (c, b)):
+            laplacian += sparse.csr_matrix((weight, (one, one)), (count, count))
+            laplacian -= sparse.csr_matrix((weight, (one, other)), (count, count))
+    return sparse.csr_matrix(laplacian.T @ sparse.diags(1 / mass) @ laplacian + laplacian / tension**2)
+
+
+def draw(lookup: npt.NDArray[np.float32], source: Points, target: Points, triangles: Triangles) -> Mask:
+    """Note in `lookup` (H, W, 2), for each pixel of the target triangles, where in the source it comes from.
+
+    Returns which pixels those are.
+    """
+    which = np.full(lookup.shape[:2], -1, np.int32)
+    corners = target[triangles]  # (T, 3, 2)
+    u, v = corners[:, 1] - corners[:, 0], corners[:, 2] - corners[:, 0]
+    solid = np.abs(u[:, 0] * v[:, 1] - u[:, 1] * v[:, 0]) > 0.05
+    triangles, corners = triangles[solid], corners[solid]
+    for index, polygon in enumerate(np.rint(corners * 16).astype(np.int32)):
+        cv2.fillConvexPoly(which, polygon, index, cv2.LINE_8, 4)
+    homogeneous = np.concatenate([corners, np.ones((len(corners), 3, 1))], axis=2)
+    maps = np.linalg.solve(homogeneous, source[triangles])  # (T, 3, 2)
+    drawn = which >= 0
+    y, x = np.nonzero(drawn)
+    chosen = maps[which[y, x]]
+    lookup[y, x] = chosen[:, 0] * x[:, None] + chosen[:, 1] * y[:, None] + chosen[:, 2]
+    return drawn
+
+
+class Puppet:
+    """A photograph of one face that can be bent to other landmarks.
+
+    A mesh follows the lines of the face. Eyes and mouth are holes in it: a lid slides over the eyeball
+    and does not squeeze it, and the lips part over an inside. Between the lines the mesh moves as smoothly
+    as it can: every mesh point is a fixed blend of the landmarks and the crown, found once.
+    """
+
+    def __init__(self, portrait: Bytes, landmarks: npt.NDArray[np.floating]) -> None:
+        if portrait.dtype != np.uint8 or portrait.ndim not in (2, 3):
+            raise UsageError("A portrait should be an 8-bit picture, grey or colour.")
+        self.portrait = np.ascontiguousarray(portrait)
+        self.landmarks = landmarks.astype(np.float64)
+        check("landmarks", self.landmarks, (LANDMARKS, 2), np.float64)
+        self.scale = eye_distance(self.landmarks)
+        frame = similarity(neutral_face()[list(STEADY), :2], self.landmarks[list(STEADY)])
+        self.crown = carry(frame, np.array(CROWN))
+        self._build_mesh(frame)
+        self._build_mouth()
+
+    def _build_mesh(self, frame: Points) -> None:
+        lines, self.lines, self.own = trace(self.landmarks)
+        self.holes = [self.lines[upper][:-1] + self.lines[upper + 1][:-1] for upper in HOLES]
+        strips = [row for line in STRIPS for row in self.lines[line][1:-1]]
+        raised = np.concatenate([np.full(len(self.lines[line]) - 2, up) for line, up in STRIPS.items()])
+        blends = np.pad(np.concatenate([lines, lines[strips]]), ((0, 0), (0, len(CROWN))))
+        controls = np.concatenate([self.landmarks, self.crown])
+        # (P, C): the mesh points whose motion is known
+        held = np.concatenate([blends, np.eye(len(controls))[LANDMARKS:]])
+        placed = held @ controls
+        placed[len(lines) : len(blends)] -= raised[:, None] * frame[:, 1]
+        # Lips that touch in the photograph still need a slit between them, or the mesh could not part there.
+        down = frame[:, 1] / np.linalg.norm(frame[:, 1])
+        for line in HOLES:
+            upper, lower = self.lines[line][1:-1], self.lines[line + 1][-2:0:-1]
+            gap = (placed[lower] - placed[upper]) @ down
+            push = np.maximum(SLIT * self.scale - gap, 0)[:, None] / 2 * down
+            placed[upper] -= push
+            placed[lower] += push
+        loose = self._grid(placed)
+        self.vertices = np.concatenate([placed, loose])  # (V, 2)
+
+        triangles = Delaunay(self.vertices).simplices.astype(np.int64)
+        middles = self.vertices[triangles].mean(axis=1)
+        inside = [contains(self.vertices[hole], middles) for hole in self.holes]
+        self.eyes = [triangles[mask] for mask in inside[:2]]
+        skin = triangles[~np.any(inside, axis=0)]
+        # Drawn from the outside in, so the chin passes before the neck and not under it.
+        distance = np.linalg.norm(self.vertices[skin].mean(axis=1) - self.landmarks[30], axis=1)
+        self.skin = skin[np.argsort(-distance)]
+
+        back = np.asarray(cv2.invertAffineTransform(frame), np.float64)
+        far = np.sum(((carry(back, self.vertices) - REACH_CENTRE) / REACH) ** 2, axis=1) > 1
+        far[: len(held)] = False
+        known = far.copy()
+        known[: len(held)] = True
+        motion = np.zeros((len(self.vertices), len(controls)))
+        motion[: len(held)] = held
+        stiffness = bending(self.vertices, self.skin, TENSION * self.scale)
+        free = np.flatnonzero(~known)
+        pull = -(stiffness[free][:, np.flatnonzero(known)] @ motion[known])
+        motion[free] = splu(stiffness[free][:, free].tocsc()).solve(np.ascontiguousarray(pull))
+        self.motion = motion  # (V, C)
+
+    def _grid(self, taken: Points) -> Points:
+        """Mesh points for the rest of the picture, clear of `taken` and of the holes, borders included."""
+        height, width = self.portrait.shape[:2]
+        step = MESH_STEP * self.scale
+        columns = np.linspace(0, width - 1, int(width / step) + 2)
+        lines = np.linspace(0, height - 1, int(height / step) + 2)
+        grid = np.stack(np.meshgrid(columns, lines), axis=-1).reshape(-1, 2)
+        nearest = np.linalg.norm(grid[:, None] - taken[None], axis=2).min(axis=1)
+        hidden = np.any([contains(taken[hole], grid) for hole in self.holes], axis=0)
+        return np.asarray(grid[(nearest > 0.6 * step) & ~hidden], np.float64)
+
+    def _build_mouth(self) -> None:
+        """Keep what the photograph shows between the lips; where they are closed, draw plain upper teeth."""
+        skin = self.portrait.reshape(*self.portrait.shape[:2], -1)
+        points = self.landmarks
+        lip = stencil(skin, points[[60, 67, 66, 65, 64, 54, 55, 56, 57, 58, 59, 48]])
+        self.lip_colour = np.median(skin[lip > 0], axis=0)  # (channels,)
+        gap = np.linalg.norm(points[[65, 66, 67]] - points[[63, 62, 61]], axis=1).mean()
+        self.gap = float(gap) / self.scale  # between the lips, in eye distances
+        self.sealed = self.gap < SEALED
+        self.skin_texture = self.portrait
+        if self.sealed:
+            white = np.percentile(skin[stencil(skin, points[:17]) > 0], 90, axis=0) * 0.85
+            self.teeth = np.full_like(skin, np.rint(white).astype(np.uint8))
+            across = (points[45] - points[36]) * 0.16
+            down = np.array([-across[1], across[0]]) * 0.5
+            middle = points[[61, 62, 63]].mean(axis=0)
+            corners = np.array([-across - down, across - down, across + down, down - across])
+            bite: cv2.typing.MatLike = stencil(skin, middle + corners)
+        else:
+            mouth = stencil(skin, self.vertices[self.holes[2]])
+            # The lower lip without the rim of teeth that the photograph's blur has left on it.
+            rim = np.ones((round(0.02 * self.scale) + 1, 1), np.uint8)
+            self.skin_texture = spread(self.portrait, cv2.dilate(mouth, rim, anchor=(0, len(rim) - 1)) == 0)
+            self.teeth = spread(skin, cv2.erode(mouth, np.ones((3, 3), np.uint8)) > 0)
+            upward = np.ones((round(0.06 * self.scale) + 1, 1), np.uint8)
+            # The lip may rise and show more of the teeth.
+            bite = cv2.dilate(cv2.dilate(mouth, upward, anchor=(0, 0)), np.ones((3, 3), np.uint8))
+        self.bite = cv2.GaussianBlur(bite, (0, 0), max(0.8, 0.012 * self.scale))
+
+    def pose(self, landmarks: npt.NDArray[np.floating]) -> tuple[Bytes, Points]:
+        """The photograph bent so that its face has these landmarks, and where they came to lie.
+
+        They differ only where lids or lips all but touch: soft as they are, they close.
+        """
+        target = landmarks.astype(np.float64)
+        skull = similarity(self.landmarks[list(STEADY)], target[list(STEADY)])
+        shift = np.concatenate([target - self.landmarks, carry(skull, self.crown) - self.crown])
+        vertices = self.vertices + self.motion @ shift
+        down = skull[:, 1] / np.linalg.norm(skull[:, 1])
+        for upper in HOLES:
+            self._meet(vertices, self.lines[upper], self.lines[upper + 1][::-1], down)
+        height, width = self.portrait.shape[:2]
+        lookup = np.stack(np.meshgrid(np.arange(width), np.arange(height)), axis=-1).astype(np.float32)
+        drawn = np.zeros((height, width), bool)
+        for eye, hole in zip(self.eyes, self.holes[:2], strict=True):
+            drawn |= draw(lookup, self.vertices, self._eyeball(vertices, hole, skull), eye)
+        drawn |= draw(lookup, self.vertices, vertices, self.skin)
+        # What nothing covers lies between the lips, or in a slit a pixel wide: continue what is next to it.
+        left, top = np.maximum(np.floor(vertices[self.own].min(axis=0)).astype(int), 0)
+        right, bottom = np.ceil(vertices[self.own].max(axis=0)).astype(int) + 1
+        face = lookup[top:bottom, left:right]
+        face[:] = spread(face, drawn[top:bottom, left:right])
+        x, y = cv2.split(lookup)
+        bent = cv2.remap(self.skin_texture, x, y, cv2.INTER_CUBIC, borderMode=cv2.BORDER_REPLICATE)
+        return self._fill_mouth(np.asarray(bent, np.uint8), vertices[self.holes[2]], skull), vertices[
+            self.own
+        ]
+
+    def _meet(self, vertices: Points, upper: list[int], lower: list[int], down: Points) -> None:
+        """Close a gap that has shrunk to a third of the photograph's, and none that is as wide as there."""
+        gap = (vertices[lower] - vertices[upper]) @ down
+        usual = (self.vertices[lower] - self.vertices[upper]) @ down
+        slack = np.maximum(usual, 0) * CLOSES_AT
+        open_still = np.maximum(gap - slack, 0) * usual / np.maximum(usual - slack, 1e-9)
+        kept = np.where(gap < usual, open_still / np.maximum(gap, 1e-9), 1.0)[:, None]
+        away = (vertices[lower] - vertices[upper]) * (1 - kept) / 2
+        vertices[upper] += away
+        vertices[lower] -= away
+
+    def _fill_mouth(self, bent: Bytes, lips: Points, skull: Points) -> Bytes:
+        """Paint what shows between the lips: a dark hollow, redder below, and teeth on the skull."""
+        left, top = np.floor(lips.min(axis=0) - 4).astype(int)
+        right, bottom = np.ceil(lips.max(axis=0) + 5).astype(int)
+        left, top = max(0, left), max(0, top)
+        area = bent[top:bottom, left:right]
+        if area.size == 0:
+            return bent
+        hole = np.zeros(area.shape[:2], np.uint8)
+        cv2.fillPoly(hole, [np.rint((lips - (left, top)) * 16).astype(np.int32)], 255, cv2.LINE_AA, 4)
+        size = (area.shape[1], area.shape[0])
+        placed = skull.copy()
+        placed[:, 2] -= (left, top)
+        teeth = cv2.warpAffine(self.teeth, placed, size, flags=cv2.INTER_CUBIC).reshape(*area.shape[:2], -1)
+        bite = cv2.warpAffine(self.bite, placed, size, flags=cv2.INTER_LINEAR)[..., None] / 255.0
+        pixels = cv2.distanceTransform((hole > 127).astype(np.uint8), cv2.DIST_L2, 5)
+        depth = np.asarray(pixels, np.float32) / self.scale
+        height = np.clip(np.arange(area.shape[0]) / max(1, area.shape[0] - 1), 0, 1)[:, None, None]
+        hollow = 255 * (self.lip_colour / 255) ** 2.5 * (0.2 + 0.5 * height**3)
+        # Lips that hardly part show a dark line and no teeth yet.
+        reach = cv2.getStructuringElement(cv2.MORPH_ELLIPSE, (2 * round(0.05 * self.scale) + 1,) * 2)
+        bite = bite * np.clip(np.asarray(cv2.dilate(depth, reach)) / 0.03, 0, 1)[..., None]
+        inside = hollow * (1 - bite) + teeth * bite
+        inside = inside * (0.75 + 0.25 * np.clip(depth / 0.05, 0, 1))[..., None]
+        cover = cv2.GaussianBlur(hole, (0, 0), 0.7)[..., None] / 255.0
+        if self.sealed:  # lips that only just touch keep the photograph's own line between them
+            cover = cover * ease((2 * float(depth.max()) - self.gap) / SEALED)
+        mixed = area.reshape(*area.shape[:2], -1) * (1 - cover) + inside * cover
+        bent[top:bottom, left:right] = np.clip(np.rint(mixed), 0, 255).astype(np.uint8).reshape(area.shape)
+        return bent
+
+    def _eyeball(self, vertices: Points, hole: list[int], skull: Points) -> Points:
+        """Where the eye's own texture goes: it rides on the skull, and only wide lids stretch it."""
+        placed = vertices.copy()
+        still = carry(skull, self.vertices[hole])
+        opened = np.sum((vertices[hole] - still) * (still - still.mean(axis=0)), axis=1) > 0
+        placed[hole] = np.where(opened[:, None], vertices[hole], still)
+        return placed
+
+
+def animate(portrait: Bytes, landmarks: npt.NDArray[np.floating], weights: Mapping[str, float]) -> Bytes:
+    """A photograph of a face with action units put on; for many frames of one face keep a `Puppet`."""
+    rest = landmarks.astype(np.float64)
+    return Puppet(portrait, rest).pose(move(rest, weights))[0]

@@ -1,0 +1,360 @@
+"""The nouns that every stage speaks: frozen, checked when built, numpy only.
+
+Time is an integer: a pts in the video stream's own time base. Seconds are made from it at the edges,
+counted from the stream's first frame. Boxes are `x, y, width, height` in upright, square pixels.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field, replace
+from enum import IntEnum
+from fractions import Fraction
+
+import numpy as np
+import numpy.typing as npt
+
+Array = npt.NDArray[np.generic]
+Ints = npt.NDArray[np.int64]
+Floats = npt.NDArray[np.float32]
+Bytes = npt.NDArray[np.uint8]
+
+LANDMARKS = 68  # iBUG 300-W points
+
+
+def check(name: str, array: Array, shape: tuple[int | None, ...], dtype: type) -> None:
+    """Refuse an array whose shape or type differs; None in `shape` accepts any length."""
+    fits = array.ndim == len(shape) and all(
+        want is None or want == have for want, have in zip(shape, array.shape, strict=True)
+    )
+    if not fits or array.dtype != dtype:
+        wanted = f"{np.dtype(dtype)} {shape}"
+        raise ValueError(f"{name} should be {wanted}, got {array.dtype} {array.shape}")
+
+
+class Status(IntEnum):
+    """What is known of one frame, or of one face in it."""
+
+    OK = 0
+    LOW_QUALITY = 1
+    NO_FACE = 2
+    NOT_SAMPLED = 3
+
+    @property
+    def label(self) -> str:
+        return self.name.lower()
+
+
+@dataclass(frozen=True, eq=False)
+class Video:
+    """A video as planned: its clock, its upright size, and every frame it promises."""
+
+    path: str
+    name: str  # the file's name alone, for outputs
+    sha256: str
+    time_base: Fraction
+    start: int  # pts of the first frame: second zero of every time that fervid prints
+    duration: int  # ticks from `start` to the end of the last frame
+    width: int  # upright, square pixels
+    height: int
+    rotation: int  # degrees clockwise that make the picture upright
+    container: str
+    codec: str
+    rate: Fraction | None  # mean frames per second; None for a single still
+    clock_offset: Fraction  # where the first frame stands on the container's clock, seconds
+    pts: Ints  # (N,) planned, ascending
+    keyframes: Ints  # (K,) ascending
+    seekable: bool = True  # False: pts missing, repeated or shuffled; decoded in one serial pass
+    rotate: str = "auto"  # as asked for: "auto", "0", "90", "180", "270"
+
+    def __post_init__(self) -> None:
+        check("pts", self.pts, (None,), np.int64)
+        check("keyframes", self.keyframes, (None,), np.int64)
+        if self.time_base <= 0:
+            raise ValueError(f"time_base should be positive, got {self.time_base}")
+
+    @property
+    def end(self) -> int:
+        return self.start + self.duration
+
+    def seconds(self, pts: int) -> float:
+        """The time of `pts`, counted from the first frame."""
+        return float((int(pts) - self.start) * self.time_base)
+
+    def ticks(self, seconds: float | Fraction) -> int:
+        """The pts nearest to a time counted from the first frame."""
+        return self.start + round(Fraction(seconds) / self.time_base)
+
+    def length(self, seconds: float | Fraction) -> int:
+        """How many ticks a duration takes."""
+        return round(Fraction(seconds) / self.time_base)
+
+    def between(self, start: int, stop: int | None) -> Video:
+        """The same video with only the plan of [start, stop): what travels to a worker."""
+        low = np.searchsorted(self.pts, start)
+        high = len(self.pts) if stop is None else np.searchsorted(self.pts, stop)
+        return replace(self, pts=self.pts[low:high].copy())
+
+
+@dataclass(frozen=True)
+class Span:
+    """A half-open range of pts that is analysed as one piece of work; `stop` None runs to the end."""
+
+    index: int
+    start: int
+    stop: int | None
+
+    def __contains__(self, pts: int) -> bool:
+        return pts >= self.start and (self.stop is None or pts < self.stop)
+
+
+@dataclass(frozen=True, eq=False)
+class Frame:
+    """One decoded picture: upright, square-pixel luma."""
+
+    pts: int
+    luma: Bytes  # (H, W)
+    cut: bool = False  # the first frame of a shot
+    repeated: bool = False  # its pts stood before: keeps its row, joins no track
+
+    def __post_init__(self) -> None:
+        check("luma", self.luma, (None, None), np.uint8)
+
+
+@dataclass(frozen=True, eq=False)
+class Face:
+    """One face in one frame."""
+
+    pts: int
+    box: Floats  # (4,)
+    landmarks: Floats  # (68, 2)
+    score: float  # the detector's, or how face-like the followed crop is
+
+    def __post_init__(self) -> None:
+        check("box", self.box, (4,), np.float32)
+        check("landmarks", self.landmarks, (LANDMARKS, 2), np.float32)
+
+
+@dataclass(frozen=True, eq=False)
+class Track:
+    """One face within one shot, as arrays over its frames."""
+
+    id: int
+    pts: Ints  # (N,) strictly ascending
+    box: Floats  # (N, 4)
+    landmarks: Floats  # (N, 68, 2)
+    pose: Floats  # (N, 3) degrees: yaw, pitch, roll
+    quality: Floats  # (N,) 0 unreadable .. 1 good
+    status: Bytes  # (N,) Status.OK or Status.LOW_QUALITY
+
+    def __post_init__(self) -> None:
+        count = len(self.pts)
+        check("pts", self.pts, (None,), np.int64)
+        check("box", self.box, (count, 4), np.float32)
+        check("landmarks", self.landmarks, (count, LANDMARKS, 2), np.float32)
+        check("pose", self.pose, (count, 3), np.float32)
+        check("quality", self.quality, (count,), np.float32)
+        check("status", self.status, (count,), np.uint8)
+        if count == 0 or (np.diff(self.pts) <= 0).any():
+            raise ValueError("a track needs at least one frame, in strictly ascending pts")
+
+    def __len__(self) -> int:
+        return len(self.pts)
+
+    def take(self, rows: slice | Array) -> Track:
+        """The same track at some of its frames."""
+        return replace(
+            self,
+            pts=self.pts[rows],
+            box=self.box[rows],
+            landmarks=self.landmarks[rows],
+            pose=self.pose[rows],
+            quality=self.quality[rows],
+            status=self.status[rows],
+        )
+
+
+@dataclass(frozen=True, eq=False)
+class Clip:
+    """What a net reads: one window of one face."""
+
+    pts: Ints  # (L,) of the frames taken; repeats where the track is short
+    faces: Bytes  # (L, S, S) aligned crops
+    landmarks: Floats  # (L, 68, 2) pose removed, in eye distances
+
+    def __post_init__(self) -> None:
+        length = len(self.pts)
+        check("pts", self.pts, (None,), np.int64)
+        side = self.faces.shape[-1]
+        check("faces", self.faces, (length, side, side), np.uint8)
+        check("landmarks", self.landmarks, (length, LANDMARKS, 2), np.float32)
+
+
+@dataclass(frozen=True, eq=False)
+class Scores:
+    """What a model says of one track: a row per window centre."""
+
+    pts: Ints  # (N,) ascending
+    logits: Mapping[str, Floats]  # per stream and "fused": (N, C)
+
+    def __post_init__(self) -> None:
+        check("pts", self.pts, (None,), np.int64)
+        classes = self.logits["fused"].shape[-1]
+        for name, values in self.logits.items():
+            check(f"logits of {name}", values, (len(self.pts), classes), np.float32)
+
+
+@dataclass(frozen=True, eq=False)
+class Curve:
+    """One track's summary: where and when, and what its face showed, a row per window."""
+
+    track: int
+    start: int  # half-open [start, end) in pts
+    end: int
+    frames: int
+    hull: Floats  # (4,) the box that holds all its boxes
+    pts: Ints  # (N,) window centres
+    scores: Floats  # (N, C) calibrated, rows sum to 1
+    quality: Floats  # (N,)
+    valence: Floats  # (N,) -1 .. 1
+    arousal: Floats  # (N,) -1 .. 1
+    intensity: Floats  # (N,) 1 - neutral
+    person: str | None = None
+
+    def __post_init__(self) -> None:
+        count = len(self.pts)
+        check("hull", self.hull, (4,), np.float32)
+        check("pts", self.pts, (None,), np.int64)
+        check("scores", self.scores, (count, None), np.float32)
+        for name in ("quality", "valence", "arousal", "intensity"):
+            check(name, getattr(self, name), (count,), np.float32)
+
+
+@dataclass(frozen=True, eq=False)
+class Segment:
+    """A stretch of one track that shows one emotion, half-open [start, end)."""
+
+    track: int
+    start: int
+    end: int
+    emotion: str
+    scores: Floats  # (C,) mean over the stretch
+    confidence: float
+    valence: float
+    arousal: float
+    intensity: float
+    frames: int
+    person: str | None = None
+
+
+@dataclass(frozen=True)
+class Peak:
+    """A moment at which one emotion of one track stands out."""
+
+    track: int
+    emotion: str
+    onset: int
+    apex: int
+    offset: int
+    score: float
+    prominence: float
+    valence: float
+    arousal: float
+    intensity: float
+    person: str | None = None
+
+
+@dataclass(frozen=True)
+class ModelInfo:
+    """What a timeline says of the model that made it."""
+
+    name: str
+    sha256: str
+    trained: bool
+    labels: tuple[str, ...]
+    streams: tuple[str, ...]
+    licences: Mapping[str, str]  # what it covers -> terms
+
+
+@dataclass(frozen=True)
+class Tally:
+    """How the frames of a video fared; tallies add."""
+
+    decoded: int = 0
+    with_faces: int = 0
+    undecodable: int = 0
+    complete: bool = True
+
+    def __add__(self, other: Tally) -> Tally:
+        return Tally(
+            self.decoded + other.decoded,
+            self.with_faces + other.with_faces,
+            self.undecodable + other.undecodable,
+            self.complete and other.complete,
+        )
+
+
+@dataclass(frozen=True, eq=False)
+class Timeline:
+    """Everything that an exporter needs of one analysed video, without pixels."""
+
+    video: Video
+    model: ModelInfo
+    settings: Mapping[str, object]
+    tally: Tally
+    shots: Ints  # (K,) pts of each shot's first frame, ascending
+    curves: tuple[Curve, ...]
+    segments: tuple[Segment, ...]
+    peaks: tuple[Peak, ...]
+    people: tuple[str, ...] = field(default=())
+
+
+@dataclass(frozen=True)
+class Settings:
+    """What was asked for that changes the result: part of every cache key and of the timeline."""
+
+    start: Fraction | None = None  # seconds from the first frame
+    end: Fraction | None = None
+    sample_fps: Fraction | None = None  # None: every frame
+    faces: str = "all"  # or "largest": only the largest face of each moment
+    min_face: float = 0.1  # share of the frame's height
+    detector: str = "hog"
+    min_segment: float = 0.3  # seconds
+
+    def as_json(self) -> dict[str, object]:
+        """The settings as JSON holds them; exact fractions become numbers."""
+        values = {name: getattr(self, name) for name in self.__dataclass_fields__}
+        return {k: float(v) if isinstance(v, Fraction) else v for k, v in values.items()}
+
+
+@dataclass(frozen=True, eq=False)
+class Rows:
+    """A chunk of the per-frame result: a row per frame and face, one when there is no face."""
+
+    frame: Ints  # (N,) index in the planned list of frames
+    pts: Ints  # (N,)
+    track: Ints  # (N,) -1 where there is none
+    status: Bytes  # (N,) Status
+    box: Floats  # (N, 4) nan where there is no face, and so below
+    landmarks: Floats  # (N, 68, 2)
+    pose: Floats  # (N, 3)
+    quality: Floats  # (N,)
+    scores: Floats  # (N, C)
+
+    def __post_init__(self) -> None:
+        count = len(self.frame)
+        for name, shape, dtype in (
+            ("frame", (), np.int64),
+            ("pts", (), np.int64),
+            ("track", (), np.int64),
+            ("status", (), np.uint8),
+            ("box", (4,), np.float32),
+            ("landmarks", (LANDMARKS, 2), np.float32),
+            ("pose", (3,), np.float32),
+            ("quality", (), np.float32),
+            ("scores", (None,), np.float32),
+        ):
+            check(name, getattr(self, name), (count, *shape), dtype)
+
+    def __len__(self) -> int:
+        return len(self.frame)

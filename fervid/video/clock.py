@@ -1,0 +1,125 @@
+"""From what packets say of time to the planned list of frames, or to a clock that merely counts them."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, replace
+from fractions import Fraction
+
+import numpy as np
+import numpy.typing as npt
+
+from fervid.types import Ints
+
+MISSING = int(np.iinfo(np.int64).min)  # a time that a packet does not tell
+REORDER_LIMIT = 32  # places between decoding and display order; H.264 and HEVC allow 16 frames, or 32 fields
+SECOND_FIELDS = 0.4  # share of packets without pts from which, in interlaced video, they are second fields
+BEARS_OUT = Fraction(1, 100)  # how near the mean rate must be to the declared one for that to be believed
+
+PACKET = np.dtype(
+    [
+        ("pts", np.int64),
+        ("dts", np.int64),
+        ("length", np.int64),  # ticks
+        ("place", np.int64),  # in the file, 0 where it is not known
+        ("size", np.int64),  # bytes
+        ("is_key", np.bool_),
+        ("is_hidden", np.bool_),  # decoded but not shown, by an edit list for instance
+    ]
+)
+Packets = npt.NDArray[np.void]  # (N,) of PACKET, in the order of decoding
+
+
+@dataclass(frozen=True, eq=False)
+class Clock:
+    """The planned times of a video."""
+
+    time_base: Fraction
+    pts: Ints  # (N,) ascending
+    keyframes: Ints  # (K,) ascending
+    length: int  # ticks that the last frame lasts
+    is_counted: bool  # frames are counted at a mean rate: their own times are absent or lies
+    is_exact: bool  # each frame has a time of its own, so that a seek can find it
+    is_reordered: bool  # packets come in another order than frames, as with B-frames
+
+    def begun(self, first: int | None) -> Clock:
+        """The clock from the first decoded frame on: a broadcast joined in mid-flight has packets before."""
+        pts = self.pts if first is None or self.is_counted else self.pts[self.pts >= first]
+        pts = pts if len(pts) else self.pts
+        # Decoding can always begin at the first frame, even where an edit hides the keyframe before it.
+        keyframes = np.union1d(pts[:1], self.keyframes[self.keyframes >= pts[0]])
+        return replace(self, pts=pts, keyframes=keyframes)
+
+
+def read(packets: Packets, time_base: Fraction, rate: Fraction, is_interlaced: bool) -> Clock:
+    """The clock of these packets; `rate` is frames per second as declared."""
+    goes_back = _goes_back(packets[packets["dts"] != MISSING])
+    packets = packets[~packets["is_hidden"]]
+    missing = packets["pts"] == MISSING
+    in_pairs = is_interlaced and not (missing[1:] & missing[:-1]).any()
+    if in_pairs and missing.mean() > SECOND_FIELDS:  # their frame comes with the first field
+        packets, missing = packets[~missing], missing[~missing]
+    known = packets["pts"][~missing]
+    step = typical_step(known, max(1, round(1 / (rate * time_base))))
+    times = _filled(packets, missing, step)
+    order = np.argsort(times, kind="stable")
+    pts = times[order]
+    clock = Clock(
+        time_base=time_base,
+        pts=pts,
+        keyframes=np.unique(times[packets["is_key"]]),
+        length=int(packets["length"][order[-1]]) or step,
+        is_counted=False,
+        is_exact=not missing.any() and bool((np.diff(pts) > 0).all()),
+        is_reordered=bool((np.diff(known) < 0).any()),
+    )
+    is_wild = np.abs(order - np.arange(len(order))).max() > REORDER_LIMIT
+    return counted(clock, rate) if goes_back or is_wild or missing.mean() > 0.5 else clock
+
+
+def _goes_back(packets: Packets) -> bool:
+    """Whether decoding times fall, as where files were joined or damaged; an edit makes them fall too."""
+    is_hidden = packets["is_hidden"]
+    return bool(((np.diff(packets["dts"]) < 0) & ~is_hidden[1:] & ~is_hidden[:-1]).any())
+
+
+def counted(clock: Clock, rate: Fraction) -> Clock:
+    """The same frames on a clock that counts them at the mean rate, for one serial pass."""
+    # A time base other than the stream's tells whoever reads the frames that they are counted.
+    step = next(step for step in (1000, 1001) if 1 / (rate * step) != clock.time_base)
+    return Clock(
+        time_base=1 / (rate * step),
+        pts=np.arange(len(clock.pts), dtype=np.int64) * step,
+        keyframes=np.zeros(1, np.int64),
+        length=step,
+        is_counted=True,
+        is_exact=False,
+        is_reordered=False,
+    )
+
+
+def _filled(packets: Packets, missing: npt.NDArray[np.bool_], step: int) -> Ints:
+    """A time for every packet: its pts, else its dts, else one step on from the packet before."""
+    times = np.where(missing, packets["dts"], packets["pts"])
+    holes = np.flatnonzero(times == MISSING)
+    first = int(np.argmax(times != MISSING))
+    for at in holes:  # in order, so that a hole can lean on the one before it
+        times[at] = times[first] - (first - at) * step if at < first else times[at - 1] + step
+    return times
+
+
+def typical_step(pts: Ints, otherwise: int) -> int:
+    """The median length of a frame in ticks."""
+    steps = np.diff(np.sort(pts))
+    steps = steps[steps > 0]
+    return int(np.median(steps)) if len(steps) else otherwise
+
+
+def mean_rate(clock: Clock, declared: Fraction) -> Fraction | None:
+    """Mean frames per second: as declared where the frames bear it out; None for a single frame."""
+    span = int(clock.pts[-1] - clock.pts[0])
+    if span == 0:
+        return None
+    measured = Fraction(len(clock.pts) - 1, span) / clock.time_base
+    if abs(measured / declared - 1) < BEARS_OUT:
+        return declared
+    return measured.limit_denominator(1001)

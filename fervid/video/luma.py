@@ -1,0 +1,114 @@
+"""From a decoded frame to upright luma in square pixels.
+
+The luma is taken as coded: limited range is not stretched, because the detector and the nets normalise gain
+and offset themselves, and because the plane as it is costs nothing. What has no luma plane (RGB, palettes)
+passes through one conversion, which gives full range.
+"""
+
+from __future__ import annotations
+
+import re
+from fractions import Fraction
+from typing import NamedTuple, cast
+
+import cv2
+import numpy as np
+from av.video.frame import VideoFrame
+from av.video.stream import VideoStream
+
+from fervid.types import Bytes
+
+ASPECT_LIMIT = Fraction(8)  # a pixel longer than this is a damaged header
+PLANAR = re.compile(r"(yuv[aj]?4\d\dp|gray|nv\d\d)((9|1[0246])le)?")  # formats whose plane 0 is luma
+
+
+class Turn(NamedTuple):
+    """How a coded picture becomes upright: any of eight ways."""
+
+    is_transposed: bool  # first rows become columns,
+    flips_columns: bool  # then left and right change places,
+    flips_rows: bool  # and top and bottom
+
+    @property
+    def degrees(self) -> int:
+        """Clockwise; of a mirroring turn, what it turns before it mirrors left and right."""
+        if self.is_transposed:
+            return 90 if self.flips_columns else 270
+        return 180 if self.flips_rows else 0
+
+
+def turn_of(picture: VideoFrame, rotate: str) -> Turn:
+    """The turn that was asked for in degrees clockwise, or with "auto" that of the display matrix."""
+    if rotate != "auto":
+        quarter = int(rotate) // 90
+        return Turn(quarter % 2 == 1, quarter in (1, 2), quarter in (2, 3))
+    try:
+        matrix = picture.side_data.get("DISPLAYMATRIX")
+    except ValueError:
+        # av knows not every kind of side data, EXIF for one, and then gives none at all. The angle it tells
+        # apart, counter-clockwise; only mirroring is lost.
+        return turn_of(picture, str(-picture.rotation // 90 * 90 % 360))
+    if matrix is None:
+        return Turn(False, False, False)
+    signs = np.sign(np.frombuffer(cast(memoryview, matrix), "<i4"))
+    a, b, c, d = (int(signs[at]) for at in (0, 1, 3, 4))
+    if abs(a) + abs(b) != 1 or abs(c) + abs(d) != 1:
+        return Turn(False, False, False)  # not a right angle
+    across, down = (c, b) if a == 0 else (a, d)
+    return Turn(a == 0, across < 0, down < 0)
+
+
+def upright(picture: VideoFrame, turn: Turn, size: tuple[int, int]) -> Bytes:
+    """The luma of a frame, turned and of the wanted size.
+
+    It is read-only, because writing into the decoder's memory would change later frames.
+    """
+    luma = _luma(picture)
+    if picture.interlaced_frame:
+        luma = _first_field(luma)
+    if turn.is_transposed:
+        luma = cast(Bytes, cv2.transpose(luma))
+    if turn.flips_columns or turn.flips_rows:
+        both = turn.flips_columns and turn.flips_rows
+        luma = cast(Bytes, cv2.flip(luma, -1 if both else 1 if turn.flips_columns else 0))
+    if (luma.shape[1], luma.shape[0]) != size:
+        luma = cast(Bytes, cv2.resize(luma, size, interpolation=cv2.INTER_LINEAR))
+    luma.flags.writeable = False
+    return luma
+
+
+def _luma(picture: VideoFrame) -> Bytes:
+    """The Y plane as it lies in the decoder's memory where it has 8 bits: the view keeps its frame alive."""
+    if not PLANAR.fullmatch(picture.format.name):
+        picture = picture.reformat(format="gray")
+    plane, bits = picture.planes[0], picture.format.components[0].bits
+    shape = (picture.height, picture.width)
+    if bits == 8:
+        return np.ndarray(shape, np.uint8, cast(memoryview, plane), strides=(plane.line_size, 1))
+    deep = np.ndarray(shape, "<u2", cast(memoryview, plane), strides=(plane.line_size, 2))
+    luma = np.empty(shape, np.uint8)
+    np.right_shift(deep, bits - 8, out=luma, casting="unsafe")
+    return luma
+
+
+def _first_field(luma: Bytes) -> Bytes:
+    """The top field, its missing lines interpolated: no combing, and no memory that seeking could upset."""
+    field = luma[0::2]
+    whole = np.empty(luma.shape, np.uint8)
+    whole[0::2] = field
+    below = np.concatenate([field[1:], field[-1:]])[: len(luma) // 2]
+    whole[1::2] = cv2.addWeighted(field[: len(luma) // 2], 0.5, below, 0.5, 0)
+    return whole
+
+
+def upright_size(picture: VideoFrame, stream: VideoStream, turn: Turn) -> tuple[int, int]:
+    """Width and height after squaring the pixels, by enlarging the shorter side of a pixel, and turning."""
+    width, height = picture.width, picture.height
+    aspect = stream.sample_aspect_ratio or stream.codec_context.sample_aspect_ratio or Fraction(1)
+    if not 1 / ASPECT_LIMIT <= aspect <= ASPECT_LIMIT:
+        aspect = Fraction(1)
+    if aspect > 1:
+        width = round(width * aspect)
+    else:
+        height = round(height / aspect)
+    return (height, width) if turn.is_transposed else (width, height)

@@ -1,0 +1,210 @@
+"""What a video promises: its clock, its size, every frame; and the facts that a person wants to know."""
+
+from __future__ import annotations
+
+import os
+from fractions import Fraction
+from itertools import islice
+from pathlib import Path
+
+import av
+import numpy as np
+from av.video.stream import VideoStream
+
+from fervid import source
+from fervid.errors import InputError, UsageError
+from fervid.source import Tick, shown
+from fervid.types import Ints, Video
+from fervid.video import clock
+from fervid.video.luma import turn_of, upright_size
+from fervid.video.reading import STILLS, STILLS_RATE, decoded, demuxed, opened, read_still, time_base_of
+
+ROTATIONS = ("auto", "0", "90", "180", "270")  # degrees clockwise that are applied to the coded picture
+PROBE = 32  # frames that are decoded to see whether they come out in order
+SEEK_TRIALS = 64  # keyframes to which planning tries to seek
+SHOWN_VP8 = 0x10  # bit of the first byte, clear in a VP8 packet that is decoded but never shown
+
+
+def plan(
+    path: str | Path, rotate: str = "auto", frame_rate: Fraction | None = None, tick: Tick | None = None
+) -> Video:
+    """List every frame that a video, a still or a folder of stills promises, and hash it.
+
+    One pass over the packets; only the first picture is decoded. `frame_rate` is for folders of stills alone;
+    `tick` is told the share done.
+    """
+    if rotate not in ROTATIONS:
+        raise UsageError(f"rotate should be one of {', '.join(ROTATIONS)}, got {rotate}")
+    if frame_rate is not None and frame_rate <= 0:
+        raise UsageError(f"the frame rate of stills should be above 0, got {frame_rate}")
+    place = Path(os.path.abspath(path))
+    if place.is_dir():
+        return _plan_stills(place, rotate, frame_rate or STILLS_RATE, tick)
+    source.readable(place)
+    with opened(place) as (_, stream):
+        head = next(decoded(stream), None)
+        if head is None:
+            raise InputError(f"no frame of {shown(path)} can be decoded; copy it again, or convert it to mp4")
+        turn = turn_of(head, rotate)
+        width, height = upright_size(head, stream, turn)
+    with opened(place) as (container, stream):
+        rate = stream.average_rate or stream.guessed_rate or STILLS_RATE
+        packets = _packets(stream)
+        times = clock.read(packets, time_base_of(stream), rate, head.interlaced_frame)
+        can_reorder = (stream.codec_context.reorder_depth or 0) > 0
+        if can_reorder and not times.is_counted and not times.is_reordered and not _comes_in_order(place):
+            times = clock.counted(times, rate)
+        times = times.begun(head.pts)
+        seekable = times.is_exact and _seeks_truly(place, packets, times.keyframes)
+        start, end = int(times.pts[0]), int(times.pts[-1]) + times.length
+        # Where the first frame stands is told from the container's first moment, not from its zero: players
+        # show that moment as 0:00 and ffmpeg's -ss counts from it, so that cuts made with them agree with us.
+        offset = Fraction(0)
+        if container.start_time is not None and not times.is_counted:
+            offset = start * times.time_base - Fraction(container.start_time, av.time_base)
+        return Video(
+            path=str(place),
+            name=_name(place),
+            sha256=source.digest(place, tick),
+            time_base=times.time_base,
+            start=start,
+            duration=end - start,
+            width=width,
+            height=height,
+            rotation=turn.degrees,
+            container=container.format.name,
+            codec=stream.codec_context.name,
+            rate=clock.mean_rate(times, rate),
+            clock_offset=offset,
+            pts=times.pts,
+            keyframes=times.keyframes,
+            seekable=seekable,
+            rotate=rotate,
+        )
+
+
+def _plan_stills(folder: Path, rotate: str, rate: Fraction, tick: Tick | None) -> Video:
+    """A folder of stills as a video, one frame each 1/rate."""
+    pictures = source.stills(folder)
+    found = next((found for place in pictures if (found := read_still(place, rotate))), None)
+    if found is None:
+        raise InputError(f"no picture in {shown(folder)} can be decoded; check its files")
+    pts = np.arange(len(pictures), dtype=np.int64)
+    return Video(
+        path=str(folder),
+        name=_name(folder),
+        sha256=source.digest_folder(pictures, tick),
+        time_base=1 / rate,
+        start=0,
+        duration=len(pictures),
+        width=found.size[0],
+        height=found.size[1],
+        rotation=found.turn.degrees,
+        container=STILLS,
+        codec=found.codec,
+        rate=rate if len(pictures) > 1 else None,
+        clock_offset=Fraction(0),
+        pts=pts,
+        keyframes=pts.copy(),
+        rotate=rotate,
+    )
+
+
+def _name(place: Path) -> str:
+    """The name alone, as text that any encoding can write."""
+    return os.fsencode(place.name).decode("utf-8", "replace")
+
+
+def _packets(stream: VideoStream) -> clock.Packets:
+    """What the packets tell, in few bytes: a long film has millions."""
+    hides = stream.codec_context.name == "vp8"
+    rows = (
+        (
+            clock.MISSING if packet.pts is None else packet.pts,
+            clock.MISSING if packet.dts is None else packet.dts,
+            packet.duration or 0,
+            packet.pos or 0,
+            packet.size,
+            packet.is_keyframe,
+            packet.is_discard or (hides and not bytes(packet)[0] & SHOWN_VP8),
+        )
+        for packet in demuxed(stream)
+        if packet.size
+    )
+    return np.fromiter(rows, clock.PACKET)
+
+
+def _seeks_truly(place: Path, packets: clock.Packets, keyframes: Ints) -> bool:
+    """Whether the keyframes that seeks lead to are those of the plan, with the same times.
+
+    Behind damage, and in MPEG program streams, some containers tell time in another way after a seek.
+    """
+    with opened(place) as (container, stream):
+        for target in keyframes[1 :: 1 + len(keyframes) // SEEK_TRIALS]:
+            try:
+                container.seek(int(target), stream=stream)
+            except av.FFmpegError:
+                return False
+            found = next((p for p in demuxed(stream) if p.is_keyframe and not p.is_discard), None)
+            if found is not None:
+                known = packets[(packets["pts"] == found.pts) & (packets["size"] == found.size)]
+                if not any(found.pos in (None, 0, at) or at == 0 for at in known["place"]):
+                    return False
+    return True
+
+
+def _comes_in_order(place: Path) -> bool:
+    """Whether the first frames leave the decoder in the order of their times.
+
+    AVI knows no display times; with B-frames its made-up ones come out shuffled.
+    """
+    with opened(place) as (_, stream):
+        pts = [frame.pts for frame in islice(decoded(stream), PROBE) if frame.pts is not None]
+    return pts == sorted(pts)
+
+
+def properties(path: str | Path) -> dict[str, object]:
+    """What a person wants to know of a video, as JSON can hold it."""
+    video = plan(path)
+    steps = np.diff(video.pts)
+    gaps = np.diff([*video.keyframes, video.end])
+    facts: dict[str, object] = {
+        "name": video.name,
+        "container": video.container,
+        "codec": video.codec,
+        "width": video.width,
+        "height": video.height,
+        "rotation": video.rotation,
+        "frames": len(video.pts),
+        "duration": float(video.duration * video.time_base),
+        "time_base": str(video.time_base),
+        "rate": float(video.rate) if video.rate else None,
+        # A clock too coarse for the rate rounds each time by a tick; more than that is a rate that varies.
+        "variable_rate": bool(len(steps) and int(steps.max()) - int(steps.min()) > 1),
+        "clock_offset": float(video.clock_offset),
+        "keyframes": len(video.keyframes),
+        "longest_keyframe_gap": float(int(gaps.max()) * video.time_base),
+        "seekable": video.seekable,
+        "sha256": video.sha256,
+    }
+    if video.container == STILLS:
+        return facts
+    with opened(Path(video.path)) as (container, stream):
+        context = stream.codec_context
+        picture = next(decoded(stream))
+        length = container.duration
+        facts |= {
+            "profile": context.profile,
+            "pixel_format": picture.format.name,
+            "bit_depth": picture.format.components[0].bits,
+            "range": {1: "limited", 2: "full"}.get(int(picture.color_range), "unknown"),
+            "coded_width": picture.width,
+            "coded_height": picture.height,
+            "pixel_aspect": str(stream.sample_aspect_ratio or Fraction(1)),
+            "interlaced": picture.interlaced_frame,
+            "declared_frames": stream.frames or None,
+            "declared_duration": None if length is None else length / av.time_base,
+            "audio_streams": len(container.streams.audio),
+            "complete": not source.ends_early(Path(video.path)),
+        }
+    return facts

@@ -1,0 +1,338 @@
+"""The program as a shell sees it: help, exit codes, one line for each failure. No video is analyzed here."""
+
+from __future__ import annotations
+
+import json
+import subprocess
+from fractions import Fraction
+from pathlib import Path
+
+import click
+import jsonschema
+import pytest
+from click.testing import CliRunner
+from conftest import CLIP, ROOT, Fervid, command, environment
+
+from fervid import __version__
+from fervid.cli import main
+from fervid.cli.analyze import name_outputs, plan_targets
+from fervid.cli.main import COMMANDS
+from fervid.cli.main import fervid as program
+from fervid.cli.messages import clock
+from fervid.cli.options import Moment, MomentType, RateType
+from fervid.cli.summary import timecode
+from fervid.errors import UsageError
+
+
+def says(done: subprocess.CompletedProcess[str], code: int, *words: str) -> None:
+    """The command failed with `code` and one line of error that holds `words`."""
+    assert done.returncode == code, done.stderr
+    assert done.stdout == ""
+    lines = done.stderr.splitlines()
+    assert len(lines) == 1, done.stderr
+    assert lines[0].startswith("fervid: error: ")
+    for word in words:
+        assert word in lines[0]
+
+
+# --- help
+
+
+@pytest.mark.parametrize("name", COMMANDS)
+def test_every_command_has_help_with_examples(name: str) -> None:
+    done = CliRunner().invoke(program, [name, "-h"])
+    assert done.exit_code == 0
+    assert name == "models" or "Examples:\n  fervid " in done.output
+    assert name == "models" or "--log-file" in done.output
+
+
+@pytest.mark.parametrize("name", COMMANDS)
+def test_static_help_is_a_command_of_that_name(name: str) -> None:
+    found = program.get_command(click.Context(program), name)
+    assert found is not None
+    assert found.name == name
+
+
+def test_version(fervid: Fervid) -> None:
+    done = fervid("--version")
+    assert (done.returncode, done.stdout) == (0, f"fervid {__version__}\n")
+
+
+def test_no_command_shows_help(fervid: Fervid) -> None:
+    done = fervid()
+    assert done.returncode == 2
+    assert "Commands:" in done.stderr
+
+
+@pytest.mark.parametrize("shell", ["bash", "zsh", "fish"])
+def test_completion_script(fervid: Fervid, shell: str) -> None:
+    done = fervid("completion", shell)
+    assert done.returncode == 0
+    assert "_FERVID_COMPLETE" in done.stdout
+
+
+def test_completion_knows_the_options(fervid: Fervid) -> None:
+    words = {"_FERVID_COMPLETE": "bash_complete", "COMP_WORDS": "fervid analyze --min-", "COMP_CWORD": "2"}
+    assert fervid(env=words).stdout.split() == ["plain,--min-face", "plain,--min-segment"]
+
+
+# --- times and rates
+
+
+@pytest.mark.parametrize(
+    ("text", "moment"),
+    [
+        ("90.5", Moment(seconds=Fraction(181, 2))),
+        ("0", Moment(seconds=Fraction(0))),
+        (".1", Moment(seconds=Fraction(1, 10))),
+        ("2.5s", Moment(seconds=Fraction(5, 2))),
+        ("90f", Moment(frame=90)),
+        ("1:00", Moment(seconds=Fraction(60))),
+        ("01:02:03.004", Moment(seconds=Fraction(3723004, 1000))),
+        ("100:00:00", Moment(seconds=Fraction(360000))),
+    ],
+)
+def test_times(text: str, moment: Moment) -> None:
+    assert MomentType().convert(text, None, None) == moment
+
+
+@pytest.mark.parametrize(
+    "text", ["", "-1", "1e3", "nan", "inf", "90 f", "1:60", "1:2:3:4", "60:00:60", "f", "1.5f"]
+)
+def test_no_times(text: str) -> None:
+    with pytest.raises(click.BadParameter, match="is no time: give seconds"):
+        MomentType().convert(text, None, None)
+
+
+def test_rates() -> None:
+    assert RateType().convert("24000/1001", None, None) == Fraction(24000, 1001)
+    assert RateType().convert("12.5", None, None) == Fraction(25, 2)
+    for text in ("0", "-5", "1/0", "nan", "inf", "x"):
+        with pytest.raises(click.BadParameter):
+            RateType().convert(text, None, None)
+
+
+def test_times_for_people() -> None:
+    assert [clock(s) for s in (0, 9.96, 59.96, 61.2, 3725.04)] == [
+        "0.0 s",
+        "10.0 s",
+        "1:00.0",
+        "1:01.2",
+        "1:02:05.0",
+    ]
+    assert timecode(3723.0045) == "01:02:03.004"
+    found = MomentType().convert(timecode(59.9996), None, None)
+    assert found == Moment(seconds=Fraction(60))
+
+
+# --- where outputs go
+
+
+def targets_of(*inputs: str, **options: str) -> list[str]:
+    names = ("timeline", "form", "output_dir", "frames", "tracks")
+    planned = plan_targets(inputs, **{name: options.get(name) for name in names})
+    return [f"{each.format} {' '.join(each.all)}" for each in planned]
+
+
+def test_the_format_is_the_option_or_the_suffix_or_json() -> None:
+    assert targets_of("a.mp4", timeline="x.jsonl") == ["jsonl x.jsonl"]
+    assert targets_of("a.mp4", timeline="x.json", form="jsonl") == ["jsonl x.json"]
+    assert targets_of("a.mp4", timeline="x.txt") == ["json x.txt"]
+    assert targets_of("a.mp4", timeline="-") == ["json -"]
+    assert targets_of("a.mp4", frames="f.csv", tracks="t.npz") == ["json f.csv t.npz"]
+
+
+def test_outputs_are_named_after_inputs() -> None:
+    assert name_outputs(["x/a.mp4", "b.mkv", "-"]) == ["a", "b", "stdin"]
+    assert name_outputs(["a.mp4", "a.mov", "b.mp4"]) == ["a.mp4", "a.mov", "b"]
+    assert name_outputs(["a.mp4", "A.mov"]) == ["a.mp4", "A.mov"]
+    with pytest.raises(UsageError, match="several inputs are called"):
+        name_outputs(["x/a.mp4", "y/a.mp4"])
+
+
+def test_the_folder_is_made(tmp_path: Path) -> None:
+    folder = tmp_path / "new" / "out"
+    assert targets_of("a.mp4", output_dir=str(folder)) == [f"json {folder / 'a.json'}"]
+    assert targets_of("a.mp4", output_dir=str(folder), form="jsonl") == [f"jsonl {folder / 'a.jsonl'}"]
+    assert folder.is_dir()
+
+
+@pytest.mark.parametrize(
+    ("arguments", "words"),
+    [
+        (["analyze", "a", "b", "-t", "x.json"], ["--timeline names one file", "--output-dir"]),
+        (["analyze", "a", "b", "--frames", "x.csv"], ["--frames names one file"]),
+        (["analyze", "a", "a"], ["named twice"]),
+        (["analyze", "-", "-"], ["named twice"]),
+        (["analyze", "a", "--tracks", "-"], ["--tracks needs a file"]),
+        (["analyze", "a", "-t", "x", "-o", "y"], ["use one of them"]),
+        (["analyze", "a", "-f", "json"], ["--format says how"]),
+        (["analyze", "a", "-t", "x", "--frames", "x"], ["asked for twice"]),
+        (["analyze", "a", "--no-cache", "--keep-cache"], ["contradict"]),
+        (["analyze", "a", "--start", "2", "--end", "1"], ["--end (1 s) is not after --start (2 s)"]),
+        (["analyze", "a", "--start", "later"], ["is no time", "--help"]),
+        (["analyze", "a", "--detector", "nothing"], ["unknown detector", "hog"]),
+        (["analyze", "a", "--min-face", "2"], ["--min-face"]),
+        (["analyze", "a", "--jobs", "0"], ["--jobs"]),
+        (["analyze", "a", "--device", "tpu"], ["--device", "cuda"]),
+        (["analyze"], ["INPUT"]),
+        (["analyze", "a", "--nonsense"], ["--nonsense", "fervid analyze --help"]),
+        (["nonsense"], ["nonsense", "fervid --help"]),
+        (["extract", "a"], ["--output-dir"]),
+        (["extract", "a", "-o", ".", "--what", "csv,gaze"], ["landmarks, csv, crops"]),
+        (["peaks", "a", "--top", "0"], ["--top"]),
+        (["completion", "tcsh"], ["bash"]),
+    ],
+    ids=lambda value: " ".join(value) if isinstance(value, list) else None,
+)
+def test_usage_is_refused_before_any_work(
+    capfd: pytest.CaptureFixture[str],
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    arguments: list[str],
+    words: list[str],
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    code = main.run(arguments)
+    told = capfd.readouterr()
+    says(subprocess.CompletedProcess(arguments, code, told.out, told.err), 2, *words)
+    assert list(tmp_path.iterdir()) == []
+
+
+# --- failures
+
+
+def test_a_missing_file_is_one_line(fervid: Fervid) -> None:
+    says(fervid("info", "missing.mp4"), 1, "missing.mp4", "no such file")
+
+
+def test_a_traceback_is_for_those_who_ask(fervid: Fervid) -> None:
+    quiet, loud = fervid("info", "missing.mp4", "-v"), fervid("-v", "info", "-v", "missing.mp4")
+    assert "Traceback" not in quiet.stderr
+    assert "Traceback" in loud.stderr
+    assert loud.stderr.splitlines()[-1] == quiet.stderr.splitlines()[-1]
+
+
+def test_what_nobody_expected_asks_for_a_report(
+    monkeypatch: pytest.MonkeyPatch, capfd: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setattr("fervid.export.json.schema", lambda: 1 / 0)
+    assert main.run(["schema"]) == 1
+    told = capfd.readouterr()
+    assert told.out == ""
+    assert told.err.startswith(
+        "fervid: error: unexpected ZeroDivisionError: division by zero; please report it"
+    )
+    assert told.err.count("\n") == 1
+
+
+def test_some_failed_is_3_and_each_is_named(fervid: Fervid) -> None:
+    done = fervid("info", "one.mp4", CLIP, "two.mp4")
+    assert done.returncode == 3
+    assert "clip.mp4" in done.stdout
+    assert [line for line in done.stderr.splitlines() if "no such file" in line][1].startswith(
+        "fervid: error: two.mp4"
+    )
+    assert "2 of 3 inputs failed: one.mp4, two.mp4" in done.stderr
+
+
+def test_all_failed_is_1(fervid: Fervid) -> None:
+    assert fervid("info", "one.mp4", "two.mp4").returncode == 1
+
+
+def test_the_log_file_has_what_the_screen_has_not(fervid: Fervid, tmp_path: Path) -> None:
+    fervid("info", "missing.mp4", "-q", "--log-file", "log")
+    written = (tmp_path / "log").read_text()
+    assert "ERROR missing.mp4" in written
+    assert "Traceback" in written
+    fervid("--log-file", "log", "info", "missing.mp4")
+    assert (tmp_path / "log").read_text().count("ERROR missing.mp4") == 2  # it is appended to
+    says(fervid("info", CLIP, "--log-file", "none/log"), 1, "log file none/log")
+
+
+@pytest.mark.parametrize("buffered", [True, False])
+def test_a_closed_pipe_is_silent(tmp_path: Path, buffered: bool) -> None:
+    """The reader is gone before the first byte comes, whether that is found at the first write or at exit."""
+    more = {} if buffered else {"PYTHONUNBUFFERED": "1"}
+    with subprocess.Popen(
+        command(["schema"]), env=environment(**more), stdout=subprocess.PIPE, stderr=subprocess.PIPE
+    ) as process:
+        assert process.stdout is not None
+        assert process.stderr is not None
+        process.stdout.close()
+        assert process.stderr.read() == b""
+        assert process.wait() == 1
+
+
+@pytest.mark.skipif(not Path("/dev/full").exists(), reason="no /dev/full")
+def test_a_full_disk_behind_standard_output() -> None:
+    with open("/dev/full", "wb") as full:
+        done = subprocess.run(
+            command(["schema"]), env=environment(), stdout=full, stderr=subprocess.PIPE, text=True
+        )
+    assert done.returncode == 1
+    assert done.stderr == "fervid: error: cannot write standard output: No space left on device\n"
+
+
+def test_standard_output_may_be_closed() -> None:
+    line = " ".join(command(["schema"]))
+    done = subprocess.run(["sh", "-c", f"{line} >&-"], env=environment(), capture_output=True, text=True)
+    says(done, 1, "standard output is closed")
+
+
+# --- commands that look at no video
+
+
+def test_the_schema_is_a_schema(fervid: Fervid) -> None:
+    jsonschema.Draft202012Validator.check_schema(json.loads(fervid("schema").stdout))
+
+
+def test_info_tells_what_a_file_holds(fervid: Fervid) -> None:
+    found = json.loads(fervid("info", "--json", CLIP).stdout)
+    assert found["input"] == str(CLIP)
+    assert (found["width"], found["height"]) == (640, 480)
+    assert "640" in fervid("info", CLIP).stdout
+
+
+def test_info_reads_standard_input(fervid: Fervid) -> None:
+    done = fervid("info", "--json", "-", input=CLIP.read_bytes())
+    assert json.loads(done.stdout)["name"] == "stdin"
+    says(fervid("info", "-"), 1, "standard input is empty")
+
+
+def test_doctor_finds_this_installation_well(fervid: Fervid) -> None:
+    done = fervid("doctor", "--json")
+    report = json.loads(done.stdout)
+    assert done.returncode == 0
+    assert report["ok"] is True
+    found = {finding["name"]: finding for finding in report["findings"]}
+    assert {"fervid", "python", "torch", "ffmpeg", "predictors", "licence", "cuda", "cores", "cache"} <= set(
+        found
+    )
+    assert "iBUG 300-W" in found["licence"]["detail"]
+    assert "libavcodec" in found["ffmpeg"]["detail"]
+
+
+def test_doctor_fails_where_something_is_broken(fervid: Fervid, tmp_path: Path) -> None:
+    (tmp_path / "file").touch()
+    done = fervid("doctor", env={"FERVID_CACHE_DIR": str(tmp_path / "file" / "cache")})
+    assert done.returncode == 1
+    assert next(line for line in done.stdout.splitlines() if line.startswith("broken")).split()[1] == "cache"
+
+
+def test_doctor_tells_of_a_missing_library(fervid: Fervid, tmp_path: Path) -> None:
+    (tmp_path / "dlib.py").write_text("raise ImportError('libdlib.so is missing')")
+    done = fervid("doctor", env={"PYTHONPATH": f"{tmp_path}:{ROOT}"})
+    assert done.returncode == 1
+    assert "libdlib.so is missing; pip install --force-reinstall dlib-bin" in done.stdout
+
+
+def test_models_are_listed_and_verified(fervid: Fervid) -> None:
+    listed = json.loads(fervid("models", "list", "--json").stdout)
+    untrained = next(each for each in listed["models"] if each["name"] == "untrained")
+    assert untrained["trained"] is False
+    assert "happiness" in untrained["labels"]
+    assert "iBUG 300-W" in listed["notice"]
+    assert "untrained" in fervid("models", "list").stdout
+    assert "untrained: whole" in fervid("models", "verify").stdout
+    says(fervid("models", "verify", "nonsense"), 1, "nonsense")

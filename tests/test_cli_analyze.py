@@ -1,0 +1,422 @@
+"""analyze, extract and peaks as a shell sees them, on seconds of the example clip."""
+
+from __future__ import annotations
+
+import csv
+import json
+import os
+import re
+import shutil
+import signal
+import subprocess
+import time
+import wave
+from pathlib import Path
+from typing import Any
+
+import av
+import cv2
+import jsonschema
+import numpy as np
+import pytest
+from conftest import CLIP, Fervid, command, environment
+from media import write as write_video
+from test_cli import says
+
+from fervid.cli import main
+from fervid.export.json import schema
+
+SHORT = ("--end", "1.2", "--jobs", "1")  # of the clip: one face, neutral to a smile
+UNTRAINED = ("--model", "untrained")
+
+
+class Call:
+    """Run the program inside this process, which has torch already: several times as fast."""
+
+    def __init__(self, capfd: pytest.CaptureFixture[str]) -> None:
+        self._capfd = capfd
+
+    def __call__(self, *arguments: str | Path) -> subprocess.CompletedProcess[str]:
+        before = signal.getsignal(signal.SIGTERM)
+        try:
+            code = main.run(list(map(str, arguments)))
+        finally:
+            signal.signal(signal.SIGTERM, before)
+        told = self._capfd.readouterr()
+        return subprocess.CompletedProcess(arguments, code, told.out, told.err)
+
+
+@pytest.fixture
+def call(capfd: pytest.CaptureFixture[str], tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Call:
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setenv("FERVID_MODEL", "untrained")
+    return Call(capfd)
+
+
+@pytest.fixture(scope="module")
+def timeline(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The timeline of the whole example clip."""
+    folder = tmp_path_factory.mktemp("timeline")
+    line = command(["analyze", CLIP, *UNTRAINED, "-q", "-t", "out.json", "--no-cache"])
+    subprocess.run(line, cwd=folder, env=environment(), check=True)
+    return folder / "out.json"
+
+
+def read(path: Path) -> Any:
+    found = json.loads(path.read_text("utf-8"))
+    jsonschema.validate(found, schema())
+    return found
+
+
+# --- analyze: results
+
+
+def test_a_timeline_and_a_summary(call: Call, tmp_path: Path) -> None:
+    done = call("analyze", CLIP, *SHORT, "-t", "out.json")
+    assert (done.returncode, done.stdout) == (0, "")
+    for word in ("clip.mp4", "15.0 s", "1 track", "100%", "untrained", "wrote out.json"):
+        assert word in done.stderr
+    found = read(tmp_path / "out.json")
+    assert found["source"]["frames"]["decoded"] == 30
+    assert found["model"]["trained"] is False
+    assert os.listdir(tmp_path) == ["out.json"]
+
+
+def test_quiet_says_nothing(call: Call) -> None:
+    done = call("-q", "analyze", CLIP, *SHORT, "-t", "out.json")
+    assert (done.returncode, done.stdout, done.stderr) == (0, "", "")
+
+
+def test_without_an_output_the_summary_says_so(call: Call, tmp_path: Path) -> None:
+    done = call("analyze", CLIP, *SHORT)
+    assert done.returncode == 0
+    assert "nothing was written: use --timeline" in done.stderr
+    assert os.listdir(tmp_path) == []
+
+
+def test_lines_on_standard_output_are_those_of_the_file(call: Call, tmp_path: Path) -> None:
+    assert call("analyze", CLIP, *SHORT, "-t", "out.jsonl").returncode == 0
+    done = call("analyze", CLIP, *SHORT, "-t", "-", "-f", "jsonl")
+    assert done.stdout == (tmp_path / "out.jsonl").read_text("utf-8")
+    kinds = [json.loads(line)["type"] for line in done.stdout.splitlines()]
+    assert kinds[0] == "header"
+    assert kinds[-1] == "summary"
+    assert set(kinds[1:-1]) == {"segment"}
+
+
+def test_frames_and_tracks(call: Call, tmp_path: Path) -> None:
+    assert call("analyze", CLIP, *SHORT, "--frames", "f.csv", "--tracks", "t.npz").returncode == 0
+    with open(tmp_path / "f.csv", encoding="utf-8", newline="") as stream:
+        rows = list(csv.DictReader(stream))
+    assert [int(row["frame"]) for row in rows] == list(range(30))
+    assert {row["status"] for row in rows} == {"ok"}
+    with np.load(tmp_path / "t.npz") as pack:
+        assert pack["landmarks"].shape == (30, 68, 2)
+        assert [f"{time:.6f}" for time in (pack["pts"] - pack["start"]) / 12800] == [
+            row["time"] for row in rows
+        ]
+
+
+def test_times_may_be_frames_or_timecodes(call: Call, tmp_path: Path) -> None:
+    for name, start, end in (("a", "1", "2"), ("b", "25f", "50f"), ("c", "0:01", "00:00:02.000")):
+        call("analyze", CLIP, "--start", start, "--end", end, "-j", "1", "-t", f"{name}.json")
+    texts = {(tmp_path / f"{name}.json").read_text() for name in "abc"}
+    assert len(texts) == 1
+    assert read(tmp_path / "a.json")["source"]["frames"]["decoded"] == 25
+
+
+def test_standard_input_is_a_file_like_any_other(fervid: Fervid, tmp_path: Path) -> None:
+    shutil.copy(CLIP, tmp_path / "stdin")
+    assert fervid("analyze", *UNTRAINED, "-", *SHORT, "-t", "a.json", input=CLIP.read_bytes()).returncode == 0
+    assert fervid("analyze", *UNTRAINED, "stdin", *SHORT, "-t", "b.json").returncode == 0
+    assert (tmp_path / "a.json").read_bytes() == (tmp_path / "b.json").read_bytes()
+
+
+def test_a_video_without_faces_is_a_valid_empty_timeline(call: Call, tmp_path: Path) -> None:
+    write_video(tmp_path / "black.mp4", [np.full((96, 128), 16, np.uint8)] * 20)
+    done = call("analyze", "black.mp4", "-t", "out.json")
+    assert done.returncode == 0
+    found = read(tmp_path / "out.json")
+    assert (found["tracks"], found["segments"], found["peaks"]) == ([], [], [])
+    assert found["source"]["frames"]["decoded"] == 20
+
+
+def test_a_truncated_file_gives_what_it_holds_and_says_so(call: Call, tmp_path: Path) -> None:
+    write_video(tmp_path / "whole.mkv", [np.full((96, 128), 16 + i, np.uint8) for i in range(100)])
+    data = (tmp_path / "whole.mkv").read_bytes()
+    (tmp_path / "cut.mkv").write_bytes(data[: len(data) // 2])
+    done = call("analyze", "cut.mkv", "-t", "out.json")
+    assert done.returncode == 0
+    assert "warning: cut.mkv is incomplete" in done.stderr
+    assert read(tmp_path / "out.json")["source"]["complete"] is False
+
+
+# --- analyze: several inputs
+
+
+def test_a_bad_file_does_not_stop_the_rest(call: Call, tmp_path: Path) -> None:
+    (tmp_path / "bad.mp4").write_text("no video")
+    shutil.copy(CLIP, tmp_path / "good.mp4")
+    done = call("analyze", "bad.mp4", "missing.mp4", "good.mp4", *SHORT, "-o", "out")
+    assert done.returncode == 3
+    assert "2 of 3 inputs failed: bad.mp4, missing.mp4" in done.stderr
+    assert os.listdir(tmp_path / "out") == ["good.json"]
+
+
+# --- refusals, before and after the work
+
+
+def test_an_existing_file_is_kept_unless_told(call: Call, tmp_path: Path) -> None:
+    (tmp_path / "out.json").write_text("mine")
+    says(call("analyze", CLIP, *SHORT, "-t", "out.json"), 1, "out.json exists already: use -y")
+    assert (tmp_path / "out.json").read_text() == "mine"
+    assert call("analyze", CLIP, *SHORT, "-t", "out.json", "-y").returncode == 0
+    read(tmp_path / "out.json")
+
+
+def test_the_input_is_never_the_output(call: Call, clip: Path) -> None:
+    before = clip.read_bytes()
+    says(call("analyze", clip, "-y", "-t", clip), 1, "is an input")
+    says(call("analyze", clip, "-y", "--log-file", clip), 1, "is an input")
+    assert clip.read_bytes() == before
+
+
+def test_a_missing_folder_is_told_before_the_work(call: Call) -> None:
+    says(call("analyze", CLIP, "-t", "none/out.json"), 1, "there is no folder")
+
+
+@pytest.mark.skipif(not Path("/dev/full").exists(), reason="no /dev/full")
+@pytest.mark.parametrize("option", ["-t", "--frames", "--tracks"])
+def test_a_full_disk(call: Call, option: str) -> None:
+    says(call("analyze", CLIP, *SHORT, option, "/dev/full"), 1, "/dev/full", "No space left")
+
+
+def test_a_full_disk_under_standard_output(fervid: Fervid) -> None:
+    if not Path("/dev/full").exists():
+        pytest.skip("no /dev/full")
+    with open("/dev/full", "wb") as full:
+        line = command(["analyze", CLIP, *UNTRAINED, *SHORT, "-t", "-"])
+        done = subprocess.run(line, env=environment(), stdout=full, stderr=subprocess.PIPE, text=True)
+    assert done.returncode == 1
+    assert done.stderr == "fervid: error: cannot write standard output: No space left on device\n"
+
+
+def make_text(path: Path) -> None:
+    path.write_text("this is no video at all\n" * 50)
+
+
+def make_sound(path: Path) -> None:
+    with wave.open(str(path), "wb") as sound:
+        sound.setnchannels(1)
+        sound.setsampwidth(2)
+        sound.setframerate(8000)
+        sound.writeframes(bytes(16000))
+
+
+def make_header(path: Path) -> None:
+    """A video that promises a stream and holds no frame."""
+    with av.open(str(path), "w") as container:
+        stream = container.add_stream("libx264", rate=25, width=64, height=48)
+        stream.pix_fmt = "yuv420p"
+        container.start_encoding()
+
+
+@pytest.mark.parametrize(
+    "make",
+    [Path.touch, Path.mkdir, make_text, make_sound, make_header, lambda path: None],
+    ids=["empty", "folder", "text", "sound", "no frames", "missing"],
+)
+def test_what_is_no_video_is_one_line(call: Call, tmp_path: Path, make: Any) -> None:
+    make(tmp_path / "input.mp4")
+    says(call("analyze", "input.mp4", "-t", "out.json"), 1, "input.mp4")
+    assert not (tmp_path / "out.json").exists()
+
+
+@pytest.mark.parametrize(
+    "arguments", [["--start", "15"], ["--start", "16", "--end", "20"], ["--start", "375f"]]
+)
+def test_a_range_behind_the_end(call: Call, arguments: list[str]) -> None:
+    says(call("analyze", CLIP, *arguments), 2)
+
+
+def test_a_frame_that_is_not_there(call: Call) -> None:
+    says(call("analyze", CLIP, "--end", "376f"), 2, "has 375 frames")
+
+
+def test_models_that_cannot_be_had(call: Call, tmp_path: Path) -> None:
+    says(call("analyze", CLIP, "--model", "nonsense"), 1, "nonsense")
+    (tmp_path / "bad.safetensors").write_bytes(b"no weights")
+    says(call("analyze", CLIP, "--model", "bad.safetensors"), 1, "bad.safetensors")
+
+
+def test_cuda_without_a_gpu_never_falls_back(call: Call) -> None:
+    import torch
+
+    if torch.cuda.is_available():
+        pytest.skip("there is a GPU")
+    says(call("analyze", CLIP, *SHORT, "--device", "cuda"), 1, "--device cpu")
+
+
+# --- interruption
+
+
+@pytest.mark.parametrize("kind", [signal.SIGINT, signal.SIGTERM])
+@pytest.mark.parametrize("jobs", ["1", "2"])
+def test_an_interruption_is_clean(tmp_path: Path, kind: signal.Signals, jobs: str) -> None:
+    """Once its first output has begun, the run is interrupted: 130, a line, and nothing half-written."""
+    line = command(["analyze", CLIP, *UNTRAINED, "-t", "out.jsonl", "--jobs", jobs])
+    with subprocess.Popen(
+        line, cwd=tmp_path, env=environment(), stderr=subprocess.PIPE, text=True
+    ) as process:
+        while not list(tmp_path.glob(".fervid-*.part")):
+            assert process.poll() is None
+            time.sleep(0.02)
+        process.send_signal(kind)
+        _, told = process.communicate()
+    assert process.returncode == 130
+    assert told.strip() == "fervid: interrupted"
+    assert os.listdir(tmp_path) == []
+
+
+def test_a_reader_that_leaves_is_no_failure(tmp_path: Path) -> None:
+    line = command(["analyze", CLIP, *UNTRAINED, *SHORT, "-q", "-t", "-", "-f", "jsonl"])
+    with subprocess.Popen(
+        line, env=environment(), stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True
+    ) as process:
+        assert process.stdout is not None
+        assert process.stderr is not None
+        assert '"header"' in process.stdout.readline()
+        process.stdout.close()
+        assert process.stderr.read() == ""
+        assert process.wait() == 1
+
+
+# --- the bar
+
+
+def on_terminal(*arguments: str | Path, **env: str) -> tuple[str, str]:
+    """What goes to standard output, a pipe, and to standard error, a terminal of 120 columns."""
+    import pty
+
+    ours, theirs = pty.openpty()
+    shown = environment(TERM="xterm", COLUMNS="120")
+    with subprocess.Popen(
+        command(["analyze", CLIP, *UNTRAINED, *SHORT, "-t", "-", "-f", "jsonl", *arguments]),
+        env={**shown, **env},
+        stdout=subprocess.PIPE,
+        stderr=theirs,
+        text=True,
+    ) as process:
+        os.close(theirs)
+        told = b""
+        while True:
+            try:
+                piece = os.read(ours, 4096)
+            except OSError:  # how Linux says that nobody holds the other end any more
+                break
+            if not piece:
+                break
+            told += piece
+        assert process.stdout is not None
+        output = process.stdout.read()
+    os.close(ours)
+    assert process.returncode == 0, told
+    return output, told.decode("utf-8")
+
+
+def test_a_bar_is_shown_on_a_terminal_and_leaves_the_data_alone(call: Call) -> None:
+    data, told = on_terminal()
+    assert re.search(r"clip\.mp4.*━.*100%.*\dx", told)
+    assert data == call("analyze", CLIP, *SHORT, "-t", "-", "-f", "jsonl").stdout
+
+
+@pytest.mark.parametrize(
+    ("arguments", "env"), [(["-q"], {}), (["--no-progress"], {}), ([], {"TERM": "dumb"})], ids=str
+)
+def test_no_bar_where_none_is_wanted(arguments: list[str], env: dict[str, str]) -> None:
+    assert "━" not in on_terminal(*arguments, **env)[1]
+
+
+def test_no_escapes_in_a_pipe(call: Call) -> None:
+    assert "\x1b" not in call("analyze", CLIP, *SHORT).stderr
+
+
+# --- extract
+
+
+def test_extract_writes_all_kinds(call: Call, tmp_path: Path) -> None:
+    done = call("extract", CLIP, *SHORT, "-o", "out")
+    assert (done.returncode, done.stdout) == (0, "")
+    assert sorted(os.listdir(tmp_path / "out")) == ["clip.csv", "clip.faces.npz", "clip.landmarks.npz"]
+    with np.load(tmp_path / "out" / "clip.faces.npz") as pack:
+        faces, pts = pack["faces"], pack["pts"]
+        assert faces.shape == (30, 64, 64)
+        assert len(set(pack["track"].tolist())) == 1
+    with np.load(tmp_path / "out" / "clip.landmarks.npz") as pack:
+        assert pack["pts"].tolist() == pts.tolist()
+        assert pack["scores"].shape == (30, 0)
+    with open(tmp_path / "out" / "clip.csv", encoding="utf-8", newline="") as stream:
+        rows = list(csv.DictReader(stream))
+    assert [int(row["frame"]) for row in rows] == list(range(1, 31))
+    assert call("extract", CLIP, *SHORT, "-o", "png", "--what", "crops", "--crops", "png").returncode == 0
+    pictures = sorted((tmp_path / "png" / "clip.faces").rglob("*.png"))
+    assert [path.name for path in pictures] == [f"{frame:09d}.png" for frame in range(30)]
+    assert (cv2.imread(str(pictures[7]), cv2.IMREAD_GRAYSCALE) == faces[7]).all()
+
+
+def test_extract_replaces_only_when_told(call: Call, tmp_path: Path) -> None:
+    line = ("extract", CLIP, "--end", "0.2", "-j", "1", "-o", ".", "--what", "crops", "--crops", "png")
+    assert call(*line).returncode == 0
+    says(call(*line), 1, "use -y")
+    assert call(*line, "-y").returncode == 0
+    assert sorted(os.listdir(tmp_path)) == ["clip.faces"]
+
+
+# --- peaks
+
+
+def test_peaks_of_a_timeline(call: Call, timeline: Path, tmp_path: Path) -> None:
+    held = read(timeline)
+    done = call("peaks", timeline, "-f", "json")
+    assert done.returncode == 0
+    found = json.loads(done.stdout)["peaks"]
+    assert len(found) == len(held["peaks"]) > 0
+    assert [peak["prominence"] for peak in found] == sorted(
+        (p["prominence"] for p in held["peaks"]), reverse=True
+    )
+    assert call("peaks", timeline, "--top", "1", "-o", "peaks.csv").returncode == 0
+    with open(tmp_path / "peaks.csv", encoding="utf-8", newline="") as stream:
+        rows = list(csv.DictReader(stream))
+    assert [row["pts"] for row in rows] == [str(found[0]["apex"]["pts"])]
+    shown = call("peaks", timeline, "--top", "1").stdout
+    assert found[0]["emotion"] in shown
+    assert "00:00:" in shown
+
+
+def test_peaks_are_the_same_from_the_video(call: Call, timeline: Path) -> None:
+    from_video = call("peaks", CLIP, "-f", "jsonl", "-q")
+    assert from_video.returncode == 0
+    assert from_video.stdout == call("peaks", timeline, "-f", "jsonl").stdout
+
+
+def test_peaks_of_some_emotions(call: Call, timeline: Path) -> None:
+    emotions = sorted({peak["emotion"] for peak in read(timeline)["peaks"]})
+    done = call("peaks", timeline, "--emotion", emotions[0].upper(), "-f", "jsonl")
+    assert {json.loads(line)["emotion"] for line in done.stdout.splitlines()} == {emotions[0]}
+    says(call("peaks", timeline, "--emotion", "joy"), 2, "joy", "happiness")
+
+
+def test_peaks_refuse_what_a_timeline_cannot_take(call: Call, timeline: Path, tmp_path: Path) -> None:
+    says(call("peaks", timeline, "--start", "2"), 2, "--start is for videos")
+    (tmp_path / "cut.json").write_bytes(timeline.read_bytes()[:500])
+    says(call("peaks", "cut.json"), 1, "cut.json")
+    (tmp_path / "other.json").write_text("{}")
+    says(call("peaks", "other.json"), 1, "no timeline of fervid")
+
+
+def test_no_peak_is_no_failure(call: Call, tmp_path: Path) -> None:
+    write_video(tmp_path / "black.mp4", [np.full((96, 128), 16, np.uint8)] * 20)
+    done = call("peaks", "black.mp4", "-f", "csv")
+    assert done.returncode == 0
+    assert done.stdout.splitlines()[0].startswith("rank,time")
+    assert "there is no such peak" in done.stderr

@@ -1,0 +1,575 @@
+"""What the writers write, and that it can be read back."""
+
+from __future__ import annotations
+
+import csv
+import io
+import json
+import zipfile
+from collections.abc import Iterator
+from dataclasses import fields, replace
+from fractions import Fraction
+from pathlib import Path
+
+import numpy as np
+import pytest
+from jsonschema import Draft202012Validator
+
+from fervid import export
+from fervid.errors import InputError, UsageError
+from fervid.export import frames, geometry, jsonl, openface, shapes
+from fervid.export import json as whole
+from fervid.export import peaks as peak_list
+from fervid.labels import EMOTIONS, VALENCE_AROUSAL
+from fervid.timeline import build, intensity, valence_arousal
+from fervid.types import Curve, ModelInfo, Peak, Rows, Segment, Settings, Status, Tally, Timeline, Video
+
+BASE = Fraction(1, 12800)
+START = 1024
+STEP = 4096  # 0.32 s
+CONTEMPT = (*EMOTIONS, "contempt")
+
+
+def video_of(count: int = 100, **changes: object) -> Video:
+    pts = START + 512 * np.arange(count, dtype=np.int64)
+    found = Video(
+        path="/somewhere/secret/film.mp4",
+        name="film.mp4",
+        sha256="ab" * 32,
+        time_base=BASE,
+        start=START,
+        duration=512 * count,
+        width=1920,
+        height=1080,
+        rotation=90,
+        container="mov,mp4",
+        codec="h264",
+        rate=Fraction(24000, 1001),
+        clock_offset=Fraction(START) * BASE,
+        pts=pts,
+        keyframes=pts[:1],
+    )
+    return replace(found, **changes)  # type: ignore[arg-type]
+
+
+def model_of(labels: tuple[str, ...] = EMOTIONS) -> ModelInfo:
+    return ModelInfo("hand", "cd" * 32, True, labels, ("one", "two"), {"code": "MIT"})
+
+
+def curve_of(track: int, count: int = 30, labels: tuple[str, ...] = EMOTIONS) -> Curve:
+    pts = START + STEP * np.arange(count, dtype=np.int64)
+    rise = 0.9 * np.exp(-0.5 * ((np.arange(count) - count // 2) / 3) ** 2)
+    scores = np.full((count, len(labels)), 1 / 700, np.float32)
+    scores[:, labels.index("happiness")] += rise
+    scores[:, labels.index("neutral")] += 1 - scores.sum(axis=1)
+    valence, arousal = valence_arousal(scores, labels)
+    return Curve(
+        track=track,
+        start=START,
+        end=int(pts[-1]) + 512,
+        frames=count * 8,
+        hull=np.array([10.126, -3.5, 200, 220.04], np.float32),
+        pts=pts,
+        scores=scores,
+        quality=np.linspace(0.5, 1, count, dtype=np.float32),
+        valence=valence,
+        arousal=arousal,
+        intensity=intensity(scores, labels),
+    )
+
+
+def segment_of(track: int, start: int, end: int, emotion: str, labels: tuple[str, ...] = EMOTIONS) -> Segment:
+    scores = np.full(len(labels), 0.05, np.float32)
+    scores[labels.index(emotion)] = 1 - 0.05 * (len(labels) - 1)
+    return Segment(track, start, end, emotion, scores, float(scores.max()), -0.0, 0.25, 0.5, 12)
+
+
+def timeline_of(labels: tuple[str, ...] = EMOTIONS) -> Timeline:
+    segments = [
+        segment_of(0, START, START + 9000, "neutral", labels),
+        segment_of(0, START + 9000, START + 40001, "happiness", labels),
+        segment_of(1, START + 9000, START + 20000, labels[-1], labels),
+    ]
+    return build(
+        video_of(),
+        model_of(labels),
+        Settings(start=Fraction(1, 4)),
+        Tally(98, 90, 2, False),
+        np.array([START, START + 25600], np.int64),
+        [curve_of(0, labels=labels), curve_of(1, labels=labels)],
+        segments,
+    )
+
+
+def empty() -> Timeline:
+    """A film without a face."""
+    none = np.array([START], np.int64)
+    return build(video_of(), model_of(), Settings(), Tally(100), none, [], [])
+
+
+def still() -> Timeline:
+    """One photograph, one window, one segment."""
+    video = video_of(1, rate=None, duration=512, clock_offset=Fraction(0))
+    segment = replace(segment_of(0, START, START + 512, "fear"), frames=1)
+    shots = np.array([START], np.int64)
+    return build(video, model_of(), Settings(), Tally(1, 1), shots, [curve_of(0, 1)], [segment])
+
+
+TIMELINES = {
+    "film": timeline_of,
+    "contempt": lambda: timeline_of(CONTEMPT),
+    "empty": empty,
+    "still": still,
+    "no shots": lambda: replace(empty(), shots=np.empty(0, np.int64)),
+    "no windows": lambda: replace(timeline_of(), curves=(no_windows(curve_of(0)),), segments=(), peaks=()),
+    "people": lambda: replace(
+        timeline_of(),
+        people=("P1",),
+        segments=tuple(replace(segment, person="P1") for segment in timeline_of().segments),
+    ),
+}
+
+
+def no_windows(curve: Curve) -> Curve:
+    """The track with no window at all."""
+    names = ("pts", "scores", "quality", "valence", "arousal", "intensity")
+    return replace(curve, **{name: getattr(curve, name)[:0] for name in names})
+
+
+def text_of(timeline: Timeline, format: str = "json") -> str:
+    stream = io.StringIO()
+    export.writer(format)(timeline, stream)
+    return stream.getvalue()
+
+
+def strict(text: str) -> dict[str, object]:
+    """JSON parsed as the standard has it: no NaN, no infinity."""
+
+    def refuse(constant: str) -> None:
+        raise AssertionError(f"{constant} is no JSON")
+
+    found: dict[str, object] = json.loads(text, parse_constant=refuse)
+    return found
+
+
+# The timeline as JSON
+
+
+@pytest.mark.parametrize("name", TIMELINES)
+def test_every_timeline_fits_the_schema(name: str) -> None:
+    schema = whole.schema()
+    Draft202012Validator.check_schema(schema)
+    timeline = TIMELINES[name]()
+    Draft202012Validator(schema).validate(strict(text_of(timeline)))
+    line = Draft202012Validator({"$ref": "#/$defs/line", "$defs": schema["$defs"]})
+    for one in text_of(timeline, "jsonl").splitlines():
+        line.validate(strict(one))
+
+
+def objects_in(value: object) -> Iterator[dict[str, object]]:
+    if isinstance(value, dict):
+        yield value
+    for child in value.values() if isinstance(value, dict) else value if isinstance(value, list) else ():
+        yield from objects_in(child)
+
+
+def test_the_schema_is_closed_and_explains_every_field() -> None:
+    schema = whole.schema()
+    described = 0
+    for shape in objects_in(schema):
+        if shape.get("type") == "object":
+            assert "additionalProperties" in shape and shape["additionalProperties"] is not True, shape
+        properties = shape.get("properties")
+        if isinstance(properties, dict) and shape.get("type") == "object":
+            for name, field in properties.items():
+                target = schema["$defs"][field["$ref"].split("/")[-1]] if "$ref" in field else field
+                assert "const" in field or field.get("description") or target.get("description"), name
+                described += 1
+    assert described > 80
+    broken = strict(text_of(timeline_of()))
+    broken["surprise"] = 1
+    assert not Draft202012Validator(schema).is_valid(broken)
+
+
+def test_the_schema_knows_all_labels_and_settings_and_its_twins_agree() -> None:
+    shapes_by_name = whole.schema()["$defs"]
+    assert set(shapes_by_name["emotion"]["enum"]) == set(VALENCE_AROUSAL)
+    assert set(shapes_by_name["settings"]["properties"]) == {field.name for field in fields(Settings)}
+    for twin, name, extra in (
+        ("segment_line", "segment", {"type"}),
+        ("track", "track_summary", {"curve"}),
+        ("source", "plan", {"complete"}),
+    ):
+        large, small = shapes_by_name[twin]["properties"], shapes_by_name[name]["properties"]
+        assert set(large) - set(small) == extra
+        assert all(large[field] == small[field] for field in set(small) - {"frames"})
+
+
+def test_json_says_what_the_timeline_holds() -> None:
+    found = strict(text_of(timeline_of()))
+    assert found["schema_version"] == "1.0"
+    assert found["source"] == {
+        "name": "film.mp4",
+        "sha256": "ab" * 32,
+        "container": "mov,mp4",
+        "codec": "h264",
+        "time_base": "1/12800",
+        "start": {"seconds": 0.0, "pts": 1024},
+        "duration": {"seconds": 4.0, "pts": 51200},
+        "clock_offset": 0.08,
+        "rate": "24000/1001",
+        "size": {"width": 1920, "height": 1080},
+        "rotation": 90,
+        "frames": {"planned": 100, "decoded": 98, "with_faces": 90, "undecodable": 2},
+        "complete": False,
+    }
+    assert found["shots"] == [
+        {"start": {"seconds": 0.0, "pts": 1024}, "end": {"seconds": 2.0, "pts": 26624}},
+        {"start": {"seconds": 2.0, "pts": 26624}, "end": {"seconds": 4.0, "pts": 52224}},
+    ]
+    segment = found["segments"][1]  # type: ignore[index]
+    assert segment["start"] == {"seconds": 0.703125, "pts": 10024}
+    assert segment["scores"]["happiness"] == 0.7 and segment["valence"] == 0
+    track = found["tracks"][0]  # type: ignore[index]
+    assert track["box"] == {"x": 10.13, "y": -3.5, "width": 200.0, "height": 220.04}
+    assert track["quality"] == 0.75
+    curve = track["curve"]
+    assert curve["seconds"][:3] == [0, 0.32, 0.64]
+    assert [sum(row) for row in zip(*curve["scores"].values(), strict=True)] == pytest.approx(
+        [1] * 30, abs=1e-5
+    )
+    assert {len(value) for value in (*curve["scores"].values(), curve["pts"], curve["valence"])} == {30}
+    peaks = found["peaks"]
+    assert [(peak["track"], peak["emotion"]) for peak in peaks] == [(0, "happiness"), (1, "happiness")]  # type: ignore[attr-defined,index]
+
+
+def test_the_last_shot_ends_where_the_analysis_does() -> None:
+    timeline = replace(empty(), settings=Settings(end=Fraction(5, 2)).as_json())
+    (shot,) = shapes.shots(timeline)
+    assert shot["end"]["seconds"] == 2.5
+
+
+def test_the_text_is_stable_readable_and_tells_no_secrets() -> None:
+    text = text_of(timeline_of())
+    assert text == text_of(timeline_of()) and text.isascii() and text.endswith("}\n")
+    assert "secret" not in text and "-0.0," not in text
+    assert '\n        "pts": [1024, 5120, ' in text  # an array on one line
+    assert '\n      "start": {"seconds": 0.703125, "pts": 10024},' in text
+    assert max(len(number) for number in text.replace(",", " ").split() if number[0].isdigit()) <= 9
+
+
+@pytest.mark.parametrize(
+    ("name", "shown"),
+    [("fünf 五.mp4", "fünf 五.mp4"), ("caf\udce9.mp4", "caf\\xe9.mp4"), ("\ud800.mp4", "\\ud800.mp4")],
+)
+def test_any_file_name_can_be_written(name: str, shown: str) -> None:
+    text = text_of(replace(empty(), video=video_of(name=name)))
+    text.encode("utf-8")
+    assert strict(text)["source"]["name"] == shown  # type: ignore[index]
+
+
+def test_what_is_no_number_is_never_written() -> None:
+    timeline = timeline_of()
+    bad = replace(timeline.segments[0], confidence=float("nan"))
+    curve = replace(timeline.curves[0], valence=np.full(30, np.inf, np.float32))
+    for broken in (replace(timeline, segments=(bad,)), replace(timeline, curves=(curve,))):
+        with pytest.raises(ValueError, match="JSON compliant"):
+            text_of(broken)
+
+
+# JSON Lines
+
+
+def test_jsonl_streams_what_json_holds() -> None:
+    timeline = timeline_of()
+    stream = io.StringIO()
+    jsonl.header(timeline.video, timeline.model, timeline.settings, stream)
+    for segment in timeline.segments:
+        jsonl.segment(segment, timeline.video, timeline.model.labels, stream)
+    jsonl.summary(timeline, stream)
+    assert stream.getvalue() == text_of(timeline, "jsonl")
+    header, *segments, summary = (strict(line) for line in stream.getvalue().splitlines())
+    document = strict(text_of(timeline))
+    assert [header["type"], summary["type"]] == ["header", "summary"]
+    assert [{"type": "segment", **segment} for segment in document["segments"]] == segments  # type: ignore[attr-defined]
+    source = {**header["source"], "frames": summary["frames"], "complete": summary["complete"]}  # type: ignore[dict-item]
+    assert source == document["source"]
+    for name in ("schema_version", "note", "model", "settings"):
+        assert header[name] == document[name]
+    for name in ("shots", "people", "peaks"):
+        assert summary[name] == document[name]
+    tracks = [{k: v for k, v in track.items() if k != "curve"} for track in document["tracks"]]  # type: ignore[attr-defined]
+    assert summary["tracks"] == tracks and summary["segments"] == 3
+
+
+# Reading back
+
+
+@pytest.mark.parametrize("format", sorted(export.TIMELINES))
+@pytest.mark.parametrize("name", sorted(TIMELINES))
+def test_a_timeline_is_read_back(format: str, name: str) -> None:
+    timeline = TIMELINES[name]()
+    text = text_of(timeline, format)
+    found = whole.read(io.StringIO("\ufeff" + text))
+    assert found.labels == timeline.model.labels
+    assert found.source == strict(text_of(timeline))["source"]
+    assert (found.clock.time_base, found.clock.start) == (BASE, START)
+    assert len(found.peaks) == len(timeline.peaks)
+    for read, made in zip(found.peaks, timeline.peaks, strict=True):
+        assert (read.track, read.emotion, read.onset, read.apex, read.offset, read.person) == (
+            made.track,
+            made.emotion,
+            made.onset,
+            made.apex,
+            made.offset,
+            made.person,
+        )
+        assert [read.score, read.prominence] == pytest.approx([made.score, made.prominence], abs=1e-6)
+
+
+def test_json_on_one_line_is_read_too() -> None:
+    packed = json.dumps(strict(text_of(timeline_of())))
+    assert len(whole.read(io.StringIO(packed)).peaks) == 2
+
+
+def changed(**changes: object) -> str:
+    return json.dumps({**strict(text_of(timeline_of())), **changes})
+
+
+LINES = text_of(timeline_of(), "jsonl").splitlines(keepends=True)
+
+
+@pytest.mark.parametrize(
+    ("text", "message"),
+    [
+        (" \n", "is empty"),
+        ("no JSON at all", "no JSON, or was cut off"),
+        (text_of(timeline_of())[:-200], "no JSON, or was cut off"),
+        ("".join(LINES[:-1]), "cut off"),
+        ("".join(LINES)[:-100], "cut off"),
+        ("".join(LINES + LINES), "several timelines"),
+        ("[1, 2]", "no timeline of fervid"),
+        ('{"a": 1}', "no timeline of fervid"),
+        ("[" * 100_000, "no timeline of fervid|no JSON"),
+        (changed(schema_version="2.0"), "schema version 2.0, this fervid reads 1.0"),
+        (changed(schema_version=1), "no timeline of fervid"),
+        (changed(peaks=[{"track": 0}]), "damaged"),
+        (changed(peaks=None), "damaged"),
+        (changed(source={"time_base": "1/0", "start": {"pts": 0}}), "damaged"),
+        (changed(source={"time_base": "-1/9", "start": {"pts": 0}}), "damaged"),
+        (changed(source=None), "damaged"),
+        (changed(model={}), "damaged"),
+        (text_of(timeline_of()).replace('"prominence": 0', '"prominence": 1e999, "old": 0'), "damaged"),
+        (text_of(timeline_of()).replace('"valence": 0', '"valence": NaN, "old": 0'), "no JSON"),
+    ],
+)
+def test_what_is_no_whole_timeline_is_refused(text: str, message: str) -> None:
+    with pytest.raises(InputError, match=message):
+        whole.read(io.StringIO(text))
+
+
+def test_a_binary_file_is_refused_by_name(tmp_path: Path) -> None:
+    path = tmp_path / "film.mp4"
+    path.write_bytes(b"\x00\x00\x00\x18ftypmp42\xff\xfe\xfd")
+    with path.open(encoding="utf-8") as stream, pytest.raises(InputError, match=r"film\.mp4 is not text"):
+        whole.read(stream)
+
+
+def test_a_later_minor_version_is_read() -> None:
+    assert len(whole.read(io.StringIO(changed(schema_version="1.7", novelty=[]))).peaks) == 2
+
+
+# Rows
+
+
+def rows_of(count: int, first: int = 0, labels: tuple[str, ...] = EMOTIONS) -> Rows:
+    """Frames of which each fourth shows no face and each fifth a bad one."""
+    generator = np.random.default_rng(first)
+    frame = np.arange(first, first + count, dtype=np.int64)
+    status = np.where(frame % 5 == 4, Status.LOW_QUALITY, Status.OK)
+    status = np.where(frame % 4 == 3, Status.NO_FACE, status).astype(np.uint8)
+    absent = status == Status.NO_FACE
+
+    def values(*shape: int) -> np.ndarray:
+        found = generator.random((count, *shape)).astype(np.float32)
+        found[absent] = np.nan
+        return found
+
+    scores = values(len(labels))
+    return Rows(
+        frame=frame,
+        pts=START + 512 * frame,
+        track=np.where(absent, -1, 2),
+        status=status,
+        box=values(4) * 100,
+        landmarks=values(68, 2) * 100,
+        pose=values(3),
+        quality=values(),
+        scores=(scores / scores.sum(axis=1, keepdims=True)).astype(np.float32),
+    )
+
+
+def table_of(chunks: list[Rows], **options: object) -> list[dict[str, str]]:
+    stream = io.StringIO()
+    frames.write(chunks, video_of(), EMOTIONS, stream, **options)  # type: ignore[arg-type]
+    return list(csv.DictReader(io.StringIO(stream.getvalue())))
+
+
+def test_frames_have_a_row_each() -> None:
+    chunk = rows_of(20)
+    table = table_of([chunk], people={2: "P1, the first"})
+    facts, box = ["frame", "pts", "time", "track", "person", "status"], ["x", "y", "width", "height"]
+    assert list(table[0]) == [*facts, *box, "emotion", *EMOTIONS, "valence", "arousal", "quality"]
+    assert [int(row["frame"]) for row in table] == list(range(20))
+    assert [int(row["pts"]) for row in table] == chunk.pts.tolist()
+    assert table[1]["time"] == "0.040000"
+    for place, row in enumerate(table):
+        status = Status(int(chunk.status[place]))
+        assert row["status"] == status.label
+        filled = {name for name, value in row.items() if value}
+        if status is Status.NO_FACE:
+            assert filled == {"frame", "pts", "time", "status"}
+            continue
+        assert filled == set(row) - ({"emotion"} if status is Status.LOW_QUALITY else set())
+        assert (row["track"], row["person"]) == ("2", "P1, the first")
+        scores = [float(row[name]) for name in EMOTIONS]
+        assert scores == pytest.approx(chunk.scores[place].tolist(), abs=1e-6)
+        assert status is not Status.OK or row["emotion"] == EMOTIONS[int(np.argmax(scores))]
+        assert float(row["x"]) == pytest.approx(chunk.box[place, 0], abs=0.006)
+        valence, arousal = valence_arousal(chunk.scores[place : place + 1], EMOTIONS)
+        assert [float(row["valence"]), float(row["arousal"])] == pytest.approx(
+            [valence[0], arousal[0]], abs=1e-6
+        )
+
+
+def test_frames_without_scores_keep_their_box() -> None:
+    chunk = rows_of(3)
+    row = table_of([replace(chunk, scores=np.full((3, 7), np.nan, np.float32))])[0]
+    assert (
+        row["status"] == "ok" and row["x"] and not row["emotion"] and not row["anger"] and not row["valence"]
+    )
+
+
+@pytest.mark.parametrize("format", sorted(export.TABLES))
+def test_rows_do_not_depend_on_the_chunks(format: str) -> None:
+    texts = []
+    for cuts in ((40,), (1, 17, 17, 40)):
+        chunk, stream = rows_of(40), io.StringIO()
+        parts = [part(chunk, low, high) for low, high in zip((0, *cuts), cuts, strict=False)]
+        export.writer(format)(iter(parts), video_of(), EMOTIONS, stream)
+        texts.append(stream.getvalue())
+    assert texts[0] == texts[1] and texts[0].count("\n") == 41
+
+
+def part(rows: Rows, low: int, high: int) -> Rows:
+    return Rows(**{field.name: getattr(rows, field.name)[low:high] for field in fields(Rows)})
+
+
+def test_openface_rows_load_as_openface_wrote_them() -> None:
+    chunk, stream = rows_of(20), io.StringIO()
+    openface.write([chunk], video_of(), EMOTIONS, stream)
+    header = stream.getvalue().splitlines()[0]
+    assert header.startswith("frame,face_id,timestamp,confidence,success,x_0,x_1,")
+    assert header.endswith(",x_67,y_0," + ",".join(f"y_{point}" for point in range(1, 68)))
+    table = np.loadtxt(io.StringIO(stream.getvalue()), delimiter=",", skiprows=1)
+    assert table.shape == (20, 5 + 136)
+    assert (table[:, 0] == np.arange(1, 21)).all()
+    assert table[:, 2] == pytest.approx(np.arange(20) * 0.04)
+    absent = chunk.status == Status.NO_FACE
+    assert (table[absent][:, [1, *range(3, 141)]] == 0).all()
+    assert (table[:, 4] == (chunk.status == Status.OK)).all()
+    assert (table[~absent, 1] == 2).all()
+    assert table[~absent, 3] == pytest.approx(chunk.quality[~absent], abs=6e-4)
+    assert table[~absent, 5:73] == pytest.approx(chunk.landmarks[~absent, :, 0], abs=6e-3)
+    assert table[~absent, 73:] == pytest.approx(chunk.landmarks[~absent, :, 1], abs=6e-3)
+
+
+def test_geometry_loads_without_pickle(tmp_path: Path) -> None:
+    chunk = rows_of(50)
+    chunks = [part(chunk, 0, 7), part(chunk, 7, 7), part(chunk, 7, 50)]
+    path = tmp_path / "geometry.npz"
+    geometry.write(lambda: iter(chunks), 50, video_of(), EMOTIONS, path)
+    with np.load(path, allow_pickle=False) as found:
+        for field in fields(Rows):
+            values = getattr(chunk, field.name)
+            assert found[field.name].dtype == values.dtype
+            np.testing.assert_array_equal(found[field.name], values)
+        assert found["labels"].tolist() == list(EMOTIONS)
+        assert found["time_base"].tolist() == [1, 12800] and found["start"] == START
+        assert "yaw, pitch, roll" in str(found["note"])
+    stream = io.BytesIO()
+    geometry.write(lambda: [chunk], 50, video_of(), EMOTIONS, stream)
+    assert stream.getvalue() == path.read_bytes()
+    with zipfile.ZipFile(path) as archive:
+        assert {member.date_time for member in archive.infolist()} == {(1980, 1, 1, 0, 0, 0)}
+
+
+def test_geometry_of_nothing_and_into_a_pipe() -> None:
+    class Pipe(io.RawIOBase):
+        """A stream that cannot go back."""
+
+        def __init__(self) -> None:
+            self.content = bytearray()
+
+        def writable(self) -> bool:
+            return True
+
+        def write(self, data: object) -> int:  # type: ignore[override]
+            self.content += bytes(data)  # type: ignore[call-overload]
+            return len(bytes(data))  # type: ignore[call-overload]
+
+    pipe = Pipe()
+    geometry.write(list, 0, video_of(), CONTEMPT, pipe)  # type: ignore[arg-type]
+    with np.load(io.BytesIO(bytes(pipe.content)), allow_pickle=False) as found:
+        assert found["landmarks"].shape == (0, 68, 2) and found["scores"].shape == (0, 8)
+
+
+def test_geometry_refuses_a_wrong_count_or_shape() -> None:
+    with pytest.raises(ValueError, match="9 rows were promised, 5 came"):
+        geometry.write(lambda: [rows_of(5)], 9, video_of(), EMOTIONS, io.BytesIO())
+    with pytest.raises(ValueError, match="scores should have rows"):
+        geometry.write(lambda: [rows_of(5)], 5, video_of(), CONTEMPT, io.BytesIO())
+
+
+# Lists of peaks
+
+
+def peaks_text(format: str, peaks: tuple[Peak, ...], source: dict[str, object]) -> str:
+    stream = io.StringIO()
+    peak_list.write(peaks, source, stream, format)
+    return stream.getvalue()
+
+
+@pytest.mark.parametrize("format", peak_list.FORMATS)
+def test_peaks_read_back_are_written_as_peaks_just_found(format: str) -> None:
+    timeline = timeline_of()
+    document = whole.read(io.StringIO(text_of(timeline)))
+    source = strict(text_of(timeline))["source"]
+    found = peaks_text(format, timeline.peaks, source)  # type: ignore[arg-type]
+    assert found == peaks_text(format, document.peaks, dict(document.source))
+    if format == "json":
+        rows = strict(found)["peaks"]
+        assert strict(found)["source"] == source
+    elif format == "jsonl":
+        rows = [strict(line) for line in found.splitlines()]
+    else:
+        rows = list(csv.DictReader(io.StringIO(found)))
+        apex = timeline.peaks[0].apex
+        assert (rows[0]["time"], rows[0]["pts"]) == (str(round((apex - START) / 12800, 6)), str(apex))
+        assert rows[0]["person"] == ""
+    assert [int(row["rank"]) for row in rows] == [1, 2]  # type: ignore[attr-defined]
+    assert {row["emotion"] for row in rows} == {"happiness"}  # type: ignore[attr-defined]
+
+
+def test_no_peaks_are_still_a_list() -> None:
+    source = shapes.source(video_of())
+    assert strict(peaks_text("json", (), source))["peaks"] == []
+    assert peaks_text("jsonl", (), source) == ""
+    assert peaks_text("csv", (), source).splitlines() == [",".join(peak_list.COLUMNS)]
+    with pytest.raises(UsageError, match="csv"):
+        peaks_text("xml", (), source)
+
+
+def test_an_unknown_format_names_those_that_are() -> None:
+    with pytest.raises(UsageError, match="json, jsonl, frames, openface"):
+        export.writer("yaml")

@@ -1,0 +1,127 @@
+"""Who may import whom: the rooms of the program, and the libraries that each may use besides numpy."""
+
+from __future__ import annotations
+
+import ast
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+from conftest import ROOT
+
+NOUNS = {"types", "labels", "errors"}
+
+# Room -> the rooms of ours that it may import, and the third parties. A room may import its own files.
+ROOMS: dict[str, tuple[set[str], set[str]]] = {
+    "types": (set(), set()),
+    "labels": (set(), set()),
+    "errors": (set(), set()),
+    "source": ({"types", "errors"}, set()),  # what lies on the disk, for video
+    "shape": ({"types", "errors"}, set()),  # the mean face, for tracks, clips and synth
+    "video": ({"types", "errors", "source"}, {"av", "cv2"}),
+    "shots": (NOUNS, {"cv2", "scipy"}),
+    "clips": (NOUNS | {"shape"}, {"cv2", "scipy"}),
+    "synth": (NOUNS | {"shape"}, {"cv2", "scipy"}),
+    "faces": ({"types", "errors"}, {"dlib", "cv2"}),
+    "tracks": ({"types", "errors", "shape"}, {"scipy", "cv2"}),
+    "people": ({"types", "errors", "faces"}, {"scipy", "cv2"}),
+    "streams": ({"types", "errors"}, {"torch"}),
+    "losses": ({"types", "errors"}, {"torch"}),
+    "fusion": ({"types", "errors"}, {"torch"}),
+    "model": (NOUNS | {"streams", "fusion", "clips"}, {"torch", "safetensors"}),
+    "spans": ({"types", "errors", "video", "shots", "faces", "tracks", "clips", "model"}, set()),
+    "timeline": (NOUNS | {"peaks"}, {"scipy"}),
+    "peaks": (NOUNS | {"timeline"}, {"scipy"}),  # timeline's second file
+    "export": (NOUNS | {"timeline"}, {"scipy", "cv2"}),  # cv2: PNG
+    "datasets": (NOUNS, set()),
+    "execute": ({"types", "errors"}, set()),
+    "cache": ({"types", "errors"}, set()),
+    "analysis": (
+        NOUNS | {"video", "model", "spans", "timeline", "peaks", "execute", "cache", "tracks"},
+        set(),
+    ),
+}
+EVERYTHING = set(ROOMS)
+ROOMS["train"] = ROOMS["evaluate"] = (EVERYTHING - {"export"}, {"torch", "scipy"})
+ROOMS["cli"] = ROOMS["__main__"] = (set(ROOMS) | {"cli"}, {"click", "rich"})
+
+# What one function alone may import: room -> library.
+INSIDE_A_FUNCTION = {"execute": {"dask", "distributed"}, "train": {"matplotlib"}, "evaluate": {"matplotlib"}}
+# One file of a room may use more than the room.
+FILES = {"streams/flow.py": {"cv2"}}
+
+SOURCES = sorted((ROOT / "fervid").rglob("*.py"))
+
+
+def room_of(path: Path) -> str:
+    place = path.relative_to(ROOT / "fervid")
+    return place.parts[0].removesuffix(".py")
+
+
+def imports(tree: ast.Module) -> Iterator[tuple[str, bool]]:
+    """Each imported module's full name, and whether the import stands inside a function."""
+    inside = {
+        id(node)
+        for function in ast.walk(tree)
+        if isinstance(function, ast.FunctionDef | ast.AsyncFunctionDef | ast.Lambda)
+        for node in ast.walk(function)
+    }
+    for node in ast.walk(tree):
+        if isinstance(node, ast.Import):
+            yield from ((alias.name, id(node) in inside) for alias in node.names)
+        elif isinstance(node, ast.ImportFrom):
+            assert node.level == 0, "imports are absolute here, so that this test can read them"
+            if node.module == "fervid":
+                yield from ((f"fervid.{alias.name}", id(node) in inside) for alias in node.names)
+            else:
+                yield node.module or "", id(node) in inside
+
+
+def faults(path: Path, source: str) -> list[str]:
+    """What a file imports and must not."""
+    room = room_of(path)
+    ours, others = ROOMS[room]
+    found = []
+    for name, is_inside in imports(ast.parse(source)):
+        top, _, rest = name.partition(".")
+        part = rest.partition(".")[0]
+        if top == "fervid":
+            if part not in ours | {room, "", "__version__"}:
+                found.append(f"{room} imports {name}")
+        else:
+            allowed = others | FILES.get(path.relative_to(ROOT / "fervid").as_posix(), set())
+            if is_inside:
+                allowed = allowed | INSIDE_A_FUNCTION.get(room, set())
+            if top not in sys.stdlib_module_names | {"numpy"} | allowed:
+                found.append(f"{room} imports {name}")
+    return found
+
+
+@pytest.mark.parametrize("path", SOURCES, ids=lambda path: path.relative_to(ROOT / "fervid").as_posix())
+def test_a_file_imports_only_what_its_room_may(path: Path) -> None:
+    if path == ROOT / "fervid" / "__init__.py":
+        assert not list(imports(ast.parse(path.read_text("utf-8"))))
+    else:
+        assert room_of(path) in ROOMS, "a new room: give it a row in ROOMS"
+        assert not faults(path, path.read_text("utf-8"))
+
+
+@pytest.mark.parametrize(
+    ("room", "source"),
+    [
+        ("types.py", "import cv2"),
+        ("video.py", "from fervid import faces"),
+        ("timeline.py", "def f():\n    from fervid.model import find"),
+        ("execute.py", "import dask"),
+        ("export/json.py", "import fervid.cli.main"),
+        ("spans.py", "import torch.nn"),
+    ],
+)
+def test_a_forbidden_import_is_seen(room: str, source: str) -> None:
+    assert faults(ROOT / "fervid" / room, source)
+
+
+def test_an_import_inside_a_function_is_told_apart() -> None:
+    path = ROOT / "fervid" / "execute.py"
+    assert not faults(path, "def f():\n    import dask.distributed")

@@ -1,0 +1,193 @@
+"""Results appear whole or not at all, and nothing is destroyed on the way."""
+
+from __future__ import annotations
+
+import os
+import resource
+import stat
+import subprocess
+import sys
+import threading
+from pathlib import Path
+
+import pytest
+from conftest import ROOT, environment
+
+from fervid.cli import output
+from fervid.errors import OutputError, UsageError
+
+
+def left_behind(folder: Path) -> list[str]:
+    return [name for name in os.listdir(folder) if name.endswith(".part")]
+
+
+def test_text_appears_once_it_is_whole(tmp_path: Path) -> None:
+    target = tmp_path / "out.json"
+    with output.open_text(str(target)) as stream:
+        stream.write("é\n")
+        stream.flush()
+        assert not target.exists()
+    assert target.read_bytes() == "é\n".encode()
+    assert not left_behind(tmp_path)
+
+
+def test_a_failure_leaves_what_stood_there(tmp_path: Path) -> None:
+    target = tmp_path / "out.json"
+    target.write_text("old")
+    with pytest.raises(RuntimeError, match="half way"), output.open_text(str(target)) as stream:
+        stream.write("new")
+        raise RuntimeError("half way")
+    assert target.read_text() == "old"
+    assert not left_behind(tmp_path)
+
+
+def test_mode_is_as_umask_gives(tmp_path: Path) -> None:
+    before = os.umask(0o027)
+    try:
+        with output.open_binary(str(tmp_path / "out")) as stream:
+            stream.write(b"x")
+    finally:
+        os.umask(before)
+    assert stat.S_IMODE((tmp_path / "out").stat().st_mode) == 0o640
+
+
+def test_a_link_stays_a_link(tmp_path: Path) -> None:
+    (tmp_path / "real").mkdir()
+    link, real = tmp_path / "out.json", tmp_path / "real" / "out.json"
+    link.symlink_to(real)
+    with output.open_text(str(link)) as stream:
+        stream.write("through")
+    assert link.is_symlink()
+    assert real.read_text() == "through"
+
+
+def test_a_pipe_is_written_directly(tmp_path: Path) -> None:
+    pipe = tmp_path / "pipe"
+    os.mkfifo(pipe)
+    got: list[bytes] = []
+    reader = threading.Thread(target=lambda: got.append(pipe.read_bytes()))
+    reader.start()
+    output.check_targets([str(pipe)], [], overwrite=False)
+    with output.open_text(str(pipe)) as stream:
+        stream.write("through")
+    reader.join()
+    assert got == [b"through"]
+    assert stat.S_ISFIFO(pipe.stat().st_mode)
+
+
+@pytest.mark.skipif(not Path("/dev/full").exists(), reason="no /dev/full")
+def test_a_full_device_is_told() -> None:
+    with pytest.raises(OutputError, match=r"/dev/full.*[Nn]o space"), output.open_text("/dev/full") as stream:
+        stream.write("x")
+
+
+def test_a_file_that_cannot_grow_is_no_half_file(tmp_path: Path) -> None:
+    """A limit on file size stands for a full disk: the write fails in the middle of the file."""
+    script = "from fervid.cli import output\nwith output.open_text('out.csv') as s: s.write('x' * 100000)"
+    done = subprocess.run(
+        [sys.executable, "-c", script],
+        cwd=tmp_path,
+        env=environment(),
+        preexec_fn=lambda: resource.setrlimit(resource.RLIMIT_FSIZE, (4096, 4096)),
+        capture_output=True,
+        text=True,
+    )
+    assert "OutputError: cannot write out.csv: File too large" in done.stderr
+    assert os.listdir(tmp_path) == []
+
+
+def test_a_folder_appears_whole_and_replaces(tmp_path: Path) -> None:
+    target = tmp_path / "faces"
+    (target / "track_0001").mkdir(parents=True)
+    (target / "track_0001" / "000000001.png").write_bytes(b"old")
+    with output.open_folder(str(target)) as folder:
+        (folder / "track_0002").mkdir()
+        assert (target / "track_0001").exists()
+    assert os.listdir(target) == ["track_0002"]
+    with pytest.raises(RuntimeError), output.open_folder(str(target)) as folder:
+        raise RuntimeError
+    assert os.listdir(target) == ["track_0002"]
+    assert not left_behind(tmp_path)
+
+
+def test_a_folder_of_something_else_is_not_replaced(tmp_path: Path) -> None:
+    target = tmp_path / "faces"
+    (target / "track_0001").mkdir(parents=True)
+    (target / "track_0001" / "000000001.png").touch()
+    patterns = (r"track_\d+", r"\d+\.png")
+    output.check_folder(str(target), True, *patterns)
+    with pytest.raises(OutputError, match="-y"):
+        output.check_folder(str(target), False, *patterns)
+    (target / "track_0001" / "thesis.txt").touch()
+    with pytest.raises(OutputError, match="track_0001 is nothing that fervid wrote"):
+        output.check_folder(str(target), True, *patterns)
+
+
+def refusal(targets: list[Path | str], inputs: list[Path | str] = [], overwrite: bool = False) -> str:  # noqa: B006
+    with pytest.raises(OutputError) as caught:
+        output.check_targets(map(str, targets), map(str, inputs), overwrite)
+    return str(caught.value)
+
+
+def test_an_existing_file_needs_permission(tmp_path: Path) -> None:
+    target = tmp_path / "out.json"
+    target.touch()
+    assert "use -y" in refusal([target])
+    output.check_targets([str(target)], [], overwrite=True)
+
+
+@pytest.mark.parametrize("kind", ["same", "symbolic", "hard", "dotted"])
+def test_an_input_is_never_overwritten(tmp_path: Path, kind: str) -> None:
+    movie = tmp_path / "movie.mp4"
+    movie.write_bytes(b"precious")
+    target = tmp_path / "other"
+    if kind == "same":
+        target = movie
+    elif kind == "symbolic":
+        target.symlink_to(movie)
+    elif kind == "hard":
+        target.hardlink_to(movie)
+    else:
+        target = tmp_path / ".." / tmp_path.name / "movie.mp4"
+    assert "is an input" in refusal([target], [movie], overwrite=True)
+
+
+def test_a_log_file_is_never_an_input_or_an_output(tmp_path: Path) -> None:
+    movie, log = tmp_path / "movie.mp4", tmp_path / "log"
+    movie.touch()
+    with pytest.raises(OutputError, match="log file"):
+        output.check_log(str(movie), [str(movie)])
+    with pytest.raises(UsageError, match="twice"):
+        output.check_targets([str(log)], [str(movie)], True, str(log))
+
+
+def test_a_place_that_cannot_be_written(tmp_path: Path) -> None:
+    assert "there is no folder" in refusal([tmp_path / "missing" / "out.json"])
+    assert "is a folder" in refusal([tmp_path])
+    (tmp_path / "file").touch()
+    assert "there is no folder" in refusal([tmp_path / "file" / "out.json"])
+    with pytest.raises(OutputError, match="is a file"):
+        output.make_folder(str(tmp_path / "file"))
+    with pytest.raises(OutputError, match="cannot create"):
+        output.make_folder(str(tmp_path / "file" / "below"))
+
+
+@pytest.mark.skipif(os.geteuid() == 0, reason="root may write anywhere")
+def test_a_folder_without_permission(tmp_path: Path) -> None:
+    tmp_path.chmod(0o500)
+    assert "no permission" in refusal([tmp_path / "out.json"])
+    with pytest.raises(OutputError, match="no permission"):
+        output.make_folder(str(tmp_path))
+    tmp_path.chmod(0o700)
+
+
+def test_one_target_for_two_outputs(tmp_path: Path) -> None:
+    with pytest.raises(UsageError, match="twice"):
+        output.check_targets([str(tmp_path / "a"), f"{tmp_path}/./a"], [], overwrite=True)
+    with pytest.raises(UsageError, match="twice"):
+        output.check_targets(["-", "-"], [], overwrite=True)
+    output.check_targets(["/dev/null", "/dev/null"], [], overwrite=False)
+
+
+def test_the_checkout_is_what_is_tested() -> None:
+    assert Path(output.__file__).is_relative_to(ROOT)

@@ -1,0 +1,113 @@
+"""The README's commands run, and every command and option is documented."""
+
+from __future__ import annotations
+
+import os
+import re
+import shutil
+import subprocess
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+
+import click
+import pytest
+from conftest import CLIP, ROOT, environment
+
+from fervid.cli.main import fervid as program
+
+README = (ROOT / "README.md").read_text("utf-8")
+COMMANDS = (ROOT / "docs" / "commands.md").read_text("utf-8")
+
+# Commands that would install, or run these tests again: that they exist is checked, they are not run.
+NOT_RUN = ("make ", "python3 ", ".venv/")
+
+
+def blocks(kind: str) -> list[str]:
+    return re.findall(rf"^```{kind}\n(.*?)^```$", README, flags=re.MULTILINE | re.DOTALL)
+
+
+def lines(kind: str) -> list[str]:
+    return [line for block in blocks(kind) for line in block.splitlines() if line.strip()]
+
+
+def all_commands(
+    group: click.Group = program, path: tuple[str, ...] = ()
+) -> Iterator[tuple[tuple[str, ...], click.Command]]:
+    """Each command with its words, and the program itself with none."""
+    yield path, group
+    context = click.Context(group)
+    for name in group.list_commands(context):
+        found = group.get_command(context, name)
+        assert found is not None
+        if isinstance(found, click.Group):
+            yield from all_commands(found, (*path, name))
+        else:
+            yield (*path, name), found
+
+
+def test_commands_of_the_readme_run(tmp_path: Path, cache: Path) -> None:
+    """All lines of its `sh` blocks, one after the other, beside copies of the example clip."""
+    for name in ("movie.mp4", "a.mp4", "b.mp4"):
+        shutil.copy(CLIP, tmp_path / name)
+    programs = tmp_path / "bin"
+    programs.mkdir()
+    (programs / "fervid").write_text(f'#!/bin/sh\nexec "{sys.executable}" -m fervid "$@"\n')
+    (programs / "fervid").chmod(0o755)
+    script = lines("sh")
+    assert len(script) > 10
+    assert not any(line.startswith(NOT_RUN) for line in script)
+    done = subprocess.run(
+        ["bash", "-eu", "-c", "\n".join(script)],
+        cwd=tmp_path,
+        env=environment(PATH=f"{programs}{os.pathsep}{os.environ['PATH']}"),
+        capture_output=True,
+        text=True,
+    )
+    assert done.returncode == 0, done.stderr
+    assert "error" not in done.stderr
+    named = re.findall(
+        r"(?:-t|-o|--timeline|--frames|--tracks|--output-dir|>) (\w[\w./]*)", "\n".join(script)
+    )
+    assert "out.json" in named
+    assert all((tmp_path / name).exists() for name in named)
+    assert (tmp_path / "out.json").read_bytes() == (tmp_path / "out" / "a.json").read_bytes().replace(
+        b'"a.mp4"', b'"movie.mp4"'
+    )
+
+
+def test_commands_that_set_up_are_there() -> None:
+    makefile = (ROOT / "Makefile").read_text("utf-8")
+    script = lines("console")
+    assert script
+    for line in script:
+        assert line.startswith(NOT_RUN), "what can be run belongs into an sh block"
+        if line.startswith("make "):
+            assert f"\n{line.split()[1]}:" in makefile
+
+
+@pytest.mark.parametrize(
+    ("path", "found"), [pytest.param(path, found, id=" ".join(path)) for path, found in all_commands()]
+)
+def test_every_command_and_option_is_documented(path: tuple[str, ...], found: click.Command) -> None:
+    documented = README + COMMANDS
+    assert " ".join(("fervid", *path)) in documented
+    for parameter in found.params:
+        if isinstance(parameter, click.Option):
+            for name in parameter.opts:
+                assert re.search(rf"(?<![\w-]){re.escape(name)}(?![\w-])", COMMANDS), name
+
+
+def test_no_option_is_documented_that_is_not_there() -> None:
+    known = {name for _, found in all_commands() for parameter in found.params for name in parameter.opts}
+    known |= {"-h", "--help", "-vv"}
+    code = re.findall(r"`([^`\n]+)`", COMMANDS)
+    named = {name for piece in code for name in re.findall(r"(?<![\w-])--?[a-z][a-z-]*", piece)}
+    assert named
+    assert named <= known
+
+
+def test_links_lead_somewhere() -> None:
+    targets = [link for link in re.findall(r"\]\(([^)#]+)\)", README) if "://" not in link]
+    assert targets
+    assert [link for link in targets if not (ROOT / link).exists()] == []

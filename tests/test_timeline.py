@@ -1,0 +1,555 @@
+"""Smoothing, segments and peaks on curves whose answer is known."""
+
+from __future__ import annotations
+
+from fractions import Fraction
+from itertools import pairwise
+
+import numpy as np
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from fervid import timeline
+from fervid.labels import EMOTIONS, VALENCE_AROUSAL
+from fervid.peaks import find_peaks, rank
+from fervid.timeline import Smoother, Viterbi, build, crossing, intensity, interpolate, valence_arousal
+from fervid.types import Curve, Floats, Ints, ModelInfo, Peak, Segment, Settings, Tally, Video
+
+TICKS = 1000  # per second
+STEP = 320  # ticks from window to window
+START = 5000
+FRAME = 40
+MODEL = ModelInfo("hand", "0" * 64, False, EMOTIONS, ("hand",), {})
+
+
+def video(seconds: float = 60) -> Video:
+    duration = round(seconds * TICKS)
+    pts = np.arange(START, START + duration, FRAME, dtype=np.int64)
+    return Video(
+        path="/nowhere/hand.mp4",
+        name="hand.mp4",
+        sha256="0" * 64,
+        time_base=Fraction(1, TICKS),
+        start=START,
+        duration=duration,
+        width=64,
+        height=48,
+        rotation=0,
+        container="mp4",
+        codec="h264",
+        rate=Fraction(25),
+        clock_offset=Fraction(0),
+        pts=pts,
+        keyframes=pts[:1],
+    )
+
+
+def sure(names: list[str], score: float = 0.94, labels: tuple[str, ...] = EMOTIONS) -> Floats:
+    """Scores (N, C) with `score` on each name and the rest spread evenly."""
+    rows = np.full((len(names), len(labels)), (1 - score) / (len(labels) - 1), np.float32)
+    rows[np.arange(len(names)), [labels.index(name) for name in names]] = score
+    return rows
+
+
+def centres(count: int) -> Ints:
+    return START + STEP * np.arange(count, dtype=np.int64)
+
+
+def smooth(
+    scores: Floats,
+    quality: Floats | None = None,
+    min_segment: float = 0.3,
+    cuts: tuple[int, ...] = (),
+    labels: tuple[str, ...] = EMOTIONS,
+) -> list[Segment]:
+    """Segments of windows on the grid, fed in the chunks that `cuts` (pts) make of them."""
+    pts = centres(len(scores))
+    quality = np.ones(len(pts), np.float32) if quality is None else quality
+    end = int(pts[-1]) + STEP // 2
+    frames = np.arange(START, end, FRAME, dtype=np.int64)
+    smoother = Smoother(video(), 3, labels, Settings(min_segment=min_segment))
+    segments = []
+    for low, high in zip([START, *cuts], [*cuts, end], strict=True):
+        rows = (pts >= low) & (pts < high)
+        some = frames[(frames >= low) & (frames < high)]
+        segments += smoother.feed(pts[rows], scores[rows], quality[rows], some)
+    return segments + smoother.close(end)
+
+
+def facts(segments: list[Segment]) -> list[tuple[object, ...]]:
+    return [
+        (s.track, s.start, s.end, s.emotion, s.scores.tobytes(), s.confidence, s.valence, s.frames)
+        for s in segments
+    ]
+
+
+# Numbers from scores
+
+
+def test_valence_and_arousal_are_the_means_of_the_places() -> None:
+    scores = np.zeros((3, 7), np.float32)
+    scores[0, EMOTIONS.index("happiness")] = 1
+    scores[1, EMOTIONS.index("neutral")] = 1
+    scores[2, [EMOTIONS.index("anger"), EMOTIONS.index("sadness")]] = 0.5
+    valence, arousal = valence_arousal(scores, EMOTIONS)
+    assert valence == pytest.approx([0.81, 0, (-0.51 - 0.63) / 2])
+    assert arousal == pytest.approx([0.51, 0, (0.59 - 0.27) / 2])
+    assert valence.dtype == arousal.dtype == np.float32
+    assert intensity(scores, EMOTIONS) == pytest.approx([1, 0, 1])
+
+
+def test_labels_count_by_name_and_not_by_place() -> None:
+    labels = ("neutral", "contempt", *EMOTIONS[:-1])
+    scores = sure(["contempt"], 1.0, labels)
+    valence, arousal = valence_arousal(scores, labels)
+    assert (valence[0], arousal[0]) == pytest.approx(VALENCE_AROUSAL["contempt"])
+    assert intensity(scores, labels)[0] == 1
+    assert [s.emotion for s in smooth(sure(["contempt"] * 9, 0.9, labels), labels=labels)] == ["contempt"]
+
+
+def test_interpolation_is_the_overlap_add_of_triangles() -> None:
+    generator = np.random.default_rng(1)
+    values = generator.dirichlet(np.ones(7), 12).astype(np.float32)
+    pts = np.arange(START - 500, START + 12 * STEP + 500, 37, dtype=np.int64)
+    found = interpolate(centres(12), values, pts)
+    held = np.clip(pts, START, START + 11 * STEP)
+    weights = np.maximum(0, 1 - abs(held[:, None] - centres(12)) / STEP)  # (M, N)
+    assert found == pytest.approx(weights @ values, abs=1e-6)
+    assert found.sum(axis=1) == pytest.approx(1, abs=1e-6)
+    assert found.dtype == np.float32
+
+
+def test_interpolation_of_one_window_holds_and_of_none_is_refused() -> None:
+    one = sure(["fear"])
+    assert (interpolate(centres(1), one, np.array([0, START, 10**12])) == one).all()
+    with pytest.raises(ValueError, match="no window"):
+        interpolate(centres(0), one[:0], np.array([START]))
+
+
+# The decoder
+
+
+def slow_viterbi(pts: list[int], evidence: np.ndarray, dwell: float, lag: int) -> list[int]:
+    """The definition, word by word: a whole Viterbi for each window, up to its horizon."""
+    classes = evidence.shape[1]
+    labels = []
+    for first, instant in enumerate(pts):
+        horizon = next((j for j, later in enumerate(pts) if later >= instant + lag), len(pts) - 1)
+        best, back = evidence[0].copy(), []
+        for j in range(1, horizon + 1):
+            stay = np.exp(-(pts[j] - pts[j - 1]) / dwell)
+            move = np.full((classes, classes), (1 - stay) / classes) + stay * np.eye(classes)
+            reach = best[:, None] + np.log(move)
+            back.append(reach.argmax(axis=0))
+            best = reach.max(axis=0) + evidence[j]
+        label = int(best.argmax())
+        for step in reversed(back[first:]):
+            label = int(step[label])
+        labels.append(label)
+    return labels
+
+
+@pytest.mark.parametrize("lag", [600, 3000])
+@pytest.mark.parametrize("grid", [True, False])
+@pytest.mark.parametrize("seed", range(4))
+def test_viterbi_equals_its_definition(seed: int, grid: bool, lag: int) -> None:
+    generator = np.random.default_rng(seed)
+    steps = np.full(70, 300) if grid else generator.integers(1, 900, 70)
+    pts = (START + np.cumsum(steps)).tolist()
+    evidence = np.log(generator.dirichlet(np.full(4, 0.3), 70).clip(2e-3))
+    viterbi = Viterbi(4, 1500.0, lag)
+    found = [
+        label for instant, row in zip(pts, evidence, strict=True) for label in viterbi.push(instant, row)
+    ]
+    assert len(found) < 70
+    found += viterbi.flush()
+    assert found == slow_viterbi(pts, evidence, 1500.0, lag)
+    assert len(set(found)) > 1
+
+
+# Segments
+
+
+def test_one_expression_is_one_segment_from_first_frame_to_the_end() -> None:
+    (segment,) = smooth(sure(["happiness"] * 20))
+    assert (segment.track, segment.emotion) == (3, "happiness")
+    assert (segment.start, segment.end) == (START, START + 19 * STEP + STEP // 2)
+    assert segment.frames == len(range(segment.start, segment.end, FRAME))
+    assert segment.confidence == pytest.approx(0.94)
+    assert segment.scores.sum() == pytest.approx(1)
+    assert segment.intensity == pytest.approx(0.99)
+
+
+def test_the_boundary_is_where_the_scores_cross() -> None:
+    scores = sure(["neutral"] * 20 + ["happiness"] * 20)
+    happy, neutral = EMOTIONS.index("happiness"), EMOTIONS.index("neutral")
+    scores[19, [happy, neutral]] = 0.35, 0.6  # lead 0.25
+    scores[20, [happy, neutral]] = 0.85, 0.1  # lag 0.75: a quarter of the way
+    first, second = smooth(scores)
+    assert (first.emotion, second.emotion) == ("neutral", "happiness")
+    assert first.end == second.start == START + 19 * STEP + STEP // 4
+    assert second.scores == pytest.approx(scores[20:].mean(axis=0), abs=1e-6)
+    assert first.frames + second.frames == len(range(START, second.end, FRAME))
+
+
+def test_a_crossing_stays_between_the_windows() -> None:
+    assert crossing(100, 200, 0.5, -0.5) == 150
+    assert crossing(100, 200, -0.1, -0.5) == 101
+    assert crossing(100, 200, 0.5, 0.1) == 200
+    assert crossing(100, 200, 1e-9, -1.0) == 101
+    assert crossing(100, 101, 0.5, -0.5) == 101
+
+
+def test_flicker_is_smoothed() -> None:
+    names = ["sadness"] * 40
+    for place in (5, 12, 13, 30):
+        names[place] = "surprise"
+    scores = sure(names, 0.6)
+    assert (scores.argmax(axis=1) == EMOTIONS.index("surprise")).sum() == 4
+    assert [segment.emotion for segment in smooth(scores)] == ["sadness"]
+
+
+def test_a_window_however_sure_does_not_decide_alone() -> None:
+    scores = sure(["neutral"] * 15 + ["fear"] + ["neutral"] * 15, 1 - 1e-7)
+    assert [segment.emotion for segment in smooth(scores, min_segment=0)] == ["neutral"]
+
+
+def test_a_lasting_change_is_kept() -> None:
+    names = ["neutral"] * 10 + ["surprise"] * 5 + ["neutral"] * 10
+    assert [segment.emotion for segment in smooth(sure(names))] == ["neutral", "surprise", "neutral"]
+
+
+def runs(min_segment: float, *parts: tuple[str, int, float]) -> list[tuple[str, float]]:
+    """Emotion and seconds of the segments made from runs of (name, windows, score)."""
+    scores = np.concatenate([sure([name] * count, score) for name, count, score in parts])
+    return [(s.emotion, round((s.end - s.start) / TICKS, 2)) for s in smooth(scores, min_segment=min_segment)]
+
+
+def test_a_short_run_goes_to_the_neighbour_that_its_own_windows_score_higher() -> None:
+    anger, fear, sadness = (EMOTIONS.index(name) for name in ("anger", "fear", "sadness"))
+    scores = sure(["anger"] * 20 + ["fear"] * 4 + ["sadness"] * 20)
+    assert [s.emotion for s in smooth(scores)] == ["anger", "fear", "sadness"]
+    for stronger, name in ((anger, "anger"), (sadness, "sadness")):
+        leaning = scores.copy()
+        leaning[20:24, [anger, sadness]] = 0.005
+        leaning[20:24, fear] = 0.85
+        leaning[20:24, stronger] = 0.1
+        first, second = smooth(leaning, min_segment=2)
+        assert (first.emotion, second.emotion) == ("anger", "sadness")
+        row = 23 if name == "anger" else 19  # the boundary is where anger gives way to sadness
+        lead, lag = (leaning[row : row + 2, anger] - leaning[row : row + 2, sadness]).tolist()
+        edge = crossing(START + row * STEP, START + (row + 1) * STEP, lead, lag)
+        assert first.end == second.start == edge
+
+
+def test_a_short_run_between_two_of_a_kind_joins_them() -> None:
+    assert runs(2, ("anger", 20, 0.94), ("fear", 4, 0.94), ("anger", 20, 0.94)) == [("anger", 13.92)]
+    scores = sure(["anger"] * 20 + ["fear"] * 4 + ["anger"] * 20)
+    scores[24] = sure(["anger"], 0.7)
+    (segment,) = smooth(scores, min_segment=2)
+    assert segment.scores == pytest.approx(scores.mean(axis=0), abs=1e-6)
+
+
+def test_short_runs_at_the_edges_go_to_their_only_neighbour() -> None:
+    found = runs(2, ("fear", 4, 0.94), ("anger", 20, 0.94), ("sadness", 4, 0.94))
+    assert found == [("anger", 8.8)]
+
+
+def test_a_stretch_shorter_than_the_minimum_is_one_segment_of_its_mean() -> None:
+    assert runs(60, ("fear", 12, 0.94), ("anger", 8, 0.94)) == [("fear", 6.24)]
+    assert runs(0.3, ("fear", 1, 0.94)) == [("fear", 0.16)]
+
+
+def test_low_quality_is_a_gap_and_not_a_guess() -> None:
+    quality = np.ones(40, np.float32)
+    quality[15:20] = 0.1
+    scores = sure(["happiness"] * 15 + ["anger"] * 5 + ["happiness"] * 20)
+    first, second = smooth(scores, quality)
+    assert (first.emotion, second.emotion) == ("happiness", "happiness")
+    # Quality falls from 1 to 0.1 between two windows and meets 0.3 at 7/9 of the way.
+    assert first.end == START + 14 * STEP + round(STEP * 7 / 9)
+    assert second.start == START + 19 * STEP + round(STEP * 2 / 9)
+    assert first.scores == pytest.approx(scores[0], abs=1e-6)
+    for segment in (first, second):
+        inside = np.arange(START, START + 40 * STEP, FRAME)
+        inside = inside[(inside >= segment.start) & (inside < segment.end)]
+        assert segment.frames == len(inside)
+
+
+def test_an_unreadable_track_has_no_segment() -> None:
+    assert smooth(sure(["anger"] * 9), np.full(9, 0.2, np.float32)) == []
+    quality = np.full(9, 0.2, np.float32)
+    quality[4] = 0.9
+    (island,) = smooth(sure(["anger"] * 9), quality)
+    assert START + 3 * STEP < island.start <= START + 4 * STEP < island.end <= START + 5 * STEP
+
+
+def test_unreadable_windows_say_nothing_of_their_neighbours() -> None:
+    scores = sure(["fear"] * 2 + ["anger"] * 9 + ["fear"] * 2)
+    scores[[0, 1, 11, 12]] = sure(["fear"] * 4, 0.4)
+    quality = np.ones(13, np.float32)
+    assert [segment.emotion for segment in smooth(scores, quality)] == ["anger"]
+    quality[2:11] = 0.1
+    assert [segment.emotion for segment in smooth(scores, quality)] == ["fear", "fear"]
+
+
+@st.composite
+def fed(draw: st.DrawFn) -> tuple[Floats, Floats, float, tuple[int, ...]]:
+    """A restless curve, and a way to cut it into chunks."""
+    seed, count = draw(st.integers(0, 10**6)), draw(st.integers(1, 90))
+    generator = np.random.default_rng(seed)
+    stretches = np.repeat(
+        generator.dirichlet(np.full(7, 0.3), count), generator.integers(1, 9, count), axis=0
+    )
+    noisy = 0.7 * stretches[:count] + 0.3 * generator.dirichlet(np.full(7, 0.3), count)
+    quality = np.where(generator.random(count) < 0.1, 0.2, 0.9).astype(np.float32)
+    cuts = draw(st.lists(st.integers(START, START + STEP * count), max_size=8, unique=True).map(sorted))
+    return noisy.astype(np.float32), quality, draw(st.sampled_from([0, 0.3, 1.2, 2.5])), tuple(cuts)
+
+
+@settings(deadline=None, max_examples=120, derandomize=True)
+@given(fed())
+def test_any_chunking_gives_the_same_segments(case: tuple[Floats, Floats, float, tuple[int, ...]]) -> None:
+    scores, quality, minimum, cuts = case
+    whole = smooth(scores, quality, minimum)
+    assert facts(smooth(scores, quality, minimum, cuts)) == facts(whole)
+    # And what holds of segments in general: in order, apart, covering every readable window once.
+    edges = [edge for segment in whole for edge in (segment.start, segment.end)]
+    assert edges == sorted(edges) and all(segment.start < segment.end for segment in whole)
+    inside = [sum(s.start <= instant < s.end for s in whole) for instant in centres(len(scores)).tolist()]
+    assert inside == (quality >= timeline.READABLE).astype(int).tolist()
+    pts = centres(len(scores))
+    for one, other in pairwise(whole):
+        assert one.emotion != other.emotion or one.end < other.start
+        if one.end == other.start:  # the boundary is the crossing of these two emotions
+            row = int(np.searchsorted(pts, one.end)) - 1
+            lead = scores[:, EMOTIONS.index(one.emotion)] - scores[:, EMOTIONS.index(other.emotion)]
+            assert one.end == crossing(pts[row], pts[row + 1], float(lead[row]), float(lead[row + 1]))
+    for segment in whole:
+        rows = (pts >= segment.start) & (pts < segment.end)
+        assert segment.scores == pytest.approx(scores[rows].mean(axis=0), abs=1e-6)
+    frames = np.arange(START, centres(len(scores))[-1] + STEP // 2, FRAME)
+    for place, segment in enumerate(whole):
+        assert segment.frames == ((frames >= segment.start) & (frames < segment.end)).sum()
+        if segment.end - segment.start < minimum * TICKS:  # then it stands alone between gaps
+            assert place == 0 or whole[place - 1].end < segment.start
+            assert place == len(whole) - 1 or whole[place + 1].start > segment.end
+
+
+def test_segments_come_while_the_film_runs_and_little_is_held() -> None:
+    pts = START + STEP * np.arange(9000, dtype=np.int64)  # 48 minutes
+    names = ["anger" if (row // 100) % 2 else "neutral" for row in range(4500)] + ["happiness"] * 4500
+    scores, quality = sure(names), np.ones(9000, np.float32)
+    smoother = Smoother(video(), 0, EMOTIONS, Settings())
+    counts, held = [], []
+    for low in range(0, 9000, 50):
+        chunk = slice(low, low + 50)
+        frames = np.arange(pts[low], pts[low] + 50 * STEP, FRAME, dtype=np.int64)
+        counts.append(len(smoother.feed(pts[chunk], scores[chunk], quality[chunk], frames)))
+        held.append(len(smoother._frames) + len(smoother._undecided))
+    assert sum(counts) == 45 and sum(counts[:45]) >= 20
+    assert max(held) < 600  # 10 s of windows and their frames, and a chunk
+    (last,) = smoother.close(int(pts[-1]) + STEP)
+    assert (last.emotion, last.frames) == ("happiness", len(range(last.start, last.end, FRAME)))
+
+
+def test_chunks_without_windows_still_count_their_frames() -> None:
+    smoother = Smoother(video(), 0, EMOTIONS, Settings())
+    none, nothing = np.empty(0, np.int64), np.empty(0, np.float32)
+    early = np.arange(START - 400, START, FRAME, dtype=np.int64)
+    assert smoother.feed(none, sure([]), nothing, early) == []
+    assert smoother.feed(centres(1), sure(["anger"]), np.ones(1, np.float32), none) == []
+    assert smoother.feed(none, sure([]), nothing, np.array([START, START + FRAME])) == []
+    (segment,) = smoother.close(START + 2 * FRAME)
+    assert (segment.start, segment.end, segment.frames) == (START - 400, START + 2 * FRAME, 12)
+    assert Smoother(video(), 0, EMOTIONS, Settings()).close(START) == []
+
+
+@pytest.mark.parametrize("centre", [-200, 0, 60, 200])
+def test_a_track_shorter_than_a_step_is_covered_wherever_its_window_stands(centre: int) -> None:
+    smoother = Smoother(video(), 0, EMOTIONS, Settings())
+    frames = np.arange(START, START + 3 * FRAME, FRAME, dtype=np.int64)
+    window = np.array([START + centre], np.int64)
+    assert smoother.feed(window, sure(["anger"]), np.ones(1, np.float32), frames) == []
+    (segment,) = smoother.close(START + 3 * FRAME)
+    assert (segment.start, segment.end, segment.frames) == (START, START + 3 * FRAME, 3)
+
+
+def test_bad_windows_are_refused() -> None:
+    smoother = Smoother(video(), 0, EMOTIONS, Settings())
+    ones, none = np.ones(2, np.float32), np.empty(0, np.int64)
+    smoother.feed(centres(2), sure(["anger"] * 2), ones, none)
+    with pytest.raises(ValueError, match="ascending"):
+        smoother.feed(centres(2), sure(["anger"] * 2), ones, none)
+    broken = sure(["anger"] * 2)
+    broken[1, 2] = np.nan
+    with pytest.raises(ValueError, match="not numbers"):
+        smoother.feed(centres(2) + 10 * STEP, broken, ones, none)
+
+
+# Peaks
+
+
+def curve_of(
+    scores: Floats, pts: Ints | None = None, quality: Floats | None = None, person: str | None = None
+) -> Curve:
+    pts = centres(len(scores)) if pts is None else pts
+    valence, arousal = valence_arousal(scores, EMOTIONS)
+    return Curve(
+        track=4,
+        start=int(pts[0]) - 160,
+        end=int(pts[-1]) + 160,
+        frames=len(scores) * 8,
+        hull=np.array([1, 2, 30, 40], np.float32),
+        pts=pts,
+        scores=scores,
+        quality=np.ones(len(pts), np.float32) if quality is None else quality,
+        valence=valence,
+        arousal=arousal,
+        intensity=intensity(scores, EMOTIONS),
+        person=person,
+    )
+
+
+def bumps(count: int, *tops: tuple[str, float, float, float]) -> Floats:
+    """Neutral, with Gaussian bumps of (emotion, second, height, width in seconds)."""
+    seconds = np.arange(count) * STEP / TICKS
+    scores = np.zeros((count, 7))
+    for name, second, height, width in tops:
+        scores[:, EMOTIONS.index(name)] += height * np.exp(-0.5 * ((seconds - second) / width) ** 2)
+    scores[:, EMOTIONS.index("neutral")] = 1 - scores.sum(axis=1)
+    return scores.astype(np.float32)
+
+
+def test_peaks_stand_where_the_curve_does() -> None:
+    scores = bumps(60, ("happiness", 4, 0.9, 0.8), ("happiness", 12, 0.5, 0.8), ("fear", 8, 0.7, 0.6))
+    peaks = find_peaks(video(), curve_of(scores, person="P1"), EMOTIONS)
+    assert [peak.emotion for peak in peaks] == ["happiness", "fear", "happiness"]
+    for peak, second, height, width in zip(peaks, (4, 8, 12), (0.9, 0.7, 0.5), (0.8, 0.6, 0.8), strict=True):
+        assert peak.apex == pytest.approx(START + second * TICKS, abs=100)
+        assert peak.score == pytest.approx(height, abs=0.03)
+        assert peak.prominence == pytest.approx(height, abs=0.08)
+        assert peak.onset < peak.apex < peak.offset
+        # A Gaussian has fallen by 80 % at 1.8 widths.
+        reach = 1.8 * np.hypot(width, 0.2) * TICKS
+        assert [peak.apex - peak.onset, peak.offset - peak.apex] == pytest.approx([reach] * 2, abs=130)
+        assert (peak.track, peak.person) == (4, "P1")
+        assert peak.intensity == pytest.approx(height, abs=0.03)
+    assert peaks[0].valence == pytest.approx(0.81 * 0.9, abs=0.03)
+
+
+def test_neutral_and_small_things_are_no_peaks() -> None:
+    scores = bumps(60, ("anger", 4, 0.2, 0.8), ("sadness", 10, 0.4, 3))
+    scores[30, [4, 6]] += np.array([0.06, -0.06], np.float32)  # a ripple on the sadness
+    peaks = find_peaks(video(), curve_of(scores), EMOTIONS)
+    assert [peak.emotion for peak in peaks] == ["sadness"]
+
+
+def test_a_curve_that_begins_or_ends_high_has_its_peak() -> None:
+    rising = bumps(20, ("surprise", 19 * 0.32, 0.9, 1.0))
+    (last,) = find_peaks(video(), curve_of(rising), EMOTIONS)
+    assert last.apex == pytest.approx(START + 19 * STEP, abs=60)
+    assert last.offset == START + 19 * STEP + 160  # the track's end
+    (first,) = find_peaks(video(), curve_of(rising[::-1].copy()), EMOTIONS)
+    assert first.apex == pytest.approx(START, abs=60)
+    assert first.onset == START - 160
+
+
+def test_a_single_window_may_peak() -> None:
+    (peak,) = find_peaks(video(), curve_of(sure(["disgust"], 0.7)), EMOTIONS)
+    assert (peak.emotion, peak.onset, peak.apex, peak.offset) == ("disgust", START - 160, START, START + 160)
+    assert peak.score == pytest.approx(0.7)
+    assert find_peaks(video(), curve_of(sure(["neutral"], 0.7)), EMOTIONS) == []
+
+
+def test_unreadable_windows_make_no_peak() -> None:
+    scores = bumps(60, ("happiness", 16 * 0.32, 0.9, 0.5), ("anger", 40 * 0.32, 0.9, 0.5))
+    quality = np.ones(60, np.float32)
+    quality[10:23] = 0.1
+    assert [peak.emotion for peak in find_peaks(video(), curve_of(scores, None, quality), EMOTIONS)] == [
+        "anger"
+    ]
+    assert find_peaks(video(), curve_of(scores, None, quality * 0.1), EMOTIONS) == []
+
+
+def test_a_peak_whose_apex_cannot_be_read_is_refused() -> None:
+    scores = bumps(41, ("happiness", 20 * 0.32, 0.9, 1))
+    quality = np.ones(41, np.float32)
+    assert len(find_peaks(video(), curve_of(scores, None, quality), EMOTIONS)) == 1
+    quality[20] = 0.1  # a hole short enough to be carried over, but the apex is in it
+    assert find_peaks(video(), curve_of(scores, None, quality), EMOTIONS) == []
+
+
+def test_a_peak_does_not_reach_over_a_hole() -> None:
+    scores = bumps(40, ("happiness", 20 * 0.32, 0.9, 3))
+    keep = np.r_[0:18, 24:40]  # nothing is known around the top
+    peaks = find_peaks(video(), curve_of(scores[keep], centres(40)[keep]), EMOTIONS)
+    assert [peak.emotion for peak in peaks] == ["happiness"] * 2
+    before, after = peaks
+    assert before.offset <= START + 17 * STEP and after.onset >= START + 24 * STEP
+    short = np.r_[0:19, 21:40]  # 0.96 s: carried over
+    assert len(find_peaks(video(), curve_of(scores[short], centres(40)[short]), EMOTIONS)) == 1
+
+
+def peak_at(second: float, prominence: float, emotion: str = "happiness", track: int = 0) -> Peak:
+    apex = START + round(second * TICKS)
+    return Peak(track, emotion, apex - 9, apex, apex + 9, 0.9, prominence, 0.5, 0.5, 0.9)
+
+
+def test_ranking_takes_the_strongest_and_keeps_the_gap() -> None:
+    peaks = [
+        peak_at(1, 0.5),
+        peak_at(4, 0.9),
+        peak_at(7, 0.6, "fear"),
+        peak_at(9, 0.8),
+        peak_at(30, 0.5, track=2),
+        peak_at(30, 0.5, track=1),
+    ]
+    base = Fraction(1, TICKS)
+
+    def seconds(**choice: object) -> list[float]:
+        return [(peak.apex - START) / TICKS for peak in rank(peaks, base, **choice)]  # type: ignore[arg-type]
+
+    assert seconds() == [4, 9, 7, 1, 30, 30]
+    assert [peak.track for peak in rank(peaks, base)][-2:] == [1, 2]
+    assert seconds(min_gap=5) == [4, 9, 30]
+    assert seconds(min_gap=5.001) == [4, 30]
+    assert seconds(min_gap=3) == [4, 9, 1, 30]
+    assert seconds(emotion={"fear"}) == [7]
+    assert seconds(emotion=("fear", "happiness"), top=2) == [4, 9]
+    assert seconds(top=0) == []
+
+
+@pytest.mark.parametrize("seed", range(5))
+def test_ranking_equals_its_definition(seed: int) -> None:
+    generator = np.random.default_rng(seed)
+    peaks = [peak_at(second, strength) for second, strength in generator.random((80, 2)) * (60, 1)]
+    expected: list[Peak] = []
+    for peak in sorted(peaks, key=lambda peak: -peak.prominence):
+        if all(abs(peak.apex - other.apex) >= 2 * TICKS for other in expected):
+            expected.append(peak)
+    assert rank(peaks, Fraction(1, TICKS), min_gap=2) == expected
+
+
+def test_build_brings_all_into_one_order() -> None:
+    scores = bumps(60, ("happiness", 4, 0.9, 0.8), ("fear", 8, 0.7, 0.6))
+    curve = curve_of(scores, person="P2")
+    early = Curve(**{**vars(curve), "track": 1, "person": "P1"})
+    segments = smooth(scores)
+    shots = np.array([START], np.int64)
+    one, other = (
+        build(video(), MODEL, Settings(), Tally(9, 9), shots, curves, parts)
+        for curves, parts in (([curve, early], segments), ([early, curve], segments[::-1]))
+    )
+    assert [curve.track for curve in one.curves] == [1, 4]
+    assert [(peak.emotion, peak.track) for peak in one.peaks] == [
+        ("happiness", 1),
+        ("happiness", 4),
+        ("fear", 1),
+        ("fear", 4),
+    ]
+    assert one.peaks == other.peaks and one.segments == other.segments
+    assert list(one.segments) == segments
+    assert one.people == ("P1", "P2")
+    assert one.settings == Settings().as_json()

@@ -1,0 +1,500 @@
+"""Files that are damaged, deceiving, or no films at all."""
+
+from __future__ import annotations
+
+import io
+import os
+import shutil
+from collections import namedtuple
+from collections.abc import Iterator
+from fractions import Fraction
+from pathlib import Path
+from types import SimpleNamespace
+from typing import cast
+
+import av
+import cv2
+import numpy as np
+import pytest
+from av.video.stream import VideoStream
+from media import (
+    B_FRAMES,
+    OPEN_GOP,
+    damaged,
+    picture,
+    pictures,
+    truncated,
+    write,
+    write_sound,
+    write_still,
+)
+from test_video import assert_spans_join, same, whole
+
+from fervid import source, video
+from fervid.errors import InputError, OutputError, UsageError
+from fervid.types import Tally
+from fervid.video import clock
+from fervid.video.reading import demuxed, opened
+
+AS_ROOT = hasattr(os, "geteuid") and os.geteuid() == 0  # whom no access right stops
+
+
+def refusal(path: Path) -> str:
+    with pytest.raises(InputError) as caught:
+        video.plan(path)
+    message = str(caught.value)
+    assert "\n" not in message
+    assert message.isprintable()
+    return message
+
+
+# --- what cannot be read
+
+
+def test_a_missing_file(tmp_path: Path) -> None:
+    assert "there is no file" in refusal(tmp_path / "nothing\n.mp4")
+
+
+def test_an_empty_file(tmp_path: Path) -> None:
+    (tmp_path / "film.mp4").touch()
+    assert "is empty" in refusal(tmp_path / "film.mp4")
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "Dear diary\n" * 40,
+        "ünïcode " * 700,
+        "ffconcat version 1.0\nfile film.mp4\n",
+        "#EXTM3U\n#EXTINF:5,\nfilm.ts\n",
+    ],
+    ids=["prose", "unicode", "concat", "playlist"],
+)
+def test_text_is_no_video_and_opens_no_other_file(tmp_path: Path, text: str) -> None:
+    for name in ("film.mp4", "film.ts"):
+        write(tmp_path / name, pictures(2))
+    path = tmp_path / "text.mp4"
+    path.write_text(text, "utf-8")
+    assert "is text, not a video" in refusal(path)
+
+
+def test_subtitles_are_no_video(tmp_path: Path) -> None:
+    path = tmp_path / "film.srt"
+    path.write_text("1\n00:00:01,000 --> 00:00:02,000\nhello\n\n2\n00:00:03,000 --> 00:00:04,000\nthere\n")
+    assert "holds no video track" in refusal(path)
+
+
+def test_noise_is_no_video(tmp_path: Path) -> None:
+    path = tmp_path / "film.mp4"
+    path.write_bytes(np.random.default_rng(3).bytes(9000))
+    assert "is no video that can be read" in refusal(path)
+
+
+def test_an_mp4_without_its_index(tmp_path: Path) -> None:
+    path = truncated(tmp_path / "cut.mp4", write(tmp_path / "film.mp4", pictures(20)), 0.5)
+    assert "without its index (moov)" in refusal(path)
+
+
+def test_sound_alone(tmp_path: Path) -> None:
+    assert "holds sound only" in refusal(write_sound(tmp_path / "song.m4a"))
+
+
+@pytest.mark.parametrize(("name", "as_track"), [("song.mp4", False), ("song.mkv", True)])
+def test_a_cover_is_no_film(tmp_path: Path, name: str, as_track: bool) -> None:
+    cover = write_still(tmp_path / "cover.jpg", picture(0), "mjpeg", "yuvj444p")
+    assert "holds sound only" in refusal(write_sound(tmp_path / name, cover, as_track))
+
+
+def test_a_cover_beside_a_film_is_passed_over(tmp_path: Path) -> None:
+    cover = write_still(tmp_path / "cover.jpg", picture(0, 200, 200), "mjpeg", "yuvj444p")
+    film = write(tmp_path / "film.mp4", pictures(5))
+    path = tmp_path / "both.mp4"
+    with av.open(path, "w") as out, av.open(cover) as still, av.open(film) as moving:
+        tracks = [out.add_stream_from_template(given.streams.video[0]) for given in (still, moving)]
+        tracks[0].disposition = av.stream.Disposition.attached_pic
+        for given, track in zip((still, moving), tracks, strict=True):
+            for packet in given.demux(given.streams.video[0]):
+                if packet.size:
+                    packet.stream = track
+                    out.mux(packet)
+    planned, frames, _ = whole(path)
+    assert (planned.width, planned.height, len(frames)) == (64, 48, 5)
+
+
+def test_no_frame_that_can_be_decoded(tmp_path: Path) -> None:
+    path = write(tmp_path / "film.mp4", pictures(20))
+    data = bytearray(path.read_bytes())
+    at = data.index(b"mdat") + 4
+    length = int.from_bytes(data[at - 8 : at - 4], "big") - 8
+    data[at : at + length] = bytes(length)
+    path.write_bytes(data)
+    assert "no frame of" in refusal(path)
+
+
+@pytest.mark.skipif(AS_ROOT, reason="no access right stops root")
+def test_no_permission(tmp_path: Path) -> None:
+    path = write(tmp_path / "film.mp4", pictures(2))
+    path.chmod(0)
+    assert "no permission" in refusal(path)
+
+
+def test_permission_denied_is_told(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    def refuse(*_: object) -> None:
+        raise PermissionError
+
+    path = write(tmp_path / "film.mp4", pictures(1))
+    with monkeypatch.context() as patched:
+        patched.setattr("builtins.open", refuse)
+        assert "no permission to read" in refusal(path)
+
+
+@pytest.mark.skipif(not hasattr(os, "mkfifo"), reason="no named pipes here")
+def test_a_pipe_is_asked_to_come_by_standard_input(tmp_path: Path) -> None:
+    os.mkfifo(tmp_path / "pipe")
+    assert "is not a regular file" in refusal(tmp_path / "pipe")
+
+
+@pytest.mark.parametrize(
+    "name",
+    [
+        "a:b.mp4",
+        "-rf.mp4",
+        "100%d.mp4",
+        "two\nlines.mp4",
+        "pipe:0",
+        "*?[x].mp4",
+        os.fsdecode(b"\xff\xfe.mp4"),
+    ],
+)
+def test_odd_names(tmp_path: Path, name: str) -> None:
+    film = write(tmp_path / "film.mp4", pictures(4))
+    try:
+        path = film.rename(tmp_path / name)
+    except OSError:
+        pytest.skip("this file system refuses the name")
+    planned, frames, _ = whole(path)
+    assert len(frames) == 4
+    assert video.properties(path)["name"] == planned.name
+    planned.name.encode()  # can be written anywhere
+
+
+# --- damage
+
+
+@pytest.mark.parametrize(
+    "name", ["film.mp4", "film.mkv", "film.ts", "film.flv", "film.webm", "film.avi", "film.gif"]
+)
+def test_a_truncated_file_gives_what_it_holds_and_says_so(tmp_path: Path, name: str) -> None:
+    codec = {"webm": "libvpx", "avi": "mpeg4", "gif": "gif"}.get(name.split(".")[1], "libx264")
+    film = write(
+        tmp_path / name,
+        pictures(60),
+        codec=codec,
+        options=B_FRAMES if codec == "libx264" else {},
+        pixel_format="rgb8" if codec == "gif" else "yuv420p",
+        container_options={"movflags": "+faststart"} if name.endswith("mp4") else {},
+        audio_seconds=2.4 if name.endswith(("mkv", "ts", "mp4")) else 0,
+    )
+    assert whole(film)[2] == Tally(decoded=60)
+    cut = truncated(tmp_path / f"cut.{name}", film, 0.61)
+    planned, frames, tally = whole(cut)
+    assert 10 < len(frames) < 60
+    assert not tally.complete
+    assert tally.decoded == len(frames)
+    assert tally.undecodable <= 1  # the packet that was cut
+    assert video.properties(cut)["complete"] is False
+    assert_spans_join(cut)
+    told: list[Tally] = []
+    list(video.frames(planned, None, int(planned.pts[5]), told.append))
+    assert told == [Tally(decoded=5)]  # only the last span meets the end
+
+
+def test_a_fragmented_mp4_that_is_cut(tmp_path: Path) -> None:
+    options = {"movflags": "frag_keyframe+empty_moov"}
+    film = write(tmp_path / "film.mp4", pictures(60), options=B_FRAMES, container_options=options)
+    assert whole(film)[2].complete
+    assert not whole(truncated(tmp_path / "cut.mp4", film, 0.6))[2].complete
+
+
+def test_sound_that_outlasts_the_picture_is_no_truncation(tmp_path: Path) -> None:
+    for name in ("film.mkv", "film.mp4", "film.ts"):
+        film = write(tmp_path / name, pictures(10), audio_seconds=3)
+        assert whole(film)[2] == Tally(decoded=10)
+
+
+def test_a_live_recording_is_whole(tmp_path: Path) -> None:
+    """A Matroska file that never learnt its own length."""
+    film = write(tmp_path / "film.mkv", pictures(10), container_options={"live": "1"})
+    assert whole(film)[2] == Tally(decoded=10)
+    assert_spans_join(film)
+
+
+@pytest.mark.parametrize("name", ["film.mp4", "film.mkv", "film.ts", "film.flv", "film.avi"])
+@pytest.mark.parametrize("at", [0.3, 0.5, 0.7])
+def test_garbage_in_the_middle(tmp_path: Path, name: str, at: float) -> None:
+    codec, options = ("mpeg4", {"bf": "2"}) if name.endswith("avi") else ("libx264", B_FRAMES)
+    film = write(tmp_path / name, pictures(120), codec=codec, options=options)
+    bad = damaged(tmp_path / f"bad.{name}", film, at, 700)
+    planned, frames, tally = whole(bad)
+    assert 60 < len(frames) <= len(planned.pts) <= 120
+    assert tally.decoded + tally.undecodable == len(planned.pts)
+    times = [frame.pts for frame in frames]
+    assert times == sorted(times)
+    last = np.abs(frames[-1].luma.astype(int) - picture(119)).mean()
+    assert last < 10  # the end is reached, at its own time
+    if planned.seekable:
+        assert frames[-1].pts == whole(film)[1][-1].pts
+    # What the decoder makes up for lost pictures depends on where it began, but only on that.
+    assert_spans_join(bad, share=0.8)
+    assert all(same(one, other) for one, other in zip(whole(bad)[1], frames, strict=True))
+
+
+def test_lost_frames_are_counted(tmp_path: Path) -> None:
+    """Every packet of the second of three groups is garbage: none of its frames comes, each is counted."""
+    film = write(tmp_path / "film.mkv", pictures(36), codec="libvpx", gop=12)
+    data = bytearray(film.read_bytes())
+    with opened(film) as (container, stream):
+        packets = [bytes(packet) for packet in container.demux(stream) if packet.size]
+    for packet in packets[12:24]:
+        at = data.index(packet)
+        data[at + 3 : at + len(packet)] = b"\xff" * (len(packet) - 3)
+    film.write_bytes(data)
+    planned, frames, tally = whole(film)
+    assert tally.decoded == len(frames) < 36
+    assert tally.undecodable == 36 - len(frames)
+    assert len(planned.pts) == 36
+    assert_spans_join(film)
+
+
+def test_demuxing_goes_on_past_errors_but_not_for_ever() -> None:
+    class Container:
+        """Fails now and then, as damaged containers and late streams make av fail."""
+
+        def __init__(self, *events: object) -> None:
+            self.events = iter(events)
+
+        def demux(self, _: object) -> Iterator[object]:
+            for event in self.events:
+                if isinstance(event, Exception):
+                    raise event
+                yield event
+
+    damage, late = av.error.InvalidDataError(1, "damage"), IndexError()
+    stream = SimpleNamespace(container=Container("a", damage, "b", *[late] * 200, "c", *[damage] * 64, "d"))
+    assert list(demuxed(cast(VideoStream, stream))) == ["a", "b", "c"]
+
+
+def test_a_broadcast_joined_in_mid_flight(tmp_path: Path) -> None:
+    film = write(tmp_path / "film.ts", pictures(60), options=OPEN_GOP, gop=15)
+    data = film.read_bytes()
+    film.write_bytes(data[len(data) // 3 // 188 * 188 :])
+    planned, frames, tally = whole(film)
+    assert planned.pts.tolist() == [frame.pts for frame in frames]
+    assert tally == Tally(decoded=len(frames))
+    assert 10 < len(frames) < 50
+    assert_spans_join(film)
+
+
+@pytest.mark.parametrize("suffix", [".ts", ".h264"])
+def test_a_change_of_size_is_a_cut(tmp_path: Path, suffix: str) -> None:
+    container = "h264" if suffix == ".h264" else None
+    sizes = [(64, 48), (80, 60), (64, 48)]
+    parts = [
+        write(tmp_path / f"{at}{suffix}", pictures(20, *size), options=B_FRAMES, container=container)
+        for at, size in enumerate(sizes)
+    ]
+    film = tmp_path / f"film{suffix}"
+    film.write_bytes(b"".join(part.read_bytes() for part in parts))
+    planned, frames, tally = whole(film)
+    assert (planned.width, planned.height) == (64, 48)
+    assert {frame.luma.shape for frame in frames} == {(48, 64)}
+    assert [at for at, frame in enumerate(frames) if frame.cut] == [20, 40]
+    assert [planned.seconds(frame.pts) for frame in frames] == pytest.approx([at / 25 for at in range(60)])
+    assert tally == Tally(decoded=60)
+    assert_spans_join(film)
+
+
+def test_a_change_of_size_where_seeking_works(tmp_path: Path) -> None:
+    first = write(tmp_path / "1.ts", pictures(24), gop=12)
+    second = write(tmp_path / "2.ts", pictures(24, 80, 60), pts=range(24, 48), gop=12)
+    film = tmp_path / "film.ts"
+    film.write_bytes(first.read_bytes() + second.read_bytes())
+    planned, frames, _ = whole(film)
+    assert planned.seekable
+    assert [frame.pts for frame in frames if frame.cut] == [24 * 3600]
+    assert_spans_join(film)
+
+
+# --- clocks, without a file
+
+
+def packets(*rows: tuple[int | None, int | None]) -> clock.Packets:
+    none = clock.MISSING
+    told = [
+        (none if pts is None else pts, none if dts is None else dts, 0, 0, 1, at == 0, False)
+        for at, (pts, dts) in enumerate(rows)
+    ]
+    return np.array(told, clock.PACKET)
+
+
+def test_second_fields_without_times_promise_no_frame() -> None:
+    rows = [(at * 3600, at * 3600) if field == 0 else (None, None) for at in range(9) for field in (0, 1)]
+    told = clock.read(packets(*rows), Fraction(1, 90000), Fraction(25), is_interlaced=True)
+    assert told.pts.tolist() == [at * 3600 for at in range(9)]
+    assert told.is_exact
+
+
+def test_times_that_jump_wildly_are_not_believed() -> None:
+    rows = [(at, at) for at in range(100)]
+    rows[3] = (5000, 3)
+    told = clock.read(packets(*rows), Fraction(1, 25), Fraction(25), is_interlaced=False)
+    assert told.is_counted
+    assert len(told.pts) == 100
+    assert told.time_base != Fraction(1, 25)
+
+
+def test_a_few_missing_times_are_bridged() -> None:
+    rows = [(at * 40, at * 40) for at in range(20)]
+    rows[7] = rows[8] = (None, None)
+    rows[12] = (None, 480)
+    told = clock.read(packets(*rows), Fraction(1, 1000), Fraction(25), is_interlaced=False)
+    assert told.pts.tolist() == [at * 40 for at in range(20)]
+    assert not told.is_exact
+
+
+# --- stills
+
+
+def test_a_folder_of_stills(tmp_path: Path) -> None:
+    for at in (10, 9, 2, 1):
+        write_still(tmp_path / f"S005_{at}.png", picture(at), pixel_format="gray")
+    for debris in (".DS_Store", "Thumbs.db", "._S005_1.png", "notes.txt"):
+        (tmp_path / debris).write_bytes(b"debris")
+    (tmp_path / "folder.png").mkdir()
+    planned, frames, tally = whole(tmp_path)
+    assert [frame.pts for frame in frames] == [0, 1, 2, 3] == planned.pts.tolist()
+    for frame, at in zip(frames, (1, 2, 9, 10), strict=True):
+        assert np.array_equal(frame.luma, picture(at))
+    assert (planned.time_base, planned.rate, planned.duration) == (Fraction(1, 25), 25, 4)
+    assert (planned.name, planned.codec, planned.seekable) == (tmp_path.name, "png", True)
+    assert tally == Tally(decoded=4)
+    assert video.plan(tmp_path, frame_rate=Fraction(10)).time_base == Fraction(1, 10)
+    assert video.properties(tmp_path)["frames"] == 4
+    with pytest.raises(UsageError, match="above 0"):
+        video.plan(tmp_path, frame_rate=Fraction(0))
+    assert_spans_join(tmp_path)
+
+
+def test_the_hash_of_a_folder_covers_names_and_contents(tmp_path: Path) -> None:
+    write_still(tmp_path / "1.png", picture(1))
+    write_still(tmp_path / "2.png", picture(2))
+    hashes = {video.plan(tmp_path).sha256}
+    (tmp_path / "2.png").rename(tmp_path / "3.png")
+    hashes.add(video.plan(tmp_path).sha256)
+    write_still(tmp_path / "3.png", picture(4))
+    hashes.add(video.plan(tmp_path).sha256)
+    (tmp_path / ".hidden").touch()
+    hashes.add(video.plan(tmp_path).sha256)
+    assert len(hashes) == 3
+
+
+def test_a_broken_still_is_counted_and_a_larger_one_fitted(tmp_path: Path) -> None:
+    write_still(tmp_path / "0.png", picture(0))
+    (tmp_path / "1.png").write_bytes(b"")
+    (tmp_path / "2.png").write_bytes(b"\x89PNG\r\n\x1a\n and no more")
+    write_still(tmp_path / "3.png", picture(3, 128, 96))
+    planned, frames, tally = whole(tmp_path)
+    assert [(frame.pts, frame.cut, frame.luma.shape) for frame in frames] == [
+        (0, False, (48, 64)),
+        (3, True, (48, 64)),
+    ]
+    assert tally == Tally(decoded=2, undecodable=2)
+    (only,) = video.frames(planned, 3)
+    assert only.cut
+
+
+def test_folders_without_pictures(tmp_path: Path) -> None:
+    assert "holds no pictures; name a video" in refusal(tmp_path)
+    write(tmp_path / "film.mp4", pictures(1))
+    assert "it holds 1 video files" in refusal(tmp_path)
+    (tmp_path / "1.png").write_bytes(b"nothing")
+    assert "no picture in" in refusal(tmp_path)
+
+
+@pytest.mark.parametrize("suffix", [".png", ".jpg", ".bmp", ".tif", ".pgm", ".webp"])
+def test_a_single_still(tmp_path: Path, suffix: str) -> None:
+    path = tmp_path / f"face%03d{suffix}"  # a name that FFmpeg would read as a pattern
+    smooth = cv2.GaussianBlur(picture(7), (9, 9), 0)
+    path.write_bytes(cv2.imencode(suffix, smooth)[1].tobytes())
+    planned, frames, tally = whole(path)
+    assert (len(frames), planned.rate, planned.pts.tolist()) == (1, None, [0])
+    assert tally == Tally(decoded=1)
+    assert np.abs(frames[0].luma.astype(int) - smooth).mean() < (16 if suffix == ".webp" else 3)
+
+
+@pytest.mark.parametrize(("orientation", "quarters"), [(1, 0), (6, -1), (3, 2), (8, 1)])
+def test_a_photograph_is_upright(tmp_path: Path, orientation: int, quarters: int) -> None:
+    """A telephone writes the turn into EXIF."""
+    path = write_still(tmp_path / "face.jpg", picture(7, 96, 64), "mjpeg", "yuvj444p")
+    data = path.read_bytes()
+    tags = b"Exif\0\0MM\0*\0\0\0\x08\0\1" + b"\1\x12\0\3\0\0\0\1\0" + bytes([orientation]) + bytes(6)
+    path.write_bytes(data[:2] + b"\xff\xe1" + (len(tags) + 2).to_bytes(2, "big") + tags + data[2:])
+    planned, frames, _ = whole(path)
+    expected = np.rot90(picture(7, 96, 64), quarters)
+    assert frames[0].luma.shape == expected.shape == (planned.height, planned.width)
+    assert np.abs(frames[0].luma.astype(int) - expected).mean() < 4
+    assert planned.rotation == -quarters * 90 % 360
+
+
+def test_deep_stills(tmp_path: Path) -> None:
+    path = tmp_path / "face.png"
+    path.write_bytes(cv2.imencode(".png", picture(7).astype(np.uint16) << 8)[1].tobytes())
+    assert np.abs(whole(path)[1][0].luma.astype(int) - picture(7)).max() <= 1
+
+
+def test_an_animation_keeps_its_delays(tmp_path: Path) -> None:
+    pts = [0, 10, 15, 80]
+    path = write(
+        tmp_path / "film.gif",
+        pictures(4),
+        codec="gif",
+        pixel_format="rgb8",
+        pts=pts,
+        time_base=Fraction(1, 100),
+    )
+    planned, frames, _ = whole(path)
+    assert [frame.pts for frame in frames] == pts
+    assert planned.time_base == Fraction(1, 100)
+
+
+# --- standard input
+
+
+def test_spooled_input_is_a_file_like_any_other(tmp_path: Path) -> None:
+    film = write(tmp_path / "film.mkv", pictures(5))
+    with open(film, "rb") as stream:
+        path = video.spool(stream, tmp_path)
+    assert path.parent == tmp_path
+    assert path.read_bytes() == film.read_bytes()
+    assert len(whole(path)[1]) == 5
+
+
+def test_empty_input(tmp_path: Path) -> None:
+    with pytest.raises(InputError, match="standard input is empty"):
+        video.spool(io.BytesIO(), tmp_path)
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_input_that_does_not_fit(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    usage = namedtuple("usage", "total used free")
+    monkeypatch.setattr(shutil, "disk_usage", lambda _: usage(0, 0, source.ROOM_LEFT + source.CHUNK))
+    assert video.spool(io.BytesIO(bytes(source.CHUNK)), tmp_path).stat().st_size == source.CHUNK
+    monkeypatch.setattr(shutil, "disk_usage", lambda _: usage(0, 0, source.ROOM_LEFT))
+    with pytest.raises(OutputError, match="is full"):
+        video.spool(io.BytesIO(bytes(source.CHUNK)), tmp_path)
+    assert len(list(tmp_path.iterdir())) == 1
+
+
+def test_a_temporary_folder_that_is_not_there(tmp_path: Path) -> None:
+    with pytest.raises(OutputError, match="set TMPDIR elsewhere"):
+        video.spool(io.BytesIO(b"film"), tmp_path / "nowhere")
