@@ -151,6 +151,11 @@ class FaceFinder:
         roll = float(np.arctan2(right[1] - left[1], right[0] - left[0]))
         return _predict(luma, _center(landmarks), _side(landmarks), roll)
 
+    def box(self, landmarks: Floats) -> Floats:
+        """The box that dlib's detector would draw around a face with these points."""
+        side = _side(landmarks)
+        return np.concatenate([_center(landmarks) - side / 2, [side, side]]).astype(np.float32)
+
     def crop(self, luma: Bytes, landmarks: Floats) -> Bytes:
         """The face aligned to a canonical eye line: (CROP, CROP)."""
         middle, along = eye_line(landmarks)
@@ -172,12 +177,6 @@ def eye_line(landmarks: Floats) -> tuple[Floats, Floats]:
     distance = float(np.hypot(*along))
     nose = float(np.hypot(*(landmarks[33] - middle)))
     return middle, along * (max(distance, 1.2 * nose, 1.0) / max(distance, 1e-3))
-
-
-def box_of(landmarks: Floats) -> Floats:
-    """The box that dlib's detector would draw around a face with these points."""
-    side = _side(landmarks)
-    return np.concatenate([_center(landmarks) - side / 2, [side, side]]).astype(np.float32)
 
 
 def _side(landmarks: Floats) -> float:

@@ -68,13 +68,13 @@ def head_pose(landmarks: Floats) -> Floats:
     """Yaw, pitch and roll in degrees, (N, 68, 2) -> (N, 3): 0 faces the camera.
 
     Positive yaw turns the nose to the image's right, positive pitch raises it, positive roll turns the
-    head clockwise.
+    head clockwise: first the roll, then the pitch, then the yaw, each about the camera's axes.
     """
     rotation, _, _ = _cameras(landmarks)
     forward = -rotation[:, :, 2]  # where the nose points, in camera axes
     yaw = np.arctan2(forward[:, 0], -forward[:, 2])
     pitch = np.arcsin(np.clip(-forward[:, 1], -1, 1))
-    roll = np.arctan2(rotation[:, 1, 0], rotation[:, 0, 0])
+    roll = np.arctan2(rotation[:, 1, 0], rotation[:, 1, 1])
     return np.degrees(np.stack([yaw, pitch, roll], axis=1)).astype(np.float32)
 
 

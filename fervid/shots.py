@@ -31,7 +31,7 @@ FLAT_DEVIATION = 3.0  # grey levels: below it a frame shows one plain tone, the 
 class _Seen:
     frame: Frame
     change: float | None  # mean grey levels against the frame before; None for the first
-    opens: bool  # the first frame that shows something after a flat one
+    opens: bool  # the first frame that shows something after flat ones
 
 
 def thumbnail(luma: Bytes) -> Floats:
@@ -60,13 +60,14 @@ def mark(frames: Iterable[Frame]) -> Iterator[Frame]:
 
 def _compare(frames: Iterable[Frame]) -> Iterator[_Seen]:
     before: Floats | None = None
-    was_flat = False
+    was_flat = were_flat = False  # the frame before; the two before
     for frame in frames:
         now = thumbnail(frame.luma)
         change = None if before is None else float(np.abs(now - before).mean())
         is_flat = float(now.std()) < FLAT_DEVIATION
-        yield _Seen(frame, change, opens=was_flat and not is_flat)
-        before, was_flat = now, is_flat
+        # One flat frame alone is a flash, and the shot goes on behind it.
+        yield _Seen(frame, change, opens=were_flat and not is_flat)
+        before, was_flat, were_flat = now, is_flat, is_flat and was_flat
 
 
 def _decide(waiting: deque[_Seen], position: int) -> Frame:

@@ -358,3 +358,16 @@ class Rows:
 
     def __len__(self) -> int:
         return len(self.frame)
+
+
+@dataclass(frozen=True, eq=False)
+class Crops:
+    """A chunk of one track's aligned faces."""
+
+    track: int
+    pts: Ints  # (N,)
+    faces: Bytes  # (N, S, S)
+
+    def __post_init__(self) -> None:
+        check("pts", self.pts, (None,), np.int64)
+        check("faces", self.faces, (len(self.pts), None, None), np.uint8)

@@ -1,0 +1,290 @@
+"""The conductor: one video from its path to its timeline, with workers, cache and stitching in place."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from collections.abc import Callable, Iterator
+from contextlib import AbstractContextManager, nullcontext
+from dataclasses import dataclass, replace
+from fractions import Fraction
+from pathlib import Path
+from types import TracebackType
+
+import numpy as np
+
+from fervid import cache, execute, faces, model, spans, stitch, timeline, video
+from fervid.cache import Store
+from fervid.execute import Executor
+from fervid.types import (
+    Array,
+    Crops,
+    Ints,
+    ModelInfo,
+    Rows,
+    Segment,
+    Settings,
+    Span,
+    Status,
+    Timeline,
+    Video,
+)
+
+Tick = Callable[[float], None]
+
+NO_MODEL = ModelInfo("none", "", False, (), (), {})
+
+
+@dataclass(frozen=True)
+class _Task:
+    """A span and where its result goes: what travels to a worker."""
+
+    video: Video
+    span: Span
+    options: spans.Options
+    target: Path
+
+
+def _work(task: _Task) -> None:
+    if cache.read(task.target) is None:
+        cache.write(task.target, spans.pack(spans.analyze_span(task.video, task.span, task.options)))
+
+
+def start(
+    path: str | Path,
+    *,
+    model: str | Path | None = "default",
+    settings: Settings = Settings(),
+    rotate: str = "auto",
+    frame_rate: Fraction | None = None,
+    executor: Executor | None = None,
+    device: str = "cpu",
+    store: Store | None = None,
+    crops: bool = False,
+    tick: Tick | None = None,
+) -> Run:
+    """Plan the analysis of a video, and refuse what cannot be done; `model=None` finds faces alone."""
+    return Run(path, model, settings, rotate, frame_rate, executor, device, store, crops, tick)
+
+
+def analyze(path: str | Path, *, jobs: int | None = None, **options: object) -> Timeline:
+    """The timeline of a video, in one call; the options are those of `start`."""
+    with execute.open_executor(jobs) as executor, start(path, executor=executor, **options) as run:  # type: ignore[arg-type]
+        return run.timeline
+
+
+class Run:
+    """One analysis: plans at once, works when its results are asked for, cleans up when closed."""
+
+    def __init__(
+        self,
+        path: str | Path,
+        model_name: str | Path | None,
+        settings: Settings,
+        rotate: str,
+        frame_rate: Fraction | None,
+        executor: Executor | None,
+        device: str,
+        store: Store | None,
+        crops: bool,
+        tick: Tick | None,
+    ) -> None:
+        faces.FaceFinder(settings.min_face, settings.detector)  # refuses what no span could use
+        self.model = None if model_name is None else model.info(model_name)
+        model.check_device(device)
+        self.video = video.plan(path, rotate, frame_rate)
+        self.settings = settings
+        self._spans = spans.plan(self.video, settings)
+        folder = None if model_name is None else str(model.find(model_name).resolve())
+        self._options = spans.Options(settings, folder, device, crops)
+        self._executor, self._own = executor, execute.serial() if executor is None else None
+        self._store = store if store is not None else Store.default()
+        self._tick = tick
+        self._key = _key(self.video, self._options, self.model)
+        self._stitcher: stitch.Stitcher | None = None
+        self._timeline: Timeline | None = None
+        self._work: Iterator[Segment] | None = None
+        self._segments: list[Segment] = []
+        self.row_count = 0
+
+    @property
+    def selected_seconds(self) -> float:
+        """How much of the video is analysed."""
+        first, last = spans.selection(self.video, self.settings)
+        return self.video.seconds(self.video.end if last is None else min(last, self.video.end)) - (
+            self.video.seconds(first)
+        )
+
+    def segments(self) -> Iterator[Segment]:
+        """The segments, each as soon as it is final; this drives the work."""
+        if self._work is None:
+            self._work = self._drive()
+        for segment in self._work:
+            self._segments.append(segment)
+            yield segment
+
+    @property
+    def timeline(self) -> Timeline:
+        """The whole result; whatever is not done yet is done first."""
+        for _ in self.segments():
+            pass
+        assert self._timeline is not None
+        return self._timeline
+
+    def _drive(self) -> Iterator[Segment]:
+        net = None if self._options.model is None else model.load(self._options.model, self._options.device)
+        self._stitcher = stitcher = stitch.Stitcher(self.video, net, self.settings)
+        tasks = [
+            _Task(self.video.between(*spans.with_halo(self.video, span)), span, self._options, self._path(span))
+            for span in self._spans
+        ]
+        context: AbstractContextManager[Executor] = (
+            self._own if self._own is not None else nullcontext(self._executor)  # type: ignore[arg-type]
+        )
+        with context as executor:
+            for span, _ in zip(self._spans, executor(_work, tasks), strict=True):
+                result = self._result(span)
+                yield from stitcher.feed(span, result)
+                self.row_count += _count_rows(span, result, stitcher.names[-1])
+                if self._tick is not None:
+                    reached = self.video.end if span.stop is None else min(span.stop, self.video.end)
+                    self._tick(self.video.seconds(reached) - self.video.seconds(self._spans[0].start))
+        yield from stitcher.close()
+        shots = np.array(sorted({self._spans[0].start, *stitcher.cuts}), np.int64)
+        self._timeline = timeline.build(
+            self.video,
+            self.model or NO_MODEL,
+            self.settings,
+            stitcher.tally,
+            shots,
+            tuple(stitcher.curves),
+            tuple(self._segments),
+        )
+
+    def _path(self, span: Span) -> Path:
+        return self._store.entry(self._key, span.start, span.stop)
+
+    def _result(self, span: Span) -> spans.SpanResult:
+        """A span's result from the store; done again where another run has meanwhile deleted it."""
+        arrays = cache.read(self._path(span))
+        if arrays is None:
+            around = self.video.between(*spans.with_halo(self.video, span))
+            arrays = spans.pack(spans.analyze_span(around, span, self._options))
+            cache.write(self._path(span), arrays)
+        return spans.unpack(arrays)
+
+    def rows(self) -> Iterator[Rows]:
+        """The per-frame result, a chunk per span, from the disk."""
+        result = self.timeline
+        assert self._stitcher is not None
+        curves = {curve.track: curve for curve in result.curves}
+        for span, names in zip(self._spans, self._stitcher.names, strict=True):
+            yield _rows(self.video, span, self._result(span), names, curves, len(result.model.labels))
+
+    def crops(self) -> Iterator[Crops]:
+        """Aligned faces, a chunk per track and span; needs `crops=True`."""
+        if not self._options.crops:
+            raise ValueError("crops were not asked for when the run was started")
+        assert self.timeline is not None and self._stitcher is not None
+        for span, names in zip(self._spans, self._stitcher.names, strict=True):
+            result = self._result(span)
+            for number, track, place in stitch.rows_of(span, result, names):
+                yield Crops(number, track.pts, result.crops[place])
+
+    def close(self, succeeded: bool = True) -> None:
+        """Delete the span results that are of no more use."""
+        if self._work is not None:
+            self._work.close()  # type: ignore[attr-defined]
+        self._store.forget(self._key, succeeded)
+
+    def __enter__(self) -> Run:
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self.close(succeeded=kind is None and self._timeline is not None)
+
+
+def _key(planned: Video, options: spans.Options, info: ModelInfo | None) -> str:
+    """What a span's result depends on, but for the range: content, settings, model, fervid's own formats."""
+    # The range stands in the file's name, and segments are decided after the spans.
+    settings = replace(options.settings, start=None, end=None, min_segment=0.0)
+    facts = {
+        "version": cache.VERSION,
+        "video": planned.sha256,
+        "rotate": planned.rotate,
+        "rate": str(planned.rate),
+        "settings": settings.as_json(),
+        "model": None if info is None else info.sha256,
+        "device": options.device,
+        "crops": options.crops,
+    }
+    return hashlib.sha256(json.dumps(facts, sort_keys=True).encode()).hexdigest()[:32]
+
+
+def _count_rows(span: Span, result: spans.SpanResult, names: dict[int, int]) -> int:
+    return int(_faces_per_frame(span, result, names).clip(1).sum())
+
+
+def _faces_per_frame(span: Span, result: spans.SpanResult, names: dict[int, int]) -> Ints:
+    """How many faces each frame of a span has, (F,); a repeated pts has none."""
+    counts = np.zeros(len(result.pts), np.int64)
+    for _, track, _ in stitch.rows_of(span, result, names):
+        counts[_places(result, track.pts)] += 1
+    return counts
+
+
+def _places(result: spans.SpanResult, pts: Ints) -> Ints:
+    """The frames of these pts: the first of each, where a pts repeats."""
+    first = np.flatnonzero((result.flags & spans.REPEATED) == 0)
+    return first[np.searchsorted(result.pts[first], pts)]
+
+
+def _rows(
+    planned: Video,
+    span: Span,
+    result: spans.SpanResult,
+    names: dict[int, int],
+    curves: dict[int, timeline.Curve],
+    classes: int,
+) -> Rows:
+    """A span's frames and faces as flat rows, by frame, then by track."""
+    counts = _faces_per_frame(span, result, names)
+    empty = np.flatnonzero(counts == 0)
+    frame = np.searchsorted(planned.pts, result.pts).astype(np.int64)
+    # Frames of one pts follow one another in the plan as well.
+    frame += np.arange(len(frame)) - np.searchsorted(result.pts, result.pts) if (result.flags & 2).any() else 0
+    sampled = (result.flags[empty] & spans.SAMPLED) > 0
+    parts: list[tuple[Array, ...]] = [
+        (
+            empty,
+            np.full(len(empty), -1, np.int64),
+            np.where(sampled, Status.NO_FACE, Status.NOT_SAMPLED).astype(np.uint8),
+            np.full((len(empty), 4), np.nan, np.float32),
+            np.full((len(empty), 68, 2), np.nan, np.float32),
+            np.full((len(empty), 3), np.nan, np.float32),
+            np.full(len(empty), np.nan, np.float32),
+            np.full((len(empty), classes), np.nan, np.float32),
+        )
+    ]
+    for number, track, _ in stitch.rows_of(span, result, names):
+        curve = curves.get(number)
+        scores = np.full((len(track), classes), np.nan, np.float32)
+        if curve is not None and len(curve.pts):
+            scores = timeline.interpolate(curve.pts, curve.scores, track.pts)
+        parts.append(
+            (
+                _places(result, track.pts),
+                np.full(len(track), number, np.int64),
+                track.status,
+                track.box,
+                track.landmarks,
+                track.pose,
+                track.quality,
+                scores,
+            )
+        )
+    place, number, *rest = (np.concatenate(column) for column in zip(*parts, strict=True))
+    order = np.lexsort((number, place))
+    return Rows(frame[place][order], result.pts[place][order], number[order], *(part[order] for part in rest))

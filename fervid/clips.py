@@ -1,0 +1,73 @@
+"""Windows of a track: where they stand, which frames they take, and how a net sees those frames.
+
+Training, evaluation and analysis all cut their clips here.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from fractions import Fraction
+
+import numpy as np
+
+from fervid import shape
+from fervid.types import Bytes, Clip, Floats, Ints, Track, Video
+
+LENGTH = 16  # frames that a net reads
+SPACING = Fraction(1, 25)  # seconds between them: 0.64 s in all
+STRIDE = Fraction(8, 25)  # seconds between windows: half a window
+
+NEUTRAL_SECONDS = 10  # a person's neutral is learnt from so much of the track, then frozen
+NEUTRAL_LEAST = 1  # seconds: from less, a passing expression would pass for the neutral
+
+
+def centres(video: Video, pts: Ints, start: int, stop: int | None) -> Ints:
+    """The window centres in [start, stop) that have one of the frames `pts` within half a stride."""
+    step = STRIDE / video.time_base
+    nearest = np.unique(np.rint((pts - video.start) / float(step)).astype(np.int64))
+    moments = np.array([video.start + round(int(cell) * step) for cell in nearest], np.int64)
+    kept = moments >= start
+    if stop is not None:
+        kept &= moments < stop
+    return moments[kept]
+
+
+def rows(video: Video, pts: Ints, centre: int) -> Ints:
+    """Which of a track's frames the window at `centre` takes, by time: (LENGTH,), repeated at the ends."""
+    spacing = SPACING / video.time_base
+    wanted = np.array([centre + float((i - Fraction(LENGTH - 1, 2)) * spacing) for i in range(LENGTH)])
+    after = np.searchsorted(pts, wanted).clip(1, max(len(pts) - 1, 1))
+    if len(pts) == 1:
+        return np.zeros(LENGTH, np.int64)
+    nearer_before = wanted - pts[after - 1] <= pts[after] - wanted
+    return (after - nearer_before).astype(np.int64)
+
+
+def windows(video: Video, track: Track, crops: Bytes, moments: Ints) -> Iterator[Clip]:
+    """The clips of a track at these centres."""
+    for centre in moments.tolist():
+        chosen = rows(video, track.pts, centre)
+        yield Clip(track.pts[chosen], crops[chosen], shape.without_pose(track.landmarks[chosen]))
+
+
+def contrast(faces: Bytes) -> Floats:
+    """Crops at zero mean and unit deviation per clip: (B, L, S, S) -> the same, whatever light or range."""
+    picture = faces.astype(np.float32)
+    mean = picture.mean(axis=(1, 2, 3), keepdims=True)
+    deviation = picture.std(axis=(1, 2, 3), keepdims=True)
+    return (picture - mean) / np.maximum(deviation, 1.0)
+
+
+def population_neutral() -> Floats:
+    """The neutral face of nobody in particular: (68, 2) in eye distances."""
+    return shape.figures()["neutral"][:, :2].astype(np.float32)
+
+
+def neutral(video: Video, pts: Ints, faces: Floats) -> Floats:
+    """A person's neutral face, from pose-free landmarks (N, 68, 2) of the first seconds of the track.
+
+    The median asks no more than that the face is at rest, or varies about it, for half of that time.
+    """
+    if len(pts) < 2 or int(pts[-1] - pts[0]) < video.length(NEUTRAL_LEAST):
+        return population_neutral()
+    return np.median(faces, axis=0).astype(np.float32)

@@ -1,0 +1,257 @@
+"""A model is data: a folder with weights (safetensors) and a spec (JSON). Nothing is ever unpickled.
+
+Finding, describing and verifying a model need no torch; running one does.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from functools import cache
+from importlib.resources import files
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from fervid import clips, streams
+from fervid.errors import ModelError
+from fervid.types import Array, Floats, ModelInfo
+
+if TYPE_CHECKING:
+    import torch
+    from torch import nn
+
+SPEC = "model.json"
+WEIGHTS = "model.safetensors"
+FORMAT = 1
+BATCH = 8  # every batch is padded to this: a score must not depend on its neighbours' number
+DEVICES = ("cpu", "cuda")
+
+
+@dataclass(frozen=True)
+class StreamSpec:
+    """One network of a model."""
+
+    name: str
+    reads: str
+    sizes: Mapping[str, int]
+    weight: float = 1.0  # of its logits in the sum
+
+
+@dataclass(frozen=True)
+class Spec:
+    """Everything of a model but its weights."""
+
+    name: str
+    labels: tuple[str, ...]
+    streams: tuple[StreamSpec, ...]
+    temperature: float
+    trained: bool
+    licences: Mapping[str, str]
+    training_data: tuple[str, ...]
+    weights_sha256: str
+
+    def as_json(self) -> dict[str, Any]:
+        return {
+            "format": FORMAT,
+            "name": self.name,
+            "labels": list(self.labels),
+            "streams": [
+                {"name": s.name, "reads": s.reads, "sizes": dict(s.sizes), "weight": s.weight}
+                for s in self.streams
+            ],
+            "temperature": self.temperature,
+            "trained": self.trained,
+            "licences": dict(self.licences),
+            "training_data": list(self.training_data),
+            "weights_sha256": self.weights_sha256,
+        }
+
+    @classmethod
+    def from_json(cls, value: Mapping[str, Any]) -> Spec:
+        return cls(
+            name=str(value["name"]),
+            labels=tuple(value["labels"]),
+            streams=tuple(StreamSpec(**stream) for stream in value["streams"]),
+            temperature=float(value["temperature"]),
+            trained=bool(value["trained"]),
+            licences=dict(value["licences"]),
+            training_data=tuple(value["training_data"]),
+            weights_sha256=str(value["weights_sha256"]),
+        )
+
+
+def installed() -> list[str]:
+    """The models that came with fervid."""
+    folder = Path(str(files("fervid") / "models"))
+    return sorted(path.parent.name for path in folder.glob(f"*/{SPEC}"))
+
+
+def find(name: str | Path) -> Path:
+    """The folder of a model given by name or by path."""
+    own = Path(str(files("fervid") / "models")) / str(name)
+    if str(name) in installed():
+        return own
+    path = Path(name)
+    if path.is_file() and path.name in (SPEC, WEIGHTS):
+        path = path.parent
+    if (path / SPEC).is_file():
+        return path
+    if str(name) == "default":
+        raise ModelError(
+            "this installation has no default model yet: give --model PATH, or try --model untrained"
+        )
+    have = ", ".join(installed())
+    raise ModelError(f"no model {str(name)!r}: there are {have}; or give a folder that holds {SPEC}")
+
+
+def read_spec(name: str | Path) -> Spec:
+    """The spec of a model, as far as the JSON tells; see `verify` for its weights."""
+    path = find(name) / SPEC
+    try:
+        value = json.loads(path.read_text(encoding="utf-8"))
+        if value["format"] != FORMAT:
+            raise ModelError(
+                f"model {name} has format {value['format']}, this fervid reads {FORMAT}: upgrade one of them"
+            )
+        spec = Spec.from_json(value)
+    except (ValueError, KeyError, TypeError, UnicodeDecodeError) as failure:
+        raise ModelError(f"the spec of model {name} is damaged ({path.name}): fetch the model again") from failure
+    except OSError as failure:
+        raise ModelError(f"cannot read the spec of model {name}: {failure.strerror}") from failure
+    if not spec.streams or not spec.labels or len(set(spec.labels)) < len(spec.labels):
+        raise ModelError(f"model {name} has no streams, or its labels repeat: it cannot be used")
+    return spec
+
+
+def verify(name: str | Path) -> None:
+    """Raise ModelError unless the weights are those that the spec was written for."""
+    spec, path = read_spec(name), find(name) / WEIGHTS
+    try:
+        digest = hashlib.sha256(path.read_bytes()).hexdigest()
+    except OSError as failure:
+        raise ModelError(f"cannot read the weights of model {name}: {failure.strerror}") from failure
+    if digest != spec.weights_sha256:
+        raise ModelError(
+            f"the weights of model {name} are damaged (their SHA-256 differs from the spec's): fetch them again"
+        )
+
+
+def info(name: str | Path) -> ModelInfo:
+    """What a timeline says of a model; its weights are verified on the way."""
+    verify(name)
+    spec = read_spec(name)
+    digest = hashlib.sha256(json.dumps(spec.as_json(), sort_keys=True).encode()).hexdigest()
+    return ModelInfo(
+        name=spec.name,
+        sha256=digest,
+        trained=spec.trained,
+        labels=spec.labels,
+        streams=tuple(stream.name for stream in spec.streams),
+        licences=spec.licences,
+    )
+
+
+def check_device(device: str) -> None:
+    """Refuse a device that is not there; fervid never falls back in silence."""
+    if device not in DEVICES:
+        raise ModelError(f"unknown device {device!r}: use one of {', '.join(DEVICES)}")
+    if device == "cuda":
+        import torch
+
+        if not torch.cuda.is_available():
+            raise ModelError("torch sees no CUDA GPU on this machine: use --device cpu")
+
+
+@dataclass(frozen=True)
+class Model:
+    """A model with its weights loaded."""
+
+    spec: Spec
+    networks: Mapping[str, nn.Module]
+    device: torch.device
+
+    def reading(self, what: str) -> list[StreamSpec]:
+        """The streams that read "faces", or "displacement"."""
+        return [stream for stream in self.spec.streams if stream.reads == what]
+
+    def logits(self, stream: str, inputs: Sequence[Array]) -> Floats:
+        """What one stream says of clips, each (L, ...): (N, C)."""
+        import torch
+
+        network = self.networks[stream]
+        answers = [np.empty((0, len(self.spec.labels)), np.float32)]
+        with torch.inference_mode():
+            for batch, count in _batches(inputs):
+                ready = clips.contrast(batch) if batch.dtype == np.uint8 else batch
+                answer = network(torch.from_numpy(ready).to(self.device)).float().cpu().numpy()
+                answers.append(answer[:count])
+        return np.concatenate(answers)
+
+    def fuse(self, logits: Mapping[str, Floats]) -> Floats:
+        """The weighted sum of the streams' logits."""
+        parts = [np.float32(stream.weight) * logits[stream.name] for stream in self.spec.streams]
+        return np.sum(parts, axis=0, dtype=np.float32)
+
+    def probabilities(self, fused: Floats) -> Floats:
+        """Calibrated scores (N, C) whose rows sum to one."""
+        scaled = fused.astype(np.float64) / self.spec.temperature
+        powers = np.exp(scaled - scaled.max(axis=1, keepdims=True))
+        return (powers / powers.sum(axis=1, keepdims=True)).astype(np.float32)
+
+
+def _batches(inputs: Sequence[Array]) -> Iterator[tuple[Any, int]]:
+    """Stacks of exactly BATCH clips, the last filled up with copies, and how many of each are real."""
+    for start in range(0, len(inputs), BATCH):
+        part = list(inputs[start : start + BATCH])
+        yield np.stack(part + [part[-1]] * (BATCH - len(part))), len(part)
+
+
+def load(name: str | Path, device: str = "cpu") -> Model:
+    """A model ready to run; loaded once per process."""
+    return _load(str(find(name)), device)
+
+
+@cache
+def _load(folder: str, device: str) -> Model:
+    import torch
+    from safetensors import SafetensorError
+    from safetensors.numpy import load_file
+
+    check_device(device)
+    verify(folder)
+    torch.set_num_threads(1)  # parallelism is processes; and the bytes must not depend on the cores
+    spec = read_spec(folder)
+    try:
+        tensors = load_file(Path(folder) / WEIGHTS)
+    except SafetensorError as failure:
+        raise ModelError(f"the weights in {folder} are damaged: fetch the model again") from failure
+    networks = {}
+    for stream in spec.streams:
+        network = streams.build(stream.name, len(spec.labels), **stream.sizes)
+        mark = f"{stream.name}."
+        own = {k.removeprefix(mark): torch.from_numpy(v) for k, v in tensors.items() if k.startswith(mark)}
+        try:
+            network.load_state_dict(own)
+        except RuntimeError as failure:
+            raise ModelError(
+                f"the weights of stream {stream.name} in {folder} do not fit its sizes: fetch the model again"
+            ) from failure
+        networks[stream.name] = network.eval().to(device)
+    return Model(spec, networks, torch.device(device))
+
+
+def save(folder: Path, spec: Spec, tensors: Mapping[str, Array]) -> None:
+    """Write a model, named `stream.parameter` -> values; the spec comes last, and with it the model."""
+    from safetensors.numpy import save as encode
+
+    folder.mkdir(parents=True, exist_ok=True)
+    data = encode({name: np.ascontiguousarray(value) for name, value in tensors.items()})
+    value = spec.as_json() | {"weights_sha256": hashlib.sha256(data).hexdigest()}
+    for name, content in ((WEIGHTS, data), (SPEC, (json.dumps(value, indent=1) + "\n").encode())):
+        beside = folder / f".{name}.part"
+        beside.write_bytes(content)
+        beside.replace(folder / name)

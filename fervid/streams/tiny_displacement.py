@@ -1,0 +1,25 @@
+"""The smallest network that still reads landmark trajectories: for the untrained model."""
+
+from __future__ import annotations
+
+import torch
+from torch import Tensor, nn
+
+from fervid.streams import stream
+
+
+@stream("tiny_displacement")
+class TinyDisplacement(nn.Module):
+    """Mean displacement and mean velocity of every landmark, one hidden layer."""
+
+    reads = "displacement"
+
+    def __init__(self, classes: int, width: int = 8) -> None:
+        super().__init__()
+        self.hidden = nn.Linear(68 * 2 * 2, width)
+        self.top = nn.Linear(width, classes)
+
+    def forward(self, displacement: Tensor) -> Tensor:
+        velocity = displacement.diff(dim=1).mean(1)  # (B, 68, 2)
+        both = torch.cat([displacement.mean(1), velocity], dim=1).flatten(1)  # (B, 272)
+        return self.top(torch.tanh(self.hidden(both)))  # (B, C)
