@@ -19,6 +19,7 @@ from fervid.execute import Executor
 from fervid.types import (
     Array,
     Crops,
+    Curve,
     Ints,
     ModelInfo,
     Rows,
@@ -32,6 +33,7 @@ from fervid.types import (
 
 Tick = Callable[[float], None]
 
+EVERYTHING = Settings()
 NO_MODEL = ModelInfo("none", "", False, (), (), {})
 
 
@@ -54,7 +56,7 @@ def start(
     path: str | Path,
     *,
     model: str | Path | None = "default",
-    settings: Settings = Settings(),
+    settings: Settings = EVERYTHING,
     rotate: str = "auto",
     frame_rate: Fraction | None = None,
     executor: Executor | None = None,
@@ -134,10 +136,7 @@ class Run:
     def _drive(self) -> Iterator[Segment]:
         net = None if self._options.model is None else model.load(self._options.model, self._options.device)
         self._stitcher = stitcher = stitch.Stitcher(self.video, net, self.settings)
-        tasks = [
-            _Task(self.video.between(*spans.with_halo(self.video, span)), span, self._options, self._path(span))
-            for span in self._spans
-        ]
+        tasks = [_Task(self._around(span), span, self._options, self._path(span)) for span in self._spans]
         context: AbstractContextManager[Executor] = (
             self._own if self._own is not None else nullcontext(self._executor)  # type: ignore[arg-type]
         )
@@ -161,6 +160,10 @@ class Run:
             tuple(self._segments),
         )
 
+    def _around(self, span: Span) -> Video:
+        """The video with as much of its plan as a worker needs for this span."""
+        return self.video.between(*spans.with_halo(self.video, span))
+
     def _path(self, span: Span) -> Path:
         return self._store.entry(self._key, span.start, span.stop)
 
@@ -168,8 +171,7 @@ class Run:
         """A span's result from the store; done again where another run has meanwhile deleted it."""
         arrays = cache.read(self._path(span))
         if arrays is None:
-            around = self.video.between(*spans.with_halo(self.video, span))
-            arrays = spans.pack(spans.analyze_span(around, span, self._options))
+            arrays = spans.pack(spans.analyze_span(self._around(span), span, self._options))
             cache.write(self._path(span), arrays)
         return spans.unpack(arrays)
 
@@ -246,15 +248,15 @@ def _rows(
     span: Span,
     result: spans.SpanResult,
     names: dict[int, int],
-    curves: dict[int, timeline.Curve],
+    curves: dict[int, Curve],
     classes: int,
 ) -> Rows:
     """A span's frames and faces as flat rows, by frame, then by track."""
     counts = _faces_per_frame(span, result, names)
     empty = np.flatnonzero(counts == 0)
-    frame = np.searchsorted(planned.pts, result.pts).astype(np.int64)
-    # Frames of one pts follow one another in the plan as well.
-    frame += np.arange(len(frame)) - np.searchsorted(result.pts, result.pts) if (result.flags & 2).any() else 0
+    # Frames that repeat a pts follow one another, here and in the plan.
+    repeats = np.arange(len(result.pts)) - np.searchsorted(result.pts, result.pts)
+    frame = np.searchsorted(planned.pts, result.pts) + repeats
     sampled = (result.flags[empty] & spans.SAMPLED) > 0
     parts: list[tuple[Array, ...]] = [
         (
@@ -285,6 +287,6 @@ def _rows(
                 scores,
             )
         )
-    place, number, *rest = (np.concatenate(column) for column in zip(*parts, strict=True))
-    order = np.lexsort((number, place))
-    return Rows(frame[place][order], result.pts[place][order], number[order], *(part[order] for part in rest))
+    place, tracks, *rest = (np.concatenate(column) for column in zip(*parts, strict=True))
+    order = np.lexsort((tracks, place))
+    return Rows(frame[place][order], result.pts[place][order], tracks[order], *(part[order] for part in rest))

@@ -72,7 +72,7 @@ def write(path: Path, arrays: Mapping[str, Array]) -> None:
     try:
         path.parent.mkdir(parents=True, exist_ok=True, mode=0o700)
         with beside.open("wb") as stream:
-            np.savez(stream, allow_pickle=False, **arrays)  # type: ignore[arg-type]
+            np.savez(stream, allow_pickle=False, **arrays)
             stream.flush()
             os.fsync(stream.fileno())
         beside.replace(path)
@@ -80,7 +80,8 @@ def write(path: Path, arrays: Mapping[str, Array]) -> None:
         beside.unlink(missing_ok=True)
         advice = "free some space" if failure.errno == errno.ENOSPC else "check its access rights"
         raise OutputError(
-            f"cannot write to the cache {path.parent.parent}: {failure.strerror}; {advice}, or set FERVID_CACHE_DIR"
+            f"cannot write to the cache {path.parent.parent}: {failure.strerror}; "
+            f"{advice}, or set FERVID_CACHE_DIR"
         ) from failure
 
 

@@ -22,10 +22,14 @@ NEUTRAL_LEAST = 1  # seconds: from less, a passing expression would pass for the
 
 
 def centres(video: Video, pts: Ints, start: int, stop: int | None) -> Ints:
-    """The window centres in [start, stop) that have one of the frames `pts` within half a stride."""
+    """The window centres in [start, stop) that have one of the frames `pts` within half a stride.
+
+    The first and the last are drawn onto the track: what lies beyond it may be another shot.
+    """
     step = STRIDE / video.time_base
     nearest = np.unique(np.rint((pts - video.start) / float(step)).astype(np.int64))
     moments = np.array([video.start + round(int(cell) * step) for cell in nearest], np.int64)
+    moments = np.unique(moments.clip(pts[0], pts[-1]))
     kept = moments >= start
     if stop is not None:
         kept &= moments < stop

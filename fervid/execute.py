@@ -18,7 +18,9 @@ from fervid.errors import InputError, UsageError
 AHEAD = 2  # tasks under way per worker: enough to keep it busy, few enough to bound what waits
 
 # One thread per worker in every numeric library: parallelism is processes, and sums keep their order.
-SINGLE = {name: "1" for name in ("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS")}
+SINGLE = dict.fromkeys(
+    ("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS", "OPENCV_FOR_THREADS_NUM"), "1"
+)
 
 
 class Executor(Protocol):
@@ -45,7 +47,7 @@ def cores() -> int:
 @contextmanager
 def serial() -> Iterator[Executor]:
     """Everything here, one task after the other."""
-    _one_thread()
+    os.environ.update(SINGLE)
 
     def run(function: Callable[[Any], Any], tasks: Iterable[Any]) -> Iterator[Any]:
         for task in tasks:
@@ -57,7 +59,7 @@ def serial() -> Iterator[Executor]:
 @contextmanager
 def pool(jobs: int) -> Iterator[Executor]:
     """Worker processes that start with the first task and serve every run until the end."""
-    _one_thread()
+    os.environ.update(SINGLE)  # which the workers inherit
     workers = _Pool(jobs)
     try:
         yield workers
@@ -137,20 +139,11 @@ class _Pool:
             process.join()
 
 
-def _one_thread() -> None:
-    """Hold this process, and those it starts, to one thread per numeric library."""
-    os.environ.update(SINGLE)
-    import cv2
-
-    cv2.setNumThreads(1)
-
-
 def _begin() -> None:
     """Prepare a worker: the terminal's Ctrl-C is the parent's affair, and so is the worker's life."""
     signal.signal(signal.SIGINT, signal.SIG_IGN)
     # The pool's manager ends workers with SIGTERM; whatever handler was inherited must not answer it.
     signal.signal(signal.SIGTERM, signal.SIG_DFL)
-    _one_thread()
     threading.Thread(target=_die_with_parent, daemon=True).start()
 
 

@@ -19,7 +19,7 @@ import numpy as np
 from fervid.errors import ModelError, UsageError
 from fervid.types import Bytes, Floats
 
-WINDOW = 80  # pixels: the side of the smallest face that dlib's HOG detector sees
+WINDOW = 80  # pixels: the side of the smallest face that dlib's detectors see
 MOST_ENLARGED = 2.0  # enlarging further invents nothing to find
 ACCEPT = 0.0  # detector score from which a face is believed
 DOUBT = -0.35  # score above which a face that is already followed stays believed
@@ -69,10 +69,10 @@ def _mmod() -> Any:
     return dlib.cnn_face_detection_model_v1(str(weights("mmod_human_face_detector.dat")))
 
 
-def _box(rectangle: Any, scale: float) -> Floats:
+def _box(rectangle: Any) -> Floats:
     return np.array(
         [rectangle.left(), rectangle.top(), rectangle.width(), rectangle.height()], dtype=np.float32
-    ) / np.float32(scale)
+    )
 
 
 Detector = Callable[[Bytes, float], Iterator[Found]]
@@ -100,17 +100,16 @@ def detectors() -> tuple[str, ...]:
 def _detect_hog(luma: Bytes, accept: float) -> Iterator[Found]:
     rectangles, scores, _ = _hog().run(np.ascontiguousarray(luma), 0, accept)
     for rectangle, score in zip(rectangles, scores, strict=True):
-        yield _box(rectangle, 1.0), float(score)
+        yield _box(rectangle), float(score)
 
 
 @detector("mmod")
 def _detect_mmod(luma: Bytes, accept: float) -> Iterator[Found]:
-    # The network's smallest face is about half of HOG's; its scores lie around 1 for a sure face.
-    half = cv2.resize(luma, None, fx=0.5, fy=0.5, interpolation=cv2.INTER_AREA)
-    for found in _mmod()(cv2.cvtColor(half, cv2.COLOR_GRAY2RGB), 0):
+    # The network's smallest face is as large as HOG's; its scores lie around 1 for a sure face.
+    for found in _mmod()(cv2.cvtColor(luma, cv2.COLOR_GRAY2RGB), 0):
         score = float(found.confidence) - 0.7
         if score >= accept:
-            yield _box(found.rect, 0.5), score
+            yield _box(found.rect), score
 
 
 @dataclass(frozen=True)
@@ -124,32 +123,32 @@ class FaceFinder:
         if self.detector not in _DETECTORS:
             raise UsageError(f"unknown detector {self.detector!r}; there are {', '.join(_DETECTORS)}")
         if not 0.01 <= self.min_face <= 1:
-            raise UsageError(f"--min-face is a share of the frame's height from 0.01 to 1, not {self.min_face}")
+            raise UsageError(
+                f"--min-face is a share of the frame's height from 0.01 to 1, not {self.min_face}"
+            )
 
     def detect(self, luma: Bytes) -> list[Found]:
         """Every face of at least `min_face`, surest first."""
         scale = min(WINDOW / (self.min_face * luma.shape[0]), MOST_ENLARGED)
         # Linear, not area: at these mild scales it costs a sixth and finds the same faces.
-        small = luma if scale == 1 else cv2.resize(luma, None, fx=scale, fy=scale)
+        small = luma if scale == 1 else np.asarray(cv2.resize(luma, None, fx=scale, fy=scale), np.uint8)
         found = [(box / np.float32(scale), score) for box, score in _DETECTORS[self.detector](small, ACCEPT)]
         return sorted(found, key=lambda pair: (-pair[1], *pair[0].tolist()))
 
     def verify(self, luma: Bytes, landmarks: Floats) -> bool:
         """Whether the detector still sees a face where `landmarks` are: a look at that place alone."""
-        canvas, _ = _canvas(luma, _center(landmarks), _side(landmarks), 0.0, CANVAS)
+        canvas, _ = _canvas(luma, _center(landmarks), _side(landmarks), _roll(landmarks), CANVAS)
         return bool(_hog().run(canvas, 0, DOUBT)[0])
 
     def fit(self, luma: Bytes, box: Floats) -> Floats:
         """The 68 points (68, 2) of a face that was just detected."""
-        center = box[:2] + box[2:] / 2
+        center = box[:2] + box[2:] / np.float32(2)
         rough = _predict(luma, center, float(box[2:].mean()), 0.0)
         return self.follow(luma, rough)  # once more from its own points: upright, and every detector alike
 
     def follow(self, luma: Bytes, landmarks: Floats) -> Floats:
         """The 68 points of a face that was at `landmarks` in the frame before."""
-        left, right = landmarks[36:42].mean(0), landmarks[42:48].mean(0)
-        roll = float(np.arctan2(right[1] - left[1], right[0] - left[0]))
-        return _predict(luma, _center(landmarks), _side(landmarks), roll)
+        return _predict(luma, _center(landmarks), _side(landmarks), _roll(landmarks))
 
     def box(self, landmarks: Floats) -> Floats:
         """The box that dlib's detector would draw around a face with these points."""
@@ -177,6 +176,11 @@ def eye_line(landmarks: Floats) -> tuple[Floats, Floats]:
     distance = float(np.hypot(*along))
     nose = float(np.hypot(*(landmarks[33] - middle)))
     return middle, along * (max(distance, 1.2 * nose, 1.0) / max(distance, 1e-3))
+
+
+def _roll(landmarks: Floats) -> float:
+    along = eye_line(landmarks)[1]
+    return float(np.arctan2(along[1], along[0]))
 
 
 def _side(landmarks: Floats) -> float:
@@ -218,7 +222,8 @@ def _warp(luma: Bytes, matrix: np.ndarray, pixels: float, size: int) -> Bytes:
     high = np.clip(middle + reach, low + shrink, np.array([width, height])).astype(int)
     high = low + (high - low) // shrink * shrink  # whole blocks: OpenCV's fast road, and no drift
     part = luma[low[1] : high[1], low[0] : high[0]]
-    small = cv2.resize(part, ((high - low) // shrink).tolist(), interpolation=cv2.INTER_AREA)
+    size_down = ((high - low) // shrink).tolist()
+    small = np.asarray(cv2.resize(part, size_down, interpolation=cv2.INTER_AREA), np.uint8)
     moved = matrix.copy()
     moved[:, 2] += matrix[:, :2] @ (low + (shrink - 1) / 2)
     moved[:, :2] *= shrink
@@ -226,4 +231,7 @@ def _warp(luma: Bytes, matrix: np.ndarray, pixels: float, size: int) -> Bytes:
 
 
 def _affine(image: Bytes, matrix: np.ndarray, size: int) -> Bytes:
-    return cv2.warpAffine(image, matrix, (size, size), flags=cv2.INTER_LINEAR, borderMode=cv2.BORDER_REPLICATE)
+    warped = cv2.warpAffine(
+        image, matrix, (size, size), flags=cv2.INTER_LINEAR, borderMode=cv2.BORDER_REPLICATE
+    )
+    return np.asarray(warped, np.uint8)

@@ -119,7 +119,9 @@ def read_spec(name: str | Path) -> Spec:
             )
         spec = Spec.from_json(value)
     except (ValueError, KeyError, TypeError, UnicodeDecodeError) as failure:
-        raise ModelError(f"the spec of model {name} is damaged ({path.name}): fetch the model again") from failure
+        raise ModelError(
+            f"the spec of model {name} is damaged ({path.name}): fetch the model again"
+        ) from failure
     except OSError as failure:
         raise ModelError(f"cannot read the spec of model {name}: {failure.strerror}") from failure
     if not spec.streams or not spec.labels or len(set(spec.labels)) < len(spec.labels):
@@ -136,7 +138,7 @@ def verify(name: str | Path) -> None:
         raise ModelError(f"cannot read the weights of model {name}: {failure.strerror}") from failure
     if digest != spec.weights_sha256:
         raise ModelError(
-            f"the weights of model {name} are damaged (their SHA-256 differs from the spec's): fetch them again"
+            f"the weights of model {name} are damaged (another SHA-256 than the spec's): fetch them again"
         )
 
 

@@ -39,7 +39,7 @@ def eye_centres(landmarks: Floats) -> tuple[Floats, Floats]:
 def eye_distance(landmarks: Floats) -> Floats:
     """The distance between the eyes' centres in pixels, for landmarks (..., 68, 2)."""
     left, right = eye_centres(landmarks)
-    return np.linalg.norm(right - left, axis=-1).astype(np.float32)
+    return np.asarray(np.linalg.norm(right - left, axis=-1), np.float32)
 
 
 @cache
@@ -75,7 +75,7 @@ def head_pose(landmarks: Floats) -> Floats:
     yaw = np.arctan2(forward[:, 0], -forward[:, 2])
     pitch = np.arcsin(np.clip(-forward[:, 1], -1, 1))
     roll = np.arctan2(rotation[:, 1, 0], rotation[:, 1, 1])
-    return np.degrees(np.stack([yaw, pitch, roll], axis=1)).astype(np.float32)
+    return np.asarray(np.degrees(np.stack([yaw, pitch, roll], axis=1)), np.float32)
 
 
 def without_pose(landmarks: Floats) -> Floats:
@@ -89,13 +89,13 @@ def without_pose(landmarks: Floats) -> Floats:
     flat = (landmarks - shift[:, None]) / scale[:, None, None]  # (N, 68, 2)
     flat = flat - rotation[:, None, :2, 2] * depth[None, :, None]
     upright = np.einsum("nij,nkj->nki", np.linalg.inv(planar), flat)
-    return upright.astype(np.float32)
+    return np.asarray(upright, np.float32)
 
 
 def _limited(rotation: np.ndarray) -> np.ndarray:
     """The in-image part (N, 2, 2) of each rotation, no nearer to singular than MOST_TURN makes it."""
     u, stretch, vt = np.linalg.svd(rotation[:, :2, :2])
-    return (u * np.maximum(stretch, np.cos(MOST_TURN))[:, None, :]) @ vt
+    return np.asarray((u * np.maximum(stretch, np.cos(MOST_TURN))[:, None, :]) @ vt)
 
 
 def misfit(landmarks: Floats) -> Floats:
@@ -104,4 +104,4 @@ def misfit(landmarks: Floats) -> Floats:
     neutral = figures()["neutral"].astype(np.float64)
     model = np.einsum("nij,kj->nki", rotation[:, :2], neutral) * scale[:, None, None] + shift[:, None]
     off = np.square((landmarks - model) / np.maximum(scale, 1e-6)[:, None, None]).sum(-1)  # (N, 68)
-    return np.sqrt(off[:, 17:].mean(-1)).astype(np.float32)  # the jaw line is too noisy to judge by
+    return np.asarray(np.sqrt(off[:, 17:].mean(-1)), np.float32)  # the jaw line is too noisy to judge by

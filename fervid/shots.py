@@ -25,13 +25,14 @@ CUT_RATIO = 3.5
 REST_LEVELS = 0.6  # added to the surroundings: coding noise between two still frames
 
 FLAT_DEVIATION = 3.0  # grey levels: below it a frame shows one plain tone, the bottom of a fade
+RISE = 0.75  # grey levels of deviation that a fade gains within REACH frames; a dim scene does not
 
 
 @dataclass(frozen=True)
 class _Seen:
     frame: Frame
     change: float | None  # mean grey levels against the frame before; None for the first
-    opens: bool  # the first frame that shows something after flat ones
+    deviation: float  # grey levels within the thumbnail
 
 
 def thumbnail(luma: Bytes) -> Floats:
@@ -60,19 +61,16 @@ def mark(frames: Iterable[Frame]) -> Iterator[Frame]:
 
 def _compare(frames: Iterable[Frame]) -> Iterator[_Seen]:
     before: Floats | None = None
-    was_flat = were_flat = False  # the frame before; the two before
     for frame in frames:
         now = thumbnail(frame.luma)
         change = None if before is None else float(np.abs(now - before).mean())
-        is_flat = float(now.std()) < FLAT_DEVIATION
-        # One flat frame alone is a flash, and the shot goes on behind it.
-        yield _Seen(frame, change, opens=were_flat and not is_flat)
-        before, was_flat, were_flat = now, is_flat, is_flat and was_flat
+        yield _Seen(frame, change, float(now.std()))
+        before = now
 
 
 def _decide(waiting: deque[_Seen], position: int) -> Frame:
     seen = waiting[position]
-    if seen.frame.cut or seen.opens:
+    if seen.frame.cut or _opens(waiting, position):
         return replace(seen.frame, cut=True)
     if seen.change is None or seen.change < CUT_LEVELS:
         return seen.frame
@@ -84,3 +82,13 @@ def _decide(waiting: deque[_Seen], position: int) -> Frame:
     # A video of two frames has no surroundings: its change stands against stillness.
     usual = max(float(np.mean(around)), max(around) / 2) if around else 0.0
     return replace(seen.frame, cut=seen.change > CUT_RATIO * usual + REST_LEVELS)
+
+
+def _opens(waiting: deque[_Seen], position: int) -> bool:
+    """Whether this is the first frame that shows something after flat ones."""
+    if position < REACH or waiting[position].deviation < FLAT_DEVIATION:
+        return False
+    # One flat frame alone is a flash, and the shot goes on behind it.
+    before = [waiting[place].deviation for place in range(position - REACH, position)]
+    ahead = waiting[min(position + REACH, len(waiting) - 1)].deviation
+    return max(before) < FLAT_DEVIATION and ahead - min(before) > RISE

@@ -56,7 +56,7 @@ def plan(planned: Video, settings: Settings) -> list[Span]:
             wanted = planned.start + float(multiple * step)
             bounds.add(int(planned.keyframes[np.argmin(np.abs(planned.keyframes - wanted))]))
     starts = sorted(bound for bound in bounds if bound >= planned.start)
-    spans = []
+    spans: list[Span] = []
     for start, stop in zip(starts, [*starts[1:], None], strict=True):
         low = max(start, first)
         high = last if stop is None else (stop if last is None else min(stop, last))
@@ -108,9 +108,7 @@ def analyze_span(planned: Video, span: Span, options: Options) -> SpanResult:
         cuts=np.array([one.pts for one in inside if one.cut], np.int64),
         tracks=tuple(one.track for one in followed),
         moments=tuple(moments),
-        logits=tuple(
-            _logits(planned, one, at, options) for one, at in zip(followed, moments, strict=True)
-        ),
+        logits=tuple(_logits(planned, one, at, options) for one, at in zip(followed, moments, strict=True)),
         crops=tuple(one.crops[within(one.track.pts, span)] for one in followed) if options.crops else (),
     )
 
@@ -121,9 +119,7 @@ def within(pts: Ints, span: Span) -> slice:
     return slice(int(np.searchsorted(pts, span.start)), high)
 
 
-def _logits(
-    planned: Video, one: tracks.Followed, moments: Ints, options: Options
-) -> Mapping[str, Array]:
+def _logits(planned: Video, one: tracks.Followed, moments: Ints, options: Options) -> Mapping[str, Array]:
     if options.model is None:
         return {}
     net = model.load(options.model, options.device)
@@ -177,7 +173,7 @@ def unpack(arrays: Mapping[str, Array]) -> SpanResult:
 
     columns = {name: split(f"track.{name}", "track.count") for name in _COLUMNS}
     found = tuple(
-        Track(int(number), **{name: columns[name][place] for name in _COLUMNS})  # type: ignore[arg-type]
+        Track(int(number), **{name: columns[name][place] for name in _COLUMNS})
         for place, number in enumerate(arrays["track.id"])
     )
     names = [name.removeprefix("logits.") for name in arrays if name.startswith("logits.")]

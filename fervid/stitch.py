@@ -13,7 +13,7 @@ import numpy as np
 
 from fervid import clips, shape, timeline, tracks
 from fervid.model import Model
-from fervid.spans import SpanResult, within
+from fervid.spans import HALO, SpanResult, within
 from fervid.types import Curve, Floats, Ints, Segment, Settings, Span, Tally, Track, Video
 
 SAME_FACE = 0.5  # mean overlap over the frames that two spans share, from which their tracks are one
@@ -79,20 +79,17 @@ class Stitcher:
         with_faces = len(np.intersect1d(result.pts, np.array(sorted(seen), np.int64)))
         tally = result.tally
         self.tally += Tally(tally.decoded, with_faces, tally.undecodable, tally.complete)
-        self._before = {
-            names[track.id]: track.take(slice(int(np.searchsorted(track.pts, (span.stop or 0) - self._halo)), None))
-            for track in result.tracks
-            if span.stop is not None and track.id in names and track.pts[-1] >= span.stop
-        }
+        self._before = {}
+        if span.stop is not None:
+            shared = int(span.stop - self.video.length(HALO))
+            for track in result.tracks:
+                if track.id in names and track.pts[-1] >= span.stop:
+                    self._before[names[track.id]] = track.take(track.pts >= shared)
         return segments
 
     def close(self) -> list[Segment]:
         """Finish every track that is still open."""
         return [segment for number in sorted(self._open) for segment in self._close(number)]
-
-    @property
-    def _halo(self) -> int:
-        return self.video.length(1)
 
     def _continue(self, span: Span, result: SpanResult) -> dict[int, int]:
         """The video's numbers for this span's tracks that have a frame inside it."""
@@ -103,11 +100,10 @@ class Stitcher:
         likeness = np.array(
             [[_agreement(track, other) for _, other in before] for track in shown], np.float32
         ).reshape(len(shown), len(before))
-        names = {
-            shown[here].id: before[there][0] for here, there in tracks.match_by(likeness, SAME_FACE)
-        }
+        names = {shown[here].id: before[there][0] for here, there in tracks.match_by(likeness, SAME_FACE)}
         fresh = [track for track in shown if track.id not in names]
-        for track in sorted(fresh, key=lambda t: (int(t.pts[within(t.pts, span).start]), float(t.box[0, 0]), t.id)):
+        starts = {track.id: int(track.pts[within(track.pts, span).start]) for track in fresh}
+        for track in sorted(fresh, key=lambda track: (starts[track.id], float(track.box[0, 0]), track.id)):
             self._count += 1
             names[track.id] = self._count
             self._open[self._count] = _Open(
@@ -115,7 +111,7 @@ class Stitcher:
                 None
                 if self.model is None
                 else timeline.Smoother(self.video, self._count, self.model.spec.labels, self.settings),
-                first=int(track.pts[within(track.pts, span).start]),
+                first=starts[track.id],
                 last=0,
             )
         return names
@@ -200,7 +196,9 @@ class Stitcher:
         """Where the frame at `pts` ends: at the next frame, within the selection."""
         following = self.video.pts[np.searchsorted(self.video.pts, pts, side="right") :]
         end = int(following[0]) if len(following) else max(self.video.end, pts + 1)
-        return end if self.settings.end is None else max(pts + 1, min(end, self.video.ticks(self.settings.end)))
+        if self.settings.end is not None:
+            end = max(pts + 1, min(end, self.video.ticks(self.settings.end)))
+        return end
 
 
 def _agreement(first: Track, second: Track) -> float:

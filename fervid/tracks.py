@@ -157,7 +157,7 @@ class _Scene:
         found = self.finder.detect(frame.luma)
         boxes = np.array([box for box, _ in found], np.float32).reshape(-1, 4)
         matched = match(boxes, np.array([face.box for face in self.live], np.float32).reshape(-1, 4))
-        for place, index in matched:
+        for _, index in matched:
             face = self.live[index]
             face.healthy, face.like = True, _normalised(face.crop)
         confirmed = {index for _, index in matched}

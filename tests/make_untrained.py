@@ -14,8 +14,15 @@ from fervid import model, streams
 from fervid.labels import EMOTIONS
 
 SEED = 68
-# Spread the scores, so that segments and peaks have something to find.
-GAIN = {"tiny_faces.top.weight": 2.0, "tiny_displacement.hidden.weight": 6.0}
+# Movement of the face decides, so that there are segments and peaks; none of them has a meaning.
+GAIN = {
+    "tiny_faces.top.weight": 0.5,
+    "tiny_faces.top.bias": 0.1,
+    "tiny_displacement.hidden.weight": 60.0,
+    "tiny_displacement.hidden.bias": 0.1,
+    "tiny_displacement.top.weight": 3.0,
+    "tiny_displacement.top.bias": 0.1,
+}
 
 
 def make(folder: Path) -> None:

@@ -30,6 +30,7 @@ ROOMS: dict[str, tuple[set[str], set[str]]] = {
     "losses": ({"types", "errors"}, {"torch"}),
     "fusion": ({"types", "errors"}, {"torch"}),
     "model": (NOUNS | {"streams", "fusion", "clips"}, {"torch", "safetensors"}),
+    "stitch": ({"types", "errors", "shape", "tracks", "clips", "model", "spans", "timeline"}, set()),
     "spans": ({"types", "errors", "video", "shots", "faces", "tracks", "clips", "model"}, set()),
     "timeline": (NOUNS | {"peaks"}, {"scipy"}),
     "peaks": (NOUNS | {"timeline"}, {"scipy"}),  # timeline's second file
@@ -38,7 +39,7 @@ ROOMS: dict[str, tuple[set[str], set[str]]] = {
     "execute": ({"types", "errors"}, set()),
     "cache": ({"types", "errors"}, set()),
     "analysis": (
-        NOUNS | {"video", "model", "spans", "timeline", "peaks", "execute", "cache", "tracks"},
+        NOUNS | {"video", "faces", "model", "spans", "stitch", "timeline", "execute", "cache"},
         set(),
     ),
 }

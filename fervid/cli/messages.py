@@ -117,7 +117,9 @@ class Messages:
             """Speed as a multiple of real time."""
 
             def render(self, task: Task) -> Text:
-                speed = task.finished_speed or task.speed
+                elapsed = task.finished_time or task.elapsed
+                # Over the whole run: spans finish in bursts, from which rich's own figure would jump.
+                speed = task.completed / elapsed if elapsed and task.completed else None
                 return Text("" if speed is None else f"{speed:.1f}x", style="progress.data.speed")
 
         progress = Progress(
