@@ -7,12 +7,12 @@ biometric data still, so that it is deleted when a run succeeds unless it is to 
 from __future__ import annotations
 
 import errno
+import hashlib
+import io
 import os
 import shutil
 import sys
 import tempfile
-import zipfile
-import zlib
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -22,7 +22,8 @@ import numpy as np
 from fervid.errors import OutputError
 from fervid.types import Array
 
-VERSION = 1  # of what the files hold; part of every key
+VERSION = 2  # of what the files hold; part of every key
+DIGEST = 32  # bytes of a SHA-256, with which every file begins
 
 
 def default_folder() -> Path:
@@ -56,7 +57,7 @@ class Store:
 
     def entry(self, key: str, start: int, stop: int | None) -> Path:
         """Where the result of a span lies."""
-        return self.folder / key / f"{start}-{'end' if stop is None else stop}.npz"
+        return self.folder / key / f"{start}-{'end' if stop is None else stop}.span"
 
     def forget(self, key: str, succeeded: bool) -> None:
         """Delete what a run left, where it is of no more use."""
@@ -67,12 +68,15 @@ class Store:
 
 
 def write(path: Path, arrays: Mapping[str, Array]) -> None:
-    """Write a result, whole or not at all."""
+    """Write a result, whole or not at all, behind the digest of what follows."""
     beside = path.with_name(f".{path.name}.{os.getpid()}.part")
     try:
         path.parent.mkdir(parents=True, exist_ok=True, mode=0o700)
+        packed = io.BytesIO()
+        np.savez(packed, allow_pickle=False, **arrays)
         with beside.open("wb") as stream:
-            np.savez(stream, allow_pickle=False, **arrays)
+            stream.write(hashlib.sha256(packed.getbuffer()).digest())
+            stream.write(packed.getbuffer())
             stream.flush()
             os.fsync(stream.fileno())
         beside.replace(path)
@@ -86,12 +90,14 @@ def write(path: Path, arrays: Mapping[str, Array]) -> None:
 
 
 def read(path: Path) -> dict[str, Array] | None:
-    """A result, or None where there is none that is whole; the archive's checksums tell."""
+    """A result, or None where there is none that is whole."""
     try:
-        with np.load(path, allow_pickle=False) as pack:
-            return {name: pack[name] for name in pack.files}
-    except FileNotFoundError:
+        content = path.read_bytes()
+    except OSError:  # none there; or one that cannot be read, and writing it again will tell
         return None
-    except (OSError, ValueError, KeyError, EOFError, zipfile.BadZipFile, zlib.error):
-        path.unlink(missing_ok=True)  # cut off, or not ours
+    # A flipped bit in a zip's directory can raise nearly anything, so that its own checksums are not enough.
+    if hashlib.sha256(content[DIGEST:]).digest() != content[:DIGEST]:
+        path.unlink(missing_ok=True)  # cut off, damaged, or not ours
         return None
+    with np.load(io.BytesIO(content[DIGEST:]), allow_pickle=False) as pack:
+        return {name: pack[name] for name in pack.files}

@@ -11,6 +11,7 @@ from collections.abc import Callable, Iterable, Iterator
 from concurrent.futures import Future, ProcessPoolExecutor
 from concurrent.futures.process import BrokenProcessPool
 from contextlib import contextmanager
+from itertools import chain, islice
 from typing import Any, Protocol
 
 from fervid.errors import InputError, UsageError
@@ -83,33 +84,39 @@ class _Pool:
 
     def __call__(self, function: Callable[[Any], Any], tasks: Iterable[Any]) -> Iterator[Any]:
         source = iter(tasks)
+        first = list(islice(source, 2))
+        if len(first) == 1 and self._workers is None:
+            yield function(first[0])  # a worker would start, import and load for nothing
+            return
+        source = chain(first, source)
         waiting: deque[tuple[Any, Future[Any]]] = deque()
 
         def fill() -> None:
-            while len(waiting) < AHEAD * self._jobs:
-                try:
-                    task = next(source)
-                except StopIteration:
-                    return
-                waiting.append((task, self._ready().submit(function, task)))
+            for task in islice(source, max(0, AHEAD * self._jobs - len(waiting))):
+                waiting.append((task, self._submit(function, task)))
 
+        fill()
         try:
-            fill()
             while waiting:
-                task, future = waiting[0]
+                task, future = waiting.popleft()
                 try:
                     result = future.result()
                 except BrokenProcessPool:
                     result = self._again(function, task)
-                    rest = [task for task, _ in waiting][1:]
-                    waiting = deque([(task, None), *((t, self._ready().submit(function, t)) for t in rest)])  # type: ignore[list-item]
-                waiting.popleft()
+                    waiting = deque((other, self._submit(function, other)) for other, _ in waiting)
                 fill()
                 yield result
         finally:
             for _, future in waiting:
-                if future is not None:
-                    future.cancel()
+                future.cancel()
+
+    def _submit(self, function: Callable[[Any], Any], task: Any) -> Future[Any]:
+        try:
+            return self._ready().submit(function, task)
+        except BrokenProcessPool as failure:  # a worker died just now: told when this result is asked for
+            future: Future[Any] = Future()
+            future.set_exception(failure)
+            return future
 
     def _again(self, function: Callable[[Any], Any], task: Any) -> Any:
         """A worker died, and took the pool with it: this task once more, alone in a new one."""

@@ -233,12 +233,12 @@ def _load(folder: str, device: str) -> Model:
         raise ModelError(f"the weights in {folder} are damaged: fetch the model again") from failure
     networks = {}
     for stream in spec.streams:
-        network = streams.build(stream.name, len(spec.labels), **stream.sizes)
         mark = f"{stream.name}."
         own = {k.removeprefix(mark): torch.from_numpy(v) for k, v in tensors.items() if k.startswith(mark)}
         try:
+            network = streams.build(stream.name, len(spec.labels), **stream.sizes)
             network.load_state_dict(own)
-        except RuntimeError as failure:
+        except (RuntimeError, TypeError, ValueError) as failure:
             raise ModelError(
                 f"the weights of stream {stream.name} in {folder} do not fit its sizes: fetch the model again"
             ) from failure

@@ -157,8 +157,14 @@ class _Scene:
         found = self.finder.detect(frame.luma)
         boxes = np.array([box for box, _ in found], np.float32).reshape(-1, 4)
         matched = match(boxes, np.array([face.box for face in self.live], np.float32).reshape(-1, 4))
-        for _, index in matched:
+        for place, index in matched:
             face = self.live[index]
+            # Placed anew from what is seen now: where a face was followed from is forgotten, so that spans
+            # which began elsewhere agree from here on.
+            landmarks = self.finder.fit(frame.luma, boxes[place])
+            if _plausible(face.landmarks, landmarks, frame.luma):
+                face.landmarks, face.box = landmarks, self.finder.box(landmarks)
+                face.crop = self.finder.crop(frame.luma, landmarks)
             face.healthy, face.like = True, _normalised(face.crop)
         confirmed = {index for _, index in matched}
         for index, face in enumerate(list(self.live)):
@@ -237,7 +243,8 @@ def follow(video: Video, frames: Iterable[Frame], finder: Finder, settings: Sett
 
 
 def _all_well(scene: _Scene) -> bool:
-    return bool(scene.live) and all(face.healthy for face in scene.live)
+    # A face lost of late may come back at any moment, and keeps its identity only if that is seen in time.
+    return bool(scene.live) and not scene.lost and all(face.healthy for face in scene.live)
 
 
 def _normalised(crop: Bytes) -> Floats:

@@ -1,0 +1,479 @@
+"""How fast fervid analyses a video, measured against no more than decoding it.
+
+    python benchmarks/throughput.py FILE [--model M] [--jobs N] [--json]
+
+One run measures, on the same file: decoding alone, on all cores; the whole analysis as a user runs it, in
+processes of its own, with its peak memory; and where a worker's time goes, stage by stage, on one span.
+README.md beside this file says what each figure means. Figures are true where nothing else keeps the
+machine busy.
+"""
+
+from __future__ import annotations
+
+import argparse
+import importlib.util
+import io
+import json
+import os
+import subprocess
+import sys
+import tempfile
+import threading
+import time
+from collections import Counter, defaultdict
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from dataclasses import asdict, dataclass
+from fractions import Fraction
+from functools import wraps
+from inspect import isgeneratorfunction
+from pathlib import Path
+from pkgutil import resolve_name
+from typing import Any
+
+SAMPLE_EVERY = 0.05  # seconds between two looks at the memory
+PROCESSES = Path("/proc")
+READ_AT_ONCE = 1 << 24  # bytes
+
+# Stage -> the functions whose own time it is: what a timed function calls counts for that one's stage alone.
+STAGES: dict[str, tuple[str, ...]] = {
+    "decode": ("fervid.video:frames",),
+    "upright luma": ("fervid.video.reading:upright",),
+    "downscale, shots": ("fervid.shots:mark",),
+    "detection": ("fervid.faces:FaceFinder.detect",),
+    "detection, one face": ("fervid.faces:FaceFinder.verify",),
+    "landmarks": ("fervid.faces:FaceFinder.fit", "fervid.faces:FaceFinder.follow"),
+    "crops": ("fervid.faces:FaceFinder.crop",),
+    "following": ("fervid.tracks:follow",),
+    "smoothing, pose, quality": ("fervid.tracks:collect",),
+    "windows": ("fervid.clips:centres", "fervid.clips:windows"),
+    "nets": ("fervid.model:Model.logits",),
+    "span files": ("fervid.spans:pack", "fervid.spans:unpack", "fervid.cache:write", "fervid.cache:read"),
+    "stitch": ("fervid.stitch:Stitcher.feed", "fervid.stitch:Stitcher.close"),
+    "timeline": (
+        "fervid.timeline:Smoother.feed",
+        "fervid.timeline:Smoother.close",
+        "fervid.timeline:build",
+    ),
+    "export": ("fervid.export.json:write",),
+}
+OTHER = "other"
+
+
+class Clock:
+    """Charges time to the innermost stage under way, so that the stages' times add up to the whole."""
+
+    def __init__(self) -> None:
+        self.seconds: defaultdict[str, float] = defaultdict(float)
+        self.calls: Counter[str] = Counter()
+        self._under_way: list[str] = []
+        self._since = 0.0
+
+    def enter(self, stage: str) -> None:
+        self._charge()
+        self._under_way.append(stage)
+
+    def leave(self) -> None:
+        self._charge()
+        self._under_way.pop()
+
+    def _charge(self) -> None:
+        now = time.perf_counter()
+        if self._under_way:
+            self.seconds[self._under_way[-1]] += now - self._since
+        self._since = now
+
+    def timed(self, stage: str, function: Callable[..., Any]) -> Callable[..., Any]:
+        """The same function, whose time is charged; a generator's only while it works on its next value."""
+
+        @wraps(function)
+        def call(*arguments: Any, **options: Any) -> Any:
+            self.calls[stage] += 1
+            self.enter(stage)
+            try:
+                return function(*arguments, **options)
+            finally:
+                self.leave()
+
+        @wraps(function)
+        def generate(*arguments: Any, **options: Any) -> Iterator[Any]:
+            values = function(*arguments, **options)
+            while True:
+                try:
+                    value = step(values)
+                except StopIteration:
+                    return
+                yield value
+
+        def step(values: Iterator[Any]) -> Any:
+            self.calls[stage] += 1
+            self.enter(stage)
+            try:
+                return next(values)
+            finally:
+                self.leave()
+
+        return generate if isgeneratorfunction(function) else call
+
+    @contextmanager
+    def over(self, stages: dict[str, tuple[str, ...]]) -> Iterator[None]:
+        """Time these functions inside the block; all other time in it goes to OTHER."""
+        replaced = []
+        for stage, places in stages.items():
+            for place in places:
+                owner, _, name = place.replace(":", ".").rpartition(".")
+                home = resolve_name(owner)
+                own = getattr(home, name)
+                replaced.append((home, name, own))
+                setattr(home, name, self.timed(stage, own))
+        self.enter(OTHER)
+        try:
+            yield
+        finally:
+            self.leave()
+            for home, name, own in replaced:
+                setattr(home, name, own)
+
+
+class Memory:
+    """The most memory that a process and its descendants hold together, looked at while the block runs.
+
+    The memory of each alone, plus once, of the largest, what is shared or mapped from files: nearly always
+    the same libraries. PSS would divide that exactly, but takes milliseconds per process and look.
+    """
+
+    def __init__(self, process: int) -> None:
+        self._process = process
+        self._is_over = threading.Event()
+        self._watch = threading.Thread(target=self._look_repeatedly, daemon=True)
+        self.is_measured = (PROCESSES / f"self/task/{os.getpid()}/children").exists()
+        self.peak, self.processes = 0, 0
+
+    def __enter__(self) -> Memory:
+        if self.is_measured:
+            self._watch.start()
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self._is_over.set()
+        if self.is_measured:
+            self._watch.join()
+
+    def _look_repeatedly(self) -> None:
+        while not self._is_over.wait(SAMPLE_EVERY):
+            sizes = [size for number in family(self._process) if (size := size_of(number)) is not None]
+            if sizes:
+                total = sum(alone for alone, _ in sizes) + max(shared for _, shared in sizes)
+                self.peak = max(self.peak, total)
+                self.processes = max(self.processes, len(sizes))
+
+
+def family(process: int) -> list[int]:
+    """A process and all its descendants."""
+    found, unseen = [], [process]
+    while unseen:
+        one = unseen.pop()
+        found.append(one)
+        try:
+            for thread in os.listdir(PROCESSES / str(one) / "task"):
+                children = (PROCESSES / f"{one}/task/{thread}/children").read_text(encoding="ascii")
+                unseen += map(int, children.split())
+        except OSError:  # it ended meanwhile
+            continue
+    return found
+
+
+def size_of(process: int) -> tuple[int, int] | None:
+    """Bytes of memory that a process has alone, and that it shares or maps; None once it ended."""
+    try:
+        resident, shared = map(int, (PROCESSES / f"{process}/statm").read_text(encoding="ascii").split()[1:3])
+    except (OSError, ValueError):  # a file that empties while it is read
+        return None
+    page = os.sysconf("SC_PAGE_SIZE")
+    return (resident - shared) * page, shared * page
+
+
+@dataclass(frozen=True)
+class Decoding:
+    seconds: float
+    frames: int
+
+
+def decode(file: Path) -> Decoding:
+    """Decode everything and keep nothing, with as many threads as the decoder likes."""
+    import av
+
+    began, frames = time.perf_counter(), 0
+    with av.open(str(file)) as container:
+        stream = container.streams.best("video")
+        if stream is None:
+            raise SystemExit(f"{file} holds no video track")
+        stream.codec_context.thread_count = 0
+        stream.codec_context.thread_type = "AUTO"
+        for packet in container.demux(stream):
+            try:
+                frames += len(packet.decode())
+            except av.error.InvalidDataError:
+                continue  # fervid passes damage over as well
+    if not frames:
+        raise SystemExit(f"{file}: no frame can be decoded")
+    return Decoding(time.perf_counter() - began, frames)
+
+
+@dataclass(frozen=True)
+class Analysis:
+    seconds: float  # from the start of the process to its end
+    frames: int
+    duration: float  # seconds of video
+    width: int
+    height: int
+    cpu_seconds: float  # of all processes
+    peak_memory: int | None  # bytes; None where it cannot be measured
+    processes: int | None  # most at a time
+
+
+def analyze(file: Path, model: str, jobs: int) -> Analysis:
+    """The whole analysis, as from a shell: nothing is read from a cache, and nothing left in one."""
+    with tempfile.TemporaryDirectory() as folder:
+        target = Path(folder) / "timeline.json"
+        # -P: the same fervid as this process would import, whatever folder we stand in.
+        command = [sys.executable, "-P", "-m", "fervid", "analyze", str(file), "--model", model]
+        command += ["--timeline", str(target), "--no-cache", "--jobs", str(jobs), "--quiet", "--no-progress"]
+        before, began = os.times(), time.perf_counter()
+        process = subprocess.Popen(command, stdin=subprocess.DEVNULL, stderr=subprocess.PIPE)
+        try:
+            with Memory(process.pid) as memory:
+                _, complaint = process.communicate()
+        finally:
+            process.kill()  # does nothing to one that ended
+        seconds, after = time.perf_counter() - began, os.times()
+        if process.returncode:
+            raise SystemExit(f"fervid analyze failed: {complaint.decode(errors='replace').strip()}")
+        source = json.loads(target.read_text(encoding="utf-8"))["source"]
+    return Analysis(
+        seconds=seconds,
+        frames=source["frames"]["decoded"],
+        duration=source["duration"]["seconds"],
+        width=source["size"]["width"],
+        height=source["size"]["height"],
+        cpu_seconds=after[2] - before[2] + after[3] - before[3],
+        peak_memory=memory.peak if memory.is_measured else None,
+        processes=memory.processes if memory.is_measured else None,
+    )
+
+
+@dataclass(frozen=True)
+class Stage:
+    name: str
+    seconds: float
+    calls: int  # of its functions; of a generator, its values
+
+
+@dataclass(frozen=True)
+class Sample:
+    """One span, analysed from planning to JSON in one worker."""
+
+    planning: float  # seconds to list and hash the whole file: once per run, before any worker starts
+    start: float  # seconds from the first frame
+    end: float
+    frames: int
+    stages: tuple[Stage, ...]
+    overhead: float  # share of the time that the timing itself took
+
+
+def begin(model: str) -> None:
+    """All that a worker does once: libraries, the nets, the predictor."""
+    import numpy as np
+
+    from fervid import analysis, faces  # noqa: F401
+    from fervid.model import load
+
+    load(model)
+    finder = faces.FaceFinder()
+    blank = np.zeros((80, 80), np.uint8)
+    finder.detect(blank)
+    finder.fit(blank, np.array([10, 10, 60, 60], np.float32))
+
+
+def sample(file: Path, model: str) -> Sample:
+    """Analyse the span in the middle of a file, with every stage timed."""
+    import scipy.optimize
+    import scipy.signal  # noqa: F401  # what stages import when they first need it is no part of their speed
+
+    from fervid import analysis, spans, video
+    from fervid.cache import Store
+    from fervid.export import json as export
+    from fervid.types import Settings
+
+    began = time.perf_counter()
+    planned = video.plan(file)
+    planning = time.perf_counter() - began
+    grid = spans.plan(planned, Settings())
+    span = grid[(len(grid) - 1) // 2]
+
+    def seconds(pts: int) -> Fraction:
+        return (pts - planned.start) * planned.time_base
+
+    settings = Settings(seconds(span.start), None if span.stop is None else seconds(span.stop))
+    if [(one.start, one.stop) for one in spans.plan(planned, settings)] != [(span.start, span.stop)]:
+        raise RuntimeError("the sample is not one span")
+    clock = Clock()
+    with tempfile.TemporaryDirectory() as folder:
+        store = Store(Path(folder) / "cache", resume=False)
+        with analysis.start(file, model=model, settings=settings, store=store) as run, clock.over(STAGES):
+            timeline = run.timeline
+            export.write(timeline, io.StringIO())
+    return Sample(
+        planning=planning,
+        start=float(seconds(span.start)),
+        end=float(seconds(planned.end if span.stop is None else span.stop)),
+        frames=timeline.tally.decoded,
+        stages=tuple(Stage(name, clock.seconds[name], clock.calls[name]) for name in (*STAGES, OTHER)),
+        overhead=clock.calls.total() * cost_of_timing() / sum(clock.seconds.values()),
+    )
+
+
+def cost_of_timing(repeats: int = 20_000) -> float:
+    """Seconds that timing adds to one call."""
+    nothing: Callable[[], None] = lambda: None  # noqa: E731
+    timed = Clock().timed(OTHER, nothing)
+    spent = []
+    for function in (nothing, timed):
+        began = time.perf_counter()
+        for _ in range(repeats):
+            function()
+        spent.append(time.perf_counter() - began)
+    return (spent[1] - spent[0]) / repeats
+
+
+def measure(file: Path, model: str | None, jobs: int | None) -> dict[str, Any]:
+    """Everything, as the JSON tells it."""
+    from fervid import execute
+    from fervid.model import installed
+
+    model = model or ("default" if "default" in installed() else "untrained")
+    jobs = jobs or execute.cores()
+    with file.open("rb") as stream:  # so that all find it in memory
+        while stream.read(READ_AT_ONCE):
+            pass
+    decoding = decode(file)
+    whole = analyze(file, model, jobs)
+    with execute.pool(1) as executor:  # fervid's own worker process; a task alone would run in this one
+        began = time.perf_counter()
+        results = executor(work, [(begin, (model,)), (sample, (file, model))])
+        next(results)
+        start = time.perf_counter() - began
+        part = next(results)
+    return report(file, model, jobs, decoding, whole, start, part)
+
+
+def work(task: tuple[Callable[..., Any], tuple[Any, ...]]) -> Any:
+    """Call a function: an executor takes one function for all of its tasks."""
+    function, arguments = task
+    return function(*arguments)
+
+
+def report(
+    file: Path, model: str, jobs: int, decoding: Decoding, whole: Analysis, start: float, part: Sample
+) -> dict[str, Any]:
+    """The figures, with those that follow from them."""
+    from fervid import execute
+
+    total = sum(stage.seconds for stage in part.stages)
+    decode_rate, rate = decoding.frames / decoding.seconds, whole.frames / whole.seconds
+    return {
+        "file": file.name,
+        "model": model,
+        "jobs": jobs,
+        "cores": execute.cores(),
+        "decode": {**asdict(decoding), "frames_per_second": decode_rate},
+        "analysis": {
+            **asdict(whole),
+            "frames_per_second": rate,
+            "times_real_time": whole.duration / whole.seconds if whole.duration else None,
+        },
+        "ratio": rate / decode_rate,
+        "planning_seconds": part.planning,
+        "worker_start_seconds": start,
+        "sample": {
+            "start": part.start,
+            "end": part.end,
+            "frames": part.frames,
+            "seconds": total,
+            "overhead": part.overhead,
+            "stages": [
+                {
+                    **asdict(stage),
+                    "share": stage.seconds / total,
+                    "milliseconds_per_frame": 1000 * stage.seconds / max(part.frames, 1),
+                }
+                for stage in part.stages
+            ],
+        },
+    }
+
+
+def table(figures: dict[str, Any]) -> Iterator[str]:
+    """The figures for a person, line by line."""
+    alone, whole, part = figures["decode"], figures["analysis"], figures["sample"]
+    yield (
+        f"{figures['file']}: {whole['width']}x{whole['height']}, {whole['frames']} frames, "
+        f"{whole['duration']:.1f} s; "
+        f"model {figures['model']}, jobs {figures['jobs']}, cores {figures['cores']}"
+    )
+    yield ""
+    yield f"{'':26}{'seconds':>10}{'frames/s':>10}"
+    yield f"{'pure decode, all cores':26}{alone['seconds']:10.2f}{alone['frames_per_second']:10.1f}"
+    speed = whole["times_real_time"]
+    yield (
+        f"{'whole analysis':26}{whole['seconds']:10.2f}{whole['frames_per_second']:10.1f}"
+        + ("" if speed is None else f"   {speed:.2f}x real time")
+        + f", {whole['cpu_seconds'] / whole['seconds']:.2f} cores busy"
+    )
+    yield f"{'  planning and hash':26}{figures['planning_seconds']:10.2f}"
+    yield f"{'  start of a worker':26}{figures['worker_start_seconds']:10.2f}"
+    yield f"{'ratio analysis / decode':26}{'':10}{figures['ratio']:10.3f}"
+    memory = whole["peak_memory"]
+    if memory is None:
+        yield f"{'peak memory':26}not measured: this system has no /proc with children"
+    else:
+        yield f"{'peak memory':26}{memory / 2**20:10.0f} MiB, in up to {whole['processes']} processes"
+    yield ""
+    yield (
+        f"One worker on {part['start']:.1f} to {part['end']:.1f} s, {part['frames']} frames "
+        f"in {part['seconds']:.2f} s (the timing itself: {100 * part['overhead']:.1f} %)"
+    )
+    yield f"{'':26}{'share':>10}{'ms/frame':>10}{'calls':>10}"
+    for stage in part["stages"]:
+        yield (
+            f"{stage['name']:26}{100 * stage['share']:8.1f} %{stage['milliseconds_per_frame']:10.3f}"
+            f"{stage['calls']:10d}"
+        )
+    each = 1000 * part["seconds"] / max(part["frames"], 1)
+    yield f"{'all':26}{100:8.1f} %{each:10.3f}"
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description="Measure the analysis of a video against pure decoding.")
+    parser.add_argument("file", type=Path, metavar="FILE")
+    parser.add_argument(
+        "--model", help="a model's name or path [default, where there is one, else untrained]"
+    )
+    parser.add_argument("--jobs", type=int, help="worker processes [one per core]")
+    parser.add_argument("--json", action="store_true", help="print the figures as JSON")
+    options = parser.parse_args()
+    if not options.file.is_file():
+        parser.error(f"{options.file} is no file")
+    if options.jobs is not None and options.jobs < 1:
+        parser.error("--jobs should be at least 1")
+    if importlib.util.find_spec("fervid") is None:
+        parser.error("fervid is not installed for this Python: pip install .")
+    figures = measure(options.file.resolve(), options.model, options.jobs)
+    if options.json:
+        print(json.dumps(figures, indent=1))
+    else:
+        print("\n".join(table(figures)))
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,130 @@
+"""The benchmark measures what it says; how fast anything is, no test asks."""
+
+from __future__ import annotations
+
+import importlib.util
+import json
+import subprocess
+import sys
+from collections.abc import Iterator
+from itertools import count
+from pathlib import Path
+from types import ModuleType
+from typing import Any
+
+import pytest
+from conftest import CLIP, ROOT, environment
+
+SCRIPT = ROOT / "benchmarks" / "throughput.py"
+
+
+@pytest.fixture(scope="module")
+def throughput() -> Iterator[ModuleType]:
+    """The script as a module."""
+    spec = importlib.util.spec_from_file_location("throughput", SCRIPT)
+    assert spec is not None and spec.loader is not None
+    module = importlib.util.module_from_spec(spec)
+    sys.modules["throughput"] = module  # dataclasses look their module up
+    spec.loader.exec_module(module)
+    yield module
+    del sys.modules["throughput"]
+
+
+def run(folder: Path, *arguments: str | Path) -> subprocess.CompletedProcess[str]:
+    return subprocess.run(
+        [sys.executable, "-W", "error", str(SCRIPT), *map(str, arguments)],
+        cwd=folder,
+        env=environment(),
+        capture_output=True,
+        text=True,
+        encoding="utf-8",
+        check=False,
+    )
+
+
+@pytest.fixture(scope="module")
+def figures(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Any]:
+    folder = tmp_path_factory.mktemp("benchmark")
+    done = run(folder, CLIP, "--model", "untrained", "--jobs", "1", "--json")
+    assert (done.returncode, done.stderr) == (0, "")
+    assert not list(folder.iterdir())
+    found: dict[str, Any] = json.loads(done.stdout)
+    return found
+
+
+def test_both_roads_see_every_frame(figures: dict[str, Any]) -> None:
+    assert (figures["model"], figures["jobs"]) == ("untrained", 1)
+    assert figures["decode"]["frames"] == figures["analysis"]["frames"] == figures["sample"]["frames"] == 375
+    assert figures["ratio"] == pytest.approx(
+        figures["analysis"]["frames_per_second"] / figures["decode"]["frames_per_second"]
+    )
+    assert figures["analysis"]["seconds"] > figures["planning_seconds"] > 0
+    assert figures["worker_start_seconds"] > 0
+
+
+def test_the_shares_add_up_and_no_stage_is_missed(figures: dict[str, Any], throughput: ModuleType) -> None:
+    stages = {stage["name"]: stage for stage in figures["sample"]["stages"]}
+    assert list(stages) == [*throughput.STAGES, throughput.OTHER]
+    assert sum(stage["share"] for stage in stages.values()) == pytest.approx(1)
+    assert all(stage["share"] >= 0 for stage in stages.values())
+    # A face need not ever be in doubt.
+    seldom = {"detection, one face", throughput.OTHER}
+    assert {name for name, stage in stages.items() if not stage["calls"]} <= seldom
+    assert stages["upright luma"]["calls"] == 375
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="memory is read from /proc")
+def test_the_analysis_holds_memory(figures: dict[str, Any]) -> None:
+    assert figures["analysis"]["peak_memory"] > 50 << 20
+    assert figures["analysis"]["processes"] >= 1
+
+
+def test_the_table_tells_every_figure(figures: dict[str, Any], throughput: ModuleType) -> None:
+    text = "\n".join(throughput.table(figures))
+    for line in ("pure decode, all cores", "whole analysis", "ratio analysis / decode", "peak memory"):
+        assert line in text
+    for stage in throughput.STAGES:
+        assert stage in text
+    unmeasured = {**figures, "analysis": {**figures["analysis"], "peak_memory": None, "processes": None}}
+    assert "not measured" in "\n".join(throughput.table(unmeasured))
+
+
+def test_time_goes_to_the_innermost_stage(throughput: ModuleType, monkeypatch: pytest.MonkeyPatch) -> None:
+    ticks = count()
+    monkeypatch.setattr(throughput.time, "perf_counter", lambda: float(next(ticks)))
+    clock = throughput.Clock()
+
+    def inner() -> Iterator[int]:
+        yield from (1, 2)
+
+    values = clock.timed("inner", inner)
+    outer = clock.timed("outer", lambda: sum(values()))
+    assert outer() == 3
+    # outer | inner 1 | outer | inner 2 | outer | inner ends | outer: a tick each.
+    assert clock.seconds == {"outer": 4, "inner": 3}
+    assert clock.calls == {"outer": 1, "inner": 3}
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="memory is read from /proc")
+def test_memory_counts_descendants(throughput: ModuleType) -> None:
+    hold = "import sys; held = b'x' * (64 << 20); print(flush=True); sys.stdin.read()"
+    start = f"import subprocess, sys; subprocess.run([sys.executable, '-c', {hold!r}], check=True)"
+    with subprocess.Popen(
+        [sys.executable, "-c", start], stdin=subprocess.PIPE, stdout=subprocess.PIPE
+    ) as process:
+        assert process.stdout is not None and process.stdin is not None
+        process.stdout.readline()  # held from here on
+        child = throughput.family(process.pid)
+        sizes = [throughput.size_of(number) for number in child]
+        process.stdin.close()
+    assert process.returncode == 0
+    assert len(child) == 2
+    alone = [size[0] for size in sizes]
+    assert alone[1] > 64 << 20 > alone[0]
+    assert throughput.size_of(process.pid) is None
+
+
+def test_a_missing_file_is_a_usage_error(tmp_path: Path) -> None:
+    done = run(tmp_path, "missing.mp4")
+    assert done.returncode == 2
+    assert "missing.mp4 is no file" in done.stderr

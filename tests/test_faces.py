@@ -1,0 +1,300 @@
+"""Faces of the example clip are found, followed and cut out where its ground truth has them."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterator
+
+import cv2
+import numpy as np
+import pytest
+from conftest import CLIP, ROOT
+
+from fervid import faces, shape, video
+from fervid.errors import UsageError
+from fervid.faces import CROP, FaceFinder
+from fervid.types import Bytes, Floats
+
+CLOSE, WIDE, ROCKET = 0, 360, 215  # frames: a large face, one of a third of the height, none
+FINDER = FaceFinder()
+
+
+@pytest.fixture(scope="module")
+def pictures() -> dict[int, Bytes]:
+    """The luma of the frames that are looked at."""
+    plan = video.plan(CLIP)
+    found = {}
+    for place in (CLOSE, WIDE, ROCKET):
+        pts = int(plan.pts[place])
+        found[place] = next(video.frames(plan, pts, pts + 1)).luma
+    return found
+
+
+@pytest.fixture(scope="module")
+def truth() -> dict[int, Floats]:
+    rows = json.loads((ROOT / "examples" / "clip.truth.json").read_text("utf-8"))["faces"]
+    return {row["frame"]: np.array(row["landmarks"], np.float32) for row in rows}
+
+
+def eyes_apart(landmarks: Floats) -> float:
+    return float(shape.eye_distance(landmarks))
+
+
+def error(found: Floats, meant: Floats) -> float:
+    """The mean distance of the points, in eye distances."""
+    return float(np.linalg.norm(found - meant, axis=1).mean()) / eyes_apart(meant)
+
+
+def overlap(one: Floats, other: Floats) -> float:
+    """The intersection over the union of two boxes."""
+    low, high = np.maximum(one[:2], other[:2]), np.minimum(one[:2] + one[2:], other[:2] + other[2:])
+    shared = float(np.prod(np.maximum(high - low, 0)))
+    return shared / (float(np.prod(one[2:])) + float(np.prod(other[2:])) - shared)
+
+
+def scaled(luma: Bytes, landmarks: Floats, scale: float) -> tuple[Bytes, Floats]:
+    how = cv2.INTER_AREA if scale < 1 else cv2.INTER_CUBIC
+    return cv2.resize(luma, None, fx=scale, fy=scale, interpolation=how), moved(
+        landmarks, np.array([[scale, 0, scale / 2 - 0.5], [0, scale, scale / 2 - 0.5]])
+    )
+
+
+def moved(landmarks: Floats, matrix: np.ndarray) -> Floats:
+    return (landmarks @ matrix[:, :2].T + matrix[:, 2]).astype(np.float32)
+
+
+def warped(luma: Bytes, matrix: np.ndarray) -> Bytes:
+    size = (luma.shape[1], luma.shape[0])
+    return cv2.warpAffine(luma, matrix, size, flags=cv2.INTER_CUBIC, borderMode=cv2.BORDER_REPLICATE)
+
+
+def tilted(luma: Bytes, landmarks: Floats, degrees: float) -> tuple[Bytes, Floats]:
+    """Picture and points turned clockwise about the bridge of the nose."""
+    x, y = landmarks[27:31].mean(axis=0).tolist()
+    matrix = cv2.getRotationMatrix2D((x, y), -degrees, 1.0)
+    return warped(luma, matrix), moved(landmarks, matrix)
+
+
+@pytest.mark.parametrize("place", [CLOSE, WIDE])
+@pytest.mark.parametrize("scale", [0.5, 1.0, 2.0])
+def test_the_one_face_is_found_and_landmarked(
+    pictures: dict[int, Bytes], truth: dict[int, Floats], place: int, scale: float
+) -> None:
+    luma, meant = scaled(pictures[place], truth[place], scale)
+    ((box, score),) = FINDER.detect(luma)
+    assert box.shape == (4,) and box.dtype == np.float32
+    assert overlap(box, FINDER.box(meant)) > 0.6
+    assert score > 0.5
+    landmarks = FINDER.fit(luma, box)
+    assert landmarks.shape == (68, 2) and landmarks.dtype == np.float32
+    assert error(landmarks, meant) < 0.05
+
+
+def test_a_picture_without_a_face_has_none(pictures: dict[int, Bytes]) -> None:
+    assert FINDER.detect(pictures[ROCKET]) == []
+    assert FINDER.detect(np.zeros((8, 8), np.uint8)) == []
+
+
+def test_a_face_below_the_smallest_wanted_is_left_out(pictures: dict[int, Bytes]) -> None:
+    assert FaceFinder(min_face=0.9).detect(pictures[WIDE]) == []
+    assert len(FaceFinder(min_face=0.3).detect(pictures[WIDE])) == 1
+
+
+def test_two_faces_are_found_surest_first(pictures: dict[int, Bytes]) -> None:
+    both = np.hstack([pictures[WIDE], pictures[CLOSE]])
+    found = FINDER.detect(both)
+    assert len(found) == 2
+    assert found[0][1] >= found[1][1]
+    assert sorted(int(box[0] > 640) for box, _ in found) == [0, 1]
+
+
+def test_a_view_that_is_not_contiguous_is_seen_like_its_copy(pictures: dict[int, Bytes]) -> None:
+    mirrored = pictures[WIDE][:, ::-1]
+    padded = np.pad(pictures[WIDE], ((0, 0), (0, 32)))[:, :640]
+    exact = FaceFinder(min_face=faces.WINDOW / 480)  # the size at which nothing is resized first
+    for finder in (FINDER, exact):
+        for view in (mirrored, padded):
+            assert not view.flags.c_contiguous
+            ((box, score),) = finder.detect(view)
+            ((same, as_sure),) = finder.detect(view.copy())
+            assert box.tolist() == same.tolist() and score == as_sure
+            assert (finder.fit(view, box) == finder.fit(view.copy(), box)).all()
+
+
+def test_dlib_is_given_contiguous_pictures_alone(
+    pictures: dict[int, Bytes], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """With others it mostly, but not always, finds nothing: looking at what it finds is not enough."""
+    given = []
+
+    class Watched:
+        def run(self, luma: Bytes, *rest: float) -> object:
+            given.append(luma.flags.c_contiguous)
+            return [], [], []
+
+    monkeypatch.setattr(faces, "_hog", Watched)
+    FaceFinder(min_face=faces.WINDOW / 480).detect(pictures[WIDE][:, ::-1])
+    assert given == [True]
+
+
+def test_the_box_of_landmarks_is_upright_and_round_the_face(truth: dict[int, Floats]) -> None:
+    x, y, width, height = FINDER.box(truth[CLOSE]).tolist()
+    assert width == height
+    inner = truth[CLOSE][17:]
+    assert (inner > (x, y)).all() and (inner < (x + width, y + height)).all()
+
+
+@pytest.mark.parametrize("shift", [(0.5, 0.0), (0.25, 0.75), (-0.5, 0.5), (2.3, 1.6)])
+def test_points_follow_shifts_below_a_pixel(pictures: dict[int, Bytes], shift: tuple[float, float]) -> None:
+    # Shifted at double size, so that a half-pixel shift is no blur.
+    whole = pictures[WIDE]
+    there = warped(whole, np.array([[1, 0, 2 * shift[0]], [0, 1, 2 * shift[1]]]))
+    small, small_there = (cv2.resize(one, (320, 240), interpolation=cv2.INTER_AREA) for one in (whole, there))
+    ((box, _),) = FINDER.detect(small)
+    off = FINDER.fit(small_there, box) - FINDER.fit(small, box) - np.array(shift, np.float32)
+    assert np.abs(off.mean(axis=0)).max() < 0.25
+    assert np.linalg.norm(off, axis=1).mean() < 0.6
+    assert np.linalg.norm(off, axis=1).max() < 1.5
+
+
+@pytest.mark.parametrize("place", [CLOSE, WIDE])
+@pytest.mark.parametrize("degrees", [-30, 30, 75])
+def test_a_tilted_head_is_followed_and_verified(
+    pictures: dict[int, Bytes], truth: dict[int, Floats], place: int, degrees: int
+) -> None:
+    luma, meant = tilted(pictures[place], truth[place], degrees)
+    found = FINDER.follow(luma, meant)
+    assert error(found, meant) < 0.05
+    assert FINDER.verify(luma, found)
+
+
+@pytest.mark.parametrize("sign", [-1, 1])
+def test_a_head_that_tilts_step_by_step_is_followed(
+    pictures: dict[int, Bytes], truth: dict[int, Floats], sign: int
+) -> None:
+    landmarks = truth[WIDE]
+    for degrees in (10, 20, 30):
+        luma, meant = tilted(pictures[WIDE], truth[WIDE], sign * degrees)
+        landmarks = FINDER.follow(luma, landmarks)
+        assert error(landmarks, meant) < 0.05
+    turned = shape.head_pose(np.stack([truth[WIDE], landmarks]))[:, 2]
+    assert turned[1] - turned[0] == pytest.approx(sign * 30, abs=4)
+
+
+def test_verify_tells_a_face_from_the_background(
+    pictures: dict[int, Bytes], truth: dict[int, Floats]
+) -> None:
+    assert FINDER.verify(pictures[CLOSE], truth[CLOSE])
+    assert FINDER.verify(pictures[WIDE], truth[WIDE])
+    away = truth[WIDE] - truth[WIDE].mean(axis=0)
+    assert not FINDER.verify(pictures[WIDE], away + np.float32([540, 120]))
+    for x in (150, 320, 500):
+        for y in (120, 240, 360):
+            assert not FINDER.verify(pictures[ROCKET], away + np.float32([x, y]))
+
+
+@pytest.mark.parametrize("roll", [0, 25, -60])
+@pytest.mark.parametrize("apart", [18.0, 40.0, 150.0])  # pixels between the eyes: enlarged, near, averaged
+def test_a_crop_has_the_eyes_in_their_places(roll: int, apart: float) -> None:
+    angle = np.radians(roll)
+    turn = np.array([[np.cos(angle), -np.sin(angle)], [np.sin(angle), np.cos(angle)]])
+    face = shape.figures()["neutral"][:, :2] * apart @ turn.T
+    landmarks = (face + np.array([401.3, 297.6])).astype(np.float32)
+    rows, columns = np.mgrid[:600, :800]
+    light = np.zeros((600, 800))
+    for x, y in shape.eye_centres(landmarks):
+        light += 250 * np.exp(-((columns - x) ** 2 + (rows - y) ** 2) / (2 * (0.06 * apart) ** 2))
+    crop = FINDER.crop(light.astype(np.uint8), landmarks)
+    assert crop.shape == (CROP, CROP) and crop.dtype == np.uint8
+    for half, share in ((0, 0.3), (CROP // 2, 0.7)):
+        part = crop[:, half : half + CROP // 2].astype(float)
+        y, x = (
+            float((grid * part).sum() / part.sum()) for grid in np.mgrid[: part.shape[0], : part.shape[1]]
+        )
+        assert (x + half, y) == pytest.approx((share * CROP, 0.3 * CROP), abs=0.15)
+
+
+@pytest.mark.parametrize("place", [CLOSE, WIDE])
+def test_a_crop_hardly_depends_on_the_size_of_the_picture(
+    pictures: dict[int, Bytes], truth: dict[int, Floats], place: int
+) -> None:
+    crops = [
+        FINDER.crop(*scaled(pictures[place], truth[place], scale)).astype(float)
+        for scale in (1.0, 2.0, 4.0, 5.5)
+    ]
+    assert crops[0].std() > 20
+    for other in crops[1:]:
+        assert np.abs(other - crops[0]).mean() < 3
+        assert abs((other - crops[0]).mean()) < 0.5
+        # A drift by one pixel would differ more than resampling does.
+        assert np.abs(other - crops[0]).mean() < 0.6 * np.abs(other - np.roll(crops[0], 1, axis=1)).mean()
+
+
+@pytest.mark.parametrize("side", ["left", "right", "top", "bottom"])
+@pytest.mark.parametrize("scale", [1.0, 4.0])
+def test_a_face_at_the_edge_of_the_picture_is_followed(
+    pictures: dict[int, Bytes], truth: dict[int, Floats], side: str, scale: float
+) -> None:
+    luma, meant = pictures[WIDE], truth[WIDE]
+    x, y, width, height = FINDER.box(meant)
+    left = round(x + width * 0.3) if side == "left" else 0
+    right = round(x + width * 0.7) if side == "right" else luma.shape[1]
+    top = round(y + height * 0.3) if side == "top" else 0
+    bottom = round(y + height * 0.7) if side == "bottom" else luma.shape[0]
+    part, there = scaled(luma[top:bottom, left:right], meant - np.float32([left, top]), scale)
+    found = FINDER.follow(part, there)
+    inside = ((there >= 0) & (there < part.shape[::-1])).all(axis=1)
+    assert 10 < inside.sum() < 68
+    assert np.linalg.norm(found - there, axis=1)[inside].mean() / eyes_apart(there) < 0.2
+    crop = FINDER.crop(part, there)
+    whole = FINDER.crop(*scaled(luma, meant, scale))
+    assert (np.abs(crop.astype(int) - whole) < 12).mean() > 0.4  # what is seen lies where it lay
+    FINDER.verify(part, there)
+    for box, _ in FINDER.detect(cv2.resize(part, None, fx=1 / scale, fy=1 / scale)):
+        assert np.isfinite(FINDER.fit(part, box * np.float32(scale))).all()
+
+
+def test_a_face_wholly_outside_still_has_a_crop(pictures: dict[int, Bytes], truth: dict[int, Floats]) -> None:
+    for away in ((-2000, 0), (2000, 0), (0, -2000), (0, 2000)):
+        for scale in (1.0, 4.0):
+            luma, there = scaled(pictures[WIDE], truth[WIDE], scale)
+            gone = there + np.float32(away) * np.float32(scale)
+            assert FINDER.crop(luma, gone).shape == (CROP, CROP)
+            assert not FINDER.verify(luma, gone)
+
+
+def test_a_head_in_profile_keeps_its_size_in_the_crop(truth: dict[int, Floats]) -> None:
+    narrow = truth[CLOSE] * np.float32([0.3, 1.0])
+    _, along = faces.eye_line(narrow)
+    assert float(np.hypot(*along)) > 0.6 * eyes_apart(truth[CLOSE])
+    assert eyes_apart(narrow) < 0.35 * eyes_apart(truth[CLOSE])
+
+
+def test_the_slow_detector_finds_the_face(pictures: dict[int, Bytes], truth: dict[int, Floats]) -> None:
+    luma, meant = scaled(pictures[WIDE], truth[WIDE], 0.5)
+    finder = FaceFinder(min_face=0.3, detector="mmod")
+    ((box, score),) = finder.detect(luma)
+    assert score > 0
+    assert overlap(box, finder.box(meant)) > 0.5
+    assert error(finder.fit(luma, box), meant) < 0.05
+
+
+def test_detectors_are_known_by_name() -> None:
+    assert faces.detectors() == ("hog", "mmod")
+    with pytest.raises(UsageError, match=r"unknown detector 'haar'.*hog, mmod"):
+        FaceFinder(detector="haar")
+
+
+def test_two_detectors_of_one_name_are_refused() -> None:
+    def other(luma: Bytes, accept: float) -> Iterator[faces.Found]:
+        yield from ()
+
+    with pytest.raises(ValueError, match="two detectors are called 'hog'"):
+        faces.detector("hog")(other)
+    assert faces.detectors() == ("hog", "mmod")
+
+
+@pytest.mark.parametrize("share", [0.0, -0.1, 1.5, float("nan")])
+def test_a_smallest_face_that_is_no_share_is_refused(share: float) -> None:
+    with pytest.raises(UsageError, match="--min-face"):
+        FaceFinder(min_face=share)
