@@ -229,7 +229,7 @@ def follow(video: Video, frames: Iterable[Frame], finder: Finder, settings: Sett
         if frame.cut:
             scene.cut()
         is_due, is_due_healthy = usual.passed(frame.pts), seldom.passed(frame.pts)
-        due = due or frame.cut or is_due_healthy or (is_due and not _all_well(scene))
+        due = due or frame.cut or (is_due_healthy if _all_well(scene) else is_due)
         sampled = sample is None or sample.passed(frame.pts)
         if not sampled or frame.repeated:
             yield Observed(frame.pts, sampled, frame.repeated, frame.cut)

@@ -1,0 +1,325 @@
+"""The whole road on real faces: workers, resumption, seams, and what containers may do to a film."""
+
+from __future__ import annotations
+
+import io
+import json
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+from fractions import Fraction
+from pathlib import Path
+
+import av
+import cv2
+import jsonschema
+import numpy as np
+import pytest
+from conftest import CLIP
+from media import Picture, truncated, write, write_still
+
+from fervid import analysis, clips, execute, export, shape, spans
+from fervid.analysis import Run
+from fervid.cache import Store
+from fervid.export import geometry
+from fervid.export.json import schema
+from fervid.types import Array, Settings, Status, Timeline
+
+MODEL = "untrained"
+SMALL = (320, 240)
+CLOSE, WIDE = 190, 240  # frames of the example clip: where its first shot ends, where its last begins
+
+
+@pytest.fixture(scope="session")
+def faces() -> list[Picture]:
+    """The example clip's luma at half its size."""
+    with av.open(str(CLIP)) as container:
+        whole = [frame.to_ndarray(format="gray") for frame in container.decode(video=0)]
+    return [cv2.resize(luma, SMALL, interpolation=cv2.INTER_AREA) for luma in whole]
+
+
+@pytest.fixture(scope="session")
+def film(faces: list[Picture], tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Seventy seconds at ten frames a second: one shot longer than a span, and another behind a cut (46 s).
+
+    A face is followed back and forth, so that nothing jumps but at the cut.
+    """
+
+    def walk(low: int, high: int, count: int) -> Iterator[Picture]:
+        last = high - 1 - low
+        for step in range(count):
+            yield faces[low + last - abs(last - step % (2 * last))]
+
+    pictures = [*walk(0, CLOSE, 460), *walk(WIDE, len(faces), 240)]
+    path = tmp_path_factory.mktemp("film") / "film.mp4"
+    return write(path, pictures, rate=10, gop=20, options={"crf": "20", "preset": "ultrafast"})
+
+
+@dataclass(frozen=True)
+class Outcome:
+    """All that a run gives."""
+
+    timeline: Timeline
+    texts: Mapping[str, str]
+    tracks: bytes
+    rows: Mapping[str, Array]
+    row_count: int
+
+
+def outcome(run: Run) -> Outcome:
+    whole, labels = run.timeline, run.timeline.model.labels
+    texts = {}
+    for name in ("json", "jsonl"):
+        export.writer(name)(whole, text := io.StringIO())
+        texts[name] = text.getvalue()
+    export.writer("frames")(run.rows(), run.video, labels, text := io.StringIO())
+    texts["frames"] = text.getvalue()
+    packed = io.BytesIO()
+    geometry.write(run.rows, run.row_count, run.video, labels, packed)
+    with np.load(io.BytesIO(packed.getvalue())) as pack:
+        rows = {name: pack[name] for name in pack.files}
+    return Outcome(whole, texts, packed.getvalue(), rows, run.row_count)
+
+
+def analyse(path: Path, folder: Path, jobs: int = 1, **options: object) -> Outcome:
+    store = Store(folder, keep=True)
+    with (
+        execute.open_executor(jobs) as executor,
+        analysis.start(path, model=MODEL, executor=executor, store=store, **options) as run,  # type: ignore[arg-type]
+    ):
+        return outcome(run)
+
+
+@pytest.fixture(scope="session")
+def store(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Where the entries of `whole` lie; to be copied, not changed."""
+    return tmp_path_factory.mktemp("store")
+
+
+@pytest.fixture(scope="session")
+def whole(film: Path, store: Path) -> Outcome:
+    return analyse(film, store)
+
+
+def entries(folder: Path) -> dict[str, int]:
+    """When each span result was written."""
+    return {path.name: path.stat().st_mtime_ns for path in folder.glob("*/*") if path.suffix == ".span"}
+
+
+def assert_same(first: Outcome, second: Outcome) -> None:
+    assert first.texts == second.texts
+    assert first.tracks == second.tracks
+
+
+def segments(result: Timeline) -> list[tuple[float, float, str]]:
+    clock = result.video
+    return [(clock.seconds(s.start), clock.seconds(s.end), s.emotion) for s in result.segments]
+
+
+# --- one film of several spans
+
+
+def test_the_film_has_several_spans_and_a_shot_longer_than_one(whole: Outcome, store: Path) -> None:
+    assert len(entries(store)) == 3
+    clock = whole.timeline.video
+    assert [clock.seconds(pts) for pts in whole.timeline.shots.tolist()] == [0, 46]
+    # One track per shot: the seam at 30 s joins, and so does that at 60 s.
+    assert [(clock.seconds(c.start), clock.seconds(c.end)) for c in whole.timeline.curves] == [
+        (0, 46),
+        (46, 70),
+    ]
+    assert whole.timeline.segments
+
+
+@pytest.mark.parametrize("jobs", [2, 3])
+def test_the_bytes_do_not_depend_on_the_workers(
+    film: Path, whole: Outcome, tmp_path: Path, jobs: int
+) -> None:
+    assert_same(analyse(film, tmp_path, jobs), whole)
+
+
+def test_an_interrupted_run_goes_on_where_it_was(film: Path, whole: Outcome, tmp_path: Path) -> None:
+    class Interrupted(Exception):
+        pass
+
+    def tick(reached: float) -> None:
+        if reached > 25:
+            raise Interrupted
+
+    with (
+        pytest.raises(Interrupted),
+        analysis.start(film, model=MODEL, store=Store(tmp_path), tick=tick) as run,
+    ):
+        assert run.timeline
+    done = entries(tmp_path)
+    assert len(done) == 1
+    with analysis.start(film, model=MODEL, store=Store(tmp_path, keep=True)) as run:
+        assert_same(outcome(run), whole)
+    after = entries(tmp_path)
+    assert len(after) == 3 and done.items() <= after.items()  # not written again
+
+
+def test_what_is_missing_or_damaged_is_done_again(
+    film: Path, whole: Outcome, store: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    for path in store.glob("*/*.span"):
+        (tmp_path / path.parent.name).mkdir(exist_ok=True)
+        (tmp_path / path.parent.name / path.name).write_bytes(path.read_bytes())
+    first, _, last = sorted(tmp_path.glob("*/*.span"), key=lambda path: int(path.name.split("-")[0]))
+    first.unlink()
+    last.write_bytes(last.read_bytes()[:-1000])
+    calls: list[int] = []
+
+    def counted(planned: object, span: object, options: object) -> spans.SpanResult:
+        calls.append(span.index)  # type: ignore[attr-defined]
+        return real(planned, span, options)  # type: ignore[arg-type]
+
+    real = spans.analyze_span
+    monkeypatch.setattr(spans, "analyze_span", counted)
+    assert_same(analyse(film, tmp_path), whole)
+    assert calls == [0, 2]
+    assert analyse(film, tmp_path).timeline.segments
+    assert calls == [0, 2]
+
+
+def test_seams_hardly_show(
+    film: Path, whole: Outcome, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(spans, "LENGTH", 10000)
+    unsplit = analyse(film, tmp_path)
+    assert len(entries(tmp_path)) == 1
+    assert len(unsplit.timeline.curves) == len(whole.timeline.curves)
+    for name in ("frame", "pts", "track", "status"):
+        assert np.array_equal(unsplit.rows[name], whole.rows[name]), name
+    # Measured: no difference at all, on either seam. Every look of the detector places a face anew, so that a
+    # span agrees with the whole from the first look in its halo.
+    shown = whole.rows["track"] > 0
+    eyes = shape.eye_distance(whole.rows["landmarks"][shown])
+    off = np.abs(unsplit.rows["landmarks"] - whole.rows["landmarks"])[shown].max((1, 2)) / eyes
+    assert off.max() < 0.001
+    for one, other in zip(unsplit.timeline.curves, whole.timeline.curves, strict=True):
+        assert np.array_equal(one.pts, other.pts)
+        assert np.abs(one.scores - other.scores).max() < 0.001
+    assert segments(unsplit.timeline) == segments(whole.timeline)
+
+
+def test_no_segment_spans_a_cut(whole: Outcome) -> None:
+    for segment in whole.timeline.segments:
+        assert not any(segment.start < cut < segment.end for cut in whole.timeline.shots.tolist())
+    assert len({segment.track for segment in whole.timeline.segments}) == 2
+
+
+def test_every_planned_frame_has_a_row(whole: Outcome) -> None:
+    planned, rows = whole.timeline.video.pts, whole.rows
+    assert whole.timeline.tally.decoded == len(planned) == 700
+    assert whole.timeline.tally.undecodable == 0 and whole.timeline.tally.complete
+    assert sorted(set(rows["frame"].tolist())) == list(range(700))
+    assert np.array_equal(planned[rows["frame"]], rows["pts"])
+    assert whole.texts["frames"].count("\n") == 1 + whole.row_count == 1 + len(rows["pts"])
+    shown = np.unique(rows["frame"][rows["track"] >= 0])
+    assert len(shown) == whole.timeline.tally.with_faces
+    assert (np.isnan(rows["box"][:, 0]) == (rows["track"] < 0)).all()
+    assert (np.isfinite(rows["scores"]).all(1) == (rows["track"] >= 0)).all()
+
+
+def test_a_selection_gives_the_same_on_its_part(film: Path, whole: Outcome, tmp_path: Path) -> None:
+    part = analyse(film, tmp_path, settings=Settings(start=Fraction(30), end=Fraction(40)))
+    clock = whole.timeline.video
+    inside = (whole.rows["pts"] >= clock.ticks(30)) & (whole.rows["pts"] < clock.ticks(40))
+    assert np.array_equal(part.rows["frame"], whole.rows["frame"][inside])
+    assert np.allclose(part.rows["landmarks"], whole.rows["landmarks"][inside], atol=1e-3)
+
+
+# --- one face in many wrappings
+
+
+@pytest.fixture(scope="session")
+def seconds(faces: list[Picture]) -> list[Picture]:
+    """Two seconds, in which a smile begins."""
+    return faces[15:65]
+
+
+@pytest.fixture(scope="session")
+def plain(seconds: list[Picture], tmp_path_factory: pytest.TempPathFactory) -> Outcome:
+    folder = tmp_path_factory.mktemp("plain")
+    return analyse(write(folder / "plain.mp4", seconds), folder / "cache")
+
+
+MATRICES = {90: (0, 1, -1, 0), 180: (-1, 0, 0, -1), 270: (0, -1, 1, 0)}
+
+
+@pytest.mark.parametrize("turn", MATRICES)
+def test_a_film_that_stands_on_its_side_gives_the_same(
+    seconds: list[Picture], plain: Outcome, tmp_path: Path, turn: int
+) -> None:
+    lying = [np.ascontiguousarray(np.rot90(luma, turn // 90)) for luma in seconds]
+    turned = analyse(write(tmp_path / "turned.mp4", lying, matrix=MATRICES[turn]), tmp_path / "cache")
+    assert turned.timeline.video.rotation == turn
+    assert segments(turned.timeline) == segments(plain.timeline)
+    assert np.abs(turned.rows["box"] - plain.rows["box"]).max() < 2
+
+
+def test_an_mpeg_ts_gives_the_curves_of_an_mp4(
+    seconds: list[Picture], plain: Outcome, tmp_path: Path
+) -> None:
+    other = analyse(write(tmp_path / "film.ts", seconds, pts=range(250, 300)), tmp_path / "cache")
+    assert other.timeline.video.start != 0 and other.timeline.video.container == "mpegts"
+    (one,), (two,) = other.timeline.curves, plain.timeline.curves
+    times = [
+        [run.timeline.video.seconds(pts) for pts in curve.pts.tolist()]
+        for run, curve in ((other, one), (plain, two))
+    ]
+    assert times[0] == pytest.approx(times[1], abs=1e-4)
+    assert np.abs(one.scores - two.scores).max() < 1e-6
+
+
+def test_full_range_reads_like_limited_range(seconds: list[Picture], tmp_path: Path) -> None:
+    """The same scene as either kind of camera codes it."""
+    scenes = [np.clip(luma.astype(np.float32) / 255, 0, 1) for luma in seconds[:30]]
+    limited = [np.rint(16 + 219 * scene).astype(np.uint8) for scene in scenes]
+    full = [np.rint(255 * scene).astype(np.uint8) for scene in scenes]
+    runs, crops = [], []
+    for name, luma in (("limited", limited), ("full", full)):
+        path = write(tmp_path / f"{name}.mp4", luma, full_range=name == "full")
+        with analysis.start(path, model=MODEL, store=Store.temporary(), crops=True) as run:
+            runs.append(outcome(run))
+            crops.append(clips.contrast(np.concatenate([chunk.faces for chunk in run.crops()])[None]))
+    one, two = runs
+    (first,), (second,) = one.timeline.curves, two.timeline.curves
+    eyes = float(shape.eye_distance(one.rows["landmarks"]).mean())
+    # Measured: 0.005 eye distances, 0.05 deviations of grey, 0.04; the untrained net makes much of little.
+    figures = (
+        float(np.abs(one.rows["landmarks"] - two.rows["landmarks"]).mean()) / eyes,
+        float(np.abs(crops[0] - crops[1]).mean()),
+        float(np.abs(first.scores - second.scores).mean()),
+    )
+    assert figures[0] < 0.015 and figures[1] < 0.1 and figures[2] < 0.12, figures
+
+
+def test_a_black_film_gives_a_valid_empty_timeline(tmp_path: Path) -> None:
+    black = analyse(write(tmp_path / "black.mp4", [np.full((48, 64), 16, np.uint8)] * 30), tmp_path / "cache")
+    told = black.timeline
+    assert (told.curves, told.segments, told.peaks) == ((), (), ())
+    assert told.shots.tolist() == [0] and told.tally.decoded == 30 and told.tally.with_faces == 0
+    assert set(black.rows["status"].tolist()) == {Status.NO_FACE} and black.row_count == 30
+    jsonschema.validate(json.loads(black.texts["json"]), schema())
+
+
+@pytest.mark.parametrize("count", [1, 3])
+def test_stills(faces: list[Picture], tmp_path: Path, count: int) -> None:
+    folder = tmp_path / "stills"
+    folder.mkdir()
+    for index in range(count):
+        write_still(folder / f"{index}.png", faces[50 + index], pixel_format="gray")
+    still = analyse(folder / "0.png" if count == 1 else folder, tmp_path / "cache")
+    (curve,) = still.timeline.curves
+    assert curve.frames == count == still.row_count == still.timeline.tally.with_faces
+    assert len(still.timeline.segments) == 1
+    jsonschema.validate(json.loads(still.texts["json"]), schema())
+
+
+def test_a_film_that_was_cut_off_says_so(seconds: list[Picture], tmp_path: Path) -> None:
+    film = write(tmp_path / "film.ts", seconds)
+    cut = analyse(truncated(tmp_path / "cut.ts", film, 0.6), tmp_path / "cache").timeline
+    assert not cut.tally.complete
+    assert 20 < cut.tally.with_faces <= cut.tally.decoded < 50
+    assert analyse(film, tmp_path / "cache").timeline.tally.complete

@@ -1,0 +1,129 @@
+"""Windows of a track: the grid they stand on, the frames they take, the light and the neutral face."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from fractions import Fraction
+
+import numpy as np
+import pytest
+from test_tracks import face_at, video
+
+from fervid import clips, shape
+from fervid.types import Track
+
+MILLISECONDS = Fraction(1, 1000)
+
+
+def track(pts: Sequence[int]) -> Track:
+    count = len(pts)
+    return Track(
+        id=1,
+        pts=np.array(pts, np.int64),
+        box=np.zeros((count, 4), np.float32),
+        landmarks=np.stack([face_at(200 + index, 200) for index in range(count)]),
+        pose=np.zeros((count, 3), np.float32),
+        quality=np.ones(count, np.float32),
+        status=np.zeros(count, np.uint8),
+    )
+
+
+def test_windows_stand_on_a_grid_of_the_stream() -> None:
+    planned = video(range(5000, 15000, 40), MILLISECONDS)
+    pts = np.arange(7000, 9000, 40)
+    moments = clips.centres(planned, pts, planned.start, None)
+    # The first stands on the track: what lies before it may be another shot.
+    assert moments.tolist() == [7000, *(5000 + 320 * k for k in range(7, 13))]
+    # Spans that join share the windows out, none twice and none lost.
+    for seam in (*range(7700, 8300, 40), 8200):
+        parts = [clips.centres(planned, pts, 5000, seam), clips.centres(planned, pts, seam, None)]
+        assert np.concatenate(parts).tolist() == moments.tolist()
+
+
+def test_a_hole_in_a_track_has_no_windows() -> None:
+    planned = video(range(0, 20000, 40), MILLISECONDS)
+    pts = np.concatenate([np.arange(0, 2000, 40), np.arange(9000, 11000, 40)])
+    moments = clips.centres(planned, pts, 0, None)
+    assert all(np.abs(pts - moment).min() <= 160 for moment in moments)
+    assert ((moments > 2200) & (moments < 8800)).sum() == 0
+
+
+def test_grids_of_an_awkward_time_base_do_not_wander() -> None:
+    planned = video(range(0, 10_000_000, 3003), Fraction(1, 90000))
+    moments = clips.centres(planned, planned.pts, 0, None)
+    assert moments.tolist() == [round(k * 28800) for k in range(len(moments))]
+
+
+@pytest.mark.parametrize("seed", [0, 1, 2])
+def test_a_window_takes_the_frames_nearest_in_time(seed: int) -> None:
+    pts = np.cumsum(np.random.default_rng(seed).integers(5, 120, 80))
+    planned = video(range(int(pts[-1]) + 1), MILLISECONDS)
+    for centre in clips.centres(planned, pts, 0, None).tolist():
+        chosen = clips.rows(planned, pts, centre)
+        wanted = centre + (np.arange(16) - 7.5) * 40
+        assert chosen.shape == (clips.LENGTH,)
+        assert (np.abs(pts[chosen] - wanted) == np.abs(pts[None] - wanted[:, None]).min(1)).all()
+        assert (np.diff(chosen) >= 0).all()
+
+
+def test_a_window_at_25_fps_takes_each_frame_once() -> None:
+    planned = video(range(0, 8000, 40), MILLISECONDS)
+    chosen = clips.rows(planned, planned.pts, 3200)
+    assert (np.diff(chosen) == 1).all()
+
+
+def test_a_window_repeats_frames_at_the_ends_of_the_track() -> None:
+    planned = video(range(0, 8000, 40), MILLISECONDS)
+    pts = np.arange(4000, 6000, 40)
+    first = clips.rows(planned, pts, 4000)
+    assert first[:8].tolist() == [0] * 8 and first[-1] == 7
+    last = clips.rows(planned, pts, 5960)
+    assert (last[-8:] == len(pts) - 1).all()
+
+
+@pytest.mark.parametrize("count", [1, 2, 4])
+def test_a_short_track_has_one_window(count: int) -> None:
+    planned = video(range(0, 8000, 40), MILLISECONDS)
+    short = track([4160 + 40 * index for index in range(count)])
+    moments = clips.centres(planned, short.pts, 0, None)
+    assert len(moments) == 1
+    crops = np.arange(count, dtype=np.uint8)[:, None, None] * np.ones((1, 8, 8), np.uint8)
+    (clip,) = clips.windows(planned, short, crops, moments)
+    assert clip.faces.shape == (16, 8, 8) and set(clip.pts.tolist()) <= set(short.pts.tolist())
+    assert (clip.faces[:, 0, 0] == (clip.pts - 4160) // 40).all()  # the crop of each frame that was taken
+
+
+def test_contrast_knows_neither_gain_nor_offset() -> None:
+    faces = np.random.default_rng(0).integers(60, 120, (2, 16, 8, 8)).astype(np.uint8)
+    plain = clips.contrast(faces)
+    assert plain.mean((1, 2, 3)) == pytest.approx([0, 0], abs=1e-5)
+    assert plain.std((1, 2, 3)) == pytest.approx([1, 1], abs=1e-5)
+    assert clips.contrast((faces * 2 + 10).astype(np.uint8)) == pytest.approx(plain, abs=1e-5)
+    # Each clip by itself.
+    assert np.array_equal(clips.contrast(faces[1:]), plain[1:])
+    assert not clips.contrast(np.full((1, 16, 8, 8), 77, np.uint8)).any()
+
+
+def test_the_neutral_is_the_median_of_the_first_seconds() -> None:
+    planned = video(range(0, 20000, 40), MILLISECONDS)
+    own = clips.population_neutral() * np.float32(1.1)
+    pts = np.arange(0, 4000, 40)
+    faces = np.repeat(own[None], 100, 0)
+    faces[:45] += 0.3  # an expression, for less than half of the time
+    assert clips.neutral(planned, pts, faces) == pytest.approx(own, abs=1e-6)
+
+
+@pytest.mark.parametrize("count", [0, 1, 2, 25])
+def test_the_neutral_of_less_than_a_second_is_the_populations(count: int) -> None:
+    planned = video(range(0, 20000, 40), MILLISECONDS)
+    faces = np.full((count, 68, 2), 5, np.float32)
+    found = clips.neutral(planned, np.arange(count) * 40, faces)
+    assert np.array_equal(found, clips.population_neutral())
+    own = np.full((26, 68, 2), 5, np.float32)
+    assert np.array_equal(clips.neutral(planned, np.arange(26) * 40, own), own[0])  # a second: one's own
+
+
+def test_the_populations_neutral_is_in_eye_distances() -> None:
+    neutral = clips.population_neutral()
+    assert shape.eye_distance(neutral[None])[0] == pytest.approx(1, abs=1e-3)
+    assert shape.without_pose(face_at(300, 200)[None])[0] == pytest.approx(neutral, abs=1e-3)

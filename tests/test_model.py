@@ -1,0 +1,178 @@
+"""A model as data: found, described, verified, saved, loaded, and its scores."""
+
+from __future__ import annotations
+
+import json
+import shutil
+from dataclasses import replace
+from pathlib import Path
+
+import make_untrained
+import numpy as np
+import pytest
+import torch
+from safetensors.numpy import load_file
+
+from fervid import clips, model, streams
+from fervid.errors import ModelError
+from fervid.labels import EMOTIONS
+
+
+@pytest.fixture
+def folder(tmp_path: Path) -> Path:
+    """A copy of the untrained model, to be damaged."""
+    return Path(shutil.copytree(model.find("untrained"), tmp_path / "model"))
+
+
+def test_a_second_stream_of_one_name_is_refused() -> None:
+    name = streams.names()[0]
+    with pytest.raises(ValueError, match=name):
+        streams.stream(name)(lambda classes: torch.nn.Linear(1, classes))
+    assert streams.build(name, 7)
+
+
+@pytest.mark.parametrize("name", model.installed())
+def test_installed_models_are_sound(name: str) -> None:
+    model.verify(name)
+    info, net = model.info(name), model.load(name)
+    assert info.name == net.spec.name == name
+    assert set(info.labels) <= set(EMOTIONS) and len(info.sha256) == 64
+    assert {stream.reads for stream in net.spec.streams} <= {"faces", "displacement"}
+    assert info.licences
+
+
+def test_the_untrained_model_is_made_by_its_script(tmp_path: Path) -> None:
+    make_untrained.make(tmp_path)
+    for name in (model.SPEC, model.WEIGHTS):
+        assert (tmp_path / name).read_bytes() == (model.find("untrained") / name).read_bytes(), name
+
+
+def test_models_are_found_by_name_folder_and_file(folder: Path) -> None:
+    assert "untrained" in model.installed()
+    assert model.find("untrained").name == "untrained"
+    assert (
+        model.find(folder)
+        == model.find(folder / model.SPEC)
+        == model.find(str(folder / model.WEIGHTS))
+        == folder
+    )
+
+
+@pytest.mark.parametrize("name", ["nobody", "", "../models", "/nowhere/at/all"])
+def test_an_unknown_model_is_refused(name: str) -> None:
+    with pytest.raises(ModelError, match=r"there are .*untrained.*; or give a folder"):
+        model.read_spec(name)
+
+
+def test_damaged_weights_are_refused(folder: Path) -> None:
+    weights = bytearray((folder / model.WEIGHTS).read_bytes())
+    weights[-5] ^= 1
+    (folder / model.WEIGHTS).write_bytes(weights)
+    for use in (model.verify, model.info, model.load):
+        with pytest.raises(ModelError, match="damaged"):
+            use(folder)
+    (folder / model.WEIGHTS).unlink()
+    with pytest.raises(ModelError, match="cannot read the weights"):
+        model.info(folder)
+
+
+@pytest.mark.parametrize(
+    "content", [b"", b"{", b"[]", b"{}", b"null", b"\xff\xfe", b'{"format": 1, "name": "x"}']
+)
+def test_a_damaged_spec_is_refused(folder: Path, content: bytes) -> None:
+    (folder / model.SPEC).write_bytes(content)
+    with pytest.raises(ModelError, match="damaged"):
+        model.load(folder)
+
+
+@pytest.mark.parametrize(
+    ("change", "message"),
+    [
+        ({"format": 99}, "format 99"),
+        ({"streams": []}, "no streams"),
+        ({"labels": ["a", "a"]}, "labels repeat"),
+        ({"streams": [{"name": "x"}]}, "damaged"),
+        ({"temperature": "warm"}, "damaged"),
+        ({"streams": [{"name": "nobody", "reads": "faces", "sizes": {}, "weight": 1.0}]}, "nobody"),
+        ({"labels": ["one", "two"]}, "do not fit"),
+        (
+            {"streams": [{"name": "tiny_faces", "reads": "faces", "sizes": {"nonsense": 3}, "weight": 1.0}]},
+            "tiny_faces",
+        ),
+    ],
+)
+def test_a_spec_that_makes_no_sense_is_refused(folder: Path, change: dict[str, object], message: str) -> None:
+    value = json.loads((folder / model.SPEC).read_text())
+    (folder / model.SPEC).write_text(json.dumps({**value, **change}))
+    with pytest.raises(ModelError, match=message):
+        model.load(folder)
+
+
+def test_a_device_that_is_not_there_is_refused(monkeypatch: pytest.MonkeyPatch) -> None:
+    model.check_device("cpu")
+    monkeypatch.setattr(torch.cuda, "is_available", lambda: False)
+    with pytest.raises(ModelError, match="--device cpu"):
+        model.check_device("cuda")
+    with pytest.raises(ModelError, match="--device cpu"):
+        model.load("untrained", "cuda")
+    with pytest.raises(ModelError, match="unknown device 'tpu'"):
+        model.check_device("tpu")
+
+
+def test_a_model_survives_saving_and_loading(folder: Path, tmp_path: Path) -> None:
+    spec, tensors = model.read_spec(folder), load_file(folder / model.WEIGHTS)
+    own = replace(
+        spec, name="own", temperature=1.7, streams=(replace(spec.streams[0], weight=0.25), spec.streams[1])
+    )
+    model.save(tmp_path / "own", own, tensors)
+    again = model.read_spec(tmp_path / "own")
+    assert replace(again, weights_sha256="") == replace(own, weights_sha256="")
+    assert again.weights_sha256 == spec.weights_sha256  # the same tensors, the same bytes
+    assert sorted(path.name for path in (tmp_path / "own").iterdir()) == [model.SPEC, model.WEIGHTS]
+    loaded = model.load(tmp_path / "own")
+    for stream, network in loaded.networks.items():
+        for name, value in network.state_dict().items():
+            assert np.array_equal(value.numpy(), tensors[f"{stream}.{name}"])
+    assert model.info(tmp_path / "own").sha256 != model.info(folder).sha256
+
+
+def inputs(reads: str, count: int) -> list[np.ndarray]:
+    random = np.random.default_rng(3)
+    if reads == "faces":
+        return list(random.integers(0, 255, (count, clips.LENGTH, 64, 64)).astype(np.uint8))
+    return list(random.normal(0, 0.05, (count, clips.LENGTH, 68, 2)).astype(np.float32))
+
+
+@pytest.mark.parametrize("stream", model.read_spec("untrained").streams, ids=lambda stream: stream.name)
+def test_logits_do_not_depend_on_the_batch(stream: model.StreamSpec) -> None:
+    net, windows = model.load("untrained"), inputs(stream.reads, 11)
+    whole = net.logits(stream.name, windows)
+    assert whole.shape == (11, len(net.spec.labels)) and whole.dtype == np.float32
+    assert len({row.tobytes() for row in whole}) == 11  # and they differ
+    alone = np.concatenate([net.logits(stream.name, [window]) for window in windows])
+    assert alone.tobytes() == whole.tobytes()
+    backwards = net.logits(stream.name, windows[::-1])[::-1]
+    assert backwards.tobytes() == whole.tobytes()
+    assert net.logits(stream.name, []).shape == (0, len(net.spec.labels))
+
+
+def test_scores_are_a_weighted_sum_at_a_temperature() -> None:
+    net = model.load("untrained")
+    names = [stream.name for stream in net.spec.streams]
+    logits = {
+        name: np.random.default_rng(at).normal(0, 3, (5, 7)).astype(np.float32)
+        for at, name in enumerate(names)
+    }
+    spec = replace(
+        net.spec,
+        temperature=2.0,
+        streams=tuple(replace(s, weight=w) for s, w in zip(net.spec.streams, (0.5, 3.0), strict=True)),
+    )
+    warm = model.Model(spec, net.networks, net.device)
+    fused = warm.fuse(logits)
+    assert fused == pytest.approx(0.5 * logits[names[0]] + 3.0 * logits[names[1]], rel=1e-6)
+    scores = warm.probabilities(fused)
+    assert scores.sum(1) == pytest.approx(np.ones(5), abs=1e-6)
+    assert np.log(scores[:, 1:] / scores[:, :1]) == pytest.approx((fused[:, 1:] - fused[:, :1]) / 2, abs=1e-4)
+    huge = warm.probabilities(np.array([[1e4, 0, -1e4]], np.float32))
+    assert huge.tolist() == [[1, 0, 0]]

@@ -1,0 +1,248 @@
+"""The plan of spans, their results as arrays, and the cache that holds them."""
+
+from __future__ import annotations
+
+import io
+import os
+from collections.abc import Sequence
+from dataclasses import replace
+from fractions import Fraction
+from pathlib import Path
+
+import numpy as np
+import pytest
+from test_tracks import face_at, video
+
+from fervid import cache, spans
+from fervid.errors import OutputError, UsageError
+from fervid.types import Array, Settings, Span, Tally, Track, Video
+
+START = 700  # pts of the first frame
+
+
+def film(seconds: float, keyframes: float = 2.0) -> Video:
+    """A video of 10 frames a second, its pts in milliseconds."""
+    planned = video(range(START, START + round(seconds * 1000), 100), Fraction(1, 1000))
+    step = round(keyframes * 1000)
+    return replace(
+        planned, duration=round(seconds * 1000), keyframes=np.arange(START, planned.pts[-1] + 1, step)
+    )
+
+
+def bounds(
+    planned: Video, start: str | None = None, end: str | None = None
+) -> list[tuple[float, float | None]]:
+    """Seconds from the first frame of every span."""
+    chosen = Settings(
+        start=None if start is None else Fraction(start), end=None if end is None else Fraction(end)
+    )
+    found = spans.plan(planned, chosen)
+    assert [span.index for span in found] == list(range(len(found)))
+    return [((s.start - START) / 1000, None if s.stop is None else (s.stop - START) / 1000) for s in found]
+
+
+def test_spans_stand_on_the_keyframes_nearest_to_multiples_of_30_seconds() -> None:
+    assert bounds(film(100)) == [(0, 30), (30, 60), (60, 90), (90, None)]
+    assert bounds(film(100, keyframes=7)) == [(0, 28), (28, 63), (63, 91), (91, None)]
+
+
+def test_a_short_video_is_one_span() -> None:
+    assert bounds(film(0.1)) == [(0, None)]
+    assert bounds(film(29)) == [(0, None)]
+
+
+@pytest.mark.parametrize("keyframes", [0.1, 2, 7, 45, 61, 1000])
+@pytest.mark.parametrize("seconds", [60, 100, 125.3])
+def test_spans_hold_every_frame_once(seconds: float, keyframes: float) -> None:
+    planned = film(seconds, keyframes)
+    found = spans.plan(planned, Settings())
+    assert [sum(pts in span for span in found) for pts in planned.pts.tolist()] == [1] * len(planned.pts)
+    assert all(any(pts in span for pts in planned.pts.tolist()) for span in found)
+    assert len({span.start for span in found}) == len(found)
+    assert all(span.start in planned.keyframes for span in found)
+
+
+def test_few_keyframes_make_long_spans_and_no_duplicates() -> None:
+    assert bounds(film(200, keyframes=1000)) == [(0, None)]
+    assert bounds(film(200, keyframes=100)) == [(0, 100), (100, None)]
+
+
+def test_start_and_end_select_and_do_not_move_the_grid() -> None:
+    planned = film(100)
+    assert bounds(planned, "35") == [(35, 60), (60, 90), (90, None)]
+    assert bounds(planned, "30") == [(30, 60), (60, 90), (90, None)]
+    assert bounds(planned, None, "65") == [(0, 30), (30, 60), (60, 65)]
+    assert bounds(planned, None, "60") == [(0, 30), (30, 60)]
+    assert bounds(planned, "35", "40") == [(35, 40)]
+    assert bounds(planned, "29.95", "30.05") == [(29.95, 30), (30, 30.05)]
+    assert bounds(planned, None, "5000") == [(0, 30), (30, 60), (60, 90), (90, 5000)]
+
+
+def test_what_cannot_be_sought_is_one_span() -> None:
+    assert bounds(replace(film(100), seekable=False)) == [(0, None)]
+    assert bounds(replace(film(100), seekable=False), "35", "40") == [(35, 40)]
+    assert bounds(replace(film(100), keyframes=np.empty(0, np.int64))) == [(0, None)]
+
+
+@pytest.mark.parametrize(
+    ("start", "end"), [("100", None), ("-1", None), ("500", "600"), ("9", "9"), ("9", "3"), (None, "0")]
+)
+def test_a_selection_that_holds_nothing_is_refused(start: str | None, end: str | None) -> None:
+    with pytest.raises(UsageError, match=r"--(start|end) "):
+        bounds(film(100), start, end)
+
+
+def test_the_halo_reaches_a_second_over_either_end() -> None:
+    planned = film(100)
+    first, middle, last = (Span(0, START, 30700), Span(1, 30700, 60700), Span(2, 60700, None))
+    assert spans.with_halo(planned, first) == (START, 31700)
+    assert spans.with_halo(planned, middle) == (29700, 61700)
+    assert spans.with_halo(planned, last) == (59700, None)
+
+
+def followed(number: int, pts: Sequence[int]) -> Track:
+    random, count = np.random.default_rng(number), len(pts)
+    return Track(
+        number,
+        np.array(pts, np.int64),
+        random.random((count, 4)).astype(np.float32),
+        np.stack([face_at(100, 90)] * count),
+        random.random((count, 3)).astype(np.float32),
+        random.random(count).astype(np.float32),
+        random.integers(0, 2, count).astype(np.uint8),
+    )
+
+
+def result(tracks: int, crops: bool = False, nets: bool = True) -> spans.SpanResult:
+    random = np.random.default_rng(5)
+    found = tuple(followed(number, range(number, 10 + 2 * number)) for number in range(tracks))
+    return spans.SpanResult(
+        tally=Tally(20, 0, 3, False),
+        pts=np.arange(20),
+        flags=random.integers(0, 4, 20).astype(np.uint8),
+        cuts=np.array([4, 9]),
+        tracks=found,
+        moments=tuple(np.arange(place) * 8 for place in range(tracks)),  # the first has none
+        logits=tuple(
+            {name: random.normal(size=(place, 7)).astype(np.float32) for name in ("a", "b")} if nets else {}
+            for place in range(tracks)
+        ),
+        crops=tuple(random.integers(0, 255, (len(one) - 2, 8, 8)).astype(np.uint8) for one in found)
+        if crops
+        else (),
+    )
+
+
+def assert_same(first: dict[str, Array], second: dict[str, Array]) -> None:
+    assert list(first) == list(second)
+    for name in first:
+        assert first[name].dtype == second[name].dtype and np.array_equal(first[name], second[name]), name
+
+
+@pytest.mark.parametrize("tracks", [0, 1, 3])
+@pytest.mark.parametrize("crops", [False, True])
+@pytest.mark.parametrize("nets", [False, True])
+def test_a_result_comes_back_from_its_arrays(tmp_path: Path, tracks: int, crops: bool, nets: bool) -> None:
+    own = result(tracks, crops, nets)
+    cache.write(tmp_path / "key" / "entry.span", spans.pack(own))
+    arrays = cache.read(tmp_path / "key" / "entry.span")
+    assert arrays is not None
+    back = spans.unpack(arrays)
+    assert_same(spans.pack(back), spans.pack(own))
+    assert back.tally == own.tally
+    assert [track.id for track in back.tracks] == [track.id for track in own.tracks]
+    assert [len(moments) for moments in back.moments] == [len(moments) for moments in own.moments]
+    assert [set(logits) for logits in back.logits] == [set(logits) for logits in own.logits]
+    assert len(back.crops) == len(own.crops)
+
+
+SMALL = {"pts": np.arange(9), "flags": np.ones(3, np.uint8)}
+
+
+@pytest.fixture
+def entry(tmp_path: Path) -> Path:
+    path = tmp_path / "key" / "0-end.span"
+    cache.write(path, SMALL)
+    return path
+
+
+def test_an_entry_that_was_cut_off_counts_as_none(entry: Path) -> None:
+    whole = entry.read_bytes()
+    for length in range(len(whole)):
+        entry.write_bytes(whole[:length])
+        assert cache.read(entry) is None, length
+        assert not entry.exists()
+
+
+@pytest.mark.parametrize("number", [0, 5, 7])
+def test_an_entry_with_a_flipped_bit_counts_as_none(entry: Path, number: int) -> None:
+    whole = entry.read_bytes()
+    refused = 0
+    for place in range(len(whole)):
+        hurt = bytearray(whole)
+        hurt[place] ^= 1 << number
+        entry.write_bytes(hurt)
+        refused += cache.read(entry) is None and not entry.exists()
+    assert refused == len(whole)
+
+
+def npy() -> bytes:
+    stream = io.BytesIO()
+    np.save(stream, np.arange(3))
+    return stream.getvalue()
+
+
+@pytest.mark.parametrize(
+    "content",
+    [b"", b"hello", b"PK\x03\x04", b"\x80\x04N.", npy()],
+    ids=["empty", "text", "zip", "pickle", "npy"],
+)
+def test_a_foreign_file_counts_as_none(entry: Path, content: bytes) -> None:
+    entry.write_bytes(content)
+    assert cache.read(entry) is None
+    assert not entry.exists()
+
+
+def test_an_entry_is_written_whole_or_not_at_all(entry: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    before = entry.read_bytes()
+
+    def full(_: int) -> None:
+        assert any(path.name.endswith(".part") for path in entry.parent.iterdir())
+        raise OSError(28, "No space left on device")
+
+    monkeypatch.setattr(os, "fsync", full)
+    with pytest.raises(OutputError, match="free some space, or set FERVID_CACHE_DIR"):
+        cache.write(entry, SMALL)
+    assert entry.read_bytes() == before
+    assert list(entry.parent.iterdir()) == [entry]
+    with pytest.raises(OutputError):
+        cache.write(entry.with_name("other.span"), SMALL)
+    assert list(entry.parent.iterdir()) == [entry]
+
+
+def test_nothing_is_left_beside_an_entry(entry: Path) -> None:
+    assert list(entry.parent.iterdir()) == [entry]
+    assert entry.parent.stat().st_mode & 0o077 == 0  # where faces were is nobody else's business
+
+
+def test_no_entry_is_none(tmp_path: Path) -> None:
+    assert cache.read(tmp_path / "nothing.span") is None
+
+
+@pytest.mark.parametrize(
+    ("keep", "resume", "succeeded", "left"),
+    [
+        (False, True, True, False),
+        (True, True, True, True),
+        (False, True, False, True),
+        (False, False, False, False),
+    ],
+)
+def test_entries_outlive_what_they_should(
+    tmp_path: Path, keep: bool, resume: bool, succeeded: bool, left: bool
+) -> None:
+    store = cache.Store(tmp_path / "store", keep, resume)
+    entry = store.entry("key", 0, None)
+    cache.write(entry, SMALL)
+    store.forget("key", succeeded)
+    assert entry.exists() is left

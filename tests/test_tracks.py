@@ -1,0 +1,425 @@
+"""Identities, smoothing and quality, with a finder that reads a script instead of pictures."""
+
+from __future__ import annotations
+
+import itertools
+from collections import defaultdict
+from collections.abc import Callable, Iterable, Sequence
+from dataclasses import dataclass, field, replace
+from fractions import Fraction
+
+import numpy as np
+import pytest
+
+from fervid import shape, tracks
+from fervid.tracks import Observed, Sighting
+from fervid.types import Bytes, Floats, Frame, Settings, Status, Video
+
+WIDTH, HEIGHT = 640, 480
+EYES = 40.0  # pixels between the eyes
+EVERY_FRAME = Settings()
+
+# Where a person's face is at a time in seconds: x and y between the eyes; None while hidden.
+Walk = Callable[[float], tuple[float, float] | None]
+
+
+def face_at(x: float, y: float, eyes: float = EYES, yaw: float = 0.0) -> Floats:
+    """The mean face's points (68, 2), turned by `yaw` degrees."""
+    c, s = np.cos(np.radians(yaw)), np.sin(np.radians(yaw))
+    turned = shape.figures()["neutral"] @ np.array([[c, 0, s], [0, 1, 0], [-s, 0, c]]).T
+    return (turned[:, :2] * eyes + [x, y]).astype(np.float32)
+
+
+def middle(landmarks: Floats) -> Floats:
+    return landmarks[36:48].mean(0)
+
+
+@dataclass
+class Stage:
+    """A finder for people who walk by script; the picture holds only the frame's number.
+
+    Those who come later in the list stand behind: a face most of which is covered is not there.
+    """
+
+    people: Sequence[Walk]
+    rate: int = 25
+    drift: Callable[[int, Floats], Floats] = lambda _, landmarks: landmarks  # of what `follow` finds
+    detections: list[int] = field(default_factory=list)
+
+    def luma(self, index: int) -> Bytes:
+        picture = np.zeros((HEIGHT, WIDTH), np.uint8)
+        picture[0, :2] = divmod(index, 256)
+        return picture
+
+    def _index(self, luma: Bytes) -> int:
+        return int(luma[0, 0]) * 256 + int(luma[0, 1])
+
+    def visible(self, index: int) -> dict[int, Floats]:
+        seen: dict[int, Floats] = {}
+        for person, walk in enumerate(self.people):
+            place = walk(index / self.rate)
+            if place is None:
+                continue
+            points = face_at(*place)
+            box = self.box(points)[None]
+            if all(tracks.overlap(box, self.box(front)[None])[0, 0] < 0.5 for front in seen.values()):
+                seen[person] = points
+        return seen
+
+    def _nearest(self, luma: Bytes, spot: Floats, reach: float) -> tuple[int, Floats] | None:
+        near = [
+            (float(np.hypot(*(middle(points) - spot))), person, points)
+            for person, points in self.visible(self._index(luma)).items()
+        ]
+        distance, person, points = min(near, default=(np.inf, -1, spot), key=lambda one: one[:2])
+        return (person, points) if distance < reach else None
+
+    def detect(self, luma: Bytes) -> list[tuple[Floats, float]]:
+        self.detections.append(self._index(luma))
+        return [(self.box(points), 1.0) for points in self.visible(self._index(luma)).values()]
+
+    def verify(self, luma: Bytes, landmarks: Floats) -> bool:
+        return self._nearest(luma, middle(landmarks), EYES) is not None
+
+    def fit(self, luma: Bytes, box: Floats) -> Floats:
+        found = self._nearest(luma, box[:2] + box[2:] / 2, 2 * EYES)
+        assert found is not None
+        return found[1]
+
+    def follow(self, luma: Bytes, landmarks: Floats) -> Floats:
+        """The nearest face; where there is none, the predictor dreams of the one that was there."""
+        found = self._nearest(luma, middle(landmarks), 1.5 * EYES)
+        return self.drift(self._index(luma), landmarks if found is None else found[1])
+
+    def crop(self, luma: Bytes, landmarks: Floats) -> Bytes:
+        """Each person's own pattern; where nobody is, the wall's."""
+        found = self._nearest(luma, middle(landmarks), EYES)
+        seed = 99 if found is None else found[0]
+        pattern = np.random.default_rng(seed).integers(0, 255, (16, 16), np.uint8)
+        return np.kron(pattern, np.ones((4, 4), np.uint8))
+
+    def box(self, landmarks: Floats) -> Floats:
+        x, y = middle(landmarks)
+        return np.array([x - 1.2 * EYES, y - 0.8 * EYES, 2.4 * EYES, 2.4 * EYES], np.float32)
+
+
+def video(pts: Iterable[int], time_base: Fraction = Fraction(1, 25)) -> Video:
+    moments = np.array(list(pts), np.int64)
+    return Video(
+        path="stage",
+        name="stage",
+        sha256="0" * 64,
+        time_base=time_base,
+        start=int(moments[0]),
+        duration=int(moments[-1] - moments[0]) + 1,
+        width=WIDTH,
+        height=HEIGHT,
+        rotation=0,
+        container="stage",
+        codec="none",
+        rate=Fraction(25),
+        clock_offset=Fraction(0),
+        pts=moments,
+        keyframes=moments[:1],
+    )
+
+
+def play(
+    stage: Stage,
+    seconds: float,
+    settings: Settings = EVERY_FRAME,
+    change: Callable[[Frame], Frame] = lambda frame: frame,
+) -> list[Observed]:
+    """What `follow` sees of the stage; `change` edits frames on their way."""
+    count = round(seconds * stage.rate)
+    frames = (change(Frame(index, stage.luma(index))) for index in range(count))
+    return list(tracks.follow(video(range(count)), frames, stage, settings))
+
+
+def who(stage: Stage, observed: Sequence[Observed]) -> dict[int, set[int]]:
+    """The people whom each track shows, over all of its frames."""
+    shown: dict[int, set[int]] = defaultdict(set)
+    for one in observed:
+        for face in one.faces:
+            found = stage._nearest(stage.luma(one.pts), middle(face.landmarks), EYES)
+            assert found is not None
+            shown[face.track].add(found[0])
+    return shown
+
+
+def ids(observed: Sequence[Observed]) -> list[list[int]]:
+    return [[face.track for face in one.faces] for one in observed]
+
+
+def stand(x: float = 300.0, y: float = 200.0) -> Walk:
+    return lambda _: (x, y)
+
+
+def hidden(walk: Walk, start: float, stop: float) -> Walk:
+    return lambda seconds: None if start <= seconds < stop else walk(seconds)
+
+
+@pytest.mark.parametrize("apart", [0.0, 30.0, 70.0], ids=["behind", "half-hidden", "side-by-side"])
+def test_two_people_who_cross_keep_their_identities(apart: float) -> None:
+    def rightwards(seconds: float) -> tuple[float, float]:
+        return 120 + 100 * seconds, 200
+
+    def leftwards(seconds: float) -> tuple[float, float]:
+        return 520 - 100 * seconds, 200 + apart
+
+    stage = Stage([rightwards, leftwards])
+    observed = play(stage, 4)
+    assert who(stage, observed) == {0: {0}, 1: {1}}
+    assert len(observed[0].faces) == len(observed[-1].faces) == 2
+
+
+@pytest.mark.parametrize(("gap", "expected"), [(0.3, {0}), (0.55, {0}), (1.2, {0, 1}), (3.0, {0, 1})])
+def test_a_face_lost_for_less_than_a_second_keeps_its_identity(gap: float, expected: set[int]) -> None:
+    stage = Stage([hidden(stand(), 1.5, 1.5 + gap)])
+    observed = play(stage, 6)
+    assert {track for one in ids(observed) for track in one} == expected
+    gone = [one.pts for one in observed if not one.faces]
+    assert gone[0] == 38  # the first frame at or after 1.5 s: no dream is followed
+    assert ids(observed)[-1] == [max(expected)]
+    assert len(gone) <= (gap + 0.4) * 25 + 1  # found again by the next look
+
+
+@pytest.mark.parametrize("drift", ["collapse", "growth", "jump", "crumple", "outside"])
+def test_a_drifted_face_is_dropped_at_once(drift: str) -> None:
+    def bent(index: int, points: Floats) -> Floats:
+        if index != 30:
+            return points
+        center = points.mean(0)
+        return {
+            "collapse": center + (points - center) * np.float32(0.5),
+            "growth": center + (points - center) * np.float32(1.6),
+            "jump": points + np.float32(1.2 * EYES),
+            "crumple": points[np.random.default_rng(4).permutation(68)],
+            "outside": points - np.array([500, 0], np.float32),
+        }[drift].astype(np.float32)
+
+    observed = play(Stage([stand()], drift=bent), 3)
+    lost = [one.pts for one in observed if not one.faces]
+    assert lost[0] == 30 and lost == list(range(30, 30 + len(lost)))
+    assert len(lost) <= 10  # and found again by the next look
+    assert {track for one in ids(observed) for track in one} == {0}
+
+
+def test_only_the_largest_face_is_followed_where_asked() -> None:
+    def small(seconds: float) -> tuple[float, float]:
+        return 500.0, 300.0
+
+    both = Stage([stand(150), small])
+    boxes = {0: 2.4 * EYES, 1: 1.2 * EYES}
+
+    class Sized(Stage):
+        def visible(self, index: int) -> dict[int, Floats]:
+            return {
+                person: face_at(*middle(points), eyes=boxes[person] / 2.4)
+                for person, points in super().visible(index).items()
+            }
+
+        def box(self, landmarks: Floats) -> Floats:
+            eyes = float(shape.eye_distance(landmarks[None])[0])
+            x, y = middle(landmarks)
+            return np.array([x - 1.2 * eyes, y - 0.8 * eyes, 2.4 * eyes, 2.4 * eyes], np.float32)
+
+    sized = Sized(both.people)
+    observed = play(sized, 3, replace(EVERY_FRAME, faces="largest"))
+    assert all(len(one.faces) == 1 for one in observed)
+    assert who(sized, observed) == {observed[0].faces[0].track: {0}}
+    everyone = play(Sized(both.people), 3)
+    assert all(len(one.faces) == 2 for one in everyone)
+    # A newcomer takes over only where it is much larger.
+    late = Sized([hidden(stand(150), 0, 1), small])
+    observed = play(late, 3, replace(EVERY_FRAME, faces="largest"))
+    people = who(late, observed)
+    assert people[observed[0].faces[0].track] == {1} and people[observed[-1].faces[0].track] == {0}
+    boxes[0] = 1.2 * boxes[1]
+    late = Sized([hidden(stand(150), 0, 1), small])
+    observed = play(late, 3, replace(EVERY_FRAME, faces="largest"))
+    assert who(late, observed) == {observed[0].faces[0].track: {1}}
+
+
+def uneven(count: int) -> list[int]:
+    """Milliseconds of frames that come as they like, with holes of seconds."""
+    steps = np.random.default_rng(7).choice(
+        [7, 33, 40, 41, 250, 2600], count, p=[0.2, 0.3, 0.3, 0.1, 0.08, 0.02]
+    )
+    return (1000 + np.cumsum(steps)).tolist()
+
+
+@pytest.mark.parametrize("fps", [Fraction(1, 2), Fraction(1), Fraction(4), Fraction(30000, 1001)])
+@pytest.mark.parametrize("pts", [range(1000, 9000, 40), uneven(300)], ids=["constant", "variable"])
+def test_sampling_takes_the_first_frame_at_or_after_each_multiple(pts: Sequence[int], fps: Fraction) -> None:
+    stage = Stage([stand()])
+    planned = video(pts, Fraction(1, 1000))
+    frames = (Frame(moment, stage.luma(0)) for moment in pts)
+    observed = list(tracks.follow(planned, frames, stage, replace(EVERY_FRAME, sample_fps=fps)))
+    step = 1000 / fps
+    multiples = (pts[0] + k * step for k in range(int((pts[-1] - pts[0]) / step) + 1))
+    expected = {next(moment for moment in pts if moment >= multiple) for multiple in multiples}
+    assert [one.pts for one in observed] == list(pts)
+    assert {one.pts for one in observed if one.sampled} == expected
+    assert all(one.sampled for one in observed if one.faces)
+
+
+def test_the_detector_looks_every_second_while_all_is_well_else_every_0_4_seconds() -> None:
+    well = Stage([stand()])
+    play(well, 4)
+    assert well.detections == [0, 25, 50, 75]
+    empty = Stage([])
+    play(empty, 2)
+    assert empty.detections == [0, 10, 20, 30, 40]
+    lost = Stage([hidden(stand(), 1.2, 9)])
+    play(lost, 3)
+    assert lost.detections == [0, 25, 40, 50, 60, 70]  # lost at 30, and looked for from the next multiple on
+
+
+def test_the_detector_looks_often_for_a_face_lost_beside_a_healthy_one() -> None:
+    stage = Stage([stand(150), hidden(stand(500), 1.9, 2.2)])
+    observed = play(stage, 4)
+    assert stage.detections == [0, 25, 50, 60, 75]
+    assert who(stage, observed) == {0: {0}, 1: {1}}
+
+
+def test_a_look_places_a_face_anew() -> None:
+    """What following drifted to is forgotten at every look, so that spans which began elsewhere agree."""
+    stage = Stage([stand()], drift=lambda _, points: points + np.float32(1))
+    observed = play(stage, 3)
+    x = [float(middle(one.faces[0].landmarks)[0] - middle(face_at(300, 200))[0]) for one in observed]
+    assert [round(value) for value in x[:52]] == [0, *[1] * 24, 0, *[1] * 24, 0, 1]
+
+
+def test_a_look_that_is_due_waits_for_a_sampled_frame() -> None:
+    stage = Stage([])
+    play(stage, 2, replace(EVERY_FRAME, sample_fps=Fraction(2)))
+    assert stage.detections == [0, 13, 25, 38]
+
+
+def test_identities_end_at_a_cut() -> None:
+    stage = Stage([stand()])
+    observed = play(stage, 2, change=lambda frame: replace(frame, cut=frame.pts == 31))
+    assert ids(observed) == [[0]] * 31 + [[1]] * 19
+    assert 31 in stage.detections
+    assert [one.pts for one in observed if one.cut] == [31]
+
+
+def test_a_repeated_pts_keeps_its_row_and_joins_no_track() -> None:
+    stage = Stage([stand()])
+    frames = [Frame(0, stage.luma(0)), Frame(1, stage.luma(1)), Frame(1, stage.luma(2), repeated=True)]
+    observed = list(tracks.follow(video([0, 1, 1]), frames, stage, EVERY_FRAME))
+    assert [(one.pts, one.repeated, len(one.faces)) for one in observed] == [
+        (0, False, 1),
+        (1, False, 1),
+        (1, True, 0),
+    ]
+    (followed,) = tracks.collect(video([0, 1, 1]), observed)
+    assert followed.track.pts.tolist() == [0, 1]
+
+
+def moving(pts: Sequence[int]) -> Floats:
+    """Landmarks whose every coordinate is a quadratic of time."""
+    t = (np.array(pts, np.float64)[:, None, None] - pts[0]) / 1000
+    slope = np.random.default_rng(2).normal(0, 30, (68, 2))
+    return (face_at(300, 200)[None] + slope * t + slope[::-1] * t**2).astype(np.float32)
+
+
+@pytest.mark.parametrize(
+    "pts",
+    [range(0, 2000, 40), np.cumsum(np.random.default_rng(3).integers(15, 45, 60)).tolist()],
+    ids=["constant", "variable"],
+)
+def test_smoothing_leaves_a_quadratic_where_it_is(pts: Sequence[int]) -> None:
+    landmarks = moving(pts)
+    smoothed = tracks.smooth(np.array(pts, np.int64), landmarks, 150)
+    assert np.abs(smoothed - landmarks).max() < 1e-3  # no delay, and none of the motion is lost
+
+
+def test_smoothing_halves_noise() -> None:
+    pts = np.arange(0, 4000, 40)
+    noise = np.random.default_rng(1).normal(0, 1, (100, 68, 2)).astype(np.float32)
+    smoothed = tracks.smooth(pts, noise, 150)
+    assert smoothed[3:-3].std() < 0.65 * noise.std()
+
+
+def test_smoothing_reaches_three_frames() -> None:
+    pts, landmarks = np.arange(0, 800, 40), moving(range(0, 800, 40))
+    before = tracks.smooth(pts, landmarks, 150)
+    for place in (0, 7, 19):
+        moved = landmarks.copy()
+        moved[place] += 5
+        changed = np.flatnonzero((tracks.smooth(pts, moved, 150) != before).any((1, 2)))
+        assert place in changed
+        assert set(changed) <= set(range(place - 3, place + 4))
+
+
+def test_smoothing_leaves_a_lonely_frame_as_it_was_measured() -> None:
+    noise = np.random.default_rng(1).normal(0, 1, (20, 68, 2)).astype(np.float32)
+    assert np.array_equal(tracks.smooth(np.arange(20) * 1000, noise, 150), noise)  # at 1 fps
+    for count in (1, 2, 4):
+        assert np.array_equal(tracks.smooth(np.arange(count) * 40, noise[:count], 150), noise[:count])
+    # Nothing is taken from beyond a hole.
+    pts = np.concatenate([np.arange(10) * 40, 5000 + np.arange(10) * 40])
+    parts = [tracks.smooth(pts[part], noise[part], 150) for part in (slice(10), slice(10, 20))]
+    assert np.array_equal(tracks.smooth(pts, noise, 150), np.concatenate(parts))
+
+
+def best_sum(likeness: Floats, least: float) -> float:
+    """By trying every one-to-one assignment."""
+    wide = likeness if likeness.shape[0] <= likeness.shape[1] else likeness.T
+    useful = np.where(wide >= least, wide, 0)
+    rows = range(wide.shape[0])
+    return max(
+        float(useful[rows, list(columns)].sum())
+        for columns in itertools.permutations(range(wide.shape[1]), len(rows))
+    )
+
+
+def test_matching_is_the_best_of_all() -> None:
+    random = np.random.default_rng(11)
+    for _ in range(150):
+        likeness = random.random(tuple(random.integers(1, 5, 2))).astype(np.float32)
+        pairs = tracks.match_by(likeness, 0.4)
+        assert len({a for a, _ in pairs}) == len({b for _, b in pairs}) == len(pairs)
+        assert all(likeness[pair] >= 0.4 for pair in pairs)
+        assert sum(float(likeness[pair]) for pair in pairs) == pytest.approx(
+            best_sum(likeness, 0.4), abs=1e-5
+        )
+    assert tracks.match_by(np.empty((0, 3), np.float32), 0.4) == []
+    assert tracks.match_by(np.array([[0.39]], np.float32), 0.4) == []
+
+
+def quality(landmarks: Sequence[Floats], crop: Bytes) -> tuple[Floats, Bytes]:
+    stage = Stage([])
+    observed = [
+        Observed(index, True, False, False, (Sighting(0, points, stage.box(points), crop),))
+        for index, points in enumerate(landmarks)
+    ]
+    (followed,) = tracks.collect(video(range(len(landmarks))), observed)
+    return followed.track.quality, followed.track.status
+
+
+def test_quality_falls_with_size_blur_turn_and_jitter() -> None:
+    sharp = Stage([stand()]).crop(Stage([stand()]).luma(0), face_at(300, 200))
+    blurred = np.broadcast_to(np.arange(64, dtype=np.uint8) * 2 + 60, (64, 64)).copy()
+    still = [face_at(300, 200)] * 12
+    good, status = quality(still, sharp)
+    assert good.min() > 0.99 and (status == Status.OK).all()
+    shaken = [
+        points + np.random.default_rng(i).normal(0, 8, (68, 2)).astype(np.float32)
+        for i, points in enumerate(still)
+    ]
+    for name, landmarks, crop in (
+        ("small", [face_at(300, 200, eyes=9)] * 12, sharp),
+        ("blurred", still, blurred),
+        ("turned", [face_at(300, 200, yaw=60)] * 12, sharp),
+        ("shaken", shaken, sharp),
+    ):
+        poor, status = quality(landmarks, crop)
+        assert poor[3:-3].max() < 0.3, name
+        assert (status[3:-3] == Status.LOW_QUALITY).all(), name
+    falling = [quality([face_at(300, 200, eyes=eyes)] * 6, sharp)[0][0] for eyes in (26, 20, 15, 11)]
+    assert falling == sorted(falling, reverse=True) and len(set(falling)) == 4
+    turning = [quality([face_at(300, 200, yaw=yaw)] * 6, sharp)[0][0] for yaw in (20, 42, 50, 58)]
+    assert turning == sorted(turning, reverse=True) and len(set(turning)) == 4
