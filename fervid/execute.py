@@ -2,15 +2,18 @@
 
 from __future__ import annotations
 
+import ctypes
 import multiprocessing
 import os
 import signal
+import sys
 import threading
 from collections import deque
 from collections.abc import Callable, Iterable, Iterator
 from concurrent.futures import Future, ProcessPoolExecutor
 from concurrent.futures.process import BrokenProcessPool
 from contextlib import contextmanager
+from functools import cache
 from itertools import chain, islice
 from typing import Any, Protocol
 
@@ -52,7 +55,7 @@ def serial() -> Iterator[Executor]:
 
     def run(function: Callable[[Any], Any], tasks: Iterable[Any]) -> Iterator[Any]:
         for task in tasks:
-            yield function(task)
+            yield _do(function, task)
 
     yield run
 
@@ -86,7 +89,7 @@ class _Pool:
         source = iter(tasks)
         first = list(islice(source, 2))
         if len(first) == 1 and self._workers is None:
-            yield function(first[0])  # a worker would start, import and load for nothing
+            yield _do(function, first[0])  # a worker would start, import and load for nothing
             return
         source = chain(first, source)
         waiting: deque[tuple[Any, Future[Any]]] = deque()
@@ -112,7 +115,7 @@ class _Pool:
 
     def _submit(self, function: Callable[[Any], Any], task: Any) -> Future[Any]:
         try:
-            return self._ready().submit(function, task)
+            return self._ready().submit(_do, function, task)
         except BrokenProcessPool as failure:  # a worker died just now: told when this result is asked for
             future: Future[Any] = Future()
             future.set_exception(failure)
@@ -122,7 +125,7 @@ class _Pool:
         """A worker died, and took the pool with it: this task once more, alone in a new one."""
         self.stop(wait=False)
         try:
-            return self._ready().submit(function, task).result()
+            return self._ready().submit(_do, function, task).result()
         except BrokenProcessPool as failure:
             self.stop(wait=False)
             raise InputError(
@@ -144,6 +147,27 @@ class _Pool:
             process.terminate()
         for process in own:
             process.join()
+
+
+def _do(function: Callable[[Any], Any], task: Any) -> Any:
+    """One task; what it freed goes back to the system, or a long film's spans would add up their peaks."""
+    try:
+        return function(task)
+    finally:
+        trim = _trim()
+        if trim is not None:
+            trim(0)
+
+
+@cache
+def _trim() -> Any:
+    """glibc's malloc_trim, which keeps freed memory otherwise; None elsewhere."""
+    if not sys.platform.startswith("linux"):
+        return None
+    try:
+        return ctypes.CDLL("libc.so.6").malloc_trim
+    except (OSError, AttributeError):  # another C library
+        return None
 
 
 def _begin() -> None:

@@ -336,3 +336,9 @@ def test_models_are_listed_and_verified(fervid: Fervid) -> None:
     assert "untrained" in fervid("models", "list").stdout
     assert "untrained: whole" in fervid("models", "verify").stdout
     says(fervid("models", "verify", "nonsense"), 1, "nonsense")
+
+
+def test_how_to_write_crops_needs_crops_to_write(fervid: Fervid) -> None:
+    done = fervid("extract", "any.mp4", "-o", "out", "--what", "csv", "--crops", "png")
+    assert done.returncode == 2
+    assert "--what leaves them out" in done.stderr

@@ -111,3 +111,19 @@ def test_links_lead_somewhere() -> None:
     targets = [link for link in re.findall(r"\]\(([^)#]+)\)", README) if "://" not in link]
     assert targets
     assert [link for link in targets if not (ROOT / link).exists()] == []
+
+
+def test_the_readme_s_python_runs(tmp_path: Path) -> None:
+    shutil.copy(CLIP, tmp_path / "movie.mp4")
+    (block,) = blocks("python")
+    (tmp_path / "script.py").write_text(block)
+    done = subprocess.run(
+        [sys.executable, "-W", "error", "script.py"],
+        cwd=tmp_path,
+        env=environment(),
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    assert (done.returncode, done.stderr) == (0, "")
+    assert len(done.stdout.splitlines()) > 1

@@ -11,6 +11,7 @@ from fervid.cli.analyze import name_outputs
 from fervid.cli.inputs import each_input
 from fervid.cli.messages import Messages
 from fervid.cli.work import open_work
+from fervid.errors import UsageError
 
 if TYPE_CHECKING:
     from fervid.analysis import Run
@@ -52,9 +53,7 @@ def _kinds(ctx: click.Context, param: click.Parameter, value: str) -> tuple[str,
     "--crops",
     "crops",
     type=click.Choice(["npz", "png"]),
-    default="npz",
-    show_default=True,
-    help="How to write crops.",
+    help="How to write crops.  [default: npz]",
 )
 @options.apply(*options.SELECTION, *options.WORK, options.OVERWRITE)
 @click.pass_obj
@@ -64,7 +63,7 @@ def extract(
     input: str,
     output_dir: str,
     what: tuple[str, ...],
-    crops: str,
+    crops: str | None,
     overwrite: bool,
     **values: Any,
 ) -> int:
@@ -77,6 +76,9 @@ def extract(
 
     INPUT is a video file, a folder of stills, or - for standard input. No model takes part.
     """
+    if crops is not None and "crops" not in what:
+        raise UsageError(f"--crops {crops} says how to write crops, but --what leaves them out")
+    crops = crops or "npz"
     folder = output.make_folder(output_dir)
     name = name_outputs([input])[0]
     files = {"landmarks": f"{name}.landmarks.npz", "csv": f"{name}.csv", "crops": f"{name}.faces.npz"}
