@@ -10,6 +10,7 @@ import errno
 import hashlib
 import io
 import os
+import secrets
 import shutil
 import sys
 import tempfile
@@ -53,7 +54,7 @@ class Store:
     @classmethod
     def temporary(cls) -> Store:
         """A folder of one run, deleted with it."""
-        return cls(Path(tempfile.gettempdir()) / f"fervid-{os.getpid()}", resume=False)
+        return cls(Path(tempfile.gettempdir()) / f"fervid-{secrets.token_hex(8)}", resume=False)
 
     def entry(self, key: str, start: int, stop: int | None) -> Path:
         """Where the result of a span lies."""
