@@ -9,7 +9,6 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from functools import cache
-from importlib.resources import files
 from typing import TypeVar
 
 import cv2
@@ -20,6 +19,7 @@ from scipy.interpolate import CubicSpline
 from scipy.sparse.linalg import splu
 from scipy.spatial import Delaunay
 
+from fervid import shape
 from fervid.errors import UsageError
 from fervid.types import LANDMARKS, Bytes, check
 
@@ -106,23 +106,21 @@ def activity(actions: Iterable[Action], time: float) -> dict[str, float]:
 @cache
 def neutral_face() -> Points:
     """The neutral face of `data/face68.npz`, (68, 3) in eye distances: x right, y down, z away."""
-    with np.load(str(files("fervid") / "data" / "face68.npz")) as pack:
-        return np.asarray(pack["neutral"], np.float64)
+    return np.asarray(shape.figures()["neutral"], np.float64)
 
 
 @cache
 def mirror() -> npt.NDArray[np.int64]:
     """For each landmark its twin on the other side of the face, (68,)."""
-    with np.load(str(files("fervid") / "data" / "face68.npz")) as pack:
-        return np.asarray(pack["mirror"], np.int64)
+    return np.asarray(shape.figures()["mirror"], np.int64)
 
 
 @cache
 def action_units() -> Mapping[str, Points]:
     """What each action unit at weight 1 adds to the face, (68, 3) in eye distances."""
-    with np.load(str(files("fervid") / "data" / "face68.npz")) as pack:
-        names, shapes = pack["au_names"], np.asarray(pack["au"], np.float64)
-        units = {str(name): shape for name, shape in zip(names, shapes, strict=True)}
+    pack = shape.figures()
+    moved = np.asarray(pack["au"], np.float64)
+    units = {str(name): unit for name, unit in zip(pack["au_names"], moved, strict=True)}
     # The source has no shape for parted lips: the lower lip's and the upper lip's own actions, by hand.
     units["AU25"] = 0.35 * units["AU16"] + 0.15 * units["AU10"]
     return units
