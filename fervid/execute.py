@@ -21,10 +21,12 @@ from fervid.errors import InputError, UsageError
 
 AHEAD = 2  # tasks under way per worker: enough to keep it busy, few enough to bound what waits
 
-# One thread per worker in every numeric library: parallelism is processes, and sums keep their order.
-SINGLE = dict.fromkeys(
+# What a worker's libraries shall know from its start. One thread in every numeric library: parallelism is
+# processes, and sums keep their order. And glibc shall give large blocks back: by default its threshold grows
+# with them, and the heap of a worker with every span.
+SURROUNDINGS = dict.fromkeys(
     ("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS", "OPENCV_FOR_THREADS_NUM"), "1"
-)
+) | {"MALLOC_MMAP_THRESHOLD_": str(1 << 20)}
 
 
 class Executor(Protocol):
@@ -51,7 +53,7 @@ def cores() -> int:
 @contextmanager
 def serial() -> Iterator[Executor]:
     """Everything here, one task after the other."""
-    os.environ.update(SINGLE)
+    os.environ.update(SURROUNDINGS)
 
     def run(function: Callable[[Any], Any], tasks: Iterable[Any]) -> Iterator[Any]:
         for task in tasks:
@@ -63,7 +65,7 @@ def serial() -> Iterator[Executor]:
 @contextmanager
 def pool(jobs: int) -> Iterator[Executor]:
     """Worker processes that start with the first task and serve every run until the end."""
-    os.environ.update(SINGLE)  # which the workers inherit
+    os.environ.update(SURROUNDINGS)  # which the workers inherit
     workers = _Pool(jobs)
     try:
         yield workers
@@ -109,6 +111,7 @@ class _Pool:
                     waiting = deque((other, self._submit(function, other)) for other, _ in waiting)
                 fill()
                 yield result
+                _give_back()  # what the caller made of it, and dropped
         finally:
             for _, future in waiting:
                 future.cancel()
@@ -154,9 +157,13 @@ def _do(function: Callable[[Any], Any], task: Any) -> Any:
     try:
         return function(task)
     finally:
-        trim = _trim()
-        if trim is not None:
-            trim(0)
+        _give_back()
+
+
+def _give_back() -> None:
+    trim = _trim()
+    if trim is not None:
+        trim(0)
 
 
 @cache
