@@ -11,6 +11,7 @@ from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, field
 from fractions import Fraction
 from itertools import permutations
+from math import perm
 from typing import Protocol
 
 import cv2
@@ -24,7 +25,7 @@ DETECT_EVERY_HEALTHY = Fraction(1)  # seconds, while every face on screen is wel
 BRIDGE = 1.0  # seconds for which a lost face keeps its identity
 
 SAME = 0.3  # overlap (intersection over union) from which a detection is the face that is followed
-FEW = 4  # faces, up to which every assignment is tried
+FEW = 1000  # assignments: so many are simply tried
 COLLISION = 0.55  # overlap at which two followed faces are one and the same
 NEWCOMER = 1.3  # with `faces="largest"`: how many times larger a newcomer must be to take over
 
@@ -291,7 +292,8 @@ def match_by(likeness: Floats, least: float) -> list[tuple[int, int]]:
     if 0 in likeness.shape:
         return []
     useful = np.where(likeness >= least, likeness, 0)  # a hopeless pair must not spoil a good one
-    pairs = _few(useful) if max(useful.shape) <= FEW else _many(useful)
+    small, large = sorted(useful.shape)
+    pairs = _few(useful) if perm(large, small) <= FEW else _many(useful)
     return [(a, b) for a, b in pairs if likeness[a, b] >= least]
 
 
