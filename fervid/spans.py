@@ -99,8 +99,8 @@ def analyze_span(planned: Video, span: Span, options: Options) -> SpanResult:
     lost = tally.undecodable
     if lost and (start < span.start or span.stop is not None):
         # The halo's damage is counted by the span that it lies in.
-        planned_inside = planned.pts[(planned.pts >= span.start) & (planned.pts < (span.stop or np.inf))]
-        lost = len(np.setdiff1d(planned_inside, np.array([one.pts for one in inside], np.int64)))
+        came = np.array([one.pts for one in inside], np.int64)
+        lost = len(np.setdiff1d(planned.pts[within(planned.pts, span)], came))
     return SpanResult(
         tally=Tally(len(inside), 0, lost, tally.complete),
         pts=np.array([one.pts for one in inside], np.int64),
