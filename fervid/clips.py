@@ -11,7 +11,7 @@ from fractions import Fraction
 import numpy as np
 
 from fervid import shape
-from fervid.types import Bytes, Clip, Floats, Ints, Track, Video
+from fervid.types import Bytes, Clip, Clock, Floats, Ints, Track
 
 LENGTH = 16  # frames that a net reads
 SPACING = Fraction(1, 25)  # seconds between them: 0.64 s in all
@@ -21,14 +21,14 @@ NEUTRAL_SECONDS = 10  # a person's neutral is learnt from so much of the track, 
 NEUTRAL_LEAST = 1  # seconds: from less, a passing expression would pass for the neutral
 
 
-def centres(video: Video, pts: Ints, start: int, stop: int | None) -> Ints:
+def centres(clock: Clock, pts: Ints, start: int, stop: int | None) -> Ints:
     """The window centres in [start, stop) that have one of the frames `pts` within half a stride.
 
     The first and the last are drawn onto the track: what lies beyond it may be another shot.
     """
-    step = STRIDE / video.time_base
-    nearest = np.unique(np.rint((pts - video.start) / float(step)).astype(np.int64))
-    moments = np.array([video.start + round(int(cell) * step) for cell in nearest], np.int64)
+    step = STRIDE / clock.time_base
+    nearest = np.unique(np.rint((pts - clock.start) / float(step)).astype(np.int64))
+    moments = np.array([clock.start + round(int(cell) * step) for cell in nearest], np.int64)
     moments = np.unique(moments.clip(pts[0], pts[-1]))
     kept = moments >= start
     if stop is not None:
@@ -36,9 +36,9 @@ def centres(video: Video, pts: Ints, start: int, stop: int | None) -> Ints:
     return moments[kept]
 
 
-def rows(video: Video, pts: Ints, centre: int) -> Ints:
+def rows(clock: Clock, pts: Ints, centre: int) -> Ints:
     """Which of a track's frames the window at `centre` takes, by time: (LENGTH,), repeated at the ends."""
-    spacing = SPACING / video.time_base
+    spacing = SPACING / clock.time_base
     wanted = np.array([centre + float((i - Fraction(LENGTH - 1, 2)) * spacing) for i in range(LENGTH)])
     after = np.searchsorted(pts, wanted).clip(1, max(len(pts) - 1, 1))
     if len(pts) == 1:
@@ -47,10 +47,10 @@ def rows(video: Video, pts: Ints, centre: int) -> Ints:
     return (after - nearer_before).astype(np.int64)
 
 
-def windows(video: Video, track: Track, crops: Bytes, moments: Ints) -> Iterator[Clip]:
+def windows(clock: Clock, track: Track, crops: Bytes, moments: Ints) -> Iterator[Clip]:
     """The clips of a track at these centres."""
     for centre in moments.tolist():
-        chosen = rows(video, track.pts, centre)
+        chosen = rows(clock, track.pts, centre)
         yield Clip(track.pts[chosen], crops[chosen], shape.without_pose(track.landmarks[chosen]))
 
 
@@ -67,11 +67,11 @@ def population_neutral() -> Floats:
     return shape.figures()["neutral"][:, :2].astype(np.float32)
 
 
-def neutral(video: Video, pts: Ints, faces: Floats) -> Floats:
+def neutral(clock: Clock, pts: Ints, faces: Floats) -> Floats:
     """A person's neutral face, from pose-free landmarks (N, 68, 2) of the first seconds of the track.
 
     The median asks no more than that the face is at rest, or varies about it, for half of that time.
     """
-    if len(pts) < 2 or int(pts[-1] - pts[0]) < video.length(NEUTRAL_LEAST):
+    if len(pts) < 2 or int(pts[-1] - pts[0]) * clock.time_base < NEUTRAL_LEAST:
         return population_neutral()
     return np.median(faces, axis=0).astype(np.float32)

@@ -17,16 +17,13 @@ import dlib
 import numpy as np
 
 from fervid.errors import ModelError, UsageError
+from fervid.shape import CROP, MARGIN, alignment, eye_line
 from fervid.types import Bytes, Floats
 
 WINDOW = 80  # pixels: the side of the smallest face that dlib's detectors see
 MOST_ENLARGED = 2.0  # enlarging further invents nothing to find
 ACCEPT = 0.0  # detector score from which a face is believed
 DOUBT = -0.35  # score above which a face that is already followed stays believed
-
-CROP = 64  # pixels: the side of an aligned face
-CROP_EYES = 2.5  # side of an aligned face in eye distances: brows to chin, with a little air
-CROP_EYE_LINE = 0.30  # height of the eye line, as a share of the side
 
 # dlib's HOG boxes against its own landmarks, measured over many faces: side and centre in eye distances.
 BOX_SIDE = 2.54
@@ -155,27 +152,13 @@ class FaceFinder:
         side = _side(landmarks)
         return np.concatenate([_center(landmarks) - side / 2, [side, side]]).astype(np.float32)
 
-    def crop(self, luma: Bytes, landmarks: Floats) -> Bytes:
-        """The face aligned to a canonical eye line: (CROP, CROP)."""
-        middle, along = eye_line(landmarks)
-        pixels = CROP / (CROP_EYES * np.hypot(*along))  # of the crop, per pixel of the frame
-        cosine, sine = pixels * along / np.hypot(*along)
-        matrix = np.array([[cosine, sine, 0.0], [-sine, cosine, 0.0]])
-        matrix[:, 2] = np.array([CROP / 2, CROP * CROP_EYE_LINE]) - matrix[:, :2] @ middle
-        return _warp(luma, matrix, pixels, CROP)
+    def crop(self, luma: Bytes, landmarks: Floats, margin: int = 0) -> Bytes:
+        """The face aligned to a canonical eye line: (CROP, CROP), and `margin` more pixels on every side.
 
-
-def eye_line(landmarks: Floats) -> tuple[Floats, Floats]:
-    """The point between the eyes, and a vector along the eye line as long as one eye distance.
-
-    A turned head brings its eyes together in the picture and leaves the nose as long as it is, so that the
-    nose sets a lower bound on the distance: without it a turning face would be blown up.
-    """
-    left, right = landmarks[36:42].mean(0), landmarks[42:48].mean(0)
-    middle, along = (left + right) / 2, right - left
-    distance = float(np.hypot(*along))
-    nose = float(np.hypot(*(landmarks[33] - middle)))
-    return middle, along * (max(distance, 1.2 * nose, 1.0) / max(distance, 1e-3))
+        The middle of a crop with a margin is the crop without.
+        """
+        matrix, pixels = alignment(landmarks, margin)
+        return _warp(luma, matrix, pixels, CROP + 2 * margin, CROP + 2 * MARGIN)
 
 
 def _roll(landmarks: Floats) -> float:
@@ -210,13 +193,18 @@ def _canvas(luma: Bytes, center: Floats, side: float, roll: float, size: int) ->
     return _warp(luma, matrix, pixels, size), matrix
 
 
-def _warp(luma: Bytes, matrix: np.ndarray, pixels: float, size: int) -> Bytes:
-    """`luma` under `matrix`; where that shrinks it more than twice, it is averaged down first."""
+def _warp(luma: Bytes, matrix: np.ndarray, pixels: float, size: int, averaged: int | None = None) -> Bytes:
+    """`luma` under `matrix`; where that shrinks it more than twice, it is averaged down first.
+
+    `averaged` is the side of what is averaged down, where that is more than what is returned.
+    """
     shrink = int(1 / pixels)
     if shrink < 2:
         return _affine(luma, matrix, size)
     height, width = luma.shape
-    reach = 0.75 * size / pixels + shrink  # only the part that is seen, under any turn, is averaged
+    reach = (
+        0.75 * (averaged or size) / pixels + shrink
+    )  # only the part that is seen, under any turn, is averaged
     middle = cv2.invertAffineTransform(matrix) @ np.array([size / 2, size / 2, 1.0])
     low = np.clip(middle - reach, 0, np.array([width, height]) - shrink).astype(int)
     high = np.clip(middle + reach, low + shrink, np.array([width, height])).astype(int)

@@ -14,3 +14,5 @@ VALENCE_AROUSAL = {
     "neutral": (0.0, 0.0),
     "contempt": (-0.35, 0.10),
 }
+
+CONTEMPT = "contempt"  # appended to EMOTIONS by datasets and models that have it

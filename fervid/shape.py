@@ -20,6 +20,12 @@ NOSE_BASE = 33
 # Points that expressions hardly move: the bridge and wings of the nose, and the corners of the eyes.
 RIGID = np.array([27, 28, 29, 30, 31, 32, 33, 34, 35, 36, 39, 42, 45])
 
+CROP = 64  # pixels: the side of an aligned face
+CROP_EYES = 2.5  # side of an aligned face in eye distances: brows to chin, with a little air
+CROP_EYE_LINE = 0.30  # height of the eye line, as a share of the side
+
+MARGIN = 12  # pixels around an aligned face that training keeps, to move it about in
+
 # Beyond this turn half of the face is hidden and its points are guesses: they are turned back no further.
 MOST_TURN = np.radians(50.0)
 
@@ -40,6 +46,32 @@ def eye_distance(landmarks: Floats) -> Floats:
     """The distance between the eyes' centres in pixels, for landmarks (..., 68, 2)."""
     left, right = eye_centres(landmarks)
     return np.asarray(np.linalg.norm(right - left, axis=-1), np.float32)
+
+
+def eye_line(landmarks: Floats) -> tuple[Floats, Floats]:
+    """The point between the eyes, and a vector along the eye line as long as one eye distance.
+
+    A turned head brings its eyes together in the picture and leaves the nose as long as it is, so that the
+    nose sets a lower bound on the distance: without it a turning face would be blown up.
+    """
+    left, right = landmarks[RIGHT_EYE].mean(0), landmarks[LEFT_EYE].mean(0)
+    middle, along = (left + right) / 2, right - left
+    distance = float(np.hypot(*along))
+    nose = float(np.hypot(*(landmarks[NOSE_BASE] - middle)))
+    return middle, along * (max(distance, 1.2 * nose, 1.0) / max(distance, 1e-3))
+
+
+def alignment(landmarks: Floats, margin: int = 0) -> tuple[np.ndarray, float]:
+    """The (2, 3) map from a picture to the aligned face in it, and the pixels of the latter per picture's.
+
+    The aligned face is CROP pixels wide and high; `margin` adds so many pixels on every side.
+    """
+    middle, along = eye_line(landmarks)
+    pixels = CROP / (CROP_EYES * np.hypot(*along))
+    cosine, sine = pixels * along / np.hypot(*along)
+    matrix = np.array([[cosine, sine, 0.0], [-sine, cosine, 0.0]])
+    matrix[:, 2] = np.array([CROP / 2, CROP * CROP_EYE_LINE]) + margin - matrix[:, :2] @ middle
+    return matrix, float(pixels)
 
 
 @cache

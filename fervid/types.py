@@ -10,7 +10,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
 from enum import IntEnum
 from fractions import Fraction
-from typing import Any
+from typing import Any, Protocol
 
 import numpy as np
 import numpy.typing as npt
@@ -95,6 +95,16 @@ class Video:
         low = np.searchsorted(self.pts, start)
         high = len(self.pts) if stop is None else np.searchsorted(self.pts, stop)
         return replace(self, pts=self.pts[low:high].copy())
+
+
+class Clock(Protocol):
+    """What cutting windows asks of time: a `Video` is one, and a `Strip`."""
+
+    @property
+    def time_base(self) -> Fraction: ...
+
+    @property
+    def start(self) -> int: ...
 
 
 @dataclass(frozen=True)
@@ -372,3 +382,55 @@ class Crops:
     def __post_init__(self) -> None:
         check("pts", self.pts, (None,), np.int64)
         check("faces", self.faces, (len(self.pts), None, None), np.uint8)
+
+
+@dataclass(frozen=True, eq=False)
+class Sample:
+    """One row of a dataset: where its pixels are, what the face in it shows, and whose face it is."""
+
+    name: str  # unique within the dataset, and the same on every machine: never an absolute path
+    label: str
+    path: str = ""  # a video, a picture or a folder of pictures
+    picture: Bytes | None = None  # (H, W): the pixels themselves, where the dataset has no file for them
+    drawn: str = ""  # what `synth` shall draw, where there are no pixels at all
+    votes: Mapping[str, float] = field(default_factory=dict)  # label -> share; empty: all for `label`
+    subject: str | None = None  # None: unknown
+    split: str | None = None  # the dataset's own part, as it calls it
+    start: Fraction | None = None  # seconds, where only a part of a video is meant
+    end: Fraction | None = None
+    frames: tuple[int, int] | None = None  # half-open range of a folder's pictures, where only some are meant
+    rate: Fraction | None = None  # pictures per second of a folder of them
+
+    def __post_init__(self) -> None:
+        if bool(self.path) + (self.picture is not None) + bool(self.drawn) != 1:
+            raise ValueError(f"sample {self.name} should have one of path, picture and drawn")
+        if self.picture is not None:
+            check("picture", self.picture, (None, None), np.uint8)
+        if self.votes and abs(sum(self.votes.values()) - 1) > 1e-6:
+            raise ValueError(f"the votes of sample {self.name} should sum to 1, got {self.votes}")
+
+
+@dataclass(frozen=True, eq=False)
+class Strip:
+    """The face of one sample over time, cut as analysis cuts it, with a margin to move it about in."""
+
+    time_base: Fraction
+    pts: Ints  # (N,) strictly ascending; (0,) where no face was found
+    faces: Bytes  # (N, M, M) aligned crops
+    landmarks: Floats  # (N, 68, 2) in the pixels of the crops
+
+    def __post_init__(self) -> None:
+        count = len(self.pts)
+        check("pts", self.pts, (None,), np.int64)
+        side = self.faces.shape[-1]
+        check("faces", self.faces, (count, side, side), np.uint8)
+        check("landmarks", self.landmarks, (count, LANDMARKS, 2), np.float32)
+        if (np.diff(self.pts) <= 0).any():
+            raise ValueError("a strip's pts should be strictly ascending")
+
+    def __len__(self) -> int:
+        return len(self.pts)
+
+    @property
+    def start(self) -> int:
+        return int(self.pts[0]) if len(self.pts) else 0

@@ -12,7 +12,8 @@ from conftest import CLIP, ROOT
 
 from fervid import faces, shape, video
 from fervid.errors import UsageError
-from fervid.faces import CROP, FaceFinder
+from fervid.faces import FaceFinder
+from fervid.shape import CROP, MARGIN
 from fervid.types import Bytes, Floats
 
 CLOSE, WIDE, ROCKET = 0, 360, 215  # frames: a large face, one of a third of the height, none
@@ -214,6 +215,17 @@ def test_a_crop_has_the_eyes_in_their_places(roll: int, apart: float) -> None:
         assert (x + half, y) == pytest.approx((share * CROP, 0.3 * CROP), abs=0.15)
 
 
+@pytest.mark.parametrize("scale", [0.3, 1.0, 4.0])
+def test_the_middle_of_a_crop_with_a_margin_is_the_crop(
+    pictures: dict[int, Bytes], truth: dict[int, Floats], scale: float
+) -> None:
+    picture = scaled(pictures[CLOSE], truth[CLOSE], scale)
+    middle = FINDER.crop(*picture, margin=MARGIN)[MARGIN:-MARGIN, MARGIN:-MARGIN]
+    difference = np.abs(middle.astype(int) - FINDER.crop(*picture))
+    assert (difference > 0).mean() < 0.001  # a coordinate that rounds the other way, at most
+    assert difference.max() <= 8
+
+
 @pytest.mark.parametrize("place", [CLOSE, WIDE])
 def test_a_crop_hardly_depends_on_the_size_of_the_picture(
     pictures: dict[int, Bytes], truth: dict[int, Floats], place: int
@@ -265,7 +277,7 @@ def test_a_face_wholly_outside_still_has_a_crop(pictures: dict[int, Bytes], trut
 
 def test_a_head_in_profile_keeps_its_size_in_the_crop(truth: dict[int, Floats]) -> None:
     narrow = truth[CLOSE] * np.float32([0.3, 1.0])
-    _, along = faces.eye_line(narrow)
+    _, along = shape.eye_line(narrow)
     assert float(np.hypot(*along)) > 0.6 * eyes_apart(truth[CLOSE])
     assert eyes_apart(narrow) < 0.35 * eyes_apart(truth[CLOSE])
 

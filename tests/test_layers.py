@@ -18,12 +18,12 @@ ROOMS: dict[str, tuple[set[str], set[str]]] = {
     "labels": (set(), set()),
     "errors": (set(), set()),
     "source": ({"types", "errors"}, set()),  # what lies on the disk, for video
-    "shape": ({"types", "errors"}, set()),  # the mean face, for tracks, clips and synth
+    "shape": ({"types", "errors"}, set()),  # the mean face, for faces, tracks, clips and synth
     "video": ({"types", "errors", "source"}, {"av", "cv2"}),
     "shots": (NOUNS, {"cv2", "scipy"}),
     "clips": (NOUNS | {"shape"}, {"cv2", "scipy"}),
     "synth": (NOUNS | {"shape"}, {"cv2", "scipy"}),
-    "faces": ({"types", "errors"}, {"dlib", "cv2"}),
+    "faces": ({"types", "errors", "shape"}, {"dlib", "cv2"}),
     "tracks": ({"types", "errors", "shape"}, {"scipy", "cv2"}),
     "people": ({"types", "errors", "faces"}, {"scipy", "cv2"}),
     "streams": ({"types", "errors"}, {"torch"}),
