@@ -4,10 +4,12 @@ from __future__ import annotations
 
 import hashlib
 import json
+from bisect import bisect_right
 from collections.abc import Callable, Iterator
 from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass, replace
 from fractions import Fraction
+from itertools import accumulate
 from pathlib import Path
 from types import TracebackType
 
@@ -39,17 +41,35 @@ NO_MODEL = ModelInfo("none", "", False, (), (), {})
 
 @dataclass(frozen=True)
 class _Task:
-    """A span and where its result goes: what travels to a worker."""
+    """The spans of one decoding pass and where their results go: what travels to a worker."""
 
     video: Video
-    span: Span
+    group: tuple[Span, ...]
     options: spans.Options
-    target: Path
+    targets: tuple[Path, ...]
 
 
-def _work(task: _Task) -> None:
-    if cache.read(task.target) is None:
-        cache.write(task.target, spans.pack(spans.analyze_span(task.video, task.span, task.options)))
+def _work(task: _Task) -> Iterator[float]:
+    """Analyse the spans whose result is not there yet; tells how many ticks of them are done, in order.
+
+    From the number that a span ends with on, its result lies in the store.
+    """
+    missing = [
+        span for span, target in zip(task.group, task.targets, strict=True) if cache.read(target) is None
+    ]
+    steps = spans.analyze(task.video, missing, task.options) if missing else iter(())
+    done = 0
+    for span, target in zip(task.group, task.targets, strict=True):
+        length = spans.length(task.video, span)
+        if span in missing:
+            for step in steps:
+                if step.result is not None:
+                    cache.write(target, spans.pack(step.result))
+                    break
+                yield done + min(int(step.share * length), length - 1)
+            del step  # which holds the result
+        done += length
+        yield done
 
 
 def start(
@@ -113,9 +133,8 @@ class Run:
     def selected_seconds(self) -> float:
         """How much of the video is analysed."""
         first, last = spans.selection(self.video, self.settings)
-        return self.video.seconds(self.video.end if last is None else min(last, self.video.end)) - (
-            self.video.seconds(first)
-        )
+        last = self.video.end if last is None else min(last, self.video.end)
+        return self.video.seconds(self.video.start + last - first)
 
     def segments(self) -> Iterator[Segment]:
         """The segments, each as soon as it is final; this drives the work."""
@@ -136,33 +155,57 @@ class Run:
     def _drive(self) -> Iterator[Segment]:
         net = None if self._options.model is None else model.load(self._options.model, self._options.device)
         self._stitcher = stitcher = stitch.Stitcher(self.video, net, self.settings)
-        tasks = [_Task(self._around(span), span, self._options, self._path(span)) for span in self._spans]
         context: AbstractContextManager[Executor] = (
             self._own if self._own is not None else nullcontext(self._executor)  # type: ignore[arg-type]
         )
         with context as executor:
-            for span, _ in zip(self._spans, executor(_work, tasks), strict=True):
+            for span in self._analyzed(executor):
                 result = self._result(span)
                 yield from stitcher.feed(span, result)
                 self.row_count += _count_rows(span, result, stitcher.names[-1])
-                if self._tick is not None:
-                    reached = self.video.end if span.stop is None else min(span.stop, self.video.end)
-                    self._tick(self.video.seconds(reached) - self.video.seconds(self._spans[0].start))
         yield from stitcher.close()
         shots = np.array(sorted({self._spans[0].start, *stitcher.cuts}), np.int64)
         self._timeline = timeline.build(
             self.video,
             self.model or NO_MODEL,
             self.settings,
-            stitcher.tally,
+            replace(stitcher.tally, undecodable=max(0, stitcher.tally.undecodable)),
             shots,
             tuple(stitcher.curves),
             tuple(self._segments),
         )
 
-    def _around(self, span: Span) -> Video:
-        """The video with as much of its plan as a worker needs for this span."""
-        return self.video.between(*spans.with_halo(self.video, span))
+    def _analyzed(self, executor: Executor) -> Iterator[Span]:
+        """The spans in order, each once its result lies in the store; ticks meanwhile."""
+        groups = spans.groups(self.video, self._spans)
+        ends = [list(accumulate(spans.length(self.video, span) for span in group)) for group in groups]
+        reached = [0] * len(groups)  # ticks; work that is done again adds nothing
+        tasks = (self._task(group) for group in groups)
+        current = given = 0  # the group at hand, and how many of its spans were given
+        for event in executor(_work, tasks):
+            is_result = not isinstance(event, execute.Reached)
+            place, done = (current, ends[current][-1]) if is_result else (event.place, int(event.done))
+            if done > reached[place]:
+                reached[place] = min(done, ends[place][-1])
+                self._tell(sum(reached))
+            ready = bisect_right(ends[current], reached[current])
+            yield from groups[current][given:ready]
+            given = ready
+            if is_result:
+                current, given = current + 1, 0
+
+    def _tell(self, done: int) -> None:
+        if self._tick is not None:
+            self._tick(self.video.seconds(self.video.start + done))
+
+    def _task(self, group: tuple[Span, ...]) -> _Task:
+        return _Task(self._around(*group), group, self._options, tuple(self._path(span) for span in group))
+
+    def _around(self, *group: Span) -> Video:
+        """The video with as much of its plan as a worker needs for these spans."""
+        return self.video.between(
+            spans.with_halo(self.video, group[0])[0], spans.with_halo(self.video, group[-1])[1]
+        )
 
     def _path(self, span: Span) -> Path:
         return self._store.entry(self._key, span.start, span.stop)

@@ -9,10 +9,11 @@ import signal
 import sys
 import threading
 from collections import deque
-from collections.abc import Callable, Iterable, Iterator
-from concurrent.futures import Future, ProcessPoolExecutor
+from collections.abc import Callable, Generator, Iterable, Iterator
+from concurrent.futures import Future, ProcessPoolExecutor, wait
 from concurrent.futures.process import BrokenProcessPool
 from contextlib import contextmanager
+from dataclasses import dataclass
 from functools import cache
 from itertools import chain, islice
 from typing import Any, Protocol
@@ -20,6 +21,7 @@ from typing import Any, Protocol
 from fervid.errors import InputError, UsageError
 
 AHEAD = 2  # tasks under way per worker: enough to keep it busy, few enough to bound what waits
+LOOK_EVERY = 0.2  # seconds between two looks at how far workers are
 
 # What a worker's libraries shall know from its start. One thread in every numeric library: parallelism is
 # processes, and sums keep their order. And glibc shall give large blocks back: by default its threshold grows
@@ -29,8 +31,20 @@ SURROUNDINGS = dict.fromkeys(
 ) | {"MALLOC_MMAP_THRESHOLD_": str(1 << 20)}
 
 
+@dataclass(frozen=True)
+class Reached:
+    """How far the task at a place in the order has come, in the task's own unit."""
+
+    place: int
+    done: float
+
+
 class Executor(Protocol):
-    """Runs a function over tasks; yields the results in the tasks' order."""
+    """Runs a function over tasks; yields the results in the tasks' order.
+
+    A function may be a generator of numbers that grow: how far it has come. Then a `Reached` of any task may
+    stand between the results, each number as it comes or only now and then; the function returns its result.
+    """
 
     def __call__(self, function: Callable[[Any], Any], tasks: Iterable[Any]) -> Iterator[Any]: ...
 
@@ -56,8 +70,8 @@ def serial() -> Iterator[Executor]:
     os.environ.update(SURROUNDINGS)
 
     def run(function: Callable[[Any], Any], tasks: Iterable[Any]) -> Iterator[Any]:
-        for task in tasks:
-            yield _do(function, task)
+        for place, task in enumerate(tasks):
+            yield from _here(function, place, task)
 
     yield run
 
@@ -75,60 +89,101 @@ def pool(jobs: int) -> Iterator[Executor]:
     workers.stop(wait=True)
 
 
+@dataclass
+class _Sent:
+    """A task that a worker has, or will have."""
+
+    place: int
+    task: Any
+    future: Future[tuple[float, Any]]  # how far it came, and its result
+    slot: int
+    told: float = 0.0
+
+
 class _Pool:
     def __init__(self, jobs: int) -> None:
         self._jobs = jobs
         self._workers: ProcessPoolExecutor | None = None
+        # Where workers write how far they are: no lock, which a worker that dies would keep.
+        self._slots: Any = None
+        self._free: set[int] = set()
 
     def _ready(self) -> ProcessPoolExecutor:
         if self._workers is None:
             # Spawn: a fork of a process in which torch has run can hang.
             context = multiprocessing.get_context("spawn")
-            self._workers = ProcessPoolExecutor(self._jobs, mp_context=context, initializer=_begin)
+            # What a run before this one left unfinished keeps its slot: one task in each worker, and as many
+            # and one more on their way to them.
+            count = (AHEAD + 2) * self._jobs + 1
+            self._slots, self._free = context.RawArray("d", count), set(range(count))
+            self._workers = ProcessPoolExecutor(
+                self._jobs, mp_context=context, initializer=_begin, initargs=(self._slots,)
+            )
         return self._workers
 
     def __call__(self, function: Callable[[Any], Any], tasks: Iterable[Any]) -> Iterator[Any]:
-        source = iter(tasks)
+        source: Iterator[tuple[int, Any]] = enumerate(tasks)
         first = list(islice(source, 2))
         if len(first) == 1 and self._workers is None:
-            yield _do(function, first[0])  # a worker would start, import and load for nothing
+            yield from _here(function, *first[0])  # a worker would start, import and load for nothing
             return
         source = chain(first, source)
-        waiting: deque[tuple[Any, Future[Any]]] = deque()
+        waiting: deque[_Sent] = deque()
 
         def fill() -> None:
-            for task in islice(source, max(0, AHEAD * self._jobs - len(waiting))):
-                waiting.append((task, self._submit(function, task)))
+            for place, task in islice(source, max(0, AHEAD * self._jobs - len(waiting))):
+                waiting.append(self._submit(function, place, task))
 
         fill()
         try:
             while waiting:
-                task, future = waiting.popleft()
+                yield from self._watch(waiting)
+                sent = waiting.popleft()
                 try:
-                    result = future.result()
+                    _, result = sent.future.result()
                 except BrokenProcessPool:
-                    result = self._again(function, task)
-                    waiting = deque((other, self._submit(function, other)) for other, _ in waiting)
+                    result = yield from self._again(function, sent)
+                    waiting = deque(self._submit(function, other.place, other.task) for other in waiting)
                 fill()
                 yield result
                 _give_back()  # what the caller made of it, and dropped
         finally:
-            for _, future in waiting:
-                future.cancel()
+            for sent in waiting:
+                sent.future.cancel()
 
-    def _submit(self, function: Callable[[Any], Any], task: Any) -> Future[Any]:
+    def _submit(self, function: Callable[[Any], Any], place: int, task: Any) -> _Sent:
         try:
-            return self._ready().submit(_do, function, task)
+            workers = self._ready()
+            slot, free = self._free.pop(), self._free
+            self._slots[slot] = 0
+            future = workers.submit(_do, function, task, slot)
+            future.add_done_callback(lambda _: free.add(slot))
         except BrokenProcessPool as failure:  # a worker died just now: told when this result is asked for
-            future: Future[Any] = Future()
+            future, slot = Future(), 0
             future.set_exception(failure)
-            return future
+        return _Sent(place, task, future, slot)
 
-    def _again(self, function: Callable[[Any], Any], task: Any) -> Any:
+    def _watch(self, waiting: deque[_Sent]) -> Iterator[Reached]:
+        """Wait for the first task; tell meanwhile how far all are."""
+        while not wait([waiting[0].future], timeout=LOOK_EVERY).done:
+            for sent in waiting:
+                done = self._done(sent)
+                if done > sent.told:
+                    sent.told = done
+                    yield Reached(sent.place, done)
+
+    def _done(self, sent: _Sent) -> float:
+        if not sent.future.done():
+            return float(self._slots[sent.slot])
+        return 0.0 if sent.future.exception() else sent.future.result()[0]  # the slot may be another's by now
+
+    def _again(self, function: Callable[[Any], Any], dead: _Sent) -> Generator[Reached, None, Any]:
         """A worker died, and took the pool with it: this task once more, alone in a new one."""
         self.stop(wait=False)
+        sent = self._submit(function, dead.place, dead.task)
+        yield from self._watch(deque([sent]))
         try:
-            return self._ready().submit(_do, function, task).result()
+            return sent.future.result()[1]
         except BrokenProcessPool as failure:
             self.stop(wait=False)
             raise InputError(
@@ -152,10 +207,36 @@ class _Pool:
             process.join()
 
 
-def _do(function: Callable[[Any], Any], task: Any) -> Any:
-    """One task; what it freed goes back to the system, or a long film's spans would add up their peaks."""
+def _here(function: Callable[[Any], Any], place: int, task: Any) -> Iterator[Any]:
+    """One task in this process: how far it comes, and its result."""
+    steps = _steps(function, task)
+    while True:
+        try:
+            done = next(steps)
+        except StopIteration as end:
+            result = end.value
+            break
+        yield Reached(place, done)
+    yield result
+
+
+def _do(function: Callable[[Any], Any], task: Any, slot: int) -> tuple[float, Any]:
+    """One task in a worker: how far it came, which the slot tells meanwhile, and its result."""
+    done, steps = 0.0, _steps(function, task)
+    while True:
+        try:
+            done = _slots[slot] = next(steps)
+        except StopIteration as end:
+            return done, end.value
+
+
+def _steps(function: Callable[[Any], Any], task: Any) -> Generator[float, None, Any]:
+    """What a task yields and returns; then what it freed goes back, or the peaks of a film's spans add up."""
     try:
-        return function(task)
+        answer = function(task)
+        if isinstance(answer, Generator):
+            answer = yield from answer
+        return answer
     finally:
         _give_back()
 
@@ -177,8 +258,13 @@ def _trim() -> Any:
         return None
 
 
-def _begin() -> None:
+_slots: Any = None  # in a worker: where it writes how far it is
+
+
+def _begin(slots: Any) -> None:
     """Prepare a worker: the terminal's Ctrl-C is the parent's affair, and so is the worker's life."""
+    global _slots
+    _slots = slots
     signal.signal(signal.SIGINT, signal.SIG_IGN)
     # The pool's manager ends workers with SIGTERM; whatever handler was inherited must not answer it.
     signal.signal(signal.SIGTERM, signal.SIG_DFL)

@@ -2,22 +2,29 @@
 
 A span decodes a halo on both sides, so that tracks can be matched over the seam, and emits only frames and
 windows that lie inside itself. What comes back are small arrays; crops stay here, unless asked for.
+
+Spans begin at keyframes. Where none comes for long, they begin at frames like any other, and one decoding
+pass serves all of that stretch: while a span is in its halo, the next one has begun.
 """
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-from dataclasses import dataclass
+from collections import deque
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
 from fractions import Fraction
+from itertools import pairwise
 
 import numpy as np
 
 from fervid import clips, faces, model, shots, tracks, video
 from fervid.errors import UsageError
-from fervid.types import Array, Bytes, Ints, Settings, Span, Tally, Track, Video
+from fervid.types import Array, Bytes, Frame, Ints, Settings, Span, Tally, Track, Video
 
 LENGTH = 30  # seconds from one boundary to the next, as near as keyframes allow
 HALO = Fraction(1)  # seconds decoded beyond each end
+
+FRAMES_SHARE = 0.9  # of a span's progress; the nets have the rest
 
 SAMPLED, REPEATED = 1, 2  # bits of a frame's flags
 
@@ -49,13 +56,7 @@ class SpanResult:
 def plan(planned: Video, settings: Settings) -> list[Span]:
     """The spans of the selected part; `--start` and `--end` select from the grid and do not move it."""
     first, last = selection(planned, settings)
-    bounds = {planned.start}
-    if planned.seekable and len(planned.keyframes):
-        step = LENGTH / planned.time_base
-        for multiple in range(1, int(planned.duration / step) + 1):
-            wanted = planned.start + float(multiple * step)
-            bounds.add(int(planned.keyframes[np.argmin(np.abs(planned.keyframes - wanted))]))
-    starts = sorted(bound for bound in bounds if bound >= planned.start)
+    starts = _starts(planned)
     spans: list[Span] = []
     for start, stop in zip(starts, [*starts[1:], None], strict=True):
         low = max(start, first)
@@ -63,6 +64,38 @@ def plan(planned: Video, settings: Settings) -> list[Span]:
         if (high is None or low < high) and (stop is None or first < stop):
             spans.append(Span(len(spans), low, high))
     return spans
+
+
+def _starts(planned: Video) -> list[int]:
+    """Where spans begin: at the keyframes nearest to multiples of LENGTH, where those are near enough."""
+    step = LENGTH / planned.time_base
+    grid = np.array([planned.start + float(n * step) for n in range(1, int(planned.duration / step) + 1)])
+    starts = {planned.start}
+    if planned.seekable and len(planned.keyframes):
+        starts |= {int(planned.keyframes[np.argmin(np.abs(planned.keyframes - wanted))]) for wanted in grid}
+    starts = {start for start in starts if start >= planned.start}
+    for low, high in pairwise([*sorted(starts), planned.end]):
+        if high - low > 2 * step:  # frames like any other, but no span of less than half the length
+            wanted = grid[(grid >= low + step / 2) & (grid <= high - step / 2)]
+            places = np.searchsorted(planned.pts, wanted)
+            starts |= {int(pts) for pts in planned.pts[places[places < len(planned.pts)]] if low < pts < high}
+    return sorted(starts)
+
+
+def groups(planned: Video, spans: Iterable[Span]) -> list[tuple[Span, ...]]:
+    """The spans by decoding pass: one that begins at no keyframe goes with the one before it."""
+    found: list[tuple[Span, ...]] = []
+    for span in spans:
+        if found and not (planned.seekable and span.start in planned.keyframes):
+            found[-1] += (span,)
+        else:
+            found.append((span,))
+    return found
+
+
+def length(planned: Video, span: Span) -> int:
+    """How many ticks of the video a span holds."""
+    return (planned.end if span.stop is None else min(span.stop, planned.end)) - span.start
 
 
 def selection(planned: Video, settings: Settings) -> tuple[int, int | None]:
@@ -85,32 +118,145 @@ def with_halo(planned: Video, span: Span) -> tuple[int, int | None]:
     return max(planned.start, span.start - halo), None if span.stop is None else span.stop + halo
 
 
+@dataclass(frozen=True, eq=False)
+class Step:
+    """How far an analysis has come: the share done of the span at hand, and at its end the result."""
+
+    share: float
+    result: SpanResult | None = None
+
+
 def analyze_span(planned: Video, span: Span, options: Options) -> SpanResult:
     """Decode, find faces, follow them, cut windows, run the nets that need pictures."""
-    start, stop = with_halo(planned, span)
+    (result,) = (step.result for step in analyze(planned, [span], options) if step.result is not None)
+    return result
+
+
+def analyze(planned: Video, wanted: Sequence[Span], options: Options) -> Iterator[Step]:
+    """Analyse spans of one decoding pass in their order, each as if alone; a step per frame or batch.
+
+    Only the frame at hand is held, and the few that the search for cuts looks at.
+    """
+    ranges = [with_halo(planned, span) for span in wanted]
     tallies: list[Tally] = []
+    frames = video.frames(planned, ranges[0][0], ranges[-1][1], tallies.append)
+    shared = _Shared(frames, ranges)
     finder = faces.FaceFinder(options.settings.min_face, options.settings.detector)
-    decoded = video.frames(planned, start, stop, tallies.append)
-    observed = list(tracks.follow(planned, shots.mark(decoded), finder, options.settings))
-    followed = tracks.collect(planned, observed)
-    inside = [one for one in observed if one.pts in span]
-    moments = [clips.centres(planned, one.track.pts, span.start, span.stop) for one in followed]
-    tally = sum(tallies, Tally())
-    lost = tally.undecodable
-    if lost and (start < span.start or span.stop is not None):
-        # The halo's damage is counted by the span that it lies in.
-        came = np.array([one.pts for one in inside], np.int64)
-        lost = len(np.setdiff1d(planned.pts[within(planned.pts, span)], came))
-    return SpanResult(
-        tally=Tally(len(inside), 0, lost, tally.complete),
-        pts=np.array([one.pts for one in inside], np.int64),
-        flags=np.array([SAMPLED * one.sampled + REPEATED * one.repeated for one in inside], np.uint8),
-        cuts=np.array([one.pts for one in inside if one.cut], np.int64),
-        tracks=tuple(one.track for one in followed),
-        moments=tuple(moments),
-        logits=tuple(_logits(planned, one, at, options) for one, at in zip(followed, moments, strict=True)),
-        crops=tuple(one.crops[within(one.track.pts, span)] for one in followed) if options.crops else (),
-    )
+
+    def begun(place: int) -> _Analysis:
+        marked = shots.mark(shared.read(place))
+        return _Analysis(wanted[place], tracks.follow(planned, marked, finder, options.settings))
+
+    under_way: deque[_Analysis] = deque()  # the spans from the first unfinished one on
+    for place in range(len(wanted)):
+        if not under_way:
+            under_way.append(begun(place))
+        eldest = under_way.popleft()
+        while eldest.step():
+            # What was decoded for the eldest is taken by the others at once, so that no frame waits.
+            while shared.has(place + 1 + len(under_way)):
+                under_way.append(begun(place + 1 + len(under_way)))
+            for number, other in enumerate(under_way, place + 1):
+                while shared.has(number) and other.step():
+                    pass
+            yield Step(FRAMES_SHARE * _passed(planned, ranges[place], eldest.observed[-1].pts))
+        complete = all(tally.complete for tally in tallies)  # told at the file's end alone
+        yield from eldest.finish(planned, options, complete)
+
+
+class _Shared:
+    """One stream of frames for ranges that overlap; holds a frame until all of its readers had it."""
+
+    def __init__(self, frames: Iterator[Frame], ranges: Iterable[tuple[int, int | None]]) -> None:
+        self._frames = frames
+        self._waiting: list[deque[Frame]] = []
+        self._ahead: deque[tuple[int, int | None, deque[Frame]]] = deque()  # ranges that are not passed
+        for low, high in ranges:
+            self._waiting.append(deque())
+            self._ahead.append((low, high, self._waiting[-1]))
+
+    def has(self, place: int) -> bool:
+        """Whether a frame waits for the reader at `place`, if there is one."""
+        return place < len(self._waiting) and bool(self._waiting[place])
+
+    def read(self, place: int) -> Iterator[Frame]:
+        """The frames of a range."""
+        waiting = self._waiting[place]
+        while waiting or self._pull(waiting):
+            yield waiting.popleft()
+
+    def _pull(self, waiting: deque[Frame]) -> bool:
+        """Decode until a frame comes for this reader; False behind the end of its range."""
+        while not waiting and any(queue is waiting for _, _, queue in self._ahead):
+            frame = next(self._frames, None)
+            while self._ahead and (frame is None or _is_past(frame.pts, self._ahead[0][1])):
+                self._ahead.popleft()
+            for low, _, queue in self._ahead:
+                if frame is None or frame.pts < low:
+                    break
+                queue.append(frame)
+        return bool(waiting)
+
+
+def _is_past(pts: int, high: int | None) -> bool:
+    return high is not None and pts >= high
+
+
+def _passed(planned: Video, decoded: tuple[int, int | None], pts: int) -> float:
+    """The share of a decoded range that lies before `pts`."""
+    low, high = decoded
+    high = planned.end if high is None else min(high, planned.end)
+    return min(max((pts - low) / (high - low), 0.0), 1.0)
+
+
+@dataclass(eq=False)
+class _Analysis:
+    """A span under way."""
+
+    span: Span
+    following: Iterator[tracks.Observed]
+    observed: list[tracks.Observed] = field(default_factory=list)
+
+    def step(self) -> bool:
+        """Take one more frame; False where there is none."""
+        one = next(self.following, None)
+        if one is not None:
+            self.observed.append(one)
+        return one is not None
+
+    def finish(self, planned: Video, options: Options, complete: bool) -> Iterator[Step]:
+        """Make tracks of what was observed, and run the nets."""
+        span, inside = self.span, [one for one in self.observed if one.pts in self.span]
+        followed = tracks.collect(planned, self.observed)
+        moments = [clips.centres(planned, one.track.pts, span.start, span.stop) for one in followed]
+        batches, done = sum(2 + len(at) // model.BATCH for at in moments), 0  # no fewer
+        logits: list[Mapping[str, Array]] = []
+        for one, at in zip(followed, moments, strict=True):
+            parts: list[Mapping[str, Array]] = []
+            for part in _batches(planned, one, at, options):
+                parts.append(part)
+                done += 1
+                yield Step(FRAMES_SHARE + (1 - FRAMES_SHARE) * done / batches)
+            logits.append({name: np.concatenate([part[name] for part in parts]) for name in parts[0]})
+        yield Step(
+            1.0,
+            SpanResult(
+                # The halo's damage is counted by the span that it lies in. Where times are guessed, a frame
+                # may stand in another span than planned: the sum tells how many are lost.
+                tally=Tally(
+                    len(inside), 0, len(planned.pts[within(planned.pts, span)]) - len(inside), complete
+                ),
+                pts=np.array([one.pts for one in inside], np.int64),
+                flags=np.array([SAMPLED * one.sampled + REPEATED * one.repeated for one in inside], np.uint8),
+                cuts=np.array([one.pts for one in inside if one.cut], np.int64),
+                tracks=tuple(one.track for one in followed),
+                moments=tuple(moments),
+                logits=tuple(logits),
+                crops=tuple(one.crops[within(one.track.pts, span)] for one in followed)
+                if options.crops
+                else (),
+            ),
+        )
 
 
 def within(pts: Ints, span: Span) -> slice:
@@ -119,21 +265,20 @@ def within(pts: Ints, span: Span) -> slice:
     return slice(int(np.searchsorted(pts, span.start)), high)
 
 
-def _logits(planned: Video, one: tracks.Followed, moments: Ints, options: Options) -> Mapping[str, Array]:
-    if options.model is None:
-        return {}
-    net = model.load(options.model, options.device)
-    reading = net.reading("faces")
-    if not reading:
-        return {}
+def _batches(
+    planned: Video, one: tracks.Followed, moments: Ints, options: Options
+) -> Iterator[Mapping[str, Array]]:
+    """What the nets that read faces say of a track's windows, a batch at a time; at first of none."""
+    net = None if options.model is None else model.load(options.model, options.device)
+    reading = [] if net is None else net.reading("faces")
+    if net is None or not reading:
+        yield {}
+        return
+    yield {stream.name: np.empty((0, len(net.spec.labels)), np.float32) for stream in reading}
     # One padded batch at a time: the windows of a long track, all at once, would be its crops tenfold.
-    parts: dict[str, list[Array]] = {stream.name: [] for stream in reading}
     for low in range(0, len(moments), model.BATCH):
         cut = list(clips.windows(planned, one.track, one.crops, moments[low : low + model.BATCH]))
-        for stream in reading:
-            parts[stream.name].append(net.logits(stream.name, [clip.faces for clip in cut]))
-    empty = np.empty((0, len(net.spec.labels)), np.float32)
-    return {name: np.concatenate([empty, *answers]) for name, answers in parts.items()}
+        yield {stream.name: net.logits(stream.name, [clip.faces for clip in cut]) for stream in reading}
 
 
 def pack(result: SpanResult) -> dict[str, Array]:

@@ -4,10 +4,13 @@ from __future__ import annotations
 
 import io
 import json
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Generator, Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from fractions import Fraction
+from itertools import islice, pairwise
 from pathlib import Path
+from typing import Any
+from weakref import finalize
 
 import av
 import cv2
@@ -15,14 +18,14 @@ import jsonschema
 import numpy as np
 import pytest
 from conftest import CLIP
-from media import Picture, truncated, write, write_still
+from media import LOSSLESS, Picture, damaged, truncated, write, write_still
 
-from fervid import analysis, clips, execute, export, shape, spans
+from fervid import analysis, clips, execute, export, shape, spans, video
 from fervid.analysis import Run
 from fervid.cache import Store
 from fervid.export import geometry
 from fervid.export.json import schema
-from fervid.types import Array, Settings, Status, Timeline
+from fervid.types import Array, Frame, Settings, Span, Status, Tally, Timeline, Video
 
 MODEL = "untrained"
 SMALL = (320, 240)
@@ -38,7 +41,7 @@ def faces() -> list[Picture]:
 
 
 @pytest.fixture(scope="session")
-def film(faces: list[Picture], tmp_path_factory: pytest.TempPathFactory) -> Path:
+def shown(faces: list[Picture]) -> list[Picture]:
     """Seventy seconds at ten frames a second: one shot longer than a span, and another behind a cut (46 s).
 
     A face is followed back and forth, so that nothing jumps but at the cut.
@@ -49,9 +52,13 @@ def film(faces: list[Picture], tmp_path_factory: pytest.TempPathFactory) -> Path
         for step in range(count):
             yield faces[low + last - abs(last - step % (2 * last))]
 
-    pictures = [*walk(0, CLOSE, 460), *walk(WIDE, len(faces), 240)]
+    return [*walk(0, CLOSE, 460), *walk(WIDE, len(faces), 240)]
+
+
+@pytest.fixture(scope="session")
+def film(shown: list[Picture], tmp_path_factory: pytest.TempPathFactory) -> Path:
     path = tmp_path_factory.mktemp("film") / "film.mp4"
-    return write(path, pictures, rate=10, gop=20, options={"crf": "20", "preset": "ultrafast"})
+    return write(path, shown, rate=10, gop=20, options={"crf": "20", "preset": "ultrafast"})
 
 
 @dataclass(frozen=True)
@@ -142,7 +149,7 @@ def test_an_interrupted_run_goes_on_where_it_was(film: Path, whole: Outcome, tmp
         pass
 
     def tick(reached: float) -> None:
-        if reached > 25:
+        if reached > 35:
             raise Interrupted
 
     with (
@@ -169,12 +176,12 @@ def test_what_is_missing_or_damaged_is_done_again(
     last.write_bytes(last.read_bytes()[:-1000])
     calls: list[int] = []
 
-    def counted(planned: object, span: object, options: object) -> spans.SpanResult:
-        calls.append(span.index)  # type: ignore[attr-defined]
-        return real(planned, span, options)  # type: ignore[arg-type]
+    def counted(planned: Video, wanted: list[Span], options: spans.Options) -> Iterator[spans.Step]:
+        calls.extend(span.index for span in wanted)
+        return real(planned, wanted, options)
 
-    real = spans.analyze_span
-    monkeypatch.setattr(spans, "analyze_span", counted)
+    real = spans.analyze
+    monkeypatch.setattr(spans, "analyze", counted)
     assert_same(analyse(film, tmp_path), whole)
     assert calls == [0, 2]
     assert analyse(film, tmp_path).timeline.segments
@@ -200,6 +207,220 @@ def test_seams_hardly_show(
         assert np.array_equal(one.pts, other.pts)
         assert np.abs(one.scores - other.scores).max() < 0.001
     assert segments(unsplit.timeline) == segments(whole.timeline)
+
+
+# --- how far it is
+
+
+def ticks(path: Path, jobs: int, folder: Path) -> tuple[list[float], float]:
+    """What the bar is told, and what it is told at the end."""
+    told: list[float] = []
+    with (
+        execute.open_executor(jobs) as executor,
+        analysis.start(path, model=MODEL, executor=executor, store=Store(folder), tick=told.append) as run,
+    ):
+        assert run.timeline
+        return told, run.selected_seconds
+
+
+@pytest.mark.parametrize("jobs", [1, 2])
+def test_the_bar_moves_within_spans_and_never_back(film: Path, tmp_path: Path, jobs: int) -> None:
+    told, total = ticks(film, jobs, tmp_path)
+    assert all(one < other for one, other in pairwise(told))
+    assert told[0] > 0 and told[-1] == total == 70
+    assert set(told) - {30, 40, 60, 70}  # what whole spans add up to
+    if jobs == 1:  # in one's own process every frame is told
+        assert max(np.diff([0, *told])) < 4  # a tenth of a span for its nets
+
+
+def test_one_span_alone_moves_the_bar(seconds: list[Picture], tmp_path: Path) -> None:
+    told, total = ticks(write(tmp_path / "film.mp4", seconds), 2, tmp_path)
+    assert len(told) > 40 and told[-1] == total == 2
+
+
+def test_work_done_again_or_long_ago_leaves_the_bar_in_bounds(film: Path, tmp_path: Path) -> None:
+    def halting(function: Callable[[object], Generator[float]], tasks: Iterable[object]) -> Iterator[object]:
+        """An executor whose workers die once in every task."""
+        for place, task in enumerate(tasks):
+            for done in islice(function(task), 150):
+                yield execute.Reached(place, done)
+            for done in function(task):
+                yield execute.Reached(place, done)
+            yield None
+
+    told: list[float] = []
+    half = Settings(end=Fraction(60))
+    store = Store(tmp_path, keep=True)
+    with analysis.start(
+        film, model=MODEL, settings=half, executor=halting, store=store, tick=told.append
+    ) as run:
+        assert run.timeline
+    assert all(one < other for one, other in pairwise(told))
+    assert told[-1] == run.selected_seconds == 60
+    again, total = ticks(film, 1, tmp_path)
+    assert again[:2] == [30, 60] and again[2] < 61 and again[-1] == total == 70
+
+
+# --- few keyframes, or none that a seek finds
+
+SPAN = 5  # seconds
+SELDOM = {**LOSSLESS, "x264-params": "scenecut=0:keyint=infinite"}
+
+
+@dataclass(frozen=True)
+class Wrapped:
+    """The same pictures, in two wrappings."""
+
+    often: Path
+    seldom: Path
+    unsought: Path  # some times are missing: no seek is trusted
+
+
+@pytest.fixture(scope="session")
+def wrapped(shown: list[Picture], tmp_path_factory: pytest.TempPathFactory) -> Wrapped:
+    folder, part = tmp_path_factory.mktemp("wrapped"), shown[300:600]  # the cut stands at 16 s
+    return Wrapped(
+        write(folder / "often.mp4", part, rate=10, gop=10),
+        write(folder / "seldom.mp4", part, rate=10, gop=100000, options=SELDOM),
+        write(
+            folder / "unsought.mkv",
+            part,
+            rate=10,
+            pts=range(-5, 295),
+            container_options={"avoid_negative_ts": "disabled"},  # negative times come out as none at all
+        ),
+    )
+
+
+@pytest.fixture
+def short(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Spans so short that the film has six of them; here alone, workers do not know."""
+    monkeypatch.setattr(spans, "LENGTH", SPAN)
+
+
+@pytest.fixture(scope="session")
+def often(wrapped: Wrapped, tmp_path_factory: pytest.TempPathFactory) -> Outcome:
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(spans, "LENGTH", SPAN)
+        return analyse(wrapped.often, tmp_path_factory.mktemp("often"))
+
+
+@pytest.mark.usefixtures("short")
+@pytest.mark.parametrize("name", ["seldom", "unsought"])
+def test_a_stretch_without_keyframes_gives_what_keyframes_give(
+    wrapped: Wrapped, often: Outcome, tmp_path: Path, name: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    alive = most = passes = 0
+    real = video.frames
+
+    def counted(*arguments: Any) -> Iterator[Frame]:
+        nonlocal alive, most, passes
+        passes += 1
+        for frame in real(*arguments):
+            alive, most = alive + 1, max(most, alive + 1)
+            finalize(frame.luma, gone)
+            yield frame
+            del frame
+
+    def gone() -> None:
+        nonlocal alive
+        alive -= 1
+
+    monkeypatch.setattr(video, "frames", counted)
+    one = analyse(getattr(wrapped, name), tmp_path)
+    clock, other = one.timeline.video, often.timeline.video
+    assert len(clock.keyframes) == 1 if name == "seldom" else not clock.seekable
+    assert len(entries(tmp_path)) == 6
+    assert passes == 1
+    # Two spans overlap by twenty frames: held are those around a cut, no more.
+    assert alive == 0 and most <= 12
+    assert one.timeline.tally == often.timeline.tally == Tally(300, often.timeline.tally.with_faces)
+    for column in ("frame", "track", "status", "box", "landmarks"):
+        assert np.array_equal(one.rows[column], often.rows[column], equal_nan=True), column
+    assert [clock.seconds(pts) for pts in clock.pts.tolist()] == [
+        other.seconds(at) for at in other.pts.tolist()
+    ]
+    assert [clock.seconds(pts) for pts in one.timeline.shots.tolist()] == [0, 16]
+    assert len(one.timeline.curves) == len(often.timeline.curves) == 2
+    for curve, same in zip(one.timeline.curves, often.timeline.curves, strict=True):
+        assert np.abs(curve.scores - same.scores).max() < 0.001
+    both = zip(segments(one.timeline), segments(often.timeline), strict=True)
+    assert all(own == pytest.approx(same, abs=0.002) for own, same in ((a[:2], b[:2]) for a, b in both))
+
+
+@pytest.mark.usefixtures("short")
+def test_a_killed_run_over_a_long_stretch_goes_on_where_it_was(wrapped: Wrapped, tmp_path: Path) -> None:
+    class Killed(Exception):
+        pass
+
+    def tick(reached: float) -> None:
+        if reached > 17:
+            raise Killed
+
+    whole = analyse(wrapped.seldom, tmp_path / "whole")
+    store = Store(tmp_path / "killed", keep=True)
+    with pytest.raises(Killed), analysis.start(wrapped.seldom, model=MODEL, store=store, tick=tick) as run:
+        assert run.timeline
+    done = entries(tmp_path / "killed")
+    assert len(done) == 3
+    assert_same(analyse(wrapped.seldom, tmp_path / "killed", jobs=2), whole)
+    after = entries(tmp_path / "killed")
+    assert len(after) == 6 and done.items() <= after.items()
+    # And two that were lost, with one between them.
+    found = sorted((tmp_path / "killed").glob("*/*.span"), key=lambda path: int(path.name.split("-")[0]))
+    found[1].unlink()
+    found[3].unlink()
+    assert_same(analyse(wrapped.seldom, tmp_path / "killed"), whole)
+
+
+@pytest.mark.usefixtures("short")
+def test_the_spans_of_a_long_stretch_come_one_by_one(wrapped: Wrapped, tmp_path: Path) -> None:
+    seen = []
+    told: list[float] = []
+    with analysis.start(wrapped.unsought, model=MODEL, store=Store(tmp_path), tick=told.append) as run:
+        for segment in run.segments():
+            seen.append((run.video.seconds(segment.end), told[-1]))
+    assert all(one < other for one, other in pairwise(told)) and told[-1] == 30
+    assert seen[0][1] < 30  # and not once everything is done
+
+
+def test_a_part_of_a_long_stretch(wrapped: Wrapped, tmp_path: Path, short: None, often: Outcome) -> None:
+    part = Settings(start=Fraction(12), end=Fraction(22))
+    one = analyse(wrapped.seldom, tmp_path, settings=part)
+    assert len(entries(tmp_path)) == 3
+    assert one.timeline.tally.decoded == 100 and one.timeline.tally.complete
+    inside = (often.rows["frame"] >= 120) & (often.rows["frame"] < 220)
+    assert np.array_equal(one.rows["frame"], often.rows["frame"][inside])
+    assert np.allclose(one.rows["landmarks"], often.rows["landmarks"][inside], atol=1e-3, equal_nan=True)
+
+
+def test_a_damaged_stretch_counts_as_a_whole(
+    shown: list[Picture], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Nothing can be sought behind damage; where the spans begin is no matter to what is lost."""
+    sound = write(tmp_path / "film.avi", shown[:300], rate=10, codec="ffv1")
+    hurt = damaged(tmp_path / "hurt.avi", sound, 0.5, 3000)
+    monkeypatch.setattr(spans, "LENGTH", 10000)
+    whole = analyse(hurt, tmp_path / "whole").timeline
+    monkeypatch.setattr(spans, "LENGTH", SPAN)
+    parts = analyse(hurt, tmp_path / "parts").timeline
+    assert len(entries(tmp_path / "parts")) > len(entries(tmp_path / "whole")) == 1
+    assert parts.tally == whole.tally
+    told: list[Tally] = []
+    decoded = sum(1 for _ in video.frames(whole.video, tally=told.append))
+    assert (parts.tally.decoded, parts.tally.undecodable) == (decoded, told[0].undecodable)
+    assert parts.tally.undecodable > 0
+
+
+def test_long_stretches_in_workers_give_the_same(shown: list[Picture], tmp_path: Path) -> None:
+    """Two stretches of more than a minute, three frames a second: workers know nothing of patches."""
+    options = {**LOSSLESS, "x264-params": "scenecut=0"}
+    path = write(tmp_path / "film.mp4", shown[:400], rate=3, gop=200, options=options)
+    whole = analyse(path, tmp_path / "one")
+    planned = whole.timeline.video
+    passes = spans.groups(planned, spans.plan(planned, Settings()))
+    assert [len(group) for group in passes] == [2, 2] and len(entries(tmp_path / "one")) == 4
+    assert_same(analyse(path, tmp_path / "two", jobs=2), whole)
 
 
 def test_no_segment_spans_a_cut(whole: Outcome) -> None:

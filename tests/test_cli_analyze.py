@@ -330,6 +330,12 @@ def test_a_bar_is_shown_on_a_terminal_and_leaves_the_data_alone(call: Call) -> N
     assert data == call("analyze", CLIP, *SHORT, "-t", "-", "-f", "jsonl").stdout
 
 
+@pytest.mark.parametrize("jobs", ["1", "2"])
+def test_the_bar_moves_while_one_span_is_analysed(jobs: str) -> None:
+    _, told = on_terminal("--end", "15", "--jobs", jobs)
+    assert re.search(r"\b[1-9]\d?%", told)
+
+
 @pytest.mark.parametrize(
     ("arguments", "env"), [(["-q"], {}), (["--no-progress"], {}), ([], {"TERM": "dumb"})], ids=str
 )

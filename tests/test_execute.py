@@ -5,13 +5,15 @@ from __future__ import annotations
 import multiprocessing
 import os
 import time
-from collections.abc import Callable
+from collections import defaultdict
+from collections.abc import Callable, Iterable, Iterator
 from pathlib import Path
 
 import pytest
 
 from fervid import execute
 from fervid.errors import InputError, UsageError
+from fervid.execute import Reached
 
 Number = tuple[int, Path]  # what a task is here: a number, and a folder of the test's
 
@@ -50,6 +52,44 @@ def die_at_two(task: Number) -> int:
 
 def describe(_: int) -> tuple[str, int, str | None]:
     return type(multiprocessing.current_process()).__name__, os.getpid(), os.environ.get("OMP_NUM_THREADS")
+
+
+def count_up(number: int) -> Iterator[float]:
+    yield from range(1, number + 1)
+    return number * number
+
+
+def wait_to_be_seen(folder: Path) -> Iterator[float]:
+    """Goes on once the caller knows how far it is, or gives up."""
+    yield 1.0
+    for _ in range(600):
+        if (folder / "seen").exists():
+            yield 2.0
+            return "seen"
+        time.sleep(0.1)
+    return "not seen"
+
+
+def die_on_the_way(task: Number) -> Iterator[float]:
+    number, folder = task
+    yield 1.0
+    if number == 2 and not (folder / "died").exists():
+        (folder / "died").touch()
+        os._exit(3)
+    yield 2.0
+    return number
+
+
+def apart(events: Iterable[object]) -> tuple[dict[int, list[float]], list[object]]:
+    """How far each task was told to be, and the results."""
+    reached: dict[int, list[float]] = defaultdict(list)
+    results: list[object] = []
+    for event in events:
+        if isinstance(event, Reached):
+            reached[event.place].append(event.done)
+        else:
+            results.append(event)
+    return reached, results
 
 
 def living() -> list[int]:
@@ -98,6 +138,49 @@ def test_a_failure_reaches_the_caller(jobs: int) -> None:
         for result in run(refuse_three, range(9)):
             done.append(result)
     assert done == [0, 1, 2]
+
+
+def test_a_generator_tells_how_far_it_is() -> None:
+    with execute.serial() as run:
+        events = list(run(count_up, [2, 0, 1]))
+    assert events == [Reached(0, 1), Reached(0, 2), 4, 0, Reached(2, 1), 1]
+    with execute.pool(2) as run:
+        assert list(run(count_up, [2])) == events[:3]  # alone, it runs here
+
+
+@pytest.mark.parametrize("jobs", [1, 2])
+def test_how_far_tasks_are_is_told_while_they_run(tmp_path: Path, jobs: int) -> None:
+    folders = [tmp_path / name for name in "abcdefg"]
+    for folder in folders:
+        folder.mkdir()
+    results = []
+    with execute.open_executor(jobs) as run:
+        for event in run(wait_to_be_seen, folders):
+            if not isinstance(event, Reached):
+                results.append(event)
+            elif event.done == 1:
+                (folders[event.place] / "seen").touch()
+    assert results == ["seen"] * 7
+
+
+def test_work_that_a_run_left_behind_tells_the_next_nothing(tmp_path: Path) -> None:
+    seen = tmp_path / "seen"
+    with execute.pool(2) as run:
+        events = run(wait_to_be_seen, [tmp_path] * 9)
+        assert isinstance(next(events), Reached)
+        events.close()  # type: ignore[attr-defined]
+        seen.touch()
+        reached, results = apart(run(count_up, [0] * 20))
+        assert results == [0] * 20
+        assert not reached
+
+
+def test_a_dying_worker_does_not_upset_how_far_tasks_are(tmp_path: Path) -> None:
+    with execute.pool(2) as run:
+        reached, results = apart(run(die_on_the_way, [(number, tmp_path) for number in range(6)]))
+    assert results == list(range(6))
+    assert (tmp_path / "died").exists()
+    assert all(set(told) <= {1.0, 2.0} for told in reached.values())
 
 
 def test_tasks_are_taken_only_a_little_ahead() -> None:

@@ -4,9 +4,10 @@ from __future__ import annotations
 
 import io
 import os
-from collections.abc import Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import replace
 from fractions import Fraction
+from itertools import pairwise
 from pathlib import Path
 
 import numpy as np
@@ -15,7 +16,7 @@ from test_tracks import face_at, video
 
 from fervid import cache, spans
 from fervid.errors import OutputError, UsageError
-from fervid.types import Array, Settings, Span, Tally, Track, Video
+from fervid.types import Array, Frame, Settings, Span, Tally, Track, Video
 
 START = 700  # pts of the first frame
 
@@ -59,12 +60,32 @@ def test_spans_hold_every_frame_once(seconds: float, keyframes: float) -> None:
     assert [sum(pts in span for span in found) for pts in planned.pts.tolist()] == [1] * len(planned.pts)
     assert all(any(pts in span for pts in planned.pts.tolist()) for span in found)
     assert len({span.start for span in found}) == len(found)
-    assert all(span.start in planned.keyframes for span in found)
+    assert all(span.start in planned.pts for span in found)
+    assert all(15000 <= spans.length(planned, span) <= 61000 for span in found[:-1])
+    assert sum(spans.length(planned, span) for span in found) == planned.duration
 
 
-def test_few_keyframes_make_long_spans_and_no_duplicates() -> None:
-    assert bounds(film(200, keyframes=1000)) == [(0, None)]
-    assert bounds(film(200, keyframes=100)) == [(0, 100), (100, None)]
+def test_where_keyframes_are_seldom_spans_begin_at_other_frames() -> None:
+    assert bounds(film(100, keyframes=55)) == [(0, 55), (55, None)]  # near enough
+    assert bounds(film(100, keyframes=1000)) == [(0, 30), (30, 60), (60, None)]  # no short one at the end
+    assert bounds(film(200, keyframes=100)) == [
+        *[(0, 30), (30, 60), (60, 100)],  # no short one before a keyframe
+        *[(100, 120), (120, 150), (150, 180), (180, None)],
+    ]
+
+
+def passes(planned: Video, start: str | None = None) -> list[list[int]]:
+    chosen = spans.plan(planned, Settings(start=None if start is None else Fraction(start)))
+    return [[span.index for span in group] for group in spans.groups(planned, chosen)]
+
+
+def test_a_decoding_pass_begins_at_a_keyframe() -> None:
+    assert passes(film(100)) == [[0], [1], [2], [3]]
+    assert passes(film(100, keyframes=1000)) == [[0, 1, 2]]
+    assert passes(film(200, keyframes=100)) == [[0, 1, 2], [3, 4, 5, 6]]
+    assert passes(film(200, keyframes=100), "35") == [[0, 1], [2, 3, 4, 5]]
+    assert passes(film(200, keyframes=100), "110") == [[0, 1, 2, 3]]
+    assert passes(replace(film(100), seekable=False)) == [[0, 1, 2]]
 
 
 def test_start_and_end_select_and_do_not_move_the_grid() -> None:
@@ -78,10 +99,16 @@ def test_start_and_end_select_and_do_not_move_the_grid() -> None:
     assert bounds(planned, None, "5000") == [(0, 30), (30, 60), (60, 90), (90, 5000)]
 
 
-def test_what_cannot_be_sought_is_one_span() -> None:
-    assert bounds(replace(film(100), seekable=False)) == [(0, None)]
+def test_what_cannot_be_sought_is_cut_at_any_frame() -> None:
+    whole = [(0, 30), (30, 60), (60, None)]
+    assert bounds(replace(film(100), seekable=False)) == whole
     assert bounds(replace(film(100), seekable=False), "35", "40") == [(35, 40)]
-    assert bounds(replace(film(100), keyframes=np.empty(0, np.int64))) == [(0, None)]
+    assert bounds(replace(film(100), keyframes=np.empty(0, np.int64))) == whole
+    assert bounds(replace(film(60), seekable=False)) == [(0, None)]
+    gap = (
+        np.concatenate([np.arange(0, 20000, 100), np.arange(95000, 100000, 100)]) + START
+    )  # no frame at 30, 60
+    assert bounds(replace(film(100), seekable=False, pts=gap)) == [(0, 95), (95, None)]
 
 
 @pytest.mark.parametrize(
@@ -98,6 +125,55 @@ def test_the_halo_reaches_a_second_over_either_end() -> None:
     assert spans.with_halo(planned, first) == (START, 31700)
     assert spans.with_halo(planned, middle) == (29700, 61700)
     assert spans.with_halo(planned, last) == (59700, None)
+
+
+def test_spans_of_one_pass_see_what_each_would_see_alone(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Halos over three spans and more, a span without any frame, and one that begins behind a gap."""
+    times = [*range(START, 9000, 100), *range(40000, 43000, 100)]
+    planned = replace(film(50), pts=np.array(times, np.int64), seekable=False)
+    bounds = [START, 1200, 1300, 5000, 12000, 20000, 41000, 41050, None]
+    chosen = [Span(at, low, high) for at, (low, high) in enumerate(pairwise(bounds)) if low is not None]
+    passes: list[tuple[int, int | None]] = []
+
+    def frames(_: Video, low: int, high: int | None, tally: Callable[[Tally], None]) -> Iterator[Frame]:
+        passes.append((low, high))
+        for pts in times:
+            if low <= pts and (high is None or pts < high) and pts != 4000:  # which cannot be decoded
+                yield Frame(pts, np.full((48, 64), 200 if 3000 <= pts < 41000 else 20, np.uint8))
+        tally(Tally(complete=high is not None))
+
+    monkeypatch.setattr(spans.video, "frames", frames)
+    options = spans.Options(Settings())
+    steps = list(spans.analyze(planned, chosen, options))
+    found = [step.result for step in steps if step.result is not None]
+    assert passes == [(START, None)]
+    alone = [spans.analyze_span(planned, span, options) for span in chosen]
+    assert len(passes) == 1 + len(chosen)
+    for one, other in zip(found, alone, strict=True):
+        assert_same(spans.pack(one), spans.pack(other))
+    assert [pts for one in found for pts in one.pts.tolist()] == [pts for pts in times if pts != 4000]
+    assert sorted(pts for one in found for pts in one.cuts.tolist()) == [3000, 41000]
+    assert sum((one.tally for one in found), Tally()) == Tally(len(times) - 1, 0, 1, False)
+    # And where those between are known already.
+    some = [step.result for step in spans.analyze(planned, chosen[1::3], options) if step.result is not None]
+    for one, other in zip(some, alone[1::3], strict=True):
+        assert_same(spans.pack(one), spans.pack(other))
+
+
+def test_a_span_tells_how_far_it_is(monkeypatch: pytest.MonkeyPatch) -> None:
+    planned = film(40)
+
+    def frames(_: Video, low: int, high: int | None, tally: Callable[[Tally], None]) -> Iterator[Frame]:
+        for pts in planned.pts.tolist():
+            if low <= pts and (high is None or pts < high):
+                yield Frame(pts, np.full((48, 64), 20, np.uint8))
+
+    monkeypatch.setattr(spans.video, "frames", frames)
+    shares = [
+        step.share for step in spans.analyze(planned, [Span(0, START, 30700)], spans.Options(Settings()))
+    ]
+    assert len(shares) == 311 and shares[0] == 0 and shares[-1] == 1
+    assert all(0 < other - one < 0.004 for one, other in pairwise(shares[:-1]))
 
 
 def followed(number: int, pts: Sequence[int]) -> Track:

@@ -439,6 +439,22 @@ def test_frames_do_not_wait_for_the_garbage_collector(tmp_path: Path) -> None:
     assert max(alive[10:]) <= alive[2] + 1
 
 
+@pytest.mark.parametrize("matrix", [None, (0, 1, -1, 0)])
+def test_nothing_of_the_decoder_waits_for_the_garbage_collector(
+    tmp_path: Path, matrix: tuple[int, int, int, int] | None
+) -> None:
+    """One frame that is left keeps all of its decoder's memory: tens of megabytes at 1080p."""
+    planned = video.plan(write(tmp_path / "film.mp4", pictures(40), matrix=matrix))
+    gc.collect()
+    gc.disable()
+    try:
+        assert sum(1 for _ in video.frames(planned, *planned.pts[[15, 30]].tolist())) == 15
+        left = [thing for thing in gc.get_objects() if type(thing) is av.VideoFrame]
+    finally:
+        gc.enable()
+    assert all((frame.width, frame.height) == (16, 16) for frame in left)
+
+
 # --- facts
 
 

@@ -118,7 +118,7 @@ class Messages:
 
             def render(self, task: Task) -> Text:
                 elapsed = task.finished_time or task.elapsed
-                # Over the whole run: spans finish in bursts, from which rich's own figure would jump.
+                # Over the whole run: rich takes the last half minute, which jumps with what the cache had.
                 speed = task.completed / elapsed if elapsed and task.completed else None
                 return Text("" if speed is None else f"{speed:.1f}x", style="progress.data.speed")
 

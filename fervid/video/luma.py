@@ -19,6 +19,7 @@ from av.video.stream import VideoStream
 from fervid.types import Bytes
 
 ASPECT_LIMIT = Fraction(8)  # a pixel longer than this is a damaged header
+TINY = 16  # pixels: the least that every scaler takes
 PLANAR = re.compile(r"(yuv[aj]?4\d\dp|gray|nv\d\d)((9|1[0246])le)?")  # formats whose plane 0 is luma
 
 
@@ -42,8 +43,11 @@ def turn_of(picture: VideoFrame, rotate: str) -> Turn:
     if rotate != "auto":
         quarter = int(rotate) // 90
         return Turn(quarter % 2 == 1, quarter in (1, 2), quarter in (2, 3))
+    # Looking at side data ties a frame into a reference cycle, and until the garbage collector comes a frame
+    # keeps its decoder's memory, tens of megabytes: a tiny copy tells the same.
+    tiny = picture.reformat(width=TINY, height=TINY, format="gray")
     try:
-        matrix = picture.side_data.get("DISPLAYMATRIX")
+        matrix = tiny.side_data.get("DISPLAYMATRIX")
     except ValueError:
         # av knows not every kind of side data, EXIF for one, and then gives none at all. The angle it tells
         # apart, counter-clockwise; only mirroring is lost.

@@ -59,9 +59,7 @@ def frames(
                 break
             now = (picture.width, picture.height)
             if is_stills or picture.rotation != rotation:
-                # Not for every frame: looking at side data ties a frame into a reference cycle, so that its
-                # memory waits for the garbage collector, and decoding into fresh pages takes half as long
-                # again.
+                # Not for every frame: it makes a small copy.
                 turn, rotation = turn_of(picture, video.rotate), picture.rotation
             if pts >= low and (not video.seekable or pts in promised):
                 # A picture of another size is brought to the planned one, so that all boxes share one grid.
