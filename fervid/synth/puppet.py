@@ -1,14 +1,8 @@
-"""Faces that move by the numbers: action units over time, and the photograph of a face that follows them.
-
-Three steps, each of use alone: `activity` says how strongly each action unit is on at a moment, `move`
-turns that into 68 landmarks as the camera sees them, and a `Puppet` bends a photograph to landmarks.
-"""
+"""A photograph of a face that bends to other landmarks."""
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
-from dataclasses import dataclass
-from functools import cache
+from collections.abc import Mapping
 from typing import TypeVar
 
 import cv2
@@ -19,19 +13,16 @@ from scipy.interpolate import CubicSpline
 from scipy.sparse.linalg import splu
 from scipy.spatial import Delaunay
 
-from fervid import shape
 from fervid.errors import UsageError
+from fervid.synth.actions import Points, ease, move, neutral_face
 from fervid.types import LANDMARKS, Bytes, check
 
-Points = npt.NDArray[np.float64]
 Value = TypeVar("Value", bound=np.generic)
 Mask = npt.NDArray[np.bool_]
 Triangles = npt.NDArray[np.int64]  # (T, 3) rows of vertices
 
 EYES = ((36, 37, 38, 39, 40, 41), (42, 43, 44, 45, 46, 47))
 STEADY = (27, 28, 29, 30, 36, 39, 42, 45)  # landmarks that ride on the skull, whatever the face does
-# Upper and lower landmarks of lids and lips, which never cross.
-TOUCHING = ((61, 67), (62, 66), (63, 65), (37, 41), (38, 40), (43, 47), (44, 46))
 
 # Runs of landmarks that lie on one smooth line, and how many mesh points each step of a run gets.
 LINES: tuple[tuple[tuple[int, ...], int], ...] = (
@@ -61,103 +52,6 @@ TENSION = 0.15  # eye distances over which the skin bends
 CLOSES_AT = 0.35  # share of the photograph's gap at which lids or lips close
 SLIT = 0.008  # eye distances that the mesh keeps between lips, or lids, that touch
 SEALED = 0.08  # eye distances between the lips, below which a mouth counts as closed: predictors see some gap
-
-
-def ease(share: float) -> float:
-    """The way of least jerk from 0 to 1 as `share` goes from 0 to 1; flat outside."""
-    s = min(1.0, max(0.0, share))
-    return s * s * s * (10.0 + s * (6.0 * s - 15.0))
-
-
-@dataclass(frozen=True)
-class Action:
-    """One facial action, in seconds: it rises from onset to apex, holds to release, is gone at offset."""
-
-    onset: float
-    apex: float
-    release: float
-    offset: float
-    weights: Mapping[str, float]  # at the apex
-    sag: float = 0.04  # share that a held expression loses between apex and release
-
-    def __post_init__(self) -> None:
-        if not self.onset < self.apex <= self.release < self.offset:
-            raise UsageError("An action needs onset < apex <= release < offset; put its times in order.")
-
-    def level(self, time: float) -> float:
-        """How far the action is on at `time`, 0 to 1."""
-        if time < self.apex:
-            return ease((time - self.onset) / (self.apex - self.onset))
-        held = self.release - self.apex
-        kept = 1.0 - self.sag * (min(time - self.apex, held) / held if held else 1.0)
-        return kept * (1.0 - ease((time - self.release) / (self.offset - self.release)))
-
-
-def activity(actions: Iterable[Action], time: float) -> dict[str, float]:
-    """The weight of every action unit at `time`; actions that overlap add."""
-    total: dict[str, float] = {}
-    for action in actions:
-        level = action.level(time)
-        for unit, weight in action.weights.items():
-            total[unit] = total.get(unit, 0.0) + level * weight
-    return total
-
-
-@cache
-def neutral_face() -> Points:
-    """The neutral face of `data/face68.npz`, (68, 3) in eye distances: x right, y down, z away."""
-    return np.asarray(shape.figures()["neutral"], np.float64)
-
-
-@cache
-def mirror() -> npt.NDArray[np.int64]:
-    """For each landmark its twin on the other side of the face, (68,)."""
-    return np.asarray(shape.figures()["mirror"], np.int64)
-
-
-@cache
-def action_units() -> Mapping[str, Points]:
-    """What each action unit at weight 1 adds to the face, (68, 3) in eye distances."""
-    pack = shape.figures()
-    moved = np.asarray(pack["au"], np.float64)
-    units = {str(name): unit for name, unit in zip(pack["au_names"], moved, strict=True)}
-    # The source has no shape for parted lips: the lower lip's and the upper lip's own actions, by hand.
-    units["AU25"] = 0.35 * units["AU16"] + 0.15 * units["AU10"]
-    return units
-
-
-def view_of(landmarks: Points) -> Points:
-    """How the camera sees the face: the (2, 3) scaled rotation that takes the neutral face to `landmarks`."""
-    shape = neutral_face()[:48]  # the mouth moves too much to tell a pose
-    seen = landmarks[:48] - landmarks[:48].mean(axis=0)
-    affine = np.linalg.lstsq(shape - shape.mean(axis=0), seen, rcond=None)[0].T  # (2, 3)
-    left, scales, right = np.linalg.svd(affine, full_matrices=False)
-    return np.asarray(scales[0] * left @ right, np.float64)
-
-
-def move(landmarks: Points, weights: Mapping[str, float], view: Points | None = None) -> Points:
-    """The landmarks of a face at rest once its action units are on; negative weights take away."""
-    view = view_of(landmarks) if view is None else view
-    units = action_units()
-    unknown = set(weights) - set(units)
-    if unknown:
-        raise UsageError(f"No such action unit: {', '.join(sorted(unknown))}. Known: {', '.join(units)}.")
-    moved = landmarks.astype(np.float64)
-    for unit, weight in weights.items():
-        moved = moved + weight * (units[unit] @ view.T)
-    return part(moved, view[:, 1] / np.linalg.norm(view[:, 1]))
-
-
-def part(landmarks: Points, down: Points) -> Points:
-    """The same landmarks with lids and lips that would pass through each other made to meet instead."""
-    parted = landmarks.copy()
-    for upper, lower in TOUCHING:
-        crossing = min(0.0, float((parted[lower] - parted[upper]) @ down))
-        # Below the eye it is the upper lid that travels; lips share the way.
-        share = 0.5 if upper >= 60 else 0.8
-        parted[upper] += share * crossing * down
-        parted[lower] -= (1.0 - share) * crossing * down
-    return parted
 
 
 def similarity(source: Points, target: Points) -> Points:
@@ -252,7 +146,7 @@ def bending(vertices: Points, triangles: Triangles, tension: float) -> sparse.cs
     return sparse.csr_matrix(laplacian.T @ sparse.diags(1 / mass) @ laplacian + laplacian / tension**2)
 
 
-def draw(lookup: npt.NDArray[np.float32], source: Points, target: Points, triangles: Triangles) -> Mask:
+def locate(lookup: npt.NDArray[np.float32], source: Points, target: Points, triangles: Triangles) -> Mask:
     """Note in `lookup` (H, W, 2), for each pixel of the target triangles, where in the source it comes from.
 
     Returns which pixels those are.
@@ -393,8 +287,8 @@ class Puppet:
         lookup = np.stack(np.meshgrid(np.arange(width), np.arange(height)), axis=-1).astype(np.float32)
         drawn = np.zeros((height, width), bool)
         for eye, hole in zip(self.eyes, self.holes[:2], strict=True):
-            drawn |= draw(lookup, self.vertices, self._eyeball(vertices, hole, skull), eye)
-        drawn |= draw(lookup, self.vertices, vertices, self.skin)
+            drawn |= locate(lookup, self.vertices, self._eyeball(vertices, hole, skull), eye)
+        drawn |= locate(lookup, self.vertices, vertices, self.skin)
         # What nothing covers lies between the lips, or in a slit a pixel wide: continue what is next to it.
         left, top = np.maximum(np.floor(vertices[self.own].min(axis=0)).astype(int), 0)
         right, bottom = np.ceil(vertices[self.own].max(axis=0)).astype(int) + 1

@@ -1,0 +1,57 @@
+"""Faces that move by the numbers: action units over time, photographs that follow them, and drawn people.
+
+`activity` says how strongly each action unit is on at a moment, `move` turns that into 68 landmarks as the
+camera sees them, and a `Puppet` bends a photograph to landmarks. `trajectory` lets a `person` show an emotion
+as a tracker would report it, `draw` draws that, and `samples` and `strip_of` make a dataset of it.
+"""
+
+from fervid.synth.actions import (
+    TOUCHING,
+    Action,
+    Points,
+    action_units,
+    activity,
+    ease,
+    mirror,
+    move,
+    neutral_face,
+    part,
+    view_of,
+)
+from fervid.synth.drawing import Painter, draw
+from fervid.synth.people import UNITS, Person, person
+from fervid.synth.puppet import Puppet, animate, carry, eye_distance, similarity
+from fervid.synth.sequences import DIFFICULTIES, RECIPES, Difficulty, Trajectory, trajectory
+from fervid.synth.strips import acted, samples, strip_of
+
+__all__ = [
+    "DIFFICULTIES",
+    "RECIPES",
+    "TOUCHING",
+    "UNITS",
+    "Action",
+    "Difficulty",
+    "Painter",
+    "Person",
+    "Points",
+    "Puppet",
+    "Trajectory",
+    "acted",
+    "action_units",
+    "activity",
+    "animate",
+    "carry",
+    "draw",
+    "ease",
+    "eye_distance",
+    "mirror",
+    "move",
+    "neutral_face",
+    "part",
+    "person",
+    "samples",
+    "similarity",
+    "strip_of",
+    "trajectory",
+    "view_of",
+]

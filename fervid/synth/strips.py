@@ -1,0 +1,66 @@
+"""Drawn samples: a dataset that is nothing but names, each of which tells what to draw.
+
+A name is `difficulty/seed/person/take/label`. The person depends on the seed and the person's number alone,
+so that the same people appear at every difficulty and with every label.
+"""
+
+from __future__ import annotations
+
+import zlib
+from collections.abc import Iterator, Sequence
+
+import numpy as np
+
+from fervid import shape
+from fervid.errors import UsageError
+from fervid.labels import EMOTIONS
+from fervid.synth.drawing import Painter
+from fervid.synth.people import Person, person
+from fervid.synth.sequences import Trajectory, difficulty_of, recipe_of, trajectory
+from fervid.types import Sample, Strip
+
+EYES = 100.0  # pixels between the eyes in the picture that a tracker is imagined to have seen
+
+
+def samples(
+    difficulty: str, people: int, per_class: int, seed: int, labels: Sequence[str] = EMOTIONS
+) -> Iterator[Sample]:
+    """`per_class` samples of each label, shared evenly among `people`."""
+    if people < 1 or per_class < 1 or seed < 0:
+        raise UsageError("drawn samples need at least one person, one sample per class, and a seed from 0 on")
+    difficulty_of(difficulty)
+    for label in labels:
+        recipe_of(label)
+        for number in range(per_class):
+            take, who = divmod(number, people)
+            name = f"{difficulty}/{seed}/{who}/{take}/{label}"
+            yield Sample(name=name, label=label, drawn=name, subject=f"drawn-{seed}-{who}")
+
+
+def acted(drawn: str) -> tuple[Person, Trajectory, np.random.Generator]:
+    """The person that a sample's name means, what this person does, and the chance left for drawing it."""
+    pieces = drawn.split("/")
+    if len(pieces) != 5 or not all(piece.isascii() and piece.isdigit() for piece in pieces[1:4]):
+        raise UsageError(
+            f"cannot draw {drawn}; it should read difficulty/seed/person/take/label, as in posed/0/3/1/anger"
+        )
+    difficulty, label = pieces[0], pieces[4]
+    seed, number, take = map(int, pieces[1:4])
+    who = person(np.random.default_rng([seed, number]))
+    rng = np.random.default_rng([seed, number, take, zlib.crc32(f"{difficulty}/{label}".encode())])
+    return who, trajectory(who, label, difficulty, rng), rng
+
+
+def strip_of(sample: Sample) -> Strip:
+    """Draw a sample as training reads it; the same name gives the same pixels."""
+    who, moved, rng = acted(sample.drawn)
+    size = shape.CROP + 2 * shape.MARGIN
+    painter = Painter(who, size, rng)
+    faces = np.empty((len(moved), size, size), np.uint8)
+    landmarks = np.empty_like(moved.landmarks)
+    for row, (seen, true) in enumerate(zip(moved.landmarks * EYES, moved.clean * EYES, strict=True)):
+        # Cut where the tracker thinks the face is, and drawn where it really is.
+        matrix, _ = shape.alignment(seen, shape.MARGIN)
+        landmarks[row] = seen @ matrix[:, :2].T + matrix[:, 2]
+        faces[row] = painter.paint(true @ matrix[:, :2].T + matrix[:, 2], moved.weights[row])
+    return Strip(moved.time_base, moved.frame, faces, landmarks)
