@@ -10,7 +10,7 @@ from fractions import Fraction
 
 import numpy as np
 
-from fervid import shape
+from fervid import illumination, shape
 from fervid.types import Bytes, Clip, Clock, Floats, Ints, Track
 
 LENGTH = 16  # frames that a net reads
@@ -18,6 +18,8 @@ SPACING = Fraction(1, 25)  # seconds between them: 0.64 s in all
 STRIDE = Fraction(8, 25)  # seconds between windows: half a window
 
 NEUTRAL_SECONDS = 10  # a person's neutral is learnt from so much of the track, then frozen
+AT_REST = 0.2  # share of these frames that counts: the least expressive
+STEADY = 9  # frames over which expressiveness is averaged: a blink is no expression, nor is noise rest
 NEUTRAL_LEAST = 1  # seconds: from less, a passing expression would pass for the neutral
 
 
@@ -54,9 +56,12 @@ def windows(clock: Clock, track: Track, crops: Bytes, moments: Ints) -> Iterator
         yield Clip(track.pts[chosen], crops[chosen], shape.without_pose(track.landmarks[chosen]))
 
 
-def contrast(faces: Bytes) -> Floats:
-    """Crops at zero mean and unit deviation per clip: (B, L, S, S) -> the same, whatever light or range."""
-    picture = faces.astype(np.float32)
+def contrast(faces: Bytes, light: str = "none") -> Floats:
+    """Crops at zero mean and unit deviation per clip: (B, L, S, S) -> the same, whatever light or range.
+
+    `light` names the normalisation of illumination that comes before.
+    """
+    picture = illumination.normalise(light, faces)
     mean = picture.mean(axis=(1, 2, 3), keepdims=True)
     deviation = picture.std(axis=(1, 2, 3), keepdims=True)
     return (picture - mean) / np.maximum(deviation, 1.0)
@@ -70,8 +75,13 @@ def population_neutral() -> Floats:
 def neutral(clock: Clock, pts: Ints, faces: Floats) -> Floats:
     """A person's neutral face, from pose-free landmarks (N, 68, 2) of the first seconds of the track.
 
-    The median asks no more than that the face is at rest, or varies about it, for half of that time.
+    The median of the least expressive frames: a face need not be at rest for most of the time, as long as
+    it is at times.
     """
     if len(pts) < 2 or int(pts[-1] - pts[0]) * clock.time_base < NEUTRAL_LEAST:
         return population_neutral()
-    return np.median(faces, axis=0).astype(np.float32)
+    reach = min(STEADY, len(faces)) // 2
+    around = np.pad(shape.expressiveness(faces), reach, mode="edge")
+    steady = np.convolve(around, np.full(2 * reach + 1, 1 / (2 * reach + 1)), mode="valid")
+    resting = np.argsort(steady, kind="stable")[: max(1, round(AT_REST * len(faces)))]
+    return np.median(faces[resting], axis=0).astype(np.float32)

@@ -104,13 +104,19 @@ def test_contrast_knows_neither_gain_nor_offset() -> None:
     assert not clips.contrast(np.full((1, 16, 8, 8), 77, np.uint8)).any()
 
 
-def test_the_neutral_is_the_median_of_the_first_seconds() -> None:
+@pytest.mark.parametrize("resting", [slice(0, 30), slice(35, 65), slice(70, 100)])
+@pytest.mark.parametrize("unit", ["AU12", "AU4", "AU27", "AU15"])
+def test_the_neutral_is_what_a_face_returns_to(resting: slice, unit: str) -> None:
     planned = video(range(0, 20000, 40), MILLISECONDS)
-    own = clips.population_neutral() * np.float32(1.1)
-    pts = np.arange(0, 4000, 40)
-    faces = np.repeat(own[None], 100, 0)
-    faces[:45] += 0.3  # an expression, for less than half of the time
-    assert clips.neutral(planned, pts, faces) == pytest.approx(own, abs=1e-6)
+    figures = shape.figures()
+    person = 1.5 * figures["identity"][3, :, :2] - figures["identity"][1, :, :2]
+    own = (clips.population_neutral() + person).astype(np.float32)
+    moved = figures["au"][figures["au_names"].tolist().index(unit), :, :2].astype(np.float32)
+    faces = np.repeat((own + moved)[None], 100, 0)  # an expression, for most of the time
+    faces[resting] = own
+    faces += np.random.default_rng(0).normal(0, 0.005, faces.shape).astype(np.float32)
+    found = clips.neutral(planned, np.arange(0, 4000, 40), faces)
+    assert found == pytest.approx(own, abs=0.006)
 
 
 @pytest.mark.parametrize("count", [0, 1, 2, 25])
