@@ -1,0 +1,186 @@
+"""`fervid datasets`: which layouts can be read, and what a dataset holds."""
+
+from __future__ import annotations
+
+from collections import Counter
+from typing import TYPE_CHECKING, Any
+
+import click
+
+from fervid.cli.options import Command, command
+from fervid.cli.output import STANDARD, open_text, show
+
+if TYPE_CHECKING:
+    from rich.table import Table
+
+    from fervid.datasets import Dataset, Spec
+    from fervid.types import Sample
+
+
+class _Group(Command, click.Group):
+    """A group that takes the global options and has examples, as commands do."""
+
+
+@click.group(cls=_Group, epilog="fervid datasets list\nfervid datasets check folder:clips/")
+def datasets() -> None:
+    """List the dataset layouts that fervid reads, and check a dataset.
+
+    A dataset is written NAME:PATH[?option=value&option=value].
+    """
+
+
+@command("list", examples="fervid datasets list --json")
+@click.option("--json", "as_json", is_flag=True, help="Print JSON.")
+def list_layouts(as_json: bool) -> None:
+    """List the layouts, with the options that each takes."""
+    from fervid.datasets import layouts
+
+    found = layouts()
+    if as_json:
+        import json
+
+        facts = [
+            {
+                "name": each.name,
+                "description": each.description,
+                "options": {
+                    name: {
+                        "default": option.default,
+                        "choices": list(option.choices),
+                        "meaning": option.meaning,
+                    }
+                    for name, option in each.options.items()
+                },
+            }
+            for each in found
+        ]
+        show(json.dumps({"layouts": facts}, indent=2))
+        return
+    table = _table("name", "what it is", "options (default first)")
+    for each in found:
+        options = [
+            f"{name}={'|'.join([option.default, *(c for c in option.choices if c != option.default)])}"
+            for name, option in each.options.items()
+        ]
+        table.add_row(each.name, each.description, "\n".join(options))
+    _print(table)
+
+
+@command(
+    "check",
+    examples="""
+    fervid datasets check folder:clips/
+    fervid datasets check 'fer2013:fer2013.csv?usage=PublicTest'
+    fervid datasets check 'ckplus:CK+/?classes=7&frames=peak' --json
+    """,
+)
+@click.argument("spec")
+@click.option("--json", "as_json", is_flag=True, help="Print JSON.")
+def check_dataset(spec: str, as_json: bool) -> None:
+    """Read the dataset SPEC without its pictures, and tell what it holds and what is strange about it.
+
+    SPEC is NAME:PATH[?option=value&option=value]; quote it, because shells read ? and & themselves.
+    """
+    from fervid.datasets import parse, read
+
+    asked, found = parse(spec), read(spec)
+    facts = _facts(asked, found)
+    if as_json:
+        import json
+
+        show(json.dumps(facts, indent=2))
+        return
+    show(f"{facts['samples']:,} samples: {_kinds(facts['kinds'])}")
+    show(_people(facts))
+    _print(_counts(found))
+    for remark in found.remarks:
+        show(f"- {remark}")
+
+
+def _facts(asked: Spec, found: Dataset) -> dict[str, Any]:
+    parts = {sample.split for sample in found.samples}
+    return {
+        "layout": asked.name,
+        "path": asked.path,
+        "options": dict(asked.options),
+        "labels": list(found.labels),
+        "samples": len(found.samples),
+        "samples_per_label": _per_label(found, found.samples),
+        "samples_per_split": {
+            part: _per_label(found, [sample for sample in found.samples if sample.split == part])
+            for part in sorted(part for part in parts if part is not None)
+        },
+        "samples_with_votes": sum(bool(sample.votes) for sample in found.samples),
+        "subjects": len({sample.subject for sample in found.samples} - {None}),
+        "samples_without_subject": sum(sample.subject is None for sample in found.samples),
+        "kinds": dict(Counter(_kind(sample) for sample in found.samples)),
+        "remarks": list(found.remarks),
+    }
+
+
+def _per_label(found: Dataset, samples: Any) -> dict[str, int]:
+    counts = Counter(sample.label for sample in samples)
+    return {label: counts[label] for label in found.labels}
+
+
+def _kind(sample: Sample) -> str:
+    import os
+
+    from fervid.datasets.disk import STILLS
+
+    if sample.drawn:
+        return "drawn"
+    if sample.picture is not None or os.path.splitext(sample.path)[1].lower() in STILLS:
+        return "pictures"
+    return "folders" if os.path.isdir(sample.path) else "videos"
+
+
+def _kinds(kinds: dict[str, int]) -> str:
+    words = {"folders": "folders of pictures", "drawn": "to be drawn"}
+    return ", ".join(f"{count:,} {words.get(kind, kind)}" for kind, count in kinds.items())
+
+
+def _people(facts: dict[str, Any]) -> str:
+    if not facts["subjects"]:
+        return "people: not known"
+    unknown = facts["samples_without_subject"]
+    return f"people: {facts['subjects']:,}" + (f", not known for {unknown:,} samples" if unknown else "")
+
+
+def _counts(found: Dataset) -> Table:
+    """A row per label, a column per part."""
+    parts = sorted({sample.split for sample in found.samples}, key=lambda part: (part is None, part or ""))
+    headings = ["no part" if part is None else part for part in parts]
+    headings = ["samples"] if parts == [None] else headings + ["all"] * (len(parts) > 1)
+    table = _table("label", *headings)
+    for column in table.columns[1:]:
+        column.justify = "right"
+    counts = Counter((sample.label, sample.split) for sample in found.samples)
+    for label in found.labels:
+        row = [counts[label, part] for part in parts]
+        table.add_row(label, *(f"{n:,}" for n in row + [sum(row)] * (len(parts) > 1)))
+    return table
+
+
+def _table(*headings: str) -> Table:
+    from rich import box
+    from rich.table import Table
+    from rich.text import Text
+
+    table = Table(box=box.SIMPLE_HEAD, pad_edge=False)
+    for heading in headings:
+        table.add_column(Text(heading), overflow="fold")
+    return table
+
+
+def _print(table: Table) -> None:
+    from rich.console import Console
+
+    with open_text(STANDARD) as stream:
+        width = None if stream.isatty() else 120  # rich's 80 would break lines that other programs read
+        Console(file=stream, highlight=False, markup=False, width=width).print(table)
+
+
+for _command in (list_layouts, check_dataset):
+    assert isinstance(_command, Command)
+    datasets.add_command(_command)

@@ -1,0 +1,79 @@
+"""`afew`: Acted Facial Expressions in the Wild: clips of films, in parts, in classes."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterator, Mapping
+from pathlib import Path
+
+from fervid.datasets import ALL, Dataset, Option, disk, layout, naming
+from fervid.datasets.remarks import Remarks
+from fervid.errors import InputError
+from fervid.labels import EMOTIONS
+from fervid.types import Sample
+
+EXPECTED = "the folder that holds Train_AFEW/<class>/*.avi and Val_AFEW/<class>/*.avi"
+NAMED = re.compile(r"(train|val|validation|test)(_afew)?", re.IGNORECASE)  # a part, named alone
+DEPTH = 5  # folders between the root and a class, at most
+ALIGNED = "alignedfaces"  # how folders of faces that others have cut begin
+CLIPS = {"train": 773, "val": 383}  # of AFEW 7.0
+
+SPLIT = Option(ALL, "only this part", choices=(ALL, "train", "val"))
+
+
+@layout("afew", "AFEW: clips of films (Train_AFEW, Val_AFEW), 7 classes", split=SPLIT)
+def read(path: str, options: Mapping[str, str]) -> Dataset:
+    """Read the labelled videos of the training and validation parts."""
+    root, remarks = disk.folder(path, EXPECTED), Remarks()
+    samples: dict[str, Sample] = {}
+    for part, folder in _classes(
+        root, _part(root.name) if NAMED.fullmatch(root.name) else None, DEPTH, remarks
+    ):
+        label = naming.label_of(folder.name)
+        assert label is not None
+        for file in disk.files(folder):
+            name = f"{part}/{folder.name}/{file.name}"
+            if file.suffix.lower() not in disk.VIDEOS:
+                remarks.count("files that are no videos, left out", name)
+            elif name in samples:
+                remarks.count("clips that are there twice, read once", name)
+            else:
+                samples[name] = Sample(name, label, path=str(file), split=part)
+    if not samples:
+        raise InputError(f"{disk.shown(path)} is not AFEW: expected {EXPECTED}; {disk.found_in(root)}")
+    for part, whole in CLIPS.items():
+        count = sum(sample.split == part for sample in samples.values())
+        if count != whole:
+            remarks.say(f"the part {part} has {count:,} clips; AFEW 7.0 has {whole}")
+    remarks.say(
+        "AFEW names no people and no films: in splits of our own each clip counts as a person of its own, "
+        "and faces of one film fall on both sides; its own train and val share no film"
+    )
+    return Dataset(EMOTIONS, tuple(samples.values()), remarks.told())
+
+
+def _classes(place: Path, part: str | None, depth: int, remarks: Remarks) -> Iterator[tuple[str, Path]]:
+    """Every class folder with its part, however often the archives are nested."""
+    for folder in disk.folders(place):
+        named = _part(folder.name) or part
+        if folder.name.casefold().startswith(ALIGNED):
+            remarks.count("folders of faces that others have cut, left out: fervid cuts its own", folder.name)
+        elif naming.label_of(folder.name) and part == "test":
+            remarks.count("classes of the test part, left out: its labels are withheld", folder.name)
+        elif naming.label_of(folder.name) and part is None:
+            raise InputError(
+                f"{disk.shown(folder)} lies in neither Train_AFEW nor Val_AFEW; name {EXPECTED}, "
+                f"or read it as folder:{disk.shown(place)}"
+            )
+        elif naming.label_of(folder.name):
+            assert part is not None
+            yield part, folder
+        elif named == "test":
+            remarks.count("test parts, left out: their labels are withheld", folder.name)
+        elif depth:
+            yield from _classes(folder, named, depth - 1, remarks)
+
+
+def _part(name: str) -> str | None:
+    """The part that a folder is by its name: Train_AFEW, Val_AFEW, Train, Validation, ..."""
+    return naming.part_of(name.replace("-", "_").split("_")[0])

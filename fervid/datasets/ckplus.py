@@ -1,0 +1,138 @@
+"""`ckplus`: the Extended Cohn-Kanade set: sequences of stills from a neutral face to the apex."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterator, Mapping
+from fractions import Fraction
+from pathlib import Path
+
+from fervid.datasets import Dataset, Option, disk, layout, naming
+from fervid.datasets.remarks import Remarks
+from fervid.errors import InputError
+from fervid.labels import CONTEMPT, NEUTRAL
+from fervid.types import Sample
+
+EXPECTED = "CK+'s folder, which holds cohn-kanade-images/S005/001/*.png and Emotion/S005/001/*_emotion.txt"
+PICTURES = (
+    "cohn-kanade-images",
+    "extended-cohn-kanade-images/cohn-kanade-images",
+    "extended-cohn-kanade-images",
+)
+LABELS = ("Emotion", "Emotion_labels/Emotion", "Emotion_labels")
+CODES = ("neutral", "anger", "contempt", "disgust", "fear", "happiness", "sadness", "surprise")
+PERSON = re.compile(r"S\d{3}", re.IGNORECASE)
+RATE = Fraction(30)  # pictures per second
+PEAK = 3  # last pictures that count as the apex
+LABELLED = 327  # sequences of the whole set
+
+CLASSES = {
+    "6": naming.BASIC,
+    "7": (*naming.BASIC, CONTEMPT),
+    "8": naming.ORDER,
+}
+
+
+@layout(
+    "ckplus",
+    "CK+: sequences of stills, neutral to apex, 6, 7 or 8 classes",
+    classes=Option("7", "6 without contempt, 7 with it, 8 with neutral from first pictures", ("6", "7", "8")),
+    frames=Option("all", "the sequence, or its last 3 pictures as stills", ("all", "peak")),
+)
+def read(path: str, options: Mapping[str, str]) -> Dataset:
+    """Read the labelled sequences."""
+    pictures, emotions = _find(disk.folder(path, EXPECTED), path)
+    labels, remarks = CLASSES[options["classes"]], Remarks()
+    samples: list[Sample] = []
+    labelled = 0
+    for name, label in _labels(emotions, remarks):
+        labelled += 1
+        if label not in labels:
+            remarks.count(f"sequences of {label}, which is not among the {len(labels)} classes", name)
+            continue
+        folder = pictures / name
+        files = disk.pictures(folder) if folder.is_dir() else []
+        if not files:
+            remarks.count("labelled sequences without pictures, left out", name)
+            continue
+        subject = name.split("/")[0]
+        if options["frames"] == "all":
+            samples.append(Sample(name, label, path=str(folder), subject=subject, rate=RATE))
+            if NEUTRAL in labels:
+                first = Sample(
+                    f"{name}/first", NEUTRAL, path=str(folder), subject=subject, frames=(0, 1), rate=RATE
+                )
+                samples.append(first)
+            continue
+        stills = [(label, file) for file in files[-PEAK:]]
+        if NEUTRAL in labels and len(files) > PEAK:
+            stills.append((NEUTRAL, files[0]))
+        samples += [
+            Sample(f"{name}/{file.name}", shows, path=str(file), subject=subject) for shows, file in stills
+        ]
+    if labelled != LABELLED:
+        remarks.say(f"{labelled} labelled sequences; the whole set has {LABELLED}, of 118 people")
+    return Dataset(labels, tuple(samples), remarks.told())
+
+
+def _find(root: Path, path: str) -> tuple[Path, Path]:
+    """The folder of pictures and the folder of labels, wherever in the usual nestings the root is."""
+    near = [root, *disk.folders(root)]
+    above = [root.parent, root.parent.parent]
+    is_inside = _has_people(root) or disk.named(root, PICTURES[0]) is not None
+    places = near + (above if is_inside else [])
+    pictures = _first(places, PICTURES)
+    if pictures is None and _has_people(root) and _first([root.parent], LABELS) != root:
+        pictures = root  # under a name of its own
+    if pictures is None:
+        raise InputError(
+            f"{disk.shown(path)} holds no pictures of CK+: expected {EXPECTED}; {disk.found_in(root)}"
+        )
+    emotions = _first(places, LABELS)
+    if emotions is None:
+        raise InputError(
+            f"{disk.shown(path)} holds no labels of CK+: expected {EXPECTED}; the labels come in an archive "
+            "of their own, Emotion_labels.zip, to be unpacked beside the pictures"
+        )
+    return pictures, emotions
+
+
+def _first(places: list[Path], names: tuple[str, ...]) -> Path | None:
+    for place in places:
+        for name in names:
+            found = disk.named(place, name)
+            if found is not None and _has_people(found):
+                return found
+    return None
+
+
+def _has_people(folder: Path) -> bool:
+    return any(PERSON.fullmatch(each.name) for each in disk.folders(folder))
+
+
+def _labels(emotions: Path, remarks: Remarks) -> Iterator[tuple[str, str]]:
+    """Each labelled sequence, as S005/001, with its label."""
+    for person in disk.folders(emotions):
+        if not PERSON.fullmatch(person.name):
+            remarks.count("folders of labels that are no person, left out", person.name)
+            continue
+        for sequence in disk.folders(person):
+            name = f"{person.name}/{sequence.name}"
+            files = [file for file in disk.files(sequence) if file.suffix.lower() == ".txt"]
+            if not files:
+                remarks.count("sequences that nobody labelled (their label folder is empty)", name)
+                continue
+            label = _label(files[0])
+            if label is None:
+                remarks.count("labels that cannot be read, left out", f"{name}/{files[0].name}")
+            else:
+                yield name, label
+
+
+def _label(file: Path) -> str | None:
+    """A label file holds one number, as `   3.0000000e+00`."""
+    try:
+        number = float(file.read_text("ascii"))
+    except ValueError:  # which UnicodeDecodeError is, too
+        return None
+    return CODES[int(number)] if number in range(len(CODES)) else None

@@ -1,0 +1,167 @@
+"""`csv`: a table with a row per sample: path, label, and what else is known of it."""
+
+from __future__ import annotations
+
+import csv
+import os
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+from fractions import Fraction
+from pathlib import Path
+
+from fervid.datasets import Dataset, Option, disk, layout, naming
+from fervid.datasets.folder import RATE, SPLIT, rate_of
+from fervid.datasets.remarks import Remarks
+from fervid.errors import InputError
+from fervid.types import Sample
+
+EXPECTED = "a csv file whose first line names its columns: path,label[,subject,split,start,end,...]"
+COLUMNS = ("path", "label", "subject", "split", "start", "end")
+HEAD = 1 << 16  # bytes that a first line may have
+ROOT = Option("", "the folder that paths count from; by default the csv's own")
+
+
+@dataclass(frozen=True)
+class _Row:
+    """One line of the table; its number counts from 1, as editors do."""
+
+    line: int
+    cells: Mapping[str, str]
+
+    def wrong(self, what: str) -> InputError:
+        return InputError(f"line {self.line}: {what}")
+
+
+@layout("csv", "a table of path,label[,subject,split,start,end,votes]", root=ROOT, split=SPLIT, rate=RATE)
+def read(path: str, options: Mapping[str, str]) -> Dataset:
+    """Read the table; every row must be right."""
+    table, remarks, rate = disk.file(path, EXPECTED), Remarks(), rate_of(options["rate"])
+    root = disk.folder(options["root"], "the folder that root= names") if options["root"] else table.parent
+    try:
+        rows = list(_rows(table, remarks))
+        base = _base(rows)
+        samples: dict[str, tuple[int, Sample]] = {}
+        for row in rows:
+            sample = _sample(row, root, base, rate)
+            line, twin = samples.setdefault(sample.name, (row.line, sample))
+            if twin is not sample:
+                if twin.path != sample.path:
+                    raise row.wrong(f"{sample.name} is another file in line {line}: write all paths alike")
+                if twin.label != sample.label:
+                    raise row.wrong(f"{sample.name} is {sample.label}, and {twin.label} in line {line}")
+                remarks.count("repeated rows, left out", f"line {row.line}")
+    except InputError as error:
+        raise InputError(f"{disk.shown(path)}: {error}") from error
+    kept = tuple(sample for _, sample in samples.values())
+    if all(sample.subject is None for sample in kept):
+        remarks.say("no column `subject`: in splits, each sample counts as a person of its own")
+    labels = {sample.label for sample in kept} | {label for sample in kept for label in sample.votes}
+    return Dataset(naming.ordered(labels), kept, remarks.told())
+
+
+def _rows(table: Path, remarks: Remarks) -> Iterator[_Row]:
+    try:
+        with open(table, encoding="utf-8-sig", newline="") as stream:
+            head = stream.readline(HEAD)
+            delimiter = max(",;\t", key=head.count)
+            stream.seek(0)
+            reader = csv.reader(stream, delimiter=delimiter, strict=True)
+            columns = [cell.strip() for cell in next(reader, [])]
+            keys = [_key(column) for column in columns]
+            for needed in ("path", "label"):
+                if needed not in keys:
+                    there_are = ", ".join(columns) or "nothing"
+                    raise InputError(
+                        f"line 1: there is no column {needed!r}, only {there_are}; expected {EXPECTED}"
+                    )
+            twice = sorted({key for key in keys if key is not None and keys.count(key) > 1})
+            if twice:
+                raise InputError(f"line 1: two columns mean {twice[0]!r}; keep one of them")
+            for column, key in zip(columns, keys, strict=True):
+                if key is None:
+                    remarks.count("columns that are not read", column or "one without a name")
+            for cells in reader:
+                if not any(cell.strip() for cell in cells):
+                    continue  # an empty line
+                if len(cells) != len(columns):
+                    raise InputError(f"line {reader.line_num}: {len(cells)} cells, not {len(columns)}")
+                pairs = zip(keys, cells, strict=True)
+                yield _Row(reader.line_num, {key: cell.strip() for key, cell in pairs if key is not None})
+    except UnicodeDecodeError as failure:
+        raise InputError("it is not written in UTF-8; save it again as UTF-8") from failure
+    except csv.Error as failure:
+        raise InputError(
+            f"line {reader.line_num}: it is no csv ({failure}); save it again as csv"
+        ) from failure
+
+
+def _key(column: str) -> str | None:
+    """What a column means: one of COLUMNS, or the label whose votes it holds."""
+    word = column.casefold()
+    return word if word in COLUMNS else naming.label_of(word)
+
+
+def _base(rows: list[_Row]) -> str:
+    """The folder that all absolute paths of the table share, so that names can be told without it."""
+    absolute = [row.cells["path"] for row in rows if os.path.isabs(row.cells["path"])]
+    return os.path.commonpath([os.path.dirname(path) for path in absolute]) if absolute else ""
+
+
+def _sample(row: _Row, root: Path, base: str, rate: Fraction) -> Sample:
+    written = row.cells["path"]
+    if not written:
+        raise row.wrong("the path is empty")
+    label = naming.label_of(row.cells["label"])
+    if label is None:
+        raise row.wrong(f"{row.cells['label']!r} is no label that fervid knows: {naming.FULL_WORDS}")
+    place = root / written
+    if os.sep == "/" and "\\" in written and not place.exists():
+        written = written.replace("\\", "/")  # a table that Windows wrote
+        place = root / written
+    start, end = _seconds(row, "start"), _seconds(row, "end")
+    if end is not None and end <= (start or 0):
+        raise row.wrong(f"end ({float(end):g} s) is not after start ({float(start or 0):g} s)")
+    name = os.path.relpath(written, base) if os.path.isabs(written) else written
+    if start is not None or end is not None:
+        name += f"@{row.cells.get('start', '')}-{row.cells.get('end', '')}"
+    return Sample(
+        Path(name).as_posix(),
+        label,
+        path=str(place),
+        votes=_votes(row),
+        subject=row.cells.get("subject") or None,
+        split=row.cells.get("split") or None,
+        start=start,
+        end=end,
+        rate=rate if place.is_dir() else None,
+    )
+
+
+def _seconds(row: _Row, column: str) -> Fraction | None:
+    text = row.cells.get(column, "")
+    if not text:
+        return None
+    try:
+        seconds = Fraction(text)
+    except (ValueError, ZeroDivisionError) as failure:
+        raise row.wrong(f"{column} is {text!r}, no number of seconds") from failure
+    if seconds < 0:
+        raise row.wrong(f"{column} is {text}, before the video begins")
+    return seconds
+
+
+def _votes(row: _Row) -> dict[str, float]:
+    """The shares of the labels that got votes; empty where nobody voted."""
+    votes: dict[str, Fraction] = {}
+    for label in naming.ORDER:
+        text = row.cells.get(label, "")
+        try:
+            vote = Fraction(text) if text else Fraction(0)
+        except (ValueError, ZeroDivisionError) as failure:
+            raise row.wrong(f"the votes for {label} are {text!r}, no number") from failure
+        if vote < 0:
+            raise row.wrong(f"the votes for {label} are {text}, below 0")
+        if vote:
+            votes[label] = vote
+    total = sum(votes.values())
+    return {label: float(vote / total) for label, vote in votes.items()}

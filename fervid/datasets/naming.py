@@ -1,0 +1,56 @@
+"""Words for emotions: what datasets and people call them, and the order that fervid keeps them in."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+
+from fervid.labels import CONTEMPT, EMOTIONS, NEUTRAL
+
+ORDER = (*EMOTIONS, CONTEMPT)
+BASIC = tuple(label for label in EMOTIONS if label != NEUTRAL)  # the six
+
+# "calm" is no synonym of neutral: RAVDESS has both, and actors play them differently.
+WORDS = {
+    "anger": ("anger", "angry", "ang"),
+    "disgust": ("disgust", "disgusted", "dis"),
+    "fear": ("fear", "fearful", "afraid", "scared", "fea"),
+    "happiness": ("happiness", "happy", "joy", "joyful", "hap"),
+    "sadness": ("sadness", "sad"),
+    "surprise": ("surprise", "surprised", "sur"),
+    "neutral": ("neutral", "neu"),
+    "contempt": ("contempt", "contemptuous"),
+}
+LABELS = {word: label for label, words in WORDS.items() for word in words}
+FULL_WORDS = ", ".join(word for words in WORDS.values() for word in words if len(word) > 3 or word == "sad")
+
+PARTS = {
+    "train": "train",
+    "training": "train",
+    "val": "val",
+    "valid": "val",
+    "validation": "val",
+    "dev": "val",
+    "publictest": "val",
+    "test": "test",
+    "testing": "test",
+    "privatetest": "test",
+}
+
+
+def label_of(word: str) -> str | None:
+    """fervid's label for a word in any case; None for a word that is none."""
+    return LABELS.get(word.strip().casefold())
+
+
+def part_of(word: str) -> str | None:
+    """Which part a dataset's own word for it means: train, val or test."""
+    return PARTS.get(word.strip().casefold())
+
+
+def ordered(labels: Iterable[str]) -> tuple[str, ...]:
+    """The labels in the order that holds everywhere, each once."""
+    given = set(labels)
+    strangers = given - set(ORDER)
+    if strangers:
+        raise ValueError(f"no labels of fervid's: {sorted(strangers)}")
+    return tuple(label for label in ORDER if label in given)
