@@ -1,0 +1,140 @@
+"""What a model said of samples whose label is known, and how that reads as labels and scores."""
+
+from __future__ import annotations
+
+import itertools
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, fields
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+
+from fervid.errors import ModelError
+from fervid.metrics.counts import NO_FACE, Doubles
+from fervid.types import Array, Floats, Ints, check
+
+Bools = npt.NDArray[np.bool_]
+
+
+@dataclass(frozen=True, eq=False)
+class Predictions:
+    """What a model, or the models of several folds, said of samples whose label is known."""
+
+    labels: tuple[str, ...]  # the data's, in canonical order
+    model_labels: tuple[str, ...]
+    names: tuple[str, ...]
+    subjects: tuple[str, ...]  # a sample's own name where its subject is unknown
+    fold: Ints  # (N,)
+    truth: Ints  # (N,) into labels
+    found: Bools  # (N,) False: no face
+    rejected: Bools  # (N,) low quality by the rejection rule; the headline ignores it
+    logits: Mapping[
+        str, Floats
+    ]  # per stream, and of each fusion: (N, model labels), undefined without a face
+    temperature: Floats  # (N,) of the model that scored the row: what its headline logits are divided by
+    headline: str  # which of the logits the reported figures are of
+
+    def __post_init__(self) -> None:
+        count = len(self.names)
+        for name, dtype in (("fold", np.int64), ("truth", np.int64), ("found", np.bool_)):
+            check(name, getattr(self, name), (count,), dtype)
+        check("rejected", self.rejected, (count,), np.bool_)
+        check("temperature", self.temperature, (count,), np.float32)
+        if len(self.subjects) != count:
+            raise ValueError(f"{count} samples should have as many subjects, got {len(self.subjects)}")
+        if count and not 0 <= self.truth.min() <= self.truth.max() < len(self.labels):
+            raise ValueError(f"truth should index {len(self.labels)} labels, got {self.truth.max()}")
+        if not (self.temperature > 0).all():
+            raise ValueError("a temperature should be positive")
+        if self.headline not in self.logits:
+            raise ValueError(f"headline {self.headline} should be one of {', '.join(self.logits)}")
+        for name, values in self.logits.items():
+            check(f"logits of {name}", values, (count, len(self.model_labels)), np.float32)
+            strange = self.found & ~np.isfinite(values).all(axis=1)
+            if strange.any():
+                raise ModelError(
+                    f"the {name} scores of {self.names[int(strange.argmax())]} are not finite: the model is "
+                    "damaged, or was trained with too high a rate; take another"
+                )
+        if not self.shared:
+            raise ModelError(
+                f"the model knows {', '.join(self.model_labels)}, and none of the data's labels "
+                f"({', '.join(self.labels)}): evaluate on data with labels that it knows"
+            )
+
+    def __len__(self) -> int:
+        return len(self.names)
+
+    @property
+    def shared(self) -> list[int]:
+        """The data's labels that the model knows, as indices."""
+        return [index for index, label in enumerate(self.labels) if label in self.model_labels]
+
+    @classmethod
+    def joined(cls, parts: Sequence[Predictions]) -> Predictions:
+        """The predictions of several folds, pooled."""
+        if not parts:
+            raise ValueError("there are no predictions to join")
+        first = parts[0]
+        values: dict[str, Any] = {}
+        for field in fields(cls):
+            own = [getattr(part, field.name) for part in parts]
+            if field.name in ("names", "subjects"):
+                values[field.name] = tuple(itertools.chain.from_iterable(own))
+            elif field.name == "logits":
+                if any(set(part) != set(first.logits) for part in own):
+                    raise ValueError("predictions of different streams cannot be joined")
+                values[field.name] = {name: np.concatenate([part[name] for part in own]) for name in own[0]}
+            elif isinstance(own[0], np.ndarray):
+                values[field.name] = np.concatenate(own)
+            elif all(value == own[0] for value in own):
+                values[field.name] = own[0]
+            else:
+                raise ValueError(f"predictions whose {field.name} differ cannot be joined")
+        return cls(**values)
+
+
+def predicted(predictions: Predictions, which: str | None = None) -> Ints:
+    """The label said of each sample (N,), among those that data and model share; NO_FACE without a face."""
+    shared = np.array(predictions.shared)
+    said = shared[_shared_logits(predictions, which).argmax(axis=1)]
+    return np.where(predictions.found, said, NO_FACE)
+
+
+def probabilities(predictions: Predictions, which: str | None = None, temperature: bool = True) -> Doubles:
+    """Scores (N, C) of the data's labels, renormalised over those that the model knows.
+
+    A label that the model lacks scores 0, a sample without a face nan throughout. The temperature was
+    fitted to the headline; other streams are best read without it.
+    """
+    return np.exp(log_probabilities(predictions, which, temperature))
+
+
+def confidence(predictions: Predictions, which: str | None = None, temperature: bool = True) -> Doubles:
+    """The highest score of each sample (N,); 0 without a face."""
+    scores = probabilities(predictions, which, temperature)
+    return np.where(predictions.found, np.nan_to_num(scores).max(axis=1), 0.0)
+
+
+def _shared_logits(predictions: Predictions, which: str | None) -> Doubles:
+    """Logits (N, K) of the labels that data and model share; 0 without a face."""
+    columns = [predictions.model_labels.index(predictions.labels[index]) for index in predictions.shared]
+    values = predictions.logits[which or predictions.headline][:, columns].astype(np.float64)
+    return np.where(predictions.found[:, None], values, 0.0)
+
+
+def log_probabilities(predictions: Predictions, which: str | None, temperature: bool) -> Doubles:
+    logits = _shared_logits(predictions, which)
+    if temperature:
+        logits = logits / predictions.temperature[:, None]
+    scores = np.full((len(predictions), len(predictions.labels)), -np.inf)
+    scores[:, predictions.shared] = log_softmax(logits)
+    scores[~predictions.found] = np.nan
+    return scores
+
+
+def log_softmax(logits: Array) -> Doubles:
+    """The logarithm of the probabilities that logits (N, C) stand for."""
+    shifted = logits - logits.max(axis=1, keepdims=True)
+    return shifted - np.log(np.exp(shifted).sum(axis=1, keepdims=True))

@@ -1,0 +1,214 @@
+"""The figures of an evaluation as JSON holds them, and its predictions as a table."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from typing import Any
+
+import numpy as np
+
+from fervid.metrics.counts import Confusion, Doubles, adaptive_ece, ece, mean, ratio, risk_coverage
+from fervid.metrics.predictions import (
+    Bools,
+    Predictions,
+    confidence,
+    log_probabilities,
+    predicted,
+    probabilities,
+)
+from fervid.types import Ints
+
+ROUNDS = 1000  # of the bootstrap
+LEVEL = 0.95  # of its interval
+INTERVALS = ("accuracy", "mean_recall")
+COVERAGES = (1.0, 0.9, 0.8, 0.5)  # at which a report tells the accuracy
+DECIMALS = 6  # of scores in a table, as everywhere in text
+
+
+def bootstrap(
+    predictions: Predictions, rounds: int = ROUNDS, seed: int = 0, which: str | None = None
+) -> dict[str, tuple[float, float]] | None:
+    """Percentile intervals of accuracy and mean recall, from subjects drawn anew; None for fewer than two."""
+    subjects, own = np.unique(np.array(predictions.subjects, dtype=object), return_inverse=True)
+    if len(subjects) < 2:
+        return None
+    classes = len(predictions.labels)
+    right = predicted(predictions, which) == predictions.truth
+    support = np.zeros((len(subjects), classes), np.int64)
+    np.add.at(support, (own, predictions.truth), 1)
+    hits = np.zeros_like(support)
+    np.add.at(hits, (own[right], predictions.truth[right]), 1)
+    generator = np.random.default_rng(seed)
+    figures = np.empty((rounds, 2))
+    for row in range(rounds):
+        drawn = np.bincount(generator.integers(len(subjects), size=len(subjects)), minlength=len(subjects))
+        all_hits, all_support = drawn @ hits, drawn @ support
+        figures[row] = all_hits.sum() / all_support.sum(), mean(ratio(all_hits, all_support))
+    low, high = np.quantile(figures, [(1 - LEVEL) / 2, (1 + LEVEL) / 2], axis=0)
+    return {
+        "accuracy": (float(low[0]), float(high[0])),
+        "mean_recall": (float(low[1]), float(high[1])),
+    }
+
+
+def brier(predictions: Predictions, which: str | None = None, temperature: bool = True) -> float:
+    """The mean squared distance of the scores from the truth, 0 to 2, where there is a face."""
+    scores = probabilities(predictions, which, temperature)[predictions.found]
+    truth = np.eye(len(predictions.labels))[predictions.truth[predictions.found]]
+    return mean(((scores - truth) ** 2).sum(axis=1))
+
+
+def log_loss(predictions: Predictions, which: str | None = None, temperature: bool = True) -> float:
+    """The mean negative log score of the truth, where there is a face and a label that the model knows."""
+    rows = np.flatnonzero(predictions.found & np.isin(predictions.truth, predictions.shared))
+    return mean(-log_probabilities(predictions, which, temperature)[rows, predictions.truth[rows]])
+
+
+def report(predictions: Predictions, rounds: int = ROUNDS, seed: int = 0) -> dict[str, Any]:
+    """Every figure of an evaluation, ready for JSON: shares in [0, 1], None where there is nothing to tell.
+
+    `confusion` is labels x labels, a row per true label; beside it `confusion_no_face` counts the clips of
+    each label that show no face, so that both together sum to `n`. Calibration is measured where there is a
+    face. Risk and coverage are of all clips: one without a face is wrong, and the first to be left out.
+    """
+    labels, found = predictions.labels, predictions.found
+    said = predicted(predictions)
+    right = said == predictions.truth
+    whole = Confusion.of(labels, predictions.truth, said)
+    sure, raw = confidence(predictions), confidence(predictions, temperature=False)
+    curve = risk_coverage(sure, right)
+    interval = bootstrap(predictions, rounds, seed)
+    read = found & ~predictions.rejected
+    figures = {
+        "accuracy": whole.accuracy,
+        "mean_recall": whole.mean_recall,
+        "macro_f1": whole.macro_f1,
+        "ece": ece(sure[found], right[found]),
+        "n": whole.n,
+        "n_no_face": int(whole.no_face.sum()),
+        "labels": list(labels),
+        "confusion": whole.counts[:, : len(labels)].tolist(),
+        "confusion_no_face": whole.no_face.tolist(),
+        "streams": {name: _stream(predictions, name) for name in predictions.logits},
+        "headline": predictions.headline,
+        "detected": _subset(predictions, said, found),
+        "after_rejection": {
+            "coverage": float(ratio(int(read.sum()), len(predictions))),
+            **_subset(predictions, said, read),
+        },
+        "ece_before_temperature": ece(raw[found], right[found]),
+        "adaptive_ece": adaptive_ece(sure[found], right[found]),
+        "brier": brier(predictions),
+        "nll": log_loss(predictions),
+        "per_class": {
+            label: {
+                "recall": float(whole.recall[index]),
+                "precision": float(whole.precision[index]),
+                "f1": float(whole.f1[index]) if whole.support[index] else None,
+                "support": int(whole.support[index]),
+            }
+            for index, label in enumerate(labels)
+        },
+        "folds": _folds(predictions, said),
+        "interval": {name: None if interval is None else list(interval[name]) for name in INTERVALS}
+        | {"level": LEVEL, "unit": "subject", "subjects": len(set(predictions.subjects))},
+        "risk_coverage": {
+            "aurc": curve.area,
+            "accuracy_at": {f"{coverage:.0%}": curve.accuracy(coverage) for coverage in COVERAGES},
+        },
+        "remarks": list(_remarks(predictions)),
+    }
+    plain: dict[str, Any] = _without_nan(figures)
+    return plain
+
+
+def _stream(predictions: Predictions, name: str) -> dict[str, Any]:
+    """The figures of one of the logits; a calibrated error only for the headline, whose temperature it is."""
+    found = predictions.found
+    said = predicted(predictions, name)
+    right = said == predictions.truth
+    whole = Confusion.of(predictions.labels, predictions.truth, said)
+    is_headline = name == predictions.headline
+    return {
+        "accuracy": whole.accuracy,
+        "mean_recall": whole.mean_recall,
+        "macro_f1": whole.macro_f1,
+        "ece": ece(confidence(predictions, name)[found], right[found]) if is_headline else None,
+        "ece_before_temperature": ece(confidence(predictions, name, False)[found], right[found]),
+        "detected": _subset(predictions, said, found),
+    }
+
+
+def _subset(predictions: Predictions, said: Ints, rows: Bools) -> dict[str, Any]:
+    part = Confusion.of(predictions.labels, predictions.truth[rows], said[rows])
+    return {"n": part.n, "accuracy": part.accuracy, "mean_recall": part.mean_recall}
+
+
+def _folds(predictions: Predictions, said: Ints) -> dict[str, Any]:
+    """How figures vary from fold to fold: mean and sample standard deviation, None for a single fold."""
+    folds = np.unique(predictions.fold)
+    parts = [
+        Confusion.of(predictions.labels, predictions.truth[rows], said[rows])
+        for rows in (predictions.fold == fold for fold in folds)
+    ]
+    found: dict[str, Any] = {"n": len(folds)}
+    for name in ("accuracy", "mean_recall", "macro_f1"):
+        values = np.array([getattr(part, name) for part in parts])
+        sd = float(values.std(ddof=1)) if len(parts) > 1 else None
+        found[name] = {"mean": mean(values), "sd": sd}
+    return found
+
+
+def _remarks(predictions: Predictions) -> Iterator[str]:
+    """What a reader of the figures should know, in sentences."""
+    labels, model_labels = predictions.labels, predictions.model_labels
+    for index in sorted(set(range(len(labels))) - set(predictions.shared)):
+        count = int((predictions.truth == index).sum())
+        yield f"The model does not know {labels[index]}: {_of(count, predictions)} can only be wrong."
+    beyond = [label for label in model_labels if label not in labels]
+    if beyond:
+        yield f"The data has no {', '.join(beyond)}: scores are renormalised over the data's labels."
+    no_face = int((~predictions.found).sum())
+    if no_face:
+        yield f"No face was found in {_of(no_face, predictions)}: counted as wrong."
+    rejected = int((predictions.rejected & predictions.found).sum())
+    if rejected:
+        yield f"Too poor to read by the rejection rule: {_of(rejected, predictions)}, counted all the same."
+    if len(predictions) and predictions.subjects == predictions.names:
+        yield "Subjects are unknown: the interval takes every sample for a person of its own."
+    elif len(set(predictions.subjects)) == 1:
+        yield "There is one subject: no interval can be given."
+
+
+def _of(count: int, predictions: Predictions) -> str:
+    return f"{count} of {len(predictions)} samples"
+
+
+def _without_nan(value: Any) -> Any:
+    """The same with None for every nan."""
+    if isinstance(value, dict):
+        return {name: _without_nan(part) for name, part in value.items()}
+    if isinstance(value, list):
+        return [_without_nan(part) for part in value]
+    return None if isinstance(value, float) and value != value else value
+
+
+def rows(predictions: Predictions) -> tuple[list[str], Iterator[list[str]]]:
+    """A table of the headline's predictions: its header, and a row per sample.
+
+    What is predicted, its confidence and its scores are empty where there is no face.
+    """
+    labels = predictions.labels
+    header = ["name", "subject", "fold", "label", "predicted", "confidence", "found", *labels]
+    return header, _rows(predictions, probabilities(predictions), predicted(predictions).tolist())
+
+
+def _rows(predictions: Predictions, scores: Doubles, said: list[int]) -> Iterator[list[str]]:
+    labels = predictions.labels
+    for row, name in enumerate(predictions.names):
+        facts = [name, predictions.subjects[row], str(predictions.fold[row]), labels[predictions.truth[row]]]
+        if predictions.found[row]:
+            values = [f"{score:.{DECIMALS}f}" for score in scores[row].tolist()]
+            yield [*facts, labels[said[row]], values[said[row]], "true", *values]
+        else:
+            yield [*facts, "", "", "false", *[""] * len(labels)]
