@@ -24,11 +24,15 @@ if TYPE_CHECKING:
     import torch
     from torch import nn
 
+    from fervid.streams.network import Network
+
 SPEC = "model.json"
 WEIGHTS = "model.safetensors"
 FORMAT = 1
 BATCH = 8  # every batch is padded to this: a score must not depend on its neighbours' number
 DEVICES = ("cpu", "cuda")
+FUSIONS = ("weighted", "joint")
+JOINT = "joint."  # before the names of the tops that were trained together
 
 
 @dataclass(frozen=True)
@@ -38,7 +42,8 @@ class StreamSpec:
     name: str
     reads: str
     sizes: Mapping[str, int]
-    weight: float = 1.0  # of its logits in the sum
+    weight: float = 1.0  # of its logits in the weighted sum
+    illumination: str = "none"  # how the light of its crops is evened out, see `illumination`
 
 
 @dataclass(frozen=True)
@@ -48,6 +53,7 @@ class Spec:
     name: str
     labels: tuple[str, ...]
     streams: tuple[StreamSpec, ...]
+    fusion: str  # "weighted": the sum of the streams' logits by weight; "joint": of their joint tops' logits
     temperature: float
     trained: bool
     licences: Mapping[str, str]
@@ -60,9 +66,16 @@ class Spec:
             "name": self.name,
             "labels": list(self.labels),
             "streams": [
-                {"name": s.name, "reads": s.reads, "sizes": dict(s.sizes), "weight": s.weight}
+                {
+                    "name": s.name,
+                    "reads": s.reads,
+                    "sizes": dict(s.sizes),
+                    "weight": s.weight,
+                    "illumination": s.illumination,
+                }
                 for s in self.streams
             ],
+            "fusion": self.fusion,
             "temperature": self.temperature,
             "trained": self.trained,
             "licences": dict(self.licences),
@@ -76,6 +89,7 @@ class Spec:
             name=str(value["name"]),
             labels=tuple(value["labels"]),
             streams=tuple(StreamSpec(**stream) for stream in value["streams"]),
+            fusion=str(value["fusion"]),
             temperature=float(value["temperature"]),
             trained=bool(value["trained"]),
             licences=dict(value["licences"]),
@@ -126,6 +140,8 @@ def read_spec(name: str | Path) -> Spec:
         raise ModelError(f"cannot read the spec of model {name}: {failure.strerror}") from failure
     if not spec.streams or not spec.labels or len(set(spec.labels)) < len(spec.labels):
         raise ModelError(f"model {name} has no streams, or its labels repeat: it cannot be used")
+    if spec.fusion not in FUSIONS:
+        raise ModelError(f"model {name} fuses by {spec.fusion!r}; this fervid knows {', '.join(FUSIONS)}")
     return spec
 
 
@@ -173,7 +189,8 @@ class Model:
     """A model with its weights loaded."""
 
     spec: Spec
-    networks: Mapping[str, nn.Module]
+    networks: Mapping[str, Network]
+    joint: Mapping[str, nn.Linear]  # the tops that were trained together; empty where the fusion is weighted
     device: torch.device
 
     def reading(self, what: str) -> list[StreamSpec]:
@@ -181,20 +198,35 @@ class Model:
         return [stream for stream in self.spec.streams if stream.reads == what]
 
     def logits(self, stream: str, inputs: Sequence[Array]) -> Floats:
-        """What one stream says of clips, each (L, ...): (N, C)."""
+        """What one stream says of clips, each (L, ...), to be fused: (N, C)."""
+        alone, joint = self.heads(stream, inputs)
+        return alone if joint is None else joint
+
+    def heads(self, stream: str, inputs: Sequence[Array]) -> tuple[Floats, Floats | None]:
+        """What one stream says of clips by its own top, and by its joint one if there is one."""
         import torch
 
-        network = self.networks[stream]
-        answers = [np.empty((0, len(self.spec.labels)), np.float32)]
+        network, joint = self.networks[stream], self.joint.get(stream)
+        light = next(one.illumination for one in self.spec.streams if one.name == stream)
+        empty = np.empty((0, len(self.spec.labels)), np.float32)
+        own, together = [empty], [empty]
         with torch.inference_mode():
             for batch, count in _batches(inputs):
-                ready = clips.contrast(batch) if batch.dtype == np.uint8 else batch
-                answer = network(torch.from_numpy(ready).to(self.device)).float().cpu().numpy()
-                answers.append(answer[:count])
-        return np.concatenate(answers)
+                ready = clips.contrast(batch, light) if batch.dtype == np.uint8 else batch
+                features = network.features(torch.from_numpy(ready).to(self.device))
+                own.append(network.top(features)[:count].float().cpu().numpy())
+                if joint is not None:
+                    together.append(joint(features)[:count].float().cpu().numpy())
+        return np.concatenate(own), None if joint is None else np.concatenate(together)
 
     def fuse(self, logits: Mapping[str, Floats]) -> Floats:
-        """The weighted sum of the streams' logits."""
+        """The fused logits from those of the streams."""
+        if self.spec.fusion == "joint":
+            return np.sum([logits[stream.name] for stream in self.spec.streams], axis=0, dtype=np.float32)
+        return self.weighted(logits)
+
+    def weighted(self, logits: Mapping[str, Floats]) -> Floats:
+        """The weighted sum of the streams' own logits."""
         parts = [np.float32(stream.weight) * logits[stream.name] for stream in self.spec.streams]
         return np.sum(parts, axis=0, dtype=np.float32)
 
@@ -231,19 +263,30 @@ def _load(folder: str, device: str) -> Model:
         tensors = load_file(Path(folder) / WEIGHTS)
     except SafetensorError as failure:
         raise ModelError(f"the weights in {folder} are damaged: fetch the model again") from failure
-    networks = {}
+    networks: dict[str, Network] = {}
+    joint: dict[str, nn.Linear] = {}
     for stream in spec.streams:
         mark = f"{stream.name}."
-        own = {k.removeprefix(mark): torch.from_numpy(v) for k, v in tensors.items() if k.startswith(mark)}
+        own = {
+            # Shipped weights are rounded to half precision, and count in full.
+            k.removeprefix(mark): torch.from_numpy(v.astype(np.float32) if v.dtype == np.float16 else v)
+            for k, v in tensors.items()
+            if k.startswith(mark)
+        }
+        together = {k.removeprefix(JOINT): own.pop(k) for k in list(own) if k.startswith(JOINT)}
         try:
             network = streams.build(stream.name, len(spec.labels), **stream.sizes)
             network.load_state_dict(own)
+            if spec.fusion == "joint":
+                top = torch.nn.Linear(network.top.in_features, len(spec.labels))
+                top.load_state_dict(together)
+                joint[stream.name] = top.eval().to(torch.device(device))
         except (RuntimeError, TypeError, ValueError) as failure:
             raise ModelError(
                 f"the weights of stream {stream.name} in {folder} do not fit its sizes: fetch the model again"
             ) from failure
         networks[stream.name] = network.eval().to(device)
-    return Model(spec, networks, torch.device(device))
+    return Model(spec, networks, joint, torch.device(device))
 
 
 def save(folder: Path, spec: Spec, tensors: Mapping[str, Array]) -> None:

@@ -39,6 +39,7 @@ def make(folder: Path) -> None:
         name="untrained",
         labels=EMOTIONS,
         streams=tuple(parts),
+        fusion="weighted",
         temperature=1.0,
         trained=False,
         licences={"weights": "MIT (random numbers)"},

@@ -168,7 +168,7 @@ def test_scores_are_a_weighted_sum_at_a_temperature() -> None:
         temperature=2.0,
         streams=tuple(replace(s, weight=w) for s, w in zip(net.spec.streams, (0.5, 3.0), strict=True)),
     )
-    warm = model.Model(spec, net.networks, net.device)
+    warm = model.Model(spec, net.networks, {}, net.device)
     fused = warm.fuse(logits)
     assert fused == pytest.approx(0.5 * logits[names[0]] + 3.0 * logits[names[1]], rel=1e-6)
     scores = warm.probabilities(fused)

@@ -1,7 +1,7 @@
 """Streams: small networks, one per file, that turn what they read of a clip into logits.
 
-A stream is a torch module with a class attribute `reads`: "faces" for crops (B, L, S, S) at unit contrast,
-or "displacement" for landmarks (B, L, 68, 2) against the person's neutral. It is built from the number of
+A stream is a `Network` with a class attribute `reads`: "faces" for crops (B, L, S, S) at unit contrast, or
+"displacement" for landmarks (B, L, 68, 2) against the person's neutral. It is built from the number of
 classes and its sizes alone, which is all that a checkpoint's spec holds of it.
 """
 
@@ -14,17 +14,17 @@ from typing import TYPE_CHECKING
 from fervid.errors import ModelError
 
 if TYPE_CHECKING:
-    from torch import nn
+    from fervid.streams.network import Network
 
 READS = ("faces", "displacement")
-_FILES = ("tiny_faces", "tiny_displacement")
-_STREAMS: dict[str, type[nn.Module]] = {}
+_FILES = ("c3d", "c3d_full", "phrnn", "still", "still_mobilenet", "tiny_displacement", "tiny_faces")
+_STREAMS: dict[str, type[Network]] = {}
 
 
-def stream(name: str) -> Callable[[type[nn.Module]], type[nn.Module]]:
+def stream(name: str) -> Callable[[type[Network]], type[Network]]:
     """Register a network under a name."""
 
-    def register(network: type[nn.Module]) -> type[nn.Module]:
+    def register(network: type[Network]) -> type[Network]:
         if name in _STREAMS:
             raise ValueError(f"two streams are called {name!r}")
         if getattr(network, "reads", None) not in READS:
@@ -42,7 +42,7 @@ def names() -> tuple[str, ...]:
     return tuple(_STREAMS)
 
 
-def build(name: str, classes: int, **sizes: int) -> nn.Module:
+def build(name: str, classes: int, **sizes: int) -> Network:
     """A network by name, with random weights."""
     if name not in names():
         raise ModelError(f"unknown stream {name!r}; there are {', '.join(names())}")

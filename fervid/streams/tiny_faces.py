@@ -6,10 +6,11 @@ import torch
 from torch import Tensor, nn
 
 from fervid.streams import stream
+from fervid.streams.network import Network
 
 
 @stream("tiny_faces")
-class TinyFaces(nn.Module):
+class TinyFaces(Network):
     """Pooled crops, one 3-D convolution, a linear layer."""
 
     reads = "faces"
@@ -20,7 +21,6 @@ class TinyFaces(nn.Module):
         self.convolution = nn.Conv3d(1, width, 3, padding=1)
         self.top = nn.Linear(width * 16, classes)
 
-    def forward(self, faces: Tensor) -> Tensor:
-        maps = torch.relu(self.convolution(self.pool(faces[:, None])))  # (B, W, 4, 8, 8)
-        maps = nn.functional.avg_pool3d(maps, (1, 4, 4))  # (B, W, 4, 2, 2)
-        return self.top(maps.flatten(1))  # (B, C)
+    def features(self, clip: Tensor) -> Tensor:
+        maps = torch.relu(self.convolution(self.pool(clip[:, None])))  # (B, W, 4, 8, 8)
+        return nn.functional.avg_pool3d(maps, (1, 4, 4)).flatten(1)  # (B, W * 4 * 2 * 2)

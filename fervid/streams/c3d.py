@@ -1,0 +1,86 @@
+"""A compact residual C3D: 3x3x3 kernels, time halved with the picture until one moment is left.
+
+It has the shape of `still`, with time. Inflated from it, every kernel holds the parent's weights in its
+middle and nothing before and after: on a face that does not move the two then say the same, and training
+begins from there to look at motion.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+
+import torch
+from torch import Tensor, nn
+
+from fervid.streams import stream
+from fervid.streams.network import Network
+
+STAGES = 4
+DROPOUT = 0.4
+
+
+class Block(nn.Module):
+    """Two convolutions around a shortcut: over `time` moments, 3x3 pixels."""
+
+    def __init__(self, before: int, after: int, stride: int, time: int) -> None:
+        super().__init__()
+        kernel, padding = (time, 3, 3), (time // 2, 1, 1)
+        # Where one moment is about to be left, the first convolution still reads the two before it.
+        reading = 3 if stride == 2 else time
+        self.first = nn.Conv3d(before, after, (reading, 3, 3), stride, (reading // 2, 1, 1), bias=False)
+        self.first_norm = nn.BatchNorm3d(after)
+        self.second = nn.Conv3d(after, after, kernel, 1, padding, bias=False)
+        self.second_norm = nn.BatchNorm3d(after)
+        self.shortcut: nn.Module = nn.Identity()
+        if before != after or stride != 1:
+            self.shortcut = nn.Sequential(
+                nn.AvgPool3d(stride, stride), nn.Conv3d(before, after, 1, bias=False), nn.BatchNorm3d(after)
+            )
+        nn.init.zeros_(self.second_norm.weight)
+
+    def forward(self, maps: Tensor) -> Tensor:
+        inner = nn.functional.relu(self.first_norm(self.first(maps)))
+        return nn.functional.relu(self.second_norm(self.second(inner)) + self.shortcut(maps))
+
+
+@stream("c3d")
+class C3D(Network):
+    """16x64x64 -> stem 8x32x32 -> four residual stages, down to 1x4x4 -> mean.
+
+    In the last stage a single moment is left: a kernel over three would hold two thirds of idle weights.
+    """
+
+    reads = "faces"
+
+    def __init__(self, classes: int, width: int = 32, blocks: int = 2) -> None:
+        super().__init__()
+        self.stem = nn.Conv3d(1, width, (3, 5, 5), 2, (1, 2, 2), bias=False)
+        self.stem_norm = nn.BatchNorm3d(width)
+        stages: list[nn.Module] = []
+        before = width
+        for stage in range(STAGES):
+            after = width << stage
+            for block in range(blocks):
+                time = 1 if stage == STAGES - 1 else 3
+                stages.append(Block(before, after, 2 if stage and not block else 1, time))
+                before = after
+        self.blocks = nn.Sequential(*stages)
+        self.dropout = nn.Dropout(DROPOUT)
+        self.top = nn.Linear(before, classes)
+
+    def features(self, clip: Tensor) -> Tensor:
+        maps = self.blocks(nn.functional.relu(self.stem_norm(self.stem(clip[:, None]))))
+        return self.dropout(maps.mean((2, 3, 4)))
+
+    def inflate(self, parent: Mapping[str, Tensor]) -> None:
+        """Start from the weights of a `still` of the same width and blocks."""
+        own = self.state_dict()
+        for name, value in parent.items():
+            if own[name].dim() == value.dim() + 1:  # a kernel: the middle of three moments, or the only one
+                middle = own[name].shape[2] // 2
+                inflated = torch.zeros_like(own[name])
+                inflated[:, :, middle] = value
+                own[name] = inflated
+            else:
+                own[name] = value.clone()
+        self.load_state_dict(own)

@@ -1,0 +1,68 @@
+"""A residual network over single frames; a clip is the mean of its frames.
+
+The parent of `c3d`, which takes its weights by inflation, and the baseline that a stream over time must beat.
+"""
+
+from __future__ import annotations
+
+from torch import Tensor, nn
+
+from fervid.streams import stream
+from fervid.streams.network import Network
+
+STAGES = 4  # each but the first halves the picture and doubles the width
+EVERY = 4  # of the frames of a long clip one in so many is looked at: neighbours say the same
+DROPOUT = 0.4
+
+
+class Block(nn.Module):
+    """Two 3x3 convolutions around a shortcut."""
+
+    def __init__(self, before: int, after: int, stride: int) -> None:
+        super().__init__()
+        self.first = nn.Conv2d(before, after, 3, stride, 1, bias=False)
+        self.first_norm = nn.BatchNorm2d(after)
+        self.second = nn.Conv2d(after, after, 3, 1, 1, bias=False)
+        self.second_norm = nn.BatchNorm2d(after)
+        # Where the picture halves, the shortcut averages it: a strided 1x1 would drop three pixels of four.
+        self.shortcut: nn.Module = nn.Identity()
+        if before != after or stride != 1:
+            self.shortcut = nn.Sequential(
+                nn.AvgPool2d(stride, stride), nn.Conv2d(before, after, 1, bias=False), nn.BatchNorm2d(after)
+            )
+        nn.init.zeros_(self.second_norm.weight)  # a block begins as its shortcut
+
+    def forward(self, maps: Tensor) -> Tensor:
+        inner = nn.functional.relu(self.first_norm(self.first(maps)))
+        return nn.functional.relu(self.second_norm(self.second(inner)) + self.shortcut(maps))
+
+
+@stream("still")
+class Still(Network):
+    """64x64 -> 32x32 stem -> four residual stages of doubling width -> mean over place and frames."""
+
+    reads = "faces"
+    frames = 1
+
+    def __init__(self, classes: int, width: int = 32, blocks: int = 2) -> None:
+        super().__init__()
+        self.stem = nn.Conv2d(1, width, 5, 2, 2, bias=False)
+        self.stem_norm = nn.BatchNorm2d(width)
+        stages: list[nn.Module] = []
+        before = width
+        for stage in range(STAGES):
+            after = width << stage
+            for block in range(blocks):
+                stages.append(Block(before, after, 2 if stage and not block else 1))
+                before = after
+        self.blocks = nn.Sequential(*stages)
+        self.dropout = nn.Dropout(DROPOUT)
+        self.top = nn.Linear(before, classes)
+
+    def features(self, clip: Tensor) -> Tensor:
+        length = clip.shape[1]
+        chosen = clip[:, (EVERY // 2) :: EVERY] if length > EVERY else clip
+        frames = chosen.flatten(0, 1)[:, None]  # (B * L, 1, S, S)
+        maps = self.blocks(nn.functional.relu(self.stem_norm(self.stem(frames))))
+        each = maps.mean((2, 3)).unflatten(0, chosen.shape[:2])  # (B, L, F)
+        return self.dropout(each.mean(1))
