@@ -418,9 +418,14 @@ class Strip:
     pts: Ints  # (N,) strictly ascending; (0,) where no face was found
     faces: Bytes  # (N, M, M) aligned crops
     landmarks: Floats  # (N, 68, 2) in the pixels of the crops
+    quality: Floats | None = None  # (N,) 0 unreadable .. 1 good; None: all good
 
     def __post_init__(self) -> None:
         count = len(self.pts)
+        if self.quality is None:
+            object.__setattr__(self, "quality", np.ones(count, np.float32))
+        assert self.quality is not None
+        check("quality", self.quality, (count,), np.float32)
         check("pts", self.pts, (None,), np.int64)
         side = self.faces.shape[-1]
         check("faces", self.faces, (count, side, side), np.uint8)

@@ -11,6 +11,10 @@ from pathlib import Path
 
 import pytest
 
+# One thread in every numeric library, here and in what tests start: the nets are tiny, and threads that wait
+# for each other on a busy machine cost more than they save.
+os.environ["OMP_NUM_THREADS"] = "1"
+
 ROOT = Path(__file__).parents[1]
 CLIP = ROOT / "examples" / "clip.mp4"
 

@@ -21,21 +21,25 @@ ROOMS: dict[str, tuple[set[str], set[str]]] = {
     "shape": ({"types", "errors"}, set()),  # the mean face, for faces, tracks, clips and synth
     "video": ({"types", "errors", "source"}, {"av", "cv2"}),
     "shots": (NOUNS, {"cv2", "scipy"}),
-    "clips": (NOUNS | {"shape"}, {"cv2", "scipy"}),
+    "clips": (NOUNS | {"shape", "illumination"}, {"cv2", "scipy"}),
     "synth": (NOUNS | {"shape"}, {"cv2", "scipy"}),
     "faces": ({"types", "errors", "shape"}, {"dlib", "cv2"}),
     "tracks": ({"types", "errors", "shape"}, {"scipy", "cv2"}),
     "people": ({"types", "errors", "faces"}, {"scipy", "cv2"}),
     "streams": ({"types", "errors"}, {"torch"}),
     "losses": ({"types", "errors"}, {"torch"}),
-    "fusion": ({"types", "errors"}, {"torch"}),
+    "fusion": ({"types", "errors", "losses"}, {"torch"}),
     "model": (NOUNS | {"streams", "fusion", "clips"}, {"torch", "safetensors"}),
     "stitch": ({"types", "errors", "shape", "tracks", "clips", "model", "spans", "timeline"}, set()),
     "spans": ({"types", "errors", "video", "shots", "faces", "tracks", "clips", "model"}, set()),
     "timeline": (NOUNS | {"peaks"}, {"scipy"}),
     "peaks": (NOUNS | {"timeline"}, {"scipy"}),  # timeline's second file
     "export": (NOUNS | {"timeline"}, {"scipy", "cv2"}),  # cv2: PNG
-    "datasets": (NOUNS, set()),
+    "illumination": ({"types", "errors"}, {"cv2", "scipy"}),  # clips' second file
+    "augment": ({"types", "errors", "shape", "clips", "illumination"}, {"torch"}),
+    "datasets": (NOUNS | {"synth"}, set()),
+    "metrics": (NOUNS, set()),
+    "charts": ({"types", "errors"}, set()),
     "execute": ({"types", "errors"}, set()),
     "cache": ({"types", "errors"}, set()),
     "analysis": (
@@ -44,13 +48,18 @@ ROOMS: dict[str, tuple[set[str], set[str]]] = {
     ),
 }
 EVERYTHING = set(ROOMS)
-ROOMS["train"] = ROOMS["evaluate"] = (EVERYTHING - {"export"}, {"torch", "scipy"})
+ROOMS["footage"] = (
+    {"types", "errors", "shape", "video", "shots", "faces", "tracks", "synth", "execute", "cache"},
+    {"cv2"},
+)
+ROOMS["train"] = (EVERYTHING - {"export"} | {"footage"}, {"torch", "scipy", "safetensors"})
+ROOMS["evaluate"] = (EVERYTHING - {"export"} | {"footage", "train"}, {"torch", "scipy"})
 ROOMS["cli"] = ROOMS["__main__"] = (set(ROOMS) | {"cli"}, {"click", "rich"})
 
 # What one function alone may import: room -> library.
-INSIDE_A_FUNCTION = {"execute": {"dask", "distributed"}, "train": {"matplotlib"}, "evaluate": {"matplotlib"}}
+INSIDE_A_FUNCTION = {"execute": {"dask", "distributed"}, "charts": {"matplotlib"}}
 # One file of a room may use more than the room.
-FILES = {"streams/flow.py": {"cv2"}}
+FILES = {"streams/flow.py": {"cv2"}, "datasets/packs.py": {"cv2"}}
 
 SOURCES = sorted((ROOT / "fervid").rglob("*.py"))
 

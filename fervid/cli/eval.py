@@ -1,0 +1,227 @@
+"""`fervid eval`: how good a model is on labelled data."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import click
+from click.core import ParameterSource
+
+from fervid.cli import options, output, training
+from fervid.cli.messages import Messages, log
+from fervid.cli.output import STANDARD, open_text, show
+from fervid.errors import UsageError
+
+if TYPE_CHECKING:
+    from fervid.metrics import Predictions
+    from fervid.train.recipe import Recipe
+
+
+@options.command(
+    "eval",
+    examples="""
+    fervid eval --data folder:clips/ --model model/
+    fervid eval --data fer2013:fer2013.csv?usage=PublicTest --json
+    fervid eval --data ckplus:CK+/?classes=7 --protocol kfold:10 --streams c3d+phrnn
+    fervid eval --data ravdess:RAVDESS/ --predictions said.csv --pictures figures/
+    """,
+)
+@training.DATA
+@options.apply(*options.MODEL)
+@click.option(
+    "--protocol",
+    metavar="kfold:N|loso|official",
+    help="Train anew for each part that is tested; with --model, fine-tune that model each time.",
+)
+@click.option("--runs", metavar="DIR", help="Keep the models of a protocol here, and go on from those there.")
+@click.option("--json", "as_json", is_flag=True, help="Print every figure as JSON.")
+@options.target(
+    "--predictions", metavar="FILE.csv", help="Write what was said of each sample; - is standard output."
+)
+@click.option("--pictures", metavar="DIR", help="Draw confusion, reliability and risk over coverage here.")
+@options.apply(
+    *training.ARCHITECTURE, *training.LEARNING, training.JOBS, training.NO_CACHE, options.OVERWRITE
+)
+@click.pass_context
+def eval(
+    ctx: click.Context,
+    /,
+    data: tuple[str, ...],
+    model: str,
+    device: str,
+    protocol: str | None,
+    runs: str | None,
+    as_json: bool,
+    predictions: str | None,
+    pictures: str | None,
+    jobs: int | None,
+    no_cache: bool,
+    overwrite: bool,
+    **values: Any,
+) -> None:
+    """Score a model on labelled data; by default, on every sample of it.
+
+    Accuracy is of all samples: one without a face counts as wrong. Options of training are for --protocol.
+    """
+    messages: Messages = ctx.obj
+    if not data:
+        raise UsageError("name labelled data with --data, see `fervid datasets list`")
+    given = [name for name in values if ctx.get_parameter_source(name) is not ParameterSource.DEFAULT]
+    if protocol is None and (given or runs is not None):
+        name = given[0] if given else "runs"
+        raise UsageError(f"--{name.replace('_', '-')} is for training: give a --protocol")
+    if as_json and predictions == STANDARD:
+        raise UsageError("--json and --predictions cannot both be written to standard output")
+    targets = [target for target in (predictions,) if target is not None]
+    output.check_targets(targets, [], overwrite)
+    named = ctx.get_parameter_source("model") is not ParameterSource.DEFAULT
+    from fervid import evaluate, execute
+    from fervid.train import material
+
+    samples, remarks = material.read(data)
+    for remark in remarks:
+        log.warning("%s", remark)
+    with (
+        training.watched(messages) as watch,
+        execute.open_executor(jobs) as executor,
+        training.strips(no_cache) as cache,
+    ):
+        if protocol is None:
+            said = evaluate.predict(
+                model,
+                samples,
+                None,
+                executor,
+                device=device,
+                cache=cache,
+                tick=lambda done: watch.cutting(done, len(samples)),
+                told=log.warning,
+            )
+        else:
+            recipe = training.recipe_of(values | {"data": data})
+            if named:
+                recipe = run_of(model, recipe, given)
+            with training.kept_runs(runs) as folder, training.hardware(device, jobs) as machine:
+                said = evaluate.by_protocol(
+                    protocol,
+                    samples,
+                    recipe,
+                    folder,
+                    executor,
+                    machine,
+                    cache=cache,
+                    tick=watch.tick,
+                    told=log.warning,
+                    cutting=watch.cutting,
+                )
+    _report(said, as_json, predictions, pictures)
+
+
+def run_of(model: str, recipe: Recipe, given: list[str]) -> Recipe:
+    """The recipe to fine-tune a model by, whose architecture cannot be given as well."""
+    from fervid.train import run
+
+    fixed = [
+        name
+        for name in ("streams", "sizes", "fusion", "labels", "illumination", "start_from")
+        if name in given
+    ]
+    if fixed:
+        raise UsageError(
+            f"--{fixed[0].replace('_', '-')} is the model's own affair: leave it out, or --model"
+        )
+    return run.finetuning(model, recipe)
+
+
+def _report(said: Predictions, as_json: bool, predictions: str | None, pictures: str | None) -> None:
+    """Give the figures, and what was asked for besides."""
+    from fervid import metrics
+
+    figures = metrics.report(said)
+    if predictions is not None:
+        import csv
+
+        header, rows = metrics.rows(said)
+        with open_text(predictions) as stream:
+            table = csv.writer(stream, lineterminator="\n")
+            table.writerow(header)
+            table.writerows(rows)
+    if pictures is not None:
+        _draw(said, figures, Path(pictures))
+    if as_json:
+        show(json.dumps(figures, indent=2))
+    elif predictions != STANDARD:
+        show(told(figures))
+
+
+def _draw(said: Predictions, figures: dict[str, Any], folder: Path) -> None:
+    import numpy as np
+
+    from fervid import charts, metrics
+
+    output.make_folder(str(folder))
+    no_face = np.array(figures["confusion_no_face"])[:, None]
+    charts.confusion(np.hstack([figures["confusion"], no_face]), said.labels, folder / "confusion")
+    right = metrics.predicted(said) == said.truth
+    found = said.found
+    bins = {}
+    for name, calibrated in (("after temperature", True), ("before", False)):
+        sure = metrics.confidence(said, temperature=calibrated)
+        of = metrics.Calibration.of(sure[found], right[found])
+        bins[name] = (of.count, of.confidence, of.right)
+    charts.reliability(bins, folder / "reliability")
+    curve = metrics.risk_coverage(metrics.confidence(said), right)
+    charts.risk_coverage({said.headline: (curve.coverage, curve.risk)}, folder / "risk_coverage")
+
+
+def told(figures: dict[str, Any]) -> str:
+    """The figures for a person: tables of plain text."""
+    lines = [
+        f"{figures['n']} samples, {figures['n_no_face']} of them without a face",
+        "",
+        _row("", "accuracy", "mean recall", "macro F1"),
+    ]
+    lines += [
+        _row(name, part["accuracy"], part["mean_recall"], part["macro_f1"])
+        for name, part in figures["streams"].items()
+    ]
+    interval = figures["interval"]
+    if interval["accuracy"] is not None:
+        low, high = interval["accuracy"]
+        lines.append(
+            f"95 % interval of the {figures['headline']} accuracy, over people: {low:.3f} to {high:.3f}"
+        )
+    folds = figures["folds"]
+    if folds["n"] > 1:
+        lines.append(
+            f"over {folds['n']} folds: {folds['accuracy']['mean']:.3f} +- {folds['accuracy']['sd']:.3f}"
+        )
+    detected = figures["detected"]
+    lines += [
+        f"where a face was found: {_figure(detected['accuracy'])} of {detected['n']}",
+        f"calibration error {_figure(figures['ece'])}, before the temperature "
+        f"{_figure(figures['ece_before_temperature'])}",
+        "accuracy at coverage: "
+        + ", ".join(f"{at} {_figure(v)}" for at, v in figures["risk_coverage"]["accuracy_at"].items()),
+        "",
+        "confusion: a row per true label, in samples",
+    ]
+    labels = figures["labels"]
+    width = max(len(label) for label in labels)
+    head = [*(label[:7] for label in labels), "no face"]
+    lines.append(" " * width + "".join(f"{name:>9}" for name in [*head, "recall"]))
+    for label, counts, missed in zip(labels, figures["confusion"], figures["confusion_no_face"], strict=True):
+        cells = "".join(f"{count:9}" for count in [*counts, missed])
+        lines.append(f"{label:<{width}}{cells}{_figure(figures['per_class'][label]['recall']):>9}")
+    lines += ["", *figures["remarks"]]
+    return "\n".join(lines).rstrip()
+
+
+def _row(name: str, *values: float | str | None) -> str:
+    return f"{name:<12}" + "".join(f"{_figure(value):>13}" for value in values)
+
+
+def _figure(value: float | str | None) -> str:
+    return "-" if value is None else value if isinstance(value, str) else f"{value:.3f}"

@@ -1,0 +1,81 @@
+"""`fervid train`: a model from labelled clips."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import click
+from click.core import ParameterSource
+
+from fervid.cli import options, training
+from fervid.cli.messages import Messages
+from fervid.cli.output import show
+from fervid.errors import UsageError
+
+
+@options.command(
+    "train",
+    examples="""
+    fervid train --data ckplus:CK+/ --streams c3d+phrnn --fusion joint -o model/
+    fervid train -d fer2013:fer2013.csv?usage=Training --streams still -o still/
+    fervid train -d folder:clips/ --start-from still/ -o model/
+    fervid train -o model/ --resume
+    fervid analyze movie.mp4 --model model/ -t out.json
+    """,
+)
+@training.DATA
+@click.option("-o", "--output", metavar="DIR", required=True, help="The run folder, which becomes the model.")
+@click.option("--resume", is_flag=True, help="Go on with the run in DIR, with its own settings.")
+@options.apply(
+    *training.ARCHITECTURE,
+    *training.LEARNING,
+    training.DEVICE,
+    training.JOBS,
+    training.NO_CACHE,
+    options.OVERWRITE,
+)
+@click.pass_context
+def train(
+    ctx: click.Context,
+    /,
+    output: str,
+    resume: bool,
+    device: str,
+    jobs: int | None,
+    no_cache: bool,
+    overwrite: bool,
+    **values: Any,
+) -> None:
+    """Train a model on labelled data and write it to DIR.
+
+    Each stream is trained alone, then their fusion. Nobody is both learnt from and judged by. A run that was
+    stopped goes on with --resume, and comes to the same weights.
+    """
+    from fervid.train import run
+
+    messages: Messages = ctx.obj
+    if resume:
+        given = [name for name in values if ctx.get_parameter_source(name) is not ParameterSource.DEFAULT]
+        if given:
+            raise UsageError(
+                f"--resume takes the run's own settings: leave out --{given[0].replace('_', '-')}"
+            )
+        from pathlib import Path
+
+        folder = Path(output)
+        recipe = run.recipe_of(folder)
+        if run.is_done(folder):
+            messages.say(f"fervid: the run in {output} is done")
+            return
+    else:
+        if not values["data"]:
+            raise UsageError("name something to learn from with --data, see `fervid datasets list`")
+        recipe = training.recipe_of(values)
+        material = run.prepare(recipe)  # bad data is told before anything is written
+        folder = training.check_run_folder(output, overwrite)
+        run.begin(folder, recipe)
+        training.carry_out(messages, recipe, folder, device, jobs, no_cache, material)
+        show(str(folder))
+        return
+    training.carry_out(messages, recipe, folder, device, jobs, no_cache)
+    show(str(folder))

@@ -1,0 +1,198 @@
+"""How good a model is on labelled data: scored as analysis scores it, by the protocols of the field."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+
+from fervid import clips, footage, model, shape
+from fervid.datasets import splitting
+from fervid.datasets.splitting import Split
+from fervid.errors import UsageError
+from fervid.execute import Executor
+from fervid.footage import Footage, Shard
+from fervid.labels import CONTEMPT, EMOTIONS
+from fervid.metrics import Predictions
+from fervid.model import Model
+from fervid.tracks import READABLE
+from fervid.train import run
+from fervid.train.fitting import Tick
+from fervid.train.machine import Machine
+from fervid.train.material import arrange
+from fervid.train.recipe import Recipe
+from fervid.types import Array, Floats, Sample, Settings
+
+PROTOCOLS = ("kfold:N", "loso", "official")
+
+
+def split(samples: Sequence[Sample], protocol: str) -> tuple[Split, ...]:
+    """The parts that a protocol trains and tests on."""
+    name, _, count = protocol.partition(":")
+    if name == "kfold" and (count or "10").isdigit():
+        return splitting.folds(samples, int(count or "10"))
+    if protocol == "loso":
+        return splitting.leave_one_subject_out(samples)
+    if protocol == "official":
+        return (splitting.official(samples),)
+    raise UsageError(f"--protocol is one of {', '.join(PROTOCOLS)}, not {protocol!r}")
+
+
+def by_protocol(
+    protocol: str,
+    samples: Sequence[Sample],
+    recipe: Recipe,
+    runs: Path,
+    executor: Executor,
+    machine: Machine,
+    *,
+    cache: Path | None = None,
+    tick: Tick | None = None,
+    told: Callable[[str], None] | None = None,
+    cutting: Callable[[int, int], None] | None = None,
+) -> Predictions:
+    """Train for each part of a protocol, if `runs` has it not yet, and score what it held back."""
+    parts: list[Predictions] = []
+    tell = told or (lambda line: None)
+    divided = split(samples, protocol)
+    for fold, part in enumerate(divided):
+        splitting.check_disjoint((*part.train, *part.validation), part.test)
+        folder = runs / re.sub(r"[^\w.-]+", "_", part.name)
+        if not (folder / run.RECIPE).is_file():
+            run.begin(folder, recipe)
+        elif run.recipe_of(folder) != recipe:
+            raise UsageError(f"{folder} was begun with other settings: name another folder in --runs")
+        if not run.is_done(folder):
+            given = recipe.labels
+            material = arrange(part.train, part.validation, given, recipe.held_out, recipe.seed)
+            tell(f"{part.name}: {fold + 1} of {len(divided)}")
+            run.train(
+                recipe,
+                material,
+                folder,
+                executor,
+                machine,
+                cache=cache,
+                tick=tick,
+                told=told,
+                cutting=cutting,
+            )
+        labels = _labels(samples)
+        device = machine.device.type
+        parts.append(
+            predict(folder, part.test, labels, executor, device=device, cache=cache, fold=fold, told=told)
+        )
+    return Predictions.joined(parts)
+
+
+def _labels(samples: Sequence[Sample]) -> tuple[str, ...]:
+    """The labels that occur, in their usual order."""
+    there = {sample.label for sample in samples}
+    return tuple(label for label in (*EMOTIONS, CONTEMPT) if label in there)
+
+
+@dataclass(frozen=True)
+class _Task:
+    shard: Shard
+    model: str
+    device: str
+
+
+def predict(
+    name: str | Path,
+    samples: Sequence[Sample],
+    labels: tuple[str, ...] | None,
+    executor: Executor,
+    *,
+    device: str = "cpu",
+    settings: Settings | None = None,
+    cache: Path | None = None,
+    fold: int = 0,
+    tick: Callable[[int], None] | None = None,
+    told: Callable[[str], None] | None = None,
+) -> Predictions:
+    """What a model says of samples: the mean over each one's windows; `labels` None takes all that occur."""
+    labels = labels or _labels(samples)
+    folder = str(model.find(name).resolve())
+    spec = model.read_spec(folder)
+    tasks = [_Task(shard, folder, device) for shard in footage.shards(samples, settings, cache)]
+    parts, done = [], 0
+    for task, part in zip(tasks, executor(_score, tasks), strict=True):
+        parts.append(part)
+        done += len(task.shard.samples)
+        if tick is not None:
+            tick(done)
+    whole = {key: np.concatenate([part[key] for part in parts]) for key in parts[0]}
+    for sample, trouble in zip(samples, whole["trouble"].tolist(), strict=True):
+        if trouble and trouble != footage.NO_FACE and told is not None:
+            told(f"{sample.name}: {trouble}")
+    names = [key for key in whole if key not in ("trouble", "rejected")]
+    return Predictions(
+        labels=labels,
+        model_labels=spec.labels,
+        names=tuple(sample.name for sample in samples),
+        subjects=tuple(sample.subject or sample.name for sample in samples),
+        fold=np.full(len(samples), fold, np.int64),
+        truth=np.array([labels.index(sample.label) for sample in samples], np.int64),
+        found=whole["trouble"] == "",
+        rejected=whole["rejected"],
+        logits={key: whole[key] for key in names},
+        temperature=np.full(len(samples), spec.temperature, np.float32),
+        headline=spec.streams[0].name if len(spec.streams) == 1 else spec.fusion,
+    )
+
+
+def _score(task: _Task) -> dict[str, Array]:
+    net, strips = model.load(task.model, task.device), task.shard.footage()
+    owners, seen = [], []
+    for place, window, quality in _windows(strips):
+        owners.append((place, quality))
+        seen.append(window)
+    count, classes = len(strips), len(net.spec.labels)
+    places = np.array([place for place, _ in owners], np.int64)
+    each: dict[str, Floats] = {}
+    together: dict[str, Floats] = {}
+    for stream in net.spec.streams:
+        inputs = [faces if stream.reads == "faces" else moved for faces, moved in seen]
+        own, joint = net.heads(stream.name, inputs)
+        each[stream.name] = own
+        together[stream.name] = own if joint is None else joint
+    each |= _fused(net, each, together)
+    readable = np.zeros(count, bool)
+    readable[[place for place, quality in owners if quality >= READABLE]] = True
+    answer: dict[str, Array] = {
+        "trouble": np.array(strips.troubles, dtype=object),
+        "rejected": strips.found & ~readable,
+    }
+    windows = np.bincount(places, minlength=count)[:, None]
+    for name, logits in each.items():
+        total = np.zeros((count, classes), np.float32)
+        np.add.at(total, places, logits)
+        answer[name] = np.where(windows > 0, total / np.maximum(windows, 1), np.nan).astype(np.float32)
+    return answer
+
+
+def _fused(net: Model, each: dict[str, Floats], together: dict[str, Floats]) -> dict[str, Floats]:
+    """The fusions that this model can be asked for."""
+    if len(net.spec.streams) == 1:
+        return {}
+    fused = {"weighted": net.weighted(each)}
+    return fused | ({"joint": net.fuse(together)} if net.spec.fusion == "joint" else {})
+
+
+def _windows(strips: Footage) -> Iterator[tuple[int, tuple[Array, Floats], float]]:
+    """Every window of every strip: whose it is, what the streams read, and how readable it is."""
+    edge = slice(shape.MARGIN, -shape.MARGIN)
+    for place in np.flatnonzero(strips.found).tolist():
+        strip = strips[place]
+        upright = shape.without_pose(strip.landmarks)
+        young = (strip.pts - strip.start) * float(strip.time_base) < clips.NEUTRAL_SECONDS
+        moved = upright - clips.neutral(strip, strip.pts[young], upright[young])
+        assert strip.quality is not None
+        for centre in clips.centres(strip, strip.pts, strip.start, None).tolist():
+            rows = clips.rows(strip, strip.pts, centre)
+            faces = np.ascontiguousarray(strip.faces[rows][:, edge, edge])
+            yield place, (faces, moved[rows].astype(np.float32)), float(strip.quality[rows].mean())

@@ -1,0 +1,187 @@
+"""Clips as a net is taught them: drawn, changed, stacked; the same for a seed, whatever came before."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from functools import cached_property
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from fervid import clips, shape
+from fervid.augment import OFF, Augmentation, augment, mix
+from fervid.augment import rows as draw_rows
+from fervid.footage import Footage
+from fervid.labels import NEUTRAL
+from fervid.types import Array, Bytes, Floats, Ints, Sample, Strip
+
+PERSONAL = 0.5  # how often a person's own neutral is taught where it is known, instead of the population's
+TRIES = 3  # windows that are drawn, of which the most telling is taught
+LOOKS = 3  # windows of a strip at which validation looks
+
+
+@dataclass(frozen=True)
+class Batch:
+    """What a step reads; what no stream of the step asks for is None."""
+
+    faces: Tensor | None  # (B, L, S, S) at unit contrast
+    displacement: Tensor | None  # (B, L, 68, 2)
+    targets: Tensor  # (B, C)
+
+    def __getitem__(self, reads: str) -> Tensor:
+        value = self.faces if reads == "faces" else self.displacement
+        assert value is not None, f"this batch was made without {reads}"
+        return value
+
+
+def targets(samples: Sequence[Sample], labels: Sequence[str], soft: float, smoothing: float) -> Floats:
+    """What each sample is taught as: (N, C), rows that sum to one."""
+    place = {label: column for column, label in enumerate(labels)}
+    taught = np.zeros((len(samples), len(labels)), np.float32)
+    for row, sample in enumerate(samples):
+        share = soft if sample.votes else 0.0
+        taught[row, place[sample.label]] += 1 - share
+        for label, votes in sample.votes.items():
+            taught[row, place[label]] += share * votes
+    return (1 - smoothing) * taught + np.float32(smoothing / len(labels))
+
+
+def _moved(strip: Strip, neutral: Floats) -> Floats:
+    """How far the inner face is from a neutral, at each frame: root mean square (N,)."""
+    if len(strip) < 2:
+        return np.zeros(len(strip), np.float32)
+    away = shape.without_pose(strip.landmarks)[:, 17:] - neutral[17:]
+    return np.asarray(np.sqrt(np.square(away).sum(2).mean(1)), np.float32)
+
+
+class Clips:
+    """Footage of which windows are drawn; `steps` is their length, 1 for streams over single frames."""
+
+    def __init__(
+        self,
+        footage: Footage,
+        taught: Floats,
+        reads: Sequence[str],
+        settings: Augmentation = OFF,
+        illumination: str = "none",
+        length: int = clips.LENGTH,
+        seed: int = 0,
+        size: int = 0,
+    ) -> None:
+        self.footage, self.taught, self.reads, self.settings = footage, taught, set(reads), settings
+        self.illumination, self.length, self.seed, self.size = illumination, length, seed, size
+
+    def __len__(self) -> int:
+        return len(self.footage)
+
+    @cached_property
+    def neutrals(self) -> Floats:
+        """Each strip's own neutral, or the population's: (N, 68, 2)."""
+        found = []
+        for place in range(len(self)):
+            strip = self.footage[place]
+            young = (strip.pts - strip.start) * float(strip.time_base) < clips.NEUTRAL_SECONDS
+            found.append(clips.neutral(strip, strip.pts[young], shape.without_pose(strip.landmarks[young])))
+        return np.stack(found)
+
+    @cached_property
+    def moved(self) -> tuple[Floats, ...]:
+        """How far each frame's face is from the strip's neutral, in eye distances: (frames,) each."""
+        return tuple(_moved(self.footage[place], self.neutrals[place]) for place in range(len(self)))
+
+    def _drawn_rows(self, place: int, random: np.random.Generator) -> Ints:
+        """A window of a strip where its label shows: of a few, the one of most motion, or least if neutral.
+
+        A clip is labelled as a whole, and begins and ends with no expression as often as not.
+        """
+        pts, time_base = self.footage.pts[place], self.footage.time_bases[place]
+        if len(pts) == 1:
+            return np.zeros(clips.LENGTH, np.int64)
+        tries = [draw_rows(pts, time_base, random, self.settings) for _ in range(TRIES)]
+        telling = [float(self.moved[place][rows].mean()) for rows in tries]
+        is_neutral = self.footage.samples[place].label == NEUTRAL
+        return tries[int(np.argmin(telling) if is_neutral else np.argmax(telling))]
+
+    def epoch(self, number: int, batch: int, part: int = 0, parts: int = 1) -> Iterator[tuple[int, Ints]]:
+        """The steps of an epoch and which clips each takes; of every batch, one `part` of `parts`."""
+        order = np.random.default_rng([self.seed, number]).permutation(len(self))
+        if self.size:
+            order = np.resize(order, self.size)
+        steps = self.steps(batch)  # what is left over has its turn in another epoch
+        order = np.resize(order, max(len(order), batch))
+        for step in range(steps):
+            yield step, order[step * batch : (step + 1) * batch][part::parts]
+
+    def steps(self, batch: int) -> int:
+        """How many steps make an epoch."""
+        return max(1, (self.size or len(self)) // batch)
+
+    def drawn(self, number: int, places: Ints, device: torch.device) -> Batch:
+        """These clips as epoch `number` shows them."""
+        chosen = []
+        personal = np.zeros(len(places), bool)
+        for at, place in enumerate(places.tolist()):
+            random = np.random.default_rng([self.seed, number, place])
+            personal[at] = random.random() < PERSONAL
+            picked = self._drawn_rows(place, random)
+            chosen.append(picked if self.length > 1 else picked[[int(random.integers(clips.LENGTH))]])
+        return self._stack(places, chosen, personal, mix(self.seed, number, places), self.settings, device)
+
+    def plain(self, batch: int, device: torch.device) -> Iterator[tuple[Ints, Batch]]:
+        """Every clip as analysis sees it, at up to LOOKS windows of its strip; and whose each one is."""
+        looks: list[tuple[int, Ints]] = []
+        for place in range(len(self)):
+            strip = self.footage[place]
+            moments = clips.centres(strip, strip.pts, strip.start, None)
+            spread = np.linspace(0, len(moments) - 1, min(LOOKS, len(moments)) + 2)[1:-1]
+            for centre in moments[np.unique(np.rint(spread).astype(int))].tolist():
+                looks.append((place, clips.rows(strip, strip.pts, centre)))
+        for low in range(0, len(looks), batch):
+            part = looks[low : low + batch]
+            places = np.array([place for place, _ in part], np.int64)
+            chosen = [rows if self.length > 1 else rows[[len(rows) // 2]] for _, rows in part]
+            everyone = np.ones(len(part), bool)
+            yield places, self._stack(places, chosen, everyone, np.zeros(len(part), np.int64), OFF, device)
+
+    def _stack(
+        self,
+        places: Ints,
+        chosen: Sequence[Ints],
+        personal: Array,
+        seeds: Ints,
+        settings: Augmentation,
+        device: torch.device,
+    ) -> Batch:
+        faces: Bytes | None = None
+        landmarks = neutral = None
+        pairs = list(zip(places.tolist(), chosen, strict=True))
+        if "faces" in self.reads:
+            faces = np.stack([self.footage.faces[place][rows] for place, rows in pairs])
+        if "displacement" in self.reads:
+            landmarks = np.stack([self.footage.landmarks[place][rows] for place, rows in pairs])
+            own = self.neutrals[places]
+            neutral = np.where(personal[:, None, None], own, clips.population_neutral()).astype(np.float32)
+
+        def sent(array: Array | None) -> Tensor | None:
+            return None if array is None else torch.from_numpy(np.ascontiguousarray(array)).to(device)
+
+        moved = augment(sent(faces), sent(landmarks), sent(neutral), settings, seeds, shape.CROP)
+        pictures, points, rest = moved
+        displacement = None
+        if points is not None and rest is not None:
+            upright = shape.without_pose(points.flatten(0, 1).cpu().numpy()).reshape(points.shape)
+            displacement = torch.from_numpy(upright).to(device) - rest[:, None]
+        if pictures is not None:
+            pictures = self._contrast(pictures)
+        return Batch(pictures, displacement, torch.from_numpy(self.taught[places]).to(device))
+
+    def _contrast(self, pictures: Tensor) -> Tensor:
+        """As `clips.contrast`, where the pictures are."""
+        if self.illumination != "none":
+            whole = pictures.clamp(0, 255).round().to(torch.uint8).cpu().numpy()
+            return torch.from_numpy(clips.contrast(whole, self.illumination)).to(pictures.device)
+        mean = pictures.mean((1, 2, 3), keepdim=True)
+        deviation = pictures.std((1, 2, 3), correction=0, keepdim=True)
+        return (pictures - mean) / deviation.clamp_min(1.0)

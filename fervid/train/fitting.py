@@ -1,0 +1,289 @@
+"""One stage of training: a network, clips to learn from, clips to be judged by, and a state that resumes."""
+
+from __future__ import annotations
+
+import math
+import time
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+import torch
+from torch import Tensor, nn
+
+from fervid.errors import ModelError
+from fervid.losses import CenterLoss, IslandLoss, balance, cross_entropy
+from fervid.streams.network import Network
+from fervid.train import state as states
+from fervid.train.batches import Batch, Clips
+from fervid.train.machine import Machine
+from fervid.train.recipe import Recipe
+from fervid.types import Floats, Ints
+
+BETWEEN_CHECKPOINTS = 60.0  # seconds of work that an interruption may cost
+WARM_UP = 0.1  # share of the steps in which the learning rate rises; it falls along a cosine for the rest
+LONGEST_GRADIENT = 5.0
+MOMENTUM = 0.9
+USUAL_BATCH = 128  # for which the streams' learning rates are meant
+
+
+@dataclass(frozen=True)
+class Progress:
+    """What a bar shows of a stage."""
+
+    stage: str
+    epoch: int
+    epochs: int
+    done: float  # share of the stage
+    loss: float
+    accuracy: float
+    validation: float  # accuracy of the last validation; nan before the first
+
+
+Tick = Callable[[Progress], None]
+
+
+@dataclass
+class Stage:
+    """What is learnt in one go: the weights of `learner`, judged through `network`."""
+
+    name: str
+    epochs: int
+    rate: float
+    decay: float
+    optimizer: str  # "sgd" or "adamw"
+    learner: nn.Module  # whose parameters learn and are averaged
+    loss: Callable[[Batch], tuple[Tensor, Tensor]]  # the loss, and the logits (B, C) that count as the answer
+    judge: Callable[[], tuple[float, float, float]]  # accuracy, mean recall and loss on validation
+
+
+def fit(
+    stage: Stage, clips: Clips, recipe: Recipe, machine: Machine, checkpoint: Path, tick: Tick | None
+) -> states.State:
+    """Train, from the checkpoint if there is one; the learner ends with its best averaged weights."""
+    learner = stage.learner
+    optimizer = _optimizer(stage)
+    average = {name: value.detach().clone() for name, value in _floats(learner).items()}
+    state = states.read(checkpoint) or states.State()
+    if state.tensors:
+        learner.load_state_dict(state.part("learner"))
+        for name, value in state.part("average").items():
+            average[name].copy_(value)
+        _restore(optimizer, state.part("optimizer"))
+    steps = clips.steps(recipe.batch)
+    written = time.monotonic()
+
+    def keep() -> None:
+        if machine.leads:
+            state.keep("learner", learner.state_dict())
+            state.keep("average", average)
+            state.keep("optimizer", _tensors(optimizer))
+            states.write(checkpoint, state)
+
+    while not state.finished:
+        learner.train()
+        for step, places in clips.epoch(state.epoch, recipe.batch, machine.part, machine.parts):
+            if step < state.step:
+                continue
+            now = state.epoch * steps + step
+            for group in optimizer.param_groups:
+                group["lr"] = stage.rate * _schedule(now / (stage.epochs * steps))
+            torch.manual_seed(hash((recipe.seed, stage.epochs, now, machine.part)) % (1 << 31))
+            batch = clips.drawn(state.epoch, places, machine.device)
+            loss, answer = stage.loss(batch)
+            if not torch.isfinite(loss.detach()):
+                raise ModelError(
+                    f"the loss of {stage.name} is no longer a number in epoch {state.epoch + 1}: begin again "
+                    "with a lower --rate"
+                )
+            optimizer.zero_grad(set_to_none=True)
+            loss.backward()  # type: ignore[no-untyped-call]
+            machine.shared(learner)
+            nn.utils.clip_grad_norm_(learner.parameters(), LONGEST_GRADIENT)
+            optimizer.step()
+            _follow(average, learner, recipe.average, now)
+            right = (answer.argmax(1) == batch.targets.argmax(1)).sum()
+            count = len(batch.targets)
+            for place, more in enumerate((float(loss.detach()) * count, float(right), float(count))):
+                state.sums[place] += more
+            state.step = step + 1
+            if tick is not None:
+                tick(_progress(stage, state, steps))
+            if time.monotonic() - written > BETWEEN_CHECKPOINTS:
+                machine.wait()
+                keep()
+                written = time.monotonic()
+        _judge(stage, state, average, learner, machine, recipe.patience)
+        if tick is not None:
+            tick(_progress(stage, state, steps))
+        keep()
+        written = time.monotonic()
+    best = state.part("best")
+    learner.load_state_dict(learner.state_dict() | {k: v.to(machine.device) for k, v in best.items()})
+    learner.eval()
+    return state
+
+
+def _judge(
+    stage: Stage,
+    state: states.State,
+    average: dict[str, Tensor],
+    learner: nn.Module,
+    machine: Machine,
+    patience: int,
+) -> None:
+    """Close an epoch: the averaged weights are judged, and kept if they are the best so far."""
+    machine.evened(learner)
+    own = {name: value.detach().clone() for name, value in _floats(learner).items()}
+    learner.load_state_dict(learner.state_dict() | average)
+    learner.eval()
+    with torch.inference_mode():
+        accuracy, recall, loss = stage.judge()
+    sums = machine.total(torch.tensor(state.sums, dtype=torch.float64)).tolist()
+    for name, value in (
+        ("loss", sums[0] / sums[2]),
+        ("accuracy", sums[1] / sums[2]),
+        ("validation_loss", loss),
+        ("validation_accuracy", accuracy),
+        ("validation_mean_recall", recall),
+    ):
+        state.history.setdefault(name, []).append(value)
+    score = (accuracy + recall) / 2  # neither a common nor a rare class shall decide alone
+    if math.isnan(score) or score >= state.best:
+        state.best, state.best_epoch = -1.0 if math.isnan(score) else score, state.epoch
+        state.keep("best", average)
+    learner.load_state_dict(learner.state_dict() | own)
+    state.epoch, state.step, state.sums = state.epoch + 1, 0, [0.0, 0.0, 0.0]
+    late = patience and state.epoch - 1 - state.best_epoch >= patience
+    state.finished = bool(late) or state.epoch >= stage.epochs
+
+
+def _schedule(done: float) -> float:
+    """The learning rate's share of its peak."""
+    if done < WARM_UP:
+        return max(done / WARM_UP, 0.01)
+    return 0.5 * (1 + math.cos(math.pi * (done - WARM_UP) / (1 - WARM_UP)))
+
+
+def _optimizer(stage: Stage) -> torch.optim.Optimizer:
+    """Weight decay for kernels and matrices alone: on norms and biases it only costs."""
+    wide = [p for p in stage.learner.parameters() if p.requires_grad and p.dim() > 1]
+    thin = [p for p in stage.learner.parameters() if p.requires_grad and p.dim() <= 1]
+    groups = [{"params": wide, "weight_decay": stage.decay}, {"params": thin, "weight_decay": 0.0}]
+    if stage.optimizer == "sgd":
+        return torch.optim.SGD(groups, stage.rate, MOMENTUM, nesterov=True)
+    return torch.optim.AdamW(groups, stage.rate)
+
+
+def _tensors(optimizer: torch.optim.Optimizer) -> dict[str, Tensor]:
+    """What an optimizer remembers, by parameter and name."""
+    return {
+        f"{index}.{name}": torch.as_tensor(value)
+        for index, memory in optimizer.state_dict()["state"].items()
+        for name, value in memory.items()
+        if value is not None
+    }
+
+
+def _restore(optimizer: torch.optim.Optimizer, tensors: dict[str, Tensor]) -> None:
+    memory: dict[int, dict[str, Tensor]] = {}
+    for key, value in tensors.items():
+        index, name = key.split(".", 1)
+        memory.setdefault(int(index), {})[name] = value
+    optimizer.load_state_dict({"state": memory, "param_groups": optimizer.state_dict()["param_groups"]})
+
+
+def _floats(network: nn.Module) -> dict[str, Tensor]:
+    """Weights and running figures, which can be averaged; counters cannot."""
+    return {name: value for name, value in network.state_dict().items() if value.is_floating_point()}
+
+
+@torch.no_grad()
+def _follow(average: dict[str, Tensor], network: nn.Module, kept: float, step: int) -> None:
+    """Move the averaged weights; early ones, far from anything good, are forgotten sooner."""
+    kept = min(kept, (1 + step) / (10 + step))
+    for name, value in _floats(network).items():
+        average[name].lerp_(value, 1 - kept)
+
+
+def _progress(stage: Stage, state: states.State, steps: int) -> Progress:
+    count = state.sums[2] or math.nan
+    seen = state.history.get("validation_accuracy", [])
+    return Progress(
+        stage=stage.name,
+        epoch=min(state.epoch + 1, stage.epochs),
+        epochs=stage.epochs,
+        done=1.0 if state.finished else (state.epoch + state.step / steps) / stage.epochs,
+        loss=state.sums[0] / count,
+        accuracy=state.sums[1] / count,
+        validation=seen[-1] if seen else math.nan,
+    )
+
+
+class Lesson(nn.Module):
+    """A stream with what is taught beside its logits: its own loss, as the recipe asks."""
+
+    def __init__(self, network: Network, classes: int, counts: Tensor, recipe: Recipe) -> None:
+        super().__init__()
+        self.network, self.recipe = network, recipe
+        self.register_buffer("weights", balance(counts, recipe.balance), persistent=False)
+        width = network.top.in_features
+        self.center = CenterLoss(classes, width) if recipe.center_loss else None
+        self.island = IslandLoss(classes, width) if recipe.island_loss else None
+
+    def forward(self, batch: Batch, machine: Machine) -> tuple[Tensor, Tensor]:
+        clip, taught = batch[self.network.reads], batch.targets
+        if self.recipe.mixup:
+            clip, taught = _mixed(clip, taught, self.recipe.mixup)
+        with machine.arithmetic(self.network):
+            features = self.network.features(clip)
+            logits = self.network.top(features)
+        weights = self.weights
+        assert isinstance(weights, Tensor)
+        loss = cross_entropy(logits, taught, weights)
+        if self.center is not None:
+            loss = loss + self.recipe.center_loss * self.center(features, taught)
+        if self.island is not None:
+            loss = loss + self.recipe.island_loss * self.island(features, taught)
+        return loss, logits
+
+
+def _mixed(clip: Tensor, taught: Tensor, strength: float) -> tuple[Tensor, Tensor]:
+    """Every clip with a share of another one, in what is seen and in what is taught.
+
+    The draws come from torch's own generator, which each step seeds anew.
+    """
+    share = torch.distributions.Beta(strength, strength).sample((len(clip),)).to(clip.device)
+    share = torch.maximum(share, 1 - share)  # the first of the two leads
+    other = torch.randperm(len(clip)).to(clip.device)
+    wide = share.view(-1, *[1] * (clip.dim() - 1))
+    return wide * clip + (1 - wide) * clip[other], share[:, None] * taught + (1 - share)[:, None] * taught[
+        other
+    ]
+
+
+def answers(heads: Callable[[Batch], Tensor], clips: Clips, batch: int, machine: Machine) -> Floats:
+    """The mean logits of every clip's windows: (N, C); a clip without a window has nan."""
+    total: Floats | None = None
+    count = np.zeros(len(clips), np.int64)
+    with torch.inference_mode():
+        for places, ready in clips.plain(batch, machine.device):
+            logits = heads(ready).float().cpu().numpy()
+            if total is None:
+                total = np.zeros((len(clips), logits.shape[1]), np.float32)
+            np.add.at(total, places, logits)
+            np.add.at(count, places, 1)
+    assert total is not None, "there is nothing to judge by"
+    with np.errstate(invalid="ignore"):
+        return np.asarray(total / count[:, None], np.float32)
+
+
+def judged(logits: Floats, taught: Floats) -> tuple[float, float, float]:
+    """Accuracy, mean recall over the classes that occur, and loss; the truth is the largest share."""
+    truth: Ints = taught.argmax(1)
+    right = logits.argmax(1) == truth
+    recalls = [right[truth == label].mean() for label in np.unique(truth)]
+    shifted = logits - logits.max(1, keepdims=True)
+    chance = shifted - np.log(np.exp(shifted).sum(1, keepdims=True))
+    return float(right.mean()), float(np.mean(recalls)), float(-(taught * chance).sum(1).mean())

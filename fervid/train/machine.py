@@ -1,0 +1,110 @@
+"""The hardware of a training run: its device, its arithmetic, and the other processes of a torchrun."""
+
+from __future__ import annotations
+
+import contextlib
+import os
+from collections.abc import Iterator
+from contextlib import AbstractContextManager, contextmanager
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor, distributed, nn
+
+from fervid.model import check_device
+from fervid.streams.network import Network
+
+LARGE = 1_000_000  # weights
+
+
+@dataclass(frozen=True)
+class Machine:
+    """One process among `parts` of the same run."""
+
+    device: torch.device
+    part: int = 0
+    parts: int = 1
+
+    @property
+    def leads(self) -> bool:
+        """Whether this process writes files and speaks."""
+        return self.part == 0
+
+    def arithmetic(self, network: Network) -> AbstractContextManager[object]:
+        """bfloat16 where it pays: for large normalised convolutions, on hardware that computes in it.
+
+        Recurrent nets gain nothing and lose digits; without normalisation gradients leave its range; and on
+        a CPU the gradients of narrow 3-D convolutions have come out as garbage in it.
+        """
+        norms = any(isinstance(module, nn.BatchNorm2d | nn.BatchNorm3d) for module in network.modules())
+        if not norms or sum(parameter.numel() for parameter in network.parameters()) < LARGE:
+            return contextlib.nullcontext()
+        if self.device.type == "cuda":
+            return torch.autocast("cuda", torch.bfloat16, enabled=torch.cuda.is_bf16_supported())
+        return torch.autocast("cpu", torch.bfloat16, enabled=_has_bfloat16())
+
+    def placed(self, network: Network) -> Network:
+        """The network where it computes, with channels last, which convolutions like best."""
+        network = network.to(self.device)
+        if any(isinstance(module, nn.Conv3d) for module in network.modules()):
+            return network.to(memory_format=torch.channels_last_3d)  # type: ignore[call-overload]
+        if any(isinstance(module, nn.Conv2d) for module in network.modules()):
+            return network.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
+        return network
+
+    def shared(self, network: nn.Module) -> None:
+        """Average the gradients over the processes."""
+        if self.parts == 1:
+            return
+        for parameter in network.parameters():
+            if parameter.grad is not None:
+                distributed.all_reduce(parameter.grad)
+                parameter.grad /= self.parts
+
+    def total(self, values: Tensor) -> Tensor:
+        """Sum over the processes."""
+        if self.parts > 1:
+            distributed.all_reduce(values)
+        return values
+
+    def evened(self, network: nn.Module) -> None:
+        """Average the running figures of normalisation, which each process gathers for itself."""
+        if self.parts == 1:
+            return
+        for buffer in network.buffers():
+            if buffer.is_floating_point():
+                distributed.all_reduce(buffer)
+                buffer /= self.parts
+
+    def wait(self) -> None:
+        """Until every process is here."""
+        if self.parts > 1:
+            distributed.barrier()
+
+
+def _has_bfloat16() -> bool:
+    """Whether the processor multiplies bfloat16 itself; elsewhere it would be slower than float32."""
+    return bool(torch.cpu._is_avx512_bf16_supported() or torch.cpu._is_amx_tile_supported())
+
+
+@contextmanager
+def open_machine(device: str = "cpu", jobs: int | None = None) -> Iterator[Machine]:
+    """The machine of this run; under torchrun, one of several processes on one GPU or CPU each."""
+    check_device(device)
+    parts = int(os.environ.get("WORLD_SIZE", "1"))
+    if jobs is not None:
+        torch.set_num_threads(jobs)
+    torch.set_flush_denormal(True)  # fading gradients would slow a processor down tenfold
+    if parts == 1:
+        yield Machine(torch.device(device))
+        return
+    distributed.init_process_group("nccl" if device == "cuda" else "gloo")
+    try:
+        here = int(os.environ.get("LOCAL_RANK", "0"))
+        yield Machine(
+            torch.device(device, here) if device == "cuda" else torch.device(device),
+            distributed.get_rank(),
+            parts,
+        )
+    finally:
+        distributed.destroy_process_group()

@@ -1,0 +1,141 @@
+"""What a run leaves beside the weights: curves, figures on validation, pictures, and the model card."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from fervid import charts, datasets, metrics
+from fervid.footage import Footage
+from fervid.metrics import Predictions
+from fervid.model import Spec
+from fervid.train.recipe import Recipe
+from fervid.train.state import History
+from fervid.types import Floats
+
+HISTORY, FIGURES, CARD = "history.json", "validation.json", "card.md"
+
+LICENCES = {
+    "weights": "whatever the terms of the training data allow",
+    "landmarks": "found by dlib's 68-point predictor, trained on iBUG 300-W: no commercial use",
+}
+
+
+def named(specs: Sequence[str]) -> tuple[str, ...]:
+    """What was learnt from, without where it lay."""
+    asked = [datasets.parse(spec) for spec in specs]
+    shown = []
+    for one in asked:
+        options = "&".join(f"{name}={Path(value).name}" for name, value in one.options.items())
+        shown.append(f"{one.name}:{Path(one.path).name or one.path}" + (f"?{options}" if options else ""))
+    return tuple(shown)
+
+
+def write(
+    folder: Path,
+    recipe: Recipe,
+    spec: Spec,
+    histories: Mapping[str, History],
+    judges: Footage,
+    truth: Floats,
+    own: Mapping[str, Floats],
+    fused: Floats,
+) -> None:
+    """Write every paper into the run folder."""
+    (folder / HISTORY).write_text(json.dumps(histories, indent=1) + "\n", encoding="utf-8")
+    for stage, history in histories.items():
+        charts.curves(history, folder / f"curves_{stage}", stage)
+    predictions = validation(spec, judges, truth, own, fused)
+    figures = metrics.report(predictions)
+    (folder / FIGURES).write_text(json.dumps(figures, indent=1) + "\n", encoding="utf-8")
+    charts.confusion(np.array(figures["confusion"]), spec.labels, folder / "confusion")
+    (folder / CARD).write_text(card(recipe, spec, figures), encoding="utf-8")
+
+
+def validation(
+    spec: Spec, judges: Footage, truth: Floats, own: Mapping[str, Floats], fused: Floats
+) -> Predictions:
+    """What the finished model says of the validation part."""
+    logits = dict(own)
+    if len(own) > 1:
+        parts = [np.float32(stream.weight) * own[stream.name] for stream in spec.streams]
+        logits["weighted"] = np.asarray(np.sum(parts, axis=0), np.float32)
+    headline = next(iter(own)) if len(own) == 1 else spec.fusion
+    logits[headline] = fused.astype(np.float32)
+    count = len(judges)
+    return Predictions(
+        labels=spec.labels,
+        model_labels=spec.labels,
+        names=tuple(sample.name for sample in judges.samples),
+        subjects=tuple(sample.subject or sample.name for sample in judges.samples),
+        fold=np.zeros(count, np.int64),
+        truth=truth.argmax(1).astype(np.int64),
+        found=np.ones(count, bool),
+        rejected=np.zeros(count, bool),
+        logits=logits,
+        temperature=np.full(count, spec.temperature, np.float32),
+        headline=headline,
+    )
+
+
+def card(recipe: Recipe, spec: Spec, figures: Mapping[str, Any]) -> str:
+    """The model card, in Markdown."""
+    rows = [
+        f"| {name} | {100 * part['accuracy']:.1f} | {100 * part['mean_recall']:.1f} |"
+        for name, part in figures["streams"].items()
+    ]
+    classes = [
+        f"| {label} | {100 * part['recall']:.1f} | {100 * part['precision']:.1f} | {part['support']} |"
+        if part["recall"] is not None and part["precision"] is not None
+        else f"| {label} | - | - | {part['support']} |"
+        for label, part in figures["per_class"].items()
+    ]
+    settings = [
+        f"- `{name}`: {value if not isinstance(value, tuple) else ', '.join(value) or '-'}"
+        for name, value in recipe.as_json().items()
+        if name not in ("data", "validation", "start_from") and value not in ({}, "")
+    ]
+    lines = [
+        f"# {spec.name}",
+        "",
+        f"Reads {', '.join(spec.labels)} from faces in video; streams {' + '.join(recipe.streams)}, "
+        f"fused by {'the ' + spec.fusion + ' rule' if len(spec.streams) > 1 else 'nothing, being one'}.",
+        "",
+        "The scores describe visible expression. They say nothing of what a person feels, and are no ground",
+        "for decisions about people.",
+        "",
+        "## Learnt from",
+        "",
+        *[f"- `{data}`" for data in spec.training_data],
+        "",
+        "## Figures on the validation part",
+        "",
+        f"{figures['n']} samples of people who are in no training sample. The best epoch, the weights of the",
+        "sum and the temperature were chosen here, so that these figures flatter; `fervid eval` on data that",
+        "the run has not seen tells the truth.",
+        "",
+        "| | accuracy % | mean recall % |",
+        "|---|---|---|",
+        *rows,
+        "",
+        f"Expected calibration error {figures['ece']:.3f} (before the temperature "
+        f"{figures['ece_before_temperature']:.3f}).",
+        "",
+        "| class | recall % | precision % | samples |",
+        "|---|---|---|---|",
+        *classes,
+        "",
+        "## Settings",
+        "",
+        *settings,
+        "",
+        "## Terms",
+        "",
+        *[f"- {what}: {terms}" for what, terms in spec.licences.items()],
+        "",
+    ]
+    return "\n".join(lines)

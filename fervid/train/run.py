@@ -1,0 +1,397 @@
+"""A whole training run: data, each stream alone, their fusion, calibration, and the model with its papers.
+
+Every stage keeps its state in the run folder, so that `resume` goes on from wherever the run was stopped, to
+the very weights that it would have had.
+"""
+
+from __future__ import annotations
+
+import json
+import shutil
+from collections.abc import Callable, Mapping
+from dataclasses import replace
+from pathlib import Path
+
+import numpy as np
+import torch
+from torch import Tensor, nn
+
+from fervid import augment, footage, metrics, model, streams
+from fervid.errors import InputError, UsageError
+from fervid.execute import Executor
+from fervid.footage import Footage
+from fervid.fusion import joint_loss
+from fervid.losses import balance
+from fervid.model import JOINT, Model, Spec, StreamSpec
+from fervid.streams.network import Network
+from fervid.train import papers
+from fervid.train.batches import Batch, Clips, targets
+from fervid.train.fitting import USUAL_BATCH, Lesson, Stage, Tick, answers, fit, judged
+from fervid.train.machine import Machine
+from fervid.train.material import Material, gather
+from fervid.train.recipe import FINE, Recipe
+from fervid.train.state import History
+from fervid.types import Array, Floats
+
+STATE = "state"  # the folder of checkpoints within a run folder; gone when the run is done
+RECIPE = "recipe.json"
+JOINT_RATE, JOINT_DECAY = 1e-3, 1e-2
+
+Told = Callable[[str], None]
+
+
+def begin(folder: Path, recipe: Recipe) -> None:
+    """Lay out a run folder."""
+    folder.mkdir(parents=True, exist_ok=True)
+    (folder / STATE).mkdir(exist_ok=True)
+    (folder / RECIPE).write_text(json.dumps(recipe.as_json(), indent=1) + "\n", encoding="utf-8")
+
+
+def is_done(folder: Path) -> bool:
+    """Whether a run came to its end."""
+    return (folder / model.SPEC).is_file() and not (folder / STATE).exists()
+
+
+def finetuning(name: str | Path, recipe: Recipe) -> Recipe:
+    """A recipe for going on with a model, with the architecture that it has."""
+    folder = model.find(name)
+    spec = model.read_spec(folder)
+    lights = {stream.illumination for stream in spec.streams if stream.reads == "faces"}
+    return replace(
+        recipe,
+        streams=tuple(stream.name for stream in spec.streams),
+        sizes={stream.name: dict(stream.sizes) for stream in spec.streams},
+        fusion=spec.fusion,
+        illumination=next(iter(lights), "none"),
+        start_from=str(folder),
+        finetune=True,
+    )
+
+
+def recipe_of(folder: Path) -> Recipe:
+    """The recipe of a run that was begun."""
+    try:
+        return Recipe.from_json(json.loads((folder / RECIPE).read_text(encoding="utf-8")))
+    except (OSError, ValueError, TypeError) as failure:
+        raise InputError(
+            f"{folder} holds no training run that could be resumed; start one without --resume"
+        ) from failure
+
+
+def prepare(recipe: Recipe) -> Material:
+    """Read the data of a recipe."""
+    return gather(
+        recipe.data,
+        recipe.validation,
+        () if recipe.finetune else recipe.labels,
+        recipe.held_out,
+        recipe.seed,
+    )
+
+
+def train(
+    recipe: Recipe,
+    material: Material,
+    folder: Path,
+    executor: Executor,
+    machine: Machine,
+    *,
+    cache: Path | None = None,
+    tick: Tick | None = None,
+    told: Told | None = None,
+    cutting: Callable[[int, int], None] | None = None,
+) -> Path:
+    """Carry a run that was begun to its end: its folder is then a model."""
+    base = _base(recipe)
+    if recipe.finetune and base is not None:
+        material = replace(material, labels=_known(material.labels, base.spec.labels))
+    everything = (*material.train, *material.validation)
+
+    def cut() -> Footage:
+        def done(count: int) -> None:
+            if cutting is not None:
+                cutting(count, len(everything))
+
+        return footage.cut(everything, executor, folder=cache, tick=done)
+
+    strips = cut() if machine.leads else None
+    machine.wait()
+    strips = strips or cut()  # the others find what the first has left
+    run = _Run(recipe, folder, machine, material, strips, base, tick, told or (lambda line: None))
+    return run.finish()
+
+
+class _Run:
+    """The stages of a run, in order."""
+
+    def __init__(
+        self,
+        recipe: Recipe,
+        folder: Path,
+        machine: Machine,
+        material: Material,
+        strips: Footage,
+        base: Model | None,
+        tick: Tick | None,
+        told: Told,
+    ) -> None:
+        self.recipe, self.folder, self.machine, self.base = recipe, folder, machine, base
+        self.labels, self.tick, self.told = material.labels, tick, told
+        for remark in material.remarks:
+            told(remark)
+        count = len(material.train)
+        places = np.arange(len(strips))
+        self.train = strips.take(np.flatnonzero(strips.found & (places < count)))
+        self.judges = strips.take(np.flatnonzero(strips.found & (places >= count)))
+        for part, whole, name in (
+            (self.train, count, "training"),
+            (self.judges, len(strips) - count, "validation"),
+        ):
+            if len(part) < whole:
+                told(f"{whole - len(part)} of {whole} {name} samples show no face, and are left out")
+            if not len(part):
+                raise InputError(
+                    f"no {name} sample shows a face: check the data with `fervid datasets check`"
+                )
+        soft, smoothing = recipe.soft_labels, recipe.smoothing
+        self.taught = targets(self.train.samples, self.labels, soft, smoothing)
+        self.truth = targets(self.judges.samples, self.labels, 0.0, 0.0)
+        self.counts = torch.from_numpy(targets(self.train.samples, self.labels, 0.0, 0.0).sum(0))
+        missing = [label for label, found in zip(self.labels, self.counts.tolist(), strict=True) if not found]
+        if missing and not recipe.finetune:
+            raise InputError(
+                f"no sample of {', '.join(missing)} shows a face: there is nothing to learn it from"
+            )
+        if missing:
+            told(f"there is no sample of {', '.join(missing)}: the model may unlearn it")
+        self.settings = augment.AUGMENTATIONS[recipe.augmentation]
+        if recipe.variants:
+            self.settings = replace(self.settings, illumination="kuo")
+        self.histories: dict[str, History] = {}
+
+    def finish(self) -> Path:
+        networks = {name: self.learnt(name) for name in self.recipe.streams}
+        own = {name: self.said(network) for name, network in networks.items()}
+        truth = self.truth.argmax(1)
+        weights = metrics.fit_weights(own, truth) if len(own) > 1 else dict.fromkeys(own, 1.0)
+        tops: Mapping[str, nn.Linear] = {}
+        fused = np.sum([np.float32(weights[name]) * logits for name, logits in own.items()], axis=0)
+        fusion = self.recipe.fusion if len(networks) > 1 else "weighted"
+        if fusion == "joint":
+            tops = self.together(networks)
+            fused = self.said_together(networks, tops)
+        temperature = metrics.fit_temperature(fused, truth)
+        if self.machine.leads:
+            spec = self.spec(networks, weights, fusion, temperature)
+            model.save(self.folder, spec, _tensors(networks, tops))
+            papers.write(self.folder, self.recipe, spec, self.histories, self.judges, self.truth, own, fused)
+            shutil.rmtree(self.folder / STATE, ignore_errors=True)
+        self.machine.wait()
+        return self.folder
+
+    def clips(self, reads: set[str], frames: int) -> Clips:
+        """What is learnt from."""
+        return Clips(
+            self.train,
+            self.taught,
+            tuple(sorted(reads)),
+            self.settings,
+            self.recipe.illumination,
+            frames,
+            self.recipe.seed,
+            self.recipe.epoch_clips,
+        )
+
+    def examination(self, reads: set[str], frames: int) -> Clips:
+        """What is judged by."""
+        light = self.recipe.illumination
+        return Clips(self.judges, self.truth, tuple(sorted(reads)), illumination=light, length=frames)
+
+    def learnt(self, name: str) -> Network:
+        """One stream, trained alone."""
+        torch.manual_seed(self.recipe.seed)  # of the first weights
+        network = streams.build(name, len(self.labels), **self.recipe.sizes.get(name, {}))
+        _take_over(network, name, self.base, self.labels)
+        network = self.machine.placed(network)
+        lesson = Lesson(network, len(self.labels), self.counts, self.recipe).to(self.machine.device)
+        by_size = self.recipe.batch / USUAL_BATCH
+        rate = network.rate * self.recipe.rate * (by_size if network.optimizer == "sgd" else by_size**0.5)
+        examination = self.examination({network.reads}, network.frames)
+
+        def judge() -> tuple[float, float, float]:
+            return judged(self._answered(network, examination), self.truth)
+
+        stage = Stage(
+            name=name,
+            epochs=self.recipe.epochs,
+            rate=rate * (FINE if self.recipe.finetune else 1.0),
+            decay=network.decay,
+            optimizer=network.optimizer,
+            learner=lesson,
+            loss=lambda batch: lesson(batch, self.machine),
+            judge=judge,
+        )
+        self.fitted(stage, self.clips({network.reads}, network.frames))
+        _round(network)
+        return network.eval()
+
+    def fitted(self, stage: Stage, clips: Clips) -> None:
+        checkpoint = self.folder / STATE / f"{stage.name}.safetensors"
+        state = fit(stage, clips, self.recipe, self.machine, checkpoint, self.tick)
+        self.histories[stage.name] = state.history
+        seen = state.history["validation_accuracy"][state.best_epoch]
+        self.told(f"{stage.name}: best after epoch {state.best_epoch + 1}, validation accuracy {seen:.4f}")
+
+    def _answered(self, network: Network, examination: Clips) -> Floats:
+        return answers(
+            lambda batch: network(batch[network.reads]), examination, self.recipe.batch, self.machine
+        )
+
+    def said(self, network: Network) -> Floats:
+        """What a trained stream says of the validation, over whole clips."""
+        return self._answered(network, self.examination({network.reads}, 16))
+
+    def together(self, networks: Mapping[str, Network]) -> Mapping[str, nn.Linear]:
+        """The tops after joint fine-tuning, on frozen features."""
+        tops = nn.ModuleDict()
+        for name, network in networks.items():
+            network.requires_grad_(False)
+            top = nn.Linear(network.top.in_features, len(self.labels))
+            joint = self.base.joint.get(name) if self.base is not None and self.recipe.finetune else None
+            top.load_state_dict((joint or network.top).state_dict())
+            tops[name] = top.to(self.machine.device)
+        reads = {network.reads for network in networks.values()}
+        examination = self.examination(reads, 16)
+        weights = balance(self.counts, self.recipe.balance).to(self.machine.device)
+
+        def loss(batch: Batch) -> tuple[Tensor, Tensor]:
+            with torch.no_grad():
+                features = {name: net.eval().features(batch[net.reads]) for name, net in networks.items()}
+            logits = [tops[name](features[name]) for name in networks]
+            return joint_loss(logits, batch.targets, weights=weights), torch.stack(logits).sum(0)
+
+        def judge() -> tuple[float, float, float]:
+            return judged(self._sum(networks, tops, examination), self.truth)
+
+        stage = Stage(
+            name="joint",
+            epochs=self.recipe.joint_epochs,
+            rate=JOINT_RATE * self.recipe.rate,
+            decay=JOINT_DECAY,
+            optimizer="adamw",
+            learner=tops,
+            loss=loss,
+            judge=judge,
+        )
+        self.fitted(stage, self.clips(reads, 16))
+        _round(tops)
+        return {name: tops[name] for name in networks}  # type: ignore[misc]
+
+    def _sum(
+        self,
+        networks: Mapping[str, Network],
+        tops: Mapping[str, nn.Linear] | nn.ModuleDict,
+        examination: Clips,
+    ) -> Floats:
+        def heads(batch: Batch) -> Tensor:
+            return torch.stack(
+                [tops[name](net.features(batch[net.reads])) for name, net in networks.items()]
+            ).sum(0)
+
+        return answers(heads, examination, self.recipe.batch, self.machine)
+
+    def said_together(self, networks: Mapping[str, Network], tops: Mapping[str, nn.Linear]) -> Floats:
+        reads = {network.reads for network in networks.values()}
+        return self._sum(networks, tops, self.examination(reads, 16))
+
+    def spec(
+        self, networks: Mapping[str, Network], weights: Mapping[str, float], fusion: str, temperature: float
+    ) -> Spec:
+        light = self.recipe.illumination
+        return Spec(
+            name=self.folder.resolve().name,
+            labels=self.labels,
+            streams=tuple(
+                StreamSpec(
+                    name,
+                    network.reads,
+                    self.recipe.sizes.get(name, {}),
+                    round(float(weights[name]), 6),
+                    light if network.reads == "faces" else "none",
+                )
+                for name, network in networks.items()
+            ),
+            fusion=fusion,
+            temperature=round(float(temperature), 6),
+            trained=True,
+            licences=papers.LICENCES,
+            training_data=papers.named(self.recipe.data),
+            weights_sha256="",
+        )
+
+
+def _base(recipe: Recipe) -> Model | None:
+    if not recipe.start_from:
+        if recipe.finetune:
+            raise UsageError("fine-tuning needs a model to start from: give --model")
+        return None
+    return model.load(recipe.start_from)
+
+
+def _known(found: tuple[str, ...], labels: tuple[str, ...]) -> tuple[str, ...]:
+    """The model's labels, which have to hold those of the data."""
+    strangers = [label for label in found if label not in labels]
+    if strangers:
+        raise InputError(
+            f"the data has {', '.join(strangers)}, which the model does not know ({', '.join(labels)}): "
+            "leave such samples out, or train a model of your own with --start-from"
+        )
+    return labels
+
+
+def _take_over(network: Network, name: str, base: Model | None, labels: tuple[str, ...]) -> None:
+    """Weights of the model to start from: of the same stream, or of a frame net to be inflated."""
+    if base is None:
+        return
+    same_labels = base.spec.labels == labels
+    parent = base.networks.get(name)
+    inflate = getattr(network, "inflate", None)
+    if parent is None and inflate is not None and "still" in base.networks:
+        parent = base.networks["still"]
+    elif parent is not None:
+        inflate = None
+    if parent is None:
+        return  # a stream that the other model has not begins anew
+    weights = dict(parent.state_dict())
+    if not same_labels:
+        weights |= {key: value for key, value in network.state_dict().items() if key.startswith("top.")}
+    try:
+        if inflate is not None:
+            inflate(weights)
+        else:
+            network.load_state_dict(weights)
+    except (RuntimeError, KeyError) as failure:
+        raise InputError(
+            f"stream {name} has other sizes than in the model to start from: give --size as it has them"
+        ) from failure
+
+
+def _round(network: nn.Module) -> None:
+    """To half precision, in which weights are stored: what is calibrated is what will run."""
+    with torch.no_grad():
+        for parameter in network.parameters():
+            if parameter.dim() > 1:
+                parameter.copy_(parameter.half().float())
+
+
+def _tensors(networks: Mapping[str, Network], tops: Mapping[str, nn.Linear]) -> dict[str, Array]:
+    """What a model's file holds."""
+    tensors: dict[str, Array] = {}
+    for name, network in networks.items():
+        parts = {f"{name}.{key}": value for key, value in network.state_dict().items()}
+        if name in tops:
+            parts |= {f"{name}.{JOINT}{key}": value for key, value in tops[name].state_dict().items()}
+        for key, value in parts.items():
+            array = value.detach().cpu().contiguous().numpy()
+            tensors[key] = array.astype(np.float16) if array.ndim > 1 else array
+    return tensors

@@ -1,0 +1,81 @@
+"""Where an interrupted stage of training goes on: one file, written whole or not at all, never unpickled."""
+
+from __future__ import annotations
+
+import json
+import os
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import torch
+from safetensors import SafetensorError, safe_open
+from safetensors.torch import save
+from torch import Tensor
+
+from fervid.errors import InputError, OutputError
+
+History = dict[str, list[float]]
+
+
+@dataclass
+class State:
+    """How far a stage has come; its tensors are named `part/name`."""
+
+    epoch: int = 0
+    step: int = 0  # within the epoch
+    sums: list[float] = field(default_factory=lambda: [0.0, 0.0, 0.0])  # of the epoch: loss, right, clips
+    best: float = -1.0
+    best_epoch: int = -1
+    finished: bool = False
+    history: History = field(default_factory=dict)
+    tensors: dict[str, Tensor] = field(default_factory=dict)
+
+    def part(self, name: str) -> dict[str, Tensor]:
+        """The tensors of one part."""
+        mark = f"{name}/"
+        return {key.removeprefix(mark): value for key, value in self.tensors.items() if key.startswith(mark)}
+
+    def keep(self, name: str, tensors: Mapping[str, Tensor]) -> None:
+        """Replace the tensors of one part by copies of these."""
+        for key in [key for key in self.tensors if key.startswith(f"{name}/")]:
+            del self.tensors[key]
+        for key, value in tensors.items():
+            self.tensors[f"{name}/{key}"] = value.detach().to("cpu", copy=True).contiguous()
+
+
+_PLAIN = ("epoch", "step", "sums", "best", "best_epoch", "finished", "history")
+
+
+def write(path: Path, state: State) -> None:
+    """Put the state beside, sync, and move it into place."""
+    header = json.dumps({name: getattr(state, name) for name in _PLAIN})
+    beside = path.with_name(f".{path.name}.part")
+    try:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        with beside.open("wb") as stream:
+            stream.write(save(state.tensors or {"none": torch.zeros(1)}, {"state": header}))
+            stream.flush()
+            os.fsync(stream.fileno())
+        beside.replace(path)
+    except OSError as failure:
+        beside.unlink(missing_ok=True)
+        raise OutputError(
+            f"cannot write the checkpoint {path}: {failure.strerror}; free some space"
+        ) from failure
+
+
+def read(path: Path) -> State | None:
+    """The state of an interrupted stage; None where there is none."""
+    if not path.is_file():
+        return None
+    try:
+        with safe_open(path, "pt") as stream:
+            plain: dict[str, Any] = json.loads(stream.metadata()["state"])
+            tensors = {key: stream.get_tensor(key) for key in stream.keys()}  # noqa: SIM118
+    except (SafetensorError, OSError, KeyError, TypeError, ValueError) as failure:
+        raise InputError(
+            f"the checkpoint {path} is damaged; delete it, and its stage begins again"
+        ) from failure
+    return State(**plain, tensors=tensors)

@@ -1,0 +1,235 @@
+"""Every stream: runs, learns in all its weights, minds nobody else in the batch, is saved whole."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+from torch import Tensor
+from training import SMALL, drawn
+
+from fervid import model, streams
+from fervid.errors import ModelError
+from fervid.footage import Footage
+from fervid.labels import EMOTIONS
+from fervid.streams.network import Network
+from fervid.train import fitting
+from fervid.train.batches import Clips, targets
+from fervid.train.machine import Machine
+from fervid.train.recipe import Recipe
+
+CLASSES = len(EMOTIONS)
+
+
+def small(name: str) -> Network:
+    torch.manual_seed(3)
+    return streams.build(name, CLASSES, **SMALL.get(name, {}))
+
+
+def settled(name: str) -> Network:
+    """A small net whose normalisation has seen some clips, ready to be asked."""
+    network = small(name)
+    for module in network.modules():
+        if isinstance(module, torch.nn.BatchNorm2d | torch.nn.BatchNorm3d):
+            module.momentum = None  # the plain mean
+    with torch.no_grad():
+        for _ in range(2):
+            network.train()(clips(network, 32))
+    return network.eval()
+
+
+def clips(network: Network, count: int, length: int = 16) -> Tensor:
+    generator = torch.Generator().manual_seed(5)
+    if network.reads == "faces":
+        return torch.randn(count, length, 64, 64, generator=generator)
+    return 0.05 * torch.randn(count, length, 68, 2, generator=generator)
+
+
+@pytest.mark.parametrize("name", streams.names())
+def test_a_stream_runs_forward_and_back_and_every_weight_learns(name: str) -> None:
+    network = small(name).train()
+    for module in network.modules():
+        if isinstance(module, torch.nn.Dropout):
+            module.p = 0.0
+        if isinstance(module, torch.nn.BatchNorm2d | torch.nn.BatchNorm3d):
+            torch.nn.init.ones_(
+                module.weight
+            )  # a block that begins as its shortcut passes no gradient on yet
+    logits = network(clips(network, 5))
+    assert logits.shape == (5, CLASSES) and torch.isfinite(logits).all()
+    torch.nn.functional.cross_entropy(logits, torch.arange(5)).backward()
+    for part, parameter in network.named_parameters():
+        assert parameter.grad is not None, part
+        assert torch.isfinite(parameter.grad).all() and parameter.grad.abs().sum() > 0, part
+
+
+@pytest.mark.parametrize("name", streams.names())
+def test_a_stream_says_of_a_clip_what_it_says_alone(name: str) -> None:
+    network = settled(name)
+    batch = clips(network, 6)
+    with torch.inference_mode():
+        whole = network(batch)
+        alone = torch.cat([network(clip[None]) for clip in batch])
+        backwards = network(batch.flip(0)).flip(0)
+    torch.testing.assert_close(alone, whole, rtol=1e-4, atol=1e-5)
+    torch.testing.assert_close(backwards, whole, rtol=1e-4, atol=1e-5)
+    assert len(whole.unique(dim=0)) == 6
+
+
+@pytest.mark.parametrize("name", streams.names())
+def test_the_top_is_a_linear_layer_over_the_features(name: str) -> None:
+    network = small(name).eval()
+    batch = clips(network, 2)
+    with torch.inference_mode():
+        assert torch.equal(network.top(network.features(batch)), network(batch))
+    assert network.frames in (1, 16) and network.optimizer in ("sgd", "adamw")
+
+
+@pytest.mark.parametrize("name", streams.names())
+def test_a_stream_survives_being_saved(name: str, tmp_path: Path) -> None:
+    network = small(name).eval()
+    spec = model.Spec(
+        name="saved",
+        labels=EMOTIONS,
+        streams=(model.StreamSpec(name, network.reads, SMALL.get(name, {})),),
+        fusion="weighted",
+        temperature=1.0,
+        trained=False,
+        licences={},
+        training_data=(),
+        weights_sha256="",
+    )
+    model.save(tmp_path / "model", spec, {f"{name}.{k}": v.numpy() for k, v in network.state_dict().items()})
+    back = model.load(tmp_path / "model").networks[name]
+    for key, value in network.state_dict().items():
+        assert torch.equal(back.state_dict()[key], value), key
+    batch = clips(network, 3)
+    with torch.inference_mode():
+        assert torch.equal(back(batch), network(batch))
+
+
+@pytest.mark.parametrize("name", ["c3d", "still"])
+def test_a_net_of_the_other_sizes_is_refused(name: str) -> None:
+    with pytest.raises(RuntimeError):
+        streams.build(name, CLASSES, width=12, blocks=1).load_state_dict(small(name).state_dict())
+
+
+def test_unknown_streams_are_refused() -> None:
+    with pytest.raises(ModelError, match="unknown stream 'c4d'; there are c3d, "):
+        streams.build("c4d", CLASSES)
+
+
+@pytest.mark.parametrize("name", ["still", "still_mobilenet"])
+def test_nets_over_frames_take_any_number_of_them(name: str) -> None:
+    network = small(name).eval()
+    frame = clips(network, 2, length=1)
+    with torch.inference_mode():
+        one, many = network(frame), network(frame.expand(-1, 16, -1, -1))
+    torch.testing.assert_close(one, many, rtol=1e-4, atol=1e-5)
+
+
+def test_an_inflated_net_begins_as_its_parent_on_a_still_face() -> None:
+    parent, child = settled("still"), small("c3d")
+    child.inflate(parent.state_dict())  # type: ignore[operator]
+    child.eval()
+    frame = clips(parent, 4, length=1)
+    with torch.inference_mode():
+        still, moving = parent(frame), child(frame.expand(-1, 16, -1, -1))
+    torch.testing.assert_close(still, moving, rtol=1e-3, atol=1e-4)
+    assert still.std() > 0.01
+    with pytest.raises((RuntimeError, KeyError)):
+        child.inflate(streams.build("still", CLASSES, width=12).state_dict())  # type: ignore[operator]
+
+
+def test_c3d_hears_motion() -> None:
+    network = small("c3d").eval()
+    clip = clips(network, 1)
+    with torch.inference_mode():
+        assert not torch.allclose(network(clip), network(clip.flip(1)), atol=1e-4)
+
+
+def test_phrnn_looks_at_no_jaw() -> None:
+    network = small("phrnn").eval()
+    clip = clips(network, 1)
+    other = clip.clone()
+    other[:, :, :17] += 1.0
+    nose = clip.clone()
+    nose[:, :, 30] += 0.1
+    with torch.inference_mode():
+        assert torch.equal(network(other), network(clip))
+        assert not torch.equal(network(nose), network(clip))
+
+
+@pytest.mark.parametrize(
+    ("name", "low", "high"),
+    [("c3d", 3.0, 5.0), ("c3d_full", 75.0, 82.0), ("phrnn", 0.2, 0.6), ("still_mobilenet", 3.1, 3.3)],
+)
+def test_the_usual_sizes(name: str, low: float, high: float) -> None:
+    with torch.device("meta"):
+        network = streams.build(name, CLASSES)
+    millions = sum(parameter.numel() for parameter in network.parameters()) / 1e6
+    assert low < millions < high
+
+
+def test_figures_of_the_shape_are_finite_for_empty_clips() -> None:
+    for name in streams.names():
+        network = small(name).eval()
+        with torch.inference_mode():
+            assert np.isfinite(network(torch.zeros_like(clips(network, 2))).numpy()).all()
+
+
+EASY = ("happiness", "surprise")
+EPOCHS = {"phrnn": 5, "tiny_displacement": 5, "still_mobilenet": 20, "tiny_faces": 30}  # else 15
+HASTE = {
+    "phrnn": 2.0,
+    "c3d_full": 10.0,
+    "tiny_faces": 12.0,
+}  # times the learning rate, which is meant for large nets and data
+
+
+@pytest.fixture(scope="module")
+def easy() -> Footage:
+    """Two emotions at their height, shown by many people."""
+    return drawn(EASY, 24, 24)
+
+
+@pytest.mark.parametrize("name", streams.names())
+def test_a_stream_learns_what_is_easy(name: str, easy: Footage, tmp_path: Path) -> None:
+    recipe = Recipe(
+        streams=(name,),
+        epochs=EPOCHS.get(name, 15),
+        batch=16,
+        augmentation="none",
+        smoothing=0.0,
+        average=0.0,
+        balance=0.0,
+    )
+    machine = Machine(torch.device("cpu"))
+    torch.manual_seed(0)
+    network = machine.placed(streams.build(name, len(EASY), **SMALL.get(name, {})))
+    for module in network.modules():
+        if isinstance(module, torch.nn.Dropout):
+            module.p = 0.0
+    lesson = fitting.Lesson(network, len(EASY), torch.ones(len(EASY)), recipe)
+    taught = targets(easy.samples, EASY, 0.0, 0.0)
+    learnt = Clips(easy, taught, (network.reads,), length=network.frames)
+
+    def judge() -> tuple[float, float, float]:
+        said = fitting.answers(lambda batch: network(batch[network.reads]), learnt, 16, machine)
+        return fitting.judged(said, learnt.taught)
+
+    stage = fitting.Stage(
+        name=name,
+        epochs=recipe.epochs,
+        rate=network.rate * HASTE.get(name, 4.0) * (16 / 128 if network.optimizer == "sgd" else 1.0),
+        decay=network.decay,
+        optimizer=network.optimizer,
+        learner=lesson,
+        loss=lambda batch: lesson(batch, machine),
+        judge=judge,
+    )
+    fitting.fit(stage, learnt, recipe, machine, tmp_path / "state", None)
+    accuracy, recall, _ = judge()
+    assert accuracy > 0.9 and recall > 0.9

@@ -1,0 +1,447 @@
+"""Training: the same weights whatever interrupts it, honest parts, plain errors, and a model in the end."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterator
+from dataclasses import replace
+from pathlib import Path
+
+import click
+import numpy as np
+import pytest
+import torch
+from conftest import Fervid
+from safetensors.numpy import load_file
+from training import drawn, footage
+
+from fervid import execute, model, synth
+from fervid.augment import OFF, STRONG
+from fervid.cli.main import fervid as program
+from fervid.errors import InputError, ModelError, UsageError
+from fervid.footage import Footage
+from fervid.train import fitting, run, state
+from fervid.train.batches import Clips, targets
+from fervid.train.machine import Machine
+from fervid.train.material import Material, arrange
+from fervid.train.recipe import Recipe
+from fervid.types import Sample, Strip
+
+CPU = Machine(torch.device("cpu"))
+LABELS = ("happiness", "surprise")
+SMALL = Recipe(
+    data=("synth:posed",),
+    streams=("tiny_faces", "tiny_displacement"),
+    epochs=3,
+    joint_epochs=2,
+    batch=4,
+    held_out=0.3,
+)
+
+
+@pytest.fixture(scope="module")
+def material() -> Material:
+    return arrange(tuple(synth.samples("posed", 6, 6, 0, LABELS)), (), (), 0.3, 0)
+
+
+@pytest.fixture(scope="module")
+def strips(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Where the strips of this file's samples lie, so that they are drawn once."""
+    return tmp_path_factory.mktemp("strips")
+
+
+def trained(recipe: Recipe, material: Material, folder: Path, strips: Path, **options: object) -> Path:
+    run.begin(folder, recipe)
+    with execute.serial() as executor:
+        return run.train(recipe, material, folder, executor, CPU, cache=strips, **options)  # type: ignore[arg-type]
+
+
+def weights(folder: Path) -> dict[str, np.ndarray]:
+    return load_file(folder / model.WEIGHTS)
+
+
+def same(one: dict[str, np.ndarray], other: dict[str, np.ndarray]) -> bool:
+    return one.keys() == other.keys() and all(np.array_equal(one[name], other[name]) for name in one)
+
+
+class Stop(Exception):
+    """The power goes out."""
+
+
+@pytest.fixture(scope="module")
+def whole(material: Material, strips: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A run that nothing interrupted."""
+    return trained(SMALL, material, tmp_path_factory.mktemp("runs") / "whole", strips)
+
+
+def test_a_run_becomes_a_model(whole: Path) -> None:
+    model.verify(whole)
+    net = model.load(whole)
+    assert net.spec.labels == LABELS and net.spec.fusion == "joint" and net.spec.trained
+    assert set(net.joint) == {"tiny_faces", "tiny_displacement"}
+    assert net.spec.training_data == ("synth:posed",)
+    for name in ("card.md", "history.json", "validation.json", "recipe.json"):
+        assert (whole / name).stat().st_size > 50, name
+    pictures = {path.stem for path in whole.iterdir() if path.suffix in (".svg", ".png")}
+    assert pictures == {"curves_tiny_faces", "curves_tiny_displacement", "curves_joint", "confusion"}
+    assert not (whole / run.STATE).exists() and run.is_done(whole)
+    figures = json.loads((whole / "validation.json").read_text())
+    assert set(figures["streams"]) == {"tiny_faces", "tiny_displacement", "weighted", "joint"}
+    card = (whole / "card.md").read_text()
+    assert "visible expression" in card and "300-W" in card and str(figures["n"]) in card
+
+
+@pytest.mark.parametrize("stop_after", [1, 4, 11])
+def test_an_interrupted_run_comes_to_the_same_weights(
+    whole: Path,
+    material: Material,
+    strips: Path,
+    tmp_path: Path,
+    stop_after: int,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr(fitting, "BETWEEN_CHECKPOINTS", 0.0)  # a checkpoint after each step
+    left = stop_after
+
+    def tick(progress: fitting.Progress) -> None:
+        nonlocal left
+        left -= 1
+        if left < 0:
+            left = stop_after
+            raise Stop
+
+    folder = tmp_path / "run"
+    run.begin(folder, SMALL)
+    stops = 0
+    while not run.is_done(folder):
+        try:
+            with execute.serial() as executor:
+                run.train(run.recipe_of(folder), material, folder, executor, CPU, cache=strips, tick=tick)
+        except Stop:
+            stops += 1
+    assert stops > 1
+    assert same(weights(folder), weights(whole))
+    ours, theirs = (json.loads((where / "history.json").read_text()) for where in (folder, whole))
+    assert ours == theirs
+
+
+def test_another_seed_gives_other_weights(
+    whole: Path, material: Material, strips: Path, tmp_path: Path
+) -> None:
+    other = trained(replace(SMALL, seed=1), material, tmp_path / "run", strips)
+    assert not same(weights(other), weights(whole))
+
+
+def test_weighted_fusion_and_every_loss(material: Material, strips: Path, tmp_path: Path) -> None:
+    recipe = replace(
+        SMALL, fusion="weighted", center_loss=0.01, island_loss=0.001, mixup=0.2, variants=True, patience=1
+    )
+    net = model.load(trained(recipe, material, tmp_path / "run", strips))
+    assert net.spec.fusion == "weighted" and not net.joint
+    assert sum(stream.weight for stream in net.spec.streams) > 0
+
+
+def test_illumination_goes_with_the_model(material: Material, strips: Path, tmp_path: Path) -> None:
+    recipe = replace(SMALL, streams=("tiny_faces",), illumination="he", epochs=1)
+    spec = model.read_spec(trained(recipe, material, tmp_path / "run", strips))
+    assert spec.streams[0].illumination == "he" and spec.fusion == "weighted"
+
+
+def test_finetuning_begins_where_the_model_is(
+    whole: Path, material: Material, strips: Path, tmp_path: Path
+) -> None:
+    recipe = run.finetuning(whole, replace(SMALL, rate=1e-9, average=0.0))
+    net = model.load(trained(recipe, material, tmp_path / "run", strips))
+    before = model.load(whole)
+    for name, network in net.networks.items():
+        for key, value in network.state_dict().items():
+            assert torch.allclose(value, before.networks[name].state_dict()[key], atol=1e-3), key
+    assert net.spec.labels == before.spec.labels
+
+
+def test_finetuning_refuses_labels_that_the_model_has_not(whole: Path, strips: Path, tmp_path: Path) -> None:
+    other = arrange(tuple(synth.samples("posed", 3, 3, 0, ("anger", "surprise"))), (), (), 0.4, 0)
+    with pytest.raises(InputError, match=r"anger, which the model does not know \(happiness, surprise\)"):
+        trained(run.finetuning(whole, SMALL), other, tmp_path / "run", strips)
+
+
+def test_a_frame_net_is_inflated(material: Material, strips: Path, tmp_path: Path) -> None:
+    sizes = {"width": 4, "blocks": 1}
+    still = replace(SMALL, streams=("still",), sizes={"still": sizes}, epochs=1)
+    parent = trained(still, material, tmp_path / "still", strips)
+    moving = replace(
+        SMALL,
+        streams=("c3d",),
+        sizes={"c3d": sizes},
+        epochs=1,
+        rate=1e-9,
+        start_from=str(parent),
+        average=0.0,
+    )
+    child = weights(trained(moving, material, tmp_path / "c3d", strips))
+    flat = weights(parent)
+    assert np.allclose(
+        child["c3d.blocks.0.second.weight"][:, :, 1], flat["still.blocks.0.second.weight"], atol=1e-3
+    )
+    wrong = replace(moving, sizes={"c3d": {"width": 6, "blocks": 1}})
+    with pytest.raises(InputError, match="has other sizes"):
+        trained(wrong, material, tmp_path / "wrong", strips)
+
+
+def test_a_loss_that_explodes_is_told(material: Material, strips: Path, tmp_path: Path) -> None:
+    recipe = replace(SMALL, streams=("tiny_faces",), rate=1e30)
+    with pytest.raises(ModelError, match=r"no longer a number in epoch .* lower --rate"):
+        trained(recipe, material, tmp_path / "run", strips)
+
+
+def test_a_damaged_checkpoint_is_told(material: Material, strips: Path, tmp_path: Path) -> None:
+    folder = tmp_path / "run"
+    run.begin(folder, SMALL)
+    (folder / run.STATE / "tiny_faces.safetensors").write_bytes(b"rubbish")
+    with (
+        pytest.raises(InputError, match=r"checkpoint .* is damaged; delete it"),
+        execute.serial() as executor,
+    ):
+        run.train(SMALL, material, folder, executor, CPU, cache=strips)
+
+
+# --- data
+
+
+def sample(name: str, label: str, subject: str | None = None) -> Sample:
+    return Sample(name=name, label=label, subject=subject, drawn="x")
+
+
+def test_people_are_in_one_part_alone() -> None:
+    one = [sample(f"{k}", LABELS[k % 2], f"p{k // 4}") for k in range(40)]
+    split = arrange(one, (), (), 0.25, 3)
+    assert split.labels == LABELS
+    assert not {s.subject for s in split.train} & {s.subject for s in split.validation}
+    assert len(split.train) + len(split.validation) == 40
+    with pytest.raises(InputError, match=r"the same people: .*p0"):
+        arrange(one[:8], one[2:3], (), 0.25, 3)
+
+
+@pytest.mark.parametrize(
+    ("labels", "words"),
+    [
+        (("happiness",), r"labels outside of happiness: surprise \(20\)"),
+        (("happiness", "surprise", "anger"), "no sample of anger to learn from"),
+    ],
+)
+def test_labels_that_do_not_fit_the_data(labels: tuple[str, ...], words: str) -> None:
+    with pytest.raises(InputError, match=words):
+        arrange([sample(f"{k}", LABELS[k % 2]) for k in range(40)], (), labels, 0.25, 0)
+
+
+def test_no_validation_at_all_is_refused() -> None:
+    with pytest.raises(UsageError, match="nothing to judge by"):
+        arrange([sample("a", "anger"), sample("b", "fear")], (), (), 0.0, 0)
+
+
+def test_samples_without_a_face_are_told_and_left_out(
+    material: Material, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    found = drawn(LABELS, 4, 4)
+    nothing = footage(
+        [replace(s, name=f"none-{k}", subject=f"none-{k}") for k, s in enumerate(found.samples[:2])],
+        [_empty(found[0])] * 2,
+    )
+    everything = Footage.joined([found, nothing])
+    monkeypatch.setattr(run.footage, "cut", lambda *_, **__: everything)
+    told: list[str] = []
+    split = Material(LABELS, (*found.samples[:4], *found.samples[4:]), nothing.samples)
+    with pytest.raises(InputError, match="no validation sample shows a face"):
+        trained(SMALL, split, tmp_path / "run", tmp_path, told=told.append)
+    assert told == ["2 of 2 validation samples show no face, and are left out"]
+
+
+def _empty(strip: Strip) -> Strip:
+    none = slice(0, 0)
+    return Strip(strip.time_base, strip.pts[none], strip.faces[none], strip.landmarks[none])
+
+
+# --- clips
+
+
+def test_clips_depend_on_their_epoch_and_place_alone() -> None:
+    found = drawn(LABELS, 3, 3, length=40)
+    taught = targets(found.samples, LABELS, 0.0, 0.0)
+    clips = Clips(found, taught, ("faces", "displacement"), STRONG, seed=4)
+    whole = clips.drawn(2, np.array([0, 3, 5]), CPU.device)
+    again = clips.drawn(2, np.array([5]), CPU.device)
+    torch.testing.assert_close(again["faces"][0], whole["faces"][2], atol=2e-3, rtol=1e-3)
+    torch.testing.assert_close(again["displacement"][0], whole["displacement"][2])
+    later = clips.drawn(3, np.array([5]), CPU.device)
+    assert not torch.allclose(later["faces"], again["faces"], atol=0.1)
+    orders = [[places.tolist() for _, places in clips.epoch(0, 2)] for _ in range(2)]
+    assert orders[0] == orders[1] != [places.tolist() for _, places in clips.epoch(1, 2)]
+    halves = [[p.tolist() for _, p in clips.epoch(0, 2, part, 2)] for part in (0, 1)]
+    assert [[a[0], b[0]] for a, b in zip(*halves, strict=True)] == orders[0]
+
+
+def test_plain_clips_are_what_analysis_reads() -> None:
+    found = drawn(LABELS, 2, 2, length=40)
+    taught = targets(found.samples, LABELS, 0.0, 0.0)
+    clips = Clips(found, taught, ("faces", "displacement"), OFF)
+    from fervid.evaluate import _windows
+
+    theirs = [(place, faces, moved) for place, (faces, moved), _ in _windows(found)]
+    for places, batch in clips.plain(4, CPU.device):
+        for place, faces, moved in zip(places, batch["faces"], batch["displacement"], strict=True):
+            mine = [m for p, _, m in theirs if p == place]
+            assert any(np.allclose(m, moved.numpy(), atol=1e-4) for m in mine)
+            pictures = [f.astype(np.float32) for p, f, _ in theirs if p == place]
+            plain = [(f - f.mean()) / f.std() for f in pictures]
+            assert any(np.allclose(f, faces.numpy(), atol=1e-3) for f in plain)
+
+
+def test_targets_mix_votes_and_labels() -> None:
+    voted = replace(sample("a", "happiness"), votes={"happiness": 0.6, "surprise": 0.4})
+    taught = targets([voted, sample("b", "surprise")], LABELS, 0.5, 0.1)
+    assert taught.tolist() == [
+        pytest.approx([0.9 * 0.8 + 0.05, 0.9 * 0.2 + 0.05]),
+        pytest.approx([0.05, 0.95]),
+    ]
+
+
+def test_states_are_kept_whole(tmp_path: Path) -> None:
+    one = state.State(epoch=3, step=2, history={"loss": [1.0, 0.5]})
+    one.keep("learner", {"a.b": torch.arange(3.0)})
+    one.keep("learner", {"c": torch.ones(2)})
+    state.write(tmp_path / "x", one)
+    back = state.read(tmp_path / "x")
+    assert back is not None and back.history == one.history and (back.epoch, back.step) == (3, 2)
+    assert list(back.part("learner")) == ["c"] and back.part("learner")["c"].tolist() == [1, 1]
+    assert state.read(tmp_path / "none") is None
+
+
+# --- the command line
+
+
+def test_the_command_lines_defaults_are_the_recipes() -> None:
+    usual = Recipe()
+    with click.Context(program) as context:
+        for name in ("train", "finetune", "eval"):
+            command = program.get_command(context, name)
+            assert command is not None
+            for option in command.params:
+                if option.name in ("streams", "sizes", "labels", "start_from", "data", "validation"):
+                    continue
+                if option.name in Recipe.__dataclass_fields__ and option.name != "variants":
+                    assert option.default == getattr(usual, option.name or ""), (name, option.name)
+    assert "+".join(usual.streams) == "c3d+phrnn"
+
+
+@pytest.mark.parametrize(
+    ("change", "words"),
+    [
+        ({"streams": ("c3d", "c4d")}, "--streams"),
+        ({"streams": ("c3d", "c3d")}, "different"),
+        ({"fusion": "sum"}, "--fusion"),
+        ({"augmentation": "much"}, "--augmentation"),
+        ({"illumination": "lamp"}, "--illumination"),
+        ({"sizes": {"still": {"width": 3}}}, "none of --streams"),
+        ({"epochs": 0}, "--epochs"),
+        ({"soft_labels": 1.5}, "--soft-labels"),
+        ({"average": 1.0}, "--average"),
+        ({"rate": -1.0}, "--rate"),
+    ],
+)
+def test_recipes_that_make_no_sense(change: dict[str, object], words: str) -> None:
+    with pytest.raises(UsageError, match=words):
+        Recipe(**change)  # type: ignore[arg-type]
+
+
+@pytest.fixture(scope="module")
+def tiny(tmp_path_factory: pytest.TempPathFactory) -> Iterator[list[str]]:
+    yield [
+        "--streams",
+        "tiny_faces+tiny_displacement",
+        "--epochs",
+        "1",
+        "--joint-epochs",
+        "1",
+        "--batch",
+        "4",
+    ]
+
+
+def test_training_from_the_shell(fervid: Fervid, tmp_path: Path, tiny: list[str]) -> None:
+    data = "synth:posed?people=4&per_class=4&classes=6"
+    done = fervid("train", "-d", data, *tiny, "-o", "run", "--held-out", "0.3", "-j", "1")
+    assert done.returncode == 0, done.stderr
+    assert done.stdout == "run\n" and "joint: epoch 1 of 1: validation accuracy" in done.stderr
+    again = fervid("train", "-d", data, *tiny, "-o", "run")
+    assert again.returncode == 1 and "go on with --resume" in again.stderr
+    resumed = fervid("train", "-o", "run", "--resume")
+    assert resumed.returncode == 0 and "is done" in resumed.stderr
+    both = fervid("train", "-o", "run", "--resume", "--epochs", "3")
+    assert both.returncode == 2 and "leave out --epochs" in both.stderr
+
+    scored = fervid("eval", "-d", data, "--model", "run", "--json", "--predictions", "said.csv", "-j", "1")
+    assert scored.returncode == 0, scored.stderr
+    figures = json.loads(scored.stdout)
+    assert figures["n"] == 24 and figures["n_no_face"] == 0
+    assert set(figures["streams"]) == {"tiny_faces", "tiny_displacement", "weighted", "joint"}
+    assert np.array(figures["confusion"]).sum() == 24
+    assert figures["accuracy"] == pytest.approx(np.trace(figures["confusion"]) / 24)
+    rows = (tmp_path / "said.csv").read_text().splitlines()
+    assert len(rows) == 25 and rows[0].startswith("name,subject,fold,label,predicted")
+    table = fervid("eval", "-d", data, "--model", "run", "--pictures", "figures", "-j", "1")
+    assert table.returncode == 0 and "24 samples, 0 of them without a face" in table.stdout
+    assert {path.stem for path in (tmp_path / "figures").iterdir()} == {
+        "confusion",
+        "reliability",
+        "risk_coverage",
+    }
+
+    mine = fervid(
+        "finetune", "--model", "run", "-d", data, "--epochs", "1", "--batch", "4", "-o", "mine", "-j", "1"
+    )
+    assert mine.returncode == 0, mine.stderr
+    assert model.read_spec(tmp_path / "mine").labels == model.read_spec(tmp_path / "run").labels
+
+
+def test_protocols_from_the_shell(fervid: Fervid, tmp_path: Path, tiny: list[str]) -> None:
+    data = "synth:posed?people=4&per_class=4&classes=6"
+    rest = ["--protocol", "kfold:2", *tiny, "--held-out", "0.4", "--runs", "runs", "--json", "-j", "1"]
+    done = fervid("eval", "-d", data, *rest)
+    assert done.returncode == 0, done.stderr
+    figures = json.loads(done.stdout)
+    assert figures["n"] == 24 and figures["folds"]["n"] == 2
+    assert sorted(path.name for path in (tmp_path / "runs").iterdir()) == ["fold_1", "fold_2"]
+    again = fervid("eval", "-d", data, *rest)
+    assert again.stdout == done.stdout and "epoch" not in again.stderr
+    other = fervid("eval", "-d", data, *rest, "--seed", "7")
+    assert other.returncode == 2 and "begun with other settings" in other.stderr
+
+
+@pytest.mark.parametrize(
+    ("arguments", "words"),
+    [
+        (["train", "-o", "x"], "--data"),
+        (["train", "-o", "x", "--resume"], "no training run"),
+        (["train", "-d", "synth:posed", "-o", "x", "--size", "c3d=4"], "STREAM.SIZE=NUMBER"),
+        (["train", "-d", "synth:posed", "-o", "x", "--labels", "joy"], "--labels"),
+        (["train", "-d", "synth:posed", "-o", "x", "--streams", "c5d"], "--streams"),
+        (["eval", "--model", "untrained"], "--data"),
+        (["eval", "-d", "synth:posed", "--model", "untrained", "--epochs", "3"], "give a --protocol"),
+        (["eval", "-d", "synth:posed", "--protocol", "halves"], "--protocol is one of"),
+        (["eval", "-d", "synth:posed", "--model", "untrained", "--json", "--predictions", "-"], "both"),
+        (["finetune", "--model", "untrained", "-o", "x"], "--data"),
+        (["finetune", "--model", "nosuch", "-d", "synth:posed", "-o", "x"], "no model"),
+    ],
+)
+def test_wrong_use_is_told(fervid: Fervid, arguments: list[str], words: str, tmp_path: Path) -> None:
+    done = fervid(*arguments)
+    assert done.returncode in (1, 2) and words in done.stderr and "Traceback" not in done.stderr
+    assert not (tmp_path / "x").exists()
+
+
+def test_a_folder_of_other_things_is_left_alone(fervid: Fervid, tmp_path: Path, tiny: list[str]) -> None:
+    (tmp_path / "mine").mkdir()
+    (tmp_path / "mine" / "letter.txt").write_text("dear")
+    done = fervid("train", "-d", "synth:posed?people=2&per_class=2", *tiny, "-o", "mine", "-y")
+    assert done.returncode == 1 and "holds other things" in done.stderr
+    assert (tmp_path / "mine" / "letter.txt").read_text() == "dear"

@@ -1,0 +1,51 @@
+"""Footage that tests train on: drawn people at the height of an expression."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import replace
+from fractions import Fraction
+
+import numpy as np
+
+from fervid import synth
+from fervid.footage import Footage
+from fervid.types import Sample, Strip
+
+# Sizes at which a net is quick; its own where none are given.
+SMALL = {
+    "c3d": {"width": 8, "blocks": 1},
+    "c3d_full": {"width": 4, "hidden": 32, "side": 48},
+    "phrnn": {"width": 8, "hidden": 16},
+    "still": {"width": 8, "blocks": 1},
+    "still_mobilenet": {"width": 8},
+}
+
+
+def drawn(labels: Sequence[str], people: int, per_class: int, seed: int = 0, length: int = 16) -> Footage:
+    """The last frames of posed sequences, on which the expression is held."""
+    samples = tuple(synth.samples("posed", people, per_class, seed, labels))
+    return footage(samples, [last(synth.strip_of(sample), length) for sample in samples])
+
+
+def last(strip: Strip, length: int) -> Strip:
+    return replace(
+        strip,
+        pts=strip.pts[-length:],
+        faces=strip.faces[-length:],
+        landmarks=strip.landmarks[-length:],
+        quality=None,
+    )
+
+
+def footage(samples: Sequence[Sample], strips: Sequence[Strip]) -> Footage:
+    """Samples with strips of the test's own making."""
+    return Footage(
+        samples=tuple(samples),
+        pts=tuple(strip.pts for strip in strips),
+        time_bases=tuple(Fraction(strip.time_base) for strip in strips),
+        faces=tuple(strip.faces for strip in strips),
+        landmarks=tuple(strip.landmarks for strip in strips),
+        quality=tuple(np.ones(len(strip), np.float32) for strip in strips),
+        troubles=tuple("" if len(strip) else "no face" for strip in strips),
+    )
