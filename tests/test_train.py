@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import json
+import subprocess
+import sys
 from collections.abc import Iterator
 from dataclasses import replace
 from pathlib import Path
@@ -11,7 +13,7 @@ import click
 import numpy as np
 import pytest
 import torch
-from conftest import Fervid
+from conftest import Fervid, environment
 from safetensors.numpy import load_file
 from training import drawn, footage
 
@@ -445,3 +447,40 @@ def test_a_folder_of_other_things_is_left_alone(fervid: Fervid, tmp_path: Path, 
     done = fervid("train", "-d", "synth:posed?people=2&per_class=2", *tiny, "-o", "mine", "-y")
     assert done.returncode == 1 and "holds other things" in done.stderr
     assert (tmp_path / "mine" / "letter.txt").read_text() == "dear"
+
+
+def test_several_processes_train_one_model(tmp_path: Path, tiny: list[str]) -> None:
+    data = "synth:posed?people=4&per_class=4&classes=6"
+    launch = [sys.executable, "-m", "torch.distributed.run", "--standalone", "--nproc-per-node", "2"]
+    arguments = ["-m", "fervid", "train", "-d", data, *tiny, "-o", "run", "--held-out", "0.3", "-j", "1"]
+    done = subprocess.run(
+        [*launch, *arguments], cwd=tmp_path, env=environment(), capture_output=True, text=True, check=False
+    )
+    assert done.returncode == 0, done.stderr
+    assert done.stdout == "run\n"  # one of them speaks
+    model.verify(tmp_path / "run")
+    assert done.stderr.count("joint: epoch 1 of 1") == 1
+
+
+def test_a_checkpoint_of_other_labels_is_told(material: Material, strips: Path, tmp_path: Path) -> None:
+    folder = tmp_path / "run"
+    run.begin(folder, SMALL)
+
+    def tick(progress: fitting.Progress) -> None:
+        if len(progress.stage) > len("tiny_faces"):  # the second stream has begun
+            raise Stop
+
+    with pytest.raises(Stop), execute.serial() as executor:
+        run.train(SMALL, material, folder, executor, CPU, cache=strips, tick=tick)
+    assert (folder / run.STATE / "tiny_faces.safetensors").is_file()
+    other = arrange(tuple(synth.samples("posed", 3, 3, 0, ("anger", *LABELS))), (), (), 0.4, 0)
+    with pytest.raises(InputError, match="of other labels or sizes"), execute.serial() as executor:
+        run.train(SMALL, other, folder, executor, CPU, cache=strips)
+
+
+def test_landmarks_that_are_no_numbers_are_told() -> None:
+    found = drawn(LABELS, 2, 2)
+    found.landmarks[1][3, 40] = np.nan
+    clips = Clips(found, targets(found.samples, LABELS, 0.0, 0.0), ("displacement",), OFF)
+    with pytest.raises(InputError, match=f"landmarks of {found.samples[1].name} are not all numbers"):
+        clips.drawn(0, np.arange(4), CPU.device)

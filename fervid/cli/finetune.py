@@ -8,7 +8,6 @@ import click
 
 from fervid.cli import options, training
 from fervid.cli.messages import Messages
-from fervid.cli.output import show
 from fervid.errors import UsageError
 
 
@@ -53,7 +52,6 @@ def finetune(
         raise UsageError("name your clips with --data, for example folder:my_clips/")
     recipe = run.finetuning(model, training.recipe_of(values))
     material = run.prepare(recipe)
-    folder = training.check_run_folder(output, overwrite)
-    run.begin(folder, recipe)
+    folder = training.begin(output, overwrite, recipe)
     training.carry_out(messages, recipe, folder, device, jobs, no_cache, material)
-    show(str(folder))
+    training.tell(folder)

@@ -9,7 +9,6 @@ from click.core import ParameterSource
 
 from fervid.cli import options, training
 from fervid.cli.messages import Messages
-from fervid.cli.output import show
 from fervid.errors import UsageError
 
 
@@ -72,10 +71,9 @@ def train(
             raise UsageError("name something to learn from with --data, see `fervid datasets list`")
         recipe = training.recipe_of(values)
         material = run.prepare(recipe)  # bad data is told before anything is written
-        folder = training.check_run_folder(output, overwrite)
-        run.begin(folder, recipe)
+        folder = training.begin(output, overwrite, recipe)
         training.carry_out(messages, recipe, folder, device, jobs, no_cache, material)
-        show(str(folder))
+        training.tell(folder)
         return
     training.carry_out(messages, recipe, folder, device, jobs, no_cache)
-    show(str(folder))
+    training.tell(folder)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+import os
 import sys
 import time
 from collections.abc import Callable, Iterator
@@ -15,6 +16,7 @@ import click
 
 from fervid.cli.messages import Messages, clock, log
 from fervid.cli.options import Decorator
+from fervid.cli.output import show
 from fervid.errors import OutputError, UsageError
 
 if TYPE_CHECKING:
@@ -157,6 +159,23 @@ def _labels(given: str | None) -> tuple[str, ...]:
     if strangers:
         raise UsageError(f"--labels knows {', '.join((*EMOTIONS, CONTEMPT))}; not {strangers[0]!r}")
     return labels
+
+
+def begin(target: str, overwrite: bool, recipe: Recipe) -> Path:
+    """Lay out the run folder; of several processes of one run, the first does."""
+    from fervid.train import run
+
+    if os.environ.get("RANK", "0") != "0":
+        return Path(target)
+    folder = check_run_folder(target, overwrite)
+    run.begin(folder, recipe)
+    return folder
+
+
+def tell(folder: Path) -> None:
+    """Name the finished run folder on standard output; of several processes, the first does."""
+    if os.environ.get("RANK", "0") == "0":
+        show(str(folder))
 
 
 def check_run_folder(target: str, overwrite: bool) -> Path:

@@ -13,6 +13,7 @@ from torch import Tensor
 from fervid import clips, shape
 from fervid.augment import OFF, Augmentation, augment, mix
 from fervid.augment import rows as draw_rows
+from fervid.errors import InputError
 from fervid.footage import Footage
 from fervid.labels import NEUTRAL
 from fervid.types import Array, Bytes, Floats, Ints, Sample, Strip
@@ -171,11 +172,19 @@ class Clips:
         pictures, points, rest = moved
         displacement = None
         if points is not None and rest is not None:
+            self._check(places, points)
             upright = shape.without_pose(points.flatten(0, 1).cpu().numpy()).reshape(points.shape)
             displacement = torch.from_numpy(upright).to(device) - rest[:, None]
         if pictures is not None:
             pictures = self._contrast(pictures)
         return Batch(pictures, displacement, torch.from_numpy(self.taught[places]).to(device))
+
+    def _check(self, places: Ints, points: Tensor) -> None:
+        """Refuse landmarks that are no numbers: one of them would spoil every weight."""
+        for place, fine in zip(places.tolist(), torch.isfinite(points).all(3).all(2).all(1), strict=True):
+            if not fine:
+                name = self.footage.samples[place].name
+                raise InputError(f"the landmarks of {name} are not all numbers: leave that sample out")
 
     def _contrast(self, pictures: Tensor) -> Tensor:
         """As `clips.contrast`, where the pictures are."""

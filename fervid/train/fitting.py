@@ -12,7 +12,7 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
-from fervid.errors import ModelError
+from fervid.errors import InputError, ModelError
 from fervid.losses import CenterLoss, IslandLoss, balance, cross_entropy
 from fervid.streams.network import Network
 from fervid.train import state as states
@@ -67,10 +67,17 @@ def fit(
     average = {name: value.detach().clone() for name, value in _floats(learner).items()}
     state = states.read(checkpoint) or states.State()
     if state.tensors:
-        learner.load_state_dict(state.part("learner"))
-        for name, value in state.part("average").items():
-            average[name].copy_(value)
-        _restore(optimizer, state.part("optimizer"))
+        try:
+            learner.load_state_dict(state.part("learner"))
+            for name, value in state.part("average").items():
+                average[name].copy_(value)
+            _restore(optimizer, state.part("optimizer"))
+        except (RuntimeError, KeyError, ValueError) as failure:
+            raise InputError(
+                f"the checkpoint {checkpoint} is of other labels or sizes than this run: its data has "
+                "changed; begin again with --overwrite"
+            ) from failure
+    machine.wait()  # before the first process writes a newer one
     steps = clips.steps(recipe.batch)
     written = time.monotonic()
 
@@ -111,7 +118,6 @@ def fit(
             if tick is not None:
                 tick(_progress(stage, state, steps))
             if time.monotonic() - written > BETWEEN_CHECKPOINTS:
-                machine.wait()
                 keep()
                 written = time.monotonic()
         _judge(stage, state, average, learner, machine, recipe.patience)
@@ -139,8 +145,8 @@ def _judge(
     learner.load_state_dict(learner.state_dict() | average)
     learner.eval()
     with torch.inference_mode():
-        accuracy, recall, loss = stage.judge()
-    sums = machine.total(torch.tensor(state.sums, dtype=torch.float64)).tolist()
+        accuracy, recall, loss = machine.agreed(stage.judge())
+    sums = machine.total(state.sums)
     for name, value in (
         ("loss", sums[0] / sums[2]),
         ("accuracy", sums[1] / sums[2]),

@@ -9,7 +9,7 @@ from contextlib import AbstractContextManager, contextmanager
 from dataclasses import dataclass
 
 import torch
-from torch import Tensor, distributed, nn
+from torch import distributed, nn
 
 from fervid.model import check_device
 from fervid.streams.network import Network
@@ -61,11 +61,22 @@ class Machine:
                 distributed.all_reduce(parameter.grad)
                 parameter.grad /= self.parts
 
-    def total(self, values: Tensor) -> Tensor:
+    def total(self, values: list[float]) -> list[float]:
         """Sum over the processes."""
-        if self.parts > 1:
-            distributed.all_reduce(values)
-        return values
+        if self.parts == 1:
+            return values
+        summed = torch.tensor(values, dtype=torch.float64, device=self.device)
+        distributed.all_reduce(summed)
+        return summed.tolist()
+
+    def agreed(self, values: tuple[float, float, float]) -> tuple[float, float, float]:
+        """What the leading process found, for all: they shall decide alike."""
+        if self.parts == 1:
+            return values
+        told = torch.tensor(values, dtype=torch.float64, device=self.device)
+        distributed.broadcast(told, 0)
+        first, second, third = told.tolist()
+        return first, second, third
 
     def evened(self, network: nn.Module) -> None:
         """Average the running figures of normalisation, which each process gathers for itself."""

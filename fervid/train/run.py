@@ -35,7 +35,10 @@ from fervid.types import Array, Floats
 
 STATE = "state"  # the folder of checkpoints within a run folder; gone when the run is done
 RECIPE = "recipe.json"
-JOINT_RATE, JOINT_DECAY = 1e-3, 1e-2
+JOINT_RATE, JOINT_DECAY = 1e-2, 1e-2
+JOINT_DROPOUT = (
+    0.5  # of the frozen features: the streams know their training clips too well to need each other
+)
 
 Told = Callable[[str], None]
 
@@ -267,7 +270,8 @@ class _Run:
         def loss(batch: Batch) -> tuple[Tensor, Tensor]:
             with torch.no_grad():
                 features = {name: net.eval().features(batch[net.reads]) for name, net in networks.items()}
-            logits = [tops[name](features[name]) for name in networks]
+            kept = {name: nn.functional.dropout(found, JOINT_DROPOUT) for name, found in features.items()}
+            logits = [tops[name](kept[name]) for name in networks]
             return joint_loss(logits, batch.targets, weights=weights), torch.stack(logits).sum(0)
 
         def judge() -> tuple[float, float, float]:
