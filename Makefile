@@ -16,7 +16,7 @@ demo: $(VENV)/installed
 	@echo; echo "Its peaks:"; $(BIN)/fervid peaks demo/clip.jsonl --top 5
 
 test: $(VENV)/installed-test
-	$(BIN)/python -m pytest
+	$(BIN)/python -m pytest --numprocesses auto --dist loadfile
 
 check: $(VENV)/installed-test
 	$(BIN)/ruff check .

@@ -52,11 +52,11 @@ def by_protocol(
     cache: Path | None = None,
     tick: Tick | None = None,
     told: Callable[[str], None] | None = None,
+    noted: Callable[[str], None] | None = None,
     cutting: Callable[[int, int], None] | None = None,
 ) -> Predictions:
     """Train for each part of a protocol, if `runs` has it not yet, and score what it held back."""
     parts: list[Predictions] = []
-    tell = told or (lambda line: None)
     divided = split(samples, protocol)
     for fold, part in enumerate(divided):
         splitting.check_disjoint((*part.train, *part.validation), part.test)
@@ -68,7 +68,8 @@ def by_protocol(
         if not run.is_done(folder):
             given = recipe.labels
             material = arrange(part.train, part.validation, given, recipe.held_out, recipe.seed)
-            tell(f"{part.name}: {fold + 1} of {len(divided)}")
+            if noted is not None:
+                noted(f"{part.name}: {fold + 1} of {len(divided)}")
             run.train(
                 recipe,
                 material,
@@ -78,6 +79,7 @@ def by_protocol(
                 cache=cache,
                 tick=tick,
                 told=told,
+                noted=noted,
                 cutting=cutting,
             )
         labels = _labels(samples)

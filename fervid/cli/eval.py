@@ -42,7 +42,7 @@ if TYPE_CHECKING:
 )
 @click.option("--pictures", metavar="DIR", help="Draw confusion, reliability and risk over coverage here.")
 @options.apply(
-    *training.ARCHITECTURE, *training.LEARNING, training.JOBS, training.NO_CACHE, options.OVERWRITE
+    *training.ARCHITECTURE, *training.learning(), training.JOBS, training.NO_CACHE, options.OVERWRITE
 )
 @click.pass_context
 def eval(
@@ -114,6 +114,7 @@ def eval(
                     cache=cache,
                     tick=watch.tick,
                     told=log.warning,
+                    noted=log.info,
                     cutting=watch.cutting,
                 )
     _report(said, as_json, predictions, pictures)

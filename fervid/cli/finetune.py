@@ -29,7 +29,9 @@ from fervid.errors import UsageError
     help="The model to start from: a name (see `fervid models list`) or folder.",
 )
 @click.option("-o", "--output", metavar="DIR", required=True, help="The run folder, which becomes the model.")
-@options.apply(*training.LEARNING, training.DEVICE, training.JOBS, training.NO_CACHE, options.OVERWRITE)
+@options.apply(
+    *training.learning(epochs=10), training.DEVICE, training.JOBS, training.NO_CACHE, options.OVERWRITE
+)
 @click.pass_obj
 def finetune(
     messages: Messages,

@@ -58,8 +58,12 @@ def number(name: str, default: float, help: str, short: str = "") -> Decorator[A
     return click.option(*names, type=type(default), default=default, show_default=True, help=help)
 
 
-# Of every run that trains; the defaults are those of `Recipe`, which a test holds.
-LEARNING: list[Decorator[Any]] = [
+def learning(epochs: int = 40) -> list[Decorator[Any]]:
+    """The options of every run that trains; but for the epochs, their defaults are those of `Recipe`."""
+    return [number("--epochs", epochs, "Rounds over the data, for each stream."), *_LEARNING]
+
+
+_LEARNING: list[Decorator[Any]] = [
     click.option(
         "--validation",
         multiple=True,
@@ -67,7 +71,6 @@ LEARNING: list[Decorator[Any]] = [
         help="Data to judge by.  [default: people held out of --data]",
     ),
     number("--held-out", 0.15, "The share of people to judge by."),
-    number("--epochs", 40, "Rounds over the data, for each stream."),
     number("--epoch-clips", 0, "Clips in a round; 0 takes one of every sample."),
     number("--joint-epochs", 10, "Rounds of joint fine-tuning."),
     number("--batch", 64, "Clips that are learnt at once."),
@@ -329,5 +332,6 @@ def carry_out(
             cache=cache,
             tick=watch.tick,
             told=told,
+            noted=log.info,
             cutting=watch.cutting,
         )

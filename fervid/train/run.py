@@ -35,6 +35,7 @@ from fervid.types import Array, Floats
 
 STATE = "state"  # the folder of checkpoints within a run folder; gone when the run is done
 RECIPE = "recipe.json"
+DOUBT = 50  # samples that the temperature from before is worth
 JOINT_RATE, JOINT_DECAY = 1e-2, 1e-2
 JOINT_DROPOUT = (
     0.5  # of the frozen features: the streams know their training clips too well to need each other
@@ -102,9 +103,13 @@ def train(
     cache: Path | None = None,
     tick: Tick | None = None,
     told: Told | None = None,
+    noted: Told | None = None,
     cutting: Callable[[int, int], None] | None = None,
 ) -> Path:
-    """Carry a run that was begun to its end: its folder is then a model."""
+    """Carry a run that was begun to its end: its folder is then a model.
+
+    `told` hears what is strange, `noted` what is merely good to know.
+    """
     base = _base(recipe)
     if recipe.finetune and base is not None:
         material = replace(material, labels=_known(material.labels, base.spec.labels))
@@ -120,7 +125,8 @@ def train(
     strips = cut() if machine.leads else None
     machine.wait()
     strips = strips or cut()  # the others find what the first has left
-    run = _Run(recipe, folder, machine, material, strips, base, tick, told or (lambda line: None))
+    silent: Told = lambda line: None  # noqa: E731
+    run = _Run(recipe, folder, machine, material, strips, base, tick, told or silent, noted or silent)
     return run.finish()
 
 
@@ -137,9 +143,10 @@ class _Run:
         base: Model | None,
         tick: Tick | None,
         told: Told,
+        noted: Told,
     ) -> None:
         self.recipe, self.folder, self.machine, self.base = recipe, folder, machine, base
-        self.labels, self.tick, self.told = material.labels, tick, told
+        self.labels, self.tick, self.noted = material.labels, tick, noted
         for remark in material.remarks:
             told(remark)
         count = len(material.train)
@@ -183,7 +190,7 @@ class _Run:
         if fusion == "joint":
             tops = self.together(networks)
             fused = self.said_together(networks, tops)
-        temperature = metrics.fit_temperature(fused, truth)
+        temperature = self.temperature(fused)
         if self.machine.leads:
             spec = self.spec(networks, weights, fusion, temperature)
             model.save(self.folder, spec, _tensors(networks, tops))
@@ -191,6 +198,13 @@ class _Run:
             shutil.rmtree(self.folder / STATE, ignore_errors=True)
         self.machine.wait()
         return self.folder
+
+    def temperature(self, fused: Floats) -> float:
+        """What the fused logits are divided by; few samples to judge by say little of it."""
+        before = self.base.spec.temperature if self.base is not None and self.recipe.finetune else 1.0
+        fitted = metrics.fit_temperature(fused, self.truth.argmax(1))
+        trust = len(self.judges) / (len(self.judges) + DOUBT)
+        return float(fitted**trust * before ** (1 - trust))
 
     def clips(self, reads: set[str], frames: int) -> Clips:
         """What is learnt from."""
@@ -243,7 +257,7 @@ class _Run:
         state = fit(stage, clips, self.recipe, self.machine, checkpoint, self.tick)
         self.histories[stage.name] = state.history
         seen = state.history["validation_accuracy"][state.best_epoch]
-        self.told(f"{stage.name}: best after epoch {state.best_epoch + 1}, validation accuracy {seen:.4f}")
+        self.noted(f"{stage.name}: best after epoch {state.best_epoch + 1}, validation accuracy {seen:.4f}")
 
     def _answered(self, network: Network, examination: Clips) -> Floats:
         return answers(
