@@ -2,6 +2,7 @@
 PYTHON ?= python3
 VENV ?= .venv
 MODEL ?= untrained
+WORKERS ?= 2
 BIN := $(VENV)/bin
 
 INSTALL := $(BIN)/python -m pip install --quiet --disable-pip-version-check --constraint constraints.txt
@@ -16,7 +17,7 @@ demo: $(VENV)/installed
 	@echo; echo "Its peaks:"; $(BIN)/fervid peaks demo/clip.jsonl --top 5
 
 test: $(VENV)/installed-test
-	$(BIN)/python -m pytest --numprocesses auto --dist loadfile
+	$(BIN)/python -m pytest --numprocesses $(WORKERS) --dist loadfile
 
 check: $(VENV)/installed-test
 	$(BIN)/ruff check .
