@@ -11,7 +11,7 @@ from fractions import Fraction
 import numpy as np
 
 from fervid import illumination, shape
-from fervid.types import Bytes, Clip, Clock, Floats, Ints, Track
+from fervid.types import Bytes, Clip, Clock, Floats, Ints, Strip, Track
 
 LENGTH = 16  # frames that a net reads
 SPACING = Fraction(1, 25)  # seconds between them: 0.64 s in all
@@ -85,3 +85,9 @@ def neutral(clock: Clock, pts: Ints, faces: Floats) -> Floats:
     steady = np.convolve(around, np.full(2 * reach + 1, 1 / (2 * reach + 1)), mode="valid")
     resting = np.argsort(steady, kind="stable")[: max(1, round(AT_REST * len(faces)))]
     return np.median(faces[resting], axis=0).astype(np.float32)
+
+
+def neutral_of(strip: Strip, upright: Floats) -> Floats:
+    """The neutral face of a whole strip, whose pose-free landmarks are `upright` (N, 68, 2)."""
+    young = (strip.pts - strip.start) * float(strip.time_base) < NEUTRAL_SECONDS
+    return neutral(strip, strip.pts[young], upright[young])

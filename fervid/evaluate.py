@@ -191,8 +191,7 @@ def _windows(strips: Footage) -> Iterator[tuple[int, tuple[Array, Floats], float
     for place in np.flatnonzero(strips.found).tolist():
         strip = strips[place]
         upright = shape.without_pose(strip.landmarks)
-        young = (strip.pts - strip.start) * float(strip.time_base) < clips.NEUTRAL_SECONDS
-        moved = upright - clips.neutral(strip, strip.pts[young], upright[young])
+        moved = upright - clips.neutral_of(strip, upright)
         assert strip.quality is not None
         for centre in clips.centres(strip, strip.pts, strip.start, None).tolist():
             rows = clips.rows(strip, strip.pts, centre)

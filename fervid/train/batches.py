@@ -80,12 +80,8 @@ class Clips:
     @cached_property
     def neutrals(self) -> Floats:
         """Each strip's own neutral, or the population's: (N, 68, 2)."""
-        found = []
-        for place in range(len(self)):
-            strip = self.footage[place]
-            young = (strip.pts - strip.start) * float(strip.time_base) < clips.NEUTRAL_SECONDS
-            found.append(clips.neutral(strip, strip.pts[young], shape.without_pose(strip.landmarks[young])))
-        return np.stack(found)
+        strips = (self.footage[place] for place in range(len(self)))
+        return np.stack([clips.neutral_of(strip, shape.without_pose(strip.landmarks)) for strip in strips])
 
     @cached_property
     def moved(self) -> tuple[Floats, ...]:
