@@ -5,14 +5,16 @@ from __future__ import annotations
 import re
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
+from itertools import islice
 from pathlib import Path
 
 import numpy as np
+import torch
 
 from fervid import clips, footage, model, shape
 from fervid.datasets import splitting
 from fervid.datasets.splitting import Split
-from fervid.errors import UsageError
+from fervid.errors import InputError, UsageError
 from fervid.execute import Executor
 from fervid.footage import Footage, Shard
 from fervid.labels import CONTEMPT, EMOTIONS
@@ -26,6 +28,7 @@ from fervid.train.material import arrange
 from fervid.train.recipe import Recipe
 from fervid.types import Array, Floats, Sample, Settings
 
+AT_ONCE = 64  # windows that are scored together: they are many bytes
 PROTOCOLS = ("kfold:N", "loso", "official")
 
 
@@ -58,16 +61,33 @@ def by_protocol(
     """Train for each part of a protocol, if `runs` has it not yet, and score what it held back."""
     parts: list[Predictions] = []
     divided = split(samples, protocol)
-    for fold, part in enumerate(divided):
+    labels = _labels(samples)
+    materials = []
+    for part in divided:  # all that could be wrong with one of them is told before the first is trained
         splitting.check_disjoint((*part.train, *part.validation), part.test)
+        wanted = () if recipe.finetune else (recipe.labels or labels)
+        try:
+            material = arrange(
+                part.train,
+                part.validation,
+                wanted,
+                recipe.held_out,
+                recipe.seed,
+                complete=not recipe.finetune,
+            )
+        except InputError as failure:
+            raise InputError(f"{part.name} of {protocol}: {failure}") from failure
+        run.check(recipe, material, machine.device.type)
+        materials.append(material)
+    threads = torch.get_num_threads()
+    for fold, (part, material) in enumerate(zip(divided, materials, strict=True)):
         folder = runs / re.sub(r"[^\w.-]+", "_", part.name)
         if not (folder / run.RECIPE).is_file():
-            run.begin(folder, recipe)
+            run.begin(folder, recipe, material)
         elif run.recipe_of(folder) != recipe:
             raise UsageError(f"{folder} was begun with other settings: name another folder in --runs")
+        run.check_material(folder, material)
         if not run.is_done(folder):
-            given = recipe.labels
-            material = arrange(part.train, part.validation, given, recipe.held_out, recipe.seed)
             if noted is not None:
                 noted(f"{part.name}: {fold + 1} of {len(divided)}")
             run.train(
@@ -82,11 +102,11 @@ def by_protocol(
                 noted=noted,
                 cutting=cutting,
             )
-        labels = _labels(samples)
         device = machine.device.type
         parts.append(
             predict(folder, part.test, labels, executor, device=device, cache=cache, fold=fold, told=told)
         )
+        torch.set_num_threads(threads)  # scoring in this process has set them to one
     return Predictions.joined(parts)
 
 
@@ -127,7 +147,8 @@ def predict(
         done += len(task.shard.samples)
         if tick is not None:
             tick(done)
-    whole = {key: np.concatenate([part[key] for part in parts]) for key in parts[0]}
+    back = np.argsort([place for task in tasks for place in task.shard.places])
+    whole = {key: np.concatenate([part[key] for part in parts])[back] for key in parts[0]}
     for sample, trouble in zip(samples, whole["trouble"].tolist(), strict=True):
         if trouble and trouble != footage.NO_FACE and told is not None:
             told(f"{sample.name}: {trouble}")
@@ -149,32 +170,44 @@ def predict(
 
 def _score(task: _Task) -> dict[str, Array]:
     net, strips = model.load(task.model, task.device), task.shard.footage()
-    owners, seen = [], []
-    for place, window, quality in _windows(strips):
-        owners.append((place, quality))
-        seen.append(window)
     count, classes = len(strips), len(net.spec.labels)
-    places = np.array([place for place, _ in owners], np.int64)
-    each: dict[str, Floats] = {}
-    together: dict[str, Floats] = {}
-    for stream in net.spec.streams:
-        inputs = [faces if stream.reads == "faces" else moved for faces, moved in seen]
-        own, joint = net.heads(stream.name, inputs)
-        each[stream.name] = own
-        together[stream.name] = own if joint is None else joint
-    each |= _fused(net, each, together)
+    totals: dict[str, Floats] = {}
+    windows = np.zeros(count, np.int64)
     readable = np.zeros(count, bool)
-    readable[[place for place, quality in owners if quality >= READABLE]] = True
+    stream = _windows(strips)
+    while some := list(islice(stream, AT_ONCE)):
+        places = np.array([place for place, _, _ in some], np.int64)
+        for name, logits in _answers(net, [window for _, window, _ in some]).items():
+            np.add.at(totals.setdefault(name, np.zeros((count, classes), np.float32)), places, logits)
+        np.add.at(windows, places, 1)
+        readable[[place for place, _, quality in some if quality >= READABLE]] = True
     answer: dict[str, Array] = {
         "trouble": np.array(strips.troubles, dtype=object),
         "rejected": strips.found & ~readable,
     }
-    windows = np.bincount(places, minlength=count)[:, None]
-    for name, logits in each.items():
-        total = np.zeros((count, classes), np.float32)
-        np.add.at(total, places, logits)
-        answer[name] = np.where(windows > 0, total / np.maximum(windows, 1), np.nan).astype(np.float32)
+    for name in _names(net):
+        total = totals.get(name, np.zeros((count, classes), np.float32))
+        mean = total / np.maximum(windows, 1)[:, None]
+        answer[name] = np.where(windows[:, None] > 0, mean, np.nan).astype(np.float32)
     return answer
+
+
+def _answers(net: Model, windows: Sequence[tuple[Array, Floats]]) -> dict[str, Floats]:
+    """What each stream alone and each fusion says of windows."""
+    each: dict[str, Floats] = {}
+    together: dict[str, Floats] = {}
+    for stream in net.spec.streams:
+        inputs = [faces if stream.reads == "faces" else moved for faces, moved in windows]
+        own, joint = net.heads(stream.name, inputs)
+        each[stream.name] = own
+        together[stream.name] = own if joint is None else joint
+    return each | _fused(net, each, together)
+
+
+def _names(net: Model) -> list[str]:
+    """The keys of what `_answers` gives."""
+    empty = {stream.name: np.empty((0, len(net.spec.labels)), np.float32) for stream in net.spec.streams}
+    return [*empty, *_fused(net, empty, empty)]
 
 
 def _fused(net: Model, each: dict[str, Floats], together: dict[str, Floats]) -> dict[str, Floats]:

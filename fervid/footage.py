@@ -13,6 +13,7 @@ import os
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, replace
 from fractions import Fraction
+from functools import cache as cache_once
 from pathlib import Path
 
 import cv2
@@ -193,6 +194,7 @@ class Shard:
     """Samples that are cut as one task and lie in one file: what travels to a worker."""
 
     samples: tuple[Sample, ...]
+    places: tuple[int, ...]  # of these samples among all that were asked for
     settings: Settings
     target: Path
 
@@ -208,12 +210,21 @@ def shards(
 ) -> list[Shard]:
     """Samples in parts that can be cut one by one.
 
-    Strips lie in `folder`, or with the user's other caches, until they are deleted.
+    Strips lie in `folder`, or with the user's other caches, until they are deleted. The parts depend on which
+    samples there are, and not on their order: another split of the same data finds what the first one cut.
     """
     wanted = settings or Settings()
     place = (folder or cache.default_folder()) / "footage"
-    parts = [tuple(samples[low : low + SHARD]) for low in range(0, len(samples), SHARD)]
-    return [Shard(part, wanted, place / f"{_key(part, wanted)}.span") for part in parts]
+    groups: dict[tuple[str, str], list[int]] = {}
+    for at in sorted(range(len(samples)), key=lambda at: samples[at].name):
+        groups.setdefault((samples[at].name.split("/")[0], samples[at].split or ""), []).append(at)
+    parts = []
+    for group in groups.values():
+        for low in range(0, len(group), SHARD):
+            places = tuple(group[low : low + SHARD])
+            own = tuple(samples[at] for at in places)
+            parts.append(Shard(own, places, wanted, place / f"{_key(own, wanted)}.span"))
+    return parts
 
 
 def cut(
@@ -230,7 +241,8 @@ def cut(
         done += len(shard.samples)
         if tick is not None:
             tick(done)
-    return Footage.joined(parts)
+    back = np.argsort([place for shard in tasks for place in shard.places])
+    return Footage.joined(parts).take(back)
 
 
 def _work(shard: Shard) -> None:
@@ -320,6 +332,7 @@ def _read(shard: Shard) -> Footage:
         raise InputError(
             f"the cache {shard.target.parent} changes while it is read; set FERVID_CACHE_DIR elsewhere"
         )
+    _allow_more_files()
     faces = np.load(_pictures(shard.target), mmap_mode="r", allow_pickle=False)
     bounds = np.cumsum(arrays["count"])[:-1]
     return Footage(
@@ -331,3 +344,15 @@ def _read(shard: Shard) -> Footage:
         quality=tuple(np.split(arrays["quality"], bounds)),
         troubles=tuple(str(trouble) for trouble in arrays["trouble"]),
     )
+
+
+@cache_once
+def _allow_more_files() -> None:
+    """Every mapped file stays open, and the usual limit is low where the hard one is not."""
+    try:
+        import resource
+    except ImportError:  # Windows has no such limit
+        return
+    soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+    if soft != hard:
+        resource.setrlimit(resource.RLIMIT_NOFILE, (hard, hard))

@@ -9,7 +9,7 @@ import hashlib
 import json
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
-from functools import cache
+from functools import lru_cache
 from importlib.resources import files
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -249,7 +249,7 @@ def load(name: str | Path, device: str = "cpu") -> Model:
     return _load(str(find(name)), device)
 
 
-@cache
+@lru_cache(maxsize=2)  # an evaluation by protocol loads a model for each part
 def _load(folder: str, device: str) -> Model:
     import torch
     from safetensors import SafetensorError

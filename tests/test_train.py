@@ -10,6 +10,7 @@ from dataclasses import replace
 from pathlib import Path
 
 import click
+import cv2
 import numpy as np
 import pytest
 import torch
@@ -17,7 +18,7 @@ from conftest import Fervid, environment
 from safetensors.numpy import load_file
 from training import drawn, footage
 
-from fervid import execute, model, synth
+from fervid import evaluate, execute, model, synth
 from fervid.augment import OFF, STRONG
 from fervid.cli.main import fervid as program
 from fervid.errors import InputError, ModelError, UsageError
@@ -25,7 +26,7 @@ from fervid.footage import Footage
 from fervid.train import fitting, run, state
 from fervid.train.batches import Clips, targets
 from fervid.train.machine import Machine
-from fervid.train.material import Material, arrange
+from fervid.train.material import Material, arrange, gather
 from fervid.train.recipe import Recipe
 from fervid.types import Sample, Strip
 
@@ -53,7 +54,7 @@ def strips(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 def trained(recipe: Recipe, material: Material, folder: Path, strips: Path, **options: object) -> Path:
-    run.begin(folder, recipe)
+    run.begin(folder, recipe, material)
     with execute.serial() as executor:
         return run.train(recipe, material, folder, executor, CPU, cache=strips, **options)  # type: ignore[arg-type]
 
@@ -113,7 +114,7 @@ def test_an_interrupted_run_comes_to_the_same_weights(
             raise Stop
 
     folder = tmp_path / "run"
-    run.begin(folder, SMALL)
+    run.begin(folder, SMALL, material)
     stops = 0
     while not run.is_done(folder):
         try:
@@ -198,7 +199,7 @@ def test_a_loss_that_explodes_is_told(material: Material, strips: Path, tmp_path
 
 def test_a_damaged_checkpoint_is_told(material: Material, strips: Path, tmp_path: Path) -> None:
     folder = tmp_path / "run"
-    run.begin(folder, SMALL)
+    run.begin(folder, SMALL, material)
     (folder / run.STATE / "tiny_faces.safetensors").write_bytes(b"rubbish")
     with (
         pytest.raises(InputError, match=r"checkpoint .* is damaged; delete it"),
@@ -307,6 +308,61 @@ def test_targets_mix_votes_and_labels() -> None:
     ]
 
 
+def test_votes_for_labels_that_are_not_taught_do_not_count() -> None:
+    some = replace(sample("a", "happiness"), votes={"happiness": 0.3, "surprise": 0.3, "contempt": 0.4})
+    none = replace(sample("b", "surprise"), votes={"contempt": 1.0})
+    assert targets([some, none], LABELS, 1.0, 0.0).tolist() == [pytest.approx([0.5, 0.5]), [0.0, 1.0]]
+
+
+def test_a_clip_that_comes_twice_in_an_epoch_is_drawn_twice() -> None:
+    found = drawn(LABELS, 2, 2)
+    taught = targets(found.samples, LABELS, 0.0, 0.0)
+    clips = Clips(found, taught, ("displacement",), STRONG, size=12)
+    draws = np.concatenate([draws for _, draws in clips.epoch(0, 4)])
+    assert sorted(draws.tolist()) == list(range(12))
+    twice = clips.drawn(0, np.array([1, 1 + len(found)]), CPU.device)
+    assert twice.targets[0].tolist() == twice.targets[1].tolist()
+    assert not torch.equal(twice["displacement"][0], twice["displacement"][1])
+
+
+def write_faces(folder: Path, seed: int) -> None:
+    """A folder of classes with a picture in each."""
+    for label in LABELS:
+        (folder / label).mkdir(parents=True)
+        picture = np.random.default_rng([seed, len(label)]).integers(0, 255, (48, 48)).astype(np.uint8)
+        cv2.imwrite(str(folder / label / "0.png"), picture)
+
+
+def test_folders_of_one_name_are_two_and_a_file_in_both_parts_is_refused(tmp_path: Path) -> None:
+    for number, name in enumerate(("alice", "bob")):
+        write_faces(tmp_path / name / "clips", number)
+    ours, theirs = (f"folder:{tmp_path / name / 'clips'}" for name in ("alice", "bob"))
+    both = gather((ours, theirs), (), (), 0.5, 0)
+    names = {one.name for one in (*both.train, *both.validation)}
+    assert len(names) == 4 and "folder:clips#2/happiness/0.png" in names
+    assert len(gather((ours,), (theirs,), (), 0.5, 0).validation) == 2
+    table = tmp_path / "list.csv"
+    table.write_text("path,label\nalice/clips/happiness/0.png,happiness\n")
+    with pytest.raises(InputError, match=r"is to be judged by, and is .* that is learnt from"):
+        gather((ours,), (f"csv:{table}",), (), 0.5, 0)
+
+
+def test_tables_of_one_folder_hold_the_same_people(tmp_path: Path) -> None:
+    write_faces(tmp_path / "clips", 0)
+    for name, label in (("one", "happiness"), ("two", "surprise")):
+        (tmp_path / f"{name}.csv").write_text(f"path,label,subject\nclips/{label}/0.png,{label},ann\n")
+    with pytest.raises(InputError, match=r"the same people: .*ann"):
+        gather((f"csv:{tmp_path}/one.csv",), (f"csv:{tmp_path}/two.csv",), (), 0.5, 0)
+
+
+def test_a_protocol_tells_of_a_hopeless_fold_before_it_trains(tmp_path: Path) -> None:
+    rows = [*synth.samples("posed", 3, 3, 0, LABELS), *synth.samples("posed", 1, 1, 0, ("anger",))]
+    words = "fold 1 of kfold:3: there is no sample of anger"
+    with pytest.raises(InputError, match=words), execute.serial() as executor:
+        evaluate.by_protocol("kfold:3", rows, SMALL, tmp_path / "runs", executor, CPU)
+    assert not (tmp_path / "runs").exists()
+
+
 def test_states_are_kept_whole(tmp_path: Path) -> None:
     one = state.State(epoch=3, step=2, history={"loss": [1.0, 0.5]})
     one.keep("learner", {"a.b": torch.arange(3.0)})
@@ -350,11 +406,16 @@ def test_the_command_lines_defaults_are_the_recipes() -> None:
         ({"soft_labels": 1.5}, "--soft-labels"),
         ({"average": 1.0}, "--average"),
         ({"rate": -1.0}, "--rate"),
+        ({"rate": float("nan")}, "--rate"),
+        ({"seed": -1}, "--seed"),
     ],
 )
 def test_recipes_that_make_no_sense(change: dict[str, object], words: str) -> None:
     with pytest.raises(UsageError, match=words):
         Recipe(**change)  # type: ignore[arg-type]
+
+
+SYNTH = "synth:posed?people=8&per_class=8"
 
 
 @pytest.fixture(scope="module")
@@ -400,6 +461,9 @@ def test_training_from_the_shell(fervid: Fervid, tmp_path: Path, tiny: list[str]
         "risk_coverage",
     }
 
+    itself = fervid("finetune", "--model", "run", "-d", data, "-o", "run", "-y")
+    assert itself.returncode == 2 and "is the model to start from" in itself.stderr
+    model.verify(tmp_path / "run")
     mine = fervid(
         "finetune", "--model", "run", "-d", data, "--epochs", "1", "--batch", "4", "-o", "mine", "-j", "1"
     )
@@ -419,6 +483,9 @@ def test_protocols_from_the_shell(fervid: Fervid, tmp_path: Path, tiny: list[str
     assert again.stdout == done.stdout and "epoch" not in again.stderr
     other = fervid("eval", "-d", data, *rest, "--seed", "7")
     assert other.returncode == 2 and "begun with other settings" in other.stderr
+    rest[1] = "kfold:3"
+    split = fervid("eval", "-d", data, *rest)
+    assert split.returncode == 1 and "another split" in split.stderr
 
 
 @pytest.mark.parametrize(
@@ -434,6 +501,13 @@ def test_protocols_from_the_shell(fervid: Fervid, tmp_path: Path, tiny: list[str
         (["eval", "-d", "synth:posed", "--protocol", "halves"], "--protocol is one of"),
         (["eval", "-d", "synth:posed", "--model", "untrained", "--json", "--predictions", "-"], "both"),
         (["finetune", "--model", "untrained", "-o", "x"], "--data"),
+        (["train", "-d", SYNTH, "-o", "x", "--start-from", "nosuch"], "no model"),
+        (["train", "-d", SYNTH, "-o", "x", "--device", "cuda"], "no CUDA GPU"),
+        (["train", "-d", SYNTH, "-o", "x", "--streams", "still", "--size", "still.foo=3"], "of these sizes"),
+        (
+            ["train", "-d", SYNTH, "-o", "x", "--streams", "still", "--size", "still.width=0"],
+            "--size takes",
+        ),
         (["finetune", "--model", "nosuch", "-d", "synth:posed", "-o", "x"], "no model"),
     ],
 )
@@ -466,7 +540,7 @@ def test_several_processes_train_one_model(tmp_path: Path, tiny: list[str]) -> N
 
 def test_a_checkpoint_of_other_labels_is_told(material: Material, strips: Path, tmp_path: Path) -> None:
     folder = tmp_path / "run"
-    run.begin(folder, SMALL)
+    run.begin(folder, SMALL, material)
 
     def tick(progress: fitting.Progress) -> None:
         if len(progress.stage) > len("tiny_faces"):  # the second stream has begun
@@ -476,6 +550,9 @@ def test_a_checkpoint_of_other_labels_is_told(material: Material, strips: Path, 
         run.train(SMALL, material, folder, executor, CPU, cache=strips, tick=tick)
     assert (folder / run.STATE / "tiny_faces.safetensors").is_file()
     other = arrange(tuple(synth.samples("posed", 3, 3, 0, ("anger", *LABELS))), (), (), 0.4, 0)
+    with pytest.raises(InputError, match="with other data, or another split"), execute.serial() as executor:
+        run.train(SMALL, other, folder, executor, CPU, cache=strips)
+    run.begin(folder, SMALL, other)  # whoever forces it
     with pytest.raises(InputError, match="of other labels or sizes"), execute.serial() as executor:
         run.train(SMALL, other, folder, executor, CPU, cache=strips)
 

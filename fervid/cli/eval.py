@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import json
+import os
+from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -76,7 +78,9 @@ def eval(
         raise UsageError("--json and --predictions cannot both be written to standard output")
     targets = [target for target in (predictions,) if target is not None]
     output.check_targets(targets, [], overwrite)
-    named = ctx.get_parameter_source("model") is not ParameterSource.DEFAULT
+    named = ctx.get_parameter_source("model") is ParameterSource.COMMANDLINE
+    if protocol is not None and int(os.environ.get("WORLD_SIZE", "1")) > 1:
+        raise UsageError("a protocol runs in one process: leave torchrun out")
     from fervid import evaluate, execute
     from fervid.train import material
 
@@ -102,6 +106,8 @@ def eval(
         else:
             recipe = training.recipe_of(values | {"data": data})
             if named:
+                if "epochs" not in given:
+                    recipe = replace(recipe, epochs=10)  # as `fervid finetune` has it
                 recipe = run_of(model, recipe, given)
             with training.kept_runs(runs) as folder, training.hardware(device, jobs) as machine:
                 said = evaluate.by_protocol(

@@ -54,6 +54,6 @@ def finetune(
         raise UsageError("name your clips with --data, for example folder:my_clips/")
     recipe = run.finetuning(model, training.recipe_of(values))
     material = run.prepare(recipe)
-    folder = training.begin(output, overwrite, recipe)
+    folder = training.begin(output, overwrite, recipe, material, device)
     training.carry_out(messages, recipe, folder, device, jobs, no_cache, material)
     training.tell(folder)

@@ -71,7 +71,7 @@ def train(
             raise UsageError("name something to learn from with --data, see `fervid datasets list`")
         recipe = training.recipe_of(values)
         material = run.prepare(recipe)  # bad data is told before anything is written
-        folder = training.begin(output, overwrite, recipe)
+        folder = training.begin(output, overwrite, recipe, material, device)
         training.carry_out(messages, recipe, folder, device, jobs, no_cache, material)
         training.tell(folder)
         return

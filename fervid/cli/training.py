@@ -164,14 +164,20 @@ def _labels(given: str | None) -> tuple[str, ...]:
     return labels
 
 
-def begin(target: str, overwrite: bool, recipe: Recipe) -> Path:
+def begin(target: str, overwrite: bool, recipe: Recipe, material: Material, device: str) -> Path:
     """Lay out the run folder; of several processes of one run, the first does."""
     from fervid.train import run
 
+    run.check(recipe, material, device)
+    if recipe.start_from:
+        from fervid.model import find
+
+        if find(recipe.start_from).resolve() == Path(target).resolve():
+            raise UsageError(f"{target} is the model to start from: name another folder for the new one")
     if os.environ.get("RANK", "0") != "0":
         return Path(target)
     folder = check_run_folder(target, overwrite)
-    run.begin(folder, recipe)
+    run.begin(folder, recipe, material)
     return folder
 
 

@@ -42,10 +42,12 @@ def targets(samples: Sequence[Sample], labels: Sequence[str], soft: float, smoot
     place = {label: column for column, label in enumerate(labels)}
     taught = np.zeros((len(samples), len(labels)), np.float32)
     for row, sample in enumerate(samples):
-        share = soft if sample.votes else 0.0
+        votes = {label: votes for label, votes in sample.votes.items() if label in place}
+        total = sum(votes.values())
+        share = soft if total > 0 else 0.0  # nobody voted for a label that is taught
         taught[row, place[sample.label]] += 1 - share
-        for label, votes in sample.votes.items():
-            taught[row, place[label]] += share * votes
+        for label, part in votes.items():
+            taught[row, place[label]] += share * part / (total or 1)
     return (1 - smoothing) * taught + np.float32(smoothing / len(labels))
 
 
@@ -102,12 +104,15 @@ class Clips:
         return tries[int(np.argmin(telling) if is_neutral else np.argmax(telling))]
 
     def epoch(self, number: int, batch: int, part: int = 0, parts: int = 1) -> Iterator[tuple[int, Ints]]:
-        """The steps of an epoch and which clips each takes; of every batch, one `part` of `parts`."""
+        """The steps of an epoch and which draws each takes; of every batch, one `part` of `parts`.
+
+        Draw `k` is clip `k` modulo the number of clips.
+        """
         order = np.random.default_rng([self.seed, number]).permutation(len(self))
-        if self.size:
-            order = np.resize(order, self.size)
         steps = self.steps(batch)  # what is left over has its turn in another epoch
-        order = np.resize(order, max(len(order), batch))
+        # Where clips come more than once, each time is a draw of its own.
+        turns = np.arange(max(self.size or len(self), batch))
+        order = order[turns % len(self)] + turns // len(self) * len(self)
         for step in range(steps):
             yield step, order[step * batch : (step + 1) * batch][part::parts]
 
@@ -115,16 +120,17 @@ class Clips:
         """How many steps make an epoch."""
         return max(1, (self.size or len(self)) // batch)
 
-    def drawn(self, number: int, places: Ints, device: torch.device) -> Batch:
-        """These clips as epoch `number` shows them."""
+    def drawn(self, number: int, draws: Ints, device: torch.device) -> Batch:
+        """These draws as epoch `number` shows them."""
         chosen = []
+        places = draws % len(self)
         personal = np.zeros(len(places), bool)
-        for at, place in enumerate(places.tolist()):
-            random = np.random.default_rng([self.seed, number, place])
+        for at, (draw, place) in enumerate(zip(draws.tolist(), places.tolist(), strict=True)):
+            random = np.random.default_rng([self.seed, number, draw])
             personal[at] = random.random() < PERSONAL
             picked = self._drawn_rows(place, random)
             chosen.append(picked if self.length > 1 else picked[[int(random.integers(clips.LENGTH))]])
-        return self._stack(places, chosen, personal, mix(self.seed, number, places), self.settings, device)
+        return self._stack(places, chosen, personal, mix(self.seed, number, draws), self.settings, device)
 
     def plain(self, batch: int, device: torch.device) -> Iterator[tuple[Ints, Batch]]:
         """Every clip as analysis sees it, at up to LOOKS windows of its strip; and whose each one is."""

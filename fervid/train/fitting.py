@@ -156,12 +156,14 @@ def _judge(
     ):
         state.history.setdefault(name, []).append(value)
     score = (accuracy + recall) / 2  # neither a common nor a rare class shall decide alone
+    if score > state.best:
+        state.gained = state.epoch
     if math.isnan(score) or score >= state.best:
         state.best, state.best_epoch = -1.0 if math.isnan(score) else score, state.epoch
         state.keep("best", average)
     learner.load_state_dict(learner.state_dict() | own)
     state.epoch, state.step, state.sums = state.epoch + 1, 0, [0.0, 0.0, 0.0]
-    late = patience and state.epoch - 1 - state.best_epoch >= patience
+    late = patience and state.epoch - 1 - state.gained >= patience
     state.finished = bool(late) or state.epoch >= stage.epochs
 
 

@@ -7,6 +7,7 @@ import os
 from collections.abc import Iterator
 from contextlib import AbstractContextManager, contextmanager
 from dataclasses import dataclass
+from datetime import timedelta
 
 import torch
 from torch import distributed, nn
@@ -109,9 +110,12 @@ def open_machine(device: str = "cpu", jobs: int | None = None) -> Iterator[Machi
     if parts == 1:
         yield Machine(torch.device(device))
         return
-    distributed.init_process_group("nccl" if device == "cuda" else "gloo")
+    here = int(os.environ.get("LOCAL_RANK", "0"))
+    if device == "cuda":
+        torch.cuda.set_device(here)
+    # The first process finds the faces while the others wait: for hours, where there are many.
+    distributed.init_process_group("nccl" if device == "cuda" else "gloo", timeout=timedelta(days=3))
     try:
-        here = int(os.environ.get("LOCAL_RANK", "0"))
         yield Machine(
             torch.device(device, here) if device == "cuda" else torch.device(device),
             distributed.get_rank(),

@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import hashlib
+import json
+import os
 from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
@@ -27,12 +30,18 @@ class Material:
 
 
 def gather(
-    data: Sequence[str], validation: Sequence[str], labels: Sequence[str], held_out: float, seed: int
+    data: Sequence[str],
+    validation: Sequence[str],
+    labels: Sequence[str],
+    held_out: float,
+    seed: int,
+    complete: bool = True,
 ) -> Material:
     """Read every dataset; without validation data, hold a part of the people out."""
-    train, remarks = read(data)
-    judges, more = read(validation)
-    return arrange(train, judges, labels, held_out, seed, (*remarks, *more))
+    roots: dict[str, str] = {}
+    train, remarks = read(data, roots)
+    judges, more = read(validation, roots)
+    return arrange(train, judges, labels, held_out, seed, (*remarks, *more), complete)
 
 
 def arrange(
@@ -42,21 +51,29 @@ def arrange(
     held_out: float,
     seed: int,
     remarks: tuple[str, ...] = (),
+    complete: bool = True,
 ) -> Material:
-    """Samples to learn from and to be judged by; of the former, where there are none of the latter."""
+    """Samples to learn from and to be judged by; of the former, where there are none of the latter.
+
+    `complete` asks that there be something to learn every label from.
+    """
     if judges:
         splitting.check_disjoint(train, judges)
+        _check_apart(train, judges)
     elif held_out > 0:
         train, judges = splitting.hold_out(train, held_out, seed)
     else:
         raise UsageError("there is nothing to judge by: give --validation, or a --held-out above 0")
-    return Material(_labels(train, judges, labels), tuple(train), tuple(judges), remarks)
+    return Material(_labels(train, judges, labels, complete), tuple(train), tuple(judges), remarks)
 
 
-def _labels(train: Sequence[Sample], judges: Sequence[Sample], wanted: Sequence[str]) -> tuple[str, ...]:
+def _labels(
+    train: Sequence[Sample], judges: Sequence[Sample], wanted: Sequence[str], complete: bool
+) -> tuple[str, ...]:
     """The labels to learn, in their usual order: those asked for, or all that occur."""
     counts = Counter(sample.label for sample in train)
-    taken = tuple(label for label in ORDER if label in (wanted or counts))
+    there = counts if complete else counts + Counter(sample.label for sample in judges)
+    taken = tuple(label for label in ORDER if label in (wanted or there))
     strangers = Counter(sample.label for sample in (*train, *judges) if sample.label not in taken)
     if strangers:
         told = ", ".join(f"{label} ({count})" for label, count in strangers.items())
@@ -72,21 +89,62 @@ def _labels(train: Sequence[Sample], judges: Sequence[Sample], wanted: Sequence[
     return taken
 
 
-def read(specs: Sequence[str]) -> tuple[tuple[Sample, ...], tuple[str, ...]]:
-    """The samples of several datasets, with names and subjects that tell them apart."""
+def digest(material: Material) -> str:
+    """A name for just these samples in just these parts."""
+    rows = [
+        [sample.name, sample.label, sample.subject, sorted(sample.votes.items())]
+        for part in (material.train, material.validation)
+        for sample in (*part, Sample(name="", label="", drawn="end of the part"))
+    ]
+    return hashlib.sha256(json.dumps([material.labels, rows]).encode()).hexdigest()
+
+
+def _check_apart(train: Sequence[Sample], judges: Sequence[Sample]) -> None:
+    """Refuse a file that is learnt from and judged by, under whatever names."""
+    learnt = {_place(sample): sample.name for sample in train if sample.path}
+    for sample in judges:
+        if sample.path and _place(sample) in learnt:
+            raise InputError(
+                f"{sample.name} is to be judged by, and is {learnt[_place(sample)]} that is learnt from: "
+                "a model that has seen it is not tested"
+            )
+
+
+def _place(sample: Sample) -> tuple[object, ...]:
+    return (os.path.realpath(sample.path), sample.start, sample.end, sample.frames)
+
+
+def read(
+    specs: Sequence[str], roots: dict[str, str] | None = None
+) -> tuple[tuple[Sample, ...], tuple[str, ...]]:
+    """The samples of several datasets, with names and subjects that tell them apart.
+
+    `roots` holds the names that were given to folders so far: one folder, read in two ways, holds the same
+    people.
+    """
+    roots = {} if roots is None else roots
     samples: list[Sample] = []
     remarks: list[str] = []
     taken: set[str] = set()
     for spec in specs:
         asked, found = datasets.parse(spec), datasets.read(spec)
-        # The same folder read in two ways holds the same people.
-        own = f"{asked.name}:{Path(asked.path).name or asked.path}"
+        path = Path(asked.path)
+        folder = os.path.realpath(path.parent if path.is_file() else path) if path.exists() else asked.path
+        if folder not in roots:
+            last = Path(folder).name or "data"
+            same = sum(name == last or name.startswith(f"{last}#") for name in roots.values())
+            roots[folder] = f"{last}#{same + 1}" if same else last
+        own = (
+            f"{asked.name}:{roots[folder]}/{path.name}" if path.is_file() else f"{asked.name}:{roots[folder]}"
+        )
         for sample in found.samples:
             name = f"{own}/{sample.name}"
             if name in taken:
                 raise InputError(f"{sample.name} of {spec} is there twice: give each part of a dataset once")
             taken.add(name)
-            subject = None if sample.subject is None else f"{own}/{sample.subject}"
-            samples.append(replace(sample, name=name, subject=subject))
+            person = sample.subject
+            if person is not None and not sample.drawn:  # who is drawn is one at every difficulty
+                person = f"{roots[folder]}/{person}"
+            samples.append(replace(sample, name=name, subject=person))
         remarks += [f"{spec}: {remark}" for remark in found.remarks]
     return tuple(samples), tuple(remarks)

@@ -63,6 +63,8 @@ class Recipe:
         stray = sorted(set(self.sizes) - set(self.streams))
         if stray:
             raise UsageError(f"--size names {stray[0]!r}, which is none of --streams")
+        if any(value < 1 for sizes in self.sizes.values() for value in sizes.values()):
+            raise UsageError("--size takes numbers from 1 on")
         for name, low, high in (
             ("epochs", 1, None),
             ("joint_epochs", 1, None),
@@ -78,9 +80,10 @@ class Recipe:
             ("held_out", 0, 0.9),
             ("patience", 0, None),
             ("average", 0, 0.99999),
+            ("seed", 0, 2**31 - 1),
         ):
             value = getattr(self, name)
-            if value < low or (high is not None and value > high):
+            if not value >= low or (high is not None and value > high):
                 limits = f"at least {low}" if high is None else f"from {low} to {high}"
                 raise UsageError(f"--{name.replace('_', '-')} should be {limits}, not {value:g}")
 

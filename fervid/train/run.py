@@ -28,7 +28,7 @@ from fervid.train import papers
 from fervid.train.batches import Batch, Clips, targets
 from fervid.train.fitting import USUAL_BATCH, Lesson, Stage, Tick, answers, fit, judged
 from fervid.train.machine import Machine
-from fervid.train.material import Material, gather
+from fervid.train.material import Material, digest, gather
 from fervid.train.recipe import FINE, Recipe
 from fervid.train.state import History
 from fervid.types import Array, Floats
@@ -44,11 +44,38 @@ JOINT_DROPOUT = (
 Told = Callable[[str], None]
 
 
-def begin(folder: Path, recipe: Recipe) -> None:
+def check(recipe: Recipe, material: Material, device: str) -> None:
+    """Refuse, before anything is written or deleted, what could never become a model."""
+    model.check_device(device)
+    labels = material.labels
+    if base := _base(recipe):
+        labels = _known(labels, base.spec.labels) if recipe.finetune else labels
+    for name in recipe.streams:
+        sizes = recipe.sizes.get(name, {})
+        try:
+            with torch.device("meta"):
+                streams.build(name, len(labels), **sizes)
+        except (TypeError, ValueError, RuntimeError) as failure:
+            shown = ", ".join(f"{name}.{size}={value}" for size, value in sizes.items())
+            raise UsageError(f"there is no {name} of these sizes ({shown}): {failure}") from failure
+
+
+def begin(folder: Path, recipe: Recipe, material: Material) -> None:
     """Lay out a run folder."""
     folder.mkdir(parents=True, exist_ok=True)
     (folder / STATE).mkdir(exist_ok=True)
-    (folder / RECIPE).write_text(json.dumps(recipe.as_json(), indent=1) + "\n", encoding="utf-8")
+    value = recipe.as_json() | {"material": digest(material)}
+    (folder / RECIPE).write_text(json.dumps(value, indent=1) + "\n", encoding="utf-8")
+
+
+def check_material(folder: Path, material: Material) -> None:
+    """Refuse to go on with other samples, or other parts of them, than a run was begun with."""
+    value = json.loads((folder / RECIPE).read_text(encoding="utf-8"))
+    if value.get("material") != digest(material):
+        raise InputError(
+            f"the run in {folder} was begun with other data, or another split of it: begin anew, or name "
+            "another folder"
+        )
 
 
 def is_done(folder: Path) -> bool:
@@ -90,6 +117,7 @@ def prepare(recipe: Recipe) -> Material:
         () if recipe.finetune else recipe.labels,
         recipe.held_out,
         recipe.seed,
+        complete=not recipe.finetune,
     )
 
 
@@ -110,7 +138,10 @@ def train(
 
     `told` hears what is strange, `noted` what is merely good to know.
     """
+    check_material(folder, material)
+    threads = torch.get_num_threads()
     base = _base(recipe)
+    torch.set_num_threads(threads)  # loading a model sets them to one, which is right for analysis alone
     if recipe.finetune and base is not None:
         material = replace(material, labels=_known(material.labels, base.spec.labels))
     everything = (*material.train, *material.validation)
@@ -146,7 +177,7 @@ class _Run:
         noted: Told,
     ) -> None:
         self.recipe, self.folder, self.machine, self.base = recipe, folder, machine, base
-        self.labels, self.tick, self.noted = material.labels, tick, noted
+        self.labels, self.tick, self.told, self.noted = material.labels, tick, told, noted
         for remark in material.remarks:
             told(remark)
         count = len(material.train)
@@ -228,7 +259,8 @@ class _Run:
         """One stream, trained alone."""
         torch.manual_seed(self.recipe.seed)  # of the first weights
         network = streams.build(name, len(self.labels), **self.recipe.sizes.get(name, {}))
-        _take_over(network, name, self.base, self.labels)
+        if self.base is not None and not _take_over(network, name, self.base, self.labels):
+            self.told(f"{name} begins anew: the model to start from has no such stream")
         network = self.machine.placed(network)
         lesson = Lesson(network, len(self.labels), self.counts, self.recipe).to(self.machine.device)
         by_size = self.recipe.batch / USUAL_BATCH
@@ -294,7 +326,7 @@ class _Run:
         stage = Stage(
             name="joint",
             epochs=self.recipe.joint_epochs,
-            rate=JOINT_RATE * self.recipe.rate,
+            rate=JOINT_RATE * self.recipe.rate * (FINE if self.recipe.finetune else 1.0),
             decay=JOINT_DECAY,
             optimizer="adamw",
             learner=tops,
@@ -367,10 +399,8 @@ def _known(found: tuple[str, ...], labels: tuple[str, ...]) -> tuple[str, ...]:
     return labels
 
 
-def _take_over(network: Network, name: str, base: Model | None, labels: tuple[str, ...]) -> None:
-    """Weights of the model to start from: of the same stream, or of a frame net to be inflated."""
-    if base is None:
-        return
+def _take_over(network: Network, name: str, base: Model, labels: tuple[str, ...]) -> bool:
+    """Weights of the model to start from: of the same stream, or of a frame net; whether there are any."""
     same_labels = base.spec.labels == labels
     parent = base.networks.get(name)
     inflate = getattr(network, "inflate", None)
@@ -379,7 +409,7 @@ def _take_over(network: Network, name: str, base: Model | None, labels: tuple[st
     elif parent is not None:
         inflate = None
     if parent is None:
-        return  # a stream that the other model has not begins anew
+        return False
     weights = dict(parent.state_dict())
     if not same_labels:
         weights |= {key: value for key, value in network.state_dict().items() if key.startswith("top.")}
@@ -392,6 +422,7 @@ def _take_over(network: Network, name: str, base: Model | None, labels: tuple[st
         raise InputError(
             f"stream {name} has other sizes than in the model to start from: give --size as it has them"
         ) from failure
+    return True
 
 
 def _round(network: nn.Module) -> None:

@@ -28,6 +28,7 @@ class State:
     sums: list[float] = field(default_factory=lambda: [0.0, 0.0, 0.0])  # of the epoch: loss, right, clips
     best: float = -1.0
     best_epoch: int = -1
+    gained: int = -1  # the last epoch that was better than all before, and not merely as good
     finished: bool = False
     history: History = field(default_factory=dict)
     tensors: dict[str, Tensor] = field(default_factory=dict)
@@ -45,7 +46,7 @@ class State:
             self.tensors[f"{name}/{key}"] = value.detach().to("cpu", copy=True).contiguous()
 
 
-_PLAIN = ("epoch", "step", "sums", "best", "best_epoch", "finished", "history")
+_PLAIN = ("epoch", "step", "sums", "best", "best_epoch", "gained", "finished", "history")
 
 
 def write(path: Path, state: State) -> None:
