@@ -1,7 +1,7 @@
 # make demo: install, analyse the example clip, show its timeline.   make test: install, run the tests.
 PYTHON ?= python3
 VENV ?= .venv
-MODEL ?= untrained
+MODEL ?= default
 WORKERS ?= 2
 BIN := $(VENV)/bin
 

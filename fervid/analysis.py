@@ -111,7 +111,7 @@ class Run:
         crops: bool,
         tick: Tick | None,
     ) -> None:
-        faces.FaceFinder(settings.min_face, settings.detector)  # refuses what no span could use
+        faces.FaceFinder.of(settings)  # refuses what no span could use
         self.model = None if model_name is None else model.info(model_name)
         model.check_device(device)
         self.video = video.plan(path, rotate, frame_rate)

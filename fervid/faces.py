@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from functools import cache
 from importlib.util import find_spec
 from pathlib import Path
-from typing import Any
+from typing import Any, Self
 
 import cv2
 import dlib
@@ -18,7 +18,7 @@ import numpy as np
 
 from fervid.errors import ModelError, UsageError
 from fervid.shape import CROP, MARGIN, alignment, eye_line
-from fervid.types import Bytes, Floats
+from fervid.types import Bytes, Floats, Settings
 
 WINDOW = 80  # pixels: the side of the smallest face that dlib's detectors see
 MOST_ENLARGED = 2.0  # enlarging further invents nothing to find
@@ -33,6 +33,7 @@ BOX_BELOW_EYES = 0.41
 # any roll, and the same cost for every size of face.
 CANVAS = 256
 CANVAS_BOX = 160  # pixels: the side of the face's box on it
+CANVAS_FACE = dlib.rectangle(*[(CANVAS - CANVAS_BOX) // 2] * 2, *[(CANVAS + CANVAS_BOX) // 2 - 1] * 2)
 
 Found = tuple[Floats, float]  # a box and the detector's score
 
@@ -51,9 +52,48 @@ def weights(name: str) -> Path:
     return path
 
 
+Weights = Callable[[], Path]
+_PREDICTORS: dict[str, Weights] = {}
+
+
+def predictor(name: str) -> Callable[[Weights], Weights]:
+    """Register where a predictor of 68 points lies, in dlib's format."""
+
+    def register(function: Weights) -> Weights:
+        if name in _PREDICTORS:
+            raise ValueError(f"two predictors are called {name!r}")
+        _PREDICTORS[name] = function
+        return function
+
+    return register
+
+
+def predictors() -> dict[str, Weights]:
+    """The names that `--landmarks` takes, and where each one's file lies."""
+    return dict(_PREDICTORS)
+
+
+@predictor("dlib")
+def _dlib_weights() -> Path:
+    return weights("shape_predictor_68_face_landmarks.dat")
+
+
+@predictor("open")
+def _open_weights() -> Path:
+    """fervid's own: benchmarks/train_landmarks.py makes it."""
+    path = Path(__file__).parent / "models" / "landmarks" / "open68.dat"
+    if not path.is_file():
+        raise ModelError(f"{path.name} is missing: pip install --force-reinstall fervid")
+    return path
+
+
 @cache
-def _predictor() -> Any:
-    return dlib.shape_predictor(str(weights("shape_predictor_68_face_landmarks.dat")))
+def _predictor(name: str) -> Any:
+    path = _PREDICTORS[name]()
+    try:
+        return dlib.shape_predictor(str(path))
+    except RuntimeError as error:
+        raise ModelError(f"the predictor {path} cannot be read: {error}; install it again") from error
 
 
 @cache
@@ -115,10 +155,18 @@ class FaceFinder:
 
     min_face: float = 0.1  # share of the frame's height
     detector: str = "hog"
+    landmarks: str = "dlib"
+
+    @classmethod
+    def of(cls, settings: Settings) -> Self:
+        """A finder as a run wants it."""
+        return cls(settings.min_face, settings.detector, settings.landmarks)
 
     def __post_init__(self) -> None:
         if self.detector not in _DETECTORS:
             raise UsageError(f"unknown detector {self.detector!r}; there are {', '.join(_DETECTORS)}")
+        if self.landmarks not in _PREDICTORS:
+            raise UsageError(f"unknown landmarks {self.landmarks!r}; there are {', '.join(_PREDICTORS)}")
         if not 0.01 <= self.min_face <= 1:
             raise UsageError(
                 f"--min-face is a share of the frame's height from 0.01 to 1, not {self.min_face}"
@@ -134,23 +182,23 @@ class FaceFinder:
 
     def verify(self, luma: Bytes, landmarks: Floats) -> bool:
         """Whether the detector still sees a face where `landmarks` are: a look at that place alone."""
-        canvas, _ = _canvas(luma, _center(landmarks), _side(landmarks), _roll(landmarks), CANVAS)
-        return bool(_hog().run(canvas, 0, DOUBT)[0])
+        picture, _ = canvas(luma, *place(landmarks))
+        return bool(_hog().run(picture, 0, DOUBT)[0])
 
     def fit(self, luma: Bytes, box: Floats) -> Floats:
         """The 68 points (68, 2) of a face that was just detected."""
         center = box[:2] + box[2:] / np.float32(2)
-        rough = _predict(luma, center, float(box[2:].mean()), 0.0)
+        rough = self._predict(luma, center, float(box[2:].mean()), 0.0)
         return self.follow(luma, rough)  # once more from its own points: upright, and every detector alike
 
     def follow(self, luma: Bytes, landmarks: Floats) -> Floats:
         """The 68 points of a face that was at `landmarks` in the frame before."""
-        return _predict(luma, _center(landmarks), _side(landmarks), _roll(landmarks))
+        return self._predict(luma, *place(landmarks))
 
     def box(self, landmarks: Floats) -> Floats:
         """The box that dlib's detector would draw around a face with these points."""
-        side = _side(landmarks)
-        return np.concatenate([_center(landmarks) - side / 2, [side, side]]).astype(np.float32)
+        center, side, _ = place(landmarks)
+        return np.concatenate([center - side / 2, [side, side]]).astype(np.float32)
 
     def crop(self, luma: Bytes, landmarks: Floats, margin: int = 0) -> Bytes:
         """The face aligned to a canonical eye line: (CROP, CROP), and `margin` more pixels on every side.
@@ -160,37 +208,28 @@ class FaceFinder:
         matrix, pixels = alignment(landmarks, margin)
         return _warp(luma, matrix, pixels, CROP + 2 * margin, CROP + 2 * MARGIN)
 
-
-def _roll(landmarks: Floats) -> float:
-    along = eye_line(landmarks)[1]
-    return float(np.arctan2(along[1], along[0]))
-
-
-def _side(landmarks: Floats) -> float:
-    return BOX_SIDE * float(np.hypot(*eye_line(landmarks)[1]))
+    def _predict(self, luma: Bytes, center: Floats, side: float, roll: float) -> Floats:
+        picture, matrix = canvas(luma, center, side, roll)
+        shape = _predictor(self.landmarks)(picture, CANVAS_FACE)
+        points = np.array([(part.x, part.y) for part in shape.parts()], dtype=np.float32)
+        back = cv2.invertAffineTransform(matrix)
+        return (points @ back[:, :2].T + back[:, 2]).astype(np.float32)
 
 
-def _center(landmarks: Floats) -> Floats:
+def place(landmarks: Floats) -> tuple[Floats, float, float]:
+    """Centre, side and roll (radians) of the box that dlib's detector would draw around an upright face."""
     middle, along = eye_line(landmarks)
-    return middle + np.float32(BOX_BELOW_EYES) * np.array([-along[1], along[0]], dtype=np.float32)
+    center = middle + np.float32(BOX_BELOW_EYES) * np.array([-along[1], along[0]], dtype=np.float32)
+    return center, BOX_SIDE * float(np.hypot(*along)), float(np.arctan2(along[1], along[0]))
 
 
-def _predict(luma: Bytes, center: Floats, side: float, roll: float) -> Floats:
-    canvas, matrix = _canvas(luma, center, side, roll, CANVAS)
-    low = (CANVAS - CANVAS_BOX) // 2
-    shape = _predictor()(canvas, dlib.rectangle(low, low, low + CANVAS_BOX - 1, low + CANVAS_BOX - 1))
-    points = np.array([(part.x, part.y) for part in shape.parts()], dtype=np.float32)
-    back = cv2.invertAffineTransform(matrix)
-    return (points @ back[:, :2].T + back[:, 2]).astype(np.float32)
-
-
-def _canvas(luma: Bytes, center: Floats, side: float, roll: float, size: int) -> tuple[Bytes, np.ndarray]:
-    """A picture of `size` that shows the box upright in its middle, and the matrix that made it."""
+def canvas(luma: Bytes, center: Floats, side: float, roll: float) -> tuple[Bytes, np.ndarray]:
+    """The picture that shows the box upright as CANVAS_FACE, and the matrix (2, 3) that made it."""
     pixels = CANVAS_BOX / max(side, 1.0)
     cosine, sine = pixels * np.cos(roll), pixels * np.sin(roll)
     matrix = np.array([[cosine, sine, 0.0], [-sine, cosine, 0.0]])
-    matrix[:, 2] = size / 2 - matrix[:, :2] @ center
-    return _warp(luma, matrix, pixels, size), matrix
+    matrix[:, 2] = CANVAS / 2 - matrix[:, :2] @ center
+    return _warp(luma, matrix, pixels, CANVAS), matrix
 
 
 def _warp(luma: Bytes, matrix: np.ndarray, pixels: float, size: int, averaged: int | None = None) -> Bytes:

@@ -63,7 +63,7 @@ def strip_of(sample: Sample, settings: Settings | None = None) -> Strip:
     planned, frames = _frames(sample)
     wanted = settings or Settings()
     kind = PictureFinder if len(planned.pts) == 1 else FaceFinder
-    finder = kind(wanted.min_face, wanted.detector)
+    finder = kind.of(wanted)
     wide: dict[tuple[int, int], tuple[Bytes, np.ndarray]] = {}
 
     def watched(frames: Iterator[Frame]) -> Iterator[Frame]:
@@ -79,7 +79,8 @@ def strip_of(sample: Sample, settings: Settings | None = None) -> Strip:
             # Here the picture is still at hand; the narrow crop that tracking made is the middle of this one.
             matrix, _ = alignment(seen.landmarks, MARGIN)
             wide[seen.track, one.pts] = (finder.crop(now[0].luma, seen.landmarks, MARGIN), matrix)
-    return _main_strip(planned, tracks.collect(planned, observed), wide)
+    strip = _main_strip(planned, tracks.collect(planned, observed), wide)
+    return synth.in_motion(strip, sample.motion) if sample.motion and len(strip) else strip
 
 
 def _main_strip(
@@ -215,9 +216,11 @@ def shards(
     """
     wanted = settings or Settings()
     place = (folder or cache.default_folder()) / "footage"
-    groups: dict[tuple[str, str], list[int]] = {}
+    groups: dict[tuple[str, str, str], list[int]] = {}
     for at in sorted(range(len(samples)), key=lambda at: samples[at].name):
-        groups.setdefault((samples[at].name.split("/")[0], samples[at].split or ""), []).append(at)
+        one = samples[at]
+        kind = "/".join(word for word in one.motion.split("/") if not word.isdigit())
+        groups.setdefault((one.name.split("/")[0], one.split or "", kind), []).append(at)
     parts = []
     for group in groups.values():
         for low in range(0, len(group), SHARD):
@@ -252,11 +255,14 @@ def _work(shard: Shard) -> None:
 
 def _key(samples: Sequence[Sample], settings: Settings) -> str:
     """A name that changes with whatever changes the strips; labels do not."""
-    state = hashlib.sha256(json.dumps([VERSION, settings.as_json()], sort_keys=True).encode())
+    # dlib's was the only predictor once: what was cut then is still good.
+    wanted = {k: v for k, v in settings.as_json().items() if (k, v) != ("landmarks", "dlib")}
+    state = hashlib.sha256(json.dumps([VERSION, wanted], sort_keys=True).encode())
     for sample in samples:
         what: list[object] = [
             sample.path,
             sample.drawn,
+            *([sample.motion] if sample.motion else []),
             str(sample.start),
             str(sample.end),
             sample.frames,

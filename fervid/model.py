@@ -28,6 +28,7 @@ if TYPE_CHECKING:
 
 SPEC = "model.json"
 WEIGHTS = "model.safetensors"
+ACCURACY, CARD = "accuracy.json", "card.md"  # beside them, where somebody has measured and told
 FORMAT = 1
 BATCH = 8  # every batch is padded to this: a score must not depend on its neighbours' number
 DEVICES = ("cpu", "cuda")
@@ -115,9 +116,7 @@ def find(name: str | Path) -> Path:
     if (path / SPEC).is_file():
         return path
     if str(name) == "default":
-        raise ModelError(
-            "this installation has no default model yet: give --model PATH, or try --model untrained"
-        )
+        raise ModelError("the default model is missing: install fervid again, or give --model PATH")
     have = ", ".join(installed())
     raise ModelError(f"no model {str(name)!r}: there are {have}; or give a folder that holds {SPEC}")
 
@@ -171,6 +170,25 @@ def info(name: str | Path) -> ModelInfo:
         streams=tuple(stream.name for stream in spec.streams),
         licences=spec.licences,
     )
+
+
+def accuracy(name: str | Path) -> dict[str, dict[str, float]]:
+    """What was measured of a model: rows of shares, one for each stream and fusion; none where nobody did.
+
+    Figures of other weights than the model's are none.
+    """
+    path, spec = find(name) / ACCURACY, read_spec(name)
+    try:
+        value = json.loads(path.read_text(encoding="utf-8"))
+        if value["weights_sha256"] != spec.weights_sha256:
+            return {}
+        return {str(row): {str(k): float(v) for k, v in each.items()} for row, each in value["rows"].items()}
+    except FileNotFoundError:
+        return {}
+    except (OSError, ValueError, KeyError, TypeError, AttributeError) as failure:
+        raise ModelError(
+            f"the figures of model {name} are damaged ({path.name}): fetch it again"
+        ) from failure
 
 
 def check_device(device: str) -> None:
@@ -285,7 +303,7 @@ def _load(folder: str, device: str) -> Model:
             raise ModelError(
                 f"the weights of stream {stream.name} in {folder} do not fit its sizes: fetch the model again"
             ) from failure
-        networks[stream.name] = network.eval().to(device)
+        networks[stream.name] = network.eval().placed(torch.device(device))
     return Model(spec, networks, joint, torch.device(device))
 
 

@@ -141,7 +141,7 @@ def analyze(planned: Video, wanted: Sequence[Span], options: Options) -> Iterato
     tallies: list[Tally] = []
     frames = video.frames(planned, ranges[0][0], ranges[-1][1], tallies.append)
     shared = _Shared(frames, ranges)
-    finder = faces.FaceFinder(options.settings.min_face, options.settings.detector)
+    finder = faces.FaceFinder.of(options.settings)
 
     def begun(place: int) -> _Analysis:
         marked = shots.mark(shared.read(place))

@@ -330,6 +330,7 @@ class Settings:
     faces: str = "all"  # or "largest": only the largest face of each moment
     min_face: float = 0.1  # share of the frame's height
     detector: str = "hog"
+    landmarks: str = "dlib"  # the predictor that places the 68 points
     min_segment: float = 0.3  # seconds
 
     def as_json(self) -> dict[str, object]:
@@ -393,6 +394,7 @@ class Sample:
     path: str = ""  # a video, a picture or a folder of pictures
     picture: Bytes | None = None  # (H, W): the pixels themselves, where the dataset has no file for them
     drawn: str = ""  # what `synth` shall draw, where there are no pixels at all
+    motion: str = ""  # how `synth` shall set a picture in motion
     votes: Mapping[str, float] = field(default_factory=dict)  # label -> share; empty: all for `label`
     subject: str | None = None  # None: unknown
     split: str | None = None  # the dataset's own part, as it calls it
@@ -404,6 +406,8 @@ class Sample:
     def __post_init__(self) -> None:
         if bool(self.path) + (self.picture is not None) + bool(self.drawn) != 1:
             raise ValueError(f"sample {self.name} should have one of path, picture and drawn")
+        if self.motion and self.picture is None:
+            raise ValueError(f"sample {self.name} has no picture that could be set in motion")
         if self.picture is not None:
             check("picture", self.picture, (None, None), np.uint8)
         if self.votes and abs(sum(self.votes.values()) - 1) > 1e-6:

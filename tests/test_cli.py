@@ -306,9 +306,18 @@ def test_doctor_finds_this_installation_well(fervid: Fervid) -> None:
     assert done.returncode == 0
     assert report["ok"] is True
     found = {finding["name"]: finding for finding in report["findings"]}
-    assert {"fervid", "python", "torch", "ffmpeg", "predictors", "licence", "cuda", "cores", "cache"} <= set(
-        found
-    )
+    assert {
+        "fervid",
+        "python",
+        "torch",
+        "ffmpeg",
+        "landmarks dlib",
+        "landmarks open",
+        "licence",
+        "cuda",
+        "cores",
+        "cache",
+    } <= set(found)
     assert "iBUG 300-W" in found["licence"]["detail"]
     assert "libavcodec" in found["ffmpeg"]["detail"]
 

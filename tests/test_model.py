@@ -143,9 +143,13 @@ def inputs(reads: str, count: int) -> list[np.ndarray]:
     return list(random.normal(0, 0.05, (count, clips.LENGTH, 68, 2)).astype(np.float32))
 
 
-@pytest.mark.parametrize("stream", model.read_spec("untrained").streams, ids=lambda stream: stream.name)
-def test_logits_do_not_depend_on_the_batch(stream: model.StreamSpec) -> None:
-    net, windows = model.load("untrained"), inputs(stream.reads, 11)
+@pytest.mark.parametrize(
+    ("name", "stream"),
+    [(name, stream) for name in model.installed() for stream in model.read_spec(name).streams],
+    ids=lambda value: value if isinstance(value, str) else value.name,
+)
+def test_logits_do_not_depend_on_the_batch(name: str, stream: model.StreamSpec) -> None:
+    net, windows = model.load(name), inputs(stream.reads, 11)
     whole = net.logits(stream.name, windows)
     assert whole.shape == (11, len(net.spec.labels)) and whole.dtype == np.float32
     assert len({row.tobytes() for row in whole}) == 11  # and they differ
@@ -154,6 +158,26 @@ def test_logits_do_not_depend_on_the_batch(stream: model.StreamSpec) -> None:
     backwards = net.logits(stream.name, windows[::-1])[::-1]
     assert backwards.tobytes() == whole.tobytes()
     assert net.logits(stream.name, []).shape == (0, len(net.spec.labels))
+
+
+FIGURES = {"rows": {"stills": {"one": 0.5, "both": 0.75}}, "weights_sha256": ""}
+
+
+def test_figures_are_those_of_the_weights_or_none(folder: Path) -> None:
+    assert model.accuracy(folder) == {}
+    sha256 = model.read_spec(folder).weights_sha256
+    (folder / model.ACCURACY).write_text(json.dumps(FIGURES | {"weights_sha256": sha256}))
+    assert model.accuracy(folder) == {"stills": {"one": 0.5, "both": 0.75}}
+    (folder / model.ACCURACY).write_text(json.dumps(FIGURES | {"weights_sha256": "0" * 64}))
+    assert model.accuracy(folder) == {}
+
+
+@pytest.mark.parametrize("text", ["{", "[]", "{}", '{"weights_sha256": "%s", "rows": {"stills": 3}}'])
+def test_damaged_figures_are_told(folder: Path, text: str) -> None:
+    text = text.replace("%s", model.read_spec(folder).weights_sha256)
+    (folder / model.ACCURACY).write_text(text)
+    with pytest.raises(ModelError, match=r"accuracy\.json"):
+        model.accuracy(folder)
 
 
 def test_scores_are_a_weighted_sum_at_a_temperature() -> None:

@@ -152,7 +152,7 @@ def test_lids_and_lips_do_not_cross(who):
 
 
 def test_tracking_errors_have_their_size_and_linger():
-    error = sequences._tracking_error(4000, 0.012, np.random.default_rng(0))
+    error = sequences.tracking_error(4000, 0.012, np.random.default_rng(0))
     assert error[:, 17:].std() == pytest.approx(0.012, rel=0.05)
     assert error[:, :17].std() == pytest.approx(0.024, rel=0.05)
     linked = np.mean(error[1:] * error[:-1], axis=0) / error.var(axis=0)

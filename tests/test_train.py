@@ -21,8 +21,10 @@ from training import drawn, footage
 from fervid import evaluate, execute, model, synth
 from fervid.augment import OFF, STRONG
 from fervid.cli.main import fervid as program
+from fervid.cli.training import recipe_of
 from fervid.errors import InputError, ModelError, UsageError
 from fervid.footage import Footage
+from fervid.streams.still import Still
 from fervid.train import fitting, run, state
 from fervid.train.batches import Clips, targets
 from fervid.train.machine import Machine
@@ -178,17 +180,139 @@ def test_a_frame_net_is_inflated(material: Material, strips: Path, tmp_path: Pat
         sizes={"c3d": sizes},
         epochs=1,
         rate=1e-9,
-        start_from=str(parent),
+        start_from=(str(parent),),
         average=0.0,
     )
     child = weights(trained(moving, material, tmp_path / "c3d", strips))
     flat = weights(parent)
     assert np.allclose(
-        child["c3d.blocks.0.second.weight"][:, :, 1], flat["still.blocks.0.second.weight"], atol=1e-3
+        child["c3d.blocks.1.second.weight"][:, :, 1], flat["still.blocks.1.second.weight"], atol=1e-3
     )
     wrong = replace(moving, sizes={"c3d": {"width": 6, "blocks": 1}})
     with pytest.raises(InputError, match="has other sizes"):
         trained(wrong, material, tmp_path / "wrong", strips)
+
+
+# --- joining models, and faces shown small
+
+
+@pytest.fixture(scope="module")
+def halves(material: Material, strips: Path, tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, Path]:
+    """A model of faces, and one of landmarks."""
+    folder = tmp_path_factory.mktemp("halves")
+    return tuple(  # type: ignore[return-value]
+        trained(replace(SMALL, streams=(name,), epochs=1), material, folder / name, strips)
+        for name in SMALL.streams
+    )
+
+
+def test_models_are_joined_as_they_are(
+    halves: tuple[Path, Path], material: Material, strips: Path, tmp_path: Path
+) -> None:
+    told: list[str] = []
+    joining = replace(SMALL, epochs=0, start_from=tuple(map(str, halves)))
+    run.check(joining, material, "cpu")
+    child = trained(joining, material, tmp_path / "joint", strips, told=told.append)
+    assert not told
+    parents = weights(halves[0]) | weights(halves[1])
+    net, joint = model.load(child), weights(child)
+    assert net.spec.fusion == "joint" and set(net.joint) == set(SMALL.streams)
+    assert all(np.array_equal(joint[name], parent) for name, parent in parents.items())
+    new = joint.keys() - parents.keys()
+    assert new and all(f".{model.JOINT}" in name for name in new)  # the fusion is learnt
+    for name in SMALL.streams:
+        top = net.joint[name].state_dict()["weight"]
+        assert not torch.equal(top, net.networks[name].top.state_dict()["weight"])
+    assert set(json.loads((child / "history.json").read_text())) == {"joint"}
+    assert not list(child.glob("curves_tiny_*"))
+    again = trained(joining, material, tmp_path / "again", strips)
+    assert same(weights(again), joint)
+
+
+def test_the_first_model_that_has_a_stream_gives_it(
+    halves: tuple[Path, Path], whole: Path, material: Material, strips: Path, tmp_path: Path
+) -> None:
+    for bases in ((halves[1], halves[0], whole), (whole, halves[0])):
+        names = tuple(map(str, bases))
+        recipe = replace(SMALL, streams=("tiny_faces",), epochs=0, start_from=names)
+        child = weights(trained(recipe, material, tmp_path / bases[0].name, strips))
+        parent = weights(next(base for base in bases if base != halves[1]))
+        assert all(np.array_equal(value, parent[name]) for name, value in child.items())
+
+
+def test_a_stream_comes_from_its_like_before_a_still_is_inflated(
+    material: Material, strips: Path, tmp_path: Path
+) -> None:
+    sizes = {"width": 4, "blocks": 1}
+    parents = [
+        trained(
+            replace(SMALL, streams=(name,), sizes={name: sizes}, epochs=1),
+            material,
+            tmp_path / name,
+            strips,
+        )
+        for name in ("still", "c3d")
+    ]
+    joining = replace(
+        SMALL,
+        streams=("still", "c3d"),
+        sizes={"still": sizes, "c3d": sizes},
+        epochs=0,
+        joint_epochs=1,
+        start_from=tuple(map(str, parents)),
+    )
+    child = weights(trained(joining, material, tmp_path / "joint", strips))
+    for name, parent in (weights(parents[0]) | weights(parents[1])).items():
+        assert np.array_equal(child[name], parent), name
+
+
+def test_a_stream_that_no_model_has(
+    halves: tuple[Path, Path], material: Material, strips: Path, tmp_path: Path
+) -> None:
+    told: list[str] = []
+    bases = (str(halves[0]), str(halves[0]))
+    recipe = replace(SMALL, epochs=1, joint_epochs=1, start_from=bases)
+    run.check(recipe, material, "cpu")
+    trained(recipe, material, tmp_path / "run", strips, told=told.append)
+    assert told == ["tiny_displacement begins anew: no model to start from has such a stream"]
+    with pytest.raises(UsageError, match="no model to start from has a stream tiny_displacement"):
+        run.check(replace(recipe, epochs=0), material, "cpu")
+
+
+def test_faces_are_shown_small_at_first(
+    material: Material, strips: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Streams that read one size alone go on as ever beside one that reads any."""
+    shown: list[tuple[bool, int]] = []
+    features = Still.features
+
+    def watched(net: Still, clip: torch.Tensor) -> torch.Tensor:
+        shown.append((net.training, clip.shape[-1]))
+        return features(net, clip)
+
+    monkeypatch.setattr(Still, "features", watched)
+    sizes = {"still": {"width": 4, "blocks": 1}}
+    recipe = replace(SMALL, streams=("still", "tiny_displacement"), sizes=sizes, coarse=0.6, joint_epochs=1)
+    trained(recipe, material, tmp_path / "run", strips)
+    taught = [side for is_taught, side in shown if is_taught]
+    steps = len(taught) // recipe.epochs
+    assert steps > 0 and taught == [48] * 2 * steps + [64] * steps  # 0.6 of three epochs are two
+    assert {side for is_taught, side in shown if not is_taught} == {64}  # as it is judged and joined
+
+
+def test_small_faces_are_the_same_faces() -> None:
+    found = drawn(LABELS, 2, 2)
+    taught = targets(found.samples, LABELS, 0.0, 0.0)
+    small, usual = (
+        Clips(found, taught, ("faces", "displacement"), STRONG, coarse=coarse) for coarse in (2, 0)
+    )
+    for number, side in ((0, 48), (1, 48), (2, 64)):
+        ours, theirs = (clips.drawn(number, np.arange(4), CPU.device) for clips in (small, usual))
+        assert ours["faces"].shape[-2:] == (side, side)
+        torch.testing.assert_close(ours["displacement"], theirs["displacement"])
+        again = torch.nn.functional.interpolate(ours["faces"], (64, 64), mode="bilinear")
+        alike = torch.corrcoef(torch.stack([again.flatten(), theirs["faces"].flatten()]))[0, 1]
+        assert alike > 0.9
 
 
 def test_a_loss_that_explodes_is_told(material: Material, strips: Path, tmp_path: Path) -> None:
@@ -402,7 +526,12 @@ def test_the_command_lines_defaults_are_the_recipes() -> None:
         ({"augmentation": "much"}, "--augmentation"),
         ({"illumination": "lamp"}, "--illumination"),
         ({"sizes": {"still": {"width": 3}}}, "none of --streams"),
-        ({"epochs": 0}, "--epochs"),
+        ({"epochs": -1, "start_from": ("m",)}, "--epochs should be at least 0"),
+        ({"epochs": 0}, "give --start-from"),
+        ({"coarse": 1.5}, "--coarse should be from 0 to 1"),
+        ({"coarse": -0.5}, "--coarse should be from 0 to 1"),
+        ({"coarse": 0.5, "streams": ("phrnn",)}, "--coarse is of no use to phrnn"),
+        ({"coarse": 0.5, "streams": ("phrnn", "still_mobilenet")}, "no use to phrnn.still_mobilenet"),
         ({"soft_labels": 1.5}, "--soft-labels"),
         ({"average": 1.0}, "--average"),
         ({"rate": -1.0}, "--rate"),
@@ -415,7 +544,20 @@ def test_recipes_that_make_no_sense(change: dict[str, object], words: str) -> No
         Recipe(**change)  # type: ignore[arg-type]
 
 
+def test_options_become_a_recipe() -> None:
+    data = ["-d", "synth:posed", "-o", "x"]
+    line = ["--start-from", "one", "--start-from", "two", "--epochs", "0", "--coarse", "0.5"]
+    with click.Context(program) as context:
+        command = program.get_command(context, "train")
+        assert command is not None
+        given = command.make_context("train", [*data, *line], parent=context).params
+    recipe = recipe_of({name: given[name] for name in ("start_from", "epochs", "coarse", "streams")})
+    assert (recipe.start_from, recipe.epochs, recipe.coarse) == (("one", "two"), 0, 0.5)
+    assert Recipe.from_json(json.loads(json.dumps(recipe.as_json()))) == recipe
+
+
 SYNTH = "synth:posed?people=8&per_class=8"
+FROM = "--start-from"
 
 
 @pytest.fixture(scope="module")
@@ -502,6 +644,10 @@ def test_protocols_from_the_shell(fervid: Fervid, tmp_path: Path, tiny: list[str
         (["eval", "-d", "synth:posed", "--model", "untrained", "--json", "--predictions", "-"], "both"),
         (["finetune", "--model", "untrained", "-o", "x"], "--data"),
         (["train", "-d", SYNTH, "-o", "x", "--start-from", "nosuch"], "no model"),
+        (
+            ["train", "-d", SYNTH, "-o", "x", FROM, "untrained", FROM, "nosuch"],
+            "no model",
+        ),
         (["train", "-d", SYNTH, "-o", "x", "--device", "cuda"], "no CUDA GPU"),
         (["train", "-d", SYNTH, "-o", "x", "--streams", "still", "--size", "still.foo=3"], "of these sizes"),
         (

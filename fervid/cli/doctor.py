@@ -21,6 +21,11 @@ from fervid.errors import FervidError
 
 OK, NOTE, BROKEN = "ok", "note", "broken"
 
+OPEN_NOTICE = (
+    "fervid's own 68-point predictor (--landmarks open) was trained on P1_Facial_Keypoints (MIT), and on "
+    "nothing of 300-W's; docs/landmarks.md tells what is known of that data."
+)
+
 # Distribution -> its module; each is imported, for half of all trouble is a library that will not.
 NEEDED = {
     "av": "av",
@@ -106,17 +111,22 @@ def _ffmpeg() -> Finding:
 
 def _predictors() -> Iterator[Finding]:
     try:
-        from fervid.faces import weights
+        from fervid.faces import predictors
     except ImportError as error:
         yield Finding("predictors", BROKEN, f"dlib or OpenCV does not import: {error}")
         return
-    try:
-        found = weights("shape_predictor_68_face_landmarks.dat")
-    except FervidError as error:
-        yield Finding("predictors", BROKEN, str(error))
-        return
-    yield Finding("predictors", OK, str(found.parent))
-    yield Finding("licence", NOTE, PREDICTOR_NOTICE)
+    found = {}
+    for name, weights in predictors().items():
+        try:
+            found[name] = weights()
+        except FervidError as error:
+            yield Finding(f"landmarks {name}", BROKEN, str(error))
+        else:
+            yield Finding(f"landmarks {name}", OK, str(found[name]))
+    if "dlib" in found:
+        yield Finding("licence", NOTE, PREDICTOR_NOTICE)
+    if "open" in found:
+        yield Finding("licence open", NOTE, OPEN_NOTICE)
 
 
 def _models() -> Iterator[Finding]:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from typing import Any
 
 import click
@@ -12,8 +13,9 @@ from fervid.cli.output import show
 from fervid.errors import FervidError
 
 PREDICTOR_NOTICE = (
-    "dlib's 68-point predictor, which every command that looks at faces uses, was trained on iBUG 300-W, "
-    "whose terms exclude commercial use."
+    "dlib's 68-point predictor, which commands that look at faces use by default, was trained on iBUG 300-W, "
+    "whose terms exclude commercial use. --landmarks open uses fervid's own instead, trained on nothing of "
+    "300-W's."
 )
 
 
@@ -37,8 +39,10 @@ def list_models(as_json: bool) -> None:
     for facts in found:
         show(facts["name"])
         for key, value in facts.items():
-            if key != "name":
-                show(f"  {key + ':':<9} {_plain(value)}")
+            if key not in ("name", "accuracy") and value not in ([], None):
+                show(f"  {key.replace('_', ' ') + ':':<9} {_plain(value)}")
+        for line in _table(facts.get("accuracy", {})):
+            show(f"  {line}")
     show(f"\n{PREDICTOR_NOTICE}")
 
 
@@ -66,6 +70,8 @@ def _facts(name: str) -> dict[str, Any]:
 
     try:
         info = model.info(name)
+        spec, measured = model.read_spec(name), model.accuracy(name)
+        card = model.find(name) / model.CARD
     except FervidError as error:
         return {"name": name, "error": str(error)}
     return {
@@ -75,7 +81,22 @@ def _facts(name: str) -> dict[str, Any]:
         "streams": list(info.streams),
         "sha256": info.sha256,
         "licences": dict(info.licences),
+        "training_data": list(spec.training_data),
+        "card": str(card) if card.is_file() else None,
+        "accuracy": measured,
     }
+
+
+def _table(rows: dict[str, dict[str, float]]) -> Iterator[str]:
+    """Figures in per cent: a line for each row, a column for each stream and fusion."""
+    if not rows:
+        return
+    columns = list(next(iter(rows.values())))
+    wide = max(len("accuracy %"), *map(len, rows))
+    yield f"{'accuracy %':<{wide}}" + "".join(f"  {name:>8}" for name in columns)
+    for name, row in rows.items():
+        cells = (f"{100 * row[column]:8.1f}" if column in row else " " * 8 for column in columns)
+        yield f"{name:<{wide}}" + "".join(f"  {cell}" for cell in cells)
 
 
 def _plain(value: Any) -> str:

@@ -97,6 +97,7 @@ class Selection:
     faces: str
     min_face: float
     detector: str
+    landmarks: str
     min_segment: float
     rotate: str
     frame_rate: Fraction | None
@@ -105,7 +106,7 @@ class Selection:
         """Refuse what makes no sense for any video, before one is opened."""
         from fervid.faces import FaceFinder
 
-        FaceFinder(min_face=self.min_face, detector=self.detector)
+        FaceFinder(self.min_face, self.detector, self.landmarks)
         _check_range(_seconds(self.start), _seconds(self.end))
 
     def settings(self, path: str) -> Settings:
@@ -126,6 +127,7 @@ class Selection:
             faces=self.faces,
             min_face=self.min_face,
             detector=self.detector,
+            landmarks=self.landmarks,
             min_segment=self.min_segment,
         )
 
@@ -163,6 +165,13 @@ SELECTION: list[Decorator[Any]] = [
     ),
     click.option(
         "--detector", default="hog", show_default=True, help="The face detector: hog (fast) or mmod (a net)."
+    ),
+    click.option(
+        "--landmarks",
+        type=click.Choice(["dlib", "open"]),
+        default="dlib",
+        show_default=True,
+        help="The predictor of the 68 points: dlib's, or fervid's own.",
     ),
     click.option(
         "--rotate",

@@ -60,7 +60,14 @@ def number(name: str, default: float, help: str, short: str = "") -> Decorator[A
 
 def learning(epochs: int = 40) -> list[Decorator[Any]]:
     """The options of every run that trains; but for the epochs, their defaults are those of `Recipe`."""
-    return [number("--epochs", epochs, "Rounds over the data, for each stream."), *_LEARNING]
+    return [
+        number(
+            "--epochs",
+            epochs,
+            "Rounds over the data, for each stream; 0 leaves them as --start-from has them.",
+        ),
+        *_LEARNING,
+    ]
 
 
 _LEARNING: list[Decorator[Any]] = [
@@ -81,6 +88,9 @@ _LEARNING: list[Decorator[Any]] = [
     number("--smoothing", 0.05, "The share of every label that is spread over all."),
     number("--balance", 0.5, "0: classes weigh as many as they are; 1: all the same."),
     number("--mixup", 0.0, "Strength of blending clips in pairs; 0 blends none."),
+    number(
+        "--coarse", 0.0, "The share of rounds, the first ones, that show faces smaller, at half the cost."
+    ),
     number("--center-loss", 0.0, "Weight of the center loss."),
     number("--island-loss", 0.0, "Weight of the island loss."),
     click.option(
@@ -121,8 +131,9 @@ ARCHITECTURE: list[Decorator[Any]] = [
     ),
     click.option(
         "--start-from",
+        multiple=True,
         metavar="MODEL",
-        help="Take over weights: of the same streams, or of a `still` that is inflated into c3d.",
+        help="Take over weights: of the same streams, or of a `still` that is inflated into c3d; repeatable.",
     ),
 ]
 
@@ -138,8 +149,6 @@ def recipe_of(values: dict[str, Any]) -> Recipe:
         wanted["sizes"] = _sizes(wanted["sizes"])
     if "labels" in wanted:
         wanted["labels"] = _labels(wanted["labels"])
-    if "start_from" in wanted:
-        wanted["start_from"] = wanted["start_from"] or ""
     return Recipe(**wanted)
 
 
@@ -169,10 +178,10 @@ def begin(target: str, overwrite: bool, recipe: Recipe, material: Material, devi
     from fervid.train import run
 
     run.check(recipe, material, device)
-    if recipe.start_from:
+    for name in recipe.start_from:
         from fervid.model import find
 
-        if find(recipe.start_from).resolve() == Path(target).resolve():
+        if find(name).resolve() == Path(target).resolve():
             raise UsageError(f"{target} is the model to start from: name another folder for the new one")
     if os.environ.get("RANK", "0") != "0":
         return Path(target)

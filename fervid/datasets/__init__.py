@@ -28,6 +28,7 @@ _FILES = (  # each layout has the name of its file
     "fer2013",
     "ferplus",
     "portraits",
+    "acted",
     "synth",
 )
 ALL = "all"  # the value of `split` that takes every part

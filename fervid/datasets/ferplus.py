@@ -27,6 +27,8 @@ ARRAYS = {
     labels=tagging.LABELS,
     votes=Option("yes", "the shares of the taggers' votes, or one label alone", ("yes", "no")),
     classes=tagging.CLASSES,
+    most=packs.MOST,
+    motion=packs.MOTION,
     duplicates=Option("drop", "training pictures nearly the same as one for validation", ("drop", "keep")),
 )
 def read(path: str, options: Mapping[str, str]) -> Dataset:
@@ -58,9 +60,10 @@ def read(path: str, options: Mapping[str, str]) -> Dataset:
             remarks.count("pictures on which FER+'s taggers did not agree, left out", name)
         else:
             picture = arrays["images"][row]
-            samples.append(Sample(name, verdict[0], picture=picture, votes=verdict[1], split=usage))
+            still = Sample(name, verdict[0], picture=picture, votes=verdict[1], split=usage)
+            samples.append(packs.in_motion(still, options["motion"]))
     remarks.say("FER2013 names no people: in splits of our own each picture counts as a person of its own")
-    return Dataset(chosen, tuple(samples), remarks.told())
+    return Dataset(chosen, tuple(packs.spread(samples, int(options["most"]))), remarks.told())
 
 
 def _check(path: str, codes: packs.Array, count: int, name: str) -> None:

@@ -1,19 +1,56 @@
-"""Packs: a dataset as arrays of one length in an .npz file."""
+"""Packs: a dataset as arrays of one length in an .npz file; and the parts and motions of their pictures."""
 
 from __future__ import annotations
 
 import zipfile
 import zlib
 from collections.abc import Mapping
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
 import numpy.typing as npt
 
-from fervid.datasets import disk
+from fervid.datasets import ALL, Option, disk
 from fervid.errors import InputError
+from fervid.labels import NEUTRAL
+from fervid.types import Sample
 
 Array = npt.NDArray[Any]
+
+PARTS = ("training", "validation", "test")
+PART = Option(ALL, "only these people: eight tenths, a tenth and a tenth, by their names", (*PARTS, ALL))
+MOTION = Option(
+    "no", "show how each expression came, and neutral faces as they blink and talk", ("yes", "no")
+)
+
+MOST = Option("0", "at most so many pictures of one class, spread over the pack; 0: all", least=0)
+
+
+def spread(samples: list[Sample], most: int) -> list[Sample]:
+    """At most `most` samples of each label, from all over the list; 0 keeps them all."""
+    kept = np.ones(len(samples), bool)
+    labels = np.array([sample.label for sample in samples])
+    for label in np.unique(labels) if most else ():
+        rows = np.flatnonzero(labels == label)
+        if len(rows) > most:
+            kept[rows] = False
+            kept[rows[np.linspace(0, len(rows) - 1, most).round().astype(int)]] = True
+    return [sample for sample, is_kept in zip(samples, kept, strict=True) if is_kept]
+
+
+def part_of(person: str) -> str:
+    """The part that somebody belongs to, whatever else a pack holds."""
+    return PARTS[(zlib.crc32(person.encode()) % 10 > 7) + (zlib.crc32(person.encode()) % 10 > 8)]
+
+
+def in_motion(sample: Sample, wanted: str) -> Sample:
+    """The sample, set in motion if that is wanted."""
+    if wanted == "no":
+        return sample
+    seed = zlib.crc32(sample.name.encode())
+    motion = f"act/spontaneous/{seed}/{NEUTRAL}" if sample.label == NEUTRAL else f"onset/{seed}"
+    return replace(sample, name=f"moving/{sample.name}", motion=motion)
 
 
 def read(path: str, wanted: Mapping[str, tuple[int, str]]) -> dict[str, Array]:

@@ -44,6 +44,11 @@ def names() -> tuple[str, ...]:
 
 def build(name: str, classes: int, **sizes: int) -> Network:
     """A network by name, with random weights."""
+    return registered(name)(classes, **sizes)
+
+
+def registered(name: str) -> type[Network]:
+    """The class of a network."""
     if name not in names():
         raise ModelError(f"unknown stream {name!r}; there are {', '.join(names())}")
-    return _STREAMS[name](classes, **sizes)
+    return _STREAMS[name]

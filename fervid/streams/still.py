@@ -43,6 +43,7 @@ class Still(Network):
 
     reads = "faces"
     frames = 1
+    any_side = True
 
     def __init__(self, classes: int, width: int = 32, blocks: int = 2) -> None:
         super().__init__()

@@ -19,6 +19,7 @@ from fervid.synth.actions import (
     view_of,
 )
 from fervid.synth.drawing import Painter, draw
+from fervid.synth.motion import acted_part, in_motion
 from fervid.synth.people import UNITS, Person, person
 from fervid.synth.puppet import Puppet, animate, carry, eye_distance, similarity
 from fervid.synth.sequences import DIFFICULTIES, RECIPES, Difficulty, Trajectory, trajectory
@@ -37,6 +38,7 @@ __all__ = [
     "Puppet",
     "Trajectory",
     "acted",
+    "acted_part",
     "action_units",
     "activity",
     "animate",
@@ -44,6 +46,7 @@ __all__ = [
     "draw",
     "ease",
     "eye_distance",
+    "in_motion",
     "mirror",
     "move",
     "neutral_face",

@@ -187,7 +187,7 @@ def trajectory(who: Person, label: str, difficulty: str, rng: np.random.Generato
     if rng.random() < level.speech:
         _speak(weights, time, rng)
     clean = _film(_moved(who, weights), time, level.turn, rng)
-    seen = clean + _tracking_error(len(time), level.noise, rng)
+    seen = clean + tracking_error(len(time), level.noise, rng)
     kept = _kept(len(time), level.missing, rng)
     return Trajectory(
         rate,
@@ -340,7 +340,7 @@ def _film(face: Points, time: npt.NDArray[np.float64], share: float, rng: np.ran
     return np.asarray(seen + SHIFT * sway[:, None, 4:])
 
 
-def _tracking_error(count: int, noise: float, rng: np.random.Generator) -> Points:
+def tracking_error(count: int, noise: float, rng: np.random.Generator) -> Points:
     """A tracker's error, which lingers from frame to frame: (N, 68, 2)."""
     fresh = rng.standard_normal((count + 1, LANDMARKS, 2))
     fresh[1:] *= np.sqrt(1.0 - PERSISTENCE**2)

@@ -1,7 +1,8 @@
 """Drawn samples: a dataset that is nothing but names, each of which tells what to draw.
 
-A name is `difficulty/seed/person/take/label`. The person depends on the seed and the person's number alone,
-so that the same people appear at every difficulty and with every label.
+A name is `difficulty/seed/person/take/label`, and `/bare` where no face is to be painted, for streams that
+read landmarks alone: painting costs two hundred times what the landmarks do. The person depends on the seed
+and the person's number alone, so that the same people appear at every difficulty and with every label.
 """
 
 from __future__ import annotations
@@ -19,11 +20,17 @@ from fervid.synth.people import Person, person
 from fervid.synth.sequences import Trajectory, difficulty_of, recipe_of, trajectory
 from fervid.types import Sample, Strip
 
+BARE = "/bare"
 EYES = 100.0  # pixels between the eyes in the picture that a tracker is imagined to have seen
 
 
 def samples(
-    difficulty: str, people: int, per_class: int, seed: int, labels: Sequence[str] = EMOTIONS
+    difficulty: str,
+    people: int,
+    per_class: int,
+    seed: int,
+    labels: Sequence[str] = EMOTIONS,
+    bare: bool = False,
 ) -> Iterator[Sample]:
     """`per_class` samples of each label, shared evenly among `people`."""
     if people < 1 or per_class < 1 or seed < 0:
@@ -33,13 +40,13 @@ def samples(
         recipe_of(label)
         for number in range(per_class):
             take, who = divmod(number, people)
-            name = f"{difficulty}/{seed}/{who}/{take}/{label}"
+            name = f"{difficulty}/{seed}/{who}/{take}/{label}{BARE if bare else ''}"
             yield Sample(name=name, label=label, drawn=name, subject=f"drawn-{seed}-{who}")
 
 
 def acted(drawn: str) -> tuple[Person, Trajectory, np.random.Generator]:
     """The person that a sample's name means, what this person does, and the chance left for drawing it."""
-    pieces = drawn.split("/")
+    pieces = drawn.removesuffix(BARE).split("/")
     if len(pieces) != 5 or not all(piece.isascii() and piece.isdigit() for piece in pieces[1:4]):
         raise UsageError(
             f"cannot draw {drawn}; it should read difficulty/seed/person/take/label, as in posed/0/3/1/anger"
@@ -55,6 +62,8 @@ def strip_of(sample: Sample) -> Strip:
     """Draw a sample as training reads it; the same name gives the same pixels."""
     who, moved, rng = acted(sample.drawn)
     size = shape.CROP + 2 * shape.MARGIN
+    if sample.drawn.endswith(BARE):
+        return _bare(moved)
     painter = Painter(who, size, rng)
     faces = np.empty((len(moved), size, size), np.uint8)
     landmarks = np.empty_like(moved.landmarks)
@@ -64,3 +73,12 @@ def strip_of(sample: Sample) -> Strip:
         landmarks[row] = seen @ matrix[:, :2].T + matrix[:, 2]
         faces[row] = painter.paint(true @ matrix[:, :2].T + matrix[:, 2], moved.weights[row])
     return Strip(moved.time_base, moved.frame, faces, landmarks)
+
+
+def _bare(moved: Trajectory) -> Strip:
+    """Landmarks as a tracker's crops have them, and crops of a single pixel."""
+    landmarks = np.empty_like(moved.landmarks)
+    for row, seen in enumerate(moved.landmarks * EYES):
+        matrix, _ = shape.alignment(seen, shape.MARGIN)
+        landmarks[row] = seen @ matrix[:, :2].T + matrix[:, 2]
+    return Strip(moved.time_base, moved.frame, np.zeros((len(moved), 1, 1), np.uint8), landmarks)

@@ -9,17 +9,19 @@ from functools import cached_property
 import numpy as np
 import torch
 from torch import Tensor
+from torch.nn import functional
 
 from fervid import clips, shape
 from fervid.augment import OFF, Augmentation, augment, mix
 from fervid.augment import rows as draw_rows
-from fervid.errors import InputError
+from fervid.errors import InputError, UsageError
 from fervid.footage import Footage
 from fervid.labels import NEUTRAL
 from fervid.types import Array, Bytes, Floats, Ints, Sample, Strip
 
 PERSONAL = 0.5  # how often a person's own neutral is taught where it is known, instead of the population's
 TRIES = 3  # windows that are drawn, of which the most telling is taught
+COARSE = 48  # pixels: the side of faces that are shown small
 LOOKS = 3  # windows of a strip at which validation looks
 
 
@@ -72,9 +74,15 @@ class Clips:
         length: int = clips.LENGTH,
         seed: int = 0,
         size: int = 0,
+        coarse: int = 0,
     ) -> None:
         self.footage, self.taught, self.reads, self.settings = footage, taught, set(reads), settings
         self.illumination, self.length, self.seed, self.size = illumination, length, seed, size
+        bare = [at for at, faces in enumerate(footage.faces) if faces.shape[-1] == 1]
+        if "faces" in self.reads and bare:
+            name = footage.samples[bare[0]].name
+            raise UsageError(f"{name} has landmarks alone, and no faces to look at: leave it out")
+        self.coarse = coarse  # epochs that show faces small
 
     def __len__(self) -> int:
         return len(self.footage)
@@ -130,7 +138,8 @@ class Clips:
             personal[at] = random.random() < PERSONAL
             picked = self._drawn_rows(place, random)
             chosen.append(picked if self.length > 1 else picked[[int(random.integers(clips.LENGTH))]])
-        return self._stack(places, chosen, personal, mix(self.seed, number, draws), self.settings, device)
+        seeds, side = mix(self.seed, number, draws), COARSE if number < self.coarse else shape.CROP
+        return self._stack(places, chosen, personal, seeds, self.settings, device, side)
 
     def plain(self, batch: int, device: torch.device) -> Iterator[tuple[Ints, Batch]]:
         """Every clip as analysis sees it, at up to LOOKS windows of its strip; and whose each one is."""
@@ -156,6 +165,7 @@ class Clips:
         seeds: Ints,
         settings: Augmentation,
         device: torch.device,
+        side: int = shape.CROP,
     ) -> Batch:
         faces: Bytes | None = None
         landmarks = neutral = None
@@ -178,6 +188,8 @@ class Clips:
             upright = shape.without_pose(points.flatten(0, 1).cpu().numpy()).reshape(points.shape)
             displacement = torch.from_numpy(upright).to(device) - rest[:, None]
         if pictures is not None:
+            if side != shape.CROP:
+                pictures = functional.interpolate(pictures, (side, side), mode="bilinear")
             pictures = self._contrast(pictures)
         return Batch(pictures, displacement, torch.from_numpy(self.taught[places]).to(device))
 

@@ -42,16 +42,7 @@ class Machine:
             return contextlib.nullcontext()
         if self.device.type == "cuda":
             return torch.autocast("cuda", torch.bfloat16, enabled=torch.cuda.is_bf16_supported())
-        return torch.autocast("cpu", torch.bfloat16, enabled=_has_bfloat16())
-
-    def placed(self, network: Network) -> Network:
-        """The network where it computes, with channels last, which convolutions like best."""
-        network = network.to(self.device)
-        if any(isinstance(module, nn.Conv3d) for module in network.modules()):
-            return network.to(memory_format=torch.channels_last_3d)  # type: ignore[call-overload]
-        if any(isinstance(module, nn.Conv2d) for module in network.modules()):
-            return network.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
-        return network
+        return torch.autocast("cpu", torch.bfloat16, enabled=has_bfloat16())
 
     def shared(self, network: nn.Module) -> None:
         """Average the gradients over the processes."""
@@ -94,7 +85,7 @@ class Machine:
             distributed.barrier()
 
 
-def _has_bfloat16() -> bool:
+def has_bfloat16() -> bool:
     """Whether the processor multiplies bfloat16 itself; elsewhere it would be slower than float32."""
     return bool(torch.cpu._is_avx512_bf16_supported() or torch.cpu._is_amx_tile_supported())
 

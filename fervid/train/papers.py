@@ -97,7 +97,7 @@ def card(recipe: Recipe, spec: Spec, figures: Mapping[str, Any]) -> str:
     settings = [
         f"- `{name}`: {value if not isinstance(value, tuple) else ', '.join(value) or '-'}"
         for name, value in recipe.as_json().items()
-        if name not in ("data", "validation", "start_from") and value not in ({}, "")
+        if name not in ("data", "validation", "start_from") and value not in ({}, ())
     ]
     lines = [
         f"# {spec.name}",

@@ -24,9 +24,9 @@ class Recipe:
     streams: tuple[str, ...] = ("c3d", "phrnn")
     sizes: Mapping[str, Mapping[str, int]] = field(default_factory=dict)  # stream -> size -> value
     fusion: str = "joint"
-    start_from: str = ""  # a model whose weights are taken over
+    start_from: tuple[str, ...] = ()  # models whose weights are taken over
     finetune: bool = False
-    epochs: int = 40
+    epochs: int = 40  # 0: the streams stay as the models to start from have them
     joint_epochs: int = 10
     epoch_clips: int = 0  # how many clips make an epoch; 0: one of every sample
     batch: int = 64
@@ -39,6 +39,7 @@ class Recipe:
     island_loss: float = 0.0
     augmentation: str = "strong"
     illumination: str = "none"
+    coarse: float = 0.0  # share of the epochs, the first ones, that show faces smaller, at half the cost
     variants: bool = False  # teach each clip under one of four illuminations (Kuo et al.)
     held_out: float = 0.15  # share of the subjects for validation
     patience: int = 0  # epochs without a better validation after which a stream stops; 0: never early
@@ -60,13 +61,18 @@ class Recipe:
             raise UsageError(
                 f"--illumination is one of {', '.join(illumination.names())}, not {self.illumination!r}"
             )
+        fixed = [name for name in self.streams if not streams.registered(name).any_side]
+        if self.coarse and len(fixed) == len(self.streams):
+            raise UsageError(f"--coarse is of no use to {'+'.join(self.streams)}, which read one size alone")
         stray = sorted(set(self.sizes) - set(self.streams))
         if stray:
             raise UsageError(f"--size names {stray[0]!r}, which is none of --streams")
         if any(value < 1 for sizes in self.sizes.values() for value in sizes.values()):
             raise UsageError("--size takes numbers from 1 on")
+        if self.epochs == 0 and not self.start_from:
+            raise UsageError("without --epochs every stream has to come from a model: give --start-from")
         for name, low, high in (
-            ("epochs", 1, None),
+            ("epochs", 0, None),
             ("joint_epochs", 1, None),
             ("epoch_clips", 0, None),
             ("batch", 2, None),
@@ -75,6 +81,7 @@ class Recipe:
             ("smoothing", 0, 0.5),
             ("balance", 0, 1),
             ("mixup", 0, None),
+            ("coarse", 0, 1),
             ("center_loss", 0, None),
             ("island_loss", 0, None),
             ("held_out", 0, 0.9),

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import json
 import shutil
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
 
@@ -48,8 +48,9 @@ def check(recipe: Recipe, material: Material, device: str) -> None:
     """Refuse, before anything is written or deleted, what could never become a model."""
     model.check_device(device)
     labels = material.labels
-    if base := _base(recipe):
-        labels = _known(labels, base.spec.labels) if recipe.finetune else labels
+    bases = _bases(recipe)
+    if recipe.finetune:
+        labels = _known(labels, bases[0].spec.labels)
     for name in recipe.streams:
         sizes = recipe.sizes.get(name, {})
         try:
@@ -58,6 +59,23 @@ def check(recipe: Recipe, material: Material, device: str) -> None:
         except (TypeError, ValueError, RuntimeError) as failure:
             shown = ", ".join(f"{name}.{size}={value}" for size, value in sizes.items())
             raise UsageError(f"there is no {name} of these sizes ({shown}): {failure}") from failure
+        if recipe.epochs == 0:
+            _check_kept(name, bases, labels, recipe.illumination)
+
+
+def _check_kept(name: str, bases: Sequence[Model], labels: tuple[str, ...], light: str) -> None:
+    """Refuse a stream that is not learnt, and that no model has as it is needed."""
+    base = next((base for base in bases if name in base.networks), None)
+    if base is None:
+        raise UsageError(f"no model to start from has a stream {name}, and without --epochs none is learnt")
+    if base.spec.labels != labels:
+        raise UsageError(
+            f"{name} was taught {', '.join(base.spec.labels)}, and the data has {', '.join(labels)}: without "
+            "--epochs these should be the same"
+        )
+    own = next(stream for stream in base.spec.streams if stream.name == name)
+    if own.reads == "faces" and own.illumination != light:
+        raise UsageError(f"{name} was taught under --illumination {own.illumination}: give the same")
 
 
 def begin(folder: Path, recipe: Recipe, material: Material) -> None:
@@ -94,7 +112,7 @@ def finetuning(name: str | Path, recipe: Recipe) -> Recipe:
         sizes={stream.name: dict(stream.sizes) for stream in spec.streams},
         fusion=spec.fusion,
         illumination=next(iter(lights), "none"),
-        start_from=str(folder),
+        start_from=(str(folder),),
         finetune=True,
     )
 
@@ -140,10 +158,10 @@ def train(
     """
     check_material(folder, material)
     threads = torch.get_num_threads()
-    base = _base(recipe)
+    bases = _bases(recipe)
     torch.set_num_threads(threads)  # loading a model sets them to one, which is right for analysis alone
-    if recipe.finetune and base is not None:
-        material = replace(material, labels=_known(material.labels, base.spec.labels))
+    if recipe.finetune:
+        material = replace(material, labels=_known(material.labels, bases[0].spec.labels))
     everything = (*material.train, *material.validation)
 
     def cut() -> Footage:
@@ -157,7 +175,7 @@ def train(
     machine.wait()
     strips = strips or cut()  # the others find what the first has left
     silent: Told = lambda line: None  # noqa: E731
-    run = _Run(recipe, folder, machine, material, strips, base, tick, told or silent, noted or silent)
+    run = _Run(recipe, folder, machine, material, strips, bases, tick, told or silent, noted or silent)
     return run.finish()
 
 
@@ -171,12 +189,12 @@ class _Run:
         machine: Machine,
         material: Material,
         strips: Footage,
-        base: Model | None,
+        bases: Sequence[Model],
         tick: Tick | None,
         told: Told,
         noted: Told,
     ) -> None:
-        self.recipe, self.folder, self.machine, self.base = recipe, folder, machine, base
+        self.recipe, self.folder, self.machine, self.bases = recipe, folder, machine, bases
         self.labels, self.tick, self.told, self.noted = material.labels, tick, told, noted
         for remark in material.remarks:
             told(remark)
@@ -232,13 +250,13 @@ class _Run:
 
     def temperature(self, fused: Floats) -> float:
         """What the fused logits are divided by; few samples to judge by say little of it."""
-        before = self.base.spec.temperature if self.base is not None and self.recipe.finetune else 1.0
+        before = self.bases[0].spec.temperature if self.recipe.finetune else 1.0
         fitted = metrics.fit_temperature(fused, self.truth.argmax(1))
         trust = len(self.judges) / (len(self.judges) + DOUBT)
         return float(fitted**trust * before ** (1 - trust))
 
-    def clips(self, reads: set[str], frames: int) -> Clips:
-        """What is learnt from."""
+    def clips(self, reads: set[str], frames: int, coarse: int = 0) -> Clips:
+        """What is learnt from; the first `coarse` epochs show it small."""
         return Clips(
             self.train,
             self.taught,
@@ -248,6 +266,7 @@ class _Run:
             frames,
             self.recipe.seed,
             self.recipe.epoch_clips,
+            coarse,
         )
 
     def examination(self, reads: set[str], frames: int) -> Clips:
@@ -259,9 +278,12 @@ class _Run:
         """One stream, trained alone."""
         torch.manual_seed(self.recipe.seed)  # of the first weights
         network = streams.build(name, len(self.labels), **self.recipe.sizes.get(name, {}))
-        if self.base is not None and not _take_over(network, name, self.base, self.labels):
-            self.told(f"{name} begins anew: the model to start from has no such stream")
-        network = self.machine.placed(network)
+        bases = sorted(self.bases, key=lambda base: name not in base.networks)  # before a still is inflated
+        if bases and not any(_take_over(network, name, base, self.labels) for base in bases):
+            self.told(f"{name} begins anew: no model to start from has such a stream")
+        network = network.placed(self.machine.device)
+        if not self.recipe.epochs:
+            return network.eval()
         lesson = Lesson(network, len(self.labels), self.counts, self.recipe).to(self.machine.device)
         by_size = self.recipe.batch / USUAL_BATCH
         rate = network.rate * self.recipe.rate * (by_size if network.optimizer == "sgd" else by_size**0.5)
@@ -280,7 +302,8 @@ class _Run:
             loss=lambda batch: lesson(batch, self.machine),
             judge=judge,
         )
-        self.fitted(stage, self.clips({network.reads}, network.frames))
+        coarse = round(self.recipe.coarse * self.recipe.epochs) if network.any_side else 0
+        self.fitted(stage, self.clips({network.reads}, network.frames, coarse))
         _round(network)
         return network.eval()
 
@@ -306,7 +329,7 @@ class _Run:
         for name, network in networks.items():
             network.requires_grad_(False)
             top = nn.Linear(network.top.in_features, len(self.labels))
-            joint = self.base.joint.get(name) if self.base is not None and self.recipe.finetune else None
+            joint = self.bases[0].joint.get(name) if self.recipe.finetune else None
             top.load_state_dict((joint or network.top).state_dict())
             tops[name] = top.to(self.machine.device)
         reads = {network.reads for network in networks.values()}
@@ -380,12 +403,10 @@ class _Run:
         )
 
 
-def _base(recipe: Recipe) -> Model | None:
-    if not recipe.start_from:
-        if recipe.finetune:
-            raise UsageError("fine-tuning needs a model to start from: give --model")
-        return None
-    return model.load(recipe.start_from)
+def _bases(recipe: Recipe) -> list[Model]:
+    if recipe.finetune and not recipe.start_from:
+        raise UsageError("fine-tuning needs a model to start from: give --model")
+    return [model.load(name) for name in recipe.start_from]
 
 
 def _known(found: tuple[str, ...], labels: tuple[str, ...]) -> tuple[str, ...]:

@@ -1,0 +1,196 @@
+"""How good a model is: each stream alone, the weighted sum and the joint model, in one table.
+
+    python benchmarks/accuracy.py [--model M] [--data ../shared/data] [--jobs N] [--json FILE]
+
+Needs the packs ferplus.npz and portraits.npz in the data folder. FER2013's public-test part is what the
+default model is validated on: its epochs, its temperature and the weights of its sum were chosen there. The
+acted portraits are of people that no part of the training has seen, in seeds that nothing was chosen on.
+README.md beside this file says what each row means.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import statistics
+import sys
+import tempfile
+import time
+from collections.abc import Iterator
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from fervid import clips, datasets, evaluate, execute, metrics, model, shape
+from fervid.labels import EMOTIONS
+from fervid.metrics import Predictions
+from fervid.types import Sample
+
+DIFFICULTIES = ("posed", "medium", "spontaneous")
+SEED = 2  # of the acted portraits and the drawn trajectories: no run has learnt from it
+TAKES = {"acted": 60, "synth": 300}  # of each label and difficulty
+REPEATS = 15  # of the timing, of which the median counts
+
+
+def measure(name: str, data: Path, executor: execute.Executor, takes: dict[str, int]) -> dict[str, Any]:
+    """Every figure, as the JSON tells it."""
+    spec = model.read_spec(name)
+    stills = evaluate.predict(
+        name, _samples(f"ferplus:{data / 'ferplus.npz'}?usage=PublicTest"), EMOTIONS, executor
+    )
+    figures = metrics.report(stills)
+    rows: dict[str, Any] = {
+        "FER2013 public test, stills, original labels": _each(figures, "accuracy"),
+        "the same, mean recall": _each(figures, "mean_recall"),
+    }
+    majority = _samples(f"ferplus:{data / 'ferplus.npz'}?usage=PublicTest&labels=majority")
+    voted = metrics.report(_relabelled(stills, majority))
+    rows["the same stills where FER+ has a majority"] = _each(voted, "accuracy")
+    acted = []
+    for difficulty in DIFFICULTIES:
+        asked = f"acted:{data / 'portraits.npz'}?part=test&difficulty={difficulty}&seed={SEED}"
+        said = evaluate.predict(name, _samples(f"{asked}&per_class={takes['acted']}"), EMOTIONS, executor)
+        rows[f"acted portraits, {difficulty}"] = _each(metrics.report(said), "accuracy")
+        acted.append(said)
+    rows["acted portraits, all three"] = _each(metrics.report(Predictions.joined(acted)), "accuracy")
+    moving = [stream for stream in spec.streams if stream.reads == "displacement"]
+    with tempfile.TemporaryDirectory() as folder:
+        for stream in moving:
+            alone = _alone(name, stream.name, Path(folder))
+            for difficulty in DIFFICULTIES:
+                count = takes["synth"]
+                asked = f"synth:{difficulty}?people={count}&per_class={count}&seed={SEED}&faces=no"
+                said = evaluate.predict(alone, _samples(asked), EMOTIONS, executor)
+                accuracy = metrics.report(said)["accuracy"]
+                rows.setdefault(f"drawn trajectories, {difficulty}", {})[stream.name] = accuracy
+    return {
+        "model": spec.name,
+        "weights_sha256": spec.weights_sha256,
+        "columns": list(figures["streams"]),
+        "rows": rows,
+        "calibration": {"ece": figures["ece"], "before_temperature": figures["ece_before_temperature"]},
+        "coverage": figures["risk_coverage"]["accuracy_at"],
+        "after_rejection": figures["after_rejection"],
+        "recall": {label: part["recall"] for label, part in figures["per_class"].items()},
+        "recall_majority": {label: part["recall"] for label, part in voted["per_class"].items()},
+        "counts": {"stills": figures["n"], "majority": voted["n"], "acted": 3 * 7 * takes["acted"]},
+        "cost_ms": cost(name),
+    }
+
+
+def _samples(spec: str) -> tuple[Sample, ...]:
+    return datasets.read(spec).samples
+
+
+def _each(figures: dict[str, Any], what: str) -> dict[str, float]:
+    return {name: part[what] for name, part in figures["streams"].items()}
+
+
+def _relabelled(said: Predictions, samples: tuple[Sample, ...]) -> Predictions:
+    """What was said of those samples, judged by their other labels."""
+    truth = {sample.name: EMOTIONS.index(sample.label) for sample in samples}
+    kept = np.array([row for row, name in enumerate(said.names) if name in truth])
+    return replace(
+        said,
+        names=tuple(said.names[row] for row in kept),
+        subjects=tuple(said.subjects[row] for row in kept),
+        fold=said.fold[kept],
+        truth=np.array([truth[said.names[row]] for row in kept], np.int64),
+        found=said.found[kept],
+        rejected=said.rejected[kept],
+        logits={name: values[kept] for name, values in said.logits.items()},
+        temperature=said.temperature[kept],
+    )
+
+
+def _alone(name: str, stream: str, folder: Path) -> Path:
+    """A model of one of a model's streams."""
+    whole = model.load(name)
+    spec = replace(
+        whole.spec,
+        streams=tuple(one for one in whole.spec.streams if one.name == stream),
+        fusion="weighted",
+        temperature=1.0,
+    )
+    tensors = {f"{stream}.{key}": value.numpy() for key, value in whole.networks[stream].state_dict().items()}
+    model.save(folder / stream, spec, tensors)
+    return folder / stream
+
+
+def cost(name: str) -> dict[str, float]:
+    """Milliseconds for one clip on one core, in batches as analysis makes them: each stream, and all."""
+    net = model.load(name)
+    random = np.random.default_rng(0)
+    inputs: dict[str, list[Any]] = {
+        "faces": [
+            random.integers(0, 256, (clips.LENGTH, shape.CROP, shape.CROP)).astype(np.uint8)
+            for _ in range(model.BATCH)
+        ],
+        "displacement": [
+            random.normal(0, 0.05, (clips.LENGTH, 68, 2)).astype(np.float32) for _ in range(model.BATCH)
+        ],
+    }
+    found: dict[str, float] = {}
+    for stream in net.spec.streams:
+        net.heads(stream.name, inputs[stream.reads])
+        spent = []
+        for _ in range(REPEATS):
+            began = time.perf_counter()
+            net.heads(stream.name, inputs[stream.reads])
+            spent.append(time.perf_counter() - began)
+        found[stream.name] = 1000 * statistics.median(spent) / model.BATCH
+    return found | {"all": sum(found.values())}
+
+
+def table(figures: dict[str, Any]) -> Iterator[str]:
+    """The figures in Markdown."""
+    columns = figures["columns"]
+    yield "| % | " + " | ".join(columns) + " |"
+    yield "|---|" + "---|" * len(columns)
+    for name, row in figures["rows"].items():
+        cells = [f"{100 * row[column]:.1f}" if column in row else "" for column in columns]
+        yield f"| {name} | " + " | ".join(cells) + " |"
+    yield ""
+    calibration = figures["calibration"]
+    yield (
+        f"Expected calibration error on the stills: {calibration['ece']:.3f} "
+        f"({calibration['before_temperature']:.3f} before the temperature)."
+    )
+    shares = ", ".join(f"{coverage} {100 * value:.1f}" for coverage, value in figures["coverage"].items())
+    yield f"Accuracy % where only the most confident share of the stills is answered: {shares}."
+    yield ""
+    yield "| recall % | " + " | ".join(figures["recall"]) + " |"
+    yield "|---|" + "---|" * len(figures["recall"])
+    for name, key in (("original labels", "recall"), ("FER+ majority", "recall_majority")):
+        cells = [f"{100 * value:.1f}" if value is not None else "-" for value in figures[key].values()]
+        yield f"| {name} | " + " | ".join(cells) + " |"
+    yield ""
+    costs = ", ".join(f"{name} {value:.1f}" for name, value in figures["cost_ms"].items())
+    yield f"Milliseconds a clip, one core, batches of {model.BATCH}: {costs}."
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description="Measure how good a model is.")
+    parser.add_argument("--model", default="default", help="a model's name or path [default]")
+    parser.add_argument("--data", type=Path, default=Path("../shared/data"), help="the folder of the packs")
+    parser.add_argument("--jobs", type=int, help="worker processes [one per core]")
+    parser.add_argument("--json", type=Path, help="write the figures to this file, too")
+    parser.add_argument(
+        "--takes", type=int, help="acted and drawn samples of each label and difficulty, for a quick look"
+    )
+    options = parser.parse_args()
+    for pack in ("ferplus.npz", "portraits.npz"):
+        if not (options.data / pack).is_file():
+            parser.error(f"there is no {pack} in {options.data}")
+    takes = TAKES if options.takes is None else dict.fromkeys(TAKES, options.takes)
+    with execute.open_executor(options.jobs) as executor:
+        figures = measure(options.model, options.data, executor, takes)
+    print("\n".join(table(figures)))
+    if options.json is not None:
+        options.json.write_text(json.dumps(figures, indent=1) + "\n", encoding="utf-8")
+
+
+if __name__ == "__main__":
+    sys.exit(main())

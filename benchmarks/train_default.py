@@ -1,0 +1,213 @@
+"""Train the model that ships with fervid, from its data to its folder.
+
+    python benchmarks/train_default.py --data ../shared/data -o fervid/models/default [--runs DIR] [--jobs N]
+
+Five runs of `fervid train`, each kept in a folder of its own under --runs (runs/default): the frame net in
+two, C3D inflated from it, the landmark net, and the joint fine-tuning of the last two. Started again after
+an interruption, it goes on where it was; a run that is done is not repeated. At the end the model, its card
+and the curves of all runs are written to -o, with what `accuracy.py` says of it. --small takes minutes and
+shows the road.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import shutil
+import subprocess
+import sys
+from dataclasses import dataclass
+from pathlib import Path
+
+import accuracy
+
+from fervid import execute
+
+STILLS = (
+    "ferplus:{data}/ferplus.npz?usage=Training",
+    "portraits:{data}/portraits.npz?part=training&most=2500",
+)
+MOVING = (
+    "ferplus:{data}/ferplus.npz?usage=Training&motion=yes&most=1500",
+    "portraits:{data}/portraits.npz?part=training&motion=yes&most=400",
+    "acted:{data}/portraits.npz?part=training&difficulty=medium&per_class=200&seed=0",
+    "acted:{data}/portraits.npz?part=training&difficulty=posed&per_class=80&seed=0",
+    "acted:{data}/portraits.npz?part=training&difficulty=spontaneous&per_class=120&seed=0",
+)
+DRAWN = tuple(
+    f"synth:{difficulty}?people=1000&per_class=1500&seed=0&faces=no"
+    for difficulty in ("posed", "medium", "spontaneous")
+)
+# What decides which epoch is the best, the weights of the sum and the temperature.
+JUDGES = ("ferplus:{data}/ferplus.npz?usage=PublicTest",)
+SOME_JUDGES = ("ferplus:{data}/ferplus.npz?usage=PublicTest&most=250",)
+ACTED_JUDGES = ("acted:{data}/portraits.npz?part=validation&difficulty=medium&per_class=40&seed=1",)
+DRAWN_JUDGES = ("synth:medium?people=200&per_class=200&seed=1&faces=no",)
+
+# FER2013's labels are noisy, and rare ones rarer: half the taggers' votes, and half-way to equal classes.
+TAUGHT = "--soft-labels 0.5 --smoothing 0.02 --balance 0.4"
+
+CARD = Path(__file__).with_name("default_card.md")
+LICENCES = {
+    "weights": "MIT, as far as the terms of the training data allow",
+    "FER2013": "published for the ICML 2013 challenge on representation learning, pictures found on the web",
+    "FER+ votes": "MIT",
+    "facial_expressions": "Apache-2.0",
+    "ICT-FaceKit": "MIT, USC ICT 2020; the figures that sequences are drawn by come from it",
+    "landmarks": "found by dlib's 68-point predictor, trained on iBUG 300-W: no commercial use",
+}
+
+
+@dataclass(frozen=True)
+class Stage:
+    """One run of `fervid train`."""
+
+    name: str
+    data: tuple[str, ...]
+    judges: tuple[str, ...]
+    settings: str
+    after: tuple[str, ...] = ()  # stages whose weights it starts from
+    clips: int = 0  # in a round
+
+
+STAGES = (
+    Stage(
+        "still",
+        STILLS,
+        JUDGES,
+        f"--streams still --epochs 40 --coarse 0.8 --batch 128 --mixup 0.2 --variants {TAUGHT}",
+        clips=28160,
+    ),
+    # Once more from there, at full size and without mixing: what is learnt so far is coarse.
+    Stage(
+        "still_fine",
+        STILLS,
+        JUDGES,
+        f"--streams still --epochs 15 --batch 128 --rate 0.7 --augmentation mild --variants {TAUGHT}",
+        after=("still",),
+        clips=28160,
+    ),
+    Stage(
+        "c3d",
+        STILLS + MOVING,
+        SOME_JUDGES + ACTED_JUDGES,
+        "--streams c3d --epochs 4 --coarse 0.5 --batch 32 --rate 0.5 --augmentation mild --variants "
+        f"{TAUGHT}",
+        after=("still_fine",),
+        clips=19200,
+    ),
+    Stage(
+        "phrnn",
+        STILLS + MOVING + DRAWN,
+        SOME_JUDGES + ACTED_JUDGES + DRAWN_JUDGES,
+        f"--streams phrnn --epochs 30 --batch 128 --augmentation mild {TAUGHT}",
+        clips=25600,
+    ),
+    Stage(
+        "default",
+        STILLS + MOVING,
+        JUDGES + ACTED_JUDGES,
+        f"--streams c3d+phrnn --epochs 0 --joint-epochs 2 --batch 64 --variants {TAUGHT}",
+        after=("c3d", "phrnn"),
+        clips=6400,
+    ),
+)
+
+
+def command(stage: Stage, data: Path, runs: Path, jobs: int | None, small: bool) -> list[str]:
+    """The command line of a stage."""
+    target = runs / stage.name
+    words = [sys.executable, "-m", "fervid", "--no-progress", "train", "-o", str(target)]
+    if jobs is not None:
+        words += ["--jobs", str(jobs)]
+    if (target / "state").is_dir():
+        return [*words, "--resume"]
+    if target.exists():
+        words.append("--overwrite")
+    for option, specs in (("--data", stage.data), ("--validation", stage.judges)):
+        for spec in specs:
+            words += [option, sized(spec, small).format(data=data)]
+    for before in stage.after:
+        words += ["--start-from", str(runs / before)]
+    settings = stage.settings.split()
+    if small:
+        for name, value in (("--epochs", "1"), ("--joint-epochs", "1"), ("--batch", "4")):
+            if name in settings and settings[settings.index(name) + 1] != "0":
+                settings[settings.index(name) + 1] = value
+    return [*words, *settings, "--epoch-clips", "16" if small else str(stage.clips)]
+
+
+def sized(spec: str, small: bool) -> str:
+    """A dataset, or as little of it as shows that it works."""
+    if not small:
+        return spec
+    kept = []
+    path, _, options = spec.partition("?")
+    for option in options.split("&"):
+        name = option.partition("=")[0]
+        limit = {"most": 2, "per_class": 2, "people": 2}.get(name)
+        kept.append(f"{name}={limit}" if limit is not None else option)
+    if path.startswith("ferplus") and "most=" not in options:
+        kept.append("most=2")
+    return f"{path}?{'&'.join(kept)}"
+
+
+def done(folder: Path) -> bool:
+    return (folder / "model.json").is_file() and not (folder / "state").exists()
+
+
+def gather(runs: Path, data: Path, target: Path) -> None:
+    """The model with its card and the curves of every run that led to it."""
+    target.mkdir(parents=True, exist_ok=True)
+    made = runs / STAGES[-1].name
+    shutil.copyfile(made / "model.safetensors", target / "model.safetensors")
+    spec = json.loads((made / "model.json").read_text(encoding="utf-8")) | {"licences": LICENCES}
+    spec["training_data"] = sorted({*spec["training_data"], "synth"})  # the landmark stream's own run
+    (target / "model.json").write_text(json.dumps(spec, indent=1) + "\n", encoding="utf-8")
+    told = {}
+    for stage in STAGES:
+        text = (runs / stage.name / "recipe.json").read_text(encoding="utf-8")
+        recipe = json.loads(
+            text.replace(f":{data}/", ":").replace(f"{runs}/", "")
+        )  # no places of one machine
+        history = json.loads((runs / stage.name / "history.json").read_text(encoding="utf-8"))
+        told[stage.name] = {"recipe": recipe, "history": history}
+    (target / "runs.json").write_text(json.dumps(told) + "\n", encoding="utf-8")
+
+
+def card(target: Path, data: Path, jobs: int | None, takes: int | None) -> None:
+    """Measure the model, and write its card."""
+    with execute.open_executor(jobs) as executor:
+        counts = accuracy.TAKES if takes is None else dict.fromkeys(accuracy.TAKES, takes)
+        figures = accuracy.measure(str(target), data, executor, counts)
+    (target / "accuracy.json").write_text(json.dumps(figures, indent=1) + "\n", encoding="utf-8")
+    terms = "\n".join(f"- {what}: {said}" for what, said in LICENCES.items())
+    told = CARD.read_text(encoding="utf-8").format(table="\n".join(accuracy.table(figures)), terms=terms)
+    (target / "card.md").write_text(told, encoding="utf-8")
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description="Train the model that ships with fervid.")
+    parser.add_argument(
+        "--data", type=Path, required=True, help="the folder of ferplus.npz and portraits.npz"
+    )
+    parser.add_argument("-o", "--output", type=Path, required=True, help="the model's folder")
+    parser.add_argument("--runs", type=Path, default=Path("runs/default"), help="where the runs are kept")
+    parser.add_argument("--jobs", type=int, help="processes and threads [one per core]")
+    parser.add_argument("--small", action="store_true", help="a few samples of each kind, one round each")
+    options = parser.parse_args()
+    for pack in ("ferplus.npz", "portraits.npz"):
+        if not (options.data / pack).is_file():
+            parser.error(f"there is no {pack} in {options.data}")
+    for stage in STAGES:
+        if not done(options.runs / stage.name):
+            print(f"{stage.name}: {options.runs / stage.name}", file=sys.stderr, flush=True)
+            subprocess.run(
+                command(stage, options.data, options.runs, options.jobs, options.small), check=True
+            )
+    gather(options.runs, options.data, options.output)
+    card(options.output, options.data, options.jobs, 2 if options.small else None)
+
+
+if __name__ == "__main__":
+    main()

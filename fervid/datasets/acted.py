@@ -1,0 +1,46 @@
+"""`acted`: the neutral faces of a pack of portraits, set to act each emotion."""
+
+from __future__ import annotations
+
+import zlib
+from collections.abc import Mapping
+from dataclasses import replace
+
+from fervid.datasets import ALL, Dataset, Option, disk, layout, packs, portraits, synth
+from fervid.errors import InputError
+from fervid.labels import NEUTRAL
+
+
+@layout(
+    "acted",
+    "neutral portraits of such a pack, animated by the sequences of synth",
+    difficulty=Option(
+        "medium", "how strong the expressions are, and how much else there is to see", synth.DIFFICULTIES
+    ),
+    per_class=Option("60", "samples of each label, shared among the people", least=1),
+    classes=Option("7", "6 without neutral, 7 with it, 8 with contempt, too", ("6", "7", "8")),
+    seed=Option("0", "other seeds choose other actions", least=0),
+    part=packs.PART,
+)
+def read(path: str, options: Mapping[str, str]) -> Dataset:
+    """List who shall act what; nothing is drawn yet."""
+    cast = [
+        sample
+        for sample in portraits.people(path)
+        if sample.label == NEUTRAL and options["part"] in (ALL, sample.split)
+    ]
+    if not cast:
+        raise InputError(f"{disk.shown(path)} has no neutral portrait of the part {options['part']}")
+    labels = synth.LABELS[options["classes"]]
+    difficulty, seed, count = options["difficulty"], options["seed"], int(options["per_class"])
+    samples = []
+    for label in labels:
+        for take in range(count):
+            # The same faces act every label, so that looks tell nothing; few takes are spread over all faces.
+            face = cast[(take * max(1, len(cast) // count)) % len(cast)]
+            name = f"{difficulty}/{seed}/{take}/{label}/{face.name}"
+            motion = f"act/{difficulty}/{zlib.crc32(name.encode())}/{label}"
+            # Whoever has no name is told by the picture: the same face in several samples is one person's.
+            subject = face.subject or face.name
+            samples.append(replace(face, name=name, label=label, subject=subject, motion=motion))
+    return Dataset(labels, tuple(samples))

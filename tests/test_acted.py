@@ -1,0 +1,209 @@
+"""Packs of pictures: whose they are, how many are taken, how they move; and faces that are set to act."""
+
+from __future__ import annotations
+
+from collections import Counter
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from fervid import datasets
+from fervid.datasets import packs
+from fervid.errors import InputError, UsageError
+from fervid.labels import EMOTIONS
+from fervid.train.material import gather
+from fervid.types import Sample
+
+NEUTRAL, HAPPINESS, CONTEMPT = 7, 4, 1
+PEOPLE = 30
+
+
+def write(
+    folder: Path, people: int = PEOPLE, codes: tuple[int, ...] = (NEUTRAL, HAPPINESS, HAPPINESS)
+) -> str:
+    """A pack of portraits of different people, each with every code; nothing is to be seen on them."""
+    place = folder / "p.npz"
+    person = np.repeat([f"Anna_{number:02}" for number in range(people)], len(codes))
+    images = np.random.default_rng(0).integers(0, 256, (len(person), 8, 8)).astype(np.uint8)
+    np.savez(place, images=images, person=person, label=np.tile(codes, people))
+    return str(place)
+
+
+def read(spec: str) -> tuple[Sample, ...]:
+    return datasets.read(spec).samples
+
+
+# --- parts of people
+
+
+@pytest.mark.parametrize("layout", ["portraits", "acted"])
+def test_parts_share_nobody_and_hold_everybody(tmp_path: Path, layout: str) -> None:
+    spec = f"{layout}:{write(tmp_path)}"
+    parts = {part: read(f"{spec}?part={part}") for part in packs.PARTS}
+    people = {part: {sample.subject for sample in samples} for part, samples in parts.items()}
+    assert all(people.values())
+    assert sum(map(len, people.values())) == PEOPLE == len(set.union(*people.values()))
+    assert len(people["training"]) > PEOPLE / 2
+    assert all(sample.split == part for part, samples in parts.items() for sample in samples)
+    if layout == "portraits":  # each picture is in one part
+        names = [sample.name for samples in parts.values() for sample in samples]
+        assert sorted(names) == sorted(sample.name for sample in read(spec))
+
+
+def test_a_person_is_in_one_part_whatever_else_a_pack_holds(tmp_path: Path) -> None:
+    few = {sample.subject: sample.split for sample in read(f"portraits:{write(tmp_path, people=7)}")}
+    many = {sample.subject: sample.split for sample in read(f"portraits:{write(tmp_path)}")}
+    assert len(few) == 7 and few.items() <= many.items()
+    shares = Counter(packs.part_of(f"somebody {number}") for number in range(2000))
+    assert [shares[part] / 2000 for part in packs.PARTS] == pytest.approx([0.8, 0.1, 0.1], abs=0.03)
+
+
+def test_people_of_stills_and_of_acts_are_the_same(tmp_path: Path) -> None:
+    place = write(tmp_path)
+    stills, acts = f"portraits:{place}", f"acted:{place}?per_class={PEOPLE}"
+    with pytest.raises(InputError, match="the same people"):
+        gather((stills,), (acts,), (), 0.5, 0)
+    apart = gather((f"{stills}?part=training", f"{acts}&part=training"), (f"{stills}?part=test",), (), 0.5, 0)
+    assert {sample.split for sample in apart.train} == {"training"}
+
+
+# --- how many
+
+
+@pytest.mark.parametrize("most", [1, 2, 7, 29, 30, 100])
+def test_most_takes_pictures_from_all_over(tmp_path: Path, most: int) -> None:
+    place = write(tmp_path, codes=(NEUTRAL, HAPPINESS))
+    samples = read(f"portraits:{place}?most={most}")
+    for label in ("neutral", "happiness"):
+        rows = [int(sample.name.split("/")[1]) // 2 for sample in samples if sample.label == label]
+        assert len(rows) == min(most, PEOPLE)
+        if len(rows) > 1:
+            steps = np.diff(rows)
+            assert rows[0] == 0 and rows[-1] == PEOPLE - 1
+            assert steps.max() - steps.min() <= 1
+
+
+def test_most_leaves_rare_classes_whole(tmp_path: Path) -> None:
+    place = write(tmp_path, people=6, codes=(NEUTRAL, HAPPINESS, HAPPINESS))
+    for options, counts in (("", (6, 12)), ("?most=0", (6, 12)), ("?most=8", (6, 8)), ("?most=3", (3, 3))):
+        found = Counter(sample.label for sample in read(f"portraits:{place}{options}"))
+        assert (found["neutral"], found["happiness"]) == counts
+    assert Counter(sample.label for sample in read(f"portraits:{place}?part=training&most=2")) == {
+        "neutral": 2,
+        "happiness": 2,
+    }
+
+
+# --- stills and how they move
+
+
+def ferplus(folder: Path) -> str:
+    """A pack of FER2013 with a happy and a neutral picture of each part."""
+    place = folder / "f.npz"
+    votes = np.zeros((6, 10), np.uint8)
+    np.savez(
+        place,
+        images=np.zeros((6, 48, 48), np.uint8),
+        fer2013=np.array([3, 6] * 3),
+        votes=votes,
+        usage=np.repeat([0, 1, 2], 2),
+        duplicates_validation=np.zeros(6, bool),
+    )
+    return str(place)
+
+
+@pytest.mark.parametrize("layout", ["portraits", "ferplus"])
+def test_stills_and_their_motion_can_be_read_together(tmp_path: Path, layout: str) -> None:
+    spec = f"{layout}:{write(tmp_path, people=4) if layout == 'portraits' else ferplus(tmp_path)}"
+    stills, moving = read(spec), read(f"{spec}?motion=yes")
+    assert not any(sample.motion for sample in stills)
+    for still, moved in zip(stills, moving, strict=True):
+        assert (moved.label, moved.subject, moved.split) == (still.label, still.subject, still.split)
+        assert moved.name == f"moving/{still.name}"
+        assert still.picture is not None and moved.picture is not None
+        assert np.array_equal(still.picture, moved.picture)
+        kind = moved.motion.split("/")
+        assert kind[0] == ("act" if still.label == "neutral" else "onset")
+        assert kind[-1] == "neutral" or kind[-1].isdigit()
+    assert len({sample.motion for sample in moving}) == len(moving)  # none moves as another
+    assert [sample.motion for sample in read(f"{spec}?motion=yes")] == [sample.motion for sample in moving]
+    both = gather((spec, f"{spec}?motion=yes"), (), (), 0.4, 0)
+    assert len({sample.name for sample in (*both.train, *both.validation)}) == 2 * len(stills)
+    with pytest.raises(InputError, match="there twice"):
+        gather((spec, spec), (), (), 0.4, 0)
+    with pytest.raises(UsageError, match="motion=perhaps"):
+        read(f"{spec}?motion=perhaps")
+
+
+def test_most_holds_for_what_moves(tmp_path: Path) -> None:
+    samples = read(f"ferplus:{ferplus(tmp_path)}?motion=yes&most=2&votes=no")
+    assert [sample.name for sample in samples] == [
+        f"moving/{name}"
+        for name in ("Training/00000", "Training/00001", "PrivateTest/00004", "PrivateTest/00005")
+    ]
+
+
+# --- acts
+
+
+def test_the_same_faces_act_every_label(tmp_path: Path) -> None:
+    found = datasets.read(f"acted:{write(tmp_path, people=9)}?per_class=20&difficulty=weak")
+    assert found.labels == EMOTIONS and len(found.samples) == 20 * len(EMOTIONS)
+    faces = {
+        label: [sample.subject for sample in found.samples if sample.label == label] for label in EMOTIONS
+    }
+    assert len({tuple(people) for people in faces.values()}) == 1
+    turns = Counter(faces["anger"])
+    assert len(turns) == 9 and max(turns.values()) - min(turns.values()) <= 1
+    assert len({sample.motion for sample in found.samples}) == len(found.samples)  # each take is its own
+    for sample in found.samples:
+        act, difficulty, seed, label = sample.motion.split("/")
+        assert (act, difficulty, label) == ("act", "weak", sample.label) and seed.isdigit()
+
+
+def test_few_takes_are_spread_over_all_faces(tmp_path: Path) -> None:
+    samples = read(f"acted:{write(tmp_path)}?per_class=3&classes=6")
+    assert [sample.subject for sample in samples[:3]] == ["Anna_00", "Anna_10", "Anna_20"]
+    assert "neutral" not in {sample.label for sample in samples}
+
+
+def test_only_neutral_portraits_act(tmp_path: Path) -> None:
+    place = write(tmp_path, people=5)
+    rows = {int(sample.name.rpartition("/")[2]) for sample in read(f"acted:{place}?per_class=5")}
+    assert rows == {0, 3, 6, 9, 12}  # each person's first picture
+    assert {sample.label for sample in read(f"acted:{place}?classes=8")} == {*EMOTIONS, "contempt"}
+    happy = write(tmp_path, people=5, codes=(HAPPINESS, CONTEMPT))
+    with pytest.raises(InputError, match=r"p\.npz has no neutral portrait of the part all"):
+        read(f"acted:{happy}")
+    someone = packs.part_of("Anna_00")
+    other = next(part for part in packs.PARTS if part != someone)
+    with pytest.raises(InputError, match=f"no neutral portrait of the part {other}"):
+        read(f"acted:{write(tmp_path, people=1)}?part={other}")
+
+
+def test_other_seeds_choose_other_actions_of_the_same_faces(tmp_path: Path) -> None:
+    spec = f"acted:{write(tmp_path)}?per_class=4"
+    first, again, other = read(spec), read(spec), read(f"{spec}&seed=1")
+    assert [sample.motion for sample in first] == [sample.motion for sample in again]
+    assert not {sample.motion for sample in first} & {sample.motion for sample in other}
+    assert [sample.subject for sample in first] == [sample.subject for sample in other]
+    every = [f"{spec}&difficulty={difficulty}" for difficulty in ("posed", "medium", "spontaneous", "weak")]
+    together = gather((*every, f"{spec}&seed=1"), (), (), 0.2, 0)
+    assert len((*together.train, *together.validation)) == 5 * len(first)
+    assert not {s.subject for s in together.train} & {s.subject for s in together.validation}
+
+
+def test_a_face_without_a_name_stays_in_one_part(tmp_path: Path) -> None:
+    """It acts every label, and would else be learnt from and judged by."""
+    np.savez(
+        tmp_path / "p.npz",
+        images=np.zeros((6, 8, 8), np.uint8),
+        person=np.array([""] * 6),
+        label=np.full(6, NEUTRAL),
+    )
+    split = gather((f"acted:{tmp_path / 'p.npz'}?per_class=6",), (), (), 0.5, 0)
+    learnt, judged = (
+        {sample.name.rpartition("/")[2] for sample in part} for part in (split.train, split.validation)
+    )
+    assert learnt and judged and not learnt & judged

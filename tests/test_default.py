@@ -1,0 +1,67 @@
+"""The model that comes with fervid: small, whole, honest about itself, and as good as its card says."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+import numpy as np
+import pytest
+from conftest import ROOT
+
+from fervid import datasets, evaluate, execute, metrics, model
+from fervid.labels import EMOTIONS
+
+FOLDER = Path(str(model.find("default")))
+DATA = ROOT.parent / "shared" / "data"
+MOST = 20 * 2**20  # bytes of all that is shipped of it
+SOME = 30  # stills of each label
+
+
+def test_it_is_small_and_whole() -> None:
+    model.verify("default")
+    assert sum(path.stat().st_size for path in FOLDER.iterdir()) < MOST
+    assert {path.name for path in FOLDER.iterdir()} == {
+        "model.json",
+        "model.safetensors",
+        "card.md",
+        "accuracy.json",
+        "runs.json",
+    }
+
+
+def test_it_is_both_streams_fused_by_joint_fine_tuning() -> None:
+    spec = model.read_spec("default")
+    assert spec.trained and spec.labels == EMOTIONS and spec.fusion == "joint"
+    assert [stream.name for stream in spec.streams] == ["c3d", "phrnn"]
+    net = model.load("default")
+    for name, top in net.joint.items():
+        assert not np.array_equal(top.weight.detach().numpy(), net.networks[name].top.weight.detach().numpy())
+
+
+def test_its_card_tells_its_figures_its_terms_and_its_limits() -> None:
+    card = (FOLDER / "card.md").read_text(encoding="utf-8")
+    for words in ("visible expression", "300-W", "FER2013", "Fear and disgust", "no labelled video"):
+        assert words.casefold() in card.casefold(), words
+    for row, each in model.accuracy("default").items():
+        line = next(line for line in card.splitlines() if line.startswith(f"| {row} |"))
+        for share in each.values():
+            assert f"{100 * share:.1f}" in line, row
+
+
+def test_its_runs_name_their_recipes() -> None:
+    runs = json.loads((FOLDER / "runs.json").read_text(encoding="utf-8"))
+    assert {"c3d", "phrnn", "default"} <= set(runs)
+    for run in runs.values():
+        assert run["recipe"]["seed"] == 0 and run["recipe"]["data"]
+
+
+@pytest.mark.skipif(not DATA.is_dir(), reason="the packs are not there")
+def test_it_is_as_good_as_it_says() -> None:
+    samples = datasets.read(f"ferplus:{DATA / 'ferplus.npz'}?usage=PublicTest&most={SOME}").samples
+    with execute.serial() as executor:
+        figures = metrics.report(evaluate.predict("default", samples, EMOTIONS, executor))
+    row = next(row for name, row in model.accuracy("default").items() if "mean recall" in name)
+    slack = 3 * (0.25 / figures["n"]) ** 0.5  # three standard errors
+    for name in ("c3d", "joint"):
+        assert figures["streams"][name]["mean_recall"] == pytest.approx(row[name], abs=slack)

@@ -1,0 +1,288 @@
+"""fervid's own predictor of the 68 points, how it is chosen, and the script that trains it."""
+
+from __future__ import annotations
+
+import importlib.util
+import json
+import sys
+from collections.abc import Iterator
+from fractions import Fraction
+from pathlib import Path
+from types import ModuleType
+
+import click
+import cv2
+import numpy as np
+import pytest
+from conftest import CLIP, ROOT, Fervid
+
+from fervid import analysis, execute, faces, shape, synth, video
+from fervid.cache import Store
+from fervid.cli.options import SELECTION
+from fervid.errors import ModelError, UsageError
+from fervid.faces import FaceFinder
+from fervid.footage import PictureFinder
+from fervid.types import Floats, Settings
+
+OPEN = Settings(start=Fraction(0), end=Fraction(1, 2), landmarks="open")
+LARGEST = 18_000_000  # bytes, of the file
+SHOWN = (0, 60, 120, 360)  # frames of the example clip with a face: large, and a third of the height
+NEAR = 0.12  # eye distances: two conventions of the same points, and no more
+PEOPLE, PICTURES = 40, 3  # that are drawn to train on
+
+
+def eyes_apart(said: Floats, other: Floats) -> float:
+    """The mean distance of the inner points, in eye distances."""
+    return float(np.linalg.norm((said - other)[17:], axis=1).mean() / shape.eye_distance(other))
+
+
+# --- what is shipped
+
+
+def test_it_is_small_and_known_by_name() -> None:
+    assert list(faces.predictors()) == ["dlib", "open"]
+    path = faces.predictors()["open"]()
+    assert path.is_relative_to(ROOT / "fervid")
+    assert path.stat().st_size < LARGEST
+
+
+@pytest.mark.parametrize("frame", SHOWN)
+def test_it_places_the_points_about_where_dlib_does(frame: int) -> None:
+    plan = video.plan(CLIP)
+    pts = int(plan.pts[frame])
+    luma = next(video.frames(plan, pts, pts + 1)).luma
+    own, other = FaceFinder(landmarks="open"), FaceFinder()
+    ((box, _),) = own.detect(luma)
+    assert eyes_apart(own.fit(luma, box), other.fit(luma, box)) < NEAR
+
+
+def test_it_needs_no_other_distribution(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(faces, "find_spec", lambda name: None)
+    faces._predictor.cache_clear()
+    plan = video.plan(CLIP)
+    luma = next(video.frames(plan)).luma
+    finder = FaceFinder(landmarks="open")
+    ((box, _),) = finder.detect(luma)
+    assert finder.fit(luma, box).shape == (68, 2)
+    with pytest.raises(ModelError, match="pip install face_recognition_models"):
+        FaceFinder().fit(luma, box)
+
+
+def test_a_damaged_file_is_told(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    (tmp_path / "cut.dat").write_bytes(faces.predictors()["open"]().read_bytes()[:1000])
+    monkeypatch.setitem(faces._PREDICTORS, "cut", lambda: tmp_path / "cut.dat")
+    with pytest.raises(ModelError, match=r"cut\.dat cannot be read"):
+        FaceFinder(landmarks="cut").fit(np.zeros((80, 80), np.uint8), np.array([8, 8, 64, 64], np.float32))
+
+
+# --- how it is chosen
+
+
+def test_an_unknown_name_is_refused(fervid: Fervid) -> None:
+    with pytest.raises(UsageError, match="unknown landmarks 'haar'; there are dlib, open"):
+        FaceFinder(landmarks="haar")
+    done = fervid("extract", CLIP, "-o", "out", "--landmarks", "haar")
+    assert done.returncode == 2
+    assert "'haar' is not one of 'dlib', 'open'" in done.stderr
+
+
+def test_two_predictors_of_one_name_are_refused() -> None:
+    with pytest.raises(ValueError, match="two predictors are called 'open'"):
+        faces.predictor("open")(Path)
+
+
+def test_the_option_offers_all_there_are() -> None:
+    @click.command()
+    def nothing() -> None: ...
+
+    for option in SELECTION:
+        nothing = option(nothing)
+    (found,) = (each for each in nothing.params if each.name == "landmarks")
+    assert isinstance(found.type, click.Choice)
+    assert list(found.type.choices) == list(faces.predictors())
+
+
+def test_pictures_of_faces_are_looked_at_with_it() -> None:
+    finder = PictureFinder.of(OPEN)
+    assert (type(finder), finder.landmarks) == (PictureFinder, "open")
+
+
+def first_points(settings: Settings) -> tuple[Floats, str]:
+    """The points of the clip's first frame, and the key under which its spans are kept."""
+    with analysis.start(CLIP, model=None, settings=settings, store=Store.temporary()) as run:
+        for _ in run.segments():
+            pass
+        return next(run.rows()).landmarks[0], run._key
+
+
+def test_the_setting_reaches_workers_and_changes_the_key() -> None:
+    own, key = first_points(OPEN)
+    other, other_key = first_points(Settings(start=OPEN.start, end=OPEN.end))
+    assert key != other_key
+    assert 0.01 < eyes_apart(own, other) < NEAR
+    with execute.pool(2) as run:
+        in_workers = list(run(first_points, [OPEN, OPEN]))
+    for points, worker_key in in_workers:
+        assert worker_key == key
+        np.testing.assert_array_equal(points, own)
+
+
+def test_commands_take_it_and_a_timeline_tells(fervid: Fervid, tmp_path: Path) -> None:
+    part = ["--landmarks", "open", "--end", "0.5"]
+    done = fervid("analyze", CLIP, "--model", "untrained", "-t", "said.json", *part)
+    assert done.returncode == 0, done.stderr
+    assert json.loads((tmp_path / "said.json").read_text("utf-8"))["settings"]["landmarks"] == "open"
+    done = fervid("extract", CLIP, "-o", "out", "--what", "landmarks", *part)
+    assert done.returncode == 0, done.stderr
+    with np.load(tmp_path / "out" / "clip.landmarks.npz") as pack:
+        np.testing.assert_allclose(pack["landmarks"][0], first_points(OPEN)[0], atol=0.01)
+    done = fervid("peaks", "said.json", "--landmarks", "open")
+    assert done.returncode == 2 and "--landmarks" in done.stderr
+
+
+# --- the script that trains it
+
+
+@pytest.fixture(scope="module")
+def script() -> Iterator[ModuleType]:
+    """The script as a module."""
+    spec = importlib.util.spec_from_file_location(
+        "train_landmarks", ROOT / "benchmarks" / "train_landmarks.py"
+    )
+    assert spec is not None and spec.loader is not None
+    module = importlib.util.module_from_spec(spec)
+    sys.modules["train_landmarks"] = module  # dataclasses look their module up
+    spec.loader.exec_module(module)
+    yield module
+    del sys.modules["train_landmarks"]
+
+
+@pytest.fixture(scope="module")
+def drawn(tmp_path_factory: pytest.TempPathFactory, script: ModuleType) -> Path:
+    """A folder with a pack like the real one: drawn people at rest, each turned and placed another way.
+
+    As there, points lie beside what they name.
+    """
+    chance = np.random.default_rng(3)
+    points, packed = [], []
+    for _ in range(PEOPLE * PICTURES):
+        who = synth.person(chance)
+        turn, eyes = chance.normal(0, 0.12), chance.uniform(42, 50)
+        rotation = np.array([[np.cos(turn), -np.sin(turn)], [np.sin(turn), np.cos(turn)]])
+        placed = who.shape[:, :2] @ rotation.T * eyes + np.array([96, 80]) + chance.normal(0, 4, 2)
+        picture = synth.Painter(who, 192, chance).paint(placed, np.zeros((len(synth.UNITS), 2)))
+        points.append(placed + np.array([script.ASIDE * eyes, 0]))
+        packed.append(cv2.imencode(".webp", picture, [cv2.IMWRITE_WEBP_QUALITY, 101])[1])
+    folder = tmp_path_factory.mktemp("data")
+    np.savez(
+        folder / "landmarks68.npz",
+        points=np.array(points, np.float32),
+        person=np.repeat([f"Person_{number}" for number in range(PEOPLE)], PICTURES),
+        webp=np.concatenate(packed),
+        offset=np.cumsum([0, *map(len, packed)]),
+    )
+    return folder
+
+
+def test_it_trains_judges_and_beats_the_mean_shape(
+    script: ModuleType,
+    drawn: Path,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    monkeypatch.setattr(faces, "_PREDICTORS", dict(faces._PREDICTORS))
+    target = tmp_path / "new" / "own.dat"
+    small = ["--cascades", "4", "--trees", "15", "--depth", "2", "--oversampling", "2", "--pool", "100"]
+    given = ["--data", str(drawn), "-o", str(target), "--json", "--clip", str(still(tmp_path)), *small]
+    monkeypatch.setattr(sys, "argv", ["train_landmarks.py", *given])
+    script.main()
+    figures = json.loads(capsys.readouterr().out)
+    assert figures["file"]["megabytes"] == target.stat().st_size / 1e6
+    (title,) = (name for name in figures if name.startswith("test: sound annotations"))
+    own = figures[title]["own"]["mean, 51 inner points"]
+    assert 0 < figures[title]["dlib"]["mean, 51 inner points"] < 10  # the same faces and boxes
+
+    known = script.read(drawn / "landmarks68.npz")
+    learnt, tested = (known.take(known.parts == part) for part in (script.TRAINING, script.TEST))
+    assert not set(learnt.people) & set(tested.people)
+    low, size = tested.boxes[:, None, :2], tested.boxes[:, None, 2:]
+    mean = ((learnt.points - learnt.boxes[:, None, :2]) / learnt.boxes[:, None, 2:]).mean(0)
+    assert own < 0.5 * script.errors(low + size * mean, tested.points)["mean, 51 inner points"]
+
+    steady = next(rows for name, rows in figures.items() if name.startswith("still.avi"))
+    assert steady["own"]["frames"] == STILL
+    assert all(0 <= row["tremble, 68 points"] < 3 for row in steady.values())  # every frame is the same
+
+
+STILL = 8  # frames
+
+
+def still(folder: Path) -> Path:
+    """A video of one picture."""
+    import av
+
+    plan = video.plan(CLIP)
+    luma = next(video.frames(plan)).luma
+    with av.open(str(folder / "still.avi"), "w") as container:
+        stream = container.add_stream("ffv1", rate=25, width=luma.shape[1], height=luma.shape[0])
+        stream.pix_fmt = "gray"
+        for _ in range(STILL):
+            container.mux(stream.encode(av.VideoFrame.from_ndarray(luma, format="gray")))
+        container.mux(stream.encode())
+    return folder / "still.avi"
+
+
+def test_the_mirror_turns_back_and_views_keep_points_on_their_pixels(script: ModuleType) -> None:
+    chance = np.random.default_rng(5)
+    points = (shape.figures()["neutral"][:, :2] * 46 + [96, 80]).astype(np.float32)
+    picture = np.zeros((192, 192), np.uint8)
+    corner = 36  # one point, marked
+    x, y = points[corner].round().astype(int)
+    points[corner] = x, y
+    picture[y - 1 : y + 2, x - 1 : x + 2] = 255
+    box = np.array([40, 35, 115, 115], np.float32)
+    once = script.mirrored(picture, points, box)
+    for one, again in zip(script.mirrored(*once), (picture, points, box), strict=True):
+        np.testing.assert_allclose(one, again, atol=1e-4)
+    for face, marked in (((picture, points, box), 36), (once, 45)):
+        seen = list(script.views(*face, 3, chance))
+        assert len(seen) == 3
+        for canvas, placed in seen:
+            rows, columns = np.nonzero(canvas > 200)
+            assert np.hypot(columns.mean() - placed[marked, 0], rows.mean() - placed[marked, 1]) < 0.7
+
+
+def test_a_convention_is_learnt_whatever_way_a_face_lies(script: ModuleType) -> None:
+    """Points that are off in the face's own directions are brought back; what is off at random stays."""
+    chance = np.random.default_rng(8)
+    neutral = shape.figures()["neutral"][:, :2]
+    offset = chance.normal(0, 0.05, (68, 2))
+    offset[36:48] = 0  # the eyes are what faces are measured by
+    true, said = [], []
+    for _ in range(200):
+        turn, eyes, middle = chance.uniform(-1, 1), chance.uniform(20, 90), chance.uniform(50, 500, 2)
+        rotation = np.array([[np.cos(turn), -np.sin(turn)], [np.sin(turn), np.cos(turn)]])
+        at = neutral + chance.normal(0, 0.01, neutral.shape)
+        true.append(at @ rotation.T * eyes + middle)
+        said.append((at - offset) @ rotation.T * eyes + middle)
+    all_true, all_said = np.array(true, np.float32), np.array(said, np.float32)
+    convention = script.Convention(all_said[:100], all_true[:100])
+    np.testing.assert_allclose(convention.offset, offset, atol=0.005)
+    rest = all_true[100:]
+    before = script.errors(all_said[100:], rest)["mean, 68 points"]
+    assert script.errors(convention.shifted(all_said[100:]), rest)["mean, 68 points"] < 0.1 * before
+    assert script.errors(convention.mapped(all_said[100:]), rest)["mean, 68 points"] < 0.1 * before
+
+
+def test_the_script_refuses_what_makes_no_sense(
+    script: ModuleType, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    for given, words in (
+        (["--data", str(tmp_path)], "give either --output"),
+        (["--data", str(tmp_path), "--judge", "a.dat"], "holds no landmarks68.npz"),
+    ):
+        monkeypatch.setattr(sys, "argv", ["train_landmarks.py", *given])
+        with pytest.raises(SystemExit):
+            script.main()
+        assert words in capsys.readouterr().err

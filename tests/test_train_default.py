@@ -1,0 +1,158 @@
+"""The shipped model can be made anew: its recipe runs, from packs to a measured model with its card."""
+
+from __future__ import annotations
+
+import importlib.util
+import json
+import subprocess
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+from types import ModuleType
+
+import cv2
+import numpy as np
+import pytest
+from conftest import ROOT, environment
+
+from fervid import datasets, model, synth
+from fervid.labels import EMOTIONS
+from fervid.types import Bytes
+
+SCRIPT = ROOT / "benchmarks" / "train_default.py"
+PEOPLE = 24  # enough that each part of them has somebody
+CODES = {"anger": 0, "disgust": 1, "fear": 2, "happiness": 3, "sadness": 4, "surprise": 5, "neutral": 6}
+
+
+def face(label: str, number: int, side: int) -> Bytes:
+    """A drawn face that shows a label, as a picture of it."""
+    who, moved, rng = synth.acted(f"posed/5/{number}/0/{label}")
+    points = moved.clean[-1] * (side / 3.0) + (side / 2, side * 0.4)
+    painted = synth.Painter(who, side, rng).paint(points, moved.weights[-1])
+    return np.asarray(painted, np.uint8)
+
+
+@pytest.fixture(scope="module")
+def packs(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Tiny packs as the real ones are."""
+    folder = tmp_path_factory.mktemp("packs")
+    rows = [(label, number, usage) for usage in (0, 1) for label in EMOTIONS for number in range(3)]
+    votes = np.zeros((len(rows), 10), np.int64)
+    votes[:, 0] = 2
+    columns = ("neutral", "happiness", "surprise", "sadness", "anger", "disgust", "fear")
+    for row, (label, _, _) in enumerate(rows):
+        votes[row, columns.index(label)] += 8
+    np.savez(
+        folder / "ferplus.npz",
+        images=np.stack(
+            [
+                cv2.resize(face(label, number + 3 * usage, 96), (48, 48), interpolation=cv2.INTER_AREA)
+                for label, number, usage in rows
+            ]
+        ),
+        fer2013=np.array([CODES[label] for label, _, _ in rows]),
+        votes=votes,
+        usage=np.array([usage for _, _, usage in rows]),
+        duplicates_validation=np.zeros(len(rows), bool),
+    )
+    np.savez(
+        folder / "portraits.npz",
+        images=np.stack([face("neutral", 10 + number, 144) for number in range(PEOPLE)]),
+        label=np.full(PEOPLE, 7),
+        person=np.array([f"Somebody {number}" for number in range(PEOPLE)]),
+    )
+    return folder
+
+
+@pytest.fixture(scope="module")
+def script() -> Iterator[ModuleType]:
+    sys.path.insert(0, str(SCRIPT.parent))
+    spec = importlib.util.spec_from_file_location("train_default", SCRIPT)
+    assert spec is not None and spec.loader is not None
+    module = importlib.util.module_from_spec(spec)
+    sys.modules["train_default"] = module
+    spec.loader.exec_module(module)
+    yield module
+    sys.path.remove(str(SCRIPT.parent))
+    del sys.modules["train_default"]
+
+
+def run(packs: Path, *arguments: str | Path) -> subprocess.CompletedProcess[str]:
+    return subprocess.run(
+        [sys.executable, str(SCRIPT), "--data", str(packs), "--jobs", "1", *map(str, arguments)],
+        cwd=packs,
+        env=environment(),
+        capture_output=True,
+        text=True,
+        encoding="utf-8",
+        check=False,
+    )
+
+
+@pytest.fixture(scope="module")
+def made(packs: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    folder = tmp_path_factory.mktemp("made")
+    done = run(packs, "-o", folder / "default", "--runs", folder / "runs", "--small")
+    assert done.returncode == 0, done.stderr
+    return folder
+
+
+def test_the_recipe_makes_a_model_of_both_streams(made: Path) -> None:
+    model.verify(made / "default")
+    spec = model.read_spec(made / "default")
+    assert spec.trained and spec.name == "default" and spec.labels == EMOTIONS
+    assert [stream.name for stream in spec.streams] == ["c3d", "phrnn"] and spec.fusion == "joint"
+    assert "300-W" in spec.licences["landmarks"]
+
+
+def test_its_figures_are_those_of_its_weights(made: Path) -> None:
+    rows = model.accuracy(made / "default")
+    assert {"c3d", "phrnn", "weighted", "joint"} == set(rows["acted portraits, all three"])
+    assert all(0 <= share <= 1 for row in rows.values() for share in row.values())
+    value = json.loads((made / "default" / "accuracy.json").read_text())
+    value["weights_sha256"] = "of others"
+    (made / "default" / "other.json").write_text(json.dumps(value))
+    (made / "default" / "accuracy.json").rename(made / "default" / "kept.json")
+    (made / "default" / "other.json").rename(made / "default" / "accuracy.json")
+    try:
+        assert model.accuracy(made / "default") == {}
+    finally:
+        (made / "default" / "kept.json").rename(made / "default" / "accuracy.json")
+
+
+def test_the_card_tells_the_table_and_no_place(made: Path, packs: Path) -> None:
+    card = (made / "default" / "card.md").read_text()
+    assert "| acted portraits, medium |" in card and "visible expression" in card and "{" not in card
+    runs = (made / "default" / "runs.json").read_text()
+    assert set(json.loads(runs)) >= {"c3d", "phrnn", "default"}
+    assert str(packs) not in runs + card and str(made) not in runs + card
+
+
+def test_what_is_done_is_not_done_again(made: Path, packs: Path) -> None:
+    before = (made / "runs" / "c3d" / "model.safetensors").stat().st_mtime_ns
+    done = run(packs, "-o", made / "again", "--runs", made / "runs", "--small")
+    assert done.returncode == 0, done.stderr
+    assert (made / "runs" / "c3d" / "model.safetensors").stat().st_mtime_ns == before
+    assert (made / "again" / "model.safetensors").read_bytes() == (
+        made / "default" / "model.safetensors"
+    ).read_bytes()
+
+
+def test_every_dataset_of_the_recipe_can_be_read(script: ModuleType, packs: Path) -> None:
+    for stage in script.STAGES:
+        for spec in (*stage.data, *stage.judges):
+            small = script.sized(spec, True).format(data=packs)
+            assert datasets.read(small).samples, spec
+
+
+def test_nobody_is_learnt_from_and_judged_by(script: ModuleType) -> None:
+    for stage in script.STAGES:
+        assert all("part=training" in spec for spec in stage.data if "portraits.npz" in spec)
+        assert all("part=validation" in spec for spec in stage.judges if "portraits.npz" in spec)
+        assert all("usage=Training" in spec for spec in stage.data if "ferplus" in spec)
+        assert all("usage=PublicTest" in spec for spec in stage.judges if "ferplus" in spec)
+
+
+def test_packs_that_are_missing_are_told(packs: Path, tmp_path: Path) -> None:
+    done = run(tmp_path, "-o", tmp_path / "x")
+    assert done.returncode == 2 and "there is no ferplus.npz" in done.stderr
