@@ -171,10 +171,10 @@ def predict(
 def _score(task: _Task) -> dict[str, Array]:
     net, strips = model.load(task.model, task.device), task.shard.footage()
     count, classes = len(strips), len(net.spec.labels)
-    bare = next((place for place, faces in enumerate(strips.faces) if faces.shape[-1] == 1), None)
-    if bare is not None and net.reading("faces"):
-        name = strips.samples[bare].name
-        raise UsageError(f"{name} has landmarks alone, and {net.spec.name} looks at faces: take other data")
+    if strips.bare is not None and net.reading("faces"):
+        raise UsageError(
+            f"{strips.bare} has landmarks alone, and {net.spec.name} looks at faces: take other data"
+        )
     totals: dict[str, Floats] = {}
     windows = np.zeros(count, np.int64)
     readable = np.zeros(count, bool)

@@ -185,6 +185,12 @@ class Footage:
         return cls(*(tuple(value for part in parts for value in getattr(part, name)) for name in names))
 
     @property
+    def bare(self) -> str | None:
+        """The name of a sample that has landmarks alone, if there is one."""
+        pairs = zip(self.samples, self.faces, strict=True)
+        return next((sample.name for sample, faces in pairs if faces.shape[-1] == 1), None)
+
+    @property
     def found(self) -> Array:
         """Which samples have a strip: (N,) of bool."""
         return np.array([not trouble for trouble in self.troubles], bool)
@@ -219,7 +225,8 @@ def shards(
     groups: dict[tuple[str, str, str], list[int]] = {}
     for at in sorted(range(len(samples)), key=lambda at: samples[at].name):
         one = samples[at]
-        kind = "/".join(word for word in one.motion.split("/") if not word.isdigit())
+        # Made alike, for crops of several sizes cannot lie in one file.
+        kind = "/".join(word for word in (one.motion or one.drawn).split("/") if not word.isdigit())
         groups.setdefault((one.name.split("/")[0], one.split or "", kind), []).append(at)
     parts = []
     for group in groups.values():

@@ -12,8 +12,9 @@ import pytest
 from conftest import CLIP
 
 from fervid import analysis, execute, footage, shape, synth
-from fervid.errors import InputError
+from fervid.errors import InputError, UsageError
 from fervid.footage import Footage
+from fervid.train.batches import Clips
 from fervid.types import Bytes, Sample, Settings, Strip
 
 MOVING = Sample(name="clip", label="happiness", path=str(CLIP), start=Fraction(1), end=Fraction(3))
@@ -126,3 +127,18 @@ def test_footage_can_be_taken_apart_and_joined(tmp_path: Path) -> None:
     parts = Footage.joined([whole.take([2, 3]), whole.take([0])])
     assert [s.name for s in parts.samples] == [whole.samples[k].name for k in (2, 3, 0)]
     assert np.array_equal(parts[2].landmarks, whole[0].landmarks)
+
+
+def test_landmarks_alone_are_told_from_faces(tmp_path: Path) -> None:
+    bare, drawn = (
+        next(synth.samples("posed", 1, 1, 0, ["anger"], bare=is_bare)) for is_bare in (True, False)
+    )
+    with execute.serial() as executor:
+        assert footage.cut([drawn], executor, folder=tmp_path).bare is None
+        both = footage.cut([drawn, bare], executor, folder=tmp_path)
+    assert both.bare == bare.name
+    assert np.array_equal(both.landmarks[0], both.landmarks[1])
+    taught = np.ones((2, 1), np.float32)
+    assert Clips(both, taught, ("displacement",))
+    with pytest.raises(UsageError, match="landmarks alone"):
+        Clips(both, taught, ("faces",))

@@ -41,7 +41,8 @@ def spread(samples: list[Sample], most: int) -> list[Sample]:
 
 def part_of(person: str) -> str:
     """The part that somebody belongs to, whatever else a pack holds."""
-    return PARTS[(zlib.crc32(person.encode()) % 10 > 7) + (zlib.crc32(person.encode()) % 10 > 8)]
+    tenth = zlib.crc32(person.encode()) % 10
+    return PARTS[max(0, tenth - 7)]
 
 
 def in_motion(sample: Sample, wanted: str) -> Sample:

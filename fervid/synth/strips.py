@@ -61,24 +61,14 @@ def acted(drawn: str) -> tuple[Person, Trajectory, np.random.Generator]:
 def strip_of(sample: Sample) -> Strip:
     """Draw a sample as training reads it; the same name gives the same pixels."""
     who, moved, rng = acted(sample.drawn)
-    size = shape.CROP + 2 * shape.MARGIN
-    if sample.drawn.endswith(BARE):
-        return _bare(moved)
-    painter = Painter(who, size, rng)
-    faces = np.empty((len(moved), size, size), np.uint8)
+    size = 1 if sample.drawn.endswith(BARE) else shape.CROP + 2 * shape.MARGIN
+    painter = Painter(who, size, rng) if size > 1 else None
+    faces = np.zeros((len(moved), size, size), np.uint8)
     landmarks = np.empty_like(moved.landmarks)
     for row, (seen, true) in enumerate(zip(moved.landmarks * EYES, moved.clean * EYES, strict=True)):
         # Cut where the tracker thinks the face is, and drawn where it really is.
         matrix, _ = shape.alignment(seen, shape.MARGIN)
         landmarks[row] = seen @ matrix[:, :2].T + matrix[:, 2]
-        faces[row] = painter.paint(true @ matrix[:, :2].T + matrix[:, 2], moved.weights[row])
+        if painter is not None:
+            faces[row] = painter.paint(true @ matrix[:, :2].T + matrix[:, 2], moved.weights[row])
     return Strip(moved.time_base, moved.frame, faces, landmarks)
-
-
-def _bare(moved: Trajectory) -> Strip:
-    """Landmarks as a tracker's crops have them, and crops of a single pixel."""
-    landmarks = np.empty_like(moved.landmarks)
-    for row, seen in enumerate(moved.landmarks * EYES):
-        matrix, _ = shape.alignment(seen, shape.MARGIN)
-        landmarks[row] = seen @ matrix[:, :2].T + matrix[:, 2]
-    return Strip(moved.time_base, moved.frame, np.zeros((len(moved), 1, 1), np.uint8), landmarks)

@@ -78,10 +78,8 @@ class Clips:
     ) -> None:
         self.footage, self.taught, self.reads, self.settings = footage, taught, set(reads), settings
         self.illumination, self.length, self.seed, self.size = illumination, length, seed, size
-        bare = [at for at, faces in enumerate(footage.faces) if faces.shape[-1] == 1]
-        if "faces" in self.reads and bare:
-            name = footage.samples[bare[0]].name
-            raise UsageError(f"{name} has landmarks alone, and no faces to look at: leave it out")
+        if "faces" in self.reads and footage.bare is not None:
+            raise UsageError(f"{footage.bare} has landmarks alone, and no faces to look at: leave it out")
         self.coarse = coarse  # epochs that show faces small
 
     def __len__(self) -> int:
