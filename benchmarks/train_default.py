@@ -27,6 +27,7 @@ STILLS = (
     "ferplus:{data}/ferplus.npz?usage=Training",
     "portraits:{data}/portraits.npz?part=training&most=2500",
 )
+SOME_STILLS = ("ferplus:{data}/ferplus.npz?usage=Training&most=1500",)
 MOVING = (
     "ferplus:{data}/ferplus.npz?usage=Training&motion=yes&most=1500",
     "portraits:{data}/portraits.npz?part=training&motion=yes&most=400",
@@ -105,9 +106,10 @@ STAGES = (
     ),
     Stage(
         "default",
-        STILLS + MOVING,
+        SOME_STILLS + MOVING,
         JUDGES + ACTED_JUDGES,
-        f"--streams c3d+phrnn --epochs 0 --joint-epochs 2 --batch 64 --variants {TAUGHT}",
+        "--streams c3d+phrnn --epochs 0 --joint-epochs 2 --own-loss 0.1 --sum-loss 1 --batch 64 --variants "
+        f"{TAUGHT}",
         after=("c3d", "phrnn"),
         clips=6400,
     ),

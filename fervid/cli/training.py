@@ -80,6 +80,8 @@ _LEARNING: list[Decorator[Any]] = [
     number("--held-out", 0.15, "The share of people to judge by."),
     number("--epoch-clips", 0, "Clips in a round; 0 takes one of every sample."),
     number("--joint-epochs", 10, "Rounds of joint fine-tuning."),
+    number("--own-loss", 1.0, "Of joint fine-tuning: what the loss of each stream alone weighs."),
+    number("--sum-loss", 0.1, "Of joint fine-tuning: what the loss of their sum weighs."),
     number("--batch", 64, "Clips that are learnt at once."),
     number("--rate", 1.0, "Learning rate, times each stream's own."),
     number(

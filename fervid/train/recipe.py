@@ -9,6 +9,7 @@ from typing import Any
 from fervid import illumination, streams
 from fervid.augment.settings import AUGMENTATIONS
 from fervid.errors import UsageError
+from fervid.fusion import OWN, TOGETHER
 from fervid.model import FUSIONS
 
 FINE = 0.1  # of the usual rate, where a trained model is fine-tuned
@@ -28,6 +29,8 @@ class Recipe:
     finetune: bool = False
     epochs: int = 40  # 0: the streams stay as the models to start from have them
     joint_epochs: int = 10
+    own_loss: float = OWN  # of joint fine-tuning: what each stream's loss weighs, and that of their sum
+    sum_loss: float = TOGETHER
     epoch_clips: int = 0  # how many clips make an epoch; 0: one of every sample
     batch: int = 64
     rate: float = 1.0  # times the stream's own learning rate
@@ -81,6 +84,8 @@ class Recipe:
             ("smoothing", 0, 0.5),
             ("balance", 0, 1),
             ("mixup", 0, None),
+            ("own_loss", 0, None),
+            ("sum_loss", 0, None),
             ("coarse", 0, 1),
             ("center_loss", 0, None),
             ("island_loss", 0, None),

@@ -237,7 +237,7 @@ class _Run:
         fused = np.sum([np.float32(weights[name]) * logits for name, logits in own.items()], axis=0)
         fusion = self.recipe.fusion if len(networks) > 1 else "weighted"
         if fusion == "joint":
-            tops = self.together(networks)
+            tops = self.together(networks, weights)
             fused = self.said_together(networks, tops)
         temperature = self.temperature(fused)
         if self.machine.leads:
@@ -323,14 +323,18 @@ class _Run:
         """What a trained stream says of the validation, over whole clips."""
         return self._answered(network, self.examination({network.reads}, 16))
 
-    def together(self, networks: Mapping[str, Network]) -> Mapping[str, nn.Linear]:
-        """The tops after joint fine-tuning, on frozen features."""
+    def together(
+        self, networks: Mapping[str, Network], weights_of: Mapping[str, float]
+    ) -> Mapping[str, nn.Linear]:
+        """The tops after joint fine-tuning, on frozen features; they begin as the weighted sum."""
         tops = nn.ModuleDict()
         for name, network in networks.items():
             network.requires_grad_(False)
             top = nn.Linear(network.top.in_features, len(self.labels))
             joint = self.bases[0].joint.get(name) if self.recipe.finetune else None
-            top.load_state_dict((joint or network.top).state_dict())
+            begun = (joint or network.top).state_dict()
+            share = 1.0 if joint is not None else weights_of[name]
+            top.load_state_dict({key: share * value for key, value in begun.items()})
             tops[name] = top.to(self.machine.device)
         reads = {network.reads for network in networks.values()}
         examination = self.examination(reads, 16)
@@ -341,7 +345,8 @@ class _Run:
                 features = {name: net.eval().features(batch[net.reads]) for name, net in networks.items()}
             kept = {name: nn.functional.dropout(found, JOINT_DROPOUT) for name, found in features.items()}
             logits = [tops[name](kept[name]) for name in networks]
-            return joint_loss(logits, batch.targets, weights=weights), torch.stack(logits).sum(0)
+            loss = joint_loss(logits, batch.targets, self.recipe.own_loss, self.recipe.sum_loss, weights)
+            return loss, torch.stack(logits).sum(0)
 
         def judge() -> tuple[float, float, float]:
             return judged(self._sum(networks, tops, examination), self.truth)
