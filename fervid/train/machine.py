@@ -95,8 +95,8 @@ def open_machine(device: str = "cpu", jobs: int | None = None) -> Iterator[Machi
     """The machine of this run; under torchrun, one of several processes on one GPU or CPU each."""
     check_device(device)
     parts = int(os.environ.get("WORLD_SIZE", "1"))
-    if jobs is not None:
-        torch.set_num_threads(jobs)
+    if jobs is not None:  # of this computer: its processes share them
+        torch.set_num_threads(max(1, jobs // int(os.environ.get("LOCAL_WORLD_SIZE", "1"))))
     torch.set_flush_denormal(True)  # fading gradients would slow a processor down tenfold
     if parts == 1:
         yield Machine(torch.device(device))
