@@ -84,7 +84,7 @@ STAGES = (
         "still_on",
         STILLS,
         JUDGES,
-        f"--streams still --epochs 100 --coarse 0.88 --batch 128 --mixup 0.2 --variants {TAUGHT}",
+        f"--streams still --epochs 72 --coarse 0.9 --batch 128 --mixup 0.2 --variants {TAUGHT}",
         after=("still",),
         clips=28160,
     ),
@@ -93,7 +93,7 @@ STAGES = (
         "still_fine",
         STILLS,
         JUDGES,
-        f"--streams still --epochs 8 --batch 128 --rate 0.3 --augmentation mild --variants {TAUGHT}",
+        f"--streams still --epochs 6 --batch 128 --rate 0.3 --augmentation mild --variants {TAUGHT}",
         after=("still_on",),
         clips=28160,
     ),
@@ -130,7 +130,9 @@ def command(stage: Stage, data: Path, runs: Path, jobs: int | None, small: bool)
     target = runs / stage.name
     # A process for each core learns faster than one with a thread for each, and bears others beside it.
     parts = 1 if small else (jobs or execute.cores())
-    many = ["-m", "torch.distributed.run", "--standalone", "--nproc-per-node", str(parts)] if parts > 1 else []
+    many = (
+        ["-m", "torch.distributed.run", "--standalone", "--nproc-per-node", str(parts)] if parts > 1 else []
+    )
     words = [sys.executable, *many, "-m", "fervid", "--no-progress", "train", "-o", str(target)]
     if jobs is not None:
         words += ["--jobs", str(jobs)]

@@ -17,7 +17,7 @@ from jsonschema import Draft202012Validator
 
 from fervid import export
 from fervid.errors import InputError, UsageError
-from fervid.export import frames, geometry, jsonl, openface, shapes
+from fervid.export import frames, geometry, jsonl, openface, reading, shapes
 from fervid.export import json as whole
 from fervid.export import peaks as peak_list
 from fervid.labels import EMOTIONS, VALENCE_AROUSAL
@@ -310,7 +310,7 @@ def test_jsonl_streams_what_json_holds() -> None:
 def test_a_timeline_is_read_back(format: str, name: str) -> None:
     timeline = TIMELINES[name]()
     text = text_of(timeline, format)
-    found = whole.read(io.StringIO("\ufeff" + text))
+    found = reading.read(io.StringIO("\ufeff" + text))
     assert found.labels == timeline.model.labels
     assert found.source == strict(text_of(timeline))["source"]
     assert (found.clock.time_base, found.clock.start) == (BASE, START)
@@ -325,11 +325,29 @@ def test_a_timeline_is_read_back(format: str, name: str) -> None:
             made.person,
         )
         assert [read.score, read.prominence] == pytest.approx([made.score, made.prominence], abs=1e-6)
+    assert [
+        (one.track, one.start, one.end, one.emotion, one.frames, one.person) for one in found.segments
+    ] == [(one.track, one.start, one.end, one.emotion, one.frames, one.person) for one in timeline.segments]
+    for stretch, given in zip(found.segments, timeline.segments, strict=True):
+        assert stretch.scores == pytest.approx(given.scores, abs=1e-6)
+        assert stretch.confidence == pytest.approx(given.confidence, abs=1e-6)
+    assert [start for start, _ in found.shots] == timeline.shots.tolist()
+    for curve, drawn in zip(found.curves, timeline.curves, strict=True):
+        assert (curve.track, curve.start, curve.end, curve.frames) == (
+            drawn.track,
+            drawn.start,
+            drawn.end,
+            drawn.frames,
+        )
+        rows = len(drawn.pts) if format == "json" else 0  # JSON Lines leave curves out
+        assert curve.pts.tolist() == drawn.pts.tolist()[:rows]
+        assert curve.scores == pytest.approx(drawn.scores[:rows], abs=1e-6)
+        assert curve.arousal == pytest.approx(drawn.arousal[:rows], abs=1e-6)
 
 
 def test_json_on_one_line_is_read_too() -> None:
     packed = json.dumps(strict(text_of(timeline_of())))
-    assert len(whole.read(io.StringIO(packed)).peaks) == 2
+    assert len(reading.read(io.StringIO(packed)).peaks) == 2
 
 
 def changed(**changes: object) -> str:
@@ -365,18 +383,18 @@ LINES = text_of(timeline_of(), "jsonl").splitlines(keepends=True)
 )
 def test_what_is_no_whole_timeline_is_refused(text: str, message: str) -> None:
     with pytest.raises(InputError, match=message):
-        whole.read(io.StringIO(text))
+        reading.read(io.StringIO(text))
 
 
 def test_a_binary_file_is_refused_by_name(tmp_path: Path) -> None:
     path = tmp_path / "film.mp4"
     path.write_bytes(b"\x00\x00\x00\x18ftypmp42\xff\xfe\xfd")
     with path.open(encoding="utf-8") as stream, pytest.raises(InputError, match=r"film\.mp4 is not text"):
-        whole.read(stream)
+        reading.read(stream)
 
 
 def test_a_later_minor_version_is_read() -> None:
-    assert len(whole.read(io.StringIO(changed(schema_version="1.7", novelty=[]))).peaks) == 2
+    assert len(reading.read(io.StringIO(changed(schema_version="1.7", novelty=[]))).peaks) == 2
 
 
 # Rows
@@ -543,7 +561,7 @@ def peaks_text(format: str, peaks: tuple[Peak, ...], source: dict[str, object]) 
 @pytest.mark.parametrize("format", peak_list.FORMATS)
 def test_peaks_read_back_are_written_as_peaks_just_found(format: str) -> None:
     timeline = timeline_of()
-    document = whole.read(io.StringIO(text_of(timeline)))
+    document = reading.read(io.StringIO(text_of(timeline)))
     source = strict(text_of(timeline))["source"]
     found = peaks_text(format, timeline.peaks, source)  # type: ignore[arg-type]
     assert found == peaks_text(format, document.peaks, dict(document.source))

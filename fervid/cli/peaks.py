@@ -15,7 +15,7 @@ from fervid.cli.work import open_work
 from fervid.errors import InputError, UsageError
 
 if TYPE_CHECKING:
-    from fervid.export.json import Document
+    from fervid.export.reading import Document
     from fervid.types import Peak
 
 FORMATS = ("table", "json", "jsonl", "csv")
@@ -124,7 +124,7 @@ def refuse_analysis_options(ctx: click.Context) -> None:
 
 def read(path: str, name: str) -> Document:
     """A written timeline."""
-    from fervid.export.json import read as read_timeline
+    from fervid.export.reading import read as read_timeline
 
     try:
         with open(path, encoding="utf-8") as stream:

@@ -48,10 +48,13 @@ class Machine:
         """Average the gradients over the processes."""
         if self.parts == 1:
             return
-        for parameter in network.parameters():
-            if parameter.grad is not None:
-                distributed.all_reduce(parameter.grad)
-                parameter.grad /= self.parts
+        found = [parameter.grad for parameter in network.parameters() if parameter.grad is not None]
+        together = torch.cat([gradient.flatten() for gradient in found])  # one message for all of them
+        distributed.all_reduce(together)
+        together /= self.parts
+        shares = together.split([gradient.numel() for gradient in found])
+        for gradient, share in zip(found, shares, strict=True):
+            gradient.copy_(share.view_as(gradient))
 
     def total(self, values: list[float]) -> list[float]:
         """Sum over the processes."""
