@@ -107,6 +107,21 @@ def test_a_neutral_face_blinks_and_talks_and_expresses_nothing(who):
     assert max(made.weights[:, others].max() for made in takes) <= sequences.IRRELEVANT_MOST
 
 
+def test_who_talks_does_so_whatever_else_the_face_shows(who):
+    vowels = [synth.UNITS.index(unit) for unit in ("AU18", "AU22", "AU26")]
+    for label in (NEUTRAL, "sadness"):
+        takes = [take(who, label, "talking", seed) for seed in range(30)]
+        rounded, dropped = (
+            np.array([made.weights[:, unit].max() for made in takes]) for unit in (vowels[0], vowels[2])
+        )
+        assert np.mean(rounded > 0.1) > 0.5 and np.mean(dropped > 0.1) > 0.8
+        assert max(rounded.max(), dropped.max()) < 1.3
+    frowns = [
+        take(who, "sadness", "talking", seed).weights[:, synth.UNITS.index("AU4")].max() for seed in range(30)
+    ]
+    assert np.mean(np.array(frowns) > 0.15) > 0.7
+
+
 def test_contempt_is_one_sided(who):
     dimple = synth.UNITS.index("AU14")
     sides = set()

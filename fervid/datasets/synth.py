@@ -9,7 +9,7 @@ from fervid.datasets.ckplus import CLASSES
 from fervid.errors import UsageError
 from fervid.labels import EMOTIONS
 
-DIFFICULTIES = ("posed", "medium", "spontaneous", "weak")
+DIFFICULTIES = ("posed", "medium", "spontaneous", "weak", "talking")
 LABELS = {"6": CLASSES["6"], "7": EMOTIONS, "8": CLASSES["8"]}
 
 

@@ -105,6 +105,7 @@ class Difficulty:
     speech: float  # chance that the person talks
     turn: float  # share of the usual head motion
     missing: float  # most frames that the tracker loses, as a share
+    vowels: bool = False  # whether mouths round and spread as they talk, and brows stress a word
 
 
 DIFFICULTIES: Mapping[str, Difficulty] = {
@@ -112,7 +113,17 @@ DIFFICULTIES: Mapping[str, Difficulty] = {
     "medium": Difficulty((0.35, 1.0), 0.012, 0.35, True, 0.15, 0.2, 0.7, 0.05),
     "spontaneous": Difficulty((0.15, 0.6), 0.015, 0.4, True, 0.15, 0.3, 1.0, 0.1),
     "weak": Difficulty((0.05, 0.3), 0.018, 0.35, True, 0.15, 0.2, 1.0, 0.1),
+    "talking": Difficulty((0.35, 1.0), 0.012, 0.35, True, 0.15, 1.0, 1.0, 0.05, vowels=True),
 }
+# Vowels and closed lips: the most that each action unit takes part in a loud syllable of the kind.
+VOWELS: tuple[Recipe, ...] = (
+    (("AU25", 1.0, 0.8), ("AU26", 1.0, 0.9)),  # as in "calm"
+    (("AU18", 1.0, 0.9), ("AU22", 0.7, 0.7), ("AU26", 0.7, 0.7)),  # "do", "go"
+    (("AU25", 1.0, 0.7), ("AU20", 0.8, 0.4), ("AU16", 0.5, 0.4), ("AU26", 0.5, 0.3)),  # "see"
+    (("AU24", 0.6, 0.4), ("AU17", 0.6, 0.3), ("AU28", 0.3, 0.4)),  # "m", "p"
+)
+STRESSES = (10.0, 40.0)  # a minute
+STRESS_MOST = 0.45
 TURN = np.array([10.0, 7.0, 5.0])  # degrees of yaw, pitch and roll that the usual head motion reaches
 ZOOM = 0.05  # share by which its distance changes the size
 SHIFT = 0.1  # eye distances that it moves in the picture
@@ -185,7 +196,7 @@ def trajectory(who: Person, label: str, difficulty: str, rng: np.random.Generato
     _distract(weights, time, level, rng)
     _blink(weights, time, rng)
     if rng.random() < level.speech:
-        _speak(weights, time, rng)
+        (_talk if level.vowels else _speak)(weights, time, rng)
     clean = _film(_moved(who, weights), time, level.turn, rng)
     seen = clean + tracking_error(len(time), level.noise, rng)
     kept = _kept(len(time), level.missing, rng)
@@ -294,6 +305,26 @@ def _speak(weights: Points, time: npt.NDArray[np.float64], rng: np.random.Genera
     for unit, most in (("AU25", 0.7), ("AU26", 0.45), ("AU18", 0.3), ("AU20", 0.2)):
         size = rng.uniform(0.0, most * loud, count)
         weights[:, UNITS.index(unit)] += (size[syllable] * opened)[:, None]
+
+
+def _talk(weights: Points, time: npt.NDArray[np.float64], rng: np.random.Generator) -> None:
+    """Talk throughout, each syllable one of VOWELS, and lift the brows at a word now and then."""
+    pace, loud = rng.uniform(*SYLLABLES), rng.uniform(0.4, 1.0)
+    beat = time * pace + rng.random()
+    syllable = beat.astype(np.int64)
+    count = int(syllable[-1]) + 1
+    voiced = rng.random(count) > 0.15  # the others are pauses
+    opened = (0.5 - 0.5 * np.cos(2 * np.pi * beat)) * voiced[syllable]
+    kind = rng.integers(len(VOWELS), size=count)
+    for which, recipe in enumerate(VOWELS):
+        for unit, share, most in recipe:
+            size = rng.uniform(0.0, most * loud, count) * (rng.random(count) < share) * (kind == which)
+            weights[:, UNITS.index(unit)] += (size[syllable] * opened)[:, None]
+    for _ in range(rng.poisson(rng.uniform(*STRESSES) / 60.0 * time[-1])):
+        onset = rng.uniform(0.0, time[-1])
+        curve = _envelope(time, onset, onset + 0.15, onset + rng.uniform(0.2, 0.4), onset + 0.7)
+        for unit in ("AU1", "AU2"):
+            weights[:, UNITS.index(unit)] += (rng.uniform(0.0, STRESS_MOST) * curve)[:, None]
 
 
 @cache
