@@ -93,12 +93,13 @@ STAGES = (
         after=("still",),
         clips=28160,
     ),
-    # Once more from there, at full size and without mixing: what is learnt so far is coarse.
+    # Once more from there, at full size and milder: what is learnt so far is coarse.
     Stage(
         "still_fine",
         STILLS,
         JUDGES,
-        f"--streams still --epochs 6 --batch 128 --rate 0.3 --augmentation mild --variants {TAUGHT}",
+        f"--streams still --epochs 12 --batch 128 --rate 0.7 --mixup 0.2 --augmentation mild --variants "
+        f"{TAUGHT}",
         after=("still_on",),
         clips=28160,
     ),
@@ -106,7 +107,7 @@ STAGES = (
         "c3d",
         STILLS + MOVING + TALKING,
         SOME_JUDGES + ACTED_JUDGES,
-        "--streams c3d --epochs 7 --coarse 0.5 --moving 0.4 --batch 32 --rate 0.4 --augmentation mild "
+        "--streams c3d --epochs 5 --moving 0.4 --batch 32 --rate 0.4 --augmentation mild "
         f"--variants {TAUGHT}",
         after=("still_fine",),
         clips=16000,
