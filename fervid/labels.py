@@ -19,8 +19,8 @@ VALENCE_AROUSAL = {
 
 CONTEMPT = "contempt"  # appended to EMOTIONS by datasets and models that have it
 
-# One colour per emotion, wherever one is drawn. Told apart with any kind of colour vision, after the palette of
-# Okabe & Ito (2008); on a small patch the name should stand beside it all the same.
+# One colour per emotion, wherever one is drawn. Told apart with any kind of colour vision, after the palette
+# of Okabe & Ito (2008); on a small patch the name should stand beside it all the same.
 COLOURS: Mapping[str, str] = {
     "anger": "#D55E00",
     "disgust": "#6B8E23",

@@ -11,12 +11,22 @@ from fervid.errors import UsageError
 TIMELINES = {"json": "fervid.export.json", "jsonl": "fervid.export.jsonl"}
 # Formats of a row per frame and face: `write(chunks, video, labels, stream)`.
 TABLES = {"frames": "fervid.export.frames", "openface": "fervid.export.openface"}
+# Formats of moments, for editing programs and players: `write(edit, stream)`.
+EDITS = {
+    "edl": "fervid.export.edl",
+    "otio": "fervid.export.otio",
+    "markers": "fervid.export.resolve",
+    "premiere": "fervid.export.premiere",
+    "fcpxml": "fervid.export.fcpxml",
+    "ffmetadata": "fervid.export.ffmetadata",
+}
 
 
 def writer(name: str) -> Callable[..., None]:
-    """The `write` function of a format of TIMELINES or TABLES."""
-    module = {**TIMELINES, **TABLES}.get(name)
+    """The `write` function of a format of TIMELINES, TABLES or EDITS."""
+    modules = {**TIMELINES, **TABLES, **EDITS}
+    module = modules.get(name)
     if module is None:
-        raise UsageError(f"there is no format {name!r}: choose one of {', '.join([*TIMELINES, *TABLES])}")
+        raise UsageError(f"there is no format {name!r}: choose one of {', '.join(modules)}")
     write: Callable[..., None] = import_module(module).write
     return write
