@@ -167,6 +167,7 @@ def peaks(
         suffix = Path(target).suffix.lower().removeprefix(".")
         form = SUFFIXES.get(suffix, "table")
     refuse_other_formats_options(ctx, form)
+    check_edit(form, timecode, timecode_rate)
     output.check_targets([target], [input], overwrite, messages.log_file)
     with local_path(input) as path:
         if is_timeline(path):
@@ -204,6 +205,18 @@ def refuse_other_formats_options(ctx: click.Context, form: str) -> None:
             raise UsageError(
                 f"{parameter.opts[0]} is for {', '.join(formats)}, and not for {form}: leave it out"
             )
+
+
+def check_edit(form: str, label: str | None, rate: Fraction | None) -> None:
+    """Refuse, before any work, what no edit could be made with."""
+    from fervid.export import otio, timecode
+
+    if form == "otio":
+        otio.require()
+    if label is not None:
+        timecode.parsed(label)
+    if rate is not None:
+        timecode.own_rate(rate)
 
 
 def ids(persons: Sequence[str], people: Sequence[Mapping[str, Any]]) -> set[str]:

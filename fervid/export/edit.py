@@ -159,10 +159,7 @@ def _planned(
     clock = shapes.Clock.of(source)
     told = source["rate"]
     own = Fraction(told) if told is not None else Fraction(25)
-    counted = timecode.rate_near(rate or own)
-    if rate is not None and not timecode.is_own(rate):
-        known = ", ".join(f"{float(each):.5g}" for each in timecode.RATES)
-        raise UsageError(f"timecode has no rate of {float(rate):g} frames a second: choose among {known}")
+    counted = timecode.rate_near(own) if rate is None else timecode.own_rate(rate)
     duration = int(source["duration"]["pts"]) * clock.time_base
     moments = [
         _moment(rank, peak, clock, duration, pad or (Fraction(0), Fraction(0)), names)

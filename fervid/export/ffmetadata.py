@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 import re
 from fractions import Fraction
-from itertools import groupby
+from itertools import groupby, zip_longest
 from typing import TextIO
 
 from fervid.export.edit import NOTE, Edit
@@ -22,7 +22,7 @@ def write(edit: Edit, stream: TextIO) -> None:
         (start, list(group)) for start, group in groupby(moments, lambda moment: _ticks(edit, moment.start))
     ]
     starts = [start for start, _ in groups]
-    for (start, group), following in zip(groups, [*starts[1:], None], strict=True):
+    for (start, group), following in zip_longest(groups, starts[1:]):
         end = max(start + 1, *(_ticks(edit, moment.end) for moment in group))
         title = _value(" / ".join(moment.name for moment in group))
         stream.write(f"[CHAPTER]\nTIMEBASE=1/{TICKS}\nSTART={start}\n")

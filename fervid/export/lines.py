@@ -8,7 +8,7 @@ import unicodedata
 
 def one_line(text: str) -> str:
     """The text without line ends, tabs and what cannot be seen."""
-    return " ".join("".join(sign if sign.isprintable() else " " for sign in text).split())
+    return " ".join("".join(sign for sign in text if sign.isprintable() or sign.isspace()).split())
 
 
 def ascii_line(text: str) -> str:

@@ -17,10 +17,8 @@ if TYPE_CHECKING:
 
 def write(edit: Edit, stream: TextIO) -> None:
     """Write a timeline with a video track, and an audio track where there is sound."""
-    try:
-        from opentimelineio import adapters, schema
-    except ImportError as error:
-        raise UsageError("otio needs OpenTimelineIO: pip install 'fervid[edit]'") from error
+    require()
+    from opentimelineio import adapters, schema
 
     timeline = schema.Timeline(edit.title, metadata={"fervid": {"note": NOTE}})
     timeline.global_start_time = _time(edit, edit.record.first)
@@ -32,6 +30,14 @@ def write(edit: Edit, stream: TextIO) -> None:
         track.extend([_clip(edit, piece, kind == schema.TrackKind.Video) for piece in edit.pieces()])
         timeline.tracks.append(track)
     stream.write(adapters.write_to_string(timeline, "otio_json") + "\n")
+
+
+def require() -> None:
+    """Refuse to begin without the library."""
+    try:
+        import opentimelineio  # noqa: F401
+    except ImportError as error:
+        raise UsageError("otio needs OpenTimelineIO: pip install 'fervid[edit]'") from error
 
 
 def _clip(edit: Edit, piece: Piece, has_marks: bool) -> Clip:

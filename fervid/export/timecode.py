@@ -85,9 +85,7 @@ class Timecode:
 
     def _number(self, label: str) -> int:
         """The number of a label, counted from 00:00:00:00."""
-        found = LABEL.fullmatch(label.strip())
-        if found is None or int(found[1]) > 23:
-            raise UsageError(f"{label!r} is no timecode: write HH:MM:SS:FF, or HH:MM:SS;FF for drop-frame")
+        found = parsed(label)
         hours, minutes, seconds, frames = (int(found[part]) for part in (1, 2, 3, 5))
         if frames >= self.nominal:
             raise UsageError(f"{label!r} is no timecode of {self.nominal} frames a second")
@@ -99,8 +97,7 @@ class Timecode:
 
     def beginning(self, label: str) -> Timecode:
         """The same, with its first frame at a timecode; `;` in that asks for dropped labels."""
-        found = LABEL.fullmatch(label.strip())
-        drops = found is not None and found[4] != ":"
+        drops = parsed(label)[4] != ":"
         if drops and self.rate not in DROPPING:
             raise UsageError(
                 f"{label!r} is drop-frame timecode, which {float(self.rate):g} frames a second do not have: "
@@ -118,6 +115,23 @@ class Timecode:
         return frames / self.rate
 
 
+def parsed(label: str) -> re.Match[str]:
+    """The parts of a timecode of any rate: hours, minutes, seconds, sign, frames."""
+    found = LABEL.fullmatch(label.strip())
+    if found is None or int(found[1]) > 23:
+        raise UsageError(f"{label!r} is no timecode: write HH:MM:SS:FF, or HH:MM:SS;FF for drop-frame")
+    return found
+
+
+def own_rate(rate: Fraction) -> Fraction:
+    """A rate of timecode by its usual name: 23.976 is 24000/1001."""
+    found = rate_near(rate)
+    if not _is_near(found, rate):
+        known = ", ".join(f"{float(each):.5g}" for each in RATES)
+        raise UsageError(f"timecode has no rate of {float(rate):g} frames a second: choose among {known}")
+    return found
+
+
 def rate_near(rate: Fraction) -> Fraction:
     """The rate of timecode that suits a video's: its own, one that holds all its frames, or the nearest.
 
@@ -127,11 +141,6 @@ def rate_near(rate: Fraction) -> Fraction:
     above = (own for own in RATES if own > rate and _is_whole(own / rate))
     below = (own for own in reversed(RATES) if own < rate and _is_whole(rate / own))
     return near or next(above, None) or next(below, None) or min(RATES, key=lambda own: _ratio(own, rate))
-
-
-def is_own(rate: Fraction) -> bool:
-    """Whether timecode counts just the frames of a video of this rate."""
-    return _is_near(rate_near(rate), rate)
 
 
 def holds_all(rate: Fraction) -> bool:
@@ -154,8 +163,7 @@ def _is_whole(ratio: Fraction) -> bool:
 
 def moved(label: str, rate: Fraction, other: Fraction) -> str:
     """A timecode of one rate as another writes it: the same second, and the frame that far into it."""
-    found = LABEL.fullmatch(label)
-    assert found is not None
+    found = parsed(label)
     if int(found[5]) >= round(rate):
         return label  # it is none of this rate; whoever reads it will say so
     start, sign, frames = label[:8], found[4], int(found[5]) * round(other) // round(rate)

@@ -49,4 +49,4 @@ def _plain(timecode: re.Match[str]) -> tuple[str, ...]:
 
 def _line(text: str) -> str:
     """A name without what would end a line or is no letter at all."""
-    return " ".join("".join(sign if sign.isprintable() else " " for sign in text).split())
+    return " ".join("".join(sign for sign in text if sign.isprintable() or sign.isspace()).split())
