@@ -167,8 +167,8 @@ def _planned(
     ]
     numbering, remarks = _numbering(source, own, counted, begin)
     return Edit(
-        name=str(source["name"]),
-        reel=source.get("reel"),
+        name=shapes.printable(str(source["name"])),
+        reel=shapes.printable(str(source.get("reel") or "")) or None,
         timecode=numbering,
         duration=duration,
         width=int(source["size"]["width"]),
@@ -195,7 +195,7 @@ def _moment(
     )
     # As JSON holds them, so that a timeline read back gives the same text.
     score, prominence, valence, arousal, intensity = (shapes.number(getattr(peak, name)) for name in NUMBERS)
-    who = "" if peak.person is None else f"{names.get(peak.person, peak.person)}: "
+    who = "" if peak.person is None else f"{shapes.printable(names.get(peak.person, peak.person))}: "
     return Moment(
         rank=rank,
         peak=peak,

@@ -62,7 +62,7 @@ def _marker(edit: Edit, mark: Mark) -> Marker:
     facts: dict[str, Any] = {
         "rank": moment.rank,
         "emotion": moment.peak.emotion,
-        "person": moment.peak.person,
+        "person": None if moment.peak.person is None else shapes.printable(moment.peak.person),
         "track": moment.peak.track,
         **{name: shapes.number(getattr(moment.peak, name)) for name in NUMBERS},
         **{name: shapes.number(getattr(moment, name)) for name in ("start", "apex", "end")},
