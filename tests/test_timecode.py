@@ -8,7 +8,7 @@ from pathlib import Path
 import av
 import numpy as np
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 from media import pictures, write
 from opentimelineio.opentime import RationalTime
@@ -52,6 +52,7 @@ def test_drop_frame_leaves_out_labels_as_the_standard_says() -> None:
     assert Timecode(NTSC30).label(107892) == "00:59:56:12"
 
 
+@settings(deadline=None)
 @given(st.sampled_from(WAYS), st.integers(0, 10**7), st.integers(0, 10**6))
 def test_every_frame_has_a_label_that_leads_back_to_it(
     way: tuple[Fraction, bool], first: int, frame: int

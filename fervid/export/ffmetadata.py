@@ -15,18 +15,26 @@ TICKS = 1000  # of a chapter, per second: mp4 knows no finer ones
 
 
 def write(edit: Edit, stream: TextIO) -> None:
-    """Write chapters that do not overlap: each ends where the next begins; what begins together is one."""
+    """Write chapters that do not overlap: each ends where the next begins; what begins together is one.
+
+    In mp4 the first chapter begins at zero whatever it says, so that one stands before the first moment.
+    """
     stream.write(f";FFMETADATA1\ncomment={_value(NOTE)}\n")
     moments = sorted(edit.moments, key=lambda moment: (moment.start, moment.rank))
     groups = [
         (start, list(group)) for start, group in groupby(moments, lambda moment: _ticks(edit, moment.start))
     ]
     starts = [start for start, _ in groups]
+    if starts and starts[0] > 0:
+        _chapter(stream, 0, starts[0], edit.name)
     for (start, group), following in zip_longest(groups, starts[1:]):
         end = max(start + 1, *(_ticks(edit, moment.end) for moment in group))
-        title = _value(" / ".join(moment.name for moment in group))
-        stream.write(f"[CHAPTER]\nTIMEBASE=1/{TICKS}\nSTART={start}\n")
-        stream.write(f"END={end if following is None else min(end, following)}\ntitle={title}\n")
+        title = " / ".join(moment.name for moment in group)
+        _chapter(stream, start, end if following is None else min(end, following), title)
+
+
+def _chapter(stream: TextIO, start: int, end: int, title: str) -> None:
+    stream.write(f"[CHAPTER]\nTIMEBASE=1/{TICKS}\nSTART={start}\nEND={end}\ntitle={_value(title)}\n")
 
 
 def _ticks(edit: Edit, seconds: Fraction) -> int:
