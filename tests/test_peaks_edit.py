@@ -21,7 +21,7 @@ from test_cli_analyze import Call, call  # noqa: F401
 from test_export import BASE, START, text_of, timeline_of
 
 from fervid.errors import InputError, UsageError
-from fervid.export import EDITS, colours, edit, reading, shapes, writer
+from fervid.export import EDITS, colours, edit, edit_writer, reading, shapes
 from fervid.export.edit import Edit
 from fervid.export.timecode import RATES, Timecode
 from fervid.labels import COLOURS, EMOTIONS
@@ -30,7 +30,7 @@ from fervid.types import Peak
 
 NTSC24, NTSC30 = Fraction(24000, 1001), Fraction(30000, 1001)
 ODD = "mö\"v|ie'; <i>&=#\\\n\u0007ü 映画.mp4"
-LAID = ("edl", "otio", "premiere", "fcpxml")
+NO_PAD = (Fraction(0), Fraction(0))
 # (rate, start timecode, drops)
 KINDS = [
     ("24000/1001", "01:00:00:00"),
@@ -70,12 +70,14 @@ def peak_at(frame: int, rate: str, emotion: str = "happiness", person: str | Non
 def edit_of(
     frames: list[int], own: str = "25/1", *, changes: Mapping[str, Any] | None = None, **how: Any
 ) -> Edit:
+    if how.get("as_clips"):
+        how.setdefault("pad", NO_PAD)
     return edit.plan([peak_at(frame, own) for frame in frames], source_of(own, **(changes or {})), **how)
 
 
 def text(made: Edit, form: str) -> str:
     stream = io.StringIO()
-    writer(form)(made, stream)
+    edit_writer(form)(made, stream)
     return stream.getvalue()
 
 
@@ -106,6 +108,11 @@ def test_clips_follow_each_other_and_carry_the_apex() -> None:
     assert (second.start, second.end, second.record) == (290, 310, 20)
     assert [(mark.start, mark.end) for mark in (*first.marks, *second.marks)] == [(100, 101), (300, 301)]
     assert second.marks[0].moment.rank == 1  # by rank it came first
+
+
+def test_clips_have_handles_of_half_a_second() -> None:
+    (piece,) = edit.plan([peak_at(100, "24/1")], source_of("24/1"), as_clips=True).pieces()
+    assert (piece.start, piece.end) == (100 - 10 - 12, 100 + 10 + 12)
 
 
 def test_moments_stay_in_the_video() -> None:
@@ -204,7 +211,7 @@ def test_edl_is_read_back(rate: str, begin: str | None) -> None:
     made = edit_of(
         frames, rate, changes={"timecode": begin, "reel": "A001C002_220101_R1AB", "audio_channels": 2}
     )
-    for how in ({}, {"as_clips": True}):
+    for how in ({}, {"as_clips": True, "pad": NO_PAD}):
         made = edit.plan(
             [peak_at(frame, rate) for frame in frames],
             source_of(rate, timecode=begin, reel="A001C002_220101_R1AB", audio_channels=2),

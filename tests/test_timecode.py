@@ -52,7 +52,7 @@ def test_drop_frame_leaves_out_labels_as_the_standard_says() -> None:
     assert Timecode(NTSC30).label(107892) == "00:59:56:12"
 
 
-@settings(deadline=None)
+@settings(deadline=None, derandomize=True)
 @given(st.sampled_from(WAYS), st.integers(0, 10**7), st.integers(0, 10**6))
 def test_every_frame_has_a_label_that_leads_back_to_it(
     way: tuple[Fraction, bool], first: int, frame: int

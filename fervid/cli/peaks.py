@@ -109,7 +109,8 @@ def _split(ctx: click.Context, param: click.Parameter, values: tuple[str, ...]) 
     "--pad",
     type=PadType(),
     metavar="BEFORE,AFTER",
-    help="Seconds that a moment begins before its onset and ends after its offset; markers then cover it.",
+    help="Seconds before a moment's onset and after its offset.  [default: 0.5,0.5 for clips, else markers "
+    "stand at the apex]",
 )
 @click.option(
     "--as",
@@ -288,7 +289,7 @@ def write_edit(
     rate: Fraction | None,
 ) -> None:
     """Write the chosen peaks for an editing program or a player."""
-    from fervid.export import writer
+    from fervid.export import edit_writer
     from fervid.export.edit import plan
 
     edit = plan(
@@ -304,7 +305,7 @@ def write_edit(
         for remark in edit.remarks:
             log.warning("%s: %s", edit.name, remark)
     with output.open_text(target) as stream:
-        writer(form)(edit, stream)
+        edit_writer(form)(edit, stream)
 
 
 def write(chosen: Sequence[Peak], source: Mapping[str, Any], clock: Clock, target: str, form: str) -> None:

@@ -14,6 +14,7 @@ from fervid.export.timecode import Timecode
 from fervid.types import Peak
 
 RECORD = "01:00:00:00"  # where a programme begins, by old custom
+HANDLES = (Fraction(1, 2), Fraction(1, 2))  # seconds that a clip holds before and after its moment
 NOTE = "visible expression as a model reads it, not what a person feels"
 
 
@@ -136,8 +137,8 @@ def plan(
 ) -> Edit:
     """The edit of peaks in the order of their rank, first 1; `source` is a timeline's.
 
-    `names` calls persons by name. A moment reaches from a peak's onset to its offset, and by `pad` further.
-    `rate` and `begin` overrule what the video tells of its timecode.
+    `names` calls persons by name. A moment reaches from a peak's onset to its offset and by `pad` further,
+    clips by HANDLES where none is given. `rate` and `begin` overrule what the video tells of its timecode.
     """
     try:
         return _planned(peaks, source, names or {}, pad, as_clips, rate, begin)
@@ -161,10 +162,8 @@ def _planned(
     own = Fraction(told) if told is not None else Fraction(25)
     counted = timecode.rate_near(own) if rate is None else timecode.own_rate(rate)
     duration = int(source["duration"]["pts"]) * clock.time_base
-    moments = [
-        _moment(rank, peak, clock, duration, pad or (Fraction(0), Fraction(0)), names)
-        for rank, peak in enumerate(peaks, 1)
-    ]
+    further = pad or (HANDLES if as_clips else (Fraction(0), Fraction(0)))
+    moments = [_moment(rank, peak, clock, duration, further, names) for rank, peak in enumerate(peaks, 1)]
     numbering, remarks = _numbering(source, own, counted, begin)
     return Edit(
         name=shapes.printable(str(source["name"])),
