@@ -67,6 +67,11 @@ class Video:
     keyframes: Ints  # (K,) ascending
     seekable: bool = True  # False: pts missing, repeated or shuffled; decoded in one serial pass
     rotate: str = "auto"  # as asked for: "auto", "0", "90", "180", "270"
+    timecode: str | None = (
+        None  # of the first frame, as the file tells it: HH:MM:SS:FF, ; before FF drops frames
+    )
+    reel: str | None = None  # the tape or card that the file says it came from
+    audio_channels: int = 0  # of all its sound together
 
     def __post_init__(self) -> None:
         check("pts", self.pts, (None,), np.int64)
@@ -77,6 +82,15 @@ class Video:
     @property
     def end(self) -> int:
         return self.start + self.duration
+
+    @property
+    def has_variable_rate(self) -> bool:
+        """Whether some frame stands half a frame or more from where an even rate would put it."""
+        count = len(self.pts) - 1
+        if count < 1:
+            return False
+        place = (self.pts - self.pts[0]) / max(1, int(self.pts[-1] - self.pts[0])) * count  # (N,) in frames
+        return bool((np.abs(place - np.arange(count + 1)) >= 0.5).any())
 
     def seconds(self, pts: int) -> float:
         """The time of `pts`, counted from the first frame."""

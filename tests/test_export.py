@@ -207,7 +207,7 @@ def test_the_schema_knows_all_labels_and_settings_and_its_twins_agree() -> None:
 
 def test_json_says_what_the_timeline_holds() -> None:
     found = strict(text_of(timeline_of()))
-    assert found["schema_version"] == "1.0"
+    assert found["schema_version"] == "1.1"
     assert found["source"] == {
         "name": "film.mp4",
         "sha256": "ab" * 32,
@@ -218,6 +218,10 @@ def test_json_says_what_the_timeline_holds() -> None:
         "duration": {"seconds": 4.0, "pts": 51200},
         "clock_offset": 0.08,
         "rate": "24000/1001",
+        "variable_rate": False,
+        "timecode": None,
+        "reel": None,
+        "audio_channels": 0,
         "size": {"width": 1920, "height": 1080},
         "rotation": 90,
         "frames": {"planned": 100, "decoded": 98, "with_faces": 90, "undecodable": 2},
@@ -369,7 +373,7 @@ LINES = text_of(timeline_of(), "jsonl").splitlines(keepends=True)
         ("[1, 2]", "no timeline of fervid"),
         ('{"a": 1}', "no timeline of fervid"),
         ("[" * 100_000, "no timeline of fervid|no JSON"),
-        (changed(schema_version="2.0"), "schema version 2.0, this fervid reads 1.0"),
+        (changed(schema_version="2.0"), "schema version 2.0, this fervid reads 1.1"),
         (changed(schema_version=1), "no timeline of fervid"),
         (changed(peaks=[{"track": 0}]), "damaged"),
         (changed(peaks=None), "damaged"),

@@ -12,7 +12,7 @@ import numpy as np
 
 from fervid.types import Array, Curve, Ints, ModelInfo, Peak, Segment, Tally, Timeline, Video
 
-SCHEMA_VERSION = "1.0"
+SCHEMA_VERSION = "1.1"
 NOTE = (
     "Scores describe visible facial expression as a model reads it from the picture. "
     "They do not say what a person feels, thinks or intends."
@@ -82,6 +82,10 @@ def source(video: Video) -> Object:
         "duration": {"seconds": number(video.duration * video.time_base), "pts": int(video.duration)},
         "clock_offset": number(video.clock_offset),
         "rate": None if video.rate is None else f"{video.rate.numerator}/{video.rate.denominator}",
+        "variable_rate": video.has_variable_rate,
+        "timecode": video.timecode,
+        "reel": None if video.reel is None else printable(video.reel),
+        "audio_channels": video.audio_channels,
         "size": {"width": int(video.width), "height": int(video.height)},
         "rotation": int(video.rotation),
         "frames": {"planned": len(video.pts)},
