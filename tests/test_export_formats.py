@@ -553,7 +553,7 @@ def test_a_reader_who_leaves_is_no_error(tmp_path: Path) -> None:
 
 def test_help_is_instant() -> None:
     look = "import sys; from fervid.cli.main import run; run(sys.argv[1:]); print(*sys.modules)"
-    for name in ("export",):
+    for name in ("export", "compare"):
         done = subprocess.run(
             [sys.executable, "-c", look, name, "--help"], env=environment(), capture_output=True, text=True
         )
