@@ -341,14 +341,14 @@ def test_several_annotators_each_together_and_between(call: Call) -> None:
     os.mkdir("c")
     table("c/a.csv", [(3, 4, "fear")])
     found = figures(call, "out.json", "a.csv", "b.csv", "c/a.csv")
-    assert [each["name"] for each in found["annotators"]] == ["a", "b", "a (2)"]
+    assert [each["name"] for each in found["annotators"]] == ["a.csv", "b", "a.csv (2)"]
     assert [each["accuracy"] for each in found["annotators"]] == [1, pytest.approx(2 / 3, abs=1e-6), 0]
     assert found["together"]["frames"] == 100 + 75 + 25
     assert found["together"]["accuracy"] == pytest.approx(150 / 200)
     assert [(each["annotators"], each["frames"]) for each in found["between_annotators"]] == [
-        (["a", "b"], 75),
-        (["a", "a (2)"], 25),
-        (["b", "a (2)"], 0),
+        (["a.csv", "b"], 75),
+        (["a.csv", "a.csv (2)"], 25),
+        (["b", "a.csv (2)"], 0),
     ]
     assert found["between_annotators"][0]["accuracy"] == pytest.approx(2 / 3, abs=1e-6)
     told = call("compare", "out.json", "a.csv", "b.csv").stdout
@@ -467,13 +467,14 @@ def test_elan_s_media_offset_is_understood(tmp_path: Path) -> None:
     [
         (lambda text: text[:400], "was cut off"),
         (lambda text: "<html/>", "no ELAN document"),
+        (lambda text: text.replace("UTF-8", "UBF-8"), "no ELAN document"),
         (lambda text: "", "was cut off"),
         (lambda text: text.replace("<HEADER>", '<HEADER TIME_UNITS="PAL-frames">'), "PAL-frames"),
         (lambda text: text.replace('TIME_VALUE="0"', 'TIME_VALUE="soon"'), "damaged"),
         (lambda text: text.replace('TIME_SLOT_REF1="ts2"', 'TIME_SLOT_REF1="ts9"'), "time slot ts9"),
         (lambda text: text.replace("TIER_ID", "TIER_NAME"), "damaged"),
     ],
-    ids=["cut", "html", "empty", "frames", "time", "slot", "tier"],
+    ids=["cut", "html", "encoding", "empty", "frames", "time", "slot", "tier"],
 )
 def test_a_damaged_elan_document_is_refused(
     tmp_path: Path, change: Callable[[str], str], message: str
@@ -583,6 +584,7 @@ def test_tables_as_people_write_them(tmp_path: Path, text: str) -> None:
         ("start,end,label\n1,2,fear\n3,soon,fear\n", "line 3: 'soon' is no time"),
         ("start,end,label\n2,2,fear\n", "line 2: it ends at 2, not after"),
         ("start,end,label\n1,nan,fear\n", "line 2: 'nan' is no time"),
+        ("start,end,label\n1,1e999999999,fear\n", "line 2: '1e999999999' is no time"),
         ("start,end,label\n1\n", "line 2: '' is no time"),
         ("start,end,label\n1,1/0,fear\n", "line 2: '1/0' is no time"),
     ],
@@ -609,6 +611,7 @@ def test_a_table_that_makes_no_sense_is_refused(tmp_path: Path, text: str, messa
         (["gone.json", "human.csv"], 1, ["gone.json", "no such file"]),
         (["future.json", "human.csv"], 1, ["schema version 9.0"]),
         (["out.json", "human.csv", "--offset", "soon"], 2, ["'soon' is no number of seconds"]),
+        (["out.json", "human.csv", "--offset", "nan"], 2, ["'nan' is no number of seconds"]),
         (["out.json", "human.csv", "--clock", "mine"], 2, ["player", "first-frame"]),
         (["none.json", "human.csv", "--track", "1"], 2, ["no track 1", "no face was found"]),
     ],

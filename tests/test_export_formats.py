@@ -501,6 +501,7 @@ def test_frames_come_from_an_archive(call: Call, form: str) -> None:
         (["strange.json", "-f", "srt"], 1, ["damaged", "'bored' is no label"]),
         (["sourceless.json", "-f", "eaf"], 1, ["damaged", "clock_offset"]),
         (["rateless.json", "-f", "srt"], 1, ["damaged", "rate"]),
+        (["countless.json", "-f", "jsonl"], 1, ["damaged", "planned"]),
         (["out.json", "-o", "none/a.srt"], 1, ["no folder"]),
         (["out.json", "-o", "out.jsonl"], 1, ["exists already"]),
         (["out.json", "-f", "srt", "-y", "-o", "out.json"], 1, ["is an input"]),
@@ -519,6 +520,7 @@ def test_what_cannot_be_exported_is_one_line(
     (tmp_path / "strange.json").write_text(text.replace('"emotion": "neutral"', '"emotion": "bored"'))
     (tmp_path / "sourceless.json").write_text(text.replace('"clock_offset"', '"clock"'))
     (tmp_path / "rateless.json").write_text(text.replace('"24000/1001"', '"0/1"'))
+    (tmp_path / "countless.json").write_text(text.replace('"planned"', '"old"'))
     before = sorted(os.listdir())
     says(call("export", *arguments), code, *words)
     assert sorted(os.listdir()) == before

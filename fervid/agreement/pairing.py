@@ -104,7 +104,9 @@ def compare(document: Document, sheets: Sequence[Sheet], choice: Choice) -> Comp
         matched = people.pair(sheet, usable)
         compared = {id(tier) for tier, _ in matched}
         left_out += [f"{sheet.path}: {tier.name}" for tier in usable if id(tier) not in compared]
-        groups = _by_rater(matched, sheet, choice)
+        place = Path(sheet.path)
+        is_clear = sum(Path(other.path).stem == place.stem for other in sheets) == 1
+        groups = _by_rater(matched, sheet.path, place.stem if is_clear else place.name, choice)
         for name, pairs in groups.items():
             ratings = tuple(
                 Rating(
@@ -219,22 +221,21 @@ class _People:
 
 
 def _by_rater(
-    pairs: Sequence[tuple[Tier, str]], sheet: Sheet, choice: Choice
+    pairs: Sequence[tuple[Tier, str]], path: str, called: str, choice: Choice
 ) -> dict[str, list[tuple[Tier, str]]]:
     """The pairs of one file by annotator: as the file tells, else by tier where tiers were chosen."""
-    stem = Path(sheet.path).stem
     annotators = {tier.annotator for tier, _ in pairs}
     groups: dict[str, list[tuple[Tier, str]]] = {}
     for tier, whose in pairs:
-        name = tier.annotator or stem if len(annotators) > 1 else stem
+        name = tier.annotator or called if len(annotators) > 1 else called
         groups.setdefault(name, []).append((tier, whose))
     if not any(_shared(group) for group in groups.values()):
         return groups
     if choice.tiers:
-        return {f"{stem} {tier.name}": [(tier, whose)] for tier, whose in pairs}
+        return {f"{called} {tier.name}": [(tier, whose)] for tier, whose in pairs}
     first, second, whose = next(found for group in groups.values() if (found := _shared(group)))
     raise UsageError(
-        f"{sheet.path}: the tiers {first!r} and {second!r} are both of {whose}: choose with --tier; "
+        f"{path}: the tiers {first!r} and {second!r} are both of {whose}: choose with --tier; "
         "several are taken as several annotators"
     )
 

@@ -17,6 +17,8 @@ READERS = {
     ".tsv": "fervid.annotations.table",
 }
 
+LONGEST = 1e9  # seconds: no time is later
+
 
 @dataclass(frozen=True)
 class Annotation:
@@ -59,6 +61,14 @@ def read(path: str) -> Sheet:
     except OSError as error:
         raise InputError(f"{path} cannot be read: {error.strerror}") from error
     return reader(data, path)
+
+
+def seconds(text: str) -> Fraction:
+    """A decimal number of seconds, exactly as it is written."""
+    value = float(text)  # which has no exponents that an exact number could drown in
+    if not abs(value) < LONGEST:
+        raise ValueError(f"{text} is no time")
+    return Fraction(str(value))
 
 
 def ordered(annotations: list[Annotation]) -> tuple[Annotation, ...]:

@@ -19,7 +19,7 @@ def read(data: bytes, path: str) -> Sheet:
     """Every tier with its annotations, those that refer to others included."""
     try:
         root = ElementTree.fromstring(data)
-    except ElementTree.ParseError as error:
+    except (ElementTree.ParseError, LookupError, ValueError) as error:  # the last two: of its encoding
         raise InputError(f"{path} is no ELAN document, or was cut off ({error}): save it again") from error
     if root.tag != "ANNOTATION_DOCUMENT":
         raise InputError(f"{path} is XML, but no ELAN document")

@@ -8,7 +8,7 @@ import re
 from collections import defaultdict
 from fractions import Fraction
 
-from fervid.annotations import Annotation, Sheet, Tier, ordered
+from fervid.annotations import Annotation, Sheet, Tier, ordered, seconds
 from fervid.errors import InputError
 
 # What columns are called, in any case; the first that is there counts.
@@ -89,6 +89,6 @@ def _seconds(text: str, place: str, delimiter: str) -> Fraction:
         hours, minutes = int(found[1] or 0), int(found[2])
         return hours * 3600 + minutes * 60 + Fraction(found[3])
     try:
-        return Fraction(plain)
-    except (ValueError, ZeroDivisionError) as error:
+        return seconds(plain)
+    except ValueError as error:
         raise InputError(f"{place}: {text!r} is no time: write seconds, or HH:MM:SS.mmm") from error

@@ -7,7 +7,7 @@ import re
 from collections.abc import Iterator
 from fractions import Fraction
 
-from fervid.annotations import Annotation, Sheet, Tier, ordered
+from fervid.annotations import Annotation, Sheet, Tier, ordered, seconds
 from fervid.errors import InputError
 
 # What Praat itself reads of its text files: quoted texts, <flags>, and numbers that stand free. The rest is
@@ -49,7 +49,7 @@ def _tiers(text: str) -> Iterator[Tier]:
         return _next(tokens, "text").replace('""', '"')
 
     def number() -> Fraction:
-        return Fraction(_next(tokens, "number"))
+        return seconds(_next(tokens, "number"))
 
     for skip in (string, string, number, number):  # what it is, twice; from, to
         skip()

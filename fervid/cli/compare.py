@@ -28,9 +28,11 @@ class OffsetType(click.ParamType[Fraction]):
     name = "seconds"
 
     def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> Fraction:
+        from fervid.annotations import seconds
+
         try:
-            return Fraction(value)
-        except (ValueError, ZeroDivisionError):
+            return seconds(str(value))
+        except ValueError:
             self.fail(f"{value!r} is no number of seconds")
 
 

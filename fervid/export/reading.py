@@ -69,7 +69,7 @@ def _document(whole: dict[str, Any], name: str) -> Document:
             "analyze the video again, or use the fervid that wrote it"
         )
     labels = [str(label) for label in whole["model"]["labels"]]
-    _check_source(whole["source"])
+    _check_facts(whole["source"], whole["model"])
     return Document(
         source=whole["source"],
         clock=shapes.Clock.of(whole["source"]),
@@ -84,9 +84,13 @@ def _document(whole: dict[str, Any], name: str) -> Document:
     )
 
 
-def _check_source(source: Mapping[str, Any]) -> None:
-    """Refuse a source without what every format needs of it."""
-    str(source["name"]), int(source["duration"]["pts"]), Fraction(str(source["clock_offset"]))
+def _check_facts(source: Mapping[str, Any], model: Mapping[str, Any]) -> None:
+    """Refuse a source or a model without what formats tell of it."""
+    facts = [source["name"], source["sha256"], source["container"], model["name"], model["sha256"]]
+    needed = [*facts, source["complete"], source["frames"]["planned"]]
+    if None in needed or not math.isfinite(float(source["clock_offset"])):
+        raise ValueError("its source lacks facts")
+    int(source["duration"]["pts"])
     if source["rate"] is not None and Fraction(source["rate"]) <= 0:
         raise ValueError(f"a rate should be positive, got {source['rate']}")
 
