@@ -184,11 +184,8 @@ def told(figures: dict[str, Any]) -> str:
             f"between {' and '.join(pair['annotators'])}: accuracy {_figure(pair['accuracy'])}, "
             f"kappa {_figure(pair['kappa'])} over {pair['frames']} frames"
         )
-    if not several:
-        tiers = ", ".join(
-            f"{each['tier'] or 'rows'} with {each['compared_with']}" for each in raters[0]["tiers"]
-        )
-        lines.append(f"compared: {tiers}")
+    for each in raters:
+        lines.append(f"{each['name']} compared: {', '.join(map(_pair, each['tiers']))}")
     lines += ["", "coverage, in seconds"]
     for each in rows:
         parts = {part: found["seconds"] for part, found in each["coverage"].items()}
@@ -215,6 +212,11 @@ def _emotions(labels: list[str], figures: dict[str, Any]) -> list[str]:
     for place in places:
         lines.append(f"{labels[place]:<12}" + "".join(f"{counts[place][column]:>10}" for column in places))
     return lines
+
+
+def _pair(each: dict[str, str]) -> str:
+    tier, whose = each["tier"] or "rows", each["compared_with"]
+    return tier if tier == whose else f"{tier} with {whose}"
 
 
 def _cell(value: float | None) -> str:

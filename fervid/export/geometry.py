@@ -9,6 +9,7 @@ from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
 from fractions import Fraction
+from tokenize import TokenError
 from typing import IO, BinaryIO
 
 import numpy as np
@@ -18,6 +19,19 @@ from fervid.errors import InputError
 from fervid.export.shapes import NOTE
 from fervid.types import LANDMARKS, Array, Rows, Status, Video
 
+# What zipfile, zlib and NumPy raise over bytes that make no sense: seeks before the beginning among them.
+DAMAGE = (
+    zipfile.BadZipFile,
+    zlib.error,
+    TokenError,
+    OSError,
+    EOFError,
+    KeyError,
+    ValueError,
+    TypeError,
+    ArithmeticError,
+    RuntimeError,
+)
 CHUNK = 4096  # rows that are read at once: about 2.5 MB
 
 LAYOUT = (
@@ -120,16 +134,7 @@ def _readable(path: str) -> Iterator[None]:
     """Tell of whatever is wrong inside as a damaged archive."""
     try:
         yield
-    except (
-        zipfile.BadZipFile,
-        zlib.error,
-        KeyError,
-        ValueError,
-        TypeError,
-        ArithmeticError,
-        EOFError,
-        RuntimeError,
-    ) as error:
+    except DAMAGE as error:
         raise InputError(
             f"{path} is no archive of `fervid analyze --tracks`, or is damaged ({error}): write it again"
         ) from error
