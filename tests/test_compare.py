@@ -326,6 +326,8 @@ def test_two_tiers_of_one_face_are_two_annotators_only_when_chosen(call: Call) -
 def test_a_person_s_own_tier_is_taken_before_others(call: Call) -> None:
     put(film((0, 0, 2, "anger"), (1, 0, 2, "fear"), persons={0: "P1", 1: "P2"}))
     elan("x.eaf", {"P2": [(0, 2, "fear")], "P1": [(0, 2, "anger")]})
+    both = figures(call, "out.json", "x.eaf", "--person", "P1", "--tier", "P1", "--tier", "P2")
+    assert [(each["name"], each["accuracy"]) for each in both["annotators"]] == [("x P2", 0), ("x P1", 1)]
     found = figures(call, "out.json", "x.eaf", "--person", "P1")
     assert found["annotators"][0]["tiers"] == [{"tier": "P1", "compared_with": "P1"}]
     assert found["together"]["accuracy"] == 1
@@ -612,6 +614,8 @@ def test_a_table_that_makes_no_sense_is_refused(tmp_path: Path, text: str, messa
         (["future.json", "human.csv"], 1, ["schema version 9.0"]),
         (["out.json", "human.csv", "--offset", "soon"], 2, ["'soon' is no number of seconds"]),
         (["out.json", "human.csv", "--offset", "nan"], 2, ["'nan' is no number of seconds"]),
+        (["fast.json", "human.csv"], 1, ["frames, which cannot be"]),
+        (["late.json", "human.csv"], 1, ["damaged"]),
         (["out.json", "human.csv", "--clock", "mine"], 2, ["player", "first-frame"]),
         (["none.json", "human.csv", "--track", "1"], 2, ["no track 1", "no face was found"]),
     ],
@@ -624,6 +628,8 @@ def test_what_cannot_be_compared_is_one_line(
     put(film(), "none.json")
     text = text_of(film())
     (tmp_path / "future.json").write_text(text.replace('"schema_version": "1.', '"schema_version": "9.'))
+    (tmp_path / "fast.json").write_text(text.replace('"rate": "25/1"', '"rate": "2500000000/1"'))
+    (tmp_path / "late.json").write_text(text.replace('"start": null', '"start": "soon"'))
     table("human.csv", [(0, 1, "fear")])
     (tmp_path / "folder.csv").mkdir()
     (tmp_path / "binary.csv").write_bytes(b"\xff\xfe\x00")

@@ -17,6 +17,7 @@ from fervid.labels import CONTEMPT, EMOTIONS, label_of
 from fervid.types import Segment
 
 ORDER = (*EMOTIONS, CONTEMPT)
+MOST_FRAMES = 100_000_000  # five days at 240 a second
 ALL = "all faces"  # whom a tier is compared with where the file does not tell, and no two are seen at once
 
 
@@ -135,6 +136,8 @@ def measure(document: Document) -> Ruler:
     if end <= start:
         raise InputError("the timeline covers no time: analyze the video again")
     count = 1 if source["rate"] is None else max(1, round((end - start) * Fraction(source["rate"])))
+    if count > MOST_FRAMES:
+        raise InputError(f"the timeline tells of {count} frames, which cannot be: analyze the video again")
     return Ruler(start, (end - start) / count, count)
 
 
@@ -146,6 +149,7 @@ class _People:
         self._segments: dict[str, Sequence[Segment]] = {ALL: document.segments}
         self._by_name: dict[str, str] = {}  # lower case: a tier's name, a person's, its id
         self._chosen = ""
+        self._are_tiers_chosen = bool(choice.tiers)
         if choice.persons or choice.tracks:
             self._choose(choice)
             return
@@ -182,6 +186,8 @@ class _People:
 
     def pair(self, sheet: Sheet, usable: Sequence[Tier]) -> list[tuple[Tier, str]]:
         """Each tier with whose segments it is compared."""
+        if self._chosen and self._are_tiers_chosen:
+            return [(tier, self._chosen) for tier in usable]
         matched = [
             (tier, whose)
             for tier in usable
@@ -286,4 +292,4 @@ def _overlaps(tier: Tier) -> int:
 
 
 def _list(words: Iterable[str]) -> str:
-    return ", ".join(dict.fromkeys(word for word in words))
+    return ", ".join(dict.fromkeys(words))

@@ -70,6 +70,7 @@ def _document(whole: dict[str, Any], name: str) -> Document:
         )
     labels = [str(label) for label in whole["model"]["labels"]]
     _check_facts(whole["source"], whole["model"])
+    _numbers(whole["settings"], [side for side in ("start", "end") if whole["settings"][side] is not None])
     return Document(
         source=whole["source"],
         clock=shapes.Clock.of(whole["source"]),
