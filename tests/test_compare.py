@@ -647,11 +647,14 @@ def test_a_film_without_a_face_is_compared(call: Call) -> None:
 
 def test_odd_names_of_files_tiers_and_people(call: Call) -> None:
     put(film((0, 0, 1, "fear"), persons={0: "P1"}))
-    name = '-a "b" [c] ü.csv'
-    table(name, [(0, 1, "fear,=x<y>")], "start,end,label,tier")
+    name = os.fsdecode(b'-a "b" [c]\n \xff\x1b.csv')
+    rows = [(0, 1, "fear,=x<y>\x1b[31m"), (1, 2, "\x1b[2J,=x<y>\x1b[31m")]
+    table(name, rows, "start,end,label,tier")
     done = call("compare", "out.json", f"./{name}")
     assert done.returncode == 0
-    assert "=x<y> with all faces" in done.stdout
+    assert '-a "b" [c] \\xff compared: =x<y> [31m with all faces' in done.stdout
+    assert "[2J (1)" in done.stderr
+    assert "\x1b" not in done.stdout + done.stderr
 
 
 def test_a_timeline_in_a_pipe_and_a_reader_who_leaves(tmp_path: Path) -> None:

@@ -12,7 +12,7 @@ from fervid.agreement import Agreement, Ruler, Said, Stretch
 from fervid.annotations import Annotation, Sheet, Tier
 from fervid.errors import InputError, UsageError
 from fervid.export.reading import Document
-from fervid.export.tiers import names, tiers, unique
+from fervid.export.tiers import clean, names, tiers, unique
 from fervid.labels import CONTEMPT, EMOTIONS, label_of
 from fervid.types import Segment
 
@@ -81,7 +81,7 @@ class Comparison:
 
 def compare(document: Document, sheets: Sequence[Sheet], choice: Choice) -> Comparison:
     """Pair tiers with people: as was said, else by name, else all faces where no two are seen at once."""
-    known = {tier.name for sheet in sheets for tier in sheet.tiers}
+    known = [tier.name for sheet in sheets for tier in sheet.tiers]
     for name in choice.tiers:
         if name not in known:
             raise UsageError(f"there is no tier {name!r}: choose among {_list(known)}")
@@ -104,14 +104,14 @@ def compare(document: Document, sheets: Sequence[Sheet], choice: Choice) -> Comp
             )
         matched = people.pair(sheet, usable)
         compared = {id(tier) for tier, _ in matched}
-        left_out += [f"{sheet.path}: {tier.name}" for tier in usable if id(tier) not in compared]
+        left_out += [f"{sheet.path}: {clean(tier.name)}" for tier in usable if id(tier) not in compared]
         place = Path(sheet.path)
         is_clear = sum(Path(other.path).stem == place.stem for other in sheets) == 1
         groups = _by_rater(matched, sheet.path, place.stem if is_clear else place.name, choice)
         for name, pairs in groups.items():
             ratings = tuple(
                 Rating(
-                    tier.name,
+                    clean(tier.name),
                     whose,
                     ruler.paint(_stretches(tier, sheet, document, labels, choice)),
                     ruler.paint(people.stretches(whose, labels)),
@@ -119,11 +119,11 @@ def compare(document: Document, sheets: Sequence[Sheet], choice: Choice) -> Comp
                 for tier, whose in pairs
             )
             strangers = Counter(
-                each.text for tier, _ in pairs for each in tier.annotations if not _label(each, choice)
+                clean(each.text) for tier, _ in pairs for each in tier.annotations if not _label(each, choice)
             )
             strangers.pop("", None)
             overlaps = sum(_overlaps(tier) for tier, _ in pairs)
-            raters.append(Rater(unique(name, taken), sheet.path, ratings, strangers, overlaps))
+            raters.append(Rater(unique(clean(name), taken), sheet.path, ratings, strangers, overlaps))
     return Comparison(labels, ruler, tuple(raters), tuple(left_out))
 
 
