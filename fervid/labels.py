@@ -1,4 +1,4 @@
-"""Emotion sets, and where each emotion lies on valence and arousal."""
+"""Emotion sets, the words for them, and where each emotion lies on valence and arousal."""
 
 from collections.abc import Mapping
 
@@ -31,3 +31,21 @@ COLOURS: Mapping[str, str] = {
     "neutral": "#8C8C8C",
     "contempt": "#8B5A2B",
 }
+
+# "calm" is no synonym of neutral: RAVDESS has both, and actors play them differently.
+WORDS = {
+    "anger": ("anger", "angry", "ang"),
+    "disgust": ("disgust", "disgusted", "dis"),
+    "fear": ("fear", "fearful", "afraid", "scared", "fea"),
+    "happiness": ("happiness", "happy", "joy", "joyful", "hap"),
+    "sadness": ("sadness", "sad"),
+    "surprise": ("surprise", "surprised", "sur"),
+    "neutral": ("neutral", "neu"),
+    "contempt": ("contempt", "contemptuous"),
+}
+LABELS = {word: label for label, words in WORDS.items() for word in words}
+
+
+def label_of(word: str) -> str | None:
+    """fervid's label for a word in any case; None for a word that is none."""
+    return LABELS.get(word.strip().casefold())

@@ -39,6 +39,8 @@ ROOMS: dict[str, tuple[set[str], set[str]]] = {
     "augment": ({"types", "errors", "shape", "clips", "illumination"}, {"torch"}),
     "datasets": (NOUNS | {"synth"}, set()),
     "metrics": (NOUNS, set()),
+    "annotations": (NOUNS, set()),
+    "agreement": (NOUNS | {"metrics", "annotations", "export"}, set()),
     "charts": ({"types", "errors"}, set()),
     "execute": ({"types", "errors"}, set()),
     "cache": ({"types", "errors"}, set()),

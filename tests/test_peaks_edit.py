@@ -440,6 +440,9 @@ def test_no_peaks_make_an_empty_file_that_can_be_read(tmp_path: Path, form: str,
         with av.open(tmp_path / "chapters", format="ffmetadata") as container:
             assert container.chapters() == []
         return
+    if form in ("srt", "vtt"):
+        assert "-->" not in written
+        return
     adapter = {"otio": "otio_json", "premiere": "fcp_xml", "fcpxml": "fcpx_xml"}.get(form, "cmx_3600")
     found = adapters.read_from_string(written, adapter)
     timeline = found if isinstance(found, schema.Timeline) else found[0]
@@ -476,6 +479,17 @@ def written(tmp_path: Path) -> Path:
     return path
 
 
+@pytest.mark.parametrize("form", ["srt", "vtt"])
+def test_subtitles_are_read_back_on_the_player_s_clock(tmp_path: Path, form: str) -> None:
+    peaks = [peak_at(100, "25/1", person="P"), peak_at(400, "25/1", "fear")]
+    made = edit.plan(peaks, source_of(clock_offset=0.25), names={"P": "<b> --> \u00e9"})
+    (tmp_path / f"a.{form}").write_text(text(made, form), "utf-8")
+    with av.open(tmp_path / f"a.{form}") as container:
+        (stream,) = container.streams.subtitles
+        starts = [float(packet.pts * stream.time_base) for packet in container.demux(stream) if packet.size]
+    assert starts == pytest.approx([float(moment.start) + 0.25 for moment in made.moments], abs=1e-3)
+
+
 @pytest.mark.parametrize(
     ("target", "begins"),
     [
@@ -484,6 +498,8 @@ def written(tmp_path: Path) -> Path:
         ("a.xml", '<?xml version="1.0" encoding="UTF-8"?>\n<!DOCTYPE xmeml>'),
         ("a.fcpxml", '<?xml version="1.0" encoding="UTF-8"?>\n<!DOCTYPE fcpxml>'),
         ("a.ffmetadata", ";FFMETADATA1\n"),
+        ("a.srt", "1\n00:00:"),
+        ("a.vtt", "WEBVTT\n\nNOTE\n"),
     ],
 )
 def test_the_suffix_tells_the_format(

@@ -14,12 +14,12 @@ import click
 from fervid.cli import options, output
 from fervid.cli.inputs import local_path
 from fervid.cli.messages import Messages, log
+from fervid.cli.reading import is_timeline, read_timeline
 from fervid.cli.work import open_work
-from fervid.errors import InputError, UsageError
+from fervid.errors import UsageError
 from fervid.export import EDITS
 
 if TYPE_CHECKING:
-    from fervid.export.reading import Document
     from fervid.export.shapes import Clock
     from fervid.types import Peak
 
@@ -155,8 +155,8 @@ def peaks(
     the options that `fervid analyze` knows. - is standard input.
 
     edl is CMX 3600, markers DaVinci Resolve's EDL of timeline markers, premiere Premiere's XML, ffmetadata
-    chapters for FFmpeg; otio and fcpxml are what they are called. Peaks are of visible expression, not of
-    what a person feels.
+    chapters for FFmpeg, srt and vtt subtitles; otio and fcpxml are what they are called.
+    Peaks are of visible expression, not of what a person feels.
     """
     from fervid.export.shapes import Clock
     from fervid.peaks import rank
@@ -173,7 +173,7 @@ def peaks(
     with local_path(input) as path:
         if is_timeline(path):
             refuse_analysis_options(ctx, values)
-            document = read(path, input)
+            document = read_timeline(path, input)
             found = Found(document.peaks, document.source, document.labels, document.people)
         else:
             found = analyze(messages, input, path, values)
@@ -236,19 +236,6 @@ def names(people: Sequence[Mapping[str, Any]]) -> dict[str, str]:
     return {str(person["id"]): str(person.get("name") or person["id"]) for person in people}
 
 
-def is_timeline(path: str) -> bool:
-    """Whether a file is a written timeline and not a video: by its suffix, or else by its first byte."""
-    if Path(path).suffix.lower() in (".json", ".jsonl"):
-        return True
-    if not Path(path).is_file():
-        return False
-    try:
-        with open(path, "rb") as stream:
-            return stream.read(64).lstrip(b"\xef\xbb\xbf \t\r\n").startswith(b"{")
-    except OSError as error:
-        raise InputError(f"{path} cannot be read: {error.strerror}") from error
-
-
 def refuse_analysis_options(ctx: click.Context, values: Mapping[str, Any]) -> None:
     """A timeline is not analyzed again: options that would ask for it are refused, not ignored."""
     for parameter in ctx.command.params:
@@ -256,17 +243,6 @@ def refuse_analysis_options(ctx: click.Context, values: Mapping[str, Any]) -> No
         given = ctx.get_parameter_source(name) is click.core.ParameterSource.COMMANDLINE
         if given and name in values:
             raise UsageError(f"{parameter.opts[0]} is for videos, and this input is a timeline: leave it out")
-
-
-def read(path: str, name: str) -> Document:
-    """A written timeline."""
-    from fervid.export.reading import read as read_timeline
-
-    try:
-        with open(path, encoding="utf-8") as stream:
-            return read_timeline(stream)
-    except OSError as error:
-        raise InputError(f"{name} cannot be read: {error.strerror}") from error
 
 
 def analyze(messages: Messages, name: str, path: str, values: dict[str, Any]) -> Found:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from importlib import import_module
 from typing import TYPE_CHECKING, TextIO
 
@@ -10,6 +10,7 @@ from fervid.errors import UsageError
 
 if TYPE_CHECKING:
     from fervid.export.edit import Edit
+    from fervid.export.reading import Document
 
 # Formats of a whole timeline: `write(timeline, stream)`.
 TIMELINES = {"json": "fervid.export.json", "jsonl": "fervid.export.jsonl"}
@@ -23,6 +24,19 @@ EDITS = {
     "premiere": "fervid.export.premiere:write",
     "fcpxml": "fervid.export.fcpxml:write",
     "ffmetadata": "fervid.export.ffmetadata:write",
+    "srt": "fervid.export.subtitles:peaks_srt",
+    "vtt": "fervid.export.subtitles:peaks_vtt",
+}
+# Formats of a timeline that was read back: `function(document, stream)`.
+DOCUMENTS = {
+    "jsonl": "fervid.export.jsonl:convert",
+    "csv": "fervid.export.tidy:scores",
+    "windows": "fervid.export.tidy:windows",
+    "segments": "fervid.export.tidy:segments",
+    "srt": "fervid.export.subtitles:srt",
+    "vtt": "fervid.export.subtitles:vtt",
+    "textgrid": "fervid.export.textgrid:write",
+    "eaf": "fervid.export.eaf:write",
 }
 
 
@@ -37,8 +51,17 @@ def writer(name: str) -> Callable[..., None]:
 
 def edit_writer(name: str) -> Callable[[Edit, TextIO], None]:
     """The function that writes a format of EDITS."""
-    if name not in EDITS:
-        raise UsageError(f"there is no format {name!r}: choose one of {', '.join(EDITS)}")
-    module, _, function = EDITS[name].partition(":")
-    write: Callable[[Edit, TextIO], None] = getattr(import_module(module), function)
-    return write
+    return _function(EDITS, name)
+
+
+def document_writer(name: str) -> Callable[[Document, TextIO], None]:
+    """The function that writes a format of DOCUMENTS."""
+    return _function(DOCUMENTS, name)
+
+
+def _function(formats: Mapping[str, str], name: str) -> Callable[..., None]:
+    if name not in formats:
+        raise UsageError(f"there is no format {name!r}: choose one of {', '.join(formats)}")
+    module, _, function = formats[name].partition(":")
+    found: Callable[..., None] = getattr(import_module(module), function)
+    return found

@@ -6,6 +6,7 @@ import json
 import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from fractions import Fraction
 from typing import Any, TextIO
 
 import numpy as np
@@ -31,6 +32,7 @@ class Document:
     curves: tuple[Curve, ...]  # by track; of JSON Lines they have no rows
     segments: tuple[Segment, ...]
     peaks: tuple[Peak, ...]
+    has_curves: bool = True  # False of JSON Lines
 
     @property
     def labels(self) -> tuple[str, ...]:
@@ -67,6 +69,8 @@ def _document(whole: dict[str, Any], name: str) -> Document:
             "analyze the video again, or use the fervid that wrote it"
         )
     labels = [str(label) for label in whole["model"]["labels"]]
+    _check_facts(whole["source"], whole["model"])
+    _numbers(whole["settings"], [side for side in ("start", "end") if whole["settings"][side] is not None])
     return Document(
         source=whole["source"],
         clock=shapes.Clock.of(whole["source"]),
@@ -77,7 +81,19 @@ def _document(whole: dict[str, Any], name: str) -> Document:
         curves=tuple(_curve(found, labels) for found in whole["tracks"]),
         segments=tuple(_segment(found, labels) for found in whole["segments"]),
         peaks=tuple(_peak(found) for found in whole["peaks"]),
+        has_curves=all("curve" in found for found in whole["tracks"]),
     )
+
+
+def _check_facts(source: Mapping[str, Any], model: Mapping[str, Any]) -> None:
+    """Refuse a source or a model without what formats tell of it."""
+    facts = [source["name"], source["sha256"], source["container"], model["name"], model["sha256"]]
+    needed = [*facts, source["complete"], source["frames"]["planned"]]
+    if None in needed or not math.isfinite(float(source["clock_offset"])):
+        raise ValueError("its source lacks facts")
+    int(source["duration"]["pts"])
+    if source["rate"] is not None and Fraction(source["rate"]) <= 0:
+        raise ValueError(f"a rate should be positive, got {source['rate']}")
 
 
 def _parse(text: str, name: str) -> dict[str, Any]:
@@ -156,6 +172,8 @@ def _curve(found: Mapping[str, Any], labels: Sequence[str]) -> Curve:
 
 
 def _segment(found: Mapping[str, Any], labels: Sequence[str]) -> Segment:
+    if found["emotion"] not in labels:
+        raise ValueError(f"{found['emotion']!r} is no label of its model")
     return Segment(
         track=int(found["track"]),
         start=int(found["start"]["pts"]),
