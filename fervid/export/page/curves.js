@@ -37,55 +37,61 @@ function drawCurves() {
   });
 }
 
-/** One row's line; where several windows share a pixel, their mean. */
+/** One row's line, in one stroke; where several windows share a pixel, their mean. */
 function drawLine(context, row, kind, middle, width, isFilled) {
-  const scale = scaleOf(width);
-  const tall = CURVE / 2 - 3;
-  const least = 255 * data.readable;
+  const pieces = [];
   for (const track of row.found) {
-    if (track.end <= view.start || track.start >= view.end) continue;
-    const stop = track.first + track.windows;
-    const from = Math.max(track.first, firstAtLeast(curves.time, view.start, track.first, stop) - 1);
-    const to = Math.min(stop, firstAtLeast(curves.time, view.end, track.first, stop) + 1);
-    let line = [];
-    let column = null; // [pixel, sum, count]
-    let before = -Infinity;
-    const flush = () => {
-      if (column) line.push([column[2] > 1 ? column[0] + 0.5 : column[3], middle - (column[1] / column[2]) * tall]);
-      column = null;
-    };
-    const finish = () => {
-      flush();
-      strokeLine(context, line, middle, isFilled);
-      line = [];
-    };
-    for (let at = from; at < to; at += 1) {
-      const time = curves.time[at];
-      if (curves.quality[at] < least || time - before > LONGEST_HOLE) finish();
-      if (curves.quality[at] < least) continue;
-      before = time;
-      const x = (time - view.start) * scale;
-      if (column && Math.floor(x) !== column[0]) flush();
-      column ??= [Math.floor(x), 0, 0, x];
-      column[1] += curves[kind][at] / 127;
-      column[2] += 1;
-    }
-    finish();
+    if (track.end > view.start && track.start < view.end) addPieces(pieces, track, kind, middle, scaleOf(width));
   }
-}
-
-function strokeLine(context, line, middle, isFilled) {
-  if (!line.length) return;
   context.beginPath();
-  if (line.length === 1) context.moveTo(line[0][0] - 1.5, line[0][1]);
-  line.forEach(([x, y], at) => (at || line.length === 1 ? context.lineTo(x, y) : context.moveTo(x, y)));
+  for (const piece of pieces) {
+    context.moveTo(piece.length > 2 ? piece[0] : piece[0] - 1.5, piece[1]);
+    for (let at = piece.length > 2 ? 2 : 0; at < piece.length; at += 2) context.lineTo(piece[at], piece[at + 1]);
+  }
   context.stroke();
-  if (!isFilled || line.length < 2) return;
-  context.lineTo(line.at(-1)[0], middle);
-  context.lineTo(line[0][0], middle);
+  if (!isFilled) return;
+  context.beginPath();
+  for (const piece of pieces) {
+    context.moveTo(piece[0], middle);
+    for (let at = 0; at < piece.length; at += 2) context.lineTo(piece[at], piece[at + 1]);
+    context.lineTo(piece.at(-2), middle);
+  }
   context.globalAlpha = 0.12;
   context.fill();
   context.globalAlpha = 1;
+}
+
+/** Add a track's line as lists of x, y, x, y: a new one after each hole. */
+function addPieces(pieces, track, kind, middle, scale) {
+  const tall = CURVE / 2 - 3;
+  const least = 255 * data.readable;
+  const values = curves[kind];
+  const stop = track.first + track.windows;
+  const from = Math.max(track.first, firstAtLeast(curves.time, view.start, track.first, stop) - 1);
+  const to = Math.min(stop, firstAtLeast(curves.time, view.end, track.first, stop) + 1);
+  let piece = [];
+  let [pixel, x, sum, count, before] = [NaN, 0, 0, 0, -Infinity];
+  const flush = () => {
+    if (count) piece.push(count > 1 ? pixel + 0.5 : x, middle - (sum / count / 127) * tall);
+    [pixel, sum, count] = [NaN, 0, 0];
+  };
+  const finish = () => {
+    flush();
+    if (piece.length) pieces.push(piece);
+    piece = [];
+  };
+  for (let at = from; at < to; at += 1) {
+    const time = curves.time[at];
+    if (curves.quality[at] < least || time - before > LONGEST_HOLE) finish();
+    if (curves.quality[at] < least) continue;
+    before = time;
+    const here = (time - view.start) * scale;
+    if (Math.floor(here) !== pixel) flush();
+    [x, pixel] = [here, Math.floor(here)];
+    sum += values[at];
+    count += 1;
+  }
+  finish();
 }
 
 /** The curves in words, for who does not see them. */

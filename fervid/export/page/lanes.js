@@ -5,6 +5,7 @@ const BAND = 18;
 const REST = 6; // the height of neutral
 const TOP = 14; // from a row's upper edge to its band: the peaks stand there
 const OVERVIEW = 34;
+const ROOM = 11; // pixels from one peak to the next
 const STEPS = [0.1, 0.2, 0.5, 1, 2, 5, 10, 15, 30, 60, 120, 300, 600, 900, 1800, 3600, 7200];
 const LETTERS = '12px system-ui, -apple-system, "Segoe UI", Roboto, "Noto Sans", sans-serif';
 
@@ -100,84 +101,93 @@ function drawRow(context, row, top, width) {
   const scale = scaleOf(width);
   const y = top + TOP;
   context.fillStyle = theme.track;
+  context.beginPath();
   for (const track of row.found) {
-    if (track.end <= view.start || track.start >= view.end) continue;
-    const left = Math.max(-8, (track.start - view.start) * scale);
-    const right = Math.min(width + 8, (track.end - view.start) * scale);
-    context.beginPath();
-    context.roundRect(left, y, Math.max(1, right - left - 0.5), BAND, 3);
-    context.fill();
+    if (track.end > view.start && track.start < view.end) addBar(context, track, scale, width, y, BAND, 0.5);
   }
-  const narrow = new Float64Array(Math.ceil(width) * labels.length); // seconds, by pixel and emotion
-  let hasNarrow = false;
-  for (const segment of segmentsWithin(row, view.start, view.end)) {
-    const left = Math.max(-8, (segment.start - view.start) * scale);
-    const right = Math.min(width + 8, (segment.end - view.start) * scale);
-    if (right - left >= 2) {
-      drawSegment(context, segment, left, right, y);
-    } else {
-      hasNarrow = true;
-      narrow[Math.min(Math.ceil(width) - 1, Math.max(0, Math.floor(left))) * labels.length + segment.emotion] +=
-        segment.end - segment.start;
-    }
+  context.fill();
+  const present = segmentsWithin(row, view.start, view.end);
+  const seen = present.filter((segment) => (segment.end - segment.start) * scale >= 2);
+  for (let emotion = 0; emotion < labels.length; emotion += 1) {
+    drawEmotion(context, seen.filter((segment) => segment.emotion === emotion), emotion, scale, width, y);
   }
-  if (hasNarrow) drawNarrow(context, narrow, y, 1 / scale);
+  if (seen.length < present.length) drawNarrow(context, present, scale, width, y);
   context.globalAlpha = 1;
   drawPeaks(context, row, top, scale);
 }
 
-function drawSegment(context, segment, left, right, y) {
-  const isResting = segment.emotion === neutral;
+/** Add a stretch of time to the path, with round corners where it is long enough to have any. */
+function addBar(context, stretch, scale, width, y, tall, gap) {
+  const left = Math.max(-8, (stretch.start - view.start) * scale);
+  const right = Math.min(width + 8, (stretch.end - view.start) * scale);
+  const wide = Math.max(1, right - left - gap);
+  if (wide < 6) context.rect(left, y, wide, tall);
+  else context.roundRect(left, y, wide, tall, 3);
+}
+
+/** All of a row's segments of one emotion, in one stroke of the brush: there may be thousands. */
+function drawEmotion(context, found, emotion, scale, width, y) {
+  const isResting = emotion === neutral;
   const tall = isResting ? REST : BAND;
-  const room = right - left > 4 ? 1 : 0.25; // a gap to the next one
-  context.globalAlpha = isShown(segment.emotion) ? 1 : 0.12;
-  context.fillStyle = colours[segment.emotion];
+  context.globalAlpha = isShown(emotion) ? 1 : 0.12;
+  context.fillStyle = colours[emotion];
   context.beginPath();
-  context.roundRect(left, y + (BAND - tall) / 2, right - left - room, tall, Math.min(3, (right - left) / 3));
+  for (const segment of found) {
+    const gap = (segment.end - segment.start) * scale > 4 ? 1 : 0.25; // to the next one
+    addBar(context, segment, scale, width, y + (BAND - tall) / 2, tall, gap);
+  }
   context.fill();
-  if (isResting || !isShown(segment.emotion)) return;
-  const text = labels[segment.emotion];
-  const from = Math.max(left, 0);
-  if (Math.min(right, context.canvas.clientWidth) - from > widthOf(context, text) + 12) {
-    context.fillStyle = inkOn[segment.emotion];
-    context.fillText(text, from + 6, y + BAND / 2 + 0.5);
+  if (isResting || !isShown(emotion)) return;
+  const text = labels[emotion];
+  context.fillStyle = inkOn[emotion];
+  for (const segment of found) {
+    const left = Math.max(0, (segment.start - view.start) * scale);
+    const right = Math.min(width, (segment.end - view.start) * scale);
+    if (right - left > widthOf(context, text) + 12) context.fillText(text, left + 6, y + BAND / 2 + 0.5);
   }
 }
 
 /** What is too short to see at this zoom: per pixel, expressions by their share of its time. */
-function drawNarrow(context, narrow, y, pixel) {
+function drawNarrow(context, present, scale, width, y) {
   const wide = labels.length;
-  for (let x = 0; x < narrow.length / wide; x += 1) {
+  const last = Math.ceil(width) - 1;
+  const spent = new Float64Array((last + 1) * wide); // seconds, by pixel and emotion
+  for (const segment of present) {
+    if ((segment.end - segment.start) * scale >= 2) continue;
+    const x = Math.min(last, Math.max(0, Math.floor((segment.start - view.start) * scale)));
+    spent[x * wide + segment.emotion] += segment.end - segment.start;
+  }
+  context.globalAlpha = 1;
+  for (let x = 0; x <= last; x += 1) {
     let expressed = 0;
     for (let emotion = 0; emotion < wide; emotion += 1) {
-      if (emotion !== neutral && isShown(emotion)) expressed += narrow[x * wide + emotion];
+      if (emotion !== neutral && isShown(emotion)) expressed += spent[x * wide + emotion];
     }
-    if (neutral >= 0 && narrow[x * wide + neutral] > 0) {
-      context.globalAlpha = isShown(neutral) ? 1 : 0.12;
+    if (neutral >= 0 && spent[x * wide + neutral] > 0 && isShown(neutral)) {
       context.fillStyle = colours[neutral];
       context.fillRect(x, y + (BAND - REST) / 2, 1, REST);
     }
-    context.globalAlpha = 1;
-    const tall = Math.max(REST, Math.min(1, expressed / pixel) * BAND);
+    const tall = Math.max(REST, Math.min(1, expressed * scale) * BAND);
     let at = y + (BAND - tall) / 2;
     for (let emotion = 0; emotion < wide && expressed > 0; emotion += 1) {
-      const spent = narrow[x * wide + emotion];
-      if (emotion === neutral || !isShown(emotion) || spent <= 0) continue;
+      const seconds = spent[x * wide + emotion];
+      if (emotion === neutral || !isShown(emotion) || seconds <= 0) continue;
       context.fillStyle = colours[emotion];
-      context.fillRect(x, at, 1, (tall * spent) / expressed);
-      at += (tall * spent) / expressed;
+      context.fillRect(x, at, 1, (tall * seconds) / expressed);
+      at += (tall * seconds) / expressed;
     }
   }
 }
 
 /** The most telling peaks that have room beside each other, as arrows above the band. */
 function drawPeaks(context, row, top, scale) {
-  const taken = [];
+  const taken = new Map(); // pixels by stretches of ROOM
   for (const peak of row.peaks) {
     if (peak.time < view.start || peak.time > view.end || !isShown(peak.emotion)) continue;
     const x = (peak.time - view.start) * scale;
-    if (taken.some((other) => Math.abs(other - x) < 11)) continue;
-    taken.push(x);
+    const place = Math.floor(x / ROOM);
+    if ([place - 1, place, place + 1].some((near) => Math.abs((taken.get(near) ?? -ROOM) - x) < ROOM)) continue;
+    taken.set(place, x);
     context.fillStyle = colours[peak.emotion];
     context.beginPath();
     context.moveTo(x - 4.5, top + TOP - 9);
@@ -208,36 +218,19 @@ function drawMoments(context, width, height) {
   context.stroke();
 }
 
+const strip = { canvas: document.createElement('canvas'), key: '' }; // the whole film, drawn once
+
 /** The whole film in one strip, and what part of it is shown above. */
 function drawOverview() {
-  const { context, width, height } = prepare(byId('overview'), OVERVIEW);
+  const canvas = byId('overview');
+  const { context, width, height } = prepare(canvas, OVERVIEW);
   const scale = width / (HIGH - LOW);
-  context.fillStyle = theme.faint;
-  context.fillRect(0, 0, width, height);
-  const spent = new Float64Array(Math.ceil(width) * labels.length);
-  for (const row of shownRows()) {
-    for (const segment of row.segments) {
-      if (segment.emotion === neutral || !isShown(segment.emotion)) continue;
-      const [from, to] = [(segment.start - LOW) * scale, (segment.end - LOW) * scale];
-      for (let x = Math.floor(from); x < to && x < width; x += 1) {
-        spent[x * labels.length + segment.emotion] += (Math.min(to, x + 1) - Math.max(from, x)) / scale;
-      }
-    }
+  const key = [canvas.width, theme.faint, [...view.emotions], view.person, view.allRows].join();
+  if (strip.key !== key) {
+    strip.key = key;
+    drawStrip(width, height, scale);
   }
-  let most = 1 / scale; // seconds that fill the strip's height
-  for (let x = 0; x < spent.length; x += labels.length) {
-    most = Math.max(most, spent.subarray(x, x + labels.length).reduce((sum, value) => sum + value, 0));
-  }
-  for (let x = 0; x < spent.length / labels.length; x += 1) {
-    let at = height;
-    for (let emotion = 0; emotion < labels.length; emotion += 1) {
-      const tall = (spent[x * labels.length + emotion] / most) * (height - 4);
-      if (tall <= 0) continue;
-      context.fillStyle = colours[emotion];
-      context.fillRect(x, at - tall, 1, tall);
-      at -= tall;
-    }
-  }
+  context.drawImage(strip.canvas, 0, 0, width, height);
   const left = (view.start - LOW) * scale;
   const right = (view.end - LOW) * scale;
   context.globalAlpha = 0.65;
@@ -251,6 +244,40 @@ function drawOverview() {
   if (view.playing !== null) {
     context.fillStyle = theme.ink;
     context.fillRect((view.playing - LOW) * scale - 1, 0, 2, height);
+  }
+}
+
+/** Per pixel of the whole film, how long the shown rows express what. */
+function drawStrip(width, height, scale) {
+  strip.canvas.width = width;
+  strip.canvas.height = height;
+  const context = strip.canvas.getContext('2d');
+  context.fillStyle = theme.faint;
+  context.fillRect(0, 0, width, height);
+  const wide = labels.length;
+  const spent = new Float64Array(width * wide);
+  for (const row of shownRows()) {
+    for (const segment of row.segments) {
+      if (segment.emotion === neutral || !isShown(segment.emotion)) continue;
+      const [from, to] = [(segment.start - LOW) * scale, (segment.end - LOW) * scale];
+      for (let x = Math.floor(from); x < to && x < width; x += 1) {
+        spent[x * wide + segment.emotion] += (Math.min(to, x + 1) - Math.max(from, x)) / scale;
+      }
+    }
+  }
+  let most = 1 / scale; // seconds that fill the strip's height
+  for (let x = 0; x < spent.length; x += wide) {
+    most = Math.max(most, spent.subarray(x, x + wide).reduce((sum, value) => sum + value, 0));
+  }
+  for (let x = 0; x < width; x += 1) {
+    let at = height;
+    for (let emotion = 0; emotion < wide; emotion += 1) {
+      const tall = (spent[x * wide + emotion] / most) * (height - 4);
+      if (tall <= 0) continue;
+      context.fillStyle = colours[emotion];
+      context.fillRect(x, at - tall, 1, tall);
+      at -= tall;
+    }
   }
 }
 

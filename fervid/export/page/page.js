@@ -55,7 +55,8 @@ function fillLabels() {
   const hasCurves = curves !== null && rows.length > 0;
   const chosen = view.person ?? view.chosen;
   byId('curve-labels').replaceChildren(...(hasCurves ? ['Valence', 'Arousal'] : []).map((name, at) => {
-    const label = make('div', { class: 'curve-name' }, make('span', {}, name), make('small', { title: rows[chosen].name }, rows[chosen].name));
+    const label = make('div', { class: 'curve-name' }, make('span', {}, name), make('small', { title: rows[chosen].name }, rows[chosen].name),
+      make('i', { class: 'most' }, '+1'), make('i', { class: 'zero' }, '0'), make('i', { class: 'least' }, '−1'));
     label.style.height = `${CURVE}px`;
     label.style.marginTop = at ? `${BETWEEN}px` : '0';
     return label;
@@ -278,10 +279,10 @@ function toPaper(isPaper) {
   root.classList.toggle('paper', isPaper);
   if (!isPaper) setTheme(themeName);
   readTheme();
-  const [start, end] = [view.start, view.end];
-  if (isPaper) [view.start, view.end] = [LOW, HIGH];
+  const before = { ...view };
+  if (isPaper) Object.assign(view, { start: LOW, end: HIGH, playing: null, pointer: null, focus: null });
   paint();
-  [view.start, view.end] = [start, end];
+  Object.assign(view, before);
 }
 window.addEventListener('beforeprint', () => toPaper(true));
 window.addEventListener('afterprint', () => toPaper(false));
