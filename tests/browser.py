@@ -56,7 +56,9 @@ class Opened:
 
     def settle(self) -> None:
         """Wait until what changed is drawn."""
-        self.page.evaluate("() => new Promise((done) => requestAnimationFrame(() => requestAnimationFrame(done)))")
+        self.page.evaluate(
+            "() => new Promise((done) => requestAnimationFrame(() => requestAnimationFrame(done)))"
+        )
 
     def ink(self, canvas: str) -> npt.NDArray[np.uint8]:
         """The pixels of a canvas, (H, W, 4)."""

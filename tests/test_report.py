@@ -1,4 +1,4 @@
-"""The page that shows a timeline: what stands in it, what it refuses, and how it behaves in a real browser."""
+"""The page that shows a timeline: what stands in it, what it refuses, how it behaves in a real browser."""
 
 from __future__ import annotations
 
@@ -12,6 +12,7 @@ from collections.abc import Callable, Iterator
 from dataclasses import replace
 from fractions import Fraction
 from html.parser import HTMLParser
+from itertools import pairwise
 from pathlib import Path
 
 import cv2
@@ -21,16 +22,15 @@ import pytest
 from browser import PHONE, Opened, chromium
 from conftest import Fervid
 from playwright.sync_api import Browser
+from timelines import document_of, faceless, text_of, timeline_of
 
 from fervid.cli.report import address
 from fervid.errors import InputError
-from fervid.export import json as whole
 from fervid.export import jsonl, reading, report
 from fervid.export.rows import Row, covered, rows, shares
 from fervid.labels import COLOURS, EMOTIONS
 from fervid.peaks import rank
-from fervid.timeline import build, intensity, valence_arousal
-from fervid.types import Array, Curve, ModelInfo, Segment, Settings, Tally, Timeline, Video
+from fervid.types import Array, Timeline, Video
 from fervid.video import plan
 from fervid.video.thumbnails import thumbnails
 
@@ -59,84 +59,6 @@ def film(tmp_path_factory: pytest.TempPathFactory) -> Path:
 @pytest.fixture(scope="session")
 def video(film: Path) -> Video:
     return plan(film)
-
-
-def tick(video: Video, seconds: float) -> int:
-    return video.ticks(Fraction(seconds).limit_denominator(1000))
-
-
-def stretch(video: Video, track: int, start: float, end: float, emotion: str) -> Segment:
-    scores = np.full(len(EMOTIONS), 0.02, np.float32)
-    scores[EMOTIONS.index(emotion)] = 0.88
-    valence, arousal = valence_arousal(scores[None], EMOTIONS)
-    return Segment(
-        track, tick(video, start), tick(video, end), emotion, scores, 0.88,
-        float(valence[0]), float(arousal[0]), float(1 - scores[-1]), 25,
-    )  # fmt: skip
-
-
-def track_of(video: Video, segments: list[Segment], end: float) -> Curve:
-    """A track whose curve shows what its segments say."""
-    pts = np.arange(segments[0].start, segments[-1].end, video.length(Fraction(32, 100)), dtype=np.int64)
-    scores = np.stack([next(one for one in segments if one.start <= at < one.end).scores for at in pts])
-    valence, arousal = valence_arousal(scores, EMOTIONS)
-    return Curve(
-        track=segments[0].track,
-        start=segments[0].start,
-        end=tick(video, end),
-        frames=100,
-        hull=np.array([10, 10, 50, 50], np.float32),
-        pts=pts,
-        scores=scores,
-        quality=np.full(len(pts), 0.8, np.float32),
-        valence=valence,
-        arousal=arousal,
-        intensity=intensity(scores, EMOTIONS),
-    )
-
-
-def timeline_of(video: Video, *people: str | None) -> Timeline:
-    """Two tracks: the first shows three expressions in 8 s, the second one in 4 s and then cannot be read."""
-    first = [
-        stretch(video, 0, 0, 2, "neutral"),
-        stretch(video, 0, 2, 5, "happiness"),
-        stretch(video, 0, 5, 8, "sadness"),
-    ]
-    second = [stretch(video, 1, 6, 10, "surprise")]
-    model = ModelInfo("hand", "cd" * 32, True, EMOTIONS, ("one",), {"code": "MIT"})
-    timeline = build(
-        video,
-        model,
-        Settings(),
-        Tally(FRAMES, 250, 0, True),
-        np.array([video.start, tick(video, 6)], np.int64),
-        [track_of(video, first, 8), track_of(video, second, 11)],
-        [*first, *second],
-    )
-    if not people:
-        return timeline
-    named = dict(enumerate(people))
-    return replace(
-        timeline,
-        curves=tuple(replace(one, person=named[one.track]) for one in timeline.curves),
-        segments=tuple(replace(one, person=named[one.track]) for one in timeline.segments),
-        peaks=tuple(replace(one, person=named[one.track]) for one in timeline.peaks),
-        people=tuple(sorted({person for person in people if person is not None})),
-    )
-
-
-def faceless(video: Video) -> Timeline:
-    model = ModelInfo("hand", "cd" * 32, False, EMOTIONS, ("one",), {})
-    return build(
-        video, model, Settings(), Tally(200, 0, 7, False), np.array([video.start], np.int64), [], []
-    )
-
-
-def document_of(timeline: Timeline, writer: object = whole) -> reading.Document:
-    stream = io.StringIO()
-    writer.write(timeline, stream)  # type: ignore[attr-defined]
-    stream.seek(0)
-    return reading.read(stream)
 
 
 def page_of(document: reading.Document, **extras: object) -> str:
@@ -234,7 +156,7 @@ def test_many_tracks_are_packed_so_that_none_overlaps(video: Video) -> None:
     assert len(found) == deepest
     for row in found:
         spans = sorted((curves[track].start, curves[track].end) for track in row.tracks)
-        assert all(before[1] <= after[0] for before, after in zip(spans, spans[1:], strict=False))
+        assert all(before[1] <= after[0] for before, after in pairwise(spans))
 
 
 def test_shares_add_up_to_the_time_on_screen(video: Video) -> None:
@@ -352,14 +274,8 @@ def test_where_the_page_finds_the_video(
 def written(video: Video, tmp_path: Path) -> Path:
     """A timeline on the disk."""
     path = tmp_path / "out.json"
-    path.write_text(json_text(timeline_of(video)))
+    path.write_text(text_of(timeline_of(video)))
     return path
-
-
-def json_text(timeline: Timeline) -> str:
-    stream = io.StringIO()
-    whole.write(timeline, stream)
-    return stream.getvalue()
 
 
 def test_the_command_writes_a_page_with_pictures(
@@ -493,9 +409,7 @@ def test_a_click_on_a_band_shows_its_frame(
         assert abs(one.page.evaluate("() => document.getElementById('video').currentTime") - time - 2) < 0.03
 
 
-def test_a_click_on_a_peak_and_enter_play(
-    open_page: Callable[..., Opened], video: Video, film: Path
-) -> None:
+def test_a_click_on_a_peak_and_enter_play(open_page: Callable[..., Opened], video: Video, film: Path) -> None:
     one = open_page(timeline_of(video), film=film.as_uri())
     playing = "() => !document.getElementById('video').paused"
     one.page.locator("#peaks button").first.click()

@@ -24,6 +24,8 @@ COMMANDS = {
     "extract": "Write landmarks and aligned face crops of a video.",
     "peaks": "List the moments at which an expression stands out.",
     "report": "Write a page that shows a timeline.",
+    "plot": "Draw a timeline as a picture, for papers.",
+    "show": "Show a timeline in the terminal.",
     "info": "Tell what a video file holds.",
     "train": "Train a model on labelled data.",
     "finetune": "Go on training a model on your own clips.",

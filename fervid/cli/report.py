@@ -38,14 +38,12 @@ PICTURES = 24  # how many peaks have one
 @options.target("-o", "--output", "target", help="Write the page here; - is standard output.  [required]")
 @options.apply(options.OVERWRITE)
 @click.pass_context
-def report(
-    ctx: click.Context, /, input: str, video: str | None, target: str | None, overwrite: bool
-) -> None:
+def report(ctx: click.Context, /, input: str, video: str | None, target: str | None, overwrite: bool) -> None:
     """Write a page that shows TIMELINE: bands, curves, peaks, totals, and how good the model is.
 
-    TIMELINE is what `fervid analyze` wrote (.json, .jsonl); - is standard input. The page is one file that asks
-    the network for nothing. With --video it plays the video, which it looks for where it lies now, seen from
-    the page: move them together.
+    TIMELINE is what `fervid analyze` wrote (.json, .jsonl); - is standard input. The page is one file that
+    asks the network for nothing. With --video it plays the video, which it looks for where it lies now, seen
+    from the page: move them together.
     """
     messages = ctx.find_object(Messages)
     assert messages is not None

@@ -1,4 +1,4 @@
-"""A timeline as one page to look at: everything it needs is inside it, and it asks the network for nothing."""
+"""A timeline as one page to look at: all it needs is inside it, and it asks the network for nothing."""
 
 from __future__ import annotations
 

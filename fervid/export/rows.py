@@ -12,7 +12,7 @@ import numpy as np
 from fervid.errors import InputError
 from fervid.export.reading import Document
 from fervid.labels import COLOURS
-from fervid.types import Array, Curve, Ints
+from fervid.types import Array, Curve
 
 MOST_TRACKS = 12  # that get a row each, where nobody joined them into people
 UNKNOWN_COLOUR = "#5A5A5A"  # of a label that fervid has no colour for
@@ -96,7 +96,7 @@ def covered(stretches: Iterable[tuple[int, int]]) -> int:
     return total
 
 
-def shares(document: Document, row: Row, edges: Ints) -> Array:
+def shares(document: Document, row: Row, edges: Array) -> Array:
     """Ticks (B, C + 2) that a row spends between neighbouring edges: on each label, unreadable, and in all.
 
     What overlaps within the row counts each time, but never more than the whole.
@@ -114,8 +114,8 @@ def shares(document: Document, row: Row, edges: Ints) -> Array:
     return table
 
 
-def _overlap(start: int, end: int, edges: Ints) -> Ints:
-    overlap: Ints = np.clip(np.minimum(end, edges[1:]) - np.maximum(start, edges[:-1]), 0, None)
+def _overlap(start: int, end: int, edges: Array) -> Array:
+    overlap: Array = np.clip(np.minimum(end, edges[1:]) - np.maximum(start, edges[:-1]), 0, None)
     return overlap
 
 

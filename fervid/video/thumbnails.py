@@ -47,7 +47,9 @@ def thumbnails(
 
 def _has_keyframe(video: Video, low: int, high: int) -> bool:
     """Whether seeking to `high` is less work than decoding on from `low`."""
-    return bool(np.searchsorted(video.keyframes, low, "right") < np.searchsorted(video.keyframes, high, "right"))
+    return bool(
+        np.searchsorted(video.keyframes, low, "right") < np.searchsorted(video.keyframes, high, "right")
+    )
 
 
 def _jpeg(picture: VideoFrame, turn: Turn, size: tuple[int, int]) -> bytes:
