@@ -24,13 +24,13 @@ from conftest import Fervid
 from playwright.sync_api import Browser
 from timelines import document_of, faceless, text_of, timeline_of
 
-from fervid.cli.report import address
+from fervid.cli.report import address, telling
 from fervid.errors import InputError
 from fervid.export import jsonl, reading, report
 from fervid.export.rows import Row, covered, rows, shares
 from fervid.labels import COLOURS, EMOTIONS
 from fervid.peaks import rank
-from fervid.types import Array, Timeline, Video
+from fervid.types import Array, Peak, Timeline, Video
 from fervid.video import plan
 from fervid.video.thumbnails import thumbnails
 
@@ -201,7 +201,26 @@ def test_names_stay_text(video: Video) -> None:
     assert value["film"] == HOSTILE
 
 
+def test_names_that_are_no_unicode_can_be_written(video: Video) -> None:
+    document = document_of(timeline_of(replace(video, name="a\udcff"), "P1", "P2"))
+    odd = replace(
+        document,
+        source={**document.source, "name": "a\ud800"},
+        people=({"id": "P1", "name": "b\udfff"}, {"id": "P2"}),
+    )
+    assert "<title>a\\ud800 " in page_of(odd).encode("utf-8").decode("utf-8")
+    assert rows(odd)[0].name == "b\\udfff"
+
+
 # --- pictures and addresses
+
+
+def test_pictures_go_to_the_highest_and_to_some_of_each_kind() -> None:
+    high = [Peak(1, "happiness", at, at, at, 1.0, 1.0, 0, 0, 0, "P1") for at in range(40)]
+    low = [Peak(2, "fear", at, at, at, 0.5, 0.5, 0, 0, 0, "P2") for at in range(40, 50)]
+    assert [peak.apex for peak in telling([*high, *low])] == [*range(24), 40, 41, 42, 43]
+    many = [Peak(at, "fear", at, at, at, 0.5, 0.5, 0, 0, 0) for at in range(100)]
+    assert telling(many) == many[:60]
 
 
 def bits(picture: Array) -> int:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+from collections import Counter
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -21,7 +22,9 @@ if TYPE_CHECKING:
     from fervid.types import Peak, Video
 
 PICTURE_WIDTH = 320  # pixels of a peak's picture
-PICTURES = 24  # how many peaks have one
+HIGHEST = 24  # peaks that have one,
+OF_EACH = 4  # and of each emotion and each track, so that filters find some,
+MOST = 60  # but no more than so many in all
 
 
 @options.command(
@@ -60,7 +63,7 @@ def report(ctx: click.Context, /, input: str, video: str | None, target: str | N
     film, pictures = None, {}
     if video is not None:
         found = open_video(messages, document, video)
-        pictures = cut_pictures(messages, found, peaks[:PICTURES])
+        pictures = cut_pictures(messages, found, telling(peaks))
         film = None if Path(video).is_dir() else address(video, target)
     figures, is_known = model_figures(document)
     extras = writer.Extras(peaks, pictures, film, figures, is_known)
@@ -93,6 +96,18 @@ def open_video(messages: Messages, document: Document, name: str) -> Video:
     return replace(
         found, rotate=str(source["rotation"]), width=int(size["width"]), height=int(size["height"])
     )
+
+
+def telling(peaks: Sequence[Peak]) -> list[Peak]:
+    """The peaks to have pictures: the highest of all, then of each emotion and each person."""
+    found = list(peaks[:HIGHEST])
+    counts: Counter[str] = Counter()
+    for peak in peaks:
+        kinds = (peak.emotion, peak.person or str(peak.track))
+        if any(counts[kind] < OF_EACH for kind in kinds):
+            found.append(peak)
+        counts.update(kinds)
+    return list(dict.fromkeys(found))[:MOST]
 
 
 def cut_pictures(messages: Messages, video: Video, peaks: Sequence[Peak]) -> dict[int, bytes]:

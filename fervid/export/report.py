@@ -49,14 +49,14 @@ def write(document: Document, stream: TextIO, extras: Extras) -> None:
             f"script-src '{_hash(script)}'",
             f"style-src '{_hash(style)}'",
             "img-src data:",
-            "media-src 'self' blob:",
+            "media-src 'self' file: blob:",  # not every browser takes a file beside the page for 'self'
             "base-uri 'none'",
             "form-action 'none'",
         ]
     )
     fields = {
         "policy": policy,
-        "title": html.escape(str(document.source["name"])),
+        "title": html.escape(shapes.printable(str(document.source["name"]))),
         "note": html.escape(shapes.NOTE),
         "style": style,
         "script": script,

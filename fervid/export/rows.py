@@ -10,6 +10,7 @@ from heapq import heappop, heappush
 import numpy as np
 
 from fervid.errors import InputError
+from fervid.export import shapes
 from fervid.export.reading import Document
 from fervid.labels import COLOURS
 from fervid.types import Array, Curve
@@ -42,9 +43,10 @@ def rows(document: Document) -> tuple[Row, ...]:
             people[curve.person].append(curve)
     nameless = [curve for curve in document.curves if curve.person is None]
     names = person_names(document)
+    names = {person: shapes.printable(names.get(person, person)) for person in people}
     seen = {person: sum(curve.end - curve.start for curve in curves) for person, curves in people.items()}
     found = [
-        Row(names.get(person, person), "person", tuple(curve.track for curve in people[person]))
+        Row(names[person], "person", tuple(curve.track for curve in people[person]))
         for person in sorted(people, key=lambda person: (-seen[person], person))
     ]
     if not people and len(nameless) <= MOST_TRACKS:

@@ -1,7 +1,8 @@
 // What the page was given, unpacked; and the few helpers that every other part uses.
 const data = JSON.parse(document.getElementById('data').textContent);
 const { labels, colours, neutral } = data;
-const [LOW, HIGH] = data.range; // seconds from the video's first frame
+const LOW = data.range[0]; // seconds from the video's first frame
+const HIGH = Math.max(data.range[1], LOW + 0.001);
 
 const byId = (id) => document.getElementById(id);
 

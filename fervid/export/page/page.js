@@ -86,7 +86,7 @@ function fillLegend() {
   const isEmpty = !rows.length;
   byId('no-rows').hidden = !isEmpty;
   byId('no-rows').textContent = 'No face was found in this video. Smaller faces are looked for with --min-face.';
-  for (const name of ['chart', 'legend', 'keys', 'shown']) byId(name).hidden = isEmpty;
+  for (const name of ['chart', 'legend', 'keys', 'shown', 'list-card']) byId(name).hidden = isEmpty;
   for (const group of document.querySelectorAll('#timeline .filters, #timeline .group')) group.hidden = isEmpty;
 }
 

@@ -56,11 +56,13 @@ const filmTime = () => video.currentTime - (film.zero ?? data.source.offset);
 /** Go to a moment of the film and play. */
 function seek(time) {
   film.wish = time;
-  if (!film.isThere || film.zero === null) return;
-  film.wish = null;
-  video.currentTime = film.zero + time + HAIR;
+  if (film.isThere && film.zero !== null) {
+    film.wish = null;
+    video.currentTime = film.zero + time + HAIR;
+  }
+  // Where nothing is loaded yet, this loads it. A browser may want a click on the player itself first.
   const playing = video.play();
-  if (playing) playing.catch(() => undefined); // a browser may want a click on the player itself first
+  if (playing) playing.catch(() => undefined);
 }
 
 /** What a click on anything with a time does. */

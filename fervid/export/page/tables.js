@@ -80,11 +80,8 @@ function fillPeaks() {
     const row = rows[peak.row];
     const name = `${labels[peak.emotion]} of ${row.name} at ${clock(peak.time)}, score ${percent(peak.score)}`;
     const button = make('button', { type: 'button', 'aria-label': name });
-    if (hasPictures) {
-      const picture = make('img', { alt: '', width: 320, height: 180 });
-      if (peak.picture) picture.src = peak.picture;
-      button.append(picture);
-    }
+    if (peak.picture) button.append(make('img', { alt: '', width: 320, height: 180, src: peak.picture }));
+    else if (hasPictures) button.append(make('span', { class: 'blank' }));
     button.append(make(
       'span', { class: 'about' },
       make('span', { class: 'what' }, swatch(peak.emotion), labels[peak.emotion]),
