@@ -31,7 +31,8 @@ class Row:
 def rows(document: Document) -> tuple[Row, ...]:
     """The rows of a timeline: people by how long they are seen, else tracks, packed where they are many."""
     known = {curve.track for curve in document.curves}
-    lost = {found.track for found in (*document.segments, *document.peaks)} - known
+    told = {segment.track for segment in document.segments} | {peak.track for peak in document.peaks}
+    lost = told - known
     if lost:
         raise InputError(
             f"the timeline is damaged: it tells of track {min(lost)}, which is not among its tracks; "
