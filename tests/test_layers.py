@@ -59,7 +59,7 @@ ROOMS["evaluate"] = (EVERYTHING - {"export"} | {"footage", "train"}, {"torch", "
 ROOMS["cli"] = ROOMS["__main__"] = (set(ROOMS) | {"cli"}, {"click", "rich"})
 
 # What one function alone may import: room -> library.
-INSIDE_A_FUNCTION = {"execute": {"dask", "distributed"}, "charts": {"matplotlib"}}
+INSIDE_A_FUNCTION = {"execute": {"dask", "distributed"}, "charts": {"matplotlib"}, "export": {"matplotlib"}}
 # One file of a room may use more than the room.
 FILES = {"streams/flow.py": {"cv2"}, "datasets/packs.py": {"cv2"}, "export/otio.py": {"opentimelineio"}}
 
