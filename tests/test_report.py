@@ -322,7 +322,7 @@ def test_standard_input_and_output(fervid: Fervid, written: Path) -> None:
 @pytest.mark.parametrize(
     ("damage", "words"),
     [
-        (lambda text: text.replace('"schema_version": "1.0"', '"schema_version": "2.0"'), "version 2.0"),
+        (lambda text: text.replace('"schema_version": "1.', '"schema_version": "2.'), "version 2."),
         (lambda text: text[: len(text) // 2], "cut off"),
         (lambda text: "", "is empty"),
         (lambda text: "[1, 2]", "no timeline"),
