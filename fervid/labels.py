@@ -1,6 +1,18 @@
 """Emotion sets, and where each emotion lies on valence and arousal."""
 
+from collections.abc import Mapping
+
 EMOTIONS = ("anger", "disgust", "fear", "happiness", "sadness", "surprise", "neutral")
+COLOURS: Mapping[str, str] = {
+    "anger": "#D55E00",
+    "disgust": "#6B8E23",
+    "fear": "#7B4FA3",
+    "happiness": "#E69F00",
+    "sadness": "#0072B2",
+    "surprise": "#CC79A7",
+    "neutral": "#8C8C8C",
+    "contempt": "#8B5A2B",
+}
 NEUTRAL = "neutral"
 
 # Pleasure and arousal of Russell & Mehrabian (1977); contempt is not in their set and is a convention.

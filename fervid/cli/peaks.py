@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from fervid.cli import options, output
+from fervid.cli import cutting, options, output
 from fervid.cli.inputs import local_path
 from fervid.cli.messages import Messages
 from fervid.cli.work import open_work
@@ -31,6 +31,7 @@ def _split(ctx: click.Context, param: click.Parameter, values: tuple[str, ...]) 
     fervid peaks out.json --emotion happiness --top 10 --min-gap 5
     fervid peaks out.json -f csv -o peaks.csv
     fervid peaks movie.mp4 --emotion surprise,fear
+    fervid peaks out.json --video movie.mp4 --top 5 --cut clips/ --montage reel.mp4
     """,
 )
 @click.argument("input", metavar="INPUT")
@@ -53,6 +54,7 @@ def _split(ctx: click.Context, param: click.Parameter, values: tuple[str, ...]) 
     help="How to write them.  [default: by the file's suffix, else table]",
 )
 @options.target("-o", "--output", "target", help="Write here; - is standard output.  [default: -]")
+@options.apply(*cutting.OPTIONS)
 @options.apply(*options.MODEL, *options.SELECTION, *options.WORK, options.OVERWRITE)
 @click.pass_context
 def peaks(
@@ -81,22 +83,25 @@ def peaks(
     if form is None:
         suffix = Path(target).suffix.lower().removeprefix(".")
         form = suffix if suffix in FORMATS else "table"
-    output.check_targets([target], [input], overwrite, messages.log_file)
+    cuts = cutting.split(values, overwrite)
+    output.check_targets([target, *cuts.targets], [input, *cuts.inputs], overwrite, messages.log_file)
     with local_path(input) as path:
         found: Sequence[Peak]
         labels: Sequence[str]
+        cuts.check(is_timeline(path))
         if is_timeline(path):
             refuse_analysis_options(ctx)
             document = read(path, input)
             found, source, labels = document.peaks, document.source, document.labels
         else:
             found, source, labels = analyze(messages, input, path, values)
-    unknown = [name for name in emotions if name not in labels]
-    if unknown:
-        raise UsageError(f"there is no emotion {unknown[0]!r} in it: choose among {', '.join(labels)}")
-    clock = Clock.of(source)
-    chosen = rank(found, clock.time_base, emotions or None, top, min_gap)
-    write(messages, chosen, source, clock, target, form)
+        unknown = [name for name in emotions if name not in labels]
+        if unknown:
+            raise UsageError(f"there is no emotion {unknown[0]!r} in it: choose among {', '.join(labels)}")
+        clock = Clock.of(source)
+        chosen = rank(found, clock.time_base, emotions or None, top, min_gap)
+        write(messages, chosen, source, clock, target, form)
+        cuts.write(messages, chosen, source, path)
 
 
 def is_timeline(path: str) -> bool:
@@ -114,7 +119,7 @@ def is_timeline(path: str) -> bool:
 
 def refuse_analysis_options(ctx: click.Context) -> None:
     """A timeline is not analyzed again: options that would ask for it are refused, not ignored."""
-    kept = {"input", "emotions", "top", "min_gap", "form", "target", "overwrite"}
+    kept = {"input", "emotions", "top", "min_gap", "form", "target", "overwrite", *cutting.NAMES}
     for parameter in ctx.command.params:
         name = parameter.name or ""
         given = ctx.get_parameter_source(name) is click.core.ParameterSource.COMMANDLINE
