@@ -21,7 +21,7 @@ KINDS = ("boxes", "landmarks", "labels", "curve")
 Colour = tuple[int, int, int]
 
 REFERENCE = 720  # pixels of the shorter side at which sizes below are meant
-SMALLEST = 0.55  # of those sizes: letters stay readable in small pictures
+SMALLEST = 0.65  # of those sizes: letters stay readable in small pictures
 LONGEST = 0.4  # share of the width that a name may take
 WINDOW = 10.0  # seconds that the curve shows
 INK, SOFT, FAINT = (255, 255, 255), (190, 190, 190), (70, 70, 74)
@@ -135,7 +135,8 @@ class Painter:
         self.width, self.height, self.labels, self.kinds = width, height, tuple(labels), frozenset(kinds)
         self.unit = max(min(width, height) / REFERENCE, SMALLEST)
         self._letters = Letters()
-        self.strip = self._scaled(150) if "curve" in self.kinds else 0
+        rows = len(self.labels) * round(self._scaled(14) * 1.32) + self._scaled(12)  # a line for each bar
+        self.strip = max(self._scaled(150), rows) if "curve" in self.kinds else 0
         self.strip += (height + self.strip) % 2  # H.264 wants an even height
 
     @property
@@ -243,7 +244,6 @@ class Painter:
 
     def _draw_curve(self, strip: Bytes, history: History, faces: Sequence[Shown], clock: str) -> None:
         pad, small = self._scaled(12), self._scaled(14)
-        rows = max(1, min(len(self.labels), (self.strip - pad) // round(small * 1.32)))
         bars = min(round(self.width * 0.42), self._scaled(250))
         line = round(small * 1.4)
         left, right = pad, self.width - bars - 2 * pad
@@ -258,7 +258,7 @@ class Painter:
         self._letters.write(strip, clock, (right - time, pad // 2), small, SOFT)
         self._draw_grid(strip, left, top, right, bottom, history)
         self._draw_lines(strip, left, top, right, bottom, history)
-        self._draw_bars(strip, now, rows, right + 2 * pad, self.width - pad)
+        self._draw_bars(strip, now, right + 2 * pad, self.width - pad)
 
     def _draw_grid(
         self, strip: Bytes, left: int, top: int, right: int, bottom: int, history: History
@@ -295,23 +295,22 @@ class Painter:
                 path = np.rint(points).astype(np.int32)
                 cv2.polylines(strip, [path], False, colour_of(emotion), thick, cv2.LINE_AA, FRACTION)
 
-    def _draw_bars(self, strip: Bytes, now: Floats | None, rows: int, left: int, right: int) -> None:
-        """How much of each emotion there is now; only the strongest where there is no room for all."""
+    def _draw_bars(self, strip: Bytes, now: Floats | None, left: int, right: int) -> None:
+        """How much of each emotion there is now."""
         small = self._scaled(14)
-        step = (self.strip - self._scaled(12)) / rows
-        chosen = range(len(self.labels))
-        if rows < len(self.labels) and now is not None:
-            chosen = sorted(np.argsort(-now, kind="stable")[:rows].tolist())  # type: ignore[assignment]
-        names = max(self._letters.mask(label, small, 500).shape[1] for label in self.labels)
+        step = (self.strip - self._scaled(12)) / len(self.labels)
+        names = max(self._letters.mask(label, small, 700).shape[1] for label in self.labels)
         begin = min(left + names + self._scaled(10), right - self._scaled(20))
+        half = max(2, round(small * 0.3))
         best = -1 if now is None else int(np.argmax(now))
-        for row, column in enumerate(list(chosen)[:rows]):
-            y = round(self._scaled(6) + row * step)
-            emotion = self.labels[column]
-            colour = INK if column == best else SOFT
-            self._letters.write(strip, emotion, (left, y), small, colour, 700 if column == best else 400)
+        for column, emotion in enumerate(self.labels):
+            y = round(self._scaled(6) + column * step)
+            is_best = column == best
+            place = (left, y)
+            self._letters.write(
+                strip, emotion, place, small, INK if is_best else SOFT, 700 if is_best else 400
+            )
             middle = y + round(small * 0.72)
-            half = max(2, round(small * 0.3))
             cv2.rectangle(strip, (begin, middle - half), (right, middle + half), (44, 44, 47), -1)
             if now is not None:
                 end = begin + round(float(now[column]) * (right - begin))
