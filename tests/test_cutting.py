@@ -248,8 +248,10 @@ def test_what_cannot_be_copied_says_why(tmp_path: Path) -> None:
     assert cutting.obstacle(replace(webm, seekable=False), ".webm")
 
 
-def test_a_full_disk_is_told(tmp_path: Path) -> None:
-    source = video.plan(lossless(tmp_path / "a.mp4"))
+def test_a_full_disk_is_told_once(tmp_path: Path, capfd: pytest.CaptureFixture[str]) -> None:
+    # Much of it, so that writing fails before the end as well.
+    noise = list(np.random.default_rng(0).integers(0, 255, (20, 128, 128), np.uint8))
+    source = video.plan(media.write(tmp_path / "a.mp4", noise))
     piece = cutting.at_frames(source, source.start, source.end)
 
     class Full(io.BytesIO):
@@ -259,6 +261,7 @@ def test_a_full_disk_is_told(tmp_path: Path) -> None:
     for work in (cutting.copy, cutting.encode):
         with pytest.raises(OutputError, match="No space left"):
             work(source, [piece], Full(), ".mp4", {})
+    assert capfd.readouterr().err == ""
 
 
 def moment(onset: int, offset: int, person: str | None = None, emotion: str = "happiness") -> Peak:

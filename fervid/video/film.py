@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from fractions import Fraction
@@ -76,17 +76,45 @@ def colours_of(picture: VideoFrame) -> tuple[int, int, int]:
 @contextmanager
 def writing(target: BinaryIO, container: str, note: Mapping[str, str]) -> Iterator[OutputContainer]:
     """A container that is written into `target`; what FFmpeg cannot write is told in one line."""
+    sink = _Sink(target)
     options: dict[str, str] = {}
-    handle: object = target
+    handle: object = SimpleNamespace(write=sink.write, seek=sink.seek, tell=target.tell)
     if not target.seekable():
-        handle = SimpleNamespace(write=target.write)
+        handle = SimpleNamespace(write=sink.write)
         options = STREAMED if container in ("mp4", "mov") else {}
     try:
         with av.open(handle, "w", format=container, options=options) as output:
             output.metadata.update(note)
             yield output
+        if sink.failure is not None:  # of the last bytes, which closing wrote
+            raise sink.failure
     except av.FFmpegError as error:
+        if sink.failure is not None:
+            raise sink.failure from error
         raise OutputError(f"the video cannot be written as {container}: {error.strerror or error}") from error
+
+
+class _Sink:
+    """What FFmpeg writes into; after a failure it seems to take the rest, so that one is told, and once."""
+
+    def __init__(self, target: BinaryIO) -> None:
+        self._target = target
+        self.failure: Exception | None = None
+
+    def write(self, data: bytes) -> int:
+        return self._do(self._target.write, data) or len(data)
+
+    def seek(self, place: int, whence: int = 0) -> int:
+        return self._do(self._target.seek, place, whence) or 0
+
+    def _do(self, work: Callable[..., int], *arguments: object) -> int | None:
+        if self.failure is not None:
+            return None
+        try:
+            return work(*arguments)
+        except Exception as error:
+            self.failure = error
+            raise
 
 
 class Film:
