@@ -44,6 +44,8 @@ ROOMS: dict[str, tuple[set[str], set[str]]] = {
     "charts": ({"types", "errors"}, set()),
     "execute": ({"types", "errors"}, set()),
     "cache": ({"types", "errors"}, set()),
+    "drawing": (NOUNS, {"cv2"}),
+    "annotation": (NOUNS | {"timeline", "drawing"}, set()),
     "analysis": (
         NOUNS | {"video", "faces", "model", "spans", "stitch", "timeline", "execute", "cache"},
         set(),

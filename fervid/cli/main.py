@@ -28,6 +28,7 @@ COMMANDS = {
     "report": "Write a page that shows a timeline.",
     "plot": "Draw a timeline as a picture, for papers.",
     "show": "Show a timeline in the terminal.",
+    "annotate": "Draw what an analysis saw into the video.",
     "info": "Tell what a video file holds.",
     "train": "Train a model on labelled data.",
     "finetune": "Go on training a model on your own clips.",

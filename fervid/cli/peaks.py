@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from fervid.cli import options, output
+from fervid.cli import cutting, options, output
 from fervid.cli.inputs import local_path
 from fervid.cli.messages import Messages, log
 from fervid.cli.reading import is_timeline, read_timeline
@@ -76,6 +76,7 @@ def _split(ctx: click.Context, param: click.Parameter, values: tuple[str, ...]) 
     fervid peaks out.json --top 20 -f markers -o markers.edl
     fervid peaks out.json --pad 1,2 --as clips -o cuts.otio
     fervid peaks movie.mp4 --emotion surprise,fear
+    fervid peaks out.json --video movie.mp4 --top 5 --cut clips/ --montage reel.mp4
     """,
 )
 @click.argument("input", metavar="INPUT")
@@ -129,6 +130,7 @@ def _split(ctx: click.Context, param: click.Parameter, values: tuple[str, ...]) 
     help="Frames per second that timecode counts.  [default: the video's]",
 )
 @options.target("-o", "--output", "target", help="Write here; - is standard output.  [default: -]")
+@options.apply(*cutting.OPTIONS)
 @options.apply(*options.MODEL, *options.SELECTION, *options.WORK, options.OVERWRITE)
 @click.pass_context
 def peaks(
@@ -159,7 +161,6 @@ def peaks(
     Peaks are of visible expression, not of what a person feels.
     """
     from fervid.export.shapes import Clock
-    from fervid.peaks import rank
 
     messages = ctx.find_object(Messages)
     assert messages is not None
@@ -167,35 +168,54 @@ def peaks(
     if form is None:
         suffix = Path(target).suffix.lower().removeprefix(".")
         form = SUFFIXES.get(suffix, "table")
-    refuse_other_formats_options(ctx, form)
+    cuts = cutting.split(values, pad, overwrite)
+    refuse_other_formats_options(ctx, form, cuts.are_asked_for)
     check_edit(form, timecode, timecode_rate)
-    output.check_targets([target], [input], overwrite, messages.log_file)
+    output.check_targets([target, *cuts.targets], [input, *cuts.inputs], overwrite, messages.log_file)
     with local_path(input) as path:
+        cuts.check(is_timeline(path))
         if is_timeline(path):
             refuse_analysis_options(ctx, values)
             document = read_timeline(path, input)
             found = Found(document.peaks, document.source, document.labels, document.people)
         else:
             found = analyze(messages, input, path, values)
+        chosen = choose(found, emotions, persons, top, score, min_gap)
+        if form in EDITS:
+            as_clips = (layout or ("clips" if form == "edl" else "markers")) == "clips"
+            write_edit(found, chosen, target, form, pad, as_clips, timecode, timecode_rate)
+        else:
+            write(chosen, found.source, Clock.of(found.source), target, form)
+        if not chosen and not messages.quiet:
+            messages.say("there is no such peak")
+        cuts.write(messages, chosen, found.source, path)
+
+
+def choose(
+    found: Found,
+    emotions: Sequence[str],
+    persons: Sequence[str],
+    top: int | None,
+    score: str,
+    min_gap: float,
+) -> list[Peak]:
+    """The peaks that were asked for, highest first."""
+    from fervid.export.shapes import Clock
+    from fervid.peaks import rank
+
     unknown = [name for name in emotions if name not in found.labels]
     if unknown:
         raise UsageError(f"there is no emotion {unknown[0]!r} in it: choose among {', '.join(found.labels)}")
-    clock = Clock.of(found.source)
     who = ids(persons, found.people) if persons else None
-    chosen = rank(found.peaks, clock.time_base, emotions or None, top, min_gap, who, score)
-    if form in EDITS:
-        as_clips = (layout or ("clips" if form == "edl" else "markers")) == "clips"
-        write_edit(found, chosen, target, form, pad, as_clips, timecode, timecode_rate)
-    else:
-        write(chosen, found.source, clock, target, form)
-    if not chosen and not messages.quiet:
-        messages.say("there is no such peak")
+    return list(
+        rank(found.peaks, Clock.of(found.source).time_base, emotions or None, top, min_gap, who, score)
+    )
 
 
-def refuse_other_formats_options(ctx: click.Context, form: str) -> None:
+def refuse_other_formats_options(ctx: click.Context, form: str, cuts: bool) -> None:
     """Refuse an option that the format has no use for."""
     takers: dict[str, tuple[str, ...]] = {
-        "pad": tuple(EDITS),
+        **({} if cuts else {"pad": tuple(EDITS)}),
         "layout": LAID,
         "timecode": COUNTED,
         "timecode_rate": COUNTED,

@@ -11,7 +11,7 @@ from av.video.frame import VideoFrame
 from fervid.source import Tick
 from fervid.types import Array, Video
 from fervid.video.luma import Turn, turn_of
-from fervid.video.reading import STILLS, _timed, still_pictures
+from fervid.video.reading import STILLS, timed, still_pictures
 
 QUALITY = 78  # of the JPEG, 0 to 100
 
@@ -33,7 +33,7 @@ def thumbnails(
             yield moment, last[1]
             continue
         if pictures is None or (video.seekable and _has_keyframe(video, at, wanted)):
-            pictures = (still_pictures if video.container == STILLS else _timed)(video, wanted)
+            pictures = (still_pictures if video.container == STILLS else timed)(video, wanted)
         found = next(((pts, picture) for pts, picture in pictures if pts >= wanted), None)
         if found is None:
             pictures = None
