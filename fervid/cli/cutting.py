@@ -15,7 +15,6 @@ import click
 from fervid.cli import options, output
 from fervid.cli.messages import Messages, clock, log
 from fervid.errors import InputError, UsageError
-from fervid.export.edit import HANDLES
 
 if TYPE_CHECKING:
     from fervid.types import Peak, Video
@@ -38,6 +37,8 @@ NAMES = ("cut", "montage", "exact", "video")
 
 def split(values: dict[str, Any], pad: tuple[Fraction, Fraction] | None, overwrite: bool) -> Cuts:
     """Take the options of OPTIONS out of a command's parameters."""
+    from fervid.export.edit import HANDLES
+
     return Cuts(**{name: values.pop(name) for name in NAMES}, pad=pad or HANDLES, overwrite=overwrite)
 
 
