@@ -6,15 +6,16 @@ displacement from the neutral run here, in order, while later spans are still be
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, field
+from itertools import combinations
 
 import numpy as np
 
-from fervid import clips, shape, timeline, tracks
+from fervid import clips, people, shape, timeline, tracks
 from fervid.model import Model
 from fervid.spans import HALO, SpanResult, within
-from fervid.types import Curve, Floats, Ints, Segment, Settings, Span, Tally, Track, Video
+from fervid.types import Curve, Floats, Ints, Likeness, Segment, Settings, Span, Tally, Track, Video
 
 SAME_FACE = 0.5  # mean overlap over the frames that two spans share, from which their tracks are one
 
@@ -56,6 +57,8 @@ class Stitcher:
         self.cuts: list[int] = []
         self.names: list[dict[int, int]] = []  # per span: its own track numbers -> the video's
         self.curves: list[Curve] = []
+        self.likenesses: dict[int, Likeness] = {}  # of the video's tracks
+        self.together: set[tuple[int, int]] = set()  # tracks that a frame shows side by side, lower first
         self._open: dict[int, _Open] = {}
         self._before: dict[int, Track] = {}  # the last span's tracks that reach over its end
         self._count = 0
@@ -72,6 +75,11 @@ class Stitcher:
                 inside = within(track.pts, span)
                 seen.update(track.pts[inside].tolist())
                 self._extend(names[track.id], track, inside, place, result)
+                if result.likenesses:
+                    known = self.likenesses.get(names[track.id], people.empty())
+                    apart = self.video.length(people.APART)
+                    self.likenesses[names[track.id]] = people.joined(known, result.likenesses[place], apart)
+        self.together |= _together(rows_of(span, result, names))
         for number in sorted(names.values()):
             segments += self._advance(self._open[number], final=False)
         self.names.append(names)
@@ -208,6 +216,16 @@ def _agreement(first: Track, second: Track) -> float:
         return 0.0
     pairs = zip(first.box[here], second.box[there], strict=True)
     return float(np.mean([tracks.overlap(a[None], b[None])[0, 0] for a, b in pairs]))
+
+
+def _together(rows: Iterable[tuple[int, Track, int]]) -> set[tuple[int, int]]:
+    """The pairs of tracks that share a frame."""
+    pairs = set()
+    for (first, one, _), (second, other, _) in combinations(rows, 2):
+        if one.pts[0] <= other.pts[-1] and other.pts[0] <= one.pts[-1]:  # most tracks are of other shots
+            if len(np.intersect1d(one.pts, other.pts, assume_unique=True)):
+                pairs.add((min(first, second), max(first, second)))
+    return pairs
 
 
 def rows_of(span: Span, result: SpanResult, names: dict[int, int]) -> Iterator[tuple[int, Track, int]]:

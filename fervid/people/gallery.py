@@ -1,0 +1,132 @@
+"""Named portraits, and which of the persons in a video they show."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Collection, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+import cv2
+import numpy as np
+
+from fervid import faces
+from fervid.errors import InputError
+from fervid.types import Bytes, Floats, Likeness
+
+PICTURES = (".jpg", ".jpeg", ".png", ".webp", ".bmp", ".tif", ".tiff")
+RECOGNISED = 0.5  # mean distance from a name's portraits below which a person gets the name; dlib's advice
+CLEARLY_LARGER = 2.0  # a portrait's face is so many times larger than any other face in the picture
+SMALLEST_FACE = 0.05  # share of a portrait's height
+
+IDENTIFIER = re.compile(r"P[0-9]+")  # what fervid itself calls a person
+
+
+@dataclass(frozen=True, eq=False)
+class Gallery:
+    """Names, and what the faces of each look like."""
+
+    faces: Mapping[str, Floats]  # (N, 128) per name
+    unused: tuple[str, ...]  # which pictures told nothing, and why
+
+
+def read_gallery(folder: str) -> Gallery:
+    """Read a folder of portraits: a picture for each name, or a folder of pictures for each."""
+    found: dict[str, list[Path]] = {}
+    try:
+        for entry in sorted(Path(folder).iterdir()):
+            if entry.name.startswith("."):
+                continue
+            if entry.is_dir():
+                pictures = [path for path in sorted(entry.iterdir()) if path.suffix.lower() in PICTURES]
+                found.setdefault(entry.name, []).extend(pictures)
+            elif entry.suffix.lower() in PICTURES:
+                found.setdefault(entry.stem, []).append(entry)
+    except OSError as error:
+        raise InputError(f"the gallery {folder} cannot be read: {error.strerror}") from error
+    if not found:
+        raise InputError(
+            f"the gallery {folder} holds no portrait: put one picture or one folder of pictures per name there"
+        )
+    known: dict[str, Floats] = {}
+    unused: list[str] = []
+    for name, pictures in found.items():
+        check_name(name)
+        described: list[Floats] = []
+        for path in pictures:
+            try:
+                described.append(_describe(path))
+            except InputError as error:
+                unused.append(str(error))
+        if not described:
+            reason = unused[-1] if pictures else f"its folder is empty of {', '.join(PICTURES)}"
+            raise InputError(f"the gallery has no portrait of {name} that can be used: {reason}")
+        known[name] = np.stack(described)
+    return Gallery(known, tuple(unused))
+
+
+def check_name(name: str) -> None:
+    """Refuse what cannot name a person."""
+    if not name.strip() or not name.isprintable() or len(name) > 200:
+        raise InputError(f"{name!r} cannot name a person: use printable characters, 200 at most")
+    if IDENTIFIER.fullmatch(name):
+        raise InputError(f"{name} is how fervid counts persons: give a name that differs")
+
+
+def _describe(path: Path) -> Floats:
+    """What the face in a portrait looks like, (128,)."""
+    picture = _luma(path)
+    finder = faces.FaceFinder(SMALLEST_FACE)
+    found = sorted(finder.detect(picture), key=lambda pair: -float(pair[0][2]))
+    if not found:
+        raise InputError(f"{path} shows no face that fervid finds")
+    if len(found) > 1 and found[0][0][2] < CLEARLY_LARGER * found[1][0][2]:
+        raise InputError(f"{path} shows {len(found)} faces: cut it to one")
+    return faces.describe(finder.portrait(picture, finder.fit(picture, found[0][0])))
+
+
+def _luma(path: Path) -> Bytes:
+    try:
+        content = np.fromfile(path, np.uint8)
+    except OSError as error:
+        raise InputError(f"{path} cannot be read: {error.strerror}") from error
+    picture = cv2.imdecode(content, cv2.IMREAD_GRAYSCALE) if len(content) else None
+    if picture is None:
+        raise InputError(f"{path} is no picture that can be read")
+    return np.asarray(picture, np.uint8)
+
+
+def recognised(
+    groups: Sequence[Sequence[int]],
+    likenesses: Mapping[int, Likeness],
+    together: Collection[tuple[int, int]],
+    gallery: Gallery,
+) -> tuple[list[list[int]], dict[int, str]]:
+    """The groups, those of one name joined, and the names of those that a portrait shows, by place.
+
+    The nearest pair of a group and a name goes first. A further group near the same name is the same
+    person, unless the two are on screen together.
+    """
+    seen = [np.concatenate([likenesses[track].descriptor for track in group]) for group in groups]
+    pairs = sorted(
+        (round(_distance(one, portraits), 6), place, name)
+        for place, one in enumerate(seen)
+        for name, portraits in gallery.faces.items()
+    )
+    named: dict[str, list[int]] = {}
+    given: set[int] = set()
+    for distance, place, name in pairs:
+        if distance < RECOGNISED and place not in given:
+            same = [track for other in named.get(name, []) for track in groups[other]]
+            if not any((min(a, b), max(a, b)) in together for a in same for b in groups[place]):
+                named.setdefault(name, []).append(place)
+                given.add(place)
+    joined = [(sorted(track for place in places for track in groups[place]), name) for name, places in named.items()]
+    result = [tracks for tracks, _ in joined]
+    result += [list(group) for place, group in enumerate(groups) if place not in given]
+    return result, {place: name for place, (_, name) in enumerate(joined)}
+
+
+def _distance(first: Floats, second: Floats) -> float:
+    """The mean distance between two lots of faces (M, 128), (N, 128)."""
+    return float(np.linalg.norm(first[:, None] - second[None], axis=-1).mean(dtype=np.float64))
