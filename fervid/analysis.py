@@ -187,9 +187,7 @@ class Run:
         groups = people.tell_apart(stitcher.likenesses, stitcher.together)
         names: dict[int, str] = {}
         if self._gallery is not None:
-            groups, names = people.recognised(
-                groups, stitcher.likenesses, stitcher.together, self._gallery
-            )
+            groups, names = people.recognised(groups, stitcher.likenesses, stitcher.together, self._gallery)
         return people.number(groups, stitcher.curves, stitcher.likenesses, names)
 
     def _analyzed(self, executor: Executor) -> Iterator[Span]:

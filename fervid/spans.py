@@ -58,7 +58,7 @@ class SpanResult:
     moments: tuple[Ints, ...]  # per track: window centres
     logits: tuple[Mapping[str, Array], ...]  # per track: stream that reads faces -> (N, C)
     crops: tuple[Bytes, ...]  # per track: (N, S, S) of its frames inside the span; empty unless asked for
-    likenesses: tuple[Likeness, ...]  # per track: its best faces inside the span; empty unless asked for
+    likenesses: tuple[Likeness, ...] = ()  # per track: its best faces inside the span; empty unless asked for
 
 
 def plan(planned: Video, settings: Settings) -> list[Span]:
@@ -407,9 +407,7 @@ def unpack(arrays: Mapping[str, Array]) -> SpanResult:
         crops=tuple(split("crops", "crops.count")) if "crops" in arrays else (),
         likenesses=tuple(
             Likeness(*each)
-            for each in zip(
-                *(split(f"likeness.{name}", "likeness.count") for name in _LIKENESS), strict=True
-            )
+            for each in zip(*(split(f"likeness.{name}", "likeness.count") for name in _LIKENESS), strict=True)
         )
         if "likeness.count" in arrays
         else (),

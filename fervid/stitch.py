@@ -222,9 +222,9 @@ def _together(rows: Iterable[tuple[int, Track, int]]) -> set[tuple[int, int]]:
     """The pairs of tracks that share a frame."""
     pairs = set()
     for (first, one, _), (second, other, _) in combinations(rows, 2):
-        if one.pts[0] <= other.pts[-1] and other.pts[0] <= one.pts[-1]:  # most tracks are of other shots
-            if len(np.intersect1d(one.pts, other.pts, assume_unique=True)):
-                pairs.add((min(first, second), max(first, second)))
+        overlap = one.pts[0] <= other.pts[-1] and other.pts[0] <= one.pts[-1]  # most are of other shots
+        if overlap and len(np.intersect1d(one.pts, other.pts, assume_unique=True)):
+            pairs.add((min(first, second), max(first, second)))
     return pairs
 
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import deque
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, replace
 
 import numpy as np
@@ -121,6 +121,16 @@ class Viterbi:
         self._paths = self._paths[1:]
         self._waiting.popleft()
         return label
+
+
+def covered(ranges: Iterable[tuple[int, int]]) -> int:
+    """The ticks that half-open ranges cover together, those that overlap counted once."""
+    total, reached = 0, None
+    for start, end in sorted(ranges):
+        begin = start if reached is None else max(start, reached)
+        total += max(0, end - begin)
+        reached = end if reached is None else max(reached, end)
+    return total
 
 
 @dataclass

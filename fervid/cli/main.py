@@ -23,6 +23,7 @@ COMMANDS = {
     "analyze": "Turn videos into timelines of visible expression.",
     "extract": "Write landmarks and aligned face crops of a video.",
     "peaks": "List the moments at which an expression stands out.",
+    "people": "List, name and merge the persons of a timeline.",
     "info": "Tell what a video file holds.",
     "train": "Train a model on labelled data.",
     "finetune": "Go on training a model on your own clips.",

@@ -53,7 +53,7 @@ def _split(ctx: click.Context, param: click.Parameter, values: tuple[str, ...]) 
     help="How to write them.  [default: by the file's suffix, else table]",
 )
 @options.target("-o", "--output", "target", help="Write here; - is standard output.  [default: -]")
-@options.apply(*options.MODEL, *options.SELECTION, *options.WORK, options.OVERWRITE)
+@options.apply(*options.MODEL, *options.SELECTION, *options.PEOPLE, *options.WORK, options.OVERWRITE)
 @click.pass_context
 def peaks(
     ctx: click.Context,

@@ -6,6 +6,7 @@ import re
 from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import TypeVar
 
 import cv2
 import numpy as np
@@ -18,6 +19,8 @@ PICTURES = (".jpg", ".jpeg", ".png", ".webp", ".bmp", ".tif", ".tiff")
 RECOGNISED = 0.5  # mean distance from a name's portraits below which a person gets the name; dlib's advice
 CLEARLY_LARGER = 2.0  # a portrait's face is so many times larger than any other face in the picture
 SMALLEST_FACE = 0.05  # share of a portrait's height
+
+Key = TypeVar("Key", int, str)
 
 IDENTIFIER = re.compile(r"P[0-9]+")  # what fervid itself calls a person
 
@@ -46,7 +49,7 @@ def read_gallery(folder: str) -> Gallery:
         raise InputError(f"the gallery {folder} cannot be read: {error.strerror}") from error
     if not found:
         raise InputError(
-            f"the gallery {folder} holds no portrait: put one picture or one folder of pictures per name there"
+            f"the gallery {folder} holds no portrait: put a picture or a folder of pictures per name there"
         )
     known: dict[str, Floats] = {}
     unused: list[str] = []
@@ -108,23 +111,27 @@ def recognised(
     person, unless the two are on screen together.
     """
     seen = [np.concatenate([likenesses[track].descriptor for track in group]) for group in groups]
-    pairs = sorted(
-        (round(_distance(one, portraits), 6), place, name)
-        for place, one in enumerate(seen)
-        for name, portraits in gallery.faces.items()
-    )
     named: dict[str, list[int]] = {}
-    given: set[int] = set()
-    for distance, place, name in pairs:
-        if distance < RECOGNISED and place not in given:
-            same = [track for other in named.get(name, []) for track in groups[other]]
-            if not any((min(a, b), max(a, b)) in together for a in same for b in groups[place]):
-                named.setdefault(name, []).append(place)
-                given.add(place)
-    joined = [(sorted(track for place in places for track in groups[place]), name) for name, places in named.items()]
-    result = [tracks for tracks, _ in joined]
-    result += [list(group) for place, group in enumerate(groups) if place not in given]
-    return result, {place: name for place, (_, name) in enumerate(joined)}
+    is_named = [False] * len(groups)
+    for place, name in near(dict(enumerate(seen)), gallery):
+        tracks = named.get(name, [])
+        if not is_named[place] and not any(
+            (min(one, other), max(one, other)) in together for one in tracks for other in groups[place]
+        ):
+            named[name] = sorted([*tracks, *groups[place]])
+            is_named[place] = True
+    rest = [list(group) for group, known in zip(groups, is_named, strict=True) if not known]
+    return [*named.values(), *rest], dict(enumerate(named))
+
+
+def near(seen: Mapping[Key, Floats], gallery: Gallery) -> list[tuple[Key, str]]:
+    """The pairs of a person (N, 128) and a name that may be one, the nearest first."""
+    pairs = [
+        (round(_distance(one, portraits), 6), key, name)
+        for key, one in seen.items()
+        for name, portraits in gallery.faces.items()
+    ]
+    return [(key, name) for distance, key, name in sorted(pairs) if distance < RECOGNISED]
 
 
 def _distance(first: Floats, second: Floats) -> float:

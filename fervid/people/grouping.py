@@ -7,6 +7,7 @@ from collections.abc import Collection, Mapping, Sequence
 import numpy as np
 import numpy.typing as npt
 
+from fervid.timeline import covered
 from fervid.types import Curve, Likeness, Person
 
 # Two groups are one person's where their faces lie nearer than this on average (root mean square).
@@ -109,7 +110,7 @@ def number(
     by_track = {curve.track: curve for curve in curves}
     found = []
     for place, tracks in enumerate(groups):
-        ticks = on_screen([(by_track[track].start, by_track[track].end) for track in tracks])
+        ticks = covered([(by_track[track].start, by_track[track].end) for track in tracks])
         found.append((-ticks, min(by_track[track].start for track in tracks), tuple(tracks), place))
     persons = []
     for rank, (ticks, _, tracks, place) in enumerate(sorted(found), 1):
@@ -120,13 +121,3 @@ def number(
             Person(f"P{rank}", names.get(place), tracks, -ticks, int(best.pts[row]), best.box[row])
         )
     return tuple(persons)
-
-
-def on_screen(ranges: Sequence[tuple[int, int]]) -> int:
-    """The ticks that half-open ranges cover together."""
-    total, reached = 0, None
-    for start, end in sorted(ranges):
-        begin = start if reached is None else max(start, reached)
-        total += max(0, end - begin)
-        reached = end if reached is None else max(reached, end)
-    return total
