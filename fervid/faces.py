@@ -51,7 +51,7 @@ def weights(name: str) -> Path:
     """
     spec = find_spec("face_recognition_models")
     if spec is None or spec.origin is None:
-        raise ModelError("dlib's predictors are not installed: pip install face_recognition_models")
+        raise ModelError("dlib's models are not installed: pip install face_recognition_models")
     path = Path(spec.origin).parent / "models" / name
     if not path.is_file():
         raise ModelError(f"{path.name} is missing: pip install --force-reinstall face_recognition_models")
@@ -245,7 +245,10 @@ def describe(portrait: Bytes) -> Floats:
 
 def face_net() -> Path:
     """Where the weights of the net behind `describe` lie."""
-    return weights("dlib_face_recognition_resnet_model_v1.dat")
+    try:
+        return weights("dlib_face_recognition_resnet_model_v1.dat")
+    except ModelError as error:
+        raise ModelError(f"{error}; or leave out whose face it is with --no-people") from error
 
 
 def place(landmarks: Floats) -> tuple[Floats, float, float]:

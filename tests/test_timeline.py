@@ -538,7 +538,7 @@ def test_build_brings_all_into_one_order() -> None:
     early = Curve(**{**vars(curve), "track": 1})
     segments = smooth(scores)
     shots = np.array([START], np.int64)
-    people = (Person("P1", None, (4,), 100, START, np.zeros(4, np.float32)),)
+    people = (Person("P1", None, (segments[0].track, 4), 100, START, np.zeros(4, np.float32)),)
     one, other = (
         build(video(), MODEL, Settings(), Tally(9, 9), shots, curves, parts, people)
         for curves, parts in (([curve, early], segments), ([early, curve], segments[::-1]))
