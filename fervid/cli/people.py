@@ -229,12 +229,13 @@ def write_pictures(messages: Messages, pages: Pages, planned: Video, folder: str
     place = output.make_folder(folder)
     wanted = {str(place / f"{person['id']}.png"): person["portrait"] for person in pages.people}
     output.check_targets(wanted, [planned.path], overwrite, messages.log_file)
-    shown = dict(video.in_colour(planned, [portrait["time"]["pts"] for portrait in wanted.values()]))
-    for target, portrait in wanted.items():
-        image = shown.get(portrait["time"]["pts"])
-        if image is None:
-            log.warning("%s is not written: its frame cannot be decoded", target)
-            continue
-        with output.open_binary(target) as stream:
-            stream.write(picture(image, portrait["box"]))
-    messages.say(f"wrote {len(wanted)} pictures to {folder}")
+    missing = set(wanted)
+    for moment, image in video.in_colour(planned, [found["time"]["pts"] for found in wanted.values()]):
+        for target, portrait in wanted.items():
+            if portrait["time"]["pts"] == moment:
+                with output.open_binary(target) as stream:
+                    stream.write(picture(image, portrait["box"]))
+                missing.discard(target)
+    for target in sorted(missing):
+        log.warning("%s is not written: its frame cannot be decoded", target)
+    messages.say(f"wrote {len(wanted) - len(missing)} pictures to {folder}")
