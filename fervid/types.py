@@ -6,6 +6,7 @@ counted from the stream's first frame. Boxes are `x, y, width, height` in uprigh
 
 from __future__ import annotations
 
+import re
 from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
 from enum import IntEnum
@@ -21,6 +22,7 @@ Floats = npt.NDArray[np.float32]
 Bytes = npt.NDArray[np.uint8]
 
 LANDMARKS = 68  # iBUG 300-W points
+PERSON = re.compile(r"P[0-9]+")  # how persons are counted
 
 
 def check(name: str, array: Array, shape: tuple[int | None, ...], dtype: type) -> None:

@@ -468,6 +468,27 @@ def test_pictures_show_the_faces_and_a_gallery_knows_them_again(
     assert "looks like Eileen Collins, too" in " ".join(capfd.readouterr().err.split())
 
 
+@pytest.mark.parametrize(
+    ("entry", "value"),
+    [
+        ("id", "../P1"),
+        ("id", 1),
+        ("tracks", ["x"]),
+        ("on_screen", {}),
+        ("portrait", {"time": {"pts": 1}, "box": {}}),
+    ],
+)
+def test_a_damaged_person_is_told(
+    tmp_path: Path, capfd: pytest.CaptureFixture[str], entry: str, value: object
+) -> None:
+    path = written(tmp_path)
+    whole = json.loads(path.read_text("utf-8"))
+    whole["people"][0][entry] = value
+    path.write_text(json.dumps(whole), encoding="utf-8")
+    assert run(["people", str(path)]) == 1
+    assert "is damaged" in capfd.readouterr().err
+
+
 def test_another_video_is_refused(tmp_path: Path, capfd: pytest.CaptureFixture[str]) -> None:
     path = written(tmp_path)
     assert run(["people", str(path), "--video", str(CLIP), "--pictures", str(tmp_path / "faces")]) == 1

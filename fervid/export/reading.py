@@ -13,7 +13,7 @@ import numpy as np
 from fervid.errors import InputError
 from fervid.export import shapes
 from fervid.export.json import NUMBERS
-from fervid.types import Curve, Floats, Peak, Segment
+from fervid.types import PERSON, Curve, Floats, Peak, Segment
 
 CURVES = ("quality", "valence", "arousal", "intensity")  # of a track, beside its scores
 
@@ -142,7 +142,9 @@ def _person(found: Mapping[str, Any]) -> str | None:
 
 def _person_entry(found: Mapping[str, Any]) -> Mapping[str, Any]:
     """An entry of `people` that holds what it should."""
-    str(found["id"]), found["name"], [int(track) for track in found["tracks"]]
+    if not PERSON.fullmatch(found["id"]):  # it names files
+        raise ValueError(f"{found['id']!r} is no id of a person")
+    found["name"], [int(track) for track in found["tracks"]]
     int(found["on_screen"]["pts"]), int(found["portrait"]["time"]["pts"])
     _numbers(found["portrait"]["box"], ("x", "y", "width", "height"))
     return found

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import re
 from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -13,7 +12,7 @@ import numpy as np
 
 from fervid import faces
 from fervid.errors import InputError
-from fervid.types import Bytes, Floats, Likeness
+from fervid.types import PERSON, Bytes, Floats, Likeness
 
 PICTURES = (".jpg", ".jpeg", ".png", ".webp", ".bmp", ".tif", ".tiff")
 RECOGNISED = 0.5  # mean distance from a name's portraits below which a person gets the name; dlib's advice
@@ -21,8 +20,6 @@ CLEARLY_LARGER = 2.0  # a portrait's face is so many times larger than any other
 SMALLEST_FACE = 0.05  # share of a portrait's height
 
 Key = TypeVar("Key", int, str)
-
-IDENTIFIER = re.compile(r"P[0-9]+")  # what fervid itself calls a person
 
 
 @dataclass(frozen=True, eq=False)
@@ -72,7 +69,7 @@ def check_name(name: str) -> None:
     """Refuse what cannot name a person."""
     if not name.strip() or not name.isprintable() or len(name) > 200:
         raise InputError(f"{name!r} cannot name a person: use printable characters, 200 at most")
-    if IDENTIFIER.fullmatch(name):
+    if PERSON.fullmatch(name):
         raise InputError(f"{name} is how fervid counts persons: give a name that differs")
 
 
