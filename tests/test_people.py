@@ -89,17 +89,18 @@ def test_groups_are_those_of_the_slow_definition(seed: int) -> None:
 
 
 def slow(likenesses: Mapping[int, Likeness], together: set[tuple[int, int]]) -> Groups:
-    """Join the two groups whose faces lie nearest on average, again and again."""
+    """Join the two groups whose tracks lie nearest on average, again and again."""
     groups = [[track] for track in likenesses]
 
     def distance(first: list[int], second: list[int]) -> float:
         if any((min(a, b), max(a, b)) in together for a in first for b in second):
             return np.inf
         one, other = (
-            np.concatenate([likenesses[track].descriptor for track in group]).astype(float)
+            np.array([likenesses[track].descriptor.astype(float).mean(0) for track in group])
             for group in (first, second)
         )
-        return float(np.square(one[:, None] - other[None]).sum(-1).mean())
+        weights = np.outer(*([len(likenesses[track]) for track in group] for group in (first, second)))
+        return float(np.average(np.square(one[:, None] - other[None]).sum(-1), weights=weights))
 
     while len(groups) > 1:
         first, second = min(combinations(groups, 2), key=lambda pair: distance(*pair))

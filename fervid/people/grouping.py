@@ -10,17 +10,18 @@ import numpy.typing as npt
 from fervid.timeline import covered
 from fervid.types import Curve, Likeness, Person
 
-# Two groups are one person's where their faces lie nearer than this on average (root mean square).
+# Two groups are one person's where their tracks lie nearer than this on average (root mean square).
 # docs/people.md has the measurements: below, persons fall into pieces, above, different ones are joined.
-SAME_PERSON = 0.45
+SAME_PERSON = 0.42
 
 Doubles = npt.NDArray[np.float64]
 
 
 class _Groups:
-    """Faces in groups, each known by its size, mean and scatter: enough for exact mean squared distances.
+    """Tracks in groups, each known by its size, mean and scatter: enough for exact mean squared distances.
 
-    The memory is a few numbers for each track, not for each pair of them.
+    The memory is a few numbers for each track, not for each pair of them. A track is the mean of its faces:
+    what blur and motion add to a single face is as large as the difference between persons, and lost in it.
     """
 
     def __init__(self, likenesses: Sequence[Likeness]) -> None:
@@ -28,14 +29,14 @@ class _Groups:
         self.members = [[place] for place in range(len(faces))]
         self.forbidden: list[set[int]] = [set() for _ in faces]
         self.is_there = np.ones(len(faces), bool)
-        self.count = np.array([len(each) for each in faces], np.float64)
+        self.count = np.array([len(each) for each in faces], np.float64)  # of faces: a track's weight
         self.mean = np.array([each.mean(0) for each in faces])  # (N, 128)
-        self.scatter = np.array([np.square(each - each.mean(0)).sum(-1).mean() for each in faces])
+        self.scatter = np.zeros(len(faces))  # of the tracks around that mean
         self.nearest = np.zeros(len(faces), np.int64)
         self.distance = np.full(len(faces), np.inf)
 
     def distances(self, place: int) -> Doubles:
-        """Mean squared distances (N,) of one group's faces from every other's; infinite where forbidden."""
+        """Mean squared distances (N,) of one group's tracks from every other's; infinite where forbidden."""
         away = np.square(self.mean - self.mean[place]).sum(-1) + self.scatter + self.scatter[place]
         away[~self.is_there] = np.inf
         away[place] = np.inf
