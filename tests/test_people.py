@@ -6,6 +6,7 @@ import io
 import json
 from collections.abc import Mapping
 from dataclasses import replace
+from fractions import Fraction
 from itertools import combinations
 from pathlib import Path
 from typing import Any
@@ -17,9 +18,9 @@ import numpy as np
 import numpy.typing as npt
 import pytest
 from conftest import CLIP, ROOT
-from test_export import START, curve_of, person_of, text_of, timeline_of
+from test_export import START, curve_of, person_of, text_of, timeline_of, video_of
 
-from fervid import analysis, descriptor, export, faces, people, shape, video
+from fervid import analysis, descriptor, export, faces, people, shape, stitch, video
 from fervid.cache import Store
 from fervid.cli.main import run
 from fervid.errors import InputError, ModelError, UsageError
@@ -114,6 +115,30 @@ def test_the_order_in_which_tracks_come_changes_nothing() -> None:
     likenesses, _ = crowd(persons=5, tracks=60, spread=0.03, seed=3)
     shuffled = {track: likenesses[track] for track in reversed(likenesses)}
     assert people.tell_apart(likenesses, {(1, 2)}) == people.tell_apart(shuffled, {(1, 2)})
+
+
+@pytest.mark.parametrize(
+    ("first", "second", "is_together"),
+    [
+        ((0, 100), (92, 200), False),  # one shot dissolves into the next
+        ((0, 100), (100, 200), False),
+        ((0, 200), (100, 120), True),  # all of a short track
+        ((0, 200), (150, 400), True),  # two seconds
+        ((0, 12), (0, 12), True),
+    ],
+)
+def test_a_dissolve_does_not_part_a_person(
+    first: tuple[int, int], second: tuple[int, int], is_together: bool
+) -> None:
+    film = replace(video_of(400), time_base=Fraction(1, 25), pts=np.arange(400), start=0)
+    stitcher = stitch.Stitcher(film, None, Settings())
+    rows = [
+        (number, replace(track_of([1.0] * (stop - start)), pts=np.arange(start, stop)), 0)
+        for number, (start, stop) in ((7, first), (3, second))
+    ]
+    stitcher.curves = [replace(curve_of(number), frames=len(track)) for number, track, _ in rows]
+    stitcher._shared = dict(stitch._shared(rows))
+    assert stitcher.together == ({(3, 7)} if is_together else set())
 
 
 # --- numbering
