@@ -15,7 +15,7 @@ from types import TracebackType
 
 import numpy as np
 
-from fervid import cache, execute, faces, model, spans, stitch, timeline, video
+from fervid import cache, execute, faces, model, people, spans, stitch, timeline, video
 from fervid.cache import Store
 from fervid.execute import Executor
 from fervid.types import (
@@ -24,6 +24,7 @@ from fervid.types import (
     Curve,
     Ints,
     ModelInfo,
+    Person,
     Rows,
     Segment,
     Settings,
@@ -83,10 +84,11 @@ def start(
     device: str = "cpu",
     store: Store | None = None,
     crops: bool = False,
+    gallery: people.Gallery | None = None,
     tick: Tick | None = None,
 ) -> Run:
     """Plan the analysis of a video, and refuse what cannot be done; `model=None` finds faces alone."""
-    return Run(path, model, settings, rotate, frame_rate, executor, device, store, crops, tick)
+    return Run(path, model, settings, rotate, frame_rate, executor, device, store, crops, gallery, tick)
 
 
 def analyze(path: str | Path, *, jobs: int | None = None, **options: object) -> Timeline:
@@ -109,6 +111,7 @@ class Run:
         device: str,
         store: Store | None,
         crops: bool,
+        gallery: people.Gallery | None,
         tick: Tick | None,
     ) -> None:
         faces.FaceFinder.of(settings)  # refuses what no span could use
@@ -119,6 +122,9 @@ class Run:
         self._spans = spans.plan(self.video, settings)
         folder = None if model_name is None else str(model.find(model_name).resolve())
         self._options = spans.Options(settings, folder, device, crops)
+        if self._options.likenesses:
+            faces.face_net()  # told before any work where it is missing
+        self._gallery = gallery
         self._executor, self._own = executor, execute.serial() if executor is None else None
         self._store = store if store is not None else Store.default()
         self._tick = tick
@@ -173,7 +179,16 @@ class Run:
             shots,
             tuple(stitcher.curves),
             tuple(self._segments),
+            self._people(stitcher),
         )
+
+    def _people(self, stitcher: stitch.Stitcher) -> tuple[Person, ...]:
+        """Who is seen, by the likenesses of whole tracks."""
+        groups = people.tell_apart(stitcher.likenesses, stitcher.together)
+        names: dict[int, str] = {}
+        if self._gallery is not None:
+            groups, names = people.recognised(groups, stitcher.likenesses, stitcher.together, self._gallery)
+        return people.number(groups, stitcher.curves, stitcher.likenesses, names)
 
     def _analyzed(self, executor: Executor) -> Iterator[Span]:
         """The spans in order, each once its result lies in the store; ticks meanwhile."""

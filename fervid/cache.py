@@ -1,7 +1,7 @@
 """Span results on disk: written whole or not at all, checked when read, gone when no longer needed.
 
-They hold where faces were and what the nets said, never pictures (but for `extract`'s crops): that is
-biometric data still, so that it is deleted when a run succeeds unless it is to be kept.
+They hold where faces were, whose they may be and what the nets said, never pictures (but for `extract`'s
+crops): that is biometric data still, so that it is deleted when a run succeeds unless it is to be kept.
 """
 
 from __future__ import annotations
@@ -23,7 +23,7 @@ import numpy as np
 from fervid.errors import OutputError
 from fervid.types import Array
 
-VERSION = 2  # of what the files hold; part of every key
+VERSION = 3  # of what the files hold; part of every key
 DIGEST = 32  # bytes of a SHA-256, with which every file begins
 
 

@@ -6,6 +6,7 @@ counted from the stream's first frame. Boxes are `x, y, width, height` in uprigh
 
 from __future__ import annotations
 
+import re
 from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
 from enum import IntEnum
@@ -21,6 +22,7 @@ Floats = npt.NDArray[np.float32]
 Bytes = npt.NDArray[np.uint8]
 
 LANDMARKS = 68  # iBUG 300-W points
+PERSON = re.compile(r"P[0-9]+")  # how persons are counted
 
 
 def check(name: str, array: Array, shape: tuple[int | None, ...], dtype: type) -> None:
@@ -200,6 +202,30 @@ class Track:
 
 
 @dataclass(frozen=True, eq=False)
+class Likeness:
+    """The few faces of a track that tell whose it is: biometric data, which no output holds."""
+
+    pts: Ints  # (N,)
+    box: Floats  # (N, 4)
+    worth: Floats  # (N,) how well the face is seen, 0 .. 1
+    descriptor: Floats  # (N, 128)
+
+    def __post_init__(self) -> None:
+        count = len(self.pts)
+        check("pts", self.pts, (None,), np.int64)
+        check("box", self.box, (count, 4), np.float32)
+        check("worth", self.worth, (count,), np.float32)
+        check("descriptor", self.descriptor, (count, 128), np.float32)
+
+    def __len__(self) -> int:
+        return len(self.pts)
+
+    def take(self, rows: Array) -> Likeness:
+        """Some of the faces."""
+        return Likeness(self.pts[rows], self.box[rows], self.worth[rows], self.descriptor[rows])
+
+
+@dataclass(frozen=True, eq=False)
 class Clip:
     """What a net reads: one window of one face."""
 
@@ -289,6 +315,21 @@ class Peak:
     person: str | None = None
 
 
+@dataclass(frozen=True, eq=False)
+class Person:
+    """One person over all shots."""
+
+    id: str  # P1, P2, ...: P1 is on screen longest
+    name: str | None  # None until somebody gives one
+    tracks: tuple[int, ...]  # ascending
+    ticks: int  # on screen
+    pts: int  # the moment at which the face is seen best
+    box: Floats  # (4,) where it is then
+
+    def __post_init__(self) -> None:
+        check("box", self.box, (4,), np.float32)
+
+
 @dataclass(frozen=True)
 class ModelInfo:
     """What a timeline says of the model that made it."""
@@ -331,7 +372,7 @@ class Timeline:
     curves: tuple[Curve, ...]
     segments: tuple[Segment, ...]
     peaks: tuple[Peak, ...]
-    people: tuple[str, ...] = field(default=())
+    people: tuple[Person, ...] = ()
 
 
 @dataclass(frozen=True)
@@ -346,6 +387,7 @@ class Settings:
     detector: str = "hog"
     landmarks: str = "dlib"  # the predictor that places the 68 points
     min_segment: float = 0.3  # seconds
+    people: bool = True  # whether tracks of one person are joined
 
     def as_json(self) -> dict[str, object]:
         """The settings as JSON holds them; exact fractions become numbers."""

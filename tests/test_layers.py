@@ -23,15 +23,19 @@ ROOMS: dict[str, tuple[set[str], set[str]]] = {
     "shots": (NOUNS, {"cv2", "scipy"}),
     "clips": (NOUNS | {"shape", "illumination"}, {"cv2", "scipy"}),
     "synth": (NOUNS | {"shape"}, {"cv2", "scipy"}),
-    "faces": ({"types", "errors", "shape"}, {"dlib", "cv2"}),
+    "descriptor": ({"types", "errors"}, {"torch"}),  # dlib's face net, for faces
+    "faces": ({"types", "errors", "shape", "descriptor"}, {"dlib", "cv2"}),
     "tracks": ({"types", "errors", "shape"}, {"scipy", "cv2"}),
-    "people": ({"types", "errors", "faces"}, {"scipy", "cv2"}),
+    "people": ({"types", "errors", "shape", "faces", "tracks", "timeline"}, {"scipy", "cv2"}),
     "streams": ({"types", "errors"}, {"torch"}),
     "losses": ({"types", "errors"}, {"torch"}),
     "fusion": ({"types", "errors", "losses"}, {"torch"}),
     "model": (NOUNS | {"streams", "fusion", "clips"}, {"torch", "safetensors"}),
-    "stitch": ({"types", "errors", "shape", "tracks", "clips", "model", "spans", "timeline"}, set()),
-    "spans": ({"types", "errors", "video", "shots", "faces", "tracks", "clips", "model"}, set()),
+    "stitch": (
+        {"types", "errors", "shape", "tracks", "clips", "model", "spans", "people", "timeline"},
+        set(),
+    ),
+    "spans": ({"types", "errors", "video", "shots", "faces", "tracks", "clips", "model", "people"}, set()),
     "timeline": (NOUNS | {"peaks"}, {"scipy"}),
     "peaks": (NOUNS | {"timeline"}, {"scipy"}),  # timeline's second file
     "export": (NOUNS | {"timeline"}, {"scipy", "cv2"}),  # cv2: PNG
@@ -47,7 +51,7 @@ ROOMS: dict[str, tuple[set[str], set[str]]] = {
     "drawing": (NOUNS, {"cv2"}),
     "annotation": (NOUNS | {"timeline", "drawing"}, set()),
     "analysis": (
-        NOUNS | {"video", "faces", "model", "spans", "stitch", "timeline", "execute", "cache"},
+        NOUNS | {"video", "faces", "model", "spans", "stitch", "people", "timeline", "execute", "cache"},
         set(),
     ),
 }

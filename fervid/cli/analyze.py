@@ -46,6 +46,7 @@ class Targets:
     fervid analyze movie.mp4 --start 1:00 --end 90.5 --sample-fps 12.5 -t part.json
     fervid analyze a.mp4 b.mp4 --output-dir out/
     fervid analyze movie.mp4 --frames frames.csv --tracks geometry.npz
+    fervid analyze movie.mp4 --gallery portraits/ -t out.json
     """,
 )
 @click.argument("inputs", metavar="INPUT...", nargs=-1, required=True)
@@ -62,7 +63,14 @@ class Targets:
 @options.target(
     "--tracks", metavar="FILE.npz", help="Write per-frame boxes, landmarks, pose and scores (NumPy)."
 )
-@options.apply(*options.MODEL, *options.SELECTION, options.MIN_SEGMENT, *options.WORK, options.OVERWRITE)
+@options.apply(
+    *options.MODEL,
+    *options.SELECTION,
+    options.MIN_SEGMENT,
+    *options.PEOPLE,
+    *options.WORK,
+    options.OVERWRITE,
+)
 @click.pass_obj
 def analyze(
     messages: Messages,

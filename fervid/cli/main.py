@@ -29,6 +29,7 @@ COMMANDS = {
     "plot": "Draw a timeline as a picture, for papers.",
     "show": "Show a timeline in the terminal.",
     "annotate": "Draw what an analysis saw into the video.",
+    "people": "List, name and merge the persons of a timeline.",
     "info": "Tell what a video file holds.",
     "train": "Train a model on labelled data.",
     "finetune": "Go on training a model on your own clips.",

@@ -99,6 +99,7 @@ class Selection:
     detector: str
     landmarks: str
     min_segment: float
+    people: bool
     rotate: str
     frame_rate: Fraction | None
 
@@ -129,6 +130,7 @@ class Selection:
             detector=self.detector,
             landmarks=self.landmarks,
             min_segment=self.min_segment,
+            people=self.people,
         )
 
 
@@ -191,6 +193,20 @@ MIN_SEGMENT = click.option(
     help="The shortest segment, in seconds.",
 )
 
+PEOPLE: list[Decorator[Any]] = [
+    click.option(
+        "--no-people",
+        "people",
+        is_flag=True,
+        flag_value=False,
+        default=True,
+        help="Do not tell whose face it is: no person across cuts.",
+    ),
+    click.option(
+        "--gallery", metavar="DIR", help="Named portraits: a picture, or a folder of pictures, per name."
+    ),
+]
+
 MODEL: list[Decorator[Any]] = [
     click.option(
         "--model",
@@ -232,6 +248,7 @@ def apply(*options: Decorator[Any]) -> Decorator[Any]:
 def split_selection(values: dict[str, Any]) -> Selection:
     """Take the options of SELECTION out of a command's parameters."""
     values.setdefault("min_segment", 0.3)
+    values.setdefault("people", True)
     return Selection(**{name: values.pop(name) for name in Selection.__dataclass_fields__})
 
 

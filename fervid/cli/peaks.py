@@ -131,7 +131,7 @@ def _split(ctx: click.Context, param: click.Parameter, values: tuple[str, ...]) 
 )
 @options.target("-o", "--output", "target", help="Write here; - is standard output.  [default: -]")
 @options.apply(*cutting.OPTIONS)
-@options.apply(*options.MODEL, *options.SELECTION, *options.WORK, options.OVERWRITE)
+@options.apply(*options.MODEL, *options.SELECTION, *options.PEOPLE, *options.WORK, options.OVERWRITE)
 @click.pass_context
 def peaks(
     ctx: click.Context,
@@ -242,6 +242,8 @@ def check_edit(form: str, label: str | None, rate: Fraction | None) -> None:
 
 def ids(persons: Sequence[str], people: Sequence[Mapping[str, Any]]) -> set[str]:
     """The ids of persons who were asked for by id or by name."""
+    from fervid.export.shapes import names
+
     known = names(people)
     for person in persons:
         if person not in known and person not in known.values():
@@ -249,11 +251,6 @@ def ids(persons: Sequence[str], people: Sequence[Mapping[str, Any]]) -> set[str]
             advice = f"choose among {told}" if known else "nobody is told apart in it"
             raise UsageError(f"there is no person {person!r} in it: {advice}")
     return {key for key, name in known.items() if key in persons or name in persons}
-
-
-def names(people: Sequence[Mapping[str, Any]]) -> dict[str, str]:
-    """What persons are called, by id."""
-    return {str(person["id"]): str(person.get("name") or person["id"]) for person in people}
 
 
 def refuse_analysis_options(ctx: click.Context, values: Mapping[str, Any]) -> None:
@@ -285,13 +282,13 @@ def write_edit(
     rate: Fraction | None,
 ) -> None:
     """Write the chosen peaks for an editing program or a player."""
-    from fervid.export import edit_writer
+    from fervid.export import edit_writer, shapes
     from fervid.export.edit import plan
 
     edit = plan(
         chosen,
         found.source,
-        names=names(found.people),
+        names=shapes.names(found.people),
         pad=pad,
         as_clips=as_clips,
         rate=rate,

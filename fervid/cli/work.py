@@ -16,6 +16,7 @@ if TYPE_CHECKING:
     from fervid.analysis import Run
     from fervid.cache import Store
     from fervid.execute import Executor
+    from fervid.people import Gallery
 
 
 @dataclass(frozen=True)
@@ -28,6 +29,7 @@ class Work:
     device: str
     executor: Executor
     store: Store
+    gallery: Gallery | None
 
     @contextmanager
     def start(self, name: str, path: str, crops: bool = False) -> Iterator[Run]:
@@ -47,6 +49,7 @@ class Work:
                 device=self.device,
                 store=self.store,
                 crops=crops,
+                gallery=self.gallery,
                 tick=bar.tick,
             ) as run,
         ):
@@ -72,6 +75,10 @@ def open_work(messages: Messages, values: dict[str, Any]) -> Iterator[Work]:
     selection = split_selection(values)
     selection.check()
     jobs, no_cache, keep_cache = (values.pop(name) for name in ("jobs", "no_cache", "keep_cache"))
+    folder = values.pop("gallery", None)
+    if folder is not None and not selection.people:
+        raise UsageError("--gallery names people, and --no-people leaves them out: use one of them")
+    gallery = open_gallery(folder)
     model, device = values.pop("model", None), values.pop("device", "cpu")
     if no_cache and keep_cache:
         raise UsageError("--no-cache and --keep-cache contradict each other: use one of them")
@@ -81,4 +88,16 @@ def open_work(messages: Messages, values: dict[str, Any]) -> Iterator[Work]:
         log.info("model %s, %s", model, info(model).sha256[:12])  # a missing model is told before any work
     with execute.open_executor(jobs) as executor:
         store = Store.temporary() if no_cache else Store.default(keep=keep_cache)
-        yield Work(messages, selection, model, device, executor, store)
+        yield Work(messages, selection, model, device, executor, store, gallery)
+
+
+def open_gallery(folder: str | None) -> Gallery | None:
+    """The portraits of a folder, if one is named; read before any work, since it may be refused."""
+    if folder is None:
+        return None
+    from fervid.people import read_gallery
+
+    found = read_gallery(folder)
+    for complaint in found.unused:
+        log.warning("not used: %s", complaint)
+    return found

@@ -14,7 +14,7 @@ import numpy as np
 from fervid.errors import InputError
 from fervid.export import shapes
 from fervid.export.json import NUMBERS
-from fervid.types import Curve, Floats, Peak, Segment
+from fervid.types import PERSON, Curve, Floats, Peak, Segment
 
 CURVES = ("quality", "valence", "arousal", "intensity")  # of a track, beside its scores
 
@@ -38,6 +38,11 @@ class Document:
     def labels(self) -> tuple[str, ...]:
         """The model's emotions, in the order of every row of scores."""
         return tuple(str(label) for label in self.model["labels"])
+
+    @property
+    def names(self) -> dict[str, str]:
+        """What to call each person: the name that was given, else the id."""
+        return shapes.names(self.people)
 
 
 def read(stream: TextIO) -> Document:
@@ -77,7 +82,7 @@ def _document(whole: dict[str, Any], name: str) -> Document:
         model=whole["model"],
         settings=whole["settings"],
         shots=tuple((int(shot["start"]["pts"]), int(shot["end"]["pts"])) for shot in whole["shots"]),
-        people=tuple(whole["people"]),
+        people=tuple(_person_entry(found) for found in whole["people"]),
         curves=tuple(_curve(found, labels) for found in whole["tracks"]),
         segments=tuple(_segment(found, labels) for found in whole["segments"]),
         peaks=tuple(_peak(found) for found in whole["peaks"]),
@@ -108,7 +113,11 @@ def _parse(text: str, name: str) -> dict[str, Any]:
         told = [_loads(line) for line in lines[1:-1]]
         if any(_kind(line) == "header" for line in told):
             raise InputError(f"{name} holds several timelines: split it, one video per file")
-        segments = [line for line in told if _kind(line) == "segment"]
+        # Who is who was not known when the segments were written: the tracks say it.
+        persons = {track["id"]: track["person"] for track in last["tracks"]}
+        segments = [
+            {**line, "person": persons.get(line["track"])} for line in told if _kind(line) == "segment"
+        ]
         if len(segments) < last["segments"]:
             raise InputError(f"{name} lacks lines in its middle: analyze the video again")
         return {**last, **first, "source": source, "segments": segments}
@@ -145,6 +154,16 @@ def _numbers(found: Mapping[str, Any], names: Sequence[str]) -> dict[str, float]
 
 def _person(found: Mapping[str, Any]) -> str | None:
     return None if found["person"] is None else str(found["person"])
+
+
+def _person_entry(found: Mapping[str, Any]) -> Mapping[str, Any]:
+    """An entry of `people` that holds what it should."""
+    if not PERSON.fullmatch(found["id"]):  # it names files
+        raise ValueError(f"{found['id']!r} is no id of a person")
+    found["name"], [int(track) for track in found["tracks"]]
+    int(found["on_screen"]["pts"]), int(found["portrait"]["time"]["pts"])
+    _numbers(found["portrait"]["box"], ("x", "y", "width", "height"))
+    return found
 
 
 def _column(values: Sequence[float]) -> Floats:

@@ -43,8 +43,7 @@ def rows(document: Document) -> tuple[Row, ...]:
         if curve.person is not None:
             people[curve.person].append(curve)
     nameless = [curve for curve in document.curves if curve.person is None]
-    names = person_names(document)
-    names = {person: shapes.printable(names.get(person, person)) for person in people}
+    names = {person: shapes.printable(document.names.get(person, person)) for person in people}
     seen = {person: sum(curve.end - curve.start for curve in curves) for person, curves in people.items()}
     found = [
         Row(names[person], "person", tuple(curve.track for curve in people[person]))
@@ -57,11 +56,6 @@ def rows(document: Document) -> tuple[Row, ...]:
     for place, tracks in enumerate(packed, 1):
         found.append(Row(word if len(packed) == 1 else f"{word} {place}", "faces", tracks))
     return tuple(found)
-
-
-def person_names(document: Document) -> dict[str, str]:
-    """What people are called, by their id, where somebody named them."""
-    return {str(person["id"]): str(person["name"]) for person in document.people if person.get("name")}
 
 
 def _packed(curves: Iterable[Curve]) -> list[tuple[int, ...]]:

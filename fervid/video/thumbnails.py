@@ -1,4 +1,4 @@
-"""Small colour pictures of moments, cut from the video by seeking: for people's eyes, not for models."""
+"""Pictures of moments in colour, found by seeking: for people's eyes, since no model reads colour."""
 
 from __future__ import annotations
 
@@ -9,9 +9,10 @@ import numpy as np
 from av.video.frame import VideoFrame
 
 from fervid.source import Tick
-from fervid.types import Array, Video
-from fervid.video.luma import Turn, turn_of
-from fervid.video.reading import STILLS, timed, still_pictures
+from fervid.types import Bytes, Video
+from fervid.video.luma import turn_of
+from fervid.video.pictures import coloured
+from fervid.video.reading import STILLS, still_pictures, timed
 
 QUALITY = 78  # of the JPEG, 0 to 100
 
@@ -19,28 +20,39 @@ QUALITY = 78  # of the JPEG, 0 to 100
 def thumbnails(
     video: Video, moments: Iterable[int], width: int, tick: Tick | None = None
 ) -> Iterator[tuple[int, bytes]]:
-    """Each moment with a JPEG of the frame on show then, `width` pixels wide; in order, without repeats.
+    """Each moment with a JPEG of the frame on show then, `width` pixels wide; in order, without repeats."""
+    size = (width, max(1, round(width * video.height / video.width)))
+    for moment, image in in_colour(video, moments, size, tick):
+        done, data = cv2.imencode(".jpg", image, [cv2.IMWRITE_JPEG_QUALITY, QUALITY])
+        if not done:
+            raise ValueError(f"a picture of shape {image.shape} cannot be a JPEG")
+        yield moment, bytes(data.tobytes())
 
-    A moment whose frame cannot be decoded is left out. `tick` is told the share done.
+
+def in_colour(
+    video: Video, moments: Iterable[int], size: tuple[int, int] | None = None, tick: Tick | None = None
+) -> Iterator[tuple[int, Bytes]]:
+    """Each moment with the frame on show then, upright: (H, W, 3) blue, green, red; in order, without repeats.
+
+    A moment whose frame cannot be decoded is left out. `size` is width and height, else the video's own;
+    `tick` is told the share done.
     """
     pictures: Iterator[tuple[int, VideoFrame]] | None = None
-    size = (width, max(1, round(width * video.height / video.width)))
     asked = sorted(set(moments))
-    at, last = video.start, (-1, b"")
+    at, last = video.start, (-1, np.empty((0, 0, 3), np.uint8))
     for done, moment in enumerate(asked, 1):
         wanted = int(video.pts[max(0, int(np.searchsorted(video.pts, moment, "right")) - 1)])
-        if last[1] and wanted == last[0]:
-            yield moment, last[1]
-            continue
-        if pictures is None or (video.seekable and _has_keyframe(video, at, wanted)):
-            pictures = (still_pictures if video.container == STILLS else timed)(video, wanted)
-        found = next(((pts, picture) for pts, picture in pictures if pts >= wanted), None)
-        if found is None:
-            pictures = None
-        else:
+        if last[0] != wanted:
+            if pictures is None or (video.seekable and _has_keyframe(video, at, wanted)):
+                pictures = (still_pictures if video.container == STILLS else timed)(video, wanted)
+            found = next(((pts, picture) for pts, picture in pictures if pts >= wanted), None)
+            if found is None:
+                pictures = None
+                continue
             at, picture = found
-            last = wanted, _jpeg(picture, turn_of(picture, video.rotate), size)
-            yield moment, last[1]
+            turn = turn_of(picture, video.rotate)
+            last = wanted, coloured(picture, turn, size or (video.width, video.height))
+        yield moment, last[1]
         if tick:
             tick(done / len(asked))
 
@@ -50,19 +62,3 @@ def _has_keyframe(video: Video, low: int, high: int) -> bool:
     return bool(
         np.searchsorted(video.keyframes, low, "right") < np.searchsorted(video.keyframes, high, "right")
     )
-
-
-def _jpeg(picture: VideoFrame, turn: Turn, size: tuple[int, int]) -> bytes:
-    width, height = size[::-1] if turn.is_transposed else size
-    small = picture.reformat(width=width, height=height, format="bgr24", interpolation="AREA")
-    image: Array = small.to_ndarray()
-    if turn.is_transposed:
-        image = image.swapaxes(0, 1)
-    if turn.flips_columns:
-        image = image[:, ::-1]
-    if turn.flips_rows:
-        image = image[::-1]
-    done, data = cv2.imencode(".jpg", np.ascontiguousarray(image), [cv2.IMWRITE_JPEG_QUALITY, QUALITY])
-    if not done:
-        raise ValueError(f"a picture of shape {image.shape} cannot be a JPEG")
-    return bytes(data.tobytes())
