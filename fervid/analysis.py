@@ -154,6 +154,7 @@ class Run:
 
     def _drive(self) -> Iterator[Segment]:
         net = None if self._options.model is None else model.load(self._options.model, self._options.device)
+        self._store.hold(self._key)
         self._stitcher = stitcher = stitch.Stitcher(self.video, net, self.settings)
         context: AbstractContextManager[Executor] = (
             self._own if self._own is not None else nullcontext(self._executor)  # type: ignore[arg-type]
@@ -183,8 +184,10 @@ class Run:
         tasks = (self._task(group) for group in groups)
         current = given = 0  # the group at hand, and how many of its spans were given
         for event in executor(_work, tasks):
-            is_result = not isinstance(event, execute.Reached)
-            place, done = (current, ends[current][-1]) if is_result else (event.place, int(event.done))
+            if isinstance(event, execute.Failed):
+                raise event.error
+            is_result = isinstance(event, execute.Done)
+            place, done = event.place, ends[current][-1] if is_result else int(event.done)
             if done > reached[place]:
                 reached[place] = min(done, ends[place][-1])
                 self._tell(sum(reached))

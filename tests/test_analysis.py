@@ -246,7 +246,7 @@ def test_work_done_again_or_long_ago_leaves_the_bar_in_bounds(film: Path, tmp_pa
                 yield execute.Reached(place, done)
             for done in function(task):
                 yield execute.Reached(place, done)
-            yield None
+            yield execute.Done(place, None)
 
     told: list[float] = []
     half = Settings(end=Fraction(60))
