@@ -41,7 +41,8 @@ ROOMS: dict[str, tuple[set[str], set[str]]] = {
     "metrics": (NOUNS, set()),
     "charts": ({"types", "errors"}, set()),
     "execute": ({"types", "errors"}, set()),
-    "cache": ({"types", "errors"}, set()),
+    "locks": (set(), set()),
+    "cache": ({"types", "errors", "locks"}, set()),
     "analysis": (
         NOUNS | {"video", "faces", "model", "spans", "stitch", "timeline", "execute", "cache"},
         set(),

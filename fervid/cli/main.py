@@ -29,6 +29,7 @@ COMMANDS = {
     "eval": "Score a model on labelled data.",
     "models": "List and verify the installed models.",
     "datasets": "List the dataset layouts that can be read, and check a dataset.",
+    "cache": "Tell what the cache holds, and clear it.",
     "schema": "Print the JSON Schema of the timeline.",
     "doctor": "Check the installation.",
     "completion": "Print a shell's completion script.",
