@@ -128,6 +128,7 @@ class Run:
         self._work: Iterator[Segment] | None = None
         self._segments: list[Segment] = []
         self.row_count = 0
+        self._is_held = False
 
     @property
     def selected_seconds(self) -> float:
@@ -135,6 +136,37 @@ class Run:
         first, last = spans.selection(self.video, self.settings)
         last = self.video.end if last is None else min(last, self.video.end)
         return self.video.seconds(self.video.start + last - first)
+
+    @property
+    def key(self) -> str:
+        """Under which the spans lie in the store."""
+        return self._key
+
+    @property
+    def span_count(self) -> int:
+        """How many spans there are to do."""
+        return len(self._spans)
+
+    @property
+    def stored_count(self) -> int:
+        """How many of them lie in the store by now."""
+        return sum(self._path(span).exists() for span in self._spans)
+
+    def prepare(self) -> Iterator[float]:
+        """Bring every span into the store, in this process, telling the share that is done."""
+        self._hold()
+        lengths = [spans.length(self.video, span) for span in self._spans]
+        before = 0
+        for group in spans.groups(self.video, self._spans):
+            done = 0
+            for done in _work(self._task(group)):
+                yield (before + done) / sum(lengths)
+            before += done
+
+    def _hold(self) -> None:
+        if not self._is_held:
+            self._store.hold(self._key)
+            self._is_held = True
 
     def segments(self) -> Iterator[Segment]:
         """The segments, each as soon as it is final; this drives the work."""
@@ -154,7 +186,7 @@ class Run:
 
     def _drive(self) -> Iterator[Segment]:
         net = None if self._options.model is None else model.load(self._options.model, self._options.device)
-        self._store.hold(self._key)
+        self._hold()
         self._stitcher = stitcher = stitch.Stitcher(self.video, net, self.settings)
         context: AbstractContextManager[Executor] = (
             self._own if self._own is not None else nullcontext(self._executor)  # type: ignore[arg-type]
