@@ -18,6 +18,7 @@ ROOMS: dict[str, tuple[set[str], set[str]]] = {
     "labels": (set(), set()),
     "errors": (set(), set()),
     "source": ({"types", "errors"}, set()),  # what lies on the disk, for video
+    "remote": ({"errors", "source"}, set()),  # what lies elsewhere
     "shape": ({"types", "errors"}, set()),  # the mean face, for faces, tracks, clips and synth
     "video": ({"types", "errors", "source"}, {"av", "cv2"}),
     "shots": (NOUNS, {"cv2", "scipy"}),
@@ -58,7 +59,7 @@ ROOMS["evaluate"] = (EVERYTHING - {"export"} | {"footage", "train"}, {"torch", "
 ROOMS["cli"] = ROOMS["__main__"] = (set(ROOMS) | {"cli"}, {"click", "rich"})
 
 # What one function alone may import: room -> library.
-INSIDE_A_FUNCTION = {"execute": {"dask", "distributed"}, "charts": {"matplotlib"}}
+INSIDE_A_FUNCTION = {"execute": {"dask", "distributed"}, "charts": {"matplotlib"}, "remote": {"fsspec"}}
 # One file of a room may use more than the room.
 FILES = {"streams/flow.py": {"cv2"}, "datasets/packs.py": {"cv2"}}
 

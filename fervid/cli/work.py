@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from fervid.cli import inputs
 from fervid.cli.messages import Messages, log
 from fervid.cli.options import Selection, split_selection
 from fervid.errors import UsageError
@@ -34,7 +35,7 @@ class Work:
         """Plan one input and open its run; its bar is shown while the block runs."""
         from fervid import analysis
 
-        label = "standard input" if name == "-" else name
+        label = inputs.label(name)
         with (
             self.messages.bar(Path(label).name or label) as bar,
             analysis.start(
