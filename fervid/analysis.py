@@ -15,7 +15,7 @@ from types import TracebackType
 
 import numpy as np
 
-from fervid import cache, execute, faces, model, spans, stitch, timeline, video
+from fervid import cache, execute, faces, model, spans, stitch, timeline, video, wire
 from fervid.cache import Store
 from fervid.execute import Executor
 from fervid.types import (
@@ -36,6 +36,8 @@ from fervid.types import (
 Tick = Callable[[float], None]
 
 EVERYTHING = Settings()
+PATIENCE = 600  # seconds without progress that a decoding pass may take, and as many as it is long
+
 NO_MODEL = ModelInfo("none", "", False, (), (), {})
 
 
@@ -123,6 +125,13 @@ class Run:
         self._store = store if store is not None else Store.default()
         self._tick = tick
         self._key = _key(self.video, self._options, self.model)
+        self._terms = wire.Terms(
+            device,
+            None if model_name is None else wire.portable(model_name),
+            "" if self.model is None else self.model.sha256,
+            self.video.path,
+            self.video.sha256,
+        )
         self._stitcher: stitch.Stitcher | None = None
         self._timeline: Timeline | None = None
         self._work: Iterator[Segment] | None = None
@@ -156,9 +165,9 @@ class Run:
         """Bring every span into the store, in this process, telling the share that is done."""
         self._hold()
         lengths = [spans.length(self.video, span) for span in self._spans]
-        before = 0
+        before = 0.0
         for group in spans.groups(self.video, self._spans):
-            done = 0
+            done = 0.0
             for done in _work(self._task(group)):
                 yield (before + done) / sum(lengths)
             before += done
@@ -210,20 +219,33 @@ class Run:
 
     def _analyzed(self, executor: Executor) -> Iterator[Span]:
         """The spans in order, each once its result lies in the store; ticks meanwhile."""
+        is_remote = executor.is_remote
+        if is_remote:
+            executor.check(wire.check, self._terms)
         groups = spans.groups(self.video, self._spans)
         ends = [list(accumulate(spans.length(self.video, span) for span in group)) for group in groups]
         reached = [0] * len(groups)  # ticks; work that is done again adds nothing
-        tasks = (self._task(group) for group in groups)
+        # An interrupted pass is decoded up to the first missing span, and tells nothing meanwhile.
+        longest = max(end[-1] for end in ends) * self.video.time_base
         current = given = 0  # the group at hand, and how many of its spans were given
-        for event in executor(_work, tasks):
+        for event in executor(
+            wire.work if is_remote else _work,
+            (self._parcel(group) if is_remote else self._task(group) for group in groups),
+            float(PATIENCE + longest),
+        ):
             if isinstance(event, execute.Failed):
                 raise event.error
             is_result = isinstance(event, execute.Done)
-            place, done = event.place, ends[current][-1] if is_result else int(event.done)
-            if done > reached[place]:
-                reached[place] = min(done, ends[place][-1])
+            done = int(event.done) if isinstance(event, execute.Reached) else ends[current][-1]
+            if is_remote and isinstance(event, execute.Done):
+                self._receive(event.result)
+            if done > reached[event.place]:
+                reached[event.place] = min(done, ends[event.place][-1])
                 self._tell(sum(reached))
-            ready = bisect_right(ends[current], reached[current])
+            # Here a span lies in the store once it is done; what comes from elsewhere, with the whole pass.
+            ready = given
+            if is_result or not is_remote:
+                ready = bisect_right(ends[current], reached[current])
             yield from groups[current][given:ready]
             given = ready
             if is_result:
@@ -235,6 +257,14 @@ class Run:
 
     def _task(self, group: tuple[Span, ...]) -> _Task:
         return _Task(self._around(*group), group, self._options, tuple(self._path(span) for span in group))
+
+    def _parcel(self, group: tuple[Span, ...]) -> wire.Parcel:
+        missing = tuple(span for span in group if cache.read(self._path(span)) is None)
+        return wire.Parcel(self._around(*(missing or group[:1])), missing, self._options, self._terms)
+
+    def _receive(self, found: wire.Found) -> None:
+        for span, arrays in found:
+            cache.write(self._path(span), arrays)
 
     def _around(self, *group: Span) -> Video:
         """The video with as much of its plan as a worker needs for these spans."""

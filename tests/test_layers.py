@@ -44,8 +44,9 @@ ROOMS: dict[str, tuple[set[str], set[str]]] = {
     "execute": ({"types", "errors"}, set()),
     "locks": (set(), set()),
     "cache": ({"types", "errors", "locks"}, set()),
+    "wire": ({"types", "errors", "source", "model", "spans"}, set()),  # analysis on other machines
     "analysis": (
-        NOUNS | {"video", "faces", "model", "spans", "stitch", "timeline", "execute", "cache"},
+        NOUNS | {"video", "faces", "model", "spans", "stitch", "timeline", "execute", "cache", "wire"},
         set(),
     ),
 }

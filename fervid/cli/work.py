@@ -61,6 +61,12 @@ class Work:
                 log.warning("%s is incomplete: it ends before the end that it declares", label)
 
 
+def check_executor(name: str, address: str | None) -> None:
+    """Refuse an address that nobody would look at."""
+    if address is not None and name != "dask":
+        raise UsageError("--dask-address names a Dask cluster: give --executor dask with it")
+
+
 @contextmanager
 def open_work(messages: Messages, values: dict[str, Any]) -> Iterator[Work]:
     """Check the shared options of a command and open what its analyses share.
@@ -73,6 +79,8 @@ def open_work(messages: Messages, values: dict[str, Any]) -> Iterator[Work]:
     selection = split_selection(values)
     selection.check()
     jobs, no_cache, keep_cache = (values.pop(name) for name in ("jobs", "no_cache", "keep_cache"))
+    executor_name, address = values.pop("executor"), values.pop("dask_address")
+    check_executor(executor_name, address)
     model, device = values.pop("model", None), values.pop("device", "cpu")
     if no_cache and keep_cache:
         raise UsageError("--no-cache and --keep-cache contradict each other: use one of them")
@@ -80,6 +88,6 @@ def open_work(messages: Messages, values: dict[str, Any]) -> Iterator[Work]:
         from fervid.model import info
 
         log.info("model %s, %s", model, info(model).sha256[:12])  # a missing model is told before any work
-    with execute.open_executor(jobs) as executor:
+    with execute.open_executor(jobs, executor_name, address) as executor:
         store = Store.temporary() if no_cache else Store.default(keep=keep_cache)
         yield Work(messages, selection, model, device, executor, store)

@@ -50,6 +50,8 @@ def cluster(jobs: int | None = None, address: str | None = None) -> Iterator[Exe
     in this process, with `jobs` threads.
     """
     logging.getLogger("distributed").setLevel(logging.CRITICAL)  # it tells in tracebacks what is told here
+    if address is not None and jobs is not None:
+        raise UsageError("--jobs is for workers here: a Dask cluster has those that were started for it")
     address = address or dask.config.get("scheduler-address", None)
     if address is None:
         threads = jobs if jobs is not None else cores()

@@ -49,8 +49,11 @@ class Executor(Protocol):
     One executor serves one run at a time. A run that is left before its end stops its tasks.
     """
 
-    # Whether workers share this machine's files: where they do not, results must travel.
+    # Whether workers may lie on other machines: they share no cache, so that results must travel.
     is_remote: bool
+
+    def check(self, function: Function, argument: Any) -> None:
+        """Call `function(argument)` on each worker elsewhere; refuse those where it raises."""
 
     def __call__(
         self, function: Function, tasks: Iterable[Any], deadline: float | None = None

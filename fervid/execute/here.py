@@ -23,6 +23,9 @@ SURROUNDINGS = dict.fromkeys(
 class _Serial:
     is_remote = False
 
+    def check(self, function: Function, argument: Any) -> None:
+        """There is no worker elsewhere."""
+
     def __call__(
         self, function: Function, tasks: Iterable[Any], deadline: float | None = None
     ) -> Iterator[Event]:

@@ -8,7 +8,7 @@ import pickle
 import signal
 import time
 from collections import deque
-from collections.abc import Iterable, Iterator
+from collections.abc import Generator, Iterable, Iterator
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field
 from itertools import chain, islice
@@ -85,9 +85,12 @@ class Pool:
         self._contained = contained
         self._is_running = False
 
+    def check(self, function: Function, argument: Any) -> None:
+        """There is no worker elsewhere."""
+
     def __call__(
         self, function: Function, tasks: Iterable[Any], deadline: float | None = None
-    ) -> Iterator[Event]:
+    ) -> Generator[Event]:
         source: Iterator[tuple[int, Any]] = enumerate(tasks)
         first = list(islice(source, 2))
         if len(first) == 1 and not self._contained and not self.workers:
