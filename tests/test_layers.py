@@ -52,7 +52,8 @@ ROOMS: dict[str, tuple[set[str], set[str]]] = {
 }
 EVERYTHING = set(ROOMS)
 ROOMS["batch"] = (
-    NOUNS | {"source", "remote", "locks", "cache", "execute", "analysis", "export", "metrics", "datasets"},
+    NOUNS
+    | {"source", "remote", "locks", "cache", "execute", "analysis", "export", "metrics", "datasets", "wire"},
     set(),
 )
 ROOMS["footage"] = (

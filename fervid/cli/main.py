@@ -21,6 +21,7 @@ INTERRUPTED = 130
 # Help is told here so that showing it loads no command.
 COMMANDS = {
     "analyze": "Turn videos into timelines of visible expression.",
+    "batch": "Analyze many videos into one folder, and go on after an interruption.",
     "extract": "Write landmarks and aligned face crops of a video.",
     "peaks": "List the moments at which an expression stands out.",
     "info": "Tell what a video file holds.",
