@@ -5,8 +5,8 @@ from __future__ import annotations
 import hashlib
 import json
 from bisect import bisect_right
-from collections.abc import Callable, Iterator
-from contextlib import AbstractContextManager, nullcontext
+from collections.abc import Callable, Generator, Iterator
+from contextlib import AbstractContextManager, closing, nullcontext
 from dataclasses import dataclass, replace
 from fractions import Fraction
 from itertools import accumulate
@@ -125,7 +125,8 @@ class Run:
         self._store = store if store is not None else Store.default()
         self._tick = tick
         self._key = _key(self.video, self._options, self.model)
-        self._terms = wire.Terms(
+        # What workers elsewhere must have.
+        self.terms = wire.Terms(
             device,
             None if model_name is None else wire.portable(model_name),
             "" if self.model is None else self.model.sha256,
@@ -200,8 +201,8 @@ class Run:
         context: AbstractContextManager[Executor] = (
             self._own if self._own is not None else nullcontext(self._executor)  # type: ignore[arg-type]
         )
-        with context as executor:
-            for span in self._analyzed(executor):
+        with context as executor, closing(self._analyzed(executor)) as analyzed:
+            for span in analyzed:
                 result = self._result(span)
                 yield from stitcher.feed(span, result)
                 self.row_count += _count_rows(span, result, stitcher.names[-1])
@@ -217,39 +218,42 @@ class Run:
             tuple(self._segments),
         )
 
-    def _analyzed(self, executor: Executor) -> Iterator[Span]:
+    def _analyzed(self, executor: Executor) -> Generator[Span]:
         """The spans in order, each once its result lies in the store; ticks meanwhile."""
         is_remote = executor.is_remote
         if is_remote:
-            executor.check(wire.check, self._terms)
+            executor.check(wire.check, self.terms)
         groups = spans.groups(self.video, self._spans)
         ends = [list(accumulate(spans.length(self.video, span) for span in group)) for group in groups]
         reached = [0] * len(groups)  # ticks; work that is done again adds nothing
         # An interrupted pass is decoded up to the first missing span, and tells nothing meanwhile.
         longest = max(end[-1] for end in ends) * self.video.time_base
         current = given = 0  # the group at hand, and how many of its spans were given
-        for event in executor(
-            wire.work if is_remote else _work,
-            (self._parcel(group) if is_remote else self._task(group) for group in groups),
-            float(PATIENCE + longest),
-        ):
-            if isinstance(event, execute.Failed):
-                raise event.error
-            is_result = isinstance(event, execute.Done)
-            done = int(event.done) if isinstance(event, execute.Reached) else ends[current][-1]
-            if is_remote and isinstance(event, execute.Done):
-                self._receive(event.result)
-            if done > reached[event.place]:
-                reached[event.place] = min(done, ends[event.place][-1])
-                self._tell(sum(reached))
-            # Here a span lies in the store once it is done; what comes from elsewhere, with the whole pass.
-            ready = given
-            if is_result or not is_remote:
-                ready = bisect_right(ends[current], reached[current])
-            yield from groups[current][given:ready]
-            given = ready
-            if is_result:
-                current, given = current + 1, 0
+        with closing(
+            executor(
+                wire.work if is_remote else _work,
+                (self.parcel(group) if is_remote else self._task(group) for group in groups),
+                float(PATIENCE + longest),
+            )
+        ) as events:  # so that a run that ends here leaves the workers to the next one
+            for event in events:
+                if isinstance(event, execute.Failed):
+                    raise event.error
+                is_result = isinstance(event, execute.Done)
+                done = int(event.done) if isinstance(event, execute.Reached) else ends[current][-1]
+                if is_remote and isinstance(event, execute.Done):
+                    self._receive(event.result)
+                if done > reached[event.place]:
+                    reached[event.place] = min(done, ends[event.place][-1])
+                    self._tell(sum(reached))
+                # Here a span lies in the store once it is done; what comes from elsewhere, with its pass.
+                ready = given
+                if is_result or not is_remote:
+                    ready = bisect_right(ends[current], reached[current])
+                yield from groups[current][given:ready]
+                given = ready
+                if is_result:
+                    current, given = current + 1, 0
 
     def _tell(self, done: int) -> None:
         if self._tick is not None:
@@ -258,9 +262,10 @@ class Run:
     def _task(self, group: tuple[Span, ...]) -> _Task:
         return _Task(self._around(*group), group, self._options, tuple(self._path(span) for span in group))
 
-    def _parcel(self, group: tuple[Span, ...]) -> wire.Parcel:
+    def parcel(self, group: tuple[Span, ...]) -> wire.Parcel:
+        """The spans of one decoding pass for a worker elsewhere, but for those that the store has."""
         missing = tuple(span for span in group if cache.read(self._path(span)) is None)
-        return wire.Parcel(self._around(*(missing or group[:1])), missing, self._options, self._terms)
+        return wire.Parcel(self._around(*(missing or group[:1])), missing, self._options, self.terms)
 
     def _receive(self, found: wire.Found) -> None:
         for span, arrays in found:

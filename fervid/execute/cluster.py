@@ -20,6 +20,7 @@ from concurrent.futures import CancelledError
 from contextlib import closing, contextmanager
 from dataclasses import dataclass
 from itertools import islice
+from pkgutil import resolve_name
 from typing import Any
 
 import dask.config
@@ -127,9 +128,10 @@ class Cluster:
 
     def _check_versions(self) -> None:
         troubles = {}
-        for name, found in self._ask(_version, None).items():
+        # A function of the standard library: one of ours would end a worker that has none.
+        for name, found in self._ask(resolve_name, "fervid:__version__").items():
             if isinstance(found, Exception):
-                troubles[name] = "it has no fervid, or another one, or cannot load it"
+                troubles[name] = "it has no fervid: install it in the Python that runs this worker"
             elif found != __version__:
                 troubles[name] = f"it has fervid {found}, and this is {__version__}"
         self._refuse(troubles)
@@ -167,7 +169,7 @@ class Cluster:
 
     def __call__(
         self, function: Function, tasks: Iterable[Any], deadline: float | None = None
-    ) -> Iterator[Event]:
+    ) -> Generator[Event]:
         run = _Run(self._client, self._scheduler, function, tasks, deadline)
         try:
             yield from run.events()
@@ -274,10 +276,6 @@ class _Run:
 # --- in a Dask worker
 
 
-def _version(_: None) -> str:
-    return __version__
-
-
 def _checked(question: tuple[Function, Any]) -> FervidError | None:
     function, argument = question
     try:
@@ -294,7 +292,7 @@ def work(order: Order) -> bytes:
         error = UsageError(f"a Dask worker on {where} has fervid {__version__}, not {order.version}: stop it")
         return pickle.dumps(Failed(order.place, error))
     worker, key, told = get_worker(), thread_state.key, time.monotonic()
-    with _borrowed() as pool, closing(pool(_unpacked, [order.body], order.deadline)) as events:
+    with _borrowed() as pool, closing(pool(_call, [_Packed(order.body)], order.deadline)) as events:
         for event in events:
             if isinstance(event, Done):
                 return pickle.dumps(Done(order.place, event.result), pickle.HIGHEST_PROTOCOL)
@@ -310,8 +308,18 @@ def work(order: Order) -> bytes:
     raise CancelledError
 
 
-def _unpacked(body: bytes) -> Generator[float, None, Any]:
-    function, task = pickle.loads(body)
+class _Packed:
+    """A function and its task, which become themselves where they are read: in the process they are for."""
+
+    def __init__(self, body: bytes) -> None:
+        self._body = body
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        return pickle.loads, (self._body,)
+
+
+def _call(pair: tuple[Function, Any]) -> Generator[float, None, Any]:
+    function, task = pair
     answer = function(task)
     if isinstance(answer, Generator):
         answer = yield from answer

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Generator, Iterable
+from contextlib import closing
 from dataclasses import dataclass
 from typing import Any, Protocol
 
@@ -46,7 +47,7 @@ class Executor(Protocol):
     result. A task that gives no number for `deadline` seconds, or no result where it is no generator, hangs:
     its process is ended and it is done once more, then it fails. A task in one's own process cannot be ended.
 
-    One executor serves one run at a time. A run that is left before its end stops its tasks.
+    One executor serves one run at a time. A run that is closed before its end stops its tasks.
     """
 
     # Whether workers may lie on other machines: they share no cache, so that results must travel.
@@ -57,16 +58,17 @@ class Executor(Protocol):
 
     def __call__(
         self, function: Function, tasks: Iterable[Any], deadline: float | None = None
-    ) -> Iterator[Event]: ...
+    ) -> Generator[Event]: ...
 
 
-def results(events: Iterable[Event]) -> Iterator[Any]:
-    """The results alone; the first failure is raised."""
-    for event in events:
-        if isinstance(event, Failed):
-            raise event.error
-        if isinstance(event, Done):
-            yield event.result
+def results(events: Generator[Event]) -> Generator[Any]:
+    """The results alone; the first failure is raised, and ends the run."""
+    with closing(events):
+        for event in events:
+            if isinstance(event, Failed):
+                raise event.error
+            if isinstance(event, Done):
+                yield event.result
 
 
 def failure_of(error: Exception) -> FervidError:

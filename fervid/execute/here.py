@@ -28,7 +28,7 @@ class _Serial:
 
     def __call__(
         self, function: Function, tasks: Iterable[Any], deadline: float | None = None
-    ) -> Iterator[Event]:
+    ) -> Generator[Event]:
         for place, task in enumerate(tasks):
             yield from run(function, place, task)
 
