@@ -42,8 +42,11 @@ class Record:
         record = cls(**{name: part for name, part in value.items() if name in names})
         if not isinstance(record.input, str) or record.status not in (DONE, FAILED):
             raise ValueError("no record")
-        for part in (record.outputs, record.digests, record.shown):
-            if not isinstance(part, dict):
+        for part in (record.outputs, record.digests):
+            if not isinstance(part, dict) or not all(isinstance(each, str) for each in part.values()):
+                raise TypeError("no record")
+        for numbers in (record.shown, record.scores or {}, record.frames or {}):
+            if not isinstance(numbers, dict) or not all(isinstance(x, int | float) for x in numbers.values()):
                 raise TypeError("no record")
         return record
 

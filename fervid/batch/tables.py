@@ -42,7 +42,7 @@ def _cells(record: Record, label: str) -> list[str]:
         return [record.input, record.status, label, "", "", ""]
     total = sum(record.shown.values())
     seconds = record.shown.get(label, 0.0)
-    score = "" if record.scores is None else f"{record.scores[label]:.6f}"
+    score = "" if record.scores is None else f"{record.scores.get(label, 0.0):.6f}"
     share = f"{seconds / total:.6f}" if total else ""
     return [record.input, record.status, label, score, f"{seconds:.6f}", share]
 
@@ -76,7 +76,7 @@ def score(
     for row, place in enumerate(places):
         own = records[place].scores
         if own is not None:
-            scores[row] = [own[label] for label in labels]
+            scores[row] = [own.get(label, 0.0) for label in labels]
     found = np.array([records[place].scores is not None for place in places], bool)
     names = tuple(records[place].input for place in places)
     said = Predictions(

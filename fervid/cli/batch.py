@@ -140,6 +140,10 @@ def batch(
             said, figures = known.score(true_labels, records, labels_of_model)
             known.write_scores(results, said, figures)
         results.finish(records)
+    except KeyboardInterrupt:
+        if progress is None:
+            log.warning("what is done is kept: the same command goes on from here")
+        raise
     finally:
         results.close()
     if not messages.quiet and progress is None:
@@ -261,30 +265,18 @@ def _summarize(messages: Messages, tally: Tally, folder: str, figures: dict[str,
         from fervid.cli.eval import told
 
         messages.say(told(figures))
-    table = Table(box=box.SIMPLE_HEAD, pad_edge=False)
-    for heading in (
-        "inputs",
-        "done",
-        "skipped",
-        "failed",
-        "no face",
-        "video",
-        "spans",
-        "reused",
-        "time",
-        "speed",
+    table = Table(box=box.SIMPLE, pad_edge=False, show_header=False)
+    counts = f"{tally.done} done, {tally.skipped} skipped, {tally.failed} failed"
+    speed = "" if tally.speed is None else f" ({tally.speed:.1f}x)"
+    for name, value in (
+        ("inputs", f"{len(tally.inputs)}: {counts}"),
+        ("without a face", str(tally.faceless)),
+        ("video", f"{clock(tally.seconds)} in {span(tally.elapsed)}{speed}"),
+        ("spans", f"{tally.spans}, {tally.reused} of them reused"),
     ):
-        table.add_column(heading, justify="right")
-    table.add_row(
-        *map(str, (len(tally.inputs), tally.done, tally.skipped, tally.failed, tally.faceless)),
-        clock(tally.seconds),
-        str(tally.spans),
-        str(tally.reused),
-        span(tally.elapsed),
-        "" if tally.speed is None else f"{tally.speed:.1f}x",
-    )
-    table.caption = NOTE.partition(". ")[0] + "."
+        table.add_row(name, value)
     messages.console.print(table)
+    messages.say(NOTE.partition(". ")[0] + ".")
     if tally.failed:
         messages.say(
             f"{tally.failed} of {len(tally.inputs)} inputs failed: {folder.rstrip('/')}/{MANIFEST} says why"

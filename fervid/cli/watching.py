@@ -11,7 +11,7 @@ from contextlib import contextmanager
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
-from fervid.cli.messages import Messages
+from fervid.cli.messages import Messages, log
 from fervid.export.shapes import printable
 from fervid.source import shown
 
@@ -136,7 +136,7 @@ class Watch:
 
     def failed(self, event: Any) -> None:
         """Tell of an input that failed, at once."""
-        self.messages.say(f"fervid: error: {event.record.error}")
+        log.error("%s", event.record.error)
 
     def show(self, event: Event) -> None:
         """Show how far the batch is."""
