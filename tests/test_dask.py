@@ -301,7 +301,8 @@ def test_workers_with_another_fervid_or_none_are_refused(running: Running, prelo
     [
         ("tcp://127.0.0.1:9", "no Dask scheduler answers at tcp://127.0.0.1:9"),
         ("nowhere.json", "there is no scheduler file nowhere.json"),
-        ("what://ever", "no Dask scheduler answers"),
+        ("what://ever", "begins with tcp:// or tls://"),
+        ("tls://127.0.0.1:9", "needs certificates"),
     ],
 )
 def test_where_no_scheduler_is_it_is_told(address: str, words: str, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -24,7 +24,7 @@ from pkgutil import resolve_name
 from typing import Any
 
 import dask.config
-from distributed import Client, Future, KilledWorker, LocalCluster, get_worker
+from distributed import Client, Future, KilledWorker, LocalCluster, Security, get_worker
 from distributed.worker import thread_state
 
 from fervid import __version__
@@ -40,6 +40,7 @@ COUNT_EVERY = 2.0  # seconds between two looks at who takes part
 GONE_FOR = 300.0  # seconds without any worker, until the run ends
 TELL_EVERY = 1.0  # seconds between two words of a worker on how far it is
 IDLE_FOR = 60.0  # seconds that a worker keeps a process without work: it holds models in memory
+SCHEMES = ("tcp", "tls", "ws", "wss", "ucx")
 STARTED = ("--dask-address names a Dask scheduler that runs", "see docs/cluster.md")
 
 
@@ -77,6 +78,8 @@ def _connect(address: Any) -> Client:
     is_file = isinstance(address, str) and address.endswith(".json")
     if is_file and not os.path.isfile(address):
         raise UsageError(f"there is no scheduler file {address}: {STARTED[0]}, {STARTED[1]}")
+    if isinstance(address, str) and not is_file:
+        _check_address(address)
     where: dict[str, Any] = {"scheduler_file": address} if is_file else {"address": address}
     try:
         return Client(**where, timeout=CONNECT_WITHIN, set_as_default=False)
@@ -84,6 +87,18 @@ def _connect(address: Any) -> Client:
         raise UsageError(
             f"no Dask scheduler answers at {address}: {failure}; {STARTED[0]}, {STARTED[1]}"
         ) from failure
+
+
+def _check_address(address: str) -> None:
+    """Refuse what a client could not even begin with: it would leave its own mess behind."""
+    scheme, is_given, _ = address.partition("://")
+    if is_given and scheme not in SCHEMES:
+        raise UsageError(f"--dask-address begins with tcp:// or tls://, and not with {scheme}://")
+    if scheme == "tls" and Security().get_connection_args("client").get("ssl_context") is None:
+        raise UsageError(
+            "--dask-address tls:// needs certificates: set DASK_DISTRIBUTED__COMM__TLS__CA_FILE "
+            "and its like, see docs/cluster.md"
+        )
 
 
 @dataclass(frozen=True)
