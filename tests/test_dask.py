@@ -21,8 +21,6 @@ import pytest
 from conftest import CLIP, ROOT, Fervid
 from media import write
 
-pytest.importorskip("distributed")
-
 from fervid import analysis, execute, spans, wire
 from fervid.cache import Store
 from fervid.errors import InputError, UnexpectedError, UsageError, WorkerError
@@ -311,17 +309,28 @@ def test_where_no_scheduler_is_it_is_told(address: str, words: str, monkeypatch:
         pass
 
 
-def test_a_scheduler_without_workers_is_told(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(cluster, "COME_WITHIN", 0.5)
+def test_a_scheduler_that_has_no_workers_or_goes_is_told(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(cluster, "COME_WITHIN", 5.0)
     place = Running(tmp_path)
     arguments = ["--host", "127.0.0.1", "--port", "0", "--no-dashboard", "--scheduler-file", place.address]
-    with dask(tmp_path, "scheduler", "scheduler", *arguments):
+    with dask(tmp_path, "scheduler", "scheduler", *arguments) as scheduler:
         wait_until((tmp_path / "scheduler.json").exists)
         with (
             pytest.raises(UsageError, match="has no workers: start some with"),
             execute.open_executor(name="dask", address=place.address),
         ):
             pass
+        with (
+            place.worker() as worker,
+            pytest.raises(WorkerError, match="has gone; start it"),
+            execute.open_executor(name="dask", address=place.address) as executor,
+        ):
+            for event in executor(wait_for_go, [(0, tmp_path)]):
+                assert isinstance(event, Reached)
+                os.kill(scheduler, signal.SIGKILL)
+                os.kill(worker, signal.SIGKILL)
 
 
 def test_without_dask_the_extra_is_named(monkeypatch: pytest.MonkeyPatch) -> None:

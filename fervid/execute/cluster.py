@@ -51,7 +51,9 @@ def cluster(jobs: int | None = None, address: str | None = None) -> Iterator[Exe
     Without an address Dask's own setting `scheduler-address` is taken; without that, a small cluster lives
     in this process, with `jobs` threads.
     """
-    logging.getLogger("distributed").setLevel(logging.CRITICAL)  # it tells in tracebacks what is told here
+    for name in list(logging.root.manager.loggerDict):
+        if name.split(".")[0] in ("distributed", "tornado"):  # they tell in tracebacks what is told here
+            logging.getLogger(name).setLevel(logging.CRITICAL + 1)
     if address is not None and jobs is not None:
         raise UsageError("--jobs is for workers here: a Dask cluster has those that were started for it")
     address = address or dask.config.get("scheduler-address", None)
