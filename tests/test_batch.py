@@ -275,6 +275,16 @@ def test_labels_need_a_folder_with_an_emotion_s_name(call: Call, films: Path) ->
     assert "no input lies in a folder named after an emotion" in done.stderr
 
 
+def test_a_model_that_knows_none_of_the_labels_is_refused_before_any_work(
+    call: Call, tmp_path: Path, bare: Path
+) -> None:
+    (tmp_path / "contempt").mkdir()
+    shutil.copy(bare, tmp_path / "contempt" / "1.mp4")
+    done = call("batch", "contempt", "-o", "out", "--labels", "folder")
+    assert (done.returncode, (tmp_path / "out").exists()) == (1, False)
+    assert "none of the folders' labels" in done.stderr
+
+
 # --- lists
 
 

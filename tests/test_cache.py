@@ -140,6 +140,16 @@ def test_a_limit_that_is_no_size_is_refused(monkeypatch: pytest.MonkeyPatch) -> 
         disk.limit()
 
 
+def test_such_a_limit_is_told_before_any_work(
+    call: Call, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    monkeypatch.setenv("FERVID_CACHE_LIMIT", "much")
+    for command in (("analyze", "a.mp4", "b.mp4"), ("batch", "a.mp4", "-o", "out"), ("cache", "info")):
+        done = call(*command)
+        assert (done.returncode, done.stderr.count("FERVID_CACHE_LIMIT")) == (2, 1)
+    assert list(tmp_path.iterdir()) == []
+
+
 def test_the_limit_is_kept_by_itself(store: Store, cache: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("FERVID_CACHE_LIMIT", "0")
     monkeypatch.setattr(disk, "_holds", iter([0]))

@@ -12,7 +12,7 @@ from fervid.batch.folder import Results
 from fervid.batch.inputs import Chosen, Input
 from fervid.batch.records import Record
 from fervid.datasets import naming
-from fervid.errors import InputError
+from fervid.errors import InputError, ModelError
 from fervid.export.shapes import NOTE, printable
 from fervid.metrics import Predictions, report, rows
 
@@ -47,8 +47,11 @@ def _cells(record: Record, label: str) -> list[str]:
     return [record.input, record.status, label, score, f"{seconds:.6f}", share]
 
 
-def labels_by_folder(inputs: Sequence[Input]) -> dict[int, str]:
-    """The emotion that the nearest folder above each input is named after; by the input's place."""
+def labels_by_folder(inputs: Sequence[Input], known: Sequence[str]) -> dict[int, str]:
+    """The emotion that the nearest folder above each input is named after, by the input's place.
+
+    Refused, before any work, where there is none, or none that the model knows.
+    """
     found: dict[int, str] = {}
     for place, item in enumerate(inputs):
         above = item.name.split("/")[:-1]
@@ -59,6 +62,10 @@ def labels_by_folder(inputs: Sequence[Input]) -> dict[int, str]:
         raise InputError(
             "no input lies in a folder named after an emotion: --labels folder takes Angry/, Happy/ and the "
             f"like ({naming.FULL_WORDS})"
+        )
+    if not set(found.values()) & set(known):
+        raise ModelError(
+            f"the model knows {', '.join(known)}, and none of the folders' labels: take another model"
         )
     return found
 

@@ -109,8 +109,9 @@ def batch(
     chosen = choose(inputs, _listed(from_file, inputs), output_dir)
     if not chosen.inputs:
         raise InputError("there are no inputs: name videos or folders, or a list with --from-file")
-    true_labels = known.labels_by_folder(chosen.inputs) if labels == "folder" else None
     wish = _wish(selection, formats, values["model"], values["device"])
+    model_labels = _labels(wish)
+    true_labels = known.labels_by_folder(chosen.inputs, model_labels) if labels == "folder" else None
     results = Results(output_dir, overwrite)
     results.read()
     _refuse_strangers(results, chosen, formats)
@@ -120,8 +121,9 @@ def batch(
         log.warning("%d inputs are named more than once: each is done once", chosen.repeats)
 
     from fervid import execute
-    from fervid.cache import Store
+    from fervid.cache import Store, limit
 
+    limit()  # a size that makes no sense is told before any work
     store = Store.temporary() if no_cache else Store.default(keep=keep_cache)
     try:
         results.open()
@@ -133,11 +135,10 @@ def batch(
             records, tally = _run(
                 messages, chosen, wish, results, executor, store, workers, deadline, progress
             )
-        labels_of_model = _labels(wish)
-        known.write_emotions(results, chosen, records, labels_of_model)
+        known.write_emotions(results, chosen, records, model_labels)
         figures = None
         if true_labels is not None:
-            said, figures = known.score(true_labels, records, labels_of_model)
+            said, figures = known.score(true_labels, records, model_labels)
             known.write_scores(results, said, figures)
         results.finish(records)
     except KeyboardInterrupt:

@@ -74,8 +74,9 @@ def open_work(messages: Messages, values: dict[str, Any]) -> Iterator[Work]:
     `values` are the parameters of the option groups; those of MODEL may be absent.
     """
     from fervid import execute
-    from fervid.cache import Store
+    from fervid.cache import Store, limit
 
+    limit()  # a size that makes no sense is told before any work
     selection = split_selection(values)
     selection.check()
     jobs, no_cache, keep_cache = (values.pop(name) for name in ("jobs", "no_cache", "keep_cache"))
