@@ -215,6 +215,15 @@ def test_the_manifest_knows_what_earlier_batches_left(call: Call, films: Path, t
     assert '"status": "skipped"' in done.stderr
 
 
+def test_formats_are_asked_for_one_after_the_other(call: Call, films: Path, tmp_path: Path) -> None:
+    for form, formats in (("csv", ["csv"]), ("json", ["json", "csv"]), ("csv", ["json", "csv"])):
+        assert call("batch", "films/b", "-o", "out", "-f", form).returncode == 0
+        assert list(manifest(tmp_path / "out")[0]["outputs"]) == formats
+    call("batch", "films/b", "-o", "out", "-f", "csv", "--faces", "largest")
+    assert list(manifest(tmp_path / "out")[0]["outputs"]) == ["csv"]  # the other is of other settings
+    assert call("batch", "films/b", "-o", "out", "--faces", "largest").returncode == 0
+
+
 def test_a_file_that_is_none_of_the_folder_s_is_not_replaced(call: Call, films: Path, tmp_path: Path) -> None:
     target = tmp_path / "out" / "films" / "b" / "two.mp4.json"
     target.parent.mkdir(parents=True)

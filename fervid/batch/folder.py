@@ -49,11 +49,13 @@ class Results:
         self._journal: BinaryIO | None = None
         self._known: dict[str, Record] = {}  # by the output's place, as text
         self._old: list[Record] = []
+        self._earlier: dict[str, Record] = {}  # the same by input
         self.unfinished: list[str] = []  # the cache's keys of inputs that are done, and may lie there yet
 
     def read(self) -> None:
         """Learn what is done already: from the last manifest, and from the journal of a batch cut short."""
         self._old = [record for record, _ in _lines(self.folder / MANIFEST)]
+        self._earlier = {record.input: record for record in self._old}
         journal = list(_lines(self._journal_path))
         self.unfinished = [key for _, key in journal if key]
         if self._overwrite:
@@ -103,30 +105,38 @@ class Results:
         if record is None or record.key is None:
             return None
         for form in formats:
-            place = self._place(item, form)
-            if record.outputs.get(form) != printable(place):
-                return None
-            if _digest(self.folder / place) != record.digests.get(form):
+            if not self._has(record, form, self._place(item, form)):
                 return None
         return record
+
+    def _has(self, record: Record, form: str, place: str) -> bool:
+        """Whether a format's output is there as the record tells it."""
+        told = (record.outputs.get(form), record.digests.get(form))
+        return None not in told and told == (printable(place), _digest(self.folder / place))
 
     def strangers(self, items: Iterable[Input], formats: Sequence[str]) -> Iterator[Path]:
         """Files that stand where outputs should go, and are none of this folder's."""
         if self._overwrite or self._state.is_dir():
             return  # a batch that was cut short has looked already; what is there may be its own
-        ours = {path for record in self._old for path in record.outputs.values()}
+        ours = {record.input for record in self._old if record.is_done}  # in whatever formats
         for item in items:
-            for form in formats:
+            for form in formats if printable(item.name) not in ours else ():
                 place = self._place(item, form)
-                if printable(place) not in ours and os.path.lexists(self.folder / place):
+                if os.path.lexists(self.folder / place):
                     yield self.folder / place
 
     def save(self, item: Input, record: Record, writers: Mapping[str, Writer], cached: str) -> Record:
         """Write an input's outputs, each whole or not at all, then remember that they are there."""
+        earlier = self._earlier.get(record.input)
         digests, outputs = {}, {}
-        for form, writer in sorted(writers.items(), key=lambda pair: list(FORMATS).index(pair[0])):
+        for form in FORMATS:
             place = self._place(item, form)
-            digests[form] = self.put(place, writer)
+            if form in writers:
+                digests[form] = self.put(place, writers[form])
+            elif earlier is None or earlier.key != record.key or not self._has(earlier, form, place):
+                continue
+            else:  # written by an earlier batch that wished for other formats
+                digests[form] = earlier.digests[form]
             outputs[form] = printable(place)
         record = replace(record, outputs=outputs, digests=digests)
         line = json.dumps({**record.as_json(), "cached": cached}) + "\n"
