@@ -367,7 +367,7 @@ def measure(file: Path, model: str | None, jobs: int | None) -> dict[str, Any]:
     whole = analyze(file, model, jobs)
     with execute.pool(1) as executor:  # fervid's own worker process; a task alone would run in this one
         began = time.perf_counter()
-        results = executor(work, [(begin, (model,)), (sample, (file, model))])
+        results = execute.results(executor(work, [(begin, (model,)), (sample, (file, model))]))
         next(results)
         start = time.perf_counter() - began
         part = next(results)

@@ -21,6 +21,7 @@ INTERRUPTED = 130
 # Help is told here so that showing it loads no command.
 COMMANDS = {
     "analyze": "Turn videos into timelines of visible expression.",
+    "batch": "Analyze many videos into one folder, and go on after an interruption.",
     "extract": "Write landmarks and aligned face crops of a video.",
     "peaks": "List the moments at which an expression stands out.",
     "export": "Write a timeline in another format: subtitles, tables, TextGrid, EAF.",
@@ -36,6 +37,7 @@ COMMANDS = {
     "eval": "Score a model on labelled data.",
     "models": "List and verify the installed models.",
     "datasets": "List the dataset layouts that can be read, and check a dataset.",
+    "cache": "Tell what the cache holds, and clear it.",
     "schema": "Print the JSON Schema of the timeline.",
     "doctor": "Check the installation.",
     "completion": "Print a shell's completion script.",

@@ -227,6 +227,14 @@ MODEL: list[Decorator[Any]] = [
 
 WORK: list[Decorator[Any]] = [
     click.option("-j", "--jobs", type=click.IntRange(1), help="Worker processes.  [default: one per core]"),
+    click.option(
+        "--executor",
+        type=click.Choice(["local", "dask"]),
+        default="local",
+        show_default=True,
+        help="Where work runs: processes here, or a Dask cluster.",
+    ),
+    click.option("--dask-address", metavar="ADDRESS", help="The cluster's scheduler: tcp://host:8786."),
     click.option("--no-cache", is_flag=True, help="Keep nothing on disk that could resume this run."),
     click.option("--keep-cache", is_flag=True, help="Keep the cached results after the run, too."),
 ]

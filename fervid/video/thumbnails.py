@@ -32,7 +32,7 @@ def thumbnails(
 def in_colour(
     video: Video, moments: Iterable[int], size: tuple[int, int] | None = None, tick: Tick | None = None
 ) -> Iterator[tuple[int, Bytes]]:
-    """Each moment with the frame on show then, upright: (H, W, 3) blue, green, red; in order, without repeats.
+    """Each moment with the frame on show then, upright: (H, W, 3) blue, green, red; in order, once each.
 
     A moment whose frame cannot be decoded is left out. `size` is width and height, else the video's own;
     `tick` is told the share done.
