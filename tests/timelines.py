@@ -13,7 +13,7 @@ from fervid.export import json as whole
 from fervid.export import reading
 from fervid.labels import EMOTIONS
 from fervid.timeline import build, intensity, valence_arousal
-from fervid.types import Curve, ModelInfo, Segment, Settings, Tally, Timeline, Video
+from fervid.types import Curve, ModelInfo, Person, Segment, Settings, Tally, Timeline, Video
 
 MODEL = ModelInfo("hand", "cd" * 32, True, EMOTIONS, ("one",), {"code": "MIT"})
 
@@ -100,13 +100,17 @@ def timeline_of(video: Video, *people: str | None) -> Timeline:
         [track_of(video, first, 8), track_of(video, second, 11)],
         [*first, *second],
     )
-    named = dict(enumerate(people))
+    named = {track: name for track, name in enumerate(people) if name is not None}
+    ids = {track: f"P{track + 1}" for track in named}
     return replace(
         timeline,
-        curves=tuple(replace(one, person=named.get(one.track)) for one in timeline.curves),
-        segments=tuple(replace(one, person=named.get(one.track)) for one in timeline.segments),
-        peaks=tuple(replace(one, person=named.get(one.track)) for one in timeline.peaks),
-        people=tuple(sorted({person for person in people if person is not None})),
+        curves=tuple(replace(one, person=ids.get(one.track)) for one in timeline.curves),
+        segments=tuple(replace(one, person=ids.get(one.track)) for one in timeline.segments),
+        peaks=tuple(replace(one, person=ids.get(one.track)) for one in timeline.peaks),
+        people=tuple(
+            Person(ids[track], name, (track,), 0, video.start, np.zeros(4, np.float32))
+            for track, name in named.items()
+        ),
     )
 
 
