@@ -84,8 +84,8 @@ STAGES = (
         f"--streams still --epochs 40 --coarse 0.8 --batch 128 --mixup 0.2 --variants {TAUGHT}",
         clips=28160,
     ),
-    # On, for it was under-fitted. At 48 pixels that gained next to nothing; it stands here because the shipped
-    # weights came this way.
+    # On, for it was under-fitted. At 48 pixels that gained next to nothing; it stands here because the
+    # shipped weights came this way.
     Stage(
         "still_on",
         STILLS,
