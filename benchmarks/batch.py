@@ -4,8 +4,9 @@
     python benchmarks/batch.py --clips 100 --jobs 1,2 --keep results/
 
 Clips are cut from the example clip, two seconds each, every one with bytes of its own. Overhead is what a
-clip takes in a batch of one process beyond decoding, faces and nets: planning, hashing, cache, stitching,
-outputs. It is told in seconds of the clock, and of the processor, which a busy machine changes less.
+clip takes in a batch beyond decoding, faces and nets: planning, hashing, cache, stitching, outputs and the
+journal, all but the pipe between processes. It is told in time of the clock, and of the processor, which a
+busy machine changes less.
 """
 
 from __future__ import annotations
@@ -29,41 +30,51 @@ from typing import Any
 ROOT = Path(__file__).parents[1]
 SECONDS = 2
 EVERY = 0.25  # seconds between two looks at memory
-DIRECT = 20  # clips whose decoding, faces and nets are timed
+DIRECT = 60  # clips of which is timed what is decoding, faces and nets, and what is not
 
-# What a clip costs whatever runs it: decoding, faces and nets; those that read landmarks run in the stitch.
-NEEDED = """
+# What of a clip's batch is decoding, faces and nets, which it costs whatever runs it. Both are taken from one
+# and the same pass: two would differ by more than is looked for.
+SHARES = """
 import json, sys, time
-from fervid import analysis, execute, model, spans, video
+from fervid import execute, model, spans
+from fervid.batch import Batch, Results, Wish, choose
 from fervid.cache import Store
 from fervid.types import Settings
 
-name, paths, times = sys.argv[1], sys.argv[2:], []
-options = spans.Options(Settings(), str(model.find(name).resolve()))
-nets, run_net = [0.0, 0.0], model.Model.logits
+name, results, paths = sys.argv[1], sys.argv[2], sys.argv[3:]
+inside, running = [0.0, 0.0], []
 
-def timed(self, stream, inputs):
-    begun, busy = time.perf_counter(), time.process_time()
+def clocks():
+    return time.perf_counter(), time.process_time()
+
+def timed(function, *arguments):
+    if running:  # nets within a span
+        return function(*arguments)
+    running.append(function)
+    begun = clocks()
     try:
-        return run_net(self, stream, inputs)
+        return function(*arguments)
     finally:
-        nets[0] += time.perf_counter() - begun
-        nets[1] += time.process_time() - busy
+        running.pop()
+        inside[:] = [sum_ + end - start for sum_, end, start in zip(inside, clocks(), begun)]
 
-model.Model.logits = timed
+def analyze(*arguments, of=spans.analyze):
+    steps = of(*arguments)
+    while (step := timed(next, steps, None)) is not None:
+        yield step
+
+spans.analyze = analyze
+model.Model.logits = lambda *arguments, of=model.Model.logits: timed(of, *arguments)
+wish = Wish(("json",), Settings(), name, model.info(name).sha256)
+times, folder = [], Results(results)
+folder.read()
+folder.open()
 with execute.serial() as executor:
-    for path in paths:
-        planned = video.plan(path)
-        begun, busy = time.perf_counter(), time.process_time()
-        for span in spans.plan(planned, options.settings):
-            spans.analyze_span(planned, span, options)
-        needed, busy = time.perf_counter() - begun, time.process_time() - busy
-        with analysis.start(path, model=name, executor=executor, store=Store.temporary()) as run:
-            for _ in run.prepare():
-                pass
-            nets[:] = [0.0, 0.0]
-            run.timeline
-            times.append([needed + nets[0], busy + nets[1]])
+    for place in choose(paths, None, results).inputs:
+        inside[:], begun = [0.0, 0.0], clocks()
+        Batch([place], wish, folder, executor, Store.default(), 1).run()
+        times.append([[end - start for end, start in zip(clocks(), begun)], list(inside)])
+folder.close()
 print(json.dumps(times))
 """
 
@@ -210,19 +221,27 @@ def batch(clips: Path, results: Path, cache: Path, model: str, jobs: int) -> dic
     }
 
 
-def needed(clips: list[Path], cache: Path, model: str) -> tuple[float, float]:
-    """Seconds of clock and processor that decoding, faces and nets of a clip take: medians, models loaded."""
+def shares(clips: list[Path], folder: Path, model: str) -> dict[str, float]:
+    """Milliseconds of clock and processor that a clip takes for its pixels, and beyond that."""
     chosen = clips[: min(len(clips), DIRECT + 1)]
     done = subprocess.run(
-        [sys.executable, "-c", NEEDED, model, *map(str, chosen)],
-        env=environment(cache),
+        [sys.executable, "-c", SHARES, model, str(folder / "shares"), *map(str, chosen)],
+        env=environment(folder / "cache"),
         capture_output=True,
         text=True,
         check=True,
     )
     rows = json.loads(done.stdout)
-    walls, processor = zip(*(rows[1:] or rows), strict=True)
-    return statistics.median(walls), statistics.median(processor)
+    (wall, busy), (wall_inside, busy_inside) = (
+        map(statistics.fmean, zip(*column, strict=True))
+        for column in zip(*(rows[1:] or rows), strict=True)  # models are loaded with the first
+    )
+    return {
+        "needed_ms": round(1000 * wall_inside, 1),
+        "needed_cpu_ms": round(1000 * busy_inside, 1),
+        "overhead_ms": round(1000 * (wall - wall_inside), 1),
+        "overhead_cpu_ms": round(1000 * (busy - busy_inside), 1),
+    }
 
 
 def size_of(folder: Path) -> int:
@@ -237,11 +256,6 @@ def measure(args: argparse.Namespace, folder: Path) -> dict[str, Any]:
         runs.append(batch(folder / "clips", results, folder / "cache", args.model, jobs))
         if args.keep:
             shutil.copytree(results, Path(args.keep) / f"jobs{jobs}")
-    single, busy = needed(clips, folder / "cache", args.model)
-    one = folder / "one"
-    one.mkdir()
-    shutil.copy(clips[0], one)
-    loading = batch(one, folder / "result_of_one", folder / "cache", args.model, 1)["cpu_seconds"]
     paces = {run["jobs"]: run["clips_per_second"] for run in runs}
     figures: dict[str, Any] = {
         "clips": args.clips,
@@ -250,17 +264,12 @@ def measure(args: argparse.Namespace, folder: Path) -> dict[str, Any]:
         "cores": os.cpu_count(),
         "load": [round(value, 1) for value in os.getloadavg()] if hasattr(os, "getloadavg") else None,
         "runs": runs,
-        "cpu_ms_per_clip": round(1000 * (runs[0]["cpu_seconds"] - loading) / max(1, args.clips - 1), 1),
-        "needed_ms": round(1000 * single, 1),
-        "needed_cpu_ms": round(1000 * busy, 1),
+        **shares(clips, folder, args.model),
         "result_bytes_per_clip": round(size_of(folder / f"results{args.jobs[0]}") / args.clips),
         "same_bytes": len({_digest(folder / f"results{jobs}") for jobs in args.jobs}) == 1,
     }
-    figures["overhead_cpu_ms"] = round(figures["cpu_ms_per_clip"] - figures["needed_cpu_ms"], 1)
-    if paces.get(1):
-        figures["overhead_ms"] = round(1000 * (1 / paces[1] - single), 1)
-        if paces.get(2):
-            figures["scaling_2_over_1"] = round(paces[2] / paces[1], 2)
+    if paces.get(1) and paces.get(2):
+        figures["scaling_2_over_1"] = round(paces[2] / paces[1], 2)
     return figures
 
 
@@ -298,7 +307,7 @@ def main() -> None:
         )
     print(
         f"  decoding, faces and nets of a clip: {figures['needed_ms']} ms; beyond that, in a batch: "
-        f"{figures.get('overhead_ms')} ms, of the processor {figures['overhead_cpu_ms']} ms"
+        f"{figures['overhead_ms']} ms, of the processor {figures['overhead_cpu_ms']} ms"
     )
     print(f"  2 over 1: {figures.get('scaling_2_over_1')}; same bytes: {figures['same_bytes']}")
     print(f"  results: {figures['result_bytes_per_clip']} bytes a clip")
