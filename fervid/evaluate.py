@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from itertools import islice
 from pathlib import Path
@@ -196,13 +196,12 @@ def _score(task: _Task) -> dict[str, Array]:
     return answer
 
 
-def _answers(net: Model, windows: Sequence[tuple[Array, Floats]]) -> dict[str, Floats]:
+def _answers(net: Model, windows: Sequence[Mapping[str, Array]]) -> dict[str, Floats]:
     """What each stream alone and each fusion says of windows."""
     each: dict[str, Floats] = {}
     together: dict[str, Floats] = {}
     for stream in net.spec.streams:
-        inputs = [faces if stream.reads == "faces" else moved for faces, moved in windows]
-        own, joint = net.heads(stream.name, inputs)
+        own, joint = net.heads(stream.name, [model.read(window, stream.reads) for window in windows])
         each[stream.name] = own
         together[stream.name] = own if joint is None else joint
     return each | _fused(net, each, together)
@@ -222,7 +221,7 @@ def _fused(net: Model, each: dict[str, Floats], together: dict[str, Floats]) -> 
     return fused | ({"joint": net.fuse(together)} if net.spec.fusion == "joint" else {})
 
 
-def _windows(strips: Footage) -> Iterator[tuple[int, tuple[Array, Floats], float]]:
+def _windows(strips: Footage) -> Iterator[tuple[int, Mapping[str, Array], float]]:
     """Every window of every strip: whose it is, what the streams read, and how readable it is."""
     edge = slice(shape.MARGIN, -shape.MARGIN)
     for place in np.flatnonzero(strips.found).tolist():
@@ -233,4 +232,9 @@ def _windows(strips: Footage) -> Iterator[tuple[int, tuple[Array, Floats], float
         for centre in clips.centres(strip, strip.pts, strip.start, None).tolist():
             rows = clips.rows(strip, strip.pts, centre)
             faces = np.ascontiguousarray(strip.faces[rows][:, edge, edge])
-            yield place, (faces, moved[rows].astype(np.float32)), float(strip.quality[rows].mean())
+            window: dict[str, Array] = {
+                "faces": faces,
+                "displacement": moved[rows].astype(np.float32),
+                "points": strip.landmarks[rows] - np.float32(shape.MARGIN),
+            }
+            yield place, window, float(strip.quality[rows].mean())

@@ -410,15 +410,16 @@ def test_clips_depend_on_their_epoch_and_place_alone() -> None:
 def test_plain_clips_are_what_analysis_reads() -> None:
     found = drawn(LABELS, 2, 2, length=40)
     taught = targets(found.samples, LABELS, 0.0, 0.0)
-    clips = Clips(found, taught, ("faces", "displacement"), OFF)
+    clips = Clips(found, taught, ("faces+points", "displacement"), OFF)
     from fervid.evaluate import _windows
 
-    theirs = [(place, faces, moved) for place, (faces, moved), _ in _windows(found)]
+    theirs = [(place, window) for place, window, _ in _windows(found)]
     for places, batch in clips.plain(4, CPU.device):
-        for place, faces, moved in zip(places, batch["faces"], batch["displacement"], strict=True):
-            mine = [m for p, _, m in theirs if p == place]
-            assert any(np.allclose(m, moved.numpy(), atol=1e-4) for m in mine)
-            pictures = [f.astype(np.float32) for p, f, _ in theirs if p == place]
+        for row, (place, faces) in enumerate(zip(places, batch["faces"], strict=True)):
+            mine = [window for p, window in theirs if p == place]
+            for name in ("displacement", "points"):
+                assert any(np.allclose(m[name], batch[name][row].numpy(), atol=1e-3) for m in mine), name
+            pictures = [window["faces"].astype(np.float32) for window in mine]
             plain = [(f - f.mean()) / f.std() for f in pictures]
             assert any(np.allclose(f, faces.numpy(), atol=1e-3) for f in plain)
 

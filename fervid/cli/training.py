@@ -95,6 +95,9 @@ _LEARNING: list[Decorator[Any]] = [
     ),
     number("--center-loss", 0.0, "Weight of the center loss."),
     number("--island-loss", 0.0, "Weight of the island loss."),
+    number("--locality-loss", 0.0, "Weight of the locality-preserving loss."),
+    number("--tuplet-loss", 0.0, "Weight of the (N+M)-tuplet clusters loss."),
+    number("--triplet-loss", 0.0, "Weight of the exponential triplet loss."),
     click.option(
         "--augmentation",
         type=click.Choice(["none", "mild", "strong"]),
@@ -135,7 +138,8 @@ ARCHITECTURE: list[Decorator[Any]] = [
         "--start-from",
         multiple=True,
         metavar="MODEL",
-        help="Take over weights: of the same streams, or of a `still` that is inflated into c3d; repeatable.",
+        help="Take over weights: of the same streams, or of those that others begin from, as c3d from still; "
+        "repeatable.",
     ),
 ]
 
