@@ -139,7 +139,16 @@ def test_another_seed_gives_other_weights(
 
 def test_weighted_fusion_and_every_loss(material: Material, strips: Path, tmp_path: Path) -> None:
     recipe = replace(
-        SMALL, fusion="weighted", center_loss=0.01, island_loss=0.001, mixup=0.2, variants=True, patience=1
+        SMALL,
+        fusion="weighted",
+        center_loss=0.01,
+        island_loss=0.001,
+        locality_loss=0.01,
+        tuplet_loss=0.1,
+        triplet_loss=0.1,
+        mixup=0.2,
+        variants=True,
+        patience=1,
     )
     net = model.load(trained(recipe, material, tmp_path / "run", strips))
     assert net.spec.fusion == "weighted" and not net.joint

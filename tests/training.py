@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import replace
 from fractions import Fraction
 
@@ -36,16 +36,42 @@ SMALL = {
 
 def drawn(labels: Sequence[str], people: int, per_class: int, seed: int = 0, length: int = 16) -> Footage:
     """The last frames of posed sequences, on which the expression is held."""
+    return footage(*_ends(labels, people, per_class, seed, length, last))
+
+
+def risen(labels: Sequence[str], people: int, per_class: int, seed: int = 0, length: int = 16) -> Footage:
+    """The frames of posed sequences in which the expression comes."""
+    return footage(*_ends(labels, people, per_class, seed, length, rising))
+
+
+def _ends(
+    labels: Sequence[str],
+    people: int,
+    per_class: int,
+    seed: int,
+    length: int,
+    part: Callable[[Strip, int], Strip],
+) -> tuple[tuple[Sample, ...], list[Strip]]:
     samples = tuple(synth.samples("posed", people, per_class, seed, labels))
-    return footage(samples, [last(synth.strip_of(sample), length) for sample in samples])
+    return samples, [part(synth.strip_of(sample), length) for sample in samples]
 
 
 def last(strip: Strip, length: int) -> Strip:
+    return _only(strip, slice(-length, None))
+
+
+def rising(strip: Strip, length: int) -> Strip:
+    away = strip.landmarks[length:] - strip.landmarks[:-length]
+    place = int(np.square(away - away.mean(1, keepdims=True)).sum((1, 2)).argmax())
+    return _only(strip, slice(place, place + length))
+
+
+def _only(strip: Strip, rows: slice) -> Strip:
     return replace(
         strip,
-        pts=strip.pts[-length:],
-        faces=strip.faces[-length:],
-        landmarks=strip.landmarks[-length:],
+        pts=strip.pts[rows],
+        faces=strip.faces[rows],
+        landmarks=strip.landmarks[rows],
         quality=None,
     )
 

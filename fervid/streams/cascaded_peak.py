@@ -25,7 +25,7 @@ class Deepened(nn.Module):
 
     def __init__(self, module: Inception) -> None:
         super().__init__()
-        self.module, inner = module, max(1, module.after // 4)
+        self.module, inner = module, max(1, module.after // 8)
         self.narrow = convolved(module.after, inner, 3)
         self.wide = nn.Conv2d(inner, module.after, 3, padding=1, bias=False)
         self.norm = nn.BatchNorm2d(module.after)

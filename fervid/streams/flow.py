@@ -26,6 +26,7 @@ CHANNELS = 3  # u, v, strain
 MOST = 2.0  # pixels between two frames; what is more counts as that
 STRAIN_GAIN = 4.0  # strain is the flow's change from pixel to pixel, and smaller
 GREY, CONTRAST = 128.0, 40.0  # from unit contrast back to what the method expects
+EDGE = 8  # pixels around the face, in which the method sees motion that is none
 DROPOUT = 0.4
 
 
@@ -33,13 +34,14 @@ def moved(clip: Tensor) -> Tensor:
     """Flow and its strain between neighbouring frames: (B, L, S, S) -> (B, 3 * (L - 1), S, S) in -1..1."""
     pictures = (GREY + CONTRAST * clip.detach().float()).clamp(0, 255).to(torch.uint8).cpu().numpy()
     batch, length, side, _ = pictures.shape
+    pictures = np.pad(pictures, ((0, 0), (0, 0), (EDGE, EDGE), (EDGE, EDGE)), mode="edge")
     flows = np.empty((batch, length - 1, CHANNELS, side, side), np.float32)
     for place, frames in enumerate(pictures):
         for step in range(length - 1):
             found = cv2.calcOpticalFlowFarneback(
                 frames[step],
                 frames[step + 1],
-                np.zeros((side, side, 2), np.float32),
+                np.zeros((*frames[step].shape, 2), np.float32),
                 pyr_scale=0.5,
                 levels=3,
                 winsize=9,
@@ -48,7 +50,7 @@ def moved(clip: Tensor) -> Tensor:
                 poly_sigma=1.1,
                 flags=0,
             )
-            flows[place, step] = _with_strain(np.asarray(found, np.float32))
+            flows[place, step] = _with_strain(np.asarray(found, np.float32))[:, EDGE:-EDGE, EDGE:-EDGE]
     return torch.from_numpy(flows).flatten(1, 2).to(clip.device)
 
 
