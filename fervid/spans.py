@@ -279,7 +279,9 @@ def _batches(
     points = clips.points(one.track.landmarks) if net.reading("points") else None
     for low in range(0, len(moments), model.BATCH):
         some = moments[low : low + model.BATCH]
-        cut = [{"faces": clip.faces} for clip in clips.windows(planned, one.track, one.crops, some)]
+        cut: list[dict[str, Array]] = [
+            {"faces": clip.faces} for clip in clips.windows(planned, one.track, one.crops, some)
+        ]
         if points is not None:
             for window, centre in zip(cut, some.tolist(), strict=True):
                 window["points"] = points[clips.rows(planned, one.track.pts, centre)]

@@ -190,14 +190,14 @@ def test_figures_of_the_shape_are_finite_for_empty_clips() -> None:
 EASY = ("happiness", "surprise")
 EPOCHS = {  # else 15
     "cascaded_peak": 8,
-    "cnn_lstm": 8,
+    "cnn_lstm": 9,
     "compact": 8,
     "compact_gru": 10,
     "dap3d": 5,
     "dtan": 6,
     "dtgn": 10,
-    "flow": 8,
-    "inception3d": 6,
+    "flow": 6,
+    "inception3d": 7,
     "irnn": 8,
     "mscnn": 10,
     "peak_piloted": 8,
@@ -243,6 +243,8 @@ def test_a_stream_learns_what_is_easy(name: str, request: pytest.FixtureRequest,
     for module in network.modules():
         if isinstance(module, torch.nn.Dropout):
             module.p = 0.0
+        if isinstance(module, torch.nn.BatchNorm2d | torch.nn.BatchNorm3d):
+            module.momentum = 0.4  # the run is short, and what is judged are its running figures
     lesson = fitting.Lesson(network, len(EASY), torch.ones(len(EASY)), recipe)
     taught = targets(easy.samples, EASY, 0.0, 0.0)
     learnt = Clips(easy, taught, (network.reads,), length=network.frames, by_motion=network.by_motion)
