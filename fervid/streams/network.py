@@ -61,6 +61,7 @@ class Network(nn.Module):
     # Of a clip in training; 1 for nets that look at single frames, 2 for pairs of a clip's peak and another.
     frames: ClassVar[int] = 16
     by_motion: ClassVar[bool] = False  # taught where the face changes most, not where most expression is
+    coarse_numbers: ClassVar[bool] = True  # whether it may be learnt in bfloat16, where that is quicker
     parent: ClassVar[str] = ""  # the stream from whose weights `inflate` begins
     any_side: ClassVar[bool] = False  # whether it reads faces of other sizes than a crop's, too
     # How it learns best, at batches of 128 clips.
