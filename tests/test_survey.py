@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import subprocess
 import sys
+from contextlib import nullcontext
 from pathlib import Path
 
 import numpy as np
@@ -23,6 +24,7 @@ from fervid.streams.mscnn import verification
 from fervid.streams.network import apart, chosen, together
 from fervid.tracks import Followed
 from fervid.train.batches import WEAK, Clips, targets
+from fervid.train.machine import Machine
 from fervid.types import Settings, Status, Track, Video
 
 
@@ -168,6 +170,15 @@ def test_the_gru_leaves_its_frame_net_alone() -> None:
     network.top(features).sum().backward()
     assert network.recurrent.weight_hh_l0.grad is not None  # type: ignore[union-attr]
     assert all(value.grad is None for value in network.maps.parameters())  # type: ignore[union-attr]
+
+
+@pytest.mark.parametrize(
+    ("name", "whole"), [("peak_piloted", True), ("cascaded_peak", True), ("still", False)]
+)
+def test_deep_nets_are_learnt_in_float32(name: str, whole: bool) -> None:
+    with torch.device("meta"):
+        network = streams.build(name, 7)
+    assert isinstance(Machine(torch.device("cpu")).arithmetic(network), nullcontext) == whole
 
 
 # --- beginning from another net
