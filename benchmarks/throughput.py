@@ -44,6 +44,12 @@ STAGES: dict[str, tuple[str, ...]] = {
     "detection, one face": ("fervid.faces:FaceFinder.verify",),
     "landmarks": ("fervid.faces:FaceFinder.fit", "fervid.faces:FaceFinder.follow"),
     "crops": ("fervid.faces:FaceFinder.crop",),
+    "people": (
+        "fervid.faces:FaceFinder.portrait",
+        "fervid.faces:describe",
+        "fervid.people:tell_apart",
+        "fervid.people:number",
+    ),
     "following": ("fervid.tracks:follow",),
     "smoothing, pose, quality": ("fervid.tracks:collect",),
     "windows": ("fervid.clips:centres", "fervid.clips:windows"),
@@ -293,6 +299,7 @@ def begin(model: str) -> None:
     blank = np.zeros((80, 80), np.uint8)
     finder.detect(blank)
     finder.fit(blank, np.array([10, 10, 60, 60], np.float32))
+    faces.describe(np.zeros((faces.PORTRAIT, faces.PORTRAIT), np.uint8))
 
 
 def sample(file: Path, model: str) -> Sample:
@@ -360,7 +367,7 @@ def measure(file: Path, model: str | None, jobs: int | None) -> dict[str, Any]:
     whole = analyze(file, model, jobs)
     with execute.pool(1) as executor:  # fervid's own worker process; a task alone would run in this one
         began = time.perf_counter()
-        results = executor(work, [(begin, (model,)), (sample, (file, model))])
+        results = execute.results(executor(work, [(begin, (model,)), (sample, (file, model))]))
         next(results)
         start = time.perf_counter() - began
         part = next(results)

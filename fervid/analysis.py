@@ -5,8 +5,8 @@ from __future__ import annotations
 import hashlib
 import json
 from bisect import bisect_right
-from collections.abc import Callable, Iterator
-from contextlib import AbstractContextManager, nullcontext
+from collections.abc import Callable, Generator, Iterator
+from contextlib import AbstractContextManager, closing, nullcontext
 from dataclasses import dataclass, replace
 from fractions import Fraction
 from itertools import accumulate
@@ -15,7 +15,7 @@ from types import TracebackType
 
 import numpy as np
 
-from fervid import cache, execute, faces, model, spans, stitch, timeline, video
+from fervid import cache, execute, faces, model, people, spans, stitch, timeline, video, wire
 from fervid.cache import Store
 from fervid.execute import Executor
 from fervid.types import (
@@ -24,6 +24,7 @@ from fervid.types import (
     Curve,
     Ints,
     ModelInfo,
+    Person,
     Rows,
     Segment,
     Settings,
@@ -36,6 +37,8 @@ from fervid.types import (
 Tick = Callable[[float], None]
 
 EVERYTHING = Settings()
+PATIENCE = 600  # seconds without progress that a decoding pass may take, and as many as it is long
+
 NO_MODEL = ModelInfo("none", "", False, (), (), {})
 
 
@@ -83,10 +86,11 @@ def start(
     device: str = "cpu",
     store: Store | None = None,
     crops: bool = False,
+    gallery: people.Gallery | None = None,
     tick: Tick | None = None,
 ) -> Run:
     """Plan the analysis of a video, and refuse what cannot be done; `model=None` finds faces alone."""
-    return Run(path, model, settings, rotate, frame_rate, executor, device, store, crops, tick)
+    return Run(path, model, settings, rotate, frame_rate, executor, device, store, crops, gallery, tick)
 
 
 def analyze(path: str | Path, *, jobs: int | None = None, **options: object) -> Timeline:
@@ -109,6 +113,7 @@ class Run:
         device: str,
         store: Store | None,
         crops: bool,
+        gallery: people.Gallery | None,
         tick: Tick | None,
     ) -> None:
         faces.FaceFinder.of(settings)  # refuses what no span could use
@@ -119,15 +124,27 @@ class Run:
         self._spans = spans.plan(self.video, settings)
         folder = None if model_name is None else str(model.find(model_name).resolve())
         self._options = spans.Options(settings, folder, device, crops)
+        if self._options.likenesses:
+            faces.face_net()  # told before any work where it is missing
+        self._gallery = gallery
         self._executor, self._own = executor, execute.serial() if executor is None else None
         self._store = store if store is not None else Store.default()
         self._tick = tick
         self._key = _key(self.video, self._options, self.model)
+        # What workers elsewhere must have.
+        self.terms = wire.Terms(
+            device,
+            None if model_name is None else wire.portable(model_name),
+            "" if self.model is None else self.model.sha256,
+            self.video.path,
+            self.video.sha256,
+        )
         self._stitcher: stitch.Stitcher | None = None
         self._timeline: Timeline | None = None
         self._work: Iterator[Segment] | None = None
         self._segments: list[Segment] = []
         self.row_count = 0
+        self._is_held = False
 
     @property
     def selected_seconds(self) -> float:
@@ -135,6 +152,37 @@ class Run:
         first, last = spans.selection(self.video, self.settings)
         last = self.video.end if last is None else min(last, self.video.end)
         return self.video.seconds(self.video.start + last - first)
+
+    @property
+    def key(self) -> str:
+        """Under which the spans lie in the store."""
+        return self._key
+
+    @property
+    def span_count(self) -> int:
+        """How many spans there are to do."""
+        return len(self._spans)
+
+    @property
+    def stored_count(self) -> int:
+        """How many of them lie in the store by now."""
+        return sum(self._path(span).exists() for span in self._spans)
+
+    def prepare(self) -> Iterator[float]:
+        """Bring every span into the store, in this process, telling the share that is done."""
+        self._hold()
+        lengths = [spans.length(self.video, span) for span in self._spans]
+        before = 0.0
+        for group in spans.groups(self.video, self._spans):
+            done = 0.0
+            for done in _work(self._task(group)):
+                yield (before + done) / sum(lengths)
+            before += done
+
+    def _hold(self) -> None:
+        if not self._is_held:
+            self._store.hold(self._key)
+            self._is_held = True
 
     def segments(self) -> Iterator[Segment]:
         """The segments, each as soon as it is final; this drives the work."""
@@ -154,12 +202,13 @@ class Run:
 
     def _drive(self) -> Iterator[Segment]:
         net = None if self._options.model is None else model.load(self._options.model, self._options.device)
+        self._hold()
         self._stitcher = stitcher = stitch.Stitcher(self.video, net, self.settings)
         context: AbstractContextManager[Executor] = (
             self._own if self._own is not None else nullcontext(self._executor)  # type: ignore[arg-type]
         )
-        with context as executor:
-            for span in self._analyzed(executor):
+        with context as executor, closing(self._analyzed(executor)) as analyzed:
+            for span in analyzed:
                 result = self._result(span)
                 yield from stitcher.feed(span, result)
                 self.row_count += _count_rows(span, result, stitcher.names[-1])
@@ -173,26 +222,53 @@ class Run:
             shots,
             tuple(stitcher.curves),
             tuple(self._segments),
+            self._people(stitcher),
         )
 
-    def _analyzed(self, executor: Executor) -> Iterator[Span]:
+    def _people(self, stitcher: stitch.Stitcher) -> tuple[Person, ...]:
+        """Who is seen, by the likenesses of whole tracks."""
+        groups = people.tell_apart(stitcher.likenesses, stitcher.together)
+        names: dict[int, str] = {}
+        if self._gallery is not None:
+            groups, names = people.recognised(groups, stitcher.likenesses, stitcher.together, self._gallery)
+        return people.number(groups, stitcher.curves, stitcher.likenesses, names)
+
+    def _analyzed(self, executor: Executor) -> Generator[Span]:
         """The spans in order, each once its result lies in the store; ticks meanwhile."""
+        is_remote = executor.is_remote
+        if is_remote:
+            executor.check(wire.check, self.terms)
         groups = spans.groups(self.video, self._spans)
         ends = [list(accumulate(spans.length(self.video, span) for span in group)) for group in groups]
         reached = [0] * len(groups)  # ticks; work that is done again adds nothing
-        tasks = (self._task(group) for group in groups)
+        # An interrupted pass is decoded up to the first missing span, and tells nothing meanwhile.
+        longest = max(end[-1] for end in ends) * self.video.time_base
         current = given = 0  # the group at hand, and how many of its spans were given
-        for event in executor(_work, tasks):
-            is_result = not isinstance(event, execute.Reached)
-            place, done = (current, ends[current][-1]) if is_result else (event.place, int(event.done))
-            if done > reached[place]:
-                reached[place] = min(done, ends[place][-1])
-                self._tell(sum(reached))
-            ready = bisect_right(ends[current], reached[current])
-            yield from groups[current][given:ready]
-            given = ready
-            if is_result:
-                current, given = current + 1, 0
+        with closing(
+            executor(
+                wire.work if is_remote else _work,
+                (self.parcel(group) if is_remote else self._task(group) for group in groups),
+                float(PATIENCE + longest),
+            )
+        ) as events:  # so that a run that ends here leaves the workers to the next one
+            for event in events:
+                if isinstance(event, execute.Failed):
+                    raise event.error
+                is_result = isinstance(event, execute.Done)
+                done = int(event.done) if isinstance(event, execute.Reached) else ends[current][-1]
+                if is_remote and isinstance(event, execute.Done):
+                    self._receive(event.result)
+                if done > reached[event.place]:
+                    reached[event.place] = min(done, ends[event.place][-1])
+                    self._tell(sum(reached))
+                # Here a span lies in the store once it is done; what comes from elsewhere, with its pass.
+                ready = given
+                if is_result or not is_remote:
+                    ready = bisect_right(ends[current], reached[current])
+                yield from groups[current][given:ready]
+                given = ready
+                if is_result:
+                    current, given = current + 1, 0
 
     def _tell(self, done: int) -> None:
         if self._tick is not None:
@@ -200,6 +276,15 @@ class Run:
 
     def _task(self, group: tuple[Span, ...]) -> _Task:
         return _Task(self._around(*group), group, self._options, tuple(self._path(span) for span in group))
+
+    def parcel(self, group: tuple[Span, ...]) -> wire.Parcel:
+        """The spans of one decoding pass for a worker elsewhere, but for those that the store has."""
+        missing = tuple(span for span in group if cache.read(self._path(span)) is None)
+        return wire.Parcel(self._around(*(missing or group[:1])), missing, self._options, self.terms)
+
+    def _receive(self, found: wire.Found) -> None:
+        for span, arrays in found:
+            cache.write(self._path(span), arrays)
 
     def _around(self, *group: Span) -> Video:
         """The video with as much of its plan as a worker needs for these spans."""

@@ -23,3 +23,11 @@ class OutputError(FervidError):
 
 class ModelError(FervidError):
     """A model is unknown, damaged, or cannot run as asked."""
+
+
+class WorkerError(FervidError):
+    """A worker process died or stood still over a piece of work, and did so again."""
+
+
+class UnexpectedError(FervidError):
+    """A mistake of fervid's own, met where others' work should go on."""

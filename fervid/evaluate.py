@@ -15,7 +15,7 @@ from fervid import clips, footage, model, shape
 from fervid.datasets import splitting
 from fervid.datasets.splitting import Split
 from fervid.errors import InputError, UsageError
-from fervid.execute import Executor
+from fervid.execute import Executor, results
 from fervid.footage import Footage, Shard
 from fervid.labels import CONTEMPT, EMOTIONS
 from fervid.metrics import Predictions
@@ -142,7 +142,7 @@ def predict(
     spec = model.read_spec(folder)
     tasks = [_Task(shard, folder, device) for shard in footage.shards(samples, settings, cache)]
     parts, done = [], 0
-    for task, part in zip(tasks, executor(_score, tasks), strict=True):
+    for task, part in zip(tasks, results(executor(_score, tasks)), strict=True):
         parts.append(part)
         done += len(task.shard.samples)
         if tick is not None:

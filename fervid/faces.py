@@ -17,7 +17,7 @@ import dlib
 import numpy as np
 
 from fervid.errors import ModelError, UsageError
-from fervid.shape import CROP, MARGIN, alignment, eye_line
+from fervid.shape import CROP, MARGIN, alignment, eye_line, figures
 from fervid.types import Bytes, Floats, Settings
 
 WINDOW = 80  # pixels: the side of the smallest face that dlib's detectors see
@@ -35,6 +35,12 @@ CANVAS = 256
 CANVAS_BOX = 160  # pixels: the side of the face's box on it
 CANVAS_FACE = dlib.rectangle(*[(CANVAS - CANVAS_BOX) // 2] * 2, *[(CANVAS + CANVAS_BOX) // 2 - 1] * 2)
 
+# What dlib's face net looks at, by dlib's own get_face_chip: brows, jaw and lower lip move, and are left out.
+PORTRAIT = 150  # pixels
+PORTRAIT_EYES = 54.4  # pixels between the eyes of the mean face
+PORTRAIT_MIDDLE = (74.0, 47.2)  # pixels: the point between them
+STEADY = np.array([*range(27, 55), *range(60, 65)])
+
 Found = tuple[Floats, float]  # a box and the detector's score
 
 
@@ -45,7 +51,7 @@ def weights(name: str) -> Path:
     """
     spec = find_spec("face_recognition_models")
     if spec is None or spec.origin is None:
-        raise ModelError("dlib's predictors are not installed: pip install face_recognition_models")
+        raise ModelError("dlib's models are not installed: pip install face_recognition_models")
     path = Path(spec.origin).parent / "models" / name
     if not path.is_file():
         raise ModelError(f"{path.name} is missing: pip install --force-reinstall face_recognition_models")
@@ -208,12 +214,41 @@ class FaceFinder:
         matrix, pixels = alignment(landmarks, margin)
         return _warp(luma, matrix, pixels, CROP + 2 * margin, CROP + 2 * MARGIN)
 
+    def portrait(self, luma: Bytes, landmarks: Floats) -> Bytes:
+        """The face as the net that tells people apart reads it: (PORTRAIT, PORTRAIT)."""
+        mean = PORTRAIT_EYES * figures()["neutral"][STEADY, :2].astype(np.float64) + PORTRAIT_MIDDLE
+        wanted = mean @ np.array([1, 1j])
+        seen = landmarks[STEADY].astype(np.float64) @ np.array([1, 1j])
+        # The nearest turn and scale, as one complex factor: least squares over the steady points.
+        away = seen - seen.mean()
+        factor = np.vdot(away, wanted - wanted.mean()) / max(float(np.vdot(away, away).real), 1e-6)
+        shift = wanted.mean() - factor * seen.mean()
+        matrix = np.array(
+            [[factor.real, -factor.imag, shift.real], [factor.imag, factor.real, shift.imag]], np.float64
+        )
+        return _warp(luma, matrix, float(abs(factor)), PORTRAIT)
+
     def _predict(self, luma: Bytes, center: Floats, side: float, roll: float) -> Floats:
         picture, matrix = canvas(luma, center, side, roll)
         shape = _predictor(self.landmarks)(picture, CANVAS_FACE)
         points = np.array([(part.x, part.y) for part in shape.parts()], dtype=np.float32)
         back = cv2.invertAffineTransform(matrix)
         return (points @ back[:, :2].T + back[:, 2]).astype(np.float32)
+
+
+def describe(portrait: Bytes) -> Floats:
+    """The 128 numbers that tell whose face a portrait shows; nearer is more alike."""
+    from fervid import descriptor  # torch, which landmarks alone do without
+
+    return descriptor.load(face_net()).describe(portrait)
+
+
+def face_net() -> Path:
+    """Where the weights of the net behind `describe` lie."""
+    try:
+        return weights("dlib_face_recognition_resnet_model_v1.dat")
+    except ModelError as error:
+        raise ModelError(f"{error}; or leave out whose face it is with --no-people") from error
 
 
 def place(landmarks: Floats) -> tuple[Floats, float, float]:

@@ -21,7 +21,7 @@ import numpy as np
 
 from fervid import cache, shots, synth, tracks, video
 from fervid.errors import FervidError, InputError
-from fervid.execute import Executor
+from fervid.execute import Executor, results
 from fervid.faces import FaceFinder, Found
 from fervid.shape import CROP, MARGIN, alignment
 from fervid.types import Array, Bytes, Floats, Frame, Ints, Sample, Settings, Strip, Video
@@ -246,7 +246,7 @@ def cut(
 ) -> Footage:
     """The strips of samples, made by as many workers as the executor has."""
     tasks, parts, done = shards(samples, settings, folder), [], 0
-    for shard, _ in zip(tasks, executor(_work, tasks), strict=True):
+    for shard, _ in zip(tasks, results(executor(_work, tasks)), strict=True):
         parts.append(shard.footage())
         done += len(shard.samples)
         if tick is not None:

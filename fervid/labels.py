@@ -1,4 +1,6 @@
-"""Emotion sets, and where each emotion lies on valence and arousal."""
+"""Emotion sets, the words for them, and where each emotion lies on valence and arousal."""
+
+from collections.abc import Mapping
 
 EMOTIONS = ("anger", "disgust", "fear", "happiness", "sadness", "surprise", "neutral")
 NEUTRAL = "neutral"
@@ -16,3 +18,34 @@ VALENCE_AROUSAL = {
 }
 
 CONTEMPT = "contempt"  # appended to EMOTIONS by datasets and models that have it
+
+# One colour per emotion, wherever one is drawn. Told apart with any kind of colour vision, after the palette
+# of Okabe & Ito (2008); on a small patch the name should stand beside it all the same.
+COLOURS: Mapping[str, str] = {
+    "anger": "#D55E00",
+    "disgust": "#6B8E23",
+    "fear": "#7B4FA3",
+    "happiness": "#E69F00",
+    "sadness": "#0072B2",
+    "surprise": "#CC79A7",
+    "neutral": "#8C8C8C",
+    "contempt": "#8B5A2B",
+}
+
+# "calm" is no synonym of neutral: RAVDESS has both, and actors play them differently.
+WORDS = {
+    "anger": ("anger", "angry", "ang"),
+    "disgust": ("disgust", "disgusted", "dis"),
+    "fear": ("fear", "fearful", "afraid", "scared", "fea"),
+    "happiness": ("happiness", "happy", "joy", "joyful", "hap"),
+    "sadness": ("sadness", "sad"),
+    "surprise": ("surprise", "surprised", "sur"),
+    "neutral": ("neutral", "neu"),
+    "contempt": ("contempt", "contemptuous"),
+}
+LABELS = {word: label for label, words in WORDS.items() for word in words}
+
+
+def label_of(word: str) -> str | None:
+    """fervid's label for a word in any case; None for a word that is none."""
+    return LABELS.get(word.strip().casefold())

@@ -10,6 +10,7 @@ from fractions import Fraction
 import numpy as np
 import numpy.typing as npt
 
+from fervid.errors import UsageError
 from fervid.labels import NEUTRAL
 from fervid.timeline import READABLE
 from fervid.types import Curve, Floats, Peak, Video
@@ -20,6 +21,8 @@ HEIGHT = 0.25  # a peak's least smoothed score
 PROMINENCE = 0.1  # how far it rises at least above what lies between it and a higher one
 DISTANCE = 0.5  # seconds between two peaks of one emotion, at least
 FOOT = 0.8  # onset and offset lie where the curve has fallen by this share of the prominence
+SCORES = ("prominence", "arousal", "intensity")  # what peaks can be ranked by
+DECIMALS = 6  # by which scores rank: those of a written timeline, which must rank alike
 LONGEST_HOLE = 1.0  # seconds without a readable window that a curve is carried over
 
 
@@ -99,14 +102,24 @@ def rank(
     emotion: Collection[str] | None = None,
     top: int | None = None,
     min_gap: float = 0.0,
+    person: Collection[str] | None = None,
+    score: str = "prominence",
 ) -> list[Peak]:
-    """The peaks worth seeing first: most prominent first, each at least `min_gap` seconds from any above it.
+    """The peaks worth seeing first: highest `score` first, each at least `min_gap` seconds from any above it.
 
-    `emotion` keeps those emotions only; the gap then holds between all that are left, of whatever emotion
+    `emotion` and `person` keep those alone; the gap then holds between all that are left, of whatever emotion
     or track. Ties go to the earlier peak. A peak's place in the list is its rank; sort by `apex` for time.
     """
-    wanted = [peak for peak in peaks if emotion is None or peak.emotion in emotion]
-    wanted.sort(key=lambda peak: (-peak.prominence, peak.apex, peak.track, peak.emotion))
+    if score not in SCORES:
+        raise UsageError(f"peaks are not ranked by {score!r}: choose one of {', '.join(SCORES)}")
+    wanted = [
+        peak
+        for peak in peaks
+        if (emotion is None or peak.emotion in emotion) and (person is None or peak.person in person)
+    ]
+    wanted.sort(
+        key=lambda peak: (-round(getattr(peak, score), DECIMALS), peak.apex, peak.track, peak.emotion)
+    )
     gap = math.ceil(Fraction(min_gap) / time_base)  # ticks
     taken: list[int] = []  # apexes, ascending
     chosen: list[Peak] = []

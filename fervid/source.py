@@ -204,8 +204,8 @@ def _riff_ends(file: BinaryIO) -> Iterator[int]:
         at += at % 2
 
 
-def spool(stream: BinaryIO, folder: Path) -> Path:
-    """Copy standard input into a temporary file of the folder, which the caller deletes."""
+def spool(stream: BinaryIO, folder: Path, what: str = "standard input") -> Path:
+    """Copy a stream into a temporary file of the folder, which the caller deletes."""
     try:
         handle, name = tempfile.mkstemp(prefix="fervid-input-", dir=folder)
     except OSError as failure:
@@ -221,16 +221,14 @@ def spool(stream: BinaryIO, folder: Path) -> Path:
                 file.write(chunk)
                 size += len(chunk)
         if size == 0:
-            raise InputError("standard input is empty; check the command that feeds it")
+            raise InputError(f"{what} is empty; check where it comes from")
     except OSError as failure:
         path.unlink()
         if failure.errno != errno.ENOSPC:
             raise OutputError(
-                f"cannot copy standard input to {shown(folder)}: {failure.strerror}"
+                f"cannot copy {what} to {shown(folder)}: {failure.strerror or failure}"
             ) from failure
-        message = (
-            f"{shown(folder)} is full: standard input does not fit; free some space or set TMPDIR elsewhere"
-        )
+        message = f"{shown(folder)} is full: {what} does not fit; free some space or set TMPDIR elsewhere"
         raise OutputError(message) from failure
     except BaseException:
         path.unlink()

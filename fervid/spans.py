@@ -17,12 +17,14 @@ from itertools import pairwise
 
 import numpy as np
 
-from fervid import clips, faces, model, shots, tracks, video
+from fervid import clips, faces, model, people, shots, tracks, video
 from fervid.errors import UsageError
-from fervid.types import Array, Bytes, Frame, Ints, Settings, Span, Tally, Track, Video
+from fervid.types import Array, Bytes, Frame, Ints, Likeness, Settings, Span, Tally, Track, Video
 
 LENGTH = 30  # seconds from one boundary to the next, as near as keyframes allow
 HALO = Fraction(1)  # seconds decoded beyond each end
+
+PORTRAIT_EVERY = Fraction(2, 5)  # seconds between the faces among which those that tell a person are chosen
 
 FRAMES_SHARE = 0.9  # of a span's progress; the nets have the rest
 
@@ -38,6 +40,11 @@ class Options:
     device: str = "cpu"
     crops: bool = False
 
+    @property
+    def likenesses(self) -> bool:
+        """Whether faces are described, so that persons can be told apart: not where geometry is all."""
+        return self.settings.people and self.model is not None
+
 
 @dataclass(frozen=True, eq=False)
 class SpanResult:
@@ -51,6 +58,7 @@ class SpanResult:
     moments: tuple[Ints, ...]  # per track: window centres
     logits: tuple[Mapping[str, Array], ...]  # per track: stream that needs no neutral -> (N, C)
     crops: tuple[Bytes, ...]  # per track: (N, S, S) of its frames inside the span; empty unless asked for
+    likenesses: tuple[Likeness, ...] = ()  # per track: its best faces inside the span; empty unless asked for
 
 
 def plan(planned: Video, settings: Settings) -> list[Span]:
@@ -144,8 +152,10 @@ def analyze(planned: Video, wanted: Sequence[Span], options: Options) -> Iterato
     finder = faces.FaceFinder.of(options.settings)
 
     def begun(place: int) -> _Analysis:
-        marked = shots.mark(shared.read(place))
-        return _Analysis(wanted[place], tracks.follow(planned, marked, finder, options.settings))
+        marked = _Watched(shots.mark(shared.read(place)))
+        following = tracks.follow(planned, marked, finder, options.settings)
+        portraits = _Portraits(planned, finder, marked) if options.likenesses else None
+        return _Analysis(wanted[place], following, portraits)
 
     under_way: deque[_Analysis] = deque()  # the spans from the first unfinished one on
     for place in range(len(wanted)):
@@ -162,6 +172,56 @@ def analyze(planned: Video, wanted: Sequence[Span], options: Options) -> Iterato
             yield Step(FRAMES_SHARE * _passed(planned, ranges[place], eldest.observed[-1].pts))
         complete = all(tally.complete for tally in tallies)  # told at the file's end alone
         yield from eldest.finish(planned, options, complete)
+
+
+class _Watched:
+    """Frames on their way, of which the last one is remembered until the next is asked for."""
+
+    def __init__(self, frames: Iterator[Frame]) -> None:
+        self._frames = frames
+        self.last: Frame | None = None
+
+    def __iter__(self) -> Iterator[Frame]:
+        return self
+
+    def __next__(self) -> Frame:
+        self.last = None
+        self.last = next(self._frames)
+        return self.last
+
+
+class _Portraits:
+    """Faces as the net that tells people apart reads them, a few a second, until the best can be told."""
+
+    def __init__(self, planned: Video, finder: faces.FaceFinder, frames: _Watched) -> None:
+        self._finder, self._frames = finder, frames
+        self._grid = tracks.Grid(planned, PORTRAIT_EVERY)
+        self._apart = planned.length(people.APART)
+        self._had: set[int] = set()  # tracks whose portrait was taken since the grid's last mark
+        self._taken: dict[int, dict[int, Bytes]] = {}  # track -> pts -> portrait
+
+    def take(self, one: tracks.Observed) -> None:
+        """Cut out the faces of a frame that were not cut out since the grid's last mark."""
+        if self._grid.passed(one.pts):
+            self._had.clear()
+        for face in one.faces:
+            if face.track not in self._had:
+                assert self._frames.last is not None and self._frames.last.pts == one.pts
+                portrait = self._finder.portrait(self._frames.last.luma, face.landmarks)
+                self._taken.setdefault(face.track, {})[one.pts] = portrait
+                self._had.add(face.track)
+
+    def likeness(self, track: Track, span: Span) -> Likeness:
+        """The best of a finished track's portraits inside the span, described."""
+        taken = self._taken.pop(track.id, {})
+        inside = within(track.pts, span)
+        rows = np.flatnonzero(np.isin(track.pts, [*taken]))
+        rows = rows[(rows >= inside.start) & (rows < inside.stop)]
+        rows, worth = people.best(track, rows, self._apart)
+        described = [faces.describe(taken[pts]) for pts in track.pts[rows].tolist()]
+        if not described:
+            return people.empty()
+        return Likeness(track.pts[rows], track.box[rows], worth, np.stack(described))
 
 
 class _Shared:
@@ -215,6 +275,7 @@ class _Analysis:
 
     span: Span
     following: Iterator[tracks.Observed]
+    portraits: _Portraits | None
     observed: list[tracks.Observed] = field(default_factory=list)
 
     def step(self) -> bool:
@@ -222,6 +283,8 @@ class _Analysis:
         one = next(self.following, None)
         if one is not None:
             self.observed.append(one)
+            if self.portraits is not None:
+                self.portraits.take(one)
         return one is not None
 
     def finish(self, planned: Video, options: Options, complete: bool) -> Iterator[Step]:
@@ -231,6 +294,7 @@ class _Analysis:
         moments = [clips.centres(planned, one.track.pts, span.start, span.stop) for one in followed]
         batches, done = sum(2 + len(at) // model.BATCH for at in moments), 0  # no fewer
         logits: list[Mapping[str, Array]] = []
+        likenesses: list[Likeness] = []
         for one, at in zip(followed, moments, strict=True):
             parts: list[Mapping[str, Array]] = []
             for part in _batches(planned, one, at, options):
@@ -238,6 +302,8 @@ class _Analysis:
                 done += 1
                 yield Step(FRAMES_SHARE + (1 - FRAMES_SHARE) * done / batches)
             logits.append({name: np.concatenate([part[name] for part in parts]) for name in parts[0]})
+            if self.portraits is not None:
+                likenesses.append(self.portraits.likeness(one.track, span))
         yield Step(
             1.0,
             SpanResult(
@@ -255,6 +321,7 @@ class _Analysis:
                 crops=tuple(one.crops[within(one.track.pts, span)] for one in followed)
                 if options.crops
                 else (),
+                likenesses=tuple(likenesses),
             ),
         )
 
@@ -314,10 +381,15 @@ def pack(result: SpanResult) -> dict[str, Array]:
     if result.crops:
         arrays["crops.count"] = np.array([len(crops) for crops in result.crops], np.int64)
         arrays["crops"] = np.concatenate(result.crops)
+    if result.likenesses:
+        arrays["likeness.count"] = np.array([len(each) for each in result.likenesses], np.int64)
+        for name in _LIKENESS:
+            arrays[f"likeness.{name}"] = np.concatenate([getattr(each, name) for each in result.likenesses])
     return arrays
 
 
 _COLUMNS = ("pts", "box", "landmarks", "pose", "quality", "status")
+_LIKENESS = ("pts", "box", "worth", "descriptor")
 
 
 def unpack(arrays: Mapping[str, Array]) -> SpanResult:
@@ -343,4 +415,10 @@ def unpack(arrays: Mapping[str, Array]) -> SpanResult:
         moments=tuple(split("window.pts", "window.count")),
         logits=tuple({name: logits[name][place] for name in names} for place in range(len(found))),
         crops=tuple(split("crops", "crops.count")) if "crops" in arrays else (),
+        likenesses=tuple(
+            Likeness(*each)
+            for each in zip(*(split(f"likeness.{name}", "likeness.count") for name in _LIKENESS), strict=True)
+        )
+        if "likeness.count" in arrays
+        else (),
     )

@@ -6,16 +6,18 @@ displacement from the neutral run here, in order, while later spans are still be
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, field
+from itertools import combinations
 
 import numpy as np
 
-from fervid import clips, shape, timeline, tracks
+from fervid import clips, people, shape, timeline, tracks
 from fervid.model import Model
 from fervid.spans import HALO, SpanResult, within
-from fervid.types import Curve, Floats, Ints, Segment, Settings, Span, Tally, Track, Video
+from fervid.types import Curve, Floats, Ints, Likeness, Segment, Settings, Span, Tally, Track, Video
 
+DISSOLVE = 1.5  # seconds: few take longer
 SAME_FACE = 0.5  # mean overlap over the frames that two spans share, from which their tracks are one
 
 
@@ -56,6 +58,9 @@ class Stitcher:
         self.cuts: list[int] = []
         self.names: list[dict[int, int]] = []  # per span: its own track numbers -> the video's
         self.curves: list[Curve] = []
+        self.likenesses: dict[int, Likeness] = {}  # of the video's tracks
+        # Per pair of tracks, lower first: how many frames show both, and how many ticks lie between those.
+        self._shared: dict[tuple[int, int], tuple[int, int]] = {}
         self._open: dict[int, _Open] = {}
         self._before: dict[int, Track] = {}  # the last span's tracks that reach over its end
         self._count = 0
@@ -72,6 +77,13 @@ class Stitcher:
                 inside = within(track.pts, span)
                 seen.update(track.pts[inside].tolist())
                 self._extend(names[track.id], track, inside, place, result)
+                if result.likenesses:
+                    known = self.likenesses.get(names[track.id], people.empty())
+                    apart = self.video.length(people.APART)
+                    self.likenesses[names[track.id]] = people.joined(known, result.likenesses[place], apart)
+        for pair, (frames, ticks) in _shared(rows_of(span, result, names)):
+            before = self._shared.get(pair, (0, 0))
+            self._shared[pair] = (before[0] + frames, before[1] + ticks)
         for number in sorted(names.values()):
             segments += self._advance(self._open[number], final=False)
         self.names.append(names)
@@ -90,6 +102,20 @@ class Stitcher:
     def close(self) -> list[Segment]:
         """Finish every track that is still open."""
         return [segment for number in sorted(self._open) for segment in self._close(number)]
+
+    @property
+    def together(self) -> set[tuple[int, int]]:
+        """The closed tracks that are on screen side by side, lower first.
+
+        One shot that dissolves into the next shows tracks of both for a moment, and may well show one person
+        twice: what is short, and less than half of either track, does not count.
+        """
+        frames = {curve.track: curve.frames for curve in self.curves}
+        return {
+            pair
+            for pair, (count, ticks) in self._shared.items()
+            if ticks >= self.video.length(DISSOLVE) or 2 * count > min(frames[track] for track in pair)
+        }
 
     def _continue(self, span: Span, result: SpanResult) -> dict[int, int]:
         """The video's numbers for this span's tracks that have a frame inside it."""
@@ -208,6 +234,14 @@ def _agreement(first: Track, second: Track) -> float:
         return 0.0
     pairs = zip(first.box[here], second.box[there], strict=True)
     return float(np.mean([tracks.overlap(a[None], b[None])[0, 0] for a, b in pairs]))
+
+
+def _shared(rows: Iterable[tuple[int, Track, int]]) -> Iterator[tuple[tuple[int, int], tuple[int, int]]]:
+    """The pairs of tracks that share frames: how many, and the ticks from the first of these to the last."""
+    for (first, one, _), (second, other, _) in combinations(rows, 2):
+        overlap = one.pts[0] <= other.pts[-1] and other.pts[0] <= one.pts[-1]  # most are of other shots
+        if overlap and len(common := np.intersect1d(one.pts, other.pts, assume_unique=True)):
+            yield (min(first, second), max(first, second)), (len(common), int(common[-1] - common[0]))
 
 
 def rows_of(span: Span, result: SpanResult, names: dict[int, int]) -> Iterator[tuple[int, Track, int]]:

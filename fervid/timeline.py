@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 from collections import deque
-from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
+from collections.abc import Iterable, Iterator, Sequence
+from dataclasses import dataclass, replace
 
 import numpy as np
 import numpy.typing as npt
@@ -15,6 +15,7 @@ from fervid.types import (
     Floats,
     Ints,
     ModelInfo,
+    Person,
     Segment,
     Settings,
     Tally,
@@ -120,6 +121,16 @@ class Viterbi:
         self._paths = self._paths[1:]
         self._waiting.popleft()
         return label
+
+
+def covered(ranges: Iterable[tuple[int, int]]) -> int:
+    """The ticks that half-open ranges cover together, those that overlap counted once."""
+    total, reached = 0, None
+    for start, end in sorted(ranges):
+        begin = start if reached is None else max(start, reached)
+        total += max(0, end - begin)
+        reached = end if reached is None else max(reached, end)
+    return total
 
 
 @dataclass
@@ -302,12 +313,15 @@ def build(
     shots: Ints,
     curves: Sequence[Curve],
     segments: Sequence[Segment],
+    people: Sequence[Person] = (),
 ) -> Timeline:
-    """Put the timeline together: find the peaks, and bring everything into one order."""
+    """Put the timeline together: say who is who, find the peaks, and bring everything into one order."""
     from fervid.peaks import find_peaks  # which reads this module's READABLE
 
+    person = {track: one.id for one in people for track in one.tracks}
+    curves = [replace(curve, person=person.get(curve.track)) for curve in curves]
+    segments = [replace(segment, person=person.get(segment.track)) for segment in segments]
     peaks = [peak for curve in curves for peak in find_peaks(video, curve, model.labels)]
-    people = {curve.person for curve in curves if curve.person is not None}
     return Timeline(
         video=video,
         model=model,
@@ -317,5 +331,5 @@ def build(
         curves=tuple(sorted(curves, key=lambda curve: curve.track)),
         segments=tuple(sorted(segments, key=lambda segment: (segment.start, segment.track))),
         peaks=tuple(sorted(peaks, key=lambda peak: (peak.apex, peak.track, peak.emotion))),
-        people=tuple(sorted(people)),
+        people=tuple(people),
     )

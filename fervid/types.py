@@ -6,6 +6,7 @@ counted from the stream's first frame. Boxes are `x, y, width, height` in uprigh
 
 from __future__ import annotations
 
+import re
 from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
 from enum import IntEnum
@@ -21,6 +22,7 @@ Floats = npt.NDArray[np.float32]
 Bytes = npt.NDArray[np.uint8]
 
 LANDMARKS = 68  # iBUG 300-W points
+PERSON = re.compile(r"P[0-9]+")  # how persons are counted
 
 
 def check(name: str, array: Array, shape: tuple[int | None, ...], dtype: type) -> None:
@@ -67,6 +69,11 @@ class Video:
     keyframes: Ints  # (K,) ascending
     seekable: bool = True  # False: pts missing, repeated or shuffled; decoded in one serial pass
     rotate: str = "auto"  # as asked for: "auto", "0", "90", "180", "270"
+    timecode: str | None = (
+        None  # of the first frame, as the file tells it: HH:MM:SS:FF, ; before FF drops frames
+    )
+    reel: str | None = None  # the tape or card that the file says it came from
+    audio_channels: int = 0  # of all its sound together
 
     def __post_init__(self) -> None:
         check("pts", self.pts, (None,), np.int64)
@@ -77,6 +84,15 @@ class Video:
     @property
     def end(self) -> int:
         return self.start + self.duration
+
+    @property
+    def has_variable_rate(self) -> bool:
+        """Whether some frame stands half a frame or more from where an even rate would put it."""
+        count = len(self.pts) - 1
+        if count < 1:
+            return False
+        place = (self.pts - self.pts[0]) / max(1, int(self.pts[-1] - self.pts[0])) * count  # (N,) in frames
+        return bool((np.abs(place - np.arange(count + 1)) >= 0.5).any())
 
     def seconds(self, pts: int) -> float:
         """The time of `pts`, counted from the first frame."""
@@ -186,6 +202,30 @@ class Track:
 
 
 @dataclass(frozen=True, eq=False)
+class Likeness:
+    """The few faces of a track that tell whose it is: biometric data, which no output holds."""
+
+    pts: Ints  # (N,)
+    box: Floats  # (N, 4)
+    worth: Floats  # (N,) how well the face is seen, 0 .. 1
+    descriptor: Floats  # (N, 128)
+
+    def __post_init__(self) -> None:
+        count = len(self.pts)
+        check("pts", self.pts, (None,), np.int64)
+        check("box", self.box, (count, 4), np.float32)
+        check("worth", self.worth, (count,), np.float32)
+        check("descriptor", self.descriptor, (count, 128), np.float32)
+
+    def __len__(self) -> int:
+        return len(self.pts)
+
+    def take(self, rows: Array) -> Likeness:
+        """Some of the faces."""
+        return Likeness(self.pts[rows], self.box[rows], self.worth[rows], self.descriptor[rows])
+
+
+@dataclass(frozen=True, eq=False)
 class Clip:
     """What a net reads: one window of one face."""
 
@@ -275,6 +315,21 @@ class Peak:
     person: str | None = None
 
 
+@dataclass(frozen=True, eq=False)
+class Person:
+    """One person over all shots."""
+
+    id: str  # P1, P2, ...: P1 is on screen longest
+    name: str | None  # None until somebody gives one
+    tracks: tuple[int, ...]  # ascending
+    ticks: int  # on screen
+    pts: int  # the moment at which the face is seen best
+    box: Floats  # (4,) where it is then
+
+    def __post_init__(self) -> None:
+        check("box", self.box, (4,), np.float32)
+
+
 @dataclass(frozen=True)
 class ModelInfo:
     """What a timeline says of the model that made it."""
@@ -317,7 +372,7 @@ class Timeline:
     curves: tuple[Curve, ...]
     segments: tuple[Segment, ...]
     peaks: tuple[Peak, ...]
-    people: tuple[str, ...] = field(default=())
+    people: tuple[Person, ...] = ()
 
 
 @dataclass(frozen=True)
@@ -332,6 +387,7 @@ class Settings:
     detector: str = "hog"
     landmarks: str = "dlib"  # the predictor that places the 68 points
     min_segment: float = 0.3  # seconds
+    people: bool = True  # whether tracks of one person are joined
 
     def as_json(self) -> dict[str, object]:
         """The settings as JSON holds them; exact fractions become numbers."""

@@ -239,15 +239,18 @@ def test_one_span_alone_moves_the_bar(seconds: list[Picture], tmp_path: Path) ->
 
 
 def test_work_done_again_or_long_ago_leaves_the_bar_in_bounds(film: Path, tmp_path: Path) -> None:
-    def halting(function: Callable[[object], Generator[float]], tasks: Iterable[object]) -> Iterator[object]:
+    def halting(
+        function: Callable[[object], Generator[float]], tasks: Iterable[object], deadline: float | None = None
+    ) -> Iterator[object]:
         """An executor whose workers die once in every task."""
         for place, task in enumerate(tasks):
             for done in islice(function(task), 150):
                 yield execute.Reached(place, done)
             for done in function(task):
                 yield execute.Reached(place, done)
-            yield None
+            yield execute.Done(place, None)
 
+    halting.is_remote = False  # type: ignore[attr-defined]
     told: list[float] = []
     half = Settings(end=Fraction(60))
     store = Store(tmp_path, keep=True)

@@ -128,3 +128,21 @@ def test_a_missing_file_is_a_usage_error(tmp_path: Path) -> None:
     done = run(tmp_path, "missing.mp4")
     assert done.returncode == 2
     assert "missing.mp4 is no file" in done.stderr
+
+
+def test_clips_for_a_batch_are_two_seconds_with_bytes_of_their_own(tmp_path: Path) -> None:
+    from fervid import video
+
+    spec = importlib.util.spec_from_file_location("batch_benchmark", ROOT / "benchmarks" / "batch.py")
+    assert spec is not None and spec.loader is not None
+    module = importlib.util.module_from_spec(spec)
+    sys.modules["batch_benchmark"] = module  # dataclasses look their module up
+    spec.loader.exec_module(module)
+    clips = module.make_clips(tmp_path, 5, CLIP)
+    planned = [video.plan(clip) for clip in clips]
+    assert len({one.sha256 for one in planned}) == 5
+    for one in planned:
+        frames = list(video.frames(one))
+        assert len(frames) == len(one.pts) == 50
+        assert float(one.duration * one.time_base) == pytest.approx(2)
+    del sys.modules["batch_benchmark"]

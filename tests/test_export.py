@@ -22,7 +22,19 @@ from fervid.export import json as whole
 from fervid.export import peaks as peak_list
 from fervid.labels import EMOTIONS, VALENCE_AROUSAL
 from fervid.timeline import build, intensity, valence_arousal
-from fervid.types import Curve, ModelInfo, Peak, Rows, Segment, Settings, Status, Tally, Timeline, Video
+from fervid.types import (
+    Curve,
+    ModelInfo,
+    Peak,
+    Person,
+    Rows,
+    Segment,
+    Settings,
+    Status,
+    Tally,
+    Timeline,
+    Video,
+)
 
 BASE = Fraction(1, 12800)
 START = 1024
@@ -84,7 +96,7 @@ def segment_of(track: int, start: int, end: int, emotion: str, labels: tuple[str
     return Segment(track, start, end, emotion, scores, float(scores.max()), -0.0, 0.25, 0.5, 12)
 
 
-def timeline_of(labels: tuple[str, ...] = EMOTIONS) -> Timeline:
+def timeline_of(labels: tuple[str, ...] = EMOTIONS, people: tuple[Person, ...] = ()) -> Timeline:
     segments = [
         segment_of(0, START, START + 9000, "neutral", labels),
         segment_of(0, START + 9000, START + 40001, "happiness", labels),
@@ -98,6 +110,7 @@ def timeline_of(labels: tuple[str, ...] = EMOTIONS) -> Timeline:
         np.array([START, START + 25600], np.int64),
         [curve_of(0, labels=labels), curve_of(1, labels=labels)],
         segments,
+        people,
     )
 
 
@@ -122,12 +135,12 @@ TIMELINES = {
     "still": still,
     "no shots": lambda: replace(empty(), shots=np.empty(0, np.int64)),
     "no windows": lambda: replace(timeline_of(), curves=(no_windows(curve_of(0)),), segments=(), peaks=()),
-    "people": lambda: replace(
-        timeline_of(),
-        people=("P1",),
-        segments=tuple(replace(segment, person="P1") for segment in timeline_of().segments),
-    ),
+    "people": lambda: timeline_of(people=(person_of("P1", (0,), "Anna"), person_of("P2", (1,)))),
 }
+
+
+def person_of(name: str, tracks: tuple[int, ...], called: str | None = None) -> Person:
+    return Person(name, called, tracks, 120_000, START + 512, np.array([3, 4.125, 50, 50], np.float32))
 
 
 def no_windows(curve: Curve) -> Curve:
@@ -207,7 +220,7 @@ def test_the_schema_knows_all_labels_and_settings_and_its_twins_agree() -> None:
 
 def test_json_says_what_the_timeline_holds() -> None:
     found = strict(text_of(timeline_of()))
-    assert found["schema_version"] == "1.0"
+    assert found["schema_version"] == "1.1"
     assert found["source"] == {
         "name": "film.mp4",
         "sha256": "ab" * 32,
@@ -218,6 +231,10 @@ def test_json_says_what_the_timeline_holds() -> None:
         "duration": {"seconds": 4.0, "pts": 51200},
         "clock_offset": 0.08,
         "rate": "24000/1001",
+        "variable_rate": False,
+        "timecode": None,
+        "reel": None,
+        "audio_channels": 0,
         "size": {"width": 1920, "height": 1080},
         "rotation": 90,
         "frames": {"planned": 100, "decoded": 98, "with_faces": 90, "undecodable": 2},
@@ -369,7 +386,7 @@ LINES = text_of(timeline_of(), "jsonl").splitlines(keepends=True)
         ("[1, 2]", "no timeline of fervid"),
         ('{"a": 1}', "no timeline of fervid"),
         ("[" * 100_000, "no timeline of fervid|no JSON"),
-        (changed(schema_version="2.0"), "schema version 2.0, this fervid reads 1.0"),
+        (changed(schema_version="2.0"), "schema version 2.0, this fervid reads 1.1"),
         (changed(schema_version=1), "no timeline of fervid"),
         (changed(peaks=[{"track": 0}]), "damaged"),
         (changed(peaks=None), "damaged"),

@@ -14,7 +14,7 @@ from fervid import timeline
 from fervid.labels import EMOTIONS, VALENCE_AROUSAL
 from fervid.peaks import find_peaks, rank
 from fervid.timeline import Smoother, Viterbi, build, crossing, intensity, interpolate, valence_arousal
-from fervid.types import Curve, Floats, Ints, ModelInfo, Peak, Segment, Settings, Tally, Video
+from fervid.types import Curve, Floats, Ints, ModelInfo, Peak, Person, Segment, Settings, Tally, Video
 
 TICKS = 1000  # per second
 STEP = 320  # ticks from window to window
@@ -534,12 +534,13 @@ def test_ranking_equals_its_definition(seed: int) -> None:
 
 def test_build_brings_all_into_one_order() -> None:
     scores = bumps(60, ("happiness", 4, 0.9, 0.8), ("fear", 8, 0.7, 0.6))
-    curve = curve_of(scores, person="P2")
-    early = Curve(**{**vars(curve), "track": 1, "person": "P1"})
+    curve = curve_of(scores)
+    early = Curve(**{**vars(curve), "track": 1})
     segments = smooth(scores)
     shots = np.array([START], np.int64)
+    people = (Person("P1", None, (segments[0].track, 4), 100, START, np.zeros(4, np.float32)),)
     one, other = (
-        build(video(), MODEL, Settings(), Tally(9, 9), shots, curves, parts)
+        build(video(), MODEL, Settings(), Tally(9, 9), shots, curves, parts, people)
         for curves, parts in (([curve, early], segments), ([early, curve], segments[::-1]))
     )
     assert [curve.track for curve in one.curves] == [1, 4]
@@ -549,7 +550,13 @@ def test_build_brings_all_into_one_order() -> None:
         ("fear", 1),
         ("fear", 4),
     ]
-    assert one.peaks == other.peaks and one.segments == other.segments
-    assert list(one.segments) == segments
-    assert one.people == ("P1", "P2")
+    assert one.peaks == other.peaks
+    for found in (one, other):
+        assert [(part.start, part.end, part.emotion) for part in found.segments] == [
+            (part.start, part.end, part.emotion) for part in segments
+        ]
+    assert one.people == people
+    assert [curve.person for curve in one.curves] == [None, "P1"]
+    assert {peak.person for peak in one.peaks if peak.track == 4} == {"P1"}
+    assert {segment.person for segment in one.segments} == {"P1"}
     assert one.settings == Settings().as_json()

@@ -448,6 +448,22 @@ def test_votes_for_labels_that_are_not_taught_do_not_count() -> None:
     assert targets([some, none], LABELS, 1.0, 0.0).tolist() == [pytest.approx([0.5, 0.5]), [0.0, 1.0]]
 
 
+@pytest.mark.parametrize("share", [0.25, 0.75])
+def test_clips_and_stills_come_in_the_share_that_is_asked_for(share: float) -> None:
+    clips_of, stills_of = drawn(LABELS, 2, 2), drawn(LABELS, 3, 3, length=1)
+    both = Footage.joined([stills_of, clips_of])
+    taught = targets(both.samples, LABELS, 0.0, 0.0)
+    shown = Clips(both, taught, ("faces",), length=1, size=40, moving=share)
+    for epoch in range(2):
+        draws = np.concatenate([draws for _, draws in shown.epoch(epoch, 8)])
+        assert len(draws) == len(set(draws.tolist())) == 40
+        assert (draws % len(both) >= len(stills_of)).sum() == share * 40
+    as_they_come = Clips(both, taught, ("faces",), length=1)
+    assert {place for _, draws in as_they_come.epoch(0, 1) for place in draws.tolist()} == set(
+        range(len(both))
+    )
+
+
 def test_a_clip_that_comes_twice_in_an_epoch_is_drawn_twice() -> None:
     found = drawn(LABELS, 2, 2)
     taught = targets(found.samples, LABELS, 0.0, 0.0)

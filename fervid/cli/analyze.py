@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from fervid.cli import options, output
-from fervid.cli.inputs import each_input
+from fervid.cli.inputs import each_input, is_remote
 from fervid.cli.messages import Messages
 from fervid.cli.work import open_work
 from fervid.errors import UsageError
@@ -43,9 +43,11 @@ class Targets:
     fervid analyze movie.mp4 --timeline out.json
     fervid analyze movie.mp4 -t - -f jsonl | head
     cat movie.mkv | fervid analyze - -t out.json
+    fervid analyze https://example.org/movie.mp4 -t out.json
     fervid analyze movie.mp4 --start 1:00 --end 90.5 --sample-fps 12.5 -t part.json
     fervid analyze a.mp4 b.mp4 --output-dir out/
     fervid analyze movie.mp4 --frames frames.csv --tracks geometry.npz
+    fervid analyze movie.mp4 --gallery portraits/ -t out.json
     """,
 )
 @click.argument("inputs", metavar="INPUT...", nargs=-1, required=True)
@@ -62,7 +64,14 @@ class Targets:
 @options.target(
     "--tracks", metavar="FILE.npz", help="Write per-frame boxes, landmarks, pose and scores (NumPy)."
 )
-@options.apply(*options.MODEL, *options.SELECTION, options.MIN_SEGMENT, *options.WORK, options.OVERWRITE)
+@options.apply(
+    *options.MODEL,
+    *options.SELECTION,
+    options.MIN_SEGMENT,
+    *options.PEOPLE,
+    *options.WORK,
+    options.OVERWRITE,
+)
 @click.pass_obj
 def analyze(
     messages: Messages,
@@ -78,8 +87,8 @@ def analyze(
 ) -> int:
     """Turn each INPUT into a timeline of who is on screen, when, and what the face shows.
 
-    INPUT is a video file, a folder of stills, or - for standard input. A summary goes to standard error.
-    Exit codes: 0 done, 1 nothing could be done, 2 usage, 3 some inputs failed, 130 interrupted.
+    INPUT is a video file, a folder of stills, a URL, or - for standard input. A summary goes to standard
+    error. Exit codes: 0 done, 1 nothing could be done, 2 usage, 3 some inputs failed, 130 interrupted.
     """
     targets = plan_targets(inputs, timeline, form, output_dir, frames, tracks)
     written = [target for each in targets for target in each.all]
@@ -131,17 +140,23 @@ def plan_targets(
 
 def name_outputs(inputs: Sequence[str]) -> list[str]:
     """A file name, without suffix, for each input: its stem, or its whole name where stems collide."""
-    stems = ["stdin" if name == output.STANDARD else Path(name).resolve().stem for name in inputs]
+    own = [_own_name(name) for name in inputs]
+    stems = [Path(name).stem for name in own]
     # Folded: a.mp4 and A.mov are one file where case is no difference.
     uses = Counter(stem.casefold() for stem in stems)
-    names = [
-        stem if uses[stem.casefold()] == 1 else Path(name).resolve().name
-        for name, stem in zip(inputs, stems, strict=True)
-    ]
+    names = [stem if uses[stem.casefold()] == 1 else name for name, stem in zip(own, stems, strict=True)]
     doubled = [name for name, count in Counter(name.casefold() for name in names).items() if count > 1]
     if doubled:
         raise UsageError(f"several inputs are called {doubled[0]}: give them output folders of their own")
     return names
+
+
+def _own_name(name: str) -> str:
+    if is_remote(name):
+        from fervid.remote import place
+
+        return place(name)[-1]
+    return "stdin" if name == output.STANDARD else Path(name).resolve().name
 
 
 def write(run: Run, targets: Targets) -> Timeline:

@@ -111,7 +111,7 @@ def _ffmpeg() -> Finding:
 
 def _predictors() -> Iterator[Finding]:
     try:
-        from fervid.faces import predictors
+        from fervid.faces import face_net, predictors
     except ImportError as error:
         yield Finding("predictors", BROKEN, f"dlib or OpenCV does not import: {error}")
         return
@@ -123,6 +123,10 @@ def _predictors() -> Iterator[Finding]:
             yield Finding(f"landmarks {name}", BROKEN, str(error))
         else:
             yield Finding(f"landmarks {name}", OK, str(found[name]))
+    try:
+        yield Finding("people", OK, str(face_net()))
+    except FervidError as error:
+        yield Finding("people", BROKEN, str(error))
     if "dlib" in found:
         yield Finding("licence", NOTE, PREDICTOR_NOTICE)
     if "open" in found:

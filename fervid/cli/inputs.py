@@ -1,4 +1,4 @@
-"""Inputs one after the other: standard input spooled, and a failure of one does not stop the rest."""
+"""Inputs one after the other: what is no file is copied first; a failure of one stops none."""
 
 from __future__ import annotations
 
@@ -33,16 +33,36 @@ def each_input(messages: Messages, inputs: Sequence[str], work: Callable[[str, s
     if not failures:
         return 0
     if len(inputs) > 1:
-        names = ", ".join(inputs[place] for place in failures)
+        names = ", ".join(label(inputs[place]) for place in failures)
         log.error("%d of %d inputs failed: %s", len(failures), len(inputs), names)
     if len(failures) < len(inputs):
         return SOME_FAILED
     return max(error.exit_code for error in failures.values())
 
 
+def is_remote(name: str) -> bool:
+    """Whether an input is a URL."""
+    return "://" in name and not os.path.lexists(name)
+
+
+def label(name: str) -> str:
+    """An input as messages call it: a URL without its secrets."""
+    if is_remote(name):
+        from fervid.remote import shown
+
+        return shown(name)
+    return "standard input" if name == STANDARD else name
+
+
 @contextmanager
 def local_path(name: str) -> Iterator[str]:
-    """Where an input lies; standard input is copied to the temporary folder while the block runs."""
+    """Where an input lies; standard input and what a URL names are copied while the block runs."""
+    if is_remote(name):
+        from fervid.remote import fetched
+
+        with fetched(name) as path:
+            yield path
+        return
     if name != STANDARD:
         if not os.path.lexists(name):
             raise InputError(f"{name}: there is no such file")

@@ -99,6 +99,7 @@ class Selection:
     detector: str
     landmarks: str
     min_segment: float
+    people: bool
     rotate: str
     frame_rate: Fraction | None
 
@@ -129,6 +130,7 @@ class Selection:
             detector=self.detector,
             landmarks=self.landmarks,
             min_segment=self.min_segment,
+            people=self.people,
         )
 
 
@@ -191,6 +193,20 @@ MIN_SEGMENT = click.option(
     help="The shortest segment, in seconds.",
 )
 
+PEOPLE: list[Decorator[Any]] = [
+    click.option(
+        "--no-people",
+        "people",
+        is_flag=True,
+        flag_value=False,
+        default=True,
+        help="Do not tell whose face it is: no person across cuts.",
+    ),
+    click.option(
+        "--gallery", metavar="DIR", help="Named portraits: a picture, or a folder of pictures, per name."
+    ),
+]
+
 MODEL: list[Decorator[Any]] = [
     click.option(
         "--model",
@@ -211,6 +227,14 @@ MODEL: list[Decorator[Any]] = [
 
 WORK: list[Decorator[Any]] = [
     click.option("-j", "--jobs", type=click.IntRange(1), help="Worker processes.  [default: one per core]"),
+    click.option(
+        "--executor",
+        type=click.Choice(["local", "dask"]),
+        default="local",
+        show_default=True,
+        help="Where work runs: processes here, or a Dask cluster.",
+    ),
+    click.option("--dask-address", metavar="ADDRESS", help="The cluster's scheduler: tcp://host:8786."),
     click.option("--no-cache", is_flag=True, help="Keep nothing on disk that could resume this run."),
     click.option("--keep-cache", is_flag=True, help="Keep the cached results after the run, too."),
 ]
@@ -232,6 +256,7 @@ def apply(*options: Decorator[Any]) -> Decorator[Any]:
 def split_selection(values: dict[str, Any]) -> Selection:
     """Take the options of SELECTION out of a command's parameters."""
     values.setdefault("min_segment", 0.3)
+    values.setdefault("people", True)
     return Selection(**{name: values.pop(name) for name in Selection.__dataclass_fields__})
 
 

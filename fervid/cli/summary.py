@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 from collections import defaultdict
-from collections.abc import Sequence
-from typing import TYPE_CHECKING
+from collections.abc import Mapping, Sequence
+from typing import TYPE_CHECKING, Any
 
 from rich import box
 from rich.table import Table
@@ -14,7 +14,7 @@ from fervid.cli.messages import clock
 
 if TYPE_CHECKING:
     from fervid.export.shapes import Clock
-    from fervid.types import Peak, Timeline
+    from fervid.types import Curve, Peak, Timeline
 
 TOP = 3  # emotions and peaks that a summary names
 
@@ -64,6 +64,32 @@ def peak_table(peaks: Sequence[Peak], times: Clock) -> Table:
     return found
 
 
+def people_table(rows: Sequence[Mapping[str, Any]], curves: Sequence[Curve], times: Clock) -> Table:
+    """A row per person: for how long, since when, and what the face showed most."""
+    found = Table(
+        box=box.SIMPLE_HEAD, pad_edge=False, caption="Expressions are visible ones, as a model reads them."
+    )
+    for heading in ("person", "name", "on screen", "tracks", "first seen", "picture at", "expressions"):
+        is_text = heading in ("person", "name", "expressions")
+        found.add_column(heading, overflow="fold", justify="left" if is_text else "right")
+    for row in rows:
+        shown = row["expressions"]
+        total = sum(shown.values())
+        first = min(curve.start for curve in curves if curve.track in row["tracks"])
+        found.add_row(
+            row["id"],
+            Text(row["name"] or ""),
+            clock(row["on_screen"]["seconds"]),
+            str(len(row["tracks"])),
+            timecode(times.seconds(first)),
+            timecode(row["portrait"]["time"]["seconds"]),
+            ", ".join(
+                f"{emotion} {seconds / total:.0%}" for emotion, seconds in list(shown.items())[:TOP] if total
+            ),
+        )
+    return found
+
+
 def timecode(seconds: float) -> str:
     """HH:MM:SS.mmm, as --start takes it."""
     thousandths = round(seconds * 1000)
@@ -75,7 +101,8 @@ def _faces(timeline: Timeline) -> str:
     if not timeline.curves:
         return "none"
     if timeline.people:
-        return f"{len(timeline.people)} people in {len(timeline.curves)} tracks"
+        people = "1 person" if len(timeline.people) == 1 else f"{len(timeline.people)} people"
+        return f"{people} in {len(timeline.curves)} track{'s' if len(timeline.curves) > 1 else ''}"
     return f"{len(timeline.curves)} tracks" if len(timeline.curves) > 1 else "1 track"
 
 

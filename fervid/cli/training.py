@@ -79,6 +79,7 @@ _LEARNING: list[Decorator[Any]] = [
     ),
     number("--held-out", 0.15, "The share of people to judge by."),
     number("--epoch-clips", 0, "Clips in a round; 0 takes one of every sample."),
+    number("--moving", 0.0, "The share of clips in a round of clips and stills; 0: as they come."),
     number("--joint-epochs", 10, "Rounds of joint fine-tuning."),
     number("--own-loss", 1.0, "Of joint fine-tuning: what the loss of each stream alone weighs."),
     number("--sum-loss", 0.1, "Of joint fine-tuning: what the loss of their sum weighs."),

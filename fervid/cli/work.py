@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from fervid.cli import inputs
 from fervid.cli.messages import Messages, log
 from fervid.cli.options import Selection, split_selection
 from fervid.errors import UsageError
@@ -16,6 +17,7 @@ if TYPE_CHECKING:
     from fervid.analysis import Run
     from fervid.cache import Store
     from fervid.execute import Executor
+    from fervid.people import Gallery
 
 
 @dataclass(frozen=True)
@@ -28,13 +30,14 @@ class Work:
     device: str
     executor: Executor
     store: Store
+    gallery: Gallery | None
 
     @contextmanager
     def start(self, name: str, path: str, crops: bool = False) -> Iterator[Run]:
         """Plan one input and open its run; its bar is shown while the block runs."""
         from fervid import analysis
 
-        label = "standard input" if name == "-" else name
+        label = inputs.label(name)
         with (
             self.messages.bar(Path(label).name or label) as bar,
             analysis.start(
@@ -47,6 +50,7 @@ class Work:
                 device=self.device,
                 store=self.store,
                 crops=crops,
+                gallery=self.gallery,
                 tick=bar.tick,
             ) as run,
         ):
@@ -60,6 +64,12 @@ class Work:
                 log.warning("%s is incomplete: it ends before the end that it declares", label)
 
 
+def check_executor(name: str, address: str | None) -> None:
+    """Refuse an address that nobody would look at."""
+    if address is not None and name != "dask":
+        raise UsageError("--dask-address names a Dask cluster: give --executor dask with it")
+
+
 @contextmanager
 def open_work(messages: Messages, values: dict[str, Any]) -> Iterator[Work]:
     """Check the shared options of a command and open what its analyses share.
@@ -67,11 +77,18 @@ def open_work(messages: Messages, values: dict[str, Any]) -> Iterator[Work]:
     `values` are the parameters of the option groups; those of MODEL may be absent.
     """
     from fervid import execute
-    from fervid.cache import Store
+    from fervid.cache import Store, limit
 
+    limit()  # a size that makes no sense is told before any work
     selection = split_selection(values)
     selection.check()
     jobs, no_cache, keep_cache = (values.pop(name) for name in ("jobs", "no_cache", "keep_cache"))
+    folder = values.pop("gallery", None)
+    if folder is not None and not selection.people:
+        raise UsageError("--gallery names people, and --no-people leaves them out: use one of them")
+    gallery = open_gallery(folder)
+    executor_name, address = values.pop("executor"), values.pop("dask_address")
+    check_executor(executor_name, address)
     model, device = values.pop("model", None), values.pop("device", "cpu")
     if no_cache and keep_cache:
         raise UsageError("--no-cache and --keep-cache contradict each other: use one of them")
@@ -79,6 +96,18 @@ def open_work(messages: Messages, values: dict[str, Any]) -> Iterator[Work]:
         from fervid.model import info
 
         log.info("model %s, %s", model, info(model).sha256[:12])  # a missing model is told before any work
-    with execute.open_executor(jobs) as executor:
+    with execute.open_executor(jobs, executor_name, address) as executor:
         store = Store.temporary() if no_cache else Store.default(keep=keep_cache)
-        yield Work(messages, selection, model, device, executor, store)
+        yield Work(messages, selection, model, device, executor, store, gallery)
+
+
+def open_gallery(folder: str | None) -> Gallery | None:
+    """The portraits of a folder, if one is named; read before any work, since it may be refused."""
+    if folder is None:
+        return None
+    from fervid.people import read_gallery
+
+    found = read_gallery(folder)
+    for complaint in found.unused:
+        log.warning("not used: %s", complaint)
+    return found

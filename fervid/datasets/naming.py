@@ -4,23 +4,13 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 
-from fervid.labels import CONTEMPT, EMOTIONS, NEUTRAL
+from fervid.labels import CONTEMPT, EMOTIONS, NEUTRAL, WORDS
+from fervid.labels import LABELS as LABELS
+from fervid.labels import label_of as label_of
 
 ORDER = (*EMOTIONS, CONTEMPT)
 BASIC = tuple(label for label in EMOTIONS if label != NEUTRAL)  # the six
 
-# "calm" is no synonym of neutral: RAVDESS has both, and actors play them differently.
-WORDS = {
-    "anger": ("anger", "angry", "ang"),
-    "disgust": ("disgust", "disgusted", "dis"),
-    "fear": ("fear", "fearful", "afraid", "scared", "fea"),
-    "happiness": ("happiness", "happy", "joy", "joyful", "hap"),
-    "sadness": ("sadness", "sad"),
-    "surprise": ("surprise", "surprised", "sur"),
-    "neutral": ("neutral", "neu"),
-    "contempt": ("contempt", "contemptuous"),
-}
-LABELS = {word: label for label, words in WORDS.items() for word in words}
 FULL_WORDS = ", ".join(word for words in WORDS.values() for word in words if len(word) > 3 or word == "sad")
 
 PARTS = {
@@ -35,11 +25,6 @@ PARTS = {
     "testing": "test",
     "privatetest": "test",
 }
-
-
-def label_of(word: str) -> str | None:
-    """fervid's label for a word in any case; None for a word that is none."""
-    return LABELS.get(word.strip().casefold())
 
 
 def part_of(word: str) -> str | None:

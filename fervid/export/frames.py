@@ -8,14 +8,15 @@ from typing import TextIO
 
 import numpy as np
 
-from fervid.export.shapes import Clock, number
+from fervid.export import shapes
+from fervid.export.shapes import number
 from fervid.timeline import valence_arousal
-from fervid.types import Array, Rows, Status, Video
+from fervid.types import Array, Clock, Rows, Status
 
 
 def write(
     chunks: Iterable[Rows],
-    video: Video,
+    video: Clock,
     labels: Sequence[str],
     stream: TextIO,
     people: Mapping[int, str] | None = None,
@@ -29,7 +30,7 @@ def write(
     box, rest = ["x", "y", "width", "height"], ["valence", "arousal", "quality"]
     table.writerow(["frame", "pts", "time", "track", "person", "status", *box, "emotion", *labels, *rest])
     names = [status.label for status in Status]
-    clock = Clock(video.time_base, video.start)
+    clock = shapes.Clock(video.time_base, video.start)
     for rows in chunks:
         valence, arousal = valence_arousal(rows.scores, labels)
         best = np.nan_to_num(rows.scores, nan=-1.0).argmax(axis=1)

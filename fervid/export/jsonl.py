@@ -7,6 +7,7 @@ from collections.abc import Mapping, Sequence
 from typing import Any, TextIO
 
 from fervid.export import shapes
+from fervid.export.reading import Document
 from fervid.types import ModelInfo, Segment, Timeline, Video
 
 
@@ -56,6 +57,39 @@ def write(timeline: Timeline, stream: TextIO) -> None:
     for stretch in timeline.segments:
         segment(stretch, timeline.video, timeline.model.labels, stream)
     summary(timeline, stream)
+
+
+def convert(document: Document, stream: TextIO) -> None:
+    """Write a timeline that was read back; its curves stay behind, which JSON Lines do not hold."""
+    clock, labels = document.clock, document.labels
+    source = dict(document.source)
+    frames, complete = source["frames"], source.pop("complete")
+    _line(
+        {
+            "type": "header",
+            "schema_version": shapes.SCHEMA_VERSION,
+            "note": shapes.NOTE,
+            "source": {**source, "frames": {"planned": frames["planned"]}},
+            "model": dict(document.model),
+            "settings": dict(document.settings),
+        },
+        stream,
+    )
+    for stretch in document.segments:
+        _line({"type": "segment", **shapes.segment(stretch, clock, labels)}, stream)
+    _line(
+        {
+            "type": "summary",
+            "frames": frames,
+            "complete": complete,
+            "segments": len(document.segments),
+            "shots": [{"start": clock.time(start), "end": clock.time(end)} for start, end in document.shots],
+            "people": [dict(person) for person in document.people],
+            "tracks": [shapes.track(curve, clock) for curve in document.curves],
+            "peaks": [shapes.peak(peak, clock) for peak in document.peaks],
+        },
+        stream,
+    )
 
 
 def _line(value: Mapping[str, Any], stream: TextIO) -> None:

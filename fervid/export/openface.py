@@ -7,11 +7,11 @@ from typing import TextIO
 
 import numpy as np
 
-from fervid.export.shapes import Clock
-from fervid.types import LANDMARKS, Rows, Status, Video
+from fervid.export import shapes
+from fervid.types import LANDMARKS, Clock, Rows, Status
 
 
-def write(chunks: Iterable[Rows], video: Video, labels: Sequence[str], stream: TextIO) -> None:
+def write(chunks: Iterable[Rows], video: Clock, labels: Sequence[str], stream: TextIO) -> None:
     """Write the rows as OpenFace does: frames from 1, no spaces in the header, zeros where there is no face.
 
     `confidence` is the face's quality; `success` is 1 where it is readable. `labels` is taken as every
@@ -21,7 +21,7 @@ def write(chunks: Iterable[Rows], video: Video, labels: Sequence[str], stream: T
     stream.write(",".join(["frame", "face_id", "timestamp", "confidence", "success", *columns]) + "\n")
     row = "%d,%d,%.6f,%.3f,%d" + ",%.2f" * (2 * LANDMARKS) + "\n"
     blank = "%d,0,%.6f,0.000,0" + ",0.00" * (2 * LANDMARKS) + "\n"
-    clock = Clock(video.time_base, video.start)
+    clock = shapes.Clock(video.time_base, video.start)
     for rows in chunks:
         points = rows.landmarks.astype(np.float64).transpose(0, 2, 1).reshape(len(rows), 2 * LANDMARKS)
         found = np.isfinite(points.sum(axis=1))

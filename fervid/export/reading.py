@@ -6,6 +6,7 @@ import json
 import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from fractions import Fraction
 from typing import Any, TextIO
 
 import numpy as np
@@ -13,7 +14,7 @@ import numpy as np
 from fervid.errors import InputError
 from fervid.export import shapes
 from fervid.export.json import NUMBERS
-from fervid.types import Curve, Floats, Peak, Segment
+from fervid.types import PERSON, Curve, Floats, Peak, Segment
 
 CURVES = ("quality", "valence", "arousal", "intensity")  # of a track, beside its scores
 
@@ -31,11 +32,17 @@ class Document:
     curves: tuple[Curve, ...]  # by track; of JSON Lines they have no rows
     segments: tuple[Segment, ...]
     peaks: tuple[Peak, ...]
+    has_curves: bool = True  # False of JSON Lines
 
     @property
     def labels(self) -> tuple[str, ...]:
         """The model's emotions, in the order of every row of scores."""
         return tuple(str(label) for label in self.model["labels"])
+
+    @property
+    def names(self) -> dict[str, str]:
+        """What to call each person: the name that was given, else the id."""
+        return shapes.names(self.people)
 
 
 def read(stream: TextIO) -> Document:
@@ -67,17 +74,31 @@ def _document(whole: dict[str, Any], name: str) -> Document:
             "analyze the video again, or use the fervid that wrote it"
         )
     labels = [str(label) for label in whole["model"]["labels"]]
+    _check_facts(whole["source"], whole["model"])
+    _numbers(whole["settings"], [side for side in ("start", "end") if whole["settings"][side] is not None])
     return Document(
         source=whole["source"],
         clock=shapes.Clock.of(whole["source"]),
         model=whole["model"],
         settings=whole["settings"],
         shots=tuple((int(shot["start"]["pts"]), int(shot["end"]["pts"])) for shot in whole["shots"]),
-        people=tuple(whole["people"]),
+        people=tuple(_person_entry(found) for found in whole["people"]),
         curves=tuple(_curve(found, labels) for found in whole["tracks"]),
         segments=tuple(_segment(found, labels) for found in whole["segments"]),
         peaks=tuple(_peak(found) for found in whole["peaks"]),
+        has_curves=all("curve" in found for found in whole["tracks"]),
     )
+
+
+def _check_facts(source: Mapping[str, Any], model: Mapping[str, Any]) -> None:
+    """Refuse a source or a model without what formats tell of it."""
+    facts = [source["name"], source["sha256"], source["container"], model["name"], model["sha256"]]
+    needed = [*facts, source["complete"], source["frames"]["planned"]]
+    if None in needed or not math.isfinite(float(source["clock_offset"])):
+        raise ValueError("its source lacks facts")
+    int(source["duration"]["pts"])
+    if source["rate"] is not None and Fraction(source["rate"]) <= 0:
+        raise ValueError(f"a rate should be positive, got {source['rate']}")
 
 
 def _parse(text: str, name: str) -> dict[str, Any]:
@@ -92,7 +113,11 @@ def _parse(text: str, name: str) -> dict[str, Any]:
         told = [_loads(line) for line in lines[1:-1]]
         if any(_kind(line) == "header" for line in told):
             raise InputError(f"{name} holds several timelines: split it, one video per file")
-        segments = [line for line in told if _kind(line) == "segment"]
+        # Who is who was not known when the segments were written: the tracks say it.
+        persons = {track["id"]: track["person"] for track in last["tracks"]}
+        segments = [
+            {**line, "person": persons.get(line["track"])} for line in told if _kind(line) == "segment"
+        ]
         if len(segments) < last["segments"]:
             raise InputError(f"{name} lacks lines in its middle: analyze the video again")
         return {**last, **first, "source": source, "segments": segments}
@@ -131,6 +156,16 @@ def _person(found: Mapping[str, Any]) -> str | None:
     return None if found["person"] is None else str(found["person"])
 
 
+def _person_entry(found: Mapping[str, Any]) -> Mapping[str, Any]:
+    """An entry of `people` that holds what it should."""
+    if not PERSON.fullmatch(found["id"]):  # it names files
+        raise ValueError(f"{found['id']!r} is no id of a person")
+    found["name"], [int(track) for track in found["tracks"]]
+    int(found["on_screen"]["pts"]), int(found["portrait"]["time"]["pts"])
+    _numbers(found["portrait"]["box"], ("x", "y", "width", "height"))
+    return found
+
+
 def _column(values: Sequence[float]) -> Floats:
     column = np.asarray(values, np.float32)
     if not np.isfinite(column).all():
@@ -156,6 +191,8 @@ def _curve(found: Mapping[str, Any], labels: Sequence[str]) -> Curve:
 
 
 def _segment(found: Mapping[str, Any], labels: Sequence[str]) -> Segment:
+    if found["emotion"] not in labels:
+        raise ValueError(f"{found['emotion']!r} is no label of its model")
     return Segment(
         track=int(found["track"]),
         start=int(found["start"]["pts"]),

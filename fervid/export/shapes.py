@@ -10,9 +10,9 @@ from typing import Any
 
 import numpy as np
 
-from fervid.types import Array, Curve, Ints, ModelInfo, Peak, Segment, Tally, Timeline, Video
+from fervid.types import Array, Curve, Floats, Ints, ModelInfo, Peak, Person, Segment, Tally, Timeline, Video
 
-SCHEMA_VERSION = "1.0"
+SCHEMA_VERSION = "1.1"
 NOTE = (
     "Scores describe visible facial expression as a model reads it from the picture. "
     "They do not say what a person feels, thinks or intends."
@@ -82,6 +82,10 @@ def source(video: Video) -> Object:
         "duration": {"seconds": number(video.duration * video.time_base), "pts": int(video.duration)},
         "clock_offset": number(video.clock_offset),
         "rate": None if video.rate is None else f"{video.rate.numerator}/{video.rate.denominator}",
+        "variable_rate": video.has_variable_rate,
+        "timecode": video.timecode,
+        "reel": None if video.reel is None else printable(video.reel),
+        "audio_channels": video.audio_channels,
         "size": {"width": int(video.width), "height": int(video.height)},
         "rotation": int(video.rotation),
         "frames": {"planned": len(video.pts)},
@@ -123,19 +127,41 @@ def shots(timeline: Timeline) -> list[Object]:
 
 
 def people(timeline: Timeline) -> list[Object]:
-    return [{"id": person} for person in timeline.people]
+    clock = Clock(timeline.video.time_base, timeline.video.start)
+    return [person(one, clock) for one in timeline.people]
+
+
+def person(one: Person, clock: Clock) -> Object:
+    """Who it is, and where to look for a picture; what the face is known by stands nowhere."""
+    return {
+        "id": one.id,
+        "name": one.name,
+        "tracks": list(one.tracks),
+        "on_screen": {"seconds": number(one.ticks * clock.time_base), "pts": one.ticks},
+        "portrait": {"time": clock.time(one.pts), "box": box(one.box)},
+    }
+
+
+def box(values: Floats) -> Object:
+    """A box (4,) in pixels."""
+    names = ("x", "y", "width", "height")
+    return {name: number(value, BOX_DECIMALS) for name, value in zip(names, values, strict=True)}
+
+
+def names(people: Sequence[Mapping[str, Any]]) -> dict[str, str]:
+    """What to call each person, by id: the name that was given, else the id."""
+    return {str(person["id"]): str(person.get("name") or person["id"]) for person in people}
 
 
 def track(curve: Curve, clock: Clock) -> Object:
     """One track without its curve."""
-    x, y, width, height = (number(value, BOX_DECIMALS) for value in curve.hull)
     return {
         "id": curve.track,
         "person": curve.person,
         "start": clock.time(curve.start),
         "end": clock.time(curve.end),
         "frames": curve.frames,
-        "box": {"x": x, "y": y, "width": width, "height": height},
+        "box": box(curve.hull),
         "quality": number(curve.quality.mean(dtype=np.float64)) if len(curve.quality) else None,
     }
 

@@ -85,6 +85,7 @@ class Clips:
         seed: int = 0,
         size: int = 0,
         coarse: int = 0,
+        moving: float = 0.0,
         by_motion: bool = False,
     ) -> None:
         self.footage, self.taught, self.settings, self.by_motion = footage, taught, settings, by_motion
@@ -93,6 +94,7 @@ class Clips:
         if "faces" in self.reads and footage.bare is not None:
             raise UsageError(f"{footage.bare} has landmarks alone, and no faces to look at: leave it out")
         self.coarse = coarse  # epochs that show faces small
+        self.moving = moving  # share of an epoch's draws that are clips and no stills; 0: as they come
 
     def __len__(self) -> int:
         return len(self.footage)
@@ -150,13 +152,30 @@ class Clips:
 
         Draw `k` is clip `k` modulo the number of clips.
         """
-        order = np.random.default_rng([self.seed, number]).permutation(len(self))
+        random = np.random.default_rng([self.seed, number])
+        size = max(self.size or len(self), batch)
+        order = np.concatenate(
+            [self._turns(random.permutation(who), count) for who, count in self._kinds(size)]
+        )
+        if self.moving:
+            order = random.permutation(order)
         steps = self.steps(batch)  # what is left over has its turn in another epoch
-        # Where clips come more than once, each time is a draw of its own.
-        turns = np.arange(max(self.size or len(self), batch))
-        order = order[turns % len(self)] + turns // len(self) * len(self)
         for step in range(steps):
             yield step, order[step * batch : (step + 1) * batch][part::parts]
+
+    def _kinds(self, size: int) -> list[tuple[Ints, int]]:
+        """Clips that are drawn alike, and how many of an epoch's draws are theirs."""
+        moves = np.array([len(pts) > 1 for pts in self.footage.pts])
+        everyone: Ints = np.arange(len(self))
+        if not self.moving or moves.all() or not moves.any():
+            return [(everyone, size)]
+        count = round(self.moving * size)
+        return [(everyone[~moves], size - count), (everyone[moves], count)]
+
+    def _turns(self, order: Ints, count: int) -> Ints:
+        """So many draws of these clips; where clips come more than once, each time is a draw of its own."""
+        turns = np.arange(count)
+        return np.asarray(order[turns % len(order)] + turns // len(order) * len(self), np.int64)
 
     def steps(self, batch: int) -> int:
         """How many steps make an epoch."""

@@ -55,7 +55,7 @@ class Machine:
         together = torch.cat([gradient.flatten() for gradient in found])  # one message for all of them
         distributed.all_reduce(together)
         together /= self.parts
-        shares = together.split([gradient.numel() for gradient in found])
+        shares = torch.split(together, [gradient.numel() for gradient in found])
         for gradient, share in zip(found, shares, strict=True):
             gradient.copy_(share.view_as(gradient))
 

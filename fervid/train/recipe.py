@@ -32,6 +32,7 @@ class Recipe:
     own_loss: float = OWN  # of joint fine-tuning: what each stream's loss weighs, and that of their sum
     sum_loss: float = TOGETHER
     epoch_clips: int = 0  # how many clips make an epoch; 0: one of every sample
+    moving: float = 0.0  # share of an epoch that are clips and no stills; 0: as they come
     batch: int = 64
     rate: float = 1.0  # times the stream's own learning rate
     soft_labels: float = 0.5  # share of the votes, where there are any, in what a sample is taught as
@@ -89,6 +90,7 @@ class Recipe:
             ("mixup", 0, None),
             ("own_loss", 0, None),
             ("sum_loss", 0, None),
+            ("moving", 0, 1),
             ("coarse", 0, 1),
             ("center_loss", 0, None),
             ("island_loss", 0, None),

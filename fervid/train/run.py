@@ -267,6 +267,7 @@ class _Run:
             self.recipe.seed,
             self.recipe.epoch_clips,
             coarse,
+            self.recipe.moving,
             by_motion,
         )
 

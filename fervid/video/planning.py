@@ -15,7 +15,7 @@ from fervid import source
 from fervid.errors import InputError, UsageError
 from fervid.source import Tick, shown
 from fervid.types import Ints, Video
-from fervid.video import clock
+from fervid.video import clock, label
 from fervid.video.luma import turn_of, upright_size
 from fervid.video.reading import STILLS, STILLS_RATE, decoded, demuxed, opened, read_still, time_base_of
 
@@ -48,6 +48,7 @@ def plan(
         turn = turn_of(head, rotate)
         width, height = upright_size(head, stream, turn)
     with opened(place) as (container, stream):
+        timecode, reel = label.of(container, stream)
         rate = stream.average_rate or stream.guessed_rate or STILLS_RATE
         packets = _packets(stream)
         times = clock.read(packets, time_base_of(stream), rate, head.interlaced_frame)
@@ -80,6 +81,9 @@ def plan(
             keyframes=times.keyframes,
             seekable=seekable,
             rotate=rotate,
+            timecode=timecode,
+            reel=reel,
+            audio_channels=label.channels(container),
         )
 
 
@@ -166,7 +170,6 @@ def _comes_in_order(place: Path) -> bool:
 def properties(path: str | Path) -> dict[str, object]:
     """What a person wants to know of a video, as JSON can hold it."""
     video = plan(path)
-    steps = np.diff(video.pts)
     gaps = np.diff([*video.keyframes, video.end])
     facts: dict[str, object] = {
         "name": video.name,
@@ -179,9 +182,10 @@ def properties(path: str | Path) -> dict[str, object]:
         "duration": float(video.duration * video.time_base),
         "time_base": str(video.time_base),
         "rate": float(video.rate) if video.rate else None,
-        # A clock too coarse for the rate rounds each time by a tick; more than that is a rate that varies.
-        "variable_rate": bool(len(steps) and int(steps.max()) - int(steps.min()) > 1),
+        "variable_rate": video.has_variable_rate,
         "clock_offset": float(video.clock_offset),
+        "timecode": video.timecode,
+        "reel": video.reel,
         "keyframes": len(video.keyframes),
         "longest_keyframe_gap": float(int(gaps.max()) * video.time_base),
         "seekable": video.seekable,
@@ -205,6 +209,7 @@ def properties(path: str | Path) -> dict[str, object]:
             "declared_frames": stream.frames or None,
             "declared_duration": None if length is None else length / av.time_base,
             "audio_streams": len(container.streams.audio),
+            "audio_channels": video.audio_channels,
             "complete": not source.ends_early(Path(video.path)),
         }
     return facts

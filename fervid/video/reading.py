@@ -53,7 +53,7 @@ def frames(
     planned = video.pts[begin:end]
     promised = set(planned.tolist())
     if stop is None or stop > low:
-        pictures = still_pictures(video, low) if is_stills else _timed(video, low)
+        pictures = still_pictures(video, low) if is_stills else timed(video, low)
         for pts, picture in pictures:
             if stop is not None and pts >= stop:
                 break
@@ -151,7 +151,7 @@ def decoded(
         yield from stream.decode(None)
 
 
-def _timed(video: Video, start: int) -> Iterator[tuple[int, VideoFrame]]:
+def timed(video: Video, start: int) -> Iterator[tuple[int, VideoFrame]]:
     """Decoded frames with their pts, never descending, from the frame before `start` or earlier."""
     place = Path(video.path)
     second = max(1, video.length(1))

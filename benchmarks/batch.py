@@ -1,0 +1,308 @@
+"""How a batch fares: clips per second, what a second process adds, overhead per clip, memory.
+
+    python benchmarks/batch.py --clips 1000 --model default
+    python benchmarks/batch.py --clips 100 --jobs 1,2 --keep results/
+
+Clips are cut from the example clip, two seconds each, every one with bytes of its own. Overhead is what a
+clip takes in a batch of one process beyond decoding, faces and nets: planning, hashing, cache, stitching,
+outputs. It is told in seconds of the clock, and of the processor, which a busy machine changes less.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import os
+import shutil
+import statistics
+import subprocess
+import sys
+import tempfile
+import threading
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+ROOT = Path(__file__).parents[1]
+SECONDS = 2
+EVERY = 0.25  # seconds between two looks at memory
+DIRECT = 20  # clips whose decoding, faces and nets are timed
+
+# What a clip costs whatever runs it: decoding, faces and nets; those that read landmarks run in the stitch.
+NEEDED = """
+import json, sys, time
+from fervid import analysis, execute, model, spans, video
+from fervid.cache import Store
+from fervid.types import Settings
+
+name, paths, times = sys.argv[1], sys.argv[2:], []
+options = spans.Options(Settings(), str(model.find(name).resolve()))
+nets, run_net = [0.0, 0.0], model.Model.logits
+
+def timed(self, stream, inputs):
+    begun, busy = time.perf_counter(), time.process_time()
+    try:
+        return run_net(self, stream, inputs)
+    finally:
+        nets[0] += time.perf_counter() - begun
+        nets[1] += time.process_time() - busy
+
+model.Model.logits = timed
+with execute.serial() as executor:
+    for path in paths:
+        planned = video.plan(path)
+        begun, busy = time.perf_counter(), time.process_time()
+        for span in spans.plan(planned, options.settings):
+            spans.analyze_span(planned, span, options)
+        needed, busy = time.perf_counter() - begun, time.process_time() - busy
+        with analysis.start(path, model=name, executor=executor, store=Store.temporary()) as run:
+            for _ in run.prepare():
+                pass
+            nets[:] = [0.0, 0.0]
+            run.timeline
+            times.append([needed + nets[0], busy + nets[1]])
+print(json.dumps(times))
+"""
+
+
+@dataclass
+class Memory:
+    """Resident bytes of a process and of those that it started: the sum, and the largest of the others."""
+
+    parent: list[int] = field(default_factory=list)
+    worker: list[int] = field(default_factory=list)
+
+    def share(self, values: list[int], part: slice) -> float | None:
+        """The mean in MB of the first or last fifth of what was seen."""
+        fifth = values[part]
+        return round(statistics.mean(fifth) / 1e6, 1) if fifth else None
+
+    def as_json(self) -> dict[str, Any]:
+        count = max(1, len(self.parent) // 5)
+        first, last = slice(count, 2 * count), slice(-2 * count, -count)  # neither loading nor leaving
+        return {
+            "parent_first_mb": self.share(self.parent, first),
+            "parent_last_mb": self.share(self.parent, last),
+            "worker_first_mb": self.share(self.worker, first),
+            "worker_last_mb": self.share(self.worker, last),
+            "worker_peak_mb": round(max(self.worker, default=0) / 1e6, 1),
+        }
+
+
+def resident(process: int) -> int:
+    """Bytes of a process that lie in memory; 0 where it is gone, or the system does not tell."""
+    try:
+        return int(Path(f"/proc/{process}/statm").read_text().split()[1]) * os.sysconf("SC_PAGE_SIZE")
+    except (OSError, IndexError, ValueError):
+        return 0
+
+
+def cpu_of_children() -> float:
+    """Seconds of the processor that children have taken which have ended, and theirs."""
+    times = os.times()
+    return times.children_user + times.children_system
+
+
+def children(process: int) -> Iterator[int]:
+    for path in Path("/proc").glob("[0-9]*/stat"):
+        try:
+            parent = int(path.read_text().rpartition(")")[2].split()[1])
+        except (OSError, IndexError, ValueError):
+            continue
+        if parent == process:
+            yield int(path.parent.name)
+
+
+@contextmanager
+def watched(process: int) -> Iterator[Memory]:
+    """Look at the memory of a process and its children while the block runs."""
+    memory, stop = Memory(), threading.Event()
+
+    def look() -> None:
+        while not stop.wait(EVERY):
+            memory.parent.append(resident(process))
+            memory.worker.append(max(map(resident, children(process)), default=0))
+
+    thread = threading.Thread(target=look)
+    thread.start()
+    try:
+        yield memory
+    finally:
+        stop.set()
+        thread.join()
+
+
+def make_clips(folder: Path, count: int, source: Path) -> list[Path]:
+    """Clips of two seconds, their packets copied; a byte behind each makes its content its own."""
+    import av
+
+    pieces: list[bytes] = []
+    with av.open(str(source)) as film:
+        stream = film.streams.video[0]
+        packets = [packet for packet in film.demux(stream) if packet.size]
+    assert stream.time_base is not None
+    length = round(SECONDS / stream.time_base)
+    starts = [packet.pts for packet in packets if packet.is_keyframe and packet.pts is not None]
+    for start in [at for at in starts if at + length <= (packets[-1].pts or 0)] or starts[:1]:
+        path = folder / "piece.mp4"
+        with av.open(str(source)) as film, av.open(str(path), "w") as out:
+            own = film.streams.video[0]
+            target = out.add_stream_from_template(own)
+            for packet in film.demux(own):
+                if packet.pts is None or not start <= packet.pts < start + length:
+                    continue
+                packet.pts -= start
+                packet.dts = None if packet.dts is None else packet.dts - start
+                packet.stream = target
+                out.mux(packet)
+        pieces.append(path.read_bytes())
+        path.unlink()
+    clips = []
+    for number in range(count):
+        path = folder / f"{number // 100:03}" / f"{number:06}.mp4"
+        path.parent.mkdir(exist_ok=True)
+        # A free box at the end: no decoder minds it.
+        path.write_bytes(pieces[number % len(pieces)] + b"\0\0\0\x0cfree" + number.to_bytes(4, "big"))
+        clips.append(path)
+    return clips
+
+
+def environment(cache: Path) -> dict[str, str]:
+    return {**os.environ, "PYTHONPATH": str(ROOT), "FERVID_CACHE_DIR": str(cache), "OMP_NUM_THREADS": "1"}
+
+
+def batch(clips: Path, results: Path, cache: Path, model: str, jobs: int) -> dict[str, Any]:
+    """One whole batch, in a process of its own."""
+    line = [sys.executable, "-m", "fervid", "batch", str(clips), "-o", str(results), "--model", model]
+    begun, busy = time.perf_counter(), cpu_of_children()
+    first: float | None = None
+    last: dict[str, Any] = {}
+    with subprocess.Popen(
+        [*line, "--jobs", str(jobs), "--progress", "json"],
+        env=environment(cache),
+        stderr=subprocess.PIPE,
+        text=True,
+    ) as process:
+        assert process.stderr is not None
+        with watched(process.pid) as memory:
+            for text in process.stderr:
+                told = json.loads(text) if text.startswith("{") else sys.exit(text)
+                if told["event"] == "input" and first is None:
+                    first = time.perf_counter() - begun
+                last = told
+    if process.returncode != 0:
+        sys.exit(f"the batch ended with {process.returncode}")
+    wall = time.perf_counter() - begun
+    done = int(last["done"])
+    # Of the first clip, workers start and load: the others tell the pace.
+    pace = (done - 1) / (wall - first) if first is not None and done > 1 and wall > first else None
+    return {
+        "jobs": jobs,
+        "clips": done,
+        "seconds": round(wall, 2),
+        "cpu_seconds": round(cpu_of_children() - busy, 2),
+        "to_first_clip": None if first is None else round(first, 2),
+        "clips_per_second": None if pace is None else round(pace, 3),
+        "memory": memory.as_json(),
+    }
+
+
+def needed(clips: list[Path], cache: Path, model: str) -> tuple[float, float]:
+    """Seconds of clock and processor that decoding, faces and nets of a clip take: medians, models loaded."""
+    chosen = clips[: min(len(clips), DIRECT + 1)]
+    done = subprocess.run(
+        [sys.executable, "-c", NEEDED, model, *map(str, chosen)],
+        env=environment(cache),
+        capture_output=True,
+        text=True,
+        check=True,
+    )
+    rows = json.loads(done.stdout)
+    walls, processor = zip(*(rows[1:] or rows), strict=True)
+    return statistics.median(walls), statistics.median(processor)
+
+
+def size_of(folder: Path) -> int:
+    return sum(path.stat().st_size for path in folder.rglob("*") if path.is_file())
+
+
+def measure(args: argparse.Namespace, folder: Path) -> dict[str, Any]:
+    clips = make_clips(folder / "clips", args.clips, Path(args.source))
+    runs = []
+    for jobs in args.jobs:
+        results = folder / f"results{jobs}"
+        runs.append(batch(folder / "clips", results, folder / "cache", args.model, jobs))
+        if args.keep:
+            shutil.copytree(results, Path(args.keep) / f"jobs{jobs}")
+    single, busy = needed(clips, folder / "cache", args.model)
+    one = folder / "one"
+    one.mkdir()
+    shutil.copy(clips[0], one)
+    loading = batch(one, folder / "result_of_one", folder / "cache", args.model, 1)["cpu_seconds"]
+    paces = {run["jobs"]: run["clips_per_second"] for run in runs}
+    figures: dict[str, Any] = {
+        "clips": args.clips,
+        "seconds_of_video": args.clips * SECONDS,
+        "model": args.model,
+        "cores": os.cpu_count(),
+        "load": [round(value, 1) for value in os.getloadavg()] if hasattr(os, "getloadavg") else None,
+        "runs": runs,
+        "cpu_ms_per_clip": round(1000 * (runs[0]["cpu_seconds"] - loading) / max(1, args.clips - 1), 1),
+        "needed_ms": round(1000 * single, 1),
+        "needed_cpu_ms": round(1000 * busy, 1),
+        "result_bytes_per_clip": round(size_of(folder / f"results{args.jobs[0]}") / args.clips),
+        "same_bytes": len({_digest(folder / f"results{jobs}") for jobs in args.jobs}) == 1,
+    }
+    figures["overhead_cpu_ms"] = round(figures["cpu_ms_per_clip"] - figures["needed_cpu_ms"], 1)
+    if paces.get(1):
+        figures["overhead_ms"] = round(1000 * (1 / paces[1] - single), 1)
+        if paces.get(2):
+            figures["scaling_2_over_1"] = round(paces[2] / paces[1], 2)
+    return figures
+
+
+def _digest(folder: Path) -> str:
+    import hashlib
+
+    state = hashlib.sha256()
+    for path in sorted(folder.rglob("*")):
+        if path.is_file():
+            state.update(path.relative_to(folder).as_posix().encode() + path.read_bytes())
+    return state.hexdigest()
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=(__doc__ or "").partition("\n")[0])
+    parser.add_argument("--clips", type=int, default=1000, help="how many (1000)")
+    parser.add_argument("--model", default="default")
+    parser.add_argument("--jobs", type=lambda text: [int(one) for one in text.split(",")], default=[1, 2])
+    parser.add_argument("--source", default=str(ROOT / "examples" / "clip.mp4"), help="the film to cut from")
+    parser.add_argument("--keep", metavar="DIR", help="keep the results here")
+    parser.add_argument("--json", action="store_true", help="print JSON alone")
+    args = parser.parse_args()
+    with tempfile.TemporaryDirectory(prefix="fervid-bench-") as name:
+        folder = Path(name)
+        (folder / "clips").mkdir()
+        figures = measure(args, folder)
+    if args.json:
+        print(json.dumps(figures, indent=2))
+        return
+    print(f"{figures['clips']} clips of {SECONDS} s, model {args.model}, load {figures['load']}")
+    for run in figures["runs"]:
+        print(
+            f"  {run['jobs']} process(es): {run['clips_per_second']} clips/s, first after "
+            f"{run['to_first_clip']} s, {run['seconds']} s in all; MB {run['memory']}"
+        )
+    print(
+        f"  decoding, faces and nets of a clip: {figures['needed_ms']} ms; beyond that, in a batch: "
+        f"{figures.get('overhead_ms')} ms, of the processor {figures['overhead_cpu_ms']} ms"
+    )
+    print(f"  2 over 1: {figures.get('scaling_2_over_1')}; same bytes: {figures['same_bytes']}")
+    print(f"  results: {figures['result_bytes_per_clip']} bytes a clip")
+
+
+if __name__ == "__main__":
+    main()

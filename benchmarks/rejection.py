@@ -1,0 +1,151 @@
+"""What the rejection rule is worth: faces shrunk, blurred and darkened, and how often they are then misread.
+
+    python benchmarks/rejection.py [--model M] [--data ../shared/data] [--jobs N] [--most N] [--json FILE]
+
+Portraits of people whom nothing was learnt from, each as sharp as it is and in worse states, laid into the
+middle of a frame as a camera far away would show them. Needs portraits.npz. README.md beside this file says
+what the columns mean.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import sys
+from collections.abc import Callable, Iterator
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import cv2
+import numpy as np
+
+from fervid import datasets, evaluate, execute
+from fervid.labels import EMOTIONS
+from fervid.types import Bytes
+
+FRAME = (360, 480)  # the camera's picture, height and width
+GREY = 110
+SHARES = (1.0, 0.9, 0.8, 0.7, 0.6)
+
+
+def shrunk(side: int) -> Callable[[Bytes, np.random.Generator], Bytes]:
+    def change(face: Bytes, random: np.random.Generator) -> Bytes:
+        return np.asarray(cv2.resize(face, (side, side), interpolation=cv2.INTER_AREA), np.uint8)
+
+    return change
+
+
+def blurred(share: float) -> Callable[[Bytes, np.random.Generator], Bytes]:
+    """Out of focus: a Gaussian of this share of the face's side."""
+
+    def change(face: Bytes, random: np.random.Generator) -> Bytes:
+        return np.asarray(cv2.GaussianBlur(face, (0, 0), share * len(face)), np.uint8)
+
+    return change
+
+
+def moved(share: float) -> Callable[[Bytes, np.random.Generator], Bytes]:
+    """Smeared along a line by this share of the side."""
+
+    def change(face: Bytes, random: np.random.Generator) -> Bytes:
+        length = max(2, round(share * len(face)))
+        kernel = np.zeros((length, length), np.float32)
+        angle = random.uniform(0, np.pi)
+        middle, reach = (length - 1) / 2, (length - 1) / 2
+        for step in np.linspace(-reach, reach, 4 * length):
+            y, x = round(middle + step * np.sin(angle)), round(middle + step * np.cos(angle))
+            kernel[y, x] = 1
+        return np.asarray(cv2.filter2D(face, -1, kernel / kernel.sum()), np.uint8)
+
+    return change
+
+
+STATES: dict[str, Callable[[Bytes, np.random.Generator], Bytes]] = {
+    "as they are": lambda face, random: face,
+    **{f"{side} pixels wide": shrunk(side) for side in (96, 64, 48, 36)},
+    **{f"out of focus, {share:.0%} of the width": blurred(share) for share in (0.01, 0.02, 0.04)},
+    **{f"smeared, {share:.0%} of the width": moved(share) for share in (0.05, 0.1)},
+}
+
+
+def framed(face: Bytes) -> Bytes:
+    """The face in the middle of a camera's picture."""
+    picture = np.full(FRAME, GREY, np.uint8)
+    top, left = (FRAME[0] - face.shape[0]) // 2, (FRAME[1] - face.shape[1]) // 2
+    picture[top : top + face.shape[0], left : left + face.shape[1]] = face
+    return picture
+
+
+def measure(name: str, data: Path, executor: execute.Executor, most: int) -> dict[str, Any]:
+    """Every figure, as the JSON tells it."""
+    samples = datasets.read(f"portraits:{data / 'portraits.npz'}?part=test&most={most}").samples
+    rows: dict[str, dict[str, float | int | None]] = {}
+    correct, sure = [], []
+    for state, change in STATES.items():
+        random = np.random.default_rng(0)
+        worse = tuple(
+            replace(sample, picture=framed(change(sample.picture, random)))
+            for sample in samples
+            if sample.picture is not None and sample.label in EMOTIONS
+        )
+        said = evaluate.predict(name, worse, EMOTIONS, executor)
+        logits = said.logits[said.headline]
+        right = logits.argmax(1) == said.truth
+        read = said.found & ~said.rejected
+        rows[state] = {
+            "faces": len(worse),
+            "found": float(said.found.mean()),
+            "read": float(read.mean()),
+            "right_where_read": share(right[read]),
+            "right_where_rejected": share(right[said.found & said.rejected]),
+        }
+        scaled = logits[said.found] / said.temperature[said.found, None]
+        chances = np.exp(scaled - scaled.max(1, keepdims=True))
+        sure.append(np.where(read[said.found], (chances / chances.sum(1, keepdims=True)).max(1), 0.0))
+        correct.append(right[said.found])
+    order = np.argsort(-np.concatenate(sure), kind="stable")
+    ranked = np.concatenate(correct)[order]
+    coverage = {f"{part:.0%}": float(ranked[: round(part * len(ranked))].mean()) for part in SHARES}
+    return {"model": name, "rows": rows, "coverage": coverage}
+
+
+def share(right: np.ndarray[Any, Any]) -> float | None:
+    return float(right.mean()) if len(right) else None
+
+
+def table(figures: dict[str, Any]) -> Iterator[str]:
+    """The figures in Markdown."""
+    yield "| portraits | found % | read % | right % of those read | of those rejected |"
+    yield "|---|---|---|---|---|"
+    for state, row in figures["rows"].items():
+        keys = ("found", "read", "right_where_read", "right_where_rejected")
+        cells = ["-" if row[key] is None else f"{100 * row[key]:.1f}" for key in keys]
+        yield f"| {state} | " + " | ".join(cells) + " |"
+    yield ""
+    shares = ", ".join(f"{part} {100 * value:.1f}" for part, value in figures["coverage"].items())
+    yield (
+        "Right % of all faces found, in all states, where only a share is answered, rejected ones and "
+        f"then the least confident left out first: {shares}."
+    )
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description="Measure what the rejection rule is worth.")
+    parser.add_argument("--model", default="default", help="a model's name or path [default]")
+    parser.add_argument("--data", type=Path, default=Path("../shared/data"), help="the folder of the pack")
+    parser.add_argument("--jobs", type=int, help="worker processes [one per core]")
+    parser.add_argument("--most", type=int, default=400, help="portraits [400]")
+    parser.add_argument("--json", type=Path, help="write the figures to this file, too")
+    options = parser.parse_args()
+    if not (options.data / "portraits.npz").is_file():
+        parser.error(f"there is no portraits.npz in {options.data}")
+    with execute.open_executor(options.jobs) as executor:
+        figures = measure(options.model, options.data, executor, options.most)
+    print("\n".join(table(figures)))
+    if options.json is not None:
+        options.json.write_text(json.dumps(figures, indent=1) + "\n", encoding="utf-8")
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,128 @@
+"""ELAN annotation documents (.eaf)."""
+
+from __future__ import annotations
+
+from collections import defaultdict
+from collections.abc import Mapping, Sequence
+from fractions import Fraction
+from itertools import pairwise
+from xml.etree import ElementTree
+from xml.etree.ElementTree import Element
+
+from fervid.annotations import Annotation, Sheet, Tier, ordered
+from fervid.errors import InputError
+
+Extent = tuple[Fraction, Fraction]  # milliseconds
+
+
+def read(data: bytes, path: str) -> Sheet:
+    """Every tier with its annotations, those that refer to others included."""
+    try:
+        root = ElementTree.fromstring(data)
+    except (ElementTree.ParseError, LookupError, ValueError) as error:  # the last two: of its encoding
+        raise InputError(f"{path} is no ELAN document, or was cut off ({error}): save it again") from error
+    if root.tag != "ANNOTATION_DOCUMENT":
+        raise InputError(f"{path} is XML, but no ELAN document")
+    header = root.find("HEADER")
+    units = "milliseconds" if header is None else header.get("TIME_UNITS", "milliseconds")
+    if units != "milliseconds":
+        raise InputError(f"{path} tells times in {units}: save it with a newer ELAN, which has milliseconds")
+    try:
+        return Sheet(path, _tiers(root, _origin(header)), is_on_player_clock=True)
+    except (KeyError, ValueError) as error:
+        raise InputError(f"{path} is damaged ({type(error).__name__}: {error}): save it again") from error
+
+
+def _origin(header: Element | None) -> int:
+    """Where the first medium stands when the annotations' clock is at zero, in milliseconds."""
+    media = [] if header is None else header.findall("MEDIA_DESCRIPTOR")
+    return int(media[0].get("TIME_ORIGIN") or 0) if media else 0
+
+
+def _tiers(root: Element, origin: int) -> tuple[Tier, ...]:
+    slots = {
+        slot.attrib["TIME_SLOT_ID"]: slot.get("TIME_VALUE") for slot in root.iterfind("TIME_ORDER/TIME_SLOT")
+    }
+    extents: dict[str, Extent] = {}
+    for tier in root.iterfind("TIER"):
+        extents.update(_aligned(tier, slots))
+    _resolve(root, extents)
+    return tuple(
+        Tier(
+            tier.attrib["TIER_ID"],
+            ordered(
+                [
+                    Annotation((extents[name][0] + origin) / 1000, (extents[name][1] + origin) / 1000, text)
+                    for name, text in _texts(tier)
+                    if extents[name][1] > extents[name][0]
+                ]
+            ),
+            who=tier.get("PARTICIPANT", "").strip(),
+            annotator=tier.get("ANNOTATOR", "").strip(),
+        )
+        for tier in root.iterfind("TIER")
+    )
+
+
+def _texts(tier: Element) -> list[tuple[str, str]]:
+    return [
+        (found.attrib["ANNOTATION_ID"], (found.findtext("ANNOTATION_VALUE") or "").strip())
+        for found in tier.iterfind("ANNOTATION/*")
+    ]
+
+
+def _aligned(tier: Element, slots: Mapping[str, str | None]) -> dict[str, Extent]:
+    """The extents of a tier's own annotations; a slot without a time lies evenly between its neighbours."""
+    found = tier.findall("ANNOTATION/ALIGNABLE_ANNOTATION")
+    used = {each.attrib[side] for each in found for side in ("TIME_SLOT_REF1", "TIME_SLOT_REF2")}
+    missing = used - set(slots)
+    if missing:
+        raise ValueError(f"there is no time slot {min(missing)}")
+    names = [name for name in slots if name in used]  # in the order of time
+    times = _filled([slots[name] for name in names])
+    time = dict(zip(names, times, strict=True))
+    return {
+        each.attrib["ANNOTATION_ID"]: (
+            time[each.attrib["TIME_SLOT_REF1"]],
+            time[each.attrib["TIME_SLOT_REF2"]],
+        )
+        for each in found
+    }
+
+
+def _filled(values: Sequence[str | None]) -> list[Fraction]:
+    """Times in their order, with those that are missing spread evenly between their neighbours."""
+    known = [place for place, value in enumerate(values) if value is not None]
+    if values and not known:
+        raise ValueError("a tier has no time at all")
+    times = [Fraction(int(value or 0)) for value in values]
+    for before, after in pairwise(known):
+        step = (times[after] - times[before]) / (after - before)
+        for place in range(before + 1, after):
+            times[place] = times[before] + step * (place - before)
+    for place in range(known[0] if known else 0):
+        times[place] = times[known[0]]
+    for place in range(known[-1] + 1 if known else 0, len(values)):
+        times[place] = times[known[-1]]
+    return times
+
+
+def _resolve(root: Element, extents: dict[str, Extent]) -> None:
+    """Give annotations that refer to others their extents: several of one parent share it evenly."""
+    waiting: dict[tuple[str, str], list[str]] = {}  # parent and tier -> children, in order
+    for tier in root.iterfind("TIER"):
+        children: dict[str, list[str]] = defaultdict(list)
+        for found in tier.iterfind("ANNOTATION/REF_ANNOTATION"):
+            children[found.attrib["ANNOTATION_REF"]].append(found.attrib["ANNOTATION_ID"])
+        for parent, names in children.items():
+            waiting[parent, tier.attrib["TIER_ID"]] = names
+    while waiting:
+        ready = [key for key in waiting if key[0] in extents]
+        if not ready:
+            raise ValueError("annotations refer to some that are not there")
+        for key in ready:
+            start, end = extents[key[0]]
+            names = waiting.pop(key)
+            step = (end - start) / len(names)
+            for place, name in enumerate(names):
+                extents[name] = (start + place * step, start + (place + 1) * step)

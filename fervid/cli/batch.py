@@ -1,0 +1,285 @@
+"""`fervid batch`: many inputs, one folder of results, nothing lost on the way."""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Sequence
+from typing import TYPE_CHECKING, Any
+
+import click
+
+from fervid.cli import options, output
+from fervid.cli.inputs import SOME_FAILED
+from fervid.cli.messages import Messages, clock, log
+from fervid.cli.work import check_executor
+from fervid.errors import InputError, OutputError, UsageError
+
+if TYPE_CHECKING:
+    from fervid.batch import Chosen, Record, Results, Wish
+    from fervid.cli.watching import Tally
+    from fervid.execute import Executor
+
+
+def _formats(ctx: click.Context, param: click.Parameter, value: str) -> tuple[str, ...]:
+    from fervid.batch import FORMATS
+
+    found = tuple(dict.fromkeys(name.strip() for name in value.split(",") if name.strip()))
+    unknown = [name for name in found if name not in FORMATS]
+    if unknown or not found:
+        raise click.BadParameter(f"{value!r} should name some of {', '.join(FORMATS)}, with commas between")
+    return found
+
+
+@options.command(
+    "batch",
+    examples="""
+    fervid batch Train_AFEW/ Val_AFEW/ -o results/ --labels folder
+    fervid batch films/ -o results/ -f json,csv --jobs 2
+    find . -name '*.mp4' -print0 | fervid batch --from-file - -o results/
+    fervid batch --from-file clips.csv -o results/
+    fervid batch films/ -o results/ --dry-run
+    """,
+)
+@click.argument("inputs", metavar="[INPUT]...", nargs=-1)
+@click.option("-o", "--output-dir", metavar="DIR", required=True, help="The folder of results; it is made.")
+@click.option(
+    "--from-file",
+    metavar="LIST",
+    help="Take inputs from a list, by line or NUL, or from a table (CSV) with a column path; - is stdin.",
+)
+@click.option(
+    "-f",
+    "--format",
+    "formats",
+    default="json",
+    show_default=True,
+    metavar="FORMATS",
+    callback=_formats,
+    help="What to write for each: some of json,jsonl,csv,openface,npz and further timeline formats.",
+)
+@click.option(
+    "--labels",
+    type=click.Choice(["folder"]),
+    help="Known labels, by the folders' names: tell how many are right.",
+)
+@click.option("-n", "--dry-run", is_flag=True, help="Only say what would be done.")
+@click.option("--progress", type=click.Choice(["json"]), help="Tell progress as lines of JSON, on stderr.")
+@click.option(
+    "--deadline",
+    type=click.FloatRange(min=1),
+    default=1800,
+    show_default=True,
+    metavar="SECONDS",
+    help="Give an input up when its work stands still for so long.",
+)
+@options.apply(*options.MODEL, *options.SELECTION, options.MIN_SEGMENT, *options.WORK)
+@click.option("-y", "--overwrite", is_flag=True, help="Do again what is done, and replace what is there.")
+@click.pass_obj
+def batch(
+    messages: Messages,
+    /,
+    inputs: tuple[str, ...],
+    output_dir: str,
+    from_file: str | None,
+    formats: tuple[str, ...],
+    labels: str | None,
+    dry_run: bool,
+    progress: str | None,
+    deadline: float,
+    overwrite: bool,
+    **values: Any,
+) -> int:
+    """Analyze every INPUT into a folder of results that mirrors their paths.
+
+    INPUT is a video, a folder (searched for videos), a pattern or a URL. What is done already with the same
+    content, settings and model is skipped: the same command goes on where an earlier one stopped.
+    DIR/manifest.jsonl has a line for each input, DIR/emotions.csv a row for each input and emotion.
+
+    Exit codes: 0 done, 1 nothing could be done, 2 usage, 3 some inputs failed, 130 interrupted.
+    """
+    from fervid.batch import Results, choose
+    from fervid.batch import tables as known
+
+    selection = options.split_selection(values)
+    selection.check()
+    jobs, no_cache, keep_cache = (values.pop(name) for name in ("jobs", "no_cache", "keep_cache"))
+    check_executor(values["executor"], values["dask_address"])
+    if no_cache and keep_cache:
+        raise UsageError("--no-cache and --keep-cache contradict each other: use one of them")
+    chosen = choose(inputs, _listed(from_file, inputs), output_dir)
+    if not chosen.inputs:
+        raise InputError("there are no inputs: name videos or folders, or a list with --from-file")
+    wish = _wish(selection, formats, values["model"], values["device"])
+    model_labels = _labels(wish)
+    true_labels = known.labels_by_folder(chosen.inputs, model_labels) if labels == "folder" else None
+    results = Results(output_dir, overwrite)
+    results.read()
+    _refuse_strangers(results, chosen, formats)
+    if dry_run:
+        return _tell_plan(results, chosen, wish)
+    if chosen.repeats and not messages.quiet:
+        log.warning("%d inputs are named more than once: each is done once", chosen.repeats)
+
+    from fervid import execute
+    from fervid.cache import Store, limit
+
+    limit()  # a size that makes no sense is told before any work
+    store = Store.temporary() if no_cache else Store.default(keep=keep_cache)
+    try:
+        results.open()
+        # Contained: a crash in a decoder must end a worker, not the batch.
+        with execute.open_executor(
+            jobs, values["executor"], values["dask_address"], contained=True
+        ) as executor:
+            workers = jobs if jobs is not None else execute.cores()
+            records, tally = _run(
+                messages, chosen, wish, results, executor, store, workers, deadline, progress
+            )
+        known.write_emotions(results, chosen, records, model_labels)
+        figures = None
+        if true_labels is not None:
+            said, figures = known.score(true_labels, records, model_labels)
+            known.write_scores(results, said, figures)
+        results.finish(records)
+    except KeyboardInterrupt:
+        if progress is None:
+            log.warning("what is done is kept: the same command goes on from here")
+        raise
+    finally:
+        results.close()
+    if not messages.quiet and progress is None:
+        _summarize(messages, tally, output_dir, figures)
+    failed = sum(not record.is_done for record in records)
+    if not failed:
+        return 0
+    return SOME_FAILED if failed < len(records) else 1
+
+
+def _run(
+    messages: Messages,
+    chosen: Chosen,
+    wish: Wish,
+    results: Results,
+    executor: Executor,
+    store: Any,
+    workers: int,
+    deadline: float,
+    progress: str | None,
+) -> tuple[list[Record], Tally]:
+    from fervid.batch import Batch
+    from fervid.cli.watching import watching
+
+    with watching(messages, chosen.inputs, progress) as watch:
+        work = Batch(chosen.inputs, wish, results, executor, store, workers, deadline, watch)
+        return work.run(), watch.tally
+
+
+def _listed(name: str | None, inputs: Sequence[str]) -> Any:
+    from fervid.batch import lists
+
+    if output.STANDARD in inputs:
+        raise UsageError("a batch reads no video from standard input; --from-file - reads a list from there")
+    if name is None:
+        if not inputs:
+            raise UsageError("name videos or folders, or a list with --from-file")
+        return None
+    if name != output.STANDARD:
+        return lists.read_file(name)
+    if sys.stdin is None or sys.stdin.isatty():
+        raise UsageError("nothing is piped into standard input: --from-file - reads a list from there")
+    return lists.read(sys.stdin.buffer.read(), "standard input")
+
+
+def _wish(selection: options.Selection, formats: tuple[str, ...], model: str, device: str) -> Wish:
+    from fervid.batch import Wish
+    from fervid.model import check_device, info
+    from fervid.wire import portable
+
+    for moment in (selection.start, selection.end):
+        if moment is not None and moment.frame is not None:
+            raise UsageError("a frame's number is another time in each video: give seconds or a timecode")
+    check_device(device)
+    return Wish(
+        formats=formats,
+        settings=selection.settings(""),
+        model=portable(model),
+        model_sha256=info(model).sha256,
+        rotate=selection.rotate,
+        frame_rate=selection.frame_rate,
+        device=device,
+    )
+
+
+def _labels(wish: Wish) -> tuple[str, ...]:
+    from fervid.model import read_spec
+
+    return read_spec(wish.model).labels
+
+
+def _refuse_strangers(results: Results, chosen: Chosen, formats: Sequence[str]) -> None:
+    from fervid.source import shown
+
+    stranger = next(results.strangers(chosen.inputs, formats), None)
+    if stranger is not None:
+        raise OutputError(
+            f"{shown(stranger)} exists already, and no manifest there knows it: use -y to overwrite it, "
+            "or name another folder"
+        )
+
+
+def _tell_plan(results: Results, chosen: Chosen, wish: Wish) -> int:
+    """A line for each input: what would be done, with which, and where its results would go."""
+    from pathlib import Path
+
+    from fervid import remote
+    from fervid.batch import FORMATS, work
+    from fervid.errors import FervidError
+    from fervid.source import shown
+
+    lines = []
+    for item in chosen.inputs:
+        targets = [shown(item.place + FORMATS[form]) for form in wish.formats]
+        what = "analyze"
+        if item.trouble:
+            what, targets = "fail", [item.trouble]
+        elif (record := results.known(item, wish.formats)) and not remote.is_remote(item.path):
+            try:
+                if wish.key(work.content(Path(item.path))) == record.key:
+                    what = "skip"
+            except FervidError as error:
+                what, targets = "fail", [str(error)]
+        lines.append("\t".join([what, shown(item.name), *targets]) + "\n")
+    with output.open_text(output.STANDARD) as stream:
+        stream.writelines(lines)
+    return 0
+
+
+def _summarize(messages: Messages, tally: Tally, folder: str, figures: dict[str, Any] | None) -> None:
+    from rich import box
+    from rich.table import Table
+
+    from fervid.batch import MANIFEST
+    from fervid.cli.watching import span
+    from fervid.export.shapes import NOTE
+
+    if figures is not None:
+        from fervid.cli.eval import told
+
+        messages.say(told(figures))
+    table = Table(box=box.SIMPLE, pad_edge=False, show_header=False)
+    counts = f"{tally.done} done, {tally.skipped} skipped, {tally.failed} failed"
+    speed = "" if tally.speed is None else f" ({tally.speed:.1f}x)"
+    for name, value in (
+        ("inputs", f"{len(tally.inputs)}: {counts}"),
+        ("without a face", str(tally.faceless)),
+        ("video", f"{clock(tally.seconds)} in {span(tally.elapsed)}{speed}"),
+        ("spans", f"{tally.spans}, {tally.reused} of them reused"),
+    ):
+        table.add_row(name, value)
+    messages.console.print(table)
+    messages.say(NOTE.partition(". ")[0] + ".")
+    if tally.failed:
+        messages.say(
+            f"{tally.failed} of {len(tally.inputs)} inputs failed: {folder.rstrip('/')}/{MANIFEST} says why"
+        )
+    messages.say(f"wrote {folder.rstrip('/')}/")

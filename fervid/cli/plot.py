@@ -1,0 +1,82 @@
+"""`fervid plot`: a timeline as a picture for papers."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import click
+
+from fervid.cli import options, output
+from fervid.cli.inputs import local_path
+from fervid.cli.messages import Messages
+from fervid.cli.options import Moment, MomentType
+from fervid.cli.reading import read_timeline
+from fervid.errors import UsageError
+
+FORMATS = ("png", "svg", "pdf")
+
+
+@options.command(
+    "plot",
+    examples="""
+    fervid plot out.json -o timeline.svg
+    fervid plot out.json --start 1:00 --end 1:30 --width 3.5 -o detail.png
+    """,
+)
+@click.argument("input", metavar="TIMELINE")
+@options.target("-o", "--output", "target", help="Write here: .png, .svg or .pdf.  [required]")
+@click.option("--start", type=MomentType(), help="Begin here: seconds or HH:MM:SS.mmm.")
+@click.option("--end", type=MomentType(), help="End here, written likewise.")
+@click.option(
+    "--width",
+    type=click.FloatRange(2, 100),
+    default=7.2,
+    show_default=True,
+    help="Inches; letters stay 8 pt.",
+)
+@click.option(
+    "--dpi", type=click.IntRange(30, 2400), default=200, show_default=True, help="Dots an inch, of a PNG."
+)
+@options.apply(options.OVERWRITE)
+@click.pass_context
+def plot(
+    ctx: click.Context,
+    /,
+    input: str,
+    target: str | None,
+    start: Moment | None,
+    end: Moment | None,
+    width: float,
+    dpi: int,
+    overwrite: bool,
+) -> None:
+    """Draw TIMELINE: bands, peaks, valence and arousal. It needs matplotlib: pip install 'fervid[charts]'.
+
+    TIMELINE is what `fervid analyze` wrote (.json, .jsonl); - is standard input.
+    """
+    messages = ctx.find_object(Messages)
+    assert messages is not None
+    if target is None:
+        raise click.MissingParameter(ctx=ctx, param_hint="-o", param_type="option")
+    form = Path(target).suffix.lower().removeprefix(".")
+    if form not in FORMATS:
+        raise UsageError(f"{target} says no format: end its name in .{', .'.join(FORMATS)}")
+    output.check_targets([target], [input], overwrite, messages.log_file)
+    with local_path(input) as path:
+        document = read_timeline(path, input)
+    from fervid.export.plot import Look, draw
+
+    look = Look(form, width, dpi, _seconds(start), _seconds(end))
+    picture = draw(document, document.peaks, look)
+    with output.open_binary(target) as stream:
+        stream.write(picture)
+    if not messages.quiet:
+        messages.say(f"wrote {target}")
+
+
+def _seconds(moment: Moment | None) -> float | None:
+    if moment is None:
+        return None
+    if moment.seconds is None:
+        raise UsageError("a timeline does not list its frames: give --start and --end in seconds")
+    return float(moment.seconds)

@@ -1,0 +1,244 @@
+"""`fervid show`: a timeline in the terminal."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Iterator, Mapping, Sequence
+from typing import TYPE_CHECKING
+
+import click
+
+from fervid.cli import options, output
+from fervid.cli.inputs import local_path
+from fervid.cli.messages import clock
+from fervid.cli.reading import read_timeline
+
+if TYPE_CHECKING:
+    from rich.console import Console
+    from rich.text import Text
+
+    from fervid.export.reading import Document
+    from fervid.export.rows import Row
+    from fervid.types import Array
+
+PIPED = 100  # columns where no terminal tells its own
+NARROWEST = 20  # columns of a band
+NAME = 18  # columns of a name, at most
+MOST_ROWS = 20
+LEVELS = " ▁▂▃▄▅▆▇█"
+NEUTRAL_MARK, UNREADABLE_MARK, BLOCK = "─", "·", "█"
+
+
+@options.command("show", examples="fervid show out.json\nfervid show out.json --top 0 | less")
+@click.argument("input", metavar="TIMELINE")
+@click.option(
+    "--top", type=click.IntRange(0), default=10, show_default=True, help="So many peaks; 0 leaves them out."
+)
+def show(input: str, top: int) -> None:
+    """Show TIMELINE in the terminal: a band for each person or track, its intensity, and the highest peaks.
+
+    TIMELINE is what `fervid analyze` wrote (.json, .jsonl); - is standard input. Without colours, in a pipe
+    for one, an expression is a letter.
+    """
+    with local_path(input) as path:
+        document = read_timeline(path, input)
+    from rich.console import Console
+
+    with output.open_text(output.STANDARD) as stream:
+        width = None if stream.isatty() else _columns()
+        show_on(Console(file=stream, highlight=False, width=width), document, top)
+
+
+def _columns() -> int:
+    text = os.environ.get("COLUMNS", "")
+    return int(text) if text.isdecimal() and int(text) > 0 else PIPED
+
+
+def show_on(console: Console, document: Document, top: int) -> None:
+    """Print a timeline as wide as the console."""
+    from rich.text import Text
+
+    from fervid.export.rows import rows
+    from fervid.export.shapes import NOTE
+
+    found = rows(document)
+    console.print(Text(printable(str(document.source["name"])), style="bold", overflow="fold"))
+    for line in facts(document, found):
+        console.print(Text(line))
+    if found:
+        console.print()
+        has_colour = console.color_system is not None and not console.no_color
+        for text in bands(document, found[:MOST_ROWS], console.width, has_colour):
+            text.rstrip()
+            console.print(text, no_wrap=True, crop=True)
+        if len(found) > MOST_ROWS:
+            console.print(f"and {len(found) - MOST_ROWS} more rows")
+    lines = list(peak_lines(document, found, top)) if top else []
+    if lines:
+        console.print("\nHighest peaks", style="bold")
+    elif top:
+        console.print("\nNo expression stands out enough to be a peak.")
+    for peak in lines:
+        console.print(Text(peak, overflow="ellipsis", no_wrap=True))
+    console.print()
+    console.print(Text(NOTE, style="dim"))
+
+
+def facts(document: Document, found: Sequence[Row]) -> Iterator[str]:
+    """What was looked at, in lines."""
+    from fervid.export.rows import analysed, covered
+
+    start, end = analysed(document)
+    seen = covered((curve.start, curve.end) for curve in document.curves) / (end - start)
+    readable = covered((one.start, one.end) for one in document.segments) / (end - start)
+    length = clock((end - start) * document.clock.time_base)
+    people = sum(row.kind == "person" for row in found)
+    who = f"{people} people in " if people else ""
+    model = printable(str(document.model["name"]))
+    yield f"{length} looked at, {who}{len(document.curves)} tracks, model {model}"
+    if not found:
+        yield "No face was found."
+    else:
+        yield f"A face is seen for {seen:.0%} of the time, and can be read for {readable:.0%}."
+    if not document.source.get("complete", True):
+        yield "The video ends before its file says so."
+    if not document.model.get("trained", True):
+        yield "The model is untrained: its scores mean nothing."
+
+
+def bands(document: Document, found: Sequence[Row], width: int, has_colour: bool) -> Iterator[Text]:
+    """A line of times; then for each row its band, and below it how intense the expression is."""
+    import numpy as np
+    from rich.cells import cell_len, set_cell_size
+    from rich.text import Text
+
+    from fervid.export.rows import analysed, shares
+
+    names = [printable(row.name) for row in found]
+    wide = min(NAME, max(cell_len(name) for name in names), max(0, width - NARROWEST - 1))
+    cells = max(1, width - wide - 1)
+    start, end = analysed(document)
+    edges = np.linspace(start, end, cells + 1)
+    marks = letters(document.labels)
+    pens = styles(document.labels) if has_colour else {}
+    yield Text(" " * (wide + 1) + times(document, cells))
+    for row, name in zip(found, names, strict=True):
+        shown = name if cell_len(name) <= wide else set_cell_size(name, max(0, wide - 1)) + "…"
+        line = Text(set_cell_size(shown, wide) + " ")
+        for mark in band(shares(document, row, edges), marks):
+            line.append(brush(mark, pens), pens.get(mark))
+        yield line
+        yield Text(" " * (wide + 1) + sparkline(intensities(document, row, edges)), style="dim")
+    yield Text()
+    items = [(mark, label) for label, mark in zip(document.labels, marks, strict=True)]
+    line = Text()
+    for mark, label in [*items, (UNREADABLE_MARK, "a face that cannot be read"), (LEVELS[1:], "intensity")]:
+        has_room = line.cell_len + cell_len(mark) + 1 + len(label) <= width
+        if line.cell_len and not has_room:
+            yield line
+            line = Text()
+        line.append(brush(mark, pens), pens.get(mark))
+        line.append(f" {label}  ")
+    yield line
+
+
+def brush(mark: str, pens: Mapping[str, str]) -> str:
+    """What a mark is drawn as: in colour, an expression is a block."""
+    return BLOCK if mark in pens and mark != NEUTRAL_MARK else mark
+
+
+def peak_lines(document: Document, found: Sequence[Row], top: int) -> Iterator[str]:
+    """The most prominent peaks, a line each."""
+    from fervid.peaks import rank
+
+    who = {track: printable(row.name) for row in found for track in row.tracks}
+    peaks = rank(document.peaks, document.clock.time_base, top=top)
+    moments = [clock(document.clock.seconds(peak.apex)) for peak in peaks]
+    wide = max(map(len, moments), default=0)
+    longest = max((len(peak.emotion) for peak in peaks), default=0)
+    for peak, moment in zip(peaks, moments, strict=True):
+        yield f"{moment:>{wide}}  {peak.emotion:<{longest}}  {peak.score:4.0%}  {who[peak.track]}"
+
+
+def letters(labels: Sequence[str]) -> list[str]:
+    """A mark for each label: its first letter that no other has, and a line for neutral."""
+    from fervid.labels import NEUTRAL
+
+    found: list[str] = []
+    for label in labels:
+        free = [letter for letter in label.upper() if letter.isalpha() and letter not in found]
+        found.append(NEUTRAL_MARK if label == NEUTRAL else free[0] if free else "?")
+    return found
+
+
+def styles(labels: Sequence[str]) -> dict[str, str]:
+    """What each mark is drawn in."""
+    from fervid.export.rows import colours
+
+    return dict(zip(letters(labels), colours(labels), strict=True))
+
+
+def band(table: Array, marks: Sequence[str]) -> str:
+    """A mark for each cell: what it shows for longest; a blank where nobody is for most of it."""
+    text = []
+    for cell in table:
+        best = int(cell[:-1].argmax())
+        nobody = cell[-1] <= 0 or cell[best] <= 0
+        text.append(" " if nobody else [*marks, UNREADABLE_MARK][best])
+    return "".join(text)
+
+
+def intensities(document: Document, row: Row, edges: Array) -> Array:
+    """The mean intensity in each cell, nan where nothing is read; of JSON Lines that of the segments."""
+    import numpy as np
+
+    from fervid.timeline import READABLE
+
+    inside = set(row.tracks)
+    total, weight = np.zeros(len(edges) - 1), np.zeros(len(edges) - 1)
+    for curve in document.curves:
+        if curve.track in inside:
+            readable = curve.quality >= READABLE
+            cells = np.searchsorted(edges, curve.pts[readable], "right") - 1
+            fits = (cells >= 0) & (cells < len(total))
+            np.add.at(total, cells[fits], curve.intensity[readable][fits])
+            np.add.at(weight, cells[fits], 1)
+    for segment in document.segments:  # where a cell is finer than the windows lie
+        if segment.track in inside:
+            overlap = np.minimum(segment.end, edges[1:]) - np.maximum(segment.start, edges[:-1])
+            bare = (overlap > 0) & (weight == 0)
+            total[bare], weight[bare] = segment.intensity, 1
+    return np.divide(total, weight, out=np.full(len(total), np.nan), where=weight > 0)
+
+
+def sparkline(values: Array) -> str:
+    """A bar for each value from 0 to 1, a blank for what is unknown."""
+    top = len(LEVELS) - 1
+    return "".join(
+        " " if value != value else LEVELS[min(top, max(1, round(float(value) * top)))] for value in values
+    )
+
+
+def times(document: Document, cells: int) -> str:
+    """Times from the first frame, spread over the width."""
+    from fervid.export.rows import analysed
+
+    start, end = analysed(document)
+    line = ""
+    gap = max(12, cells // 6)
+    for place in range(0, cells, gap):
+        moment = document.clock.seconds(start + round((end - start) * place / cells))
+        text = _stamp(moment)
+        if place + len(text) <= cells:
+            line = line.ljust(place) + text
+    return line
+
+
+def _stamp(seconds: float) -> str:
+    minutes, rest = divmod(int(seconds), 60)
+    return f"{minutes // 60}:{minutes % 60:02}:{rest:02}" if minutes >= 60 else f"{minutes}:{rest:02}"
+
+
+def printable(text: str) -> str:
+    """A name that does nothing to a terminal."""
+    return "".join(letter if letter.isprintable() else "\ufffd" for letter in text)

@@ -1,0 +1,153 @@
+// What the page was given, unpacked; and the few helpers that every other part uses.
+const data = JSON.parse(document.getElementById('data').textContent);
+const { labels, colours, neutral } = data;
+const LOW = data.range[0]; // seconds from the video's first frame
+const HIGH = Math.max(data.range[1], LOW + 0.001);
+
+const byId = (id) => document.getElementById(id);
+
+/** An element with properties and children; text always goes in as text. */
+function make(tag, properties = {}, ...children) {
+  const element = document.createElement(tag);
+  for (const [name, value] of Object.entries(properties)) {
+    if (name === 'class') element.className = value;
+    else if (name in element && !name.startsWith('aria')) element[name] = value;
+    else element.setAttribute(name, value);
+  }
+  element.append(...children.filter((child) => child !== null && child !== undefined));
+  return element;
+}
+
+function swatch(emotion) {
+  const mark = make('i', { class: 'swatch' });
+  mark.style.background = colours[emotion];
+  return mark;
+}
+
+/** A bar of shares side by side, in the emotions' colours; `whole` is what its full width means. */
+function stack(values, whole) {
+  const bar = make('div', { class: 'stack', 'aria-hidden': 'true' });
+  const order = labels.map((_, emotion) => emotion).sort((a, b) => (a === neutral) - (b === neutral));
+  for (const emotion of order) {
+    if (!(values[emotion] > 0)) continue;
+    const piece = make('i');
+    piece.style.width = `${(100 * values[emotion]) / whole}%`;
+    piece.style.background = colours[emotion];
+    bar.append(piece);
+  }
+  return bar;
+}
+
+function unpack(text, kind) {
+  const letters = atob(text);
+  const bytes = new Uint8Array(letters.length);
+  for (let at = 0; at < letters.length; at += 1) bytes[at] = letters.charCodeAt(at);
+  return new kind(bytes.buffer);
+}
+
+/** A time for people: 12.3 s below a minute is 0:12.3, and hours come where there are any. */
+function clock(seconds, decimals = 1) {
+  const unit = 10 ** decimals;
+  const all = Math.round(Math.max(0, seconds) * unit);
+  const rest = ((all % (60 * unit)) / unit).toFixed(decimals).padStart(decimals ? 3 + decimals : 2, '0');
+  const minutes = Math.floor(all / (60 * unit));
+  if (minutes < 60) return `${minutes}:${rest}`;
+  return `${Math.floor(minutes / 60)}:${String(minutes % 60).padStart(2, '0')}:${rest}`;
+}
+
+/** A length for people: 0.4 s, 23 s, 4 min 5 s, 1 h 4 min. */
+function length(seconds) {
+  if (seconds < 9.95) return `${seconds.toFixed(1)} s`;
+  const whole = Math.round(seconds);
+  if (whole < 60) return `${whole} s`;
+  if (whole < 3600) return `${Math.floor(whole / 60)} min${whole % 60 ? ` ${whole % 60} s` : ''}`;
+  const minutes = Math.round(whole / 60);
+  return `${Math.floor(minutes / 60)} h${minutes % 60 ? ` ${minutes % 60} min` : ''}`;
+}
+
+function percent(share) {
+  if (!Number.isFinite(share)) return '–';
+  const value = 100 * share;
+  return value > 0 && value < 1 ? '<1 %' : `${Math.round(value)} %`;
+}
+
+const signed = (value) => `${value < 0 ? '−' : '+'}${Math.abs(value).toFixed(2)}`;
+const plural = (count, one, many = `${one}s`) => `${count.toLocaleString('en')} ${count === 1 ? one : many}`;
+
+/** Columns of one length as a list of objects. */
+function unfold(columns) {
+  const names = Object.keys(columns);
+  return columns[names[0]].map((_, at) => Object.fromEntries(names.map((name) => [name, columns[name][at]])));
+}
+
+const segments = unfold(data.segments);
+const peaks = unfold(data.peaks).map((peak, place) => ({ ...peak, place, picture: data.pictures[place] }));
+const tracks = unfold(data.tracks);
+const rows = data.rows.map((row, index) => ({ ...row, index, segments: [], peaks: [], found: [] }));
+for (const segment of segments) rows[segment.row].segments.push(segment);
+for (const peak of peaks) rows[peak.row].peaks.push(peak);
+let windowsSoFar = 0;
+for (const track of tracks) {
+  track.first = windowsSoFar;
+  windowsSoFar += track.windows;
+  rows[track.row].found.push(track);
+}
+for (const row of rows) {
+  row.segments.sort((a, b) => a.start - b.start);
+  row.found.sort((a, b) => a.start - b.start);
+  row.longest = row.segments.reduce((most, segment) => Math.max(most, segment.end - segment.start), 0);
+}
+
+const curves = data.windows && {
+  time: unpack(data.windows.time, Float32Array),
+  scores: unpack(data.windows.scores, Uint8Array),
+  valence: unpack(data.windows.valence, Int8Array),
+  arousal: unpack(data.windows.arousal, Int8Array),
+  quality: unpack(data.windows.quality, Uint8Array),
+};
+
+/** The first place in [low, high) of an ascending list whose value is at least `wanted`. */
+function firstAtLeast(values, wanted, low = 0, high = values.length) {
+  while (low < high) {
+    const middle = (low + high) >> 1;
+    if (values[middle] < wanted) low = middle + 1;
+    else high = middle;
+  }
+  return low;
+}
+
+/** The segments of a row that touch [start, end). */
+function segmentsWithin(row, start, end) {
+  let low = 0;
+  let high = row.segments.length;
+  while (low < high) {
+    const middle = (low + high) >> 1;
+    if (row.segments[middle].start < start - row.longest) low = middle + 1;
+    else high = middle;
+  }
+  const found = [];
+  for (; low < row.segments.length && row.segments[low].start < end; low += 1) {
+    if (row.segments[low].end > start) found.push(row.segments[low]);
+  }
+  return found;
+}
+
+const segmentAt = (row, time) => segmentsWithin(row, time, time + 1e-6)[0] ?? null;
+const trackAt = (row, time) => row.found.find((track) => track.start <= time && time < track.end) ?? null;
+
+/** What a track's curves say at a moment, between its two nearest windows; null where there are none. */
+function readingAt(track, time) {
+  if (!curves || !track || !track.windows) return null;
+  const stop = track.first + track.windows;
+  const right = Math.min(firstAtLeast(curves.time, time, track.first, stop), stop - 1);
+  const left = Math.max(track.first, right - 1);
+  const gap = curves.time[right] - curves.time[left];
+  const weight = gap > 0 ? Math.min(1, Math.max(0, (time - curves.time[left]) / gap)) : 1;
+  const blend = (values, a, b) => values[a] * (1 - weight) + values[b] * weight;
+  const wide = labels.length;
+  return {
+    scores: labels.map((_, label) => blend(curves.scores, left * wide + label, right * wide + label) / 255),
+    valence: blend(curves.valence, left, right) / 127,
+    arousal: blend(curves.arousal, left, right) / 127,
+  };
+}

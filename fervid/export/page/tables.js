@@ -1,0 +1,200 @@
+// The parts that are text: key figures, totals, peaks, the list of everything, quality, the model.
+const PAGE_ROWS = 100;
+
+function tile(name, value, title) {
+  return make('div', title ? { title } : {}, make('dt', {}, name), make('dd', {}, value));
+}
+
+function fillTiles() {
+  const { length: whole, seen, readable } = data.coverage;
+  const total = rows.reduce((sum, row) => sum + row.seconds.reduce((a, b) => a + b, 0), 0);
+  const resting = neutral < 0 ? 0 : rows.reduce((sum, row) => sum + row.seconds[neutral], 0);
+  const people = rows.filter((row) => row.kind === 'person').length;
+  byId('tiles').replaceChildren(
+    tile('looked at', length(whole)),
+    people ? tile(people === 1 ? 'person' : 'people', people) : tile(tracks.length === 1 ? 'track of a face' : 'tracks of faces', tracks.length.toLocaleString('en')),
+    tile('of the time with a face', percent(seen / whole)),
+    tile('of the time with a readable face', percent(readable / whole)),
+    tile('of readable time not neutral', total ? percent((total - resting) / total) : '–'),
+    tile(peaks.length === 1 ? 'peak' : 'peaks', peaks.length.toLocaleString('en')),
+  );
+}
+
+function fillFacts() {
+  const { source, model } = data;
+  const size = source.size ? `${source.size.width} × ${source.size.height}` : null;
+  byId('facts').textContent = [length(source.duration), size, `model ${model.name}`].filter(Boolean).join('  ·  ');
+  const warnings = [];
+  if (model.trained === false) warnings.push('The model is untrained: its scores mean nothing.');
+  if (source.complete === false) warnings.push('The video ends before its file says so: this timeline covers what was there.');
+  const lost = source.frames?.undecodable ?? 0;
+  if (lost > 0) warnings.push(`${plural(lost, 'frame')} of the video could not be decoded.`);
+  byId('warnings').replaceChildren(...warnings.map((text) => make('p', { class: 'warning' }, text)));
+}
+
+function head(...names) {
+  return make('thead', {}, make('tr', {}, ...names.map((name) => {
+    const [text, kind, mark] = Array.isArray(name) ? name : [name, '', null];
+    return make('th', { scope: 'col', class: kind }, mark, text);
+  })));
+}
+
+/** Time per person and emotion. */
+function fillTotals() {
+  const place = byId('totals');
+  if (!rows.length) {
+    place.replaceChildren(make('p', { class: 'empty' }, 'No face was found, so that there is nothing to add up.'));
+    return;
+  }
+  const longest = Math.max(...rows.map((row) => row.seen), 0.001);
+  const used = labels.map((_, emotion) => emotion).filter((emotion) => rows.some((row) => row.seconds[emotion] > 0));
+  const body = make('tbody');
+  for (const row of rows) {
+    const spent = row.seconds.reduce((sum, value) => sum + value, 0);
+    body.append(make(
+      'tr', {},
+      make('th', { scope: 'row', title: row.name }, row.name),
+      make('td', { class: 'right' }, length(row.seen)),
+      make('td', { class: 'right' }, row.seen ? percent(Math.min(1, spent / row.seen)) : '–'),
+      make('td', { class: 'wide' }, stack(row.seconds, longest)),
+      ...used.map((emotion) => make('td', { class: row.seconds[emotion] ? 'right' : 'right none' },
+        row.seconds[emotion] ? length(row.seconds[emotion]) : '–')),
+    ));
+  }
+  const who = rows.every((row) => row.kind === 'person') ? 'Person' : 'Who';
+  place.replaceChildren(make(
+    'table', {},
+    head(who, ['on screen', 'right'], ['readable', 'right'], ['share of each expression', 'wide'],
+      ...used.map((emotion) => [labels[emotion], 'right', swatch(emotion)])),
+    body,
+  ));
+}
+
+const CARDS = 24; // peaks shown as cards; the table has them all
+
+function fillPeaks() {
+  const wanted = peaks.filter(isWanted);
+  const cards = wanted.slice(0, CARDS);
+  const hasPictures = cards.some((peak) => peak.picture);
+  byId('peaks').replaceChildren(...cards.map((peak) => {
+    const row = rows[peak.row];
+    const name = `${labels[peak.emotion]} of ${row.name} at ${clock(peak.time)}, score ${percent(peak.score)}`;
+    const button = make('button', { type: 'button', 'aria-label': name });
+    if (peak.picture) button.append(make('img', { alt: '', width: 320, height: 180, src: peak.picture }));
+    else if (hasPictures) button.append(make('span', { class: 'blank' }));
+    button.append(make(
+      'span', { class: 'about' },
+      make('span', { class: 'what' }, swatch(peak.emotion), labels[peak.emotion]),
+      make('span', { class: 'number' }, percent(peak.score)),
+      make('span', { class: 'quiet', title: row.name }, row.name),
+      make('span', { class: 'quiet number' }, clock(peak.time)),
+    ));
+    button.addEventListener('click', () => goTo(peak.start, rows[peak.row]));
+    return make('li', {}, button);
+  }));
+  const empty = byId('no-peaks');
+  empty.hidden = cards.length > 0;
+  empty.textContent = peaks.length ? 'No peak passes the filters.' : 'No expression stands out enough to be a peak.';
+  byId('peaks-count').textContent = !cards.length ? ''
+    : cards.length < wanted.length ? `the ${cards.length} highest of ${wanted.length.toLocaleString('en')}` : plural(cards.length, 'peak');
+}
+
+const list = { kind: 'segments', page: 0 };
+
+/** The table of everything, a page at a time: a long film has thousands of rows. */
+function fillList() {
+  if (!byId('list').open) return;
+  const isSegments = list.kind === 'segments';
+  const wanted = (isSegments ? segments : [...peaks].sort((a, b) => a.time - b.time)).filter(isWanted);
+  const pages = Math.max(1, Math.ceil(wanted.length / PAGE_ROWS));
+  list.page = Math.min(Math.max(0, list.page), pages - 1);
+  const from = list.page * PAGE_ROWS;
+  const some = wanted.slice(from, from + PAGE_ROWS);
+  byId('list-segments').setAttribute('aria-pressed', String(isSegments));
+  byId('list-peaks').setAttribute('aria-pressed', String(!isSegments));
+  byId('list-back').disabled = list.page === 0;
+  byId('list-on').disabled = list.page === pages - 1;
+  byId('list-count').textContent = some.length
+    ? `${from + 1} to ${from + some.length} of ${wanted.length.toLocaleString('en')}` : 'Nothing passes the filters.';
+  const body = make('tbody');
+  for (const one of some) {
+    const row = rows[one.row];
+    const start = make('button', { type: 'button' }, clock(one.start, 2));
+    start.setAttribute('aria-label', `Go to ${clock(one.start, 2)}`);
+    start.addEventListener('click', () => goTo(one.start, row));
+    body.append(make(
+      'tr', {},
+      make('td', {}, start),
+      ...(isSegments ? [] : [make('td', { class: 'right' }, clock(one.time, 2))]),
+      make('td', { class: 'right' }, clock(one.end, 2)),
+      make('td', {}, row.name),
+      make('td', {}, swatch(one.emotion), labels[one.emotion]),
+      make('td', { class: 'right' }, percent(isSegments ? one.confidence : one.score)),
+      make('td', { class: 'right' }, isSegments ? one.intensity.toFixed(2) : one.prominence.toFixed(2)),
+      make('td', { class: 'right' }, signed(one.valence)),
+      make('td', { class: 'right' }, signed(one.arousal)),
+      make('td', { class: 'right' }, one.track),
+    ));
+  }
+  byId('list-table').replaceChildren(make('table', {}, head(
+    'from', ...(isSegments ? [] : [['apex', 'right']]), ['to', 'right'], 'who', 'expression', ['score', 'right'],
+    [isSegments ? 'intensity' : 'prominence', 'right'], ['valence', 'right'], ['arousal', 'right'], ['track', 'right'],
+  ), body));
+}
+
+function entries(place, pairs) {
+  byId(place).replaceChildren(...pairs.filter(([, value]) => value !== null && value !== undefined && value !== '').flatMap(
+    ([name, value]) => [make('dt', {}, name), make('dd', {}, value)],
+  ));
+}
+
+function fillQuality() {
+  const { source, coverage, settings } = data;
+  const frames = source.frames ?? {};
+  const many = (value) => (value === undefined ? null : value.toLocaleString('en'));
+  const weights = rows.filter((row) => row.quality !== null && row.seen > 0);
+  const seen = weights.reduce((sum, row) => sum + row.seen, 0);
+  const quality = seen ? weights.reduce((sum, row) => sum + row.quality * row.seen, 0) / seen : null;
+  const isPart = settings.start != null || settings.end != null;
+  entries('quality', [
+    ['Looked at', `${clock(LOW)} – ${clock(HIGH)}${isPart ? `, a part of ${clock(source.duration)}` : ', the whole video'}`],
+    ['With a face', `${length(coverage.seen)}, ${percent(coverage.seen / coverage.length)}`],
+    ['With a readable face', `${length(coverage.readable)}, ${percent(coverage.readable / coverage.length)}`],
+    ['Mean quality', quality === null ? null : `${quality.toFixed(2)} of 1; below ${data.readable} a face is not read`],
+    ['Frames', [['planned', frames.planned], ['decoded', frames.decoded], ['with faces', frames.with_faces], ['undecodable', frames.undecodable]]
+      .filter(([, value]) => value !== undefined).map(([name, value]) => `${many(value)} ${name}`).join(', ')],
+    ['Complete', source.complete === undefined ? null : source.complete ? 'yes' : 'no: the file ends early'],
+    ['Video', [source.container, source.codec, source.rate && `${source.rate} frames a second`].filter(Boolean).join(', ')],
+    ['Settings', Object.entries(settings).filter(([, value]) => value !== null && typeof value !== 'object')
+      .map(([name, value]) => `${name.replaceAll('_', ' ')} ${value}`).join(', ')],
+    ['SHA-256', make('span', { class: 'mono' }, source.sha256 ?? '')],
+  ]);
+}
+
+function fillModel() {
+  const { model } = data;
+  entries('model', [
+    ['Name', model.name],
+    ['Streams', (model.streams ?? []).join(', ')],
+    ['Reads', labels.join(', ')],
+    ['Trained', model.trained ? 'yes' : 'no: its scores mean nothing'],
+    ...Object.entries(model.licences ?? {}).map(([name, terms]) => [`Terms: ${name}`, terms]),
+    ['SHA-256', make('span', { class: 'mono' }, model.sha256 ?? '')],
+  ]);
+  const figures = Object.entries(model.accuracy ?? {});
+  const hint = byId('accuracy-hint');
+  if (!figures.length) {
+    hint.textContent = model.known ? 'Nobody has measured this model.'
+      : 'The model that made this timeline is not installed where this page was made, so that its figures are unknown here.';
+    return;
+  }
+  hint.textContent = 'Share of labels that agree, in per cent, by stream and fusion, as the model’s card tells it.';
+  const columns = [...new Set(figures.flatMap(([, row]) => Object.keys(row)))];
+  const body = make('tbody');
+  for (const [name, row] of figures) {
+    body.append(make('tr', {}, make('th', { scope: 'row', class: 'wrap' }, name),
+      ...columns.map((column) => make('td', { class: column in row ? 'right' : 'right none' },
+        column in row ? (100 * row[column]).toFixed(1) : '–'))));
+  }
+  byId('accuracy').replaceChildren(make('table', {}, head('measured on', ...columns.map((column) => [column, 'right'])), body));
+}

@@ -1,0 +1,65 @@
+"""Pictures with their true times for people to see: as they lie in the file, or upright and in colour."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from typing import cast
+
+import cv2
+import numpy as np
+from av.video.frame import VideoFrame
+from av.video.reformatter import Colorspace
+
+from fervid.types import Bytes, Video
+from fervid.video.luma import Turn, turn_of
+from fervid.video.reading import STILLS, still_pictures, timed
+
+MATRICES = {int(space): space for space in Colorspace}  # by the numbers of H.273
+
+
+def pictures(
+    video: Video, start: int | None = None, stop: int | None = None
+) -> Iterator[tuple[int, VideoFrame]]:
+    """The planned frames of [start, stop) with their pts, as coded: neither turned nor scaled."""
+    low = video.start if start is None else start
+    # Seeking past damage can find frames that planning did not.
+    begin, end = np.searchsorted(video.pts, [low, video.end if stop is None else max(stop, low)])
+    promised = set(video.pts[begin:end].tolist())
+    source = still_pictures(video, low) if video.container == STILLS else timed(video, low)
+    for pts, picture in source:
+        if stop is not None and pts >= stop:
+            return
+        if pts >= low and (not video.seekable or pts in promised):
+            yield pts, picture
+
+
+def matrix_of(picture: VideoFrame) -> Colorspace:
+    """The matrix between a picture's luma and chroma and its colours; BT.601 where it does not say."""
+    return MATRICES.get(int(picture.colorspace), Colorspace.ITU601)
+
+
+def turned(
+    video: Video, start: int | None = None, stop: int | None = None
+) -> Iterator[tuple[int, VideoFrame, Turn]]:
+    """The same with the turn that makes each upright."""
+    turn, rotation = Turn(False, False, False), None
+    for pts, picture in pictures(video, start, stop):
+        if video.container == STILLS or picture.rotation != rotation:
+            turn, rotation = turn_of(picture, video.rotate), picture.rotation
+        yield pts, picture, turn
+
+
+def coloured(picture: VideoFrame, turn: Turn, size: tuple[int, int]) -> Bytes:
+    """A picture in blue, green and red `(H, W, 3)`, upright, in square pixels of the wanted size."""
+    plain = picture.to_ndarray(format="bgr24", src_colorspace=matrix_of(picture))
+    colours = cast(Bytes, plain)
+    if turn.is_transposed:
+        colours = cast(Bytes, cv2.transpose(colours))
+    if turn.flips_columns or turn.flips_rows:
+        both = turn.flips_columns and turn.flips_rows
+        colours = cast(Bytes, cv2.flip(colours, -1 if both else 1 if turn.flips_columns else 0))
+    if (colours.shape[1], colours.shape[0]) != size:
+        is_smaller = colours.shape[1] > size[0]
+        method = cv2.INTER_AREA if is_smaller else cv2.INTER_LINEAR
+        colours = cast(Bytes, cv2.resize(colours, size, interpolation=method))
+    return np.ascontiguousarray(colours)

@@ -1,0 +1,141 @@
+"""The sound of a stretch of video: as packets where they can be copied, else as samples, to the sample."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+from fractions import Fraction
+from pathlib import Path
+from typing import cast
+
+import av
+import numpy as np
+from av import AudioResampler
+from av.audio.stream import AudioStream
+from av.container import InputContainer
+from av.packet import Packet
+
+from fervid.types import Floats, Video
+from fervid.video.reading import STILLS, opened
+
+RATES = (96000, 88200, 64000, 48000, 44100, 32000, 24000, 22050, 16000, 12000, 11025, 8000)  # that AAC takes
+OTHERWISE = 48000  # samples per second where a file has a rate that AAC does not take
+LAYOUTS = {1: "mono", 2: "stereo", 6: "5.1"}  # by channels; any other number is mixed down to stereo
+RUN_UP = Fraction(1)  # seconds before a stretch at which reading begins: decoders need a few packets
+JITTER = Fraction(1, 20)  # seconds by which times of frames may miss without being a hole: clocks are coarse
+
+
+@dataclass(frozen=True)
+class Sound:
+    """One audio stream of a video; times are seconds from the video's first frame."""
+
+    path: str
+    index: int  # among the file's audio streams
+    codec: str
+    rate: int  # samples per second, as AAC takes them
+    layout: str
+    zero: Fraction  # where the video's first frame stands on the file's clock
+
+    def packets(self, start: Fraction, stop: Fraction) -> Iterator[tuple[Fraction, Packet[AudioStream]]]:
+        """The packets that begin in [start, stop), with their times from `start` on."""
+        for time, packet in self._from(start):
+            if time >= stop - start:
+                return
+            if time >= 0:
+                yield time, packet
+
+    def samples(self, start: Fraction, stop: Fraction) -> Iterator[Floats]:
+        """Samples of [start, stop), (C, N) each, silent where the file has none; their number is exact."""
+        total, done = round((stop - start) * self.rate), 0
+        for at, block in self._decoded(start):
+            place = done if at is None or (done and abs(at - done) < JITTER * self.rate) else at
+            if place >= total:
+                break
+            block = block[:, max(0, done - place) : total - place]
+            if not block.shape[1]:
+                continue
+            if place > done:
+                yield self._silence(place - done)
+            done = max(place, done) + block.shape[1]
+            yield block
+        while done < total:  # a second at a time: the sound may end long before the picture
+            length = min(total - done, self.rate)
+            yield self._silence(length)
+            done += length
+
+    def _silence(self, count: int) -> Floats:
+        channels = next(number for number, name in LAYOUTS.items() if name == self.layout)
+        return np.zeros((channels, count), np.float32)
+
+    def _decoded(self, start: Fraction) -> Iterator[tuple[int | None, Floats]]:
+        """Decoded blocks, each with the place of its first sample as counted from `start`."""
+        resampler = AudioResampler(format="fltp", layout=self.layout, rate=self.rate)
+        for _, packet in self._from(start):
+            try:
+                frames = packet.decode()
+            except av.FFmpegError:
+                continue  # what is lost is heard as silence
+            for frame in frames:
+                at = None
+                if frame.pts is not None and frame.time_base is not None:
+                    at = round((frame.pts * frame.time_base - self.zero - start) * self.rate)
+                for ready in resampler.resample(frame):
+                    block = cast(Floats, ready.to_ndarray())
+                    yield at, block
+                    at = None if at is None else at + block.shape[1]
+
+    def _from(self, start: Fraction) -> Iterator[tuple[Fraction, Packet[AudioStream]]]:
+        """Packets from a little before `start` to the end, with their times from `start` on."""
+        wanted = self.zero + start
+        # A seek may land late: then from the head.
+        for is_sought in (True, False) if wanted > RUN_UP else (False,):
+            with opened(Path(self.path)) as (container, _):
+                stream = container.streams.audio[self.index]
+                stream.codec_context.thread_count = 1
+                if is_sought:
+                    try:
+                        container.seek(int((wanted - RUN_UP) * av.time_base))
+                    except av.FFmpegError:
+                        continue
+                is_late = is_sought
+                for packet in _packets(container, stream):
+                    assert packet.pts is not None
+                    time = packet.pts * packet.time_base - wanted
+                    if is_late and time > 0:
+                        break
+                    is_late = False
+                    yield time, packet
+                else:
+                    return
+
+
+def sounds(video: Video) -> list[Sound]:
+    """The audio streams of a video; none where nothing can decode them."""
+    if video.container == STILLS:
+        return []
+    with opened(Path(video.path)) as (container, _):
+        zero = Fraction(container.start_time or 0, av.time_base) + video.clock_offset
+        return [
+            Sound(
+                path=video.path,
+                index=index,
+                codec=stream.codec_context.name,
+                rate=stream.rate if stream.rate in RATES else OTHERWISE,
+                layout=LAYOUTS.get(stream.channels, "stereo"),
+                zero=zero,
+            )
+            for index, stream in enumerate(container.streams.audio)
+            if stream.codec_context is not None and stream.channels
+        ]
+
+
+def _packets(container: InputContainer, stream: AudioStream) -> Iterator[Packet[AudioStream]]:
+    """Packets that have a time, as far as the file can be read."""
+    packets = container.demux(stream)
+    while True:
+        try:
+            packet = next(packets)
+        except (StopIteration, av.FFmpegError):
+            return
+        if packet.size and packet.pts is not None:
+            yield packet

@@ -1,0 +1,436 @@
+"""What an analysis saw, drawn into the video: in its place, at its time, readable, with the sound."""
+
+from __future__ import annotations
+
+import re
+import shutil
+import subprocess
+from dataclasses import replace
+from fractions import Fraction
+from pathlib import Path
+from typing import Any
+
+import av
+import media
+import numpy as np
+import pytest
+from conftest import CLIP, Fervid, command, environment
+from test_cutting import samples, tone
+
+from fervid import drawing, video
+from fervid.annotation import Annotator
+from fervid.cli.annotate import KINDS
+from fervid.drawing import History, Letters, Painter, Shown, colour_of
+from fervid.errors import InputError
+from fervid.export import geometry
+from fervid.labels import COLOURS, CONTEMPT, EMOTIONS
+from fervid.types import Curve, Rows, Segment, Status, Video
+from fervid.video.redrawing import redraw
+
+Picture = Any
+EMPTY = History(np.zeros(0), np.zeros((0, 7), np.float32))
+
+
+def face(x: float, y: float, side: float, emotion: str | None = "happiness", name: str = "P1") -> Shown:
+    points = np.random.default_rng(0).uniform(0.2, 0.8, (68, 2)) * side + (x, y)
+    return Shown(np.array([x, y, side, side], np.float32), points.astype(np.float32), name, emotion, 0.9)
+
+
+def blank(width: int, height: int, level: int = 128) -> Picture:
+    return np.full((height, width, 3), level, np.uint8)
+
+
+def colours(path: Path) -> list[Picture]:
+    with av.open(path) as container:
+        return [frame.to_ndarray(format="bgr24") for frame in container.decode(video=0)]
+
+
+def times(path: Path) -> list[Fraction]:
+    plan = video.plan(path)
+    return [(int(pts) - plan.start) * plan.time_base for pts in plan.pts]
+
+
+# Drawing
+
+
+def test_every_emotion_has_a_colour_of_its_own() -> None:
+    assert set(COLOURS) == {*EMOTIONS, CONTEMPT}
+    assert len({colour_of(emotion) for emotion in COLOURS}) == len(COLOURS)
+    assert colour_of("happiness") == (0x00, 0x9F, 0xE6)
+    assert colour_of("bliss") == colour_of(None) == drawing.UNCLEAR
+
+
+@pytest.mark.parametrize("kind", KINDS)
+def test_each_kind_is_drawn_only_where_it_is_asked_for(kind: str) -> None:
+    painter = Painter(320, 240, EMOTIONS, [kind])
+    empty = Painter(320, 240, EMOTIONS, []).paint(blank(320, 240), [face(100, 80, 90)], EMPTY, "0:00.0")
+    found = painter.paint(blank(320, 240), [face(100, 80, 90)], EMPTY, "0:00.0")
+    assert found.shape == (240 + painter.strip, 320, 3)
+    assert (painter.strip > 0) == (kind == "curve")
+    assert np.array_equal(found[:240], empty) == (kind == "curve")
+
+
+@pytest.mark.parametrize("level", [0, 128, 255])
+@pytest.mark.parametrize("size", [(1920, 1080), (480, 908), (320, 240)])
+def test_labels_are_readable_on_any_background(level: int, size: tuple[int, int]) -> None:
+    painter = Painter(*size, EMOTIONS, ["labels"])
+    side = min(size) * 0.4
+    found = painter.paint(blank(*size, level), [face(10, size[1] * 0.4, side)], EMPTY, "0:00.0")
+    changed = np.flatnonzero((found != level).any((1, 2)))
+    label = found[changed[0] : changed[0] + painter._scaled(24), 10 + painter._scaled(14) :]
+    luminance = label.mean(2)
+    dark, bright = np.percentile(luminance[:, :40], 5), luminance.max()
+    assert bright > 240
+    assert (bright / 255 + 0.05) / ((dark / 255) ** 2.2 + 0.05) > 7
+
+
+def test_labels_stay_in_the_picture_and_off_each_other() -> None:
+    painter = Painter(640, 360, EMOTIONS, ["labels"])
+    places: list[tuple[int, int, int, int]] = []
+    for shown in (
+        face(0, 0, 100),
+        face(600, 0, 100),
+        face(10, 10, 100),
+        face(-50, 300, 200, name="a name that is far too long for any label " * 3),
+        face(500, 340, 300, emotion=None),
+    ):
+        places.append(painter._draw_label(blank(640, 360), shown, places))
+    for x, y, width, height in places:
+        assert 0 <= x <= x + width <= 640
+        assert 0 <= y <= y + height <= 360
+    assert not any(drawing._meet(one, other) for at, one in enumerate(places) for other in places[:at])
+
+
+@pytest.mark.parametrize("size", [(16, 16), (64, 48), (101, 75), (4000, 200)])
+def test_any_size_is_painted(size: tuple[int, int]) -> None:
+    painter = Painter(*size, EMOTIONS)
+    seconds = np.linspace(0, 12, 50)
+    scores = np.full((50, 7), 1 / 7, np.float32)
+    scores[20:25] = np.nan
+    history = History(seconds, scores, [30], "P1")
+    shown = [face(-30, -20, 500), face(size[0] - 5, size[1] - 5, 40, emotion=None)]
+    found = painter.paint(blank(*size), shown, history, "1:02:03.4")
+    assert (found.shape[1], found.shape[0]) == painter.size
+    assert painter.size[1] % 2 == 0
+
+
+def test_names_in_any_script_are_written_and_long_ones_cut() -> None:
+    letters = Letters()
+    question = letters.mask("?", 20, 500)
+    for text in ("Å", "ß", "名", "Ж", "…"):
+        assert not np.array_equal(letters.mask(text, 20, 500), question), text
+    long = "Anna " * 50
+    cut = letters.fitted(long, 20, 500, 200)
+    assert cut.endswith("…")
+    assert letters.width(cut, 20, 500) <= 200
+    assert letters.fitted("Anna", 20, 500, 200) == "Anna"
+    for number in range(Letters.LIMIT + 50):
+        letters.mask(str(number), 8, 400)
+    assert len(letters._kept) == Letters.LIMIT
+
+
+def test_the_curve_shows_the_score_now_and_leaves_holes() -> None:
+    painter = Painter(720, 720, ("happiness", "neutral"), ["curve"])
+    scores = np.zeros((100, 2), np.float32)
+    scores[:, 0] = 1
+    scores[40:60] = np.nan
+    history = History(np.linspace(0, 10, 100), scores, (), "P1")
+    strip = painter.paint(blank(720, 720), [face(100, 100, 200)], history, "0:10.0")[720:]
+    plot = strip[:, : 720 - painter._scaled(250) - 24]
+    drawn = (plot == colour_of("happiness")).all(2)
+    columns = drawn.any(0)
+    first, last = np.flatnonzero(columns)[[0, -1]]
+    assert not columns[first + (last - first) * 42 // 100 : first + (last - first) * 58 // 100].any()
+    assert columns[first : first + (last - first) * 38 // 100].mean() > 0.95
+    bars = (strip[:, 720 - painter._scaled(250) :] == colour_of("happiness")).all(2)
+    assert bars.sum() > 500
+
+
+# Who is where, and what they show
+
+
+@pytest.fixture
+def plain(tmp_path: Path) -> Video:
+    return video.plan(media.write(tmp_path / "plain.mp4", media.pictures(50)))
+
+
+def curve(plan: Video, track: int = 1, person: str | None = None) -> Curve:
+    pts = plan.pts[::10].copy()
+    scores = np.zeros((len(pts), 7), np.float32)
+    scores[:, 3] = 1
+    column = np.ones(len(pts), np.float32)
+    return Curve(
+        track,
+        plan.start,
+        plan.end,
+        50,
+        np.zeros(4, np.float32),
+        pts,
+        scores,
+        column,
+        column,
+        column,
+        column,
+        person,
+    )
+
+
+def segment(plan: Video, first: int, stop: int, emotion: str) -> Segment:
+    scores = np.full(7, 1 / 7, np.float32)
+    end = int(plan.pts[stop]) if stop < len(plan.pts) else plan.end
+    return Segment(1, int(plan.pts[first]), end, emotion, scores, 0.5, 0, 0, 0, stop - first)
+
+
+def rows(plan: Video, status: list[Status], track: int = 1) -> Rows:
+    count = len(status)
+    has_face = np.array([found in (Status.OK, Status.LOW_QUALITY) for found in status])
+    box = np.where(has_face[:, None], np.arange(count)[:, None] + [0, 0, 20, 20], np.nan).astype(np.float32)
+    return Rows(
+        np.arange(count),
+        plan.pts[:count].copy(),
+        np.where(has_face, track, -1),
+        np.array(status, np.uint8),
+        box,
+        np.full((count, 68, 2), 5, np.float32),
+        np.zeros((count, 3), np.float32),
+        np.ones(count, np.float32),
+        np.zeros((count, 0), np.float32),
+    )
+
+
+class Spy(Annotator):
+    """Tells what would be drawn."""
+
+    def at(self, frame: int) -> list[Shown]:
+        pts = int(self._video.pts[frame])
+        return [self._shown(face, pts) for face in self._faces(pts)]
+
+
+def test_a_label_is_its_segment_s(plain: Video) -> None:
+    segments = [segment(plain, 0, 10, "happiness"), segment(plain, 20, 50, "fear")]
+    status = [Status.OK] * 30 + [Status.LOW_QUALITY] * 20
+    found = Spy(plain, EMOTIONS, [curve(plain, person="P1")], segments, [rows(plain, status)], {"P1": "Anna"})
+    shown = [found.at(frame)[0] for frame in range(50)]
+    assert {one.name for one in shown} == {"Anna"}
+    said = [one.emotion for one in shown]
+    assert said == ["happiness"] * 10 + [None] * 10 + ["fear"] * 10 + [None] * 20
+    assert shown[0].score == pytest.approx(1)
+    assert shown[25].score == pytest.approx(0)
+
+
+def test_faces_stay_between_frames_that_were_looked_at(plain: Video) -> None:
+    status = [Status.OK, Status.NOT_SAMPLED, Status.NOT_SAMPLED] * 3 + [Status.NO_FACE, Status.NOT_SAMPLED]
+    short = replace(curve(plain), end=int(plain.pts[7]))
+    found = Spy(plain, EMOTIONS, [short], [], [rows(plain, status)])
+    lefts = [[float(one.box[0]) for one in found.at(frame)] for frame in range(len(status))]
+    assert lefts == [[0], [0], [0], [3], [3], [3], [6], [], [], [], []]  # not longer than its track
+
+
+def test_geometry_of_another_analysis_is_refused(plain: Video) -> None:
+    found = Spy(plain, EMOTIONS, [curve(plain)], [], [rows(plain, [Status.OK], track=7)])
+    with pytest.raises(InputError, match="not of one analysis"):
+        found.at(0)
+
+
+def test_an_archive_of_geometry_is_read_back(plain: Video, tmp_path: Path) -> None:
+    whole = rows(plain, [Status.OK] * 30 + [Status.NO_FACE] * 20)
+    path = tmp_path / "geometry.npz"
+    geometry.write(lambda: [whole], len(whole), plain, (), path)
+    chunk, geometry.CHUNK = geometry.CHUNK, 7
+    try:
+        parts = list(geometry.read(str(path)))
+    finally:
+        geometry.CHUNK = chunk
+    assert len(parts) == 8
+    for name in Rows.__dataclass_fields__:
+        joined = np.concatenate([getattr(part, name) for part in parts])
+        assert np.array_equal(joined, getattr(whole, name), equal_nan=joined.dtype.kind == "f"), name
+
+
+@pytest.mark.parametrize("harm", ["text", "cut", "other"])
+def test_a_damaged_archive_is_refused(harm: str, plain: Video, tmp_path: Path) -> None:
+    path = tmp_path / "geometry.npz"
+    whole = rows(plain, [Status.OK] * 50)
+    geometry.write(lambda: [whole], len(whole), plain, (), path)
+    if harm == "text":
+        path.write_text("no archive")
+    elif harm == "cut":
+        path.write_bytes(path.read_bytes()[:5000])
+    else:
+        np.savez(path, a=np.zeros(3))
+    with pytest.raises(InputError, match=r"geometry\.npz"):
+        list(geometry.read(str(path)))
+
+
+# Writing
+
+
+def rewritten(plan: Video, target: Path, start: int | None = None, stop: int | None = None) -> Path:
+    """The video with nothing drawn into it."""
+    begin, end = plan.start if start is None else start, plan.end if stop is None else stop
+    size = (plan.width, plan.height)
+    with open(target, "wb") as stream:
+        redraw(plan, begin, end, lambda _, picture: picture, size, stream, target.suffix, {"comment": "x"})
+    return target
+
+
+def test_every_frame_keeps_its_time_and_its_picture(tmp_path: Path) -> None:
+    ragged = [0, 1, 2, 5, 6, 9, 14, 15, 16, 20]
+    plan = video.plan(media.write(tmp_path / "a.mkv", media.pictures(10, 160, 120), pts=ragged))
+    found = rewritten(plan, tmp_path / "b.mp4")
+    assert times(found) == [Fraction(pts, 25) for pts in ragged]
+    for one, other in zip(video.frames(video.plan(found)), video.frames(plan), strict=True):
+        assert np.abs(one.luma.astype(int) - other.luma).mean() < 4
+
+
+@pytest.mark.parametrize(
+    "matrix", [(0, 1, -1, 0), (-1, 0, 0, 1), (0, 1, 1, 0)], ids=["turned", "mirrored", "both"]
+)
+def test_turned_pictures_come_out_upright(matrix: tuple[int, int, int, int], tmp_path: Path) -> None:
+    plan = video.plan(media.write(tmp_path / "a.mp4", media.pictures(5, 160, 120), matrix=matrix))
+    found = video.plan(rewritten(plan, tmp_path / "b.mp4"))
+    assert (found.width, found.height, found.rotation) == (plan.width, plan.height, 0)
+    for one, other in zip(video.frames(found), video.frames(plan), strict=True):
+        assert np.abs(one.luma.astype(int) - other.luma).mean() < 4
+
+
+@pytest.mark.parametrize("space", [1, 5], ids=["709", "601"])
+def test_colours_come_out_as_they_went_in(space: int, tmp_path: Path) -> None:
+    path = tmp_path / "a.mp4"
+    with av.open(path, "w") as out:
+        stream = out.add_stream("libx264", rate=25, options={"qp": "0"})
+        stream.width, stream.height, stream.pix_fmt = 64, 48, "yuv420p"
+        stream.codec_context.colorspace = space
+        frame = av.VideoFrame(64, 48, "yuv420p")
+        for plane, value in zip(frame.planes, (120, 90, 180), strict=True):
+            plane.update(bytes([value]) * plane.buffer_size)
+        frame.pts = 0
+        out.mux([*stream.encode(frame), *stream.encode(None)])
+    with av.open(rewritten(video.plan(path), tmp_path / "b.mp4")) as container:
+        found = next(container.decode(video=0))
+        assert int(found.colorspace) == space
+        for plane, value in zip(found.planes, (120, 90, 180), strict=True):
+            assert abs(int(np.frombuffer(plane, np.uint8)[0]) - value) <= 2
+
+
+@pytest.mark.parametrize("suffix", [".mp4", ".mkv"], ids=["encoded", "copied"])
+def test_sound_stays_with_the_picture(suffix: str, tmp_path: Path) -> None:
+    plan = video.plan(tone(tmp_path / "a.mkv", 3.0))
+    whole, rate = samples(tmp_path / "a.mkv")
+    found = rewritten(plan, tmp_path / f"b{suffix}", plan.ticks(1), plan.ticks(Fraction("2.6")))
+    with av.open(found) as container:
+        assert container.streams.audio[0].codec_context.name == ("aac" if suffix == ".mp4" else "pcm_s16le")
+    wave, _ = samples(found)
+    part = slice(rate // 10, rate)
+    assert np.corrcoef(wave[part], whole[rate:][part])[0, 1] > 0.98
+
+
+# The command
+
+
+@pytest.fixture(scope="module")
+def analyzed(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A folder with a timeline and the geometry of a part of the example clip, and the film drawn of them."""
+    folder = tmp_path_factory.mktemp("analyzed")
+    shutil.copy(CLIP, folder / "movie.mp4")
+    selection = ("--model", "untrained", "--start", "1.4", "--end", "2.2", "-j1", "--keep-cache")
+    for arguments in (
+        ("analyze", "movie.mp4", "-t", "out.json", "--tracks", "geometry.npz", *selection),
+        ("analyze", "movie.mp4", "-t", "out.jsonl", *selection),
+        ("annotate", "movie.mp4", "-t", "out.json", "--tracks", "geometry.npz", "-o", "read.mp4"),
+    ):
+        done = subprocess.run(
+            command(arguments),
+            cwd=folder,
+            env=environment(FERVID_CACHE_DIR=str(folder / "cache")),
+            capture_output=True,
+            text=True,
+            check=False,
+        )
+        assert done.returncode == 0, done.stderr
+    return folder
+
+
+def test_boxes_lie_where_the_face_is(analyzed: Path) -> None:
+    found = colours(analyzed / "read.mp4")
+    chunks = list(geometry.read(str(analyzed / "geometry.npz")))
+    boxes = np.concatenate([part.box for part in chunks])
+    assert len(found) == len(boxes) == 20
+    plain = colours(CLIP)[35:55]
+    for one, other, (x, y, width, height) in zip(found, plain, boxes, strict=True):
+        picture = one[: other.shape[0]].astype(int)
+        edge = picture[round(y + height / 2), round(x) - 1 : round(x) + 2]
+        assert np.abs(edge - other[round(y + height / 2), round(x) - 1 : round(x) + 2]).max() > 25
+        # Far from the box, the corner's note and the label nothing is changed.
+        assert np.abs(picture[:, -60:] - other[:, -60:]).mean() < 4
+        assert round(x + width) < other.shape[1] - 60
+    assert times(analyzed / "read.mp4") == [Fraction(index, 25) for index in range(20)]
+
+
+def test_the_note_stands_in_the_file_and_in_the_corner(analyzed: Path) -> None:
+    with av.open(analyzed / "read.mp4") as container:
+        assert "do not say what a person feels" in container.metadata["comment"]
+    corner = colours(analyzed / "read.mp4")[0][480 - 16 : 480, :200].astype(int)
+    assert np.abs(corner - colours(CLIP)[35][480 - 16 : 480, :200]).mean() > 20
+
+
+def test_faces_are_found_again_where_no_geometry_is_given(
+    analyzed: Path, fervid: Fervid, tmp_path: Path
+) -> None:
+    again = ("-t", analyzed / "out.json", "-o", "again.mp4", "-j1")
+    anew = ("--model", "untrained", "--start", "1.4", "--end", "2.2", "-o", "anew.mp4", "-j1")
+    for arguments in (again, anew):
+        done = fervid("annotate", CLIP, *arguments)
+        assert done.returncode == 0, done.stderr
+        assert re.search(r"wrote \w+\.mp4", done.stderr)
+    expected = colours(analyzed / "read.mp4")
+    for name in ("again.mp4", "anew.mp4"):
+        found = colours(tmp_path / name)
+        assert all(np.array_equal(one, other) for one, other in zip(found, expected, strict=True))
+
+
+def test_a_film_goes_into_a_pipe(analyzed: Path) -> None:
+    done = subprocess.run(
+        command(["annotate", "movie.mp4", "-t", "out.json", "--tracks", "geometry.npz", "-o", "-"]),
+        cwd=analyzed,
+        env=environment(),
+        capture_output=True,
+        check=True,
+    )
+    (analyzed / "piped.mkv").write_bytes(done.stdout)
+    assert len(colours(analyzed / "piped.mkv")) == 20
+
+
+@pytest.mark.parametrize(
+    ("options", "code", "words"),
+    [
+        ((), 2, "-o FILE"),
+        (("-o", "a.avi"), 2, ".mp4"),
+        (("-o", "a.mp4", "--tracks", "geometry.npz"), 2, "--timeline"),
+        (("-o", "a.mp4", "-t", "out.json", "--model", "untrained"), 2, "--model"),
+        (("-o", "a.mp4", "-t", "out.json", "--tracks", "geometry.npz", "-j1"), 2, "--jobs"),
+        (("-o", "a.mp4", "-t", "out.jsonl"), 1, "no curves"),
+        (("-o", "a.mp4", "-t", "movie.mp4"), 1, "not text"),
+        (("-o", "a.mp4", "-t", "out.json", "--tracks", "out.jsonl"), 1, "--tracks"),
+        (("-o", "a.mp4", "--draw", "faces"), 2, "boxes"),
+        (("-o", "read.mp4"), 1, "use -y"),
+        (("-o", "movie.mp4", "-y"), 1, "is an input"),
+        (("-o", "no/a.mp4"), 1, "no folder"),
+    ],
+)
+def test_what_cannot_be_drawn_is_told_in_one_line(
+    options: tuple[str, ...], code: int, words: str, analyzed: Path
+) -> None:
+    done = subprocess.run(
+        command(["annotate", "movie.mp4", *options]),
+        cwd=analyzed,
+        env=environment(FERVID_CACHE_DIR=str(analyzed / "cache")),
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    assert done.returncode == code, done.stderr
+    (line,) = done.stderr.splitlines()
+    assert line.startswith("fervid: error: ")
+    assert words in line
+    assert not (analyzed / "a.mp4").exists()

@@ -1,0 +1,170 @@
+"""Which inputs a batch has, and where their outputs go."""
+
+from __future__ import annotations
+
+import os
+from pathlib import Path
+
+import pytest
+
+from fervid.batch import Chosen, choose
+from fervid.batch.inputs import LONGEST, RESERVED
+
+
+@pytest.fixture(autouse=True)
+def inside(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    (tmp_path / "here").mkdir()
+    monkeypatch.chdir(tmp_path / "here")
+
+
+def make(*names: str) -> None:
+    for name in names:
+        path = Path(name)
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.write_bytes(b"x")
+
+
+def names(*arguments: str, results: str = "out") -> list[str]:
+    return [item.name for item in choose(arguments, None, results).inputs]
+
+
+def places(found: Chosen) -> list[str]:
+    return [item.place for item in found.inputs]
+
+
+def test_folders_are_searched_for_videos_in_order() -> None:
+    make("f/b.mp4", "f/a.MKV", "f/c/d.webm", "f/notes.txt", "f/.hidden.mp4", "f/.git/x.mp4", "f/c/cover.jpg")
+    assert names("f") == ["f/a.MKV", "f/b.mp4", "f/c/d.webm"]
+    assert names("f/notes.txt", "f/b.mp4") == ["f/notes.txt", "f/b.mp4"]
+
+
+def test_a_folder_of_stills_is_one_input() -> None:
+    make("f/a/1.png", "f/a/2.png", "f/b.mp4", "f/c/3.jpg")
+    assert names("f") == ["f/a", "f/b.mp4", "f/c"]
+    assert names("f/a") == ["f/a"]
+
+
+def test_a_path_is_taken_once_whatever_it_is_called() -> None:
+    make("f/a.mp4")
+    os.symlink("a.mp4", "f/link.mp4")
+    os.symlink("f", "g")
+    found = choose(["f", "f/../f/a.mp4", "g/a.mp4", "f/link.mp4"], None, "out")
+    assert [item.name for item in found.inputs] == ["f/a.mp4"]
+    assert found.repeats == 4
+
+
+def test_loops_of_links_end() -> None:
+    make("f/a.mp4", "f/sub/b.mp4")
+    os.symlink("..", "f/sub/up")
+    os.symlink("loop", "f/loop")
+    os.symlink(".", "f/self")
+    os.symlink("nowhere.mp4", "f/dangling.mp4")
+    assert names("f") == ["f/a.mp4", "f/dangling.mp4", "f/sub/b.mp4"]
+
+
+def test_the_folder_of_results_is_not_searched_within_an_input() -> None:
+    make("f/a.mp4", "f/out/b.mp4")
+    assert names("f", results="f/out") == ["f/a.mp4"]
+    assert names("f/out", results="f/out") == ["f/out/b.mp4"]
+    assert names("f", results="f") == ["f/a.mp4", "f/out/b.mp4"]
+
+
+def test_what_is_not_there_is_an_input_that_fails() -> None:
+    os.mkdir("empty")
+    found = choose(["gone.mp4", "empty", "*.mkv"], None, "out").inputs
+    assert [(item.name, item.trouble) for item in found] == [
+        ("gone.mp4", ""),  # found out when its turn comes, as for one that vanishes
+        ("empty", "the folder holds no videos"),
+        ("*.mkv", "no file matches this pattern"),
+    ]
+
+
+def test_a_folder_that_cannot_be_read_is_an_input_that_fails(monkeypatch: pytest.MonkeyPatch) -> None:
+    make("f/a.mp4", "f/secret/b.mp4")
+    scan = os.scandir
+
+    def refuse(path: str) -> object:
+        if str(path).endswith("secret"):
+            raise PermissionError(13, "Permission denied")
+        return scan(path)
+
+    monkeypatch.setattr(os, "scandir", refuse)
+    found = choose(["f"], None, "out").inputs
+    assert [(item.name, item.trouble) for item in found] == [
+        ("f/a.mp4", ""),
+        ("f/secret", "the folder cannot be read: Permission denied"),
+    ]
+
+
+def test_patterns_are_for_shells_that_do_not_expand_them() -> None:
+    make("f/b.mp4", "f/a.mp4", "f/[x].mp4")
+    assert names("f/?.mp4") == ["f/a.mp4", "f/b.mp4"]
+    assert names("f/[x].mp4") == ["f/[x].mp4"]
+
+
+def test_outputs_mirror_paths_from_here_or_from_what_holds_them_all(tmp_path: Path) -> None:
+    make("f/a.mp4", "f/b/a.mp4", "../there/x/a.mp4", "../there/y/a.mp4")
+    assert places(choose(["f"], None, "out")) == ["f/a.mp4", "f/b/a.mp4"]
+    assert places(choose(["f/b"], None, "out")) == ["f/b/a.mp4"]
+    assert places(choose([str(tmp_path / "there" / "x")], None, "out")) == ["x/a.mp4"]
+    assert places(choose(["../there/x", "../there/y/a.mp4"], None, "out")) == ["x/a.mp4", "y/a.mp4"]
+    assert places(choose(["f", "../there/x"], None, "out")) == [
+        "here/f/a.mp4",
+        "here/f/b/a.mp4",
+        "there/x/a.mp4",
+    ]
+
+
+def test_no_two_inputs_have_one_output() -> None:
+    make(
+        "f/a.mp4", "f/A.mp4", "f/a.mp4.2", "f/a.mov", "f/e\u0301.mp4", "f/\u00e9.mp4", "manifest", "EMOTIONS"
+    )
+    found = choose(["f", "f/a.mp4.2", "manifest", "EMOTIONS"], None, "out")
+    folded = [place.casefold() for place in places(found)]
+    assert len(set(folded)) == len(folded) == 8
+    assert not set(folded) & set(RESERVED)
+
+
+def test_a_name_leaves_room_for_a_suffix() -> None:
+    make("f/" + "n" * 251 + ".mp4", "f/" + "n" * 250 + "m.mp4", "f/" + "é" * 120 + ".mp4")
+    found = places(choose(["f"], None, "out"))
+    assert len(set(found)) == 3
+    assert all(len(os.fsencode(place)) <= LONGEST + len("f/") for place in found)
+
+
+def test_urls_have_places_without_secrets() -> None:
+    found = choose(
+        ["https://me:secret@host/a/b.mp4?key=secret", "https://host/a/b.mp4?key=other"], None, "out"
+    )
+    assert places(found) == ["host/a/b.mp4", "host/a/b.mp4.2"]
+    assert {item.name for item in found.inputs} == {"https://host/a/b.mp4"}
+
+
+class Entry:
+    """What scandir would say of a file or folder; making 100,000 of them takes a disk its time."""
+
+    def __init__(self, folder: str, name: str, holds: bool) -> None:
+        self.name, self.path, self._holds = name, f"{folder}/{name}", holds
+
+    def is_dir(self) -> bool:
+        return self._holds
+
+    def is_symlink(self) -> bool:
+        return False
+
+    def stat(self) -> os.stat_result:
+        return os.stat_result([0] * 10)
+
+
+def test_a_hundred_thousand_files(monkeypatch: pytest.MonkeyPatch) -> None:
+    def scan(folder: str) -> list[Entry]:
+        if folder.endswith("/f"):
+            return [Entry(folder, f"{number:02}", True) for number in range(100)]
+        return [Entry(folder, f"{number:03}.mp4", False) for number in range(1000)]
+
+    os.mkdir("f")
+    monkeypatch.setattr(os, "scandir", scan)
+    found = choose(["f"], None, "out")
+    assert len(found.inputs) == 100_000
+    assert found.inputs[-1].place == "f/99/999.mp4"
+    assert len({item.place for item in found.inputs}) == 100_000

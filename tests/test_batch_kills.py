@@ -1,0 +1,157 @@
+"""A batch that is killed, for real, and begun again: the same bytes as one that was left in peace."""
+
+from __future__ import annotations
+
+import io
+import json
+import os
+import random
+import shutil
+import signal
+import subprocess
+import sys
+import time
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager, redirect_stderr
+from itertools import islice
+from pathlib import Path
+from typing import Any
+
+import av
+import cv2
+import pytest
+from conftest import CLIP, command, environment
+from media import pictures
+from media import write as write_video
+
+from fervid import execute
+from fervid.cli import main
+
+ARGUMENTS = ("batch", "films", "--model", "untrained", "--faces", "largest", "--progress", "json")
+PATIENCE = 300  # seconds until a test gives up waiting for its moment
+
+
+@pytest.fixture(scope="module")
+def films(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A film of three spans, clips, one of them twice, a damaged file; the last clip has a face."""
+    folder = tmp_path_factory.mktemp("kills")
+    (folder / "films").mkdir()
+    write_video(folder / "films" / "long.mp4", pictures(75, 64, 48), rate=1)
+    for number in range(4):
+        write_video(folder / "films" / f"clip{number}.mp4", pictures(6 + number))
+    shutil.copy(folder / "films" / "clip0.mp4", folder / "films" / "twin.mp4")
+    (folder / "films" / "text.mp4").write_text("hello")
+    with av.open(str(CLIP)) as container:
+        seen = [frame.to_ndarray(format="gray") for frame in islice(container.decode(video=0), 40)]
+    small = [cv2.resize(luma, (320, 240), interpolation=cv2.INTER_AREA) for luma in seen]
+    write_video(folder / "films" / "z.mp4", small)  # it takes longest: a batch is killed before its end
+    return folder
+
+
+@contextmanager
+def serial(*_: object, **__: object) -> Iterator[execute.Executor]:
+    with execute.serial() as executor:
+        yield executor
+
+
+def run(folder: Path, out: str) -> dict[str, Any]:
+    """The same batch in this process, which has torch already; what it tells at its end."""
+    told = io.StringIO()
+    with pytest.MonkeyPatch.context() as patch, redirect_stderr(told):
+        patch.chdir(folder)
+        patch.setattr(execute, "open_executor", serial)
+        before = {number: signal.getsignal(number) for number in (signal.SIGTERM, signal.SIGHUP)}
+        try:
+            assert main.run([*ARGUMENTS, "-o", out]) == 3, told.getvalue()
+        finally:
+            for number, handler in before.items():
+                signal.signal(number, handler)
+    found: dict[str, Any] = json.loads(told.getvalue().splitlines()[-1])
+    return found
+
+
+def kill_when(folder: Path, out: str, moment: Callable[[], bool], *more: str) -> None:
+    """Run a batch and kill it, workers and all, as soon as the moment has come."""
+    with subprocess.Popen(
+        command([*ARGUMENTS, "-o", out, *more]),
+        cwd=folder,
+        env=environment(),
+        stderr=subprocess.DEVNULL,
+        start_new_session=True,
+    ) as batch:
+        until = time.monotonic() + PATIENCE
+        while not moment():
+            assert batch.poll() is None, "it came to its end before the moment did"
+            assert time.monotonic() < until
+            time.sleep(0.002)
+        os.killpg(batch.pid, signal.SIGKILL)
+
+
+def contents(folder: Path) -> dict[str, bytes]:
+    return {
+        path.relative_to(folder).as_posix(): path.read_bytes() for path in folder.rglob("*") if path.is_file()
+    }
+
+
+@pytest.fixture(scope="module")
+def whole(films: Path, tmp_path_factory: pytest.TempPathFactory) -> dict[str, bytes]:
+    """What a batch leaves that nobody disturbs."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv("FERVID_CACHE_DIR", str(tmp_path_factory.mktemp("cache")))
+        end = run(films, "whole")
+    assert (end["done"], end["failed"], end["spans"], end["reused"]) == (7, 1, 9, 0)
+    return contents(films / "whole")
+
+
+def journal(folder: Path) -> int:
+    try:
+        return (folder / ".fervid-batch" / "journal.jsonl").read_bytes().count(b"}\n")
+    except FileNotFoundError:
+        return 0
+
+
+@pytest.mark.skipif(sys.platform == "win32", reason="process groups")
+@pytest.mark.parametrize(("seed", "jobs"), [(3, 1), (4, 2)])
+def test_a_killed_batch_ends_in_the_same_bytes(
+    films: Path, whole: dict[str, bytes], cache: Path, seed: int, jobs: int
+) -> None:
+    lines, out = random.Random(seed).randint(1, 5), f"killed{seed}"
+    kill_when(films, out, lambda: journal(films / out) >= lines, "-j", str(jobs))
+    end = run(films, out)
+    assert contents(films / out) == whole
+    assert end["skipped"] >= lines
+    assert list(cache.iterdir()) == []  # what the killed run left there is gone, too
+
+
+def test_an_interrupted_film_goes_on_after_its_last_span(
+    films: Path, whole: dict[str, bytes], cache: Path
+) -> None:
+    def spans() -> int:
+        """Of the one film that has several."""
+        return max((len(list(key.glob("*.span"))) for key in cache.iterdir()), default=0)
+
+    kill_when(films, "film", lambda: spans() >= 2, "-j", "1")
+    left = spans()
+    end = run(films, "film")
+    assert contents(films / "film") == whole
+    assert end["reused"] >= left
+
+
+def test_what_is_interrupted_says_so_and_goes_on(films: Path, whole: dict[str, bytes], cache: Path) -> None:
+    with subprocess.Popen(
+        command([*ARGUMENTS, "-o", "stopped", "-j", "1"]),
+        cwd=films,
+        env=environment(),
+        stderr=subprocess.PIPE,
+        text=True,
+    ) as batch:
+        assert batch.stderr is not None
+        for line in batch.stderr:
+            if '"status": "done"' in line:
+                batch.send_signal(signal.SIGTERM)
+                break
+        rest = batch.stderr.read()
+        assert batch.wait() == 130
+    assert rest.splitlines()[-1] == "fervid: interrupted"
+    run(films, "stopped")
+    assert contents(films / "stopped") == whole

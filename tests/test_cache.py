@@ -1,0 +1,209 @@
+"""The cache: whose an entry is, what stays within the limit, and runs that share it."""
+
+from __future__ import annotations
+
+import json
+import os
+import subprocess
+import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+import numpy as np
+import pytest
+from conftest import ROOT, environment
+from test_cli_analyze import Call, call
+
+from fervid import cache as disk
+from fervid import locks
+from fervid.cache import Store
+from fervid.errors import UsageError
+
+__all__ = ["call"]
+
+ARRAYS = {"pts": np.arange(1000)}
+KEYS = ["0" * 32, "1" * 32, "2" * 32]
+
+HOLD = """
+import sys
+from pathlib import Path
+from fervid.cache import Store
+Store(Path(sys.argv[1])).hold(sys.argv[2])
+print("held", flush=True)
+sys.stdin.readline()
+"""
+
+
+@pytest.fixture
+def store(cache: Path) -> Store:
+    """Three videos in the cache, the first used longest ago."""
+    store = Store(cache)
+    for age, key in enumerate(reversed(KEYS)):
+        disk.write(store.entry(key, 0, None), ARRAYS)
+        os.utime(cache / key, (1000 - age, 1000 - age))
+    return store
+
+
+@contextmanager
+def other_run(folder: Path, key: str) -> Iterator[None]:
+    """Another process that uses the results of a key."""
+    line = [sys.executable, "-c", HOLD, str(folder), key]
+    with subprocess.Popen(
+        line, env=environment(), cwd=ROOT, stdin=subprocess.PIPE, stdout=subprocess.PIPE
+    ) as run:
+        assert run.stdout is not None and run.stdout.readline() == b"held\n"
+        yield
+        run.kill()
+
+
+def there(folder: Path) -> list[str]:
+    return [key for key in KEYS if (folder / key / "0-end.span").exists()]
+
+
+def test_the_videos_used_longest_ago_go_first(store: Store, cache: Path) -> None:
+    one = disk.usage(cache).span_bytes // 3
+    store.trim(2 * one + 100)
+    assert there(cache) == KEYS[1:]
+    store.trim(2 * one + 100)
+    assert there(cache) == KEYS[1:]
+    store.trim(0)
+    assert there(cache) == []
+
+
+def test_what_a_run_uses_outlasts_the_limit_and_other_runs(store: Store, cache: Path) -> None:
+    with other_run(cache, KEYS[0]):
+        store.trim(0)
+        assert there(cache) == KEYS[:1]
+        assert disk.usage(cache).in_use == 1
+        disk.clear(cache)
+        store.hold(KEYS[0])
+        store.forget(KEYS[0], succeeded=True)
+        assert there(cache) == KEYS[:1]
+    store.trim(0)  # killed, it uses nothing any more
+    assert there(cache) == []
+
+
+def test_the_last_of_two_runs_deletes(store: Store, cache: Path) -> None:
+    store.hold(KEYS[0])
+    store.hold(KEYS[0])
+    store.forget(KEYS[0], succeeded=True)
+    assert KEYS[0] in there(cache)
+    store.forget(KEYS[0], succeeded=True)
+    assert not (cache / KEYS[0]).exists()
+
+
+def test_a_run_that_stored_nothing_leaves_nothing(cache: Path) -> None:
+    store = Store(cache)
+    store.hold(KEYS[0])
+    store.forget(KEYS[0], succeeded=False)
+    assert list(cache.iterdir()) == []
+
+
+def test_a_result_is_written_though_its_folder_is_deleted_meanwhile(
+    store: Store, cache: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    write, calls = disk._write_whole, []
+
+    def deleted_once(*arguments: object) -> None:
+        calls.append(arguments)
+        if len(calls) == 1:
+            raise FileNotFoundError(2, "No such file or directory")
+        write(*arguments)  # type: ignore[arg-type]
+
+    monkeypatch.setattr(disk, "_write_whole", deleted_once)
+    disk.write(store.entry(KEYS[0], 0, 9), ARRAYS)
+    assert disk.read(store.entry(KEYS[0], 0, 9)) is not None
+
+
+def test_a_whole_entry_of_another_place_counts_as_none(store: Store) -> None:
+    own = store.entry(KEYS[0], 0, None)
+    for foreign in (store.entry(KEYS[0], 0, 900), store.entry(KEYS[1], 0, None)):
+        foreign.write_bytes(own.read_bytes())
+        assert disk.read(foreign) is None
+        assert not foreign.exists()
+    back = disk.read(own)
+    assert back is not None and set(back) == {"pts"}
+
+
+@pytest.mark.parametrize(
+    ("text", "bytes_"), [("", disk.LIMIT), ("0", 0), ("1500", 1500), ("1.5 kB", 1500), ("20GB", 20 * 10**9)]
+)
+def test_the_limit_is_a_size(text: str, bytes_: int, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("FERVID_CACHE_LIMIT", text)
+    assert disk.limit() == bytes_
+
+
+def test_a_limit_that_is_no_size_is_refused(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("FERVID_CACHE_LIMIT", "much")
+    with pytest.raises(UsageError, match="write bytes, or 500MB"):
+        disk.limit()
+
+
+def test_such_a_limit_is_told_before_any_work(
+    call: Call, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    monkeypatch.setenv("FERVID_CACHE_LIMIT", "much")
+    for command in (("analyze", "a.mp4", "b.mp4"), ("batch", "a.mp4", "-o", "out"), ("cache", "info")):
+        done = call(*command)
+        assert (done.returncode, done.stderr.count("FERVID_CACHE_LIMIT")) == (2, 1)
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_the_limit_is_kept_by_itself(store: Store, cache: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("FERVID_CACHE_LIMIT", "0")
+    monkeypatch.setattr(disk, "_holds", iter([0]))
+    store.hold("3" * 32)
+    assert there(cache) == []
+    store.forget("3" * 32, succeeded=True)
+
+
+def test_info_counts_what_is_there(call: Call, store: Store, cache: Path) -> None:
+    (cache / "footage").mkdir()
+    (cache / "footage" / "a.npy").write_bytes(bytes(5000))
+    done = call("cache", "info")
+    assert done.returncode == 0
+    for word in (str(cache), "3 spans of 3 videos, 0 of them in use", "5.0 kB", "20.0 GB"):
+        assert word in done.stdout
+    found = json.loads(call("cache", "info", "--json").stdout)
+    assert (found["videos"], found["footage_bytes"], found["folder"]) == (3, 5000, str(cache))
+    assert call("cache", "path").stdout == f"{cache}\n"
+
+
+@pytest.mark.parametrize(
+    ("kind", "left"), [((), []), (("spans",), ["a.npy"]), (("footage",), ["0-end.span"] * 3)]
+)
+def test_clear_deletes_what_is_fervid_s_and_nothing_else(
+    call: Call, store: Store, cache: Path, kind: tuple[str, ...], left: list[str]
+) -> None:
+    (cache / "footage").mkdir()
+    (cache / "footage" / "a.npy").write_bytes(bytes(5000))
+    mine = [cache / "thesis.txt", cache / KEYS[0] / "thesis.txt", cache / "fff" / "thesis.txt"]
+    for path in mine:
+        path.parent.mkdir(exist_ok=True)
+        path.write_text("mine")
+    done = call("cache", "clear", *kind)
+    assert (done.returncode, done.stdout) == (0, "")
+    assert "deleted" in done.stderr
+    assert sorted(path.name for path in cache.rglob("*.*") if path.suffix in (".npy", ".span")) == left
+    assert [path.read_text() for path in mine] == ["mine"] * 3
+
+
+def test_an_empty_cache_is_no_error(call: Call, monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    monkeypatch.setenv("FERVID_CACHE_DIR", str(tmp_path / "nothing"))
+    assert "0 spans of 0 videos" in call("cache", "info").stdout
+    assert call("cache", "clear").returncode == 0
+    assert not (tmp_path / "nothing").exists()
+
+
+def test_a_lock_is_one_s_alone_or_many_s(tmp_path: Path) -> None:
+    first, second = locks.take(tmp_path / "a", shared=True), locks.take(tmp_path / "a", shared=True)
+    assert first is not None and second is not None
+    assert locks.take(tmp_path / "a") is None
+    first.release()
+    second.release()
+    alone = locks.take(tmp_path / "a")
+    assert alone is not None
+    assert locks.take(tmp_path / "a", shared=True) is None
+    alone.release(remove=True)
+    assert list(tmp_path.iterdir()) == []

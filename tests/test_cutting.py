@@ -1,0 +1,386 @@
+"""Stretches of a video cut out: copies begin at keyframes, encoded ones at the frame; sound goes along."""
+
+from __future__ import annotations
+
+import io
+import json
+from collections.abc import Callable
+from dataclasses import replace
+from fractions import Fraction
+from pathlib import Path
+from typing import Any
+
+import av
+import media
+import numpy as np
+import pytest
+from conftest import CLIP, Fervid
+
+from fervid import video
+from fervid.cli import cutting as names
+from fervid.cli import output
+from fervid.errors import InputError, OutputError
+from fervid.types import Peak, Video
+from fervid.video import cutting
+from fervid.video.sound import sounds
+
+Maker = Callable[[Path], Path]
+RAGGED = [0, 1, 2, 5, 6, 9, 14, 15, 16, 20, *range(22, 82, 2)]  # 40 frames at a variable rate, each 1/25 s
+
+
+def lossless(path: Path, **more: Any) -> Path:
+    return media.write(path, media.pictures(40), **more)
+
+
+MAKERS: dict[str, Maker] = {
+    "mp4": lambda folder: lossless(folder / "a.mp4", options=media.B_FRAMES, audio_seconds=2),
+    "open_gop": lambda folder: lossless(folder / "a.mp4", options=media.OPEN_GOP),
+    "mkv_without_decoding_times": lambda folder: lossless(folder / "a.mkv", options=media.B_FRAMES),
+    "transport_stream": lambda folder: lossless(folder / "a.ts", options=media.B_FRAMES),
+    "webm": lambda folder: lossless(folder / "a.webm", codec="libvpx", options={"crf": "4", "b": "2M"}),
+    "variable_rate": lambda folder: lossless(folder / "a.mp4", pts=RAGGED, audio_seconds=3),
+    "late_start": lambda folder: lossless(folder / "a.mp4", pts=range(75, 115), audio_seconds=5),
+    "avi_with_mpeg4": lambda folder: lossless(folder / "a.avi", codec="mpeg4", options={"q:v": "2"}),
+}
+
+
+def index_of(luma: media.Picture) -> int:
+    """The number that `media.picture` writes on top."""
+    return sum(int(luma[1, bit * 4 + 1] > 128) << bit for bit in range(6))
+
+
+def shown(plan: Video) -> list[tuple[Fraction, int]]:
+    """Each frame's time from the first, and its index in the source."""
+    return [((frame.pts - plan.start) * plan.time_base, index_of(frame.luma)) for frame in video.frames(plan)]
+
+
+def cut(source: Video, pieces: list[cutting.Piece], target: Path, exact: bool) -> Path:
+    with output.open_binary(str(target)) as stream:
+        if exact:
+            cutting.encode(source, pieces, stream, target.suffix, {"comment": "a test"})
+        else:
+            cutting.copy(source, pieces, stream, target.suffix, {"comment": "a test"})
+    return target
+
+
+@pytest.mark.parametrize("maker", MAKERS.values(), ids=MAKERS)
+def test_an_encoded_cut_holds_the_very_frames_at_their_times(maker: Maker, tmp_path: Path) -> None:
+    source = video.plan(maker(tmp_path))
+    start, stop = source.ticks(Fraction("0.41")), source.ticks(Fraction("1.02"))
+    piece = cutting.at_frames(source, start, stop)
+    found = shown(video.plan(cut(source, [piece], tmp_path / "cut.mp4", exact=True)))
+    whole = [(source.ticks(time), index) for time, index in shown(source)]
+    expected = [(pts, index) for pts, index in whole if start <= pts < stop]
+    assert [index for _, index in found] == [index for _, index in expected]
+    first = expected[0][0]
+    for (time, _), (pts, _) in zip(found, expected, strict=True):
+        assert abs(time - (pts - first) * source.time_base) <= Fraction(1, 1000)
+
+
+def test_pixels_of_an_encoded_cut_are_those_of_the_source(tmp_path: Path) -> None:
+    source = video.plan(lossless(tmp_path / "a.mp4"))
+    piece = cutting.at_frames(source, source.ticks(Fraction(1, 2)), source.ticks(1))
+    found = video.plan(cut(source, [piece], tmp_path / "cut.mp4", exact=True))
+    pairs = zip(video.frames(found), video.frames(source, piece.start, piece.stop), strict=True)
+    for one, other in pairs:
+        assert np.abs(one.luma.astype(int) - other.luma).mean() < 2
+
+
+@pytest.mark.parametrize("maker", MAKERS.values(), ids=MAKERS)
+def test_a_copy_holds_all_frames_from_the_keyframe_on(maker: Maker, tmp_path: Path) -> None:
+    path = maker(tmp_path)
+    source = video.plan(path)
+    start, stop = source.ticks(Fraction("0.7")), source.ticks(Fraction("1.1"))
+    piece = cutting.at_keyframes(source, start, stop)
+    suffix = cutting.copy_suffix(source)
+    assert suffix == (path.suffix if path.suffix != ".avi" else ".mkv")
+    assert cutting.obstacle(source, suffix) is None
+    assert piece.start in source.keyframes
+    assert piece.start <= start
+    copied = video.plan(cut(source, [piece], tmp_path / f"cut{suffix}", exact=False))
+    whole = list(video.frames(source, piece.start))
+    frames = list(video.frames(copied))
+    wanted = sum(frame.pts < stop for frame in whole)
+    assert wanted <= len(frames) <= wanted + 3  # B-frames may bring a later one along
+    for frame, origin in zip(frames, whole, strict=False):
+        assert np.array_equal(frame.luma, origin.luma)
+        moved = (frame.pts - copied.start) * copied.time_base
+        assert abs(moved - (origin.pts - piece.start) * source.time_base) <= Fraction(1, 1000)
+
+
+@pytest.mark.parametrize("exact", [False, True], ids=["copied", "encoded"])
+def test_the_turn_of_a_phone_s_video_goes_along(exact: bool, tmp_path: Path) -> None:
+    source = video.plan(lossless(tmp_path / "a.mp4", matrix=(0, 1, -1, 0), gop=5))
+    piece = cutting.at_frames(source, source.ticks(Fraction("0.4")), source.ticks(1))
+    found = video.plan(cut(source, [piece], tmp_path / "cut.mp4", exact))
+    assert (found.rotation, found.width, found.height) == (90, 48, 64)
+    first, origin = next(video.frames(found)), next(video.frames(source, piece.start))
+    assert np.abs(first.luma.astype(int) - origin.luma).mean() < 2
+
+
+def test_a_turn_that_was_asked_for_is_written(tmp_path: Path) -> None:
+    source = video.plan(lossless(tmp_path / "a.mp4"), rotate="270")
+    piece = cutting.at_frames(source, source.start, source.ticks(1))
+    for exact in (False, True):
+        found = video.plan(cut(source, [piece], tmp_path / f"{exact}.mp4", exact))
+        assert found.rotation == 270
+
+
+def test_square_pixels_and_odd_sizes_come_through(tmp_path: Path) -> None:
+    odd = media.write(
+        tmp_path / "odd.mp4",
+        media.pictures(8, 51, 37),
+        pixel_format="yuv444p",
+        aspect=Fraction(4, 3),
+    )
+    source = video.plan(odd)
+    piece = cutting.at_frames(source, source.start, source.end)
+    found = video.plan(cut(source, [piece], tmp_path / "cut.mp4", exact=True))
+    assert (found.width, found.height) == (round(50 * 4 / 3), 36)
+    assert len(list(video.frames(found))) == 8
+
+
+def tone(path: Path, seconds: float, start: float = 0.0, rate: int = 16000) -> Path:
+    """A video whose sound is a ramp of pitch, so that a place in it can be told; it begins at `start`."""
+    with av.open(path, "w") as out:
+        stream = out.add_stream("libx264", rate=25, options=dict(media.LOSSLESS))
+        stream.width, stream.height, stream.pix_fmt = 64, 48, "yuv420p"
+        sound = out.add_stream("pcm_s16le", rate=rate, layout="mono")
+        for index in range(round(seconds * 25)):
+            frame = media.frame_of(media.picture(index))
+            frame.pts, frame.time_base = index, Fraction(1, 25)
+            out.mux(stream.encode(frame))
+        out.mux(stream.encode())
+        times = np.arange(round((seconds - start) * rate)) / rate + start
+        wave = (np.sin(2 * np.pi * (200 + 100 * times) * times) * 12000).astype(np.int16)
+        for at in range(0, len(wave), 800):
+            block = np.ascontiguousarray(wave[None, at : at + 800])
+            packed = av.AudioFrame.from_ndarray(block, format="s16", layout="mono")
+            packed.sample_rate, packed.time_base = rate, Fraction(1, rate)
+            packed.pts = round(start * rate) + at
+            out.mux(sound.encode(packed))
+        out.mux(sound.encode())
+    return path
+
+
+def samples(path: Path) -> tuple[Any, int]:
+    plan = video.plan(path)
+    (sound,) = sounds(plan)
+    length = plan.duration * plan.time_base
+    return np.concatenate(list(sound.samples(Fraction(0), length)), axis=1)[0], sound.rate
+
+
+@pytest.mark.parametrize("suffix", [".mp4", ".mkv"])
+def test_sound_of_an_encoded_cut_stands_where_it_stood(suffix: str, tmp_path: Path) -> None:
+    source = video.plan(tone(tmp_path / "a.mkv", 4.0))
+    pieces = [
+        cutting.at_frames(source, source.ticks(Fraction(begin)), source.ticks(Fraction(end)))
+        for begin, end in (("0.8", "1.6"), ("2.4", "3.2"))
+    ]
+    wave, rate = samples(cut(source, pieces, tmp_path / f"cut{suffix}", exact=True))
+    whole, _ = samples(tmp_path / "a.mkv")
+    expected = np.concatenate(
+        [whole[int(0.8 * rate) : int(1.6 * rate)], whole[int(2.4 * rate) : int(3.2 * rate)]]
+    )
+    assert abs(len(wave) - len(expected)) <= rate // 500
+    count = min(len(wave), len(expected))
+    for part in (slice(rate // 10, rate // 2), slice(rate, count - rate // 10)):
+        assert np.corrcoef(wave[:count][part], expected[:count][part])[0, 1] > 0.98
+
+
+def test_sound_that_begins_late_is_silence_before(tmp_path: Path) -> None:
+    source = video.plan(tone(tmp_path / "a.mkv", 3.0, start=1.5))
+    piece = cutting.at_frames(source, source.ticks(1), source.ticks(2))
+    wave, rate = samples(cut(source, [piece], tmp_path / "cut.mp4", exact=True))
+    assert np.abs(wave[: int(0.45 * rate)]).max() < 0.01
+    assert np.abs(wave[int(0.55 * rate) :]).max() > 0.1
+
+
+def test_sound_of_a_copy_goes_along(tmp_path: Path) -> None:
+    source = video.plan(tone(tmp_path / "a.mkv", 4.0))
+    piece = cutting.at_keyframes(source, source.ticks(2), source.ticks(3))
+    wave, rate = samples(cut(source, [piece], tmp_path / "cut.mkv", exact=False))
+    whole, _ = samples(tmp_path / "a.mkv")
+    begin = round((piece.start - source.start) * source.time_base * rate)
+    part = slice(rate // 2, rate - 800)
+    assert np.corrcoef(wave[part], whole[begin:][part])[0, 1] > 0.98
+
+
+def test_pieces_that_touch_are_one() -> None:
+    pieces = [cutting.Piece(50, 60), cutting.Piece(0, 10), cutting.Piece(10, 20), cutting.Piece(5, 8)]
+    assert cutting.merged(pieces) == [cutting.Piece(0, 20), cutting.Piece(50, 60)]
+
+
+def test_a_moment_between_two_frames_is_the_frame_that_is_shown(tmp_path: Path) -> None:
+    source = video.plan(lossless(tmp_path / "a.mp4"))
+    step = source.length(Fraction(1, 25))
+    piece = cutting.at_frames(source, source.start + step * 3 + 1, source.start + step * 3 + 2)
+    assert piece == cutting.Piece(source.start + step * 3, source.start + step * 4)
+
+
+@pytest.mark.parametrize(
+    ("times", "expected"),
+    [
+        ([0, 1, 2, 3], [0, 1, 2, 3]),
+        ([0, 3, 1, 2, 6, 4, 5], [-1, 0, 1, 2, 3, 4, 5]),
+        ([0, 4, 2, 1, 3], [-2, -1, 0, 1, 2]),
+    ],
+)
+def test_decoding_comes_before_showing(times: list[int], expected: list[int]) -> None:
+    found = cutting.decoding_times(times)
+    assert found == expected
+    assert all(read <= show for read, show in zip(found, times, strict=True))
+
+
+def test_what_cannot_be_copied_says_why(tmp_path: Path) -> None:
+    folder = tmp_path / "stills"
+    folder.mkdir()
+    for index in range(3):
+        media.write_still(folder / f"{index}.png", media.picture(index))
+    source = video.plan(folder)
+    assert "no stream" in str(cutting.obstacle(source, ".mkv"))
+    found = cut(
+        source, [cutting.at_frames(source, source.start, source.end)], tmp_path / "cut.mp4", exact=True
+    )
+    assert [index for _, index in shown(video.plan(found))] == [0, 1, 2]
+    webm = video.plan(MAKERS["webm"](tmp_path))
+    assert ".mp4 does not take" in str(cutting.obstacle(webm, ".mp4"))
+    assert cutting.obstacle(replace(webm, seekable=False), ".webm")
+
+
+def test_a_full_disk_is_told_once(tmp_path: Path, capfd: pytest.CaptureFixture[str]) -> None:
+    # Much of it, so that writing fails before the end as well.
+    noise = list(np.random.default_rng(0).integers(0, 255, (20, 128, 128), np.uint8))
+    source = video.plan(media.write(tmp_path / "a.mp4", noise))
+    piece = cutting.at_frames(source, source.start, source.end)
+
+    class Full(io.BytesIO):
+        def write(self, data: Any, /) -> int:
+            raise OutputError("cannot write x: No space left on device")
+
+    for work in (cutting.copy, cutting.encode):
+        with pytest.raises(OutputError, match="No space left"):
+            work(source, [piece], Full(), ".mp4", {})
+    assert capfd.readouterr().err == ""
+
+
+def moment(onset: int, offset: int, person: str | None = None, emotion: str = "happiness") -> Peak:
+    return Peak(3, emotion, onset, (onset + offset) // 2, offset, 0.9, 0.5, 0.7, 0.4, 0.9, person)
+
+
+@pytest.mark.parametrize(
+    ("person", "name"),
+    [
+        (None, "001_happiness_T3_00-00-01"),
+        ("P1", "001_happiness_P1_00-00-01"),
+        ("../../etc/Åsa <b>", "001_happiness_etc-Åsa-b_00-00-01"),
+        ("///", "001_happiness_unnamed_00-00-01"),
+        ("a" * 300, f"001_happiness_{'a' * 40}_00-00-01"),
+    ],
+)
+def test_names_of_clips_are_safe(person: str | None, name: str, tmp_path: Path) -> None:
+    source = video.plan(lossless(tmp_path / "a.mp4"))
+    peak = moment(source.ticks(1), source.ticks(Fraction("1.2")), person)
+    assert names.name_of(peak, 1, source) == name
+
+
+def test_pads_stay_within_the_video(tmp_path: Path) -> None:
+    source = video.plan(lossless(tmp_path / "a.mp4"))
+    peak = moment(source.ticks(Fraction("0.2")), source.ticks(Fraction("1.4")))
+    assert names.padded(peak, (Fraction(5), Fraction(5)), source) == (source.start, source.end)
+    wide = names.padded(peak, (Fraction("0.1"), Fraction(0)), source)
+    assert wide == (source.ticks(Fraction("0.1")), source.ticks(Fraction("1.4")))
+
+
+@pytest.fixture(scope="module")
+def timeline(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A timeline of the example clip with two moments that were put there by hand."""
+    golden = json.loads((Path(__file__).parent / "golden" / "clip.json").read_text("utf-8"))
+    source = golden["source"]
+    step = 512  # ticks of a frame
+
+    def time(frame: int) -> dict[str, float]:
+        return {"seconds": frame / 25, "pts": source["start"]["pts"] + frame * step}
+
+    assert source["time_base"] == "1/12800"
+    facts = {"score": 0.9, "prominence": 0.5, "valence": 0.1, "arousal": 0.1, "intensity": 0.9}
+    golden["peaks"] = [
+        {"track": 1, "person": None, "emotion": emotion, **moments, **facts}
+        for emotion, moments in (
+            ("happiness", {"onset": time(40), "apex": time(50), "offset": time(60)}),
+            ("surprise", {"onset": time(55), "apex": time(62), "offset": time(75)}),
+        )
+    ]
+    path = tmp_path_factory.mktemp("timeline") / "out.json"
+    path.write_text(json.dumps(golden), encoding="utf-8")
+    return path
+
+
+def test_moments_become_clips_and_a_reel(timeline: Path, fervid: Fervid, tmp_path: Path) -> None:
+    cuts = ("--video", CLIP, "--cut", "clips", "--montage", "reel.mp4", "--exact", "--pad", "0,0.2")
+    done = fervid("peaks", timeline, *cuts, "-f", "csv")
+    assert done.returncode == 0, done.stderr
+    assert len(done.stdout.splitlines()) == 3
+    assert "wrote 2 clips into clips" in done.stderr
+    clips = sorted(entry.name for entry in (tmp_path / "clips").iterdir())
+    assert clips == ["001_happiness_T1_00-00-02.mp4", "002_surprise_T1_00-00-02.mp4"]
+    source = video.plan(CLIP)
+    for name, frames in ((f"clips/{clips[0]}", range(40, 65)), ("reel.mp4", range(40, 80))):
+        found = video.plan(tmp_path / name)
+        assert len(found.pts) == len(frames)
+        origin = video.frames(source, int(source.pts[frames[0]]))
+        for one, other in zip(video.frames(found), origin, strict=False):
+            assert np.abs(one.luma.astype(int) - other.luma).mean() < 2
+    with av.open(tmp_path / "clips" / clips[0]) as clip:
+        assert "visible" in clip.metadata["title"]
+        assert "do not say what a person feels" in clip.metadata["comment"]
+    again = fervid("peaks", timeline, "--video", CLIP, "--cut", "clips", "--exact")
+    assert again.returncode == 1
+    assert "use -y" in again.stderr
+
+
+def test_a_copy_tells_how_early_it_begins(timeline: Path, fervid: Fervid, tmp_path: Path) -> None:
+    done = fervid("peaks", timeline, "--video", CLIP, "--cut", "clips", "--top", "1", "-o", "/dev/null")
+    assert done.returncode == 0, done.stderr
+    assert "beginning at keyframes" in done.stderr
+    assert video.plan(next((tmp_path / "clips").iterdir())).codec == "h264"
+
+
+@pytest.mark.parametrize(
+    ("options", "code", "words"),
+    [
+        (("--cut", "clips"), 2, "--video"),
+        (("--exact",), 2, "--cut or --montage"),
+        (("--video", CLIP), 2, "--cut or --montage"),
+        (("--video", CLIP, "--montage", "reel.gif"), 2, ".mp4"),
+        (("--video", CLIP, "--cut", "out.json"), 1, "is a file"),
+        (("--video", "gone.mp4", "--cut", "clips"), 1, "gone.mp4"),
+        (("--video", "other.mp4", "--cut", "clips"), 1, "not the video of this timeline"),
+        (("--video", CLIP, "--montage", "no/reel.mp4"), 1, "no folder"),
+        (("--video", CLIP, "--montage", CLIP, "-y"), 1, "is an input"),
+        (("--video", CLIP, "--montage", "reel.mp4", "--emotion", "fear"), 1, "no moment"),
+        (("--video", CLIP, "--cut", "clips", "--pad", "1"), 2, "two numbers"),
+        (("--video", CLIP, "--montage", "reel.webm", "--exact"), 2, "does not go into .webm"),
+    ],
+)
+def test_what_cannot_be_cut_is_told_in_one_line(
+    options: tuple[str | Path, ...], code: int, words: str, timeline: Path, fervid: Fervid, tmp_path: Path
+) -> None:
+    (tmp_path / "out.json").write_text(timeline.read_text("utf-8"), "utf-8")
+    lossless(tmp_path / "other.mp4")
+    done = fervid("peaks", "out.json", "-o", "peaks.csv", *options)
+    assert done.returncode == code, done.stderr
+    told = [line for line in done.stderr.splitlines() if line.startswith("fervid: error: ")]
+    assert len(told) == 1
+    assert words in told[0]
+    assert not (tmp_path / "reel.mp4").exists()
+
+
+def test_another_video_is_refused(tmp_path: Path) -> None:
+    path = lossless(tmp_path / "a.mp4")
+    source = video.plan(path)
+    facts = {"rate": None, "container": "mov", "sha256": source.sha256, "name": "a.mp4", "rotation": 0}
+    assert names.footage(str(path), facts).sha256 == source.sha256
+    assert names.footage(str(path), {**facts, "rotation": 180}).rotation == 180
+    with pytest.raises(InputError, match="not the video"):
+        names.footage(str(path), {**facts, "sha256": "0" * 64})

@@ -1,0 +1,358 @@
+"""A Dask cluster, for real: a scheduler and workers as processes of their own."""
+
+from __future__ import annotations
+
+import io
+import json
+import os
+import signal
+import subprocess
+import sys
+import time
+from collections.abc import Callable, Generator, Iterator
+from contextlib import ExitStack, contextmanager
+from dataclasses import dataclass, replace
+from itertools import pairwise
+from pathlib import Path
+
+import av
+import cv2
+import pytest
+from conftest import CLIP, ROOT, Fervid
+from media import write
+
+from fervid import analysis, execute, spans, wire
+from fervid.cache import Store
+from fervid.errors import InputError, UnexpectedError, UsageError, WorkerError
+from fervid.execute import Done, Event, Executor, Failed, Reached, cluster
+from fervid.export import geometry
+
+PATIENCE = 120  # seconds to wait for other processes on a busy machine
+
+
+@dataclass(frozen=True)
+class Running:
+    """A scheduler that runs, and where its file and its workers' logs lie."""
+
+    folder: Path
+
+    @property
+    def address(self) -> str:
+        return str(self.folder / "scheduler.json")
+
+    @contextmanager
+    def worker(self, preload: str = "", *, nanny: bool = False) -> Iterator[int]:
+        """One more worker; the process's number."""
+        name = f"worker-{time.monotonic_ns()}"
+        more = ["--nanny" if nanny else "--no-nanny"]
+        if preload:
+            (self.folder / f"{name}.py").write_text(preload)
+            more += ["--preload", str(self.folder / f"{name}.py")]
+        arguments = ["worker", "--scheduler-file", self.address, "--nthreads", "1", "--name", name]
+        with dask(self.folder, name, *arguments, "--memory-limit", "0", "--no-dashboard", *more) as number:
+            wait_until(lambda: "Registered to" in (self.folder / f"{name}.log").read_text())
+            yield number
+
+
+@contextmanager
+def dask(folder: Path, name: str, *arguments: str) -> Iterator[int]:
+    """A process of Dask's, ended with the block."""
+    paths = {"PYTHONPATH": f"{ROOT}{os.pathsep}{ROOT / 'tests'}", "FERVID_CACHE_DIR": str(folder / name)}
+    with (folder / f"{name}.log").open("w") as log:
+        process = subprocess.Popen(
+            [sys.executable, "-m", "dask", *arguments],
+            env={**os.environ, **paths},
+            cwd=folder,
+            stdout=log,
+            stderr=log,
+        )
+    try:
+        yield process.pid
+    finally:
+        process.terminate()
+        process.wait()
+
+
+def wait_until(moment: Callable[[], bool]) -> None:
+    until = time.monotonic() + PATIENCE
+    while not moment():
+        assert time.monotonic() < until, "it did not come about"
+        time.sleep(0.02)
+
+
+@pytest.fixture(scope="module")
+def running(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Running]:
+    """A scheduler and two workers, of which one is watched over by a nanny, as is Dask's default."""
+    folder = tmp_path_factory.mktemp("dask")
+    place = Running(folder)
+    arguments = ["--host", "127.0.0.1", "--port", "0", "--no-dashboard", "--scheduler-file", place.address]
+    with ExitStack() as stack:
+        stack.enter_context(dask(folder, "scheduler", "scheduler", *arguments))
+        wait_until((folder / "scheduler.json").exists)
+        stack.enter_context(place.worker())
+        stack.enter_context(place.worker(nanny=True))
+        yield place
+
+
+@pytest.fixture(scope="module")
+def far(running: Running) -> Iterator[Executor]:
+    with execute.open_executor(name="dask", address=running.address) as executor:
+        yield executor
+
+
+# --- tasks
+
+
+Number = tuple[int, Path]
+
+
+def troubled(task: Number) -> Generator[float, None, int]:
+    number, folder = task
+    yield 1.0
+    with (folder / str(number)).open("a") as log:
+        log.write("x")
+    match number:
+        case 1:
+            raise InputError("one cannot be read; try two")
+        case 2:
+            os._exit(3)
+        case 3:
+            time.sleep(1000)
+        case 4:
+            raise ZeroDivisionError
+    return number
+
+
+def surroundings(_: int) -> tuple[int, str | None]:
+    return os.getppid(), os.environ.get("OMP_NUM_THREADS")
+
+
+def wait_for_go(task: Number) -> Generator[float, None, int]:
+    """Tells which Dask worker has it, and stays there until it may go on."""
+    number, folder = task
+    (folder / f"at-{os.getppid()}").touch()
+    for step in range(10 * PATIENCE):
+        if (folder / "go").exists():
+            return number
+        yield float(step)
+        time.sleep(0.1)
+    raise TimeoutError
+
+
+def apart(events: Iterator[Event]) -> list[object]:
+    return [e.result if isinstance(e, Done) else e.error for e in events if not isinstance(e, Reached)]
+
+
+def test_failures_deaths_and_hangs_stay_where_they_are(far: Executor, tmp_path: Path) -> None:
+    tasks = ((number, tmp_path) for number in range(7))
+    ends = apart(far(troubled, tasks, deadline=2.0))
+    assert [end for end in ends if isinstance(end, int)] == [0, 5, 6]
+    refused, died, hung, mistaken = ends[1:5]
+    assert isinstance(refused, InputError) and str(refused) == "one cannot be read; try two"
+    assert isinstance(died, WorkerError) and "died twice" in str(died)
+    assert isinstance(hung, WorkerError) and "stood still twice" in str(hung)
+    assert isinstance(mistaken, UnexpectedError) and "in troubled" in "".join(mistaken.__notes__)
+    assert [(tmp_path / str(number)).read_text() for number in range(5)] == ["x", "x", "xx", "xx", "x"]
+
+
+def test_work_is_done_by_processes_with_one_thread(far: Executor) -> None:
+    for parent, threads in execute.results(far(surroundings, range(4))):
+        assert parent != os.getpid() and threads == "1"
+
+
+def test_how_far_tasks_are_is_told_and_a_killed_worker_loses_nothing(
+    running: Running, tmp_path: Path
+) -> None:
+    with (
+        running.worker() as doomed,
+        execute.open_executor(name="dask", address=running.address) as executor,
+    ):
+        ends, reached, is_killed = [], [], False
+        for event in executor(wait_for_go, [(number, tmp_path) for number in range(6)]):
+            if isinstance(event, Reached):
+                reached.append(event)
+                if not is_killed and (tmp_path / f"at-{doomed}").exists():
+                    os.kill(doomed, signal.SIGKILL)
+                    is_killed = True
+                    (tmp_path / "go").touch()
+            else:
+                ends.append(event)
+    assert is_killed and reached
+    assert ends == [Done(number, number) for number in range(6)]
+
+
+def test_work_that_nobody_waits_for_ends(far: Executor, tmp_path: Path) -> None:
+    events = far(wait_for_go, [(number, tmp_path) for number in range(4)])
+    assert isinstance(next(events), Reached)
+    events.close()  # type: ignore[attr-defined]
+    assert apart(far(surroundings, [0]))  # a thread is free again, though nobody said go
+
+
+# --- one film
+
+
+@pytest.fixture(scope="module")
+def film(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Seventy-five seconds of a face at one frame a second: three spans."""
+    with av.open(str(CLIP)) as container:
+        luma = [frame.to_ndarray(format="gray") for frame in container.decode(video=0)]
+    small = [cv2.resize(one, (320, 240), interpolation=cv2.INTER_AREA) for one in luma[:75]]
+    return write(tmp_path_factory.mktemp("film") / "film.mp4", small, rate=1, gop=10)
+
+
+def geometry_of(run: analysis.Run) -> bytes:
+    packed = io.BytesIO()
+    for _ in run.segments():
+        pass
+    geometry.write(run.rows, run.row_count, run.video, (), packed)
+    return packed.getvalue()
+
+
+def test_a_film_is_the_same_from_many_machines_and_lies_in_the_callers_store(
+    running: Running, film: Path, tmp_path: Path
+) -> None:
+    with analysis.start(film, model=None, store=Store(tmp_path / "here")) as run:
+        whole = geometry_of(run)
+    told: list[float] = []
+    store = Store(tmp_path / "far", keep=True)
+    with running.worker() as doomed, execute.open_executor(name="dask", address=running.address) as executor:
+
+        def tick(done: float) -> None:
+            if not told:
+                os.kill(doomed, signal.SIGKILL)
+            told.append(done)
+
+        with analysis.start(film, model=None, executor=executor, store=store, tick=tick) as run:
+            assert geometry_of(run) == whole
+            assert run.stored_count == run.span_count == 3
+    assert all(one < other for one, other in pairwise(told)) and told[-1] == 75
+    assert not list(running.folder.glob("*/*/*.span"))  # workers keep nothing
+
+
+def test_what_the_store_has_is_not_asked_for_again(far: Executor, film: Path, tmp_path: Path) -> None:
+    store = Store(tmp_path, keep=True)
+    with analysis.start(film, model=None, executor=far, store=store) as run:
+        whole = geometry_of(run)
+    before = {path: path.stat().st_mtime_ns for path in tmp_path.glob("*/*.span")}
+    del before[min(before)]
+    min(tmp_path.glob("*/*.span")).unlink()
+    with analysis.start(film, model=None, executor=far, store=store) as run:
+        assert geometry_of(run) == whole
+    after = {path: path.stat().st_mtime_ns for path in tmp_path.glob("*/*.span")}
+    assert len(after) == 3 and before.items() <= after.items()
+
+
+def test_workers_with_another_film_or_none_are_refused(far: Executor, film: Path, tmp_path: Path) -> None:
+    own = tmp_path / "own.mp4"
+    own.write_bytes(film.read_bytes())
+    with analysis.start(own, model=None, executor=far, store=Store(tmp_path / "store")) as run:
+        own.write_bytes(CLIP.read_bytes())
+        with pytest.raises(UsageError, match=r"2 of 2 Dask workers cannot.*own.mp4 has another content"):
+            list(run.segments())
+    own.write_bytes(film.read_bytes())
+    with analysis.start(own, model=None, executor=far, store=Store(tmp_path / "store")) as run:
+        own.unlink()
+        with pytest.raises(UsageError, match=r"there is no file .*own.mp4"):
+            list(run.segments())
+    assert not list(tmp_path.glob("store/*/*.span"))
+
+
+def test_workers_with_another_model_are_refused(far: Executor, film: Path, tmp_path: Path) -> None:
+    with analysis.start(film, model="untrained", store=Store(tmp_path)) as run:
+        terms = run.terms
+        far.check(wire.check, terms)
+    for wrong, words in (
+        (replace(terms, model_sha256="0" * 64), "the model untrained is another one there"),
+        (replace(terms, model=str(tmp_path / "nothing")), "no model .*nothing"),
+    ):
+        with pytest.raises(UsageError, match=words):
+            far.check(wire.check, wrong)
+        (late,) = far(wire.work, [replace(parcel_of(run), terms=wrong)])  # who came after the question
+        assert isinstance(late, Failed) and late.error.args[0].startswith("on ")
+
+
+def parcel_of(run: analysis.Run) -> wire.Parcel:
+    return run.parcel(tuple(spans.plan(run.video, run.settings)[:1]))
+
+
+@pytest.mark.parametrize(
+    ("preload", "words"),
+    [
+        ("import fervid; fervid.__version__ = '0.0.1'", "it has fervid 0.0.1, and this is"),
+        ("import sys; sys.modules['fervid'] = None", "it has no fervid: install it"),
+    ],
+)
+def test_workers_with_another_fervid_or_none_are_refused(running: Running, preload: str, words: str) -> None:
+    with (
+        running.worker(preload),
+        pytest.raises(UsageError, match=rf"1 of \d Dask workers cannot take part.*{words}"),
+        execute.open_executor(name="dask", address=running.address),
+    ):
+        pass
+
+
+# --- where no cluster is
+
+
+@pytest.mark.parametrize(
+    ("address", "words"),
+    [
+        ("tcp://127.0.0.1:9", "no Dask scheduler answers at tcp://127.0.0.1:9"),
+        ("nowhere.json", "there is no scheduler file nowhere.json"),
+        ("what://ever", "begins with tcp:// or tls://"),
+        ("tls://127.0.0.1:9", "needs certificates"),
+    ],
+)
+def test_where_no_scheduler_is_it_is_told(address: str, words: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(cluster, "CONNECT_WITHIN", 0.5)
+    with pytest.raises(UsageError, match=words), execute.open_executor(name="dask", address=address):
+        pass
+
+
+def test_a_scheduler_that_has_no_workers_or_goes_is_told(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(cluster, "COME_WITHIN", 5.0)
+    place = Running(tmp_path)
+    arguments = ["--host", "127.0.0.1", "--port", "0", "--no-dashboard", "--scheduler-file", place.address]
+    with dask(tmp_path, "scheduler", "scheduler", *arguments) as scheduler:
+        wait_until((tmp_path / "scheduler.json").exists)
+        with (
+            pytest.raises(UsageError, match="has no workers: start some with"),
+            execute.open_executor(name="dask", address=place.address),
+        ):
+            pass
+        with (
+            place.worker() as worker,
+            pytest.raises(WorkerError, match="has gone; start it"),
+            execute.open_executor(name="dask", address=place.address) as executor,
+        ):
+            for event in executor(wait_for_go, [(0, tmp_path)]):
+                assert isinstance(event, Reached)
+                os.kill(scheduler, signal.SIGKILL)
+                os.kill(worker, signal.SIGKILL)
+
+
+def test_without_dask_the_extra_is_named(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.delitem(sys.modules, "fervid.execute.cluster")
+    monkeypatch.setitem(sys.modules, "distributed", None)
+    with pytest.raises(UsageError, match=r"pip install 'fervid\[dask\]'"), execute.open_executor(name="dask"):
+        pass
+
+
+def test_the_program_says_the_same_by_way_of_a_cluster(
+    running: Running, fervid: Fervid, clip: Path, tmp_path: Path
+) -> None:
+    common = ("analyze", clip, "--model", "untrained", "--end", "1")
+    assert fervid(*common, "-t", "here.json", "--jobs", "1").returncode == 0
+    far = fervid(*common, "-t", "far.json", "--executor", "dask", "--dask-address", running.address)
+    assert far.returncode == 0, far.stderr
+    assert "Traceback" not in far.stderr
+    assert (tmp_path / "far.json").read_bytes() == (tmp_path / "here.json").read_bytes()
+    assert json.loads((tmp_path / "far.json").read_text())["segments"] is not None
+    for wrong, words in (
+        (("--dask-address", running.address), "give --executor dask with it"),
+        (("--executor", "dask", "--dask-address", running.address, "-j", "2"), "--jobs is for workers here"),
+    ):
+        refused = fervid(*common, "-t", "more.json", *wrong)
+        assert refused.returncode == 2 and words in refused.stderr

@@ -1,0 +1,113 @@
+"""The scripts of examples/ run, and leave what they promise."""
+
+from __future__ import annotations
+
+import csv
+import os
+import re
+import shutil
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+from conftest import CLIP, ROOT, environment
+
+EXAMPLES = ROOT / "examples"
+NEEDS_JQ = pytest.mark.skipif(shutil.which("jq") is None, reason="jq is not installed")
+
+
+@pytest.fixture
+def run(tmp_path: Path) -> Run:
+    return Run(tmp_path)
+
+
+class Run:
+    """Runs a script in the test's folder, with `fervid` on the path and the tiny model."""
+
+    def __init__(self, folder: Path) -> None:
+        self.folder = folder
+        programs = folder / "bin"
+        programs.mkdir()
+        (programs / "fervid").write_text(f'#!/bin/sh\nexec "{sys.executable}" -m fervid "$@"\n')
+        (programs / "fervid").chmod(0o755)
+        self._path = f"{programs}{os.pathsep}{os.environ['PATH']}"
+
+    def __call__(self, script: str, *arguments: str | Path, input: Path | None = None) -> str:
+        shell = ["sh"] if script.endswith(".sh") else [sys.executable, "-W", "error"]
+        done = subprocess.run(
+            [*shell, str(EXAMPLES / script), *map(str, arguments)],
+            cwd=self.folder,
+            env=environment(PATH=self._path, FERVID_MODEL="untrained"),
+            input=b"" if input is None else input.read_bytes(),
+            capture_output=True,
+            check=False,
+        )
+        said = done.stderr.decode("utf-8")
+        assert done.returncode == 0, said
+        assert "error" not in said
+        return done.stdout.decode("utf-8")
+
+
+@pytest.fixture(scope="module")
+def short(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Two seconds of the example clip, in which the face smiles: examples should not take long."""
+    from fervid import video
+    from fervid.video import cutting
+
+    source, path = video.plan(CLIP), tmp_path_factory.mktemp("short") / "film.mp4"
+    piece = cutting.at_frames(source, source.ticks(1), source.ticks(3))
+    with path.open("wb") as stream:
+        cutting.encode(source, [piece], stream, ".mp4", {})
+    return path
+
+
+def test_every_script_is_told_of() -> None:
+    told = set(re.findall(r"\]\((\w+\.(?:sh|py))\)", (EXAMPLES / "README.md").read_text("utf-8")))
+    scripts = {path.name for path in EXAMPLES.iterdir() if path.suffix in (".sh", ".py")}
+    assert told == scripts - {"make_clip.py"}
+    assert all(os.access(EXAMPLES / name, os.X_OK) for name in scripts if name.endswith(".sh"))
+
+
+def test_a_trailer_s_moments(run: Run, short: Path) -> None:
+    run("trailer.sh", short, "out dir")
+    folder = run.folder / "out dir"
+    with (folder / "moments.csv").open(encoding="utf-8") as stream:
+        rows = list(csv.DictReader(stream))
+    assert rows
+    assert len(list((folder / "clips").iterdir())) == len(rows)
+    assert (folder / "reel.mp4").stat().st_size > 1000
+
+
+@NEEDS_JQ
+def test_afew_is_scored(run: Run) -> None:
+    run("toy_afew.py", "toy")
+    said = run("afew.sh", "toy", "scored")
+    assert re.search(r"\d+ % of 4 clips named right, 0 without a face", said)
+    with (run.folder / "scored" / "predictions.csv").open(encoding="utf-8") as stream:
+        assert len(list(csv.DictReader(stream))) == 4
+
+
+@NEEDS_JQ
+def test_a_pipeline_adds_up(run: Run, short: Path) -> None:
+    rows = [line.split("\t") for line in run("pipeline.sh", input=short).splitlines()]
+    seconds = [float(number) for number, _ in rows]
+    assert seconds == sorted(seconds, reverse=True)
+    assert sum(seconds) == pytest.approx(2, abs=0.3)
+
+
+def test_a_model_learns_one_s_own_clips(run: Run) -> None:
+    run("toy_afew.py", "toy")
+    said = run("finetune.sh", "toy/Train_AFEW", "toy/Val_AFEW", "better", "1")
+    assert said.index("before:") < said.index("after:")
+    assert (run.folder / "better" / "model.safetensors").exists()
+
+
+def test_a_timeline_becomes_tables(run: Run) -> None:
+    pandas = pytest.importorskip("pandas")
+    said = run("read_timeline.py", ROOT / "tests" / "golden" / "clip.json", "curves.csv")
+    assert "seconds of each visible expression" in said
+    assert "happiness" in said
+    table = pandas.read_csv(run.folder / "curves.csv")
+    assert {"track", "seconds", "valence", "happiness"} <= set(table.columns)
+    assert len(table) > 20

@@ -1,0 +1,575 @@
+"""What `fervid export` writes, read back by the programs' own libraries."""
+
+from __future__ import annotations
+
+import csv
+import html
+import io
+import json
+import os
+import signal
+import subprocess
+import sys
+import zipfile
+from collections.abc import Callable
+from dataclasses import replace
+from fractions import Fraction
+from itertools import pairwise
+from pathlib import Path
+
+import av
+import numpy as np
+import pympi
+import pytest
+import webvtt
+from conftest import CLIP, command, environment
+from jsonschema import Draft202012Validator
+from praatio import textgrid as praat
+from test_cli import says
+from test_export import (
+    BASE,
+    START,
+    STEP,
+    TIMELINES,
+    curve_of,
+    person_of,
+    rows_of,
+    segment_of,
+    text_of,
+    timeline_of,
+    video_of,
+)
+
+from fervid import export
+from fervid.cli import main
+from fervid.errors import InputError, UsageError
+from fervid.export import geometry, openface, reading, subtitles, tiers
+from fervid.export import json as whole
+from fervid.export.reading import Document
+from fervid.export.shapes import NOTE
+from fervid.export.subtitles import Cue
+from fervid.labels import EMOTIONS
+from fervid.types import Timeline
+
+OFFSET = 0.08  # where the first frame of `video_of` stands on the player's clock
+MALICIOUS = '<img onerror="x"> & \\N{b}\n\n--> 00:00 "Bob"\x07 ]]> \ud83d Zoë'
+SHOWN = '<img onerror="x"> & \\N{b} --> 00:00 "Bob" ]]> \\ud83d Zoë'
+
+
+def document_of(timeline: Timeline, form: str = "json") -> Document:
+    return reading.read(io.StringIO(text_of(timeline, form)))
+
+
+def written(document: Document, form: str) -> str:
+    stream = io.StringIO()
+    export.document_writer(form)(document, stream)
+    return stream.getvalue()
+
+
+def table_of(document: Document, form: str) -> list[dict[str, str]]:
+    return list(csv.DictReader(io.StringIO(written(document, form), newline="")))
+
+
+def peopled(*names: str | None, tracks: tuple[int, ...] = (0, 1)) -> Document:
+    """The film with a person for each track, called by name where there is one."""
+    ids = {track: f"P{place}" for place, track in enumerate(tracks, 1)}
+    found = timeline_of()
+    found = replace(
+        found,
+        people=tuple(person_of(person, (track,)) for track, person in ids.items()),
+        curves=tuple(replace(curve, person=ids[curve.track]) for curve in found.curves),
+        segments=tuple(replace(one, person=ids[one.track]) for one in found.segments),
+        peaks=tuple(replace(one, person=ids[one.track]) for one in found.peaks),
+    )
+    called = [
+        {"id": person, **({} if name is None else {"name": name})}
+        for person, name in zip(ids.values(), names, strict=True)
+    ]
+    return replace(document_of(found), people=tuple(called))
+
+
+def spans(document: Document) -> list[tuple[float, float, str]]:
+    """Every segment on the player's clock, in seconds."""
+    found = [
+        (
+            float(tiers.player_seconds(document, one.start)),
+            float(tiers.player_seconds(document, one.end)),
+            one.emotion,
+        )
+        for one in document.segments
+    ]
+    return sorted(found)
+
+
+# --- subtitles
+
+
+def cues_by_ffmpeg(path: Path) -> list[tuple[float, float, str]]:
+    """As FFmpeg reads them, which most players do."""
+    found = []
+    with av.open(str(path)) as container:
+        for packet in container.demux(subtitles=0):
+            if packet.pts is not None:
+                start = float(packet.pts * packet.time_base)
+                found.append((start, start + float(packet.duration * packet.time_base), bytes(packet)))
+    return sorted((start, end, text.decode()) for start, end, text in found)
+
+
+@pytest.mark.parametrize("form", subtitles.FORMATS)
+@pytest.mark.parametrize("name", sorted(TIMELINES))
+def test_segments_are_subtitles_at_the_player_s_times(name: str, form: str, tmp_path: Path) -> None:
+    document = document_of(TIMELINES[name]())
+    path = tmp_path / f"film.{form}"
+    path.write_text(written(document, form), "utf-8")
+    if not document.segments and form == "srt":
+        assert path.read_text() == ""
+        return
+    found = cues_by_ffmpeg(path)
+    assert len(found) == len(document.segments)
+    for (start, end, text), (low, high, emotion) in zip(found, spans(document), strict=True):
+        assert (start, end) == pytest.approx((low, high), abs=5.01e-4)
+        assert emotion in text
+
+
+def test_a_cue_says_whose_face_where_there_are_several(tmp_path: Path) -> None:
+    (tmp_path / "film.vtt").write_text(written(peopled("Anna", None), "vtt"), "utf-8")
+    texts = [caption.text for caption in webvtt.read(str(tmp_path / "film.vtt"))]
+    assert texts == ["Anna: neutral 0.70", "Anna: happiness 0.70", "P2: neutral 0.70"]
+    alone = replace(document_of(timeline_of()), segments=document_of(timeline_of()).segments[:2])
+    assert [cue.text for cue in subtitles.cues(alone)] == ["neutral 0.70", "happiness 0.70"]
+
+
+def test_vtt_tells_what_scores_mean() -> None:
+    assert f"NOTE\n{NOTE}\n" in written(document_of(timeline_of()), "vtt")
+
+
+@pytest.mark.parametrize("form", subtitles.FORMATS)
+def test_cues_come_in_order_last_a_millisecond_and_pass_an_hour(form: str, tmp_path: Path) -> None:
+    cues = [
+        Cue(Fraction(360_000), Fraction(360_001), "late"),  # 100 hours
+        Cue(Fraction(3661, 1), Fraction(3661, 1), "an hour"),
+        Cue(Fraction(-1), Fraction(1, 3), "early"),
+    ]
+    stream = io.StringIO()
+    subtitles.write(cues, stream, form)
+    path = tmp_path / f"x.{form}"
+    path.write_text(stream.getvalue(), "utf-8")
+    assert cues_by_ffmpeg(path)[:2] == [
+        (0.0, pytest.approx(0.333), "early"),
+        (3661.0, pytest.approx(3661.001), "an hour"),
+    ]
+    assert f"100:00:00{',' if form == 'srt' else '.'}000 --> " in stream.getvalue()
+    with pytest.raises(UsageError, match="srt, vtt"):
+        subtitles.write(cues, io.StringIO(), "ass")
+
+
+def test_odd_names_stay_text_in_subtitles(tmp_path: Path) -> None:
+    document = peopled(MALICIOUS, "Ben")
+    for form in subtitles.FORMATS:
+        (tmp_path / f"x.{form}").write_text(written(document, form), "utf-8")
+        assert len(cues_by_ffmpeg(tmp_path / f"x.{form}")) == 3
+    captions = list(webvtt.read(str(tmp_path / "x.vtt")))
+    assert html.unescape(captions[0].text) == f"{SHOWN}: neutral 0.70"
+    assert "<img" not in written(document, "vtt")
+
+
+# --- tables
+
+
+@pytest.mark.parametrize("name", sorted(TIMELINES))
+def test_the_long_table_has_a_row_per_track_window_and_emotion(name: str) -> None:
+    document = document_of(TIMELINES[name]())
+    rows = table_of(document, "csv")
+    assert len(rows) == sum(len(curve.pts) for curve in document.curves) * len(document.labels)
+    for curve in document.curves:
+        ours = [row for row in rows if row["track"] == str(curve.track)]
+        scores = np.array([float(row["score"]) for row in ours]).reshape(-1, len(document.labels))
+        assert scores == pytest.approx(curve.scores, abs=1e-6)
+        assert [row["emotion"] for row in ours] == list(document.labels) * len(curve.pts)
+        times = [float(row["time"]) for row in ours[:: len(document.labels)]]
+        assert times == pytest.approx([float((pts - START) * BASE) for pts in curve.pts.tolist()], abs=1e-6)
+
+
+@pytest.mark.parametrize("name", sorted(TIMELINES))
+def test_the_wide_table_has_a_row_per_track_and_window(name: str) -> None:
+    document = document_of(TIMELINES[name]())
+    rows = table_of(document, "windows")
+    assert len(rows) == sum(len(curve.pts) for curve in document.curves)
+    for curve in document.curves:
+        ours = [row for row in rows if row["track"] == str(curve.track)]
+        for measure in ("valence", "arousal", "intensity", "quality"):
+            found = [float(row[measure]) for row in ours]
+            assert found == pytest.approx(getattr(curve, measure).tolist(), abs=1e-6)
+        for column, label in enumerate(document.labels):
+            assert [float(row[label]) for row in ours] == pytest.approx(
+                curve.scores[:, column].tolist(), abs=1e-6
+            )
+
+
+@pytest.mark.parametrize("form", ["json", "jsonl"])
+@pytest.mark.parametrize("name", sorted(TIMELINES))
+def test_the_table_of_segments_has_a_row_each(name: str, form: str) -> None:
+    document = document_of(TIMELINES[name](), form)
+    rows = table_of(document, "segments")
+    assert len(rows) == len(document.segments)
+    for row, segment in zip(rows, document.segments, strict=True):
+        assert (row["emotion"], row["start_pts"]) == (segment.emotion, str(segment.start))
+        assert row["person"] == (segment.person or "")
+        assert float(row["end"]) - float(row["start"]) == pytest.approx(float(row["duration"]), abs=2e-6)
+        assert [float(row[label]) for label in document.labels] == pytest.approx(
+            segment.scores.tolist(), abs=1e-6
+        )
+
+
+def test_tables_tell_a_person_s_id_and_name() -> None:
+    document = peopled("Anna, the first", None)
+    for form in ("csv", "windows", "segments"):
+        whose = {(row["track"], row["person"], row["name"]) for row in table_of(document, form)}
+        assert whose == {("0", "P1", "Anna, the first"), ("1", "P2", "")}
+
+
+@pytest.mark.parametrize("form", ["csv", "windows"])
+def test_json_lines_have_no_curves_to_make_a_table_of(form: str) -> None:
+    with pytest.raises(InputError, match=r"JSON Lines hold no curves.*write the timeline as JSON"):
+        written(document_of(timeline_of(), "jsonl"), form)
+
+
+# --- JSON Lines
+
+
+@pytest.mark.parametrize("name", sorted(TIMELINES))
+def test_json_becomes_the_json_lines_that_analyze_writes(name: str) -> None:
+    timeline = TIMELINES[name]()
+    found = [json.loads(line) for line in written(document_of(timeline), "jsonl").splitlines()]
+    direct = [json.loads(line) for line in text_of(timeline, "jsonl").splitlines()]
+    for lines in (found, direct):
+        for track in lines[-1]["tracks"]:  # a mean of numbers that were rounded meanwhile
+            track["quality"] = None if track["quality"] is None else round(track["quality"], 4)
+    assert found == direct
+    schema = whole.schema()
+    line = Draft202012Validator({"$ref": "#/$defs/line", "$defs": schema["$defs"]})
+    for one in found:
+        line.validate(one)
+
+
+# --- TextGrid
+
+
+def praat_reads(text: str, tmp_path: Path) -> praat.Textgrid:
+    path = tmp_path / "film.TextGrid"
+    path.write_text(text, "utf-8")
+    return praat.openTextgrid(str(path), includeEmptyIntervals=False, reportingMode="error")
+
+
+@pytest.mark.parametrize("name", sorted(TIMELINES))
+def test_praat_reads_every_segment_and_peak(name: str, tmp_path: Path) -> None:
+    document = document_of(TIMELINES[name]())
+    found = praat_reads(written(document, "textgrid"), tmp_path)
+    assert found.tierNames[-2:] == ("peaks", "note")
+    assert [entry.label for entry in found.getTier("note").entries] == [NOTE]
+    entries = sorted(
+        (entry.start, entry.end, entry.label)
+        for tier in found.tierNames[:-2]
+        for entry in found.getTier(tier).entries
+    )
+    for (start, end, emotion), (low, high, given) in zip(entries, spans(document), strict=True):
+        assert (start, end) == pytest.approx((low, high), abs=1e-6)
+        assert emotion == given
+    apexes = [float(tiers.player_seconds(document, peak.apex)) for peak in document.peaks]
+    points = [point.time for point in found.getTier("peaks").entries]
+    assert points == pytest.approx(sorted(set(apexes)), abs=1e-6)
+
+
+def test_peaks_at_one_moment_share_a_point(tmp_path: Path) -> None:
+    document = document_of(timeline_of())
+    (one, other) = document.peaks
+    assert one.apex == other.apex
+    (point,) = praat_reads(written(document, "textgrid"), tmp_path).getTier("peaks").entries
+    assert point.label.startswith(f"track 0: happiness {one.score:.2f}; track 1: happiness")
+
+
+def test_tiers_are_people_and_nobody_s_name_breaks_them(tmp_path: Path) -> None:
+    document = peopled(MALICIOUS, MALICIOUS)
+    found = praat_reads(written(document, "textgrid"), tmp_path)
+    assert found.tierNames == (SHOWN, f"{SHOWN} (2)", "peaks", "note")
+    called = praat_reads(written(peopled("peaks", "note"), "textgrid"), tmp_path)
+    assert called.tierNames == ("peaks", "note", "peaks (2)", "note (2)")
+
+
+def overlapping() -> Document:
+    """One person who is seen twice at once, as in a mirror, and again later."""
+    found = document_of(timeline_of())
+    later = replace(segment_of(2, START + 50000, START + 51200, "fear"), person="P1")
+    segments = (*(replace(one, person="P1") for one in found.segments), later)
+    curves = tuple(replace(curve, person="P1") for curve in (*found.curves, curve_of(2)))
+    return replace(found, segments=segments, curves=curves, people=({"id": "P1"},))
+
+
+def test_a_person_seen_twice_at_once_has_two_tiers(tmp_path: Path) -> None:
+    document = overlapping()
+    found = tiers.tiers(document)
+    assert [(tier.name, len(tier.segments)) for tier in found] == [("P1", 3), ("P1 (2)", 1)]
+    assert praat_reads(written(document, "textgrid"), tmp_path).tierNames[:2] == ("P1", "P1 (2)")
+    assert len(elan_reads(written(document, "eaf"), tmp_path).get_annotation_data_for_tier("P1 (2)")) == 1
+
+
+# --- EAF
+
+
+def elan_reads(text: str, tmp_path: Path) -> pympi.Eaf:
+    path = tmp_path / "film.eaf"
+    path.write_text(text, "utf-8")
+    return pympi.Eaf(str(path))
+
+
+@pytest.mark.parametrize("name", sorted(TIMELINES))
+def test_pympi_reads_every_segment_and_peak(name: str, tmp_path: Path) -> None:
+    document = document_of(TIMELINES[name]())
+    found = elan_reads(written(document, "eaf"), tmp_path)
+    names = list(found.get_tier_names())
+    assert names[-1] == "peaks"
+    rows = sorted(row for tier in names[:-1] for row in found.get_annotation_data_for_tier(tier))
+    given = [(round(low * 1000), round(high * 1000), emotion) for low, high, emotion in spans(document)]
+    assert rows == given
+    apexes = sorted({round(tiers.player_seconds(document, peak.apex) * 1000) for peak in document.peaks})
+    assert [start for start, _, _ in found.get_annotation_data_for_tier("peaks")] == apexes
+    (medium,) = found.get_linked_files()
+    assert medium["RELATIVE_MEDIA_URL"] == "./film.mp4"
+    assert medium["MIME_TYPE"] == "video/mp4"
+    assert dict(found.get_properties())["note"] == NOTE
+    slots = [found.timeslots[f"ts{place}"] for place in range(1, len(found.timeslots) + 1)]
+    assert slots == sorted(slots)
+
+
+def test_elan_is_offered_the_emotions_and_knows_who_is_who(tmp_path: Path) -> None:
+    found = elan_reads(written(peopled("Anna", None), "eaf"), tmp_path)
+    entries = found.get_cv_entries("visible expression")
+    assert [values[0][0] for values, _ in entries.values()] == list(EMOTIONS)
+    kind = found.get_parameters_for_linguistic_type("expression")
+    assert kind["CONTROLLED_VOCABULARY_REF"] == "visible expression"
+    assert found.get_parameters_for_tier("Anna")["PARTICIPANT"] == "Anna"
+    assert found.get_parameters_for_tier("P2")["ANNOTATOR"] == "fervid, model hand"
+
+
+def test_names_are_escaped_in_eaf(tmp_path: Path) -> None:
+    document = peopled(MALICIOUS, "&amp;")
+    source = {**document.source, "name": 'a "b" & <c> ü#?.mp4'}
+    found = elan_reads(written(replace(document, source=source), "eaf"), tmp_path)
+    assert list(found.get_tier_names()) == [SHOWN, "&amp;", "peaks"]
+    assert found.get_linked_files()[0]["MEDIA_URL"] == "./a%20%22b%22%20%26%20%3Cc%3E%20%C3%BC%23%3F.mp4"
+
+
+def test_no_annotation_of_a_tier_overlaps_or_is_empty(tmp_path: Path) -> None:
+    document = document_of(timeline_of())
+    tick = [segment_of(0, START + place, START + place + 1, "fear") for place in range(3)]
+    first, second = document.peaks
+    near = (first, replace(second, apex=first.apex + 256))  # 20 ms later
+    document = replace(document, segments=tuple(tick), peaks=near)
+    found = elan_reads(written(document, "eaf"), tmp_path)
+    for tier in found.get_tier_names():
+        rows = sorted(found.get_annotation_data_for_tier(tier))
+        assert len(rows) > 1
+        assert all(start < end for start, end, _ in rows)
+        assert all(one[1] <= other[0] for one, other in pairwise(rows))
+
+
+# --- frames of an archive
+
+
+def archive(path: Path, count: int = 50) -> Path:
+    chunk = rows_of(count)
+    geometry.write(lambda: [chunk], count, video_of(), EMOTIONS, path)
+    return path
+
+
+def test_an_archive_gives_the_openface_rows_that_the_video_gave(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    direct, again = io.StringIO(), io.StringIO()
+    openface.write([rows_of(50)], video_of(), EMOTIONS, direct)
+    monkeypatch.setattr(geometry, "CHUNK", 7)
+    found = geometry.read(str(archive(tmp_path / "g.npz")))
+    assert found.labels == EMOTIONS
+    assert [len(rows) for rows in found.rows()] == [7] * 7 + [1]
+    openface.write(found.rows(), found, found.labels, again)
+    assert again.getvalue() == direct.getvalue()
+
+
+def resaved(path: Path, **changes: np.ndarray | None) -> Path:
+    with np.load(archive(path)) as found:
+        columns = {**found, **changes}
+    np.savez_compressed(path, **{name: value for name, value in columns.items() if value is not None})
+    return path
+
+
+def test_an_archive_that_numpy_saved_again_is_read(tmp_path: Path) -> None:
+    found = geometry.read(str(resaved(tmp_path / "g.npz")))
+    (rows,) = found.rows()
+    np.testing.assert_array_equal(rows.landmarks, rows_of(50).landmarks)
+
+
+@pytest.mark.parametrize(
+    "damage",
+    [
+        lambda path: resaved(path, landmarks=None),
+        lambda path: resaved(path, time_base=None),
+        lambda path: resaved(path, time_base=np.array([1, 0])),
+        lambda path: resaved(path, pts=np.arange(3)),
+        lambda path: resaved(path, landmarks=np.zeros((50, 5, 2), np.float32)),
+        lambda path: resaved(path, quality=np.array([None] * 50)),
+        lambda path: path.write_bytes(archive(path).read_bytes()[:3000]),
+        lambda path: zipfile.ZipFile(path, "w").close(),
+        lambda path: path.write_bytes(archive(path).read_bytes().replace(b"(50, 68, 2)", b"(90, 68, 2)")),
+    ],
+    ids=["no landmarks", "no clock", "no rate", "short", "5 points", "objects", "cut off", "empty", "long"],
+)
+def test_a_damaged_archive_is_refused(tmp_path: Path, damage: Callable[[Path], object]) -> None:
+    path = tmp_path / "g.npz"
+    damage(path)
+    with pytest.raises(InputError, match=r"no archive of .*--tracks., or is damaged"):
+        list(geometry.read(str(path)).rows())
+
+
+# --- the command
+
+
+@pytest.fixture
+def call(
+    capfd: pytest.CaptureFixture[str], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> Callable[..., subprocess.CompletedProcess[str]]:
+    """Run the program in this process, in a folder with out.json, out.jsonl and g.npz."""
+    monkeypatch.chdir(tmp_path)
+    for form in ("json", "jsonl"):
+        (tmp_path / f"out.{form}").write_text(text_of(timeline_of(), form), "utf-8")
+    archive(tmp_path / "g.npz")
+
+    def run(*arguments: str | Path) -> subprocess.CompletedProcess[str]:
+        before = signal.getsignal(signal.SIGTERM)
+        try:
+            code = main.run(list(map(str, arguments)))
+        finally:
+            signal.signal(signal.SIGTERM, before)
+        told = capfd.readouterr()
+        return subprocess.CompletedProcess(arguments, code, told.out, told.err)
+
+    return run
+
+
+Call = Callable[..., "subprocess.CompletedProcess[str]"]
+
+
+@pytest.mark.parametrize(
+    ("target", "form"),
+    [
+        ("a.srt", "srt"),
+        ("a.vtt", "vtt"),
+        ("a.csv", "csv"),
+        ("a.TextGrid", "textgrid"),
+        ("a.eaf", "eaf"),
+        ("a.jsonl", "jsonl"),
+    ],
+)
+def test_the_suffix_tells_the_format(call: Call, tmp_path: Path, target: str, form: str) -> None:
+    done = call("export", "out.json", "-o", target)
+    assert (done.returncode, done.stdout, done.stderr) == (0, "", "")
+    assert (tmp_path / target).read_text("utf-8") == written(document_of(timeline_of()), form)
+    assert call("export", "out.json", "-f", form).stdout == (tmp_path / target).read_text("utf-8")
+
+
+@pytest.mark.parametrize("form", sorted(export.TABLES))
+def test_frames_come_from_an_archive(call: Call, form: str) -> None:
+    stream = io.StringIO()
+    export.writer(form)([rows_of(50)], video_of(), EMOTIONS, stream)
+    assert call("export", "g.npz", "-f", form).stdout == stream.getvalue()
+
+
+@pytest.mark.parametrize(
+    ("arguments", "code", "words"),
+    [
+        (["out.json"], 2, ["--format", "srt", "openface"]),
+        (["out.json", "-o", "x.txt"], 2, ["--format"]),
+        (["out.json", "-f", "json"], 2, ["json", "jsonl"]),
+        (["out.json", "-f", "openface"], 1, ["row for every frame", "--tracks"]),
+        (["g.npz", "-f", "srt"], 1, ["holds frames", "openface"]),
+        (["out.jsonl", "-f", "csv"], 1, ["JSON Lines hold no curves"]),
+        (["none.json", "-f", "srt"], 1, ["none.json", "no such file"]),
+        ([".", "-f", "srt"], 1, ["cannot be read"]),
+        ([CLIP, "-f", "srt"], 1, ["clip.mp4 is no timeline", "fervid analyze"]),
+        (["empty", "-f", "srt"], 1, ["empty"]),
+        (["cut.json", "-f", "srt"], 1, ["cut.json", "cut off"]),
+        (["cut.jsonl", "-f", "srt"], 1, ["cut.jsonl", "cut off"]),
+        (["future.json", "-f", "srt"], 1, ["schema version 9."]),
+        (["strange.json", "-f", "srt"], 1, ["damaged", "'bored' is no label"]),
+        (["sourceless.json", "-f", "eaf"], 1, ["damaged", "clock_offset"]),
+        (["rateless.json", "-f", "srt"], 1, ["damaged", "rate"]),
+        (["countless.json", "-f", "jsonl"], 1, ["damaged", "planned"]),
+        (["out.json", "-o", "none/a.srt"], 1, ["no folder"]),
+        (["out.json", "-o", "out.jsonl"], 1, ["exists already"]),
+        (["out.json", "-f", "srt", "-y", "-o", "out.json"], 1, ["is an input"]),
+        (["out.json", "-f", "srt", "-o", "."], 1, ["is a folder"]),
+    ],
+    ids=lambda value: " ".join(map(str, value)) if isinstance(value, list) else None,
+)
+def test_what_cannot_be_exported_is_one_line(
+    call: Call, tmp_path: Path, arguments: list[str], code: int, words: list[str]
+) -> None:
+    text, lines = text_of(timeline_of()), text_of(timeline_of(), "jsonl")
+    (tmp_path / "empty").write_text("")
+    (tmp_path / "cut.json").write_text(text[:-300])
+    (tmp_path / "cut.jsonl").write_text(lines[: lines.rindex('{"type": "summary"')])
+    (tmp_path / "future.json").write_text(text.replace('"schema_version": "1.', '"schema_version": "9.'))
+    (tmp_path / "strange.json").write_text(text.replace('"emotion": "neutral"', '"emotion": "bored"'))
+    (tmp_path / "sourceless.json").write_text(text.replace('"clock_offset"', '"clock"'))
+    (tmp_path / "rateless.json").write_text(text.replace('"24000/1001"', '"0/1"'))
+    (tmp_path / "countless.json").write_text(text.replace('"planned"', '"old"'))
+    before = sorted(os.listdir())
+    says(call("export", *arguments), code, *words)
+    assert sorted(os.listdir()) == before
+
+
+def test_a_film_without_faces_is_exported_and_said(call: Call, tmp_path: Path) -> None:
+    (tmp_path / "none.json").write_text(text_of(TIMELINES["empty"]()))
+    done = call("export", "none.json", "-f", "segments")
+    assert done.returncode == 0
+    assert len(done.stdout.splitlines()) == 1
+    assert "no face was read" in done.stderr
+    assert call("-q", "export", "none.json", "-f", "segments").stderr == ""
+
+
+def test_a_pipe_at_either_end(tmp_path: Path) -> None:
+    text = text_of(timeline_of()).encode()
+    line = command(["export", "-", "-f", "eaf"])
+    done = subprocess.run(line, input=text, env=environment(), capture_output=True)
+    assert done.returncode == 0, done.stderr
+    assert done.stdout.decode() == written(document_of(timeline_of()), "eaf")
+
+
+def test_a_reader_who_leaves_is_no_error(tmp_path: Path) -> None:
+    (tmp_path / "out.json").write_text(text_of(timeline_of()))
+    line = command(["export", tmp_path / "out.json", "-f", "csv"])
+    with subprocess.Popen(line, env=environment(), stdout=subprocess.PIPE, stderr=subprocess.PIPE) as process:
+        assert process.stdout is not None and process.stderr is not None
+        process.stdout.close()
+        told = process.stderr.read()
+        assert (process.wait(), told) == (1, b"")
+
+
+def test_help_is_instant() -> None:
+    look = "import sys; from fervid.cli.main import run; run(sys.argv[1:]); print(*sys.modules)"
+    for name in ("export", "compare"):
+        done = subprocess.run(
+            [sys.executable, "-c", look, name, "--help"], env=environment(), capture_output=True, text=True
+        )
+        loaded = set(done.stdout.split())
+        assert "click" in loaded
+        assert not loaded & {"numpy", "scipy", "cv2", "torch", "rich", "av"}
+
+
+def test_the_offset_of_the_clock_moves_players_times_and_no_table(tmp_path: Path) -> None:
+    document = document_of(timeline_of())
+    assert written(document, "srt").startswith("1\n00:00:00,080 -->")
+    first = table_of(document, "segments")[0]
+    assert float(first["start"]) == 0
+    assert float(table_of(document, "csv")[len(EMOTIONS)]["time"]) == pytest.approx(STEP / 12800)
+    still = replace(document, source={**document.source, "clock_offset": -5.0})
+    assert written(still, "srt").startswith("1\n00:00:00,000 -->")

@@ -1,0 +1,34 @@
+"""A film whose analysis is killed, for real, at moments that a seed draws: the same bytes in the end."""
+
+from __future__ import annotations
+
+import json
+import subprocess
+import sys
+from pathlib import Path
+
+import av
+import cv2
+import pytest
+from conftest import CLIP, ROOT, environment
+from media import write
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="processes are looked for in /proc")
+def test_kills_at_seeded_moments_change_no_byte(tmp_path: Path) -> None:
+    with av.open(str(CLIP)) as container:
+        luma = [frame.to_ndarray(format="gray") for frame in container.decode(video=0)]
+    small = [cv2.resize(one, (320, 240), interpolation=cv2.INTER_AREA) for one in luma[:130:2]]
+    film = write(tmp_path / "film.mp4", small, rate=1, gop=10)
+    arguments = ["--rounds", "1", "--kills", "2", "--seed", "7", "--jobs", "2", "--json"]
+    done = subprocess.run(
+        [sys.executable, "-W", "error", ROOT / "benchmarks" / "kills.py", film, *arguments],
+        env=environment(),
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    figures = json.loads(done.stdout)
+    assert (done.returncode, done.stderr) == (0, "")
+    assert figures["rounds"] == 1 and figures["kills"] > 0
+    assert figures["differing"] == [] and figures["spans_done_again"] == 0

@@ -1,0 +1,571 @@
+"""The same person across shots: told apart, numbered, named, merged, and drawn."""
+
+from __future__ import annotations
+
+import io
+import json
+from collections.abc import Mapping
+from dataclasses import replace
+from fractions import Fraction
+from itertools import combinations
+from pathlib import Path
+from typing import Any
+
+import cv2
+import dlib
+import media
+import numpy as np
+import numpy.typing as npt
+import pytest
+from conftest import CLIP, ROOT
+from test_export import START, curve_of, person_of, text_of, timeline_of, video_of
+
+from fervid import analysis, descriptor, export, faces, people, shape, stitch, video
+from fervid.cache import Store
+from fervid.cli.main import run
+from fervid.errors import InputError, ModelError, UsageError
+from fervid.export import reading
+from fervid.people import gallery, grouping, likeness
+from fervid.types import Floats, Likeness, Settings, Status, Timeline, Track
+
+Groups = list[list[int]]
+
+
+def known(descriptors: npt.ArrayLike, pts: int = 0, worth: float = 1.0) -> Likeness:
+    """What a track of these faces is known by."""
+    values = np.atleast_2d(np.asarray(descriptors, np.float32))
+    count = len(values)
+    return Likeness(
+        pts + np.arange(count), np.full((count, 4), 9, np.float32), np.full(count, worth, np.float32), values
+    )
+
+
+def crowd(persons: int, tracks: int, spread: float, seed: int) -> tuple[dict[int, Likeness], list[int]]:
+    """Tracks of made-up persons, three faces each; and whose each track is."""
+    random = np.random.default_rng(seed)
+    centres = random.normal(size=(persons, 128)) * 0.06
+    owners = random.integers(0, persons, tracks).tolist()
+    return {
+        number: known(centres[owner] + spread * random.normal(size=(random.integers(1, 4), 128)))
+        for number, owner in enumerate(owners)
+    }, owners
+
+
+# --- telling apart
+
+
+def test_tracks_of_one_person_are_joined_and_others_are_not() -> None:
+    likenesses, owners = crowd(persons=6, tracks=80, spread=0.015, seed=1)
+    groups = people.tell_apart(likenesses, ())
+    assert len(groups) == len(set(owners))
+    assert all(len({owners[track] for track in group}) == 1 for group in groups)
+
+
+def test_tracks_that_are_on_screen_together_are_never_one_person() -> None:
+    twins = {number: known(np.zeros(128) + number / 1e4) for number in range(4)}
+    assert people.tell_apart(twins, ()) == [[0, 1, 2, 3]]
+    together = {(0, 1), (2, 3)}
+    groups = people.tell_apart(twins, together)
+    assert len(groups) == 2
+    assert not any({*pair} <= {*group} for pair in together for group in groups)
+
+
+def test_what_a_group_must_not_join_it_must_not_join_later() -> None:
+    # 0 and 1 are nearest; 2 is forbidden to 1 alone, and so to both once they are joined.
+    twins = {0: known(np.zeros(128)), 1: known(np.full(128, 1e-4)), 2: known(np.full(128, 3e-4))}
+    assert sorted(people.tell_apart(twins, {(1, 2)})) == [[0, 1], [2]]
+
+
+def test_a_track_without_a_readable_face_is_nobodys() -> None:
+    assert people.tell_apart({3: known(np.ones(128)), 5: people.empty()}, {(3, 5)}) == [[3]]
+    assert people.tell_apart({}, ()) == []
+
+
+@pytest.mark.parametrize("seed", range(8))
+def test_groups_are_those_of_the_slow_definition(seed: int) -> None:
+    likenesses, _ = crowd(persons=5, tracks=24, spread=0.03, seed=seed)
+    pairs = np.random.default_rng(seed).integers(0, 24, (6, 2))
+    together = {(int(min(pair)), int(max(pair))) for pair in pairs if pair[0] != pair[1]}
+    assert sorted(people.tell_apart(likenesses, together)) == slow(likenesses, together)
+
+
+def slow(likenesses: Mapping[int, Likeness], together: set[tuple[int, int]]) -> Groups:
+    """Join the two groups whose tracks lie nearest on average, again and again."""
+    groups = [[track] for track in likenesses]
+
+    def distance(first: list[int], second: list[int]) -> float:
+        if any((min(a, b), max(a, b)) in together for a in first for b in second):
+            return np.inf
+        one, other = (
+            np.array([likenesses[track].descriptor.astype(float).mean(0) for track in group])
+            for group in (first, second)
+        )
+        weights = np.outer(*([len(likenesses[track]) for track in group] for group in (first, second)))
+        return float(np.average(np.square(one[:, None] - other[None]).sum(-1), weights=weights))
+
+    while len(groups) > 1:
+        first, second = min(combinations(groups, 2), key=lambda pair: distance(*pair))
+        if distance(first, second) >= grouping.SAME_PERSON**2:
+            break
+        groups = [group for group in groups if group not in (first, second)] + [sorted(first + second)]
+    return sorted(groups)
+
+
+def test_the_order_in_which_tracks_come_changes_nothing() -> None:
+    likenesses, _ = crowd(persons=5, tracks=60, spread=0.03, seed=3)
+    shuffled = {track: likenesses[track] for track in reversed(likenesses)}
+    assert people.tell_apart(likenesses, {(1, 2)}) == people.tell_apart(shuffled, {(1, 2)})
+
+
+@pytest.mark.parametrize(
+    ("first", "second", "is_together"),
+    [
+        ((0, 100), (92, 200), False),  # one shot dissolves into the next
+        ((0, 100), (100, 200), False),
+        ((0, 200), (100, 120), True),  # all of a short track
+        ((0, 200), (150, 400), True),  # two seconds
+        ((0, 12), (0, 12), True),
+    ],
+)
+def test_a_dissolve_does_not_part_a_person(
+    first: tuple[int, int], second: tuple[int, int], is_together: bool
+) -> None:
+    film = replace(video_of(400), time_base=Fraction(1, 25), pts=np.arange(400), start=0)
+    stitcher = stitch.Stitcher(film, None, Settings())
+    rows = [
+        (number, replace(track_of([1.0] * (stop - start)), pts=np.arange(start, stop)), 0)
+        for number, (start, stop) in ((7, first), (3, second))
+    ]
+    stitcher.curves = [replace(curve_of(number), frames=len(track)) for number, track, _ in rows]
+    stitcher._shared = dict(stitch._shared(rows))
+    assert stitcher.together == ({(3, 7)} if is_together else set())
+
+
+# --- numbering
+
+
+def test_the_first_person_is_on_screen_longest() -> None:
+    curves = [curve_of(0, 4), curve_of(1, 30), replace(curve_of(2, 4), start=START + 1, end=START + 9)]
+    likenesses = {track: known(np.zeros(128), pts=track) for track in range(3)}
+    found = people.number([[0, 2], [1]], curves, likenesses, {0: "Anna"})
+    assert [(one.id, one.name, one.tracks) for one in found] == [("P1", None, (1,)), ("P2", "Anna", (0, 2))]
+    assert found[1].ticks == curves[0].end - curves[0].start, "what overlaps counts once"
+
+
+def test_the_picture_is_of_the_best_face() -> None:
+    curves = [curve_of(0), curve_of(1)]
+    likenesses = {0: known(np.zeros(128), pts=5, worth=0.5), 1: known(np.zeros(128), pts=70, worth=0.9)}
+    (found,) = people.number([[0, 1]], curves, likenesses, {})
+    assert found.pts == 70
+
+
+# --- which faces tell
+
+
+def track_of(quality: list[float], yaw: list[float] | None = None) -> Track:
+    count = len(quality)
+    points = 100 + 30 * shape.figures()["neutral"][:, :2].astype(np.float32)
+    pose = np.zeros((count, 3), np.float32)
+    pose[:, 0] = yaw or 0
+    return Track(
+        1,
+        10 * np.arange(count),
+        np.ones((count, 4), np.float32),
+        np.stack([points] * count),
+        pose,
+        np.array(quality, np.float32),
+        np.full(count, Status.OK, np.uint8),
+    )
+
+
+def test_faces_that_tell_are_good_frontal_and_apart() -> None:
+    rows = np.arange(6)
+    good, worth = likeness.best(track_of([0.9, 0.8, 0.7, 0.6, 0.5, 0.4]), rows, apart=20)
+    assert good.tolist() == [0, 2, 4] and worth.tolist() == sorted(worth, reverse=True)
+    turned, _ = likeness.best(track_of([0.9, 0.9, 0.9, 0.9], yaw=[80, 0, 10, 20]), np.arange(4), apart=1)
+    assert turned.tolist() == [1, 2, 3]
+    few, _ = likeness.best(track_of([0.9, 0.8]), np.arange(2), apart=1000)
+    assert few.tolist() == [0, 1], "a short track gives what it has"
+    none, _ = likeness.best(track_of([0.29, 0.0]), np.arange(2), apart=1)
+    assert none.tolist() == []
+
+
+def test_parts_of_a_track_give_the_best_of_both() -> None:
+    first, second = known(np.zeros((3, 128)), 0, 0.4), known(np.ones((3, 128)), 100, 0.8)
+    assert people.joined(first, second, apart=1).pts.tolist() == [100, 101, 102]
+    assert people.joined(people.empty(), first, apart=50).pts.tolist() == [0, 1, 2]
+
+
+# --- dlib's net
+
+
+@pytest.fixture(scope="module")
+def face() -> tuple[Any, Floats]:
+    """A frame of the example clip, and the points of the face in it."""
+    plan = video.plan(CLIP)
+    frame = next(video.frames(plan))
+    finder = faces.FaceFinder()
+    ((box, _),) = finder.detect(frame.luma)
+    return frame.luma, finder.fit(frame.luma, box)
+
+
+def test_the_net_on_torch_is_dlibs(face: tuple[Any, Floats]) -> None:
+    portrait = faces.FaceFinder().portrait(*face)
+    coloured = np.ascontiguousarray(np.repeat(portrait[:, :, None], 3, axis=2))
+    own = dlib.face_recognition_model_v1(str(faces.face_net()))
+    assert faces.describe(portrait) == pytest.approx(
+        np.array(own.compute_face_descriptor(coloured)), abs=1e-5
+    )
+
+
+def test_a_portrait_is_cut_as_dlib_cuts_it(face: tuple[Any, Floats]) -> None:
+    luma, landmarks = face
+    points = dlib.points([dlib.point(*np.rint(point).astype(int).tolist()) for point in landmarks])
+    coloured = np.ascontiguousarray(np.repeat(luma[:, :, None], 3, axis=2))
+    whole = dlib.full_object_detection(dlib.rectangle(0, 0, 10, 10), points)
+    other = np.ascontiguousarray(dlib.get_face_chip(coloured, whole, 150, 0.25)[:, :, 0])
+    own = faces.FaceFinder().portrait(luma, landmarks)
+    assert np.abs(own.astype(int) - other.astype(int)).mean() < 6
+    assert np.linalg.norm(faces.describe(own) - faces.describe(other)) < 0.2
+
+
+@pytest.mark.parametrize("share", [0.0, 0.1, 0.999])
+def test_a_damaged_net_is_told(tmp_path: Path, share: float) -> None:
+    content = faces.face_net().read_bytes()
+    (tmp_path / "net.dat").write_bytes(content[: int(share * len(content))])
+    with pytest.raises(ModelError, match=r"net\.dat is not dlib's face net .* pip install"):
+        descriptor.load(tmp_path / "net.dat")
+
+
+def test_without_the_net_people_are_refused_before_any_work(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(faces, "find_spec", lambda name: None)
+    with pytest.raises(ModelError, match="--no-people"):
+        analysis.start(CLIP, model="untrained")
+
+
+# --- a whole analysis
+
+
+@pytest.fixture(scope="module")
+def twice(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """One face in a shot of its own, then twice beside itself."""
+    plan = video.plan(CLIP)
+    luma = next(video.frames(plan)).luma
+    luma = cv2.resize(luma, (320, luma.shape[0] * 320 // luma.shape[1]))
+    alone = np.hstack([luma, np.full_like(luma, 40)])
+    both = np.hstack([luma[:, ::-1], luma])
+    path = tmp_path_factory.mktemp("film") / "twice.mp4"
+    return media.write(path, [alone] * 10 + [both] * 8, rate=10)
+
+
+def analyzed(path: Path, **options: Any) -> Timeline:
+    with analysis.start(path, model="untrained", store=Store.temporary(), **options) as started:
+        return started.timeline
+
+
+@pytest.fixture(scope="module")
+def timeline(twice: Path) -> Timeline:
+    return analyzed(twice)
+
+
+def test_a_face_is_known_across_a_cut_and_beside_itself_it_is_two(timeline: Timeline) -> None:
+    assert len(timeline.curves) == 3 and len(timeline.people) == 2
+    first, second = timeline.people
+    assert (first.id, second.id) == ("P1", "P2") and first.ticks > second.ticks
+    assert 1 in first.tracks and len(first.tracks) == 2
+    persons = {curve.track: curve.person for curve in timeline.curves}
+    assert persons == {track: one.id for one in timeline.people for track in one.tracks}
+    for part in (*timeline.segments, *timeline.peaks):
+        assert part.person == persons[part.track]
+
+
+def test_people_are_left_out_where_nobody_wants_them(twice: Path) -> None:
+    found = analyzed(twice, settings=Settings(people=False))
+    assert found.people == () and {curve.person for curve in found.curves} == {None}
+    assert found.settings["people"] is False
+
+
+def test_what_tells_a_face_goes_with_the_run_and_is_in_no_output(twice: Path, tmp_path: Path) -> None:
+    with analysis.start(twice, model="untrained", store=Store(tmp_path)) as started:
+        found = started.timeline
+        with np.load(io.BytesIO(next(tmp_path.rglob("*.span")).read_bytes()[32:])) as kept:
+            assert kept["likeness.descriptor"].shape[1] == 128
+    assert not list(tmp_path.rglob("*.span"))
+    for form in export.TIMELINES:
+        assert "descriptor" not in text_of(found, form) and "likeness" not in text_of(found, form)
+
+
+@pytest.fixture(scope="module")
+def portraits(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    folder = tmp_path_factory.mktemp("portraits")
+    luma = next(video.frames(video.plan(CLIP))).luma
+    cv2.imwrite(str(folder / "Eileen Collins.png"), luma)
+    return folder
+
+
+def test_a_gallery_names_whom_it_shows_and_never_two_together(twice: Path, portraits: Path) -> None:
+    found = analyzed(twice, gallery=people.read_gallery(str(portraits)))
+    assert [one.name for one in found.people].count("Eileen Collins") == 1
+    assert {one.name for one in found.people} == {"Eileen Collins", None}
+
+
+def test_persons_of_one_name_are_joined() -> None:
+    likenesses = {0: known(np.zeros(128)), 1: known(np.full(128, 0.042)), 2: known(np.full(128, 0.9))}
+    names = gallery.Gallery({"Anna": np.full((1, 128), 0.02, np.float32)}, ())
+    groups = people.tell_apart(likenesses, ())
+    assert groups == [[0], [1], [2]]
+    assert people.recognised(groups, likenesses, (), names) == ([[0, 1], [2]], {0: "Anna"})
+    assert people.recognised(groups, likenesses, {(0, 1)}, names) == ([[0], [1], [2]], {0: "Anna"})
+
+
+def blank(path: Path) -> None:
+    cv2.imwrite(str(path), np.full((90, 90), 99, np.uint8))
+
+
+@pytest.mark.parametrize(
+    ("name", "make", "complaint"),
+    [
+        ("", None, "holds no portrait"),
+        ("Anna.txt", lambda path: path.write_text("x"), "holds no portrait"),
+        ("Anna", Path.mkdir, "no portrait of Anna .* its folder"),
+        ("Anna.png", blank, "no portrait of Anna .* shows no face"),
+        ("Anna.jpg", lambda path: path.write_bytes(b"\xff\xd8nothing"), "no picture that can be read"),
+        ("Anna.jpg", lambda path: path.write_bytes(b""), "no picture that can be read"),
+        ("P7.png", blank, "P7 is how fervid counts persons"),
+    ],
+)
+def test_a_gallery_that_is_of_no_use_is_refused(tmp_path: Path, name: str, make: Any, complaint: str) -> None:
+    if make is not None:
+        make(tmp_path / name)
+    with pytest.raises(InputError, match=complaint):
+        people.read_gallery(str(tmp_path))
+
+
+def test_a_gallery_that_is_not_there_is_refused(tmp_path: Path) -> None:
+    with pytest.raises(InputError, match="cannot be read: No such file"):
+        people.read_gallery(str(tmp_path / "none"))
+
+
+def test_a_picture_of_two_is_passed_over(tmp_path: Path, portraits: Path) -> None:
+    one = cv2.imread(str(portraits / "Eileen Collins.png"), cv2.IMREAD_GRAYSCALE)
+    (tmp_path / "Eileen").mkdir()
+    cv2.imwrite(str(tmp_path / "Eileen" / "two.png"), np.hstack([one, one]))
+    cv2.imwrite(str(tmp_path / "Eileen" / "one.png"), one)
+    found = people.read_gallery(str(tmp_path))
+    assert found.faces["Eileen"].shape == (1, 128)
+    assert len(found.unused) == 1 and "shows 2 faces: cut it to one" in found.unused[0]
+
+
+# --- names
+
+
+def written(tmp_path: Path, form: str = "json") -> Path:
+    given = timeline_of(people=(person_of("P1", (0,)), person_of("P2", (1,))))
+    path = tmp_path / f"out.{form}"
+    path.write_text(text_of(given, form), encoding="utf-8")
+    return path
+
+
+def read(path: Path) -> reading.Document:
+    with path.open(encoding="utf-8") as stream:
+        return reading.read(stream)
+
+
+@pytest.mark.parametrize("form", ["json", "jsonl"])
+def test_a_name_is_all_that_changes(tmp_path: Path, form: str) -> None:
+    path = written(tmp_path, form)
+    before = path.read_text("utf-8")
+    assert run(["people", str(path), "--name", "P2=Änna <b>", "-y", "-q"]) == 0
+    assert read(path).names == {"P1": "P1", "P2": "Änna <b>"}
+    assert run(["people", str(path), "--name", "Änna <b>=", "-y", "-q"]) == 0
+    assert path.read_text("utf-8") == before
+
+
+@pytest.mark.parametrize("form", ["json", "jsonl"])
+def test_merged_persons_are_one_everywhere(tmp_path: Path, form: str) -> None:
+    path = written(tmp_path, form)
+    arguments = [
+        "people",
+        str(path),
+        "--merge",
+        "P2=P1",
+        "--name",
+        "P2=Ben",
+        "-o",
+        str(tmp_path / "new"),
+        "-q",
+    ]
+    assert run(arguments) == 0
+    found = read(tmp_path / "new")
+    (only,) = found.people
+    assert (only["id"], only["name"], only["tracks"]) == ("P2", "Ben", [0, 1])
+    ends = [(curve.start, curve.end) for curve in found.curves]
+    assert only["on_screen"]["pts"] == max(end for _, end in ends) - min(start for start, _ in ends)
+    for part in (*found.curves, *found.segments, *found.peaks):
+        assert part.person == "P2"
+    assert {one["id"] for one in read(path).people} == {"P1", "P2"}, "the timeline itself stays"
+
+
+def test_one_line_of_json_is_rewritten_too(tmp_path: Path) -> None:
+    path = written(tmp_path)
+    path.write_text(json.dumps(json.loads(path.read_text("utf-8"))), encoding="utf-8")
+    assert run(["people", str(path), "--name", "P1=Anna", "-y", "-q"]) == 0
+    assert read(path).names["P1"] == "Anna"
+
+
+@pytest.mark.parametrize(
+    ("arguments", "complaint", "code"),
+    [
+        (["--name", "P1=Anna"], "say where the changed timeline goes: -o FILE, or -y", 2),
+        (["--name", "P9=Anna", "-y"], "there is no person 'P9' in it: choose among P1, P2", 2),
+        (["--name", "P1", "-y"], "write --name ID=NAME", 2),
+        (["--merge", "P1=", "-y"], "write --merge ID=ID", 2),
+        (["--merge", "P1=P1", "-y"], "one person already", 2),
+        (["--name", "P1=P2", "-y"], "P2 is how fervid counts persons", 1),
+        (
+            ["--name", "P1=A", "--name", "P2=A", "-y"],
+            "another person is called A already: use --merge A=P2",
+            2,
+        ),
+        (["--name", "P1=a\nb", "-y"], "cannot name a person", 1),
+        (["-o", "new.json"], "nothing is to be changed", 2),
+        (["--pictures", "here"], "--pictures needs the video", 2),
+        (["--gallery", "here", "-y"], "--gallery needs the video", 2),
+        (["--video", "film.mp4"], "--video is for --pictures and --gallery", 2),
+    ],
+)
+def test_what_makes_no_sense_is_refused(
+    tmp_path: Path, capfd: pytest.CaptureFixture[str], arguments: list[str], complaint: str, code: int
+) -> None:
+    path = written(tmp_path)
+    before = path.read_bytes()
+    assert run(["people", str(path), *arguments]) == code
+    assert complaint in " ".join(capfd.readouterr().err.split())
+    assert path.read_bytes() == before
+
+
+def test_the_list_tells_who_and_for_how_long(tmp_path: Path, capfd: pytest.CaptureFixture[str]) -> None:
+    path = written(tmp_path)
+    assert run(["people", str(path)]) == 0
+    shown = capfd.readouterr().out
+    assert "P1" in shown and "00:00:00.040" in shown and "visible" in shown
+    assert run(["people", str(path), "--json"]) == 0
+    listed = json.loads(capfd.readouterr().out)
+    assert "do not say what a person feels" in listed["note"]
+    first, second = listed["people"]
+    assert list(first["expressions"]) == ["happiness", "neutral"] and first["expressions"]["neutral"] > 0
+    assert second["tracks"] == [1]
+
+
+def test_an_empty_list_says_so(tmp_path: Path, capfd: pytest.CaptureFixture[str]) -> None:
+    path = tmp_path / "out.json"
+    path.write_text(text_of(timeline_of()), encoding="utf-8")
+    assert run(["people", str(path)]) == 0
+    assert capfd.readouterr().out == "no person was told apart\n"
+
+
+def test_persons_that_are_together_are_merged_with_a_warning(
+    tmp_path: Path, capfd: pytest.CaptureFixture[str]
+) -> None:
+    path = written(tmp_path)
+    assert run(["people", str(path), "--merge", "P1=P2", "-o", "-"]) == 0
+    captured = capfd.readouterr()
+    assert "on screen together for" in captured.err
+    assert len(json.loads(captured.out)["people"]) == 1
+
+
+# --- pictures
+
+
+def test_pictures_show_the_faces_and_a_gallery_knows_them_again(
+    tmp_path: Path, twice: Path, portraits: Path, timeline: Timeline, capfd: pytest.CaptureFixture[str]
+) -> None:
+    path, folder = tmp_path / "out.json", tmp_path / "faces"
+    path.write_text(text_of(timeline), encoding="utf-8")
+    assert run(["people", str(path), "--video", str(twice), "--pictures", str(folder)]) == 0
+    assert sorted(found.name for found in folder.iterdir()) == ["P1.png", "P2.png"]
+    for found in folder.iterdir():
+        picture = cv2.imread(str(found))
+        assert len(faces.FaceFinder(0.3).detect(cv2.cvtColor(picture, cv2.COLOR_BGR2GRAY))) == 1
+    assert run(["people", str(path), "--video", str(twice), "--pictures", str(folder)]) == 1
+    assert "exists already" in capfd.readouterr().err
+    assert run(["people", str(path), "--video", str(twice), "--gallery", str(portraits), "-y"]) == 0
+    assert sorted(read(path).names.values())[0] == "Eileen Collins"
+    assert "looks like Eileen Collins, too" in " ".join(capfd.readouterr().err.split())
+
+
+@pytest.mark.parametrize(
+    ("entry", "value"),
+    [
+        ("id", "../P1"),
+        ("id", 1),
+        ("tracks", ["x"]),
+        ("on_screen", {}),
+        ("portrait", {"time": {"pts": 1}, "box": {}}),
+    ],
+)
+def test_a_damaged_person_is_told(
+    tmp_path: Path, capfd: pytest.CaptureFixture[str], entry: str, value: object
+) -> None:
+    path = written(tmp_path)
+    whole = json.loads(path.read_text("utf-8"))
+    whole["people"][0][entry] = value
+    path.write_text(json.dumps(whole), encoding="utf-8")
+    assert run(["people", str(path)]) == 1
+    assert "is damaged" in capfd.readouterr().err
+
+
+def test_another_video_is_refused(tmp_path: Path, capfd: pytest.CaptureFixture[str]) -> None:
+    path = written(tmp_path)
+    assert run(["people", str(path), "--video", str(CLIP), "--pictures", str(tmp_path / "faces")]) == 1
+    assert "is not the video of this timeline" in capfd.readouterr().err
+
+
+@pytest.mark.parametrize("rotation", [0, 90, 180, 270])
+def test_pictures_stand_upright(tmp_path: Path, rotation: int) -> None:
+    turn = {0: (1, 0, 0, 1), 90: (0, 1, -1, 0), 180: (-1, 0, 0, -1), 270: (0, -1, 1, 0)}[rotation]
+    path = media.write(tmp_path / "turned.mp4", media.pictures(12), matrix=turn)
+    plan = video.plan(path)
+    assert plan.rotation == rotation
+    pts = int(plan.pts[7])
+    ((moment, colour),) = video.in_colour(plan, [pts])
+    luma = next(video.frames(plan, pts, pts + 1)).luma
+    assert moment == pts and colour.shape == (*luma.shape, 3)
+    assert np.corrcoef(colour.mean(2).ravel(), luma.ravel())[0, 1] > 0.99
+
+
+# --- real people
+
+MEDIA = ROOT.parent / "shared" / "media"
+ONE_MAN = ("face_noface.mov", "single_face.mp4")
+OTHERS = ("d10.mp4", "d18.mp4")
+
+
+def seen(path: Path) -> Likeness:
+    """What the first face of a clip is known by."""
+    plan = video.plan(path)
+    finder = faces.FaceFinder()
+    for frame in video.frames(plan):
+        for box, _ in finder.detect(frame.luma):
+            described = faces.describe(finder.portrait(frame.luma, finder.fit(frame.luma, box)))
+            return known(described)
+    raise AssertionError(f"no face in {path}")
+
+
+@pytest.mark.skipif(not MEDIA.is_dir(), reason="real clips are not kept with the source")
+def test_real_people_are_told_apart() -> None:
+    likenesses = {track: seen(MEDIA / name) for track, name in enumerate((*ONE_MAN, *OTHERS))}
+    assert sorted(people.tell_apart(likenesses, ())) == [[0, 1], [2], [3]]
+
+
+def test_options_that_contradict_are_refused(capfd: pytest.CaptureFixture[str]) -> None:
+    assert run(["analyze", str(CLIP), "--no-people", "--gallery", "portraits", "-t", "-"]) == 2
+    assert "--gallery names people, and --no-people leaves them out" in capfd.readouterr().err
+
+
+def test_names_are_checked() -> None:
+    for name in ("", "   ", "a\tb", "x" * 201):
+        with pytest.raises(InputError, match="cannot name a person"):
+            people.check_name(name)
+    with pytest.raises(UsageError):
+        export.people.Pages(text_of(timeline_of())).find("P1")

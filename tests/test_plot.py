@@ -1,0 +1,96 @@
+"""A timeline as a picture: that it holds what the timeline says, in each format."""
+
+from __future__ import annotations
+
+import re
+import sys
+from pathlib import Path
+from xml.etree import ElementTree
+
+import cv2
+import numpy as np
+import pytest
+from conftest import Fervid
+from timelines import document_of, faceless, text_of, timeline_of, video_of
+
+from fervid.errors import OutputError, UsageError
+from fervid.export import jsonl, reading
+from fervid.export.plot import Look, draw
+from fervid.labels import COLOURS
+
+pytest.importorskip("matplotlib")
+
+
+def svg_of(document: reading.Document, **look: float) -> str:
+    return draw(document, document.peaks, Look("svg", **look)).decode()  # type: ignore[arg-type]
+
+
+def words_of(svg: str) -> str:
+    return " ".join(
+        "".join(found.itertext()) for found in ElementTree.fromstring(svg).iter() if "text" in found.tag
+    )
+
+
+def test_a_png_holds_the_colours_of_what_is_shown() -> None:
+    document = document_of(timeline_of(video_of()))
+    picture = cv2.imdecode(np.frombuffer(draw(document, document.peaks, Look(dots=100)), np.uint8), 1)
+    assert picture.shape[1] == 720
+    there = {f"#{red:02X}{green:02X}{blue:02X}" for blue, green, red in picture.reshape(-1, 3)}
+    for emotion in ("neutral", "happiness", "sadness", "surprise"):
+        assert COLOURS[emotion] in there
+    assert COLOURS["disgust"] not in there
+
+
+def test_an_svg_holds_names_times_and_the_note_as_text() -> None:
+    words = words_of(svg_of(document_of(timeline_of(video_of(), "Anna $x^2$ <b>", "長い"))))
+    for word in ("Anna $x^2$ <b>", "長い", "0:10", "happiness", "valence", "not what a person feels"):
+        assert word in words
+    assert "anger" not in words
+
+
+def test_the_same_timeline_gives_the_same_bytes() -> None:
+    document = document_of(timeline_of(video_of()))
+    assert svg_of(document) == svg_of(document)
+    pdf = Look("pdf")
+    assert draw(document, document.peaks, pdf) == draw(document, document.peaks, pdf)
+
+
+def test_a_part_has_finer_times() -> None:
+    words = words_of(svg_of(document_of(timeline_of(video_of())), start=2, end=3))
+    assert "0:02.4" in words
+    assert "0:10" not in words
+
+
+def test_no_curves_and_no_faces_are_no_failure() -> None:
+    assert "valence" not in words_of(svg_of(document_of(timeline_of(video_of()), jsonl)))
+    assert "no face was found" in words_of(svg_of(document_of(faceless(video_of()))))
+
+
+def test_a_stretch_outside_is_refused() -> None:
+    with pytest.raises(UsageError, match="nothing to plot from 20 s to 12 s: the timeline is of 0 s to 12 s"):
+        svg_of(document_of(timeline_of(video_of())), start=20)
+
+
+def test_without_matplotlib_the_extra_is_named(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setitem(sys.modules, "matplotlib", None)
+    with pytest.raises(OutputError, match=re.escape("pip install 'fervid[charts]'")):
+        svg_of(document_of(timeline_of(video_of())))
+
+
+def test_the_command(fervid: Fervid, tmp_path: Path) -> None:
+    (tmp_path / "out.json").write_text(text_of(timeline_of(video_of())))
+    done = fervid("plot", "out.json", "--width", "3.5", "--end", "0:10", "-o", "a.pdf")
+    assert (done.returncode, done.stderr) == (0, "wrote a.pdf\n")
+    assert (tmp_path / "a.pdf").read_bytes().startswith(b"%PDF-")
+    for arguments, words in (
+        (("-o", "a.pdf"), "use -y"),
+        (("-o", "a.gif"), "says no format: end its name in .png, .svg, .pdf"),
+        (("-o", "b.png", "--start", "9f"), "in seconds"),
+        (("-o", "no/b.png"), "there is no folder"),
+        ((), "Missing option -o"),
+    ):
+        done = fervid("plot", "out.json", *arguments)
+        assert done.returncode in (1, 2)
+        assert words in done.stderr
+        assert len(done.stderr.splitlines()) == 1
+    assert sorted(path.name for path in tmp_path.iterdir()) == ["a.pdf", "out.json"]

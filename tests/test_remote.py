@@ -1,0 +1,135 @@
+"""Inputs named by a URL: from a server on this machine, and from fsspec's store in memory."""
+
+from __future__ import annotations
+
+import http.server
+import shutil
+import sys
+import tempfile
+import threading
+from collections.abc import Iterator
+from functools import partial
+from pathlib import Path
+
+import fsspec
+import pytest
+from conftest import CLIP
+from test_cli_analyze import SHORT, Call, call
+
+from fervid import remote
+
+__all__ = ["call"]
+
+
+class Quiet(http.server.SimpleHTTPRequestHandler):
+    """Serves a folder; `broken.mp4` ends before the length that it declares."""
+
+    def do_GET(self) -> None:
+        if not self.path.startswith("/broken"):
+            return super().do_GET()
+        self.send_response(200)
+        self.send_header("Content-Length", "5000")
+        self.end_headers()
+        self.wfile.write(CLIP.read_bytes()[:3000])
+        return None
+
+    def log_message(self, format: str, *args: object) -> None:
+        pass
+
+
+@pytest.fixture(scope="module")
+def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
+    folder = tmp_path_factory.mktemp("server")
+    shutil.copy(CLIP, folder / "a film.mp4")
+    (folder / "empty.mp4").touch()
+    with http.server.ThreadingHTTPServer(("127.0.0.1", 0), partial(Quiet, directory=folder)) as found:
+        thread = threading.Thread(target=found.serve_forever)
+        thread.start()
+        yield f"http://127.0.0.1:{found.server_address[1]}"
+        found.shutdown()
+        thread.join()
+
+
+@pytest.fixture(autouse=True)
+def temporary(tmp_path_factory: pytest.TempPathFactory, monkeypatch: pytest.MonkeyPatch) -> Iterator[Path]:
+    """A temporary folder of the test's own, in which nothing may stay."""
+    folder = tmp_path_factory.mktemp("temporary")
+    monkeypatch.setattr(tempfile, "tempdir", str(folder))
+    yield folder
+    assert list(folder.iterdir()) == []
+
+
+def test_a_film_on_a_server_is_a_file_like_any_other(call: Call, server: str, tmp_path: Path) -> None:
+    shutil.copy(CLIP, tmp_path / "a film.mp4")
+    done = call("analyze", f"{server}/a%20film.mp4?signature=secret", *SHORT, "-o", "there")
+    assert done.returncode == 0
+    assert "secret" not in done.stderr
+    assert call("analyze", "a film.mp4", *SHORT, "-o", "here").returncode == 0
+    assert (tmp_path / "there" / "a film.json").read_bytes() == (
+        tmp_path / "here" / "a film.json"
+    ).read_bytes()
+
+
+def test_a_store_that_fsspec_knows(call: Call, tmp_path: Path) -> None:
+    with fsspec.open("memory://bucket#1/a.mp4", "wb") as stream:
+        stream.write(CLIP.read_bytes())
+    shutil.copy(CLIP, tmp_path / "a.mp4")
+    assert call("analyze", "memory://bucket#1/a.mp4", *SHORT, "-t", "there.json").returncode == 0
+    assert call("analyze", "a.mp4", *SHORT, "-t", "here.json").returncode == 0
+    assert (tmp_path / "there.json").read_bytes() == (tmp_path / "here.json").read_bytes()
+
+
+@pytest.mark.parametrize(
+    ("url", "told"),
+    [
+        ("{server}/none.mp4?signature=secret", "the server says 404 File not found"),
+        ("{server}/broken.mp4", "broke off after 3000 of 5000 bytes"),
+        ("{server}/empty.mp4", "empty.mp4 is empty"),
+        ("http://127.0.0.1:1/a.mp4", "Connection refused; check the address"),
+        ("memory://nothing.mp4", "there is no memory://nothing.mp4"),
+        ("strange://a/b.mp4", "strange://a/b.mp4: ValueError: Protocol not known: strange"),
+        ("rtsp://user:secret@camera/1", "rtsp://camera/1 is a stream, not a file: pipe it, `ffmpeg"),
+        ("{server}/live.m3u8", "is a stream"),
+        ("http://[::1/a.mp4", "is no URL"),
+    ],
+)
+def test_what_cannot_be_fetched_is_told_in_one_line(call: Call, server: str, url: str, told: str) -> None:
+    done = call("analyze", url.format(server=server), "-t", "out.json")
+    assert done.returncode in (1, 2)
+    assert told in done.stderr
+    assert "secret" not in done.stderr
+    assert done.stderr.count("\n") == 1
+
+
+def test_one_that_fails_does_not_stop_the_rest(call: Call, server: str, tmp_path: Path) -> None:
+    urls = [f"{server}/none.mp4?secret", f"{server}/a%20film.mp4"]
+    done = call("analyze", *urls, *SHORT, "-o", "out")
+    assert done.returncode == 3
+    assert f"1 of 2 inputs failed: {server}/none.mp4\n" in done.stderr
+    assert [path.name for path in (tmp_path / "out").iterdir()] == ["a film.json"]
+
+
+def test_without_fsspec_the_extra_is_named(call: Call, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setitem(sys.modules, "fsspec", None)
+    done = call("info", "s3://bucket/film.mp4")
+    assert done.returncode == 2
+    assert "pip install 'fervid[remote]'" in done.stderr
+
+
+def test_a_file_whose_name_looks_like_a_url_is_a_file(call: Call, tmp_path: Path) -> None:
+    (tmp_path / "http:" / "host").mkdir(parents=True)
+    shutil.copy(CLIP, tmp_path / "http:" / "host" / "a.mp4")
+    assert call("info", "http://host/a.mp4").returncode == 0
+
+
+@pytest.mark.parametrize(
+    ("url", "names"),
+    [
+        ("https://user:pass@host:81/a/b%20c.mp4?x=1#y", ("host_81", "a", "b c.mp4")),
+        ("https://host/../../etc/a%2Fb.mp4", ("host", "etc", "a_b.mp4")),
+        ("s3://bucket/key?x#1.mp4", ("bucket", "key?x#1.mp4")),
+        ("https://host/", ("host",)),
+    ],
+)
+def test_a_url_s_place_is_one_that_a_file_system_takes(url: str, names: tuple[str, ...]) -> None:
+    assert remote.place(url) == names

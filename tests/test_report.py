@@ -1,0 +1,623 @@
+"""The page that shows a timeline: what stands in it, what it refuses, how it behaves in a real browser."""
+
+from __future__ import annotations
+
+import base64
+import hashlib
+import io
+import json
+import os
+import re
+from collections.abc import Callable, Iterator
+from dataclasses import replace
+from fractions import Fraction
+from html.parser import HTMLParser
+from itertools import pairwise
+from pathlib import Path
+
+import cv2
+import media
+import numpy as np
+import pytest
+from browser import PHONE, Opened, chromium
+from conftest import Fervid
+from playwright.sync_api import Browser
+from timelines import document_of, faceless, text_of, timeline_of
+
+from fervid.cli.report import address, telling
+from fervid.errors import InputError
+from fervid.export import jsonl, reading, report
+from fervid.export.rows import Row, covered, rows, shares
+from fervid.labels import COLOURS, EMOTIONS
+from fervid.peaks import rank
+from fervid.types import Array, Peak, Timeline, Video
+from fervid.video import plan
+from fervid.video.thumbnails import thumbnails
+
+STEP = 40  # milliseconds a frame
+FRAMES = 300
+LATE = 2000  # milliseconds that the picture begins after the sound
+HOSTILE = "</script><img src=x onerror=\"document.title='hacked'\">&amp;'"
+
+
+# --- timelines, made by hand
+
+
+@pytest.fixture(scope="session")
+def film(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Twelve seconds, each frame with its number in it; the picture begins two seconds after the sound."""
+    return media.write(
+        tmp_path_factory.mktemp("film") / "film.mp4",
+        media.pictures(FRAMES, 160, 120),
+        pts=[LATE + STEP * at for at in range(FRAMES)],
+        time_base=Fraction(1, 1000),
+        gop=25,
+        audio_seconds=14,
+    )
+
+
+@pytest.fixture(scope="session")
+def video(film: Path) -> Video:
+    return plan(film)
+
+
+def page_of(document: reading.Document, **extras: object) -> str:
+    stream = io.StringIO()
+    peaks = rank(document.peaks, document.clock.time_base)
+    report.write(document, stream, report.Extras(peaks, **extras))  # type: ignore[arg-type]
+    return stream.getvalue()
+
+
+class Tags(HTMLParser):
+    """The tags of a page with their attributes."""
+
+    def __init__(self, page: str) -> None:
+        super().__init__()
+        self.found: list[tuple[str, dict[str, str | None]]] = []
+        self.feed(page)
+
+    def handle_starttag(self, tag: str, attrs: list[tuple[str, str | None]]) -> None:
+        self.found.append((tag, dict(attrs)))
+
+
+def told(page: str) -> dict[str, object]:
+    """What the page's script reads."""
+    found = re.search(r'<script type="application/json" id="data">(.*?)</script>', page, re.DOTALL)
+    assert found
+    value: dict[str, object] = json.loads(found[1])
+    return value
+
+
+# --- what stands in it
+
+
+def test_totals_are_the_segments_sums(video: Video) -> None:
+    document = document_of(timeline_of(video, "P1", "P2"))
+    first, second = report.payload(document, report.Extras())["rows"]
+    spent = dict(zip(EMOTIONS, first["seconds"], strict=True))
+    assert (first["name"], first["seen"], first["tracks"]) == ("P1", 8, 1)
+    assert (spent["neutral"], spent["happiness"], spent["sadness"], spent["anger"]) == (2, 3, 3, 0)
+    assert (second["seen"], sum(second["seconds"])) == (5, 4)
+
+
+def test_coverage_counts_each_moment_once(video: Video) -> None:
+    found = report.payload(document_of(timeline_of(video)), report.Extras())
+    assert found["coverage"] == {"length": 12, "seen": 11, "readable": 10}
+    assert covered([(0, 5), (3, 4), (8, 9), (4, 6)]) == 7
+    assert covered([]) == 0
+
+
+def test_curves_survive_the_packing(video: Video) -> None:
+    timeline = timeline_of(video)
+    windows = report.payload(document_of(timeline), report.Extras())["windows"]
+    scores = np.frombuffer(base64.b64decode(windows["scores"]), "u1").reshape(-1, len(EMOTIONS)) / 255
+    times = np.frombuffer(base64.b64decode(windows["time"]), "<f4")
+    valence = np.frombuffer(base64.b64decode(windows["valence"]), "i1") / 127
+    assert np.abs(scores - np.concatenate([one.scores for one in timeline.curves])).max() < 0.003
+    assert np.abs(valence - np.concatenate([one.valence for one in timeline.curves])).max() < 0.005
+    expected = [video.seconds(pts) for one in timeline.curves for pts in one.pts]
+    assert times == pytest.approx(expected, abs=1e-3)
+
+
+def test_json_lines_have_no_curves(video: Video) -> None:
+    found = report.payload(document_of(timeline_of(video), jsonl), report.Extras())
+    assert found["windows"] is None
+    assert len(found["segments"]["start"]) == 4
+
+
+def test_colours_are_those_of_the_labels(video: Video) -> None:
+    found = report.payload(document_of(timeline_of(video)), report.Extras())
+    assert dict(zip(found["labels"], found["colours"], strict=True)) == {
+        label: COLOURS[label] for label in EMOTIONS
+    }
+
+
+def test_people_stand_by_how_long_they_are_seen_and_under_their_names(video: Video) -> None:
+    timeline = timeline_of(video, "P2", "P1")
+    document = document_of(timeline)
+    named = replace(document, people=({"id": "P2", "name": "Anna"}, {"id": "P1"}))
+    assert [row.name for row in rows(named)] == ["Anna", "P1"]
+    half = document_of(timeline_of(video, "P1", None))
+    assert [(row.name, row.kind) for row in rows(half)] == [("P1", "person"), ("Others", "faces")]
+
+
+def test_many_tracks_are_packed_so_that_none_overlaps(video: Video) -> None:
+    document = document_of(timeline_of(video))
+    draws = np.random.default_rng(4)
+    curves = []
+    for number in range(60):
+        start = int(draws.integers(0, 10_000))
+        curves.append(
+            replace(document.curves[0], track=number, start=start, end=start + int(draws.integers(1, 900)))
+        )
+    found = rows(replace(document, curves=tuple(curves), segments=(), peaks=()))
+    assert sorted(track for row in found for track in row.tracks) == list(range(60))
+    deepest = max(sum(one.start <= at.start < one.end for one in curves) for at in curves)
+    assert len(found) == deepest
+    for row in found:
+        spans = sorted((curves[track].start, curves[track].end) for track in row.tracks)
+        assert all(before[1] <= after[0] for before, after in pairwise(spans))
+
+
+def test_shares_add_up_to_the_time_on_screen(video: Video) -> None:
+    document = document_of(timeline_of(video))
+    edges = np.linspace(video.start, video.end, 38).astype(np.int64)
+    table = shares(document, Row("all", "faces", (0, 1)), edges)
+    assert table[:, :-1].sum(axis=1) == pytest.approx(table[:, -1])
+    assert table[:, -1].sum() == pytest.approx(video.length(13))
+
+
+def test_a_track_that_is_not_there_is_damage(video: Video) -> None:
+    document = document_of(timeline_of(video))
+    with pytest.raises(InputError, match=r"track 1, which is not among its tracks; analyze"):
+        rows(replace(document, curves=document.curves[:1]))
+
+
+def test_the_policy_allows_exactly_what_is_in_the_page(video: Video) -> None:
+    page = page_of(document_of(timeline_of(video)))
+    policy = next(found["content"] for _, found in Tags(page).found if found.get("http-equiv"))
+    assert policy is not None
+    assert policy.startswith("default-src 'none'; ")
+    for kind in ("script", "style"):
+        (text,) = re.findall(f"<{kind}>(.*?)</{kind}>", page, re.DOTALL)
+        digest = base64.b64encode(hashlib.sha256(text.encode()).digest()).decode()
+        assert f"{kind}-src 'sha256-{digest}'" in policy
+    assert "unsafe" not in policy
+    assert "http" not in policy
+
+
+def test_the_page_names_no_place_in_the_network(video: Video) -> None:
+    page = page_of(document_of(timeline_of(video)))
+    assert "://" not in page
+    assert {tag for tag, found in Tags(page).found if found.get("src")} == set()
+
+
+def test_names_stay_text(video: Video) -> None:
+    page = page_of(document_of(timeline_of(replace(video, name=HOSTILE), HOSTILE, "P2")), film=HOSTILE)
+    assert "<img" not in page
+    assert page.count("</script>") == 2
+    value = told(page)
+    assert value["source"]["name"] == HOSTILE  # type: ignore[index]
+    assert value["film"] == HOSTILE
+
+
+def test_names_that_are_no_unicode_can_be_written(video: Video) -> None:
+    document = document_of(timeline_of(replace(video, name="a\udcff"), "P1", "P2"))
+    odd = replace(
+        document,
+        source={**document.source, "name": "a\ud800"},
+        people=({"id": "P1", "name": "b\udfff"}, {"id": "P2"}),
+    )
+    assert "<title>a\\ud800 " in page_of(odd).encode("utf-8").decode("utf-8")
+    assert rows(odd)[0].name == "b\\udfff"
+
+
+# --- pictures and addresses
+
+
+def test_pictures_go_to_the_highest_and_to_some_of_each_kind() -> None:
+    high = [Peak(1, "happiness", at, at, at, 1.0, 1.0, 0, 0, 0, "P1") for at in range(40)]
+    low = [Peak(2, "fear", at, at, at, 0.5, 0.5, 0, 0, 0, "P2") for at in range(40, 50)]
+    assert [peak.apex for peak in telling([*high, *low])] == [*range(24), 40, 41, 42, 43]
+    many = [Peak(at, "fear", at, at, at, 0.5, 0.5, 0, 0, 0) for at in range(100)]
+    assert telling(many) == many[:60]
+
+
+def bits(picture: Array) -> int:
+    """The number that a picture of `media.picture` carries, at any scale."""
+    scale = picture.shape[1] / 160
+    return sum(1 << bit for bit in range(10) if picture[int(2 * scale), int((bit * 4 + 2) * scale)] > 120)
+
+
+def number_of(jpeg: bytes) -> int:
+    return bits(cv2.imdecode(np.frombuffer(jpeg, np.uint8), cv2.IMREAD_GRAYSCALE))
+
+
+@pytest.mark.parametrize("seekable", [True, False])
+def test_pictures_show_the_frame_of_their_moment(video: Video, seekable: bool) -> None:
+    frames = [0, 3, 24, 25, 131, 299]
+    moments = [int(video.pts[at]) for at in frames] + [int(video.pts[131]) + 1]  # between two frames
+    found = dict(thumbnails(replace(video, seekable=seekable), moments, 320))
+    assert [number_of(found[moment]) for moment in moments] == [*frames, 131]
+    assert cv2.imdecode(np.frombuffer(found[moments[0]], np.uint8), 1).shape == (240, 320, 3)
+
+
+def test_pictures_stand_upright(tmp_path: Path) -> None:
+    turned = plan(media.write(tmp_path / "a.mp4", media.pictures(3, 64, 48), matrix=(0, 1, -1, 0)))
+    ((_, jpeg),) = thumbnails(turned, [turned.start], 48)
+    picture = cv2.imdecode(np.frombuffer(jpeg, np.uint8), cv2.IMREAD_GRAYSCALE)
+    from fervid.video import frames
+
+    upright = next(iter(frames(turned))).luma
+    assert picture.shape == upright.shape == (64, 48)
+    # a ramp and a block: the right turn correlates, the wrong ones do not
+    assert np.corrcoef(picture.ravel(), upright.ravel())[0, 1] > 0.97
+
+
+def test_a_picture_that_cannot_be_decoded_is_left_out(tmp_path: Path) -> None:
+    pictures = media.pictures(100, 160, 120)
+    whole_file = media.write(tmp_path / "whole.mkv", pictures)
+    video = plan(whole_file)
+    broken = replace(video, path=str(media.truncated(tmp_path / "half.mkv", whole_file, 0.5)))
+    moments = [int(video.pts[2]), int(video.pts[-1])]
+    assert [moment for moment, _ in thumbnails(broken, moments, 100)] == moments[:1]
+
+
+def test_pictures_of_a_folder_of_stills(tmp_path: Path) -> None:
+    for at in range(4):
+        media.write_still(tmp_path / f"{at}.png", media.picture(at, 160, 120))
+    stills = plan(tmp_path)
+    assert [number_of(jpeg) for _, jpeg in thumbnails(stills, [0, 2, 3], 160)] == [0, 2, 3]
+
+
+@pytest.mark.parametrize(
+    ("video", "target", "url"),
+    [
+        ("movie.mp4", "report.html", "./movie.mp4"),
+        ("in/a b#c?d%.mp4", "report.html", "./in/a%20b%23c%3Fd%25.mp4"),
+        ("a:b.mp4", "out/report.html", "./../a%3Ab.mp4"),
+        ("ä.mp4", "-", "./%C3%A4.mp4"),
+    ],
+)
+def test_where_the_page_finds_the_video(
+    video: str, target: str, url: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    assert address(video, target) == url
+
+
+# --- the command
+
+
+@pytest.fixture
+def written(video: Video, tmp_path: Path) -> Path:
+    """A timeline on the disk."""
+    path = tmp_path / "out.json"
+    path.write_text(text_of(timeline_of(video)))
+    return path
+
+
+def test_the_command_writes_a_page_with_pictures(
+    fervid: Fervid, written: Path, film: Path, tmp_path: Path
+) -> None:
+    done = fervid("report", written, "--video", film, "-o", "page.html")
+    assert (done.returncode, done.stderr) == (0, "wrote page.html\n")
+    value = told((tmp_path / "page.html").read_text("utf-8"))
+    assert value["film"] == address(str(film), str(tmp_path / "page.html"))
+    pictures = value["pictures"]
+    assert isinstance(pictures, list)
+    assert pictures
+    assert all(picture.startswith("data:image/jpeg;base64,") for picture in pictures)
+    again = fervid("report", written, "-o", "page.html")
+    assert again.returncode == 1
+    assert "use -y" in again.stderr
+
+
+def test_standard_input_and_output(fervid: Fervid, written: Path) -> None:
+    done = fervid("report", "-", "-o", "-", input=written.read_bytes())
+    assert (done.returncode, done.stderr) == (0, "")
+    assert done.stdout.startswith("<!DOCTYPE html>")
+
+
+@pytest.mark.parametrize(
+    ("damage", "words"),
+    [
+        (lambda text: text.replace('"schema_version": "1.', '"schema_version": "2.'), "version 2."),
+        (lambda text: text[: len(text) // 2], "cut off"),
+        (lambda text: "", "is empty"),
+        (lambda text: "[1, 2]", "no timeline"),
+        (lambda text: text.replace('"track": 1', '"track": 9'), "track 9"),
+        (lambda text: text.replace('"emotion": "sadness"', '"emotion": "glee"'), "glee"),
+    ],
+)
+def test_damaged_timelines_are_refused_in_one_line(
+    fervid: Fervid, written: Path, tmp_path: Path, damage: Callable[[str], str], words: str
+) -> None:
+    written.write_text(damage(written.read_text()))
+    done = fervid("report", written, "-o", "page.html")
+    assert done.returncode == 1
+    assert done.stderr.startswith("fervid: error: ")
+    assert len(done.stderr.splitlines()) == 1
+    assert words in done.stderr
+    assert not (tmp_path / "page.html").exists()
+
+
+def test_what_cannot_be_is_refused(fervid: Fervid, written: Path, clip: Path, tmp_path: Path) -> None:
+    for arguments, code, words in (
+        (("--video", clip, "-o", "page.html"), 1, "is not the video of this timeline, which is of film.mp4"),
+        (("--video", "gone.mp4", "-o", "page.html"), 1, "gone.mp4: there is no such file; leave out --video"),
+        (("-o", "none/page.html"), 1, "there is no folder"),
+        (("-o", written), 1, "is an input"),
+        ((), 2, "Missing option -o"),
+    ):
+        done = fervid("report", written, *arguments)
+        assert (done.returncode, len(done.stderr.splitlines())) == (code, 1), done.stderr
+        assert words in done.stderr
+    assert sorted(os.listdir(tmp_path)) == ["movie.mp4", "out.json"]
+
+
+# --- in the browser
+
+
+@pytest.fixture(scope="module")
+def browser() -> Iterator[Browser]:
+    with chromium() as found:
+        yield found
+
+
+@pytest.fixture
+def open_page(browser: Browser, tmp_path: Path) -> Iterator[Callable[..., Opened]]:
+    """Write a page and open it; at the end, nothing may have gone wrong in it."""
+    pages: list[Opened] = []
+
+    def open_one(timeline: Timeline | reading.Document, film: str | None = None, **options: object) -> Opened:
+        document = document_of(timeline) if isinstance(timeline, Timeline) else timeline
+        path = tmp_path / f"page{len(pages)}.html"
+        path.write_text(page_of(document, film=film), encoding="utf-8")
+        pages.append(Opened(browser, path, **options))
+        return pages[-1]
+
+    yield open_one
+    for one in pages:
+        one.context.close()
+        assert one.complaints == []
+        assert [url for url in one.asked if not url.startswith(("file:", "data:", "blob:"))] == []
+
+
+def test_it_opens_without_asking_for_anything(open_page: Callable[..., Opened], video: Video) -> None:
+    one = open_page(timeline_of(video))
+    assert one.text("h1") == "film.mp4"
+    assert "They do not say what a person feels" in one.text("#note")
+    assert "92 %" in one.text("#tiles")  # 11 s of 12 with a face
+    assert one.count("#labels button") == 2
+    assert "not installed" in one.text("#accuracy-hint")
+    assert len(one.asked) == 1
+    for canvas in ("bands", "lines", "overview"):
+        assert len(np.unique(one.ink(canvas).reshape(-1, 4), axis=0)) > 3
+
+
+def where(one: Opened, time: float, row: int) -> dict[str, float]:
+    """The place of a moment on the canvas of bands, while it shows all twelve seconds."""
+    box = one.page.locator("#bands").bounding_box()
+    assert box
+    return {"x": box["width"] * time / 12, "y": 34 + 38 * row + 22}
+
+
+def shown_frame(one: Opened) -> int:
+    """The number in the frame on the screen, once the player has come to rest."""
+    one.page.wait_for_function("() => !document.getElementById('video').seeking")
+    one.settle()
+    shot = one.shot("#video")
+    wide = shot.shape[0] * 4 // 3  # the rest is black on both sides
+    left = (shot.shape[1] - wide) // 2
+    return bits(shot[:, left : left + wide])
+
+
+def test_a_click_on_a_band_shows_its_frame(
+    open_page: Callable[..., Opened], video: Video, film: Path
+) -> None:
+    """The picture begins two seconds after the sound: frame 0 stands at 2 s of the player's clock."""
+    assert video.clock_offset == 2
+    one = open_page(timeline_of(video), film=film.as_uri())
+    one.page.wait_for_function("() => document.getElementById('video').readyState >= 2")
+    one.page.evaluate("() => { document.getElementById('video').play = () => undefined; }")
+    for time, row in ((3.0, 0), (6.5, 1), (0.5, 0)):
+        one.page.locator("#bands").click(position=where(one, time, row))
+        found = shown_frame(one)
+        assert abs(found * STEP / 1000 - time) < 0.06
+        assert abs(one.page.evaluate("() => document.getElementById('video').currentTime") - time - 2) < 0.03
+
+
+def test_a_click_on_a_peak_and_enter_play(open_page: Callable[..., Opened], video: Video, film: Path) -> None:
+    one = open_page(timeline_of(video), film=film.as_uri())
+    playing = "() => !document.getElementById('video').paused"
+    one.page.locator("#peaks button").first.click()
+    one.page.wait_for_function(playing)
+    one.page.evaluate("() => document.getElementById('video').pause()")
+    one.page.locator("#lanes").focus()
+    one.page.keyboard.press("ArrowRight")
+    one.page.keyboard.press("ArrowRight")
+    one.page.evaluate("() => { document.getElementById('video').play = () => undefined; }")
+    one.page.keyboard.press("Enter")
+    start = re.search(r"(\d):(\d\d\.\d) to", one.text("#spoken"))
+    assert start
+    assert abs(shown_frame(one) * STEP / 1000 - float(start[2])) < 0.06
+
+
+def test_the_clock_of_a_file_whose_picture_begins_late_is_found(
+    open_page: Callable[..., Opened], tmp_path: Path
+) -> None:
+    """Without sound the container begins at 2 s itself: for it that is 0, and for this browser 2."""
+    pts = [LATE + STEP * at for at in range(FRAMES)]
+    path = media.write(
+        tmp_path / "late.mp4", media.pictures(FRAMES, 160, 120), pts=pts, time_base=Fraction(1, 1000)
+    )
+    late = plan(path)
+    assert late.clock_offset == 0
+    one = open_page(timeline_of(late), film=path.as_uri())
+    one.page.wait_for_function("() => document.getElementById('video').readyState >= 2")
+    one.page.evaluate("() => { document.getElementById('video').play = () => undefined; }")
+    one.page.locator("#bands").click(position=where(one, 3.0, 0))
+    assert abs(shown_frame(one) * STEP / 1000 - 3.0) < 0.06
+
+
+def test_filters_by_emotion_and_person(open_page: Callable[..., Opened], video: Video) -> None:
+    one = open_page(timeline_of(video, "P1", "P2"))
+    one.page.locator("#list summary").click()
+    assert one.count("#list-table tbody tr") == 4
+    everything = one.count("#peaks li")
+    before = one.ink("bands")
+    one.page.get_by_role("button", name="happiness", exact=True).click()
+    assert one.count("#list-table tbody tr") == 1
+    assert 0 < one.count("#peaks li") < everything
+    assert "happiness" in one.text("#peaks li >> nth=0")
+    assert (one.ink("bands") != before).any()
+    one.page.locator("#person").select_option(label="P2")
+    assert one.text("#no-peaks") == "No peak passes the filters."
+    assert one.count("#labels button") == 1
+    one.page.get_by_role("button", name="happiness", exact=True).click()
+    assert one.count("#list-table tbody tr") == 1
+    assert "surprise" in one.text("#list-table tbody")
+
+
+def test_zoom_by_buttons_wheel_keys_and_drag(open_page: Callable[..., Opened], video: Video) -> None:
+    one = open_page(timeline_of(video))
+
+    def shown() -> tuple[float, float]:
+        one.settle()
+        start, end = (float(part.split(":")[1]) for part in one.text("#shown").split(" – "))
+        return start, end
+
+    assert shown() == (0, 12)
+    one.page.locator("#in").click()
+    assert shown() == (3, 9)
+    box = one.page.locator("#bands").bounding_box()
+    assert box
+    one.page.mouse.move(box["x"] + box["width"] / 2, box["y"] + 60)
+    one.page.mouse.down()
+    one.page.mouse.move(box["x"] + box["width"] / 2 + box["width"] / 6, box["y"] + 60, steps=4)
+    one.page.mouse.up()
+    assert shown() == (2, 8)
+    one.page.keyboard.down("Control")
+    one.page.mouse.wheel(0, -100)
+    one.page.keyboard.up("Control")
+    low, high = shown()
+    assert high - low < 6
+    assert low <= 5.1 <= high  # what lay under the pointer still does
+    one.page.locator("#lanes").focus()
+    one.page.keyboard.press("0")
+    assert shown() == (0, 12)
+    one.page.keyboard.press("+")
+    assert shown() == (3, 9)
+    one.page.keyboard.press("Shift+ArrowRight")
+    assert shown() == (4.5, 10.5)
+
+
+def test_keys_go_through_the_segments_and_say_them(open_page: Callable[..., Opened], video: Video) -> None:
+    one = open_page(timeline_of(video, "P1", "P2"))
+    one.page.locator("#lanes").focus()
+    one.page.keyboard.press("ArrowRight")
+    one.page.keyboard.press("ArrowRight")
+    assert one.text("#spoken").startswith("P1: happiness, 0:02.0 to 0:05.0, mean score 88 %, valence +0")
+    one.page.keyboard.press("ArrowDown")
+    assert one.text("#spoken").startswith("P2: surprise, 0:06.0 to 0:10.0")
+    assert one.page.locator("#lanes").get_attribute("role") == "application"
+
+
+def test_the_tip_tells_the_moment_under_the_pointer(open_page: Callable[..., Opened], video: Video) -> None:
+    one = open_page(timeline_of(video))
+    one.page.locator("#bands").hover(position=where(one, 3, 0))
+    said = one.text("#tip")
+    assert "happiness\n88 %" in said
+    assert "0:02.0 – 0:05.0" in said
+    one.page.locator("#bands").hover(position=where(one, 10.5, 1))
+    assert "cannot be read" in one.text("#tip")
+    one.page.locator("#bands").hover(position=where(one, 11.5, 1))
+    assert "not on screen" in one.text("#tip")
+
+
+def test_hostile_names_do_nothing(open_page: Callable[..., Opened], video: Video) -> None:
+    one = open_page(timeline_of(replace(video, name=HOSTILE), HOSTILE, "P2"), film=HOSTILE)
+    one.page.locator("#missing").wait_for()  # what is no film is said to be none
+    one.page.locator("#list summary").click()
+    one.page.locator("#bands").hover(position=where(one, 3, 0))
+    assert one.text("h1") == HOSTILE
+    assert HOSTILE in one.text("#totals")
+    assert HOSTILE in one.text("#tip")
+    assert one.page.title() == f"{HOSTILE} – visible expression"
+    assert one.count("img") == 0
+    one.complaints = [said for said in one.complaints if "ERR_FILE_NOT_FOUND" not in said]
+
+
+def test_a_video_that_is_gone_is_said_and_can_be_chosen(
+    open_page: Callable[..., Opened], video: Video, film: Path
+) -> None:
+    one = open_page(timeline_of(video), film="gone.mp4")
+    one.page.locator("#missing").wait_for()
+    assert "film.mp4 is not where this page looks for it" in one.text("#missing")
+    assert one.count("#stage") == 0
+    one.page.set_input_files("#file", film)
+    one.page.wait_for_function("() => document.getElementById('video').readyState >= 2")
+    assert one.count("#stage") == 1
+    assert one.count("#missing") == 0
+    one.complaints = [said for said in one.complaints if "ERR_FILE_NOT_FOUND" not in said]
+
+
+def test_nothing_found_is_said(open_page: Callable[..., Opened], video: Video) -> None:
+    one = open_page(faceless(video))
+    assert "No face was found" in one.text("#timeline")
+    assert "No expression stands out" in one.text("#no-peaks")
+    assert "nothing to add up" in one.text("#totals")
+    said = one.text("#warnings")
+    assert "untrained" in said
+    assert "ends before" in said
+    assert "7 frames" in said
+    assert one.count("canvas") == 0
+
+
+def test_json_lines_are_drawn_without_curves(open_page: Callable[..., Opened], video: Video) -> None:
+    one = open_page(document_of(timeline_of(video), jsonl))
+    assert "JSON Lines, which hold no curves" in one.text("#no-curves")
+    assert one.count("#lines") == 0
+    assert len(np.unique(one.ink("bands").reshape(-1, 4), axis=0)) > 3
+    one.page.locator("#bands").hover(position=where(one, 3, 0))
+    assert "mean score 88 %" in one.text("#tip")
+
+
+def test_dark_follows_the_system_and_the_switch(open_page: Callable[..., Opened], video: Video) -> None:
+    one = open_page(timeline_of(video), color_scheme="dark")
+    ground = "() => getComputedStyle(document.documentElement).backgroundColor"
+    dark = one.page.evaluate(ground)
+    dark_ink = one.ink("lines")
+    one.page.locator("#theme").click()
+    assert "light" in one.text("#theme")
+    light = one.page.evaluate(ground)
+    assert (dark, light) == ("rgb(19, 19, 22)", "rgb(245, 245, 243)")
+    assert (one.ink("lines") != dark_ink).any()
+
+
+def test_a_phone_needs_no_sideways_scrolling(
+    open_page: Callable[..., Opened], video: Video, film: Path
+) -> None:
+    name = "a_very_long_name_without_any_place_to_break_it_at_all_" * 3
+    one = open_page(
+        timeline_of(replace(video, name=name), name, "P2"), film=film.as_uri(), viewport=PHONE, has_touch=True
+    )
+    one.page.wait_for_function("() => document.getElementById('video').readyState >= 2")
+    assert one.page.evaluate("() => document.documentElement.scrollWidth") <= PHONE["width"]
+    one.page.evaluate("() => { document.getElementById('video').play = () => undefined; }")
+    place = where(one, 3, 0)
+    one.page.locator("#bands").scroll_into_view_if_needed()
+    one.page.locator("#bands").tap(position=place)
+    assert abs(shown_frame(one) * STEP / 1000 - 3) < 0.12
+
+
+def test_paper_gets_the_whole_film_in_light(open_page: Callable[..., Opened], video: Video) -> None:
+    one = open_page(timeline_of(video), color_scheme="dark")
+    one.page.locator("#in").click()
+    assert one.page.pdf()[:5] == b"%PDF-"
+    one.settle()
+    assert one.text("#shown") == "0:03.0 – 0:09.0"  # the screen is as it was
+    one.page.emulate_media(media="print")
+    assert one.count("#theme, .group, .who, #list") == 0
+    assert one.count("#bands") == 1

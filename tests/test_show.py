@@ -1,0 +1,147 @@
+"""A timeline in the terminal: what each column says, with and without colours."""
+
+from __future__ import annotations
+
+import io
+import os
+import pty
+import subprocess
+from dataclasses import replace
+from pathlib import Path
+
+import numpy as np
+import pytest
+from conftest import Fervid, command, environment
+from rich.cells import cell_len
+from rich.console import Console
+from timelines import document_of, faceless, text_of, timeline_of, video_of
+
+from fervid.cli.show import band, intensities, letters, show_on, sparkline
+from fervid.export import jsonl, reading
+from fervid.export.rows import rows
+from fervid.labels import EMOTIONS
+
+NAMES = ("P1", "P2")
+
+
+def shown(document: reading.Document, width: int = 80, top: int = 10) -> list[str]:
+    """The lines as a pipe gets them."""
+    stream = io.StringIO()
+    show_on(Console(file=stream, width=width, highlight=False), document, top)
+    return stream.getvalue().splitlines()
+
+
+def test_every_label_has_a_letter_of_its_own() -> None:
+    assert letters([*EMOTIONS, "contempt"]) == ["A", "D", "F", "H", "S", "U", "─", "C"]
+    assert letters(["a", "a"]) == ["A", "?"]
+
+
+def test_a_cell_shows_what_lasts_longest_in_it() -> None:
+    table = np.array([[3, 1, 0, 4], [0, 0, 2, 2], [0, 0, 0, 0], [1, 2, 0, 3]])
+    assert band(table, ["X", "Y"]) == "X· Y"
+
+
+def test_a_sparkline_goes_from_nothing_to_all() -> None:
+    assert sparkline(np.array([0.0, 0.5, 1.0, np.nan])) == "▁▄█ "
+
+
+def test_the_bands_are_the_segments() -> None:
+    lines = shown(document_of(timeline_of(video_of(), *NAMES)), width=3 + 48)  # four cells a second
+    first = next(line for line in lines if line.startswith("P1"))
+    second = next(line for line in lines if line.startswith("P2"))
+    assert first == "P1 " + "─" * 8 + "H" * 12 + "S" * 12
+    assert second == "P2 " + " " * 24 + "U" * 16 + "·" * 4
+    times = next(line for line in lines if "0:00" in line)
+    assert times[3:].index("0:03") == 12
+    intensity = lines[lines.index(first) + 1]
+    assert intensity[3:11] == "▁" * 8
+    assert set(intensity[11:35]) == {"█"}
+
+
+def test_json_lines_show_the_intensity_of_segments() -> None:
+    document = document_of(timeline_of(video_of(), *NAMES), jsonl)
+    edges = np.linspace(0, 300, 13)
+    values = intensities(document, rows(document)[0], edges)
+    assert values[:2] == pytest.approx([0.12, 0.12])
+    assert values[2:8] == pytest.approx([0.98] * 6)
+    assert np.isnan(values[8:]).all()
+
+
+@pytest.mark.parametrize("width", [12, 30, 60, 200])
+def test_no_line_is_wider_than_the_terminal(width: int) -> None:
+    long = "a very long name of a person 名前の長い人"
+    lines = shown(document_of(timeline_of(video_of("長い名前の映画.mp4"), long, "P2")), width)
+    assert max(cell_len(line) for line in lines) <= width
+
+
+def test_names_do_nothing_to_a_terminal() -> None:
+    evil = "\x1b[2J\x07[red]P1"
+    text = "\n".join(shown(document_of(timeline_of(video_of(evil), evil, "P2"))))
+    assert "\x1b" not in text
+    assert "\x07" not in text
+    assert "[red]P1" in text
+
+
+def test_nothing_found_is_said() -> None:
+    text = "\n".join(shown(document_of(faceless(video_of()))))
+    for words in ("No face was found.", "untrained", "ends before", "No expression stands out"):
+        assert words in text
+
+
+def test_many_rows_are_cut_and_counted() -> None:
+    timeline = timeline_of(video_of(), *NAMES)
+    base = timeline.curves[0]
+    many = tuple(replace(base, track=number, person=f"P{number}") for number in range(25))
+    lines = shown(document_of(replace(timeline, curves=many, segments=(), peaks=())))
+    assert "and 5 more rows" in lines
+
+
+def test_in_a_pipe_it_is_plain(fervid: Fervid, tmp_path: Path) -> None:
+    (tmp_path / "out.json").write_text(text_of(timeline_of(video_of(), *NAMES)))
+    done = fervid("show", "out.json", "--top", "1", env={"COLUMNS": "60"})
+    assert (done.returncode, done.stderr) == (0, "")
+    assert "\x1b" not in done.stdout
+    assert max(map(len, done.stdout.splitlines())) <= 60
+    assert done.stdout.count("P1") + done.stdout.count("P2") == 3  # two bands and a peak
+    assert "do not say what a person feels" in " ".join(done.stdout.split())
+    assert (
+        "Highest" not in fervid("show", "-", "--top", "0", input=(tmp_path / "out.json").read_bytes()).stdout
+    )
+
+
+@pytest.mark.parametrize(("more", "has_colour"), [({}, True), ({"NO_COLOR": "1"}, False)])
+def test_on_a_terminal_it_has_colours(tmp_path: Path, more: dict[str, str], has_colour: bool) -> None:
+    (tmp_path / "out.json").write_text(text_of(timeline_of(video_of(), *NAMES)))
+    master, slave = pty.openpty()
+    terminal = {"TERM": "xterm-256color", "COLORTERM": "truecolor", "COLUMNS": "60"}
+    subprocess.run(
+        command(["show", "out.json"]),
+        cwd=tmp_path,
+        env=environment(**terminal, **more),
+        stdout=slave,
+        stdin=subprocess.DEVNULL,
+        check=True,
+    )
+    os.close(slave)
+    text = b""
+    try:
+        while piece := os.read(master, 65536):
+            text += piece
+    except OSError:  # the other end is closed and all is read
+        pass
+    os.close(master)
+    assert ("\x1b[38;2;230;159;0m█" in text.decode()) == has_colour  # the orange of happiness
+    assert ("HHH" in text.decode()) != has_colour
+
+
+def test_a_damaged_timeline_is_refused(fervid: Fervid, tmp_path: Path) -> None:
+    whole = text_of(timeline_of(video_of()))
+    for content, words in (
+        (whole[:900], "cut off"),
+        (whole.replace('"schema_version": "1.', '"schema_version": "9.', 1), "schema version 9."),
+        ("", "is empty"),
+    ):
+        (tmp_path / "out.json").write_text(content)
+        done = fervid("show", "out.json")
+        assert (done.returncode, done.stdout) == (1, "")
+        assert words in done.stderr

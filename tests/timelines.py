@@ -1,0 +1,131 @@
+"""Timelines made by hand, for the tests of what draws them."""
+
+from __future__ import annotations
+
+import io
+from dataclasses import replace
+from fractions import Fraction
+from types import ModuleType
+
+import numpy as np
+
+from fervid.export import json as whole
+from fervid.export import reading
+from fervid.labels import EMOTIONS
+from fervid.timeline import build, intensity, valence_arousal
+from fervid.types import Curve, ModelInfo, Person, Segment, Settings, Tally, Timeline, Video
+
+MODEL = ModelInfo("hand", "cd" * 32, True, EMOTIONS, ("one",), {"code": "MIT"})
+
+
+def video_of(name: str = "film.mp4") -> Video:
+    """Twelve seconds that lie on no disk."""
+    pts = np.arange(300, dtype=np.int64)
+    return Video(
+        path=f"/nowhere/{name}",
+        name=name,
+        sha256="ab" * 32,
+        time_base=Fraction(1, 25),
+        start=0,
+        duration=300,
+        width=1920,
+        height=1080,
+        rotation=0,
+        container="mov,mp4",
+        codec="h264",
+        rate=Fraction(25),
+        clock_offset=Fraction(0),
+        pts=pts,
+        keyframes=pts[:1],
+    )
+
+
+def tick(video: Video, seconds: float) -> int:
+    return video.ticks(Fraction(seconds).limit_denominator(1000))
+
+
+def stretch(video: Video, track: int, start: float, end: float, emotion: str) -> Segment:
+    scores = np.full(len(EMOTIONS), 0.02, np.float32)
+    scores[EMOTIONS.index(emotion)] = 0.88
+    valence, arousal = valence_arousal(scores[None], EMOTIONS)
+    return Segment(
+        track=track,
+        start=tick(video, start),
+        end=tick(video, end),
+        emotion=emotion,
+        scores=scores,
+        confidence=0.88,
+        valence=float(valence[0]),
+        arousal=float(arousal[0]),
+        intensity=float(1 - scores[-1]),
+        frames=25,
+    )
+
+
+def track_of(video: Video, segments: list[Segment], end: float) -> Curve:
+    """A track whose curve shows what its segments say."""
+    step = video.length(Fraction(32, 100))
+    pts = np.arange(segments[0].start, segments[-1].end, step, dtype=np.int64)
+    scores = np.stack([next(one for one in segments if one.start <= at < one.end).scores for at in pts])
+    valence, arousal = valence_arousal(scores, EMOTIONS)
+    return Curve(
+        track=segments[0].track,
+        start=segments[0].start,
+        end=tick(video, end),
+        frames=100,
+        hull=np.array([10, 10, 50, 50], np.float32),
+        pts=pts,
+        scores=scores,
+        quality=np.full(len(pts), 0.8, np.float32),
+        valence=valence,
+        arousal=arousal,
+        intensity=intensity(scores, EMOTIONS),
+    )
+
+
+def timeline_of(video: Video, *people: str | None) -> Timeline:
+    """Two tracks: the first shows three expressions in 8 s, the second one in 4 s and then cannot be read."""
+    first = [
+        stretch(video, 0, 0, 2, "neutral"),
+        stretch(video, 0, 2, 5, "happiness"),
+        stretch(video, 0, 5, 8, "sadness"),
+    ]
+    second = [stretch(video, 1, 6, 10, "surprise")]
+    timeline = build(
+        video,
+        MODEL,
+        Settings(),
+        Tally(300, 250, 0, True),
+        np.array([video.start, tick(video, 6)], np.int64),
+        [track_of(video, first, 8), track_of(video, second, 11)],
+        [*first, *second],
+    )
+    named = {track: name for track, name in enumerate(people) if name is not None}
+    ids = {track: f"P{track + 1}" for track in named}
+    return replace(
+        timeline,
+        curves=tuple(replace(one, person=ids.get(one.track)) for one in timeline.curves),
+        segments=tuple(replace(one, person=ids.get(one.track)) for one in timeline.segments),
+        peaks=tuple(replace(one, person=ids.get(one.track)) for one in timeline.peaks),
+        people=tuple(
+            Person(ids[track], name, (track,), 0, video.start, np.zeros(4, np.float32))
+            for track, name in named.items()
+        ),
+    )
+
+
+def faceless(video: Video) -> Timeline:
+    """Nobody in a film that ends early, by a model that knows nothing."""
+    start = np.array([video.start], np.int64)
+    untrained = replace(MODEL, trained=False)
+    return build(video, untrained, Settings(), Tally(200, 0, 7, False), start, [], [])
+
+
+def text_of(timeline: Timeline, writer: ModuleType = whole) -> str:
+    stream = io.StringIO()
+    writer.write(timeline, stream)
+    return stream.getvalue()
+
+
+def document_of(timeline: Timeline, writer: ModuleType = whole) -> reading.Document:
+    return reading.read(io.StringIO(text_of(timeline, writer)))
