@@ -52,8 +52,8 @@ def moved(share: float) -> Callable[[Bytes, np.random.Generator], Bytes]:
         length = max(2, round(share * len(face)))
         kernel = np.zeros((length, length), np.float32)
         angle = random.uniform(0, np.pi)
-        middle, reach = (length - 1) / 2, (length - 1) / 2
-        for step in np.linspace(-reach, reach, 4 * length):
+        middle = (length - 1) / 2
+        for step in np.linspace(-middle, middle, 4 * length):
             y, x = round(middle + step * np.sin(angle)), round(middle + step * np.cos(angle))
             kernel[y, x] = 1
         return np.asarray(cv2.filter2D(face, -1, kernel / kernel.sum()), np.uint8)

@@ -21,7 +21,7 @@ from fervid.labels import CONTEMPT, EMOTIONS
 from fervid.metrics import Predictions
 from fervid.model import Model
 from fervid.tracks import READABLE
-from fervid.train import run
+from fervid.train import folders, run
 from fervid.train.fitting import Tick
 from fervid.train.machine import Machine
 from fervid.train.material import arrange
@@ -82,12 +82,12 @@ def by_protocol(
     threads = torch.get_num_threads()
     for fold, (part, material) in enumerate(zip(divided, materials, strict=True)):
         folder = runs / re.sub(r"[^\w.-]+", "_", part.name)
-        if not (folder / run.RECIPE).is_file():
-            run.begin(folder, recipe, material)
-        elif run.recipe_of(folder) != recipe:
+        if not (folder / folders.RECIPE).is_file():
+            folders.begin(folder, recipe, material)
+        elif folders.recipe_of(folder) != recipe:
             raise UsageError(f"{folder} was begun with other settings: name another folder in --runs")
-        run.check_material(folder, material)
-        if not run.is_done(folder):
+        folders.check_material(folder, material)
+        if not folders.is_done(folder):
             if noted is not None:
                 noted(f"{part.name}: {fold + 1} of {len(divided)}")
             run.train(

@@ -27,6 +27,7 @@ from fervid.shape import CROP, MARGIN, alignment
 from fervid.types import Array, Bytes, Floats, Frame, Ints, Sample, Settings, Strip, Video
 
 VERSION = 1  # of what the road makes of a sample; part of every key
+DECISIVE = ("sample_fps", "faces", "min_face", "detector", "landmarks")  # settings that strips depend on
 SHARD = 64  # samples that are cut as one task and lie in one file
 FACE_PICTURE = 256  # pixels: a picture no larger than this is one of a face, whatever the detector says
 BORDER = 0.25  # of the side, put around a picture whose face fills it
@@ -262,8 +263,7 @@ def _work(shard: Shard) -> None:
 
 def _key(samples: Sequence[Sample], settings: Settings) -> str:
     """A name that changes with whatever changes the strips; labels do not."""
-    # dlib's was the only predictor once: what was cut then is still good.
-    wanted = {k: v for k, v in settings.as_json().items() if (k, v) != ("landmarks", "dlib")}
+    wanted = {name: value for name, value in settings.as_json().items() if name in DECISIVE}
     state = hashlib.sha256(json.dumps([VERSION, wanted], sort_keys=True).encode())
     for sample in samples:
         what: list[object] = [

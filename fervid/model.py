@@ -145,11 +145,18 @@ def read_spec(name: str | Path) -> Spec:
     return spec
 
 
+@lru_cache(maxsize=16)
+def _digest(path: Path, size: int, changed: int) -> str:
+    """The SHA-256 of a file in this state: read once, though every clip of a batch asks for it."""
+    return hashlib.sha256(path.read_bytes()).hexdigest()
+
+
 def verify(name: str | Path) -> None:
     """Raise ModelError unless the weights are those that the spec was written for."""
     spec, path = read_spec(name), find(name) / WEIGHTS
     try:
-        digest = hashlib.sha256(path.read_bytes()).hexdigest()
+        status = path.stat()
+        digest = _digest(path, status.st_size, status.st_mtime_ns)
     except OSError as failure:
         raise ModelError(f"cannot read the weights of model {name}: {failure.strerror}") from failure
     if digest != spec.weights_sha256:

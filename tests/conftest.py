@@ -10,10 +10,15 @@ from collections.abc import Callable, Sequence
 from pathlib import Path
 
 import pytest
+from hypothesis import settings
 
 # One thread in every numeric library, here and in what tests start: the nets are tiny, and threads that wait
 # for each other on a busy machine cost more than they save.
 os.environ["OMP_NUM_THREADS"] = "1"
+
+# How long an example takes is no business of a test.
+settings.register_profile("fervid", deadline=None)
+settings.load_profile("fervid")
 
 ROOT = Path(__file__).parents[1]
 CLIP = ROOT / "examples" / "clip.mp4"

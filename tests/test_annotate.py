@@ -238,7 +238,7 @@ def test_an_archive_of_geometry_is_read_back(plain: Video, tmp_path: Path) -> No
     geometry.write(lambda: [whole], len(whole), plain, (), path)
     chunk, geometry.CHUNK = geometry.CHUNK, 7
     try:
-        parts = list(geometry.read(str(path)))
+        parts = list(geometry.read(str(path)).rows())
     finally:
         geometry.CHUNK = chunk
     assert len(parts) == 8
@@ -259,7 +259,7 @@ def test_a_damaged_archive_is_refused(harm: str, plain: Video, tmp_path: Path) -
     else:
         np.savez(path, a=np.zeros(3))
     with pytest.raises(InputError, match=r"geometry\.npz"):
-        list(geometry.read(str(path)))
+        list(geometry.read(str(path)).rows())
 
 
 # Writing
@@ -353,7 +353,7 @@ def analyzed(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 def test_boxes_lie_where_the_face_is(analyzed: Path) -> None:
     found = colours(analyzed / "read.mp4")
-    chunks = list(geometry.read(str(analyzed / "geometry.npz")))
+    chunks = list(geometry.read(str(analyzed / "geometry.npz")).rows())
     boxes = np.concatenate([part.box for part in chunks])
     assert len(found) == len(boxes) == 20
     plain = colours(CLIP)[35:55]
@@ -410,7 +410,7 @@ def test_a_film_goes_into_a_pipe(analyzed: Path) -> None:
         (("-o", "a.mp4", "-t", "out.json", "--model", "untrained"), 2, "--model"),
         (("-o", "a.mp4", "-t", "out.json", "--tracks", "geometry.npz", "-j1"), 2, "--jobs"),
         (("-o", "a.mp4", "-t", "out.jsonl"), 1, "no curves"),
-        (("-o", "a.mp4", "-t", "movie.mp4"), 1, "not text"),
+        (("-o", "a.mp4", "-t", "movie.mp4"), 1, "no timeline"),
         (("-o", "a.mp4", "-t", "out.json", "--tracks", "out.jsonl"), 1, "--tracks"),
         (("-o", "a.mp4", "--draw", "faces"), 2, "boxes"),
         (("-o", "read.mp4"), 1, "use -y"),

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import json
 import os
-import signal
 import subprocess
 from collections.abc import Callable, Sequence
 from dataclasses import replace
@@ -19,13 +18,13 @@ import pytest
 from conftest import command, environment
 from praatio import textgrid as praat
 from test_cli import says
+from test_cli_analyze import Call
 from test_export import START, curve_of, model_of, person_of, segment_of, text_of, video_of
 
 from fervid.agreement import NONE, Agreement, Ruler
 from fervid.agreement.pairing import Choice, measure
 from fervid.agreement.pairing import compare as pair
 from fervid.annotations import Annotation, Sheet, read
-from fervid.cli import main
 from fervid.errors import FervidError, InputError, UsageError
 from fervid.labels import EMOTIONS
 from fervid.timeline import build
@@ -33,7 +32,6 @@ from fervid.types import Segment, Settings, Tally, Timeline
 
 SECOND = 12800  # ticks
 HAPPINESS, SADNESS = EMOTIONS.index("happiness"), EMOTIONS.index("sadness")
-Call = Callable[..., "subprocess.CompletedProcess[str]"]
 Rows = Sequence[tuple[float, float, str]]
 
 
@@ -75,16 +73,7 @@ def film(
 def call(capfd: pytest.CaptureFixture[str], tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Call:
     monkeypatch.chdir(tmp_path)
 
-    def run(*arguments: str | Path) -> subprocess.CompletedProcess[str]:
-        before = signal.getsignal(signal.SIGTERM)
-        try:
-            code = main.run(list(map(str, arguments)))
-        finally:
-            signal.signal(signal.SIGTERM, before)
-        told = capfd.readouterr()
-        return subprocess.CompletedProcess(arguments, code, told.out, told.err)
-
-    return run
+    return Call(capfd)
 
 
 def put(timeline: Timeline, name: str = "out.json") -> None:

@@ -359,7 +359,7 @@ def test_a_copy_tells_how_early_it_begins(timeline: Path, fervid: Fervid, tmp_pa
         (("--video", CLIP, "--montage", "no/reel.mp4"), 1, "no folder"),
         (("--video", CLIP, "--montage", CLIP, "-y"), 1, "is an input"),
         (("--video", CLIP, "--montage", "reel.mp4", "--emotion", "fear"), 1, "no moment"),
-        (("--video", CLIP, "--cut", "clips", "--pad", "1"), 2, "two numbers"),
+        (("--video", CLIP, "--cut", "clips", "--pad", "soon"), 2, "is no pad"),
         (("--video", CLIP, "--montage", "reel.webm", "--exact"), 2, "does not go into .webm"),
     ],
 )

@@ -7,7 +7,6 @@ import html
 import io
 import json
 import os
-import signal
 import subprocess
 import sys
 import zipfile
@@ -26,6 +25,7 @@ from conftest import CLIP, command, environment
 from jsonschema import Draft202012Validator
 from praatio import textgrid as praat
 from test_cli import says
+from test_cli_analyze import Call
 from test_export import (
     BASE,
     START,
@@ -41,7 +41,6 @@ from test_export import (
 )
 
 from fervid import export
-from fervid.cli import main
 from fervid.errors import InputError, UsageError
 from fervid.export import geometry, openface, reading, subtitles, tiers
 from fervid.export import json as whole
@@ -434,28 +433,14 @@ def test_a_damaged_archive_is_refused(tmp_path: Path, damage: Callable[[Path], o
 
 
 @pytest.fixture
-def call(
-    capfd: pytest.CaptureFixture[str], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> Callable[..., subprocess.CompletedProcess[str]]:
+def call(capfd: pytest.CaptureFixture[str], tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Call:
     """Run the program in this process, in a folder with out.json, out.jsonl and g.npz."""
     monkeypatch.chdir(tmp_path)
     for form in ("json", "jsonl"):
         (tmp_path / f"out.{form}").write_text(text_of(timeline_of(), form), "utf-8")
     archive(tmp_path / "g.npz")
 
-    def run(*arguments: str | Path) -> subprocess.CompletedProcess[str]:
-        before = signal.getsignal(signal.SIGTERM)
-        try:
-            code = main.run(list(map(str, arguments)))
-        finally:
-            signal.signal(signal.SIGTERM, before)
-        told = capfd.readouterr()
-        return subprocess.CompletedProcess(arguments, code, told.out, told.err)
-
-    return run
-
-
-Call = Callable[..., "subprocess.CompletedProcess[str]"]
+    return Call(capfd)
 
 
 @pytest.mark.parametrize(

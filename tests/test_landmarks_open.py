@@ -121,7 +121,7 @@ def test_the_setting_reaches_workers_and_changes_the_key() -> None:
     assert key != other_key
     assert 0.01 < eyes_apart(own, other) < NEAR
     with execute.pool(2) as run:
-        in_workers = list(run(first_points, [OPEN, OPEN]))
+        in_workers = list(execute.results(run(first_points, [OPEN, OPEN])))
     for points, worker_key in in_workers:
         assert worker_key == key
         np.testing.assert_array_equal(points, own)

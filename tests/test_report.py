@@ -133,9 +133,10 @@ def test_colours_are_those_of_the_labels(video: Video) -> None:
 
 
 def test_people_stand_by_how_long_they_are_seen_and_under_their_names(video: Video) -> None:
-    timeline = timeline_of(video, "P2", "P1")
-    document = document_of(timeline)
-    named = replace(document, people=({"id": "P2", "name": "Anna"}, {"id": "P1"}))
+    document = document_of(timeline_of(video, "P1", "P2"))
+    other = {"P1": "P2", "P2": "P1", None: None}  # the one who is seen longer comes second by id
+    curves = tuple(replace(curve, person=other[curve.person]) for curve in document.curves)
+    named = replace(document, curves=curves, people=({"id": "P2", "name": "Anna"}, {"id": "P1"}))
     assert [row.name for row in rows(named)] == ["Anna", "P1"]
     half = document_of(timeline_of(video, "P1", None))
     assert [(row.name, row.kind) for row in rows(half)] == [("P1", "person"), ("Others", "faces")]

@@ -25,7 +25,7 @@ from fervid.cli.training import recipe_of
 from fervid.errors import InputError, ModelError, UsageError
 from fervid.footage import Footage
 from fervid.streams.still import Still
-from fervid.train import fitting, run, state
+from fervid.train import fitting, folders, run, state
 from fervid.train.batches import Clips, targets
 from fervid.train.machine import Machine
 from fervid.train.material import Material, arrange, gather
@@ -56,7 +56,7 @@ def strips(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 def trained(recipe: Recipe, material: Material, folder: Path, strips: Path, **options: object) -> Path:
-    run.begin(folder, recipe, material)
+    folders.begin(folder, recipe, material)
     with execute.serial() as executor:
         return run.train(recipe, material, folder, executor, CPU, cache=strips, **options)  # type: ignore[arg-type]
 
@@ -89,7 +89,7 @@ def test_a_run_becomes_a_model(whole: Path) -> None:
         assert (whole / name).stat().st_size > 50, name
     pictures = {path.stem for path in whole.iterdir() if path.suffix in (".svg", ".png")}
     assert pictures == {"curves_tiny_faces", "curves_tiny_displacement", "curves_joint", "confusion"}
-    assert not (whole / run.STATE).exists() and run.is_done(whole)
+    assert not (whole / folders.STATE).exists() and folders.is_done(whole)
     figures = json.loads((whole / "validation.json").read_text())
     assert set(figures["streams"]) == {"tiny_faces", "tiny_displacement", "weighted", "joint"}
     card = (whole / "card.md").read_text()
@@ -116,12 +116,12 @@ def test_an_interrupted_run_comes_to_the_same_weights(
             raise Stop
 
     folder = tmp_path / "run"
-    run.begin(folder, SMALL, material)
+    folders.begin(folder, SMALL, material)
     stops = 0
-    while not run.is_done(folder):
+    while not folders.is_done(folder):
         try:
             with execute.serial() as executor:
-                run.train(run.recipe_of(folder), material, folder, executor, CPU, cache=strips, tick=tick)
+                run.train(folders.recipe_of(folder), material, folder, executor, CPU, cache=strips, tick=tick)
         except Stop:
             stops += 1
     assert stops > 1
@@ -332,8 +332,8 @@ def test_a_loss_that_explodes_is_told(material: Material, strips: Path, tmp_path
 
 def test_a_damaged_checkpoint_is_told(material: Material, strips: Path, tmp_path: Path) -> None:
     folder = tmp_path / "run"
-    run.begin(folder, SMALL, material)
-    (folder / run.STATE / "tiny_faces.safetensors").write_bytes(b"rubbish")
+    folders.begin(folder, SMALL, material)
+    (folder / folders.STATE / "tiny_faces.safetensors").write_bytes(b"rubbish")
     with (
         pytest.raises(InputError, match=r"checkpoint .* is damaged; delete it"),
         execute.serial() as executor,
@@ -712,7 +712,7 @@ def test_several_processes_train_one_model(tmp_path: Path, tiny: list[str]) -> N
 
 def test_a_checkpoint_of_other_labels_is_told(material: Material, strips: Path, tmp_path: Path) -> None:
     folder = tmp_path / "run"
-    run.begin(folder, SMALL, material)
+    folders.begin(folder, SMALL, material)
 
     def tick(progress: fitting.Progress) -> None:
         if len(progress.stage) > len("tiny_faces"):  # the second stream has begun
@@ -720,11 +720,11 @@ def test_a_checkpoint_of_other_labels_is_told(material: Material, strips: Path, 
 
     with pytest.raises(Stop), execute.serial() as executor:
         run.train(SMALL, material, folder, executor, CPU, cache=strips, tick=tick)
-    assert (folder / run.STATE / "tiny_faces.safetensors").is_file()
+    assert (folder / folders.STATE / "tiny_faces.safetensors").is_file()
     other = arrange(tuple(synth.samples("posed", 3, 3, 0, ("anger", *LABELS))), (), (), 0.4, 0)
     with pytest.raises(InputError, match="with other data, or another split"), execute.serial() as executor:
         run.train(SMALL, other, folder, executor, CPU, cache=strips)
-    run.begin(folder, SMALL, other)  # whoever forces it
+    folders.begin(folder, SMALL, other)  # whoever forces it
     with pytest.raises(InputError, match="of other labels or sizes"), execute.serial() as executor:
         run.train(SMALL, other, folder, executor, CPU, cache=strips)
 

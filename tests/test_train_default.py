@@ -77,9 +77,9 @@ def script() -> Iterator[ModuleType]:
     del sys.modules["train_default"]
 
 
-def run(packs: Path, *arguments: str | Path) -> subprocess.CompletedProcess[str]:
+def run(packs: Path, *arguments: str | Path, script: Path = SCRIPT) -> subprocess.CompletedProcess[str]:
     return subprocess.run(
-        [sys.executable, str(SCRIPT), "--data", str(packs), "--jobs", "1", *map(str, arguments)],
+        [sys.executable, str(script), "--data", str(packs), "--jobs", "1", *map(str, arguments)],
         cwd=packs,
         env=environment(),
         capture_output=True,
@@ -156,3 +156,17 @@ def test_nobody_is_learnt_from_and_judged_by(script: ModuleType) -> None:
 def test_packs_that_are_missing_are_told(packs: Path, tmp_path: Path) -> None:
     done = run(tmp_path, "-o", tmp_path / "x")
     assert done.returncode == 2 and "there is no ferplus.npz" in done.stderr
+
+
+def test_the_worth_of_the_rejection_rule_is_measured(packs: Path, tmp_path: Path) -> None:
+    script, target = SCRIPT.with_name("rejection.py"), tmp_path / "figures.json"
+    done = run(packs, "--model", "untrained", "--most", "2", "--json", target, script=script)
+    assert done.returncode == 0, done.stderr
+    figures = json.loads(target.read_text())
+    rows = figures["rows"]
+    for row in rows.values():
+        assert 0 <= row["read"] <= row["found"] <= 1
+        assert (row["right_where_read"] is None) == (row["read"] == 0)
+    assert rows["as they are"]["read"] == 1 > rows["out of focus, 4% of the width"]["read"]
+    assert done.stdout.count("\n|") == len(rows) + 1  # under the heading, which no line stands before
+    assert set(figures["coverage"]) == {"100%", "90%", "80%", "70%", "60%"}

@@ -8,11 +8,11 @@ from dataclasses import dataclass
 from functools import partial
 from typing import BinaryIO, cast
 
-from fervid import analysis, wire
+from fervid import wire
 from fervid.batch.folder import Results
 from fervid.batch.inputs import Input
 from fervid.batch.records import FAILED, Record
-from fervid.batch.work import Job, Long, Made, Same, Wish, local, record_of, work, write
+from fervid.batch.work import Job, Long, Made, Same, Wish, local, record_of, start, work, write
 from fervid.cache import Store
 from fervid.errors import FervidError, InputError, ModelError, OutputError
 from fervid.execute import Done, Executor, Failed, Reached
@@ -144,16 +144,12 @@ class Batch:
         try:
             with (
                 local(item.path) as path,
-                analysis.start(
+                start(
                     path,
-                    model=self._wish.model,
-                    settings=self._wish.settings,
-                    rotate=self._wish.rotate,
-                    frame_rate=self._wish.frame_rate,
-                    executor=self._executor,
-                    device=self._wish.device,
-                    store=self._store,
-                    tick=lambda done: self._told(Advanced(place, done / run.selected_seconds)),
+                    self._wish,
+                    self._store,
+                    self._executor,
+                    lambda done: self._told(Advanced(place, done / run.selected_seconds)),
                 ) as run,
             ):
                 reused = run.stored_count

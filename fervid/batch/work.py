@@ -17,10 +17,11 @@ from typing import BinaryIO, TextIO
 import numpy as np
 
 from fervid import analysis, cache, remote, source
-from fervid.analysis import Run
+from fervid.analysis import Run, Tick
 from fervid.batch.records import DONE, Record
 from fervid.cache import Store
 from fervid.errors import ModelError, UsageError
+from fervid.execute import Executor
 from fervid.export import TABLES, TIMELINES, geometry, writer
 from fervid.export.shapes import SCHEMA_VERSION, number
 from fervid.types import Floats, Settings
@@ -102,7 +103,9 @@ def work(job: Job) -> Generator[float, None, Answer]:
     with local(job.path) as path:
         if job.known is not None and job.wish.key(content(Path(path))) == job.known:
             return Same()
-        with start(path, job.wish, job.store) as run:
+        # Kept until the outputs are written: the caller deletes them.
+        store = Store.temporary() if job.store is None else Store(job.store.folder, keep=True)
+        with start(path, job.wish, store) as run:
             if run.model is None or run.model.sha256 != job.wish.model_sha256:
                 raise ModelError(
                     f"on {socket.gethostname()}: the model {job.wish.model} is another one there"
@@ -119,7 +122,9 @@ def work(job: Job) -> Generator[float, None, Answer]:
             return made
 
 
-def start(path: str, wish: Wish, store: Store | None) -> Run:
+def start(
+    path: str, wish: Wish, store: Store, executor: Executor | None = None, tick: Tick | None = None
+) -> Run:
     """The analysis of one input, as it is wished for."""
     return analysis.start(
         path,
@@ -127,9 +132,10 @@ def start(path: str, wish: Wish, store: Store | None) -> Run:
         settings=wish.settings,
         rotate=wish.rotate,
         frame_rate=wish.frame_rate,
+        executor=executor,
         device=wish.device,
-        # Kept until the outputs are written: the caller deletes them.
-        store=Store(store.folder, keep=True) if store is not None else Store.temporary(),
+        store=store,
+        tick=tick,
     )
 
 

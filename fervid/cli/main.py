@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import signal
 import sys
+import warnings
 from collections.abc import Sequence
 from importlib import import_module
 from typing import Any, NoReturn
@@ -88,9 +89,9 @@ def main() -> NoReturn:
 def run(arguments: Sequence[str] | None = None) -> int:
     """Run the program; never raises, and returns the exit code."""
     messages = Messages()
-    for name in ("SIGTERM", "SIGHUP"):  # both end the program as Ctrl-C does; nohup's wish is kept
+    for name in ("SIGINT", "SIGTERM", "SIGHUP"):  # all end the program alike; nohup's wish is kept
         number = getattr(signal, name, None)
-        if number is not None and signal.getsignal(number) is signal.SIG_DFL:
+        if number is not None and signal.getsignal(number) in (signal.SIG_DFL, signal.default_int_handler):
             signal.signal(number, _interrupt)
     try:
         code = _run(arguments, messages)
@@ -144,6 +145,7 @@ def _run(arguments: Sequence[str] | None, messages: Messages) -> int:
 
 
 def _interrupt(number: int, frame: Any) -> None:
+    warnings.simplefilter("ignore", ResourceWarning)  # an import cut short leaves its file to the collector
     raise KeyboardInterrupt
 
 

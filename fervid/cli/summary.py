@@ -100,10 +100,11 @@ def timecode(seconds: float) -> str:
 def _faces(timeline: Timeline) -> str:
     if not timeline.curves:
         return "none"
-    if timeline.people:
-        people = "1 person" if len(timeline.people) == 1 else f"{len(timeline.people)} people"
-        return f"{people} in {len(timeline.curves)} track{'s' if len(timeline.curves) > 1 else ''}"
-    return f"{len(timeline.curves)} tracks" if len(timeline.curves) > 1 else "1 track"
+    tracks = f"{len(timeline.curves)} track{'s' if len(timeline.curves) > 1 else ''}"
+    if not timeline.people:
+        return tracks
+    # A line each: the table is as narrow as a terminal may be.
+    return f"{len(timeline.people)} {'person' if len(timeline.people) == 1 else 'people'},\n{tracks}"
 
 
 def _seen(timeline: Timeline) -> str:

@@ -50,7 +50,7 @@ def train(
     Each stream is trained alone, then their fusion. Nobody is both learnt from and judged by. A run that was
     stopped goes on with --resume, and comes to the same weights.
     """
-    from fervid.train import run
+    from fervid.train import folders, run
 
     messages: Messages = ctx.obj
     if resume:
@@ -62,8 +62,8 @@ def train(
         from pathlib import Path
 
         folder = Path(output)
-        recipe = run.recipe_of(folder)
-        if run.is_done(folder):
+        recipe = folders.recipe_of(folder)
+        if folders.is_done(folder):
             messages.say(f"fervid: the run in {output} is done")
             return
     else:

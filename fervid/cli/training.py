@@ -182,7 +182,7 @@ def _labels(given: str | None) -> tuple[str, ...]:
 
 def begin(target: str, overwrite: bool, recipe: Recipe, material: Material, device: str) -> Path:
     """Lay out the run folder; of several processes of one run, the first does."""
-    from fervid.train import run
+    from fervid.train import folders, run
 
     run.check(recipe, material, device)
     for name in recipe.start_from:
@@ -193,7 +193,7 @@ def begin(target: str, overwrite: bool, recipe: Recipe, material: Material, devi
     if os.environ.get("RANK", "0") != "0":
         return Path(target)
     folder = check_run_folder(target, overwrite)
-    run.begin(folder, recipe, material)
+    folders.begin(folder, recipe, material)
     return folder
 
 

@@ -6,7 +6,6 @@ the very weights that it would have had.
 
 from __future__ import annotations
 
-import json
 import shutil
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
@@ -27,14 +26,13 @@ from fervid.streams.network import Network
 from fervid.train import papers
 from fervid.train.batches import Batch, Clips, targets
 from fervid.train.fitting import USUAL_BATCH, Lesson, Stage, Tick, answers, fit, judged
+from fervid.train.folders import STATE, check_material
 from fervid.train.machine import Machine
-from fervid.train.material import Material, digest, gather
+from fervid.train.material import Material, gather
 from fervid.train.recipe import FINE, Recipe
 from fervid.train.state import History
 from fervid.types import Array, Floats
 
-STATE = "state"  # the folder of checkpoints within a run folder; gone when the run is done
-RECIPE = "recipe.json"
 DOUBT = 50  # samples that the temperature from before is worth
 JOINT_RATE, JOINT_DECAY = 1e-2, 1e-2
 JOINT_DROPOUT = (
@@ -78,29 +76,6 @@ def _check_kept(name: str, bases: Sequence[Model], labels: tuple[str, ...], ligh
         raise UsageError(f"{name} was taught under --illumination {own.illumination}: give the same")
 
 
-def begin(folder: Path, recipe: Recipe, material: Material) -> None:
-    """Lay out a run folder."""
-    folder.mkdir(parents=True, exist_ok=True)
-    (folder / STATE).mkdir(exist_ok=True)
-    value = recipe.as_json() | {"material": digest(material)}
-    (folder / RECIPE).write_text(json.dumps(value, indent=1) + "\n", encoding="utf-8")
-
-
-def check_material(folder: Path, material: Material) -> None:
-    """Refuse to go on with other samples, or other parts of them, than a run was begun with."""
-    value = json.loads((folder / RECIPE).read_text(encoding="utf-8"))
-    if value.get("material") != digest(material):
-        raise InputError(
-            f"the run in {folder} was begun with other data, or another split of it: begin anew, or name "
-            "another folder"
-        )
-
-
-def is_done(folder: Path) -> bool:
-    """Whether a run came to its end."""
-    return (folder / model.SPEC).is_file() and not (folder / STATE).exists()
-
-
 def finetuning(name: str | Path, recipe: Recipe) -> Recipe:
     """A recipe for going on with a model, with the architecture that it has."""
     folder = model.find(name)
@@ -115,16 +90,6 @@ def finetuning(name: str | Path, recipe: Recipe) -> Recipe:
         start_from=(str(folder),),
         finetune=True,
     )
-
-
-def recipe_of(folder: Path) -> Recipe:
-    """The recipe of a run that was begun."""
-    try:
-        return Recipe.from_json(json.loads((folder / RECIPE).read_text(encoding="utf-8")))
-    except (OSError, ValueError, TypeError) as failure:
-        raise InputError(
-            f"{folder} holds no training run that could be resumed; start one without --resume"
-        ) from failure
 
 
 def prepare(recipe: Recipe) -> Material:

@@ -1,0 +1,47 @@
+"""The folder of a run: the recipe that it was begun with, its checkpoints, and whether it is done."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+from fervid import model
+from fervid.errors import InputError
+from fervid.train.material import Material, digest
+from fervid.train.recipe import Recipe
+
+STATE = "state"  # the folder of checkpoints within a run folder; gone when the run is done
+RECIPE = "recipe.json"
+
+
+def begin(folder: Path, recipe: Recipe, material: Material) -> None:
+    """Lay out a run folder."""
+    folder.mkdir(parents=True, exist_ok=True)
+    (folder / STATE).mkdir(exist_ok=True)
+    value = recipe.as_json() | {"material": digest(material)}
+    (folder / RECIPE).write_text(json.dumps(value, indent=1) + "\n", encoding="utf-8")
+
+
+def check_material(folder: Path, material: Material) -> None:
+    """Refuse to go on with other samples, or other parts of them, than a run was begun with."""
+    value = json.loads((folder / RECIPE).read_text(encoding="utf-8"))
+    if value.get("material") != digest(material):
+        raise InputError(
+            f"the run in {folder} was begun with other data, or another split of it: begin anew, or name "
+            "another folder"
+        )
+
+
+def is_done(folder: Path) -> bool:
+    """Whether a run came to its end."""
+    return (folder / model.SPEC).is_file() and not (folder / STATE).exists()
+
+
+def recipe_of(folder: Path) -> Recipe:
+    """The recipe of a run that was begun."""
+    try:
+        return Recipe.from_json(json.loads((folder / RECIPE).read_text(encoding="utf-8")))
+    except (OSError, ValueError, TypeError) as failure:
+        raise InputError(
+            f"{folder} holds no training run that could be resumed; start one without --resume"
+        ) from failure
