@@ -188,23 +188,22 @@ def test_figures_of_the_shape_are_finite_for_empty_clips() -> None:
 
 
 EASY = ("happiness", "surprise")
-EPOCHS = {  # else 15
-    "cascaded_peak": 8,
-    "cnn_lstm": 9,
-    "compact": 8,
-    "compact_gru": 10,
-    "dap3d": 5,
-    "dtan": 6,
-    "dtgn": 10,
-    "flow": 6,
-    "inception3d": 7,
-    "irnn": 8,
-    "mscnn": 10,
-    "peak_piloted": 8,
+EPOCHS = {  # else 10
+    "cascaded_peak": 7,
+    "cnn_lstm": 8,
+    "c3d_full": 15,
+    "compact": 5,
+    "dap3d": 4,
+    "dtan": 4,
+    "flow": 4,
+    "inception3d": 8,
+    "irnn": 7,
+    "mscnn": 7,
+    "peak_piloted": 7,
     "phrnn": 5,
     "still_mobilenet": 20,
-    "tiny_displacement": 5,
-    "tiny_faces": 30,
+    "tiny_displacement": 6,
+    "tiny_faces": 20,
 }
 HASTE = {
     "phrnn": 2.0,
@@ -216,13 +215,13 @@ HASTE = {
 @pytest.fixture(scope="module")
 def easy() -> Footage:
     """Two emotions at their height, shown by many people."""
-    return drawn(EASY, 24, 24)
+    return drawn(EASY, 12, 12)
 
 
 @pytest.fixture(scope="module")
 def moving() -> Footage:
     """The same, on the way there."""
-    return risen(EASY, 24, 24)
+    return risen(EASY, 12, 12)
 
 
 @pytest.mark.parametrize("name", streams.names())
@@ -230,8 +229,8 @@ def test_a_stream_learns_what_is_easy(name: str, request: pytest.FixtureRequest,
     easy: Footage = request.getfixturevalue("moving" if streams.registered(name).by_motion else "easy")
     recipe = Recipe(
         streams=(name,),
-        epochs=EPOCHS.get(name, 15),
-        batch=16,
+        epochs=EPOCHS.get(name, 10),
+        batch=8,
         augmentation="none",
         smoothing=0.0,
         average=0.0,
@@ -249,10 +248,6 @@ def test_a_stream_learns_what_is_easy(name: str, request: pytest.FixtureRequest,
     taught = targets(easy.samples, EASY, 0.0, 0.0)
     learnt = Clips(easy, taught, (network.reads,), length=network.frames, by_motion=network.by_motion)
 
-    def judge() -> tuple[float, float, float]:
-        said = fitting.answers(lambda batch: network(batch[network.reads]), learnt, 16, machine)
-        return fitting.judged(said, learnt.taught)
-
     stage = fitting.Stage(
         name=name,
         epochs=recipe.epochs,
@@ -261,10 +256,11 @@ def test_a_stream_learns_what_is_easy(name: str, request: pytest.FixtureRequest,
         optimizer=network.optimizer,
         learner=lesson,
         loss=lambda batch: lesson(batch, machine),
-        judge=judge,
+        judge=lambda: (0.0, 0.0, 0.0),  # the last round is as good as any, and costs half
     )
     fitting.fit(stage, learnt, recipe, machine, tmp_path / "state", None)
-    accuracy, recall, _ = judge()
+    said = fitting.answers(lambda batch: network(batch[network.reads]), learnt, 8, machine)
+    accuracy, recall, _ = fitting.judged(said, learnt.taught)
     assert accuracy > 0.9 and recall > 0.9
 
 
