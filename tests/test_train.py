@@ -420,9 +420,9 @@ def test_plain_clips_are_what_analysis_reads() -> None:
     found = drawn(LABELS, 2, 2, length=40)
     taught = targets(found.samples, LABELS, 0.0, 0.0)
     clips = Clips(found, taught, ("faces+points", "displacement"), OFF)
-    from fervid.evaluate import _windows
+    from fervid.evaluate import windows
 
-    theirs = [(place, window) for place, window, _ in _windows(found)]
+    theirs = [(place, window) for place, window, _ in windows(found)]
     for places, batch in clips.plain(4, CPU.device):
         for row, (place, faces) in enumerate(zip(places, batch["faces"], strict=True)):
             mine = [window for p, window in theirs if p == place]

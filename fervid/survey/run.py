@@ -1,0 +1,32 @@
+"""A whole survey: row by row, with the table as it stands in the folder after each."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterator, Sequence
+
+from fervid.metrics import Confusion
+from fervid.survey import table
+from fervid.survey.rows import SURVEY, Failure, Ground, Row, Survey, write
+from fervid.survey.systems import System
+
+TABLE = "table.txt"
+
+
+def run(ground: Ground, wanted: Sequence[System]) -> Iterator[Row | Failure]:
+    """What comes of each system, in turn; the folder's table holds all that was ever made there."""
+    survey = Survey(ground)
+    for system in wanted:
+        found = survey.row(system)
+        there = survey.there()
+        write(ground.folder / SURVEY, json.dumps(table.as_json(survey.facts, there), indent=1) + "\n")
+        write(ground.folder / TABLE, table.as_text(survey.facts, there) + "\n")
+        yield found
+
+
+def told(row: Row | Failure) -> str:
+    """A row in a line, for those who wait."""
+    if isinstance(row, Failure):
+        return f"{row.system.name}: failed"
+    whole = Confusion.of(row.labels, row.truth, row.said)
+    return f"{row.system.name}: accuracy {whole.accuracy:.3f}, mean recall {whole.mean_recall:.3f}"
