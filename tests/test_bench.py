@@ -12,7 +12,7 @@ import numpy as np
 import pytest
 import torch
 
-from fervid import evaluate, execute, streams, synth
+from fervid import evaluate, execute, locks, streams, synth
 from fervid.cli import main
 from fervid.cli.bench import SYNTHETIC
 from fervid.datasets import read
@@ -246,6 +246,10 @@ def test_a_folder_holds_one_survey(capfd: pytest.CaptureFixture[str], tmp_path: 
     assert code == 2 and "begun with other settings (batch, seed)" in err
     code, _, err = survey(capfd, "-d", BARE.replace("posed", "weak"), *asked[2:])
     assert code == 2 and "begun with other data" in err
+    lock = locks.take(tmp_path / "runs" / "lock")
+    assert lock is not None
+    assert "another survey is at work" in survey(capfd, *asked)[2]
+    lock.release()
     (tmp_path / "runs" / "tiny_displacement" / "row.json").write_text("{")
     code, _, err = survey(capfd, *asked)
     assert code == 1 and "row.json is damaged: delete it" in err
@@ -380,6 +384,13 @@ def test_what_is_timed_are_windows_as_analysis_reads_them() -> None:
     assert 0 < len(some) <= timing.WINDOWS and some[0]["faces"].shape == (16, 64, 64)
     (taken,) = timing.milliseconds([timing.untrained(System(("dtgn", "mscnn"), "weighted"), SMALL)], some)
     assert taken > 0
+    assert [table._number(value) for value in (0.00431, 1.0, 15.93, 1043.2, None)] == [
+        "0.00431",
+        "1.00",
+        "15.9",
+        "1043",
+        "-",
+    ]
 
 
 def test_models_are_timed_in_turn_on_one_thread(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -246,9 +246,9 @@ class Survey:
         if not some:
             return None, None
         if not some[0]["faces"].size:  # landmarks alone
-            return round(timing.milliseconds([net], some)[0], 4), None
+            return round(timing.milliseconds([net], some)[0], 6), None
         own, pair = timing.milliseconds([net, timing.untrained(PAIR, self.ground.sizes)], some)
-        return round(own, 4), round(own / pair, 4)
+        return round(own, 6), round(own / pair, 6)
 
 
 def _difference(before: Mapping[str, Any], now: Mapping[str, Any]) -> str:

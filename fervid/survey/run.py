@@ -5,23 +5,33 @@ from __future__ import annotations
 import json
 from collections.abc import Iterator, Sequence
 
+from fervid import locks
+from fervid.errors import OutputError
 from fervid.metrics import Confusion
 from fervid.survey import table
 from fervid.survey.rows import SURVEY, Failure, Ground, Row, Survey, write
 from fervid.survey.systems import System
 
-TABLE = "table.txt"
+TABLE, LOCK = "table.txt", "lock"
 
 
 def run(ground: Ground, wanted: Sequence[System]) -> Iterator[Row | Failure]:
     """What comes of each system, in turn; the folder's table holds all that was ever made there."""
     survey = Survey(ground)
-    for system in wanted:
-        found = survey.row(system)
-        there = survey.there()
-        write(ground.folder / SURVEY, json.dumps(table.as_json(survey.facts, there), indent=1) + "\n")
-        write(ground.folder / TABLE, table.as_text(survey.facts, there) + "\n")
-        yield found
+    lock = locks.take(ground.folder / LOCK)
+    if lock is None:
+        raise OutputError(
+            f"another survey is at work in {ground.folder}: wait for it, or name another folder"
+        )
+    try:
+        for system in wanted:
+            found = survey.row(system)
+            there = survey.there()
+            write(ground.folder / SURVEY, json.dumps(table.as_json(survey.facts, there), indent=1) + "\n")
+            write(ground.folder / TABLE, table.as_text(survey.facts, there) + "\n")
+            yield found
+    finally:
+        lock.release(remove=True)
 
 
 def told(row: Row | Failure) -> str:

@@ -163,7 +163,10 @@ def _share(value: float, interval: Range | None) -> str:
 
 
 def _number(value: float | None) -> str:
-    return "-" if value is None else f"{value:.2f}"
+    """To three digits: nets differ by a factor of thousands."""
+    if value is None:
+        return "-"
+    return f"{value:.0f}" if value >= 100 else f"{value:#.3g}"
 
 
 def _count(parameters: int) -> str:
