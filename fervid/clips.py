@@ -56,6 +56,15 @@ def windows(clock: Clock, track: Track, crops: Bytes, moments: Ints) -> Iterator
         yield Clip(track.pts[chosen], crops[chosen], shape.without_pose(track.landmarks[chosen]))
 
 
+def points(landmarks: Floats) -> Floats:
+    """A track's landmarks (N, 68, 2) in the pixels of its crops."""
+    found = np.empty_like(landmarks, np.float32)
+    for row, face in enumerate(landmarks):
+        matrix, _ = shape.alignment(face)
+        found[row] = face @ matrix[:, :2].T + matrix[:, 2]
+    return found
+
+
 def contrast(faces: Bytes, light: str = "none") -> Floats:
     """Crops at zero mean and unit deviation per clip: (B, L, S, S) -> the same, whatever light or range.
 

@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Callable, Iterator, Sequence
-from dataclasses import dataclass
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, replace
 from itertools import islice
 from pathlib import Path
 
@@ -24,7 +24,7 @@ from fervid.tracks import READABLE
 from fervid.train import folders, run
 from fervid.train.fitting import Tick
 from fervid.train.machine import Machine
-from fervid.train.material import arrange
+from fervid.train.material import Material, arrange
 from fervid.train.recipe import Recipe
 from fervid.types import Array, Floats, Sample, Settings
 
@@ -44,26 +44,11 @@ def split(samples: Sequence[Sample], protocol: str) -> tuple[Split, ...]:
     raise UsageError(f"--protocol is one of {', '.join(PROTOCOLS)}, not {protocol!r}")
 
 
-def by_protocol(
-    protocol: str,
-    samples: Sequence[Sample],
-    recipe: Recipe,
-    runs: Path,
-    executor: Executor,
-    machine: Machine,
-    *,
-    cache: Path | None = None,
-    tick: Tick | None = None,
-    told: Callable[[str], None] | None = None,
-    noted: Callable[[str], None] | None = None,
-    cutting: Callable[[int, int], None] | None = None,
-) -> Predictions:
-    """Train for each part of a protocol, if `runs` has it not yet, and score what it held back."""
-    parts: list[Predictions] = []
-    divided = split(samples, protocol)
-    labels = _labels(samples)
-    materials = []
-    for part in divided:  # all that could be wrong with one of them is told before the first is trained
+def divide(protocol: str, samples: Sequence[Sample], recipe: Recipe) -> list[tuple[Split, Material]]:
+    """The parts of a protocol, and what is learnt from each; refuses one that could never be."""
+    labels = labels_of(samples)
+    divided = []
+    for part in split(samples, protocol):
         splitting.check_disjoint((*part.train, *part.validation), part.test)
         wanted = () if recipe.finetune else (recipe.labels or labels)
         try:
@@ -77,21 +62,59 @@ def by_protocol(
             )
         except InputError as failure:
             raise InputError(f"{part.name} of {protocol}: {failure}") from failure
-        run.check(recipe, material, machine.device.type)
-        materials.append(material)
+        divided.append((part, material))
+    return divided
+
+
+def folder_of(part: Split, runs: Path) -> Path:
+    """Where the model for a part of a protocol lies among its runs."""
+    return runs / re.sub(r"[^\w.-]+", "_", part.name)
+
+
+def by_protocol(
+    protocol: str,
+    samples: Sequence[Sample],
+    recipe: Recipe,
+    runs: Path,
+    executor: Executor,
+    machine: Machine,
+    *,
+    cache: Path | None = None,
+    tick: Tick | None = None,
+    told: Callable[[str], None] | None = None,
+    noted: Callable[[str], None] | None = None,
+    cutting: Callable[[int, int], None] | None = None,
+    fused: Sequence[Path] = (),
+) -> Predictions:
+    """Train for each part of a protocol, if `runs` has it not yet, and score what it held back.
+
+    With `fused`, the finished runs of single streams by the same protocol, the recipe's streams are theirs,
+    and their fusion alone is learnt.
+    """
+    parts: list[Predictions] = []
+    labels = labels_of(samples)
+    divided = []
+    # All that could be wrong with one of them is told before the first is trained.
+    for part, material in divide(protocol, samples, recipe):
+        folder = folder_of(part, runs)
+        own = recipe
+        if fused:
+            alone = tuple(str((each / folder.name).resolve()) for each in fused)
+            own = replace(recipe, epochs=0, start_from=alone)
+        run.check(own, material, machine.device.type)
+        divided.append((part, material, folder, own))
     threads = torch.get_num_threads()
-    for fold, (part, material) in enumerate(zip(divided, materials, strict=True)):
-        folder = runs / re.sub(r"[^\w.-]+", "_", part.name)
+    for fold, (part, material, folder, own) in enumerate(divided):
         if not (folder / folders.RECIPE).is_file():
-            folders.begin(folder, recipe, material)
-        elif folders.recipe_of(folder) != recipe:
+            folders.begin(folder, own, material)
+        elif folders.recipe_of(folder) != own:
             raise UsageError(f"{folder} was begun with other settings: name another folder in --runs")
         folders.check_material(folder, material)
         if not folders.is_done(folder):
             if noted is not None:
                 noted(f"{part.name}: {fold + 1} of {len(divided)}")
             run.train(
-                recipe,
+                own,
                 material,
                 folder,
                 executor,
@@ -110,7 +133,7 @@ def by_protocol(
     return Predictions.joined(parts)
 
 
-def _labels(samples: Sequence[Sample]) -> tuple[str, ...]:
+def labels_of(samples: Sequence[Sample]) -> tuple[str, ...]:
     """The labels that occur, in their usual order."""
     there = {sample.label for sample in samples}
     return tuple(label for label in (*EMOTIONS, CONTEMPT) if label in there)
@@ -137,7 +160,7 @@ def predict(
     told: Callable[[str], None] | None = None,
 ) -> Predictions:
     """What a model says of samples: the mean over each one's windows; `labels` None takes all that occur."""
-    labels = labels or _labels(samples)
+    labels = labels or labels_of(samples)
     folder = str(model.find(name).resolve())
     spec = model.read_spec(folder)
     tasks = [_Task(shard, folder, device) for shard in footage.shards(samples, settings, cache)]
@@ -176,14 +199,14 @@ def _score(task: _Task) -> dict[str, Array]:
             f"{strips.bare} has landmarks alone, and {net.spec.name} looks at faces: take other data"
         )
     totals: dict[str, Floats] = {}
-    windows = np.zeros(count, np.int64)
+    seen = np.zeros(count, np.int64)
     readable = np.zeros(count, bool)
-    stream = _windows(strips)
+    stream = windows(strips)
     while some := list(islice(stream, AT_ONCE)):
         places = np.array([place for place, _, _ in some], np.int64)
         for name, logits in _answers(net, [window for _, window, _ in some]).items():
             np.add.at(totals.setdefault(name, np.zeros((count, classes), np.float32)), places, logits)
-        np.add.at(windows, places, 1)
+        np.add.at(seen, places, 1)
         readable[[place for place, _, quality in some if quality >= READABLE]] = True
     answer: dict[str, Array] = {
         "trouble": np.array(strips.troubles, dtype=object),
@@ -191,18 +214,17 @@ def _score(task: _Task) -> dict[str, Array]:
     }
     for name in _names(net):
         total = totals.get(name, np.zeros((count, classes), np.float32))
-        mean = total / np.maximum(windows, 1)[:, None]
-        answer[name] = np.where(windows[:, None] > 0, mean, np.nan).astype(np.float32)
+        mean = total / np.maximum(seen, 1)[:, None]
+        answer[name] = np.where(seen[:, None] > 0, mean, np.nan).astype(np.float32)
     return answer
 
 
-def _answers(net: Model, windows: Sequence[tuple[Array, Floats]]) -> dict[str, Floats]:
+def _answers(net: Model, windows: Sequence[Mapping[str, Array]]) -> dict[str, Floats]:
     """What each stream alone and each fusion says of windows."""
     each: dict[str, Floats] = {}
     together: dict[str, Floats] = {}
     for stream in net.spec.streams:
-        inputs = [faces if stream.reads == "faces" else moved for faces, moved in windows]
-        own, joint = net.heads(stream.name, inputs)
+        own, joint = net.heads(stream.name, [model.read(window, stream.reads) for window in windows])
         each[stream.name] = own
         together[stream.name] = own if joint is None else joint
     return each | _fused(net, each, together)
@@ -222,7 +244,7 @@ def _fused(net: Model, each: dict[str, Floats], together: dict[str, Floats]) -> 
     return fused | ({"joint": net.fuse(together)} if net.spec.fusion == "joint" else {})
 
 
-def _windows(strips: Footage) -> Iterator[tuple[int, tuple[Array, Floats], float]]:
+def windows(strips: Footage) -> Iterator[tuple[int, Mapping[str, Array], float]]:
     """Every window of every strip: whose it is, what the streams read, and how readable it is."""
     edge = slice(shape.MARGIN, -shape.MARGIN)
     for place in np.flatnonzero(strips.found).tolist():
@@ -233,4 +255,9 @@ def _windows(strips: Footage) -> Iterator[tuple[int, tuple[Array, Floats], float
         for centre in clips.centres(strip, strip.pts, strip.start, None).tolist():
             rows = clips.rows(strip, strip.pts, centre)
             faces = np.ascontiguousarray(strip.faces[rows][:, edge, edge])
-            yield place, (faces, moved[rows].astype(np.float32)), float(strip.quality[rows].mean())
+            window: dict[str, Array] = {
+                "faces": faces,
+                "displacement": moved[rows].astype(np.float32),
+                "points": strip.landmarks[rows] - np.float32(shape.MARGIN),
+            }
+            yield place, window, float(strip.quality[rows].mean())

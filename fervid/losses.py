@@ -1,4 +1,7 @@
-"""What training minimises: cross-entropy with soft labels, and the losses that draw a class together."""
+"""What training minimises: cross-entropy with soft labels, and the losses that draw a class together.
+
+Where these need one label, a soft one counts by its largest share.
+"""
 
 from __future__ import annotations
 
@@ -31,7 +34,7 @@ class CenterLoss(nn.Module):
     """Half the squared distance of features to their class's centre (Wen et al., 2016).
 
     The centres follow by the rule of the paper, `rate` of the way to the mean of the batch, and not by
-    gradients. A soft label counts by its largest share.
+    gradients.
     """
 
     centres: Tensor
@@ -74,3 +77,74 @@ class IslandLoss(CenterLoss):
         cosines = means @ means.T
         apart = (cosines + 1).sum() - (cosines.diagonal() + 1).sum()  # over ordered pairs of classes
         return loss + self.spread * apart
+
+
+NEIGHBOURS = 20  # of a sample's own class, whose mean it is drawn to
+THRESHOLD, MARGIN = (
+    1.0,
+    0.5,
+)  # squared distance of unit features at which a cluster ends, and the gap around it
+TRIPLET_MARGIN = 0.2
+
+
+def locality_preserving(features: Tensor, targets: Tensor, neighbours: int = NEIGHBOURS) -> Tensor:
+    """Half the squared distance to the mean of the nearest in the batch of the same class (Li et al., 2017).
+
+    A mean over the samples that have company. The neighbours are constants, as in the paper's gradient.
+    """
+    features, label = features.float(), targets.argmax(1)
+    fixed = features.detach()
+    same = label[:, None] == label
+    same.fill_diagonal_(False)
+    away = torch.cdist(fixed, fixed).masked_fill(~same, torch.inf)
+    near, places = away.topk(min(neighbours, len(away)), largest=False)  # (B, k)
+    counted = near.isfinite().float()[..., None]
+    count = counted.sum(1)  # (B, 1)
+    mean = (fixed[places] * counted).sum(1) / count.clamp_min(1)
+    each = (features - mean).square().sum(1) / 2 * (count[:, 0] > 0)
+    return each.sum() / (count > 0).sum().clamp_min(1)
+
+
+def tuplet_clusters(
+    features: Tensor, targets: Tensor, people: Tensor, threshold: float = THRESHOLD, margin: float = MARGIN
+) -> Tensor:
+    """The (N+M)-tuplet clusters loss (Liu, Vijaya Kumar, You and Jia, 2017): a mean over a batch's classes.
+
+    The features of a class, at unit length, are drawn to within a threshold of their centre, and those of
+    other classes pushed out of it, both by a margin; what lies well does not count. Of the others those of
+    the same people are taken, so that it is not the person that is learnt; where a batch has none, all are.
+    The paper learns the distance; here it is the squared one.
+    """
+    unit, label = nn.functional.normalize(features.float(), dim=1), targets.argmax(1)
+    losses = [unit.sum() * 0]
+    for own in torch.unique(label):
+        inside = label == own
+        if inside.sum() < 2:
+            continue
+        akin = ~inside & torch.isin(people, people[inside])
+        outside = akin if akin.any() else ~inside
+        away = (unit - unit[inside].mean(0)).square().sum(1)
+        lacking = torch.cat([away[inside] - threshold + margin, threshold + margin - away[outside]])
+        lacking = lacking.clamp_min(0)
+        losses.append(lacking.sum() / (lacking > 0).sum().clamp_min(1))
+    return torch.stack(losses).sum() / max(1, len(losses) - 1)
+
+
+def exponential_triplets(features: Tensor, targets: Tensor, margin: float = TRIPLET_MARGIN) -> Tensor:
+    """Triplets of a batch, of which the harder weigh exponentially more (after Guo et al., 2016).
+
+    The same class shall be nearer than another, by a margin, in squared distances of unit features. What a
+    triplet lacks of that, h, costs exp(h) - 1, so that its gradient weighs exp(h); a mean over those that
+    lack any. The authors' own form could not be read; this one keeps what is told of it.
+    """
+    unit, label = nn.functional.normalize(features.float(), dim=1), targets.argmax(1)
+    away = 2 - 2 * unit @ unit.T  # (B, B)
+    total, count = unit.sum() * 0, 0
+    for own in torch.unique(label):
+        inside = torch.nonzero(label == own).flatten()
+        within, beyond = away[inside][:, inside], away[inside][:, label != own]  # (P, P), (P, M)
+        lacking = (margin + within[:, :, None] - beyond[:, None]).clamp_min(0)  # (P, P, M)
+        lacking = lacking * ~torch.eye(len(inside), dtype=torch.bool, device=away.device)[..., None]
+        total = total + lacking.expm1().sum()
+        count += int((lacking > 0).sum())
+    return total / max(1, count)

@@ -33,6 +33,7 @@ FORMAT = 1
 BATCH = 8  # every batch is padded to this: a score must not depend on its neighbours' number
 DEVICES = ("cpu", "cuda")
 FUSIONS = ("weighted", "joint")
+Input = Array | tuple[Array, ...]  # of one clip: what a stream reads, or the several things that it reads
 JOINT = "joint."  # before the names of the tops that were trained together
 
 
@@ -218,16 +219,16 @@ class Model:
     joint: Mapping[str, nn.Linear]  # the tops that were trained together; empty where the fusion is weighted
     device: torch.device
 
-    def reading(self, what: str) -> list[StreamSpec]:
-        """The streams that read "faces", or "displacement"."""
-        return [stream for stream in self.spec.streams if stream.reads == what]
+    def reading(self, *what: str) -> list[StreamSpec]:
+        """The streams that read one of these, such as "faces", among other things or alone."""
+        return [stream for stream in self.spec.streams if not set(what).isdisjoint(parts(stream.reads))]
 
-    def logits(self, stream: str, inputs: Sequence[Array]) -> Floats:
+    def logits(self, stream: str, inputs: Sequence[Input]) -> Floats:
         """What one stream says of clips, each (L, ...), to be fused: (N, C)."""
         alone, joint = self.heads(stream, inputs)
         return alone if joint is None else joint
 
-    def heads(self, stream: str, inputs: Sequence[Array]) -> tuple[Floats, Floats | None]:
+    def heads(self, stream: str, inputs: Sequence[Input]) -> tuple[Floats, Floats | None]:
         """What one stream says of clips by its own top, and by its joint one if there is one."""
         import torch
 
@@ -237,8 +238,11 @@ class Model:
         own, together = [empty], [empty]
         with torch.inference_mode():
             for batch, count in _batches(inputs):
-                ready = clips.contrast(batch, light) if batch.dtype == np.uint8 else batch
-                features = network.features(torch.from_numpy(ready).to(self.device))
+                ready = [
+                    torch.from_numpy(clips.contrast(one, light) if one.dtype == np.uint8 else one)
+                    for one in batch
+                ]
+                features = network.features(streams.joined(ready).to(self.device))
                 own.append(network.top(features)[:count].float().cpu().numpy())
                 if joint is not None:
                     together.append(joint(features)[:count].float().cpu().numpy())
@@ -262,11 +266,26 @@ class Model:
         return (powers / powers.sum(axis=1, keepdims=True)).astype(np.float32)
 
 
-def _batches(inputs: Sequence[Array]) -> Iterator[tuple[Any, int]]:
-    """Stacks of exactly BATCH clips, the last filled up with copies, and how many of each are real."""
+def parts(reads: str) -> list[str]:
+    """The single things that a stream reads."""
+    return reads.split("+")
+
+
+def read(window: Mapping[str, Array], reads: str) -> Input:
+    """What a stream reads of a window, of which all is given by name."""
+    wanted = tuple(window[one] for one in parts(reads))
+    return wanted[0] if len(wanted) == 1 else wanted
+
+
+def _batches(inputs: Sequence[Input]) -> Iterator[tuple[list[Any], int]]:
+    """Stacks of exactly BATCH clips, the last filled up with copies, and how many of each are real.
+
+    There is one stack for each thing that is read.
+    """
     for start in range(0, len(inputs), BATCH):
-        part = list(inputs[start : start + BATCH])
-        yield np.stack(part + [part[-1]] * (BATCH - len(part))), len(part)
+        some = [one if isinstance(one, tuple) else (one,) for one in inputs[start : start + BATCH]]
+        filled = some + [some[-1]] * (BATCH - len(some))
+        yield [np.stack(column) for column in zip(*filled, strict=True)], len(some)
 
 
 def load(name: str | Path, device: str = "cpu") -> Model:

@@ -56,7 +56,7 @@ class SpanResult:
     cuts: Ints  # (K,)
     tracks: tuple[Track, ...]
     moments: tuple[Ints, ...]  # per track: window centres
-    logits: tuple[Mapping[str, Array], ...]  # per track: stream that reads faces -> (N, C)
+    logits: tuple[Mapping[str, Array], ...]  # per track: stream that needs no neutral -> (N, C)
     crops: tuple[Bytes, ...]  # per track: (N, S, S) of its frames inside the span; empty unless asked for
     likenesses: tuple[Likeness, ...] = ()  # per track: its best faces inside the span; empty unless asked for
 
@@ -335,17 +335,27 @@ def within(pts: Ints, span: Span) -> slice:
 def _batches(
     planned: Video, one: tracks.Followed, moments: Ints, options: Options
 ) -> Iterator[Mapping[str, Array]]:
-    """What the nets that read faces say of a track's windows, a batch at a time; at first of none."""
+    """What the nets that need no neutral say of a track's windows, a batch at a time; at first of none."""
     net = None if options.model is None else model.load(options.model, options.device)
-    reading = [] if net is None else net.reading("faces")
+    reading = [] if net is None else net.reading("faces", "points")
     if net is None or not reading:
         yield {}
         return
     yield {stream.name: np.empty((0, len(net.spec.labels)), np.float32) for stream in reading}
     # One padded batch at a time: the windows of a long track, all at once, would be its crops tenfold.
+    points = clips.points(one.track.landmarks) if net.reading("points") else None
     for low in range(0, len(moments), model.BATCH):
-        cut = list(clips.windows(planned, one.track, one.crops, moments[low : low + model.BATCH]))
-        yield {stream.name: net.logits(stream.name, [clip.faces for clip in cut]) for stream in reading}
+        some = moments[low : low + model.BATCH]
+        cut: list[dict[str, Array]] = [
+            {"faces": clip.faces} for clip in clips.windows(planned, one.track, one.crops, some)
+        ]
+        if points is not None:
+            for window, centre in zip(cut, some.tolist(), strict=True):
+                window["points"] = points[clips.rows(planned, one.track.pts, centre)]
+        yield {
+            stream.name: net.logits(stream.name, [model.read(window, stream.reads) for window in cut])
+            for stream in reading
+        }
 
 
 def pack(result: SpanResult) -> dict[str, Array]:

@@ -71,6 +71,7 @@ ROOMS["footage"] = (
 )
 ROOMS["train"] = (EVERYTHING - {"export"} | {"footage"}, {"torch", "scipy", "safetensors"})
 ROOMS["evaluate"] = (EVERYTHING - {"export"} | {"footage", "train"}, {"torch", "scipy"})
+ROOMS["survey"] = (ROOMS["evaluate"][0] | {"evaluate"}, {"torch"})
 ROOMS["cli"] = ROOMS["__main__"] = (set(ROOMS) | {"cli"}, {"click", "rich"})
 
 # What one function alone may import: room -> library.

@@ -9,7 +9,15 @@ import torch
 from torch import Tensor
 
 from fervid.fusion import joint_loss
-from fervid.losses import CenterLoss, IslandLoss, balance, cross_entropy
+from fervid.losses import (
+    CenterLoss,
+    IslandLoss,
+    balance,
+    cross_entropy,
+    exponential_triplets,
+    locality_preserving,
+    tuplet_clusters,
+)
 
 GENERATOR = torch.Generator().manual_seed(8)
 
@@ -117,3 +125,56 @@ def test_features_gather_about_their_centres(kind: type[CenterLoss]) -> None:
         loss(features, labels).backward()
         optimizer.step()
     assert spread() < 0.2 * before
+
+
+def test_locality_draws_to_the_nearest_of_the_same_class() -> None:
+    features = torch.tensor([[0.0], [1.0], [4.0], [9.0], [1.5]], requires_grad=True)
+    taught = one_hot([0, 0, 0, 1, 2], 3)  # the last two are alone, and have nobody to be drawn to
+    # with two neighbours: 0 to 2.5, 1 to 2, 4 to 0.5; with one: 0 to 1, 1 to 0, 4 to 1
+    two = locality_preserving(features, taught, 2)
+    assert two.item() == pytest.approx((2.5**2 + 1 + 3.5**2) / 2 / 3)
+    assert locality_preserving(features, taught, 1).item() == pytest.approx((1 + 1 + 9) / 2 / 3)
+    two.backward()
+    assert features.grad is not None
+    assert features.grad[:, 0].tolist() == [pytest.approx(g / 3) for g in (-2.5, -1.0, 3.5, 0.0, 0.0)]
+    assert locality_preserving(features[3:], taught[3:]).item() == 0.0
+
+
+def test_tuplets_push_the_same_people_out_of_a_cluster() -> None:
+    angle = torch.tensor([0.0, 90.0, 45.0, 120.0]).deg2rad()
+    features = 3 * torch.stack([angle.cos(), angle.sin()], 1)  # of any length
+    taught, people = one_hot([0, 0, 1, 1], 2), torch.tensor([7, 7, 7, 8])
+    # The first class: its centre lies at 45 degrees, sqrt(1/2) long. Both of it are 0.5 away, as they should.
+    # Of the other class, the third shares its person: (1 - sqrt(1/2))^2 away, where 1.5 is asked for.
+    # The second class: centre of 45 and 120 degrees; the first two share a person with it.
+    centre = (features[2] + features[3]) / 6
+    away = ((features / 3 - centre) ** 2).sum(1)
+    positives = [max(0.0, float(d) - 0.5) for d in away[2:]]
+    negatives = [max(0.0, 1.5 - float(d)) for d in away[:2]]
+    lacking = [value for value in positives + negatives if value > 0]
+    expected = (1.5 - (1 - 0.5**0.5) ** 2 + sum(lacking) / len(lacking)) / 2
+    assert tuplet_clusters(features, taught, people).item() == pytest.approx(expected, rel=1e-4)
+    strangers = tuplet_clusters(features, taught, torch.arange(4))  # nobody else's: all count
+    far = 1.5 - float((features[3] / 3 - torch.tensor([0.5, 0.5])).square().sum())
+    expected += ((1.5 - (1 - 0.5**0.5) ** 2 + far) / 2 - (1.5 - (1 - 0.5**0.5) ** 2)) / 2
+    assert strangers.item() == pytest.approx(expected, rel=1e-4)
+    assert tuplet_clusters(features[:1], taught[:1], people[:1]).item() == 0.0
+
+
+def test_hard_triplets_weigh_exponentially() -> None:
+    features = torch.randn(7, 3, generator=GENERATOR, requires_grad=True)
+    labels = [0, 1, 0, 2, 1, 0, 1]
+    unit = torch.nn.functional.normalize(features.detach(), dim=1)
+    costs = []
+    for a in range(7):
+        for p in range(7):
+            for n in range(7):
+                if a != p and labels[a] == labels[p] != labels[n]:
+                    near, far = (unit[a] - unit[p]).square().sum(), (unit[a] - unit[n]).square().sum()
+                    costs.append(max(0.0, float(0.2 + near - far)))
+    hard = [math.exp(cost) - 1 for cost in costs if cost > 0]
+    loss = exponential_triplets(features, one_hot(labels, 3))
+    assert loss.item() == pytest.approx(sum(hard) / len(hard), rel=1e-4)
+    loss.backward()
+    assert features.grad is not None and features.grad.abs().sum() > 0
+    assert exponential_triplets(features, one_hot([0] * 7, 3)).item() == 0.0

@@ -139,7 +139,16 @@ def test_another_seed_gives_other_weights(
 
 def test_weighted_fusion_and_every_loss(material: Material, strips: Path, tmp_path: Path) -> None:
     recipe = replace(
-        SMALL, fusion="weighted", center_loss=0.01, island_loss=0.001, mixup=0.2, variants=True, patience=1
+        SMALL,
+        fusion="weighted",
+        center_loss=0.01,
+        island_loss=0.001,
+        locality_loss=0.01,
+        tuplet_loss=0.1,
+        triplet_loss=0.1,
+        mixup=0.2,
+        variants=True,
+        patience=1,
     )
     net = model.load(trained(recipe, material, tmp_path / "run", strips))
     assert net.spec.fusion == "weighted" and not net.joint
@@ -410,15 +419,16 @@ def test_clips_depend_on_their_epoch_and_place_alone() -> None:
 def test_plain_clips_are_what_analysis_reads() -> None:
     found = drawn(LABELS, 2, 2, length=40)
     taught = targets(found.samples, LABELS, 0.0, 0.0)
-    clips = Clips(found, taught, ("faces", "displacement"), OFF)
-    from fervid.evaluate import _windows
+    clips = Clips(found, taught, ("faces+points", "displacement"), OFF)
+    from fervid.evaluate import windows
 
-    theirs = [(place, faces, moved) for place, (faces, moved), _ in _windows(found)]
+    theirs = [(place, window) for place, window, _ in windows(found)]
     for places, batch in clips.plain(4, CPU.device):
-        for place, faces, moved in zip(places, batch["faces"], batch["displacement"], strict=True):
-            mine = [m for p, _, m in theirs if p == place]
-            assert any(np.allclose(m, moved.numpy(), atol=1e-4) for m in mine)
-            pictures = [f.astype(np.float32) for p, f, _ in theirs if p == place]
+        for row, (place, faces) in enumerate(zip(places, batch["faces"], strict=True)):
+            mine = [window for p, window in theirs if p == place]
+            for name in ("displacement", "points"):
+                assert any(np.allclose(m[name], batch[name][row].numpy(), atol=1e-3) for m in mine), name
+            pictures = [window["faces"].astype(np.float32) for window in mine]
             plain = [(f - f.mean()) / f.std() for f in pictures]
             assert any(np.allclose(f, faces.numpy(), atol=1e-3) for f in plain)
 

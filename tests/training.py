@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import replace
 from fractions import Fraction
 
@@ -16,6 +16,18 @@ from fervid.types import Sample, Strip
 SMALL = {
     "c3d": {"width": 8, "blocks": 1},
     "c3d_full": {"width": 4, "hidden": 32, "side": 48},
+    "cascaded_peak": {"width": 8},
+    "cnn_lstm": {"width": 8, "blocks": 1, "hidden": 16},
+    "compact": {"first": 4, "second": 8, "hidden": 16, "side": 48},
+    "compact_gru": {"first": 4, "second": 8, "hidden": 16, "side": 48, "memory": 16},
+    "dap3d": {"width": 4},
+    "dtan": {"width": 8, "hidden": 32},
+    "dtgn": {"first": 32, "second": 64},
+    "flow": {"width": 8},
+    "inception3d": {"width": 8, "hidden": 16},
+    "irnn": {"width": 8, "blocks": 1, "hidden": 16},
+    "mscnn": {"width": 6, "hidden": 32},
+    "peak_piloted": {"width": 8},
     "phrnn": {"width": 8, "hidden": 16},
     "still": {"width": 8, "blocks": 1},
     "still_mobilenet": {"width": 8},
@@ -24,16 +36,42 @@ SMALL = {
 
 def drawn(labels: Sequence[str], people: int, per_class: int, seed: int = 0, length: int = 16) -> Footage:
     """The last frames of posed sequences, on which the expression is held."""
+    return footage(*_ends(labels, people, per_class, seed, length, last))
+
+
+def risen(labels: Sequence[str], people: int, per_class: int, seed: int = 0, length: int = 16) -> Footage:
+    """The frames of posed sequences in which the expression comes."""
+    return footage(*_ends(labels, people, per_class, seed, length, rising))
+
+
+def _ends(
+    labels: Sequence[str],
+    people: int,
+    per_class: int,
+    seed: int,
+    length: int,
+    part: Callable[[Strip, int], Strip],
+) -> tuple[tuple[Sample, ...], list[Strip]]:
     samples = tuple(synth.samples("posed", people, per_class, seed, labels))
-    return footage(samples, [last(synth.strip_of(sample), length) for sample in samples])
+    return samples, [part(synth.strip_of(sample), length) for sample in samples]
 
 
 def last(strip: Strip, length: int) -> Strip:
+    return _only(strip, slice(-length, None))
+
+
+def rising(strip: Strip, length: int) -> Strip:
+    away = strip.landmarks[length:] - strip.landmarks[:-length]
+    place = int(np.square(away - away.mean(1, keepdims=True)).sum((1, 2)).argmax())
+    return _only(strip, slice(place, place + length))
+
+
+def _only(strip: Strip, rows: slice) -> Strip:
     return replace(
         strip,
-        pts=strip.pts[-length:],
-        faces=strip.faces[-length:],
-        landmarks=strip.landmarks[-length:],
+        pts=strip.pts[rows],
+        faces=strip.faces[rows],
+        landmarks=strip.landmarks[rows],
         quality=None,
     )
 

@@ -36,6 +36,7 @@ COMMANDS = {
     "train": "Train a model on labelled data.",
     "finetune": "Go on training a model on your own clips.",
     "eval": "Score a model on labelled data.",
+    "bench": "Train and compare systems on the same clips.",
     "models": "List and verify the installed models.",
     "datasets": "List the dataset layouts that can be read, and check a dataset.",
     "cache": "Tell what the cache holds, and clear it.",

@@ -58,7 +58,7 @@ def number(name: str, default: float, help: str, short: str = "") -> Decorator[A
     return click.option(*names, type=type(default), default=default, show_default=True, help=help)
 
 
-def learning(epochs: int = 40) -> list[Decorator[Any]]:
+def learning(epochs: int = 40, validation: bool = True) -> list[Decorator[Any]]:
     """The options of every run that trains; but for the epochs, their defaults are those of `Recipe`."""
     return [
         number(
@@ -66,17 +66,19 @@ def learning(epochs: int = 40) -> list[Decorator[Any]]:
             epochs,
             "Rounds over the data, for each stream; 0 leaves them as --start-from has them.",
         ),
+        *([_VALIDATION] if validation else []),
         *_LEARNING,
     ]
 
 
+_VALIDATION = click.option(
+    "--validation",
+    multiple=True,
+    metavar="NAME:PATH[?option=value]",
+    help="Data to judge by.  [default: people held out of --data]",
+)
+
 _LEARNING: list[Decorator[Any]] = [
-    click.option(
-        "--validation",
-        multiple=True,
-        metavar="NAME:PATH[?option=value]",
-        help="Data to judge by.  [default: people held out of --data]",
-    ),
     number("--held-out", 0.15, "The share of people to judge by."),
     number("--epoch-clips", 0, "Clips in a round; 0 takes one of every sample."),
     number("--moving", 0.0, "The share of clips in a round of clips and stills; 0: as they come."),
@@ -96,6 +98,9 @@ _LEARNING: list[Decorator[Any]] = [
     ),
     number("--center-loss", 0.0, "Weight of the center loss."),
     number("--island-loss", 0.0, "Weight of the island loss."),
+    number("--locality-loss", 0.0, "Weight of the locality-preserving loss."),
+    number("--tuplet-loss", 0.0, "Weight of the (N+M)-tuplet clusters loss."),
+    number("--triplet-loss", 0.0, "Weight of the exponential triplet loss."),
     click.option(
         "--augmentation",
         type=click.Choice(["none", "mild", "strong"]),
@@ -108,6 +113,10 @@ _LEARNING: list[Decorator[Any]] = [
     number("--average", 0.999, "How much of the averaged weights stays at each step."),
     number("--seed", 0, "Of all that is drawn at random."),
 ]
+
+ILLUMINATION = click.option(
+    "--illumination", default="none", show_default=True, help="Even out the light by this method."
+)
 
 # What decides the architecture; fine-tuning takes it from the model.
 ARCHITECTURE: list[Decorator[Any]] = [
@@ -129,14 +138,13 @@ ARCHITECTURE: list[Decorator[Any]] = [
     click.option(
         "--labels", metavar="A,B,...", help="The labels to learn.  [default: all that the data has]"
     ),
-    click.option(
-        "--illumination", default="none", show_default=True, help="Even out the light by this method."
-    ),
+    ILLUMINATION,
     click.option(
         "--start-from",
         multiple=True,
         metavar="MODEL",
-        help="Take over weights: of the same streams, or of a `still` that is inflated into c3d; repeatable.",
+        help="Take over weights: of the same streams, or of those that others begin from, as c3d from still; "
+        "repeatable.",
     ),
 ]
 

@@ -15,9 +15,10 @@ from fervid.metrics.counts import (
 )
 from fervid.metrics.fitting import fit_temperature, fit_weights
 from fervid.metrics.predictions import Predictions, confidence, predicted, probabilities
-from fervid.metrics.report import bootstrap, brier, log_loss, report, rows
+from fervid.metrics.report import LEVEL, bootstrap, brier, interval, log_loss, report, resampled, rows
 
 __all__ = [
+    "LEVEL",
     "NO_FACE",
     "Calibration",
     "Confusion",
@@ -30,10 +31,12 @@ __all__ = [
     "ece",
     "fit_temperature",
     "fit_weights",
+    "interval",
     "log_loss",
     "predicted",
     "probabilities",
     "report",
+    "resampled",
     "risk_coverage",
     "rows",
 ]

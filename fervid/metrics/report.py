@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from typing import Any
 
 import numpy as np
@@ -29,26 +29,42 @@ def bootstrap(
     predictions: Predictions, rounds: int = ROUNDS, seed: int = 0, which: str | None = None
 ) -> dict[str, tuple[float, float]] | None:
     """Percentile intervals of accuracy and mean recall, from subjects drawn anew; None for fewer than two."""
-    subjects, own = np.unique(np.array(predictions.subjects, dtype=object), return_inverse=True)
-    if len(subjects) < 2:
+    said = predicted(predictions, which)
+    figures = resampled(predictions.subjects, predictions.truth, said, len(predictions.labels), rounds, seed)
+    if figures is None:
         return None
-    classes = len(predictions.labels)
-    right = predicted(predictions, which) == predictions.truth
-    support = np.zeros((len(subjects), classes), np.int64)
-    np.add.at(support, (own, predictions.truth), 1)
+    return {name: interval(figures[:, column]) for column, name in enumerate(INTERVALS)}
+
+
+def resampled(
+    subjects: Sequence[str], truth: Ints, said: Ints, classes: int, rounds: int = ROUNDS, seed: int = 0
+) -> Doubles | None:
+    """Accuracy and mean recall (rounds, 2) with subjects drawn anew; None for fewer than two.
+
+    Of the same samples and seed, each round draws the same people: figures of two models can be compared
+    round by round.
+    """
+    people, own = np.unique(np.array(subjects, dtype=object), return_inverse=True)
+    if len(people) < 2:
+        return None
+    right = said == truth
+    support = np.zeros((len(people), classes), np.int64)
+    np.add.at(support, (own, truth), 1)
     hits = np.zeros_like(support)
-    np.add.at(hits, (own[right], predictions.truth[right]), 1)
+    np.add.at(hits, (own[right], truth[right]), 1)
     generator = np.random.default_rng(seed)
     figures = np.empty((rounds, 2))
     for row in range(rounds):
-        drawn = np.bincount(generator.integers(len(subjects), size=len(subjects)), minlength=len(subjects))
+        drawn = np.bincount(generator.integers(len(people), size=len(people)), minlength=len(people))
         all_hits, all_support = drawn @ hits, drawn @ support
         figures[row] = all_hits.sum() / all_support.sum(), mean(ratio(all_hits, all_support))
-    low, high = np.quantile(figures, [(1 - LEVEL) / 2, (1 + LEVEL) / 2], axis=0)
-    return {
-        "accuracy": (float(low[0]), float(high[0])),
-        "mean_recall": (float(low[1]), float(high[1])),
-    }
+    return figures
+
+
+def interval(figures: Doubles) -> tuple[float, float]:
+    """The range that holds LEVEL of all figures (N,)."""
+    low, high = np.quantile(figures, [(1 - LEVEL) / 2, (1 + LEVEL) / 2])
+    return float(low), float(high)
 
 
 def brier(predictions: Predictions, which: str | None = None, temperature: bool = True) -> float:
@@ -77,7 +93,7 @@ def report(predictions: Predictions, rounds: int = ROUNDS, seed: int = 0) -> dic
     whole = Confusion.of(labels, predictions.truth, said)
     sure, raw = confidence(predictions), confidence(predictions, temperature=False)
     curve = risk_coverage(sure, right)
-    interval = bootstrap(predictions, rounds, seed)
+    ranges = bootstrap(predictions, rounds, seed)
     read = found & ~predictions.rejected
     figures = {
         "accuracy": whole.accuracy,
@@ -110,7 +126,7 @@ def report(predictions: Predictions, rounds: int = ROUNDS, seed: int = 0) -> dic
             for index, label in enumerate(labels)
         },
         "folds": _folds(predictions, said),
-        "interval": {name: None if interval is None else list(interval[name]) for name in INTERVALS}
+        "interval": {name: None if ranges is None else list(ranges[name]) for name in INTERVALS}
         | {"level": LEVEL, "unit": "subject", "subjects": len(set(predictions.subjects))},
         "risk_coverage": {
             "aurc": curve.area,

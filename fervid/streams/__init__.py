@@ -1,28 +1,51 @@
 """Streams: small networks, one per file, that turn what they read of a clip into logits.
 
-A stream is a `Network` with a class attribute `reads`: "faces" for crops (B, L, S, S) at unit contrast, or
-"displacement" for landmarks (B, L, 68, 2) against the person's neutral. It is built from the number of
-classes and its sizes alone, which is all that a checkpoint's spec holds of it.
+A stream is a `Network` with a class attribute `reads`, one of READS: "faces" for crops (B, L, S, S) at unit
+contrast, "displacement" for landmarks (B, L, 68, 2) against the person's neutral, "points" for landmarks
+(B, L, 68, 2) in the pixels of a crop, or "faces+points". It is built from the number of classes and its
+sizes alone, which is all that a checkpoint's spec holds of it. A file is imported when its stream is wanted.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from importlib import import_module
 from typing import TYPE_CHECKING
 
 from fervid.errors import ModelError
 
 if TYPE_CHECKING:
+    from torch import Tensor
+
     from fervid.streams.network import Network
 
-READS = ("faces", "displacement")
-_FILES = ("c3d", "c3d_full", "phrnn", "still", "still_mobilenet", "tiny_displacement", "tiny_faces")
+READS = ("faces", "displacement", "points", "faces+points")
+_FILES = (  # each named after the stream in it
+    "c3d",
+    "c3d_full",
+    "cascaded_peak",
+    "cnn_lstm",
+    "compact",
+    "compact_gru",
+    "dap3d",
+    "dtan",
+    "dtgn",
+    "flow",
+    "inception3d",
+    "irnn",
+    "mscnn",
+    "peak_piloted",
+    "phrnn",
+    "still",
+    "still_mobilenet",
+    "tiny_displacement",
+    "tiny_faces",
+)
 _STREAMS: dict[str, type[Network]] = {}
 
 
 def stream(name: str) -> Callable[[type[Network]], type[Network]]:
-    """Register a network under a name."""
+    """Register a network under the name of its file."""
 
     def register(network: type[Network]) -> type[Network]:
         if name in _STREAMS:
@@ -37,9 +60,14 @@ def stream(name: str) -> Callable[[type[Network]], type[Network]]:
 
 def names() -> tuple[str, ...]:
     """Every stream there is."""
-    for file in _FILES:
-        import_module(f"fervid.streams.{file}")
-    return tuple(_STREAMS)
+    return _FILES
+
+
+def joined(parts: Sequence[Tensor]) -> Tensor:
+    """What a stream reads of clips as one tensor, whether it is one thing or two."""
+    from fervid.streams.network import together
+
+    return together(*parts) if len(parts) > 1 else parts[0]
 
 
 def build(name: str, classes: int, **sizes: int) -> Network:
@@ -49,6 +77,7 @@ def build(name: str, classes: int, **sizes: int) -> Network:
 
 def registered(name: str) -> type[Network]:
     """The class of a network."""
-    if name not in names():
-        raise ModelError(f"unknown stream {name!r}; there are {', '.join(names())}")
+    if name not in _FILES:
+        raise ModelError(f"unknown stream {name!r}; there are {', '.join(_FILES)}")
+    import_module(f"fervid.streams.{name}")
     return _STREAMS[name]

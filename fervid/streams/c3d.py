@@ -66,6 +66,7 @@ class C3D(Network):
 
     reads = "faces"
     any_side = True
+    parent = "still"
 
     def __init__(self, classes: int, width: int = 32, blocks: int = 2) -> None:
         super().__init__()

@@ -5,6 +5,8 @@ The parent of `c3d`, which takes its weights by inflation, and the baseline that
 
 from __future__ import annotations
 
+from collections.abc import Mapping
+
 from torch import Tensor, nn
 
 from fervid.streams import stream
@@ -61,9 +63,23 @@ class Still(Network):
         self.top = nn.Linear(before, classes)
 
     def features(self, clip: Tensor) -> Tensor:
-        length = clip.shape[1]
-        chosen = clip[:, (EVERY // 2) :: EVERY] if length > EVERY else clip
-        frames = chosen.flatten(0, 1)[:, None]  # (B * L, 1, S, S)
+        looked_at = clip[:, (EVERY // 2) :: EVERY] if clip.shape[1] > EVERY else clip
+        return self.dropout(self.each(looked_at).mean(1))
+
+    def each(self, clip: Tensor) -> Tensor:
+        """The features of every frame: (B, L, S, S) -> (B, L, F)."""
+        frames = clip.flatten(0, 1)[:, None]  # (B * L, 1, S, S)
         maps = self.blocks(nn.functional.relu(self.stem_norm(self.stem(frames))))
-        each = maps.mean((2, 3)).unflatten(0, chosen.shape[:2])  # (B, L, F)
-        return self.dropout(each.mean(1))
+        return maps.mean((2, 3)).unflatten(0, clip.shape[:2])
+
+
+class OverFrames(Still):
+    """What reads the frames of a `still` in their order, and can begin from one's weights."""
+
+    frames = 16
+    parent = "still"
+
+    def inflate(self, parent: Mapping[str, Tensor]) -> None:
+        """Start from the weights of a `still` of the same width and blocks; its top is not wanted."""
+        below = {name: value for name, value in parent.items() if not name.startswith("top.")}
+        self.load_state_dict(self.state_dict() | below)

@@ -11,16 +11,18 @@ import torch
 from torch import Tensor
 from torch.nn import functional
 
-from fervid import clips, shape
+from fervid import clips, shape, streams
 from fervid.augment import OFF, Augmentation, augment, mix
 from fervid.augment import rows as draw_rows
 from fervid.errors import InputError, UsageError
 from fervid.footage import Footage
 from fervid.labels import NEUTRAL
+from fervid.model import parts
 from fervid.types import Array, Bytes, Floats, Ints, Sample, Strip
 
 PERSONAL = 0.5  # how often a person's own neutral is taught where it is known, instead of the population's
 TRIES = 3  # windows that are drawn, of which the most telling is taught
+WEAK = 1 / 3  # of the peak's distance from the neutral: what is nearer shows too little to be one of a pair
 COARSE = 48  # pixels: the side of faces that are shown small
 LOOKS = 3  # windows of a strip at which validation looks
 
@@ -31,12 +33,17 @@ class Batch:
 
     faces: Tensor | None  # (B, L, S, S) at unit contrast
     displacement: Tensor | None  # (B, L, 68, 2)
+    points: Tensor | None  # (B, L, 68, 2) in the pixels of a crop
     targets: Tensor  # (B, C)
+    people: Tensor  # (B,) a number for each person
 
     def __getitem__(self, reads: str) -> Tensor:
-        value = self.faces if reads == "faces" else self.displacement
-        assert value is not None, f"this batch was made without {reads}"
-        return value
+        values = []
+        for one in parts(reads):
+            value = {"faces": self.faces, "displacement": self.displacement, "points": self.points}[one]
+            assert value is not None, f"this batch was made without {one}"
+            values.append(value)
+        return streams.joined(values)
 
 
 def targets(samples: Sequence[Sample], labels: Sequence[str], soft: float, smoothing: float) -> Floats:
@@ -62,7 +69,10 @@ def _moved(strip: Strip, neutral: Floats) -> Floats:
 
 
 class Clips:
-    """Footage of which windows are drawn; `steps` is their length, 1 for streams over single frames."""
+    """Footage of which windows are drawn, `length` frames long.
+
+    That is 1 for streams over single frames, and 2 for pairs of a clip's peak and another of its frames.
+    """
 
     def __init__(
         self,
@@ -76,8 +86,10 @@ class Clips:
         size: int = 0,
         coarse: int = 0,
         moving: float = 0.0,
+        by_motion: bool = False,
     ) -> None:
-        self.footage, self.taught, self.reads, self.settings = footage, taught, set(reads), settings
+        self.footage, self.taught, self.settings, self.by_motion = footage, taught, settings, by_motion
+        self.reads = {part for one in reads for part in parts(one)}
         self.illumination, self.length, self.seed, self.size = illumination, length, seed, size
         if "faces" in self.reads and footage.bare is not None:
             raise UsageError(f"{footage.bare} has landmarks alone, and no faces to look at: leave it out")
@@ -94,6 +106,13 @@ class Clips:
         return np.stack([clips.neutral_of(strip, shape.without_pose(strip.landmarks)) for strip in strips])
 
     @cached_property
+    def people(self) -> Ints:
+        """A number for each sample's person, another one where nobody knows who it is: (N,)."""
+        numbers: dict[str, int] = {}
+        names = [sample.subject or f"/{sample.name}" for sample in self.footage.samples]
+        return np.array([numbers.setdefault(name, len(numbers)) for name in names], np.int64)
+
+    @cached_property
     def moved(self) -> tuple[Floats, ...]:
         """How far each frame's face is from the strip's neutral, in eye distances: (frames,) each."""
         return tuple(_moved(self.footage[place], self.neutrals[place]) for place in range(len(self)))
@@ -101,15 +120,32 @@ class Clips:
     def _drawn_rows(self, place: int, random: np.random.Generator) -> Ints:
         """A window of a strip where its label shows: of a few, the one of most motion, or least if neutral.
 
-        A clip is labelled as a whole, and begins and ends with no expression as often as not.
+        A clip is labelled as a whole, and begins and ends with no expression as often as not. With
+        `by_motion` it is the one in which the expression changes most.
         """
         pts, time_base = self.footage.pts[place], self.footage.time_bases[place]
         if len(pts) == 1:
             return np.zeros(clips.LENGTH, np.int64)
         tries = [draw_rows(pts, time_base, random, self.settings) for _ in range(TRIES)]
-        telling = [float(self.moved[place][rows].mean()) for rows in tries]
+        telling = [float((np.ptp if self.by_motion else np.mean)(self.moved[place][rows])) for rows in tries]
         is_neutral = self.footage.samples[place].label == NEUTRAL
         return tries[int(np.argmin(telling) if is_neutral else np.argmax(telling))]
+
+    def _drawn_pair(self, place: int, random: np.random.Generator) -> Ints:
+        """The frame of a strip that shows its label best, and another one that shows it, too: (2,)."""
+        moved = self.moved[place]
+        is_neutral = self.footage.samples[place].label == NEUTRAL
+        peak = int(np.argmin(moved) if is_neutral else np.argmax(moved))
+        others = np.flatnonzero(is_neutral | (moved >= WEAK * moved.max()))
+        others = others[others != peak] if len(others) > 1 else others
+        return np.array([peak, random.choice(others)], np.int64)
+
+    def _drawn(self, place: int, random: np.random.Generator) -> Ints:
+        """The frames of a strip that are taught this time: (length,)."""
+        if self.length == 2:
+            return self._drawn_pair(place, random)
+        picked = self._drawn_rows(place, random)
+        return picked if self.length > 1 else picked[[int(random.integers(clips.LENGTH))]]
 
     def epoch(self, number: int, batch: int, part: int = 0, parts: int = 1) -> Iterator[tuple[int, Ints]]:
         """The steps of an epoch and which draws each takes; of every batch, one `part` of `parts`.
@@ -153,8 +189,7 @@ class Clips:
         for at, (draw, place) in enumerate(zip(draws.tolist(), places.tolist(), strict=True)):
             random = np.random.default_rng([self.seed, number, draw])
             personal[at] = random.random() < PERSONAL
-            picked = self._drawn_rows(place, random)
-            chosen.append(picked if self.length > 1 else picked[[int(random.integers(clips.LENGTH))]])
+            chosen.append(self._drawn(place, random))
         seeds, side = mix(self.seed, number, draws), COARSE if number < self.coarse else shape.CROP
         return self._stack(places, chosen, personal, seeds, self.settings, device, side)
 
@@ -189,8 +224,9 @@ class Clips:
         pairs = list(zip(places.tolist(), chosen, strict=True))
         if "faces" in self.reads:
             faces = np.stack([self.footage.faces[place][rows] for place, rows in pairs])
-        if "displacement" in self.reads:
+        if not self.reads.isdisjoint(("displacement", "points")):
             landmarks = np.stack([self.footage.landmarks[place][rows] for place, rows in pairs])
+        if "displacement" in self.reads:
             own = self.neutrals[places]
             neutral = np.where(personal[:, None, None], own, clips.population_neutral()).astype(np.float32)
 
@@ -200,15 +236,22 @@ class Clips:
         moved = augment(sent(faces), sent(landmarks), sent(neutral), settings, seeds, shape.CROP)
         pictures, points, rest = moved
         displacement = None
-        if points is not None and rest is not None:
+        if points is not None:
             self._check(places, points)
+        if points is not None and rest is not None:
             upright = shape.without_pose(points.flatten(0, 1).cpu().numpy()).reshape(points.shape)
             displacement = torch.from_numpy(upright).to(device) - rest[:, None]
         if pictures is not None:
             if side != shape.CROP:
                 pictures = functional.interpolate(pictures, (side, side), mode="bilinear")
             pictures = self._contrast(pictures)
-        return Batch(pictures, displacement, torch.from_numpy(self.taught[places]).to(device))
+        return Batch(
+            pictures,
+            displacement,
+            points,
+            torch.from_numpy(self.taught[places]).to(device),
+            torch.from_numpy(self.people[places]).to(device),
+        )
 
     def _check(self, places: Ints, points: Tensor) -> None:
         """Refuse landmarks that are no numbers: one of them would spoil every weight."""

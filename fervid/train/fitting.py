@@ -13,7 +13,15 @@ import torch
 from torch import Tensor, nn
 
 from fervid.errors import InputError, ModelError
-from fervid.losses import CenterLoss, IslandLoss, balance, cross_entropy
+from fervid.losses import (
+    CenterLoss,
+    IslandLoss,
+    balance,
+    cross_entropy,
+    exponential_triplets,
+    locality_preserving,
+    tuplet_clusters,
+)
 from fervid.streams.network import Network
 from fervid.train import state as states
 from fervid.train.batches import Batch, Clips
@@ -230,7 +238,7 @@ def _progress(stage: Stage, state: states.State, steps: int) -> Progress:
 
 
 class Lesson(nn.Module):
-    """A stream with what is taught beside its logits: its own loss, as the recipe asks."""
+    """A stream with what is taught beside its logits: by its own kind, and as the recipe asks."""
 
     def __init__(self, network: Network, classes: int, counts: Tensor, recipe: Recipe) -> None:
         super().__init__()
@@ -245,15 +253,23 @@ class Lesson(nn.Module):
         if self.recipe.mixup:
             clip, taught = _mixed(clip, taught, self.recipe.mixup)
         with machine.arithmetic(self.network):
-            features = self.network.features(clip)
+            features, own = self.network.lesson(clip, taught)
             logits = self.network.top(features)
         weights = self.weights
         assert isinstance(weights, Tensor)
         loss = cross_entropy(logits, taught, weights)
+        if own is not None:
+            loss = loss + own
         if self.center is not None:
             loss = loss + self.recipe.center_loss * self.center(features, taught)
         if self.island is not None:
             loss = loss + self.recipe.island_loss * self.island(features, taught)
+        if self.recipe.locality_loss:
+            loss = loss + self.recipe.locality_loss * locality_preserving(features, taught)
+        if self.recipe.tuplet_loss:
+            loss = loss + self.recipe.tuplet_loss * tuplet_clusters(features, taught, batch.people)
+        if self.recipe.triplet_loss:
+            loss = loss + self.recipe.triplet_loss * exponential_triplets(features, taught)
         return loss, logits
 
 

@@ -38,7 +38,10 @@ class Machine:
         a CPU the gradients of narrow 3-D convolutions have come out as garbage in it.
         """
         norms = any(isinstance(module, nn.BatchNorm2d | nn.BatchNorm3d) for module in network.modules())
-        if not norms or sum(parameter.numel() for parameter in network.parameters()) < LARGE:
+        if (
+            not (norms and network.coarse_numbers)
+            or sum(parameter.numel() for parameter in network.parameters()) < LARGE
+        ):
             return contextlib.nullcontext()
         if self.device.type == "cuda":
             return torch.autocast("cuda", torch.bfloat16, enabled=torch.cuda.is_bf16_supported())

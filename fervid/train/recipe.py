@@ -41,6 +41,9 @@ class Recipe:
     mixup: float = 0.0  # strength of mixing two clips into one; 0: none
     center_loss: float = 0.0
     island_loss: float = 0.0
+    locality_loss: float = 0.0
+    tuplet_loss: float = 0.0
+    triplet_loss: float = 0.0
     augmentation: str = "strong"
     illumination: str = "none"
     coarse: float = 0.0  # share of the epochs, the first ones, that show faces smaller, at half the cost
@@ -91,6 +94,9 @@ class Recipe:
             ("coarse", 0, 1),
             ("center_loss", 0, None),
             ("island_loss", 0, None),
+            ("locality_loss", 0, None),
+            ("tuplet_loss", 0, None),
+            ("triplet_loss", 0, None),
             ("held_out", 0, 0.9),
             ("patience", 0, None),
             ("average", 0, 0.99999),

@@ -72,7 +72,7 @@ def _check_kept(name: str, bases: Sequence[Model], labels: tuple[str, ...], ligh
             "--epochs these should be the same"
         )
     own = next(stream for stream in base.spec.streams if stream.name == name)
-    if own.reads == "faces" and own.illumination != light:
+    if "faces" in own.reads and own.illumination != light:
         raise UsageError(f"{name} was taught under --illumination {own.illumination}: give the same")
 
 
@@ -80,7 +80,7 @@ def finetuning(name: str | Path, recipe: Recipe) -> Recipe:
     """A recipe for going on with a model, with the architecture that it has."""
     folder = model.find(name)
     spec = model.read_spec(folder)
-    lights = {stream.illumination for stream in spec.streams if stream.reads == "faces"}
+    lights = {stream.illumination for stream in spec.streams if "faces" in stream.reads}
     return replace(
         recipe,
         streams=tuple(stream.name for stream in spec.streams),
@@ -220,7 +220,7 @@ class _Run:
         trust = len(self.judges) / (len(self.judges) + DOUBT)
         return float(fitted**trust * before ** (1 - trust))
 
-    def clips(self, reads: set[str], frames: int, coarse: int = 0) -> Clips:
+    def clips(self, reads: set[str], frames: int, coarse: int = 0, by_motion: bool = False) -> Clips:
         """What is learnt from; the first `coarse` epochs show it small."""
         return Clips(
             self.train,
@@ -233,6 +233,7 @@ class _Run:
             self.recipe.epoch_clips,
             coarse,
             self.recipe.moving,
+            by_motion,
         )
 
     def examination(self, reads: set[str], frames: int) -> Clips:
@@ -244,7 +245,7 @@ class _Run:
         """One stream, trained alone."""
         torch.manual_seed(self.recipe.seed)  # of the first weights
         network = streams.build(name, len(self.labels), **self.recipe.sizes.get(name, {}))
-        bases = sorted(self.bases, key=lambda base: name not in base.networks)  # before a still is inflated
+        bases = sorted(self.bases, key=lambda base: name not in base.networks)  # before a parent's are
         if bases and not any(_take_over(network, name, base, self.labels) for base in bases):
             self.told(f"{name} begins anew: no model to start from has such a stream")
         network = network.placed(self.machine.device)
@@ -269,7 +270,7 @@ class _Run:
             judge=judge,
         )
         coarse = round(self.recipe.coarse * self.recipe.epochs) if network.any_side else 0
-        self.fitted(stage, self.clips({network.reads}, network.frames, coarse))
+        self.fitted(stage, self.clips({network.reads}, network.frames, coarse, network.by_motion))
         _round(network)
         return network.eval()
 
@@ -361,7 +362,7 @@ class _Run:
                     network.reads,
                     self.recipe.sizes.get(name, {}),
                     round(float(weights[name]), 6),
-                    light if network.reads == "faces" else "none",
+                    light if "faces" in network.reads else "none",
                 )
                 for name, network in networks.items()
             ),
@@ -392,24 +393,21 @@ def _known(found: tuple[str, ...], labels: tuple[str, ...]) -> tuple[str, ...]:
 
 
 def _take_over(network: Network, name: str, base: Model, labels: tuple[str, ...]) -> bool:
-    """Weights of the model to start from: of the same stream, or of a frame net; whether there are any."""
+    """Weights of the model to start from: of the same stream, or of its parent; whether there are any."""
     same_labels = base.spec.labels == labels
-    parent = base.networks.get(name)
-    inflate = getattr(network, "inflate", None)
-    if parent is None and inflate is not None and "still" in base.networks:
-        parent = base.networks["still"]
-    elif parent is not None:
-        inflate = None
-    if parent is None:
+    own, parent = base.networks.get(name), base.networks.get(network.parent)
+    source = own or parent
+    if source is None:
         return False
-    weights = dict(parent.state_dict())
+    weights = dict(source.state_dict())
     if not same_labels:
-        weights |= {key: value for key, value in network.state_dict().items() if key.startswith("top.")}
+        weights = {key: value for key, value in weights.items() if not key.startswith("top.")}
     try:
-        if inflate is not None:
-            inflate(weights)
+        if own is None:
+            network.inflate(weights)
         else:
-            network.load_state_dict(weights)
+            tops = {key: value for key, value in network.state_dict().items() if key.startswith("top.")}
+            network.load_state_dict(tops | weights)
     except (RuntimeError, KeyError) as failure:
         raise InputError(
             f"stream {name} has other sizes than in the model to start from: give --size as it has them"

@@ -1,0 +1,149 @@
+"""`fervid bench`: systems side by side."""
+
+from __future__ import annotations
+
+import json
+import os
+from typing import Any
+
+import click
+from click.core import ParameterSource
+
+from fervid.cli import options, training
+from fervid.cli.inputs import SOME_FAILED
+from fervid.cli.messages import Messages, log
+from fervid.cli.options import Command, command
+from fervid.cli.output import show
+from fervid.errors import UsageError
+
+# What --synthetic stands for, and what smoke changes where nothing else is asked for.
+SYNTHETIC = {
+    "full": "synth:medium?people=30&per_class=60",
+    "smoke": "synth:posed?people=6&per_class=6&classes=6",
+}
+SMOKE = {"epochs": 2, "joint_epochs": 1, "batch": 8, "held_out": 0.25}
+
+
+class _Group(Command, click.Group):
+    """A group that takes the global options and has examples, as commands do."""
+
+
+@click.group(cls=_Group, epilog="fervid bench survey --synthetic --size smoke")
+def bench() -> None:
+    """Train and compare systems on the same clips."""
+
+
+@command(
+    "survey",
+    examples="""
+    fervid bench survey --data ckplus:CK+/?classes=7 --protocol kfold:10 -o survey/
+    fervid bench survey --data afew:AFEW/ --protocol official --only c3d,cnn_lstm,flow -o survey/
+    fervid bench survey --synthetic --size smoke --only c3d,phrnn,c3d+phrnn-joint --json
+    """,
+)
+@training.DATA
+@click.option("--synthetic", is_flag=True, help="Take faces that fervid draws itself in place of --data.")
+@click.option(
+    "--folds", type=click.IntRange(2), help="Test so many parts of the people in turn.  [default: 3]"
+)
+@click.option("--protocol", metavar="kfold:N|loso|official", help="Test other parts than --folds.")
+@click.option("--only", metavar="A,B,...", help="The systems to compare.  [default: all but toys]")
+@click.option(
+    "--size",
+    type=click.Choice(["full", "smoke"]),
+    default="full",
+    show_default=True,
+    help="smoke: narrow nets and few rounds, to see that all runs; it tells nothing of any system.",
+)
+@click.option("-o", "--runs", metavar="DIR", help="Keep models and table here, and go on from what is there.")
+@click.option("--json", "as_json", is_flag=True, help="Print the table as JSON.")
+@options.apply(
+    *training.learning(validation=False),
+    training.ILLUMINATION,
+    training.DEVICE,
+    training.JOBS,
+    training.NO_CACHE,
+)
+@click.pass_context
+def survey(
+    ctx: click.Context,
+    /,
+    data: tuple[str, ...],
+    synthetic: bool,
+    folds: int | None,
+    protocol: str | None,
+    only: str | None,
+    size: str,
+    runs: str | None,
+    as_json: bool,
+    device: str,
+    jobs: int | None,
+    no_cache: bool,
+    **values: Any,
+) -> int:
+    """Train every stream and fusion by the same protocol, and print one table.
+
+    A row tells weights, time, accuracy and mean recall of a system. With --runs the table grows there, row by
+    row, and the same command goes on after an interruption. Fusions take the streams that were trained alone.
+    Exit codes: 0 done, 1 nothing could be done, 2 usage, 3 some systems failed, 130 interrupted.
+    """
+    if synthetic and data:
+        raise UsageError("--synthetic is data of its own: leave out --data")
+    if not synthetic and not data:
+        raise UsageError("name labelled data with --data (see `fervid datasets list`), or say --synthetic")
+    if protocol is not None and folds is not None:
+        raise UsageError("--folds N is --protocol kfold:N: give one of them")
+    if int(os.environ.get("WORLD_SIZE", "1")) > 1:
+        raise UsageError("a survey runs in one process: leave torchrun out")
+    given = [name for name in values if ctx.get_parameter_source(name) is not ParameterSource.DEFAULT]
+    if size == "smoke":
+        values |= {name: value for name, value in SMOKE.items() if name not in given}
+    specs = (SYNTHETIC[size],) if synthetic else data
+
+    from fervid import execute
+    from fervid.survey import rows, run, systems, table
+    from fervid.train import material
+
+    wanted = systems.chosen(() if only is None else tuple(name.strip() for name in only.split(",")))
+    recipe = training.recipe_of(values | {"data": specs})
+    samples, remarks = material.read(specs)
+    for remark in remarks:
+        log.warning("%s", remark)
+    messages: Messages = ctx.obj
+    with (
+        training.watched(messages) as watch,
+        execute.open_executor(jobs) as executor,
+        training.strips(no_cache) as cache,
+        training.kept_runs(runs) as folder,
+        training.hardware(device, jobs) as machine,
+    ):
+        ground = rows.Ground(
+            specs=specs,
+            samples=samples,
+            protocol=protocol or f"kfold:{folds or 3}",
+            recipe=recipe,
+            is_small=size == "smoke",
+            folder=folder,
+            executor=executor,
+            machine=machine,
+            cache=cache,
+            tick=watch.tick,
+            told=log.warning,
+            noted=log.info,
+            cutting=watch.cutting,
+        )
+        found = []
+        for row in run.run(ground, wanted):
+            found.append(row)
+            if not messages.quiet:
+                messages.say(f"{run.told(row)} ({len(found)} of {len(wanted)})")
+        facts = ground.facts()
+    show(json.dumps(table.as_json(facts, found), indent=2) if as_json else table.as_text(facts, found))
+    failed = sum(isinstance(row, rows.Failure) for row in found)
+    if not failed:
+        return 0
+    return SOME_FAILED if failed < len(found) else 1
+
+
+assert isinstance(survey, Command)
+bench.add_command(survey)

@@ -1,0 +1,91 @@
+"""A net over optical flow of the aligned face (two streams: Simonyan and Zisserman, 2014; Sun et al., 2017).
+
+Faithful: flow along x and y and the size of the optical strain, clipped and scaled to -1..1, stacked over
+the moments of a clip as the channels of a frame net. With a frame net it makes the two-stream ensemble
+(`still+flow`, --fusion weighted).
+
+Chosen: the faces are aligned, so that flow is what the face does and not the head. It runs from each of six
+frames of a window to the next, where Sun et al. have one neutral and one apex frame: a window has neither.
+The method is Farneback's on 64 pixels; two pixels between frames 0.1 s apart are a great move there, not 20.
+The net is small and normalised. Where a face holds its expression still, this stream sees nothing; training
+therefore takes the windows in which it changes most.
+"""
+
+from __future__ import annotations
+
+import cv2
+import numpy as np
+import torch
+from torch import Tensor, nn
+
+from fervid.streams import stream
+from fervid.streams.network import Network, chosen
+
+FRAMES = 6
+CHANNELS = 3  # u, v, strain
+MOST = 2.0  # pixels between two frames; what is more counts as that
+STRAIN_GAIN = 4.0  # strain is the flow's change from pixel to pixel, and smaller
+GREY, CONTRAST = 128.0, 40.0  # from unit contrast back to what the method expects
+EDGE = 8  # pixels around the face, in which the method sees motion that is none
+DROPOUT = 0.4
+
+
+def moved(clip: Tensor) -> Tensor:
+    """Flow and its strain between neighbouring frames: (B, L, S, S) -> (B, 3 * (L - 1), S, S) in -1..1."""
+    pictures = (GREY + CONTRAST * clip.detach().float()).clamp(0, 255).to(torch.uint8).cpu().numpy()
+    batch, length, side, _ = pictures.shape
+    pictures = np.pad(pictures, ((0, 0), (0, 0), (EDGE, EDGE), (EDGE, EDGE)), mode="edge")
+    flows = np.empty((batch, length - 1, CHANNELS, side, side), np.float32)
+    for place, frames in enumerate(pictures):
+        for step in range(length - 1):
+            found = cv2.calcOpticalFlowFarneback(
+                frames[step],
+                frames[step + 1],
+                np.zeros((*frames[step].shape, 2), np.float32),
+                pyr_scale=0.5,
+                levels=3,
+                winsize=9,
+                iterations=2,
+                poly_n=5,
+                poly_sigma=1.1,
+                flags=0,
+            )
+            flows[place, step] = _with_strain(np.asarray(found, np.float32))[:, EDGE:-EDGE, EDGE:-EDGE]
+    return torch.from_numpy(flows).flatten(1, 2).to(clip.device)
+
+
+def _with_strain(flow: np.ndarray) -> np.ndarray:
+    """Flow (S, S, 2) as channels, and the size of its strain: (3, S, S)."""
+    right, down = flow[..., 0], flow[..., 1]
+    right_down, right_right = np.gradient(right)
+    down_down, down_right = np.gradient(down)
+    shear = (right_down + down_right) / 2
+    strain = np.sqrt(right_right**2 + down_down**2 + 2 * shear**2)
+    return np.stack([right, down, STRAIN_GAIN * strain]).clip(-MOST, MOST) / MOST
+
+
+def convolved(before: int, after: int, stride: int) -> nn.Sequential:
+    return nn.Sequential(nn.Conv2d(before, after, 3, stride, 1, bias=False), nn.BatchNorm2d(after), nn.ReLU())
+
+
+@stream("flow")
+class Flow(Network):
+    """6 frames -> 5 x (u, v, strain) -> 64x64 -> four stages of two convolutions -> mean over place."""
+
+    reads = "faces"
+    by_motion = True
+
+    def __init__(self, classes: int, width: int = 32) -> None:
+        super().__init__()
+        before = CHANNELS * (FRAMES - 1)
+        layers: list[nn.Module] = []
+        for stage in range(4):
+            after = width << stage
+            layers += [convolved(before, after, 2), convolved(after, after, 1)]
+            before = after
+        self.layers = nn.Sequential(*layers)
+        self.dropout = nn.Dropout(DROPOUT)
+        self.top = nn.Linear(before, classes)
+
+    def features(self, clip: Tensor) -> Tensor:
+        return self.dropout(self.layers(moved(chosen(clip, FRAMES))).mean((2, 3)))

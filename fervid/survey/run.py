@@ -1,0 +1,42 @@
+"""A whole survey: row by row, with the table as it stands in the folder after each."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterator, Sequence
+
+from fervid import locks
+from fervid.errors import OutputError
+from fervid.metrics import Confusion
+from fervid.survey import table
+from fervid.survey.rows import SURVEY, Failure, Ground, Row, Survey, write
+from fervid.survey.systems import System
+
+TABLE, LOCK = "table.txt", "lock"
+
+
+def run(ground: Ground, wanted: Sequence[System]) -> Iterator[Row | Failure]:
+    """What comes of each system, in turn; the folder's table holds all that was ever made there."""
+    survey = Survey(ground)
+    lock = locks.take(ground.folder / LOCK)
+    if lock is None:
+        raise OutputError(
+            f"another survey is at work in {ground.folder}: wait for it, or name another folder"
+        )
+    try:
+        for system in wanted:
+            found = survey.row(system)
+            there = survey.there()
+            write(ground.folder / SURVEY, json.dumps(table.as_json(survey.facts, there), indent=1) + "\n")
+            write(ground.folder / TABLE, table.as_text(survey.facts, there) + "\n")
+            yield found
+    finally:
+        lock.release(remove=True)
+
+
+def told(row: Row | Failure) -> str:
+    """A row in a line, for those who wait."""
+    if isinstance(row, Failure):
+        return f"{row.system.name}: failed"
+    whole = Confusion.of(row.labels, row.truth, row.said)
+    return f"{row.system.name}: accuracy {whole.accuracy:.3f}, mean recall {whole.mean_recall:.3f}"

@@ -1,0 +1,78 @@
+"""What a survey compares: every stream alone, and the fusions that the papers know."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+
+from fervid import streams
+from fervid.errors import UsageError
+
+TOYS = "tiny_"  # how the names of nets begin that are for tests; a survey has them where they are asked for
+
+# Sizes at which a net is quick: what they learn tells nothing of the system. Else, a net has its own sizes.
+SMALL: Mapping[str, Mapping[str, int]] = {
+    "c3d": {"width": 8, "blocks": 1},
+    "c3d_full": {"width": 4, "hidden": 32, "side": 48},
+    "cascaded_peak": {"width": 8},
+    "cnn_lstm": {"width": 8, "blocks": 1, "hidden": 16},
+    "compact": {"first": 4, "second": 8, "hidden": 16, "side": 48},
+    "compact_gru": {"first": 4, "second": 8, "hidden": 16, "side": 48, "memory": 16},
+    "dap3d": {"width": 4},
+    "dtan": {"width": 8, "hidden": 32},
+    "dtgn": {"first": 32, "second": 64},
+    "flow": {"width": 8},
+    "inception3d": {"width": 8, "hidden": 16},
+    "irnn": {"width": 8, "blocks": 1, "hidden": 16},
+    "mscnn": {"width": 6, "hidden": 32},
+    "peak_piloted": {"width": 8},
+    "phrnn": {"width": 8, "hidden": 16},
+    "still": {"width": 8, "blocks": 1},
+    "still_mobilenet": {"width": 8},
+}
+
+
+@dataclass(frozen=True)
+class System:
+    """A row of the table: one stream, or several and how they become one."""
+
+    streams: tuple[str, ...]
+    fusion: str = ""  # "joint" or "weighted"; a single stream has none
+
+    @property
+    def name(self) -> str:
+        """As the table and `--only` have it, and as its folder is called."""
+        return "+".join(self.streams) + (f"-{self.fusion}" if self.fusion else "")
+
+    @property
+    def singles(self) -> tuple[System, ...]:
+        """The streams of a fusion, each as a system of its own."""
+        return tuple(System((one,)) for one in self.streams) if self.fusion else ()
+
+
+PAIR = System(("c3d", "phrnn"), "joint")  # what fervid trains by default
+
+FUSIONS = (
+    PAIR,
+    System(("c3d", "phrnn"), "weighted"),
+    System(("dtan", "dtgn"), "joint"),  # DTAGN
+    System(("phrnn", "mscnn"), "weighted"),  # PHRNN-MSCNN
+    System(("still", "flow"), "weighted"),  # two-stream
+    System(("c3d", "dtgn"), "joint"),
+)
+
+
+def everything() -> tuple[System, ...]:
+    """Every system there is, toys too; streams come before their fusions."""
+    return (*(System((name,)) for name in streams.names()), *FUSIONS)
+
+
+def chosen(only: Sequence[str] = ()) -> tuple[System, ...]:
+    """The systems of these names, in the usual order; by default, all but toys."""
+    known = {system.name: system for system in everything()}
+    unknown = [name for name in only if name not in known]
+    if unknown:
+        raise UsageError(f"--only knows {', '.join(known)}; not {unknown[0]!r}")
+    if only:
+        return tuple(system for name, system in known.items() if name in only)
+    return tuple(system for name, system in known.items() if not name.startswith(TOYS))

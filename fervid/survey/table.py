@@ -1,0 +1,174 @@
+"""Rows ranked by mean recall, with intervals, and a mark where a system is not told apart from the best."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from fervid import metrics
+from fervid.metrics import Confusion
+from fervid.survey.rows import Failure, Row
+from fervid.survey.timing import PASSES, WINDOWS
+
+FORMAT = 1
+WIDTH = 100  # characters of the table at most
+NAME = 23  # of them for a system's name, at most
+TIMED = (
+    f"ms a window of 16 frames: the nets alone on one core, batches of 8, the fastest of {PASSES} passes "
+    f"over {WINDOWS} windows"
+)
+
+Range = tuple[float, float]
+
+
+@dataclass(frozen=True)
+class Place:
+    """A system with its figures and its rank."""
+
+    row: Row
+    rank: int
+    is_tied: bool  # with the first: the interval of their difference holds 0
+    accuracy: float
+    mean_recall: float
+    accuracy_range: Range | None  # None where there are fewer than two people
+    mean_recall_range: Range | None
+
+
+def ranked(rows: Sequence[Row]) -> list[Place]:
+    """The rows from the highest mean recall down; equal figures share a rank."""
+    whole = [Confusion.of(row.labels, row.truth, row.said) for row in rows]
+    drawn = [metrics.resampled(row.subjects, row.truth, row.said, len(row.labels)) for row in rows]
+    order = sorted(range(len(rows)), key=lambda at: (-whole[at].mean_recall, rows[at].system.name))
+    places = []
+    for at in order:
+        recall, own, best = whole[at].mean_recall, drawn[at], drawn[order[0]]
+        is_tied = False
+        if at != order[0] and own is not None and best is not None:
+            low, high = metrics.interval(best[:, 1] - own[:, 1])  # in each round, of the same people
+            is_tied = low <= 0.0 <= high
+        places.append(
+            Place(
+                row=rows[at],
+                rank=1 + sum(other.mean_recall > recall for other in whole),
+                is_tied=is_tied,
+                accuracy=whole[at].accuracy,
+                mean_recall=recall,
+                accuracy_range=None if own is None else metrics.interval(own[:, 0]),
+                mean_recall_range=None if own is None else metrics.interval(own[:, 1]),
+            )
+        )
+    return places
+
+
+def as_json(facts: dict[str, Any], found: Sequence[Row | Failure]) -> dict[str, Any]:
+    """The table for programs: shares in [0, 1]; a system that failed has a reason and no figures."""
+    places = ranked([row for row in found if isinstance(row, Row)])
+    failed = [one for one in found if isinstance(one, Failure)]
+    return {
+        "format": FORMAT,
+        **facts,
+        "ranked_by": "mean_recall",
+        "level": metrics.LEVEL,
+        "timing": TIMED,
+        "rows": [_place(place) for place in places] + [_failure(one) for one in failed],
+    }
+
+
+def _place(place: Place) -> dict[str, Any]:
+    row = place.row
+    return {
+        "system": row.system.name,
+        "streams": list(row.system.streams),
+        "fusion": row.system.fusion or None,
+        "failure": None,
+        "rank": place.rank,
+        "tied_with_first": place.is_tied,
+        "accuracy": round(place.accuracy, 6),
+        "accuracy_interval": _rounded(place.accuracy_range),
+        "mean_recall": round(place.mean_recall, 6),
+        "mean_recall_interval": _rounded(place.mean_recall_range),
+        "n": len(row.truth),
+        "n_no_face": int((row.said == metrics.NO_FACE).sum()),
+        "parameters": row.parameters,
+        "ms_per_window": row.milliseconds,
+        "times_default_pair": row.ratio,
+        "reads": list(row.reads),
+        "sizes": {name: dict(sizes) for name, sizes in row.sizes.items()},
+        "device": row.device,
+        "versions": dict(row.versions),
+    }
+
+
+def _failure(failure: Failure) -> dict[str, Any]:
+    system = failure.system
+    return {
+        "system": system.name,
+        "streams": list(system.streams),
+        "fusion": system.fusion or None,
+        "failure": failure.reason,
+    }
+
+
+def _rounded(interval: Range | None) -> list[float] | None:
+    return None if interval is None else [round(value, 6) for value in interval]
+
+
+def as_text(facts: dict[str, Any], found: Sequence[Row | Failure]) -> str:
+    """The table for people, at most WIDTH wide."""
+    places = ranked([row for row in found if isinstance(row, Row)])
+    name = max([len("system"), *(len(_name(one)) for one in found)])
+    head = f"{'rank':>4}   {'system':<{name}} {'weights':>8} {'ms':>8} {'x pair':>7}"
+    lines = [f"{head}  {'accuracy %':<18}  {'mean recall %':<18}".rstrip()]
+    for place in places:
+        row, mark = place.row, "=" if place.is_tied else " "
+        costs = f"{_count(row.parameters):>8} {_number(row.milliseconds):>8} {_number(row.ratio):>7}"
+        figures = (
+            f"{_share(place.accuracy, place.accuracy_range):<18}  "
+            f"{_share(place.mean_recall, place.mean_recall_range)}"
+        )
+        lines.append(f"{place.rank:>4} {mark} {_name(row):<{name}} {costs}  {figures}".rstrip())
+    for failure in (one for one in found if isinstance(one, Failure)):
+        line = f"{'':>4}   {_name(failure):<{name}} failed: {failure.reason}"
+        lines.append(line if len(line) <= WIDTH else f"{line[: WIDTH - 3]}...")
+    return "\n".join([*lines, "", *_legend(facts, any(place.is_tied for place in places))])
+
+
+def _legend(facts: dict[str, Any], has_ties: bool) -> list[str]:
+    data, settings = facts["data"], facts["settings"]
+    told = [
+        f"{data['clips']} clips of {data['people']} people, {settings['protocol']}, "
+        f"{settings['epochs']} epochs, seed {settings['seed']}; ranked by mean recall.",
+        f"[ ]: {metrics.LEVEL:.0%} intervals, people drawn anew.",
+        "ms: a window of 16 frames, the nets alone, one core, batches of 8. x pair: times c3d+phrnn's.",
+        "Labels are of visible expression, not of what a person feels.",
+    ]
+    if has_ties:
+        told.insert(2, "=: not told apart from the first; the interval of their difference holds 0.")
+    if settings["size"] != "full":
+        told.append("Size smoke: narrow nets. This shows that everything runs, and nothing of any system.")
+    return told
+
+
+def _name(one: Row | Failure) -> str:
+    name = one.system.name
+    return name if len(name) <= NAME else f"{name[: NAME - 3]}..."
+
+
+def _share(value: float, interval: Range | None) -> str:
+    if interval is None:
+        return f"{100 * value:.1f}"
+    low, high = (100 * end for end in interval)
+    return f"{100 * value:.1f} [{low:.1f}, {high:.1f}]"
+
+
+def _number(value: float | None) -> str:
+    """To three digits: nets differ by a factor of thousands."""
+    if value is None:
+        return "-"
+    return f"{value:.0f}" if value >= 100 else f"{value:#.3g}"
+
+
+def _count(parameters: int) -> str:
+    """Weights for people: 5.77 M or 53.2 k."""
+    return f"{parameters / 1e6:.2f} M" if parameters >= 999_500 else f"{parameters / 1e3:.1f} k"

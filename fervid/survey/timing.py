@@ -1,0 +1,70 @@
+"""How long nets take for a window: alone, on one core, several models in turn."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Iterator, Mapping, Sequence
+from itertools import islice
+from pathlib import Path
+
+import torch
+
+from fervid import evaluate, footage, model, streams
+from fervid.labels import EMOTIONS
+from fervid.model import Model, Spec, StreamSpec
+from fervid.survey.systems import System
+from fervid.types import Array, Sample
+
+WINDOWS = 2 * model.BATCH  # that are timed, in batches as analysis has them
+PASSES = 5  # of which the fastest counts: whatever else the machine does only adds
+ENOUGH = 10.0  # seconds after which no further pass begins
+
+Window = Mapping[str, Array]
+
+
+def windows(samples: Sequence[Sample], cache: Path | None) -> list[Window]:
+    """The first windows of samples that show a face; fewer, or none, where there are no more."""
+
+    def found() -> Iterator[Window]:
+        for shard in footage.shards(samples, None, cache):
+            yield from (window for _, window, _ in evaluate.windows(shard.footage()))
+
+    return list(islice(found(), WINDOWS))
+
+
+def untrained(system: System, sizes: Mapping[str, Mapping[str, int]]) -> Model:
+    """A system with random weights, which take as long as any."""
+    networks = {
+        name: streams.build(name, len(EMOTIONS), **sizes.get(name, {})).eval().placed(torch.device("cpu"))
+        for name in system.streams
+    }
+    own = tuple(StreamSpec(name, net.reads, sizes.get(name, {})) for name, net in networks.items())
+    spec = Spec(system.name, EMOTIONS, own, "weighted", 1.0, False, {}, (), "")
+    return Model(spec, networks, {}, torch.device("cpu"))
+
+
+def milliseconds(models: Sequence[Model], some: Sequence[Window]) -> list[float]:
+    """What each model takes for a window: the fastest of a few passes over them, the models in turn."""
+    threads = torch.get_num_threads()
+    torch.set_num_threads(1)
+    fastest = [float("inf")] * len(models)
+    begun = time.perf_counter()
+    try:
+        for _ in range(PASSES):
+            for place, one in enumerate(models):
+                before = time.perf_counter()
+                _answer(one, some)
+                fastest[place] = min(fastest[place], time.perf_counter() - before)
+            if time.perf_counter() - begun > ENOUGH:
+                break
+    finally:
+        torch.set_num_threads(threads)
+    return [1000 * seconds / len(some) for seconds in fastest]
+
+
+def _answer(net: Model, some: Sequence[Window]) -> None:
+    said = {
+        stream.name: net.logits(stream.name, [model.read(window, stream.reads) for window in some])
+        for stream in net.spec.streams
+    }
+    net.fuse(said)

@@ -1,0 +1,409 @@
+"""A survey of systems: one table for the same clips, whatever fails or is broken off on the way."""
+
+from __future__ import annotations
+
+import json
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import jsonschema
+import numpy as np
+import pytest
+import torch
+
+from fervid import evaluate, execute, locks, streams, synth
+from fervid.cli import main
+from fervid.cli.bench import SYNTHETIC
+from fervid.datasets import read
+from fervid.survey import systems, table, timing
+from fervid.survey.rows import Failure, Row
+from fervid.survey.systems import PAIR, SMALL, System
+from fervid.train.machine import Machine
+from fervid.train.recipe import Recipe
+
+# Landmarks alone are drawn in no time; nets over faces cannot read them.
+BARE = "synth:posed?people=4&per_class=4&classes=6&faces=no"
+QUICK = ("--size", "smoke", "--folds", "2", "--epochs", "1", "-j", "1")
+
+SHARE = {"type": "number", "minimum": 0, "maximum": 1}
+INTERVAL = {"anyOf": [{"type": "null"}, {"type": "array", "items": SHARE, "minItems": 2, "maxItems": 2}]}
+TIME = {"anyOf": [{"type": "null"}, {"type": "number", "exclusiveMinimum": 0}]}
+NAMES = {"type": "array", "items": {"type": "string"}, "minItems": 1}
+SYSTEM = {"system": {"type": "string"}, "streams": NAMES, "fusion": {"enum": [None, "joint", "weighted"]}}
+DONE = SYSTEM | {
+    "failure": {"type": "null"},
+    "rank": {"type": "integer", "minimum": 1},
+    "tied_with_first": {"type": "boolean"},
+    "accuracy": SHARE,
+    "accuracy_interval": INTERVAL,
+    "mean_recall": SHARE,
+    "mean_recall_interval": INTERVAL,
+    "n": {"type": "integer"},
+    "n_no_face": {"type": "integer"},
+    "parameters": {"type": "integer", "minimum": 1},
+    "ms_per_window": TIME,
+    "times_default_pair": TIME,
+    "reads": NAMES,
+    "sizes": {"type": "object"},
+    "device": {"enum": ["cpu", "cuda"]},
+    "versions": {"type": "object", "required": ["fervid", "torch"]},
+}
+FAILED = SYSTEM | {"failure": {"type": "string", "minLength": 1}}
+
+
+def closed(properties: dict[str, Any]) -> dict[str, Any]:
+    return {
+        "type": "object",
+        "properties": properties,
+        "required": list(properties),
+        "additionalProperties": False,
+    }
+
+
+SCHEMA = closed(
+    {
+        "format": {"const": 1},
+        "data": closed(
+            {
+                "specs": NAMES,
+                "sha256": {"type": "string", "pattern": "^[0-9a-f]{64}$"},
+                "clips": {"type": "integer"},
+                "people": {"type": "integer"},
+                "labels": {"type": "object", "additionalProperties": {"type": "integer"}},
+            }
+        ),
+        "settings": {"type": "object", "required": ["protocol", "size", "epochs", "batch", "seed"]},
+        "ranked_by": {"const": "mean_recall"},
+        "level": {"const": 0.95},
+        "timing": {"type": "string"},
+        "rows": {"type": "array", "items": {"anyOf": [closed(DONE), closed(FAILED)]}},
+    }
+)
+
+
+def survey(capfd: pytest.CaptureFixture[str], *arguments: str | Path) -> tuple[int, str, str]:
+    """Run the command in this process: its code, standard output and standard error."""
+    capfd.readouterr()
+    code = main.run(["bench", "survey", *map(str, arguments)])
+    told = capfd.readouterr()
+    return code, told.out, told.err
+
+
+def found(text: str) -> dict[str, dict[str, Any]]:
+    """The rows of a table as JSON, by system."""
+    value = json.loads(text)
+    jsonschema.validate(value, SCHEMA)
+    return {row["system"]: row for row in value["rows"]}
+
+
+def timeless(text: str) -> dict[str, Any]:
+    """The same without what a clock measured."""
+    value = json.loads(text)
+    for row in value["rows"]:
+        for name in ("ms_per_window", "times_default_pair"):
+            row.pop(name, None)
+    return value
+
+
+@pytest.fixture(autouse=True)
+def haste(monkeypatch: pytest.MonkeyPatch) -> None:
+    """One look at the clock; and curves as SVG, which costs a twentieth."""
+    monkeypatch.setattr(timing, "PASSES", 1)
+    monkeypatch.setattr("fervid.charts._png", lambda picture: None)
+
+
+# --- the command
+
+
+def test_a_survey_of_drawn_faces(capfd: pytest.CaptureFixture[str], tmp_path: Path) -> None:
+    names = ["mscnn", "phrnn", "phrnn+mscnn-weighted"]
+    asked = ["--synthetic", *QUICK, "--only", ",".join(names), "-o", tmp_path / "runs"]
+    code, out, err = survey(capfd, *asked, "--json")
+    assert code == 0, err
+    table_of = found(out)
+    assert set(table_of) == set(names)
+    for name, row in table_of.items():
+        assert row["n"] == 36 and row["n_no_face"] == 0 and row["times_default_pair"] > 0, name
+        low, high = row["mean_recall_interval"]
+        assert low <= row["mean_recall"] <= high
+    alone = [
+        sum(value.numel() for value in streams.build(name, 6, **SMALL[name]).parameters())
+        for name in names[:2]
+    ]
+    assert [table_of[name]["parameters"] for name in names] == [*alone, sum(alone)]
+    ranks = [row["rank"] for row in json.loads(out)["rows"]]
+    recalls = [row["mean_recall"] for row in json.loads(out)["rows"]]
+    assert ranks[0] == 1 and ranks == sorted(ranks) and recalls == sorted(recalls, reverse=True)
+    assert json.loads(out)["data"]["clips"] == 36 and json.loads(out)["settings"]["size"] == "smoke"
+    assert json.loads((tmp_path / "runs" / "survey.json").read_text()) == json.loads(out)
+    assert str(tmp_path) not in out
+
+    code, plain, err = survey(capfd, *asked)
+    assert code == 0 and "epoch" not in err  # nothing is done again
+    assert plain == (tmp_path / "runs" / "table.txt").read_text()
+    lines = plain.splitlines()
+    assert max(map(len, lines)) <= 100 and lines[0].split()[:3] == ["rank", "system", "weights"]
+    assert {line.split()[1 if "=" not in line[:7] else 2] for line in lines[1:4]} == set(names)
+    assert "visible expression" in plain and "nothing of any system" in plain
+
+
+def test_a_survey_that_is_broken_off_goes_on(
+    capfd: pytest.CaptureFixture[str], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    asked = ["-d", BARE, *QUICK, "--only", "dtgn,phrnn,tiny_displacement", "--json"]
+    code, whole, err = survey(capfd, *asked, "-o", tmp_path / "whole")
+    assert code == 0, err
+    real, calls = evaluate.run.train, []
+
+    def train(*arguments: Any, **named: Any) -> Path:
+        calls.append(arguments[2].relative_to(tmp_path / "runs").as_posix())
+        if len(calls) == 4:  # in the midst of the second system
+            raise KeyboardInterrupt
+        return real(*arguments, **named)
+
+    monkeypatch.setattr(evaluate.run, "train", train)
+    code, out, err = survey(capfd, *asked, "-o", tmp_path / "runs")
+    assert (code, out) == (130, "") and err.endswith("fervid: interrupted\n")
+    assert found((tmp_path / "runs" / "survey.json").read_text()).keys() == {"dtgn"}
+    first = (tmp_path / "runs" / "dtgn" / "row.json").read_bytes()
+    code, out, err = survey(capfd, *asked, "-o", tmp_path / "runs")
+    assert code == 0, err
+    assert timeless(out) == timeless(whole)
+    begun = ["dtgn/fold_1", "dtgn/fold_2", "phrnn/fold_1", "phrnn/fold_2"]
+    assert calls == [*begun, "phrnn/fold_2", "tiny_displacement/fold_1", "tiny_displacement/fold_2"]
+    assert (tmp_path / "runs" / "dtgn" / "row.json").read_bytes() == first
+    _, fewer, _ = survey(capfd, *asked, "--only", "phrnn", "-o", tmp_path / "runs")
+    assert found(fewer).keys() == {"phrnn"} and len(calls) == 7
+    assert len(found((tmp_path / "runs" / "survey.json").read_text())) == 3  # the folder's table has all
+
+
+def test_a_system_that_fails_stops_no_other(
+    capfd: pytest.CaptureFixture[str], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    asked = ["-d", BARE, *QUICK, "-o", tmp_path / "runs", "--json", "--only"]
+    code, out, err = survey(capfd, *asked, "dtan,dtgn,dtan+dtgn-joint")
+    assert code == 3
+    table_of = found(out)
+    assert "landmarks alone" in table_of["dtan"]["failure"]
+    assert table_of["dtan+dtgn-joint"]["failure"] == "its stream dtan failed"
+    assert table_of["dtgn"]["rank"] == 1 and table_of["dtgn"]["times_default_pair"] is None
+    assert "fervid: warning: dtan failed: " in err and "Traceback" not in err
+    plain = (tmp_path / "runs" / "table.txt").read_text()
+    assert "dtan            failed: " in plain and max(map(len, plain.splitlines())) <= 100
+    assert survey(capfd, *asked, "dtan")[0] == 1
+
+    def broken(*arguments: Any, **named: Any) -> None:
+        raise ZeroDivisionError("by chance")
+
+    monkeypatch.setattr(evaluate, "by_protocol", broken)
+    code, out, _ = survey(capfd, *asked, "dtgn,phrnn")  # the first is there
+    assert code == 3 and found(out)["phrnn"]["failure"] == "unexpected ZeroDivisionError: by chance"
+
+
+@pytest.mark.parametrize(
+    ("arguments", "code", "words"),
+    [
+        ([], 2, "--data"),
+        (["--synthetic", "-d", BARE], 2, "leave out --data"),
+        (["-d", BARE, "--folds", "1"], 2, "--folds"),
+        (["-d", BARE, "--folds", "2", "--protocol", "loso"], 2, "one of them"),
+        (["-d", BARE, "--protocol", "halves"], 2, "--protocol is one of"),
+        (["-d", BARE, "--only", "c3d,c4d"], 2, "not 'c4d'"),
+        (["-d", BARE, "--size", "tiny"], 2, "--size"),
+        (["-d", BARE, "--rate", "-1"], 2, "--rate"),
+        (["-d", BARE, "--epochs", "0"], 2, "--epochs"),
+        (["-d", BARE, "--folds", "5"], 1, "there are 4"),
+        (["-d", "nosuch:x"], 2, "nosuch"),
+        (["-d", BARE, "--device", "cuda"], 1, "no CUDA GPU"),
+        (["-d", BARE, "-o", "mine"], 1, "holds other things"),
+    ],
+    ids=lambda value: " ".join(value) if isinstance(value, list) else None,
+)
+def test_wrong_use_is_told_before_any_work(
+    capfd: pytest.CaptureFixture[str],
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    arguments: list[str],
+    code: int,
+    words: str,
+) -> None:
+    if "cuda" in arguments and torch.cuda.is_available():
+        pytest.skip("there is a GPU")
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "mine").mkdir()
+    (tmp_path / "mine" / "letter.txt").write_text("dear")
+    folder = [] if "-o" in arguments else ["-o", "runs"]
+    done = survey(capfd, *arguments, *folder)
+    assert done[:2] == (code, "") and words in done[2] and len(done[2].splitlines()) == 1
+    assert sorted(path.name for path in tmp_path.rglob("*")) == ["letter.txt", "mine"]
+
+
+def test_a_folder_holds_one_survey(capfd: pytest.CaptureFixture[str], tmp_path: Path) -> None:
+    asked = ["-d", BARE, *QUICK, "-o", tmp_path / "runs", "--only", "tiny_displacement"]
+    assert survey(capfd, *asked)[0] == 0
+    code, _, err = survey(capfd, *asked, "--seed", "3", "--batch", "4")
+    assert code == 2 and "begun with other settings (batch, seed)" in err
+    code, _, err = survey(capfd, "-d", BARE.replace("posed", "weak"), *asked[2:])
+    assert code == 2 and "begun with other data" in err
+    lock = locks.take(tmp_path / "runs" / "lock")
+    assert lock is not None
+    assert "another survey is at work" in survey(capfd, *asked)[2]
+    lock.release()
+    (tmp_path / "runs" / "tiny_displacement" / "row.json").write_text("{")
+    code, _, err = survey(capfd, *asked)
+    assert code == 1 and "row.json is damaged: delete it" in err
+    (tmp_path / "runs" / "survey.json").write_text("[]")
+    code, _, err = survey(capfd, *asked)
+    assert code == 1 and "survey.json is damaged" in err
+
+
+@pytest.mark.parametrize("spec", SYNTHETIC.values())
+def test_what_synthetic_stands_for_has_people_to_hold_out(spec: str) -> None:
+    samples = read(spec).samples
+    assert len({sample.subject for sample in samples}) >= 6
+    for part in evaluate.split(samples, "kfold:3"):
+        assert {sample.label for sample in part.train} == {sample.label for sample in samples}
+
+
+# --- the systems
+
+
+def test_every_stream_has_a_row_and_a_small_size() -> None:
+    usual = [system.name for system in systems.chosen()]
+    assert set(streams.names()) - set(usual) == {"tiny_displacement", "tiny_faces"}
+    assert PAIR.name == "c3d+phrnn-joint" and PAIR.name in usual and "dtan+dtgn-joint" in usual
+    assert len(set(usual)) == len(usual)
+    assert {system.name for system in systems.chosen() if not system.fusion} == set(SMALL)
+    for place, system in enumerate(systems.chosen()):
+        assert all(usual.index(one.name) < place for one in system.singles)
+
+
+def test_a_fusion_of_streams_learnt_alone_is_the_one_that_learns_them(tmp_path: Path) -> None:
+    samples = tuple(synth.samples("posed", 4, 4, 0, ("happiness", "surprise"), bare=True))
+    names = ("tiny_displacement", "phrnn")
+    usual = Recipe(
+        streams=names, epochs=1, joint_epochs=1, batch=4, held_out=0.3, sizes={"phrnn": SMALL["phrnn"]}
+    )
+    machine = Machine(torch.device("cpu"))
+
+    def said(recipe: Recipe, folder: str, *fused: Path) -> evaluate.Predictions:
+        with execute.serial() as executor:
+            return evaluate.by_protocol(
+                "kfold:2", samples, recipe, tmp_path / folder, executor, machine, fused=fused
+            )
+
+    whole = said(usual, "whole")
+    for name in names:
+        sizes = {one: usual.sizes[one] for one in usual.sizes if one == name}
+        said(replace(usual, streams=(name,), sizes=sizes), name)
+    fused = said(usual, "fused", *(tmp_path / name for name in names))
+    assert set(fused.logits) == set(whole.logits) == {*names, "weighted", "joint"}
+    for key, logits in whole.logits.items():
+        np.testing.assert_allclose(fused.logits[key], logits, atol=1e-5)
+    assert fused.headline == "joint" and not np.allclose(fused.logits["joint"], fused.logits["weighted"])
+
+
+# --- the table
+
+
+def row(name: str, said: list[int], people: int = 20) -> Row:
+    """Each person shows two labels in turn; `said` is repeated for each."""
+    return Row(
+        system=System((name,)),
+        reads=("faces",),
+        sizes={},
+        parameters=1_234_567,
+        milliseconds=1.5,
+        ratio=0.5,
+        labels=("happiness", "surprise"),
+        subjects=tuple(f"p{at // 2}" for at in range(2 * people)),
+        truth=np.array([0, 1] * people),
+        said=np.array((said * 2 * people)[: 2 * people]),
+        device="cpu",
+    )
+
+
+def test_ranks_follow_mean_recall_and_equals_share_one() -> None:
+    right, wrong, all_one = row("a", [0, 1]), row("b", [1, 0]), row("c", [0])
+    places = table.ranked([wrong, all_one, right, row("d", [1])])
+    assert [(place.row.system.name, place.rank) for place in places] == [
+        ("a", 1),
+        ("c", 2),
+        ("d", 2),
+        ("b", 4),
+    ]
+    assert [place.mean_recall for place in places] == [1.0, 0.5, 0.5, 0.0]
+    assert not any(place.is_tied for place in places)
+
+
+def test_a_tie_is_of_the_same_people() -> None:
+    """Both err on a third; on the same people one of them is always a little worse, on others it is not."""
+    best = row("best", [0, 1, 0, 1, 1, 0])
+    nearly = row("nearly", [0, 1, 0, 1, 1, 0])
+    nearly.said[:2] = [1, 0]  # one person more
+    (first, second) = table.ranked([nearly, best])
+    assert first.row.system.name == "best" and second.is_tied
+    worse = row("worse", [0, 1, 0, 1, 1, 0])
+    worse.said[: 2 * 14] = 1 - worse.truth[: 2 * 14]
+    assert [place.is_tied for place in table.ranked([best, worse])] == [False, False]
+    assert (
+        first.accuracy_range is not None
+        and first.accuracy_range[0] < first.accuracy < first.accuracy_range[1]
+    )
+
+
+def test_one_person_gives_no_interval() -> None:
+    (place,) = table.ranked([row("a", [0, 1], people=1)])
+    assert place.mean_recall_range is None and not place.is_tied
+
+
+def test_a_row_survives_being_kept() -> None:
+    kept = row("a", [0, 1])
+    back = Row.from_json(json.loads(json.dumps(kept.as_json())))
+    assert back.as_json() == kept.as_json() and back.system == kept.system
+
+
+def test_the_table_is_narrow() -> None:
+    facts = {
+        "data": {"clips": 40, "people": 20},
+        "settings": {"protocol": "kfold:3", "epochs": 40, "seed": 0, "size": "full"},
+    }
+    long = Failure(System(("cascaded_peak", "inception3d"), "weighted"), "for many reasons " * 20)
+    text = table.as_text(facts, [row("a", [0, 1]), row("b", [0, 1]), row("still_mobilenet", [0]), long])
+    lines = text.splitlines()
+    assert max(map(len, lines)) <= 100
+    assert lines[1].split()[:4] == ["1", "a", "1.23", "M"] and lines[2].split()[:3] == ["1", "=", "b"]
+    assert "100.0 [100.0, 100.0]" in lines[1] and lines[4].endswith("...")
+    assert "=: not told apart" in text and "nothing of any system" not in text
+
+
+def test_what_is_timed_are_windows_as_analysis_reads_them() -> None:
+    sample = next(synth.samples("posed", 1, 1, 0, ("surprise",)))
+    some = timing.windows([sample], None)
+    assert 0 < len(some) <= timing.WINDOWS and some[0]["faces"].shape == (16, 64, 64)
+    (taken,) = timing.milliseconds([timing.untrained(System(("dtgn", "mscnn"), "weighted"), SMALL)], some)
+    assert taken > 0
+    assert [table._number(value) for value in (0.00431, 1.0, 15.93, 1043.2, None)] == [
+        "0.00431",
+        "1.00",
+        "15.9",
+        "1043",
+        "-",
+    ]
+
+
+def test_models_are_timed_in_turn_on_one_thread(monkeypatch: pytest.MonkeyPatch) -> None:
+    seen = []
+    monkeypatch.setattr(timing, "PASSES", 3)
+    monkeypatch.setattr(timing, "_answer", lambda net, some: seen.append((net, torch.get_num_threads())))
+    torch.set_num_threads(2)
+    try:
+        timing.milliseconds(["own", "pair"], [{}])  # type: ignore[list-item]
+        assert seen == [("own", 1), ("pair", 1)] * 3 and torch.get_num_threads() == 2
+        seen.clear()
+        monkeypatch.setattr(timing, "ENOUGH", -1.0)
+        timing.milliseconds(["own", "pair"], [{}])  # type: ignore[list-item]
+        assert len(seen) == 2
+    finally:
+        torch.set_num_threads(1)

@@ -1,0 +1,341 @@
+"""The survey's systems: their published sizes, and what each of them does that no other stream does."""
+
+from __future__ import annotations
+
+import subprocess
+import sys
+from contextlib import nullcontext
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+from test_streams import clips as some_clips
+from test_streams import settled, small
+from torch import Tensor, nn
+from training import SMALL, drawn
+
+from fervid import clips, model, shape, spans, streams, synth
+from fervid.augment import OFF
+from fervid.labels import EMOTIONS, NEUTRAL
+from fervid.spans import Options
+from fervid.streams import compact_gru, dap3d, flow, inception3d
+from fervid.streams.mscnn import verification
+from fervid.streams.network import apart, chosen, together
+from fervid.tracks import Followed
+from fervid.train.batches import WEAK, Clips, targets
+from fervid.train.machine import Machine
+from fervid.types import Settings, Status, Track, Video
+
+
+def weights(name: str, classes: int = 7, **sizes: int) -> dict[str, int]:
+    """How many weights each layer has, biases aside, as the papers count."""
+    with torch.device("meta"):
+        network = streams.build(name, classes, **sizes)
+    return {key: value.numel() for key, value in network.named_parameters() if value.dim() > 1}
+
+
+def test_dtagn_has_its_published_size() -> None:
+    appearance, geometry = weights("dtan"), weights("dtgn")
+    assert sum(appearance.values()) + sum(geometry.values()) == 5_950_500
+    assert sum(geometry.values()) - geometry["top.weight"] == 177_600
+
+
+@pytest.mark.parametrize(("sizes", "published"), [({}, 2673), ({"first": 16, "second": 32}, 1229)])
+def test_compact_has_its_published_sizes(sizes: dict[str, int], published: int) -> None:
+    assert round(sum(weights("compact", **sizes).values()) / 1000) == published
+
+
+def test_mscnn_has_its_published_size() -> None:
+    assert round(sum(weights("mscnn", 6).values()) / 1000) == 53
+
+
+def test_a_stream_is_imported_when_it_is_wanted() -> None:
+    code = (
+        "import sys; from fervid import streams; assert len(streams.names()) > 15; "
+        "assert not {'torch', 'cv2'} & set(sys.modules), 'names need neither'"
+    )
+    subprocess.run([sys.executable, "-W", "error", "-c", code], check=True)
+
+
+@pytest.mark.parametrize("name", streams.names())
+def test_a_stream_stands_in_the_file_of_its_name(name: str) -> None:
+    assert streams.registered(name).__module__ == f"fervid.streams.{name}"
+
+
+def test_two_things_travel_as_one_tensor() -> None:
+    faces, points = torch.randn(2, 5, 64, 64), torch.randn(2, 5, 68, 2)
+    back = apart(together(faces, points))
+    assert torch.equal(back[0], faces) and torch.equal(back[1], points)
+
+
+def test_frames_are_chosen_from_the_first_to_the_last() -> None:
+    clip = torch.arange(16.0)[None]
+    assert chosen(clip, 3)[0].tolist() == [0, 8, 15]
+    assert chosen(clip, 12)[0, [0, -1]].tolist() == [0, 15] and len(chosen(clip, 12)[0].unique()) == 12
+    assert chosen(clip[:, :1], 3)[0].tolist() == [0, 0, 0]
+
+
+# --- geometry
+
+
+def test_dtgn_minds_neither_place_nor_size_nor_jaw() -> None:
+    network = small("dtgn").eval()
+    clip = some_clips(network, 2)
+    larger = 1.7 * clip + torch.tensor([9.0, -4.0])
+    jaw = clip.clone()
+    jaw[:, :, :17] += 5.0
+    with torch.inference_mode():
+        torch.testing.assert_close(network(larger), network(clip), rtol=1e-3, atol=1e-4)
+        assert torch.equal(network(jaw), network(clip))
+        assert not torch.allclose(network(clip.flip(3)), network(clip), atol=1e-3)
+
+
+def test_a_grid_weighs_most_where_landmarks_are() -> None:
+    points = torch.full((1, 1, 68, 2), 200.0)  # all beyond the picture, and so in the last place
+    points[0, 0, 30] = torch.tensor([5 * 4 + 1.0, 6 * 4 + 1.0])  # in place (5, 6) of 16
+    points[0, 0, 60] = torch.tensor([0.0, 0.0])  # which is none of the 66
+    weights = inception3d.weighted(points, 16)[0, 0, 0]
+    assert weights[6, 5] == weights[15, 15] == 1.0 and weights[0, 0] == 0.0
+    assert weights[6, 7].item() == weights[5, 6].item() == pytest.approx(0.8)
+    assert weights[9, 8].item() == pytest.approx(0.4) and weights[10, 5] == 0.0
+
+
+def test_landmarks_reach_the_shortcuts() -> None:
+    network = settled("inception3d")
+    faces, points = apart(some_clips(network, 2))
+    with torch.inference_mode():
+        assert not torch.allclose(
+            network(together(faces, points)), network(together(faces, points.flip(2))), atol=1e-4
+        )
+
+
+def test_a_part_is_looked_for_around_its_place() -> None:
+    offsets = dap3d.deformation().unflatten(2, (dap3d.SIDE, dap3d.SIDE))
+    nose = offsets[list(dap3d.PARTS).index("nose")]
+    row, column = divmod(int((nose[2] + nose[3]).argmin()), dap3d.SIDE)
+    assert [dap3d.FIRST + dap3d.STEP * at for at in (column, row)] == pytest.approx([32, 32], abs=2)
+    assert (nose[0, :, column + 1] > nose[0, :, column]).all() and torch.equal(nose[1] ** 2, nose[3])
+
+
+def test_flow_sees_motion_alone() -> None:
+    generator = torch.Generator().manual_seed(2)
+    picture = nn.functional.interpolate(
+        torch.randn(1, 1, 8, 8, generator=generator), (64, 64), mode="bicubic"
+    )[0, 0]
+    still = picture.expand(1, 2, 64, 64)
+    assert flow.moved(still).abs().max() < 0.05
+    right = torch.stack([picture, picture.roll(1, 1)])[None]
+    seen = flow.moved(right)[0, :, 16:-16, 16:-16] * flow.MOST  # one pixel to the right
+    assert seen[0].mean().item() == pytest.approx(1.0, abs=0.2)
+    assert abs(seen[1].mean().item()) < 0.1
+
+
+# --- what a net adds to its own loss
+
+
+def test_verification_by_hand() -> None:
+    features = torch.tensor([[0.0, 0.0], [3.0, 0.0], [0.0, 1.0]])
+    taught = torch.eye(2)[[0, 0, 1]]
+    # 0 and 1 are alike: 9; 0 and 2 are not, and 1 apart: (4 - 1)^2; 1 and 2: (4 - sqrt 10)^2
+    expected = (9 + 9 + (4 - 10**0.5) ** 2) / 3 / 2
+    assert verification(features, taught, 4.0).item() == pytest.approx(expected)
+    assert verification(features[:1], taught[:1]).item() == 0.0
+
+
+@pytest.mark.parametrize("name", ["peak_piloted", "cascaded_peak"])
+def test_the_peak_learns_nothing_from_weaker_frames(name: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    network = settled(name)
+    pair = some_clips(network, 3, 2).requires_grad_()
+    taught = torch.eye(7)[:3]
+
+    def slopes() -> Tensor:
+        _, own = network.lesson(pair, taught)
+        assert own is not None
+        (slope,) = torch.autograd.grad(own, pair)
+        return slope.abs().sum((0, 2, 3))
+
+    peak, other = slopes()
+    assert peak == 0.0 and other > 0.0
+    monkeypatch.setattr("fervid.streams.peak_piloted.PILOT", 0.0)
+    assert slopes()[1] != other  # so much of it came from the peak
+    with torch.inference_mode():
+        assert torch.equal(network.lesson(pair, taught)[0], network.features(pair[:, :1]))
+
+
+def test_the_gru_leaves_its_frame_net_alone() -> None:
+    network = small("compact_gru").train()
+    features, own = network.lesson(some_clips(network, 3), torch.eye(7)[:3])
+    assert own is not None and own > 0
+    network.top(features).sum().backward()
+    assert network.recurrent.weight_hh_l0.grad is not None  # type: ignore[union-attr]
+    assert all(value.grad is None for value in network.maps.parameters())  # type: ignore[union-attr]
+
+
+@pytest.mark.parametrize(
+    ("name", "whole"), [("peak_piloted", True), ("cascaded_peak", True), ("still", False)]
+)
+def test_deep_nets_are_learnt_in_float32(name: str, whole: bool) -> None:
+    with torch.device("meta"):
+        network = streams.build(name, 7)
+    assert isinstance(Machine(torch.device("cpu")).arithmetic(network), nullcontext) == whole
+
+
+# --- beginning from another net
+
+
+def test_a_gru_begins_with_the_frame_net_that_is_there() -> None:
+    parent, child = small("compact").eval(), small("compact_gru").eval()
+    child.inflate(parent.state_dict())
+    frames = some_clips(parent, 2)
+    assert isinstance(child, compact_gru.CompactGRU)
+    with torch.inference_mode():
+        assert torch.equal(child.frame_top(child.each(frames[:, 8:9]))[:, 0], parent(frames))
+
+
+@pytest.mark.parametrize("name", ["cnn_lstm", "irnn"])
+def test_nets_over_frames_begin_with_a_still(name: str) -> None:
+    parent, child = settled("still"), small(name).eval()
+    assert streams.registered(name).parent == "still"
+    child.inflate(parent.state_dict())
+    frames = some_clips(parent, 2)
+    with torch.inference_mode():
+        assert torch.equal(child.each(frames), parent.each(frames))  # type: ignore[operator]
+    with pytest.raises(RuntimeError):
+        child.inflate(streams.build("still", 7, width=12).state_dict())
+
+
+def test_the_cascade_begins_as_the_shallower_net() -> None:
+    parent, child = settled("peak_piloted"), small("cascaded_peak").eval()
+    child.inflate(parent.state_dict())
+    frames = some_clips(parent, 2)
+    with torch.inference_mode():
+        torch.testing.assert_close(child(frames), parent(frames))
+
+
+def test_an_irnn_begins_by_remembering() -> None:
+    recurrent = small("irnn").recurrent
+    assert isinstance(recurrent, nn.RNN)
+    with torch.inference_mode():
+        states, _ = recurrent(
+            torch.zeros(1, 5, recurrent.input_size), torch.ones(1, 1, recurrent.hidden_size)
+        )
+    assert torch.equal(states, torch.ones_like(states))
+
+
+# --- from clips to nets
+
+
+def learnt(length: int, by_motion: bool = False) -> Clips:
+    found = drawn(("happiness", "surprise", NEUTRAL), 3, 3, length=40)
+    taught = targets(found.samples, EMOTIONS, 0.0, 0.0)
+    return Clips(found, taught, ("faces", "points"), length=length, by_motion=by_motion)
+
+
+def test_a_pair_is_the_peak_and_another_frame_that_shows_it() -> None:
+    found = learnt(2)
+    for place, sample in enumerate(found.footage.samples):
+        moved = found.moved[place]
+        for seed in range(10):
+            peak, other = found._drawn(place, np.random.default_rng(seed))
+            assert peak != other
+            if sample.label == NEUTRAL:
+                assert moved[peak] == moved.min()
+            else:
+                assert moved[peak] == moved.max() and moved[other] >= WEAK * moved.max()
+
+
+def test_a_pair_of_a_picture_is_the_picture_twice() -> None:
+    found = drawn(("happiness",), 1, 1, length=1)
+    clip = Clips(found, targets(found.samples, EMOTIONS, 0.0, 0.0), ("faces",), length=2)
+    assert clip._drawn(0, np.random.default_rng(0)).tolist() == [0, 0]
+
+
+def test_nets_of_motion_are_taught_where_the_face_changes() -> None:
+    still, moving = learnt(16), learnt(16, by_motion=True)
+    spread = [
+        np.mean([np.ptp(one.moved[0][one._drawn(0, np.random.default_rng(seed))]) for seed in range(20)])
+        for one in (still, moving)
+    ]
+    assert spread[0] < spread[1]
+
+
+def test_a_batch_knows_who_is_who() -> None:
+    found = learnt(16)
+    batch = found.drawn(0, np.arange(9), torch.device("cpu"))
+    same = batch.people[:, None] == batch.people
+    names = [sample.subject for sample in found.footage.samples]
+    assert same.tolist() == [[one == other for other in names] for one in names]
+
+
+def video() -> Video:
+    pts = np.arange(40, dtype=np.int64)
+    return Video(
+        path="x",
+        name="x",
+        sha256="",
+        time_base=synth.strip_of(next(synth.samples("posed", 1, 1, 0))).time_base,
+        start=0,
+        duration=40,
+        width=640,
+        height=480,
+        rotation=0,
+        container="x",
+        codec="x",
+        rate=None,
+        clock_offset=0,
+        pts=pts,
+        keyframes=pts[:1],
+    )
+
+
+def test_analysis_gives_landmarks_to_the_nets_that_look_for_them(tmp_path: Path) -> None:
+    names = ("dtgn", "inception3d", "mscnn")
+    networks = {name: small(name).eval() for name in names}
+    spec = model.Spec(
+        name="several",
+        labels=EMOTIONS,
+        streams=tuple(
+            model.StreamSpec(name, net.reads, SMALL.get(name, {})) for name, net in networks.items()
+        ),
+        fusion="weighted",
+        temperature=1.0,
+        trained=False,
+        licences={},
+        training_data=(),
+        weights_sha256="",
+    )
+    tensors = {
+        f"{name}.{k}": v.numpy() for name, net in networks.items() for k, v in net.state_dict().items()
+    }
+    model.save(tmp_path / "model", spec, tensors)
+
+    found = drawn(("surprise",), 1, 1, length=40)
+    strip = found[0]
+    edge = slice(shape.MARGIN, -shape.MARGIN)
+    count = len(strip)
+    track = Track(
+        id=1,
+        pts=np.arange(count, dtype=np.int64),
+        box=np.zeros((count, 4), np.float32),
+        landmarks=(3.1 * strip.landmarks + np.float32([50, 20])).astype(np.float32),  # elsewhere in a film
+        pose=np.zeros((count, 3), np.float32),
+        quality=np.ones(count, np.float32),
+        status=np.full(count, Status.OK, np.uint8),
+    )
+    followed = Followed(track, np.ascontiguousarray(strip.faces[:, edge, edge]))
+    moments = clips.centres(video(), track.pts, 0, None)
+    options = Options(Settings(), str(tmp_path / "model"))
+    parts = list(spans._batches(video(), followed, moments, options))
+    said = {name: np.concatenate([part[name] for part in parts]) for name in names}
+
+    reads = tuple({net.reads for net in networks.values()})
+    mine = Clips(found, targets(found.samples, EMOTIONS, 0.0, 0.0), reads, OFF)
+    rows = [clips.rows(video(), track.pts, centre) for centre in moments.tolist()]
+    nothing = np.zeros(len(rows), np.int64)
+    batch = mine._stack(nothing, rows, nothing.astype(bool), nothing, OFF, torch.device("cpu"))
+    for name, net in networks.items():
+        with torch.inference_mode():
+            expected = net(batch[net.reads]).numpy()
+        assert said[name] == pytest.approx(expected, abs=2e-3), name
+        assert len(rows) > 2 and said[name].std(0).max() > 1e-3
