@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import hashlib
 import json
+import math
 import os
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, replace
@@ -32,6 +33,8 @@ SHARD = 64  # samples that are cut as one task and lie in one file
 FACE_PICTURE = 256  # pixels: a picture no larger than this is one of a face, whatever the detector says
 BORDER = 0.25  # of the side, put around a picture whose face fills it
 ENLARGED = 160  # pixels: the side of such a picture before the border, which the detector is good at
+TURNS = ("auto", "90", "270")  # as the file says; then, where a clip may lie on its side, either way
+STEADY = 0.5  # the share of frames with a face that shows which way is up
 
 NO_FACE, UNREADABLE = "no face", "unreadable"
 
@@ -61,8 +64,21 @@ def strip_of(sample: Sample, settings: Settings | None = None) -> Strip:
     """The main face of a sample; a strip of no frames where there is none."""
     if sample.drawn:
         return synth.strip_of(sample)
-    planned, frames = _frames(sample)
     wanted = settings or Settings()
+    best: Strip | None = None
+    for rotate in TURNS[:1] if sample.is_upright else TURNS:
+        planned, frames = _frames(sample, rotate)
+        strip = _followed(planned, frames, wanted)
+        if best is None or len(strip) > len(best):
+            best = strip
+        if len(best) >= STEADY * len(planned.pts):
+            break
+    assert best is not None
+    return synth.in_motion(best, sample.motion) if sample.motion and len(best) else best
+
+
+def _followed(planned: Video, frames: Iterator[Frame], wanted: Settings) -> Strip:
+    """The main face of a planned video."""
     kind = PictureFinder if len(planned.pts) == 1 else FaceFinder
     finder = kind.of(wanted)
     wide: dict[tuple[int, int], tuple[Bytes, np.ndarray]] = {}
@@ -80,8 +96,7 @@ def strip_of(sample: Sample, settings: Settings | None = None) -> Strip:
             # Here the picture is still at hand; the narrow crop that tracking made is the middle of this one.
             matrix, _ = alignment(seen.landmarks, MARGIN)
             wide[seen.track, one.pts] = (finder.crop(now[0].luma, seen.landmarks, MARGIN), matrix)
-    strip = _main_strip(planned, tracks.collect(planned, observed), wide)
-    return synth.in_motion(strip, sample.motion) if sample.motion and len(strip) else strip
+    return _main_strip(planned, tracks.collect(planned, observed), wide)
 
 
 def _main_strip(
@@ -108,22 +123,46 @@ def _main_strip(
     )
 
 
-def _frames(sample: Sample) -> tuple[Video, Iterator[Frame]]:
+def _frames(sample: Sample, rotate: str) -> tuple[Video, Iterator[Frame]]:
     """The planned video of a sample, and the frames of the part that is meant."""
-    if sample.picture is not None:
-        planned = _picture(sample.name, sample.picture)
-        return planned, iter([Frame(0, np.ascontiguousarray(sample.picture))])
-    planned = video.plan(sample.path, frame_rate=sample.rate)
+    if sample.picture is not None or sample.box is not None:
+        luma = np.ascontiguousarray(_boxed(sample) if sample.picture is None else sample.picture)
+        return _picture(sample.name, luma), iter([Frame(0, luma)])
+    planned = video.plan(sample.path, rotate, sample.rate)
     start = None if sample.start is None else planned.ticks(sample.start)
     stop = None if sample.end is None else planned.ticks(sample.end)
-    if sample.frames is not None:
-        low, high = sample.frames
+    if sample.frames is not None or sample.share is not None:
+        low, high = sample.frames or _counted(sample.share, len(planned.pts))
         if not 0 <= low < high <= len(planned.pts):
             raise InputError(f"{sample.name}: there are no frames {low} to {high} in {sample.path}")
         start = int(planned.pts[low])
         stop = int(planned.pts[high]) if high < len(planned.pts) else None
         planned = planned.between(start, stop)
     return planned, video.frames(planned, start, stop)
+
+
+def _counted(share: tuple[Fraction, Fraction] | None, count: int) -> tuple[int, int]:
+    """Which of so many frames a share means: at least one."""
+    assert share is not None
+    low = min(math.floor(share[0] * count), count - 1)
+    return low, max(low + 1, math.ceil(share[1] * count))
+
+
+def _boxed(sample: Sample) -> Bytes:
+    """What the box of a sample holds of its picture, no larger than a picture of a face."""
+    first = next(video.frames(video.plan(sample.path)), None)
+    if first is None:
+        raise InputError(f"{sample.name}: {sample.path} cannot be decoded; copy it again")
+    assert sample.box is not None
+    left, top, width, height = sample.box
+    luma = first.luma[max(0, top) : max(0, top + height), max(0, left) : max(0, left + width)]
+    if not luma.size:
+        raise InputError(f"{sample.name}: the box {sample.box} lies outside of the picture {sample.path}")
+    scale = FACE_PICTURE / max(luma.shape)
+    if scale < 1:
+        size = [max(1, round(scale * side)) for side in reversed(luma.shape)]
+        luma = np.asarray(cv2.resize(luma, size, interpolation=cv2.INTER_AREA), np.uint8)
+    return luma
 
 
 def _picture(name: str, luma: Bytes) -> Video:
@@ -274,6 +313,9 @@ def _key(samples: Sequence[Sample], settings: Settings) -> str:
             str(sample.end),
             sample.frames,
             str(sample.rate),
+            *([str(sample.share)] if sample.share else []),
+            *([sample.box] if sample.box else []),
+            *([] if sample.is_upright else TURNS),
         ]
         if sample.path:
             what += _state(Path(sample.path))
