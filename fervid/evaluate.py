@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from itertools import islice
 from pathlib import Path
 
@@ -12,8 +12,7 @@ import numpy as np
 import torch
 
 from fervid import clips, footage, model, shape
-from fervid.datasets import splitting
-from fervid.datasets.splitting import Split
+from fervid.datasets import protocols, splitting
 from fervid.errors import InputError, UsageError
 from fervid.execute import Executor, results
 from fervid.footage import Footage, Shard
@@ -24,24 +23,11 @@ from fervid.tracks import READABLE
 from fervid.train import folders, run
 from fervid.train.fitting import Tick
 from fervid.train.machine import Machine
-from fervid.train.material import arrange
+from fervid.train.material import arrange, check_apart
 from fervid.train.recipe import Recipe
 from fervid.types import Array, Floats, Sample, Settings
 
 AT_ONCE = 64  # windows that are scored together: they are many bytes
-PROTOCOLS = ("kfold:N", "loso", "official")
-
-
-def split(samples: Sequence[Sample], protocol: str) -> tuple[Split, ...]:
-    """The parts that a protocol trains and tests on."""
-    name, _, count = protocol.partition(":")
-    if name == "kfold" and (count or "10").isdigit():
-        return splitting.folds(samples, int(count or "10"))
-    if protocol == "loso":
-        return splitting.leave_one_subject_out(samples)
-    if protocol == "official":
-        return (splitting.official(samples),)
-    raise UsageError(f"--protocol is one of {', '.join(PROTOCOLS)}, not {protocol!r}")
 
 
 def by_protocol(
@@ -60,11 +46,18 @@ def by_protocol(
 ) -> Predictions:
     """Train for each part of a protocol, if `runs` has it not yet, and score what it held back."""
     parts: list[Predictions] = []
-    divided = split(samples, protocol)
-    labels = _labels(samples)
+    plan = protocols.plan(samples, protocol)
+    for remark in plan.remarks:
+        if told is not None:
+            told(remark)
+    divided = plan.parts
+    labels = _labels([sample for part in divided for sample in (*part.train, *part.validation, *part.test)])
     materials = []
     for part in divided:  # all that could be wrong with one of them is told before the first is trained
-        splitting.check_disjoint((*part.train, *part.validation), part.test)
+        learnt = (*part.train, *part.validation)
+        splitting.check_disjoint(learnt, part.test)
+        if {sample.origin for sample in learnt}.isdisjoint(sample.origin for sample in part.test):
+            check_apart(learnt, part.test)  # two sets may hold the same files
         wanted = () if recipe.finetune else (recipe.labels or labels)
         try:
             material = arrange(
@@ -107,7 +100,7 @@ def by_protocol(
             predict(folder, part.test, labels, executor, device=device, cache=cache, fold=fold, told=told)
         )
         torch.set_num_threads(threads)  # scoring in this process has set them to one
-    return Predictions.joined(parts)
+    return replace(Predictions.joined(parts), parts=tuple(part.name for part in divided))
 
 
 def _labels(samples: Sequence[Sample]) -> tuple[str, ...]:
