@@ -190,7 +190,7 @@ def test_each_set_is_tested(run: Run, tmp_path: Path) -> None:
     assert kept == ["on_synth_medium", "on_synth_posed"]
     told = run(*data, *rest)[1]
     assert "mean and deviation over 2 folds: accuracy 0." in told and ", mean recall 0." in told
-    assert f"  on synth:posed: accuracy {means[0]:.3f}, mean recall" in told
+    assert f"  on synth:posed: 18 samples, accuracy {means[0]:.3f}, mean recall" in told
 
 
 def test_sets_that_share_faces_are_refused(run: Run, tmp_path: Path) -> None:

@@ -239,7 +239,7 @@ def _of_parts(figures: dict[str, Any]) -> list[str]:
     parts = figures["parts"] if len(figures["parts"]) <= FEW else []
     for part in parts:
         shares = f"accuracy {_figure(part['accuracy'])}, mean recall {_figure(part['mean_recall'])}"
-        lines.append(f"  {part['name']}: {shares} of {part['n']}")
+        lines.append(f"  {part['name']}: {part['n']} samples, {shares}")
     return lines
 
 
