@@ -51,7 +51,7 @@ def by_protocol(
         if told is not None:
             told(remark)
     divided = plan.parts
-    labels = _labels([sample for part in divided for sample in (*part.train, *part.validation, *part.test)])
+    labels = _labels(plan.samples)
     materials = []
     for part in divided:  # all that could be wrong with one of them is told before the first is trained
         learnt = (*part.train, *part.validation)

@@ -98,6 +98,8 @@ def test_each_set_is_left_out_with_the_labels_that_all_have() -> None:
     found = plan([*ck, *oulu, *afew], "leave-one-set-out")
     assert [part.name for part in found.parts] == ["on ckplus:CK+", "on oulu:Oulu", "on afew:AFEW"]
     assert [(len(part.train), len(part.test)) for part in found.parts] == [(8, 4), (10, 2), (6, 6)]
+    everybody = ["A1", "A2", "A3", "P1", "S1", "S2"]
+    assert sorted(sample.subject or "" for sample in found.samples) == sorted(everybody * 2)
     for part in found.parts:
         assert {sample.label for sample in (*part.train, *part.test)} == {"anger", "fear"}
         assert {f"on {sample.origin}" for sample in part.test} == {part.name}

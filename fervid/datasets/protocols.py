@@ -22,6 +22,12 @@ class Plan:
     parts: tuple[Split, ...]
     remarks: tuple[str, ...] = ()
 
+    @property
+    def samples(self) -> tuple[Sample, ...]:
+        """Every sample that trains, judges or is tested in any part, once."""
+        everybody = (sample for part in self.parts for sample in (*part.train, *part.validation, *part.test))
+        return tuple({sample.name: sample for sample in everybody}.values())
+
 
 def plan(samples: Sequence[Sample], protocol: str) -> Plan:
     """Share samples out as a protocol wants it."""
