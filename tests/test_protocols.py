@@ -132,6 +132,8 @@ def test_sets_that_cannot_be_left_out() -> None:
     one, two = people(["a"], origin="x"), people(["b"], ("anger", "sadness"), "y")
     with pytest.raises(InputError, match=r"two are needed, and there is x: name more with --data"):
         plan(one, "leave-one-set-out")
+    with pytest.raises(InputError, match=r"there is none: name"):
+        plan([], "leave-one-set-out")
     with pytest.raises(InputError, match=r"x has anger, fear; y has anger, sadness"):
         plan([*one, *two], "leave-one-set-out")
 

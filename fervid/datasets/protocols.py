@@ -51,8 +51,8 @@ def leave_one_set_out(samples: Sequence[Sample]) -> Plan:
     for sample in samples:
         sets[sample.origin][sample.label] += 1
     if len(sets) < 2:
-        there = f"and there is {next(iter(sets))}" if samples else "and there is none"
-        raise InputError(f"to leave one set out, two are needed, {there}: name more with --data")
+        there = next(iter(sets), "none") or "one without a name"
+        raise InputError(f"to leave one set out, two are needed, and there is {there}: name more with --data")
     common = naming.ordered(label for label in naming.ORDER if all(counts[label] for counts in sets.values()))
     if len(common) < 2:
         each = "; ".join(
