@@ -12,7 +12,7 @@ import numpy as np
 import torch
 
 from fervid import clips, footage, model, shape
-from fervid.datasets import splitting
+from fervid.datasets import protocols, splitting
 from fervid.datasets.splitting import Split
 from fervid.errors import InputError, UsageError
 from fervid.execute import Executor, results
@@ -24,32 +24,23 @@ from fervid.tracks import READABLE
 from fervid.train import folders, run
 from fervid.train.fitting import Tick
 from fervid.train.machine import Machine
-from fervid.train.material import Material, arrange
+from fervid.train.material import Material, arrange, check_apart
 from fervid.train.recipe import Recipe
 from fervid.types import Array, Floats, Sample, Settings
 
 AT_ONCE = 64  # windows that are scored together: they are many bytes
-PROTOCOLS = ("kfold:N", "loso", "official")
-
-
-def split(samples: Sequence[Sample], protocol: str) -> tuple[Split, ...]:
-    """The parts that a protocol trains and tests on."""
-    name, _, count = protocol.partition(":")
-    if name == "kfold" and (count or "10").isdigit():
-        return splitting.folds(samples, int(count or "10"))
-    if protocol == "loso":
-        return splitting.leave_one_subject_out(samples)
-    if protocol == "official":
-        return (splitting.official(samples),)
-    raise UsageError(f"--protocol is one of {', '.join(PROTOCOLS)}, not {protocol!r}")
 
 
 def divide(protocol: str, samples: Sequence[Sample], recipe: Recipe) -> list[tuple[Split, Material]]:
     """The parts of a protocol, and what is learnt from each; refuses one that could never be."""
-    labels = labels_of(samples)
+    plan = protocols.plan(samples, protocol)
+    labels = labels_of(plan.samples)
     divided = []
-    for part in split(samples, protocol):
-        splitting.check_disjoint((*part.train, *part.validation), part.test)
+    for part in plan.parts:
+        learnt = (*part.train, *part.validation)
+        splitting.check_disjoint(learnt, part.test)
+        if {sample.origin for sample in learnt}.isdisjoint(sample.origin for sample in part.test):
+            check_apart(learnt, part.test)  # two sets may hold the same files
         wanted = () if recipe.finetune else (recipe.labels or labels)
         try:
             material = arrange(
@@ -92,7 +83,11 @@ def by_protocol(
     and their fusion alone is learnt.
     """
     parts: list[Predictions] = []
-    labels = labels_of(samples)
+    plan = protocols.plan(samples, protocol)
+    for remark in plan.remarks:
+        if told is not None:
+            told(remark)
+    labels = labels_of(plan.samples)
     divided = []
     # All that could be wrong with one of them is told before the first is trained.
     for part, material in divide(protocol, samples, recipe):
@@ -130,7 +125,7 @@ def by_protocol(
             predict(folder, part.test, labels, executor, device=device, cache=cache, fold=fold, told=told)
         )
         torch.set_num_threads(threads)  # scoring in this process has set them to one
-    return Predictions.joined(parts)
+    return replace(Predictions.joined(parts), parts=tuple(part.name for part, *_ in divided))
 
 
 def labels_of(samples: Sequence[Sample]) -> tuple[str, ...]:

@@ -458,6 +458,12 @@ class Sample:
     end: Fraction | None = None
     frames: tuple[int, int] | None = None  # half-open range of a folder's pictures, where only some are meant
     rate: Fraction | None = None  # pictures per second of a folder of them
+    share: tuple[Fraction, Fraction] | None = (
+        None  # of all frames: which are meant, where nobody counted them
+    )
+    box: tuple[int, int, int, int] | None = None  # left, top, width, height: the face meant, in a picture
+    is_upright: bool = True  # False: it may lie on its side, and is to be turned until there is a face
+    origin: str = ""  # which dataset it is of, where several are read at once
 
     def __post_init__(self) -> None:
         if bool(self.path) + (self.picture is not None) + bool(self.drawn) != 1:
@@ -468,6 +474,10 @@ class Sample:
             check("picture", self.picture, (None, None), np.uint8)
         if self.votes and abs(sum(self.votes.values()) - 1) > 1e-6:
             raise ValueError(f"the votes of sample {self.name} should sum to 1, got {self.votes}")
+        if self.share is not None and not 0 <= self.share[0] < self.share[1] <= 1:
+            raise ValueError(f"the share of sample {self.name} should be within 0 and 1, got {self.share}")
+        if self.box is not None and min(self.box[2:]) < 1:
+            raise ValueError(f"the box of sample {self.name} should hold pixels, got {self.box}")
 
 
 @dataclass(frozen=True, eq=False)

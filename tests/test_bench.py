@@ -15,7 +15,7 @@ import torch
 from fervid import evaluate, execute, locks, streams, synth
 from fervid.cli import main
 from fervid.cli.bench import SYNTHETIC
-from fervid.datasets import read
+from fervid.datasets import protocols, read
 from fervid.survey import systems, table, timing
 from fervid.survey.rows import Failure, Row
 from fervid.survey.systems import PAIR, SMALL, System
@@ -262,7 +262,7 @@ def test_a_folder_holds_one_survey(capfd: pytest.CaptureFixture[str], tmp_path: 
 def test_what_synthetic_stands_for_has_people_to_hold_out(spec: str) -> None:
     samples = read(spec).samples
     assert len({sample.subject for sample in samples}) >= 6
-    for part in evaluate.split(samples, "kfold:3"):
+    for part in protocols.plan(samples, "kfold:3").parts:
         assert {sample.label for sample in part.train} == {sample.label for sample in samples}
 
 

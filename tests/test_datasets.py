@@ -15,6 +15,7 @@ import cv2
 import numpy as np
 import pytest
 from conftest import ROOT, Fervid
+from folders import POINTER, remarked, seen, write
 from hypothesis import given
 from hypothesis import strategies as some
 
@@ -24,30 +25,6 @@ from fervid.datasets import Dataset, Option, Spec, disk, fer2013, naming, splitt
 from fervid.errors import InputError, UsageError
 from fervid.labels import EMOTIONS, VALENCE_AROUSAL
 from fervid.types import Sample
-
-POINTER = "version https://git-lfs.github.com/spec/v1\noid sha256:4d7a\nsize 12345\n"
-
-
-def write(root: Path, *names: str, text: str = "x") -> Path:
-    """Files of a few bytes; a name that ends with a slash is a folder."""
-    for name in names:
-        path = root / name
-        if name.endswith("/"):
-            path.mkdir(parents=True, exist_ok=True)
-        else:
-            path.parent.mkdir(parents=True, exist_ok=True)
-            path.write_text(text)
-    return root
-
-
-def seen(found: Dataset) -> dict[str, str]:
-    return {sample.name: sample.label for sample in found.samples}
-
-
-def remarked(found: Dataset, *words: str) -> bool:
-    """Whether one remark holds all the words."""
-    return any(all(word in remark for word in words) for remark in found.remarks)
-
 
 # --- specs and the registry
 

@@ -7,13 +7,14 @@ from fractions import Fraction
 from pathlib import Path
 
 import cv2
+import media
 import numpy as np
 import pytest
 from conftest import CLIP
 
-from fervid import analysis, execute, footage, shape, synth
+from fervid import analysis, execute, footage, shape, synth, video
 from fervid.errors import InputError, UsageError
-from fervid.footage import Footage
+from fervid.footage import Footage, strips
 from fervid.train.batches import Clips
 from fervid.types import Bytes, Sample, Settings, Strip
 
@@ -83,6 +84,64 @@ def test_a_part_of_a_folder_of_pictures(tmp_path: Path, picture: Bytes) -> None:
     assert found.time_base == Fraction(1, 30)
     with pytest.raises(InputError, match="no frames 3 to 9"):
         footage.strip_of(replace(some, frames=(3, 9)))
+
+
+def test_a_share_of_the_frames(tmp_path: Path, picture: Bytes) -> None:
+    large = cv2.resize(picture, (160, 160))
+    for number in range(9):
+        cv2.imwrite(str(tmp_path / f"{number}.png"), np.roll(large, number, axis=1))
+    whole = Sample(name="x", label="happiness", path=str(tmp_path))
+    third = footage.strip_of(replace(whole, share=(Fraction(1, 3), Fraction(2, 3))))
+    named = footage.strip_of(replace(whole, frames=(3, 6)))
+    assert len(third) == 3
+    assert np.array_equal(third.faces, named.faces)
+    assert [strips._counted((Fraction(1, 3), Fraction(2, 3)), count) for count in (1, 2, 10)] == [
+        (0, 1),
+        (0, 2),
+        (3, 7),
+    ]
+    with pytest.raises(ValueError, match="within 0 and 1"):
+        replace(whole, share=(Fraction(2, 3), Fraction(2, 3)))
+
+
+def test_the_box_of_a_picture_says_whose_face(tmp_path: Path, picture: Bytes) -> None:
+    canvas = np.full((400, 900), 120, np.uint8)
+    canvas[20:380, 20:380] = cv2.resize(picture, (360, 360))
+    canvas[200:296, 780:876] = cv2.resize(picture, (96, 96))[:, ::-1]
+    cv2.imwrite(str(tmp_path / "two.png"), canvas)
+    both = Sample(name="x", label="happiness", path=str(tmp_path / "two.png"))
+    alone = Sample(name="y", label="happiness", picture=np.ascontiguousarray(canvas[200:296, 780:876]))
+    boxed, small = footage.strip_of(replace(both, box=(780, 200, 96, 96))), footage.strip_of(alone)
+    edge = slice(shape.MARGIN, -shape.MARGIN)
+    difference = boxed.faces[:, edge, edge].astype(int) - small.faces[:, edge, edge]
+    assert np.abs(difference).mean() < 10
+    mirrored = boxed.faces[:, edge, edge][:, :, ::-1].astype(int) - small.faces[:, edge, edge]
+    assert np.abs(mirrored).mean() > 20  # it is not the large one
+    assert len(footage.strip_of(replace(both, box=(-30, -30, 430, 430)))) == 1
+    nobody = footage.strip_of(replace(both, box=(450, 60, 200, 200)))  # whoever drew the box is believed
+    left, right = shape.eye_centres(nobody.landmarks)
+    assert len(nobody) == 1 and nobody.faces.std() < 1 and (right - left)[0, 0] > 0
+    outside = replace(both, box=(901, 0, 10, 10))
+    with pytest.raises(InputError, match="outside of the picture"):
+        footage.strip_of(outside)
+    found = cut([replace(both, name="a", box=(780, 200, 96, 96)), outside], tmp_path / "cache")
+    assert found.found.tolist() == [True, False]
+    with pytest.raises(ValueError, match="should hold pixels"):
+        replace(both, box=(0, 0, 0, 5))
+
+
+@pytest.mark.parametrize("turns", [1, 3])
+def test_a_clip_on_its_side_is_turned_until_there_is_a_face(tmp_path: Path, strip: Strip, turns: int) -> None:
+    planned = video.plan(CLIP)
+    frames = list(video.frames(planned, int(strip.pts[0]), int(strip.pts[8])))
+    lying = media.write(tmp_path / "lying.mp4", [np.rot90(frame.luma, turns) for frame in frames])
+    sample = Sample(name="x", label="happiness", path=str(lying))
+    turned = footage.strip_of(replace(sample, is_upright=False))
+    assert len(turned) == 8
+    assert len(footage.strip_of(sample)) < 4
+    left, right = (eye - shape.MARGIN for eye in shape.eye_centres(turned.landmarks))
+    assert np.abs((right - left)[:, 0] - shape.CROP / shape.CROP_EYES).max() < 4
+    assert np.abs(turned.faces[4].astype(int) - strip.faces[4]).mean() < 12
 
 
 def cut(samples: list[Sample], folder: Path) -> Footage:

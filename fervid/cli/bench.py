@@ -46,7 +46,11 @@ def bench() -> None:
 @click.option(
     "--folds", type=click.IntRange(2), help="Test so many parts of the people in turn.  [default: 3]"
 )
-@click.option("--protocol", metavar="kfold:N|loso|official", help="Test other parts than --folds.")
+@click.option(
+    "--protocol",
+    metavar="kfold:N[:dealt|blocks]|loso|official|leave-one-set-out",
+    help="Test other parts than --folds.",
+)
 @click.option("--only", metavar="A,B,...", help="The systems to compare.  [default: all but toys]")
 @click.option(
     "--size",

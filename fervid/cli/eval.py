@@ -20,6 +20,8 @@ if TYPE_CHECKING:
     from fervid.metrics import Predictions
     from fervid.train.recipe import Recipe
 
+FEW = 10  # parts of a protocol that are told one by one
+
 
 @options.command(
     "eval",
@@ -27,6 +29,7 @@ if TYPE_CHECKING:
     fervid eval --data folder:clips/ --model model/
     fervid eval --data fer2013:fer2013.csv?usage=PublicTest --json
     fervid eval --data ckplus:CK+/?classes=7 --protocol kfold:10 --streams c3d+phrnn
+    fervid eval --data ckplus:CK+/ --data oulu:Oulu/ --data mmi:MMI/ --protocol leave-one-set-out
     fervid eval --data ravdess:RAVDESS/ --predictions said.csv --pictures figures/
     """,
 )
@@ -34,8 +37,9 @@ if TYPE_CHECKING:
 @options.apply(*options.MODEL)
 @click.option(
     "--protocol",
-    metavar="kfold:N|loso|official",
-    help="Train anew for each part that is tested; with --model, fine-tune that model each time.",
+    metavar="kfold:N[:dealt|blocks]|loso|official|leave-one-set-out",
+    help="Train anew for each part that is tested: N folds of people, each person, the set's own test part, "
+    "or each --data; with --model, fine-tune that model each time.",
 )
 @click.option("--runs", metavar="DIR", help="Keep the models of a protocol here, and go on from those there.")
 @click.option("--json", "as_json", is_flag=True, help="Print every figure as JSON.")
@@ -200,11 +204,7 @@ def told(figures: dict[str, Any]) -> str:
         lines.append(
             f"95 % interval of the {figures['headline']} accuracy, over people: {low:.3f} to {high:.3f}"
         )
-    folds = figures["folds"]
-    if folds["n"] > 1:
-        lines.append(
-            f"over {folds['n']} folds: {folds['accuracy']['mean']:.3f} +- {folds['accuracy']['sd']:.3f}"
-        )
+    lines += _of_parts(figures)
     detected = figures["detected"]
     lines += [
         f"where a face was found: {_figure(detected['accuracy'])} of {detected['n']}",
@@ -224,6 +224,23 @@ def told(figures: dict[str, Any]) -> str:
         lines.append(f"{label:<{width}}{cells}{_figure(figures['per_class'][label]['recall']):>9}")
     lines += ["", *figures["remarks"]]
     return "\n".join(lines).rstrip()
+
+
+def _of_parts(figures: dict[str, Any]) -> list[str]:
+    """How figures vary over the parts of a protocol, and each part where they are few."""
+    folds = figures["folds"]
+    if folds["n"] < 2:
+        return []
+    spread = [
+        f"{name} {_figure(folds[key]['mean'])} +- {_figure(folds[key]['sd'])}"
+        for key, name in (("accuracy", "accuracy"), ("mean_recall", "mean recall"))
+    ]
+    lines = [f"mean and deviation over {folds['n']} folds: {', '.join(spread)}"]
+    parts = figures["parts"] if len(figures["parts"]) <= FEW else []
+    for part in parts:
+        shares = f"accuracy {_figure(part['accuracy'])}, mean recall {_figure(part['mean_recall'])}"
+        lines.append(f"  {part['name']}: {part['n']} samples, {shares}")
+    return lines
 
 
 def _row(name: str, *values: float | str | None) -> str:

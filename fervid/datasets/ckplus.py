@@ -7,7 +7,7 @@ from collections.abc import Iterator, Mapping
 from fractions import Fraction
 from pathlib import Path
 
-from fervid.datasets import Dataset, Option, disk, layout, naming
+from fervid.datasets import Dataset, Option, apex, disk, layout, naming
 from fervid.datasets.remarks import Remarks
 from fervid.errors import InputError
 from fervid.labels import CONTEMPT, NEUTRAL
@@ -23,7 +23,6 @@ LABELS = ("Emotion", "Emotion_labels/Emotion", "Emotion_labels")
 CODES = ("neutral", "anger", "contempt", "disgust", "fear", "happiness", "sadness", "surprise")
 PERSON = re.compile(r"S\d{3}", re.IGNORECASE)
 RATE = Fraction(30)  # pictures per second
-PEAK = 3  # last pictures that count as the apex
 LABELLED = 327  # sequences of the whole set
 
 CLASSES = {
@@ -37,7 +36,7 @@ CLASSES = {
     "ckplus",
     "CK+: sequences of stills, neutral to apex, 6, 7 or 8 classes",
     classes=Option("7", "6 without contempt, 7 with it, 8 with neutral from first pictures", ("6", "7", "8")),
-    frames=Option("all", "the sequence, or its last 3 pictures as stills", ("all", "peak")),
+    frames=apex.FRAMES,
 )
 def read(path: str, options: Mapping[str, str]) -> Dataset:
     """Read the labelled sequences."""
@@ -55,21 +54,8 @@ def read(path: str, options: Mapping[str, str]) -> Dataset:
         if not files:
             remarks.count("labelled sequences without pictures, left out", name)
             continue
-        subject = name.split("/")[0]
-        if options["frames"] == "all":
-            samples.append(Sample(name, label, path=str(folder), subject=subject, rate=RATE))
-            if NEUTRAL in labels:
-                first = Sample(
-                    f"{name}/first", NEUTRAL, path=str(folder), subject=subject, frames=(0, 1), rate=RATE
-                )
-                samples.append(first)
-            continue
-        stills = [(label, file) for file in files[-PEAK:]]
-        if NEUTRAL in labels and len(files) > PEAK:
-            stills.append((NEUTRAL, files[0]))
-        samples += [
-            Sample(f"{name}/{file.name}", shows, path=str(file), subject=subject) for shows, file in stills
-        ]
+        subject, has_neutral = name.split("/")[0], NEUTRAL in labels
+        samples += apex.samples(name, label, files, subject, RATE, options["frames"], has_neutral)
     if labelled != LABELLED:
         remarks.say(f"{labelled} labelled sequences; the whole set has {LABELLED}, of 118 people")
     return Dataset(labels, tuple(samples), remarks.told())

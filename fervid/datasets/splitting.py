@@ -14,12 +14,15 @@ import numpy as np
 import numpy.typing as npt
 
 from fervid.datasets import naming
+from fervid.datasets.disk import natural
 from fervid.datasets.remarks import some
 from fervid.errors import InputError, UsageError
 from fervid.types import Sample
 
 Counts = npt.NDArray[np.float64]  # a number per label
 Person = tuple[bool, str]  # whether the subject is known, and its name or else the sample's
+
+WAYS = ("dealt", "blocks")  # of making folds of sorted people
 
 
 @dataclass(frozen=True, eq=False)
@@ -37,16 +40,22 @@ def person(sample: Sample) -> Person:
     return (True, sample.subject) if sample.subject is not None else (False, sample.name)
 
 
-def folds(samples: Sequence[Sample], count: int) -> tuple[Split, ...]:
-    """Share people out over `count` folds: sorted by name, and dealt out like cards."""
+def _people(samples: Iterable[Sample]) -> list[Person]:
+    """Everybody in the order of their names, as people sort: 2 before 10; those who are not known first."""
+    return sorted({person(sample) for sample in samples}, key=lambda each: (each[0], natural(each[1])))
+
+
+def folds(samples: Sequence[Sample], count: int, way: str = "dealt") -> tuple[Split, ...]:
+    """Share people out over `count` folds: sorted by name, and dealt out like cards, or cut into blocks."""
     if count < 2:
         raise UsageError(f"{count} folds make no sense: ask for 2 or more")
-    people = sorted({person(sample) for sample in samples})
+    people = _people(samples)
     if len(people) < count:
         raise InputError(
             f"{count} folds need as many people, and there are {len(people)}; ask for fewer folds"
         )
-    fold = {each: at % count for at, each in enumerate(people)}
+    dealt = way == WAYS[0]
+    fold = {each: at % count if dealt else at * count // len(people) for at, each in enumerate(people)}
     return tuple(
         _apart(f"fold {at + 1}", samples, {p for p in people if fold[p] == at}) for at in range(count)
     )
@@ -57,7 +66,7 @@ def leave_one_subject_out(samples: Sequence[Sample]) -> tuple[Split, ...]:
     unknown = [sample.name for sample in samples if sample.subject is None]
     if unknown:
         raise InputError(f"to leave one person out, people must be known: no subject for {some(unknown)}")
-    people = sorted({person(sample) for sample in samples})
+    people = _people(samples)
     if len(people) < 2:
         raise InputError(f"to leave one person out, two are needed, and there are {len(people)}")
     return tuple(_apart(f"without {each[1]}", samples, {each}) for each in people)

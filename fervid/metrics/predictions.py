@@ -34,9 +34,12 @@ class Predictions:
     ]  # per stream, and of each fusion: (N, model labels), undefined without a face
     temperature: Floats  # (N,) of the model that scored the row: what its headline logits are divided by
     headline: str  # which of the logits the reported figures are of
+    parts: tuple[str, ...] = ()  # what each fold is called, where somebody has named them
 
     def __post_init__(self) -> None:
         count = len(self.names)
+        if self.parts and count and not 0 <= self.fold.min() <= self.fold.max() < len(self.parts):
+            raise ValueError(f"folds should be named by {len(self.parts)} parts, got fold {self.fold.max()}")
         for name, dtype in (("fold", np.int64), ("truth", np.int64), ("found", np.bool_)):
             check(name, getattr(self, name), (count,), dtype)
         check("rejected", self.rejected, (count,), np.bool_)

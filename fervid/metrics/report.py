@@ -126,6 +126,7 @@ def report(predictions: Predictions, rounds: int = ROUNDS, seed: int = 0) -> dic
             for index, label in enumerate(labels)
         },
         "folds": _folds(predictions, said),
+        "parts": _parts(predictions, said),
         "interval": {name: None if ranges is None else list(ranges[name]) for name in INTERVALS}
         | {"level": LEVEL, "unit": "subject", "subjects": len(set(predictions.subjects))},
         "risk_coverage": {
@@ -173,6 +174,18 @@ def _folds(predictions: Predictions, said: Ints) -> dict[str, Any]:
         sd = float(values.std(ddof=1)) if len(parts) > 1 else None
         found[name] = {"mean": mean(values), "sd": sd}
     return found
+
+
+def _parts(predictions: Predictions, said: Ints) -> list[dict[str, Any]]:
+    """The figures of each part of a protocol, under its name."""
+    return [
+        {
+            "name": name,
+            **_subset(predictions, said, rows),
+            "n_no_face": int((rows & ~predictions.found).sum()),
+        }
+        for name, rows in ((name, predictions.fold == at) for at, name in enumerate(predictions.parts))
+    ]
 
 
 def _remarks(predictions: Predictions) -> Iterator[str]:

@@ -59,7 +59,7 @@ def arrange(
     """
     if judges:
         splitting.check_disjoint(train, judges)
-        _check_apart(train, judges)
+        check_apart(train, judges)
     elif held_out > 0:
         train, judges = splitting.hold_out(train, held_out, seed)
     else:
@@ -99,7 +99,7 @@ def digest(material: Material) -> str:
     return hashlib.sha256(json.dumps([material.labels, rows]).encode()).hexdigest()
 
 
-def _check_apart(train: Sequence[Sample], judges: Sequence[Sample]) -> None:
+def check_apart(train: Sequence[Sample], judges: Sequence[Sample]) -> None:
     """Refuse a file that is learnt from and judged by, under whatever names."""
     learnt = {_place(sample): sample.name for sample in train if not sample.drawn}
     for sample in judges:
@@ -114,7 +114,7 @@ def _place(sample: Sample) -> tuple[object, ...]:
     """What makes two samples the same pixels; a picture is the same, however it is set in motion."""
     if sample.picture is not None:
         return (hashlib.sha256(sample.picture.tobytes()).digest(),)
-    return (os.path.realpath(sample.path), sample.start, sample.end, sample.frames)
+    return (os.path.realpath(sample.path), sample.start, sample.end, sample.frames, sample.share, sample.box)
 
 
 def read(
@@ -148,6 +148,6 @@ def read(
             person = sample.subject
             if person is not None and not sample.drawn:  # who is drawn is one at every difficulty
                 person = f"{roots[folder]}/{person}"
-            samples.append(replace(sample, name=name, subject=person))
+            samples.append(replace(sample, name=name, subject=person, origin=own))
         remarks += [f"{spec}: {remark}" for remark in found.remarks]
     return tuple(samples), tuple(remarks)

@@ -1,152 +1,31 @@
-"""From a dataset's samples to strips of faces: by the road of analysis, once, kept on disk.
-
-A strip holds the main face of its sample: the one that is largest for longest. Where a sample is a picture of
-a face, and the detector does not find it, a border is put around it, and at last the whole picture is taken
-for the face's box.
-"""
+"""From a dataset's samples to strips of faces: by the road of analysis, once, kept on disk."""
 
 from __future__ import annotations
 
 import hashlib
 import json
 import os
-from collections.abc import Callable, Iterator, Sequence
-from dataclasses import dataclass, replace
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
 from fractions import Fraction
 from functools import cache as cache_once
 from pathlib import Path
 
-import cv2
 import numpy as np
 
-from fervid import cache, shots, synth, tracks, video
+from fervid import cache
 from fervid.errors import FervidError, InputError
 from fervid.execute import Executor, results
-from fervid.faces import FaceFinder, Found
-from fervid.shape import CROP, MARGIN, alignment
-from fervid.types import Array, Bytes, Floats, Frame, Ints, Sample, Settings, Strip, Video
+from fervid.footage.strips import TURNS, nothing
+from fervid.footage.strips import PictureFinder as PictureFinder
+from fervid.footage.strips import strip_of as strip_of
+from fervid.types import Array, Bytes, Floats, Ints, Sample, Settings, Strip
 
 VERSION = 1  # of what the road makes of a sample; part of every key
 DECISIVE = ("sample_fps", "faces", "min_face", "detector", "landmarks")  # settings that strips depend on
 SHARD = 64  # samples that are cut as one task and lie in one file
-FACE_PICTURE = 256  # pixels: a picture no larger than this is one of a face, whatever the detector says
-BORDER = 0.25  # of the side, put around a picture whose face fills it
-ENLARGED = 160  # pixels: the side of such a picture before the border, which the detector is good at
 
 NO_FACE, UNREADABLE = "no face", "unreadable"
-
-
-@dataclass(frozen=True)
-class PictureFinder(FaceFinder):
-    """A finder for pictures of one face: it looks harder."""
-
-    def detect(self, luma: Bytes) -> list[Found]:
-        found = super().detect(luma)
-        if found or max(luma.shape) > FACE_PICTURE:
-            return found
-        scale = ENLARGED / max(luma.shape)
-        large = cv2.resize(luma, None, fx=scale, fy=scale, interpolation=cv2.INTER_CUBIC)
-        border = int(BORDER * ENLARGED)
-        around = cv2.copyMakeBorder(large, border, border, border, border, cv2.BORDER_REPLICATE)
-        within = replace(self, min_face=FaceFinder.min_face)
-        found = [
-            (np.concatenate([(box[:2] - border) / scale, box[2:] / scale]).astype(np.float32), score)
-            for box, score in FaceFinder.detect(within, np.asarray(around, np.uint8))
-        ]
-        height, width = luma.shape
-        return found or [(np.array([0, 0, width, height], np.float32), 0.0)]
-
-
-def strip_of(sample: Sample, settings: Settings | None = None) -> Strip:
-    """The main face of a sample; a strip of no frames where there is none."""
-    if sample.drawn:
-        return synth.strip_of(sample)
-    planned, frames = _frames(sample)
-    wanted = settings or Settings()
-    kind = PictureFinder if len(planned.pts) == 1 else FaceFinder
-    finder = kind.of(wanted)
-    wide: dict[tuple[int, int], tuple[Bytes, np.ndarray]] = {}
-
-    def watched(frames: Iterator[Frame]) -> Iterator[Frame]:
-        for frame in frames:
-            now[0] = frame
-            yield frame
-
-    now: list[Frame] = [Frame(0, np.zeros((1, 1), np.uint8))]
-    observed = []
-    for one in tracks.follow(planned, shots.mark(watched(frames)), finder, wanted):
-        observed.append(one)
-        for seen in one.faces:
-            # Here the picture is still at hand; the narrow crop that tracking made is the middle of this one.
-            matrix, _ = alignment(seen.landmarks, MARGIN)
-            wide[seen.track, one.pts] = (finder.crop(now[0].luma, seen.landmarks, MARGIN), matrix)
-    strip = _main_strip(planned, tracks.collect(planned, observed), wide)
-    return synth.in_motion(strip, sample.motion) if sample.motion and len(strip) else strip
-
-
-def _main_strip(
-    planned: Video,
-    followed: Sequence[tracks.Followed],
-    wide: dict[tuple[int, int], tuple[Bytes, np.ndarray]],
-) -> Strip:
-    side = CROP + 2 * MARGIN
-    if not followed:
-        empty = np.empty((0, side, side), np.uint8)
-        return Strip(planned.time_base, np.empty(0, np.int64), empty, np.empty((0, 68, 2), np.float32))
-    main = max(followed, key=lambda one: (float(one.track.box[:, 2:].prod(1).sum()), -one.track.id)).track
-    cut = [wide[main.id, pts] for pts in main.pts.tolist()]
-    landmarks = [
-        points @ matrix[:, :2].T + matrix[:, 2]
-        for points, (_, matrix) in zip(main.landmarks, cut, strict=True)
-    ]
-    return Strip(
-        planned.time_base,
-        main.pts,
-        np.stack([crop for crop, _ in cut]),
-        np.stack(landmarks).astype(np.float32),
-        main.quality,
-    )
-
-
-def _frames(sample: Sample) -> tuple[Video, Iterator[Frame]]:
-    """The planned video of a sample, and the frames of the part that is meant."""
-    if sample.picture is not None:
-        planned = _picture(sample.name, sample.picture)
-        return planned, iter([Frame(0, np.ascontiguousarray(sample.picture))])
-    planned = video.plan(sample.path, frame_rate=sample.rate)
-    start = None if sample.start is None else planned.ticks(sample.start)
-    stop = None if sample.end is None else planned.ticks(sample.end)
-    if sample.frames is not None:
-        low, high = sample.frames
-        if not 0 <= low < high <= len(planned.pts):
-            raise InputError(f"{sample.name}: there are no frames {low} to {high} in {sample.path}")
-        start = int(planned.pts[low])
-        stop = int(planned.pts[high]) if high < len(planned.pts) else None
-        planned = planned.between(start, stop)
-    return planned, video.frames(planned, start, stop)
-
-
-def _picture(name: str, luma: Bytes) -> Video:
-    """A picture as a video of one frame."""
-    pts = np.zeros(1, np.int64)
-    height, width = luma.shape
-    return Video(
-        path=name,
-        name=name,
-        sha256="",
-        time_base=Fraction(1, 25),
-        start=0,
-        duration=1,
-        width=width,
-        height=height,
-        rotation=0,
-        container="picture",
-        codec="none",
-        rate=None,
-        clock_offset=Fraction(0),
-        pts=pts,
-        keyframes=pts,
-    )
 
 
 @dataclass(frozen=True, eq=False)
@@ -274,6 +153,9 @@ def _key(samples: Sequence[Sample], settings: Settings) -> str:
             str(sample.end),
             sample.frames,
             str(sample.rate),
+            *([str(sample.share)] if sample.share else []),
+            *([sample.box] if sample.box else []),
+            *([] if sample.is_upright else TURNS),
         ]
         if sample.path:
             what += _state(Path(sample.path))
@@ -302,7 +184,7 @@ def _make(shard: Shard) -> None:
             strip = strip_of(sample, shard.settings)
             trouble = "" if len(strip) else NO_FACE
         except FervidError as failure:
-            strip, trouble = _main_strip(_picture("", np.zeros((1, 1), np.uint8)), [], {}), str(failure)
+            strip, trouble = nothing(), str(failure)
         strips.append(strip)
         troubles.append(trouble)
     faces = np.concatenate([strip.faces for strip in strips])

@@ -1,0 +1,204 @@
+"""`affectnet`: faces from the web with expression, valence and arousal, in its older and its newer layout."""
+
+from __future__ import annotations
+
+import csv
+import re
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+
+from fervid.datasets import ALL, Dataset, Option, disk, layout, naming, tagging
+from fervid.datasets.remarks import Remarks
+from fervid.errors import InputError
+from fervid.types import Sample
+
+EXPECTED = (
+    "AffectNet's folder, which holds Manually_Annotated_file_lists/training.csv and Manually_Annotated/, "
+    "or train_set/ and val_set/ with images/ and annotations/"
+)
+CODES = ("neutral", "happiness", "sadness", "surprise", "fear", "disgust", "anger", "contempt")
+OTHERS = {8: "no expression (none)", 9: "uncertain expression", 10: "no face"}
+LISTS = ("Manually_Annotated_file_lists", "Manually_Annotated/Manually_Annotated_file_lists")
+PICTURES = ("Manually_Annotated/Manually_Annotated_Images", "Manually_Annotated_Images", "Manually_Annotated")
+TABLES = {"training.csv": "train", "validation.csv": "val"}
+PATH, EXPRESSION = "subdirectory_filepath", "expression"
+BOX = ("face_x", "face_y", "face_width", "face_height")
+COLUMNS = (PATH, *BOX, "facial_landmarks", EXPRESSION, "valence", "arousal")  # of a table without a head
+IMAGES, ANNOTATIONS = "images", "annotations"
+PART = re.compile(r"(train|training|val|validation|test)([ _-]?set)?", re.IGNORECASE)
+DEPTH = 3  # folders between the root and those of images, at most
+
+Box = tuple[int, int, int, int]
+
+
+@dataclass(frozen=True)
+class _Row:
+    """One picture with its code, wherever that stands."""
+
+    name: str
+    part: str
+    path: Path
+    code: str
+    box: Box | None = None
+
+
+@layout(
+    "affectnet",
+    "AffectNet: pictures from the web, 7 or 8 classes",
+    split=Option(ALL, "only this part", choices=(ALL, "train", "val")),
+    classes=tagging.CLASSES,
+)
+def read(path: str, options: Mapping[str, str]) -> Dataset:
+    """Read the tables of the older layout, or the small files of the newer one."""
+    root, remarks = disk.folder(path, EXPECTED), Remarks()
+    chosen, split = tagging.CHOSEN[options["classes"]], options["split"]
+    tables = _tables(root)
+    parts = [] if tables else list(_parts(root, None, DEPTH))
+    if not tables and not parts:
+        raise InputError(f"{disk.shown(path)} is not AffectNet: expected {EXPECTED}; {disk.found_in(root)}")
+    rows = (
+        _listed(tables, _pictures(root, path), split, remarks)
+        if tables
+        else _annotated(parts, split, remarks)
+    )
+    samples: dict[str, Sample] = {}
+    for row in rows:
+        code = _whole(row.code)
+        if code in OTHERS:
+            remarks.count(f"pictures of {OTHERS[code]}, left out", row.name)
+        elif code is None or not 0 <= code < len(CODES):
+            remarks.count("pictures whose label is no code from 0 to 10, left out", row.name)
+        elif CODES[code] not in chosen:
+            told = f"pictures of {CODES[code]}, which is not among the {len(chosen)} classes"
+            remarks.count(told, row.name)
+        elif row.name in samples:
+            remarks.count("pictures that are there twice, read once", row.name)
+        else:
+            samples[row.name] = Sample(row.name, CODES[code], path=str(row.path), split=row.part, box=row.box)
+    remarks.say("valence and arousal are not read: fervid learns labels, and derives both from these")
+    remarks.say("AffectNet names no people: in splits of our own each picture counts as a person of its own")
+    return Dataset(chosen, tuple(samples.values()), remarks.told())
+
+
+def _whole(text: str) -> int | None:
+    """A code, which some copies write as 1.0; None for no whole number."""
+    try:
+        number = float(text)
+    except ValueError:
+        return None
+    return int(number) if number.is_integer() else None
+
+
+def _tables(root: Path) -> dict[str, Path]:
+    """The older layout's table of each part."""
+    for place in (*(disk.named(root, name) for name in LISTS), root):
+        files = disk.files(place) if place is not None else []
+        found = {TABLES[file.name.casefold()]: file for file in files if file.name.casefold() in TABLES}
+        if found:
+            return found
+    return {}
+
+
+def _pictures(root: Path, path: str) -> Path:
+    near = [root, root.parent]  # the folder of the tables may be named
+    for place in near:
+        for name in PICTURES:
+            found = disk.named(place, name)
+            if found is not None:
+                return found
+    raise InputError(
+        f"{disk.shown(path)} holds tables and no pictures of AffectNet: expected {PICTURES[0]}/ beside them; "
+        f"{disk.found_in(root)}"
+    )
+
+
+def _listed(tables: Mapping[str, Path], pictures: Path, split: str, remarks: Remarks) -> Iterator[_Row]:
+    for part, table in tables.items():
+        if split not in (part, ALL):
+            continue
+        try:
+            with open(disk.file(table, EXPECTED), encoding="utf-8-sig", newline="") as stream:
+                yield from _rows(table, csv.reader(stream), part, pictures, remarks)
+        except (UnicodeDecodeError, csv.Error) as failure:
+            raise InputError(f"{disk.shown(table)} is no table of AffectNet: {failure}") from failure
+
+
+def _rows(
+    table: Path, cells: Iterator[list[str]], part: str, pictures: Path, remarks: Remarks
+) -> Iterator[_Row]:
+    head = next(cells, [])
+    columns = words = tuple(cell.strip().casefold() for cell in head)
+    if PATH in words:
+        if EXPRESSION not in columns:
+            raise InputError(f"{disk.shown(table)} has no column {EXPRESSION!r}, only {', '.join(words)}")
+    elif len(head) == len(COLUMNS):
+        columns, cells = COLUMNS, _and(head, cells)  # a table without a head begins with a picture
+    else:
+        told = disk.shown(", ".join(head)[:80]) or "empty"
+        raise InputError(
+            f"{disk.shown(table)} is no table of AffectNet: expected the columns {', '.join(COLUMNS)}; its "
+            f"first line is {told}"
+        )
+    has_box = set(BOX) <= set(columns)
+    for number, row in enumerate(cells, 1):
+        if not any(row):
+            continue
+        if len(row) != len(columns):
+            remarks.count("rows with too few or too many columns, left out", f"row {number} of {table.name}")
+            continue
+        facts = dict(zip(columns, row, strict=True))
+        written = facts[PATH].strip().replace("\\", "/")
+        box = _box([facts[side] for side in BOX]) if has_box else None
+        if box is None and _whole(facts[EXPRESSION]) not in OTHERS:
+            remarks.count("pictures without a face's box, searched for the largest face", f"{part}/{written}")
+        yield _Row(f"{part}/{written}", part, pictures / written, facts[EXPRESSION], box)
+
+
+def _and(first: list[str], rest: Iterator[list[str]]) -> Iterator[list[str]]:
+    yield first
+    yield from rest
+
+
+def _box(cells: list[str]) -> Box | None:
+    """Left, top, width and height; None where they are no box, as for pictures without a face."""
+    left, top, width, height = map(_whole, cells)
+    if left is None or top is None or width is None or height is None or min(width, height) < 1:
+        return None
+    return left, top, width, height
+
+
+def _parts(folder: Path, part: str | None, depth: int) -> Iterator[tuple[str, Path, Path]]:
+    """Every pair of folders of images and annotations, with the part that the folder above names."""
+    names = PART.fullmatch(folder.name)
+    named = naming.part_of(names[1]) if names else part
+    images, annotations = disk.named(folder, IMAGES), disk.named(folder, ANNOTATIONS)
+    if images is not None and annotations is not None:
+        if named is None:
+            raise InputError(
+                f"{disk.shown(folder)} lies in neither train_set nor val_set: expected {EXPECTED}"
+            )
+        yield named, images, annotations
+    elif depth:
+        for each in disk.folders(folder):
+            yield from _parts(each, named, depth - 1)
+
+
+def _annotated(parts: list[tuple[str, Path, Path]], split: str, remarks: Remarks) -> Iterator[_Row]:
+    for part, images, labels in parts:
+        if split not in (part, ALL):
+            continue
+        for file in disk.pictures(images):
+            name = f"{part}/{file.name}"
+            try:
+                code = np.load(labels / f"{file.stem}_exp.npy", allow_pickle=False)
+            except FileNotFoundError:
+                remarks.count("pictures without a label, left out", name)
+            except (OSError, ValueError, EOFError):
+                remarks.count("labels that cannot be read, left out", name)
+            else:
+                # One number, or one as text.
+                written = str(code.reshape(-1).astype(str)[0]) if code.size == 1 else ""
+                yield _Row(name, part, file, written)

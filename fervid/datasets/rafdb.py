@@ -1,0 +1,96 @@
+"""`rafdb`: RAF-DB's basic emotions: 15,339 faces from the web, labelled by forty people each."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Iterator, Mapping
+from pathlib import Path
+
+from fervid.datasets import ALL, Dataset, Option, disk, layout
+from fervid.datasets.remarks import Remarks
+from fervid.errors import InputError
+from fervid.labels import EMOTIONS
+from fervid.types import Sample
+
+EXPECTED = "RAF-DB's folder basic, which holds EmoLabel/list_patition_label.txt and Image/aligned/*.jpg"
+LISTS = ("list_patition_label.txt", "list_partition_label.txt")  # as it is called, as it is meant
+LABELS, OWN = "EmoLabel", "basic"  # the folder of the list; the set's own, beside one of compound emotions
+CODES = ("", "surprise", "fear", "disgust", "happiness", "sadness", "anger", "neutral")
+COMPOUND = 11  # the highest code of the compound emotions
+PARTS = {"train": 12_271, "test": 3_068}
+ALIGNED = "_aligned"
+
+
+@layout(
+    "rafdb",
+    "RAF-DB: pictures with one of 7 basic emotions",
+    split=Option(ALL, "only this part", choices=(ALL, *PARTS)),
+    images=Option(
+        "aligned", "faces of 100x100 as the authors cut them, or the pictures", ("aligned", "original")
+    ),
+)
+def read(path: str, options: Mapping[str, str]) -> Dataset:
+    """Read the list, and the pictures that it names."""
+    named, remarks = disk.folder(path, EXPECTED), Remarks()
+    root, table = _list(named, path)
+    images = _images(root, options["images"], path)
+    there = {file.stem.casefold(): file for file in disk.files(images)}
+    samples: dict[str, Sample] = {}
+    for line, name, code in _rows(table, remarks):
+        part = name.split("_")[0].casefold()
+        if part not in PARTS:
+            remarks.count("lines of neither train nor test, left out", f"line {line}")
+            continue
+        stem = Path(name).stem
+        both = (f"{stem}{ALIGNED}", stem) if options["images"] == "aligned" else (stem,)
+        file = next((there[each.casefold()] for each in both if each.casefold() in there), images / name)
+        if name in samples:
+            remarks.count("pictures that are listed twice, read once", name)
+        else:
+            samples[name] = Sample(name, CODES[code], path=str(file), split=part)
+    for part, whole in PARTS.items():
+        count = sum(sample.split == part for sample in samples.values())
+        if count != whole:
+            remarks.say(f"the part {part} lists {count:,} pictures; RAF-DB has {whole:,}")
+    remarks.say("RAF-DB names no people: in splits of our own each picture counts as a person of its own")
+    return Dataset(EMOTIONS, tuple(samples.values()), remarks.told())
+
+
+def _list(named: Path, path: str) -> tuple[Path, Path]:
+    """The folder that holds labels and pictures, and its list."""
+    above = [named.parent] if named.name.casefold() in (LABELS.casefold(), "image") else []
+    nested = sorted(disk.folders(named), key=lambda folder: folder.name.casefold() != OWN)
+    for root in (*above, named, *nested):
+        for folder in (disk.named(root, LABELS), root):
+            for file in disk.files(folder) if folder is not None else ():
+                if file.name.casefold() in LISTS:
+                    return root, disk.file(file, EXPECTED)
+    raise InputError(f"{disk.shown(path)} is not RAF-DB: expected {EXPECTED}; {disk.found_in(named)}")
+
+
+def _images(root: Path, wanted: str, path: str) -> Path:
+    for place in (f"Image/{wanted}", wanted):
+        found = disk.named(root, place)
+        if found is not None:
+            return disk.named(found, wanted) or found  # archives are nested sometimes
+    raise InputError(
+        f"{disk.shown(path)} holds no pictures of RAF-DB: expected Image/{wanted}/ beside {LABELS}/; "
+        f"{disk.found_in(root)}; they come in an archive of their own, to be unpacked there"
+    )
+
+
+def _rows(table: Path, remarks: Remarks) -> Iterator[tuple[int, str, int]]:
+    """Each line's number, name and code."""
+    with open(table, encoding="utf-8-sig", errors="replace") as stream:
+        rows = [(number, line.split()) for number, line in enumerate(stream, 1) if line.strip()]
+    codes = Counter(int(cells[1]) for _, cells in rows if len(cells) == 2 and cells[1].isdecimal())
+    if any(len(CODES) <= code <= COMPOUND for code in codes):
+        raise InputError(
+            f"{disk.shown(table)} has codes up to {max(codes)}: it is RAF-DB's list of compound emotions, "
+            "which are none of fervid's labels; name the folder basic"
+        )
+    for number, cells in rows:
+        if len(cells) == 2 and cells[1].isdecimal() and 0 < int(cells[1]) < len(CODES):
+            yield number, cells[0], int(cells[1])
+        else:
+            remarks.count("lines that are no name and code from 1 to 7, left out", f"line {number}")

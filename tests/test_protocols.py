@@ -1,0 +1,208 @@
+"""The protocols of the field: whom they test, what they hold out to judge by, and what comes of it."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable, Sequence
+from dataclasses import replace
+from pathlib import Path
+
+import pytest
+from folders import write
+
+from fervid.cli import main
+from fervid.datasets import protocols, splitting
+from fervid.datasets.protocols import plan
+from fervid.errors import InputError, UsageError
+from fervid.train import material
+from fervid.types import Sample
+
+
+def people(names: Sequence[str], labels: Sequence[str] = ("anger", "fear"), origin: str = "") -> list[Sample]:
+    """A sample of each label for everybody."""
+    return [
+        Sample(path, label, path=path, subject=name, origin=origin)
+        for name in names
+        for label in labels
+        for path in [f"{origin}/{name}/{label}"]
+    ]
+
+
+def whom(samples: Sequence[Sample], protocol: str) -> list[list[str]]:
+    """Who is tested in each part."""
+    found = []
+    for part in plan(samples, protocol).parts:
+        subjects = (sample.subject or sample.name for sample in part.test)
+        found.append(list(dict.fromkeys(subjects)))
+    return found
+
+
+CKPLUS = [f"S{number:03}" for number in range(5, 123)]  # 118 people, as in CK+
+
+
+@pytest.mark.parametrize("spelling", ["kfold:10", "kfold:10:dealt", "kfold", "kfold::dealt"])
+def test_people_are_dealt_out_in_steps_of_ten(spelling: str) -> None:
+    parts = whom(people(CKPLUS[::-1]), spelling)
+    assert [sorted(part) for part in parts] == [CKPLUS[at::10] for at in range(10)]
+
+
+def test_people_are_cut_into_ascending_blocks() -> None:
+    parts = [sorted(part) for part in whom(people(CKPLUS[::-1]), "kfold:10:blocks")]
+    assert [person for part in parts for person in part] == CKPLUS
+    assert sorted(len(part) for part in parts) == [11, 11, *[12] * 8]
+    oulu = [f"P{number:03}" for number in range(1, 81)]
+    assert whom(people(oulu), "kfold:10:blocks")[1] == oulu[8:16]
+
+
+def test_people_ascend_as_people_count() -> None:
+    assert whom(people(["10", "2", "1", "9"]), "kfold:2:blocks") == [["2", "1"], ["10", "9"]]
+    assert whom(people(["10", "2", "1"]), "loso") == [["1"], ["2"], ["10"]]
+
+
+def test_the_parts_of_afew() -> None:
+    clips = [
+        Sample(f"{part}/{label}/{at}", label, path=f"{part}{label}{at}", split=part)
+        for part, count in (("train", 6), ("val", 2))
+        for label in ("anger", "fear")
+        for at in range(count)
+    ]
+    (part,) = plan(clips, "official").parts
+    assert [len(part.train), len(part.validation), len(part.test)] == [12, 0, 4]
+    arranged = material.arrange(part.train, part.validation, (), 0.3, 0)
+    assert {sample.split for sample in (*arranged.train, *arranged.validation)} == {"train"}
+    assert arranged.validation
+
+
+@pytest.mark.parametrize(
+    "protocol", ["kfold:3", "kfold:3:blocks", "loso", "leave-one-set-out", "kfold:9:blocks"]
+)
+def test_nobody_who_is_tested_was_learnt_from_or_judged_by(protocol: str) -> None:
+    sets = [people([f"{origin}{at}" for at in range(4)], origin=origin) for origin in ("x", "y", "z")]
+    samples = [sample for each in sets for sample in each]
+    found = plan(samples, protocol).parts
+    assert sorted(sample.name for part in found for sample in part.test) == sorted(s.name for s in samples)
+    for part in found:
+        arranged = material.arrange(part.train, part.validation, (), 0.3, 0)
+        faces = [
+            {splitting.person(sample) for sample in each}
+            for each in (arranged.train, arranged.validation, part.test)
+        ]
+        assert all(faces)
+        assert sum(map(len, faces)) == len(set.union(*faces)) == 12
+
+
+def test_each_set_is_left_out_with_the_labels_that_all_have() -> None:
+    ck = people(["S1", "S2"], ("anger", "contempt", "fear", "surprise"), "ckplus:CK+")
+    oulu = people(["P1"], ("anger", "fear", "surprise"), "oulu:Oulu")
+    afew = people(["A1", "A2", "A3"], ("anger", "fear", "neutral"), "afew:AFEW")
+    found = plan([*ck, *oulu, *afew], "leave-one-set-out")
+    assert [part.name for part in found.parts] == ["on ckplus:CK+", "on oulu:Oulu", "on afew:AFEW"]
+    assert [(len(part.train), len(part.test)) for part in found.parts] == [(8, 4), (10, 2), (6, 6)]
+    everybody = ["A1", "A2", "A3", "P1", "S1", "S2"]
+    assert sorted(sample.subject or "" for sample in found.samples) == sorted(everybody * 2)
+    for part in found.parts:
+        assert {sample.label for sample in (*part.train, *part.test)} == {"anger", "fear"}
+        assert {f"on {sample.origin}" for sample in part.test} == {part.name}
+    assert found.remarks == (
+        "labels that all 3 sets have, and that count: anger, fear",
+        "left out of ckplus:CK+: surprise (2), contempt (2)",
+        "left out of oulu:Oulu: surprise (1)",
+        "left out of afew:AFEW: neutral (3)",
+    )
+
+
+@pytest.mark.parametrize(
+    ("protocol", "words"),
+    [
+        ("kfold:ten", "kfold:N, kfold:N:dealt, kfold:N:blocks, loso, official, leave-one-set-out"),
+        ("kfold:10:shuffled", "--protocol is one of"),
+        ("kfold:10:blocks:2", "--protocol is one of"),
+        ("kfold:-3", "--protocol is one of"),
+        ("kfold:1:blocks", "1 folds make no sense"),
+        ("loso:3", "--protocol is one of"),
+        ("", "--protocol is one of"),
+    ],
+)
+def test_what_is_no_protocol(protocol: str, words: str) -> None:
+    with pytest.raises(UsageError, match=words):
+        plan(people(["a", "b"]), protocol)
+
+
+def test_sets_that_cannot_be_left_out() -> None:
+    one, two = people(["a"], origin="x"), people(["b"], ("anger", "sadness"), "y")
+    with pytest.raises(InputError, match=r"two are needed, and there is x: name more with --data"):
+        plan(one, "leave-one-set-out")
+    with pytest.raises(InputError, match=r"there is none: name"):
+        plan([], "leave-one-set-out")
+    with pytest.raises(InputError, match=r"x has anger, fear; y has anger, sadness"):
+        plan([*one, *two], "leave-one-set-out")
+
+
+def test_every_spelling_is_understood() -> None:
+    samples = [replace(one, split="train" if one.origin == "x" else "test") for one in both()]
+    for spelling in protocols.SPELLINGS:
+        assert plan(samples, spelling.replace("N", "2")).parts
+
+
+def both() -> list[Sample]:
+    return [*people(["a", "b"], origin="x"), *people(["c", "d"], origin="y")]
+
+
+def test_samples_know_which_data_they_are_of(tmp_path: Path) -> None:
+    write(tmp_path, "one/clips/train/happy/1.mp4", "one/clips/test/sad/2.mp4", "two/clips/happy/1.mp4")
+    specs = [f"folder:{tmp_path}/one/clips?split={part}" for part in ("train", "test")]
+    samples, _ = material.read([*specs, f"folder:{tmp_path}/two/clips"])
+    # Two parts of one dataset stay together, however they are given.
+    assert [sample.origin for sample in samples] == ["folder:clips", "folder:clips", "folder:clips#2"]
+
+
+Run = Callable[..., tuple[int, str, str]]
+
+
+@pytest.fixture
+def run(capfd: pytest.CaptureFixture[str], tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Run:
+    """Run `fervid eval` within this process, in the test's folder: exit code, output, errors."""
+    monkeypatch.chdir(tmp_path)
+
+    def run(*arguments: str) -> tuple[int, str, str]:
+        code = main.run(["eval", *arguments, "-j", "1"])
+        told = capfd.readouterr()
+        return code, told.out, told.err
+
+    return run
+
+
+def test_each_set_is_tested(run: Run, tmp_path: Path) -> None:
+    data = [
+        *("-d", "synth:posed?people=3&per_class=3&classes=6&faces=no"),
+        *("-d", "synth:medium?people=3&per_class=3&classes=8&faces=no&seed=1"),
+    ]
+    rest = ["--protocol", "leave-one-set-out", "--streams", "tiny_displacement", "--epochs", "1"]
+    rest += ["--held-out", "0.4", "--runs", "runs"]
+    code, out, errors = run(*data, *rest, "--json")
+    assert code == 0, errors
+    figures = json.loads(out)
+    assert [(part["name"], part["n"]) for part in figures["parts"]] == [
+        ("on synth:posed", 18),
+        ("on synth:medium", 18),
+    ]
+    assert figures["n"] == 36 and "neutral" not in figures["labels"] and figures["folds"]["n"] == 2
+    means = [part["accuracy"] for part in figures["parts"]]
+    assert figures["folds"]["accuracy"]["mean"] == pytest.approx(sum(means) / 2)
+    assert "left out of synth:medium: neutral (3), contempt (3)" in errors
+    kept = sorted(path.name for path in (tmp_path / "runs").iterdir())
+    assert kept == ["on_synth_medium", "on_synth_posed"]
+    told = run(*data, *rest)[1]
+    assert "mean and deviation over 2 folds: accuracy 0." in told and ", mean recall 0." in told
+    assert f"  on synth:posed: 18 samples, accuracy {means[0]:.3f}, mean recall" in told
+
+
+def test_sets_that_share_faces_are_refused(run: Run, tmp_path: Path) -> None:
+    rest = ["--protocol", "leave-one-set-out", "--streams", "tiny_displacement"]
+    code, _, errors = run("-d", "synth:posed?people=2", "-d", "synth:weak?people=2", *rest)
+    assert code == 1 and "the same people: 2 (" in errors
+    write(tmp_path, *(f"clips/{label}/{at}.mp4" for label in ("happy", "sad") for at in range(3)))
+    rows = [f"clips/{label}/{at}.mp4,{label}" for label in ("happy", "sad") for at in range(3)]
+    (tmp_path / "list.csv").write_text("\n".join(["path,label", *rows]))
+    code, _, errors = run("-d", "folder:clips", "-d", "csv:list.csv", *rest)
+    assert code == 1 and "is to be judged by, and is" in errors

@@ -1,0 +1,470 @@
+"""Readers of MMI, Oulu-CASIA, SAVEE, RAF-DB and AffectNet, on tiny copies, with the mess of real ones."""
+
+from __future__ import annotations
+
+from collections import Counter
+from fractions import Fraction
+from pathlib import Path
+
+import numpy as np
+import pytest
+from folders import POINTER, remarked, seen, write
+
+from fervid import datasets
+from fervid.datasets import naming, splitting
+from fervid.errors import InputError
+from fervid.labels import EMOTIONS
+from fervid.types import Sample
+
+
+def only(spec: str) -> Sample:
+    (sample,) = datasets.read(spec).samples
+    return sample
+
+
+# --- MMI
+
+SESSION = '<?xml version="1.0"?>\n<session sessionId="{n}" view="{view}"><track file="a.avi"/></session>'
+LABEL = '<?xml version="1.0"?>\n<a><Metatag Name="AU" Value="3"/><Metatag Name="Emotion" Value="{code}"/></a>'
+
+
+def session(
+    root: Path, number: int, name: str, view: int | None, label: str = LABEL, code: object = 4
+) -> Path:
+    folder = root / f"Sessions/{number}"
+    text = SESSION.format(n=number, view=view) if view is not None else "<session/>"
+    write(folder, "session.xml", text=text)
+    write(folder, f"{name}.avi", f"{name}-aucs.xml", ".DS_Store")
+    write(folder, f"{name}.xml", text=label.format(code=code))
+    return root
+
+
+def mmi(root: Path) -> Path:
+    session(root, 1767, "S028-001", 0, code=1)
+    session(root, 224, "S002-106", 2, code=6)
+    session(root, 36, "S021-010", 1, code=2)
+    session(root, 300, "S030-004", 0, code=9)  # asleep
+    write(root / "Sessions/12", "session.xml", "S001-012.xml", "S001-012.avi", text="<session view='0'/>")
+    return root
+
+
+@pytest.mark.parametrize("named", ["", "Sessions", "..", "Sessions/1767"])
+def test_mmi(tmp_path: Path, named: str) -> None:
+    found = datasets.read(f"mmi:{mmi(tmp_path / 'MMI') / named}")
+    whole = {"224/S002-106": "surprise", "1767/S028-001": "anger"}
+    assert seen(found) == ({"1767/S028-001": "anger"} if named.endswith("1767") else whole)
+    assert found.labels == naming.BASIC
+    if not named.endswith("1767"):
+        facts = {sample.name: (sample.subject, sample.is_upright) for sample in found.samples}
+        assert facts == {"224/S002-106": ("S002", True), "1767/S028-001": ("S028", False)}
+        assert remarked(found, "view profile, left out", "1 (36/S021-010)")
+        assert remarked(found, "code 9", "1 (300)")
+        assert remarked(found, "without an emotion", "1 (12)")
+        assert remarked(found, "2 frontal sequences", "205")
+
+
+def test_mmi_views_and_the_middle(tmp_path: Path) -> None:
+    mmi(tmp_path)
+    assert list(seen(datasets.read(f"mmi:{tmp_path}?view=front"))) == ["1767/S028-001"]
+    everything = datasets.read(f"mmi:{tmp_path}?view=all&frames=middle")
+    assert seen(everything)["36/S021-010"] == "disgust"
+    assert {sample.share for sample in everything.samples} == {(Fraction(1, 3), Fraction(2, 3))}
+    assert not remarked(everything, "205")
+
+
+@pytest.mark.parametrize(
+    ("label", "code"),
+    [
+        ("<METATAG NAME='EMOTION' VALUE='4'/>", ""),
+        ('<Metatag Value="4" Name="Emotion"/>', ""),
+        ('<Metatag\n  Name = "Emotion"\n  Value = " 4 " />', ""),
+        ("<Emotion>Happiness</Emotion>", ""),
+        ('<Emotion Value="happy"/>', ""),
+        ('<Metatag Name="Emotion" Value="4"><unclosed & wrong', ""),
+    ],
+)
+def test_an_emotion_however_it_is_written(tmp_path: Path, label: str, code: str) -> None:
+    session(tmp_path, 5, "s040-003", 0, label, code)
+    sample = only(f"mmi:{tmp_path}")
+    assert (sample.label, sample.subject) == ("happiness", "S040")
+    write(tmp_path / "Sessions/5", "s040-003.xml")
+    (tmp_path / "Sessions/5/s040-003.xml").write_text(label, encoding="utf-16")
+    assert only(f"mmi:{tmp_path}").label == "happiness"
+
+
+def test_mmi_in_disorder(tmp_path: Path) -> None:
+    mmi(tmp_path)
+    session(tmp_path, 400, "S031-001", None, code=3)
+    session(tmp_path, 401, "take7", 0, code=5)
+    session(tmp_path, 402, "S031-003", 0, code="cross")
+    session(tmp_path, 403, "S031-004", 0, code=0)
+    session(tmp_path, 404, "S031-005", 0)
+    (tmp_path / "Sessions/404/S031-005.avi").unlink()
+    write(session(tmp_path, 405, "S031-006", 0) / "Sessions/405", "S031-006b.avi")
+    write(session(tmp_path, 406, "S031-007", 0) / "Sessions/406", "S031-007.avi", text="")
+    write(tmp_path / "Sessions", "readme.txt", "no session/note.txt")
+    found = datasets.read(f"mmi:{tmp_path}")
+    assert list(seen(found)) == ["224/S002-106", "400/S031-001", "401/take7", "405/S031-006", "1767/S028-001"]
+    assert remarked(found, "do not say their view", "400/S031-001")
+    assert remarked(found, "tells nobody", "401/take7")
+    assert remarked(found, "cannot be read", "2 (402 (cross), 403 (0))")
+    assert remarked(found, "without a video", "1 (404)")
+    assert remarked(found, "beside the first", "S031-006b.avi")
+    assert remarked(found, "left out, empty: 1 (406/S031-007)")
+
+
+# --- Oulu-CASIA
+
+
+def oulu(root: Path, *above: str, count: int = 5) -> Path:
+    for place in above:
+        for person, emotion in (("P001", "Anger"), ("P001", "Surprise"), ("P012", "Happiness")):
+            write(root, *(f"{place}/{person}/{emotion}/{frame:03}.jpeg" for frame in range(count)))
+        write(root, f"{place}/.DS_Store", f"{place}/P001/Thumbs.db")
+    return root
+
+
+SEQUENCES = {
+    "VL/Strong/P001/Anger": "anger",
+    "VL/Strong/P001/Surprise": "surprise",
+    "VL/Strong/P012/Happiness": "happiness",
+}
+
+
+@pytest.mark.parametrize(
+    ("above", "named"),
+    [
+        ("VL/Strong", ""),
+        ("VL/Strong", "VL"),
+        ("VL/Strong", "VL/Strong"),
+        ("Oulu_CASIA_NIR_VIS/VL/Strong", ""),
+        ("Oulu_CASIA_NIR_VIS/OriginalImg/VL/Strong", ""),
+        ("originalimg/vl/STRONG", "originalimg"),
+        ("PreProcess Img/VL_Acropped/Strong", ""),
+        ("B_OriginalImg/OriginalImg/VL/VL/Strong", ""),
+    ],
+)
+def test_oulu(tmp_path: Path, above: str, named: str) -> None:
+    found = datasets.read(f"oulu:{oulu(tmp_path, above) / named}")
+    assert seen(found) == SEQUENCES
+    assert found.labels == naming.BASIC
+    assert {sample.subject for sample in found.samples} == {"P001", "P012"}
+    assert {sample.rate for sample in found.samples} == {25}
+    assert remarked(found, "3 sequences; the whole set has 480")
+    assert remarked(found, "cut, for want of whole pictures") == above.startswith("PreProcess")
+
+
+def test_oulu_cameras_and_lights(tmp_path: Path) -> None:
+    oulu(tmp_path, "VL/Strong", "VL/Dark", "NI/Weak", "PreProcess Img/VL_Acropped/Strong")
+    found = datasets.read(f"oulu:{tmp_path}")
+    assert seen(found) == SEQUENCES
+    assert "PreProcess" not in found.samples[0].path
+    assert remarked(found, "others have cut, left out", "2 (VL/Strong/P001, VL/Strong/P012)")
+    count = {
+        query: len(datasets.read(f"oulu:{tmp_path}?{query}").samples)
+        for query in ("camera=all&light=all", "camera=ni&light=weak", "light=all", "light=dark")
+    }
+    assert count == {
+        "camera=all&light=all": 9,
+        "camera=ni&light=weak": 3,
+        "light=all": 6,
+        "light=dark": 3,
+    }
+    assert remarked(datasets.read(f"oulu:{tmp_path}?camera=all&light=all"), "2,880")
+    with pytest.raises(
+        InputError, match=r"no sample .*there are: camera=NI&light=Weak, camera=VL&light=Dark"
+    ):
+        datasets.read(f"oulu:{tmp_path}?camera=NI")
+
+
+def test_oulu_classes_and_frames(tmp_path: Path) -> None:
+    oulu(tmp_path, "VL/Strong")
+    seven = datasets.read(f"oulu:{tmp_path}?classes=7")
+    assert seven.labels == EMOTIONS
+    first = next(sample for sample in seven.samples if sample.name.endswith("P012/Happiness/first"))
+    assert (first.label, first.frames) == ("neutral", (0, 1))
+    peak = seen(datasets.read(f"oulu:{tmp_path}?frames=peak&classes=7"))
+    assert Counter(peak.values()) == {"anger": 3, "surprise": 3, "happiness": 3, "neutral": 3}
+    assert peak["VL/Strong/P001/Anger/004.jpeg"] == "anger"
+
+
+def test_oulu_in_disorder(tmp_path: Path) -> None:
+    oulu(tmp_path, "a/VL/Strong", "b/VL/Strong")
+    write(
+        tmp_path, "a/VL/Strong/P002/Bored/0.jpeg", "a/VL/Strong/P002/Neutral/0.jpeg", "a/VL/Strong/P003/Fear/"
+    )
+    write(tmp_path, "a/VL/Strong/P004/fear/000.jpeg", text="")
+    found = datasets.read(f"oulu:{tmp_path}")
+    assert seen(found) == SEQUENCES
+    assert remarked(found, "there twice, read once: 3 (VL/Strong/P001/Anger")
+    assert remarked(found, "none of the six", "2 (VL/Strong/P002/Bored, VL/Strong/P002/Neutral)")
+    assert remarked(found, "without pictures", "VL/Strong/P003/Fear")
+    assert remarked(found, "left out, empty: 1 (VL/Strong/P004/Fear)")
+    for place, missing in (("c/Strong", "camera"), ("c/VL", "light")):
+        with pytest.raises(InputError, match=f"names the {missing}.*expected"):
+            datasets.read(f"oulu:{oulu(tmp_path / missing, place)}")
+
+
+# --- SAVEE
+
+
+@pytest.mark.parametrize(
+    "pattern",
+    [
+        "AudioVisualClip/{actor}/{name}.avi",
+        "AudioVisualClip/AudioVisualClip/{actor}/{name}.AVI",
+        "{actor}_{name}.mp4",
+    ],
+)
+def test_savee(tmp_path: Path, pattern: str) -> None:
+    names = ["a1", "d15", "f02", "h3", "n30", "sa7", "su8", "x1"]
+    write(tmp_path, *(pattern.format(actor="DC", name=name) for name in names))
+    write(tmp_path, pattern.format(actor="kl", name="SA01"), ".DS_Store", "AudioData/DC/a01.wav", "info.txt")
+    found = datasets.read(f"savee:{tmp_path}")
+    assert seen(found) == {
+        "DC/a01": "anger",
+        "DC/d15": "disgust",
+        "DC/f02": "fear",
+        "DC/h03": "happiness",
+        "DC/n30": "neutral",
+        "DC/sa07": "sadness",
+        "DC/su08": "surprise",
+        "KL/sa01": "sadness",
+    }
+    assert found.labels == EMOTIONS
+    assert {sample.subject for sample in found.samples} == {"DC", "KL"}
+    for words in (["sound alone", "a01.wav"], ["no videos", "x1"], ["480"], ["markers"]):
+        assert remarked(found, *words), words
+    assert len(splitting.leave_one_subject_out(found.samples)) == 2
+
+
+def test_savee_in_disorder(tmp_path: Path) -> None:
+    write(tmp_path, "DC/a1.avi", "DC/a01.avi", "clips/h1.avi", "DC/su9.avi")
+    write(tmp_path, "JE/n1.avi", text=POINTER)
+    found = datasets.read(f"savee:{tmp_path}")
+    assert list(seen(found)) == ["DC/a01", "DC/su09"]
+    assert remarked(found, "there twice", "DC/a01")
+    assert remarked(found, "none of the actors", "h1.avi")
+    assert remarked(found, "Git LFS pointer", "JE/n01")
+
+
+# --- RAF-DB
+
+
+def rafdb(root: Path, labels: str = "EmoLabel/list_patition_label.txt") -> Path:
+    rows = [f"train_{at:05}.jpg {code}" for at, code in enumerate((1, 2, 3, 4, 5, 6, 7), 1)]
+    write(root, labels, text="\n".join([*rows, "test_0001.jpg 4", ""]))
+    for at in range(1, 8):
+        write(root, f"Image/aligned/train_{at:05}_aligned.jpg", f"Image/original/train_{at:05}.jpg")
+    write(
+        root, "Image/aligned/test_0001_aligned.jpg", "Image/original/test_0001.jpg", "Image/aligned/.DS_Store"
+    )
+    write(root, "Annotation/manual/train_00001_manu_attri.txt")
+    return root
+
+
+@pytest.mark.parametrize("named", ["basic", "", "basic/EmoLabel", "basic/Image"])
+def test_rafdb(tmp_path: Path, named: str) -> None:
+    rafdb(tmp_path / "basic")
+    write(tmp_path, "compound/EmoLabel/list_patition_label.txt", text="train_0001.jpg 11\n")
+    found = datasets.read(f"rafdb:{tmp_path / named}")
+    labels = ("surprise", "fear", "disgust", "happiness", "sadness", "anger", "neutral")
+    expected = {f"train_{at:05}.jpg": label for at, label in enumerate(labels, 1)}
+    assert seen(found) == expected | {"test_0001.jpg": "happiness"}
+    assert found.labels == EMOTIONS
+    assert found.samples[0].path.endswith("basic/Image/aligned/train_00001_aligned.jpg")
+    parts = splitting.official(found.samples)
+    assert [len(parts.train), len(parts.validation), len(parts.test)] == [7, 0, 1]
+    assert remarked(found, "train lists 7", "12,271")
+    assert remarked(found, "test lists 1", "3,068")
+    assert remarked(found, "names no people")
+
+
+def test_rafdb_parts_and_pictures(tmp_path: Path) -> None:
+    rafdb(tmp_path, "list_partition_label.txt")
+    sample = only(f"rafdb:{tmp_path}?split=test&images=original")
+    assert sample.path.endswith("Image/original/test_0001.jpg")
+
+
+def test_rafdb_in_disorder(tmp_path: Path) -> None:
+    rafdb(tmp_path)
+    table = tmp_path / "EmoLabel/list_patition_label.txt"
+    more = (
+        "train_00001.jpg 1\r\ntrain_00009.jpg 5\nvalid_1.jpg 3\ntrain_00010.jpg\ntrain_00011.jpg 0\nx y z\n"
+    )
+    table.write_text(f"\ufeff{table.read_text()}{more}", encoding="utf-8")
+    (tmp_path / "Image/aligned/train_00002_aligned.jpg").rename(
+        tmp_path / "Image/aligned/TRAIN_00002_aligned.JPG"
+    )
+    found = datasets.read(f"rafdb:{tmp_path}")
+    assert len(found.samples) == 8
+    assert remarked(found, "listed twice", "train_00001.jpg")
+    assert remarked(found, "left out, missing: 1 (train_00009.jpg)")
+    assert remarked(found, "neither train nor test: 1") or remarked(
+        found, "neither train nor test", "line 11"
+    )
+    assert remarked(found, "no name and code", "3 (line 12, line 13, line 14)")
+
+
+def test_rafdb_that_is_another(tmp_path: Path) -> None:
+    write(tmp_path, "compound/EmoLabel/list_patition_label.txt", text="train_0001.jpg 1\ntrain_0002.jpg 11\n")
+    write(tmp_path, "compound/Image/aligned/train_0001_aligned.jpg")
+    for named in ("", "compound"):
+        with pytest.raises(InputError, match=r"compound emotions.*name the folder basic"):
+            datasets.read(f"rafdb:{tmp_path / named}")
+    write(tmp_path / "half", "EmoLabel/list_patition_label.txt", text="train_00001.jpg 1\n")
+    with pytest.raises(InputError, match=r"no pictures of RAF-DB.*archive of their own"):
+        datasets.read(f"rafdb:{tmp_path / 'half'}")
+    write(tmp_path / "half", "EmoLabel/list_patition_label.txt", text=POINTER)
+    with pytest.raises(InputError, match="Git LFS pointer"):
+        datasets.read(f"rafdb:{tmp_path / 'half'}")
+
+
+# --- AffectNet
+
+HEAD = (
+    "subDirectory_filePath,face_x,face_y,face_width,face_height,facial_landmarks,expression,valence,arousal\n"
+)
+POINTS = ";".join(f"{at}.5" for at in range(136))
+
+
+def row(name: str, code: object, box: str = "10,20,30,40") -> str:
+    return f"{name},{box},{POINTS},{code},0.1,-0.2\n"
+
+
+def affectnet(root: Path, head: str = HEAD, lists: str = "Manually_Annotated_file_lists/") -> Path:
+    training = [row(f"689/{code}.jpg", code) for code in range(11)]
+    write(root, f"{lists}training.csv", text=head + "".join(training))
+    write(root, f"{lists}validation.csv", text=head + row("12/a.JPG", 3) + row("12/b.png", 7))
+    images = "Manually_Annotated/Manually_Annotated_Images"
+    write(
+        root, *(f"{images}/689/{code}.jpg" for code in range(11)), f"{images}/12/a.JPG", f"{images}/12/b.png"
+    )
+    return root
+
+
+AFFECT = {
+    "train/689/0.jpg": "neutral",
+    "train/689/1.jpg": "happiness",
+    "train/689/2.jpg": "sadness",
+    "train/689/3.jpg": "surprise",
+    "train/689/4.jpg": "fear",
+    "train/689/5.jpg": "disgust",
+    "train/689/6.jpg": "anger",
+    "val/12/a.JPG": "surprise",
+}
+
+
+@pytest.mark.parametrize(
+    ("head", "lists"),
+    [(HEAD, "Manually_Annotated_file_lists/"), (HEAD.upper(), ""), ("", "manually_annotated_file_lists/")],
+)
+def test_affectnet(tmp_path: Path, head: str, lists: str) -> None:
+    found = datasets.read(f"affectnet:{affectnet(tmp_path, head, lists)}")
+    assert seen(found) == AFFECT
+    assert found.labels == EMOTIONS
+    assert {sample.box for sample in found.samples} == {(10, 20, 30, 40)}
+    for words in (
+        ["no expression", "train/689/8.jpg"],
+        ["uncertain", "train/689/9.jpg"],
+        ["no face", "train/689/10.jpg"],
+        ["contempt", "not among the 7", "2 (train/689/7.jpg, val/12/b.png)"],
+        ["valence and arousal"],
+        ["names no people"],
+    ):
+        assert remarked(found, *words), words
+    eight = datasets.read(f"affectnet:{tmp_path}?classes=8&split=val")
+    assert seen(eight) == {"val/12/a.JPG": "surprise", "val/12/b.png": "contempt"}
+    parts = splitting.official(found.samples)
+    assert [len(parts.train), len(parts.test)] == [7, 1]
+
+
+def test_affectnet_with_odd_rows(tmp_path: Path) -> None:
+    affectnet(tmp_path)
+    table = tmp_path / "Manually_Annotated_file_lists/training.csv"
+    odd = [
+        row("689\\1.jpg", 1),
+        row("689/x.jpg", 1),
+        "a,b\n",
+        "\n",
+        row("689/y.jpg", "1.0", "NULL,NULL,NULL,NULL"),
+    ]
+    odd += [
+        row("689/8.jpg", "cross"),
+        row("689/9.jpg", 11),
+        row("689/9.jpg", "inf"),
+        row("689/10.jpg", 10, "0,0,0,0"),
+    ]
+    table.write_text(table.read_text() + "".join(odd))
+    write(tmp_path, "Manually_Annotated/Manually_Annotated_Images/689/y.jpg")
+    found = datasets.read(f"affectnet:{tmp_path}?classes=8&split=train")
+    assert remarked(found, "there twice", "train/689/1.jpg")
+    assert remarked(found, "left out, missing: 1 (train/689/x.jpg)")
+    assert remarked(found, "too few or too many columns", "1 (row 14 of training.csv)")
+    assert remarked(found, "no code from 0 to 10", ": 3 (")
+    assert remarked(found, "without a face's box", ": 1 (train/689/y.jpg)")
+    assert Counter(seen(found).values())["happiness"] == 2
+
+
+@pytest.mark.parametrize(
+    ("text", "words"),
+    [
+        ("a,b\n1,2\n", "its first line is a, b"),
+        ("subDirectory_filePath,face_x\nx,1\n", "no column 'expression'"),
+        ("", "empty"),
+        (POINTER, "Git LFS pointer"),
+        ("subDirectory_filePath,expression\n" + "x" * 200_000 + ",1\n", "no table of AffectNet"),
+    ],
+)
+def test_affectnet_with_a_table_that_is_wrong(tmp_path: Path, text: str, words: str) -> None:
+    write(affectnet(tmp_path), "Manually_Annotated_file_lists/training.csv", text=text)
+    with pytest.raises(InputError, match=words):
+        datasets.read(f"affectnet:{tmp_path}")
+
+
+def test_affectnet_without_pictures(tmp_path: Path) -> None:
+    write(tmp_path, "Manually_Annotated_file_lists/training.csv", text=HEAD + row("a/b.jpg", 1))
+    with pytest.raises(InputError, match="tables and no pictures"):
+        datasets.read(f"affectnet:{tmp_path}")
+
+
+def annotated(root: Path, codes: dict[str, object]) -> Path:
+    for name, code in codes.items():
+        write(root, f"images/{name}.jpg", "annotations/")
+        np.save(root / f"annotations/{name}_exp.npy", np.array(code))
+        np.save(root / f"annotations/{name}_val.npy", np.array("0.5"))
+    return root
+
+
+@pytest.mark.parametrize("above", ["", "train_set/", "AffectNet/data/"])
+def test_affectnet_in_its_newer_layout(tmp_path: Path, above: str) -> None:
+    train = annotated(
+        tmp_path / f"{above}train_set", {"0": "1", "5": 6, "10": [2], "11": "8", "12": 7.0, "13": b"4"}
+    )
+    annotated(tmp_path / f"{above}val_set", {"0": "0"})
+    write(train, "images/14.jpg", "images/15.jpg", "images/.DS_Store", "images/readme.txt")
+    write(train, "annotations/15_exp.npy")
+    found = datasets.read(f"affectnet:{tmp_path}")
+    assert seen(found) == {
+        "train/0.jpg": "happiness",
+        "train/5.jpg": "anger",
+        "train/10.jpg": "sadness",
+        "train/13.jpg": "fear",
+        "val/0.jpg": "neutral",
+    }
+    assert {sample.box for sample in found.samples} == {None}
+    for words in (
+        ["no expression", "train/11.jpg"],
+        ["contempt", "train/12.jpg"],
+        ["without a label", "train/14.jpg"],
+        ["cannot be read", "train/15.jpg"],
+    ):
+        assert remarked(found, *words), words
+    assert len(seen(datasets.read(f"affectnet:{train}"))) == 4
+    assert list(seen(datasets.read(f"affectnet:{tmp_path}?split=val"))) == ["val/0.jpg"]
+
+
+def test_affectnet_of_no_part(tmp_path: Path) -> None:
+    annotated(tmp_path / "faces", {"0": 1})
+    with pytest.raises(InputError, match=r"neither train_set nor val_set.*expected"):
+        datasets.read(f"affectnet:{tmp_path}")
