@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import signal
 import subprocess
 from fractions import Fraction
 from pathlib import Path
@@ -224,6 +225,25 @@ def test_what_nobody_expected_asks_for_a_report(
         "fervid: error: unexpected ZeroDivisionError: division by zero; please report it"
     )
     assert told.err.count("\n") == 1
+
+
+def test_an_interruption_that_an_extension_takes_for_an_error_is_one(
+    monkeypatch: pytest.MonkeyPatch, capfd: pytest.CaptureFixture[str]
+) -> None:
+    def load() -> None:
+        try:
+            signal.raise_signal(signal.SIGTERM)
+        except KeyboardInterrupt as interruption:
+            raise ImportError("a part failed to import") from interruption
+
+    before = [signal.getsignal(number) for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)]
+    monkeypatch.setattr("fervid.export.json.schema", load)
+    try:
+        assert main.run(["schema"]) == 130
+    finally:
+        for number, handler in zip((signal.SIGINT, signal.SIGTERM, signal.SIGHUP), before, strict=True):
+            signal.signal(number, handler)
+    assert capfd.readouterr() == ("", "fervid: interrupted\n")
 
 
 def test_some_failed_is_3_and_each_is_named(fervid: Fervid) -> None:

@@ -18,6 +18,7 @@ from fervid.cli.options import global_options
 from fervid.errors import FervidError
 
 INTERRUPTED = 130
+_signals: list[int] = []  # by which this run was told to end
 
 # Help is told here so that showing it loads no command.
 COMMANDS = {
@@ -90,6 +91,7 @@ def main() -> NoReturn:
 def run(arguments: Sequence[str] | None = None) -> int:
     """Run the program; never raises, and returns the exit code."""
     messages = Messages()
+    _signals.clear()
     for name in ("SIGINT", "SIGTERM", "SIGHUP"):  # all end the program alike; nohup's wish is kept
         number = getattr(signal, name, None)
         if number is not None and signal.getsignal(number) in (signal.SIG_DFL, signal.default_int_handler):
@@ -139,6 +141,9 @@ def _run(arguments: Sequence[str] | None, messages: Messages) -> int:
         messages.fail(f"{place}{error.strerror or error}", error)
         return 1
     except Exception as error:
+        if _signals:  # an extension that was being loaded makes another error of the interruption
+            messages.fail("interrupted", error, prefix="")
+            return INTERRUPTED
         reason = f"unexpected {type(error).__name__}: {error}".rstrip(": ")
         hint = "" if messages.verbosity > 1 else "; please report it with what the same command says with -vv"
         messages.fail(reason + hint, error)
@@ -146,6 +151,7 @@ def _run(arguments: Sequence[str] | None, messages: Messages) -> int:
 
 
 def _interrupt(number: int, frame: Any) -> None:
+    _signals.append(number)
     warnings.simplefilter("ignore", ResourceWarning)  # an import cut short leaves its file to the collector
     raise KeyboardInterrupt
 
