@@ -338,6 +338,22 @@ def test_ranks_follow_mean_recall_and_equals_share_one() -> None:
     assert not any(place.is_tied for place in places)
 
 
+def test_equals_are_equal_however_they_add_up() -> None:
+    def recalls(name: str, tenths: tuple[int, int, int]) -> Row:
+        said = [
+            label if at < right else (label + 1) % 3 for label, right in enumerate(tenths) for at in range(10)
+        ]
+        return replace(
+            row(name, [0], people=15),
+            labels=("anger", "happiness", "surprise"),
+            truth=np.repeat([0, 1, 2], 10),
+            said=np.array(said),
+        )
+
+    places = table.ranked([recalls("a", (3, 2, 1)), recalls("b", (1, 2, 3))])
+    assert [(place.row.system.name, place.rank) for place in places] == [("a", 1), ("b", 1)]
+
+
 def test_a_tie_is_of_the_same_people() -> None:
     """Both err on a third; on the same people one of them is always a little worse, on others it is not."""
     best = row("best", [0, 1, 0, 1, 1, 0])
