@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 import torch
 from torch import Tensor, nn
-from training import SMALL, drawn, risen
+from training import drawn, risen
 
 from fervid import model, streams
 from fervid.errors import ModelError
@@ -16,6 +16,7 @@ from fervid.footage import Footage
 from fervid.labels import EMOTIONS
 from fervid.streams import c3d
 from fervid.streams.network import Network
+from fervid.survey.systems import SMALL
 from fervid.train import fitting
 from fervid.train.batches import Clips, targets
 from fervid.train.machine import Machine, has_bfloat16

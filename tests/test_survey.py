@@ -13,7 +13,7 @@ import torch
 from test_streams import clips as some_clips
 from test_streams import settled, small
 from torch import Tensor, nn
-from training import SMALL, drawn
+from training import drawn
 
 from fervid import clips, model, shape, spans, streams, synth
 from fervid.augment import OFF
@@ -22,6 +22,7 @@ from fervid.spans import Options
 from fervid.streams import compact_gru, dap3d, flow, inception3d
 from fervid.streams.mscnn import verification
 from fervid.streams.network import apart, chosen, together
+from fervid.survey.systems import SMALL
 from fervid.tracks import Followed
 from fervid.train.batches import WEAK, Clips, targets
 from fervid.train.machine import Machine

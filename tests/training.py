@@ -12,27 +12,6 @@ from fervid import synth
 from fervid.footage import Footage
 from fervid.types import Sample, Strip
 
-# Sizes at which a net is quick; its own where none are given.
-SMALL = {
-    "c3d": {"width": 8, "blocks": 1},
-    "c3d_full": {"width": 4, "hidden": 32, "side": 48},
-    "cascaded_peak": {"width": 8},
-    "cnn_lstm": {"width": 8, "blocks": 1, "hidden": 16},
-    "compact": {"first": 4, "second": 8, "hidden": 16, "side": 48},
-    "compact_gru": {"first": 4, "second": 8, "hidden": 16, "side": 48, "memory": 16},
-    "dap3d": {"width": 4},
-    "dtan": {"width": 8, "hidden": 32},
-    "dtgn": {"first": 32, "second": 64},
-    "flow": {"width": 8},
-    "inception3d": {"width": 8, "hidden": 16},
-    "irnn": {"width": 8, "blocks": 1, "hidden": 16},
-    "mscnn": {"width": 6, "hidden": 32},
-    "peak_piloted": {"width": 8},
-    "phrnn": {"width": 8, "hidden": 16},
-    "still": {"width": 8, "blocks": 1},
-    "still_mobilenet": {"width": 8},
-}
-
 
 def drawn(labels: Sequence[str], people: int, per_class: int, seed: int = 0, length: int = 16) -> Footage:
     """The last frames of posed sequences, on which the expression is held."""

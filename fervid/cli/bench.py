@@ -18,7 +18,7 @@ from fervid.errors import UsageError
 
 # What --synthetic stands for, and what smoke changes where nothing else is asked for.
 SYNTHETIC = {
-    "full": "synth:medium?people=30&per_class=60",
+    "full": "synth:posed?people=30&per_class=30",
     "smoke": "synth:posed?people=6&per_class=6&classes=6",
 }
 SMOKE = {"epochs": 2, "joint_epochs": 1, "batch": 8, "held_out": 0.25}
@@ -62,7 +62,7 @@ def bench() -> None:
 @click.option("-o", "--runs", metavar="DIR", help="Keep models and table here, and go on from what is there.")
 @click.option("--json", "as_json", is_flag=True, help="Print the table as JSON.")
 @options.apply(
-    *training.learning(validation=False),
+    *training.learning(anew=True),
     training.ILLUMINATION,
     training.DEVICE,
     training.JOBS,

@@ -58,15 +58,17 @@ def number(name: str, default: float, help: str, short: str = "") -> Decorator[A
     return click.option(*names, type=type(default), default=default, show_default=True, help=help)
 
 
-def learning(epochs: int = 40, validation: bool = True) -> list[Decorator[Any]]:
-    """The options of every run that trains; but for the epochs, their defaults are those of `Recipe`."""
+def learning(epochs: int = 40, anew: bool = False) -> list[Decorator[Any]]:
+    """The options of every run that trains; but for the epochs, their defaults are those of `Recipe`.
+
+    Where all begins `anew`, there is neither a model to start from nor data to judge by.
+    """
+    rounds = "Rounds over the data, for each stream"
+    if anew:
+        return [number("--epochs", epochs, f"{rounds}."), *_LEARNING]
     return [
-        number(
-            "--epochs",
-            epochs,
-            "Rounds over the data, for each stream; 0 leaves them as --start-from has them.",
-        ),
-        *([_VALIDATION] if validation else []),
+        number("--epochs", epochs, f"{rounds}; 0 leaves them as --start-from has them."),
+        _VALIDATION,
         *_LEARNING,
     ]
 

@@ -146,6 +146,8 @@ class Survey:
         try:
             folder.mkdir(parents=True, exist_ok=True)
             write(record, json.dumps(self.facts, indent=1) + "\n")
+        except (FileExistsError, NotADirectoryError) as failure:
+            raise OutputError(f"{folder} is a file: name a folder") from failure
         except OSError as failure:
             raise OutputError(f"cannot write a survey to {folder}: {failure.strerror}") from failure
 

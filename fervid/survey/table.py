@@ -13,6 +13,7 @@ from fervid.survey.timing import PASSES, WINDOWS
 
 FORMAT = 1
 WIDTH = 100  # characters of the table at most
+DIGITS = 9  # of shares that are compared
 NAME = 23  # of them for a system's name, at most
 TIMED = (
     f"ms a window of 16 frames: the nets alone on one core, batches of 8, the fastest of {PASSES} passes "
@@ -39,10 +40,12 @@ def ranked(rows: Sequence[Row]) -> list[Place]:
     """The rows from the highest mean recall down; equal figures share a rank."""
     whole = [Confusion.of(row.labels, row.truth, row.said) for row in rows]
     drawn = [metrics.resampled(row.subjects, row.truth, row.said, len(row.labels)) for row in rows]
-    order = sorted(range(len(rows)), key=lambda at: (-whole[at].mean_recall, rows[at].system.name))
+    # Equal shares add up to sums that differ in their last digit.
+    recalls = [round(one.mean_recall, DIGITS) for one in whole]
+    order = sorted(range(len(rows)), key=lambda at: (-recalls[at], rows[at].system.name))
     places = []
     for at in order:
-        recall, own, best = whole[at].mean_recall, drawn[at], drawn[order[0]]
+        own, best = drawn[at], drawn[order[0]]
         is_tied = False
         if at != order[0] and own is not None and best is not None:
             low, high = metrics.interval(best[:, 1] - own[:, 1])  # in each round, of the same people
@@ -50,10 +53,10 @@ def ranked(rows: Sequence[Row]) -> list[Place]:
         places.append(
             Place(
                 row=rows[at],
-                rank=1 + sum(other.mean_recall > recall for other in whole),
+                rank=1 + sum(other > recalls[at] for other in recalls),
                 is_tied=is_tied,
                 accuracy=whole[at].accuracy,
-                mean_recall=recall,
+                mean_recall=recalls[at],
                 accuracy_range=None if own is None else metrics.interval(own[:, 0]),
                 mean_recall_range=None if own is None else metrics.interval(own[:, 1]),
             )
