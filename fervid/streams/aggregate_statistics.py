@@ -1,4 +1,4 @@
-"""Statistics of frames' probabilities, whatever their number, and a kernel machine.
+"""Statistics of frames' probabilities, and a kernel machine (surveyed by Li and Deng, 2018).
 
 Faithful: the decision-level aggregation that needs no fixed length: mean, maximum, mean of squares, and mean
 after maximum suppression (of each frame only the likeliest class counts), joined to one vector, with a

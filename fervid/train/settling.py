@@ -41,15 +41,15 @@ def settle(
 ) -> states.State:
     """Set what gradients leave alone in a network, from the checkpoint if it has been done before."""
     network.eval()
-    state = states.read(checkpoint)
-    if state is None:
+    if machine.leads and not checkpoint.is_file():
         windows = _drawn(network, clips, recipe, machine, tick)
         judges = _plain(network, examination, recipe, machine)
         network.fit(windows[0])
         state = _best(network, windows, judges, examination.taught, recipe)
         state.keep("network", network.state_dict())
-        if machine.leads:
-            states.write(checkpoint, state)
+        states.write(checkpoint, state)
+    machine.wait()
+    state = states.read(checkpoint) or states.State()
     try:
         network.load_state_dict(state.part("network"))
     except RuntimeError as failure:
