@@ -22,7 +22,7 @@ from fervid.streams.aggregate_average import AggregateAverage
 from fervid.streams.aggregate_forest import Forest
 from fervid.streams.aggregate_gaussian import embedded
 from fervid.streams.aggregate_moments import moments
-from fervid.train import folders, run, settling
+from fervid.train import folders, run, settling, state
 from fervid.train.fitting import Progress
 from fervid.train.material import Material, arrange
 from fervid.train.recipe import Recipe
@@ -112,6 +112,8 @@ def test_components_are_the_main_ones_whatever_the_order_of_frames() -> None:
     torch.testing.assert_close(again.directions, found.directions, rtol=1e-3, atol=1e-3)
     with pytest.raises(ValueError, match="6 features have no 7 components"):
         Components(6, 7)
+    with pytest.raises(ValueError, match="12 components have no 13 directions"):
+        streams.build("aggregate_subspace", 7, width=4, blocks=1, components=12, directions=13)
 
 
 @pytest.mark.parametrize("name", MACHINES)
@@ -270,20 +272,26 @@ def test_a_run_that_is_stopped_between_its_steps_or_in_the_second_ends_the_same(
 
 
 def test_a_machine_is_put_on_a_frame_net_that_is_there(
-    still: Path, material: Material, strips: Path, tmp_path: Path
+    still: Path, material: Material, strips: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
+    found: list[state.State] = []
+    monkeypatch.setattr(run, "settle", lambda *given: found.append(settling.settle(*given)) or found[-1])
     recipe = recipe_of("aggregate_moments", epochs=0, start_from=(str(still),))
     run.check(recipe, material, "cpu")
     told: list[str] = []
     child = trained(recipe, material, tmp_path / "run", strips, told=told.append)
     assert not told
+    history = found[0].history
+    seen = zip(history["validation_accuracy"], history["validation_mean_recall"], strict=True)
+    scores = [(accuracy + recall) / 2 for accuracy, recall in seen]
+    assert len(scores) == len(settling.STRENGTHS) and scores.index(max(scores)) == found[0].best_epoch
     mine, parent = weights(child), weights(still)
     for name, value in parent.items():
         end = name.removeprefix("still.")
         own = f"aggregate_moments.{'frame_' if end.startswith('top.') else ''}{end}"
         assert np.array_equal(mine[own], value), name
     kept = trained(replace(recipe, start_from=(str(child),)), material, tmp_path / "kept", strips)
-    assert same(weights(kept), mine), "a stream that is there stays as it is"
+    assert len(found) == 1 and same(weights(kept), mine), "a stream that is there stays as it is"
     with pytest.raises(UsageError, match="has a stream aggregate_subspace, or still"):
         run.check(recipe_of("aggregate_subspace", epochs=0, start_from=(str(child),)), material, "cpu")
     with pytest.raises(UsageError, match="under --illumination none"):

@@ -32,6 +32,8 @@ class AggregateSubspace(Sets):
         directions: int = 3,
     ) -> None:
         super().__init__(classes, width, blocks, looks, components, components * (components + 1) // 2)
+        if directions > components:
+            raise ValueError(f"{components} components have no {directions} directions")
         self.directions = directions
 
     def gathered_of(self, points: Tensor) -> Tensor:

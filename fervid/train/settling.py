@@ -16,7 +16,7 @@ from torch import Tensor, nn
 
 from fervid.errors import InputError
 from fervid.losses import balance
-from fervid.streams.aggregate import AT_ONCE, Aggregate
+from fervid.streams.aggregate import AT_ONCE, Aggregate, rounded
 from fervid.train import state as states
 from fervid.train.batches import Clips
 from fervid.train.fitting import Progress, Tick, judged
@@ -107,14 +107,15 @@ def _best(
     for place, strength in enumerate(STRENGTHS):
         machine = fitted(plain, signs, weights, strength, machine)
         top = machine[:-1] if whitener is None else whitener @ machine[:-1]
-        said = (judged_rows @ top + machine[-1]).cpu().numpy()
+        top, threshold = rounded((MARGIN * top).float()), (MARGIN * machine[-1]).float()
+        said = (judged_rows @ top.double() + threshold).cpu().numpy()
         accuracy, recall, _ = judged(_means(said, judges[1], len(truth)), truth)
         state.history.setdefault("validation_accuracy", []).append(accuracy)
         state.history.setdefault("validation_mean_recall", []).append(recall)
         if (accuracy + recall) / 2 > state.best:
             state.best, state.best_epoch = (accuracy + recall) / 2, place
-            network.top.weight.copy_(MARGIN * top.T)
-            network.top.bias.copy_(MARGIN * machine[-1])
+            network.top.weight.copy_(top.T)
+            network.top.bias.copy_(threshold)
     return state
 
 
