@@ -15,12 +15,14 @@ from fervid.errors import ModelError
 from fervid.footage import Footage
 from fervid.labels import EMOTIONS
 from fervid.streams import c3d
+from fervid.streams.aggregate import Aggregate
 from fervid.streams.network import Network
 from fervid.survey.systems import SMALL
 from fervid.train import fitting
 from fervid.train.batches import Clips, targets
 from fervid.train.machine import Machine, has_bfloat16
 from fervid.train.recipe import Recipe
+from fervid.train.settling import settle
 
 CLASSES = len(EMOTIONS)
 
@@ -190,6 +192,14 @@ def test_figures_of_the_shape_are_finite_for_empty_clips() -> None:
 
 EASY = ("happiness", "surprise")
 EPOCHS = {  # else 10
+    "aggregate_average": 8,
+    "aggregate_covariance": 4,
+    "aggregate_forest": 8,
+    "aggregate_gaussian": 3,
+    "aggregate_moments": 3,
+    "aggregate_spd": 4,
+    "aggregate_statistics": 8,
+    "aggregate_subspace": 4,
     "cascaded_peak": 7,
     "cnn_lstm": 8,
     "c3d_full": 15,
@@ -207,6 +217,9 @@ EPOCHS = {  # else 10
     "tiny_faces": 20,
 }
 HASTE = {
+    "aggregate_average": 8.0,
+    "aggregate_forest": 12.0,
+    "aggregate_statistics": 12.0,
     "phrnn": 2.0,
     "c3d_full": 10.0,
     "tiny_faces": 12.0,
@@ -260,6 +273,8 @@ def test_a_stream_learns_what_is_easy(name: str, request: pytest.FixtureRequest,
         judge=lambda: (0.0, 0.0, 0.0),  # the last round is as good as any, and costs half
     )
     fitting.fit(stage, learnt, recipe, machine, tmp_path / "state", None)
+    if isinstance(network, Aggregate):
+        settle(network, learnt, learnt, recipe, machine, tmp_path / "machine", None)
     said = fitting.answers(lambda batch: network(batch[network.reads]), learnt, 8, machine)
     accuracy, recall, _ = fitting.judged(said, learnt.taught)
     assert accuracy > 0.9 and recall > 0.9

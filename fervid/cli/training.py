@@ -261,6 +261,12 @@ class Watch:
         if now.done > self.begun_at:
             pace = (time.monotonic() - self.begun) / (now.done - self.begun_at)
             left = f"{clock(pace * (1 - now.done))} left"
+        if not now.epochs:  # nothing is learnt by rounds: clips are looked at
+            if self.progress is not None:
+                self.progress.update(
+                    self.task, description=now.stage, completed=now.done, total=1.0, text=left
+                )
+            return
         if self.progress is not None and not math.isnan(now.loss):
             text = f"epoch {now.epoch}/{now.epochs}  loss {now.loss:.3f}  accuracy {now.accuracy:.3f}"
             if not math.isnan(now.validation):

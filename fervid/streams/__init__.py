@@ -21,6 +21,14 @@ if TYPE_CHECKING:
 
 READS = ("faces", "displacement", "points", "faces+points")
 _FILES = (  # each named after the stream in it
+    "aggregate_average",
+    "aggregate_covariance",
+    "aggregate_forest",
+    "aggregate_gaussian",
+    "aggregate_moments",
+    "aggregate_spd",
+    "aggregate_statistics",
+    "aggregate_subspace",
     "c3d",
     "c3d_full",
     "cascaded_peak",

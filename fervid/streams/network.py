@@ -10,6 +10,8 @@ import torch
 from torch import Tensor, nn
 
 POINTS = 68 * 2  # numbers that a frame's landmarks are
+# The parts of any net whose sizes go with the labels: nets of other labels have nothing to give to them.
+OF_LABELS = ("top.", "frame_top.", "space.", "forest.leaves")
 
 
 def together(faces: Tensor, points: Tensor) -> Tensor:

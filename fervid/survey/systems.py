@@ -12,6 +12,14 @@ TOYS = "tiny_"  # how the names of nets begin that are for tests; a survey has t
 
 # Sizes at which a net is quick: what they learn tells nothing of the system. Else, a net has its own sizes.
 SMALL: Mapping[str, Mapping[str, int]] = {
+    "aggregate_average": {"width": 4, "blocks": 1, "looks": 4, "anchors": 64},
+    "aggregate_covariance": {"width": 4, "blocks": 1, "looks": 4, "components": 12},
+    "aggregate_forest": {"width": 4, "blocks": 1, "looks": 4, "trees": 3, "depth": 3},
+    "aggregate_gaussian": {"width": 4, "blocks": 1, "looks": 4, "components": 12},
+    "aggregate_moments": {"width": 4, "blocks": 1, "looks": 4},
+    "aggregate_spd": {"width": 4, "blocks": 1, "looks": 4, "components": 12, "anchors": 64},
+    "aggregate_statistics": {"width": 4, "blocks": 1, "looks": 4, "anchors": 64},
+    "aggregate_subspace": {"width": 4, "blocks": 1, "looks": 4, "components": 12},
     "c3d": {"width": 8, "blocks": 1},
     "c3d_full": {"width": 4, "hidden": 32, "side": 48},
     "cascaded_peak": {"width": 8},

@@ -42,7 +42,7 @@ class Progress:
 
     stage: str
     epoch: int
-    epochs: int
+    epochs: int  # 0 where nothing is learnt by epochs
     done: float  # share of the stage
     loss: float
     accuracy: float

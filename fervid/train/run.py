@@ -22,7 +22,8 @@ from fervid.footage import Footage
 from fervid.fusion import joint_loss
 from fervid.losses import balance
 from fervid.model import JOINT, Model, Spec, StreamSpec
-from fervid.streams.network import Network
+from fervid.streams.aggregate import Aggregate
+from fervid.streams.network import OF_LABELS, Network
 from fervid.train import papers
 from fervid.train.batches import Batch, Clips, targets
 from fervid.train.fitting import USUAL_BATCH, Lesson, Stage, Tick, answers, fit, judged
@@ -30,6 +31,7 @@ from fervid.train.folders import STATE, check_material
 from fervid.train.machine import Machine
 from fervid.train.material import Material, gather
 from fervid.train.recipe import FINE, Recipe
+from fervid.train.settling import settle
 from fervid.train.state import History
 from fervid.types import Array, Floats
 
@@ -63,9 +65,15 @@ def check(recipe: Recipe, material: Material, device: str) -> None:
 
 def _check_kept(name: str, bases: Sequence[Model], labels: tuple[str, ...], light: str) -> None:
     """Refuse a stream that is not learnt, and that no model has as it is needed."""
+    kind, wanted = streams.registered(name), name
     base = next((base for base in bases if name in base.networks), None)
+    if base is None and issubclass(
+        kind, Aggregate
+    ):  # its frame net will do: the rest is learnt without epochs
+        name, wanted = kind.parent, f"{name}, or {kind.parent}"
+        base = next((base for base in bases if name in base.networks), None)
     if base is None:
-        raise UsageError(f"no model to start from has a stream {name}, and without --epochs none is learnt")
+        raise UsageError(f"no model to start from has a stream {wanted}, and without --epochs none is learnt")
     if base.spec.labels != labels:
         raise UsageError(
             f"{name} was taught {', '.join(base.spec.labels)}, and the data has {', '.join(labels)}: without "
@@ -250,7 +258,7 @@ class _Run:
             self.told(f"{name} begins anew: no model to start from has such a stream")
         network = network.placed(self.machine.device)
         if not self.recipe.epochs:
-            return network.eval()
+            return network.eval() if name in bases[0].networks else self.settled(network, name)
         lesson = Lesson(network, len(self.labels), self.counts, self.recipe).to(self.machine.device)
         by_size = self.recipe.batch / USUAL_BATCH
         rate = network.rate * self.recipe.rate * (by_size if network.optimizer == "sgd" else by_size**0.5)
@@ -272,6 +280,20 @@ class _Run:
         coarse = round(self.recipe.coarse * self.recipe.epochs) if network.any_side else 0
         self.fitted(stage, self.clips({network.reads}, network.frames, coarse, network.by_motion))
         _round(network)
+        return self.settled(network, name)
+
+    def settled(self, network: Network, name: str) -> Network:
+        """A stream with all that gradients leave alone in it."""
+        if isinstance(network, Aggregate):
+            shown = self.clips({network.reads}, network.frames, by_motion=network.by_motion)
+            examination = self.examination({network.reads}, network.frames)
+            checkpoint = self.folder / STATE / f"{name}.machine.safetensors"
+            state = settle(network, shown, examination, self.recipe, self.machine, checkpoint, self.tick)
+            strength, seen = (
+                state.history[key][state.best_epoch] for key in ("strength", "validation_accuracy")
+            )
+            self.noted(f"{name}: support vectors, penalty {strength:g}, validation accuracy {seen:.4f}")
+            _round(network)
         return network.eval()
 
     def fitted(self, stage: Stage, clips: Clips) -> None:
@@ -401,12 +423,12 @@ def _take_over(network: Network, name: str, base: Model, labels: tuple[str, ...]
         return False
     weights = dict(source.state_dict())
     if not same_labels:
-        weights = {key: value for key, value in weights.items() if not key.startswith("top.")}
+        weights = {key: value for key, value in weights.items() if not key.startswith(OF_LABELS)}
     try:
         if own is None:
             network.inflate(weights)
         else:
-            tops = {key: value for key, value in network.state_dict().items() if key.startswith("top.")}
+            tops = {key: value for key, value in network.state_dict().items() if key.startswith(OF_LABELS)}
             network.load_state_dict(tops | weights)
     except (RuntimeError, KeyError) as failure:
         raise InputError(

@@ -1,0 +1,335 @@
+"""Frames into one vector by the papers' formulas, machines at their optimum, and runs that end the same."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+from scipy.linalg import logm
+from test_streams import clips as some_clips
+from test_streams import settled, small
+from test_train import CPU, LABELS, SMALL, Stop, same, trained, weights
+from torch import Tensor, nn
+from training import SMALL as SMALL_SIZES
+
+from fervid import execute, model, streams, synth
+from fervid.errors import UsageError
+from fervid.streams.aggregate import EPSILON, Aggregate, Components, Kernel, Scaled, upper
+from fervid.streams.aggregate_average import AggregateAverage
+from fervid.streams.aggregate_forest import Forest
+from fervid.streams.aggregate_gaussian import embedded
+from fervid.streams.aggregate_moments import moments
+from fervid.train import folders, run, settling, state
+from fervid.train.fitting import Progress
+from fervid.train.material import Material, arrange
+from fervid.train.recipe import Recipe
+
+MACHINES = [name for name in streams.names() if issubclass(streams.registered(name), Aggregate)]
+
+
+def points(count: int, frames: int, size: int) -> Tensor:
+    return torch.randn(count, frames, size, generator=torch.Generator().manual_seed(4))
+
+
+def kind(name: str) -> Aggregate:
+    network = small(name).eval()
+    assert isinstance(network, Aggregate)
+    return network
+
+
+# --- frames into one vector
+
+
+def test_frames_are_averaged_in_groups_or_repeated_to_the_length() -> None:
+    said = torch.arange(8.0)[None, :, None].expand(-1, -1, 2)
+    shortened = AggregateAverage(2, 4, 1, groups=3, anchors=4).gathered_of(said)
+    assert shortened.tolist() == [[1.0, 1.0, 4.0, 4.0, 6.5, 6.5]]
+    lengthened = AggregateAverage(2, 4, 1, groups=10, anchors=4).gathered_of(said)
+    assert lengthened[0, ::2].tolist() == [0, 0, 1, 2, 3, 4, 4, 5, 6, 7]
+
+
+def test_statistics_of_probabilities_by_hand() -> None:
+    said = torch.tensor([[[0.5, 0.3, 0.2], [0.1, 0.7, 0.2]]])
+    gathered = kind("aggregate_statistics").gathered_of(said)  # type: ignore[attr-defined]
+    expected = [0.3, 0.5, 0.2, 0.5, 0.7, 0.2, 0.13, 0.29, 0.04, 0.25, 0.35, 0.0]
+    assert gathered[0].tolist() == pytest.approx(expected)
+
+
+def test_moments_by_hand() -> None:
+    each = torch.tensor([[[4.0, -1.0], [0.0, -9.0]]])  # means 2 and -5, variances 4 and 16
+    expected = np.array([2**0.5, -(5**0.5), 2, 4, 0, -3, 2, -1])
+    assert moments(each)[0].numpy() == pytest.approx(expected / np.linalg.norm(expected), abs=1e-3)
+
+
+def test_inner_products_of_triangles_are_those_of_the_matrices() -> None:
+    one, other = points(1, 5, 5), points(1, 6, 5)
+    one, other = one.mT @ one, other.mT @ other
+    assert (upper(one) * upper(other)).sum().item() == pytest.approx((one * other).sum().item(), rel=1e-5)
+
+
+def test_a_subspace_is_the_projection_on_where_its_frames_go() -> None:
+    network = kind("aggregate_subspace")
+    spanning = points(1, 3, 12)[0].double()
+    frames = (points(1, 8, 3)[0].double() @ spanning * 30)[None].float()
+    projection = spanning.T @ torch.linalg.inv(spanning @ spanning.T) @ spanning
+    found = network.gathered_of(frames)  # type: ignore[attr-defined]
+    torch.testing.assert_close(found, upper(projection[None]), rtol=1e-3, atol=1e-3)
+    turned = network.gathered_of(-2 * frames.flip(1))  # type: ignore[attr-defined]
+    torch.testing.assert_close(turned, found, rtol=1e-3, atol=1e-3)
+
+
+@pytest.mark.parametrize("name", ["aggregate_covariance", "aggregate_spd"])
+def test_a_covariance_is_the_logarithm_of_it(name: str) -> None:
+    frames = points(1, 8, 12)
+    expected = logm(np.cov(frames[0].double().numpy().T, bias=True) + EPSILON * np.eye(12))
+    found = kind(name).gathered_of(frames)  # type: ignore[attr-defined]
+    torch.testing.assert_close(found, upper(torch.from_numpy(expected)[None]), rtol=1e-4, atol=1e-4)
+
+
+def test_a_gaussian_is_embedded_as_defined() -> None:
+    frames = points(1, 8, 6)
+    exact = frames[0].double().numpy()
+    mean, spread = exact.mean(0), np.cov(exact.T, bias=True) + EPSILON * np.eye(6)
+    block = np.block([[spread + np.outer(mean, mean), mean[:, None]], [mean[None], np.ones((1, 1))]])
+    expected = logm(np.linalg.det(spread) ** (-1 / 7) * block)
+    assert embedded(frames)[0].numpy() == pytest.approx(expected, abs=1e-6)
+
+
+def test_components_are_the_main_ones_whatever_the_order_of_frames() -> None:
+    frames = points(200, 2, 6) * torch.tensor([1.0, 9.0, 0.1, 4.0, 0.2, 0.1]) + 3
+    found = Components(6, 2)
+    found.fit(frames)
+    strongest = found.directions.abs().argmax(1)
+    assert set(strongest.tolist()) == {1, 3}
+    seen = found(frames).flatten(0, 1)
+    assert seen.mean(0).numpy() == pytest.approx([0, 0], abs=1e-2)
+    assert seen.var(0).mean().item() == pytest.approx(1, abs=1e-2)
+    again = Components(6, 2)
+    again.fit(frames.flip(0))
+    torch.testing.assert_close(again.directions, found.directions, rtol=1e-3, atol=1e-3)
+    with pytest.raises(ValueError, match="6 features have no 7 components"):
+        Components(6, 7)
+    with pytest.raises(ValueError, match="12 components have no 13 directions"):
+        streams.build("aggregate_subspace", 7, width=4, blocks=1, components=12, directions=13)
+
+
+@pytest.mark.parametrize("name", MACHINES)
+def test_a_window_of_one_picture_is_read_like_any_other(name: str) -> None:
+    network = kind(name)
+    still = some_clips(network, 6)[:, :1].expand(-1, 16, -1, -1)
+    network.fit(network.looked_at(some_clips(network, 8)))
+    with torch.inference_mode():
+        said = network(still)
+    assert torch.isfinite(said).all()
+    network.fit(network.looked_at(still))  # nor where there are no others to learn from
+    with torch.inference_mode():
+        again = network(still)
+    assert torch.isfinite(again).all()
+    if not network.by_motion:
+        assert len(again.unique(dim=0)) == 6
+
+
+# --- machines
+
+
+def data(count: int, size: int, classes: int) -> tuple[Tensor, Tensor]:
+    """Rows that overlap, and their labels."""
+    labels = torch.arange(count) % classes
+    rows = points(count, 1, size)[:, 0] + 0.8 * nn.functional.one_hot(labels, size)
+    return rows.double(), labels
+
+
+def test_a_machine_is_where_its_cost_is_least() -> None:
+    rows, labels = data(60, 5, 3)
+    signs = 2.0 * nn.functional.one_hot(labels, 3).double() - 1
+    share = torch.linspace(0.5, 1.5, 60, dtype=torch.float64)
+    found = settling.fitted(rows, signs, share, 1e-2, torch.zeros(6, 3, dtype=torch.float64))
+    missed = (1 - signs * (rows @ found[:-1] + found[-1])).clamp_min(0)
+    assert (missed == 0).any() and (missed > 0).any()
+    pull = (share[:, None] * signs * missed * 2) / 60
+    torch.testing.assert_close(1e-2 * found[:-1], rows.T @ pull, rtol=1e-4, atol=1e-6)
+    assert pull.sum(0).numpy() == pytest.approx([0, 0, 0], abs=1e-6)
+
+
+def test_with_all_windows_as_anchors_it_is_the_kernel_machine() -> None:
+    rows, labels = data(40, 6, 2)
+    signs = 2.0 * nn.functional.one_hot(labels, 2).double() - 1
+    space = Kernel(6, 40).eval()
+    space.fit(rows.float())
+    near = space(rows.float()).double()
+    assert near.diagonal().numpy() == pytest.approx(np.ones(40), abs=1e-3)
+    whitener = space.whitener()
+    start = torch.zeros(whitener.shape[1] + 1, 2, dtype=torch.float64)
+    machine = settling.fitted(near @ whitener, signs, torch.ones(40).double(), 1e-2, start)
+    said = near @ (whitener @ machine[:-1]) + machine[-1]
+    shares = signs * (1 - signs * said).clamp_min(0) * 2 / 40 / 1e-2  # of its support vectors, at the optimum
+    torch.testing.assert_close(near @ shares + machine[-1], said, rtol=1e-2, atol=1e-2)
+
+
+def test_fewer_windows_than_anchors_are_repeated() -> None:
+    rows, _ = data(10, 6, 2)
+    space = Kernel(6, 25).eval()
+    space.fit(rows.float())
+    assert len(space.anchors.unique(dim=0)) == 10
+    whitener = space.whitener()
+    assert whitener.shape == (25, 10)
+    white = space(rows.float()).double() @ whitener
+    near = torch.exp(-torch.cdist(*[(rows - rows.mean(0)) / space.spread] * 2).square())
+    torch.testing.assert_close(white @ white.T, near, rtol=1e-2, atol=1e-2)  # inner products are the kernel
+
+
+def test_a_space_follows_clips_and_then_fits_them() -> None:
+    vectors = 5 + 3 * points(64, 1, 4)[:, 0]
+    space = Scaled(4).train()
+    for _ in range(60):
+        space(vectors)
+    followed = space.centre.clone(), space.spread.clone()
+    space.eval().fit(vectors)
+    torch.testing.assert_close(followed, (space.centre, space.spread), rtol=1e-2, atol=1e-2)
+    assert space(vectors).square().sum(1).mean().item() == pytest.approx(1, abs=1e-4)
+
+
+def test_every_share_of_a_sample_comes_to_one_leaf_of_a_tree() -> None:
+    forest = Forest(5, 3, trees=2, depth=3)
+    features = points(4, 1, 5)[:, 0]
+    assert forest.reached(features).sum(2).detach().numpy() == pytest.approx(np.ones((4, 2)), abs=1e-5)
+    assert forest(features).exp().sum(1).tolist() == pytest.approx([1] * 4, abs=1e-5)
+    with torch.no_grad():
+        forest.nodes.weight.zero_()
+        forest.nodes.bias.fill_(50.0)  # all go left
+    assert torch.equal(forest.reached(features)[:, :, 0].round(decimals=4), torch.ones(4, 2))
+
+
+# --- runs
+
+SIZES = {"width": 4, "blocks": 1, "looks": 4}
+FRAMES = {"width": 4, "blocks": 1}
+
+
+def recipe_of(name: str, **more: object) -> Recipe:
+    sizes = {"still": FRAMES, "aggregate_moments": SIZES}.get(name) or {**SIZES, "components": 8}
+    if name == "aggregate_average":
+        sizes = {**SIZES, "anchors": 12}
+    usual = replace(SMALL, streams=(name,), sizes={name: sizes}, epochs=1)
+    return replace(usual, **more)  # type: ignore[arg-type]
+
+
+@pytest.fixture(scope="module")
+def material() -> Material:
+    return arrange(tuple(synth.samples("posed", 6, 6, 0, LABELS)), (), (), 0.3, 0)
+
+
+@pytest.fixture(scope="module")
+def strips(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    return tmp_path_factory.mktemp("strips")
+
+
+@pytest.fixture(scope="module")
+def still(material: Material, strips: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A frame net."""
+    return trained(recipe_of("still"), material, tmp_path_factory.mktemp("still") / "run", strips)
+
+
+@pytest.mark.parametrize("name", ["aggregate_average", "aggregate_gaussian"])
+def test_a_run_that_is_stopped_between_its_steps_or_in_the_second_ends_the_same(
+    name: str, material: Material, strips: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    recipe = recipe_of(name)
+    noted: list[str] = []
+    whole = trained(recipe, material, tmp_path / "whole", strips, noted=noted.append)
+    assert any("support vectors, penalty" in line for line in noted)
+
+    folder = tmp_path / "run"
+    folders.begin(folder, recipe, material)
+    looks = 0
+
+    def tick(progress: Progress) -> None:
+        nonlocal looks
+        if progress.epochs == 0:
+            looks += 1
+            if looks in (1, 4):
+                raise Stop
+
+    def go_on() -> None:
+        with execute.serial() as executor:
+            run.train(recipe, material, folder, executor, CPU, cache=strips, tick=tick)
+
+    for _ in range(2):
+        with pytest.raises(Stop):
+            go_on()
+    with monkeypatch.context() as patched:
+        patched.setattr(model, "save", lambda *_: (_ for _ in ()).throw(Stop()))
+        with pytest.raises(Stop):
+            go_on()
+    before = looks
+    go_on()
+    assert looks == before, "what has been settled is not settled again"
+    assert same(weights(folder), weights(whole)) and not (folder / folders.STATE).exists()
+    assert (folder / model.WEIGHTS).read_bytes() == (whole / model.WEIGHTS).read_bytes()
+
+
+def test_a_machine_is_put_on_a_frame_net_that_is_there(
+    still: Path, material: Material, strips: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    found: list[state.State] = []
+    monkeypatch.setattr(run, "settle", lambda *given: found.append(settling.settle(*given)) or found[-1])
+    recipe = recipe_of("aggregate_moments", epochs=0, start_from=(str(still),))
+    run.check(recipe, material, "cpu")
+    told: list[str] = []
+    child = trained(recipe, material, tmp_path / "run", strips, told=told.append)
+    assert not told
+    history = found[0].history
+    seen = zip(history["validation_accuracy"], history["validation_mean_recall"], strict=True)
+    scores = [(accuracy + recall) / 2 for accuracy, recall in seen]
+    assert len(scores) == len(settling.STRENGTHS) and scores.index(max(scores)) == found[0].best_epoch
+    mine, parent = weights(child), weights(still)
+    for name, value in parent.items():
+        end = name.removeprefix("still.")
+        own = f"aggregate_moments.{'frame_' if end.startswith('top.') else ''}{end}"
+        assert np.array_equal(mine[own], value), name
+    kept = trained(replace(recipe, start_from=(str(child),)), material, tmp_path / "kept", strips)
+    assert len(found) == 1 and same(weights(kept), mine), "a stream that is there stays as it is"
+    with pytest.raises(UsageError, match="has a stream aggregate_subspace, or still"):
+        run.check(recipe_of("aggregate_subspace", epochs=0, start_from=(str(child),)), material, "cpu")
+    with pytest.raises(UsageError, match="under --illumination none"):
+        run.check(replace(recipe, illumination="he"), material, "cpu")
+
+
+def test_a_frame_net_of_other_labels_is_taken_over_without_its_top(
+    still: Path, strips: Path, tmp_path: Path
+) -> None:
+    other = arrange(tuple(synth.samples("posed", 4, 4, 0, ("anger", *LABELS))), (), (), 0.4, 0)
+    parent = trained(
+        recipe_of("aggregate_average", start_from=(str(still),)), other, tmp_path / "three", strips
+    )
+    assert model.read_spec(parent).labels == ("anger", *LABELS)
+    fewer = arrange(tuple(synth.samples("posed", 4, 4, 0, LABELS)), (), (), 0.4, 0)
+    child = recipe_of("aggregate_average", start_from=(str(parent),), rate=1e-9, average=0.0)
+    found = weights(trained(child, fewer, tmp_path / "two", strips))
+    begun = weights(parent)
+    name = "aggregate_average.stem.weight"
+    assert np.allclose(found[name], begun[name], atol=1e-3)
+    assert found["aggregate_average.space.anchors"].shape[1] == 4 * len(LABELS)
+
+
+@pytest.mark.parametrize("name", MACHINES)
+def test_what_runs_is_what_was_fitted(name: str) -> None:
+    """A file holds matrices in half precision: what a machine stands on is rounded before it is fitted."""
+    network = settled(name)
+    assert isinstance(network, Aggregate)
+    run._round(network)
+    batch = some_clips(network, 12)
+    with torch.no_grad():
+        network.fit(network.looked_at(batch))
+        said = network(batch)
+    stored = run._tensors({name: network}, {})
+    assert any(value.dtype == np.float16 for value in stored.values())
+    back = streams.build(name, 7, **SMALL_SIZES[name]).eval()
+    back.load_state_dict(
+        {key.removeprefix(f"{name}."): torch.from_numpy(value).float() for key, value in stored.items()}
+    )
+    with torch.no_grad():
+        assert torch.equal(back(batch), said)
