@@ -13,7 +13,6 @@ from test_streams import clips as some_clips
 from test_streams import settled, small
 from test_train import CPU, LABELS, SMALL, Stop, same, trained, weights
 from torch import Tensor, nn
-from training import SMALL as SMALL_SIZES
 
 from fervid import execute, model, streams, synth
 from fervid.errors import UsageError
@@ -22,6 +21,7 @@ from fervid.streams.aggregate_average import AggregateAverage
 from fervid.streams.aggregate_forest import Forest
 from fervid.streams.aggregate_gaussian import embedded
 from fervid.streams.aggregate_moments import moments
+from fervid.survey.systems import SMALL as SMALL_SIZES
 from fervid.train import folders, run, settling, state
 from fervid.train.fitting import Progress
 from fervid.train.material import Material, arrange

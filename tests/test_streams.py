@@ -127,7 +127,7 @@ def test_a_net_of_the_other_sizes_is_refused(name: str) -> None:
 
 
 def test_unknown_streams_are_refused() -> None:
-    with pytest.raises(ModelError, match="unknown stream 'c4d'; there are c3d, "):
+    with pytest.raises(ModelError, match="unknown stream 'c4d'; there are aggregate_average, "):
         streams.build("c4d", CLASSES)
 
 
