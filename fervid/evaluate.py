@@ -75,12 +75,12 @@ def by_protocol(
     told: Callable[[str], None] | None = None,
     noted: Callable[[str], None] | None = None,
     cutting: Callable[[int, int], None] | None = None,
-    fused: Sequence[Path] = (),
+    over: Sequence[Path] = (),
 ) -> Predictions:
     """Train for each part of a protocol, if `runs` has it not yet, and score what it held back.
 
-    With `fused`, the finished runs of single streams by the same protocol, the recipe's streams are theirs,
-    and their fusion alone is learnt.
+    `over` are finished runs of single streams by the same protocol, whose nets are taken over as they are:
+    what is on top of them, a fusion or a machine, alone is learnt.
     """
     parts: list[Predictions] = []
     plan = protocols.plan(samples, protocol)
@@ -93,8 +93,8 @@ def by_protocol(
     for part, material in divide(protocol, samples, recipe):
         folder = folder_of(part, runs)
         own = recipe
-        if fused:
-            alone = tuple(str((each / folder.name).resolve()) for each in fused)
+        if over:
+            alone = tuple(str((each / folder.name).resolve()) for each in over)
             own = replace(recipe, epochs=0, start_from=alone)
         run.check(own, material, machine.device.type)
         divided.append((part, material, folder, own))

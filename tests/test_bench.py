@@ -11,6 +11,7 @@ import jsonschema
 import numpy as np
 import pytest
 import torch
+from safetensors.torch import load_file
 
 from fervid import evaluate, execute, locks, streams, synth
 from fervid.cli import main
@@ -148,6 +149,25 @@ def test_a_survey_of_drawn_faces(capfd: pytest.CaptureFixture[str], tmp_path: Pa
     assert "visible expression" in plain and "nothing of any system" in plain
 
 
+def test_a_machine_sits_on_the_frame_net_of_the_same_table(
+    capfd: pytest.CaptureFixture[str], tmp_path: Path
+) -> None:
+    asked = ["--synthetic", *QUICK, "--only", "aggregate_moments", "-o", tmp_path, "--json"]
+    code, out, err = survey(capfd, *asked)
+    assert code == 0, err
+    assert set(found(out)) == {"aggregate_moments"}
+    parts = sorted(path.name for path in (tmp_path / "still").iterdir() if path.is_dir())
+    assert len(parts) > 1
+    for part in parts:
+        below, above = (
+            load_file(tmp_path / name / part / "model.safetensors") for name in ("still", "aggregate_moments")
+        )
+        net = [name for name in below if not name.startswith("still.top.")]
+        assert net
+        for name in net:
+            assert torch.equal(below[name], above[name.replace("still.", "aggregate_moments.", 1)]), name
+
+
 def test_a_survey_that_is_broken_off_goes_on(
     capfd: pytest.CaptureFixture[str], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -276,8 +296,9 @@ def test_every_stream_has_a_row_after_which_its_fusions_come() -> None:
     assert PAIR.name == "c3d+phrnn-joint" and PAIR.name in usual and "dtan+dtgn-joint" in usual
     assert len(set(usual)) == len(usual)
     assert set(SMALL) <= set(usual)
+    assert set(systems.OVER_STILL) <= set(usual)
     for place, system in enumerate(systems.chosen()):
-        assert all(usual.index(one.name) < place for one in system.singles)
+        assert all(usual.index(one.name) < place for one in system.over)
 
 
 def test_a_fusion_of_streams_learnt_alone_is_the_one_that_learns_them(tmp_path: Path) -> None:
@@ -291,7 +312,7 @@ def test_a_fusion_of_streams_learnt_alone_is_the_one_that_learns_them(tmp_path: 
     def said(recipe: Recipe, folder: str, *fused: Path) -> evaluate.Predictions:
         with execute.serial() as executor:
             return evaluate.by_protocol(
-                "kfold:2", samples, recipe, tmp_path / folder, executor, machine, fused=fused
+                "kfold:2", samples, recipe, tmp_path / folder, executor, machine, over=fused
             )
 
     whole = said(usual, "whole")

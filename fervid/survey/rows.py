@@ -197,7 +197,7 @@ class Survey:
 
     def _made(self, system: System) -> Row:
         ground = self.ground
-        for one in system.singles:
+        for one in system.over:
             if isinstance(self.row(one), Failure):
                 raise InputError(f"its stream {one.name} failed")
         sizes = {name: ground.sizes[name] for name in system.streams if name in ground.sizes}
@@ -219,7 +219,7 @@ class Survey:
             told=ground.told,
             noted=ground.noted,
             cutting=ground.cutting,
-            fused=[self.runs(one) for one in system.singles],
+            over=[self.runs(one) for one in system.over],
         )
         part, _ = self.parts[0]
         threads = torch.get_num_threads()

@@ -12,14 +12,14 @@ TOYS = "tiny_"  # how the names of nets begin that are for tests; a survey has t
 
 # Sizes at which a net is quick: what they learn tells nothing of the system. Else, a net has its own sizes.
 SMALL: Mapping[str, Mapping[str, int]] = {
-    "aggregate_average": {"width": 4, "blocks": 1, "looks": 4, "anchors": 64},
-    "aggregate_covariance": {"width": 4, "blocks": 1, "looks": 4, "components": 12},
-    "aggregate_forest": {"width": 4, "blocks": 1, "looks": 4, "trees": 3, "depth": 3},
-    "aggregate_gaussian": {"width": 4, "blocks": 1, "looks": 4, "components": 12},
-    "aggregate_moments": {"width": 4, "blocks": 1, "looks": 4},
-    "aggregate_spd": {"width": 4, "blocks": 1, "looks": 4, "components": 12, "anchors": 64},
-    "aggregate_statistics": {"width": 4, "blocks": 1, "looks": 4, "anchors": 64},
-    "aggregate_subspace": {"width": 4, "blocks": 1, "looks": 4, "components": 12},
+    "aggregate_average": {"width": 8, "blocks": 1, "looks": 4, "anchors": 64},
+    "aggregate_covariance": {"width": 8, "blocks": 1, "looks": 4, "components": 12},
+    "aggregate_forest": {"width": 8, "blocks": 1, "looks": 4, "trees": 3, "depth": 3},
+    "aggregate_gaussian": {"width": 8, "blocks": 1, "looks": 4, "components": 12},
+    "aggregate_moments": {"width": 8, "blocks": 1, "looks": 4},
+    "aggregate_spd": {"width": 8, "blocks": 1, "looks": 4, "components": 12, "anchors": 64},
+    "aggregate_statistics": {"width": 8, "blocks": 1, "looks": 4, "anchors": 64},
+    "aggregate_subspace": {"width": 8, "blocks": 1, "looks": 4, "components": 12},
     "c3d": {"width": 8, "blocks": 1},
     "c3d_full": {"width": 4, "hidden": 32, "side": 48},
     "cascaded_peak": {"width": 8},
@@ -39,6 +39,12 @@ SMALL: Mapping[str, Mapping[str, int]] = {
     "still_mobilenet": {"width": 8},
 }
 
+# Machines on a trained `still`; the forest learns together with a frame net of its own.
+OVER_STILL = tuple(
+    f"aggregate_{rule}"
+    for rule in ("average", "covariance", "gaussian", "moments", "spd", "statistics", "subspace")
+)
+
 
 @dataclass(frozen=True)
 class System:
@@ -53,9 +59,11 @@ class System:
         return "+".join(self.streams) + (f"-{self.fusion}" if self.fusion else "")
 
     @property
-    def singles(self) -> tuple[System, ...]:
-        """The streams of a fusion, each as a system of its own."""
-        return tuple(System((one,)) for one in self.streams) if self.fusion else ()
+    def over(self) -> tuple[System, ...]:
+        """The systems that are trained before it, whose nets it takes over as they are."""
+        if self.fusion:
+            return tuple(System((one,)) for one in self.streams)
+        return (System(("still",)),) if self.streams[0] in OVER_STILL else ()
 
 
 PAIR = System(("c3d", "phrnn"), "joint")  # what fervid trains by default
@@ -71,8 +79,9 @@ FUSIONS = (
 
 
 def everything() -> tuple[System, ...]:
-    """Every system there is, toys too; streams come before their fusions."""
-    return (*(System((name,)) for name in streams.names()), *FUSIONS)
+    """Every system there is, toys too; each comes after those that it takes over."""
+    singles = [System((name,)) for name in streams.names()]
+    return (*sorted(singles, key=lambda one: len(one.over)), *FUSIONS)
 
 
 def chosen(only: Sequence[str] = ()) -> tuple[System, ...]:
