@@ -27,7 +27,7 @@ from fervid.footage import Footage
 from fervid.streams.still import Still
 from fervid.train import fitting, folders, run, state
 from fervid.train.batches import Clips, targets
-from fervid.train.machine import Machine
+from fervid.train.machine import Machine, open_machine
 from fervid.train.material import Material, arrange, gather
 from fervid.train.recipe import Recipe
 from fervid.types import Sample, Strip
@@ -735,3 +735,11 @@ def test_landmarks_that_are_no_numbers_are_told() -> None:
     clips = Clips(found, targets(found.samples, LABELS, 0.0, 0.0), ("displacement",), OFF)
     with pytest.raises(InputError, match=f"landmarks of {found.samples[1].name} are not all numbers"):
         clips.drawn(0, np.arange(4), CPU.device)
+
+
+def test_a_process_that_has_learnt_counts_with_small_numbers_again() -> None:
+    small = torch.tensor(1e-310, dtype=torch.float64)  # a global state of the processor flushes it to 0
+    with pytest.raises(RuntimeError, match="broken off"), open_machine("cpu", torch.get_num_threads()):
+        assert (small / 2).item() == 0.0
+        raise RuntimeError("broken off")
+    assert (small / 2).item() > 0.0

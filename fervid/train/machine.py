@@ -104,9 +104,19 @@ def open_machine(device: str = "cpu", jobs: int | None = None) -> Iterator[Machi
     if jobs is not None:  # of this computer: its processes share them
         torch.set_num_threads(max(1, jobs // int(os.environ.get("LOCAL_WORLD_SIZE", "1"))))
     torch.set_flush_denormal(True)  # fading gradients would slow a processor down tenfold
-    if parts == 1:
-        yield Machine(torch.device(device))
-        return
+    try:
+        if parts == 1:
+            yield Machine(torch.device(device))
+        else:
+            with _one_of(parts, device) as machine:
+                yield machine
+    finally:
+        torch.set_flush_denormal(False)
+
+
+@contextmanager
+def _one_of(parts: int, device: str) -> Iterator[Machine]:
+    """One of several processes that learn together, as torchrun has started them."""
     here = int(os.environ.get("LOCAL_RANK", "0"))
     if device == "cuda":
         torch.cuda.set_device(here)
