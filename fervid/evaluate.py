@@ -13,6 +13,7 @@ import torch
 
 from fervid import clips, footage, model, shape
 from fervid.datasets import protocols, splitting
+from fervid.datasets.protocols import Plan
 from fervid.datasets.splitting import Split
 from fervid.errors import InputError, UsageError
 from fervid.execute import Executor, results
@@ -31,9 +32,8 @@ from fervid.types import Array, Floats, Sample, Settings
 AT_ONCE = 64  # windows that are scored together: they are many bytes
 
 
-def divide(protocol: str, samples: Sequence[Sample], recipe: Recipe) -> list[tuple[Split, Material]]:
-    """The parts of a protocol, and what is learnt from each; refuses one that could never be."""
-    plan = protocols.plan(samples, protocol)
+def divide(plan: Plan, recipe: Recipe) -> list[tuple[Split, Material]]:
+    """The parts of a plan, and what is learnt from each; refuses one that could never be."""
     labels = labels_of(plan.samples)
     divided = []
     for part in plan.parts:
@@ -52,7 +52,7 @@ def divide(protocol: str, samples: Sequence[Sample], recipe: Recipe) -> list[tup
                 complete=not recipe.finetune,
             )
         except InputError as failure:
-            raise InputError(f"{part.name} of {protocol}: {failure}") from failure
+            raise InputError(f"{part.name} of {plan.protocol}: {failure}") from failure
         divided.append((part, material))
     return divided
 
@@ -90,7 +90,7 @@ def by_protocol(
     labels = labels_of(plan.samples)
     divided = []
     # All that could be wrong with one of them is told before the first is trained.
-    for part, material in divide(protocol, samples, recipe):
+    for part, material in divide(plan, recipe):
         folder = folder_of(part, runs)
         own = recipe
         if over:

@@ -11,7 +11,8 @@ from fervid.datasets.splitting import WAYS, Split
 from fervid.errors import InputError, UsageError
 from fervid.types import Sample
 
-SPELLINGS = ("kfold:N", *(f"kfold:N:{way}" for way in WAYS), "loso", "official", "leave-one-set-out")
+SET_BY_SET = "leave-one-set-out"
+SPELLINGS = ("kfold:N", *(f"kfold:N:{way}" for way in WAYS), "loso", "official", SET_BY_SET)
 USUAL = 10  # folds, where no number is given
 
 
@@ -19,6 +20,7 @@ USUAL = 10  # folds, where no number is given
 class Plan:
     """What to train and test, one part after the other, and what to know of it."""
 
+    protocol: str
     parts: tuple[Split, ...]
     remarks: tuple[str, ...] = ()
 
@@ -35,12 +37,12 @@ def plan(samples: Sequence[Sample], protocol: str) -> Plan:
     if name == "kfold" and len(rest) <= 2:
         count, way = (*rest, "", "")[:2]
         if (count or "1").isdecimal() and (way or WAYS[0]) in WAYS:
-            return Plan(splitting.folds(samples, int(count or USUAL), way or WAYS[0]))
+            return Plan(protocol, splitting.folds(samples, int(count or USUAL), way or WAYS[0]))
     if protocol == "loso":
-        return Plan(splitting.leave_one_subject_out(samples))
+        return Plan(protocol, splitting.leave_one_subject_out(samples))
     if protocol == "official":
-        return Plan((splitting.official(samples),))
-    if protocol == "leave-one-set-out":
+        return Plan(protocol, (splitting.official(samples),))
+    if protocol == SET_BY_SET:
         return leave_one_set_out(samples)
     raise UsageError(f"--protocol is one of {', '.join(SPELLINGS)}, not {protocol!r}")
 
@@ -75,4 +77,4 @@ def leave_one_set_out(samples: Sequence[Sample]) -> Plan:
         )
         for origin in sets
     )
-    return Plan(parts, tuple(remarks))
+    return Plan(SET_BY_SET, parts, tuple(remarks))

@@ -17,6 +17,7 @@ import numpy as np
 import torch
 
 from fervid import __version__, evaluate, metrics, model
+from fervid.datasets import protocols
 from fervid.errors import FervidError, InputError, OutputError, UnexpectedError, UsageError
 from fervid.execute import Executor
 from fervid.survey import timing
@@ -122,7 +123,7 @@ class Survey:
 
     def __init__(self, ground: Ground) -> None:
         self.ground, self.failures = ground, dict[str, Failure]()
-        self.parts = evaluate.divide(ground.protocol, ground.samples, ground.recipe)
+        self.parts = evaluate.divide(protocols.plan(ground.samples, ground.protocol), ground.recipe)
         self.facts = ground.facts()
         self._begin()
 
