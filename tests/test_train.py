@@ -24,8 +24,9 @@ from fervid.cli.main import fervid as program
 from fervid.cli.training import recipe_of
 from fervid.errors import InputError, ModelError, UsageError
 from fervid.footage import Footage
+from fervid.labels import EMOTIONS, NEUTRAL
 from fervid.streams.still import Still
-from fervid.train import fitting, folders, run, state
+from fervid.train import fitting, folders, run, starting, state
 from fervid.train.batches import Clips, targets
 from fervid.train.machine import Machine, open_machine
 from fervid.train.material import Material, arrange, gather
@@ -164,7 +165,7 @@ def test_illumination_goes_with_the_model(material: Material, strips: Path, tmp_
 def test_finetuning_begins_where_the_model_is(
     whole: Path, material: Material, strips: Path, tmp_path: Path
 ) -> None:
-    recipe = run.finetuning(whole, replace(SMALL, rate=1e-9, average=0.0))
+    recipe = starting.finetuning(whole, replace(SMALL, rate=1e-9, average=0.0))
     net = model.load(trained(recipe, material, tmp_path / "run", strips))
     before = model.load(whole)
     for name, network in net.networks.items():
@@ -176,7 +177,7 @@ def test_finetuning_begins_where_the_model_is(
 def test_finetuning_refuses_labels_that_the_model_has_not(whole: Path, strips: Path, tmp_path: Path) -> None:
     other = arrange(tuple(synth.samples("posed", 3, 3, 0, ("anger", "surprise"))), (), (), 0.4, 0)
     with pytest.raises(InputError, match=r"anger, which the model does not know \(happiness, surprise\)"):
-        trained(run.finetuning(whole, SMALL), other, tmp_path / "run", strips)
+        trained(starting.finetuning(whole, SMALL), other, tmp_path / "run", strips)
 
 
 def test_a_frame_net_is_inflated(material: Material, strips: Path, tmp_path: Path) -> None:
@@ -446,6 +447,21 @@ def test_votes_for_labels_that_are_not_taught_do_not_count() -> None:
     some = replace(sample("a", "happiness"), votes={"happiness": 0.3, "surprise": 0.3, "contempt": 0.4})
     none = replace(sample("b", "surprise"), votes={"contempt": 1.0})
     assert targets([some, none], LABELS, 1.0, 0.0).tolist() == [pytest.approx([0.5, 0.5]), [0.0, 1.0]]
+
+
+def test_nets_of_frames_are_taught_those_that_show_the_expression() -> None:
+    found = drawn((*LABELS, NEUTRAL), 2, 1, length=60)
+    shown = Clips(found, targets(found.samples, EMOTIONS, 0.0, 0.0), ("faces",), length=1)
+    for place, sample in enumerate(found.samples):
+        taught, usual = [], []
+        for seed in range(40):
+            frame = shown._drawn(place, np.random.default_rng(seed))
+            window = shown._drawn_rows(place, np.random.default_rng(seed))
+            assert len(frame) == 1 and frame[0] in window
+            taught.append(shown.moved[place][frame[0]])
+            usual.append(shown.moved[place][window].mean())
+        if sample.label != NEUTRAL:
+            assert np.mean(taught) > np.mean(usual)
 
 
 @pytest.mark.parametrize("share", [0.25, 0.75])

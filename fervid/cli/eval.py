@@ -132,7 +132,7 @@ def eval(
 
 def run_of(model: str, recipe: Recipe, given: list[str]) -> Recipe:
     """The recipe to fine-tune a model by, whose architecture cannot be given as well."""
-    from fervid.train import run
+    from fervid.train import starting
 
     fixed = [
         name
@@ -143,7 +143,7 @@ def run_of(model: str, recipe: Recipe, given: list[str]) -> Recipe:
         raise UsageError(
             f"--{fixed[0].replace('_', '-')} is the model's own affair: leave it out, or --model"
         )
-    return run.finetuning(model, recipe)
+    return starting.finetuning(model, recipe)
 
 
 def _report(said: Predictions, as_json: bool, predictions: str | None, pictures: str | None) -> None:

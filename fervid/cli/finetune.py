@@ -48,11 +48,11 @@ def finetune(
 
     The data's labels should be among the model's. An interrupted run goes on with `fervid train --resume`.
     """
-    from fervid.train import run
+    from fervid.train import run, starting
 
     if not values["data"]:
         raise UsageError("name your clips with --data, for example folder:my_clips/")
-    recipe = run.finetuning(model, training.recipe_of(values))
+    recipe = starting.finetuning(model, training.recipe_of(values))
     material = run.prepare(recipe)
     folder = training.begin(output, overwrite, recipe, material, device)
     training.carry_out(messages, recipe, folder, device, jobs, no_cache, material)

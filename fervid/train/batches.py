@@ -21,7 +21,7 @@ from fervid.model import parts
 from fervid.types import Array, Bytes, Floats, Ints, Sample, Strip
 
 PERSONAL = 0.5  # how often a person's own neutral is taught where it is known, instead of the population's
-TRIES = 3  # windows that are drawn, of which the most telling is taught
+TRIES = 3  # windows, or frames of one, that are drawn, of which the most telling is taught
 WEAK = 1 / 3  # of the peak's distance from the neutral: what is nearer shows too little to be one of a pair
 COARSE = 48  # pixels: the side of faces that are shown small
 LOOKS = 3  # windows of a strip at which validation looks
@@ -145,7 +145,14 @@ class Clips:
         if self.length == 2:
             return self._drawn_pair(place, random)
         picked = self._drawn_rows(place, random)
-        return picked if self.length > 1 else picked[[int(random.integers(clips.LENGTH))]]
+        return picked if self.length > 1 else self._drawn_frame(place, picked, random)
+
+    def _drawn_frame(self, place: int, rows: Ints, random: np.random.Generator) -> Ints:
+        """A frame of a window: of a few, the one of most motion, or any if neutral; (1,)."""
+        tries = rows[random.integers(clips.LENGTH, size=TRIES)]
+        if len(self.footage.pts[place]) == 1 or self.footage.samples[place].label == NEUTRAL:
+            return tries[:1]
+        return tries[[int(np.argmax(self.moved[place][tries]))]]
 
     def epoch(self, number: int, batch: int, part: int = 0, parts: int = 1) -> Iterator[tuple[int, Ints]]:
         """The steps of an epoch and which draws each takes; of every batch, one `part` of `parts`.

@@ -23,8 +23,8 @@ from fervid.fusion import joint_loss
 from fervid.losses import balance
 from fervid.model import JOINT, Model, Spec, StreamSpec
 from fervid.streams.aggregate import Aggregate
-from fervid.streams.network import OF_LABELS, Network
-from fervid.train import papers
+from fervid.streams.network import Network
+from fervid.train import papers, starting
 from fervid.train.batches import Batch, Clips, targets
 from fervid.train.fitting import USUAL_BATCH, Lesson, Stage, Tick, answers, fit, judged
 from fervid.train.folders import STATE, check_material
@@ -48,9 +48,9 @@ def check(recipe: Recipe, material: Material, device: str) -> None:
     """Refuse, before anything is written or deleted, what could never become a model."""
     model.check_device(device)
     labels = material.labels
-    bases = _bases(recipe)
+    bases = starting.models(recipe)
     if recipe.finetune:
-        labels = _known(labels, bases[0].spec.labels)
+        labels = starting.known(labels, bases[0].spec.labels)
     for name in recipe.streams:
         sizes = recipe.sizes.get(name, {})
         try:
@@ -60,44 +60,7 @@ def check(recipe: Recipe, material: Material, device: str) -> None:
             shown = ", ".join(f"{name}.{size}={value}" for size, value in sizes.items())
             raise UsageError(f"there is no {name} of these sizes ({shown}): {failure}") from failure
         if recipe.epochs == 0:
-            _check_kept(name, bases, labels, recipe.illumination)
-
-
-def _check_kept(name: str, bases: Sequence[Model], labels: tuple[str, ...], light: str) -> None:
-    """Refuse a stream that is not learnt, and that no model has as it is needed."""
-    kind, wanted = streams.registered(name), name
-    base = next((base for base in bases if name in base.networks), None)
-    if base is None and issubclass(
-        kind, Aggregate
-    ):  # its frame net will do: the rest is learnt without epochs
-        name, wanted = kind.parent, f"{name}, or {kind.parent}"
-        base = next((base for base in bases if name in base.networks), None)
-    if base is None:
-        raise UsageError(f"no model to start from has a stream {wanted}, and without --epochs none is learnt")
-    if base.spec.labels != labels:
-        raise UsageError(
-            f"{name} was taught {', '.join(base.spec.labels)}, and the data has {', '.join(labels)}: without "
-            "--epochs these should be the same"
-        )
-    own = next(stream for stream in base.spec.streams if stream.name == name)
-    if "faces" in own.reads and own.illumination != light:
-        raise UsageError(f"{name} was taught under --illumination {own.illumination}: give the same")
-
-
-def finetuning(name: str | Path, recipe: Recipe) -> Recipe:
-    """A recipe for going on with a model, with the architecture that it has."""
-    folder = model.find(name)
-    spec = model.read_spec(folder)
-    lights = {stream.illumination for stream in spec.streams if "faces" in stream.reads}
-    return replace(
-        recipe,
-        streams=tuple(stream.name for stream in spec.streams),
-        sizes={stream.name: dict(stream.sizes) for stream in spec.streams},
-        fusion=spec.fusion,
-        illumination=next(iter(lights), "none"),
-        start_from=(str(folder),),
-        finetune=True,
-    )
+            starting.check_kept(name, bases, labels, recipe.illumination)
 
 
 def prepare(recipe: Recipe) -> Material:
@@ -131,10 +94,10 @@ def train(
     """
     check_material(folder, material)
     threads = torch.get_num_threads()
-    bases = _bases(recipe)
+    bases = starting.models(recipe)
     torch.set_num_threads(threads)  # loading a model sets them to one, which is right for analysis alone
     if recipe.finetune:
-        material = replace(material, labels=_known(material.labels, bases[0].spec.labels))
+        material = replace(material, labels=starting.known(material.labels, bases[0].spec.labels))
     everything = (*material.train, *material.validation)
 
     def cut() -> Footage:
@@ -254,7 +217,7 @@ class _Run:
         torch.manual_seed(self.recipe.seed)  # of the first weights
         network = streams.build(name, len(self.labels), **self.recipe.sizes.get(name, {}))
         bases = sorted(self.bases, key=lambda base: name not in base.networks)  # before a parent's are
-        if bases and not any(_take_over(network, name, base, self.labels) for base in bases):
+        if bases and not any(starting.take_over(network, name, base, self.labels) for base in bases):
             self.told(f"{name} begins anew: no model to start from has such a stream")
         network = network.placed(self.machine.device)
         if not self.recipe.epochs:
@@ -395,46 +358,6 @@ class _Run:
             training_data=papers.named(self.recipe.data),
             weights_sha256="",
         )
-
-
-def _bases(recipe: Recipe) -> list[Model]:
-    if recipe.finetune and not recipe.start_from:
-        raise UsageError("fine-tuning needs a model to start from: give --model")
-    return [model.load(name) for name in recipe.start_from]
-
-
-def _known(found: tuple[str, ...], labels: tuple[str, ...]) -> tuple[str, ...]:
-    """The model's labels, which have to hold those of the data."""
-    strangers = [label for label in found if label not in labels]
-    if strangers:
-        raise InputError(
-            f"the data has {', '.join(strangers)}, which the model does not know ({', '.join(labels)}): "
-            "leave such samples out, or train a model of your own with --start-from"
-        )
-    return labels
-
-
-def _take_over(network: Network, name: str, base: Model, labels: tuple[str, ...]) -> bool:
-    """Weights of the model to start from: of the same stream, or of its parent; whether there are any."""
-    same_labels = base.spec.labels == labels
-    own, parent = base.networks.get(name), base.networks.get(network.parent)
-    source = own or parent
-    if source is None:
-        return False
-    weights = dict(source.state_dict())
-    if not same_labels:
-        weights = {key: value for key, value in weights.items() if not key.startswith(OF_LABELS)}
-    try:
-        if own is None:
-            network.inflate(weights)
-        else:
-            tops = {key: value for key, value in network.state_dict().items() if key.startswith(OF_LABELS)}
-            network.load_state_dict(tops | weights)
-    except (RuntimeError, KeyError) as failure:
-        raise InputError(
-            f"stream {name} has other sizes than in the model to start from: give --size as it has them"
-        ) from failure
-    return True
 
 
 def _round(network: nn.Module) -> None:

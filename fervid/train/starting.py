@@ -1,0 +1,91 @@
+"""What a run starts from: models whose streams it takes over, keeps as they are, or fine-tunes."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import replace
+from pathlib import Path
+
+from fervid import model, streams
+from fervid.errors import InputError, UsageError
+from fervid.model import Model
+from fervid.streams.aggregate import Aggregate
+from fervid.streams.network import OF_LABELS, Network
+from fervid.train.recipe import Recipe
+
+
+def models(recipe: Recipe) -> list[Model]:
+    if recipe.finetune and not recipe.start_from:
+        raise UsageError("fine-tuning needs a model to start from: give --model")
+    return [model.load(name) for name in recipe.start_from]
+
+
+def finetuning(name: str | Path, recipe: Recipe) -> Recipe:
+    """A recipe for going on with a model, with the architecture that it has."""
+    folder = model.find(name)
+    spec = model.read_spec(folder)
+    lights = {stream.illumination for stream in spec.streams if "faces" in stream.reads}
+    return replace(
+        recipe,
+        streams=tuple(stream.name for stream in spec.streams),
+        sizes={stream.name: dict(stream.sizes) for stream in spec.streams},
+        fusion=spec.fusion,
+        illumination=next(iter(lights), "none"),
+        start_from=(str(folder),),
+        finetune=True,
+    )
+
+
+def known(found: tuple[str, ...], labels: tuple[str, ...]) -> tuple[str, ...]:
+    """The model's labels, which have to hold those of the data."""
+    strangers = [label for label in found if label not in labels]
+    if strangers:
+        raise InputError(
+            f"the data has {', '.join(strangers)}, which the model does not know ({', '.join(labels)}): "
+            "leave such samples out, or train a model of your own with --start-from"
+        )
+    return labels
+
+
+def take_over(network: Network, name: str, base: Model, labels: tuple[str, ...]) -> bool:
+    """Weights of the model to start from: of the same stream, or of its parent; whether there are any."""
+    same_labels = base.spec.labels == labels
+    own, parent = base.networks.get(name), base.networks.get(network.parent)
+    source = own or parent
+    if source is None:
+        return False
+    weights = dict(source.state_dict())
+    if not same_labels:
+        weights = {key: value for key, value in weights.items() if not key.startswith(OF_LABELS)}
+    try:
+        if own is None:
+            network.inflate(weights)
+        else:
+            tops = {key: value for key, value in network.state_dict().items() if key.startswith(OF_LABELS)}
+            network.load_state_dict(tops | weights)
+    except (RuntimeError, KeyError) as failure:
+        raise InputError(
+            f"stream {name} has other sizes than in the model to start from: give --size as it has them"
+        ) from failure
+    return True
+
+
+def check_kept(name: str, bases: Sequence[Model], labels: tuple[str, ...], light: str) -> None:
+    """Refuse a stream that is not learnt, and that no model has as it is needed."""
+    kind, wanted = streams.registered(name), name
+    base = next((base for base in bases if name in base.networks), None)
+    if base is None and issubclass(
+        kind, Aggregate
+    ):  # its frame net will do: the rest is learnt without epochs
+        name, wanted = kind.parent, f"{name}, or {kind.parent}"
+        base = next((base for base in bases if name in base.networks), None)
+    if base is None:
+        raise UsageError(f"no model to start from has a stream {wanted}, and without --epochs none is learnt")
+    if base.spec.labels != labels:
+        raise UsageError(
+            f"{name} was taught {', '.join(base.spec.labels)}, and the data has {', '.join(labels)}: without "
+            "--epochs these should be the same"
+        )
+    own = next(stream for stream in base.spec.streams if stream.name == name)
+    if "faces" in own.reads and own.illumination != light:
+        raise UsageError(f"{name} was taught under --illumination {own.illumination}: give the same")
