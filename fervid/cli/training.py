@@ -356,7 +356,8 @@ def carry_out(
         watched(messages if machine.leads else Messages(quiet=True)) as watch,
         strips(no_cache) as cache,
     ):
-        told: Callable[[str], None] = log.warning if machine.leads else log.debug
+        # Of several processes one speaks.
+        told, noted = (log.warning, log.info) if machine.leads else (log.debug, log.debug)
         run.train(
             recipe,
             material or run.prepare(recipe),
@@ -366,6 +367,6 @@ def carry_out(
             cache=cache,
             tick=watch.tick,
             told=told,
-            noted=log.info,
+            noted=noted,
             cutting=watch.cutting,
         )
