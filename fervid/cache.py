@@ -28,7 +28,7 @@ from fervid.errors import OutputError, UsageError
 from fervid.locks import Lock
 from fervid.types import Array
 
-VERSION = 4  # of what the files hold; part of every key
+VERSION = 5  # of what the files hold; part of every key
 DIGEST = 32  # bytes of a SHA-256, with which every file begins
 PLACE = "_place"  # the array that tells which entry a file is
 

@@ -39,9 +39,11 @@ SMALLEST = 5.0  # pixels between the eyes
 SMOOTH_REACH = 3  # frames on either side
 SMOOTH_SECONDS = 0.15  # and no further than this: at few frames a second nothing is smoothed away
 
-# Quality: 1 above the better figure, 0 below the worse, their product over all four.
-SIZE = (10.0, 24.0)  # pixels between the eyes
-SHARPNESS = (5.0, 40.0)  # variance of the crop's Laplacian at unit contrast, times 1000
+# Quality: 1 above the better figure, 0 below the worse, their product over all four. Size and sharpness as
+# portraits that nothing was learnt from are read: from 12 pixels on as well as at 50, and worse only in the
+# least sharp tenth.
+SIZE = (6.0, 16.0)  # pixels between the eyes
+SHARPNESS = (3.0, 12.0)  # variance of the crop's Laplacian at unit contrast, times 1000
 TURN = (60.0, 35.0)  # degrees away from the camera
 JITTER = (0.10, 0.03)  # eye distances between a landmark and its smoothed place, root mean square
 READABLE = 0.3  # below it a face is `low_quality`

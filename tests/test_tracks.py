@@ -411,7 +411,7 @@ def test_quality_falls_with_size_blur_turn_and_jitter() -> None:
         for i, points in enumerate(still)
     ]
     for name, landmarks, crop in (
-        ("small", [face_at(300, 200, eyes=9)] * 12, sharp),
+        ("small", [face_at(300, 200, eyes=8)] * 12, sharp),
         ("blurred", still, blurred),
         ("turned", [face_at(300, 200, yaw=60)] * 12, sharp),
         ("shaken", shaken, sharp),
@@ -419,7 +419,7 @@ def test_quality_falls_with_size_blur_turn_and_jitter() -> None:
         poor, status = quality(landmarks, crop)
         assert poor[3:-3].max() < 0.3, name
         assert (status[3:-3] == Status.LOW_QUALITY).all(), name
-    falling = [quality([face_at(300, 200, eyes=eyes)] * 6, sharp)[0][0] for eyes in (26, 20, 15, 11)]
+    falling = [quality([face_at(300, 200, eyes=eyes)] * 6, sharp)[0][0] for eyes in (18, 14, 11, 8)]
     assert falling == sorted(falling, reverse=True) and len(set(falling)) == 4
     turning = [quality([face_at(300, 200, yaw=yaw)] * 6, sharp)[0][0] for yaw in (20, 42, 50, 58)]
     assert turning == sorted(turning, reverse=True) and len(set(turning)) == 4

@@ -21,7 +21,7 @@ from fervid.footage.strips import PictureFinder as PictureFinder
 from fervid.footage.strips import strip_of as strip_of
 from fervid.types import Array, Bytes, Floats, Ints, Sample, Settings, Strip
 
-VERSION = 1  # of what the road makes of a sample; part of every key
+VERSION = 2  # of what the road makes of a sample; part of every key
 DECISIVE = ("sample_fps", "faces", "min_face", "detector", "landmarks")  # settings that strips depend on
 SHARD = 64  # samples that are cut as one task and lie in one file
 
