@@ -30,10 +30,10 @@ def test_it_is_small_and_whole() -> None:
     }
 
 
-def test_it_is_both_streams_fused_by_joint_fine_tuning() -> None:
+def test_its_streams_are_fused_by_joint_fine_tuning() -> None:
     spec = model.read_spec("default")
     assert spec.trained and spec.labels == EMOTIONS and spec.fusion == "joint"
-    assert [stream.name for stream in spec.streams] == ["c3d", "phrnn"]
+    assert [stream.name for stream in spec.streams] == ["c3d", "phrnn", "still"]
     net = model.load("default")
     for name, top in net.joint.items():
         assert not np.array_equal(top.weight.detach().numpy(), net.networks[name].top.weight.detach().numpy())

@@ -465,6 +465,7 @@ def test_the_clock_of_a_file_whose_picture_begins_late_is_found(
 def test_filters_by_emotion_and_person(open_page: Callable[..., Opened], video: Video) -> None:
     one = open_page(timeline_of(video, "P1", "P2"))
     one.page.locator("#list summary").click()
+    one.page.locator("#list-table tbody tr").first.wait_for()  # a list hears later that it was opened
     assert one.count("#list-table tbody tr") == 4
     everything = one.count("#peaks li")
     before = one.ink("bands")

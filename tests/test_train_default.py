@@ -97,17 +97,17 @@ def made(packs: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
     return folder
 
 
-def test_the_recipe_makes_a_model_of_both_streams(made: Path) -> None:
+def test_the_recipe_makes_a_model_of_its_streams(made: Path) -> None:
     model.verify(made / "default")
     spec = model.read_spec(made / "default")
     assert spec.trained and spec.name == "default" and spec.labels == EMOTIONS
-    assert [stream.name for stream in spec.streams] == ["c3d", "phrnn"] and spec.fusion == "joint"
+    assert [stream.name for stream in spec.streams] == ["c3d", "phrnn", "still"] and spec.fusion == "joint"
     assert "300-W" in spec.licences["landmarks"]
 
 
 def test_its_figures_are_those_of_its_weights(made: Path) -> None:
     rows = model.accuracy(made / "default")
-    assert {"c3d", "phrnn", "weighted", "joint"} == set(rows["acted portraits, all three"])
+    assert {"c3d", "phrnn", "still", "weighted", "joint"} == set(rows["acted portraits, all three"])
     assert all(0 <= share <= 1 for row in rows.values() for share in row.values())
     value = json.loads((made / "default" / "accuracy.json").read_text())
     value["weights_sha256"] = "of others"
