@@ -3,7 +3,7 @@
     python benchmarks/train_default.py --data ../shared/data -o fervid/models/default [--runs DIR] [--jobs N]
 
 Runs of `fervid train`, each kept in a folder of its own under --runs (runs/default): the frame net in
-several, C3D inflated from it, the landmark net, and the joint fine-tuning of the last two. Started again
+several, C3D inflated from it, the landmark net, and the joint fine-tuning of all three. Started again
 after an interruption, it goes on where it was; a run that is done is not repeated. At the end the model, its
 card and the curves of all runs are written to -o, with what `accuracy.py` says of it. --small takes minutes
 and shows the road.
@@ -50,7 +50,7 @@ ACTING = (
         "acted:{data}/portraits.npz?part=training&difficulty=talking&per_class=120&seed=3",
     )
 )
-# For the fusion actions that neither stream knows by heart: each is then trusted as far as it deserves.
+# For the fusion actions that no stream knows by heart: each is then trusted as far as it deserves.
 FRESH = tuple(
     f"acted:{{data}}/portraits.npz?part=training&difficulty={difficulty}&per_class=80&seed=4"
     for difficulty in ("posed", "medium", "spontaneous", "talking")
