@@ -182,6 +182,15 @@ def test_only_neutral_portraits_act(tmp_path: Path) -> None:
         read(f"acted:{write(tmp_path, people=1)}?part={other}")
 
 
+def test_one_label_alone_is_acted_as_among_the_others(tmp_path: Path) -> None:
+    spec = f"acted:{write(tmp_path)}?per_class=4"
+    alone = read(f"{spec}&only=fear")
+    among = [sample for sample in read(spec) if sample.label == "fear"]
+    assert [sample.motion for sample in alone] == [sample.motion for sample in among] and len(alone) == 4
+    with pytest.raises(UsageError, match="only=contempt is none of the 7 classes"):
+        read(f"{spec}&only=contempt")
+
+
 def test_other_seeds_choose_other_actions_of_the_same_faces(tmp_path: Path) -> None:
     spec = f"acted:{write(tmp_path)}?per_class=4"
     first, again, other = read(spec), read(spec), read(f"{spec}&seed=1")

@@ -27,7 +27,7 @@ from fervid.footage import Footage
 from fervid.labels import EMOTIONS, NEUTRAL
 from fervid.streams.still import Still
 from fervid.train import fitting, folders, run, starting, state
-from fervid.train.batches import Clips, targets
+from fervid.train.batches import Batch, Clips, targets
 from fervid.train.machine import Machine, open_machine
 from fervid.train.material import Material, arrange, gather
 from fervid.train.recipe import Recipe
@@ -478,6 +478,42 @@ def test_clips_and_stills_come_in_the_share_that_is_asked_for(share: float) -> N
     assert {place for _, draws in as_they_come.epoch(0, 1) for place in draws.tolist()} == set(
         range(len(both))
     )
+
+
+def test_several_windows_of_a_clip_are_taught_as_one() -> None:
+    both = Footage.joined([drawn(LABELS, 1, 1, length=1), drawn(LABELS, 1, 1, length=60)])
+    taught = targets(both.samples, LABELS, 0.0, 0.0)
+    clips = Clips(both, taught, ("faces", "displacement"), STRONG, windows=3)
+    batch = clips.drawn(0, np.array([0, 2, 3]), CPU.device)
+    assert len(batch["faces"]) == len(batch["displacement"]) == 1 + 3 + 3
+    assert batch.whose is not None and batch.whose.tolist() == [0, 1, 1, 1, 2, 2, 2]
+    assert batch.targets.tolist() == taught[[0, 2, 3]].tolist() and len(batch.people) == 3
+    assert not torch.equal(batch["displacement"][1], batch["displacement"][2])
+    alone = clips.drawn(0, np.array([3]), CPU.device)
+    torch.testing.assert_close(alone["displacement"], batch["displacement"][4:])
+    numbers = torch.tensor([[5.0], [1.0], [2.0], [6.0], [0.0], [0.0], [3.0]])
+    assert batch.by_clip(numbers).tolist() == [[5.0], [3.0], [1.0]]
+    stills = clips.drawn(0, np.array([1, 0]), CPU.device)
+    assert stills.whose is None and torch.equal(stills.by_clip(numbers[:2]), numbers[:2])
+
+
+def test_the_fusion_is_taught_whole_clips(
+    material: Material, strips: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    shown: list[tuple[int, int]] = []
+    draw = Clips.drawn
+
+    def noted(clips: Clips, number: int, draws: np.ndarray, device: torch.device) -> Batch:
+        batch = draw(clips, number, draws, device)
+        shown.append((len(batch["displacement"]), len(batch.targets)))
+        return batch
+
+    monkeypatch.setattr(Clips, "drawn", noted)
+    recipe = replace(SMALL, streams=("tiny_displacement", "phrnn"), epochs=1, joint_epochs=1)
+    trained(recipe, material, tmp_path / "run", strips)
+    alone, together = (shown[: -len(shown) // 3], shown[-len(shown) // 3 :])
+    assert all(windows == count for windows, count in alone)
+    assert all(windows == run.JOINT_WINDOWS * count for windows, count in together)
 
 
 def test_a_clip_that_comes_twice_in_an_epoch_is_drawn_twice() -> None:

@@ -7,8 +7,8 @@ from collections.abc import Mapping
 from dataclasses import replace
 
 from fervid.datasets import ALL, Dataset, Option, disk, layout, packs, portraits, synth
-from fervid.errors import InputError
-from fervid.labels import NEUTRAL
+from fervid.errors import InputError, UsageError
+from fervid.labels import CONTEMPT, EMOTIONS, NEUTRAL
 
 
 @layout(
@@ -19,6 +19,7 @@ from fervid.labels import NEUTRAL
     ),
     per_class=Option("60", "samples of each label, shared among the people", least=1),
     classes=Option("7", "6 without neutral, 7 with it, 8 with contempt, too", ("6", "7", "8")),
+    only=Option(ALL, "samples of one label alone", (ALL, *EMOTIONS, CONTEMPT)),
     seed=Option("0", "other seeds choose other actions", least=0),
     part=packs.PART,
 )
@@ -32,9 +33,11 @@ def read(path: str, options: Mapping[str, str]) -> Dataset:
     if not cast:
         raise InputError(f"{disk.shown(path)} has no neutral portrait of the part {options['part']}")
     labels = synth.LABELS[options["classes"]]
+    if options["only"] not in (ALL, *labels):
+        raise UsageError(f"only={options['only']} is none of the {len(labels)} classes: give classes, too")
     difficulty, seed, count = options["difficulty"], options["seed"], int(options["per_class"])
     samples = []
-    for label in labels:
+    for label in labels if options["only"] == ALL else (options["only"],):
         for take in range(count):
             # The same faces act every label, so that looks tell nothing; few takes are spread over all faces.
             face = cast[(take * max(1, len(cast) // count)) % len(cast)]

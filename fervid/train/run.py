@@ -41,6 +41,8 @@ JOINT_DROPOUT = (
     0.5  # of the frozen features: the streams know their training clips too well to need each other
 )
 
+JOINT_WINDOWS = 3  # of a clip whose mean is taught: where a stream is silent another one may speak
+
 Told = Callable[[str], None]
 
 
@@ -191,7 +193,9 @@ class _Run:
         trust = len(self.judges) / (len(self.judges) + DOUBT)
         return float(fitted**trust * before ** (1 - trust))
 
-    def clips(self, reads: set[str], frames: int, coarse: int = 0, by_motion: bool = False) -> Clips:
+    def clips(
+        self, reads: set[str], frames: int, coarse: int = 0, by_motion: bool = False, windows: int = 1
+    ) -> Clips:
         """What is learnt from; the first `coarse` epochs show it small."""
         return Clips(
             self.train,
@@ -205,6 +209,7 @@ class _Run:
             coarse,
             self.recipe.moving,
             by_motion,
+            windows,
         )
 
     def examination(self, reads: set[str], frames: int) -> Clips:
@@ -294,7 +299,11 @@ class _Run:
 
         def loss(batch: Batch) -> tuple[Tensor, Tensor]:
             with torch.no_grad():
-                features = {name: net.eval().features(batch[net.reads]) for name, net in networks.items()}
+                features = {
+                    # The tops are linear: what they say of the mean is the mean of what they say.
+                    name: batch.by_clip(net.eval().features(batch[net.reads]))
+                    for name, net in networks.items()
+                }
             kept = {name: nn.functional.dropout(found, JOINT_DROPOUT) for name, found in features.items()}
             logits = [tops[name](kept[name]) for name in networks]
             loss = joint_loss(logits, batch.targets, self.recipe.own_loss, self.recipe.sum_loss, weights)
@@ -313,7 +322,7 @@ class _Run:
             loss=loss,
             judge=judge,
         )
-        self.fitted(stage, self.clips(reads, 16))
+        self.fitted(stage, self.clips(reads, 16, windows=JOINT_WINDOWS))
         _round(tops)
         return {name: tops[name] for name in networks}  # type: ignore[misc]
 
