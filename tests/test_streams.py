@@ -131,13 +131,23 @@ def test_unknown_streams_are_refused() -> None:
         streams.build("c4d", CLASSES)
 
 
-@pytest.mark.parametrize("name", ["still", "still_mobilenet"])
-def test_nets_over_frames_take_any_number_of_them(name: str) -> None:
-    network = small(name).eval()
+def test_nets_over_frames_take_any_number_of_them() -> None:
+    network = small("still_mobilenet").eval()
     frame = clips(network, 2, length=1)
     with torch.inference_mode():
         one, many = network(frame), network(frame.expand(-1, 16, -1, -1))
     torch.testing.assert_close(one, many, rtol=1e-4, atol=1e-5)
+
+
+def test_a_long_clip_is_seen_in_a_mirror_too() -> None:
+    network = settled("still").eval()
+    frame = clips(network, 2, length=1)
+    long = frame.expand(-1, 16, -1, -1)
+    with torch.inference_mode():
+        both = (network(frame) + network(frame.flip(3))) / 2
+        torch.testing.assert_close(network(long), both, rtol=1e-4, atol=1e-5)
+        torch.testing.assert_close(network(long.flip(3)), both, rtol=1e-4, atol=1e-5)
+        assert not torch.allclose(network(frame), both, atol=1e-3)
 
 
 def test_an_inflated_net_begins_as_its_parent_on_a_still_face() -> None:

@@ -9,11 +9,13 @@ import sys
 from collections.abc import Iterator
 from pathlib import Path
 from types import ModuleType
+from typing import Any
 
 import cv2
 import numpy as np
 import pytest
 from conftest import ROOT, environment
+from safetensors.numpy import load_file
 
 from fervid import datasets, model, synth
 from fervid.labels import EMOTIONS
@@ -138,15 +140,36 @@ def test_what_is_done_is_not_done_again(made: Path, packs: Path) -> None:
     ).read_bytes()
 
 
+def trained_stages(script: ModuleType) -> list[Any]:
+    return [stage for stage in script.STAGES if isinstance(stage, script.Stage)]
+
+
+def test_means_are_of_all_weights_of_their_runs(made: Path, script: ModuleType) -> None:
+    means = [stage for stage in script.STAGES if isinstance(stage, script.Mean)]
+    told = json.loads((made / "default" / "runs.json").read_text())
+    assert means
+    for stage in means:
+        parts = [load_file(made / "runs" / name / model.WEIGHTS) for name in stage.of]
+        mean = load_file(made / "runs" / stage.name / model.WEIGHTS)
+        assert all(part.keys() == mean.keys() for part in parts)
+        for key, value in mean.items():
+            among = np.stack([part[key].astype(np.float64) for part in parts])
+            assert np.allclose(value, among.mean(0), rtol=1e-3, atol=1e-3), key
+        top = f"{stage.name.partition('_')[0]}.top.weight"
+        assert not np.array_equal(mean[top], parts[0][top])
+        model.verify(made / "runs" / stage.name)
+        assert told[stage.name] == {"mean_of": list(stage.of)}
+
+
 def test_every_dataset_of_the_recipe_can_be_read(script: ModuleType, packs: Path) -> None:
-    for stage in script.STAGES:
+    for stage in trained_stages(script):
         for spec in (*stage.data, *stage.judges):
             small = script.sized(spec, True).format(data=packs)
             assert datasets.read(small).samples, spec
 
 
 def test_nobody_is_learnt_from_and_judged_by(script: ModuleType) -> None:
-    for stage in script.STAGES:
+    for stage in trained_stages(script):
         assert all("part=training" in spec for spec in stage.data if "portraits.npz" in spec)
         assert all("part=validation" in spec for spec in stage.judges if "portraits.npz" in spec)
         assert all("usage=Training" in spec for spec in stage.data if "ferplus" in spec)

@@ -81,7 +81,7 @@ class Clips:
     """Footage of which windows are drawn, `length` frames long.
 
     That is 1 for streams over single frames, and 2 for pairs of a clip's peak and another of its frames.
-    With `windows` over 1 so many are drawn anywhere in a clip that moves, to be taught as one.
+    With `windows` over 1 so many are drawn, spread over a clip that moves, to be taught as one.
     """
 
     def __init__(
@@ -164,7 +164,11 @@ class Clips:
         pts, time_base = self.footage.pts[place], self.footage.time_bases[place]
         if self.windows == 1 or len(pts) == 1:
             return [self._drawn(place, random)]
-        return [draw_rows(pts, time_base, random, self.settings) for _ in range(self.windows)]
+        # One of each part: the mean of any few of them would often miss the expression.
+        return [
+            draw_rows(pts, time_base, random, self.settings, part, self.windows)
+            for part in range(self.windows)
+        ]
 
     def _drawn_frame(self, place: int, rows: Ints, random: np.random.Generator) -> Ints:
         """A frame of a window: of a few, the one of most motion, or any if neutral; (1,)."""
