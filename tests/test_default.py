@@ -53,7 +53,10 @@ def test_its_runs_name_their_recipes() -> None:
     runs = json.loads((FOLDER / "runs.json").read_text(encoding="utf-8"))
     assert {"c3d", "phrnn", "default"} <= set(runs)
     for run in runs.values():
-        assert run["recipe"]["seed"] == 0 and run["recipe"]["data"]
+        if "mean_of" in run:
+            assert len(run["mean_of"]) > 1 and set(run["mean_of"]) <= runs.keys()
+        else:
+            assert run["recipe"]["seed"] >= 0 and run["recipe"]["data"] and run["history"]
 
 
 @pytest.mark.skipif(not DATA.is_dir(), reason="the packs are not there")
