@@ -94,7 +94,7 @@ LICENCES = {
 
 @dataclass(frozen=True)
 class Mean:
-    """The mean weights of runs that went on from one and the same: surer than each of them."""
+    """The mean weights of runs that went on from one another, or from the same: surer than each of them."""
 
     name: str
     of: tuple[str, ...]

@@ -9,8 +9,7 @@ Chosen: for 64 pixels the stem halves twice and not four times; half of GoogLeNe
 and no auxiliary tops, as there is no half a million faces to begin with; f is the pooled features, the term
 a mean of their squares, lambda is 0.5 (the paper gives neither). The peak is the frame of a clip that is
 farthest from the person's neutral (of a neutral clip, the nearest); the other frame is drawn among those
-that go at least a third of the way. Analysis knows no peak: a window is the mean over every fourth frame, as
-of `still`.
+that go at least a third of the way. Analysis knows no peak: a window is the mean over every fourth frame.
 """
 
 from __future__ import annotations

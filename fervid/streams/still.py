@@ -13,12 +13,12 @@ from fervid.streams import stream
 from fervid.streams.network import Network
 
 STAGES = 4  # each but the first halves the picture and doubles the width
-EVERY = 4  # frames of a long clip that are one look: neighbours say the same
+EVERY = 4  # of the frames of a long clip one in so many tells enough: neighbours say the same
 DROPOUT = 0.4
 
 
 def looked_at(clip: Tensor) -> Tensor:
-    """The frames of a clip that count: of a long one few, every other one in a mirror.
+    """The frames of a clip that count: of a long one half of those, every other one in a mirror.
 
     A face and its mirror image show the same, and the mean of two views is surer than that of two neighbours.
     """

@@ -40,7 +40,6 @@ JOINT_RATE, JOINT_DECAY = 1e-2, 1e-2
 JOINT_DROPOUT = (
     0.5  # of the frozen features: the streams know their training clips too well to need each other
 )
-
 JOINT_WINDOWS = 3  # of a clip whose mean is taught: where a stream is silent another one may speak
 
 Told = Callable[[str], None]
