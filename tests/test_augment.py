@@ -430,15 +430,6 @@ def test_rows_without_augmentation_are_those_of_a_window_somewhere(pts: Ints, se
     assert np.array_equal(got, clips.rows(clock, pts, centre))
 
 
-def test_rows_of_a_part_of_a_strip_lie_about_a_moment_of_that_part() -> None:
-    pts, base = np.arange(900, dtype=np.int64), Fraction(1, 100)
-    for part in range(3):
-        drawn = [rows(pts, base, np.random.default_rng(seed), OFF, part, 3) for seed in range(200)]
-        middles = np.array([np.median(one) for one in drawn if one[0] > 0 and one[-1] < 899])
-        assert 300 * part - 2 <= middles.min() < 300 * part + 60
-        assert 300 * part + 240 < middles.max() <= 300 * (part + 1) + 2
-
-
 def test_rows_run_faster_and_slower_and_miss_frames() -> None:
     pts, base = np.arange(2000, dtype=np.int64), Fraction(1, 100)
     random = np.random.default_rng(0)

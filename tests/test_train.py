@@ -18,7 +18,7 @@ from conftest import Fervid, environment
 from safetensors.numpy import load_file
 from training import drawn, footage
 
-from fervid import evaluate, execute, model, synth
+from fervid import evaluate, execute, model, streams, synth
 from fervid.augment import OFF, STRONG
 from fervid.cli.main import fervid as program
 from fervid.cli.training import recipe_of
@@ -26,8 +26,8 @@ from fervid.errors import InputError, ModelError, UsageError
 from fervid.footage import Footage
 from fervid.labels import EMOTIONS, NEUTRAL
 from fervid.streams.still import Still
-from fervid.train import fitting, folders, run, starting, state
-from fervid.train.batches import Batch, Clips, targets
+from fervid.train import fitting, folders, frozen, run, starting, state
+from fervid.train.batches import Clips, targets
 from fervid.train.machine import Machine, open_machine
 from fervid.train.material import Material, arrange, gather
 from fervid.train.recipe import Recipe
@@ -106,7 +106,7 @@ def test_an_interrupted_run_comes_to_the_same_weights(
     stop_after: int,
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    monkeypatch.setattr(fitting, "BETWEEN_CHECKPOINTS", 0.0)  # a checkpoint after each step
+    monkeypatch.setattr(state, "BETWEEN_CHECKPOINTS", 0.0)  # a checkpoint after each step
     left = stop_after
 
     def tick(progress: fitting.Progress) -> None:
@@ -480,40 +480,82 @@ def test_clips_and_stills_come_in_the_share_that_is_asked_for(share: float) -> N
     )
 
 
-def test_several_windows_of_a_clip_are_taught_as_one() -> None:
-    both = Footage.joined([drawn(LABELS, 1, 1, length=1), drawn(LABELS, 1, 1, length=60)])
-    taught = targets(both.samples, LABELS, 0.0, 0.0)
-    clips = Clips(both, taught, ("faces", "displacement"), STRONG, windows=3)
-    batch = clips.drawn(0, np.array([0, 2, 3]), CPU.device)
-    assert len(batch["faces"]) == len(batch["displacement"]) == 1 + 3 + 3
-    assert batch.whose is not None and batch.whose.tolist() == [0, 1, 1, 1, 2, 2, 2]
-    assert batch.targets.tolist() == taught[[0, 2, 3]].tolist() and len(batch.people) == 3
-    assert not torch.equal(batch["displacement"][1], batch["displacement"][2])
-    alone = clips.drawn(0, np.array([3]), CPU.device)
-    torch.testing.assert_close(alone["displacement"], batch["displacement"][4:])
-    numbers = torch.tensor([[5.0], [1.0], [2.0], [6.0], [0.0], [0.0], [3.0]])
-    assert batch.by_clip(numbers).tolist() == [[5.0], [3.0], [1.0]]
-    stills = clips.drawn(0, np.array([1, 0]), CPU.device)
-    assert stills.whose is None and torch.equal(stills.by_clip(numbers[:2]), numbers[:2])
+@pytest.fixture(scope="module")
+def both() -> Clips:
+    """Two stills and two clips of five and of four windows."""
+    found = Footage.joined([drawn(LABELS, 1, 1, length=1), drawn(LABELS, 1, 1, length=30)])
+    return Clips(found, targets(found.samples, LABELS, 0.0, 0.0), ("displacement",))
 
 
-def test_the_fusion_is_taught_whole_clips(
-    material: Material, strips: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+def test_whole_clips_are_looked_at_as_analysis_does(both: Clips) -> None:
+    wanted = [(place, window["displacement"]) for place, window, _ in evaluate.windows(both.footage)]
+    assert [place for place, _ in wanted] == [0, 1, *[2] * 5, *[3] * 4]
+    shown = list(both.plain(3, CPU.device, looks=None))
+    assert [place for places, _ in shown for place in places.tolist()] == [place for place, _ in wanted]
+    ours = torch.cat([batch["displacement"] for _, batch in shown]).numpy()
+    np.testing.assert_allclose(ours, np.stack([window for _, window in wanted]), atol=1e-6)
+    ((places, few),) = both.plain(99, CPU.device, np.array([2, 0]))
+    assert set(places.tolist()) == {0, 2} and 1 < len(few["displacement"]) < 1 + 5
+
+
+class Apart(Machine):
+    """One of several processes, of which the others come later."""
+
+    def wait(self) -> None:
+        pass
+
+
+@pytest.mark.parametrize("parts", [1, 2, 5])
+def test_what_frozen_streams_see_of_a_clip_is_worked_out_once(
+    both: Clips, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, parts: int
 ) -> None:
-    shown: list[tuple[int, int]] = []
-    draw = Clips.drawn
+    network = streams.build("tiny_displacement", len(LABELS)).eval()
+    monkeypatch.setattr(frozen, "AT_ONCE", 1)
+    monkeypatch.setattr(state, "BETWEEN_CHECKPOINTS", 0.0)
 
-    def noted(clips: Clips, number: int, draws: np.ndarray, device: torch.device) -> Batch:
-        batch = draw(clips, number, draws, device)
-        shown.append((len(batch["displacement"]), len(batch.targets)))
-        return batch
+    def seen(part: int, tick: fitting.Tick) -> torch.Tensor:
+        here, path = Apart(CPU.device, part, parts), tmp_path / "x.safetensors"
+        return frozen.features({"tiny_displacement": network}, both, 4, here, path, tick)["tiny_displacement"]
 
-    monkeypatch.setattr(Clips, "drawn", noted)
-    recipe = replace(SMALL, streams=("tiny_displacement", "phrnn"), epochs=1, joint_epochs=1)
-    trained(recipe, material, tmp_path / "run", strips)
-    alone, together = (shown[: -len(shown) // 3], shown[-len(shown) // 3 :])
-    assert all(windows == count for windows, count in alone)
-    assert all(windows == run.JOINT_WINDOWS * count for windows, count in together)
+    def stop(progress: fitting.Progress) -> None:
+        raise Stop
+
+    stops = 0
+    for part in range(min(parts, len(both))):
+        for _ in range(len(range(part, len(both), parts))):
+            with pytest.raises(Stop):  # after each clip, which is not worked out again
+                seen(part, stop)
+            stops += 1
+    assert stops == len(both)
+    found = [seen(part, stop) for part in range(parts)]
+    assert all(torch.equal(found[0], other) for other in found)
+    for place in range(len(both)):
+        ((_, batch),) = both.plain(99, CPU.device, np.array([place]), looks=None)
+        each = network.features(batch["displacement"])
+        assert len(each) == (1, 1, 5, 4)[place]
+        torch.testing.assert_close(found[0][place], each.mean(0))
+
+
+def test_frozen_clips_are_drawn_as_clips_are(both: Clips) -> None:
+    numbers = torch.arange(4.0)[:, None]
+    lessons = frozen.Frozen(both, {"tiny_displacement": numbers})
+    for number in (0, 1):
+        ours, theirs = (
+            [(step, draws.tolist()) for step, draws in some.epoch(number, 2)] for some in (lessons, both)
+        )
+        assert ours == theirs and lessons.steps(2) == both.steps(2)
+    batch = lessons.drawn(1, np.array([3, 0, 6]), CPU.device)
+    assert batch.features["tiny_displacement"].flatten().tolist() == [3, 0, 2]
+    assert batch.targets.tolist() == both.taught[[3, 0, 2]].tolist()
+
+
+def test_features_of_other_data_are_refused(both: Clips, tmp_path: Path) -> None:
+    network = {"tiny_displacement": streams.build("tiny_displacement", len(LABELS))}
+    path = tmp_path / "x.safetensors"
+    frozen.features(network, both, 4, CPU, path, None)
+    fewer = Clips(both.footage.take([0, 1]), both.taught[:2], ("displacement",))
+    with pytest.raises(InputError, match="of other data than this run"):
+        frozen.features(network, fewer, 4, CPU, path, None)
 
 
 def test_a_clip_that_comes_twice_in_an_epoch_is_drawn_twice() -> None:

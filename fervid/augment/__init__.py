@@ -106,18 +106,15 @@ def rows(
     time_base: Fraction,
     random: np.random.Generator,
     settings: Augmentation,
-    part: int = 0,
-    parts: int = 1,
 ) -> Ints:
     """Which of a strip's frames a window for training takes: (LENGTH,), repeated at the ends.
 
-    The window's centre is any moment of the strip, or of one of its `parts`, which are equally long. Time may
-    run faster or slower, and where a frame went lost the nearest that did not stands in.
+    The window's centre is any moment of the strip; time may run faster or slower, and where a frame went lost
+    the nearest that did not stands in.
     """
     if not len(pts):
         raise ValueError("a strip without frames has no windows")
-    begin, end = (int(pts[0]) + int(pts[-1] - pts[0]) * edge // parts for edge in (part, part + 1))
-    centre = int(random.integers(begin, end, endpoint=True))
+    centre = int(random.integers(pts[0], pts[-1], endpoint=True))
     pace = float(np.exp(random.uniform(-1, 1) * np.log1p(settings.speed)))
     lost = settings.dropped * random.random()
     kept = np.flatnonzero(random.random(len(pts)) >= lost)

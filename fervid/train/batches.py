@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
-from dataclasses import dataclass, replace
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
 from functools import cached_property
 
 import numpy as np
@@ -36,15 +36,7 @@ class Batch:
     points: Tensor | None  # (B, L, 68, 2) in the pixels of a crop
     targets: Tensor  # (B, C)
     people: Tensor  # (B,) a number for each person
-    whose: Tensor | None = None  # of each window, the clip that it is of; None: each is a clip of its own
-
-    def by_clip(self, windows: Tensor) -> Tensor:
-        """The mean of each clip's windows: (W, F) -> (B, F)."""
-        if self.whose is None:
-            return windows
-        total = windows.new_zeros(len(self.targets), windows.shape[1])
-        counts = torch.bincount(self.whose, minlength=len(total))
-        return total.index_add(0, self.whose, windows) / counts[:, None]
+    features: Mapping[str, Tensor] = field(default_factory=dict)  # of frozen streams, in place of the above
 
     def __getitem__(self, reads: str) -> Tensor:
         values = []
@@ -81,7 +73,6 @@ class Clips:
     """Footage of which windows are drawn, `length` frames long.
 
     That is 1 for streams over single frames, and 2 for pairs of a clip's peak and another of its frames.
-    With `windows` over 1 so many are drawn, spread over a clip that moves, to be taught as one.
     """
 
     def __init__(
@@ -97,10 +88,8 @@ class Clips:
         coarse: int = 0,
         moving: float = 0.0,
         by_motion: bool = False,
-        windows: int = 1,
     ) -> None:
         self.footage, self.taught, self.settings, self.by_motion = footage, taught, settings, by_motion
-        self.windows = windows
         self.reads = {part for one in reads for part in parts(one)}
         self.illumination, self.length, self.seed, self.size = illumination, length, seed, size
         if "faces" in self.reads and footage.bare is not None:
@@ -159,17 +148,6 @@ class Clips:
         picked = self._drawn_rows(place, random)
         return picked if self.length > 1 else self._drawn_frame(place, picked, random)
 
-    def _drawn_clip(self, place: int, random: np.random.Generator) -> list[Ints]:
-        """The windows of a strip that are taught this time, each (length,)."""
-        pts, time_base = self.footage.pts[place], self.footage.time_bases[place]
-        if self.windows == 1 or len(pts) == 1:
-            return [self._drawn(place, random)]
-        # One of each part: the mean of any few of them would often miss the expression.
-        return [
-            draw_rows(pts, time_base, random, self.settings, part, self.windows)
-            for part in range(self.windows)
-        ]
-
     def _drawn_frame(self, place: int, rows: Ints, random: np.random.Generator) -> Ints:
         """A frame of a window: of a few, the one of most motion, or any if neutral; (1,)."""
         tries = rows[random.integers(clips.LENGTH, size=TRIES)]
@@ -213,39 +191,34 @@ class Clips:
 
     def drawn(self, number: int, draws: Ints, device: torch.device) -> Batch:
         """These draws as epoch `number` shows them."""
-        chosen: list[Ints] = []
-        whose: list[int] = []
+        chosen = []
         places = draws % len(self)
         personal = np.zeros(len(places), bool)
         for at, (draw, place) in enumerate(zip(draws.tolist(), places.tolist(), strict=True)):
             random = np.random.default_rng([self.seed, number, draw])
             personal[at] = random.random() < PERSONAL
-            some = self._drawn_clip(place, random)
-            chosen += some
-            whose += [at] * len(some)
-        # All windows of a clip are changed alike, as one camera would.
-        seeds, side = mix(self.seed, number, draws)[whose], COARSE if number < self.coarse else shape.CROP
-        batch = self._stack(places[whose], chosen, personal[whose], seeds, self.settings, device, side)
-        if len(whose) == len(places):
-            return batch
-        return replace(
-            batch,
-            targets=torch.from_numpy(self.taught[places]).to(device),
-            people=torch.from_numpy(self.people[places]).to(device),
-            whose=torch.tensor(whose, device=device),
-        )
+            chosen.append(self._drawn(place, random))
+        seeds, side = mix(self.seed, number, draws), COARSE if number < self.coarse else shape.CROP
+        return self._stack(places, chosen, personal, seeds, self.settings, device, side)
 
-    def plain(self, batch: int, device: torch.device) -> Iterator[tuple[Ints, Batch]]:
-        """Every clip as analysis sees it, at up to LOOKS windows of its strip; and whose each one is."""
-        looks: list[tuple[int, Ints]] = []
-        for place in range(len(self)):
+    def plain(
+        self, batch: int, device: torch.device, some: Ints | None = None, looks: int | None = LOOKS
+    ) -> Iterator[tuple[Ints, Batch]]:
+        """Clips as analysis sees them, all or `some`, and whose each window is.
+
+        At most `looks` windows of each, spread over its inside; None is every window that analysis has.
+        """
+        found: list[tuple[int, Ints]] = []
+        for place in range(len(self)) if some is None else some.tolist():
             strip = self.footage[place]
             moments = clips.centres(strip, strip.pts, strip.start, None)
-            spread = np.linspace(0, len(moments) - 1, min(LOOKS, len(moments)) + 2)[1:-1]
-            for centre in moments[np.unique(np.rint(spread).astype(int))].tolist():
-                looks.append((place, clips.rows(strip, strip.pts, centre)))
-        for low in range(0, len(looks), batch):
-            part = looks[low : low + batch]
+            if looks is not None:
+                spread = np.linspace(0, len(moments) - 1, min(looks, len(moments)) + 2)[1:-1]
+                moments = moments[np.unique(np.rint(spread).astype(int))]
+            for centre in moments.tolist():
+                found.append((place, clips.rows(strip, strip.pts, centre)))
+        for low in range(0, len(found), batch):
+            part = found[low : low + batch]
             places = np.array([place for place, _ in part], np.int64)
             chosen = [rows if self.length > 1 else rows[[len(rows) // 2]] for _, rows in part]
             everyone = np.ones(len(part), bool)

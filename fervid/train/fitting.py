@@ -4,9 +4,10 @@ from __future__ import annotations
 
 import math
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Protocol
 
 import numpy as np
 import torch
@@ -29,7 +30,6 @@ from fervid.train.machine import Machine
 from fervid.train.recipe import Recipe
 from fervid.types import Floats, Ints
 
-BETWEEN_CHECKPOINTS = 60.0  # seconds of work that an interruption may cost
 WARM_UP = 0.1  # share of the steps in which the learning rate rises; it falls along a cosine for the rest
 LONGEST_GRADIENT = 5.0
 MOMENTUM = 0.9
@@ -66,8 +66,18 @@ class Stage:
     judge: Callable[[], tuple[float, float, float]]  # accuracy, mean recall and loss on validation
 
 
+class Lessons(Protocol):
+    """What a stage learns from: the same draws for a seed, whatever came before."""
+
+    def steps(self, batch: int) -> int: ...
+
+    def epoch(self, number: int, batch: int, part: int = 0, parts: int = 1) -> Iterator[tuple[int, Ints]]: ...
+
+    def drawn(self, number: int, draws: Ints, device: torch.device) -> Batch: ...
+
+
 def fit(
-    stage: Stage, clips: Clips, recipe: Recipe, machine: Machine, checkpoint: Path, tick: Tick | None
+    stage: Stage, clips: Lessons, recipe: Recipe, machine: Machine, checkpoint: Path, tick: Tick | None
 ) -> states.State:
     """Train, from the checkpoint if there is one; the learner ends with its best averaged weights."""
     learner = stage.learner
@@ -125,7 +135,7 @@ def fit(
             state.step = step + 1
             if tick is not None:
                 tick(_progress(stage, state, steps))
-            if time.monotonic() - written > BETWEEN_CHECKPOINTS:
+            if time.monotonic() - written > states.BETWEEN_CHECKPOINTS:
                 keep()
                 written = time.monotonic()
         _judge(stage, state, average, learner, machine, recipe.patience)

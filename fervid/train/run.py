@@ -26,8 +26,9 @@ from fervid.streams.aggregate import Aggregate
 from fervid.streams.network import Network
 from fervid.train import papers, starting
 from fervid.train.batches import Batch, Clips, targets
-from fervid.train.fitting import USUAL_BATCH, Lesson, Stage, Tick, answers, fit, judged
+from fervid.train.fitting import USUAL_BATCH, Lesson, Lessons, Stage, Tick, answers, fit, judged
 from fervid.train.folders import STATE, check_material
+from fervid.train.frozen import Features, Frozen, features
 from fervid.train.machine import Machine
 from fervid.train.material import Material, gather
 from fervid.train.recipe import FINE, Recipe
@@ -40,7 +41,6 @@ JOINT_RATE, JOINT_DECAY = 1e-2, 1e-2
 JOINT_DROPOUT = (
     0.5  # of the frozen features: the streams know their training clips too well to need each other
 )
-JOINT_WINDOWS = 3  # of a clip whose mean is taught: where a stream is silent another one may speak
 
 Told = Callable[[str], None]
 
@@ -167,15 +167,16 @@ class _Run:
 
     def finish(self) -> Path:
         networks = {name: self.learnt(name) for name in self.recipe.streams}
-        own = {name: self.said(network) for name, network in networks.items()}
+        seen = self.seen(networks, self.whole(networks, self.judges, self.truth), "validation")
+        own = {name: _said({name: network.top}, seen) for name, network in networks.items()}
         truth = self.truth.argmax(1)
         weights = metrics.fit_weights(own, truth) if len(own) > 1 else dict.fromkeys(own, 1.0)
         tops: Mapping[str, nn.Linear] = {}
         fused = np.sum([np.float32(weights[name]) * logits for name, logits in own.items()], axis=0)
         fusion = self.recipe.fusion if len(networks) > 1 else "weighted"
         if fusion == "joint":
-            tops = self.together(networks, weights)
-            fused = self.said_together(networks, tops)
+            tops = self.together(networks, weights, seen)
+            fused = _said(tops, seen)
         temperature = self.temperature(fused)
         if self.machine.leads:
             spec = self.spec(networks, weights, fusion, temperature)
@@ -192,9 +193,7 @@ class _Run:
         trust = len(self.judges) / (len(self.judges) + DOUBT)
         return float(fitted**trust * before ** (1 - trust))
 
-    def clips(
-        self, reads: set[str], frames: int, coarse: int = 0, by_motion: bool = False, windows: int = 1
-    ) -> Clips:
+    def clips(self, reads: set[str], frames: int, coarse: int = 0, by_motion: bool = False) -> Clips:
         """What is learnt from; the first `coarse` epochs show it small."""
         return Clips(
             self.train,
@@ -208,7 +207,6 @@ class _Run:
             coarse,
             self.recipe.moving,
             by_motion,
-            windows,
         )
 
     def examination(self, reads: set[str], frames: int) -> Clips:
@@ -263,7 +261,7 @@ class _Run:
             _round(network)
         return network.eval()
 
-    def fitted(self, stage: Stage, clips: Clips) -> None:
+    def fitted(self, stage: Stage, clips: Lessons) -> None:
         checkpoint = self.folder / STATE / f"{stage.name}.safetensors"
         state = fit(stage, clips, self.recipe, self.machine, checkpoint, self.tick)
         self.histories[stage.name] = state.history
@@ -275,41 +273,49 @@ class _Run:
             lambda batch: network(batch[network.reads]), examination, self.recipe.batch, self.machine
         )
 
-    def said(self, network: Network) -> Floats:
-        """What a trained stream says of the validation, over whole clips."""
-        return self._answered(network, self.examination({network.reads}, 16))
+    def whole(self, networks: Mapping[str, Network], strips: Footage, taught: Floats) -> Clips:
+        """Clips for trained streams, which look at all of each."""
+        reads = sorted({network.reads for network in networks.values()})
+        return Clips(
+            strips,
+            taught,
+            reads,
+            illumination=self.recipe.illumination,
+            seed=self.recipe.seed,
+            size=self.recipe.epoch_clips,
+            moving=self.recipe.moving,
+        )
+
+    def seen(self, networks: Mapping[str, Network], clips: Clips, name: str) -> Features:
+        """What trained streams see in clips."""
+        checkpoint = self.folder / STATE / f"{name}.features.safetensors"
+        return features(networks, clips, self.recipe.batch, self.machine, checkpoint, self.tick)
 
     def together(
-        self, networks: Mapping[str, Network], weights_of: Mapping[str, float]
+        self, networks: Mapping[str, Network], weights_of: Mapping[str, float], judges: Features
     ) -> Mapping[str, nn.Linear]:
         """The tops after joint fine-tuning, on frozen features; they begin as the weighted sum."""
         tops = nn.ModuleDict()
         for name, network in networks.items():
-            network.requires_grad_(False)
             top = nn.Linear(network.top.in_features, len(self.labels))
             joint = self.bases[0].joint.get(name) if self.recipe.finetune else None
             begun = (joint or network.top).state_dict()
             share = 1.0 if joint is not None else weights_of[name]
             top.load_state_dict({key: share * value for key, value in begun.items()})
             tops[name] = top.to(self.machine.device)
-        reads = {network.reads for network in networks.values()}
-        examination = self.examination(reads, 16)
         weights = balance(self.counts, self.recipe.balance).to(self.machine.device)
+        whole = self.whole(networks, self.train, self.taught)
+        lessons = Frozen(whole, self.seen(networks, whole, "clips"))
 
         def loss(batch: Batch) -> tuple[Tensor, Tensor]:
-            with torch.no_grad():
-                features = {
-                    # The tops are linear: what they say of the mean is the mean of what they say.
-                    name: batch.by_clip(net.eval().features(batch[net.reads]))
-                    for name, net in networks.items()
-                }
-            kept = {name: nn.functional.dropout(found, JOINT_DROPOUT) for name, found in features.items()}
-            logits = [tops[name](kept[name]) for name in networks]
+            logits = [
+                tops[name](nn.functional.dropout(batch.features[name], JOINT_DROPOUT)) for name in networks
+            ]
             loss = joint_loss(logits, batch.targets, self.recipe.own_loss, self.recipe.sum_loss, weights)
             return loss, torch.stack(logits).sum(0)
 
         def judge() -> tuple[float, float, float]:
-            return judged(self._sum(networks, tops, examination), self.truth)
+            return judged(_said(tops, judges), self.truth)
 
         stage = Stage(
             name="joint",
@@ -321,26 +327,9 @@ class _Run:
             loss=loss,
             judge=judge,
         )
-        self.fitted(stage, self.clips(reads, 16, windows=JOINT_WINDOWS))
+        self.fitted(stage, lessons)
         _round(tops)
         return {name: tops[name] for name in networks}  # type: ignore[misc]
-
-    def _sum(
-        self,
-        networks: Mapping[str, Network],
-        tops: Mapping[str, nn.Linear] | nn.ModuleDict,
-        examination: Clips,
-    ) -> Floats:
-        def heads(batch: Batch) -> Tensor:
-            return torch.stack(
-                [tops[name](net.features(batch[net.reads])) for name, net in networks.items()]
-            ).sum(0)
-
-        return answers(heads, examination, self.recipe.batch, self.machine)
-
-    def said_together(self, networks: Mapping[str, Network], tops: Mapping[str, nn.Linear]) -> Floats:
-        reads = {network.reads for network in networks.values()}
-        return self._sum(networks, tops, self.examination(reads, 16))
 
     def spec(
         self, networks: Mapping[str, Network], weights: Mapping[str, float], fusion: str, temperature: float
@@ -366,6 +355,13 @@ class _Run:
             training_data=papers.named(self.recipe.data),
             weights_sha256="",
         )
+
+
+@torch.inference_mode()
+def _said(tops: Mapping[str, nn.Linear] | nn.ModuleDict, seen: Features) -> Floats:
+    """The sum of the logits of these tops: (N, C)."""
+    logits = torch.stack([tops[name](rows) for name, rows in seen.items() if name in tops])
+    return np.asarray(logits.sum(0).cpu().numpy(), np.float32)
 
 
 def _round(network: nn.Module) -> None:

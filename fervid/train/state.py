@@ -18,6 +18,8 @@ from fervid.errors import InputError, OutputError
 
 History = dict[str, list[float]]
 
+BETWEEN_CHECKPOINTS = 60.0  # seconds of work that an interruption may cost
+
 
 @dataclass
 class State:

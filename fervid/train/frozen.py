@@ -1,0 +1,117 @@
+"""Whole clips as streams see them that learn no more: all that is taught or judged on top of them.
+
+Nothing of it changes from one epoch to the next. So it is worked out once, every clip as analysis sees it,
+and kept beside the checkpoints; several processes share the work.
+"""
+
+from __future__ import annotations
+
+import math
+import time
+from collections.abc import Iterator, Mapping
+from pathlib import Path
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from fervid.errors import InputError
+from fervid.streams.network import Network
+from fervid.train import state as states
+from fervid.train.batches import Batch, Clips
+from fervid.train.fitting import Progress, Tick
+from fervid.train.machine import Machine
+from fervid.types import Ints
+
+AT_ONCE = 128  # clips: an interruption never changes which windows share a batch
+
+Features = Mapping[str, Tensor]  # stream -> the mean over the windows of each clip (N, F)
+
+
+def features(
+    networks: Mapping[str, Network],
+    clips: Clips,
+    batch: int,
+    machine: Machine,
+    checkpoint: Path,
+    tick: Tick | None,
+) -> Features:
+    """What the streams see in every clip, from the checkpoint as far as it has been worked out before.
+
+    The mean says all that a top needs: it is linear, so what it says of a mean is the mean of what it says.
+    """
+    parts = [
+        checkpoint.with_name(f"{checkpoint.stem}.{part}of{machine.parts}{checkpoint.suffix}")
+        for part in range(machine.parts)
+    ]
+    own = np.arange(machine.part, len(clips), machine.parts)
+    state = states.read(parts[machine.part]) or states.State()
+    found = {name: [rows] for name, rows in state.part("features").items()}
+    written = time.monotonic()
+    while state.step < len(own):
+        some = own[state.step : state.step + AT_ONCE]
+        for name, rows in _seen(networks, clips, some, batch, machine).items():
+            found.setdefault(name, []).append(rows)
+        state.step += len(some)
+        if state.step == len(own) or time.monotonic() - written > states.BETWEEN_CHECKPOINTS:
+            state.keep("features", {name: torch.cat(rows) for name, rows in found.items()})
+            states.write(parts[machine.part], state)
+            written = time.monotonic()
+        if tick is not None:
+            tick(Progress("whole clips", 0, 0, state.step / len(own), math.nan, math.nan, math.nan))
+    machine.wait()
+    whole: dict[str, Tensor] = {}
+    for part, path in enumerate(parts[: len(clips)]):
+        kept = (states.read(path) or states.State()).part("features")
+        for name in networks:
+            rows = kept[name].to(machine.device)
+            whole.setdefault(name, rows.new_empty(len(clips), rows.shape[1]))
+            if len(rows) != len(whole[name][part :: machine.parts]):
+                raise InputError(
+                    f"the checkpoint {path} is of other data than this run: begin again with --overwrite"
+                )
+            whole[name][part :: machine.parts] = rows
+    return whole
+
+
+@torch.inference_mode()
+def _seen(
+    networks: Mapping[str, Network], clips: Clips, some: Ints, batch: int, machine: Machine
+) -> Features:
+    """The mean features of some clips: (S, F) of each stream."""
+    totals: dict[str, Tensor] = {}
+    count = np.zeros(len(clips), np.int64)
+    row = np.zeros(len(clips), np.int64)
+    row[some] = np.arange(len(some))
+    for places, ready in clips.plain(batch, machine.device, some, looks=None):
+        np.add.at(count, places, 1)
+        whose = torch.from_numpy(row[places]).to(machine.device)
+        for name, network in networks.items():
+            seen = network.eval().features(ready[network.reads])
+            total = totals.setdefault(name, seen.new_zeros(len(some), seen.shape[1]))
+            total.index_add_(0, whose, seen)
+    windows = torch.from_numpy(count[some]).to(machine.device)[:, None]
+    return {name: total / windows for name, total in totals.items()}
+
+
+class Frozen:
+    """Clips of which only features are left, drawn in the order in which the clips would be."""
+
+    def __init__(self, clips: Clips, seen: Features) -> None:
+        self.clips, self.seen = clips, seen
+
+    def steps(self, batch: int) -> int:
+        return self.clips.steps(batch)
+
+    def epoch(self, number: int, batch: int, part: int = 0, parts: int = 1) -> Iterator[tuple[int, Ints]]:
+        return self.clips.epoch(number, batch, part, parts)
+
+    def drawn(self, number: int, draws: Ints, device: torch.device) -> Batch:
+        """These draws, which are the same in every epoch."""
+        places = draws % len(self.clips)
+        targets = torch.from_numpy(self.clips.taught[places]).to(device)
+        people = torch.from_numpy(self.clips.people[places]).to(device)
+        rows = torch.from_numpy(places).to(device)
+        return Batch(
+            None, None, None, targets, people, {name: whole[rows] for name, whole in self.seen.items()}
+        )
