@@ -191,6 +191,16 @@ def test_one_label_alone_is_acted_as_among_the_others(tmp_path: Path) -> None:
         read(f"{spec}&only=contempt")
 
 
+def test_halves_of_a_part_have_nobody_in_common(tmp_path: Path) -> None:
+    spec = f"acted:{write(tmp_path, people=40)}?per_class=40&only=fear"
+    for part in ("all", "training"):
+        whole, *halves = (
+            {sample.subject for sample in read(f"{spec}&part={part}&half={half}")}
+            for half in ("all", "first", "second")
+        )
+        assert all(halves) and halves[0] | halves[1] == whole and not halves[0] & halves[1]
+
+
 def test_other_seeds_choose_other_actions_of_the_same_faces(tmp_path: Path) -> None:
     spec = f"acted:{write(tmp_path)}?per_class=4"
     first, again, other = read(spec), read(spec), read(f"{spec}&seed=1")

@@ -22,16 +22,20 @@ from fervid.labels import CONTEMPT, EMOTIONS, NEUTRAL
     only=Option(ALL, "samples of one label alone", (ALL, *EMOTIONS, CONTEMPT)),
     seed=Option("0", "other seeds choose other actions", least=0),
     part=packs.PART,
+    half=packs.HALF,
 )
 def read(path: str, options: Mapping[str, str]) -> Dataset:
     """List who shall act what; nothing is drawn yet."""
     cast = [
         sample
         for sample in portraits.people(path)
-        if sample.label == NEUTRAL and options["part"] in (ALL, sample.split)
+        if sample.label == NEUTRAL
+        and options["part"] in (ALL, sample.split)
+        and options["half"] in (ALL, packs.half_of(sample.subject or sample.name))
     ]
     if not cast:
-        raise InputError(f"{disk.shown(path)} has no neutral portrait of the part {options['part']}")
+        part = options["part"] + (f", {options['half']} half" if options["half"] != ALL else "")
+        raise InputError(f"{disk.shown(path)} has no neutral portrait of the part {part}")
     labels = synth.LABELS[options["classes"]]
     if options["only"] not in (ALL, *labels):
         raise UsageError(f"only={options['only']} is none of the {len(labels)} classes: give classes, too")

@@ -20,6 +20,8 @@ Array = npt.NDArray[Any]
 
 PARTS = ("training", "validation", "test")
 PART = Option(ALL, "only these people: eight tenths, a tenth and a tenth, by their names", (*PARTS, ALL))
+HALVES = ("first", "second")
+HALF = Option(ALL, "only these people, one of two halves of the part, by their names", (*HALVES, ALL))
 MOTION = Option(
     "no", "show how each expression came, and neutral faces as they blink and talk", ("yes", "no")
 )
@@ -43,6 +45,11 @@ def part_of(person: str) -> str:
     """The part that somebody belongs to, whatever else a pack holds."""
     tenth = zlib.crc32(person.encode()) % 10
     return PARTS[max(0, tenth - 7)]
+
+
+def half_of(person: str) -> str:
+    """The half of its part that somebody belongs to."""
+    return HALVES[zlib.crc32(person.encode()) // 10 % 2]
 
 
 def in_motion(sample: Sample, wanted: str) -> Sample:

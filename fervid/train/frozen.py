@@ -9,6 +9,7 @@ from __future__ import annotations
 import math
 import time
 from collections.abc import Iterator, Mapping
+from contextlib import nullcontext
 from pathlib import Path
 
 import numpy as np
@@ -35,10 +36,12 @@ def features(
     machine: Machine,
     checkpoint: Path,
     tick: Tick | None,
+    judged: bool = True,
 ) -> Features:
     """What the streams see in every clip, from the checkpoint as far as it has been worked out before.
 
     The mean says all that a top needs: it is linear, so what it says of a mean is the mean of what it says.
+    What is `judged` has full precision, as in analysis; what is learnt from is as coarse as in training.
     """
     parts = [
         checkpoint.with_name(f"{checkpoint.stem}.{part}of{machine.parts}{checkpoint.suffix}")
@@ -50,7 +53,7 @@ def features(
     written = time.monotonic()
     while state.step < len(own):
         some = own[state.step : state.step + AT_ONCE]
-        for name, rows in _seen(networks, clips, some, batch, machine).items():
+        for name, rows in _seen(networks, clips, some, batch, machine, judged).items():
             found.setdefault(name, []).append(rows)
         state.step += len(some)
         if state.step == len(own) or time.monotonic() - written > states.BETWEEN_CHECKPOINTS:
@@ -76,7 +79,7 @@ def features(
 
 @torch.inference_mode()
 def _seen(
-    networks: Mapping[str, Network], clips: Clips, some: Ints, batch: int, machine: Machine
+    networks: Mapping[str, Network], clips: Clips, some: Ints, batch: int, machine: Machine, judged: bool
 ) -> Features:
     """The mean features of some clips: (S, F) of each stream."""
     totals: dict[str, Tensor] = {}
@@ -87,7 +90,8 @@ def _seen(
         np.add.at(count, places, 1)
         whose = torch.from_numpy(row[places]).to(machine.device)
         for name, network in networks.items():
-            seen = network.eval().features(ready[network.reads])
+            with nullcontext() if judged else machine.arithmetic(network):
+                seen = network.eval().features(ready[network.reads]).float()
             total = totals.setdefault(name, seen.new_zeros(len(some), seen.shape[1]))
             total.index_add_(0, whose, seen)
     windows = torch.from_numpy(count[some]).to(machine.device)[:, None]

@@ -167,7 +167,7 @@ class _Run:
 
     def finish(self) -> Path:
         networks = {name: self.learnt(name) for name in self.recipe.streams}
-        seen = self.seen(networks, self.whole(networks, self.judges, self.truth), "validation")
+        seen = self.seen(networks, self.whole(networks, self.judges, self.truth), "validation", judged=True)
         own = {name: _said({name: network.top}, seen) for name, network in networks.items()}
         truth = self.truth.argmax(1)
         weights = metrics.fit_weights(own, truth) if len(own) > 1 else dict.fromkeys(own, 1.0)
@@ -286,10 +286,10 @@ class _Run:
             moving=self.recipe.moving,
         )
 
-    def seen(self, networks: Mapping[str, Network], clips: Clips, name: str) -> Features:
+    def seen(self, networks: Mapping[str, Network], clips: Clips, name: str, judged: bool) -> Features:
         """What trained streams see in clips."""
         checkpoint = self.folder / STATE / f"{name}.features.safetensors"
-        return features(networks, clips, self.recipe.batch, self.machine, checkpoint, self.tick)
+        return features(networks, clips, self.recipe.batch, self.machine, checkpoint, self.tick, judged)
 
     def together(
         self, networks: Mapping[str, Network], weights_of: Mapping[str, float], judges: Features
@@ -305,7 +305,7 @@ class _Run:
             tops[name] = top.to(self.machine.device)
         weights = balance(self.counts, self.recipe.balance).to(self.machine.device)
         whole = self.whole(networks, self.train, self.taught)
-        lessons = Frozen(whole, self.seen(networks, whole, "clips"))
+        lessons = Frozen(whole, self.seen(networks, whole, "clips", judged=False))
 
         def loss(batch: Batch) -> tuple[Tensor, Tensor]:
             logits = [
