@@ -57,9 +57,24 @@ RESTING = tuple(
     f"acted:{{data}}/portraits.npz?part=training&difficulty={difficulty}&only=neutral&per_class=240&seed=5"
     for difficulty in ("posed", "medium", "spontaneous", "talking")
 )
-# For the fusion actions that no stream knows by heart: each is then trusted as far as it deserves.
-FRESH = tuple(
-    f"acted:{{data}}/portraits.npz?part=training&difficulty={difficulty}&per_class=80&seed=4"
+# Many more people than those: what moves looks alike on all of them, and was learnt of too few.
+CROWD = tuple(
+    f"acted:{{data}}/portraits.npz?part=training&difficulty={difficulty}&per_class={count}&seed=6"
+    for difficulty, count in (("posed", 250), ("medium", 600), ("spontaneous", 500), ("talking", 350))
+)
+# For the fusion people of whom no stream has learnt: how far each is to be trusted shows on strangers alone,
+# for whom it has learnt from it knows by heart. One half teaches, the other judges.
+STRANGERS = tuple(
+    f"acted:{{data}}/portraits.npz?part=validation&half=first&difficulty={difficulty}&per_class=100&seed=4"
+    for difficulty in ("posed", "medium", "spontaneous", "talking")
+)
+RESTING_STRANGERS = tuple(
+    f"acted:{{data}}/portraits.npz?part=validation&half=first&difficulty={difficulty}"
+    "&only=neutral&per_class=300&seed=5"
+    for difficulty in ("posed", "medium", "spontaneous", "talking")
+)
+STRANGE_JUDGES = tuple(
+    f"acted:{{data}}/portraits.npz?part=validation&half=second&difficulty={difficulty}&per_class=20&seed=1"
     for difficulty in ("posed", "medium", "spontaneous", "talking")
 )
 DRAWN = tuple(
@@ -158,27 +173,8 @@ STAGES: tuple[Stage | Mean, ...] = (
         after=("still_long",),
         clips=28160,
     ),
-    # Two more ways on from there, under other changes and with other shares of votes. Each pays for what it
-    # gains: the mean of all three and of where they began loses little of either.
-    Stage(
-        "still_strong",
-        STILLS + MOVING + TALKING,
-        JUDGES + ACTED_JUDGES,
-        "--streams still --epochs 12 --moving 0.25 --batch 128 --rate 0.5 --mixup 0.3 --augmentation strong "
-        "--variants --soft-labels 0.5 --smoothing 0.02 --balance 0.2 --seed 1",
-        after=("still_long",),
-        clips=28160,
-    ),
-    Stage(
-        "still_mixed",
-        STILLS + MOVING + TALKING,
-        JUDGES + ACTED_JUDGES,
-        "--streams still --epochs 12 --moving 0.25 --batch 128 --rate 0.6 --mixup 0.4 --augmentation mild "
-        "--variants --soft-labels 0.4 --smoothing 0.02 --balance 0.3 --seed 2",
-        after=("still_long",),
-        clips=28160,
-    ),
-    Mean("still_mean", of=("still_long", "still_moving", "still_strong", "still_mixed")),
+    # Each of the last two pays for what it gains: their mean loses little of either.
+    Mean("still_mean", of=("still_long", "still_moving")),
     Stage(
         "c3d",
         STILLS + COMING + ACTING,
@@ -198,7 +194,18 @@ STAGES: tuple[Stage | Mean, ...] = (
         after=("c3d",),
         clips=16000,
     ),
-    Mean("c3d_mean", of=("c3d", "c3d_on")),
+    # Among many more people, from the mean of both.
+    Mean("c3d_begun", of=("c3d", "c3d_on")),
+    Stage(
+        "c3d_wide",
+        STILLS + COMING + CROWD,
+        SOME_JUDGES + ACTED_JUDGES,
+        "--streams c3d --epochs 8 --moving 0.65 --batch 32 --rate 0.5 --augmentation mild "
+        "--variants --soft-labels 0.4 --smoothing 0.02 --balance 0.2 --seed 2",
+        after=("c3d_begun",),
+        clips=16000,
+    ),
+    Mean("c3d_mean", of=("c3d", "c3d_on", "c3d_wide")),
     Stage(
         "phrnn",
         STILLS + MOVING + DRAWN,
@@ -216,13 +223,12 @@ STAGES: tuple[Stage | Mean, ...] = (
         clips=25600,
     ),
     # The frame net besides: C3D pays for what it learns of motion with some of what it knew of stills.
-    # Nothing is augmented: how far each can be trusted is learnt from faces as analysis sees them.
     Stage(
         "default",
-        STILLS + FRESH + RESTING,
-        JUDGES + ACTED_JUDGES,
-        "--streams c3d+phrnn+still --epochs 0 --joint-epochs 4 --moving 0.35 --own-loss 0.05 --sum-loss 1 "
-        "--batch 64 --augmentation none --soft-labels 0.32 --smoothing 0.02 --balance 0.15",
+        STILLS + STRANGERS + RESTING_STRANGERS,
+        JUDGES + STRANGE_JUDGES,
+        "--streams c3d+phrnn+still --epochs 0 --joint-epochs 8 --rate 0.5 --moving 0.35 --own-loss 0.05 "
+        "--sum-loss 1 --batch 64 --soft-labels 0.35 --smoothing 0.02 --balance 0.2",
         after=("c3d_mean", "phrnn_on", "still_mean"),
         clips=9600,
     ),

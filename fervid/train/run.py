@@ -38,9 +38,7 @@ from fervid.types import Array, Floats
 
 DOUBT = 50  # samples that the temperature from before is worth
 JOINT_RATE, JOINT_DECAY = 1e-2, 1e-2
-JOINT_DROPOUT = (
-    0.5  # of the frozen features: the streams know their training clips too well to need each other
-)
+JOINT_DROPOUT = 0.3  # of the frozen features: the streams know their clips too well to need each other
 
 Told = Callable[[str], None]
 
