@@ -228,7 +228,7 @@ STAGES: tuple[Stage | Mean, ...] = (
         STILLS + STRANGERS + RESTING_STRANGERS,
         JUDGES + STRANGE_JUDGES,
         "--streams c3d+phrnn+still --epochs 0 --joint-epochs 8 --rate 0.5 --moving 0.35 --own-loss 0.05 "
-        "--sum-loss 1 --batch 64 --soft-labels 0.35 --smoothing 0.02 --balance 0.2",
+        "--sum-loss 1 --batch 64 --soft-labels 0.38 --smoothing 0.02 --balance 0.2",
         after=("c3d_mean", "phrnn_on", "still_mean"),
         clips=9600,
     ),
