@@ -170,12 +170,28 @@ def test_every_dataset_of_the_recipe_can_be_read(script: ModuleType, packs: Path
             assert datasets.read(small).samples, spec
 
 
-def test_nobody_is_learnt_from_and_judged_by(script: ModuleType) -> None:
+def people(packs: Path, specs: tuple[str, ...]) -> set[str]:
+    """Who is on the portraits of these datasets."""
+    read = (datasets.read(spec.format(data=packs)).samples for spec in specs if "portraits.npz" in spec)
+    return {sample.subject for samples in read for sample in samples}
+
+
+def test_nobody_is_learnt_from_and_judged_by(script: ModuleType, packs: Path) -> None:
     for stage in trained_stages(script):
-        assert all("part=training" in spec for spec in stage.data if "portraits.npz" in spec)
+        taught, judging = people(packs, stage.data), people(packs, stage.judges)
+        assert taught and not taught & judging  # some are judged by stills alone
         assert all("part=validation" in spec for spec in stage.judges if "portraits.npz" in spec)
         assert all("usage=Training" in spec for spec in stage.data if "ferplus" in spec)
         assert all("usage=PublicTest" in spec for spec in stage.judges if "ferplus" in spec)
+
+
+def test_streams_learn_of_nobody_whom_the_fusion_learns_of(script: ModuleType, packs: Path) -> None:
+    *alone, fusion = trained_stages(script)
+    of_streams = set.union(*(people(packs, stage.data) for stage in alone))
+    strangers = people(packs, tuple(spec for spec in fusion.data if spec.startswith("acted")))
+    tested = people(packs, ("acted:{data}/portraits.npz?part=test",))
+    assert strangers and tested and not strangers & of_streams
+    assert not tested & (of_streams | strangers | people(packs, fusion.judges))
 
 
 def test_packs_that_are_missing_are_told(packs: Path, tmp_path: Path) -> None:
