@@ -52,31 +52,28 @@ ACTING = (
         "acted:{data}/portraits.npz?part=training&difficulty=talking&per_class=120&seed=3",
     )
 )
+
+
+def acted(part: str, options: str) -> tuple[str, ...]:
+    """Portraits of a part that act at every difficulty."""
+    return tuple(
+        f"acted:{{data}}/portraits.npz?part={part}&difficulty={difficulty}&{options}"
+        for difficulty in ("posed", "medium", "spontaneous", "talking")
+    )
+
+
 # Faces that do no more than rest or talk are most of what there is to see in films.
-RESTING = tuple(
-    f"acted:{{data}}/portraits.npz?part=training&difficulty={difficulty}&only=neutral&per_class=240&seed=5"
-    for difficulty in ("posed", "medium", "spontaneous", "talking")
-)
+RESTING = acted("training", "only=neutral&per_class=240&seed=5")
 # Many more people than those: what moves looks alike on all of them, and was learnt of too few.
 CROWD = tuple(
     f"acted:{{data}}/portraits.npz?part=training&difficulty={difficulty}&per_class={count}&seed=6"
     for difficulty, count in (("posed", 250), ("medium", 600), ("spontaneous", 500), ("talking", 350))
 )
-# For the fusion people of whom no stream has learnt: how far each is to be trusted shows on strangers alone,
-# for whom it has learnt from it knows by heart. One half teaches, the other judges.
-STRANGERS = tuple(
-    f"acted:{{data}}/portraits.npz?part=validation&half=first&difficulty={difficulty}&per_class=100&seed=4"
-    for difficulty in ("posed", "medium", "spontaneous", "talking")
-)
-RESTING_STRANGERS = tuple(
-    f"acted:{{data}}/portraits.npz?part=validation&half=first&difficulty={difficulty}"
-    "&only=neutral&per_class=300&seed=5"
-    for difficulty in ("posed", "medium", "spontaneous", "talking")
-)
-STRANGE_JUDGES = tuple(
-    f"acted:{{data}}/portraits.npz?part=validation&half=second&difficulty={difficulty}&per_class=20&seed=1"
-    for difficulty in ("posed", "medium", "spontaneous", "talking")
-)
+# For the fusion, people of whom no stream has learnt: a stream knows its own by heart, so that strangers
+# alone show how far it is to be trusted. One half of them teaches, the other judges.
+STRANGERS = acted("validation&half=first", "per_class=100&seed=4")
+RESTING_STRANGERS = acted("validation&half=first", "only=neutral&per_class=300&seed=5")
+STRANGE_JUDGES = acted("validation&half=second", "per_class=20&seed=1")
 DRAWN = tuple(
     f"synth:{difficulty}?people=1000&per_class=1500&seed=0&faces=no"
     for difficulty in ("posed", "medium", "spontaneous")

@@ -38,7 +38,7 @@ def features(
     tick: Tick | None,
     judged: bool = True,
 ) -> Features:
-    """What the streams see in every clip, from the checkpoint as far as it has been worked out before.
+    """What trained streams see in every clip, from the checkpoint as far as it has been worked out before.
 
     The mean says all that a top needs: it is linear, so what it says of a mean is the mean of what it says.
     What is `judged` has full precision, as in analysis; what is learnt from is as coarse as in training.
@@ -91,7 +91,7 @@ def _seen(
         whose = torch.from_numpy(row[places]).to(machine.device)
         for name, network in networks.items():
             with nullcontext() if judged else machine.arithmetic(network):
-                seen = network.eval().features(ready[network.reads]).float()
+                seen = network.features(ready[network.reads]).float()
             total = totals.setdefault(name, seen.new_zeros(len(some), seen.shape[1]))
             total.index_add_(0, whose, seen)
     windows = torch.from_numpy(count[some]).to(machine.device)[:, None]
