@@ -23,9 +23,11 @@ from typing import Any
 
 import numpy as np
 
-from fervid import clips, datasets, evaluate, execute, metrics, model, shape
+from fervid import clips, datasets, execute, metrics, model
+from fervid.faces import shape
 from fervid.labels import EMOTIONS, NEUTRAL
 from fervid.metrics import Predictions
+from fervid.train import evaluate
 from fervid.types import Sample
 
 DIFFICULTIES = ("posed", "medium", "spontaneous")

@@ -20,8 +20,9 @@ from typing import Any
 import cv2
 import numpy as np
 
-from fervid import datasets, evaluate, execute
+from fervid import datasets, execute
 from fervid.labels import EMOTIONS
+from fervid.train import evaluate
 from fervid.types import Bytes
 
 FRAME = (360, 480)  # the camera's picture, height and width

@@ -39,29 +39,34 @@ READ_AT_ONCE = 1 << 24  # bytes
 STAGES: dict[str, tuple[str, ...]] = {
     "decode": ("fervid.video:frames",),
     "upright luma": ("fervid.video.reading:upright",),
-    "downscale, shots": ("fervid.shots:mark",),
-    "detection": ("fervid.faces:FaceFinder.detect",),
-    "detection, one face": ("fervid.faces:FaceFinder.verify",),
-    "landmarks": ("fervid.faces:FaceFinder.fit", "fervid.faces:FaceFinder.follow"),
-    "crops": ("fervid.faces:FaceFinder.crop",),
+    "downscale, shots": ("fervid.video.shots:mark",),
+    "detection": ("fervid.faces.finder:FaceFinder.detect",),
+    "detection, one face": ("fervid.faces.finder:FaceFinder.verify",),
+    "landmarks": ("fervid.faces.finder:FaceFinder.fit", "fervid.faces.finder:FaceFinder.follow"),
+    "crops": ("fervid.faces.finder:FaceFinder.crop",),
     "people": (
-        "fervid.faces:FaceFinder.portrait",
-        "fervid.faces:describe",
+        "fervid.faces.finder:FaceFinder.portrait",
+        "fervid.faces.finder:describe",
         "fervid.people:tell_apart",
         "fervid.people:number",
     ),
-    "following": ("fervid.tracks:follow",),
-    "smoothing, pose, quality": ("fervid.tracks:collect",),
-    "windows": ("fervid.clips:centres", "fervid.clips:windows"),
+    "following": ("fervid.faces.tracks:follow",),
+    "smoothing, pose, quality": ("fervid.faces.tracks:collect",),
+    "windows": ("fervid.clips.windows:centres", "fervid.clips.windows:windows"),
     "nets": ("fervid.model:Model.logits",),
-    "span files": ("fervid.spans:pack", "fervid.spans:unpack", "fervid.cache:write", "fervid.cache:read"),
-    "stitch": ("fervid.stitch:Stitcher.feed", "fervid.stitch:Stitcher.close"),
-    "timeline": (
-        "fervid.timeline:Smoother.feed",
-        "fervid.timeline:Smoother.close",
-        "fervid.timeline:build",
+    "span files": (
+        "fervid.analysis.spans:pack",
+        "fervid.analysis.spans:unpack",
+        "fervid.cache:write",
+        "fervid.cache:read",
     ),
-    "export": ("fervid.export.json:write",),
+    "stitch": ("fervid.analysis.stitch:Stitcher.feed", "fervid.analysis.stitch:Stitcher.close"),
+    "timeline": (
+        "fervid.timeline.smoothing:Smoother.feed",
+        "fervid.timeline.smoothing:Smoother.close",
+        "fervid.timeline.smoothing:build",
+    ),
+    "export": ("fervid.export.timelines.json:write",),
 }
 OTHER = "other"
 
@@ -291,15 +296,15 @@ def begin(model: str) -> None:
     """All that a worker does once: libraries, the nets, the predictor."""
     import numpy as np
 
-    from fervid import analysis, faces  # noqa: F401
+    from fervid.faces.finder import PORTRAIT, FaceFinder, describe
     from fervid.model import load
 
     load(model)
-    finder = faces.FaceFinder()
+    finder = FaceFinder()
     blank = np.zeros((80, 80), np.uint8)
     finder.detect(blank)
     finder.fit(blank, np.array([10, 10, 60, 60], np.float32))
-    faces.describe(np.zeros((faces.PORTRAIT, faces.PORTRAIT), np.uint8))
+    describe(np.zeros((PORTRAIT, PORTRAIT), np.uint8))
 
 
 def sample(file: Path, model: str) -> Sample:
@@ -307,14 +312,16 @@ def sample(file: Path, model: str) -> Sample:
     import scipy.optimize
     import scipy.signal  # noqa: F401  # what stages import when they first need it is no part of their speed
 
-    from fervid import analysis, spans, video
+    from fervid import analysis
+    from fervid.analysis import spans
     from fervid.cache import Store
-    from fervid.export import json as export
+    from fervid.export.timelines import json as export
     from fervid.types import Settings
+    from fervid.video import planning
 
     began = time.perf_counter()
-    planned = video.plan(file)
-    planning = time.perf_counter() - began
+    planned = planning.plan(file)
+    planning_seconds = time.perf_counter() - began
     grid = spans.plan(planned, Settings())
     span = grid[(len(grid) - 1) // 2]
 
@@ -331,7 +338,7 @@ def sample(file: Path, model: str) -> Sample:
             timeline = run.timeline
             export.write(timeline, io.StringIO())
     return Sample(
-        planning=planning,
+        planning=planning_seconds,
         start=float(seconds(span.start)),
         end=float(seconds(planned.end if span.stop is None else span.stop)),
         frames=timeline.tally.decoded,

@@ -25,10 +25,11 @@ import cv2
 import dlib
 import numpy as np
 
-from fervid import faces, shape, tracks, video
-from fervid.faces import FaceFinder
+from fervid.faces import shape, tracks
+from fervid.faces.finder import CANVAS_FACE, FaceFinder, canvas, place, predictor
 from fervid.footage import PictureFinder
 from fervid.types import Array, Bytes, Floats
+from fervid.video import planning, reading
 
 # A name's hash modulo 10 -> its part: a tenth of the people to test on, a tenth to tune on.
 TEST, VALIDATION, TRAINING = "test", "validation", "training"
@@ -173,7 +174,7 @@ def views(
     as the points of a frame before would have it.
     """
     places = [(box[:2] + box[2:] / np.float32(2), float(box[2:].mean()), 0.0)]
-    center, side, roll = faces.place(points)
+    center, side, roll = place(points)
     for _ in range(count - 1):
         places.append(
             (
@@ -183,8 +184,8 @@ def views(
             )
         )
     for one in places:
-        canvas, matrix = faces.canvas(picture, *one)
-        yield canvas, (points @ matrix[:, :2].T + matrix[:, 2]).astype(np.float32)
+        image, matrix = canvas(picture, *one)
+        yield image, (points @ matrix[:, :2].T + matrix[:, 2]).astype(np.float32)
 
 
 def train(known: Faces, recipe: Recipe) -> Any:
@@ -193,10 +194,10 @@ def train(known: Faces, recipe: Recipe) -> Any:
     canvases, shapes = [], []
     for picture, points, box in zip(known.pictures, known.points, known.boxes, strict=True):
         for image, own, around in ((picture, points, box), mirrored(picture, points, box)):
-            for canvas, placed in views(image, own, around, recipe.views, chance):
+            for seen, placed in views(image, own, around, recipe.views, chance):
                 corners = [dlib.point(round(float(x)), round(float(y))) for x, y in placed]
-                canvases.append(canvas)
-                shapes.append([dlib.full_object_detection(faces.CANVAS_FACE, dlib.points(corners))])
+                canvases.append(seen)
+                shapes.append([dlib.full_object_detection(CANVAS_FACE, dlib.points(corners))])
     return dlib.train_shape_predictor(canvases, shapes, recipe.options())
 
 
@@ -298,8 +299,8 @@ def followed(clip: Path, landmarks: str) -> tuple[Floats, float]:
     """The points of the largest face through a clip (T, 68, 2), as tracking asks for them, and their rate."""
     finder = FaceFinder(landmarks=landmarks)
     points: list[Floats] = []
-    planned = video.plan(clip)
-    for frame in video.frames(planned):
+    planned = planning.plan(clip)
+    for frame in reading.frames(planned):
         if points and finder.verify(frame.luma, points[-1]):
             points.append(finder.follow(frame.luma, points[-1]))
             continue
@@ -396,7 +397,7 @@ def main() -> None:
         trained = train(known.take((known.parts == TRAINING) & known.sound), recipe)
         trained.save(str(target))
         facts["training"] = asdict(recipe) | {"seconds": round(time.perf_counter() - began)}
-    faces.predictor("own")(lambda: target)
+    predictor("own")(lambda: target)
     facts["file"] = {"megabytes": target.stat().st_size / 1e6}
     figures = facts | judge(known, given.part, ["dlib", "own"])
     for clip in given.clip:

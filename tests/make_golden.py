@@ -12,7 +12,7 @@ from pathlib import Path
 
 from fervid import analysis
 from fervid.cache import Store
-from fervid.export import json
+from fervid.export.timelines import json
 
 CLIP = Path(__file__).resolve().parents[1] / "examples" / "clip.mp4"
 GOLDEN = Path(__file__).resolve().parent / "golden" / "clip.json"

@@ -16,11 +16,11 @@ from torch import Tensor, nn
 
 from fervid import execute, model, streams, synth
 from fervid.errors import UsageError
-from fervid.streams.aggregate import EPSILON, Aggregate, Components, Kernel, Scaled, upper
-from fervid.streams.aggregate_average import AggregateAverage
-from fervid.streams.aggregate_forest import Forest
-from fervid.streams.aggregate_gaussian import embedded
-from fervid.streams.aggregate_moments import moments
+from fervid.streams.survey.aggregate import EPSILON, Aggregate, Components, Kernel, Scaled, upper
+from fervid.streams.survey.aggregate_average import AggregateAverage
+from fervid.streams.survey.aggregate_forest import Forest
+from fervid.streams.survey.aggregate_gaussian import embedded
+from fervid.streams.survey.aggregate_moments import moments
 from fervid.survey.systems import SMALL as SMALL_SIZES
 from fervid.train import folders, run, settling, state
 from fervid.train.fitting import Progress

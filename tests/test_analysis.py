@@ -20,12 +20,14 @@ import pytest
 from conftest import CLIP
 from media import LOSSLESS, Picture, damaged, truncated, write, write_still
 
-from fervid import analysis, clips, execute, export, shape, spans, video
-from fervid.analysis import Run
+from fervid import analysis, clips, execute, export
+from fervid.analysis import Run, spans
 from fervid.cache import Store
-from fervid.export import geometry
-from fervid.export.json import schema
+from fervid.export.frames import geometry
+from fervid.export.timelines.json import schema
+from fervid.faces import shape
 from fervid.types import Array, Frame, Settings, Span, Status, Tally, Timeline, Video
+from fervid.video import reading
 
 MODEL = "untrained"
 SMALL = (320, 240)
@@ -314,7 +316,7 @@ def test_a_stretch_without_keyframes_gives_what_keyframes_give(
     wrapped: Wrapped, often: Outcome, tmp_path: Path, name: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     alive = most = passes = 0
-    real = video.frames
+    real = reading.frames
 
     def counted(*arguments: Any) -> Iterator[Frame]:
         nonlocal alive, most, passes
@@ -329,7 +331,7 @@ def test_a_stretch_without_keyframes_gives_what_keyframes_give(
         nonlocal alive
         alive -= 1
 
-    monkeypatch.setattr(video, "frames", counted)
+    monkeypatch.setattr(reading, "frames", counted)
     one = analyse(getattr(wrapped, name), tmp_path)
     clock, other = one.timeline.video, often.timeline.video
     assert len(clock.keyframes) == 1 if name == "seldom" else not clock.seekable
@@ -410,7 +412,7 @@ def test_a_damaged_stretch_counts_as_a_whole(
     assert len(entries(tmp_path / "parts")) > len(entries(tmp_path / "whole")) == 1
     assert parts.tally == whole.tally
     told: list[Tally] = []
-    decoded = sum(1 for _ in video.frames(whole.video, tally=told.append))
+    decoded = sum(1 for _ in reading.frames(whole.video, tally=told.append))
     assert (parts.tally.decoded, parts.tally.undecodable) == (decoded, told[0].undecodable)
     assert parts.tally.undecodable > 0
 

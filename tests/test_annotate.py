@@ -17,14 +17,15 @@ import pytest
 from conftest import CLIP, Fervid, command, environment
 from test_cutting import samples, tone
 
-from fervid import drawing, video
-from fervid.annotation import Annotator
 from fervid.cli.annotate import KINDS
-from fervid.drawing import History, Letters, Painter, Shown, colour_of
+from fervid.drawing import painter
+from fervid.drawing.annotator import Annotator
+from fervid.drawing.painter import History, Letters, Painter, Shown, colour_of
 from fervid.errors import InputError
-from fervid.export import geometry
+from fervid.export.frames import geometry
 from fervid.labels import COLOURS, CONTEMPT, EMOTIONS
 from fervid.types import Curve, Rows, Segment, Status, Video
+from fervid.video import planning, reading
 from fervid.video.redrawing import redraw
 
 Picture = Any
@@ -46,7 +47,7 @@ def colours(path: Path) -> list[Picture]:
 
 
 def times(path: Path) -> list[Fraction]:
-    plan = video.plan(path)
+    plan = planning.plan(path)
     return [(int(pts) - plan.start) * plan.time_base for pts in plan.pts]
 
 
@@ -57,7 +58,7 @@ def test_every_emotion_has_a_colour_of_its_own() -> None:
     assert set(COLOURS) == {*EMOTIONS, CONTEMPT}
     assert len({colour_of(emotion) for emotion in COLOURS}) == len(COLOURS)
     assert colour_of("happiness") == (0x00, 0x9F, 0xE6)
-    assert colour_of("bliss") == colour_of(None) == drawing.UNCLEAR
+    assert colour_of("bliss") == colour_of(None) == painter.UNCLEAR
 
 
 @pytest.mark.parametrize("kind", KINDS)
@@ -98,7 +99,7 @@ def test_labels_stay_in_the_picture_and_off_each_other() -> None:
     for x, y, width, height in places:
         assert 0 <= x <= x + width <= 640
         assert 0 <= y <= y + height <= 360
-    assert not any(drawing._meet(one, other) for at, one in enumerate(places) for other in places[:at])
+    assert not any(painter._meet(one, other) for at, one in enumerate(places) for other in places[:at])
 
 
 @pytest.mark.parametrize("size", [(16, 16), (64, 48), (101, 75), (4000, 200)])
@@ -151,7 +152,7 @@ def test_the_curve_shows_the_score_now_and_leaves_holes() -> None:
 
 @pytest.fixture
 def plain(tmp_path: Path) -> Video:
-    return video.plan(media.write(tmp_path / "plain.mp4", media.pictures(50)))
+    return planning.plan(media.write(tmp_path / "plain.mp4", media.pictures(50)))
 
 
 def curve(plan: Video, track: int = 1, person: str | None = None) -> Curve:
@@ -276,10 +277,10 @@ def rewritten(plan: Video, target: Path, start: int | None = None, stop: int | N
 
 def test_every_frame_keeps_its_time_and_its_picture(tmp_path: Path) -> None:
     ragged = [0, 1, 2, 5, 6, 9, 14, 15, 16, 20]
-    plan = video.plan(media.write(tmp_path / "a.mkv", media.pictures(10, 160, 120), pts=ragged))
+    plan = planning.plan(media.write(tmp_path / "a.mkv", media.pictures(10, 160, 120), pts=ragged))
     found = rewritten(plan, tmp_path / "b.mp4")
     assert times(found) == [Fraction(pts, 25) for pts in ragged]
-    for one, other in zip(video.frames(video.plan(found)), video.frames(plan), strict=True):
+    for one, other in zip(reading.frames(planning.plan(found)), reading.frames(plan), strict=True):
         assert np.abs(one.luma.astype(int) - other.luma).mean() < 4
 
 
@@ -287,10 +288,10 @@ def test_every_frame_keeps_its_time_and_its_picture(tmp_path: Path) -> None:
     "matrix", [(0, 1, -1, 0), (-1, 0, 0, 1), (0, 1, 1, 0)], ids=["turned", "mirrored", "both"]
 )
 def test_turned_pictures_come_out_upright(matrix: tuple[int, int, int, int], tmp_path: Path) -> None:
-    plan = video.plan(media.write(tmp_path / "a.mp4", media.pictures(5, 160, 120), matrix=matrix))
-    found = video.plan(rewritten(plan, tmp_path / "b.mp4"))
+    plan = planning.plan(media.write(tmp_path / "a.mp4", media.pictures(5, 160, 120), matrix=matrix))
+    found = planning.plan(rewritten(plan, tmp_path / "b.mp4"))
     assert (found.width, found.height, found.rotation) == (plan.width, plan.height, 0)
-    for one, other in zip(video.frames(found), video.frames(plan), strict=True):
+    for one, other in zip(reading.frames(found), reading.frames(plan), strict=True):
         assert np.abs(one.luma.astype(int) - other.luma).mean() < 4
 
 
@@ -306,7 +307,7 @@ def test_colours_come_out_as_they_went_in(space: int, tmp_path: Path) -> None:
             plane.update(bytes([value]) * plane.buffer_size)
         frame.pts = 0
         out.mux([*stream.encode(frame), *stream.encode(None)])
-    with av.open(rewritten(video.plan(path), tmp_path / "b.mp4")) as container:
+    with av.open(rewritten(planning.plan(path), tmp_path / "b.mp4")) as container:
         found = next(container.decode(video=0))
         assert int(found.colorspace) == space
         for plane, value in zip(found.planes, (120, 90, 180), strict=True):
@@ -315,7 +316,7 @@ def test_colours_come_out_as_they_went_in(space: int, tmp_path: Path) -> None:
 
 @pytest.mark.parametrize("suffix", [".mp4", ".mkv"], ids=["encoded", "copied"])
 def test_sound_stays_with_the_picture(suffix: str, tmp_path: Path) -> None:
-    plan = video.plan(tone(tmp_path / "a.mkv", 3.0))
+    plan = planning.plan(tone(tmp_path / "a.mkv", 3.0))
     whole, rate = samples(tmp_path / "a.mkv")
     found = rewritten(plan, tmp_path / f"b{suffix}", plan.ticks(1), plan.ticks(Fraction("2.6")))
     with av.open(found) as container:

@@ -14,9 +14,11 @@ from hypothesis import strategies as st
 from torch import Tensor
 
 from fervid import augment as package
-from fervid import clips, illumination, shape
+from fervid import clips
 from fervid.augment import AUGMENTATIONS, OFF, STRONG, Augmentation, augment, chance, mix, pixels, rows
+from fervid.clips import illumination
 from fervid.errors import UsageError
+from fervid.faces import shape
 from fervid.types import Ints
 
 SIDE, MARGIN = shape.CROP, shape.MARGIN

@@ -23,7 +23,7 @@ from test_cli_analyze import Call, call
 from fervid import execute, locks
 from fervid.batch import folder as folders
 from fervid.batch import work
-from fervid.export.json import schema
+from fervid.export.timelines.json import schema
 
 __all__ = ["call"]
 

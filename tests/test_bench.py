@@ -13,13 +13,14 @@ import pytest
 import torch
 from safetensors.torch import load_file
 
-from fervid import evaluate, execute, locks, streams, synth
+from fervid import execute, locks, streams, synth
 from fervid.cli import main
 from fervid.cli.bench import SYNTHETIC
 from fervid.datasets import protocols, read
 from fervid.survey import systems, table, timing
 from fervid.survey.rows import Failure, Row
 from fervid.survey.systems import PAIR, SMALL, System
+from fervid.train import evaluate
 from fervid.train.machine import Machine
 from fervid.train.recipe import Recipe
 
@@ -111,7 +112,7 @@ def timeless(text: str) -> dict[str, Any]:
 def haste(monkeypatch: pytest.MonkeyPatch) -> None:
     """One look at the clock; and curves as SVG, which costs a twentieth."""
     monkeypatch.setattr(timing, "PASSES", 1)
-    monkeypatch.setattr("fervid.charts._png", lambda picture: None)
+    monkeypatch.setattr("fervid.metrics.charts._png", lambda picture: None)
 
 
 # --- the command

@@ -131,7 +131,7 @@ def test_a_missing_file_is_a_usage_error(tmp_path: Path) -> None:
 
 
 def test_clips_for_a_batch_are_two_seconds_with_bytes_of_their_own(tmp_path: Path) -> None:
-    from fervid import video
+    from fervid.video import planning, reading
 
     spec = importlib.util.spec_from_file_location("batch_benchmark", ROOT / "benchmarks" / "batch.py")
     assert spec is not None and spec.loader is not None
@@ -139,10 +139,10 @@ def test_clips_for_a_batch_are_two_seconds_with_bytes_of_their_own(tmp_path: Pat
     sys.modules["batch_benchmark"] = module  # dataclasses look their module up
     spec.loader.exec_module(module)
     clips = module.make_clips(tmp_path, 5, CLIP)
-    planned = [video.plan(clip) for clip in clips]
+    planned = [planning.plan(clip) for clip in clips]
     assert len({one.sha256 for one in planned}) == 5
     for one in planned:
-        frames = list(video.frames(one))
+        frames = list(reading.frames(one))
         assert len(frames) == len(one.pts) == 50
         assert float(one.duration * one.time_base) == pytest.approx(2)
     del sys.modules["batch_benchmark"]

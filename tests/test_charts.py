@@ -14,9 +14,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from fervid import charts
 from fervid.errors import OutputError
 from fervid.labels import EMOTIONS
+from fervid.metrics import charts
 
 SVG = "{http://www.w3.org/2000/svg}"
 COUNTS = np.array([[12, 3, 0], [0, 1877, 1]])

@@ -19,9 +19,9 @@ from fervid.cli import main
 from fervid.cli.analyze import name_outputs, plan_targets
 from fervid.cli.main import COMMANDS
 from fervid.cli.main import fervid as program
-from fervid.cli.messages import clock
-from fervid.cli.options import Moment, MomentType, RateType
-from fervid.cli.summary import timecode
+from fervid.cli.shared.messages import clock
+from fervid.cli.shared.options import Moment, MomentType, RateType
+from fervid.cli.shared.summary import timecode
 from fervid.errors import UsageError
 
 
@@ -217,7 +217,7 @@ def test_a_traceback_is_for_those_who_ask(fervid: Fervid) -> None:
 def test_what_nobody_expected_asks_for_a_report(
     monkeypatch: pytest.MonkeyPatch, capfd: pytest.CaptureFixture[str]
 ) -> None:
-    monkeypatch.setattr("fervid.export.json.schema", lambda: 1 / 0)
+    monkeypatch.setattr("fervid.export.timelines.json.schema", lambda: 1 / 0)
     assert main.run(["schema"]) == 1
     told = capfd.readouterr()
     assert told.out == ""
@@ -237,7 +237,7 @@ def test_an_interruption_that_an_extension_takes_for_an_error_is_one(
             raise ImportError("a part failed to import") from interruption
 
     before = [signal.getsignal(number) for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)]
-    monkeypatch.setattr("fervid.export.json.schema", load)
+    monkeypatch.setattr("fervid.export.timelines.json.schema", load)
     try:
         assert main.run(["schema"]) == 130
     finally:

@@ -24,7 +24,7 @@ from media import write as write_video
 from test_cli import says
 
 from fervid.cli import main
-from fervid.export.json import schema
+from fervid.export.timelines.json import schema
 
 SHORT = ("--end", "1.2", "--jobs", "1")  # of the clip: one face, neutral to a smile
 UNTRAINED = ("--model", "untrained")

@@ -9,7 +9,8 @@ import numpy as np
 import pytest
 from test_tracks import face_at, video
 
-from fervid import clips, shape
+from fervid import clips
+from fervid.faces import shape
 from fervid.types import Track
 
 MILLISECONDS = Fraction(1, 1000)

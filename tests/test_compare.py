@@ -21,10 +21,10 @@ from test_cli import says
 from test_cli_analyze import Call
 from test_export import START, curve_of, model_of, person_of, segment_of, text_of, video_of
 
-from fervid.agreement import NONE, Agreement, Ruler
-from fervid.agreement.pairing import Choice, measure
-from fervid.agreement.pairing import compare as pair
 from fervid.annotations import Annotation, Sheet, read
+from fervid.annotations.counts import NONE, Agreement, Ruler
+from fervid.annotations.pairing import Choice, measure
+from fervid.annotations.pairing import compare as pair
 from fervid.errors import FervidError, InputError, UsageError
 from fervid.labels import EMOTIONS
 from fervid.timeline import build

@@ -16,12 +16,11 @@ import numpy as np
 import pytest
 from conftest import CLIP, Fervid
 
-from fervid import video
-from fervid.cli import cutting as names
-from fervid.cli import output
+from fervid.cli.shared import cutting as names
+from fervid.cli.shared import output
 from fervid.errors import InputError, OutputError
 from fervid.types import Peak, Video
-from fervid.video import cutting
+from fervid.video import cutting, planning, reading
 from fervid.video.sound import sounds
 
 Maker = Callable[[Path], Path]
@@ -51,7 +50,9 @@ def index_of(luma: media.Picture) -> int:
 
 def shown(plan: Video) -> list[tuple[Fraction, int]]:
     """Each frame's time from the first, and its index in the source."""
-    return [((frame.pts - plan.start) * plan.time_base, index_of(frame.luma)) for frame in video.frames(plan)]
+    return [
+        ((frame.pts - plan.start) * plan.time_base, index_of(frame.luma)) for frame in reading.frames(plan)
+    ]
 
 
 def cut(source: Video, pieces: list[cutting.Piece], target: Path, exact: bool) -> Path:
@@ -65,10 +66,10 @@ def cut(source: Video, pieces: list[cutting.Piece], target: Path, exact: bool) -
 
 @pytest.mark.parametrize("maker", MAKERS.values(), ids=MAKERS)
 def test_an_encoded_cut_holds_the_very_frames_at_their_times(maker: Maker, tmp_path: Path) -> None:
-    source = video.plan(maker(tmp_path))
+    source = planning.plan(maker(tmp_path))
     start, stop = source.ticks(Fraction("0.41")), source.ticks(Fraction("1.02"))
     piece = cutting.at_frames(source, start, stop)
-    found = shown(video.plan(cut(source, [piece], tmp_path / "cut.mp4", exact=True)))
+    found = shown(planning.plan(cut(source, [piece], tmp_path / "cut.mp4", exact=True)))
     whole = [(source.ticks(time), index) for time, index in shown(source)]
     expected = [(pts, index) for pts, index in whole if start <= pts < stop]
     assert [index for _, index in found] == [index for _, index in expected]
@@ -78,10 +79,10 @@ def test_an_encoded_cut_holds_the_very_frames_at_their_times(maker: Maker, tmp_p
 
 
 def test_pixels_of_an_encoded_cut_are_those_of_the_source(tmp_path: Path) -> None:
-    source = video.plan(lossless(tmp_path / "a.mp4"))
+    source = planning.plan(lossless(tmp_path / "a.mp4"))
     piece = cutting.at_frames(source, source.ticks(Fraction(1, 2)), source.ticks(1))
-    found = video.plan(cut(source, [piece], tmp_path / "cut.mp4", exact=True))
-    pairs = zip(video.frames(found), video.frames(source, piece.start, piece.stop), strict=True)
+    found = planning.plan(cut(source, [piece], tmp_path / "cut.mp4", exact=True))
+    pairs = zip(reading.frames(found), reading.frames(source, piece.start, piece.stop), strict=True)
     for one, other in pairs:
         assert np.abs(one.luma.astype(int) - other.luma).mean() < 2
 
@@ -89,7 +90,7 @@ def test_pixels_of_an_encoded_cut_are_those_of_the_source(tmp_path: Path) -> Non
 @pytest.mark.parametrize("maker", MAKERS.values(), ids=MAKERS)
 def test_a_copy_holds_all_frames_from_the_keyframe_on(maker: Maker, tmp_path: Path) -> None:
     path = maker(tmp_path)
-    source = video.plan(path)
+    source = planning.plan(path)
     start, stop = source.ticks(Fraction("0.7")), source.ticks(Fraction("1.1"))
     piece = cutting.at_keyframes(source, start, stop)
     suffix = cutting.copy_suffix(source)
@@ -97,9 +98,9 @@ def test_a_copy_holds_all_frames_from_the_keyframe_on(maker: Maker, tmp_path: Pa
     assert cutting.obstacle(source, suffix) is None
     assert piece.start in source.keyframes
     assert piece.start <= start
-    copied = video.plan(cut(source, [piece], tmp_path / f"cut{suffix}", exact=False))
-    whole = list(video.frames(source, piece.start))
-    frames = list(video.frames(copied))
+    copied = planning.plan(cut(source, [piece], tmp_path / f"cut{suffix}", exact=False))
+    whole = list(reading.frames(source, piece.start))
+    frames = list(reading.frames(copied))
     wanted = sum(frame.pts < stop for frame in whole)
     assert wanted <= len(frames) <= wanted + 3  # B-frames may bring a later one along
     for frame, origin in zip(frames, whole, strict=False):
@@ -110,19 +111,19 @@ def test_a_copy_holds_all_frames_from_the_keyframe_on(maker: Maker, tmp_path: Pa
 
 @pytest.mark.parametrize("exact", [False, True], ids=["copied", "encoded"])
 def test_the_turn_of_a_phone_s_video_goes_along(exact: bool, tmp_path: Path) -> None:
-    source = video.plan(lossless(tmp_path / "a.mp4", matrix=(0, 1, -1, 0), gop=5))
+    source = planning.plan(lossless(tmp_path / "a.mp4", matrix=(0, 1, -1, 0), gop=5))
     piece = cutting.at_frames(source, source.ticks(Fraction("0.4")), source.ticks(1))
-    found = video.plan(cut(source, [piece], tmp_path / "cut.mp4", exact))
+    found = planning.plan(cut(source, [piece], tmp_path / "cut.mp4", exact))
     assert (found.rotation, found.width, found.height) == (90, 48, 64)
-    first, origin = next(video.frames(found)), next(video.frames(source, piece.start))
+    first, origin = next(reading.frames(found)), next(reading.frames(source, piece.start))
     assert np.abs(first.luma.astype(int) - origin.luma).mean() < 2
 
 
 def test_a_turn_that_was_asked_for_is_written(tmp_path: Path) -> None:
-    source = video.plan(lossless(tmp_path / "a.mp4"), rotate="270")
+    source = planning.plan(lossless(tmp_path / "a.mp4"), rotate="270")
     piece = cutting.at_frames(source, source.start, source.ticks(1))
     for exact in (False, True):
-        found = video.plan(cut(source, [piece], tmp_path / f"{exact}.mp4", exact))
+        found = planning.plan(cut(source, [piece], tmp_path / f"{exact}.mp4", exact))
         assert found.rotation == 270
 
 
@@ -133,11 +134,11 @@ def test_square_pixels_and_odd_sizes_come_through(tmp_path: Path) -> None:
         pixel_format="yuv444p",
         aspect=Fraction(4, 3),
     )
-    source = video.plan(odd)
+    source = planning.plan(odd)
     piece = cutting.at_frames(source, source.start, source.end)
-    found = video.plan(cut(source, [piece], tmp_path / "cut.mp4", exact=True))
+    found = planning.plan(cut(source, [piece], tmp_path / "cut.mp4", exact=True))
     assert (found.width, found.height) == (round(50 * 4 / 3), 36)
-    assert len(list(video.frames(found))) == 8
+    assert len(list(reading.frames(found))) == 8
 
 
 def tone(path: Path, seconds: float, start: float = 0.0, rate: int = 16000) -> Path:
@@ -164,7 +165,7 @@ def tone(path: Path, seconds: float, start: float = 0.0, rate: int = 16000) -> P
 
 
 def samples(path: Path) -> tuple[Any, int]:
-    plan = video.plan(path)
+    plan = planning.plan(path)
     (sound,) = sounds(plan)
     length = plan.duration * plan.time_base
     return np.concatenate(list(sound.samples(Fraction(0), length)), axis=1)[0], sound.rate
@@ -172,7 +173,7 @@ def samples(path: Path) -> tuple[Any, int]:
 
 @pytest.mark.parametrize("suffix", [".mp4", ".mkv"])
 def test_sound_of_an_encoded_cut_stands_where_it_stood(suffix: str, tmp_path: Path) -> None:
-    source = video.plan(tone(tmp_path / "a.mkv", 4.0))
+    source = planning.plan(tone(tmp_path / "a.mkv", 4.0))
     pieces = [
         cutting.at_frames(source, source.ticks(Fraction(begin)), source.ticks(Fraction(end)))
         for begin, end in (("0.8", "1.6"), ("2.4", "3.2"))
@@ -189,7 +190,7 @@ def test_sound_of_an_encoded_cut_stands_where_it_stood(suffix: str, tmp_path: Pa
 
 
 def test_sound_that_begins_late_is_silence_before(tmp_path: Path) -> None:
-    source = video.plan(tone(tmp_path / "a.mkv", 3.0, start=1.5))
+    source = planning.plan(tone(tmp_path / "a.mkv", 3.0, start=1.5))
     piece = cutting.at_frames(source, source.ticks(1), source.ticks(2))
     wave, rate = samples(cut(source, [piece], tmp_path / "cut.mp4", exact=True))
     assert np.abs(wave[: int(0.45 * rate)]).max() < 0.01
@@ -197,7 +198,7 @@ def test_sound_that_begins_late_is_silence_before(tmp_path: Path) -> None:
 
 
 def test_sound_of_a_copy_goes_along(tmp_path: Path) -> None:
-    source = video.plan(tone(tmp_path / "a.mkv", 4.0))
+    source = planning.plan(tone(tmp_path / "a.mkv", 4.0))
     piece = cutting.at_keyframes(source, source.ticks(2), source.ticks(3))
     wave, rate = samples(cut(source, [piece], tmp_path / "cut.mkv", exact=False))
     whole, _ = samples(tmp_path / "a.mkv")
@@ -212,7 +213,7 @@ def test_pieces_that_touch_are_one() -> None:
 
 
 def test_a_moment_between_two_frames_is_the_frame_that_is_shown(tmp_path: Path) -> None:
-    source = video.plan(lossless(tmp_path / "a.mp4"))
+    source = planning.plan(lossless(tmp_path / "a.mp4"))
     step = source.length(Fraction(1, 25))
     piece = cutting.at_frames(source, source.start + step * 3 + 1, source.start + step * 3 + 2)
     assert piece == cutting.Piece(source.start + step * 3, source.start + step * 4)
@@ -237,13 +238,13 @@ def test_what_cannot_be_copied_says_why(tmp_path: Path) -> None:
     folder.mkdir()
     for index in range(3):
         media.write_still(folder / f"{index}.png", media.picture(index))
-    source = video.plan(folder)
+    source = planning.plan(folder)
     assert "no stream" in str(cutting.obstacle(source, ".mkv"))
     found = cut(
         source, [cutting.at_frames(source, source.start, source.end)], tmp_path / "cut.mp4", exact=True
     )
-    assert [index for _, index in shown(video.plan(found))] == [0, 1, 2]
-    webm = video.plan(MAKERS["webm"](tmp_path))
+    assert [index for _, index in shown(planning.plan(found))] == [0, 1, 2]
+    webm = planning.plan(MAKERS["webm"](tmp_path))
     assert ".mp4 does not take" in str(cutting.obstacle(webm, ".mp4"))
     assert cutting.obstacle(replace(webm, seekable=False), ".webm")
 
@@ -251,7 +252,7 @@ def test_what_cannot_be_copied_says_why(tmp_path: Path) -> None:
 def test_a_full_disk_is_told_once(tmp_path: Path, capfd: pytest.CaptureFixture[str]) -> None:
     # Much of it, so that writing fails before the end as well.
     noise = list(np.random.default_rng(0).integers(0, 255, (20, 128, 128), np.uint8))
-    source = video.plan(media.write(tmp_path / "a.mp4", noise))
+    source = planning.plan(media.write(tmp_path / "a.mp4", noise))
     piece = cutting.at_frames(source, source.start, source.end)
 
     class Full(io.BytesIO):
@@ -279,13 +280,13 @@ def moment(onset: int, offset: int, person: str | None = None, emotion: str = "h
     ],
 )
 def test_names_of_clips_are_safe(person: str | None, name: str, tmp_path: Path) -> None:
-    source = video.plan(lossless(tmp_path / "a.mp4"))
+    source = planning.plan(lossless(tmp_path / "a.mp4"))
     peak = moment(source.ticks(1), source.ticks(Fraction("1.2")), person)
     assert names.name_of(peak, 1, source) == name
 
 
 def test_pads_stay_within_the_video(tmp_path: Path) -> None:
-    source = video.plan(lossless(tmp_path / "a.mp4"))
+    source = planning.plan(lossless(tmp_path / "a.mp4"))
     peak = moment(source.ticks(Fraction("0.2")), source.ticks(Fraction("1.4")))
     assert names.padded(peak, (Fraction(5), Fraction(5)), source) == (source.start, source.end)
     wide = names.padded(peak, (Fraction("0.1"), Fraction(0)), source)
@@ -324,12 +325,12 @@ def test_moments_become_clips_and_a_reel(timeline: Path, fervid: Fervid, tmp_pat
     assert "wrote 2 clips into clips" in done.stderr
     clips = sorted(entry.name for entry in (tmp_path / "clips").iterdir())
     assert clips == ["001_happiness_T1_00-00-02.mp4", "002_surprise_T1_00-00-02.mp4"]
-    source = video.plan(CLIP)
+    source = planning.plan(CLIP)
     for name, frames in ((f"clips/{clips[0]}", range(40, 65)), ("reel.mp4", range(40, 80))):
-        found = video.plan(tmp_path / name)
+        found = planning.plan(tmp_path / name)
         assert len(found.pts) == len(frames)
-        origin = video.frames(source, int(source.pts[frames[0]]))
-        for one, other in zip(video.frames(found), origin, strict=False):
+        origin = reading.frames(source, int(source.pts[frames[0]]))
+        for one, other in zip(reading.frames(found), origin, strict=False):
             assert np.abs(one.luma.astype(int) - other.luma).mean() < 2
     with av.open(tmp_path / "clips" / clips[0]) as clip:
         assert "visible" in clip.metadata["title"]
@@ -343,7 +344,7 @@ def test_a_copy_tells_how_early_it_begins(timeline: Path, fervid: Fervid, tmp_pa
     done = fervid("peaks", timeline, "--video", CLIP, "--cut", "clips", "--top", "1", "-o", "/dev/null")
     assert done.returncode == 0, done.stderr
     assert "beginning at keyframes" in done.stderr
-    assert video.plan(next((tmp_path / "clips").iterdir())).codec == "h264"
+    assert planning.plan(next((tmp_path / "clips").iterdir())).codec == "h264"
 
 
 @pytest.mark.parametrize(
@@ -378,7 +379,7 @@ def test_what_cannot_be_cut_is_told_in_one_line(
 
 def test_another_video_is_refused(tmp_path: Path) -> None:
     path = lossless(tmp_path / "a.mp4")
-    source = video.plan(path)
+    source = planning.plan(path)
     facts = {"rate": None, "container": "mov", "sha256": source.sha256, "name": "a.mp4", "rotation": 0}
     assert names.footage(str(path), facts).sha256 == source.sha256
     assert names.footage(str(path), {**facts, "rotation": 180}).rotation == 180

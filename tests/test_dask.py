@@ -21,11 +21,12 @@ import pytest
 from conftest import CLIP, ROOT, Fervid
 from media import write
 
-from fervid import analysis, execute, spans, wire
+from fervid import analysis, execute
+from fervid.analysis import spans, wire
 from fervid.cache import Store
 from fervid.errors import InputError, UnexpectedError, UsageError, WorkerError
 from fervid.execute import Done, Event, Executor, Failed, Reached, cluster
-from fervid.export import geometry
+from fervid.export.frames import geometry
 
 PATIENCE = 120  # seconds to wait for other processes on a busy machine
 

@@ -19,12 +19,13 @@ from folders import POINTER, remarked, seen, write
 from hypothesis import given
 from hypothesis import strategies as some
 
-from fervid import datasets, source, synth
+from fervid import datasets, synth
 from fervid.cli import main
 from fervid.datasets import Dataset, Option, Spec, disk, fer2013, naming, splitting, tagging
 from fervid.errors import InputError, UsageError
 from fervid.labels import EMOTIONS, VALENCE_AROUSAL
 from fervid.types import Sample
+from fervid.video import source
 
 # --- specs and the registry
 

@@ -9,8 +9,9 @@ import numpy as np
 import pytest
 from conftest import ROOT
 
-from fervid import datasets, evaluate, execute, metrics, model
+from fervid import datasets, execute, metrics, model
 from fervid.labels import EMOTIONS
+from fervid.train import evaluate
 
 FOLDER = Path(str(model.find("default")))
 DATA = ROOT.parent / "shared" / "data"

@@ -52,10 +52,9 @@ class Run:
 @pytest.fixture(scope="module")
 def short(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """Two seconds of the example clip, in which the face smiles: examples should not take long."""
-    from fervid import video
-    from fervid.video import cutting
+    from fervid.video import cutting, planning
 
-    source, path = video.plan(CLIP), tmp_path_factory.mktemp("short") / "film.mp4"
+    source, path = planning.plan(CLIP), tmp_path_factory.mktemp("short") / "film.mp4"
     piece = cutting.at_frames(source, source.ticks(1), source.ticks(3))
     with path.open("wb") as stream:
         cutting.encode(source, [piece], stream, ".mp4", {})

@@ -17,9 +17,10 @@ from jsonschema import Draft202012Validator
 
 from fervid import export
 from fervid.errors import InputError, UsageError
-from fervid.export import frames, geometry, jsonl, openface, reading, shapes
-from fervid.export import json as whole
-from fervid.export import peaks as peak_list
+from fervid.export.frames import geometry, openface, table
+from fervid.export.timelines import json as whole
+from fervid.export.timelines import jsonl, reading, shapes
+from fervid.export.timelines import peaks as peak_list
 from fervid.labels import EMOTIONS, VALENCE_AROUSAL
 from fervid.timeline import build, intensity, valence_arousal
 from fervid.types import (
@@ -446,7 +447,7 @@ def rows_of(count: int, first: int = 0, labels: tuple[str, ...] = EMOTIONS) -> R
 
 def table_of(chunks: list[Rows], **options: object) -> list[dict[str, str]]:
     stream = io.StringIO()
-    frames.write(chunks, video_of(), EMOTIONS, stream, **options)  # type: ignore[arg-type]
+    table.write(chunks, video_of(), EMOTIONS, stream, **options)  # type: ignore[arg-type]
     return list(csv.DictReader(io.StringIO(stream.getvalue())))
 
 

@@ -42,11 +42,12 @@ from test_export import (
 
 from fervid import export
 from fervid.errors import InputError, UsageError
-from fervid.export import geometry, openface, reading, subtitles, tiers
-from fervid.export import json as whole
-from fervid.export.reading import Document
-from fervid.export.shapes import NOTE
-from fervid.export.subtitles import Cue
+from fervid.export.frames import geometry, openface
+from fervid.export.timelines import json as whole
+from fervid.export.timelines import reading, subtitles, tiers
+from fervid.export.timelines.reading import Document
+from fervid.export.timelines.shapes import NOTE
+from fervid.export.timelines.subtitles import Cue
 from fervid.labels import EMOTIONS
 from fervid.types import Timeline
 

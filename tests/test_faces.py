@@ -10,11 +10,12 @@ import numpy as np
 import pytest
 from conftest import CLIP, ROOT
 
-from fervid import faces, shape, video
 from fervid.errors import UsageError
-from fervid.faces import FaceFinder
-from fervid.shape import CROP, MARGIN
+from fervid.faces import shape
+from fervid.faces.finder import WINDOW, FaceFinder, Found, detector, detectors
+from fervid.faces.shape import CROP, MARGIN
 from fervid.types import Bytes, Floats
+from fervid.video import planning, reading
 
 CLOSE, WIDE, ROCKET = 0, 360, 215  # frames: a large face, one of a third of the height, none
 FINDER = FaceFinder()
@@ -23,11 +24,11 @@ FINDER = FaceFinder()
 @pytest.fixture(scope="module")
 def pictures() -> dict[int, Bytes]:
     """The luma of the frames that are looked at."""
-    plan = video.plan(CLIP)
+    plan = planning.plan(CLIP)
     found = {}
     for place in (CLOSE, WIDE, ROCKET):
         pts = int(plan.pts[place])
-        found[place] = next(video.frames(plan, pts, pts + 1)).luma
+        found[place] = next(reading.frames(plan, pts, pts + 1)).luma
     return found
 
 
@@ -112,7 +113,7 @@ def test_two_faces_are_found_surest_first(pictures: dict[int, Bytes]) -> None:
 def test_a_view_that_is_not_contiguous_is_seen_like_its_copy(pictures: dict[int, Bytes]) -> None:
     mirrored = pictures[WIDE][:, ::-1]
     padded = np.pad(pictures[WIDE], ((0, 0), (0, 32)))[:, :640]
-    exact = FaceFinder(min_face=faces.WINDOW / 480)  # the size at which nothing is resized first
+    exact = FaceFinder(min_face=WINDOW / 480)  # the size at which nothing is resized first
     for finder in (FINDER, exact):
         for view in (mirrored, padded):
             assert not view.flags.c_contiguous
@@ -133,8 +134,8 @@ def test_dlib_is_given_contiguous_pictures_alone(
             given.append(luma.flags.c_contiguous)
             return [], [], []
 
-    monkeypatch.setattr(faces, "_hog", Watched)
-    FaceFinder(min_face=faces.WINDOW / 480).detect(pictures[WIDE][:, ::-1])
+    monkeypatch.setattr("fervid.faces.finder._hog", Watched)
+    FaceFinder(min_face=WINDOW / 480).detect(pictures[WIDE][:, ::-1])
     assert given == [True]
 
 
@@ -292,18 +293,18 @@ def test_the_slow_detector_finds_the_face(pictures: dict[int, Bytes], truth: dic
 
 
 def test_detectors_are_known_by_name() -> None:
-    assert faces.detectors() == ("hog", "mmod")
+    assert detectors() == ("hog", "mmod")
     with pytest.raises(UsageError, match=r"unknown detector 'haar'.*hog, mmod"):
         FaceFinder(detector="haar")
 
 
 def test_two_detectors_of_one_name_are_refused() -> None:
-    def other(luma: Bytes, accept: float) -> Iterator[faces.Found]:
+    def other(luma: Bytes, accept: float) -> Iterator[Found]:
         yield from ()
 
     with pytest.raises(ValueError, match="two detectors are called 'hog'"):
-        faces.detector("hog")(other)
-    assert faces.detectors() == ("hog", "mmod")
+        detector("hog")(other)
+    assert detectors() == ("hog", "mmod")
 
 
 @pytest.mark.parametrize("share", [0.0, -0.1, 1.5, float("nan")])

@@ -12,11 +12,13 @@ import numpy as np
 import pytest
 from conftest import CLIP
 
-from fervid import analysis, execute, footage, shape, synth, video
+from fervid import analysis, execute, footage, synth
 from fervid.errors import InputError, UsageError
+from fervid.faces import shape
 from fervid.footage import Footage, strips
 from fervid.train.batches import Clips
 from fervid.types import Bytes, Sample, Settings, Strip
+from fervid.video import planning, reading
 
 MOVING = Sample(name="clip", label="happiness", path=str(CLIP), start=Fraction(1), end=Fraction(3))
 
@@ -132,8 +134,8 @@ def test_the_box_of_a_picture_says_whose_face(tmp_path: Path, picture: Bytes) ->
 
 @pytest.mark.parametrize("turns", [1, 3])
 def test_a_clip_on_its_side_is_turned_until_there_is_a_face(tmp_path: Path, strip: Strip, turns: int) -> None:
-    planned = video.plan(CLIP)
-    frames = list(video.frames(planned, int(strip.pts[0]), int(strip.pts[8])))
+    planned = planning.plan(CLIP)
+    frames = list(reading.frames(planned, int(strip.pts[0]), int(strip.pts[8])))
     lying = media.write(tmp_path / "lying.mp4", [np.rot90(frame.luma, turns) for frame in frames])
     sample = Sample(name="x", label="happiness", path=str(lying))
     turned = footage.strip_of(replace(sample, is_upright=False))

@@ -9,7 +9,7 @@ import pytest
 from scipy import fft, ndimage, sparse
 from scipy.sparse.linalg import spsolve
 
-from fervid import illumination
+from fervid.clips import illumination
 from fervid.errors import UsageError
 from fervid.types import Bytes, Floats
 

@@ -36,9 +36,10 @@ def test_help_loads_no_command() -> None:
     loaded = modules_after("--help")
     assert not {name for name in loaded if name.startswith("fervid.cli.")} - {
         "fervid.cli.main",
-        "fervid.cli.messages",
-        "fervid.cli.options",
-        "fervid.cli.output",
+        "fervid.cli.shared",
+        "fervid.cli.shared.messages",
+        "fervid.cli.shared.options",
+        "fervid.cli.shared.output",
     }
 
 

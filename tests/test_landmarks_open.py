@@ -16,13 +16,15 @@ import numpy as np
 import pytest
 from conftest import CLIP, ROOT, Fervid
 
-from fervid import analysis, execute, faces, shape, synth, video
+from fervid import analysis, execute, synth
 from fervid.cache import Store
-from fervid.cli.options import SELECTION
+from fervid.cli.shared.options import SELECTION
 from fervid.errors import ModelError, UsageError
-from fervid.faces import FaceFinder
+from fervid.faces import shape
+from fervid.faces.finder import _PREDICTORS, FaceFinder, _predictor, predictor, predictors
 from fervid.footage import PictureFinder
 from fervid.types import Floats, Settings
+from fervid.video import planning, reading
 
 OPEN = Settings(start=Fraction(0), end=Fraction(1, 2), landmarks="open")
 LARGEST = 18_000_000  # bytes, of the file
@@ -40,27 +42,27 @@ def eyes_apart(said: Floats, other: Floats) -> float:
 
 
 def test_it_is_small_and_known_by_name() -> None:
-    assert list(faces.predictors()) == ["dlib", "open"]
-    path = faces.predictors()["open"]()
+    assert list(predictors()) == ["dlib", "open"]
+    path = predictors()["open"]()
     assert path.is_relative_to(ROOT / "fervid")
     assert path.stat().st_size < LARGEST
 
 
 @pytest.mark.parametrize("frame", SHOWN)
 def test_it_places_the_points_about_where_dlib_does(frame: int) -> None:
-    plan = video.plan(CLIP)
+    plan = planning.plan(CLIP)
     pts = int(plan.pts[frame])
-    luma = next(video.frames(plan, pts, pts + 1)).luma
+    luma = next(reading.frames(plan, pts, pts + 1)).luma
     own, other = FaceFinder(landmarks="open"), FaceFinder()
     ((box, _),) = own.detect(luma)
     assert eyes_apart(own.fit(luma, box), other.fit(luma, box)) < NEAR
 
 
 def test_it_needs_no_other_distribution(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(faces, "find_spec", lambda name: None)
-    faces._predictor.cache_clear()
-    plan = video.plan(CLIP)
-    luma = next(video.frames(plan)).luma
+    monkeypatch.setattr("fervid.faces.finder.find_spec", lambda name: None)
+    _predictor.cache_clear()
+    plan = planning.plan(CLIP)
+    luma = next(reading.frames(plan)).luma
     finder = FaceFinder(landmarks="open")
     ((box, _),) = finder.detect(luma)
     assert finder.fit(luma, box).shape == (68, 2)
@@ -69,8 +71,8 @@ def test_it_needs_no_other_distribution(monkeypatch: pytest.MonkeyPatch) -> None
 
 
 def test_a_damaged_file_is_told(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    (tmp_path / "cut.dat").write_bytes(faces.predictors()["open"]().read_bytes()[:1000])
-    monkeypatch.setitem(faces._PREDICTORS, "cut", lambda: tmp_path / "cut.dat")
+    (tmp_path / "cut.dat").write_bytes(predictors()["open"]().read_bytes()[:1000])
+    monkeypatch.setitem(_PREDICTORS, "cut", lambda: tmp_path / "cut.dat")
     with pytest.raises(ModelError, match=r"cut\.dat cannot be read"):
         FaceFinder(landmarks="cut").fit(np.zeros((80, 80), np.uint8), np.array([8, 8, 64, 64], np.float32))
 
@@ -88,7 +90,7 @@ def test_an_unknown_name_is_refused(fervid: Fervid) -> None:
 
 def test_two_predictors_of_one_name_are_refused() -> None:
     with pytest.raises(ValueError, match="two predictors are called 'open'"):
-        faces.predictor("open")(Path)
+        predictor("open")(Path)
 
 
 def test_the_option_offers_all_there_are() -> None:
@@ -99,7 +101,7 @@ def test_the_option_offers_all_there_are() -> None:
         nothing = option(nothing)
     (found,) = (each for each in nothing.params if each.name == "landmarks")
     assert isinstance(found.type, click.Choice)
-    assert list(found.type.choices) == list(faces.predictors())
+    assert list(found.type.choices) == list(predictors())
 
 
 def test_pictures_of_faces_are_looked_at_with_it() -> None:
@@ -191,7 +193,7 @@ def test_it_trains_judges_and_beats_the_mean_shape(
     monkeypatch: pytest.MonkeyPatch,
     capsys: pytest.CaptureFixture[str],
 ) -> None:
-    monkeypatch.setattr(faces, "_PREDICTORS", dict(faces._PREDICTORS))
+    monkeypatch.setattr("fervid.faces.finder._PREDICTORS", dict(_PREDICTORS))
     target = tmp_path / "new" / "own.dat"
     small = ["--cascades", "4", "--trees", "15", "--depth", "2", "--oversampling", "2", "--pool", "100"]
     given = ["--data", str(drawn), "-o", str(target), "--json", "--clip", str(still(tmp_path)), *small]
@@ -222,8 +224,8 @@ def still(folder: Path) -> Path:
     """A video of one picture."""
     import av
 
-    plan = video.plan(CLIP)
-    luma = next(video.frames(plan)).luma
+    plan = planning.plan(CLIP)
+    luma = next(reading.frames(plan)).luma
     with av.open(str(folder / "still.avi"), "w") as container:
         stream = container.add_stream("ffv1", rate=25, width=luma.shape[1], height=luma.shape[0])
         stream.pix_fmt = "gray"

@@ -17,70 +17,45 @@ ROOMS: dict[str, tuple[set[str], set[str]]] = {
     "types": (set(), set()),
     "labels": (set(), set()),
     "errors": (set(), set()),
-    "source": ({"types", "errors"}, set()),  # what lies on the disk, for video
-    "remote": ({"errors", "source"}, set()),  # what lies elsewhere
-    "shape": ({"types", "errors"}, set()),  # the mean face, for faces, tracks, clips and synth
-    "video": ({"types", "errors", "source"}, {"av", "cv2"}),
-    "shots": (NOUNS, {"cv2", "scipy"}),
-    "clips": (NOUNS | {"shape", "illumination"}, {"cv2", "scipy"}),
-    "synth": (NOUNS | {"shape"}, {"cv2", "scipy"}),
-    "descriptor": ({"types", "errors"}, {"torch"}),  # dlib's face net, for faces
-    "faces": ({"types", "errors", "shape", "descriptor"}, {"dlib", "cv2"}),
-    "tracks": ({"types", "errors", "shape"}, {"scipy", "cv2"}),
-    "people": ({"types", "errors", "shape", "faces", "tracks", "timeline"}, {"scipy", "cv2"}),
-    "streams": ({"types", "errors"}, {"torch"}),
-    "losses": ({"types", "errors"}, {"torch"}),
-    "fusion": ({"types", "errors", "losses"}, {"torch"}),
-    "model": (NOUNS | {"streams", "fusion", "clips"}, {"torch", "safetensors"}),
-    "stitch": (
-        {"types", "errors", "shape", "tracks", "clips", "model", "spans", "people", "timeline"},
-        set(),
-    ),
-    "spans": ({"types", "errors", "video", "shots", "faces", "tracks", "clips", "model", "people"}, set()),
-    "timeline": (NOUNS | {"peaks"}, {"scipy"}),
-    "peaks": (NOUNS | {"timeline"}, {"scipy"}),  # timeline's second file
-    "export": (NOUNS | {"timeline"}, {"scipy", "cv2"}),  # cv2: PNG
-    "illumination": ({"types", "errors"}, {"cv2", "scipy"}),  # clips' second file
-    "augment": ({"types", "errors", "shape", "clips", "illumination"}, {"torch"}),
-    "datasets": (NOUNS | {"synth"}, set()),
-    "metrics": (NOUNS, set()),
-    "annotations": (NOUNS, set()),
-    "agreement": (NOUNS | {"metrics", "annotations", "export"}, set()),
-    "charts": ({"types", "errors"}, set()),
-    "execute": ({"types", "errors"}, set()),
-    "drawing": (NOUNS, {"cv2"}),
-    "annotation": (NOUNS | {"timeline", "drawing"}, set()),
     "locks": (set(), set()),
     "cache": ({"types", "errors", "locks"}, set()),
-    "wire": ({"types", "errors", "source", "model", "spans"}, set()),  # analysis on other machines
+    "execute": ({"types", "errors"}, set()),
+    "video": (NOUNS, {"av", "cv2", "scipy"}),
+    "faces": (NOUNS, {"dlib", "cv2", "scipy", "torch"}),  # torch: the net that tells persons apart
+    "clips": (NOUNS | {"faces"}, {"cv2", "scipy"}),
+    "streams": (NOUNS, {"torch"}),
+    "model": (NOUNS | {"streams", "clips"}, {"torch", "safetensors"}),
+    "timeline": (NOUNS, {"scipy"}),
+    "people": (NOUNS | {"faces", "timeline"}, {"scipy", "cv2"}),
     "analysis": (
-        NOUNS
-        | {"video", "faces", "model", "spans", "stitch", "people", "timeline", "execute", "cache", "wire"},
+        NOUNS | {"video", "faces", "clips", "model", "people", "timeline", "execute", "cache"},
         set(),
     ),
+    "export": (NOUNS | {"timeline"}, {"scipy", "cv2"}),  # cv2: PNG
+    "annotations": (NOUNS | {"metrics", "export"}, set()),
+    "drawing": (NOUNS | {"timeline"}, {"cv2"}),
+    "synth": (NOUNS | {"faces"}, {"cv2", "scipy"}),
+    "datasets": (NOUNS | {"synth"}, set()),
+    "augment": (NOUNS | {"faces", "clips"}, {"torch"}),
+    "metrics": (NOUNS, set()),
+    "footage": (NOUNS | {"video", "faces", "synth", "execute", "cache"}, {"cv2"}),
 }
 EVERYTHING = set(ROOMS)
 ROOMS["batch"] = (
-    NOUNS
-    | {"source", "remote", "locks", "cache", "execute", "analysis", "export", "metrics", "datasets", "wire"},
+    NOUNS | {"video", "locks", "cache", "execute", "analysis", "export", "metrics", "datasets"},
     set(),
 )
-ROOMS["footage"] = (
-    {"types", "errors", "shape", "video", "shots", "faces", "tracks", "synth", "execute", "cache"},
-    {"cv2"},
-)
-ROOMS["train"] = (EVERYTHING - {"export"} | {"footage"}, {"torch", "scipy", "safetensors"})
-ROOMS["evaluate"] = (EVERYTHING - {"export"} | {"footage", "train"}, {"torch", "scipy"})
-ROOMS["survey"] = (ROOMS["evaluate"][0] | {"evaluate"}, {"torch"})
+ROOMS["train"] = (EVERYTHING - {"export"}, {"torch", "scipy", "safetensors"})
+ROOMS["survey"] = (ROOMS["train"][0] | {"train"}, {"torch"})
 ROOMS["cli"] = ROOMS["__main__"] = (set(ROOMS) | {"cli"}, {"click", "rich"})
 
 # What one function alone may import: room -> library.
-INSIDE_A_FUNCTION = {"charts": {"matplotlib"}, "export": {"matplotlib"}, "remote": {"fsspec"}}
+INSIDE_A_FUNCTION = {"metrics": {"matplotlib"}, "export": {"matplotlib"}, "video": {"fsspec"}}
 # One file of a room may use more than the room.
 FILES = {
-    "streams/flow.py": {"cv2"},
+    "streams/survey/flow.py": {"cv2"},
     "datasets/packs.py": {"cv2"},
-    "export/otio.py": {"opentimelineio"},
+    "export/editors/otio.py": {"opentimelineio"},
     "execute/cluster.py": {"dask", "distributed"},
 }
 
@@ -144,11 +119,11 @@ def test_a_file_imports_only_what_its_room_may(path: Path) -> None:
     ("room", "source"),
     [
         ("types.py", "import cv2"),
-        ("video.py", "from fervid import faces"),
-        ("timeline.py", "def f():\n    from fervid.model import find"),
+        ("video/planning.py", "from fervid import faces"),
+        ("timeline/peaks.py", "def f():\n    from fervid.model import find"),
         ("execute/local.py", "import dask"),
-        ("export/json.py", "import fervid.cli.main"),
-        ("spans.py", "import torch.nn"),
+        ("export/timelines/json.py", "import fervid.cli.main"),
+        ("analysis/spans.py", "import torch.nn"),
     ],
 )
 def test_a_forbidden_import_is_seen(room: str, source: str) -> None:
@@ -156,5 +131,5 @@ def test_a_forbidden_import_is_seen(room: str, source: str) -> None:
 
 
 def test_an_import_inside_a_function_is_told_apart() -> None:
-    path = ROOT / "fervid" / "charts.py"
+    path = ROOT / "fervid" / "metrics" / "charts.py"
     assert not faults(path, "def f():\n    import matplotlib.pyplot")

@@ -8,8 +8,8 @@ import pytest
 import torch
 from torch import Tensor
 
-from fervid.fusion import joint_loss
-from fervid.losses import (
+from fervid.train.fusion import joint_loss
+from fervid.train.losses import (
     CenterLoss,
     IslandLoss,
     balance,

@@ -8,9 +8,10 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from fervid import datasets, execute, footage, shape, synth
+from fervid import datasets, execute, footage, synth
 from fervid.datasets import packs
 from fervid.errors import UsageError
+from fervid.faces import shape
 from fervid.footage import Footage
 from fervid.synth import motion, sequences
 from fervid.types import Bytes, Floats, Sample, Strip

@@ -13,7 +13,7 @@ from pathlib import Path
 import pytest
 from conftest import ROOT, environment
 
-from fervid.cli import output
+from fervid.cli.shared import output
 from fervid.errors import OutputError, UsageError
 
 

@@ -21,11 +21,13 @@ from test_cli_analyze import Call, call  # noqa: F401
 from test_export import BASE, START, person_of, text_of, timeline_of
 
 from fervid.errors import InputError, UsageError
-from fervid.export import EDITS, colours, edit, edit_writer, reading, shapes
-from fervid.export.edit import Edit
-from fervid.export.timecode import RATES, Timecode
+from fervid.export import EDITS, edit_writer
+from fervid.export.editors import colours, edit
+from fervid.export.editors.edit import Edit
+from fervid.export.editors.timecode import RATES, Timecode
+from fervid.export.timelines import reading, shapes
 from fervid.labels import COLOURS, EMOTIONS
-from fervid.peaks import SCORES, rank
+from fervid.timeline.peaks import SCORES, rank
 from fervid.types import Peak
 
 NTSC24, NTSC30 = Fraction(24000, 1001), Fraction(30000, 1001)

@@ -20,13 +20,18 @@ import pytest
 from conftest import CLIP, ROOT
 from test_export import START, curve_of, person_of, text_of, timeline_of, video_of
 
-from fervid import analysis, descriptor, export, faces, people, shape, stitch, video
+from fervid import analysis, export, people
+from fervid.analysis import stitch
 from fervid.cache import Store
 from fervid.cli.main import run
 from fervid.errors import InputError, ModelError, UsageError
-from fervid.export import reading
+from fervid.export.timelines.reading import Document
+from fervid.export.timelines.reading import read as read_timeline
+from fervid.faces import descriptor, shape
+from fervid.faces.finder import FaceFinder, describe, face_net
 from fervid.people import gallery, grouping, likeness
 from fervid.types import Floats, Likeness, Settings, Status, Timeline, Track
+from fervid.video import planning, reading, thumbnails
 
 Groups = list[list[int]]
 
@@ -202,20 +207,18 @@ def test_parts_of_a_track_give_the_best_of_both() -> None:
 @pytest.fixture(scope="module")
 def face() -> tuple[Any, Floats]:
     """A frame of the example clip, and the points of the face in it."""
-    plan = video.plan(CLIP)
-    frame = next(video.frames(plan))
-    finder = faces.FaceFinder()
+    plan = planning.plan(CLIP)
+    frame = next(reading.frames(plan))
+    finder = FaceFinder()
     ((box, _),) = finder.detect(frame.luma)
     return frame.luma, finder.fit(frame.luma, box)
 
 
 def test_the_net_on_torch_is_dlibs(face: tuple[Any, Floats]) -> None:
-    portrait = faces.FaceFinder().portrait(*face)
+    portrait = FaceFinder().portrait(*face)
     coloured = np.ascontiguousarray(np.repeat(portrait[:, :, None], 3, axis=2))
-    own = dlib.face_recognition_model_v1(str(faces.face_net()))
-    assert faces.describe(portrait) == pytest.approx(
-        np.array(own.compute_face_descriptor(coloured)), abs=1e-5
-    )
+    own = dlib.face_recognition_model_v1(str(face_net()))
+    assert describe(portrait) == pytest.approx(np.array(own.compute_face_descriptor(coloured)), abs=1e-5)
 
 
 def test_a_portrait_is_cut_as_dlib_cuts_it(face: tuple[Any, Floats]) -> None:
@@ -224,21 +227,21 @@ def test_a_portrait_is_cut_as_dlib_cuts_it(face: tuple[Any, Floats]) -> None:
     coloured = np.ascontiguousarray(np.repeat(luma[:, :, None], 3, axis=2))
     whole = dlib.full_object_detection(dlib.rectangle(0, 0, 10, 10), points)
     other = np.ascontiguousarray(dlib.get_face_chip(coloured, whole, 150, 0.25)[:, :, 0])
-    own = faces.FaceFinder().portrait(luma, landmarks)
+    own = FaceFinder().portrait(luma, landmarks)
     assert np.abs(own.astype(int) - other.astype(int)).mean() < 6
-    assert np.linalg.norm(faces.describe(own) - faces.describe(other)) < 0.2
+    assert np.linalg.norm(describe(own) - describe(other)) < 0.2
 
 
 @pytest.mark.parametrize("share", [0.0, 0.1, 0.999])
 def test_a_damaged_net_is_told(tmp_path: Path, share: float) -> None:
-    content = faces.face_net().read_bytes()
+    content = face_net().read_bytes()
     (tmp_path / "net.dat").write_bytes(content[: int(share * len(content))])
     with pytest.raises(ModelError, match=r"net\.dat is not dlib's face net .* pip install"):
         descriptor.load(tmp_path / "net.dat")
 
 
 def test_without_the_net_people_are_refused_before_any_work(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(faces, "find_spec", lambda name: None)
+    monkeypatch.setattr("fervid.faces.finder.find_spec", lambda name: None)
     with pytest.raises(ModelError, match="--no-people"):
         analysis.start(CLIP, model="untrained")
 
@@ -249,8 +252,8 @@ def test_without_the_net_people_are_refused_before_any_work(monkeypatch: pytest.
 @pytest.fixture(scope="module")
 def twice(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """One face in a shot of its own, then twice beside itself."""
-    plan = video.plan(CLIP)
-    luma = next(video.frames(plan)).luma
+    plan = planning.plan(CLIP)
+    luma = next(reading.frames(plan)).luma
     luma = cv2.resize(luma, (320, luma.shape[0] * 320 // luma.shape[1]))
     alone = np.hstack([luma, np.full_like(luma, 40)])
     both = np.hstack([luma[:, ::-1], luma])
@@ -298,7 +301,7 @@ def test_what_tells_a_face_goes_with_the_run_and_is_in_no_output(twice: Path, tm
 @pytest.fixture(scope="module")
 def portraits(tmp_path_factory: pytest.TempPathFactory) -> Path:
     folder = tmp_path_factory.mktemp("portraits")
-    luma = next(video.frames(video.plan(CLIP))).luma
+    luma = next(reading.frames(planning.plan(CLIP))).luma
     cv2.imwrite(str(folder / "Eileen Collins.png"), luma)
     return folder
 
@@ -366,9 +369,9 @@ def written(tmp_path: Path, form: str = "json") -> Path:
     return path
 
 
-def read(path: Path) -> reading.Document:
+def read(path: Path) -> Document:
     with path.open(encoding="utf-8") as stream:
-        return reading.read(stream)
+        return read_timeline(stream)
 
 
 @pytest.mark.parametrize("form", ["json", "jsonl"])
@@ -486,7 +489,7 @@ def test_pictures_show_the_faces_and_a_gallery_knows_them_again(
     assert sorted(found.name for found in folder.iterdir()) == ["P1.png", "P2.png"]
     for found in folder.iterdir():
         picture = cv2.imread(str(found))
-        assert len(faces.FaceFinder(0.3).detect(cv2.cvtColor(picture, cv2.COLOR_BGR2GRAY))) == 1
+        assert len(FaceFinder(0.3).detect(cv2.cvtColor(picture, cv2.COLOR_BGR2GRAY))) == 1
     assert run(["people", str(path), "--video", str(twice), "--pictures", str(folder)]) == 1
     assert "exists already" in capfd.readouterr().err
     assert run(["people", str(path), "--video", str(twice), "--gallery", str(portraits), "-y"]) == 0
@@ -525,11 +528,11 @@ def test_another_video_is_refused(tmp_path: Path, capfd: pytest.CaptureFixture[s
 def test_pictures_stand_upright(tmp_path: Path, rotation: int) -> None:
     turn = {0: (1, 0, 0, 1), 90: (0, 1, -1, 0), 180: (-1, 0, 0, -1), 270: (0, -1, 1, 0)}[rotation]
     path = media.write(tmp_path / "turned.mp4", media.pictures(12), matrix=turn)
-    plan = video.plan(path)
+    plan = planning.plan(path)
     assert plan.rotation == rotation
     pts = int(plan.pts[7])
-    ((moment, colour),) = video.in_colour(plan, [pts])
-    luma = next(video.frames(plan, pts, pts + 1)).luma
+    ((moment, colour),) = thumbnails.in_colour(plan, [pts])
+    luma = next(reading.frames(plan, pts, pts + 1)).luma
     assert moment == pts and colour.shape == (*luma.shape, 3)
     assert np.corrcoef(colour.mean(2).ravel(), luma.ravel())[0, 1] > 0.99
 
@@ -543,11 +546,11 @@ OTHERS = ("d10.mp4", "d18.mp4")
 
 def seen(path: Path) -> Likeness:
     """What the first face of a clip is known by."""
-    plan = video.plan(path)
-    finder = faces.FaceFinder()
-    for frame in video.frames(plan):
+    plan = planning.plan(path)
+    finder = FaceFinder()
+    for frame in reading.frames(plan):
         for box, _ in finder.detect(frame.luma):
-            described = faces.describe(finder.portrait(frame.luma, finder.fit(frame.luma, box)))
+            described = describe(finder.portrait(frame.luma, finder.fit(frame.luma, box)))
             return known(described)
     raise AssertionError(f"no face in {path}")
 

@@ -14,8 +14,8 @@ from conftest import Fervid
 from timelines import document_of, faceless, text_of, timeline_of, video_of
 
 from fervid.errors import OutputError, UsageError
-from fervid.export import jsonl, reading
-from fervid.export.plot import Look, draw
+from fervid.export.page.plot import Look, draw
+from fervid.export.timelines import jsonl, reading
 from fervid.labels import COLOURS
 
 pytest.importorskip("matplotlib")

@@ -16,7 +16,7 @@ import pytest
 from conftest import CLIP
 from test_cli_analyze import SHORT, Call, call
 
-from fervid import remote
+from fervid.video import remote
 
 __all__ = ["call"]
 

@@ -26,12 +26,13 @@ from timelines import document_of, faceless, text_of, timeline_of
 
 from fervid.cli.report import address, telling
 from fervid.errors import InputError
-from fervid.export import jsonl, reading, report
-from fervid.export.rows import Row, covered, rows, shares
+from fervid.export.page import report
+from fervid.export.page.rows import Row, covered, rows, shares
+from fervid.export.timelines import jsonl, reading
 from fervid.labels import COLOURS, EMOTIONS
-from fervid.peaks import rank
+from fervid.timeline.peaks import rank
 from fervid.types import Array, Peak, Timeline, Video
-from fervid.video import plan
+from fervid.video.planning import plan
 from fervid.video.thumbnails import thumbnails
 
 STEP = 40  # milliseconds a frame
@@ -247,7 +248,7 @@ def test_pictures_stand_upright(tmp_path: Path) -> None:
     turned = plan(media.write(tmp_path / "a.mp4", media.pictures(3, 64, 48), matrix=(0, 1, -1, 0)))
     ((_, jpeg),) = thumbnails(turned, [turned.start], 48)
     picture = cv2.imdecode(np.frombuffer(jpeg, np.uint8), cv2.IMREAD_GRAYSCALE)
-    from fervid.video import frames
+    from fervid.video.reading import frames
 
     upright = next(iter(frames(turned))).luma
     assert picture.shape == upright.shape == (64, 48)

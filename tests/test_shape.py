@@ -6,7 +6,7 @@ import numpy as np
 import numpy.typing as npt
 import pytest
 
-from fervid import shape
+from fervid.faces import shape
 from fervid.types import Floats
 
 Matrix = npt.NDArray[np.float64]

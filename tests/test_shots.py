@@ -9,8 +9,8 @@ import cv2
 import numpy as np
 import pytest
 
-from fervid import shots
 from fervid.types import Bytes, Frame
+from fervid.video import shots
 
 WIDTH, HEIGHT = 160, 90
 BLACK, WHITE = 16, 235

@@ -17,8 +17,8 @@ from rich.console import Console
 from timelines import document_of, faceless, text_of, timeline_of, video_of
 
 from fervid.cli.show import band, intensities, letters, show_on, sparkline
-from fervid.export import jsonl, reading
-from fervid.export.rows import rows
+from fervid.export.page.rows import rows
+from fervid.export.timelines import jsonl, reading
 from fervid.labels import EMOTIONS
 
 NAMES = ("P1", "P2")

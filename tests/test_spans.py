@@ -14,7 +14,8 @@ import numpy as np
 import pytest
 from test_tracks import face_at, video
 
-from fervid import cache, spans
+from fervid import cache
+from fervid.analysis import spans
 from fervid.errors import OutputError, UsageError
 from fervid.types import Array, Frame, Settings, Span, Tally, Track, Video
 

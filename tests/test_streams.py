@@ -15,8 +15,8 @@ from fervid.errors import ModelError
 from fervid.footage import Footage
 from fervid.labels import EMOTIONS
 from fervid.streams import c3d
-from fervid.streams.aggregate import Aggregate
 from fervid.streams.network import Network
+from fervid.streams.survey.aggregate import Aggregate
 from fervid.survey.systems import SMALL
 from fervid.train import fitting
 from fervid.train.batches import Clips, targets

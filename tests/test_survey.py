@@ -15,15 +15,17 @@ from test_streams import settled, small
 from torch import Tensor, nn
 from training import drawn
 
-from fervid import clips, model, shape, spans, streams, synth
+from fervid import clips, model, streams, synth
+from fervid.analysis import spans
+from fervid.analysis.spans import Options
 from fervid.augment import OFF
+from fervid.faces import shape
+from fervid.faces.tracks import Followed
 from fervid.labels import EMOTIONS, NEUTRAL
-from fervid.spans import Options
-from fervid.streams import compact_gru, dap3d, flow, inception3d
-from fervid.streams.mscnn import verification
 from fervid.streams.network import apart, chosen, together
+from fervid.streams.survey import compact_gru, dap3d, flow, inception3d
+from fervid.streams.survey.mscnn import verification
 from fervid.survey.systems import SMALL
-from fervid.tracks import Followed
 from fervid.train.batches import WEAK, Clips, targets
 from fervid.train.machine import Machine
 from fervid.types import Settings, Status, Track, Video
@@ -158,7 +160,7 @@ def test_the_peak_learns_nothing_from_weaker_frames(name: str, monkeypatch: pyte
 
     peak, other = slopes()
     assert peak == 0.0 and other > 0.0
-    monkeypatch.setattr("fervid.streams.peak_piloted.PILOT", 0.0)
+    monkeypatch.setattr("fervid.streams.survey.peak_piloted.PILOT", 0.0)
     assert slopes()[1] != other  # so much of it came from the peak
     with torch.inference_mode():
         assert torch.equal(network.lesson(pair, taught)[0], network.features(pair[:, :1]))

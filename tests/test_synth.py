@@ -9,9 +9,10 @@ import numpy as np
 import numpy.typing as npt
 import pytest
 
-from fervid import shape, synth
+from fervid import synth
 from fervid.clips import LENGTH
 from fervid.errors import UsageError
+from fervid.faces import shape
 from fervid.labels import CONTEMPT, EMOTIONS, NEUTRAL
 from fervid.synth import sequences
 from fervid.types import Sample

@@ -13,10 +13,10 @@ from hypothesis import strategies as st
 from media import pictures, write
 from opentimelineio.opentime import RationalTime
 
-from fervid import video
 from fervid.errors import UsageError
-from fervid.export import timecode
-from fervid.export.timecode import DROPPING, RATES, Timecode
+from fervid.export.editors import timecode
+from fervid.export.editors.timecode import DROPPING, RATES, Timecode
+from fervid.video import planning
 
 NTSC24, NTSC30, NTSC60 = Fraction(24000, 1001), Fraction(30000, 1001), Fraction(60000, 1001)
 WAYS = [(rate, drops) for rate in RATES for drops in ([False, True] if rate in DROPPING else [False])]
@@ -187,25 +187,25 @@ def labelled(path: Path, rate: Fraction | int, reel: str | None = None, **tags: 
 def test_the_start_timecode_comes_from_the_container(
     tmp_path: Path, suffix: str, rate: Fraction | int, label: str
 ) -> None:
-    planned = video.plan(labelled(tmp_path / f"film.{suffix}", rate, timecode=label))
+    planned = planning.plan(labelled(tmp_path / f"film.{suffix}", rate, timecode=label))
     assert planned.timecode == label
-    assert video.properties(planned.path)["timecode"] == label
+    assert planning.properties(planned.path)["timecode"] == label
 
 
 @pytest.mark.parametrize("suffix", ["mov", "mkv"])
 def test_the_reel_comes_from_the_container(tmp_path: Path, suffix: str) -> None:
     path = labelled(tmp_path / f"film.{suffix}", 25, "A001\nC002", timecode="01:00:00:00")
-    assert video.plan(path).reel == "A001 C002"
+    assert planning.plan(path).reel == "A001 C002"
 
 
 @pytest.mark.parametrize("label", ["yesterday", "99:00:00:00", "01:00:00"])
 def test_what_is_no_timecode_is_passed_by(tmp_path: Path, label: str) -> None:
-    planned = video.plan(labelled(tmp_path / "film.mkv", 25, timecode=label))
+    planned = planning.plan(labelled(tmp_path / "film.mkv", 25, timecode=label))
     assert (planned.timecode, planned.reel, planned.audio_channels) == (None, None, 0)
 
 
 def test_channels_of_sound_are_counted(tmp_path: Path) -> None:
-    assert video.plan(write(tmp_path / "film.mp4", pictures(10), audio_seconds=1)).audio_channels == 1
+    assert planning.plan(write(tmp_path / "film.mp4", pictures(10), audio_seconds=1)).audio_channels == 1
 
 
 @pytest.mark.parametrize(
@@ -219,4 +219,4 @@ def test_channels_of_sound_are_counted(tmp_path: Path) -> None:
 )
 def test_a_rate_that_varies_is_seen(tmp_path: Path, pts: list[int], varies: bool) -> None:
     path = write(tmp_path / "film.mkv", pictures(len(pts)), pts=pts, time_base=Fraction(1, 1000))
-    assert video.plan(path).has_variable_rate is varies
+    assert planning.plan(path).has_variable_rate is varies

@@ -12,8 +12,8 @@ from hypothesis import strategies as st
 
 from fervid import timeline
 from fervid.labels import EMOTIONS, VALENCE_AROUSAL
-from fervid.peaks import find_peaks, rank
 from fervid.timeline import Smoother, Viterbi, build, crossing, intensity, interpolate, valence_arousal
+from fervid.timeline.peaks import find_peaks, rank
 from fervid.types import Curve, Floats, Ints, ModelInfo, Peak, Person, Segment, Settings, Tally, Video
 
 TICKS = 1000  # per second

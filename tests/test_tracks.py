@@ -11,8 +11,8 @@ from fractions import Fraction
 import numpy as np
 import pytest
 
-from fervid import shape, tracks
-from fervid.tracks import Observed, Sighting
+from fervid.faces import shape, tracks
+from fervid.faces.tracks import Observed, Sighting
 from fervid.types import Bytes, Floats, Frame, Settings, Status, Video
 
 WIDTH, HEIGHT = 640, 480

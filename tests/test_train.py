@@ -18,15 +18,15 @@ from conftest import Fervid, environment
 from safetensors.numpy import load_file
 from training import drawn, footage
 
-from fervid import evaluate, execute, model, streams, synth
+from fervid import execute, model, streams, synth
 from fervid.augment import OFF, STRONG
 from fervid.cli.main import fervid as program
-from fervid.cli.training import recipe_of
+from fervid.cli.shared.training import recipe_of
 from fervid.errors import InputError, ModelError, UsageError
 from fervid.footage import Footage
 from fervid.labels import EMOTIONS, NEUTRAL
 from fervid.streams.still import Still
-from fervid.train import fitting, folders, frozen, run, starting, state
+from fervid.train import evaluate, fitting, folders, frozen, run, starting, state
 from fervid.train.batches import Clips, targets
 from fervid.train.machine import Machine, open_machine
 from fervid.train.material import Material, arrange, gather
@@ -421,7 +421,7 @@ def test_plain_clips_are_what_analysis_reads() -> None:
     found = drawn(LABELS, 2, 2, length=40)
     taught = targets(found.samples, LABELS, 0.0, 0.0)
     clips = Clips(found, taught, ("faces+points", "displacement"), OFF)
-    from fervid.evaluate import windows
+    from fervid.train.evaluate import windows
 
     theirs = [(place, window) for place, window, _ in windows(found)]
     for places, batch in clips.plain(4, CPU.device):

@@ -15,17 +15,17 @@ import numpy as np
 import pytest
 from media import B_FRAMES, LOSSLESS, OPEN_GOP, Picture, edit, picture, pictures, write
 
-from fervid import video
 from fervid.errors import UsageError
 from fervid.types import Frame, Tally, Video
+from fervid.video import planning, reading
 
 MEDIA = Path(__file__).parents[2] / "shared" / "media"
 
 
 def whole(path: Path, **options: str) -> tuple[Video, list[Frame], Tally]:
-    planned = video.plan(path, **options)
+    planned = planning.plan(path, **options)
     told: list[Tally] = []
-    frames = list(video.frames(planned, tally=told.append))
+    frames = list(reading.frames(planned, tally=told.append))
     (tally,) = told
     return planned, frames, tally
 
@@ -42,7 +42,7 @@ def assert_spans_join(path: Path, spans: int = 8, seed: int = 1, share: float = 
     chosen += [at + shift for at in planned.keyframes.tolist()[1:5] for shift in (-1, 0, 1)]
     bounds = [None, *sorted({at for at in chosen if at > planned.start}), None]
     tallies: list[Tally] = []
-    joined = [f for low, high in pairwise(bounds) for f in video.frames(planned, low, high, tallies.append)]
+    joined = [f for low, high in pairwise(bounds) for f in reading.frames(planned, low, high, tallies.append)]
     assert len(joined) == len(frames) > 0
     assert [frame.pts for frame in joined] == [frame.pts for frame in frames]
     equal = [same(one, other) for one, other in zip(joined, frames, strict=True)]
@@ -111,20 +111,20 @@ def test_times_are_those_that_were_written(
 
 
 def test_duration_ends_with_the_last_frame(tmp_path: Path) -> None:
-    planned = video.plan(write(tmp_path / "film.mp4", pictures(30), options=B_FRAMES))
+    planned = planning.plan(write(tmp_path / "film.mp4", pictures(30), options=B_FRAMES))
     assert planned.duration * planned.time_base == Fraction(30, 25)
     assert planned.rate == 25
 
 
 def test_rate_is_the_mean_of_a_varying_one(tmp_path: Path) -> None:
     path = write(tmp_path / "film.mkv", pictures(5), pts=[0, 10, 400, 410, 1000], time_base=Fraction(1, 1000))
-    assert video.plan(path).rate == 4
-    assert video.properties(path)["variable_rate"] is True
+    assert planning.plan(path).rate == 4
+    assert planning.properties(path)["variable_rate"] is True
 
 
 def test_clock_offset_counts_from_the_first_sound(tmp_path: Path) -> None:
     path = write(tmp_path / "film.mkv", pictures(10), pts=range(25, 35), audio_seconds=2)
-    planned = video.plan(path)
+    planned = planning.plan(path)
     # The sound begins at 0, or one priming frame of AAC (128 ms) before.
     assert Fraction(1) <= planned.clock_offset <= Fraction(1128, 1000)
     assert planned.seconds(planned.start) == 0
@@ -260,24 +260,24 @@ def test_every_frame_as_a_span_of_its_own(tmp_path: Path) -> None:
     path = write(tmp_path / "film.ts", pictures(40), options=OPEN_GOP)
     planned, frames, _ = whole(path)
     for frame in frames:
-        (one,) = video.frames(planned, frame.pts, frame.pts + 1)
+        (one,) = reading.frames(planned, frame.pts, frame.pts + 1)
         assert same(one, frame)
 
 
 def test_a_span_needs_only_its_own_plan(tmp_path: Path) -> None:
-    planned = video.plan(write(tmp_path / "film.mp4", pictures(40), options=B_FRAMES))
+    planned = planning.plan(write(tmp_path / "film.mp4", pictures(40), options=B_FRAMES))
     low, high = int(planned.pts[10]), int(planned.pts[20])
     sent: Video = pickle.loads(pickle.dumps(planned.between(low, high)))
     told: list[Tally] = []
-    assert [f.pts for f in video.frames(sent, low, high, told.append)] == planned.pts[10:20].tolist()
+    assert [f.pts for f in reading.frames(sent, low, high, told.append)] == planned.pts[10:20].tolist()
     assert told == [Tally(decoded=10)]
 
 
 def test_empty_spans_have_no_frames(tmp_path: Path) -> None:
-    planned = video.plan(write(tmp_path / "film.mp4", pictures(10)))
+    planned = planning.plan(write(tmp_path / "film.mp4", pictures(10)))
     told: list[Tally] = []
     for low, high in ((512, 512), (1024, 512), (planned.end, None), (-900, -100)):
-        assert list(video.frames(planned, low, high, told.append)) == []
+        assert list(reading.frames(planned, low, high, told.append)) == []
     assert told == [Tally()] * 4
 
 
@@ -335,7 +335,7 @@ def test_rotation_can_be_overruled(tmp_path: Path, rotate: str) -> None:
 
 def test_rotation_is_a_right_angle(tmp_path: Path) -> None:
     with pytest.raises(UsageError, match="rotate should be one of"):
-        video.plan(write(tmp_path / "film.mp4", pictures(1)), rotate="45")
+        planning.plan(write(tmp_path / "film.mp4", pictures(1)), rotate="45")
 
 
 @pytest.mark.parametrize(
@@ -381,7 +381,7 @@ def test_luma_is_as_coded_whatever_the_range(tmp_path: Path, full_range: bool) -
     ramp = np.tile(np.arange(256, dtype=np.uint8), (16, 1))
     path = write(tmp_path / "film.mp4", [ramp, ramp], full_range=full_range)
     assert np.array_equal(whole(path)[1][1].luma, ramp)
-    assert video.properties(path)["range"] == ("full" if full_range else "unknown")
+    assert planning.properties(path)["range"] == ("full" if full_range else "unknown")
 
 
 @pytest.mark.parametrize(
@@ -415,7 +415,7 @@ def test_interlaced_frames_give_their_top_field(tmp_path: Path) -> None:
         assert np.array_equal(frame.luma[0::2], field)
         below = np.vstack([field[1:], field[-1:]])
         assert np.abs(frame.luma[1::2] - (field + below) / 2).max() <= 0.5
-    assert video.properties(path)["interlaced"] is True
+    assert planning.properties(path)["interlaced"] is True
     assert_spans_join(path)
 
 
@@ -427,12 +427,12 @@ def test_the_plane_is_lent_and_can_be_kept(tmp_path: Path) -> None:
 
 def test_frames_do_not_wait_for_the_garbage_collector(tmp_path: Path) -> None:
     """A decoded frame caught in a reference cycle costs 3 MB at 1080p until somebody collects it."""
-    planned = video.plan(write(tmp_path / "film.mp4", pictures(40)))
+    planned = planning.plan(write(tmp_path / "film.mp4", pictures(40)))
     gc.collect()
     gc.disable()
     try:
         alive = [
-            sum(type(thing) is av.VideoFrame for thing in gc.get_objects()) for _ in video.frames(planned)
+            sum(type(thing) is av.VideoFrame for thing in gc.get_objects()) for _ in reading.frames(planned)
         ]
     finally:
         gc.enable()
@@ -444,11 +444,11 @@ def test_nothing_of_the_decoder_waits_for_the_garbage_collector(
     tmp_path: Path, matrix: tuple[int, int, int, int] | None
 ) -> None:
     """One frame that is left keeps all of its decoder's memory: tens of megabytes at 1080p."""
-    planned = video.plan(write(tmp_path / "film.mp4", pictures(40), matrix=matrix))
+    planned = planning.plan(write(tmp_path / "film.mp4", pictures(40), matrix=matrix))
     gc.collect()
     gc.disable()
     try:
-        assert sum(1 for _ in video.frames(planned, *planned.pts[[15, 30]].tolist())) == 15
+        assert sum(1 for _ in reading.frames(planned, *planned.pts[[15, 30]].tolist())) == 15
         left = [thing for thing in gc.get_objects() if type(thing) is av.VideoFrame]
     finally:
         gc.enable()
@@ -462,7 +462,7 @@ def test_properties(tmp_path: Path) -> None:
     path = write(
         tmp_path / "film.mp4", pictures(30), options=B_FRAMES, audio_seconds=1, aspect=Fraction(4, 3)
     )
-    facts = video.properties(path)
+    facts = planning.properties(path)
     expected = {
         "name": "film.mp4",
         "codec": "h264",
@@ -482,13 +482,13 @@ def test_properties(tmp_path: Path) -> None:
         "interlaced": False,
         "audio_streams": 1,
         "complete": True,
-        "sha256": video.plan(path).sha256,
+        "sha256": planning.plan(path).sha256,
     }
     assert {name: facts[name] for name in expected} == expected
 
 
 def test_planning_tells_how_far_it_is(tmp_path: Path) -> None:
     told: list[float] = []
-    video.plan(write(tmp_path / "film.mp4", pictures(3)), tick=told.append)
+    planning.plan(write(tmp_path / "film.mp4", pictures(3)), tick=told.append)
     assert told == sorted(told)
     assert told[-1] == 1

@@ -30,10 +30,9 @@ from media import (
 )
 from test_video import assert_spans_join, same, whole
 
-from fervid import source, video
 from fervid.errors import InputError, OutputError, UsageError
 from fervid.types import Tally
-from fervid.video import clock
+from fervid.video import clock, planning, reading, source
 from fervid.video.reading import demuxed, opened
 
 AS_ROOT = hasattr(os, "geteuid") and os.geteuid() == 0  # whom no access right stops
@@ -41,7 +40,7 @@ AS_ROOT = hasattr(os, "geteuid") and os.geteuid() == 0  # whom no access right s
 
 def refusal(path: Path) -> str:
     with pytest.raises(InputError) as caught:
-        video.plan(path)
+        planning.plan(path)
     message = str(caught.value)
     assert "\n" not in message
     assert message.isprintable()
@@ -174,7 +173,7 @@ def test_odd_names(tmp_path: Path, name: str) -> None:
         pytest.skip("this file system refuses the name")
     planned, frames, _ = whole(path)
     assert len(frames) == 4
-    assert video.properties(path)["name"] == planned.name
+    assert planning.properties(path)["name"] == planned.name
     planned.name.encode()  # can be written anywhere
 
 
@@ -202,10 +201,10 @@ def test_a_truncated_file_gives_what_it_holds_and_says_so(tmp_path: Path, name: 
     assert not tally.complete
     assert tally.decoded == len(frames)
     assert tally.undecodable <= 1  # the packet that was cut
-    assert video.properties(cut)["complete"] is False
+    assert planning.properties(cut)["complete"] is False
     assert_spans_join(cut)
     told: list[Tally] = []
-    list(video.frames(planned, None, int(planned.pts[5]), told.append))
+    list(reading.frames(planned, None, int(planned.pts[5]), told.append))
     assert told == [Tally(decoded=5)]  # only the last span meets the end
 
 
@@ -378,23 +377,23 @@ def test_a_folder_of_stills(tmp_path: Path) -> None:
     assert (planned.time_base, planned.rate, planned.duration) == (Fraction(1, 25), 25, 4)
     assert (planned.name, planned.codec, planned.seekable) == (tmp_path.name, "png", True)
     assert tally == Tally(decoded=4)
-    assert video.plan(tmp_path, frame_rate=Fraction(10)).time_base == Fraction(1, 10)
-    assert video.properties(tmp_path)["frames"] == 4
+    assert planning.plan(tmp_path, frame_rate=Fraction(10)).time_base == Fraction(1, 10)
+    assert planning.properties(tmp_path)["frames"] == 4
     with pytest.raises(UsageError, match="above 0"):
-        video.plan(tmp_path, frame_rate=Fraction(0))
+        planning.plan(tmp_path, frame_rate=Fraction(0))
     assert_spans_join(tmp_path)
 
 
 def test_the_hash_of_a_folder_covers_names_and_contents(tmp_path: Path) -> None:
     write_still(tmp_path / "1.png", picture(1))
     write_still(tmp_path / "2.png", picture(2))
-    hashes = {video.plan(tmp_path).sha256}
+    hashes = {planning.plan(tmp_path).sha256}
     (tmp_path / "2.png").rename(tmp_path / "3.png")
-    hashes.add(video.plan(tmp_path).sha256)
+    hashes.add(planning.plan(tmp_path).sha256)
     write_still(tmp_path / "3.png", picture(4))
-    hashes.add(video.plan(tmp_path).sha256)
+    hashes.add(planning.plan(tmp_path).sha256)
     (tmp_path / ".hidden").touch()
-    hashes.add(video.plan(tmp_path).sha256)
+    hashes.add(planning.plan(tmp_path).sha256)
     assert len(hashes) == 3
 
 
@@ -409,7 +408,7 @@ def test_a_broken_still_is_counted_and_a_larger_one_fitted(tmp_path: Path) -> No
         (3, True, (48, 64)),
     ]
     assert tally == Tally(decoded=2, undecodable=2)
-    (only,) = video.frames(planned, 3)
+    (only,) = reading.frames(planned, 3)
     assert only.cut
 
 
@@ -473,7 +472,7 @@ def test_an_animation_keeps_its_delays(tmp_path: Path) -> None:
 def test_spooled_input_is_a_file_like_any_other(tmp_path: Path) -> None:
     film = write(tmp_path / "film.mkv", pictures(5))
     with open(film, "rb") as stream:
-        path = video.spool(stream, tmp_path)
+        path = source.spool(stream, tmp_path)
     assert path.parent == tmp_path
     assert path.read_bytes() == film.read_bytes()
     assert len(whole(path)[1]) == 5
@@ -481,20 +480,20 @@ def test_spooled_input_is_a_file_like_any_other(tmp_path: Path) -> None:
 
 def test_empty_input(tmp_path: Path) -> None:
     with pytest.raises(InputError, match="standard input is empty"):
-        video.spool(io.BytesIO(), tmp_path)
+        source.spool(io.BytesIO(), tmp_path)
     assert list(tmp_path.iterdir()) == []
 
 
 def test_input_that_does_not_fit(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     usage = namedtuple("usage", "total used free")
     monkeypatch.setattr(shutil, "disk_usage", lambda _: usage(0, 0, source.ROOM_LEFT + source.CHUNK))
-    assert video.spool(io.BytesIO(bytes(source.CHUNK)), tmp_path).stat().st_size == source.CHUNK
+    assert source.spool(io.BytesIO(bytes(source.CHUNK)), tmp_path).stat().st_size == source.CHUNK
     monkeypatch.setattr(shutil, "disk_usage", lambda _: usage(0, 0, source.ROOM_LEFT))
     with pytest.raises(OutputError, match="is full"):
-        video.spool(io.BytesIO(bytes(source.CHUNK)), tmp_path)
+        source.spool(io.BytesIO(bytes(source.CHUNK)), tmp_path)
     assert len(list(tmp_path.iterdir())) == 1
 
 
 def test_a_temporary_folder_that_is_not_there(tmp_path: Path) -> None:
     with pytest.raises(OutputError, match="set TMPDIR elsewhere"):
-        video.spool(io.BytesIO(b"film"), tmp_path / "nowhere")
+        source.spool(io.BytesIO(b"film"), tmp_path / "nowhere")

@@ -9,8 +9,8 @@ from types import ModuleType
 
 import numpy as np
 
-from fervid.export import json as whole
-from fervid.export import reading
+from fervid.export.timelines import json as whole
+from fervid.export.timelines import reading
 from fervid.labels import EMOTIONS
 from fervid.timeline import build, intensity, valence_arousal
 from fervid.types import Curve, ModelInfo, Person, Segment, Settings, Tally, Timeline, Video

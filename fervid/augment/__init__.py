@@ -13,12 +13,13 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from fervid import clips, shape
+from fervid import clips
 from fervid.augment import geometry, pixels
 from fervid.augment.chance import mix, sent, uniform
 from fervid.augment.settings import AUGMENTATIONS, MILD, OFF, STRONG, Augmentation
 from fervid.augment.wobble import DRAWS as WOBBLE_DRAWS
 from fervid.augment.wobble import wobble
+from fervid.faces import shape
 from fervid.types import LANDMARKS, Array, Floats, Ints
 
 __all__ = ["AUGMENTATIONS", "MILD", "OFF", "STRONG", "Augmentation", "augment", "mix", "rows"]

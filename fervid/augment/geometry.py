@@ -9,9 +9,9 @@ import torch
 from torch import Tensor
 from torch.nn import functional
 
-from fervid import shape
 from fervid.augment.chance import sent
 from fervid.augment.settings import Augmentation
+from fervid.faces import shape
 from fervid.types import LANDMARKS, Array, Floats
 
 DRAWS = 32  # numbers that a clip's moves are made of

@@ -14,8 +14,8 @@ import torch
 from torch import Tensor
 from torch.nn import functional
 
-from fervid import illumination
 from fervid.augment.chance import grain, sent
+from fervid.clips import illumination
 
 DRAWS = 8  # numbers that each change of a clip is made of; the last says whether there is one
 WHITE = 255.0

@@ -5,9 +5,9 @@ from __future__ import annotations
 import torch
 from torch import Tensor
 
-from fervid import shape
 from fervid.augment.chance import normal, sent
 from fervid.augment.settings import Augmentation
+from fervid.faces import shape
 from fervid.types import LANDMARKS, Floats
 
 DRAWS = 4  # numbers that a clip's errors are made of

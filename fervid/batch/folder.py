@@ -24,9 +24,9 @@ from fervid.batch.inputs import Input
 from fervid.batch.records import Record
 from fervid.batch.work import FORMATS
 from fervid.errors import FervidError, InputError, OutputError
-from fervid.export.shapes import printable
+from fervid.export.timelines.shapes import printable
 from fervid.locks import Lock
-from fervid.source import shown
+from fervid.video.source import shown
 
 MANIFEST = "manifest.jsonl"
 STATE = ".fervid-batch"

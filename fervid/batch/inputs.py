@@ -9,10 +9,10 @@ import unicodedata
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 
-from fervid import remote
 from fervid.batch.lists import Listed
 from fervid.errors import InputError
-from fervid.source import STILLS, VIDEOS
+from fervid.video import remote
+from fervid.video.source import STILLS, VIDEOS
 
 LONGEST = 200  # bytes of a name; file systems take 255, and a format's suffix comes behind
 RESERVED = (

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from functools import partial
 from typing import BinaryIO, cast
 
-from fervid import wire
+from fervid.analysis import wire
 from fervid.batch.folder import Results
 from fervid.batch.inputs import Input
 from fervid.batch.records import FAILED, Record
@@ -16,8 +16,8 @@ from fervid.batch.work import Job, Long, Made, Same, Wish, local, record_of, sta
 from fervid.cache import Store
 from fervid.errors import FervidError, InputError, ModelError, OutputError
 from fervid.execute import Done, Executor, Failed, Reached
-from fervid.export.shapes import printable
-from fervid.source import shown
+from fervid.export.timelines.shapes import printable
+from fervid.video.source import shown
 
 DEADLINE = 1800.0  # seconds without a sign of life after which an input is given up
 CLUSTER = 16  # workers that a cluster is taken to have: it may gain some on the way

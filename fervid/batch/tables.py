@@ -13,7 +13,7 @@ from fervid.batch.inputs import Chosen, Input
 from fervid.batch.records import Record
 from fervid.datasets import naming
 from fervid.errors import InputError, ModelError
-from fervid.export.shapes import NOTE, printable
+from fervid.export.timelines.shapes import NOTE, printable
 from fervid.metrics import Predictions, report, rows
 
 EMOTIONS, PREDICTIONS, ACCURACY = "emotions.csv", "predictions.csv", "accuracy.json"

@@ -16,15 +16,17 @@ from typing import BinaryIO, TextIO
 
 import numpy as np
 
-from fervid import analysis, cache, remote, source
+from fervid import analysis, cache
 from fervid.analysis import Run, Tick
 from fervid.batch.records import DONE, Record
 from fervid.cache import Store
 from fervid.errors import ModelError, UsageError
 from fervid.execute import Executor
-from fervid.export import TABLES, TIMELINES, geometry, writer
-from fervid.export.shapes import SCHEMA_VERSION, number
+from fervid.export import TABLES, TIMELINES, writer
+from fervid.export.frames import geometry
+from fervid.export.timelines.shapes import SCHEMA_VERSION, number
 from fervid.types import Floats, Settings
+from fervid.video import remote, source
 
 # What a format's file is called, behind the input's whole name.
 FORMATS = {name: f".{name}" for name in TIMELINES} | {

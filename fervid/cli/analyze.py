@@ -10,10 +10,10 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from fervid.cli import options, output
-from fervid.cli.inputs import each_input, is_remote
-from fervid.cli.messages import Messages
-from fervid.cli.work import open_work
+from fervid.cli.shared import options, output
+from fervid.cli.shared.inputs import each_input, is_remote
+from fervid.cli.shared.messages import Messages
+from fervid.cli.shared.work import open_work
 from fervid.errors import UsageError
 
 if TYPE_CHECKING:
@@ -153,7 +153,7 @@ def name_outputs(inputs: Sequence[str]) -> list[str]:
 
 def _own_name(name: str) -> str:
     if is_remote(name):
-        from fervid.remote import place
+        from fervid.video.remote import place
 
         return place(name)[-1]
     return "stdin" if name == output.STANDARD else Path(name).resolve().name
@@ -161,7 +161,8 @@ def _own_name(name: str) -> str:
 
 def write(run: Run, targets: Targets) -> Timeline:
     """Do the analysis and write what was asked for."""
-    from fervid.export import frames, geometry, jsonl
+    from fervid.export.frames import geometry, table
+    from fervid.export.timelines import jsonl
 
     assert run.model is not None
     labels = run.model.labels
@@ -173,14 +174,14 @@ def write(run: Run, targets: Targets) -> Timeline:
             jsonl.summary(run.timeline, stream)
     timeline = run.timeline
     if targets.timeline is not None and targets.format == "json":
-        from fervid.export import json
+        from fervid.export.timelines import json
 
         with output.open_text(targets.timeline) as stream:
             json.write(timeline, stream)
     if targets.frames is not None:
         people = {curve.track: curve.person for curve in timeline.curves if curve.person is not None}
         with output.open_text(targets.frames) as stream:
-            frames.write(run.rows(), run.video, labels, stream, people)
+            table.write(run.rows(), run.video, labels, stream, people)
     if targets.tracks is not None:
         with output.open_binary(targets.tracks) as binary:
             geometry.write(run.rows, run.row_count, run.video, labels, binary)
@@ -189,7 +190,7 @@ def write(run: Run, targets: Targets) -> Timeline:
 
 def summarize(messages: Messages, results: Sequence[tuple[Timeline, Targets]]) -> None:
     """The table on standard error, and where the results are."""
-    from fervid.cli.summary import table
+    from fervid.cli.shared.summary import table
 
     messages.console.print(table([timeline for timeline, _ in results]))
     for _, targets in results:

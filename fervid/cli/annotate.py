@@ -11,16 +11,16 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from fervid.cli import options, output
-from fervid.cli.cutting import footage
-from fervid.cli.inputs import local_path
-from fervid.cli.messages import Messages
-from fervid.cli.reading import read_timeline
-from fervid.cli.work import open_work
+from fervid.cli.shared import options, output
+from fervid.cli.shared.cutting import footage
+from fervid.cli.shared.inputs import local_path
+from fervid.cli.shared.messages import Messages
+from fervid.cli.shared.reading import read_timeline
+from fervid.cli.shared.work import open_work
 from fervid.errors import InputError, UsageError
 
 if TYPE_CHECKING:
-    from fervid.export.reading import Document
+    from fervid.export.timelines.reading import Document
     from fervid.types import Curve, Rows, Segment, Settings, Video
 
 KINDS = ("boxes", "landmarks", "labels", "curve")
@@ -148,7 +148,7 @@ def told(
     names = {str(person["id"]): str(person.get("name") or person["id"]) for person in document.people}
     facts = (video, settings, document.labels, document.curves, document.segments)
     if tracks is not None:
-        from fervid.export import geometry
+        from fervid.export.frames import geometry
 
         yield Told(*facts, geometry.read(tracks).rows(), names)
         return
@@ -187,9 +187,9 @@ def settings_of(document: Document) -> Settings:
 
 def write(messages: Messages, found: Told, draw: Sequence[str], target: str, suffix: str) -> None:
     """Draw, and write the film."""
-    from fervid.annotation import Annotator
-    from fervid.export.shapes import NOTE
-    from fervid.spans import selection
+    from fervid.analysis.spans import selection
+    from fervid.drawing.annotator import Annotator
+    from fervid.export.timelines.shapes import NOTE
     from fervid.video.redrawing import redraw
 
     video = found.video

@@ -8,15 +8,15 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from fervid.cli import options, output
-from fervid.cli.inputs import SOME_FAILED
-from fervid.cli.messages import Messages, clock, log
-from fervid.cli.work import check_executor
+from fervid.cli.shared import options, output
+from fervid.cli.shared.inputs import SOME_FAILED
+from fervid.cli.shared.messages import Messages, clock, log
+from fervid.cli.shared.work import check_executor
 from fervid.errors import InputError, OutputError, UsageError
 
 if TYPE_CHECKING:
     from fervid.batch import Chosen, Record, Results, Wish
-    from fervid.cli.watching import Tally
+    from fervid.cli.shared.watching import Tally
     from fervid.execute import Executor
 
 
@@ -167,7 +167,7 @@ def _run(
     progress: str | None,
 ) -> tuple[list[Record], Tally]:
     from fervid.batch import Batch
-    from fervid.cli.watching import watching
+    from fervid.cli.shared.watching import watching
 
     with watching(messages, chosen.inputs, progress) as watch:
         work = Batch(chosen.inputs, wish, results, executor, store, workers, deadline, watch)
@@ -191,9 +191,9 @@ def _listed(name: str | None, inputs: Sequence[str]) -> Any:
 
 
 def _wish(selection: options.Selection, formats: tuple[str, ...], model: str, device: str) -> Wish:
+    from fervid.analysis.wire import portable
     from fervid.batch import Wish
     from fervid.model import check_device, info
-    from fervid.wire import portable
 
     for moment in (selection.start, selection.end):
         if moment is not None and moment.frame is not None:
@@ -217,7 +217,7 @@ def _labels(wish: Wish) -> tuple[str, ...]:
 
 
 def _refuse_strangers(results: Results, chosen: Chosen, formats: Sequence[str]) -> None:
-    from fervid.source import shown
+    from fervid.video.source import shown
 
     stranger = next(results.strangers(chosen.inputs, formats), None)
     if stranger is not None:
@@ -231,10 +231,10 @@ def _tell_plan(results: Results, chosen: Chosen, wish: Wish) -> int:
     """A line for each input: what would be done, with which, and where its results would go."""
     from pathlib import Path
 
-    from fervid import remote
     from fervid.batch import FORMATS, work
     from fervid.errors import FervidError
-    from fervid.source import shown
+    from fervid.video import remote
+    from fervid.video.source import shown
 
     lines = []
     for item in chosen.inputs:
@@ -259,8 +259,8 @@ def _summarize(messages: Messages, tally: Tally, folder: str, figures: dict[str,
     from rich.table import Table
 
     from fervid.batch import MANIFEST
-    from fervid.cli.watching import span
-    from fervid.export.shapes import NOTE
+    from fervid.cli.shared.watching import span
+    from fervid.export.timelines.shapes import NOTE
 
     if figures is not None:
         from fervid.cli.eval import told

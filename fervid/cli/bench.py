@@ -9,11 +9,11 @@ from typing import Any
 import click
 from click.core import ParameterSource
 
-from fervid.cli import options, training
-from fervid.cli.inputs import SOME_FAILED
-from fervid.cli.messages import Messages, log
-from fervid.cli.options import Command, command
-from fervid.cli.output import show
+from fervid.cli.shared import options, training
+from fervid.cli.shared.inputs import SOME_FAILED
+from fervid.cli.shared.messages import Messages, log
+from fervid.cli.shared.options import Command, command
+from fervid.cli.shared.output import show
 from fervid.errors import UsageError
 
 # What --synthetic stands for, and what smoke changes where nothing else is asked for.

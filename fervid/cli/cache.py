@@ -6,9 +6,9 @@ from typing import TYPE_CHECKING
 
 import click
 
-from fervid.cli.messages import Messages
-from fervid.cli.options import Command, command
-from fervid.cli.output import show
+from fervid.cli.shared.messages import Messages
+from fervid.cli.shared.options import Command, command
+from fervid.cli.shared.output import show
 
 if TYPE_CHECKING:
     from fervid.cache import Usage

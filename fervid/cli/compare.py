@@ -8,16 +8,16 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from fervid.cli import options
-from fervid.cli.inputs import local_path
-from fervid.cli.messages import log
-from fervid.cli.output import show
-from fervid.cli.reading import read_timeline
+from fervid.cli.shared import options
+from fervid.cli.shared.inputs import local_path
+from fervid.cli.shared.messages import log
+from fervid.cli.shared.output import show
+from fervid.cli.shared.reading import read_timeline
 from fervid.errors import UsageError
 
 if TYPE_CHECKING:
-    from fervid.agreement.pairing import Comparison, Rater
-    from fervid.export.reading import Document
+    from fervid.annotations.pairing import Comparison, Rater
+    from fervid.export.timelines.reading import Document
 
 TIMES = ("player", "first-frame")
 
@@ -83,9 +83,9 @@ def compare(
     tracks of the timeline are compared with those; a tier of any other name with all faces, where no two are
     seen at once, or with the --person or --track that is meant.
     """
-    from fervid.agreement.pairing import Choice
-    from fervid.agreement.pairing import compare as pair
     from fervid.annotations import read
+    from fervid.annotations.pairing import Choice
+    from fervid.annotations.pairing import compare as pair
 
     choice = Choice(tiers, persons, tracks, offset, clock, dict(map(_word, words)))
     for place in annotations:
@@ -125,7 +125,7 @@ def _warn(rater: Rater) -> None:
 
 def report(document: Document, found: Comparison) -> dict[str, Any]:
     """Every figure, for JSON."""
-    from fervid.export.shapes import NOTE
+    from fervid.export.timelines.shapes import NOTE
 
     labels, step = found.labels, found.ruler.step
     agreements = [rater.agreement(labels) for rater in found.raters]

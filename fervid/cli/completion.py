@@ -3,8 +3,8 @@
 import click
 from click.shell_completion import get_completion_class
 
-from fervid.cli.options import command
-from fervid.cli.output import show
+from fervid.cli.shared.options import command
+from fervid.cli.shared.output import show
 
 
 @command(

@@ -7,8 +7,8 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from fervid.cli.options import Command, command
-from fervid.cli.output import STANDARD, open_text, show
+from fervid.cli.shared.options import Command, command
+from fervid.cli.shared.output import STANDARD, open_text, show
 
 if TYPE_CHECKING:
     from rich.table import Table

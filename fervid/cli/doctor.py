@@ -15,8 +15,8 @@ import click
 
 from fervid import __version__
 from fervid.cli.models import PREDICTOR_NOTICE
-from fervid.cli.options import command
-from fervid.cli.output import show
+from fervid.cli.shared.options import command
+from fervid.cli.shared.output import show
 from fervid.errors import FervidError
 
 OK, NOTE, BROKEN = "ok", "note", "broken"
@@ -111,7 +111,7 @@ def _ffmpeg() -> Finding:
 
 def _predictors() -> Iterator[Finding]:
     try:
-        from fervid.faces import face_net, predictors
+        from fervid.faces.finder import face_net, predictors
     except ImportError as error:
         yield Finding("predictors", BROKEN, f"dlib or OpenCV does not import: {error}")
         return

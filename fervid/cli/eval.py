@@ -11,9 +11,9 @@ from typing import TYPE_CHECKING, Any
 import click
 from click.core import ParameterSource
 
-from fervid.cli import options, output, training
-from fervid.cli.messages import Messages, log
-from fervid.cli.output import STANDARD, open_text, show
+from fervid.cli.shared import options, output, training
+from fervid.cli.shared.messages import Messages, log
+from fervid.cli.shared.output import STANDARD, open_text, show
 from fervid.errors import UsageError
 
 if TYPE_CHECKING:
@@ -85,8 +85,8 @@ def eval(
     named = ctx.get_parameter_source("model") is ParameterSource.COMMANDLINE
     if protocol is not None and int(os.environ.get("WORLD_SIZE", "1")) > 1:
         raise UsageError("a protocol runs in one process: leave torchrun out")
-    from fervid import evaluate, execute
-    from fervid.train import material
+    from fervid import execute
+    from fervid.train import evaluate, material
 
     samples, remarks = material.read(data)
     for remark in remarks:
@@ -170,7 +170,8 @@ def _report(said: Predictions, as_json: bool, predictions: str | None, pictures:
 def _draw(said: Predictions, figures: dict[str, Any], folder: Path) -> None:
     import numpy as np
 
-    from fervid import charts, metrics
+    from fervid import metrics
+    from fervid.metrics import charts
 
     output.make_folder(str(folder))
     no_face = np.array(figures["confusion_no_face"])[:, None]

@@ -6,10 +6,10 @@ from pathlib import Path
 
 import click
 
-from fervid.cli import options, output
-from fervid.cli.inputs import local_path
-from fervid.cli.messages import Messages
-from fervid.cli.reading import is_archive, read_timeline
+from fervid.cli.shared import options, output
+from fervid.cli.shared.inputs import local_path
+from fervid.cli.shared.messages import Messages
+from fervid.cli.shared.reading import is_archive, read_timeline
 from fervid.errors import InputError, UsageError
 from fervid.export import DOCUMENTS, TABLES, document_writer, writer
 
@@ -77,7 +77,7 @@ def _write_timeline(messages: Messages, path: str, name: str, form: str, target:
 
 
 def _write_frames(path: str, name: str, form: str, target: str) -> None:
-    from fervid.export import geometry
+    from fervid.export.frames import geometry
 
     if form not in TABLES:
         raise InputError(

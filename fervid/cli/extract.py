@@ -6,11 +6,11 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from fervid.cli import options, output
 from fervid.cli.analyze import name_outputs
-from fervid.cli.inputs import each_input
-from fervid.cli.messages import Messages
-from fervid.cli.work import open_work
+from fervid.cli.shared import options, output
+from fervid.cli.shared.inputs import each_input
+from fervid.cli.shared.messages import Messages
+from fervid.cli.shared.work import open_work
 from fervid.errors import UsageError
 
 if TYPE_CHECKING:
@@ -103,8 +103,8 @@ def extract(
 
 def write(run: Run, targets: dict[str, str], crops: str) -> None:
     """Do the analysis and write what was asked for."""
-    from fervid.export import crops as pictures
-    from fervid.export import geometry, openface
+    from fervid.export.frames import crops as pictures
+    from fervid.export.frames import geometry, openface
 
     for _ in run.segments():  # none comes without a model: this does the work
         pass

@@ -6,8 +6,8 @@ from typing import Any
 
 import click
 
-from fervid.cli import options, training
-from fervid.cli.messages import Messages
+from fervid.cli.shared import options, training
+from fervid.cli.shared.messages import Messages
 from fervid.errors import UsageError
 
 

@@ -6,10 +6,10 @@ from typing import Any
 
 import click
 
-from fervid.cli.inputs import each_input
-from fervid.cli.messages import Messages
-from fervid.cli.options import command
-from fervid.cli.output import show
+from fervid.cli.shared.inputs import each_input
+from fervid.cli.shared.messages import Messages
+from fervid.cli.shared.options import command
+from fervid.cli.shared.output import show
 
 
 @command("info", examples="fervid info movie.mp4\nfervid info --json movie.mp4")
@@ -23,7 +23,7 @@ def info(messages: Messages, inputs: tuple[str, ...], as_json: bool) -> int:
     """
 
     def tell(name: str, path: str) -> None:
-        from fervid.video import properties
+        from fervid.video.planning import properties
 
         facts = properties(path)
         if as_json:

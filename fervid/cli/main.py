@@ -13,8 +13,8 @@ from typing import Any, NoReturn
 import click
 
 from fervid import __version__
-from fervid.cli.messages import Messages
-from fervid.cli.options import global_options
+from fervid.cli.shared.messages import Messages
+from fervid.cli.shared.options import global_options
 from fervid.errors import FervidError
 
 INTERRUPTED = 130

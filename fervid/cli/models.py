@@ -7,9 +7,9 @@ from typing import Any
 
 import click
 
-from fervid.cli.messages import Messages
-from fervid.cli.options import Command, command
-from fervid.cli.output import show
+from fervid.cli.shared.messages import Messages
+from fervid.cli.shared.options import Command, command
+from fervid.cli.shared.output import show
 from fervid.errors import FervidError
 
 PREDICTOR_NOTICE = (

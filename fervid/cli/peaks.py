@@ -11,16 +11,16 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from fervid.cli import cutting, options, output
-from fervid.cli.inputs import local_path
-from fervid.cli.messages import Messages, log
-from fervid.cli.reading import is_timeline, read_timeline
-from fervid.cli.work import open_work
+from fervid.cli.shared import cutting, options, output
+from fervid.cli.shared.inputs import local_path
+from fervid.cli.shared.messages import Messages, log
+from fervid.cli.shared.reading import is_timeline, read_timeline
+from fervid.cli.shared.work import open_work
 from fervid.errors import UsageError
 from fervid.export import EDITS
 
 if TYPE_CHECKING:
-    from fervid.export.shapes import Clock
+    from fervid.export.timelines.shapes import Clock
     from fervid.types import Peak
 
 LISTS = ("table", "json", "jsonl", "csv")
@@ -160,7 +160,7 @@ def peaks(
     chapters for FFmpeg, srt and vtt subtitles; otio and fcpxml are what they are called.
     Peaks are of visible expression, not of what a person feels.
     """
-    from fervid.export.shapes import Clock
+    from fervid.export.timelines.shapes import Clock
 
     messages = ctx.find_object(Messages)
     assert messages is not None
@@ -200,8 +200,8 @@ def choose(
     min_gap: float,
 ) -> list[Peak]:
     """The peaks that were asked for, highest first."""
-    from fervid.export.shapes import Clock
-    from fervid.peaks import rank
+    from fervid.export.timelines.shapes import Clock
+    from fervid.timeline.peaks import rank
 
     unknown = [name for name in emotions if name not in found.labels]
     if unknown:
@@ -230,7 +230,7 @@ def refuse_other_formats_options(ctx: click.Context, form: str, cuts: bool) -> N
 
 def check_edit(form: str, label: str | None, rate: Fraction | None) -> None:
     """Refuse, before any work, what no edit could be made with."""
-    from fervid.export import otio, timecode
+    from fervid.export.editors import otio, timecode
 
     if form == "otio":
         otio.require()
@@ -242,7 +242,7 @@ def check_edit(form: str, label: str | None, rate: Fraction | None) -> None:
 
 def ids(persons: Sequence[str], people: Sequence[Mapping[str, Any]]) -> set[str]:
     """The ids of persons who were asked for by id or by name."""
-    from fervid.export.shapes import names
+    from fervid.export.timelines.shapes import names
 
     known = names(people)
     for person in persons:
@@ -264,7 +264,7 @@ def refuse_analysis_options(ctx: click.Context, values: Mapping[str, Any]) -> No
 
 def analyze(messages: Messages, name: str, path: str, values: dict[str, Any]) -> Found:
     """The peaks of a video, with its facts, the model's emotions and who was told apart."""
-    from fervid.export.shapes import people, source
+    from fervid.export.timelines.shapes import people, source
 
     with open_work(messages, values) as work, work.start(name, path) as run:
         timeline = run.timeline
@@ -282,8 +282,9 @@ def write_edit(
     rate: Fraction | None,
 ) -> None:
     """Write the chosen peaks for an editing program or a player."""
-    from fervid.export import edit_writer, shapes
-    from fervid.export.edit import plan
+    from fervid.export import edit_writer
+    from fervid.export.editors.edit import plan
+    from fervid.export.timelines import shapes
 
     edit = plan(
         chosen,
@@ -303,7 +304,7 @@ def write_edit(
 
 def write(chosen: Sequence[Peak], source: Mapping[str, Any], clock: Clock, target: str, form: str) -> None:
     """Write the chosen peaks as a list."""
-    from fervid.export import peaks as writer
+    from fervid.export.timelines import peaks as writer
 
     with output.open_text(target) as stream:
         if form != "table":
@@ -311,7 +312,7 @@ def write(chosen: Sequence[Peak], source: Mapping[str, Any], clock: Clock, targe
         elif chosen:
             from rich.console import Console
 
-            from fervid.cli.summary import peak_table
+            from fervid.cli.shared.summary import peak_table
 
             width = None if stream.isatty() else 120  # rich's 80 would break lines that other programs read
             Console(file=stream, highlight=False, width=width).print(peak_table(chosen, clock))

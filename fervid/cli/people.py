@@ -7,16 +7,16 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from fervid.cli import options, output
-from fervid.cli.inputs import local_path
-from fervid.cli.messages import Messages, log
-from fervid.cli.reading import read_timeline
-from fervid.cli.work import open_gallery
+from fervid.cli.shared import options, output
+from fervid.cli.shared.inputs import local_path
+from fervid.cli.shared.messages import Messages, log
+from fervid.cli.shared.reading import read_timeline
+from fervid.cli.shared.work import open_gallery
 from fervid.errors import InputError, UsageError
 
 if TYPE_CHECKING:
-    from fervid.export.people import Pages
-    from fervid.export.reading import Document
+    from fervid.export.timelines.people import Pages
+    from fervid.export.timelines.reading import Document
     from fervid.types import Video
 
 
@@ -121,7 +121,7 @@ def people(
 
 
 def open_pages(path: str) -> Pages:
-    from fervid.export.people import Pages
+    from fervid.export.timelines.people import Pages
 
     return Pages(Path(path).read_text(encoding="utf-8"))
 
@@ -137,15 +137,15 @@ def give_name(pages: Pages, who: str, name: str) -> None:
 
 def show(document: Document, as_json: bool) -> None:
     """The list of persons, on standard output."""
-    from fervid.export.people import totals
-    from fervid.export.shapes import NOTE
+    from fervid.export.timelines.people import totals
+    from fervid.export.timelines.shapes import NOTE
 
     rows = [
         {**person, "expressions": totals(person, document.segments, document.clock)}
         for person in document.people
     ]
     if as_json:
-        from fervid.export.json import pieces
+        from fervid.export.timelines.json import pieces
 
         with output.open_text(output.STANDARD) as stream:
             stream.writelines(pieces({"note": NOTE, "people": rows}))
@@ -153,7 +153,7 @@ def show(document: Document, as_json: bool) -> None:
         return
     from rich.console import Console
 
-    from fervid.cli.summary import people_table
+    from fervid.cli.shared.summary import people_table
 
     with output.open_text(output.STANDARD) as stream:
         if not rows:
@@ -169,17 +169,17 @@ def plan(film: str, document: Document) -> Video:
     """The video of a timeline, turned as it was for it; another one is refused."""
     from fractions import Fraction
 
-    from fervid import video
+    from fervid.video import planning
 
     source = document.source
     rate = source["rate"]
-    planned = video.plan(film, frame_rate=Fraction(rate) if Path(film).is_dir() and rate else None)
+    planned = planning.plan(film, frame_rate=Fraction(rate) if Path(film).is_dir() and rate else None)
     if planned.sha256 != source["sha256"]:
         raise InputError(
             f"{film} is not the video of this timeline, which is of {source['name']}: give that one"
         )
     if planned.rotation != source["rotation"]:
-        planned = video.plan(film, rotate=str(source["rotation"]))
+        planned = planning.plan(film, rotate=str(source["rotation"]))
     return planned
 
 
@@ -210,27 +210,28 @@ def describe(planned: Video, portrait: dict[str, Any]) -> Any:
     """What the face of a person's picture is like, (1, 128); None where the frame is lost."""
     import numpy as np
 
-    from fervid import faces, video
+    from fervid.faces.finder import FaceFinder, describe
+    from fervid.video import reading
 
     pts = int(portrait["time"]["pts"])
-    frame = next(video.frames(planned, pts, pts + 1), None)
+    frame = next(reading.frames(planned, pts, pts + 1), None)
     if frame is None:
         return None
     box = np.array([portrait["box"][name] for name in ("x", "y", "width", "height")], np.float32)
-    finder = faces.FaceFinder()
-    return faces.describe(finder.portrait(frame.luma, finder.fit(frame.luma, box)))[None]
+    finder = FaceFinder()
+    return describe(finder.portrait(frame.luma, finder.fit(frame.luma, box)))[None]
 
 
 def write_pictures(messages: Messages, pages: Pages, planned: Video, folder: str, overwrite: bool) -> None:
     """A picture of each person, cut from the video."""
-    from fervid import video
-    from fervid.export.people import picture
+    from fervid.export.timelines.people import picture
+    from fervid.video import thumbnails
 
     place = output.make_folder(folder)
     wanted = {str(place / f"{person['id']}.png"): person["portrait"] for person in pages.people}
     output.check_targets(wanted, [planned.path], overwrite, messages.log_file)
     missing = set(wanted)
-    for moment, image in video.in_colour(planned, [found["time"]["pts"] for found in wanted.values()]):
+    for moment, image in thumbnails.in_colour(planned, [found["time"]["pts"] for found in wanted.values()]):
         for target, portrait in wanted.items():
             if portrait["time"]["pts"] == moment:
                 with output.open_binary(target) as stream:

@@ -6,11 +6,11 @@ from pathlib import Path
 
 import click
 
-from fervid.cli import options, output
-from fervid.cli.inputs import local_path
-from fervid.cli.messages import Messages
-from fervid.cli.options import Moment, MomentType
-from fervid.cli.reading import read_timeline
+from fervid.cli.shared import options, output
+from fervid.cli.shared.inputs import local_path
+from fervid.cli.shared.messages import Messages
+from fervid.cli.shared.options import Moment, MomentType
+from fervid.cli.shared.reading import read_timeline
 from fervid.errors import UsageError
 
 FORMATS = ("png", "svg", "pdf")
@@ -64,7 +64,7 @@ def plot(
     output.check_targets([target], [input], overwrite, messages.log_file)
     with local_path(input) as path:
         document = read_timeline(path, input)
-    from fervid.export.plot import Look, draw
+    from fervid.export.page.plot import Look, draw
 
     look = Look(form, width, dpi, _seconds(start), _seconds(end))
     picture = draw(document, document.peaks, look)

@@ -11,14 +11,14 @@ from urllib.parse import quote
 
 import click
 
-from fervid.cli import options, output
-from fervid.cli.inputs import local_path
-from fervid.cli.messages import Messages
-from fervid.cli.reading import read_timeline
+from fervid.cli.shared import options, output
+from fervid.cli.shared.inputs import local_path
+from fervid.cli.shared.messages import Messages
+from fervid.cli.shared.reading import read_timeline
 from fervid.errors import InputError, ModelError
 
 if TYPE_CHECKING:
-    from fervid.export.reading import Document
+    from fervid.export.timelines.reading import Document
     from fervid.types import Peak, Video
 
 PICTURE_WIDTH = 320  # pixels of a peak's picture
@@ -56,8 +56,8 @@ def report(ctx: click.Context, /, input: str, video: str | None, target: str | N
     output.check_targets([target], inputs, overwrite, messages.log_file)
     with local_path(input) as path:
         document = read_timeline(path, input)
-    from fervid.export import report as writer
-    from fervid.peaks import rank
+    from fervid.export.page import report as writer
+    from fervid.timeline.peaks import rank
 
     peaks = rank(document.peaks, document.clock.time_base)
     film, pictures = None, {}
@@ -77,7 +77,7 @@ def open_video(messages: Messages, document: Document, name: str) -> Video:
     """The video of a timeline, refused where it is another one."""
     from dataclasses import replace
 
-    from fervid.video import plan
+    from fervid.video.planning import plan
 
     clock, source = document.clock, document.source
     if not os.path.lexists(name):

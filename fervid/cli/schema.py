@@ -1,7 +1,7 @@
 """`fervid schema`: the JSON Schema of the timeline."""
 
-from fervid.cli.options import command
-from fervid.cli.output import show
+from fervid.cli.shared.options import command
+from fervid.cli.shared.output import show
 
 
 @command("schema", examples="fervid schema > timeline.schema.json")
@@ -9,6 +9,6 @@ def schema() -> None:
     """Print the JSON Schema of the timeline that `fervid analyze` writes."""
     import json
 
-    from fervid.export.json import schema as timeline_schema
+    from fervid.export.timelines.json import schema as timeline_schema
 
     show(json.dumps(timeline_schema(), indent=2))

@@ -8,17 +8,17 @@ from typing import TYPE_CHECKING
 
 import click
 
-from fervid.cli import options, output
-from fervid.cli.inputs import local_path
-from fervid.cli.messages import clock
-from fervid.cli.reading import read_timeline
+from fervid.cli.shared import options, output
+from fervid.cli.shared.inputs import local_path
+from fervid.cli.shared.messages import clock
+from fervid.cli.shared.reading import read_timeline
 
 if TYPE_CHECKING:
     from rich.console import Console
     from rich.text import Text
 
-    from fervid.export.reading import Document
-    from fervid.export.rows import Row
+    from fervid.export.page.rows import Row
+    from fervid.export.timelines.reading import Document
     from fervid.types import Array
 
 PIPED = 100  # columns where no terminal tells its own
@@ -58,8 +58,8 @@ def show_on(console: Console, document: Document, top: int) -> None:
     """Print a timeline as wide as the console."""
     from rich.text import Text
 
-    from fervid.export.rows import rows
-    from fervid.export.shapes import NOTE
+    from fervid.export.page.rows import rows
+    from fervid.export.timelines.shapes import NOTE
 
     found = rows(document)
     console.print(Text(printable(str(document.source["name"])), style="bold", overflow="fold"))
@@ -86,7 +86,7 @@ def show_on(console: Console, document: Document, top: int) -> None:
 
 def facts(document: Document, found: Sequence[Row]) -> Iterator[str]:
     """What was looked at, in lines."""
-    from fervid.export.rows import analysed, covered
+    from fervid.export.page.rows import analysed, covered
 
     start, end = analysed(document)
     seen = covered((curve.start, curve.end) for curve in document.curves) / (end - start)
@@ -112,7 +112,7 @@ def bands(document: Document, found: Sequence[Row], width: int, has_colour: bool
     from rich.cells import cell_len, set_cell_size
     from rich.text import Text
 
-    from fervid.export.rows import analysed, shares
+    from fervid.export.page.rows import analysed, shares
 
     names = [printable(row.name) for row in found]
     wide = min(NAME, max(cell_len(name) for name in names), max(0, width - NARROWEST - 1))
@@ -149,7 +149,7 @@ def brush(mark: str, pens: Mapping[str, str]) -> str:
 
 def peak_lines(document: Document, found: Sequence[Row], top: int) -> Iterator[str]:
     """The most prominent peaks, a line each."""
-    from fervid.peaks import rank
+    from fervid.timeline.peaks import rank
 
     who = {track: printable(row.name) for row in found for track in row.tracks}
     peaks = rank(document.peaks, document.clock.time_base, top=top)
@@ -173,7 +173,7 @@ def letters(labels: Sequence[str]) -> list[str]:
 
 def styles(labels: Sequence[str]) -> dict[str, str]:
     """What each mark is drawn in."""
-    from fervid.export.rows import colours
+    from fervid.export.page.rows import colours
 
     return dict(zip(letters(labels), colours(labels), strict=True))
 
@@ -221,7 +221,7 @@ def sparkline(values: Array) -> str:
 
 def times(document: Document, cells: int) -> str:
     """Times from the first frame, spread over the width."""
-    from fervid.export.rows import analysed
+    from fervid.export.page.rows import analysed
 
     start, end = analysed(document)
     line = ""

@@ -7,8 +7,8 @@ from typing import Any
 import click
 from click.core import ParameterSource
 
-from fervid.cli import options, training
-from fervid.cli.messages import Messages
+from fervid.cli.shared import options, training
+from fervid.cli.shared.messages import Messages
 from fervid.errors import UsageError
 
 

@@ -9,34 +9,34 @@ from typing import TYPE_CHECKING, TextIO
 from fervid.errors import UsageError
 
 if TYPE_CHECKING:
-    from fervid.export.edit import Edit
-    from fervid.export.reading import Document
+    from fervid.export.editors.edit import Edit
+    from fervid.export.timelines.reading import Document
 
 # Formats of a whole timeline: `write(timeline, stream)`.
-TIMELINES = {"json": "fervid.export.json", "jsonl": "fervid.export.jsonl"}
+TIMELINES = {"json": "fervid.export.timelines.json", "jsonl": "fervid.export.timelines.jsonl"}
 # Formats of a row per frame and face: `write(chunks, video, labels, stream)`.
-TABLES = {"frames": "fervid.export.frames", "openface": "fervid.export.openface"}
+TABLES = {"frames": "fervid.export.frames.table", "openface": "fervid.export.frames.openface"}
 # Formats of moments, for editing programs and players: `function(edit, stream)`.
 EDITS = {
-    "edl": "fervid.export.edl:write",
-    "otio": "fervid.export.otio:write",
-    "markers": "fervid.export.resolve:write",
-    "premiere": "fervid.export.premiere:write",
-    "fcpxml": "fervid.export.fcpxml:write",
-    "ffmetadata": "fervid.export.ffmetadata:write",
-    "srt": "fervid.export.subtitles:peaks_srt",
-    "vtt": "fervid.export.subtitles:peaks_vtt",
+    "edl": "fervid.export.editors.edl:write",
+    "otio": "fervid.export.editors.otio:write",
+    "markers": "fervid.export.editors.resolve:write",
+    "premiere": "fervid.export.editors.premiere:write",
+    "fcpxml": "fervid.export.editors.fcpxml:write",
+    "ffmetadata": "fervid.export.editors.ffmetadata:write",
+    "srt": "fervid.export.timelines.subtitles:peaks_srt",
+    "vtt": "fervid.export.timelines.subtitles:peaks_vtt",
 }
 # Formats of a timeline that was read back: `function(document, stream)`.
 DOCUMENTS = {
-    "jsonl": "fervid.export.jsonl:convert",
-    "csv": "fervid.export.tidy:scores",
-    "windows": "fervid.export.tidy:windows",
-    "segments": "fervid.export.tidy:segments",
-    "srt": "fervid.export.subtitles:srt",
-    "vtt": "fervid.export.subtitles:vtt",
-    "textgrid": "fervid.export.textgrid:write",
-    "eaf": "fervid.export.eaf:write",
+    "jsonl": "fervid.export.timelines.jsonl:convert",
+    "csv": "fervid.export.timelines.tidy:scores",
+    "windows": "fervid.export.timelines.tidy:windows",
+    "segments": "fervid.export.timelines.tidy:segments",
+    "srt": "fervid.export.timelines.subtitles:srt",
+    "vtt": "fervid.export.timelines.subtitles:vtt",
+    "textgrid": "fervid.export.timelines.textgrid:write",
+    "eaf": "fervid.export.timelines.eaf:write",
 }
 
 

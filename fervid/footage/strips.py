@@ -14,11 +14,13 @@ from fractions import Fraction
 import cv2
 import numpy as np
 
-from fervid import shots, synth, tracks, video
+from fervid import synth
 from fervid.errors import InputError
-from fervid.faces import FaceFinder, Found
-from fervid.shape import CROP, MARGIN, alignment
+from fervid.faces import tracks
+from fervid.faces.finder import FaceFinder, Found
+from fervid.faces.shape import CROP, MARGIN, alignment
 from fervid.types import Bytes, Frame, Sample, Settings, Strip, Video
+from fervid.video import planning, reading, shots
 
 FACE_PICTURE = 256  # pixels: a picture no larger than this is one of a face, whatever the detector says
 AROUND = 0.5  # of the box of a face, kept of the picture on each side
@@ -137,7 +139,7 @@ def _frames(sample: Sample, rotate: str) -> tuple[Video, Iterator[Frame]]:
     if sample.picture is not None:
         luma = np.ascontiguousarray(sample.picture)
         return _picture(sample.name, luma), iter([Frame(0, luma)])
-    planned = video.plan(sample.path, rotate, sample.rate)
+    planned = planning.plan(sample.path, rotate, sample.rate)
     start = None if sample.start is None else planned.ticks(sample.start)
     stop = None if sample.end is None else planned.ticks(sample.end)
     if sample.frames is not None or sample.share is not None:
@@ -147,7 +149,7 @@ def _frames(sample: Sample, rotate: str) -> tuple[Video, Iterator[Frame]]:
         start = int(planned.pts[low])
         stop = int(planned.pts[high]) if high < len(planned.pts) else None
         planned = planned.between(start, stop)
-    return planned, video.frames(planned, start, stop)
+    return planned, reading.frames(planned, start, stop)
 
 
 def _counted(share: tuple[Fraction, Fraction] | None, count: int) -> tuple[int, int]:
@@ -161,7 +163,7 @@ def _boxed(
     name: str, path: str, box: tuple[int, int, int, int]
 ) -> tuple[Bytes, tuple[float, float, float, float]]:
     """A picture around the box of a face, no larger than a picture of a face, and the box in it."""
-    first = next(video.frames(video.plan(path)), None)
+    first = next(reading.frames(planning.plan(path)), None)
     if first is None:
         raise InputError(f"{name}: {path} cannot be decoded; copy it again")
     (left, top, width, height), (rows, columns) = box, first.luma.shape

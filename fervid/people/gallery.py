@@ -10,8 +10,8 @@ from typing import TypeVar
 import cv2
 import numpy as np
 
-from fervid import faces
 from fervid.errors import InputError
+from fervid.faces.finder import FaceFinder, describe
 from fervid.types import PERSON, Bytes, Floats, Likeness
 
 PICTURES = (".jpg", ".jpeg", ".png", ".webp", ".bmp", ".tif", ".tiff")
@@ -76,13 +76,13 @@ def check_name(name: str) -> None:
 def _describe(path: Path) -> Floats:
     """What the face in a portrait looks like, (128,)."""
     picture = _luma(path)
-    finder = faces.FaceFinder(SMALLEST_FACE)
+    finder = FaceFinder(SMALLEST_FACE)
     found = sorted(finder.detect(picture), key=lambda pair: -float(pair[0][2]))
     if not found:
         raise InputError(f"{path} shows no face that fervid finds")
     if len(found) > 1 and found[0][0][2] < CLEARLY_LARGER * found[1][0][2]:
         raise InputError(f"{path} shows {len(found)} faces: cut it to one")
-    return faces.describe(finder.portrait(picture, finder.fit(picture, found[0][0])))
+    return describe(finder.portrait(picture, finder.fit(picture, found[0][0])))
 
 
 def _luma(path: Path) -> Bytes:

@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import numpy as np
 
-from fervid import shape
-from fervid.faces import PORTRAIT_EYES
-from fervid.tracks import READABLE
+from fervid.faces import shape
+from fervid.faces.finder import PORTRAIT_EYES
+from fervid.faces.tracks import READABLE
 from fervid.types import Floats, Ints, Likeness, Track
 
 MOST = 3  # faces by which a track is known

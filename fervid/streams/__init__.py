@@ -49,6 +49,7 @@ _FILES = (  # each named after the stream in it
     "tiny_displacement",
     "tiny_faces",
 )
+_OWN = frozenset({"c3d", "phrnn", "still", "tiny_displacement", "tiny_faces"})  # others lie in `survey/`
 _STREAMS: dict[str, type[Network]] = {}
 
 
@@ -87,5 +88,6 @@ def registered(name: str) -> type[Network]:
     """The class of a network."""
     if name not in _FILES:
         raise ModelError(f"unknown stream {name!r}; there are {', '.join(_FILES)}")
-    import_module(f"fervid.streams.{name}")
+    room = "fervid.streams" if name in _OWN else "fervid.streams.survey"
+    import_module(f"{room}.{name}")
     return _STREAMS[name]

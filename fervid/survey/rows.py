@@ -16,13 +16,13 @@ from typing import Any
 import numpy as np
 import torch
 
-from fervid import __version__, evaluate, metrics, model
+from fervid import __version__, metrics, model
 from fervid.datasets import protocols
 from fervid.errors import FervidError, InputError, OutputError, UnexpectedError, UsageError
 from fervid.execute import Executor
 from fervid.survey import timing
 from fervid.survey.systems import PAIR, SMALL, System, everything
-from fervid.train import papers
+from fervid.train import evaluate, papers
 from fervid.train.fitting import Tick
 from fervid.train.machine import Machine
 from fervid.train.material import Material, digest

@@ -9,10 +9,11 @@ from pathlib import Path
 
 import torch
 
-from fervid import evaluate, footage, model, streams
+from fervid import footage, model, streams
 from fervid.labels import EMOTIONS
 from fervid.model import Model, Spec, StreamSpec
 from fervid.survey.systems import System
+from fervid.train import evaluate
 from fervid.types import Array, Sample
 
 WINDOWS = 2 * model.BATCH  # that are timed, in batches as analysis has them

@@ -9,8 +9,8 @@ from functools import cache
 import numpy as np
 import numpy.typing as npt
 
-from fervid import shape
 from fervid.errors import UsageError
+from fervid.faces import shape
 from fervid.types import LANDMARKS
 
 Points = npt.NDArray[np.float64]

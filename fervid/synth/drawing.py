@@ -12,7 +12,7 @@ import cv2
 import numpy as np
 import numpy.typing as npt
 
-from fervid import shape
+from fervid.faces import shape
 from fervid.synth import features
 from fervid.synth.actions import Points, neutral_face
 from fervid.synth.folds import cut

@@ -15,8 +15,8 @@ import numpy as np
 import numpy.typing as npt
 from scipy.interpolate import RBFInterpolator
 
-from fervid import shape
 from fervid.errors import UsageError
+from fervid.faces import shape
 from fervid.synth.actions import Points, neutral_face
 from fervid.synth.people import person
 from fervid.synth.puppet import STEADY, Puppet, similarity

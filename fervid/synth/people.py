@@ -6,7 +6,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from fervid import shape
+from fervid.faces import shape
 from fervid.synth.actions import TOUCHING, Points, action_units, neutral_face
 
 UNITS: tuple[str, ...] = tuple(action_units())

@@ -12,8 +12,8 @@ from collections.abc import Iterator, Sequence
 
 import numpy as np
 
-from fervid import shape
 from fervid.errors import UsageError
+from fervid.faces import shape
 from fervid.labels import EMOTIONS
 from fervid.synth.drawing import Painter
 from fervid.synth.people import Person, person

@@ -11,10 +11,11 @@ import torch
 from torch import Tensor
 from torch.nn import functional
 
-from fervid import clips, shape, streams
+from fervid import clips, streams
 from fervid.augment import OFF, Augmentation, augment, mix
 from fervid.augment import rows as draw_rows
 from fervid.errors import InputError, UsageError
+from fervid.faces import shape
 from fervid.footage import Footage
 from fervid.labels import NEUTRAL
 from fervid.model import parts

@@ -14,7 +14,10 @@ import torch
 from torch import Tensor, nn
 
 from fervid.errors import InputError, ModelError
-from fervid.losses import (
+from fervid.streams.network import Network
+from fervid.train import state as states
+from fervid.train.batches import Batch, Clips
+from fervid.train.losses import (
     CenterLoss,
     IslandLoss,
     balance,
@@ -23,9 +26,6 @@ from fervid.losses import (
     locality_preserving,
     tuplet_clusters,
 )
-from fervid.streams.network import Network
-from fervid.train import state as states
-from fervid.train.batches import Batch, Clips
 from fervid.train.machine import Machine
 from fervid.train.recipe import Recipe
 from fervid.types import Floats, Ints

@@ -9,9 +9,9 @@ from typing import Any
 
 import numpy as np
 
-from fervid import charts, datasets, metrics
+from fervid import datasets, metrics
 from fervid.footage import Footage
-from fervid.metrics import Predictions
+from fervid.metrics import Predictions, charts
 from fervid.model import Spec
 from fervid.train.recipe import Recipe
 from fervid.train.state import History

@@ -6,11 +6,12 @@ from collections.abc import Mapping
 from dataclasses import asdict, dataclass, field, fields
 from typing import Any
 
-from fervid import illumination, streams
+from fervid import streams
 from fervid.augment.settings import AUGMENTATIONS
+from fervid.clips import illumination
 from fervid.errors import UsageError
-from fervid.fusion import OWN, TOGETHER
 from fervid.model import FUSIONS
+from fervid.train.fusion import OWN, TOGETHER
 
 FINE = 0.1  # of the usual rate, where a trained model is fine-tuned
 

@@ -19,16 +19,16 @@ from fervid import augment, footage, metrics, model, streams
 from fervid.errors import InputError, UsageError
 from fervid.execute import Executor
 from fervid.footage import Footage
-from fervid.fusion import joint_loss
-from fervid.losses import balance
 from fervid.model import JOINT, Model, Spec, StreamSpec
-from fervid.streams.aggregate import Aggregate
 from fervid.streams.network import Network
+from fervid.streams.survey.aggregate import Aggregate
 from fervid.train import papers, starting
 from fervid.train.batches import Batch, Clips, targets
 from fervid.train.fitting import USUAL_BATCH, Lesson, Lessons, Stage, Tick, answers, fit, judged
 from fervid.train.folders import STATE, check_material
 from fervid.train.frozen import Features, Frozen, features
+from fervid.train.fusion import joint_loss
+from fervid.train.losses import balance
 from fervid.train.machine import Machine
 from fervid.train.material import Material, gather
 from fervid.train.recipe import FINE, Recipe

@@ -15,11 +15,11 @@ import torch
 from torch import Tensor, nn
 
 from fervid.errors import InputError
-from fervid.losses import balance
-from fervid.streams.aggregate import AT_ONCE, Aggregate, rounded
+from fervid.streams.survey.aggregate import AT_ONCE, Aggregate, rounded
 from fervid.train import state as states
 from fervid.train.batches import Clips
 from fervid.train.fitting import Progress, Tick, judged
+from fervid.train.losses import balance
 from fervid.train.machine import Machine
 from fervid.train.recipe import Recipe
 from fervid.types import Array, Floats, Ints

@@ -9,8 +9,8 @@ from pathlib import Path
 from fervid import model, streams
 from fervid.errors import InputError, UsageError
 from fervid.model import Model
-from fervid.streams.aggregate import Aggregate
 from fervid.streams.network import OF_LABELS, Network
+from fervid.streams.survey.aggregate import Aggregate
 from fervid.train.recipe import Recipe
 
 

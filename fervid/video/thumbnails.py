@@ -8,11 +8,11 @@ import cv2
 import numpy as np
 from av.video.frame import VideoFrame
 
-from fervid.source import Tick
 from fervid.types import Bytes, Video
 from fervid.video.luma import turn_of
 from fervid.video.pictures import coloured
 from fervid.video.reading import STILLS, still_pictures, timed
+from fervid.video.source import Tick
 
 QUALITY = 78  # of the JPEG, 0 to 100
 

@@ -1,0 +1,427 @@
+"""The one unit of work: a range of a video, analysed as a pure function of the file and the range.
+
+A span decodes a halo on both sides, so that tracks can be matched over the seam, and emits only frames and
+windows that lie inside itself. What comes back are small arrays; crops stay here, unless asked for.
+
+Spans begin at keyframes. Where none comes for long, they begin at frames like any other, and one decoding
+pass serves all of that stretch: while a span is in its halo, the next one has begun.
+"""
+
+from __future__ import annotations
+
+from collections import deque
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
+from fractions import Fraction
+from itertools import pairwise
+
+import numpy as np
+
+from fervid import clips, model, people
+from fervid.errors import UsageError
+from fervid.faces import tracks
+from fervid.faces.finder import FaceFinder, describe
+from fervid.types import Array, Bytes, Frame, Ints, Likeness, Settings, Span, Tally, Track, Video
+from fervid.video import reading, shots
+
+LENGTH = 30  # seconds from one boundary to the next, as near as keyframes allow
+HALO = Fraction(1)  # seconds decoded beyond each end
+
+PORTRAIT_EVERY = Fraction(2, 5)  # seconds between the faces among which those that tell a person are chosen
+
+FRAMES_SHARE = 0.9  # of a span's progress; the nets have the rest
+
+SAMPLED, REPEATED = 1, 2  # bits of a frame's flags
+
+
+@dataclass(frozen=True)
+class Options:
+    """What a span needs to know besides the video and its range."""
+
+    settings: Settings
+    model: str | None = None  # a folder; None: no nets
+    device: str = "cpu"
+    crops: bool = False
+
+    @property
+    def likenesses(self) -> bool:
+        """Whether faces are described, so that persons can be told apart: not where geometry is all."""
+        return self.settings.people and self.model is not None
+
+
+@dataclass(frozen=True, eq=False)
+class SpanResult:
+    """What a span found; tracks are those of the halo as well, the rest lies inside the span."""
+
+    tally: Tally  # `with_faces` is left to the stitch, which knows the selection
+    pts: Ints  # (F,) of the frames
+    flags: Bytes  # (F,) SAMPLED, REPEATED
+    cuts: Ints  # (K,)
+    tracks: tuple[Track, ...]
+    moments: tuple[Ints, ...]  # per track: window centres
+    logits: tuple[Mapping[str, Array], ...]  # per track: stream that needs no neutral -> (N, C)
+    crops: tuple[Bytes, ...]  # per track: (N, S, S) of its frames inside the span; empty unless asked for
+    likenesses: tuple[Likeness, ...] = ()  # per track: its best faces inside the span; empty unless asked for
+
+
+def plan(planned: Video, settings: Settings) -> list[Span]:
+    """The spans of the selected part; `--start` and `--end` select from the grid and do not move it."""
+    first, last = selection(planned, settings)
+    starts = _starts(planned)
+    spans: list[Span] = []
+    for start, stop in zip(starts, [*starts[1:], None], strict=True):
+        low = max(start, first)
+        high = last if stop is None else (stop if last is None else min(stop, last))
+        if (high is None or low < high) and (stop is None or first < stop):
+            spans.append(Span(len(spans), low, high))
+    return spans
+
+
+def _starts(planned: Video) -> list[int]:
+    """Where spans begin: at the keyframes nearest to multiples of LENGTH, where those are near enough."""
+    step = LENGTH / planned.time_base
+    grid = np.array([planned.start + float(n * step) for n in range(1, int(planned.duration / step) + 1)])
+    starts = {planned.start}
+    if planned.seekable and len(planned.keyframes):
+        starts |= {int(planned.keyframes[np.argmin(np.abs(planned.keyframes - wanted))]) for wanted in grid}
+    starts = {start for start in starts if start >= planned.start}
+    for low, high in pairwise([*sorted(starts), planned.end]):
+        if high - low > 2 * step:  # frames like any other, but no span of less than half the length
+            wanted = grid[(grid >= low + step / 2) & (grid <= high - step / 2)]
+            places = np.searchsorted(planned.pts, wanted)
+            starts |= {int(pts) for pts in planned.pts[places[places < len(planned.pts)]] if low < pts < high}
+    return sorted(starts)
+
+
+def groups(planned: Video, spans: Iterable[Span]) -> list[tuple[Span, ...]]:
+    """The spans by decoding pass: one that begins at no keyframe goes with the one before it."""
+    found: list[tuple[Span, ...]] = []
+    for span in spans:
+        if found and not (planned.seekable and span.start in planned.keyframes):
+            found[-1] += (span,)
+        else:
+            found.append((span,))
+    return found
+
+
+def length(planned: Video, span: Span) -> int:
+    """How many ticks of the video a span holds."""
+    return (planned.end if span.stop is None else min(span.stop, planned.end)) - span.start
+
+
+def selection(planned: Video, settings: Settings) -> tuple[int, int | None]:
+    """The selected pts range; None at its end: whatever the file still holds."""
+    first = planned.start if settings.start is None else planned.ticks(settings.start)
+    last = None if settings.end is None else planned.ticks(settings.end)
+    length = planned.seconds(planned.end)
+    if first < planned.start or first >= planned.end:
+        raise UsageError(
+            f"--start {float(settings.start or 0):g} s lies outside of the video, which lasts {length:.3f} s"
+        )
+    if last is not None and last <= first:
+        raise UsageError(f"--end {float(settings.end or 0):g} s should come after --start")
+    return first, last
+
+
+def with_halo(planned: Video, span: Span) -> tuple[int, int | None]:
+    """What a span decodes."""
+    halo = planned.length(HALO)
+    return max(planned.start, span.start - halo), None if span.stop is None else span.stop + halo
+
+
+@dataclass(frozen=True, eq=False)
+class Step:
+    """How far an analysis has come: the share done of the span at hand, and at its end the result."""
+
+    share: float
+    result: SpanResult | None = None
+
+
+def analyze_span(planned: Video, span: Span, options: Options) -> SpanResult:
+    """Decode, find faces, follow them, cut windows, run the nets that need pictures."""
+    (result,) = (step.result for step in analyze(planned, [span], options) if step.result is not None)
+    return result
+
+
+def analyze(planned: Video, wanted: Sequence[Span], options: Options) -> Iterator[Step]:
+    """Analyse spans of one decoding pass in their order, each as if alone; a step per frame or batch.
+
+    Only the frame at hand is held, and the few that the search for cuts looks at.
+    """
+    ranges = [with_halo(planned, span) for span in wanted]
+    tallies: list[Tally] = []
+    frames = reading.frames(planned, ranges[0][0], ranges[-1][1], tallies.append)
+    shared = _Shared(frames, ranges)
+    finder = FaceFinder.of(options.settings)
+
+    def begun(place: int) -> _Analysis:
+        marked = _Watched(shots.mark(shared.read(place)))
+        following = tracks.follow(planned, marked, finder, options.settings)
+        portraits = _Portraits(planned, finder, marked) if options.likenesses else None
+        return _Analysis(wanted[place], following, portraits)
+
+    under_way: deque[_Analysis] = deque()  # the spans from the first unfinished one on
+    for place in range(len(wanted)):
+        if not under_way:
+            under_way.append(begun(place))
+        eldest = under_way.popleft()
+        while eldest.step():
+            # What was decoded for the eldest is taken by the others at once, so that no frame waits.
+            while shared.has(place + 1 + len(under_way)):
+                under_way.append(begun(place + 1 + len(under_way)))
+            for number, other in enumerate(under_way, place + 1):
+                while shared.has(number) and other.step():
+                    pass
+            yield Step(FRAMES_SHARE * _passed(planned, ranges[place], eldest.observed[-1].pts))
+        complete = all(tally.complete for tally in tallies)  # told at the file's end alone
+        yield from eldest.finish(planned, options, complete)
+
+
+class _Watched:
+    """Frames on their way, of which the last one is remembered until the next is asked for."""
+
+    def __init__(self, frames: Iterator[Frame]) -> None:
+        self._frames = frames
+        self.last: Frame | None = None
+
+    def __iter__(self) -> Iterator[Frame]:
+        return self
+
+    def __next__(self) -> Frame:
+        self.last = None
+        self.last = next(self._frames)
+        return self.last
+
+
+class _Portraits:
+    """Faces as the net that tells people apart reads them, a few a second, until the best can be told."""
+
+    def __init__(self, planned: Video, finder: FaceFinder, frames: _Watched) -> None:
+        self._finder, self._frames = finder, frames
+        self._grid = tracks.Grid(planned, PORTRAIT_EVERY)
+        self._apart = planned.length(people.APART)
+        self._had: set[int] = set()  # tracks whose portrait was taken since the grid's last mark
+        self._taken: dict[int, dict[int, Bytes]] = {}  # track -> pts -> portrait
+
+    def take(self, one: tracks.Observed) -> None:
+        """Cut out the faces of a frame that were not cut out since the grid's last mark."""
+        if self._grid.passed(one.pts):
+            self._had.clear()
+        for face in one.faces:
+            if face.track not in self._had:
+                assert self._frames.last is not None and self._frames.last.pts == one.pts
+                portrait = self._finder.portrait(self._frames.last.luma, face.landmarks)
+                self._taken.setdefault(face.track, {})[one.pts] = portrait
+                self._had.add(face.track)
+
+    def likeness(self, track: Track, span: Span) -> Likeness:
+        """The best of a finished track's portraits inside the span, described."""
+        taken = self._taken.pop(track.id, {})
+        inside = within(track.pts, span)
+        rows = np.flatnonzero(np.isin(track.pts, [*taken]))
+        rows = rows[(rows >= inside.start) & (rows < inside.stop)]
+        rows, worth = people.best(track, rows, self._apart)
+        described = [describe(taken[pts]) for pts in track.pts[rows].tolist()]
+        if not described:
+            return people.empty()
+        return Likeness(track.pts[rows], track.box[rows], worth, np.stack(described))
+
+
+class _Shared:
+    """One stream of frames for ranges that overlap; holds a frame until all of its readers had it."""
+
+    def __init__(self, frames: Iterator[Frame], ranges: Iterable[tuple[int, int | None]]) -> None:
+        self._frames = frames
+        self._waiting: list[deque[Frame]] = []
+        self._ahead: deque[tuple[int, int | None, deque[Frame]]] = deque()  # ranges that are not passed
+        for low, high in ranges:
+            self._waiting.append(deque())
+            self._ahead.append((low, high, self._waiting[-1]))
+
+    def has(self, place: int) -> bool:
+        """Whether a frame waits for the reader at `place`, if there is one."""
+        return place < len(self._waiting) and bool(self._waiting[place])
+
+    def read(self, place: int) -> Iterator[Frame]:
+        """The frames of a range."""
+        waiting = self._waiting[place]
+        while waiting or self._pull(waiting):
+            yield waiting.popleft()
+
+    def _pull(self, waiting: deque[Frame]) -> bool:
+        """Decode until a frame comes for this reader; False behind the end of its range."""
+        while not waiting and any(queue is waiting for _, _, queue in self._ahead):
+            frame = next(self._frames, None)
+            while self._ahead and (frame is None or _is_past(frame.pts, self._ahead[0][1])):
+                self._ahead.popleft()
+            for low, _, queue in self._ahead:
+                if frame is None or frame.pts < low:
+                    break
+                queue.append(frame)
+        return bool(waiting)
+
+
+def _is_past(pts: int, high: int | None) -> bool:
+    return high is not None and pts >= high
+
+
+def _passed(planned: Video, decoded: tuple[int, int | None], pts: int) -> float:
+    """The share of a decoded range that lies before `pts`."""
+    low, high = decoded
+    high = planned.end if high is None else min(high, planned.end)
+    return min(max((pts - low) / (high - low), 0.0), 1.0)
+
+
+@dataclass(eq=False)
+class _Analysis:
+    """A span under way."""
+
+    span: Span
+    following: Iterator[tracks.Observed]
+    portraits: _Portraits | None
+    observed: list[tracks.Observed] = field(default_factory=list)
+
+    def step(self) -> bool:
+        """Take one more frame; False where there is none."""
+        one = next(self.following, None)
+        if one is not None:
+            self.observed.append(one)
+            if self.portraits is not None:
+                self.portraits.take(one)
+        return one is not None
+
+    def finish(self, planned: Video, options: Options, complete: bool) -> Iterator[Step]:
+        """Make tracks of what was observed, and run the nets."""
+        span, inside = self.span, [one for one in self.observed if one.pts in self.span]
+        followed = tracks.collect(planned, self.observed)
+        moments = [clips.centres(planned, one.track.pts, span.start, span.stop) for one in followed]
+        batches, done = sum(2 + len(at) // model.BATCH for at in moments), 0  # no fewer
+        logits: list[Mapping[str, Array]] = []
+        likenesses: list[Likeness] = []
+        for one, at in zip(followed, moments, strict=True):
+            parts: list[Mapping[str, Array]] = []
+            for part in _batches(planned, one, at, options):
+                parts.append(part)
+                done += 1
+                yield Step(FRAMES_SHARE + (1 - FRAMES_SHARE) * done / batches)
+            logits.append({name: np.concatenate([part[name] for part in parts]) for name in parts[0]})
+            if self.portraits is not None:
+                likenesses.append(self.portraits.likeness(one.track, span))
+        yield Step(
+            1.0,
+            SpanResult(
+                # The halo's damage is counted by the span that it lies in. Where times are guessed, a frame
+                # may stand in another span than planned: the sum tells how many are lost.
+                tally=Tally(
+                    len(inside), 0, len(planned.pts[within(planned.pts, span)]) - len(inside), complete
+                ),
+                pts=np.array([one.pts for one in inside], np.int64),
+                flags=np.array([SAMPLED * one.sampled + REPEATED * one.repeated for one in inside], np.uint8),
+                cuts=np.array([one.pts for one in inside if one.cut], np.int64),
+                tracks=tuple(one.track for one in followed),
+                moments=tuple(moments),
+                logits=tuple(logits),
+                crops=tuple(one.crops[within(one.track.pts, span)] for one in followed)
+                if options.crops
+                else (),
+                likenesses=tuple(likenesses),
+            ),
+        )
+
+
+def within(pts: Ints, span: Span) -> slice:
+    """The rows of ascending `pts` that lie in the span."""
+    high = len(pts) if span.stop is None else int(np.searchsorted(pts, span.stop))
+    return slice(int(np.searchsorted(pts, span.start)), high)
+
+
+def _batches(
+    planned: Video, one: tracks.Followed, moments: Ints, options: Options
+) -> Iterator[Mapping[str, Array]]:
+    """What the nets that need no neutral say of a track's windows, a batch at a time; at first of none."""
+    net = None if options.model is None else model.load(options.model, options.device)
+    streams = [] if net is None else net.reading("faces", "points")
+    if net is None or not streams:
+        yield {}
+        return
+    yield {stream.name: np.empty((0, len(net.spec.labels)), np.float32) for stream in streams}
+    # One padded batch at a time: the windows of a long track, all at once, would be its crops tenfold.
+    points = clips.points(one.track.landmarks) if net.reading("points") else None
+    for low in range(0, len(moments), model.BATCH):
+        some = moments[low : low + model.BATCH]
+        cut: list[dict[str, Array]] = [
+            {"faces": clip.faces} for clip in clips.windows(planned, one.track, one.crops, some)
+        ]
+        if points is not None:
+            for window, centre in zip(cut, some.tolist(), strict=True):
+                window["points"] = points[clips.rows(planned, one.track.pts, centre)]
+        yield {
+            stream.name: net.logits(stream.name, [model.read(window, stream.reads) for window in cut])
+            for stream in streams
+        }
+
+
+def pack(result: SpanResult) -> dict[str, Array]:
+    """A result as flat arrays, for a file or a wire."""
+    counts = np.array([len(track) for track in result.tracks], np.int64)
+    windows = np.array([len(moments) for moments in result.moments], np.int64)
+    tally = result.tally
+    arrays: dict[str, Array] = {
+        "tally": np.array([tally.decoded, tally.with_faces, tally.undecodable, tally.complete], np.int64),
+        "pts": result.pts,
+        "flags": result.flags,
+        "cuts": result.cuts,
+        "track.id": np.array([track.id for track in result.tracks], np.int64),
+        "track.count": counts,
+        "window.count": windows,
+        "window.pts": np.concatenate([np.empty(0, np.int64), *result.moments]),
+    }
+    for name in _COLUMNS:
+        columns = [getattr(track, name) for track in result.tracks]
+        arrays[f"track.{name}"] = np.concatenate(columns) if columns else np.empty(0, np.float32)
+    for name in sorted({name for logits in result.logits for name in logits}):
+        arrays[f"logits.{name}"] = np.concatenate([logits[name] for logits in result.logits])
+    if result.crops:
+        arrays["crops.count"] = np.array([len(crops) for crops in result.crops], np.int64)
+        arrays["crops"] = np.concatenate(result.crops)
+    if result.likenesses:
+        arrays["likeness.count"] = np.array([len(each) for each in result.likenesses], np.int64)
+        for name in _LIKENESS:
+            arrays[f"likeness.{name}"] = np.concatenate([getattr(each, name) for each in result.likenesses])
+    return arrays
+
+
+_COLUMNS = ("pts", "box", "landmarks", "pose", "quality", "status")
+_LIKENESS = ("pts", "box", "worth", "descriptor")
+
+
+def unpack(arrays: Mapping[str, Array]) -> SpanResult:
+    """The inverse of `pack`."""
+
+    def split(name: str, counts: str) -> list[Array]:
+        return np.split(arrays[name], np.cumsum(arrays[counts])[:-1]) if len(arrays[counts]) else []
+
+    columns = {name: split(f"track.{name}", "track.count") for name in _COLUMNS}
+    found = tuple(
+        Track(int(number), **{name: columns[name][place] for name in _COLUMNS})
+        for place, number in enumerate(arrays["track.id"])
+    )
+    names = [name.removeprefix("logits.") for name in arrays if name.startswith("logits.")]
+    logits = {name: split(f"logits.{name}", "window.count") for name in names}
+    decoded, with_faces, undecodable, complete = (int(value) for value in arrays["tally"])
+    return SpanResult(
+        tally=Tally(decoded, with_faces, undecodable, bool(complete)),
+        pts=arrays["pts"],
+        flags=arrays["flags"],
+        cuts=arrays["cuts"],
+        tracks=found,
+        moments=tuple(split("window.pts", "window.count")),
+        logits=tuple({name: logits[name][place] for name in names} for place in range(len(found))),
+        crops=tuple(split("crops", "crops.count")) if "crops" in arrays else (),
+        likenesses=tuple(
+            Likeness(*each)
+            for each in zip(*(split(f"likeness.{name}", "likeness.count") for name in _LIKENESS), strict=True)
+        )
+        if "likeness.count" in arrays
+        else (),
+    )

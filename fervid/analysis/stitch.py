@@ -1,0 +1,252 @@
+"""Spans back into one video: tracks matched over the seams, landmark streams run, segments decided.
+
+A person's neutral face belongs to a whole track, and only here are tracks whole: streams that read
+displacement from the neutral run here, in order, while later spans are still being analysed.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator
+from dataclasses import dataclass, field
+from itertools import combinations
+
+import numpy as np
+
+from fervid import clips, people, timeline
+from fervid.analysis.spans import HALO, SpanResult, within
+from fervid.faces import shape, tracks
+from fervid.model import Model
+from fervid.types import Curve, Floats, Ints, Likeness, Segment, Settings, Span, Tally, Track, Video
+
+DISSOLVE = 1.5  # seconds: few take longer
+SAME_FACE = 0.5  # mean overlap over the frames that two spans share, from which their tracks are one
+
+
+@dataclass
+class _Chunk:
+    """Windows of a track that wait for its neutral."""
+
+    pts: Ints  # (N,)
+    logits: dict[str, Floats]
+    quality: Floats  # (N,)
+    shapes: list[Floats]  # each (L, 68, 2)
+    frames: Ints
+
+
+@dataclass
+class _Open:
+    """A track that may still go on."""
+
+    number: int
+    smoother: timeline.Smoother | None
+    first: int
+    last: int
+    frames: int = 0
+    low: Floats = field(default_factory=lambda: np.full(2, np.inf, np.float32))
+    high: Floats = field(default_factory=lambda: np.full(2, -np.inf, np.float32))
+    neutral: Floats | None = None
+    learning: list[tuple[Ints, Floats]] = field(default_factory=list)
+    waiting: list[_Chunk] = field(default_factory=list)
+    done: list[tuple[Ints, Floats, Floats]] = field(default_factory=list)  # pts, scores, quality
+
+
+class Stitcher:
+    """Takes span results in order; gives segments as they become final."""
+
+    def __init__(self, video: Video, model: Model | None, settings: Settings) -> None:
+        self.video, self.model, self.settings = video, model, settings
+        self.tally = Tally()
+        self.cuts: list[int] = []
+        self.names: list[dict[int, int]] = []  # per span: its own track numbers -> the video's
+        self.curves: list[Curve] = []
+        self.likenesses: dict[int, Likeness] = {}  # of the video's tracks
+        # Per pair of tracks, lower first: how many frames show both, and how many ticks lie between those.
+        self._shared: dict[tuple[int, int], tuple[int, int]] = {}
+        self._open: dict[int, _Open] = {}
+        self._before: dict[int, Track] = {}  # the last span's tracks that reach over its end
+        self._count = 0
+
+    def feed(self, span: Span, result: SpanResult) -> list[Segment]:
+        """Join one span to those before it."""
+        names = self._continue(span, result)
+        segments: list[Segment] = []
+        for number in sorted(set(self._open) - set(names.values())):
+            segments += self._close(number)
+        seen: set[int] = set()
+        for place, track in enumerate(result.tracks):
+            if track.id in names:
+                inside = within(track.pts, span)
+                seen.update(track.pts[inside].tolist())
+                self._extend(names[track.id], track, inside, place, result)
+                if result.likenesses:
+                    known = self.likenesses.get(names[track.id], people.empty())
+                    apart = self.video.length(people.APART)
+                    self.likenesses[names[track.id]] = people.joined(known, result.likenesses[place], apart)
+        for pair, (frames, ticks) in _shared(rows_of(span, result, names)):
+            before = self._shared.get(pair, (0, 0))
+            self._shared[pair] = (before[0] + frames, before[1] + ticks)
+        for number in sorted(names.values()):
+            segments += self._advance(self._open[number], final=False)
+        self.names.append(names)
+        self.cuts += result.cuts.tolist()
+        with_faces = len(np.intersect1d(result.pts, np.array(sorted(seen), np.int64)))
+        tally = result.tally
+        self.tally += Tally(tally.decoded, with_faces, tally.undecodable, tally.complete)
+        self._before = {}
+        if span.stop is not None:
+            shared = int(span.stop - self.video.length(HALO))
+            for track in result.tracks:
+                if track.id in names and track.pts[-1] >= span.stop:
+                    self._before[names[track.id]] = track.take(track.pts >= shared)
+        return segments
+
+    def close(self) -> list[Segment]:
+        """Finish every track that is still open."""
+        return [segment for number in sorted(self._open) for segment in self._close(number)]
+
+    @property
+    def together(self) -> set[tuple[int, int]]:
+        """The closed tracks that are on screen side by side, lower first.
+
+        One shot that dissolves into the next shows tracks of both for a moment, and may well show one person
+        twice: what is short, and less than half of either track, does not count.
+        """
+        frames = {curve.track: curve.frames for curve in self.curves}
+        return {
+            pair
+            for pair, (count, ticks) in self._shared.items()
+            if ticks >= self.video.length(DISSOLVE) or 2 * count > min(frames[track] for track in pair)
+        }
+
+    def _continue(self, span: Span, result: SpanResult) -> dict[int, int]:
+        """The video's numbers for this span's tracks that have a frame inside it."""
+        shown = [
+            track for track in result.tracks if within(track.pts, span).start < within(track.pts, span).stop
+        ]
+        before = list(self._before.items())
+        likeness = np.array(
+            [[_agreement(track, other) for _, other in before] for track in shown], np.float32
+        ).reshape(len(shown), len(before))
+        names = {shown[here].id: before[there][0] for here, there in tracks.match_by(likeness, SAME_FACE)}
+        fresh = [track for track in shown if track.id not in names]
+        starts = {track.id: int(track.pts[within(track.pts, span).start]) for track in fresh}
+        for track in sorted(fresh, key=lambda track: (starts[track.id], float(track.box[0, 0]), track.id)):
+            self._count += 1
+            names[track.id] = self._count
+            self._open[self._count] = _Open(
+                self._count,
+                None
+                if self.model is None
+                else timeline.Smoother(self.video, self._count, self.model.spec.labels, self.settings),
+                first=starts[track.id],
+                last=0,
+            )
+        return names
+
+    def _extend(self, number: int, track: Track, inside: slice, place: int, result: SpanResult) -> None:
+        state = self._open[number]
+        rows = track.take(inside)
+        state.last, state.frames = int(rows.pts[-1]), state.frames + len(rows)
+        state.low = np.minimum(state.low, rows.box[:, :2].min(0))
+        state.high = np.maximum(state.high, (rows.box[:, :2] + rows.box[:, 2:]).max(0))
+        if self.model is None:
+            return
+        moments = result.moments[place]
+        needs_neutral = bool(self.model.reading("displacement"))
+        if needs_neutral and state.neutral is None:
+            young = rows.pts < state.first + self.video.length(clips.NEUTRAL_SECONDS)
+            if young.any():
+                state.learning.append((rows.pts[young], shape.without_pose(rows.landmarks[young])))
+        chosen = [clips.rows(self.video, track.pts, centre) for centre in moments.tolist()]
+        upright = shape.without_pose(track.landmarks) if needs_neutral else track.landmarks
+        state.waiting.append(
+            _Chunk(
+                moments,
+                dict(result.logits[place]),
+                np.array([track.quality[window].mean() for window in chosen], np.float32),
+                [upright[window] for window in chosen] if needs_neutral else [],
+                rows.pts,
+            )
+        )
+
+    def _advance(self, state: _Open, final: bool) -> list[Segment]:
+        """Score what waits, once the track's neutral is known."""
+        if self.model is None or state.smoother is None:
+            return []
+        if state.neutral is None:
+            grown = state.last - state.first >= self.video.length(clips.NEUTRAL_SECONDS)
+            if not (grown or final):
+                return []
+            learnt = state.learning or [(np.empty(0, np.int64), np.empty((0, 68, 2), np.float32))]
+            pts, faces = (np.concatenate(parts) for parts in zip(*learnt, strict=True))
+            state.neutral = clips.neutral(self.video, pts, faces)
+            state.learning.clear()
+        segments: list[Segment] = []
+        for chunk in state.waiting:
+            for stream in self.model.reading("displacement"):
+                moved = [(window - state.neutral).astype(np.float32) for window in chunk.shapes]
+                chunk.logits[stream.name] = self.model.logits(stream.name, moved)
+            scores = self.model.probabilities(self.model.fuse(chunk.logits))
+            state.done.append((chunk.pts, scores, chunk.quality))
+            segments += state.smoother.feed(chunk.pts, scores, chunk.quality, chunk.frames)
+        state.waiting.clear()
+        return segments
+
+    def _close(self, number: int) -> list[Segment]:
+        state = self._open.pop(number)
+        segments = self._advance(state, final=True)
+        end = self._end(state.last)
+        if self.model is None or state.smoother is None:
+            return []
+        segments += state.smoother.close(end)
+        labels = self.model.spec.labels
+        pts, scores, quality = (np.concatenate(parts) for parts in zip(*state.done, strict=True))
+        valence, arousal = timeline.valence_arousal(scores, labels)
+        self.curves.append(
+            Curve(
+                track=number,
+                start=state.first,
+                end=end,
+                frames=state.frames,
+                hull=np.concatenate([state.low, state.high - state.low]).astype(np.float32),
+                pts=pts,
+                scores=scores,
+                quality=quality,
+                valence=valence,
+                arousal=arousal,
+                intensity=timeline.intensity(scores, labels),
+            )
+        )
+        return segments
+
+    def _end(self, pts: int) -> int:
+        """Where the frame at `pts` ends: at the next frame, within the selection."""
+        following = self.video.pts[np.searchsorted(self.video.pts, pts, side="right") :]
+        end = int(following[0]) if len(following) else max(self.video.end, pts + 1)
+        if self.settings.end is not None:
+            end = max(pts + 1, min(end, self.video.ticks(self.settings.end)))
+        return end
+
+
+def _agreement(first: Track, second: Track) -> float:
+    """The mean overlap of two tracks' boxes over the frames that both have."""
+    _, here, there = np.intersect1d(first.pts, second.pts, assume_unique=True, return_indices=True)
+    if len(here) == 0:
+        return 0.0
+    pairs = zip(first.box[here], second.box[there], strict=True)
+    return float(np.mean([tracks.overlap(a[None], b[None])[0, 0] for a, b in pairs]))
+
+
+def _shared(rows: Iterable[tuple[int, Track, int]]) -> Iterator[tuple[tuple[int, int], tuple[int, int]]]:
+    """The pairs of tracks that share frames: how many, and the ticks from the first of these to the last."""
+    for (first, one, _), (second, other, _) in combinations(rows, 2):
+        overlap = one.pts[0] <= other.pts[-1] and other.pts[0] <= one.pts[-1]  # most are of other shots
+        if overlap and len(common := np.intersect1d(one.pts, other.pts, assume_unique=True)):
+            yield (min(first, second), max(first, second)), (len(common), int(common[-1] - common[0]))
+
+
+def rows_of(span: Span, result: SpanResult, names: dict[int, int]) -> Iterator[tuple[int, Track, int]]:
+    """The tracks of a span at their frames inside it, with the video's number and their place."""
+    for place, track in enumerate(result.tracks):
+        if track.id in names:
+            yield names[track.id], track.take(within(track.pts, span)), place

@@ -1,0 +1,295 @@
+"""Which tier of annotations is compared with whose segments."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
+from fractions import Fraction
+from pathlib import Path
+
+from fervid.annotations import Annotation, Sheet, Tier
+from fervid.annotations.counts import Agreement, Ruler, Said, Stretch
+from fervid.errors import InputError, UsageError
+from fervid.export.timelines.reading import Document
+from fervid.export.timelines.tiers import clean, names, tiers, unique
+from fervid.labels import CONTEMPT, EMOTIONS, label_of
+from fervid.types import Segment
+
+ORDER = (*EMOTIONS, CONTEMPT)
+MOST_FRAMES = 100_000_000  # five days at 240 a second
+ALL = "all faces"  # whom a tier is compared with where the file does not tell, and no two are seen at once
+
+
+@dataclass(frozen=True)
+class Choice:
+    """What the user said of what to compare, and how to read it."""
+
+    tiers: Sequence[str] = ()
+    persons: Sequence[str] = ()
+    tracks: Sequence[int] = ()
+    offset: Fraction = Fraction(0)  # seconds that are added to every annotation's times
+    clock: str | None = None  # "player", "first-frame", or by the kind of file
+    words: Mapping[str, str] = field(default_factory=dict)  # more words for emotions, in lower case
+
+
+@dataclass(frozen=True, eq=False)
+class Rating:
+    """One tier beside the segments that it is compared with, frame by frame."""
+
+    tier: str
+    whose: str
+    annotated: Said
+    seen: Said
+
+
+@dataclass(frozen=True, eq=False)
+class Rater:
+    """One annotator: the tiers that are compared, and what in them could not be."""
+
+    name: str
+    path: str
+    ratings: tuple[Rating, ...]
+    strangers: Mapping[str, int]  # words that are no emotion, and how often they stand
+    overlaps: int  # annotations that begin before the one before them has ended
+
+    def agreement(self, labels: tuple[str, ...]) -> Agreement:
+        """Over all of the annotator's tiers."""
+        first, *rest = (Agreement.of(labels, each.annotated, each.seen) for each in self.ratings)
+        return sum(rest, first)
+
+    def beside(self, other: Rater, labels: tuple[str, ...]) -> Agreement | None:
+        """Between two annotators, where they annotated the same; None where nothing is."""
+        theirs = {each.whose: each for each in other.ratings}
+        found = [
+            Agreement.of(labels, each.annotated, theirs[each.whose].annotated)
+            for each in self.ratings
+            if each.whose in theirs
+        ]
+        return sum(found[1:], found[0]) if found else None
+
+
+@dataclass(frozen=True, eq=False)
+class Comparison:
+    """A timeline beside its annotators."""
+
+    labels: tuple[str, ...]
+    ruler: Ruler
+    raters: tuple[Rater, ...]
+    left_out: tuple[str, ...]  # tiers of emotions that are of nobody in the timeline, beside others that are
+
+
+def compare(document: Document, sheets: Sequence[Sheet], choice: Choice) -> Comparison:
+    """Pair tiers with people: as was said, else by name, else all faces where no two are seen at once."""
+    known = [tier.name for sheet in sheets for tier in sheet.tiers]
+    for name in choice.tiers:
+        if name not in known:
+            raise UsageError(f"there is no tier {name!r}: choose among {_list(known)}")
+    ruler = measure(document)
+    annotated = {
+        label for sheet in sheets for tier in _chosen(sheet, choice) for label in _labels(tier, choice)
+    }
+    labels = tuple(label for label in ORDER if label in annotated.union(document.labels))
+    people = _People(document, choice)
+    taken: set[str] = set()
+    raters: list[Rater] = []
+    left_out: list[str] = []
+    for sheet in sheets:
+        usable = [tier for tier in _chosen(sheet, choice) if any(_labels(tier, choice))]
+        if not usable:
+            raise InputError(
+                f"{sheet.path} has no emotion in "
+                + (f"the tier {_list(choice.tiers)}" if choice.tiers else "any of its tiers")
+                + f": words that are known are {_list(ORDER)}, and others by --label WORD=EMOTION"
+            )
+        matched = people.pair(sheet, usable)
+        compared = {id(tier) for tier, _ in matched}
+        left_out += [f"{sheet.path}: {clean(tier.name)}" for tier in usable if id(tier) not in compared]
+        place = Path(sheet.path)
+        is_clear = sum(Path(other.path).stem == place.stem for other in sheets) == 1
+        groups = _by_rater(matched, sheet.path, place.stem if is_clear else place.name, choice)
+        for name, pairs in groups.items():
+            ratings = tuple(
+                Rating(
+                    clean(tier.name),
+                    whose,
+                    ruler.paint(_stretches(tier, sheet, document, labels, choice)),
+                    ruler.paint(people.stretches(whose, labels)),
+                )
+                for tier, whose in pairs
+            )
+            strangers = Counter(
+                clean(each.text) for tier, _ in pairs for each in tier.annotations if not _label(each, choice)
+            )
+            strangers.pop("", None)
+            overlaps = sum(_overlaps(tier) for tier, _ in pairs)
+            raters.append(Rater(unique(clean(name), taken), sheet.path, ratings, strangers, overlaps))
+    return Comparison(labels, ruler, tuple(raters), tuple(left_out))
+
+
+def measure(document: Document) -> Ruler:
+    """The frames of the part that was analyzed, at the mean rate."""
+    source, settings = document.source, document.settings
+    length = int(source["duration"]["pts"]) * document.clock.time_base
+    start = Fraction(str(settings.get("start") or 0))
+    end = length if settings.get("end") is None else min(length, Fraction(str(settings["end"])))
+    if end <= start:
+        raise InputError("the timeline covers no time: analyze the video again")
+    count = 1 if source["rate"] is None else max(1, round((end - start) * Fraction(source["rate"])))
+    if count > MOST_FRAMES:
+        raise InputError(f"the timeline tells of {count} frames, which cannot be: analyze the video again")
+    return Ruler(start, (end - start) / count, count)
+
+
+class _People:
+    """Whose segments there are to compare with."""
+
+    def __init__(self, document: Document, choice: Choice) -> None:
+        self._document, self._called = document, names(document)
+        self._segments: dict[str, Sequence[Segment]] = {ALL: document.segments}
+        self._by_name: dict[str, str] = {}  # lower case: a tier's name, a person's, its id
+        self._chosen = ""
+        self._are_tiers_chosen = bool(choice.tiers)
+        if choice.persons or choice.tracks:
+            self._choose(choice)
+            return
+        for tier in tiers(document):
+            self._segments[tier.name] = tier.segments
+            self._by_name[tier.name.casefold()] = tier.name
+            for alias in (tier.who, tier.segments[0].person):
+                if alias:
+                    self._by_name.setdefault(alias.casefold(), tier.name)
+
+    def _choose(self, choice: Choice) -> None:
+        """All segments of the people and tracks that were named, as one."""
+        curves = self._document.curves
+        wanted: set[int] = set()
+        for person in choice.persons:
+            found = {curve.track for curve in curves if person in (curve.person, self._called[curve.track])}
+            if not found:
+                raise UsageError(f"there is no person {person!r} in the timeline: choose among {self._all()}")
+            wanted |= found
+        for track in choice.tracks:
+            if track not in self._called:
+                raise UsageError(f"there is no track {track} in the timeline: choose among {self._all()}")
+            wanted.add(track)
+        self._chosen = " + ".join([*choice.persons, *(f"track {track}" for track in choice.tracks)])
+        self._segments[self._chosen] = [
+            segment for segment in self._document.segments if segment.track in wanted
+        ]
+        aliases = {*choice.persons, *(self._called[track] for track in wanted)}
+        aliases |= {curve.person for curve in curves if curve.track in wanted and curve.person}
+        self._by_name = {alias.casefold(): self._chosen for alias in aliases}
+
+    def _all(self) -> str:
+        return _list(self._called.values()) or "none: no face was found"
+
+    def pair(self, sheet: Sheet, usable: Sequence[Tier]) -> list[tuple[Tier, str]]:
+        """Each tier with whose segments it is compared."""
+        if self._chosen and self._are_tiers_chosen:
+            return [(tier, self._chosen) for tier in usable]
+        matched = [
+            (tier, whose)
+            for tier in usable
+            if (whose := self._by_name.get(tier.name.casefold()) or self._by_name.get(tier.who.casefold()))
+        ]
+        if matched:
+            return matched
+        if self._chosen:
+            return [(tier, self._chosen) for tier in usable]
+        if self._crowded():
+            raise UsageError(
+                f"{sheet.path} does not tell whom it annotates, and several faces are seen at once: "
+                f"say --person or --track, one of {self._all()}"
+            )
+        return [(tier, ALL) for tier in usable]
+
+    def _crowded(self) -> bool:
+        ordered = sorted(self._document.segments, key=lambda segment: segment.start)
+        reached, track = None, -1
+        for segment in ordered:
+            if reached is not None and segment.start < reached and segment.track != track:
+                return True
+            reached, track = max(segment.end, reached or segment.end), segment.track
+        return False
+
+    def stretches(self, whose: str, labels: tuple[str, ...]) -> list[Stretch]:
+        """What the timeline says, the surest last: of two tracks at once it is the one that counts."""
+        clock = self._document.clock
+        return [
+            (
+                (segment.start - clock.start) * clock.time_base,
+                (segment.end - clock.start) * clock.time_base,
+                labels.index(segment.emotion),
+            )
+            for segment in sorted(self._segments[whose], key=lambda segment: segment.confidence)
+        ]
+
+
+def _by_rater(
+    pairs: Sequence[tuple[Tier, str]], path: str, called: str, choice: Choice
+) -> dict[str, list[tuple[Tier, str]]]:
+    """The pairs of one file by annotator: as the file tells, else by tier where tiers were chosen."""
+    annotators = {tier.annotator for tier, _ in pairs}
+    groups: dict[str, list[tuple[Tier, str]]] = {}
+    for tier, whose in pairs:
+        name = tier.annotator or called if len(annotators) > 1 else called
+        groups.setdefault(name, []).append((tier, whose))
+    if not any(_shared(group) for group in groups.values()):
+        return groups
+    if choice.tiers:
+        return {f"{called} {tier.name}": [(tier, whose)] for tier, whose in pairs}
+    first, second, whose = next(found for group in groups.values() if (found := _shared(group)))
+    raise UsageError(
+        f"{path}: the tiers {first!r} and {second!r} are both of {whose}: choose with --tier; "
+        "several are taken as several annotators"
+    )
+
+
+def _shared(group: Sequence[tuple[Tier, str]]) -> tuple[str, str, str] | None:
+    """Two tiers of one person, if there are."""
+    seen: dict[str, str] = {}
+    for tier, whose in group:
+        if whose in seen:
+            return seen[whose], tier.name, whose
+        seen[whose] = tier.name
+    return None
+
+
+def _label(annotation: Annotation, choice: Choice) -> str | None:
+    return choice.words.get(annotation.text.casefold()) or label_of(annotation.text)
+
+
+def _labels(tier: Tier, choice: Choice) -> Iterator[str]:
+    return (label for each in tier.annotations if (label := _label(each, choice)))
+
+
+def _chosen(sheet: Sheet, choice: Choice) -> list[Tier]:
+    return [tier for tier in sheet.tiers if not choice.tiers or tier.name in choice.tiers]
+
+
+def _stretches(
+    tier: Tier, sheet: Sheet, document: Document, labels: tuple[str, ...], choice: Choice
+) -> list[Stretch]:
+    """What an annotator says, in seconds from the first frame."""
+    shift = choice.offset
+    is_on_player_clock = sheet.is_on_player_clock if choice.clock is None else choice.clock == "player"
+    if is_on_player_clock:
+        shift -= Fraction(str(document.source["clock_offset"]))
+    return [
+        (each.start + shift, each.end + shift, labels.index(label))
+        for each in tier.annotations
+        if (label := _label(each, choice))
+    ]
+
+
+def _overlaps(tier: Tier) -> int:
+    count, reached = 0, None
+    for each in tier.annotations:
+        count += reached is not None and each.start < reached
+        reached = each.end if reached is None else max(reached, each.end)
+    return count
+
+
+def _list(words: Iterable[str]) -> str:
+    return ", ".join(dict.fromkeys(words))

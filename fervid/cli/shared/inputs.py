@@ -1,0 +1,77 @@
+"""Inputs one after the other: what is no file is copied first; a failure of one stops none."""
+
+from __future__ import annotations
+
+import os
+import sys
+import tempfile
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
+from pathlib import Path
+
+from fervid.cli.shared.messages import Messages, log
+from fervid.cli.shared.output import STANDARD
+from fervid.errors import FervidError, InputError, ModelError, UsageError
+
+SOME_FAILED = 3
+
+
+def each_input(messages: Messages, inputs: Sequence[str], work: Callable[[str, str], None]) -> int:
+    """Do `work(name, path)` for each input; return 0, SOME_FAILED, or the code of the failures."""
+    if inputs.count(STANDARD) > 1:
+        raise UsageError("standard input (-) can be read only once")
+    failures: dict[int, FervidError] = {}
+    for place, name in enumerate(inputs):
+        try:
+            with local_path(name) as path:
+                work(name, path)
+        except ModelError:
+            raise  # the next input would fail alike
+        except FervidError as error:
+            messages.fail(str(error), error)
+            failures[place] = error
+    if not failures:
+        return 0
+    if len(inputs) > 1:
+        names = ", ".join(label(inputs[place]) for place in failures)
+        log.error("%d of %d inputs failed: %s", len(failures), len(inputs), names)
+    if len(failures) < len(inputs):
+        return SOME_FAILED
+    return max(error.exit_code for error in failures.values())
+
+
+def is_remote(name: str) -> bool:
+    """Whether an input is a URL."""
+    return "://" in name and not os.path.lexists(name)
+
+
+def label(name: str) -> str:
+    """An input as messages call it: a URL without its secrets."""
+    if is_remote(name):
+        from fervid.video.remote import shown
+
+        return shown(name)
+    return "standard input" if name == STANDARD else name
+
+
+@contextmanager
+def local_path(name: str) -> Iterator[str]:
+    """Where an input lies; standard input and what a URL names are copied while the block runs."""
+    if is_remote(name):
+        from fervid.video.remote import fetched
+
+        with fetched(name) as path:
+            yield path
+        return
+    if name != STANDARD:
+        if not os.path.lexists(name):
+            raise InputError(f"{name}: there is no such file")
+        yield name
+        return
+    if sys.stdin is None or sys.stdin.isatty():
+        raise UsageError("nothing is piped into standard input (-): name a file, or pipe a video in")
+    from fervid.video.source import spool
+
+    with tempfile.TemporaryDirectory(prefix="fervid-") as folder:
+        # A name that is the same each time: it stands in the timeline.
+        yield str(spool(sys.stdin.buffer, Path(folder)).rename(Path(folder) / "stdin"))

@@ -1,0 +1,339 @@
+"""Options that several commands share, and how times are written on the command line."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Callable
+from dataclasses import dataclass
+from fractions import Fraction
+from typing import TYPE_CHECKING, Any, TypeVar
+
+import click
+
+from fervid.cli.shared.messages import Messages
+from fervid.cli.shared.output import STANDARD, check_log
+from fervid.errors import UsageError
+
+if TYPE_CHECKING:
+    from fervid.types import Settings, Video
+
+Decorated = TypeVar("Decorated", bound=Callable[..., Any])
+Decorator = Callable[[Decorated], Decorated]
+
+SECONDS = re.compile(r"(\d+(?:\.\d*)?|\.\d+)s?")
+FRAMES = re.compile(r"(\d+)f")
+TIMECODE = re.compile(r"(?:(\d+):)?(\d{1,2}):(\d{1,2}(?:\.\d*)?)")
+
+
+@dataclass(frozen=True)
+class Moment:
+    """A time as it was written: seconds from the first frame, or the number of a frame."""
+
+    seconds: Fraction | None = None
+    frame: int | None = None
+
+    def of(self, video: Video) -> Fraction:
+        """Seconds from the first frame of `video`."""
+        if self.seconds is not None:
+            return self.seconds
+        assert self.frame is not None
+        if self.frame < len(video.pts):
+            return (int(video.pts[self.frame]) - video.start) * video.time_base
+        if self.frame == len(video.pts):  # the end of the last frame: as half-open ranges have it
+            return video.duration * video.time_base
+        raise UsageError(f"{video.name} has {len(video.pts)} frames: there is no frame {self.frame}")
+
+
+class MomentType(click.ParamType[Moment]):
+    """A bare number is seconds, `90f` frames, `HH:MM:SS.mmm` or `MM:SS` a timecode."""
+
+    name = "time"
+
+    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> Moment:
+        if isinstance(value, Moment):
+            return value
+        text = str(value).strip()
+        if found := SECONDS.fullmatch(text):
+            return Moment(seconds=Fraction(found[1]))
+        if found := FRAMES.fullmatch(text):
+            return Moment(frame=int(found[1]))
+        if (found := TIMECODE.fullmatch(text)) and int(found[2]) < 60 and Fraction(found[3]) < 60:
+            hours, minutes = int(found[1] or 0), int(found[2])
+            return Moment(seconds=hours * 3600 + minutes * 60 + Fraction(found[3]))
+        self.fail(f"{value!r} is no time: give seconds (90.5), frames (90f) or a timecode (1:02:03.5)")
+
+
+class RateType(click.ParamType[Fraction]):
+    """Frames per second: a number or a fraction such as 24000/1001."""
+
+    name = "rate"
+
+    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> Fraction:
+        try:
+            rate = Fraction(value)
+        except (ValueError, ZeroDivisionError):
+            self.fail(f"{value!r} is no rate: give frames per second, as 12.5 or 24000/1001")
+        if rate <= 0:
+            self.fail(f"a rate should be above 0, not {value}")
+        return rate
+
+
+def _target(ctx: click.Context, param: click.Parameter, value: str | None) -> str | None:
+    return STANDARD if value in ("/dev/stdout", "/dev/fd/1") else value
+
+
+def target(*names: str, help: str, metavar: str = "FILE") -> Decorator[Any]:
+    """An option that names an output file."""
+    return click.option(*names, metavar=metavar, callback=_target, help=help)
+
+
+@dataclass(frozen=True)
+class Selection:
+    """What of a video to look at, and how: the options that change the result."""
+
+    start: Moment | None
+    end: Moment | None
+    sample_fps: Fraction | None
+    faces: str
+    min_face: float
+    detector: str
+    landmarks: str
+    min_segment: float
+    people: bool
+    rotate: str
+    frame_rate: Fraction | None
+
+    def check(self) -> None:
+        """Refuse what makes no sense for any video, before one is opened."""
+        from fervid.faces.finder import FaceFinder
+
+        FaceFinder(self.min_face, self.detector, self.landmarks)
+        _check_range(_seconds(self.start), _seconds(self.end))
+
+    def settings(self, path: str) -> Settings:
+        """The same for one video; it is planned here only where frames must be turned into seconds."""
+        from fervid.types import Settings
+
+        start, end = _seconds(self.start), _seconds(self.end)
+        if any(moment is not None and moment.frame is not None for moment in (self.start, self.end)):
+            from fervid.video.planning import plan
+
+            video = plan(path, rotate=self.rotate, frame_rate=self.frame_rate)
+            start, end = _seconds(self.start, video), _seconds(self.end, video)
+            _check_range(start, end)
+        return Settings(
+            start=start,
+            end=end,
+            sample_fps=self.sample_fps,
+            faces=self.faces,
+            min_face=self.min_face,
+            detector=self.detector,
+            landmarks=self.landmarks,
+            min_segment=self.min_segment,
+            people=self.people,
+        )
+
+
+def _seconds(moment: Moment | None, video: Video | None = None) -> Fraction | None:
+    if moment is None or video is None:
+        return None if moment is None else moment.seconds
+    return moment.of(video)
+
+
+def _check_range(start: Fraction | None, end: Fraction | None) -> None:
+    if end is not None and end <= (start or 0):
+        raise UsageError(
+            f"--end ({float(end):g} s) is not after --start ({float(start or 0):g} s): give a later end"
+        )
+
+
+SELECTION: list[Decorator[Any]] = [
+    click.option("--start", type=MomentType(), help="Begin here: seconds, 90f (frames) or HH:MM:SS.mmm."),
+    click.option("--end", type=MomentType(), help="End before here, written likewise."),
+    click.option("--sample-fps", type=RateType(), help="Look at so many frames a second, not at every one."),
+    click.option(
+        "--faces",
+        type=click.Choice(["all", "largest"]),
+        default="all",
+        show_default=True,
+        help="Follow every face, or only the largest at each moment.",
+    ),
+    click.option(
+        "--min-face",
+        type=click.FloatRange(0.01, 1),
+        default=0.1,
+        show_default=True,
+        help="The smallest face to find, as a share of the frame's height.",
+    ),
+    click.option(
+        "--detector", default="hog", show_default=True, help="The face detector: hog (fast) or mmod (a net)."
+    ),
+    click.option(
+        "--landmarks",
+        type=click.Choice(["dlib", "open"]),
+        default="dlib",
+        show_default=True,
+        help="The predictor of the 68 points: dlib's, or fervid's own.",
+    ),
+    click.option(
+        "--rotate",
+        type=click.Choice(["auto", "0", "90", "180", "270"]),
+        default="auto",
+        show_default=True,
+        help="Turn clockwise; auto does what the file says.",
+    ),
+    click.option("--frame-rate", type=RateType(), help="Frames per second of a folder of stills."),
+]
+
+MIN_SEGMENT = click.option(
+    "--min-segment",
+    type=click.FloatRange(0),
+    default=0.3,
+    show_default=True,
+    help="The shortest segment, in seconds.",
+)
+
+PEOPLE: list[Decorator[Any]] = [
+    click.option(
+        "--no-people",
+        "people",
+        is_flag=True,
+        flag_value=False,
+        default=True,
+        help="Do not tell whose face it is: no person across cuts.",
+    ),
+    click.option(
+        "--gallery", metavar="DIR", help="Named portraits: a picture, or a folder of pictures, per name."
+    ),
+]
+
+MODEL: list[Decorator[Any]] = [
+    click.option(
+        "--model",
+        default="default",
+        show_default=True,
+        envvar="FERVID_MODEL",
+        show_envvar=True,
+        help="A model's name (see `fervid models list`) or file.",
+    ),
+    click.option(
+        "--device",
+        type=click.Choice(["cpu", "cuda"]),
+        default="cpu",
+        show_default=True,
+        help="Where the nets run; cuda fails without a GPU.",
+    ),
+]
+
+WORK: list[Decorator[Any]] = [
+    click.option("-j", "--jobs", type=click.IntRange(1), help="Worker processes.  [default: one per core]"),
+    click.option(
+        "--executor",
+        type=click.Choice(["local", "dask"]),
+        default="local",
+        show_default=True,
+        help="Where work runs: processes here, or a Dask cluster.",
+    ),
+    click.option("--dask-address", metavar="ADDRESS", help="The cluster's scheduler: tcp://host:8786."),
+    click.option("--no-cache", is_flag=True, help="Keep nothing on disk that could resume this run."),
+    click.option("--keep-cache", is_flag=True, help="Keep the cached results after the run, too."),
+]
+
+OVERWRITE = click.option("-y", "--overwrite", is_flag=True, help="Overwrite files that exist.")
+
+
+def apply(*options: Decorator[Any]) -> Decorator[Any]:
+    """Several options as one decorator, in their order."""
+
+    def decorate(function: Decorated) -> Decorated:
+        for option in reversed(options):
+            function = option(function)
+        return function
+
+    return decorate
+
+
+def split_selection(values: dict[str, Any]) -> Selection:
+    """Take the options of SELECTION out of a command's parameters."""
+    values.setdefault("min_segment", 0.3)
+    values.setdefault("people", True)
+    return Selection(**{name: values.pop(name) for name in Selection.__dataclass_fields__})
+
+
+def _say_quietly(ctx: click.Context, param: click.Parameter, value: bool) -> None:
+    ctx.find_root().ensure_object(Messages).quiet |= value
+
+
+def _say_more(ctx: click.Context, param: click.Parameter, value: int) -> None:
+    ctx.find_root().ensure_object(Messages).verbosity += value
+
+
+def _hide_progress(ctx: click.Context, param: click.Parameter, value: bool) -> None:
+    if value:
+        ctx.find_root().ensure_object(Messages).has_progress = False
+
+
+def _log_to(ctx: click.Context, param: click.Parameter, value: str | None) -> None:
+    if value is not None:
+        ctx.find_root().ensure_object(Messages).log_file = value
+
+
+def global_options() -> list[click.Option]:
+    """What every command takes; it may stand before the command's name as well."""
+    return [
+        click.Option(
+            ["-q", "--quiet"],
+            is_flag=True,
+            expose_value=False,
+            callback=_say_quietly,
+            help="Say nothing but errors.",
+        ),
+        click.Option(
+            ["-v", "--verbose"],
+            count=True,
+            expose_value=False,
+            callback=_say_more,
+            help="Say more; -vv adds tracebacks to errors.",
+        ),
+        click.Option(
+            ["--no-progress"],
+            is_flag=True,
+            expose_value=False,
+            callback=_hide_progress,
+            help="Show no progress bar.",
+        ),
+        click.Option(
+            ["--log-file"],
+            metavar="FILE",
+            expose_value=False,
+            callback=_log_to,
+            help="Append a full log to FILE.",
+        ),
+    ]
+
+
+class Command(click.Command):
+    """A command that takes the global options as well."""
+
+    def __init__(self, *args: Any, **kwargs: Any) -> None:
+        super().__init__(*args, **kwargs)
+        self.params.extend(global_options())
+
+    def invoke(self, ctx: click.Context) -> Any:
+        messages = ctx.find_root().ensure_object(Messages)
+        if messages.log_file is not None:
+            check_log(messages.log_file, ctx.params.get("inputs") or [ctx.params.get("input", STANDARD)])
+        messages.open()
+        return super().invoke(ctx)
+
+    def format_epilog(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
+        """Examples as they stand, one a line."""
+        if self.epilog:
+            with formatter.section("Examples"):
+                for line in self.epilog.strip().splitlines():
+                    formatter.write(f"{'':>{formatter.current_indent}}{line.strip()}\n")
+
+
+def command(name: str, *, examples: str) -> Callable[[Callable[..., Any]], Command]:
+    """A command with examples in its help."""
+    return click.command(name, cls=Command, epilog=examples)

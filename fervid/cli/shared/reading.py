@@ -1,0 +1,50 @@
+"""Inputs that fervid itself wrote: a timeline, or the archive of every frame's geometry."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from fervid.errors import InputError
+
+if TYPE_CHECKING:
+    from fervid.export.timelines.reading import Document
+
+BYTE_ORDER_MARK = b"\xef\xbb\xbf"
+
+
+def is_archive(path: str) -> bool:
+    """Whether a file is a zip archive, as NumPy's .npz is."""
+    return _head(path).startswith(b"PK")
+
+
+def is_timeline(path: str) -> bool:
+    """Whether a file is a written timeline and not a video: by its suffix, or else by its first byte."""
+    if Path(path).suffix.lower() in (".json", ".jsonl"):
+        return True
+    return Path(path).is_file() and _head(path).removeprefix(BYTE_ORDER_MARK).lstrip().startswith(b"{")
+
+
+def read_timeline(path: str, name: str) -> Document:
+    """The timeline in a file; `name` is what the user called it."""
+    from fervid.export.timelines.reading import read
+
+    head = _head(path).removeprefix(BYTE_ORDER_MARK).strip()
+    if head and not is_timeline(path):
+        what = "what is piped in" if name == "-" else name
+        raise InputError(
+            f"{what} is no timeline: make one of a video with `fervid analyze VIDEO -t out.json`"
+        )
+    try:
+        with open(path, encoding="utf-8") as stream:
+            return read(stream)
+    except OSError as error:
+        raise InputError(f"{name} cannot be read: {error.strerror}") from error
+
+
+def _head(path: str) -> bytes:
+    try:
+        with open(path, "rb") as stream:
+            return stream.read(64)
+    except OSError as error:
+        raise InputError(f"{path} cannot be read: {error.strerror}") from error

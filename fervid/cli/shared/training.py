@@ -1,0 +1,372 @@
+"""What the commands that train share: their options, the bar, and the run folder."""
+
+from __future__ import annotations
+
+import math
+import os
+import sys
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import click
+
+from fervid.cli.shared.messages import Messages, clock, log
+from fervid.cli.shared.options import Decorator
+from fervid.cli.shared.output import show
+from fervid.errors import OutputError, UsageError
+
+if TYPE_CHECKING:
+    from fervid.train.fitting import Progress
+    from fervid.train.machine import Machine
+    from fervid.train.material import Material
+    from fervid.train.recipe import Recipe
+
+OWN_FILES = ("model.json", "model.safetensors", "recipe.json", "history.json", "validation.json", "card.md")
+
+DATA = click.option(
+    "-d",
+    "--data",
+    multiple=True,
+    metavar="NAME:PATH[?option=value]",
+    help="A labelled dataset, see `fervid datasets list`; may be given several times.",
+)
+
+DEVICE = click.option(
+    "--device",
+    type=click.Choice(["cpu", "cuda"]),
+    default="cpu",
+    show_default=True,
+    help="Where the nets run; cuda fails without a GPU.",
+)
+
+NO_CACHE = click.option(
+    "--no-cache", is_flag=True, help="Delete the faces cut out of the data when the command ends."
+)
+
+JOBS = click.option(
+    "-j", "--jobs", type=click.IntRange(1), help="Processes and threads.  [default: one per core]"
+)
+
+
+def number(name: str, default: float, help: str, short: str = "") -> Decorator[Any]:
+    """An option for a number; its limits are the recipe's affair."""
+    names = [short, name] if short else [name]
+    return click.option(*names, type=type(default), default=default, show_default=True, help=help)
+
+
+def learning(epochs: int = 40, anew: bool = False) -> list[Decorator[Any]]:
+    """The options of every run that trains; but for the epochs, their defaults are those of `Recipe`.
+
+    Where all begins `anew`, there is neither a model to start from nor data to judge by.
+    """
+    rounds = "Rounds over the data, for each stream"
+    if anew:
+        return [number("--epochs", epochs, f"{rounds}."), *_LEARNING]
+    return [
+        number("--epochs", epochs, f"{rounds}; 0 leaves them as --start-from has them."),
+        _VALIDATION,
+        *_LEARNING,
+    ]
+
+
+_VALIDATION = click.option(
+    "--validation",
+    multiple=True,
+    metavar="NAME:PATH[?option=value]",
+    help="Data to judge by.  [default: people held out of --data]",
+)
+
+_LEARNING: list[Decorator[Any]] = [
+    number("--held-out", 0.15, "The share of people to judge by."),
+    number("--epoch-clips", 0, "Clips in a round; 0 takes one of every sample."),
+    number("--moving", 0.0, "The share of clips in a round of clips and stills; 0: as they come."),
+    number("--joint-epochs", 10, "Rounds of joint fine-tuning."),
+    number("--own-loss", 1.0, "Of joint fine-tuning: what the loss of each stream alone weighs."),
+    number("--sum-loss", 0.1, "Of joint fine-tuning: what the loss of their sum weighs."),
+    number("--batch", 64, "Clips that are learnt at once."),
+    number("--rate", 1.0, "Learning rate, times each stream's own."),
+    number(
+        "--soft-labels", 0.5, "The share of the taggers' votes, where there are any, against the one label."
+    ),
+    number("--smoothing", 0.05, "The share of every label that is spread over all."),
+    number("--balance", 0.5, "0: classes weigh as many as they are; 1: all the same."),
+    number("--mixup", 0.0, "Strength of blending clips in pairs; 0 blends none."),
+    number(
+        "--coarse", 0.0, "The share of rounds, the first ones, that show faces smaller, at half the cost."
+    ),
+    number("--center-loss", 0.0, "Weight of the center loss."),
+    number("--island-loss", 0.0, "Weight of the island loss."),
+    number("--locality-loss", 0.0, "Weight of the locality-preserving loss."),
+    number("--tuplet-loss", 0.0, "Weight of the (N+M)-tuplet clusters loss."),
+    number("--triplet-loss", 0.0, "Weight of the exponential triplet loss."),
+    click.option(
+        "--augmentation",
+        type=click.Choice(["none", "mild", "strong"]),
+        default="strong",
+        show_default=True,
+        help="How much clips are changed on the fly.",
+    ),
+    click.option("--variants", is_flag=True, help="Show each clip under one of four illuminations."),
+    number("--patience", 0, "Stop a stream after so many rounds without a better one; 0 never stops early."),
+    number("--average", 0.999, "How much of the averaged weights stays at each step."),
+    number("--seed", 0, "Of all that is drawn at random."),
+]
+
+ILLUMINATION = click.option(
+    "--illumination", default="none", show_default=True, help="Even out the light by this method."
+)
+
+# What decides the architecture; fine-tuning takes it from the model.
+ARCHITECTURE: list[Decorator[Any]] = [
+    click.option("--streams", default="c3d+phrnn", show_default=True, help="The networks, joined by +."),
+    click.option(
+        "--size",
+        "sizes",
+        multiple=True,
+        metavar="STREAM.SIZE=NUMBER",
+        help="A size of a network other than its own, such as c3d.width=24.",
+    ),
+    click.option(
+        "--fusion",
+        type=click.Choice(["joint", "weighted"]),
+        default="joint",
+        show_default=True,
+        help="How streams become one: joint fine-tuning, or a weighted sum.",
+    ),
+    click.option(
+        "--labels", metavar="A,B,...", help="The labels to learn.  [default: all that the data has]"
+    ),
+    ILLUMINATION,
+    click.option(
+        "--start-from",
+        multiple=True,
+        metavar="MODEL",
+        help="Take over weights: of the same streams, or of those that others begin from, as c3d from still; "
+        "repeatable.",
+    ),
+]
+
+
+def recipe_of(values: dict[str, Any]) -> Recipe:
+    """The recipe that options ask for."""
+    from fervid.train.recipe import Recipe
+
+    wanted = dict(values)
+    if "streams" in wanted:
+        wanted["streams"] = tuple(wanted["streams"].split("+"))
+    if "sizes" in wanted:
+        wanted["sizes"] = _sizes(wanted["sizes"])
+    if "labels" in wanted:
+        wanted["labels"] = _labels(wanted["labels"])
+    return Recipe(**wanted)
+
+
+def _sizes(given: tuple[str, ...]) -> dict[str, dict[str, int]]:
+    sizes: dict[str, dict[str, int]] = {}
+    for text in given:
+        name, equals, value = text.partition("=")
+        stream, dot, size = name.partition(".")
+        if not (equals and dot and size) or not value.isdigit():
+            raise UsageError(f"--size is STREAM.SIZE=NUMBER, such as c3d.width=24, not {text!r}")
+        sizes.setdefault(stream, {})[size] = int(value)
+    return sizes
+
+
+def _labels(given: str | None) -> tuple[str, ...]:
+    from fervid.labels import CONTEMPT, EMOTIONS
+
+    labels = tuple(name.strip() for name in given.split(",")) if given else ()
+    strangers = [label for label in labels if label not in (*EMOTIONS, CONTEMPT)]
+    if strangers:
+        raise UsageError(f"--labels knows {', '.join((*EMOTIONS, CONTEMPT))}; not {strangers[0]!r}")
+    return labels
+
+
+def begin(target: str, overwrite: bool, recipe: Recipe, material: Material, device: str) -> Path:
+    """Lay out the run folder; of several processes of one run, the first does."""
+    from fervid.train import folders, run
+
+    run.check(recipe, material, device)
+    for name in recipe.start_from:
+        from fervid.model import find
+
+        if find(name).resolve() == Path(target).resolve():
+            raise UsageError(f"{target} is the model to start from: name another folder for the new one")
+    if os.environ.get("RANK", "0") != "0":
+        return Path(target)
+    folder = check_run_folder(target, overwrite)
+    folders.begin(folder, recipe, material)
+    return folder
+
+
+def tell(folder: Path) -> None:
+    """Name the finished run folder on standard output; of several processes, the first does."""
+    if os.environ.get("RANK", "0") == "0":
+        show(str(folder))
+
+
+def check_run_folder(target: str, overwrite: bool) -> Path:
+    """Refuse a folder that holds something else; with `overwrite`, an earlier run in it makes room."""
+    folder = Path(target)
+    try:
+        there = sorted(entry.name for entry in folder.iterdir()) if folder.exists() else []
+    except OSError as failure:
+        raise OutputError(f"cannot write a model to {target}: {failure.strerror}") from failure
+    if not there:
+        return folder
+    if not any(name in there for name in OWN_FILES):
+        raise OutputError(f"{target} holds other things than a training run; name a new folder")
+    if not overwrite:
+        raise OutputError(
+            f"{target} holds a training run: go on with --resume, or replace it with --overwrite"
+        )
+    import shutil
+
+    for name in there:
+        if name in OWN_FILES or name.startswith(("curves_", "confusion.")):
+            (folder / name).unlink()
+        elif name == "state":
+            shutil.rmtree(folder / name)
+    return folder
+
+
+@dataclass
+class Watch:
+    """Tells how a run is coming along: a bar on a terminal, a line after each epoch everywhere."""
+
+    messages: Messages
+    progress: Any = None
+    task: Any = None
+    stage: str = ""
+    begun: float = 0.0
+    begun_at: float = 0.0
+    last: tuple[str, int] = ("", 0)
+
+    def cutting(self, done: int, total: int) -> None:
+        """So many samples have been looked at."""
+        if self.progress is not None:
+            self.progress.update(
+                self.task, description="finding faces", completed=done, total=total, text=f"{done} of {total}"
+            )
+
+    def tick(self, now: Progress) -> None:
+        """A step, or an epoch, is done."""
+        if now.stage != self.stage:
+            self.stage, self.begun, self.begun_at = now.stage, time.monotonic(), now.done
+        left = ""
+        if now.done > self.begun_at:
+            pace = (time.monotonic() - self.begun) / (now.done - self.begun_at)
+            left = f"{clock(pace * (1 - now.done))} left"
+        if not now.epochs:  # nothing is learnt by rounds: clips are looked at
+            if self.progress is not None:
+                self.progress.update(
+                    self.task, description=now.stage, completed=now.done, total=1.0, text=left
+                )
+            return
+        if self.progress is not None and not math.isnan(now.loss):
+            text = f"epoch {now.epoch}/{now.epochs}  loss {now.loss:.3f}  accuracy {now.accuracy:.3f}"
+            if not math.isnan(now.validation):
+                text += f"  validation {now.validation:.3f}"
+            self.progress.update(
+                self.task, description=now.stage, completed=now.done, total=1.0, text=f"{text}  {left}"
+            )
+        if math.isnan(now.loss) and not self.messages.quiet:  # an epoch has been judged
+            finished = now.epoch if now.done == 1.0 else now.epoch - 1
+            self.messages.say(
+                f"{now.stage}: epoch {finished} of {now.epochs}: validation accuracy {now.validation:.4f}"
+                + (f", {left}" if left and now.done < 1 else "")
+            )
+
+
+@contextmanager
+def watched(messages: Messages) -> Iterator[Watch]:
+    """A watch over a run while the block lasts."""
+    if sys.stderr is None or not sys.stderr.isatty() or messages.quiet or not messages.has_progress:
+        yield Watch(messages)
+        return
+    from rich.progress import BarColumn, Progress, TextColumn
+
+    progress = Progress(
+        TextColumn("{task.description}", markup=False),
+        BarColumn(bar_width=24),
+        TextColumn("{task.fields[text]}", markup=False),
+        console=messages.console,
+        transient=True,
+        redirect_stdout=False,
+        redirect_stderr=False,
+    )
+    with progress:
+        yield Watch(messages, progress, progress.add_task("reading", total=None, text=""))
+
+
+@contextmanager
+def hardware(device: str, jobs: int | None) -> Iterator[Machine]:
+    """The machine to train on, with as many threads as there are jobs."""
+    from fervid import execute
+    from fervid.train.machine import open_machine
+
+    with open_machine(device, jobs or execute.cores()) as machine:
+        yield machine
+
+
+@contextmanager
+def strips(no_cache: bool) -> Iterator[Path | None]:
+    """Where faces cut out of the data lie: with the user's other caches, or for as long as needed."""
+    if not no_cache:
+        yield None
+        return
+    import tempfile
+
+    with tempfile.TemporaryDirectory(prefix="fervid-faces-") as folder:
+        yield Path(folder)
+
+
+@contextmanager
+def kept_runs(target: str | None) -> Iterator[Path]:
+    """The folder of a protocol's runs: the one that was named, or one that goes with the command."""
+    if target is not None:
+        yield Path(target)
+        return
+    import tempfile
+
+    with tempfile.TemporaryDirectory(prefix="fervid-runs-") as folder:
+        yield Path(folder)
+
+
+def carry_out(
+    messages: Messages,
+    recipe: Recipe,
+    folder: Path,
+    device: str,
+    jobs: int | None,
+    no_cache: bool,
+    material: Material | None = None,
+) -> None:
+    """Train in a run folder that was begun, with everything a person wants to see of it."""
+    from fervid import execute
+    from fervid.train import run
+
+    with (
+        execute.open_executor(jobs) as executor,
+        hardware(device, jobs) as machine,
+        watched(messages if machine.leads else Messages(quiet=True)) as watch,
+        strips(no_cache) as cache,
+    ):
+        # Of several processes one speaks.
+        told, noted = (log.warning, log.info) if machine.leads else (log.debug, log.debug)
+        run.train(
+            recipe,
+            material or run.prepare(recipe),
+            folder,
+            executor,
+            machine,
+            cache=cache,
+            tick=watch.tick,
+            told=told,
+            noted=noted,
+            cutting=watch.cutting,
+        )

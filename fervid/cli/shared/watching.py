@@ -1,0 +1,231 @@
+"""Watching a batch: one bar over all of it, or lines of JSON for programs; and the sums for its summary."""
+
+from __future__ import annotations
+
+import json
+import os
+import sys
+import time
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Any
+
+from fervid.cli.shared.messages import Messages, log
+from fervid.export.timelines.shapes import printable
+from fervid.video.source import shown
+
+if TYPE_CHECKING:
+    from fervid.batch import Event, Input, Record
+
+EVERY = 1.0  # seconds between two lines of progress, at least
+NAMES = 2  # files in flight that the bar names
+
+
+@dataclass
+class Tally:
+    """How far a batch is; inputs weigh what they take on the disk, the others as much as the mean."""
+
+    inputs: Sequence[Input]
+    done: int = 0
+    skipped: int = 0
+    failed: int = 0
+    faceless: int = 0
+    seconds: float = 0.0  # of video that was analysed now
+    spans: int = 0
+    reused: int = 0  # of those, done by an earlier run
+    in_flight: dict[int, float] = field(default_factory=dict)  # place -> share
+    began: float = field(default_factory=time.monotonic)
+    _weight: float = 0.0
+    _skipped_weight: float = 0.0
+
+    def __post_init__(self) -> None:
+        known = [item.size for item in self.inputs if item.size]
+        self._mean = sum(known) / len(known) if known else 1.0
+        self._total = sum(map(self._weigh, self.inputs))
+
+    def _weigh(self, item: Input) -> float:
+        return item.size or self._mean
+
+    def take(self, event: Event) -> None:
+        """Count one event in."""
+        from fervid.batch import Advanced, Begun
+
+        if isinstance(event, Begun):
+            self.in_flight.setdefault(event.place, 0.0)
+        elif isinstance(event, Advanced):
+            self.in_flight[event.place] = event.share
+        else:
+            self.in_flight.pop(event.place, None)
+            weight = self._weigh(self.inputs[event.place])
+            self._weight += weight
+            self._count(event.record, event.is_skipped, event.reused, weight)
+
+    def _count(self, record: Record, is_skipped: bool, reused: int, weight: float) -> None:
+        if not record.is_done:
+            self.failed += 1
+            self._skipped_weight += weight
+            return
+        self.faceless += record.scores is None
+        if is_skipped:
+            self.skipped += 1
+            self._skipped_weight += weight
+        else:
+            self.done += 1
+            self.seconds += record.seconds or 0.0
+            self.spans += record.spans or 0
+            self.reused += reused
+
+    @property
+    def busy(self) -> list[int]:
+        """The inputs that somebody is at."""
+        return [place for place, share in self.in_flight.items() if share < 1]
+
+    @property
+    def elapsed(self) -> float:
+        return time.monotonic() - self.began
+
+    @property
+    def share(self) -> float:
+        """How much of all is done."""
+        flying = sum(share * self._weigh(self.inputs[place]) for place, share in self.in_flight.items())
+        return min(1.0, (self._weight + flying) / self._total) if self._total else 1.0
+
+    @property
+    def speed(self) -> float | None:
+        """Seconds of video per second."""
+        return self.seconds / self.elapsed if self.seconds and self.elapsed else None
+
+    @property
+    def left(self) -> float | None:
+        """Seconds to the end; what was skipped says nothing of how long the rest takes."""
+        skipped = self._skipped_weight / self._total if self._total else 0.0
+        worked = self.share - skipped
+        return self.elapsed * (1 - self.share) / worked if worked > 0.001 else None
+
+    def as_json(self) -> dict[str, Any]:
+        left, speed = self.left, self.speed
+        return {
+            "done": self.done,
+            "skipped": self.skipped,
+            "failed": self.failed,
+            "of": len(self.inputs),
+            "share": round(self.share, 4),
+            "in_flight": [printable(self.inputs[place].name) for place in self.busy],
+            "speed": None if speed is None else round(speed, 3),
+            "elapsed": round(self.elapsed, 1),
+            "seconds_left": None if left is None else round(left, 1),
+            "spans": self.spans,
+            "reused": self.reused,
+        }
+
+
+class Watch:
+    """Tells of each event as the user wants it; this one is silent but for failures."""
+
+    def __init__(self, messages: Messages, inputs: Sequence[Input]) -> None:
+        self.messages, self.tally = messages, Tally(inputs)
+
+    def __call__(self, event: Event) -> None:
+        from fervid.batch import Ended
+
+        self.tally.take(event)
+        if isinstance(event, Ended) and not event.record.is_done:
+            self.failed(event)
+        self.show(event)
+
+    def failed(self, event: Any) -> None:
+        """Tell of an input that failed, at once."""
+        log.error("%s", event.record.error)
+
+    def show(self, event: Event) -> None:
+        """Show how far the batch is."""
+
+
+class JsonWatch(Watch):
+    """Lines of JSON on standard error."""
+
+    _told = 0.0
+
+    def line(self, kind: str, **facts: Any) -> None:
+        self.messages.say(json.dumps({"event": kind, **facts}))
+
+    def failed(self, event: Any) -> None:
+        pass  # its line tells
+
+    def show(self, event: Event) -> None:
+        from fervid.batch import Ended
+
+        if isinstance(event, Ended):
+            record = event.record
+            status = "skipped" if event.is_skipped else record.status
+            self.line("input", input=record.input, status=status, error=record.error, seconds=record.seconds)
+        now = time.monotonic()
+        if now - self._told >= EVERY:
+            self._told = now
+            self.line("progress", **self.tally.as_json())
+
+
+class BarWatch(Watch):
+    """One bar over the whole batch."""
+
+    progress: Any
+    task: Any
+
+    def show(self, event: Event) -> None:
+        tally = self.tally
+        names = [shown(os.path.basename(self.tally.inputs[place].name)) for place in tally.busy]
+        more = f" +{len(names) - NAMES}" if len(names) > NAMES else ""
+        self.progress.update(
+            self.task,
+            completed=tally.share,
+            count=f"{tally.done + tally.skipped + tally.failed}/{len(tally.inputs)}",
+            failed=f"{tally.failed} failed" if tally.failed else "",
+            speed="" if tally.speed is None else f"{tally.speed:.1f}x",
+            left="" if tally.left is None else f"{span(tally.left)} left",
+            names=", ".join(names[:NAMES]) + more,
+        )
+
+
+@contextmanager
+def watching(messages: Messages, inputs: Sequence[Input], form: str | None) -> Iterator[Watch]:
+    """What shows a batch while the block runs: JSON if asked for, a bar on a terminal, or nothing."""
+    if form == "json":
+        watch = JsonWatch(messages, inputs)
+        watch.line("begin", inputs=len(inputs))
+        yield watch
+        watch.line("end", **watch.tally.as_json())
+        return
+    terminal = sys.stderr is not None and sys.stderr.isatty() and os.environ.get("TERM") != "dumb"
+    if not terminal or messages.quiet or not messages.has_progress:
+        yield Watch(messages, inputs)
+        return
+    from rich.progress import BarColumn, Progress, TextColumn
+
+    fields: dict[str, Any] = dict.fromkeys(("count", "failed", "speed", "left", "names"), "")
+    progress = Progress(
+        TextColumn("{task.fields[count]}", markup=False),
+        BarColumn(bar_width=24),
+        TextColumn("{task.percentage:>3.0f}%"),
+        TextColumn("{task.fields[speed]}", style="progress.data.speed"),
+        TextColumn("{task.fields[left]}", style="progress.remaining"),
+        TextColumn("{task.fields[failed]}", style="red"),
+        TextColumn("{task.fields[names]}", markup=False, style="dim"),
+        console=messages.console,
+        transient=True,
+        redirect_stdout=False,
+        redirect_stderr=False,
+    )
+    bar = BarWatch(messages, inputs)
+    with progress:
+        bar.progress, bar.task = progress, progress.add_task("", total=1.0, **fields)
+        yield bar
+
+
+def span(seconds: float) -> str:
+    """A duration for people: 3 d 4 h, 2:05:09, 5:09."""
+    minutes, rest = divmod(round(seconds), 60)
+    hours, minutes = divmod(minutes, 60)
+    if hours >= 48:
+        return f"{hours // 24} d {hours % 24} h"
+    return f"{hours}:{minutes:02}:{rest:02}" if hours else f"{minutes}:{rest:02}"

@@ -1,0 +1,113 @@
+"""Starting analyses as the options ask: workers, cache, device, bar; for every command that needs one."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from fervid.cli.shared import inputs
+from fervid.cli.shared.messages import Messages, log
+from fervid.cli.shared.options import Selection, split_selection
+from fervid.errors import UsageError
+
+if TYPE_CHECKING:
+    from fervid.analysis import Run
+    from fervid.cache import Store
+    from fervid.execute import Executor
+    from fervid.people import Gallery
+
+
+@dataclass(frozen=True)
+class Work:
+    """What the analyses of one call share."""
+
+    messages: Messages
+    selection: Selection
+    model: str | None  # None: geometry alone
+    device: str
+    executor: Executor
+    store: Store
+    gallery: Gallery | None
+
+    @contextmanager
+    def start(self, name: str, path: str, crops: bool = False) -> Iterator[Run]:
+        """Plan one input and open its run; its bar is shown while the block runs."""
+        from fervid import analysis
+
+        label = inputs.label(name)
+        with (
+            self.messages.bar(Path(label).name or label) as bar,
+            analysis.start(
+                path,
+                model=self.model,
+                settings=self.selection.settings(path),
+                rotate=self.selection.rotate,
+                frame_rate=self.selection.frame_rate,
+                executor=self.executor,
+                device=self.device,
+                store=self.store,
+                crops=crops,
+                gallery=self.gallery,
+                tick=bar.tick,
+            ) as run,
+        ):
+            bar.begin(run.selected_seconds)
+            log.info("%s: %d frames, %.3f s to analyze", label, len(run.video.pts), run.selected_seconds)
+            yield run
+            tally = run.timeline.tally
+            if tally.undecodable:
+                log.warning("%s: %d packets could not be decoded and were skipped", label, tally.undecodable)
+            if not tally.complete:
+                log.warning("%s is incomplete: it ends before the end that it declares", label)
+
+
+def check_executor(name: str, address: str | None) -> None:
+    """Refuse an address that nobody would look at."""
+    if address is not None and name != "dask":
+        raise UsageError("--dask-address names a Dask cluster: give --executor dask with it")
+
+
+@contextmanager
+def open_work(messages: Messages, values: dict[str, Any]) -> Iterator[Work]:
+    """Check the shared options of a command and open what its analyses share.
+
+    `values` are the parameters of the option groups; those of MODEL may be absent.
+    """
+    from fervid import execute
+    from fervid.cache import Store, limit
+
+    limit()  # a size that makes no sense is told before any work
+    selection = split_selection(values)
+    selection.check()
+    jobs, no_cache, keep_cache = (values.pop(name) for name in ("jobs", "no_cache", "keep_cache"))
+    folder = values.pop("gallery", None)
+    if folder is not None and not selection.people:
+        raise UsageError("--gallery names people, and --no-people leaves them out: use one of them")
+    gallery = open_gallery(folder)
+    executor_name, address = values.pop("executor"), values.pop("dask_address")
+    check_executor(executor_name, address)
+    model, device = values.pop("model", None), values.pop("device", "cpu")
+    if no_cache and keep_cache:
+        raise UsageError("--no-cache and --keep-cache contradict each other: use one of them")
+    if model is not None:
+        from fervid.model import info
+
+        log.info("model %s, %s", model, info(model).sha256[:12])  # a missing model is told before any work
+    with execute.open_executor(jobs, executor_name, address) as executor:
+        store = Store.temporary() if no_cache else Store.default(keep=keep_cache)
+        yield Work(messages, selection, model, device, executor, store, gallery)
+
+
+def open_gallery(folder: str | None) -> Gallery | None:
+    """The portraits of a folder, if one is named; read before any work, since it may be refused."""
+    if folder is None:
+        return None
+    from fervid.people import read_gallery
+
+    found = read_gallery(folder)
+    for complaint in found.unused:
+        log.warning("not used: %s", complaint)
+    return found

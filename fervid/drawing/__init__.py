@@ -1,0 +1,1 @@
+"""What an analysis saw, drawn into the pictures of a video."""

@@ -1,0 +1,146 @@
+"""Who is on screen at each frame and what their face shows: a timeline, and the geometry of its frames."""
+
+from __future__ import annotations
+
+from bisect import bisect_right
+from collections import deque
+from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from fractions import Fraction
+
+import numpy as np
+
+from fervid import timeline
+from fervid.drawing.painter import KINDS, WINDOW, History, Painter, Shown
+from fervid.errors import InputError
+from fervid.types import Bytes, Curve, Floats, Rows, Segment, Status, Video
+
+
+@dataclass(frozen=True, eq=False)
+class Seen:
+    """One face in one frame: where it is, and whose track."""
+
+    track: int
+    box: Floats  # (4,)
+    landmarks: Floats  # (68, 2)
+    is_clear: bool
+
+
+def frames_of(chunks: Iterable[Rows]) -> Iterator[tuple[int, list[Seen] | None]]:
+    """Each frame's pts and faces, in order; None where the frame was not looked at."""
+    for rows in chunks:
+        bounds = np.flatnonzero(np.diff(rows.frame)) + 1
+        for places in np.split(np.arange(len(rows)), bounds):
+            if not len(places):
+                continue
+            first = places[0]
+            if rows.status[first] == Status.NOT_SAMPLED:
+                yield int(rows.pts[first]), None
+                continue
+            faces = [
+                Seen(
+                    int(rows.track[place]),
+                    rows.box[place],
+                    rows.landmarks[place],
+                    bool(rows.status[place] == Status.OK),
+                )
+                for place in places
+                if rows.track[place] >= 0
+            ]
+            yield int(rows.pts[first]), faces
+
+
+class Annotator:
+    """Paints the frames of one video, in order."""
+
+    def __init__(
+        self,
+        video: Video,
+        labels: Sequence[str],
+        curves: Sequence[Curve],
+        segments: Sequence[Segment],
+        geometry: Iterable[Rows],
+        names: Mapping[str, str] | None = None,
+        kinds: Collection[str] = KINDS,
+    ) -> None:
+        self.painter = Painter(video.width, video.height, labels, kinds)
+        self._video, self._labels = video, tuple(labels)
+        self._curves = {curve.track: curve for curve in curves}
+        self._segments: dict[int, list[Segment]] = {}
+        for segment in sorted(segments, key=lambda found: found.start):
+            self._segments.setdefault(segment.track, []).append(segment)
+        self._starts = {track: [found.start for found in some] for track, some in self._segments.items()}
+        self._names = {
+            curve.track: f"T{curve.track}"
+            if curve.person is None
+            else (names or {}).get(curve.person, curve.person)
+            for curve in curves
+        }
+        self._frames = frames_of(geometry)
+        self._ahead = next(self._frames, None)
+        self._held: list[Seen] = []
+        self._past: deque[tuple[float, int, Floats]] = deque()  # seconds, track, scores
+
+    def paint(self, pts: int, picture: Bytes) -> Bytes:
+        """The picture of the frame at `pts`, annotated."""
+        faces = self._faces(pts)
+        shown = [self._shown(face, pts) for face in faces]
+        self._remember(pts, faces)
+        seconds = self._video.seconds(pts)
+        return self.painter.paint(picture, shown, self._history(), _clock(seconds))
+
+    def _faces(self, pts: int) -> list[Seen]:
+        """The faces of a frame; between frames that were looked at, those of the last one stay."""
+        while self._ahead is not None and self._ahead[0] < pts:
+            self._ahead = next(self._frames, None)
+        if self._ahead is not None and self._ahead[0] == pts:
+            if self._ahead[1] is not None:
+                self._held = self._ahead[1]
+            self._ahead = next(self._frames, None)
+        for face in self._held:
+            if face.track not in self._curves:
+                raise InputError(
+                    f"the geometry has a track {face.track} that the timeline does not know: "
+                    "they are not of one analysis; make both with one `fervid analyze --timeline --tracks`"
+                )
+        return [face for face in self._held if pts < self._curves[face.track].end]
+
+    def _scores(self, track: int, pts: int) -> Floats:
+        curve = self._curves[track]
+        return timeline.interpolate(curve.pts, curve.scores, np.array([pts], np.int64))[0]
+
+    def _shown(self, face: Seen, pts: int) -> Shown:
+        """What is said of a face: the emotion of its segment, with the score that it has now."""
+        place = bisect_right(self._starts.get(face.track, []), pts) - 1
+        segment = self._segments[face.track][place] if place >= 0 else None
+        emotion = segment.emotion if segment is not None and pts < segment.end and face.is_clear else None
+        score = 0.0 if emotion is None else float(self._scores(face.track, pts)[self._labels.index(emotion)])
+        return Shown(face.box, face.landmarks, self._names[face.track], emotion, score)
+
+    def _remember(self, pts: int, faces: Sequence[Seen]) -> None:
+        """The scores of the largest face join the running curve."""
+        seconds = self._video.seconds(pts)
+        if faces:
+            lead = max(faces, key=lambda face: (float(face.box[2] * face.box[3]), -face.track))
+            # A face that is not clear leaves a hole.
+            scores = self._scores(lead.track, pts) if lead.is_clear else np.full(len(self._labels), np.nan)
+            self._past.append((seconds, lead.track, scores.astype(np.float32)))
+        else:
+            self._past.append((seconds, -1, np.full(len(self._labels), np.nan, np.float32)))
+        while self._past[0][0] < seconds - WINDOW:
+            self._past.popleft()
+
+    def _history(self) -> History:
+        seconds, tracks, scores = zip(*self._past, strict=True)
+        starts = (np.flatnonzero(np.diff(np.array(tracks))) + 1).tolist()
+        name = self._names.get(tracks[-1], "")
+        return History(np.array(seconds), np.stack(scores), starts, name)
+
+
+def _clock(seconds: float) -> str:
+    """`1:02:03.4` or `2:03.4`: the time from the first frame."""
+    tenths = int(Fraction(seconds).limit_denominator(1_000_000) * 10)
+    hours, rest = divmod(tenths, 36000)
+    minutes, rest = divmod(rest, 600)
+    text = f"{minutes:02}:{rest // 10:02}.{rest % 10}"
+    return f"{hours}:{text}" if hours else text.removeprefix("0")

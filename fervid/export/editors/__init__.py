@@ -1,0 +1,1 @@
+"""Peaks for editing programs and players: one file per format."""

@@ -1,0 +1,249 @@
+"""What an editing program is told: one video, its timecode, and the moments in it."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from fractions import Fraction
+from typing import Any
+
+from fervid.errors import InputError, UsageError
+from fervid.export.editors import timecode
+from fervid.export.editors.timecode import Timecode
+from fervid.export.timelines import shapes
+from fervid.export.timelines.json import NUMBERS
+from fervid.types import Peak
+
+RECORD = "01:00:00:00"  # where a programme begins, by old custom
+HANDLES = (Fraction(1, 2), Fraction(1, 2))  # seconds that a clip holds before and after its moment
+NOTE = "visible expression as a model reads it, not what a person feels"
+
+
+@dataclass(frozen=True)
+class Moment:
+    """One peak with a name; its times are exact seconds from the video's first frame."""
+
+    rank: int
+    peak: Peak
+    name: str
+    comment: str
+    start: Fraction
+    apex: Fraction
+    end: Fraction
+
+
+@dataclass(frozen=True)
+class Mark:
+    """Where a moment is marked: frames of the video, half-open, counted from its first."""
+
+    moment: Moment
+    start: int
+    end: int
+
+    @property
+    def length(self) -> int:
+        return self.end - self.start
+
+
+@dataclass(frozen=True)
+class Piece:
+    """A stretch of the video that is laid on the programme's timeline, with its marks."""
+
+    name: str
+    start: int
+    end: int
+    record: int  # frames from the programme's start
+    marks: tuple[Mark, ...]
+
+    @property
+    def length(self) -> int:
+        return self.end - self.start
+
+
+@dataclass(frozen=True)
+class Edit:
+    """Moments of one video, by time, as every editing format takes them.
+
+    As markers, the whole video is laid down with a mark on each moment; as clips, each moment is laid down
+    behind the one before.
+    """
+
+    name: str  # the video's file name
+    reel: str | None
+    timecode: Timecode  # of the video
+    duration: Fraction  # seconds
+    width: int
+    height: int
+    audio_channels: int
+    clock_offset: Fraction  # seconds by which a player's clock is ahead
+    moments: tuple[Moment, ...]
+    as_clips: bool = False
+    marks_stretches: bool = False  # marks cover their moments and do not stand at the apex alone
+    remarks: tuple[str, ...] = ()  # what its user should know
+
+    @property
+    def title(self) -> str:
+        return f"Peaks of {self.name}"
+
+    @property
+    def frames(self) -> int:
+        return max(1, self.timecode.frame_at(self.duration))
+
+    @property
+    def length(self) -> int:
+        """Frames of the programme."""
+        return sum(piece.length for piece in self.pieces())
+
+    @property
+    def record(self) -> Timecode:
+        """The programme's timecode: the video's own where that is laid down whole."""
+        if not self.as_clips:
+            return self.timecode
+        return self.timecode.beginning(RECORD[:8] + (";" if self.timecode.drops else ":") + RECORD[9:])
+
+    def stretch(self, moment: Moment) -> tuple[int, int]:
+        """The frames of a moment: at least one, all of them in the video."""
+        start = min(self.timecode.frame_at(moment.start), self.frames - 1)
+        return start, min(max(self.timecode.frame_at(moment.end), start + 1), self.frames)
+
+    def mark(self, moment: Moment) -> Mark:
+        if self.marks_stretches:
+            return Mark(moment, *self.stretch(moment))
+        apex = min(self.timecode.frame_at(moment.apex), self.frames - 1)
+        return Mark(moment, apex, apex + 1)
+
+    def pieces(self) -> list[Piece]:
+        """What is laid on the programme's timeline, in order."""
+        if not self.as_clips:
+            return [Piece(self.name, 0, self.frames, 0, tuple(map(self.mark, self.moments)))]
+        found: list[Piece] = []
+        for moment in self.moments:
+            start, end = self.stretch(moment)
+            record = found[-1].record + found[-1].length if found else 0
+            # The clip is the moment already: what is worth a mark in it is the apex.
+            apex = min(max(self.timecode.frame_at(moment.apex), start), end - 1)
+            found.append(Piece(moment.name, start, end, record, (Mark(moment, apex, apex + 1),)))
+        return found
+
+
+def plan(
+    peaks: Sequence[Peak],
+    source: Mapping[str, Any],
+    *,
+    names: Mapping[str, str] | None = None,
+    pad: tuple[Fraction, Fraction] | None = None,
+    as_clips: bool = False,
+    rate: Fraction | None = None,
+    begin: str | None = None,
+) -> Edit:
+    """The edit of peaks in the order of their rank, first 1; `source` is a timeline's.
+
+    `names` calls persons by name. A moment reaches from a peak's onset to its offset and by `pad` further,
+    clips by HANDLES where none is given. `rate` and `begin` overrule what the video tells of its timecode.
+    """
+    try:
+        return _planned(peaks, source, names or {}, pad, as_clips, rate, begin)
+    except (KeyError, TypeError, ValueError, ArithmeticError) as error:
+        raise InputError(
+            f"the timeline's source is damaged ({type(error).__name__}: {error}): analyze the video again"
+        ) from error
+
+
+def _planned(
+    peaks: Sequence[Peak],
+    source: Mapping[str, Any],
+    names: Mapping[str, str],
+    pad: tuple[Fraction, Fraction] | None,
+    as_clips: bool,
+    rate: Fraction | None,
+    begin: str | None,
+) -> Edit:
+    clock = shapes.Clock.of(source)
+    told = source["rate"]
+    own = Fraction(told) if told is not None else Fraction(25)
+    counted = timecode.rate_near(own) if rate is None else timecode.own_rate(rate)
+    duration = int(source["duration"]["pts"]) * clock.time_base
+    further = pad or (HANDLES if as_clips else (Fraction(0), Fraction(0)))
+    moments = [_moment(rank, peak, clock, duration, further, names) for rank, peak in enumerate(peaks, 1)]
+    numbering, remarks = _numbering(source, own, counted, begin)
+    return Edit(
+        name=shapes.printable(str(source["name"])),
+        reel=shapes.printable(str(source.get("reel") or "")) or None,
+        timecode=numbering,
+        duration=duration,
+        width=int(source["size"]["width"]),
+        height=int(source["size"]["height"]),
+        audio_channels=int(source.get("audio_channels", 0)),
+        clock_offset=Fraction(str(source["clock_offset"])),
+        moments=tuple(sorted(moments, key=lambda moment: (moment.apex, moment.rank))),
+        as_clips=as_clips,
+        marks_stretches=pad is not None,
+        remarks=(*remarks, *_remarks(source, own, counted, is_chosen=rate is not None)),
+    )
+
+
+def _moment(
+    rank: int,
+    peak: Peak,
+    clock: shapes.Clock,
+    duration: Fraction,
+    pad: tuple[Fraction, Fraction],
+    names: Mapping[str, str],
+) -> Moment:
+    onset, apex, offset = (
+        (pts - clock.start) * clock.time_base for pts in (peak.onset, peak.apex, peak.offset)
+    )
+    # As JSON holds them, so that a timeline read back gives the same text.
+    score, prominence, valence, arousal, intensity = (shapes.number(getattr(peak, name)) for name in NUMBERS)
+    who = "" if peak.person is None else f"{shapes.printable(names.get(peak.person, peak.person))}: "
+    return Moment(
+        rank=rank,
+        peak=peak,
+        name=f"{who}{peak.emotion} {score:.2f}",
+        comment=(
+            f"rank {rank}, prominence {prominence:.2f}, valence {valence:+.2f}, "
+            f"arousal {arousal:+.2f}, intensity {intensity:.2f}, track {peak.track}; {NOTE}"
+        ),
+        start=min(max(onset - pad[0], Fraction(0)), duration),
+        apex=min(max(apex, Fraction(0)), duration),
+        end=min(max(offset + pad[1], Fraction(0)), duration),
+    )
+
+
+def _numbering(
+    source: Mapping[str, Any], own: Fraction, counted: Fraction, begin: str | None
+) -> tuple[Timecode, list[str]]:
+    """The video's timecode, and what is odd about it."""
+    plain = Timecode(counted)
+    if begin is not None:
+        return plain.beginning(begin), []
+    told = source.get("timecode")
+    if told is None:
+        return plain, []
+    if not isinstance(told, str) or timecode.LABEL.fullmatch(told) is None:
+        raise ValueError(f"{told!r} is no timecode")
+    try:
+        return plain.beginning(timecode.moved(told, own, counted)), []
+    except UsageError as error:
+        return plain, [f"its start timecode is left aside: {error}"]
+
+
+def _remarks(source: Mapping[str, Any], own: Fraction, counted: Fraction, is_chosen: bool) -> list[str]:
+    found = []
+    if source.get("variable_rate"):
+        found.append(
+            f"its rate varies ({float(own):.5g} frames a second on average): moments are placed by time, at "
+            f"{float(counted):.5g}; --timecode-rate takes the rate of your sequence; "
+            "editing a copy of constant rate is safer"
+        )
+    elif not is_chosen and not timecode.holds_all(own):
+        found.append(
+            f"timecode has no rate of {float(own):.5g} frames a second: moments are placed by time, at "
+            f"{float(counted):.5g}; --timecode-rate takes the rate of your sequence"
+        )
+    late = Fraction(str(source["clock_offset"]))
+    if late * counted >= Fraction(1, 2):
+        found.append(
+            f"its pictures begin {float(late):.3f} s into the file: frames are counted from the first picture"
+        )
+    return found

@@ -1,0 +1,46 @@
+"""CMX 3600: an event for each piece, and a locator for each mark.
+
+Written by hand: otio-cmx3600-adapter takes 29.97 for drop-frame always, writes no FCM line, makes a reel of
+eight letters of the file's name, and puts names of markers in capitals.
+"""
+
+from __future__ import annotations
+
+from typing import TextIO
+
+from fervid.export.editors import colours
+from fervid.export.editors.edit import NOTE, Edit, Mark, Piece
+from fervid.export.lines import ascii_line, one_line, word
+
+NO_REEL = "AX"  # a source that is no tape
+LONGEST_REEL = 32  # CMX had 8 characters; programs of today read and write this many
+CHANNELS = ("V", "B", "AA/V")  # by how many channels of sound go with the picture: EDL has two
+TITLE = 70  # characters
+
+
+def write(edit: Edit, stream: TextIO) -> None:
+    """Write the edit; names beyond ASCII stand in comments alone."""
+    stream.write(header(edit))
+    reel = word(edit.reel or "")[:LONGEST_REEL] or NO_REEL
+    channels = CHANNELS[min(edit.audio_channels, 2)]
+    for number, piece in enumerate(edit.pieces(), 1):
+        source = f"{edit.timecode.label(piece.start)} {edit.timecode.label(piece.end)}"
+        record = f"{edit.record.label(piece.record)} {edit.record.label(piece.record + piece.length)}"
+        stream.write(f"{number:03}  {reel:<8} {channels:<5} C        {source} {record}\n")
+        stream.write(f"* FROM CLIP NAME: {one_line(edit.name)}\n")
+        for mark in piece.marks:
+            stream.write(_locator(edit, piece, mark))
+        stream.write(f"* COMMENT: {NOTE}\n\n")
+
+
+def header(edit: Edit) -> str:
+    """What every EDL begins with."""
+    counting = "DROP FRAME" if edit.timecode.drops else "NON-DROP FRAME"
+    return f"TITLE: {ascii_line(edit.title)[:TITLE]}\nFCM: {counting}\n\n"
+
+
+def _locator(edit: Edit, piece: Piece, mark: Mark) -> str:
+    """A mark in the programme's time."""
+    place = edit.record.label(piece.record + mark.start - piece.start)
+    colour = colours.of(mark.moment.peak.emotion).locator
+    return f"* LOC: {place} {colour:<7} {one_line(mark.moment.name)}\n"

@@ -1,0 +1,1 @@
+"""Tables of frames: a row for each frame and face."""

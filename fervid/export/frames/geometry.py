@@ -1,0 +1,176 @@
+"""The per-frame geometry as a NumPy archive of flat columns, written and read as streams."""
+
+from __future__ import annotations
+
+import os
+import zipfile
+import zlib
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from contextlib import ExitStack, contextmanager
+from dataclasses import dataclass
+from fractions import Fraction
+from tokenize import TokenError
+from typing import IO, BinaryIO
+
+import numpy as np
+from numpy.lib import format as npy
+
+from fervid.errors import InputError
+from fervid.export.timelines.shapes import NOTE
+from fervid.types import LANDMARKS, Array, Rows, Status, Video
+
+# What zipfile, zlib and NumPy raise over bytes that make no sense: seeks before the beginning among them.
+DAMAGE = (
+    zipfile.BadZipFile,
+    zlib.error,
+    TokenError,
+    OSError,
+    EOFError,
+    KeyError,
+    ValueError,
+    TypeError,
+    ArithmeticError,
+    RuntimeError,
+)
+CHUNK = 4096  # rows that are read at once: about 2.5 MB
+
+LAYOUT = (
+    "A row per frame and face, one for a frame without a face (track -1, nan geometry). "
+    "seconds = (pts - start) * time_base[0] / time_base[1], from the video's first frame. "
+    "status: " + ", ".join(f"{status.value} {status.label}" for status in Status) + ". "
+    "box: x, y, width, height; landmarks: 68 points x, y; both in pixels of the upright picture. "
+    "pose: yaw, pitch, roll in degrees. quality: 0 unreadable to 1 good. scores: a column per label. " + NOTE
+)
+
+
+def write(
+    chunks: Callable[[], Iterable[Rows]],
+    count: int,
+    video: Video,
+    labels: Sequence[str],
+    destination: BinaryIO | str | os.PathLike[str],
+) -> None:
+    """Write an archive that `numpy.load` opens without pickle, in memory bounded by a chunk.
+
+    `chunks` is called once per column and gives the same rows each time; `count` is their number, which
+    stands before them in the file.
+    """
+    columns = _columns(len(labels))
+    facts: dict[str, Array] = {
+        "labels": np.array(labels, dtype=np.str_),
+        "time_base": np.array([video.time_base.numerator, video.time_base.denominator], np.int64),
+        "start": np.array(video.start, np.int64),
+        "note": np.array(LAYOUT),
+    }
+    with zipfile.ZipFile(destination, "w") as archive:
+        for name, value in facts.items():
+            with _member(archive, name) as member:
+                npy.write_array(member, value, version=(1, 0), allow_pickle=False)
+        for name, (kind, shape) in columns.items():
+            stored = np.dtype(kind).newbyteorder("<")
+            header = {"descr": npy.dtype_to_descr(stored), "fortran_order": False, "shape": (count, *shape)}
+            with _member(archive, name) as member:
+                npy.write_array_header_1_0(member, header)
+                written = 0
+                for rows in chunks():
+                    values = np.ascontiguousarray(getattr(rows, name), stored)
+                    if values.shape[1:] != shape:
+                        raise ValueError(f"{name} should have rows of shape {shape}, got {values.shape[1:]}")
+                    member.write(values.data)
+                    written += len(values)
+            if written != count:
+                raise ValueError(f"{count} rows were promised, {written} came")
+
+
+@dataclass(frozen=True)
+class Geometry:
+    """An archive that was opened: its clock, its labels, and its rows a chunk at a time."""
+
+    path: str
+    time_base: Fraction
+    start: int
+    labels: tuple[str, ...]
+
+    def rows(self) -> Iterator[Rows]:
+        """The rows, each column read as a stream."""
+        with _readable(self.path), zipfile.ZipFile(self.path) as archive, ExitStack() as stack:
+            streams = {}
+            counts = set()
+            for name, (kind, shape) in _columns(len(self.labels)).items():
+                stream = stack.enter_context(archive.open(f"{name}.npy"))
+                found, is_fortran, stored = _header(stream)
+                if found[1:] != shape or is_fortran or stored.newbyteorder("=") != np.dtype(kind):
+                    raise ValueError(f"its {name} are {stored} {found}")
+                streams[name] = (stream, kind, shape, stored)
+                counts.add(found[0])
+            (count,) = counts
+            for start in range(0, count, CHUNK):
+                length = min(CHUNK, count - start)
+                yield Rows(
+                    **{
+                        name: np.frombuffer(
+                            _exactly(stream, length * int(np.prod(shape)) * stored.itemsize), stored
+                        )
+                        .astype(kind)
+                        .reshape(length, *shape)
+                        for name, (stream, kind, shape, stored) in streams.items()
+                    }
+                )
+
+
+def read(path: str) -> Geometry:
+    """Open an archive that `write` wrote; what is none is refused."""
+    # Opened here: NumPy would leave a damaged file open.
+    with _readable(path), open(path, "rb") as file, np.load(file, allow_pickle=False) as found:
+        time_base = Fraction(*(int(part) for part in found["time_base"]))
+        if time_base <= 0:
+            raise ValueError(f"its time base is {time_base}")
+        labels = tuple(str(label) for label in found["labels"])
+        return Geometry(path, time_base, int(found["start"]), labels)
+
+
+@contextmanager
+def _readable(path: str) -> Iterator[None]:
+    """Tell of whatever is wrong inside as a damaged archive."""
+    try:
+        yield
+    except DAMAGE as error:
+        raise InputError(
+            f"{path} is no archive of `fervid analyze --tracks`, or is damaged ({error}): write it again"
+        ) from error
+
+
+def _header(stream: IO[bytes]) -> tuple[tuple[int, ...], bool, np.dtype[np.generic]]:
+    version = npy.read_magic(stream)
+    if version == (1, 0):
+        return npy.read_array_header_1_0(stream)
+    return npy.read_array_header_2_0(stream)
+
+
+def _exactly(stream: IO[bytes], size: int) -> bytes:
+    data = stream.read(size)
+    if len(data) < size:
+        raise ValueError("it ends early")
+    return data
+
+
+def _columns(labels: int) -> dict[str, tuple[type[np.generic], tuple[int, ...]]]:
+    """Each column's type and the shape of its rows; the same as in `Rows`."""
+    return {
+        "frame": (np.int64, ()),
+        "pts": (np.int64, ()),
+        "track": (np.int64, ()),
+        "status": (np.uint8, ()),
+        "box": (np.float32, (4,)),
+        "landmarks": (np.float32, (LANDMARKS, 2)),
+        "pose": (np.float32, (3,)),
+        "quality": (np.float32, ()),
+        "scores": (np.float32, (labels,)),
+    }
+
+
+def _member(archive: zipfile.ZipFile, name: str) -> IO[bytes]:
+    """A stored member whose bytes depend on nothing but its content."""
+    entry = zipfile.ZipInfo(f"{name}.npy", date_time=(1980, 1, 1, 0, 0, 0))
+    entry.create_system = 3  # the same on every system
+    return archive.open(entry, "w", force_zip64=True)

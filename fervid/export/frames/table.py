@@ -1,0 +1,65 @@
+"""A CSV of one row per frame and face, and one for each frame that shows none."""
+
+from __future__ import annotations
+
+import csv
+from collections.abc import Iterable, Mapping, Sequence
+from typing import TextIO
+
+import numpy as np
+
+from fervid.export.timelines import shapes
+from fervid.export.timelines.shapes import number
+from fervid.timeline import valence_arousal
+from fervid.types import Array, Clock, Rows, Status
+
+
+def write(
+    chunks: Iterable[Rows],
+    video: Clock,
+    labels: Sequence[str],
+    stream: TextIO,
+    people: Mapping[int, str] | None = None,
+) -> None:
+    """Write the rows; cells are empty where there is no face, and the emotion where quality is low.
+
+    Time is in seconds from the first frame, boxes in pixels of the upright picture; `people` names the
+    person of a track. The stream should be opened with newline="".
+    """
+    table = csv.writer(stream, lineterminator="\n")
+    box, rest = ["x", "y", "width", "height"], ["valence", "arousal", "quality"]
+    table.writerow(["frame", "pts", "time", "track", "person", "status", *box, "emotion", *labels, *rest])
+    names = [status.label for status in Status]
+    clock = shapes.Clock(video.time_base, video.start)
+    for rows in chunks:
+        valence, arousal = valence_arousal(rows.scores, labels)
+        best = np.nan_to_num(rows.scores, nan=-1.0).argmax(axis=1)
+        scored = np.isfinite(rows.scores.sum(axis=1))
+        read = (scored & (rows.status == Status.OK)).tolist()
+        emotions = [
+            labels[column] if known else "" for column, known in zip(best.tolist(), read, strict=True)
+        ]
+        tracks = rows.track.tolist()
+        table.writerows(
+            zip(
+                rows.frame.tolist(),
+                rows.pts.tolist(),
+                texts(clock.times(rows.pts), 6),
+                ["" if track < 0 else track for track in tracks],
+                [(people or {}).get(track, "") for track in tracks],
+                [names[status] for status in rows.status.tolist()],
+                *(texts(rows.box[:, column], 2) for column in range(4)),
+                emotions,
+                *(texts(rows.scores[:, column], 6) for column in range(len(labels))),
+                texts(valence, 6),
+                texts(arousal, 6),
+                texts(rows.quality, 6),
+                strict=True,
+            )
+        )
+
+
+def texts(values: Array, decimals: int) -> list[str]:
+    """Numbers (N,) as text of fixed decimals; empty where there is none, and no negative zero."""
+    form = f"%.{decimals}f"
+    return [form % number(value, decimals) if value == value else "" for value in values.tolist()]

@@ -1,0 +1,209 @@
+"""A timeline as one page to look at: all it needs is inside it, and it asks the network for nothing."""
+
+from __future__ import annotations
+
+import base64
+import hashlib
+import html
+import json
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any, TextIO
+
+import numpy as np
+
+from fervid.export.page.rows import Row, analysed, colours, covered, rows, shares
+from fervid.export.timelines import shapes
+from fervid.export.timelines.reading import Document
+from fervid.labels import NEUTRAL
+from fervid.timeline import READABLE
+from fervid.types import Array, Curve, Peak
+
+PAGE = Path(__file__).parent
+# One script, in this order; each file is one idea.
+SCRIPTS = ("data.js", "view.js", "lanes.js", "curves.js", "details.js", "tables.js", "player.js", "page.js")
+MILLI = 3  # decimals of seconds and scores: finer than any screen
+LEVELS = 255  # of a score in a curve, 0 to 1
+TERNARY = 127  # of valence and arousal, -1 to 1
+
+
+@dataclass(frozen=True)
+class Extras:
+    """What a report shows beyond its timeline."""
+
+    peaks: Sequence[Peak] = ()  # most telling first
+    pictures: Mapping[int, bytes] = field(default_factory=dict)  # apex -> JPEG
+    film: str | None = None  # where the video lies, as a URL relative to the page
+    accuracy: Mapping[str, Mapping[str, float]] = field(default_factory=dict)  # rows of shares
+    knows_model: bool = False  # whether the model that made the timeline is installed here
+
+
+def write(document: Document, stream: TextIO, extras: Extras) -> None:
+    """Write the page."""
+    script = "\n".join(["'use strict';", *(_part(name) for name in SCRIPTS)])
+    style = _part("page.css")
+    policy = "; ".join(
+        [
+            "default-src 'none'",
+            f"script-src '{_hash(script)}'",
+            f"style-src '{_hash(style)}'",
+            "img-src data:",
+            "media-src 'self' file: blob:",  # not every browser takes a file beside the page for 'self'
+            "base-uri 'none'",
+            "form-action 'none'",
+        ]
+    )
+    fields = {
+        "policy": policy,
+        "title": html.escape(shapes.printable(str(document.source["name"]))),
+        "note": html.escape(shapes.NOTE),
+        "style": style,
+        "script": script,
+        "data": _embedded(payload(document, extras)),
+    }
+    for piece in _part("page.html").split("{{"):
+        name, closed, rest = piece.partition("}}")
+        stream.write(fields[name] + rest if closed else piece)
+
+
+def payload(document: Document, extras: Extras) -> dict[str, Any]:
+    """All that the page's script reads: seconds count from the video's first frame."""
+    found = rows(document)
+    place = {track: index for index, row in enumerate(found) for track in row.tracks}
+    labels, clock = document.labels, document.clock
+    start, end = analysed(document)
+
+    def seconds(pts: int) -> float:
+        return round(clock.seconds(pts), MILLI)
+
+    source = document.source
+    return {
+        "source": {
+            **{key: source.get(key) for key in ("name", "sha256", "container", "codec", "rate", "rotation")},
+            **{key: source.get(key) for key in ("size", "frames", "complete")},
+            "duration": source["duration"]["seconds"],
+            "offset": source.get("clock_offset", 0),
+        },
+        "range": [seconds(start), seconds(end)],
+        "model": {
+            **{key: document.model.get(key) for key in ("name", "sha256", "trained", "streams", "licences")},
+            "accuracy": extras.accuracy,
+            "known": extras.knows_model,
+        },
+        "settings": dict(document.settings),
+        "labels": list(labels),
+        "colours": colours(labels),
+        "readable": READABLE,
+        "neutral": list(labels).index(NEUTRAL) if NEUTRAL in labels else -1,
+        "shots": [seconds(shot[0]) for shot in document.shots],
+        "coverage": _coverage(document),
+        "rows": [_row(document, row) for row in found],
+        "tracks": {
+            "id": [curve.track for curve in document.curves],
+            "row": [place[curve.track] for curve in document.curves],
+            "start": [seconds(curve.start) for curve in document.curves],
+            "end": [seconds(curve.end) for curve in document.curves],
+            "windows": [len(curve.pts) for curve in document.curves],
+        },
+        "segments": {
+            "row": [place[one.track] for one in document.segments],
+            "track": [one.track for one in document.segments],
+            "start": [seconds(one.start) for one in document.segments],
+            "end": [seconds(one.end) for one in document.segments],
+            "emotion": [labels.index(one.emotion) for one in document.segments],
+            **_numbers(document.segments, ("confidence", "valence", "arousal", "intensity")),
+        },
+        "peaks": {
+            "row": [place[one.track] for one in extras.peaks],
+            "track": [one.track for one in extras.peaks],
+            "start": [seconds(one.onset) for one in extras.peaks],
+            "time": [seconds(one.apex) for one in extras.peaks],
+            "end": [seconds(one.offset) for one in extras.peaks],
+            "emotion": [labels.index(one.emotion) for one in extras.peaks],
+            **_numbers(extras.peaks, ("score", "prominence", "valence", "arousal", "intensity")),
+        },
+        "pictures": [_picture(extras.pictures.get(one.apex)) for one in extras.peaks],
+        "windows": _windows(document.curves, clock),
+        "film": extras.film,
+    }
+
+
+def _row(document: Document, row: Row) -> dict[str, Any]:
+    """A row with its totals, in seconds."""
+    start, end = analysed(document)
+    tick = float(document.clock.time_base)
+    inside = set(row.tracks)
+    curves = [curve for curve in document.curves if curve.track in inside]
+    spent = shares(document, row, np.array([start, end], np.int64))[0] * tick
+    quality = np.concatenate([curve.quality for curve in curves])
+    return {
+        "name": row.name,
+        "kind": row.kind,
+        "tracks": len(row.tracks),
+        "seen": round(covered((curve.start, curve.end) for curve in curves) * tick, MILLI),
+        "seconds": [round(float(value), MILLI) for value in spent[:-2]],
+        "quality": round(float(quality.mean()), MILLI) if len(quality) else None,
+    }
+
+
+def _coverage(document: Document) -> dict[str, float]:
+    """How much of the analysed time shows a face, and one that can be read, in seconds."""
+    tick = float(document.clock.time_base)
+    start, end = analysed(document)
+    return {
+        "length": round((end - start) * tick, MILLI),
+        "seen": round(covered((curve.start, curve.end) for curve in document.curves) * tick, MILLI),
+        "readable": round(covered((one.start, one.end) for one in document.segments) * tick, MILLI),
+    }
+
+
+def _numbers(found: Sequence[Any], names: Sequence[str]) -> dict[str, list[float]]:
+    return {name: [shapes.number(getattr(one, name), MILLI) for one in found] for name in names}
+
+
+def _windows(curves: Sequence[Curve], clock: shapes.Clock) -> dict[str, str] | None:
+    """All curves one after the other, as arrays in base64; None where there are none (JSON Lines)."""
+    if not any(len(curve.pts) for curve in curves):
+        return None
+    times = np.concatenate([clock.times(curve.pts) for curve in curves])
+    scores = np.concatenate([curve.scores for curve in curves])
+
+    def column(name: str, levels: int, kind: str) -> str:
+        values = np.concatenate([getattr(curve, name) for curve in curves])
+        return _levels(values, levels, kind)
+
+    return {
+        "time": _base64(times.astype("<f4")),
+        "scores": _levels(scores, LEVELS, "u1"),  # (N, C)
+        "valence": column("valence", TERNARY, "i1"),
+        "arousal": column("arousal", TERNARY, "i1"),
+        "quality": column("quality", LEVELS, "u1"),
+    }
+
+
+def _levels(values: Array, levels: int, kind: str) -> str:
+    low = -levels if kind == "i1" else 0
+    return _base64(np.rint(values * levels).clip(low, levels).astype(kind))
+
+
+def _base64(values: Array) -> str:
+    return base64.b64encode(np.ascontiguousarray(values).tobytes()).decode("ascii")
+
+
+def _picture(jpeg: bytes | None) -> str | None:
+    return None if jpeg is None else "data:image/jpeg;base64," + base64.b64encode(jpeg).decode("ascii")
+
+
+def _embedded(value: Mapping[str, Any]) -> str:
+    """JSON that no HTML parser takes for anything else: it holds no markup's first letter."""
+    text = json.dumps(value, allow_nan=False, separators=(",", ":"))
+    return text.replace("&", "\\u0026").replace("<", "\\u003c").replace(">", "\\u003e")
+
+
+def _part(name: str) -> str:
+    return (PAGE / name).read_text("utf-8").rstrip()
+
+
+def _hash(text: str) -> str:
+    return "sha256-" + base64.b64encode(hashlib.sha256(text.encode("utf-8")).digest()).decode("ascii")

@@ -1,0 +1,121 @@
+"""Whose faces stand in which row, wherever a timeline is drawn: in a report, a plot, a terminal."""
+
+from __future__ import annotations
+
+from collections import defaultdict
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+from heapq import heappop, heappush
+
+import numpy as np
+
+from fervid.errors import InputError
+from fervid.export.timelines import shapes
+from fervid.export.timelines.reading import Document
+from fervid.labels import COLOURS
+from fervid.types import Array, Curve
+
+MOST_TRACKS = 12  # that get a row each, where nobody joined them into people
+UNKNOWN_COLOUR = "#5A5A5A"  # of a label that fervid has no colour for
+
+
+@dataclass(frozen=True)
+class Row:
+    """One person, one track, or several tracks that do not overlap."""
+
+    name: str
+    kind: str  # "person", "track", or "faces": tracks packed together
+    tracks: tuple[int, ...]
+
+
+def rows(document: Document) -> tuple[Row, ...]:
+    """The rows of a timeline: people by how long they are seen, else tracks, packed where they are many."""
+    known = {curve.track for curve in document.curves}
+    told = {segment.track for segment in document.segments} | {peak.track for peak in document.peaks}
+    lost = told - known
+    if lost:
+        raise InputError(
+            f"the timeline is damaged: it tells of track {min(lost)}, which is not among its tracks; "
+            "analyze the video again"
+        )
+    people: dict[str, list[Curve]] = defaultdict(list)
+    for curve in document.curves:
+        if curve.person is not None:
+            people[curve.person].append(curve)
+    nameless = [curve for curve in document.curves if curve.person is None]
+    names = {person: shapes.printable(document.names.get(person, person)) for person in people}
+    seen = {person: sum(curve.end - curve.start for curve in curves) for person, curves in people.items()}
+    found = [
+        Row(names[person], "person", tuple(curve.track for curve in people[person]))
+        for person in sorted(people, key=lambda person: (-seen[person], person))
+    ]
+    if not people and len(nameless) <= MOST_TRACKS:
+        return tuple(Row(f"Track {curve.track}", "track", (curve.track,)) for curve in nameless)
+    packed = _packed(nameless)
+    word = "Others" if people else "Faces"
+    for place, tracks in enumerate(packed, 1):
+        found.append(Row(word if len(packed) == 1 else f"{word} {place}", "faces", tracks))
+    return tuple(found)
+
+
+def _packed(curves: Iterable[Curve]) -> list[tuple[int, ...]]:
+    """Tracks in as few rows as possible, so that none overlaps another of its row."""
+    lines: list[list[int]] = []
+    free: list[tuple[int, int]] = []  # when a row is free again, and which
+    for curve in sorted(curves, key=lambda curve: (curve.start, curve.track)):
+        if free and free[0][0] <= curve.start:
+            _, place = heappop(free)
+        else:
+            place = len(lines)
+            lines.append([])
+        lines[place].append(curve.track)
+        heappush(free, (curve.end, place))
+    return [tuple(line) for line in lines]
+
+
+def analysed(document: Document) -> tuple[int, int]:
+    """The stretch of the video that was looked at, [start, end) in pts."""
+    start = document.clock.start
+    end = start + int(document.source["duration"]["pts"])
+    if document.shots:
+        start, end = document.shots[0][0], document.shots[-1][1]
+    return start, max(end, start + 1)
+
+
+def covered(stretches: Iterable[tuple[int, int]]) -> int:
+    """How many ticks lie in at least one stretch."""
+    total, until = 0, None
+    for start, end in sorted(stretches):
+        if until is None or start > until:
+            total, until = total + max(0, end - start), max(end, start)
+        elif end > until:
+            total, until = total + end - until, end
+    return total
+
+
+def shares(document: Document, row: Row, edges: Array) -> Array:
+    """Ticks (B, C + 2) that a row spends between neighbouring edges: on each label, unreadable, and in all.
+
+    What overlaps within the row counts each time, but never more than the whole.
+    """
+    labels = list(document.labels)
+    inside = set(row.tracks)
+    table = np.zeros((len(edges) - 1, len(labels) + 2))
+    for segment in document.segments:
+        if segment.track in inside:
+            table[:, labels.index(segment.emotion)] += _overlap(segment.start, segment.end, edges)
+    for curve in document.curves:
+        if curve.track in inside:
+            table[:, -1] += _overlap(curve.start, curve.end, edges)
+    table[:, -2] = np.maximum(table[:, -1] - table[:, :-2].sum(axis=1), 0)
+    return table
+
+
+def _overlap(start: int, end: int, edges: Array) -> Array:
+    overlap: Array = np.clip(np.minimum(end, edges[1:]) - np.maximum(start, edges[:-1]), 0, None)
+    return overlap
+
+
+def colours(labels: Sequence[str]) -> list[str]:
+    """The colour of each label."""
+    return [COLOURS.get(label, UNKNOWN_COLOUR) for label in labels]

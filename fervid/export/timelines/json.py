@@ -1,0 +1,90 @@
+"""The timeline as one JSON document."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any, TextIO
+
+import numpy as np
+
+from fervid.export.timelines import shapes
+from fervid.types import Timeline
+
+LINE = 180  # characters that an object may take on one line: all scores of a segment do
+NUMBERS = ("score", "prominence", "valence", "arousal", "intensity")  # of a peak
+
+
+def write(timeline: Timeline, stream: TextIO) -> None:
+    """Write the whole timeline; the same timeline gives the same text."""
+    for piece in pieces(document(timeline)):
+        stream.write(piece)
+    stream.write("\n")
+
+
+def document(timeline: Timeline) -> shapes.Object:
+    """The timeline in its JSON shapes, curves still as arrays."""
+    video, labels = timeline.video, timeline.model.labels
+    clock = shapes.Clock(video.time_base, video.start)
+    return {
+        "schema_version": shapes.SCHEMA_VERSION,
+        "note": shapes.NOTE,
+        "source": {
+            **shapes.source(video),
+            "frames": shapes.counts(video, timeline.tally),
+            "complete": timeline.tally.complete,
+        },
+        "model": shapes.model(timeline.model),
+        "settings": dict(timeline.settings),
+        "shots": shapes.shots(timeline),
+        "people": shapes.people(timeline),
+        "tracks": [
+            {**shapes.track(curve, clock), "curve": shapes.whole_curve(curve, clock, labels)}
+            for curve in timeline.curves
+        ],
+        "segments": [shapes.segment(segment, clock, labels) for segment in timeline.segments],
+        "peaks": [shapes.peak(peak, clock) for peak in timeline.peaks],
+    }
+
+
+def pieces(value: Any, margin: str = "") -> Iterator[str]:
+    """JSON text of a value, in pieces: arrays and small objects on one line, the rest indented."""
+    inner = margin + "  "
+    if isinstance(value, np.ndarray):
+        values = value.tolist()
+        yield json.dumps(
+            values if value.dtype.kind == "i" else [shapes.number(one) for one in values], allow_nan=False
+        )
+    elif fits_one_line(value, margin):
+        yield json.dumps(value, allow_nan=False)
+    elif isinstance(value, dict):
+        for place, (key, child) in enumerate(value.items()):
+            yield f"{',' if place else '{'}\n{inner}{json.dumps(key)}: "
+            yield from pieces(child, inner)
+        yield f"\n{margin}}}"
+    else:
+        for place, child in enumerate(value):
+            yield f"{',' if place else '['}\n{inner}"
+            yield from pieces(child, inner)
+        yield f"\n{margin}]"
+
+
+def fits_one_line(value: Any, margin: str) -> bool:
+    """Whether a value is a scalar, or a container of scalars (one level deeper for objects) that is short."""
+    if not value or not isinstance(value, dict | list):
+        return True
+    children = value.values() if isinstance(value, dict) else value
+    for child in children:
+        if isinstance(child, dict) and isinstance(value, dict):
+            if any(isinstance(grandchild, dict | list | np.ndarray) for grandchild in child.values()):
+                return False
+        elif isinstance(child, dict | list | np.ndarray):
+            return False
+    return len(margin) + len(json.dumps(value)) <= LINE
+
+
+def schema() -> dict[str, Any]:
+    """The JSON Schema of the timeline (and, under `$defs/line`, of a line of JSONL)."""
+    found: dict[str, Any] = json.loads(Path(__file__).with_name("schema.json").read_text("utf-8"))
+    return found

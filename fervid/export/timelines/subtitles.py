@@ -1,0 +1,96 @@
+"""Cues of text over time, as SubRip (.srt) or WebVTT (.vtt)."""
+
+from __future__ import annotations
+
+import html
+from collections.abc import Iterable
+from dataclasses import dataclass
+from fractions import Fraction
+from typing import TextIO
+
+from fervid.errors import UsageError
+from fervid.export.editors.edit import Edit
+from fervid.export.timelines.reading import Document
+from fervid.export.timelines.shapes import NOTE
+from fervid.export.timelines.tiers import clean, names, player_seconds
+
+FORMATS = ("srt", "vtt")
+
+
+@dataclass(frozen=True)
+class Cue:
+    """One line of text and when to show it, in seconds on the player's clock."""
+
+    start: Fraction
+    end: Fraction
+    text: str
+
+
+def write(cues: Iterable[Cue], stream: TextIO, format: str) -> None:
+    """Write the cues by their start; each is shown for a millisecond at least.
+
+    WebVTT tells in a note what scores mean; SubRip has no place for one.
+    """
+    if format not in FORMATS:
+        raise UsageError(f"there are no {format!r} subtitles: choose one of {', '.join(FORMATS)}")
+    if format == "vtt":
+        stream.write(f"WEBVTT\n\nNOTE\n{NOTE}\n")
+    ordered = sorted(cues, key=lambda cue: cue.start)
+    for number, cue in enumerate(ordered, 1):
+        start = max(0, round(cue.start * 1000))
+        end = max(start + 1, round(cue.end * 1000))
+        if format == "vtt":
+            times = f"{_clock(start, '.')} --> {_clock(end, '.')}"
+            stream.write(f"\n{number}\n{times}\n{html.escape(clean(cue.text), quote=False)}\n")
+        else:
+            times = f"{_clock(start, ',')} --> {_clock(end, ',')}"
+            # SubRip cannot escape: an arrow in the text would be read as times.
+            stream.write(f"{number}\n{times}\n{clean(cue.text).replace('-->', '->')}\n\n")
+
+
+def cues(document: Document) -> list[Cue]:
+    """A cue per segment: the emotion and how sure the model is, and whose where there are several."""
+    called = names(document)
+    has_several = len({called[segment.track] for segment in document.segments}) > 1
+    return [
+        Cue(
+            player_seconds(document, segment.start),
+            player_seconds(document, segment.end),
+            (f"{called[segment.track]}: " if has_several else "")
+            + f"{segment.emotion} {segment.confidence:.2f}",
+        )
+        for segment in document.segments
+    ]
+
+
+def srt(document: Document, stream: TextIO) -> None:
+    """Write the segments of a timeline as SubRip."""
+    write(cues(document), stream, "srt")
+
+
+def vtt(document: Document, stream: TextIO) -> None:
+    """Write the segments of a timeline as WebVTT."""
+    write(cues(document), stream, "vtt")
+
+
+def moments(edit: Edit) -> list[Cue]:
+    """A cue per peak that was chosen."""
+    return [
+        Cue(moment.start + edit.clock_offset, moment.end + edit.clock_offset, moment.name)
+        for moment in edit.moments
+    ]
+
+
+def peaks_srt(edit: Edit, stream: TextIO) -> None:
+    """Write peaks as SubRip."""
+    write(moments(edit), stream, "srt")
+
+
+def peaks_vtt(edit: Edit, stream: TextIO) -> None:
+    """Write peaks as WebVTT."""
+    write(moments(edit), stream, "vtt")
+
+
+def _clock(milliseconds: int, point: str) -> str:
+    seconds, rest = divmod(milliseconds, 1000)
+    return f"{seconds // 3600:02}:{seconds // 60 % 60:02}:{seconds % 60:02}{point}{rest:03}"

@@ -1,0 +1,90 @@
+"""A timeline as a Praat TextGrid: an interval tier per person or track, and points for the peaks."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from fractions import Fraction
+from typing import TextIO
+
+from fervid.export.timelines.reading import Document
+from fervid.export.timelines.shapes import DECIMALS, NOTE, number
+from fervid.export.timelines.tiers import moments, player_seconds, tiers, unique
+
+SHORTEST = Fraction(1, 1000)  # seconds that a TextGrid lasts at least: Praat refuses an empty time domain
+
+
+def write(document: Document, stream: TextIO) -> None:
+    """Write the timeline on the player's clock, with a last tier that tells what scores mean.
+
+    Praat's format has comments, but few of its other readers know them.
+    """
+    found = tiers(document)
+    peaks = moments(document)
+    length = player_seconds(document, document.clock.start + int(document.source["duration"]["pts"]))
+    ends = [player_seconds(document, tier.segments[-1].end) for tier in found]
+    length = max([length, SHORTEST, *ends, *(time for time, _ in peaks)])
+    end = _seconds(length)
+    stream.write(
+        'File type = "ooTextFile"\nObject class = "TextGrid"\n\n'
+        f"xmin = 0\nxmax = {end}\ntiers? <exists>\nsize = {len(found) + 2}\nitem []:\n"
+    )
+    taken: set[str] = set()
+    for place, tier in enumerate(found, 1):
+        rows = [
+            (
+                _seconds(player_seconds(document, segment.start)),
+                _seconds(player_seconds(document, segment.end)),
+                segment.emotion,
+            )
+            for segment in tier.segments
+        ]
+        _intervals(stream, place, unique(tier.name, taken), rows, end)
+    _points(stream, len(found) + 1, unique("peaks", taken), peaks, end)
+    _intervals(stream, len(found) + 2, unique("note", taken), [("0", end, NOTE)], end)
+
+
+def _intervals(stream: TextIO, place: int, name: str, rows: Sequence[tuple[str, str, str]], end: str) -> None:
+    """An interval tier; what no row covers becomes an interval without text, as Praat wants it."""
+    filled, reached = [], "0"
+    for low, high, text in rows:
+        if float(low) > float(reached):
+            filled.append((reached, low, ""))
+            reached = low
+        if float(high) > float(reached):  # not so where a tick is shorter than the last decimal
+            filled.append((reached, high, text))
+            reached = high
+    if float(end) > float(reached):
+        filled.append((reached, end, ""))
+    _head(stream, place, "IntervalTier", name, end)
+    stream.write(f"        intervals: size = {len(filled)}\n")
+    for count, (low, high, text) in enumerate(filled, 1):
+        stream.write(
+            f"        intervals [{count}]:\n"
+            f"            xmin = {low}\n            xmax = {high}\n            text = {_quoted(text)}\n"
+        )
+
+
+def _points(stream: TextIO, place: int, name: str, moments: Sequence[tuple[Fraction, str]], end: str) -> None:
+    _head(stream, place, "TextTier", name, end)
+    stream.write(f"        points: size = {len(moments)}\n")
+    for count, (time, text) in enumerate(moments, 1):
+        stream.write(
+            f"        points [{count}]:\n"
+            f"            number = {_seconds(time)}\n            mark = {_quoted(text)}\n"
+        )
+
+
+def _head(stream: TextIO, place: int, kind: str, name: str, end: str) -> None:
+    stream.write(
+        f'    item [{place}]:\n        class = "{kind}"\n        name = {_quoted(name)}\n'
+        f"        xmin = 0\n        xmax = {end}\n"
+    )
+
+
+def _seconds(time: Fraction) -> str:
+    """A time as text; no exponent, which some readers do not know, and no zeros at its end."""
+    return f"{number(time):.{DECIMALS}f}".rstrip("0").rstrip(".")
+
+
+def _quoted(text: str) -> str:
+    return '"' + text.replace('"', '""') + '"'

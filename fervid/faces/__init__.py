@@ -1,0 +1,1 @@
+"""Finding faces, placing landmarks and following both through a shot: the only user of dlib."""

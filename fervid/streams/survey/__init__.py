@@ -1,0 +1,1 @@
+"""The networks of the surveys' other systems, one per file."""

@@ -1,0 +1,44 @@
+"""A window as the subspace that its frames span, and a projection kernel (Liu et al., ICMI 2014).
+
+Faithful: a subspace is the first eigenvectors U of X'X, X the frames' features; two of them are as alike as
+the Frobenius product of U U' and V V', which is their projection kernel. That product is plain for U U' as a
+vector, so that a linear support vector machine is the kernel's.
+
+Chosen: 3 directions; 64 main components of the features, about the mean of all training frames; a direction
+in which the frames hardly go (a still picture has but one) fades out, and is not one of chance; the machine
+as `aggregate` has it.
+"""
+
+from __future__ import annotations
+
+import torch
+from torch import Tensor
+
+from fervid.streams import stream
+from fervid.streams.survey.aggregate import EPSILON, Sets, upper
+
+
+@stream("aggregate_subspace")
+class AggregateSubspace(Sets):
+    """`still` of 8 frames -> 3 directions of 64 -> linear."""
+
+    def __init__(
+        self,
+        classes: int,
+        width: int = 32,
+        blocks: int = 2,
+        looks: int = 8,
+        components: int = 64,
+        directions: int = 3,
+    ) -> None:
+        super().__init__(classes, width, blocks, looks, components, components * (components + 1) // 2)
+        if directions > components:
+            raise ValueError(f"{components} components have no {directions} directions")
+        self.directions = directions
+
+    def gathered_of(self, points: Tensor) -> Tensor:
+        exact = points.double()
+        values, vectors = torch.linalg.eigh(exact.mT @ exact / points.shape[1])  # ascending
+        values, vectors = values[:, -self.directions :].clamp_min(0), vectors[:, :, -self.directions :]
+        weights = values / (values + EPSILON)
+        return upper((vectors * weights[:, None]) @ vectors.mT)

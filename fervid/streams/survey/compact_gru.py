@@ -1,0 +1,70 @@
+"""A GRU over what a compact frame net says of nine frames (Kuo, Lai and Sarkis, CVPR workshops 2018).
+
+Faithful: the frame net is `compact`, taught by its own cross-entropy; nine frames, evenly sampled; a GRU of
+128 reads their probabilities, and nothing else, and its last state is classified. No gradient goes from the
+GRU to the frame net.
+
+Chosen: the sequence is a window of 0.64 s; both are trained at once, unless the frame net is trained first
+and taken over (--start-from); the sizes are the paper's tiny ones, because nine frames of the full net cost
+a processor half a second a window (--size compact_gru.first=64 --size compact_gru.second=64 has it in full).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+
+import torch
+from torch import Tensor, nn
+
+from fervid.streams import stream
+from fervid.streams.network import begin_small, chosen
+from fervid.streams.survey.compact import Compact
+
+FRAMES = 9
+
+
+@stream("compact_gru")
+class CompactGRU(Compact):
+    """9 frames -> `compact` -> 9 x C probabilities -> GRU."""
+
+    frames = 16
+    parent = "compact"
+
+    def __init__(
+        self,
+        classes: int,
+        first: int = 16,
+        second: int = 32,
+        hidden: int = 64,
+        side: int = 96,
+        memory: int = 128,
+    ) -> None:
+        super().__init__(classes, first, second, hidden, side)
+        self.frame_top = nn.Linear(hidden, classes)
+        begin_small(self.frame_top)
+        self.recurrent = nn.GRU(classes, memory, batch_first=True)
+        self.top = nn.Linear(memory, classes)
+
+    def features(self, clip: Tensor) -> Tensor:
+        return self._read(self._said(clip))
+
+    def lesson(self, clip: Tensor, targets: Tensor) -> tuple[Tensor, Tensor | None]:
+        said = self._said(clip)  # (B, 9, C)
+        taught = targets[:, None].expand_as(said)
+        own = nn.functional.cross_entropy(said.flatten(0, 1).float(), taught.flatten(0, 1))
+        return self._read(said), own
+
+    def inflate(self, parent: Mapping[str, Tensor]) -> None:
+        """Start from the weights of a `compact` of the same sizes; its top is that of the frames here."""
+        named = {
+            f"frame_{name}" if name.startswith("top.") else name: value for name, value in parent.items()
+        }
+        self.load_state_dict(self.state_dict() | named)
+
+    def _said(self, clip: Tensor) -> Tensor:
+        """What the frame net says of nine frames: (B, 9, C)."""
+        return self.frame_top(self.each(chosen(clip, FRAMES)))
+
+    def _read(self, said: Tensor) -> Tensor:
+        states, _ = self.recurrent(torch.softmax(said, 2).detach())
+        return states[:, -1]

@@ -1,0 +1,335 @@
+"""From windows to a timeline: smoothing into segments, valence and arousal, and the whole put together."""
+
+from __future__ import annotations
+
+from collections import deque
+from collections.abc import Iterable, Iterator, Sequence
+from dataclasses import dataclass, replace
+
+import numpy as np
+import numpy.typing as npt
+
+from fervid.labels import NEUTRAL, VALENCE_AROUSAL
+from fervid.types import (
+    Curve,
+    Floats,
+    Ints,
+    ModelInfo,
+    Person,
+    Segment,
+    Settings,
+    Tally,
+    Timeline,
+    Video,
+    check,
+)
+
+READABLE = 0.3  # quality below which a face is not read: no segment, no peak, rather than a guess
+DWELL = 1.5  # seconds that an expression lasts on average: what a switch of label costs
+LAG = 10.0  # seconds past a window after which its label is final
+# A window's score counts as no less than this, so that no window decides alone: at most log(1 / 0.002) = 6.2
+# nats, where to switch and back costs 6.8 (7 labels, windows 0.32 s apart).
+FLOOR = 2e-3
+
+Doubles = npt.NDArray[np.float64]
+
+
+def valence_arousal(scores: Floats, labels: Sequence[str]) -> tuple[Floats, Floats]:
+    """Where scores (N, C) lie on valence and arousal: the mean of the emotions' places, each (N,)."""
+    places = np.array([VALENCE_AROUSAL[label] for label in labels])  # (C, 2)
+    values = np.clip(scores.astype(np.float64) @ places, -1, 1).astype(np.float32)
+    return values[:, 0], values[:, 1]
+
+
+def intensity(scores: Floats, labels: Sequence[str]) -> Floats:
+    """How far scores (N, C) are from neutral, 0 to 1."""
+    strength: Floats = np.clip(1 - scores[:, list(labels).index(NEUTRAL)], 0, 1).astype(np.float32)
+    return strength
+
+
+def interpolate(window_pts: Ints, values: Floats, pts: Ints) -> Floats:
+    """Values (N, C) at window centres, read at any pts (M,): linear between centres, held beyond the ends.
+
+    It equals the overlap-add of triangular windows, so rows that sum to one still do.
+    """
+    if len(window_pts) == 0:
+        raise ValueError("there is no window to interpolate from")
+    right = np.searchsorted(window_pts, pts).clip(1, max(1, len(window_pts) - 1))
+    left = right - 1
+    right = right.clip(max=len(window_pts) - 1)  # a single window is its own neighbour
+    width = np.maximum(window_pts[right] - window_pts[left], 1)
+    weight = np.clip((pts - window_pts[left]) / width, 0, 1)[:, None]
+    blend: Floats = (values[left] * (1 - weight) + values[right] * weight).astype(np.float32)
+    return blend
+
+
+def crossing(before: int, after: int, lead: float, lag: float) -> int:
+    """The pts in (before, after] at which a line from `lead` at `before` to `lag` at `after` meets zero.
+
+    Clamped so that what ends there still holds the instant `before`, and what begins there holds `after`.
+    """
+    if lead <= 0:
+        return before + 1
+    if lag >= 0:
+        return after
+    return min(max(before + round((after - before) * lead / (lead - lag)), before + 1), after)
+
+
+class Viterbi:
+    """The likeliest label of each window, decided once the windows reach LAG past it.
+
+    A label stays with probability exp(-dt / DWELL) and is otherwise drawn anew, uniformly. Each window's
+    label is read off the best path through the first window at least LAG later (or the last of all), so the
+    answer depends on the windows alone, never on how they were handed over.
+    """
+
+    def __init__(self, classes: int, dwell: float, lag: int) -> None:
+        self._labels = np.arange(classes)
+        self._dwell = dwell  # ticks
+        self._lag = lag  # ticks
+        self._best: Doubles = np.zeros(classes)
+        self._paths: npt.NDArray[np.int64] = np.empty((0, classes), np.int64)  # (undecided, C) survivors
+        self._waiting: deque[int] = deque()  # pts of the undecided
+        self._last: int | None = None
+
+    def push(self, pts: int, evidence: Doubles) -> Iterator[int]:
+        """Take one window's log-likelihoods (C,); yield the labels that it makes final, oldest first."""
+        if self._last is not None:
+            stay = np.exp(-(pts - self._last) / self._dwell)
+            draw = (1 - stay) / len(self._labels)
+            best = int(self._best.argmax())
+            source = np.where(
+                self._best + np.log(stay + draw) >= self._best[best] + np.log(draw), self._labels, best
+            )
+            self._best = np.maximum(self._best + np.log(stay + draw), self._best[best] + np.log(draw))
+            self._paths = self._paths[:, source]
+        self._best = self._best + evidence
+        self._best -= self._best.max()
+        self._paths = np.vstack([self._paths, self._labels])
+        self._waiting.append(pts)
+        self._last = pts
+        while self._waiting[0] + self._lag <= pts:
+            yield self._decide()
+
+    def flush(self) -> Iterator[int]:
+        """Yield the labels of all windows still undecided: nothing more will come."""
+        while self._waiting:
+            yield self._decide()
+
+    def _decide(self) -> int:
+        label = int(self._paths[0, self._best.argmax()])
+        self._paths = self._paths[1:]
+        self._waiting.popleft()
+        return label
+
+
+def covered(ranges: Iterable[tuple[int, int]]) -> int:
+    """The ticks that half-open ranges cover together, those that overlap counted once."""
+    total, reached = 0, None
+    for start, end in sorted(ranges):
+        begin = start if reached is None else max(start, reached)
+        total += max(0, end - begin)
+        reached = end if reached is None else max(reached, end)
+    return total
+
+
+@dataclass
+class Run:
+    """Neighbouring windows of one label, as sums: what a segment is made of."""
+
+    label: int
+    start: int  # of the stretch that it covers
+    first: int  # pts of its first window, and that window's scores
+    first_scores: Floats
+    last: int
+    last_scores: Floats
+    total: Doubles  # (C,) summed scores
+    windows: int = 1
+    frames: int = 0  # counted so far; only the oldest run still held counts any
+
+    def extend(self, later: Run) -> None:
+        """Take in the run that follows, keeping this one's label and start."""
+        self.last, self.last_scores = later.last, later.last_scores
+        self.total = self.total + later.total
+        self.windows += later.windows
+
+    def until(self, later: Run) -> int:
+        """Where this run gives way to the next: the two emotions' scores cross there."""
+        lead = float(self.last_scores[self.label] - self.last_scores[later.label])
+        lag = float(later.first_scores[self.label] - later.first_scores[later.label])
+        return crossing(self.last, later.first, lead, lag)
+
+
+class Smoother:
+    """Turns one track's windows, fed in order, into segments, each given out once it is final.
+
+    A run of labels shorter than `settings.min_segment` goes to whichever neighbour its own windows score
+    higher, left to right; at the edge of a stretch there is one neighbour. A readable stretch that is
+    shorter as a whole is one segment, of its highest mean score. Windows of unreadable faces carry no
+    evidence and belong to no segment. Only what is undecided is held.
+    """
+
+    def __init__(self, video: Video, track: int, labels: Sequence[str], settings: Settings) -> None:
+        self._track = track
+        self._labels = tuple(labels)
+        self._minimum = max(1, video.length(settings.min_segment))
+        self._viterbi = Viterbi(len(labels), DWELL / float(video.time_base), max(1, video.length(LAG)))
+        self._undecided: deque[tuple[int, Floats, float]] = deque()  # pts, scores, quality
+        self._frames: Ints = np.empty(0, np.int64)  # not yet counted into a run
+        self._origin: int | None = None  # pts of the first frame
+        self._fed: int | None = None  # pts of the last window fed
+        self._placed: tuple[int, float] | None = None  # pts and quality of the last decided window
+        self._settled: Run | None = None  # long enough; waits for `_open` to be so, too
+        self._open: Run | None = None
+
+    def feed(self, pts: Ints, scores: Floats, quality: Floats, frames: Ints) -> list[Segment]:
+        """Take windows (N,), scores (N, C), and the track's frames (M,) at least up to the last window."""
+        check("pts", pts, (None,), np.int64)
+        check("scores", scores, (len(pts), len(self._labels)), np.float32)
+        check("quality", quality, (len(pts),), np.float32)
+        check("frames", frames, (None,), np.int64)
+        if not np.isfinite(scores).all():
+            raise ValueError(f"track {self._track} has scores that are not numbers")
+        instants = pts.tolist()
+        previous = [] if self._fed is None else [self._fed]
+        if (np.diff([*previous, *instants]) <= 0).any():
+            raise ValueError(f"windows of track {self._track} should come in strictly ascending pts")
+        if self._origin is None and len(frames):
+            self._origin = int(frames[0])
+        self._frames = np.concatenate([self._frames, frames])
+        evidence = np.log(np.maximum(scores.astype(np.float64), FLOOR))
+        evidence[~(quality >= READABLE)] = 0
+        segments: list[Segment] = []
+        for row, instant in enumerate(instants):
+            self._fed = instant
+            self._undecided.append((instant, scores[row].copy(), float(quality[row])))
+            for label in self._viterbi.push(instant, evidence[row]):
+                segments += self._place(*self._undecided.popleft(), label)
+        self._count_frames()
+        return segments
+
+    def close(self, end: int) -> list[Segment]:
+        """End the track at `end` (half-open); return what was still undecided."""
+        segments: list[Segment] = []
+        for label in self._viterbi.flush():
+            segments += self._place(*self._undecided.popleft(), label)
+        return segments + list(self._finish(end))
+
+    def _place(self, pts: int, scores: Floats, quality: float, label: int) -> Iterator[Segment]:
+        before, self._placed = self._placed, (pts, quality)
+        if not quality >= READABLE:
+            if before is not None:
+                yield from self._finish(crossing(before[0], pts, before[1] - READABLE, quality - READABLE))
+            return
+        run = Run(label, 0, pts, scores, pts, scores, scores.astype(np.float64))
+        if self._open is None:
+            run.start = self._begin(pts, quality, before)
+            self._open = run
+        elif self._open.label == label:
+            self._open.extend(run)
+        else:
+            yield from self._switch(self._open, run)
+        if self._settled is not None and pts - self._open.start >= self._minimum:
+            yield self._emit(self._settled, self._open.start)
+            self._settled = None
+
+    def _begin(self, pts: int, quality: float, before: tuple[int, float] | None) -> int:
+        if before is None:
+            return pts if self._origin is None else self._origin
+        return crossing(before[0], pts, READABLE - before[1], READABLE - quality)
+
+    def _switch(self, done: Run, run: Run) -> Iterator[Segment]:
+        """Begin `run` after `done`, which is complete now: settle it, or give it to a neighbour."""
+        left, edge = self._settled, done.until(run)
+        self._open = run
+        if edge - done.start >= self._minimum:
+            if left is not None:
+                yield self._emit(left, done.start)
+            self._settled, run.start = done, edge
+        elif left is not None and done.total[left.label] >= done.total[run.label]:
+            left.extend(done)
+            if left.label == run.label:
+                left.extend(run)
+                self._settled, self._open = None, left
+            else:
+                run.start = left.until(run)
+        else:
+            label = run.label
+            done.extend(run)
+            done.label, self._open = label, done
+            if left is not None:
+                done.start = left.until(done)
+
+    def _finish(self, end: int) -> Iterator[Segment]:
+        """End the readable stretch at `end`."""
+        left, last = self._settled, self._open
+        self._settled = self._open = None
+        if last is None or end <= (left or last).start:  # a window's centre may lie outside a short track
+            return
+        if left is not None and end - last.start < self._minimum:
+            left.extend(last)
+            yield self._emit(left, end)
+            return
+        if left is not None:
+            yield self._emit(left, last.start)
+        elif end - last.start < self._minimum:
+            last.label = int(last.total.argmax())
+        yield self._emit(last, end)
+
+    def _emit(self, run: Run, end: int) -> Segment:
+        low, high = np.searchsorted(self._frames, [run.start, end])
+        self._frames = self._frames[high:]
+        scores = (run.total / run.windows).astype(np.float32)
+        valence, arousal = valence_arousal(scores[None], self._labels)
+        return Segment(
+            track=self._track,
+            start=run.start,
+            end=end,
+            emotion=self._labels[run.label],
+            scores=scores,
+            confidence=float(scores[run.label]),
+            valence=float(valence[0]),
+            arousal=float(arousal[0]),
+            intensity=float(intensity(scores[None], self._labels)[0]),
+            frames=run.frames + int(high - low),
+        )
+
+    def _count_frames(self) -> None:
+        """Let go of frames whose segment is certain: those before the last window of the oldest open run."""
+        oldest = self._settled or self._open
+        if oldest is not None:
+            low, high = np.searchsorted(self._frames, [oldest.start, oldest.last])
+            oldest.frames += int(high - low)
+            self._frames = self._frames[high:].copy()
+        elif self._placed is not None:  # in a gap: the next stretch begins after this window
+            self._frames = self._frames[np.searchsorted(self._frames, self._placed[0]) :].copy()
+
+
+def build(
+    video: Video,
+    model: ModelInfo,
+    settings: Settings,
+    tally: Tally,
+    shots: Ints,
+    curves: Sequence[Curve],
+    segments: Sequence[Segment],
+    people: Sequence[Person] = (),
+) -> Timeline:
+    """Put the timeline together: say who is who, find the peaks, and bring everything into one order."""
+    from fervid.timeline.peaks import find_peaks  # which reads this module's READABLE
+
+    person = {track: one.id for one in people for track in one.tracks}
+    curves = [replace(curve, person=person.get(curve.track)) for curve in curves]
+    segments = [replace(segment, person=person.get(segment.track)) for segment in segments]
+    peaks = [peak for curve in curves for peak in find_peaks(video, curve, model.labels)]
+    return Timeline(
+        video=video,
+        model=model,
+        settings=settings.as_json(),
+        tally=tally,
+        shots=shots,
+        curves=tuple(sorted(curves, key=lambda curve: curve.track)),
+        segments=tuple(sorted(segments, key=lambda segment: (segment.start, segment.track))),
+        peaks=tuple(sorted(peaks, key=lambda peak: (peak.apex, peak.track, peak.emotion))),
+        people=tuple(people),
+    )

@@ -1,0 +1,259 @@
+"""How good a model is on labelled data: scored as analysis scores it, by the protocols of the field."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, replace
+from itertools import islice
+from pathlib import Path
+
+import numpy as np
+import torch
+
+from fervid import clips, footage, model
+from fervid.datasets import protocols, splitting
+from fervid.datasets.protocols import Plan
+from fervid.datasets.splitting import Split
+from fervid.errors import InputError, UsageError
+from fervid.execute import Executor, results
+from fervid.faces import shape
+from fervid.faces.tracks import READABLE
+from fervid.footage import Footage, Shard
+from fervid.labels import CONTEMPT, EMOTIONS
+from fervid.metrics import Predictions
+from fervid.model import Model
+from fervid.train import folders, run
+from fervid.train.fitting import Tick
+from fervid.train.machine import Machine
+from fervid.train.material import Material, arrange, check_apart
+from fervid.train.recipe import Recipe
+from fervid.types import Array, Floats, Sample, Settings
+
+AT_ONCE = 64  # windows that are scored together: they are many bytes
+
+
+def divide(plan: Plan, recipe: Recipe) -> list[tuple[Split, Material]]:
+    """The parts of a plan, and what is learnt from each; refuses one that could never be."""
+    labels = labels_of(plan.samples)
+    divided = []
+    for part in plan.parts:
+        learnt = (*part.train, *part.validation)
+        splitting.check_disjoint(learnt, part.test)
+        if {sample.origin for sample in learnt}.isdisjoint(sample.origin for sample in part.test):
+            check_apart(learnt, part.test)  # two sets may hold the same files
+        wanted = () if recipe.finetune else (recipe.labels or labels)
+        try:
+            material = arrange(
+                part.train,
+                part.validation,
+                wanted,
+                recipe.held_out,
+                recipe.seed,
+                complete=not recipe.finetune,
+            )
+        except InputError as failure:
+            raise InputError(f"{part.name} of {plan.protocol}: {failure}") from failure
+        divided.append((part, material))
+    return divided
+
+
+def folder_of(part: Split, runs: Path) -> Path:
+    """Where the model for a part of a protocol lies among its runs."""
+    return runs / re.sub(r"[^\w.-]+", "_", part.name)
+
+
+def by_protocol(
+    protocol: str,
+    samples: Sequence[Sample],
+    recipe: Recipe,
+    runs: Path,
+    executor: Executor,
+    machine: Machine,
+    *,
+    cache: Path | None = None,
+    tick: Tick | None = None,
+    told: Callable[[str], None] | None = None,
+    noted: Callable[[str], None] | None = None,
+    cutting: Callable[[int, int], None] | None = None,
+    over: Sequence[Path] = (),
+) -> Predictions:
+    """Train for each part of a protocol, if `runs` has it not yet, and score what it held back.
+
+    `over` are finished runs of single streams by the same protocol, whose nets are taken over as they are:
+    what is on top of them, a fusion or a machine, alone is learnt.
+    """
+    parts: list[Predictions] = []
+    plan = protocols.plan(samples, protocol)
+    for remark in plan.remarks:
+        if told is not None:
+            told(remark)
+    labels = labels_of(plan.samples)
+    divided = []
+    # All that could be wrong with one of them is told before the first is trained.
+    for part, material in divide(plan, recipe):
+        folder = folder_of(part, runs)
+        own = recipe
+        if over:
+            alone = tuple(str((each / folder.name).resolve()) for each in over)
+            own = replace(recipe, epochs=0, start_from=alone)
+        run.check(own, material, machine.device.type)
+        divided.append((part, material, folder, own))
+    threads = torch.get_num_threads()
+    for fold, (part, material, folder, own) in enumerate(divided):
+        if not (folder / folders.RECIPE).is_file():
+            folders.begin(folder, own, material)
+        elif folders.recipe_of(folder) != own:
+            raise UsageError(f"{folder} was begun with other settings: name another folder in --runs")
+        folders.check_material(folder, material)
+        if not folders.is_done(folder):
+            if noted is not None:
+                noted(f"{part.name}: {fold + 1} of {len(divided)}")
+            run.train(
+                own,
+                material,
+                folder,
+                executor,
+                machine,
+                cache=cache,
+                tick=tick,
+                told=told,
+                noted=noted,
+                cutting=cutting,
+            )
+        device = machine.device.type
+        parts.append(
+            predict(folder, part.test, labels, executor, device=device, cache=cache, fold=fold, told=told)
+        )
+        torch.set_num_threads(threads)  # scoring in this process has set them to one
+    return replace(Predictions.joined(parts), parts=tuple(part.name for part, *_ in divided))
+
+
+def labels_of(samples: Sequence[Sample]) -> tuple[str, ...]:
+    """The labels that occur, in their usual order."""
+    there = {sample.label for sample in samples}
+    return tuple(label for label in (*EMOTIONS, CONTEMPT) if label in there)
+
+
+@dataclass(frozen=True)
+class _Task:
+    shard: Shard
+    model: str
+    device: str
+
+
+def predict(
+    name: str | Path,
+    samples: Sequence[Sample],
+    labels: tuple[str, ...] | None,
+    executor: Executor,
+    *,
+    device: str = "cpu",
+    settings: Settings | None = None,
+    cache: Path | None = None,
+    fold: int = 0,
+    tick: Callable[[int], None] | None = None,
+    told: Callable[[str], None] | None = None,
+) -> Predictions:
+    """What a model says of samples: the mean over each one's windows; `labels` None takes all that occur."""
+    labels = labels or labels_of(samples)
+    folder = str(model.find(name).resolve())
+    spec = model.read_spec(folder)
+    tasks = [_Task(shard, folder, device) for shard in footage.shards(samples, settings, cache)]
+    parts, done = [], 0
+    for task, part in zip(tasks, results(executor(_score, tasks)), strict=True):
+        parts.append(part)
+        done += len(task.shard.samples)
+        if tick is not None:
+            tick(done)
+    back = np.argsort([place for task in tasks for place in task.shard.places])
+    whole = {key: np.concatenate([part[key] for part in parts])[back] for key in parts[0]}
+    for sample, trouble in zip(samples, whole["trouble"].tolist(), strict=True):
+        if trouble and trouble != footage.NO_FACE and told is not None:
+            told(f"{sample.name}: {trouble}")
+    names = [key for key in whole if key not in ("trouble", "rejected")]
+    return Predictions(
+        labels=labels,
+        model_labels=spec.labels,
+        names=tuple(sample.name for sample in samples),
+        subjects=tuple(sample.subject or sample.name for sample in samples),
+        fold=np.full(len(samples), fold, np.int64),
+        truth=np.array([labels.index(sample.label) for sample in samples], np.int64),
+        found=whole["trouble"] == "",
+        rejected=whole["rejected"],
+        logits={key: whole[key] for key in names},
+        temperature=np.full(len(samples), spec.temperature, np.float32),
+        headline=spec.streams[0].name if len(spec.streams) == 1 else spec.fusion,
+    )
+
+
+def _score(task: _Task) -> dict[str, Array]:
+    net, strips = model.load(task.model, task.device), task.shard.footage()
+    count, classes = len(strips), len(net.spec.labels)
+    if strips.bare is not None and net.reading("faces"):
+        raise UsageError(
+            f"{strips.bare} has landmarks alone, and {net.spec.name} looks at faces: take other data"
+        )
+    totals: dict[str, Floats] = {}
+    seen = np.zeros(count, np.int64)
+    readable = np.zeros(count, bool)
+    stream = windows(strips)
+    while some := list(islice(stream, AT_ONCE)):
+        places = np.array([place for place, _, _ in some], np.int64)
+        for name, logits in _answers(net, [window for _, window, _ in some]).items():
+            np.add.at(totals.setdefault(name, np.zeros((count, classes), np.float32)), places, logits)
+        np.add.at(seen, places, 1)
+        readable[[place for place, _, quality in some if quality >= READABLE]] = True
+    answer: dict[str, Array] = {
+        "trouble": np.array(strips.troubles, dtype=object),
+        "rejected": strips.found & ~readable,
+    }
+    for name in _names(net):
+        total = totals.get(name, np.zeros((count, classes), np.float32))
+        mean = total / np.maximum(seen, 1)[:, None]
+        answer[name] = np.where(seen[:, None] > 0, mean, np.nan).astype(np.float32)
+    return answer
+
+
+def _answers(net: Model, windows: Sequence[Mapping[str, Array]]) -> dict[str, Floats]:
+    """What each stream alone and each fusion says of windows."""
+    each: dict[str, Floats] = {}
+    together: dict[str, Floats] = {}
+    for stream in net.spec.streams:
+        own, joint = net.heads(stream.name, [model.read(window, stream.reads) for window in windows])
+        each[stream.name] = own
+        together[stream.name] = own if joint is None else joint
+    return each | _fused(net, each, together)
+
+
+def _names(net: Model) -> list[str]:
+    """The keys of what `_answers` gives."""
+    empty = {stream.name: np.empty((0, len(net.spec.labels)), np.float32) for stream in net.spec.streams}
+    return [*empty, *_fused(net, empty, empty)]
+
+
+def _fused(net: Model, each: dict[str, Floats], together: dict[str, Floats]) -> dict[str, Floats]:
+    """The fusions that this model can be asked for."""
+    if len(net.spec.streams) == 1:
+        return {}
+    fused = {"weighted": net.weighted(each)}
+    return fused | ({"joint": net.fuse(together)} if net.spec.fusion == "joint" else {})
+
+
+def windows(strips: Footage) -> Iterator[tuple[int, Mapping[str, Array], float]]:
+    """Every window of every strip: whose it is, what the streams read, and how readable it is."""
+    edge = slice(shape.MARGIN, -shape.MARGIN)
+    for place in np.flatnonzero(strips.found).tolist():
+        strip = strips[place]
+        upright = shape.without_pose(strip.landmarks)
+        moved = upright - clips.neutral_of(strip, upright)
+        assert strip.quality is not None
+        for centre in clips.centres(strip, strip.pts, strip.start, None).tolist():
+            rows = clips.rows(strip, strip.pts, centre)
+            faces = np.ascontiguousarray(strip.faces[rows][:, edge, edge])
+            window: dict[str, Array] = {
+                "faces": faces,
+                "displacement": moved[rows].astype(np.float32),
+                "points": strip.landmarks[rows] - np.float32(shape.MARGIN),
+            }
+            yield place, window, float(strip.quality[rows].mean())

@@ -1,0 +1,133 @@
+"""Inputs that lie elsewhere: named by a URL, copied to the temporary folder, then files like any other."""
+
+from __future__ import annotations
+
+import http.client
+import re
+import tempfile
+from collections.abc import Iterator
+from contextlib import AbstractContextManager, contextmanager
+from pathlib import Path
+from typing import BinaryIO, cast
+from urllib.error import HTTPError, URLError
+from urllib.parse import SplitResult, unquote, urlsplit
+from urllib.request import Request, urlopen
+
+from fervid.errors import FervidError, InputError, UsageError
+from fervid.video import source
+
+WAIT = 60  # seconds that a server may be silent
+PLAIN = ("http", "https", "ftp", "file")  # read without any further library
+LIVE = ("hls", "mms", "mmsh", "rtmp", "rtmps", "rtp", "rtsp", "rtsps", "srt", "udp")
+PLAYLISTS = (".m3u8", ".mpd")
+
+_URL = re.compile(r"[A-Za-z][A-Za-z0-9+.-]+://", re.ASCII)
+
+
+def is_remote(name: str) -> bool:
+    """Whether an input's name is a URL."""
+    return _URL.match(name) is not None
+
+
+def shown(url: str) -> str:
+    """A URL without what may be secret in it: a password, a signature."""
+    parts = _split(url)
+    host = parts.netloc.rpartition("@")[2]
+    return source.shown(f"{parts.scheme}://{host}{parts.path}")
+
+
+def place(url: str) -> tuple[str, ...]:
+    """The host and path as names that a file system takes."""
+    parts = _split(url)
+    names = [parts.netloc.rpartition("@")[2].replace(":", "_"), *map(unquote, parts.path.split("/"))]
+    plain = [re.sub(r"[\0/\\]", "_", name) for name in names]
+    return tuple(name for name in plain if name.strip(".")) or ("remote",)
+
+
+@contextmanager
+def fetched(url: str) -> Iterator[str]:
+    """Where a copy of the content lies while the block runs, under its own name."""
+    parts = _split(url)
+    if parts.scheme in LIVE or parts.path.lower().endswith(PLAYLISTS):
+        raise InputError(
+            f"{shown(url)} is a stream, not a file: pipe it, "
+            "`ffmpeg -i URL -c copy -f matroska - | fervid analyze -`"
+        )
+    with tempfile.TemporaryDirectory(prefix="fervid-") as folder:
+        opened = _plain(url) if parts.scheme in PLAIN else _by_fsspec(url, parts.scheme)
+        with opened as stream:
+            copy = source.spool(stream, Path(folder), shown(url))
+        # Its own name, for it stands in the timeline.
+        yield str(copy.rename(Path(folder) / place(url)[-1]))
+
+
+def _split(url: str) -> SplitResult:
+    try:
+        parts = urlsplit(url)
+    except ValueError as failure:
+        raise UsageError(f"{source.shown(url)} is no URL: {failure}") from failure
+    # bucket#1/film.mp4: a key may hold what is a query or a fragment on the web.
+    return parts if parts.scheme in ("http", "https") else parts._replace(path=_whole_path(url, parts))
+
+
+def _whole_path(url: str, parts: SplitResult) -> str:
+    return url.partition("://")[2].removeprefix(parts.netloc)
+
+
+@contextmanager
+def _plain(url: str) -> Iterator[BinaryIO]:
+    try:
+        with urlopen(Request(url, headers={"User-Agent": "fervid"}), timeout=WAIT) as answer:
+            watched = _Watched(answer, shown(url), answer.headers.get("Content-Length"))
+            yield cast(BinaryIO, watched)
+    except HTTPError as failure:
+        with failure:
+            raise InputError(
+                f"cannot fetch {shown(url)}: the server says {failure.code} {failure.reason}"
+            ) from failure
+    except (URLError, OSError, ValueError, http.client.HTTPException) as failure:
+        reason = getattr(failure, "reason", None) or getattr(failure, "strerror", None) or failure
+        raise InputError(
+            f"cannot fetch {shown(url)}: {reason}; check the address and the network"
+        ) from failure
+
+
+class _Watched:
+    """A stream whose failures are the input's, and which notices an end before the declared length."""
+
+    def __init__(self, stream: BinaryIO, name: str, length: str | None = None) -> None:
+        self._stream, self._name, self._done = stream, name, 0
+        self._length = int(length) if length is not None and length.isdigit() else None
+
+    def read(self, size: int) -> bytes:
+        try:
+            piece = self._stream.read(size)
+        except Exception as failure:  # each store raises errors of its own
+            raise InputError(f"cannot read {self._name}: {type(failure).__name__}: {failure}") from failure
+        self._done += len(piece)
+        if not piece and self._length is not None and self._done < self._length:
+            raise InputError(
+                f"{self._name} broke off after {self._done} of {self._length} bytes; run the command again"
+            )
+        return piece
+
+
+@contextmanager
+def _by_fsspec(url: str, scheme: str) -> Iterator[BinaryIO]:
+    try:
+        import fsspec
+    except ImportError as failure:
+        raise UsageError(
+            f"{scheme}:// needs fsspec: pip install 'fervid[remote]', and the library of that store"
+        ) from failure
+    try:
+        with cast(AbstractContextManager[BinaryIO], fsspec.open(url, "rb")) as stream:
+            yield cast(BinaryIO, _Watched(stream, shown(url)))
+    except FervidError:
+        raise
+    except ImportError as failure:  # fsspec is there, what it needs for this store is not
+        raise UsageError(f"{scheme}:// needs one more library: {failure}") from failure
+    except FileNotFoundError as failure:
+        raise InputError(f"there is no {shown(url)}; check the name") from failure
+    except Exception as failure:  # each store raises errors of its own
+        raise InputError(f"cannot read {shown(url)}: {type(failure).__name__}: {failure}") from failure
