@@ -64,7 +64,7 @@ STAGES: dict[str, tuple[str, ...]] = {
     "timeline": (
         "fervid.timeline.smoothing:Smoother.feed",
         "fervid.timeline.smoothing:Smoother.close",
-        "fervid.timeline.smoothing:build",
+        "fervid.timeline.build:build",
     ),
     "export": ("fervid.export.timelines.json:write",),
 }

@@ -22,6 +22,7 @@ Floats = npt.NDArray[np.float32]
 Bytes = npt.NDArray[np.uint8]
 
 LANDMARKS = 68  # iBUG 300-W points
+READABLE = 0.3  # quality below which a face is not read: no segment, no peak, rather than a guess
 PERSON = re.compile(r"P[0-9]+")  # how persons are counted
 
 

@@ -27,9 +27,10 @@ from timelines import document_of, faceless, text_of, timeline_of
 from fervid.cli.report import address, telling
 from fervid.errors import InputError
 from fervid.export.page import report
-from fervid.export.page.rows import Row, covered, rows, shares
+from fervid.export.page.rows import Row, rows, shares
 from fervid.export.timelines import jsonl, reading
 from fervid.labels import COLOURS, EMOTIONS
+from fervid.timeline import covered
 from fervid.timeline.peaks import rank
 from fervid.types import Array, Peak, Timeline, Video
 from fervid.video.planning import plan

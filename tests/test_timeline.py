@@ -10,11 +10,23 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from fervid import timeline
 from fervid.labels import EMOTIONS, VALENCE_AROUSAL
-from fervid.timeline import Smoother, Viterbi, build, crossing, intensity, interpolate, valence_arousal
+from fervid.timeline import Smoother, build, intensity, interpolate, valence_arousal
 from fervid.timeline.peaks import find_peaks, rank
-from fervid.types import Curve, Floats, Ints, ModelInfo, Peak, Person, Segment, Settings, Tally, Video
+from fervid.timeline.smoothing import Viterbi, crossing
+from fervid.types import (
+    READABLE,
+    Curve,
+    Floats,
+    Ints,
+    ModelInfo,
+    Peak,
+    Person,
+    Segment,
+    Settings,
+    Tally,
+    Video,
+)
 
 TICKS = 1000  # per second
 STEP = 320  # ticks from window to window
@@ -318,7 +330,7 @@ def test_any_chunking_gives_the_same_segments(case: tuple[Floats, Floats, float,
     edges = [edge for segment in whole for edge in (segment.start, segment.end)]
     assert edges == sorted(edges) and all(segment.start < segment.end for segment in whole)
     inside = [sum(s.start <= instant < s.end for s in whole) for instant in centres(len(scores)).tolist()]
-    assert inside == (quality >= timeline.READABLE).astype(int).tolist()
+    assert inside == (quality >= READABLE).astype(int).tolist()
     pts = centres(len(scores))
     for one, other in pairwise(whole):
         assert one.emotion != other.emotion or one.end < other.start

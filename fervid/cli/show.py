@@ -86,7 +86,8 @@ def show_on(console: Console, document: Document, top: int) -> None:
 
 def facts(document: Document, found: Sequence[Row]) -> Iterator[str]:
     """What was looked at, in lines."""
-    from fervid.export.page.rows import analysed, covered
+    from fervid.export.page.rows import analysed
+    from fervid.timeline import covered
 
     start, end = analysed(document)
     seen = covered((curve.start, curve.end) for curve in document.curves) / (end - start)
@@ -192,7 +193,7 @@ def intensities(document: Document, row: Row, edges: Array) -> Array:
     """The mean intensity in each cell, nan where nothing is read; of JSON Lines that of the segments."""
     import numpy as np
 
-    from fervid.timeline import READABLE
+    from fervid.types import READABLE
 
     inside = set(row.tracks)
     total, weight = np.zeros(len(edges) - 1), np.zeros(len(edges) - 1)

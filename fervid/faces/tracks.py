@@ -18,7 +18,7 @@ import cv2
 import numpy as np
 
 from fervid.faces import shape
-from fervid.types import Bytes, Floats, Frame, Ints, Settings, Status, Track, Video
+from fervid.types import READABLE, Bytes, Floats, Frame, Ints, Settings, Status, Track, Video
 
 DETECT_EVERY = Fraction(2, 5)  # seconds
 DETECT_EVERY_HEALTHY = Fraction(1)  # seconds, while every face on screen is well followed
@@ -46,7 +46,6 @@ SIZE = (6.0, 16.0)  # pixels between the eyes
 SHARPNESS = (3.0, 12.0)  # variance of the crop's Laplacian at unit contrast, times 1000
 TURN = (60.0, 35.0)  # degrees away from the camera
 JITTER = (0.10, 0.03)  # eye distances between a landmark and its smoothed place, root mean square
-READABLE = 0.3  # below it a face is `low_quality`
 
 
 class Finder(Protocol):

@@ -6,8 +6,7 @@ import numpy as np
 
 from fervid.faces import shape
 from fervid.faces.finder import PORTRAIT_EYES
-from fervid.faces.tracks import READABLE
-from fervid.types import Floats, Ints, Likeness, Track
+from fervid.types import READABLE, Floats, Ints, Likeness, Track
 
 MOST = 3  # faces by which a track is known
 APART = 1.0  # seconds between them, where a track has so many good ones

@@ -1,35 +1,7 @@
-"""From windows' scores to segments, peaks and the whole timeline."""
+"""From the scores of windows to segments, peaks and the whole timeline."""
 
-from fervid.timeline.smoothing import (
-    DWELL,
-    FLOOR,
-    LAG,
-    READABLE,
-    Doubles,
-    Run,
-    Smoother,
-    Viterbi,
-    build,
-    covered,
-    crossing,
-    intensity,
-    interpolate,
-    valence_arousal,
-)
+from fervid.timeline.build import build
+from fervid.timeline.curves import covered, intensity, interpolate, valence_arousal
+from fervid.timeline.smoothing import Smoother
 
-__all__ = [
-    "DWELL",
-    "FLOOR",
-    "LAG",
-    "READABLE",
-    "Doubles",
-    "Run",
-    "Smoother",
-    "Viterbi",
-    "build",
-    "covered",
-    "crossing",
-    "intensity",
-    "interpolate",
-    "valence_arousal",
-]
+__all__ = ["Smoother", "build", "covered", "intensity", "interpolate", "valence_arousal"]

@@ -12,8 +12,7 @@ import numpy.typing as npt
 
 from fervid.errors import UsageError
 from fervid.labels import NEUTRAL
-from fervid.timeline import READABLE
-from fervid.types import Curve, Floats, Peak, Video
+from fervid.types import READABLE, Curve, Floats, Peak, Video
 
 STEP = 0.05  # seconds between the points on which a curve is searched, at most
 SIGMA = 0.2  # seconds of the Gaussian that smooths a curve before the search

@@ -1,30 +1,17 @@
-"""From windows to a timeline: smoothing into segments, valence and arousal, and the whole put together."""
+"""From the scores of windows, fed in order, to segments."""
 
 from __future__ import annotations
 
 from collections import deque
-from collections.abc import Iterable, Iterator, Sequence
-from dataclasses import dataclass, replace
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
 
 import numpy as np
 import numpy.typing as npt
 
-from fervid.labels import NEUTRAL, VALENCE_AROUSAL
-from fervid.types import (
-    Curve,
-    Floats,
-    Ints,
-    ModelInfo,
-    Person,
-    Segment,
-    Settings,
-    Tally,
-    Timeline,
-    Video,
-    check,
-)
+from fervid.timeline.curves import intensity, valence_arousal
+from fervid.types import READABLE, Floats, Ints, Segment, Settings, Video, check
 
-READABLE = 0.3  # quality below which a face is not read: no segment, no peak, rather than a guess
 DWELL = 1.5  # seconds that an expression lasts on average: what a switch of label costs
 LAG = 10.0  # seconds past a window after which its label is final
 # A window's score counts as no less than this, so that no window decides alone: at most log(1 / 0.002) = 6.2
@@ -32,35 +19,6 @@ LAG = 10.0  # seconds past a window after which its label is final
 FLOOR = 2e-3
 
 Doubles = npt.NDArray[np.float64]
-
-
-def valence_arousal(scores: Floats, labels: Sequence[str]) -> tuple[Floats, Floats]:
-    """Where scores (N, C) lie on valence and arousal: the mean of the emotions' places, each (N,)."""
-    places = np.array([VALENCE_AROUSAL[label] for label in labels])  # (C, 2)
-    values = np.clip(scores.astype(np.float64) @ places, -1, 1).astype(np.float32)
-    return values[:, 0], values[:, 1]
-
-
-def intensity(scores: Floats, labels: Sequence[str]) -> Floats:
-    """How far scores (N, C) are from neutral, 0 to 1."""
-    strength: Floats = np.clip(1 - scores[:, list(labels).index(NEUTRAL)], 0, 1).astype(np.float32)
-    return strength
-
-
-def interpolate(window_pts: Ints, values: Floats, pts: Ints) -> Floats:
-    """Values (N, C) at window centres, read at any pts (M,): linear between centres, held beyond the ends.
-
-    It equals the overlap-add of triangular windows, so rows that sum to one still do.
-    """
-    if len(window_pts) == 0:
-        raise ValueError("there is no window to interpolate from")
-    right = np.searchsorted(window_pts, pts).clip(1, max(1, len(window_pts) - 1))
-    left = right - 1
-    right = right.clip(max=len(window_pts) - 1)  # a single window is its own neighbour
-    width = np.maximum(window_pts[right] - window_pts[left], 1)
-    weight = np.clip((pts - window_pts[left]) / width, 0, 1)[:, None]
-    blend: Floats = (values[left] * (1 - weight) + values[right] * weight).astype(np.float32)
-    return blend
 
 
 def crossing(before: int, after: int, lead: float, lag: float) -> int:
@@ -121,16 +79,6 @@ class Viterbi:
         self._paths = self._paths[1:]
         self._waiting.popleft()
         return label
-
-
-def covered(ranges: Iterable[tuple[int, int]]) -> int:
-    """The ticks that half-open ranges cover together, those that overlap counted once."""
-    total, reached = 0, None
-    for start, end in sorted(ranges):
-        begin = start if reached is None else max(start, reached)
-        total += max(0, end - begin)
-        reached = end if reached is None else max(reached, end)
-    return total
 
 
 @dataclass
@@ -303,33 +251,3 @@ class Smoother:
             self._frames = self._frames[high:].copy()
         elif self._placed is not None:  # in a gap: the next stretch begins after this window
             self._frames = self._frames[np.searchsorted(self._frames, self._placed[0]) :].copy()
-
-
-def build(
-    video: Video,
-    model: ModelInfo,
-    settings: Settings,
-    tally: Tally,
-    shots: Ints,
-    curves: Sequence[Curve],
-    segments: Sequence[Segment],
-    people: Sequence[Person] = (),
-) -> Timeline:
-    """Put the timeline together: say who is who, find the peaks, and bring everything into one order."""
-    from fervid.timeline.peaks import find_peaks  # which reads this module's READABLE
-
-    person = {track: one.id for one in people for track in one.tracks}
-    curves = [replace(curve, person=person.get(curve.track)) for curve in curves]
-    segments = [replace(segment, person=person.get(segment.track)) for segment in segments]
-    peaks = [peak for curve in curves for peak in find_peaks(video, curve, model.labels)]
-    return Timeline(
-        video=video,
-        model=model,
-        settings=settings.as_json(),
-        tally=tally,
-        shots=shots,
-        curves=tuple(sorted(curves, key=lambda curve: curve.track)),
-        segments=tuple(sorted(segments, key=lambda segment: (segment.start, segment.track))),
-        peaks=tuple(sorted(peaks, key=lambda peak: (peak.apex, peak.track, peak.emotion))),
-        people=tuple(people),
-    )

@@ -18,7 +18,6 @@ from fervid.datasets.splitting import Split
 from fervid.errors import InputError, UsageError
 from fervid.execute import Executor, results
 from fervid.faces import shape
-from fervid.faces.tracks import READABLE
 from fervid.footage import Footage, Shard
 from fervid.labels import CONTEMPT, EMOTIONS
 from fervid.metrics import Predictions
@@ -28,7 +27,7 @@ from fervid.train.fitting import Tick
 from fervid.train.machine import Machine
 from fervid.train.material import Material, arrange, check_apart
 from fervid.train.recipe import Recipe
-from fervid.types import Array, Floats, Sample, Settings
+from fervid.types import READABLE, Array, Floats, Sample, Settings
 
 AT_ONCE = 64  # windows that are scored together: they are many bytes
 

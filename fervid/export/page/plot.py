@@ -14,8 +14,7 @@ from fervid.errors import OutputError, UsageError
 from fervid.export.page.rows import Row, analysed, colours, rows
 from fervid.export.timelines.reading import Document
 from fervid.labels import NEUTRAL
-from fervid.timeline import READABLE
-from fervid.types import Peak, Segment
+from fervid.types import READABLE, Peak, Segment
 
 FORMATS = ("png", "svg", "pdf")
 NOTE = "Visible facial expression as a model reads it, not what a person feels."

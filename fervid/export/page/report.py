@@ -13,12 +13,12 @@ from typing import Any, TextIO
 
 import numpy as np
 
-from fervid.export.page.rows import Row, analysed, colours, covered, rows, shares
+from fervid.export.page.rows import Row, analysed, colours, rows, shares
 from fervid.export.timelines import shapes
 from fervid.export.timelines.reading import Document
 from fervid.labels import NEUTRAL
-from fervid.timeline import READABLE
-from fervid.types import Array, Curve, Peak
+from fervid.timeline import covered
+from fervid.types import READABLE, Array, Curve, Peak
 
 PAGE = Path(__file__).parent
 # One script, in this order; each file is one idea.

@@ -82,17 +82,6 @@ def analysed(document: Document) -> tuple[int, int]:
     return start, max(end, start + 1)
 
 
-def covered(stretches: Iterable[tuple[int, int]]) -> int:
-    """How many ticks lie in at least one stretch."""
-    total, until = 0, None
-    for start, end in sorted(stretches):
-        if until is None or start > until:
-            total, until = total + max(0, end - start), max(end, start)
-        elif end > until:
-            total, until = total + end - until, end
-    return total
-
-
 def shares(document: Document, row: Row, edges: Array) -> Array:
     """Ticks (B, C + 2) that a row spends between neighbouring edges: on each label, unreadable, and in all.
 

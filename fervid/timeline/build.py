@@ -1,0 +1,37 @@
+"""The parts of a timeline, put together."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import replace
+
+from fervid.timeline.peaks import find_peaks
+from fervid.types import Curve, Ints, ModelInfo, Person, Segment, Settings, Tally, Timeline, Video
+
+
+def build(
+    video: Video,
+    model: ModelInfo,
+    settings: Settings,
+    tally: Tally,
+    shots: Ints,
+    curves: Sequence[Curve],
+    segments: Sequence[Segment],
+    people: Sequence[Person] = (),
+) -> Timeline:
+    """Put the timeline together: say who is who, find the peaks, and bring everything into one order."""
+    person = {track: one.id for one in people for track in one.tracks}
+    curves = [replace(curve, person=person.get(curve.track)) for curve in curves]
+    segments = [replace(segment, person=person.get(segment.track)) for segment in segments]
+    peaks = [peak for curve in curves for peak in find_peaks(video, curve, model.labels)]
+    return Timeline(
+        video=video,
+        model=model,
+        settings=settings.as_json(),
+        tally=tally,
+        shots=shots,
+        curves=tuple(sorted(curves, key=lambda curve: curve.track)),
+        segments=tuple(sorted(segments, key=lambda segment: (segment.start, segment.track))),
+        peaks=tuple(sorted(peaks, key=lambda peak: (peak.apex, peak.track, peak.emotion))),
+        people=tuple(people),
+    )

@@ -1,0 +1,49 @@
+"""What follows from curves: valence, arousal, intensity, values between windows, and how long they cover."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+
+import numpy as np
+
+from fervid.labels import NEUTRAL, VALENCE_AROUSAL
+from fervid.types import Floats, Ints
+
+
+def valence_arousal(scores: Floats, labels: Sequence[str]) -> tuple[Floats, Floats]:
+    """Where scores (N, C) lie on valence and arousal: the mean of the emotions' places, each (N,)."""
+    places = np.array([VALENCE_AROUSAL[label] for label in labels])  # (C, 2)
+    values = np.clip(scores.astype(np.float64) @ places, -1, 1).astype(np.float32)
+    return values[:, 0], values[:, 1]
+
+
+def intensity(scores: Floats, labels: Sequence[str]) -> Floats:
+    """How far scores (N, C) are from neutral, 0 to 1."""
+    strength: Floats = np.clip(1 - scores[:, list(labels).index(NEUTRAL)], 0, 1).astype(np.float32)
+    return strength
+
+
+def interpolate(window_pts: Ints, values: Floats, pts: Ints) -> Floats:
+    """Values (N, C) at window centres, read at any pts (M,): linear between centres, held beyond the ends.
+
+    It equals the overlap-add of triangular windows, so rows that sum to one still do.
+    """
+    if len(window_pts) == 0:
+        raise ValueError("there is no window to interpolate from")
+    right = np.searchsorted(window_pts, pts).clip(1, max(1, len(window_pts) - 1))
+    left = right - 1
+    right = right.clip(max=len(window_pts) - 1)  # a single window is its own neighbour
+    width = np.maximum(window_pts[right] - window_pts[left], 1)
+    weight = np.clip((pts - window_pts[left]) / width, 0, 1)[:, None]
+    blend: Floats = (values[left] * (1 - weight) + values[right] * weight).astype(np.float32)
+    return blend
+
+
+def covered(ranges: Iterable[tuple[int, int]]) -> int:
+    """The ticks that half-open ranges cover together, those that overlap counted once."""
+    total, reached = 0, None
+    for start, end in sorted(ranges):
+        begin = start if reached is None else max(start, reached)
+        total += max(0, end - begin)
+        reached = end if reached is None else max(reached, end)
+    return total
