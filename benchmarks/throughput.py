@@ -37,7 +37,7 @@ READ_AT_ONCE = 1 << 24  # bytes
 
 # Stage -> the functions whose own time it is: what a timed function calls counts for that one's stage alone.
 STAGES: dict[str, tuple[str, ...]] = {
-    "decode": ("fervid.video:frames",),
+    "decode": ("fervid.video.reading:frames",),
     "upright luma": ("fervid.video.reading:upright",),
     "downscale, shots": ("fervid.video.shots:mark",),
     "detection": ("fervid.faces.finder:FaceFinder.detect",),
@@ -64,7 +64,7 @@ STAGES: dict[str, tuple[str, ...]] = {
     "timeline": (
         "fervid.timeline.smoothing:Smoother.feed",
         "fervid.timeline.smoothing:Smoother.close",
-        "fervid.timeline.build:build",
+        "fervid.timeline:build",
     ),
     "export": ("fervid.export.timelines.json:write",),
 }
