@@ -23,9 +23,9 @@ from pathlib import Path
 
 import numpy as np
 
-from fervid import locks
+from fervid import files
 from fervid.errors import OutputError, UsageError
-from fervid.locks import Lock
+from fervid.files import Lock
 from fervid.types import Array
 
 VERSION = 5  # of what the files hold; part of every key
@@ -84,7 +84,7 @@ class Store:
         try:
             folder.mkdir(parents=True, exist_ok=True, mode=0o700)
             os.utime(folder)
-            lock = locks.take(folder / ".lock", shared=True)
+            lock = files.take_lock(folder / ".lock", shared=True)
         except OSError:  # no room, no right: writing a result will say so
             return
         if lock is not None:
@@ -190,7 +190,7 @@ def _size(folder: Path) -> int:
 def _is_used(folder: Path) -> bool:
     if not (folder / ".lock").exists():
         return False
-    lock = locks.take(folder / ".lock")
+    lock = files.take_lock(folder / ".lock")
     if lock is None:
         return True
     lock.release()
@@ -202,7 +202,7 @@ def _delete(folder: Path) -> bool:
     if not folder.is_dir():
         return True
     try:
-        lock = locks.take(folder / ".lock")
+        lock = files.take_lock(folder / ".lock")
     except OSError:  # deleted by another, or not ours to delete
         return not folder.is_dir()
     if lock is None:

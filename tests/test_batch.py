@@ -20,7 +20,7 @@ from media import pictures
 from media import write as write_video
 from test_cli_analyze import Call, call
 
-from fervid import execute, locks
+from fervid import execute, files
 from fervid.batch import folder as folders
 from fervid.batch import work
 from fervid.export.timelines.json import schema
@@ -379,7 +379,7 @@ def test_no_space_stops_the_batch_and_the_next_one_goes_on(
 
 def test_two_batches_at_once_on_one_folder(call: Call, films: Path, tmp_path: Path) -> None:
     (tmp_path / "out" / folders.STATE).mkdir(parents=True)
-    lock = locks.take(tmp_path / "out" / folders.STATE / "lock")
+    lock = files.take_lock(tmp_path / "out" / folders.STATE / "lock")
     assert lock is not None
     done = call("batch", "films/b", "-o", "out")
     assert done.returncode == 1
@@ -392,7 +392,7 @@ def test_an_unwritable_folder(call: Call, films: Path, monkeypatch: pytest.Monke
     def refuse(*_: object) -> None:  # root may write anywhere, so that access rights would test nothing
         raise PermissionError(errno.EACCES, os.strerror(errno.EACCES))
 
-    monkeypatch.setattr(locks, "take", refuse)
+    monkeypatch.setattr(files, "take_lock", refuse)
     done = call("batch", "films/b", "-o", "out")
     assert (done.returncode, "cannot write in out: Permission denied" in done.stderr) == (1, True)
 

@@ -13,7 +13,7 @@ import pytest
 import torch
 from safetensors.torch import load_file
 
-from fervid import execute, locks, streams, synth
+from fervid import execute, files, streams, synth
 from fervid.cli import main
 from fervid.cli.bench import SYNTHETIC
 from fervid.datasets import protocols, read
@@ -268,7 +268,7 @@ def test_a_folder_holds_one_survey(capfd: pytest.CaptureFixture[str], tmp_path: 
     assert code == 2 and "begun with other settings (batch, seed)" in err
     code, _, err = survey(capfd, "-d", BARE.replace("posed", "weak"), *asked[2:])
     assert code == 2 and "begun with other data" in err
-    lock = locks.take(tmp_path / "runs" / "lock")
+    lock = files.take_lock(tmp_path / "runs" / "lock")
     assert lock is not None
     assert "another survey is at work" in survey(capfd, *asked)[2]
     lock.release()

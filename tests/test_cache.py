@@ -16,7 +16,7 @@ from conftest import ROOT, environment
 from test_cli_analyze import Call, call
 
 from fervid import cache as disk
-from fervid import locks
+from fervid import files
 from fervid.cache import Store
 from fervid.errors import UsageError
 
@@ -197,13 +197,13 @@ def test_an_empty_cache_is_no_error(call: Call, monkeypatch: pytest.MonkeyPatch,
 
 
 def test_a_lock_is_one_s_alone_or_many_s(tmp_path: Path) -> None:
-    first, second = locks.take(tmp_path / "a", shared=True), locks.take(tmp_path / "a", shared=True)
+    first, second = files.take_lock(tmp_path / "a", shared=True), files.take_lock(tmp_path / "a", shared=True)
     assert first is not None and second is not None
-    assert locks.take(tmp_path / "a") is None
+    assert files.take_lock(tmp_path / "a") is None
     first.release()
     second.release()
-    alone = locks.take(tmp_path / "a")
+    alone = files.take_lock(tmp_path / "a")
     assert alone is not None
-    assert locks.take(tmp_path / "a", shared=True) is None
+    assert files.take_lock(tmp_path / "a", shared=True) is None
     alone.release(remove=True)
     assert list(tmp_path.iterdir()) == []

@@ -16,9 +16,9 @@ from pathlib import Path
 from fervid import model
 from fervid.analysis import spans
 from fervid.errors import FervidError, InputError, ModelError
+from fervid.files import shown
 from fervid.types import Array, Span, Video
 from fervid.video import source
-from fervid.video.source import shown
 
 Found = list[tuple[Span, dict[str, Array]]]  # packed results
 

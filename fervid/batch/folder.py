@@ -19,14 +19,12 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any, BinaryIO
 
-from fervid import locks
+from fervid import files
 from fervid.batch.inputs import Input
 from fervid.batch.records import Record
 from fervid.batch.work import FORMATS
 from fervid.errors import FervidError, InputError, OutputError
-from fervid.export.timelines.shapes import printable
-from fervid.locks import Lock
-from fervid.video.source import shown
+from fervid.files import Lock, encodable, shown
 
 MANIFEST = "manifest.jsonl"
 STATE = ".fervid-batch"
@@ -69,7 +67,7 @@ class Results:
         """Make the folder, and keep others from writing in it."""
         try:
             self._state.mkdir(parents=True, exist_ok=True)
-            self._lock = locks.take(self._state / "lock")
+            self._lock = files.take_lock(self._state / "lock")
         except (FileExistsError, NotADirectoryError) as failure:
             raise OutputError(f"{shown(self.folder)} is a file: name a folder") from failure
         except OSError as failure:
@@ -101,7 +99,7 @@ class Results:
 
     def known(self, item: Input, formats: Sequence[str]) -> Record | None:
         """The record of an input whose outputs are all there and whole."""
-        record = self._known.get(printable(item.name))
+        record = self._known.get(encodable(item.name))
         if record is None or record.key is None:
             return None
         for form in formats:
@@ -112,7 +110,7 @@ class Results:
     def _has(self, record: Record, form: str, place: str) -> bool:
         """Whether a format's output is there as the record tells it."""
         told = (record.outputs.get(form), record.digests.get(form))
-        return None not in told and told == (printable(place), _digest(self.folder / place))
+        return None not in told and told == (encodable(place), _digest(self.folder / place))
 
     def strangers(self, items: Iterable[Input], formats: Sequence[str]) -> Iterator[Path]:
         """Files that stand where outputs should go, and are none of this folder's."""
@@ -120,7 +118,7 @@ class Results:
             return  # a batch that was cut short has looked already; what is there may be its own
         ours = {record.input for record in self._old if record.is_done}  # in whatever formats
         for item in items:
-            for form in formats if printable(item.name) not in ours else ():
+            for form in formats if encodable(item.name) not in ours else ():
                 place = self._place(item, form)
                 if os.path.lexists(self.folder / place):
                     yield self.folder / place
@@ -137,7 +135,7 @@ class Results:
                 continue
             else:  # written by an earlier batch that wished for other formats
                 digests[form] = earlier.digests[form]
-            outputs[form] = printable(place)
+            outputs[form] = encodable(place)
         record = replace(record, outputs=outputs, digests=digests)
         line = json.dumps({**record.as_json(), "cached": cached}) + "\n"
         assert self._journal is not None

@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from fervid.errors import InputError, UsageError
-from fervid.video.source import shown
+from fervid.files import shown
 
 PATHS = (
     "path",

@@ -16,8 +16,7 @@ from fervid.batch.work import Job, Long, Made, Same, Wish, local, record_of, sta
 from fervid.cache import Store
 from fervid.errors import FervidError, InputError, ModelError, OutputError
 from fervid.execute import Done, Executor, Failed, Reached
-from fervid.export.timelines.shapes import printable
-from fervid.video.source import shown
+from fervid.files import encodable, shown
 
 DEADLINE = 1800.0  # seconds without a sign of life after which an input is given up
 CLUSTER = 16  # workers that a cluster is taken to have: it may gain some on the way
@@ -124,7 +123,7 @@ class Batch:
         most = 1 if is_last and workers > 1 else WHOLE
         # Workers elsewhere have no part in this cache: what they keep, nobody here could delete.
         is_ours = self._store.resume and not self._executor.is_remote
-        return Job(item.path, printable(item.name), self._wish, most, known, self._store if is_ours else None)
+        return Job(item.path, encodable(item.name), self._wish, most, known, self._store if is_ours else None)
 
     def _keep(self, place: int, made: Made) -> None:
         writers = {form: partial(_copy, text) for form, text in made.texts.items()}
@@ -153,7 +152,7 @@ class Batch:
                 ) as run,
             ):
                 reused = run.stored_count
-                record = record_of(run, printable(item.name), self._wish)
+                record = record_of(run, encodable(item.name), self._wish)
                 writers = {form: partial(write, run, form) for form in self._wish.formats}
                 record = self._results.save(item, record, writers, run.key)
         except FervidError as error:
@@ -168,7 +167,7 @@ class Batch:
         # Where the file lies on this machine is nobody's business who reads the manifest.
         reason = str(error)
         reason = reason.replace(shown(item.path), shown(item.name))
-        record = Record(printable(item.name), FAILED, error=printable(" ".join(reason.split())))
+        record = Record(encodable(item.name), FAILED, error=encodable(" ".join(reason.split())))
         self._end(Ended(place, record))
 
     def _end(self, event: Ended) -> None:

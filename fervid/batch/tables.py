@@ -13,7 +13,8 @@ from fervid.batch.inputs import Chosen, Input
 from fervid.batch.records import Record
 from fervid.datasets import naming
 from fervid.errors import InputError, ModelError
-from fervid.export.timelines.shapes import NOTE, printable
+from fervid.export.timelines.shapes import NOTE
+from fervid.files import encodable
 from fervid.metrics import Predictions, report, rows
 
 EMOTIONS, PREDICTIONS, ACCURACY = "emotions.csv", "predictions.csv", "accuracy.json"
@@ -29,11 +30,11 @@ def write_emotions(
 
     def rows_of_all() -> Iterator[list[str]]:
         for place, cells in chosen.rows:
-            given = [printable(cells.get(column, "")) for column in chosen.columns]
+            given = [encodable(cells.get(column, "")) for column in chosen.columns]
             for label in labels:
                 yield [*given, *_cells(records[place], label)]
 
-    results.put_table(EMOTIONS, [*map(printable, chosen.columns), *own], rows_of_all())
+    results.put_table(EMOTIONS, [*map(encodable, chosen.columns), *own], rows_of_all())
 
 
 def _cells(record: Record, label: str) -> list[str]:

@@ -217,7 +217,7 @@ def _labels(wish: Wish) -> tuple[str, ...]:
 
 
 def _refuse_strangers(results: Results, chosen: Chosen, formats: Sequence[str]) -> None:
-    from fervid.video.source import shown
+    from fervid.files import shown
 
     stranger = next(results.strangers(chosen.inputs, formats), None)
     if stranger is not None:
@@ -233,8 +233,8 @@ def _tell_plan(results: Results, chosen: Chosen, wish: Wish) -> int:
 
     from fervid.batch import FORMATS, work
     from fervid.errors import FervidError
+    from fervid.files import shown
     from fervid.video import remote
-    from fervid.video.source import shown
 
     lines = []
     for item in chosen.inputs:

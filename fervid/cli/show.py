@@ -12,6 +12,7 @@ from fervid.cli.shared import options, output
 from fervid.cli.shared.inputs import local_path
 from fervid.cli.shared.messages import clock
 from fervid.cli.shared.reading import read_timeline
+from fervid.files import shown
 
 if TYPE_CHECKING:
     from rich.console import Console
@@ -62,7 +63,7 @@ def show_on(console: Console, document: Document, top: int) -> None:
     from fervid.export.timelines.shapes import NOTE
 
     found = rows(document)
-    console.print(Text(printable(str(document.source["name"])), style="bold", overflow="fold"))
+    console.print(Text(shown(str(document.source["name"])), style="bold", overflow="fold"))
     for line in facts(document, found):
         console.print(Text(line))
     if found:
@@ -95,7 +96,7 @@ def facts(document: Document, found: Sequence[Row]) -> Iterator[str]:
     length = clock((end - start) * document.clock.time_base)
     people = sum(row.kind == "person" for row in found)
     who = f"{people} people in " if people else ""
-    model = printable(str(document.model["name"]))
+    model = shown(str(document.model["name"]))
     yield f"{length} looked at, {who}{len(document.curves)} tracks, model {model}"
     if not found:
         yield "No face was found."
@@ -115,7 +116,7 @@ def bands(document: Document, found: Sequence[Row], width: int, has_colour: bool
 
     from fervid.export.page.rows import analysed, shares
 
-    names = [printable(row.name) for row in found]
+    names = [shown(row.name) for row in found]
     wide = min(NAME, max(cell_len(name) for name in names), max(0, width - NARROWEST - 1))
     cells = max(1, width - wide - 1)
     start, end = analysed(document)
@@ -124,8 +125,8 @@ def bands(document: Document, found: Sequence[Row], width: int, has_colour: bool
     pens = styles(document.labels) if has_colour else {}
     yield Text(" " * (wide + 1) + times(document, cells))
     for row, name in zip(found, names, strict=True):
-        shown = name if cell_len(name) <= wide else set_cell_size(name, max(0, wide - 1)) + "…"
-        line = Text(set_cell_size(shown, wide) + " ")
+        text = name if cell_len(name) <= wide else set_cell_size(name, max(0, wide - 1)) + "…"
+        line = Text(set_cell_size(text, wide) + " ")
         for mark in band(shares(document, row, edges), marks):
             line.append(brush(mark, pens), pens.get(mark))
         yield line
@@ -152,7 +153,7 @@ def peak_lines(document: Document, found: Sequence[Row], top: int) -> Iterator[s
     """The most prominent peaks, a line each."""
     from fervid.timeline.peaks import rank
 
-    who = {track: printable(row.name) for row in found for track in row.tracks}
+    who = {track: shown(row.name) for row in found for track in row.tracks}
     peaks = rank(document.peaks, document.clock.time_base, top=top)
     moments = [clock(document.clock.seconds(peak.apex)) for peak in peaks]
     wide = max(map(len, moments), default=0)
@@ -238,8 +239,3 @@ def times(document: Document, cells: int) -> str:
 def _stamp(seconds: float) -> str:
     minutes, rest = divmod(int(seconds), 60)
     return f"{minutes // 60}:{minutes % 60:02}:{rest:02}" if minutes >= 60 else f"{minutes}:{rest:02}"
-
-
-def printable(text: str) -> str:
-    """A name that does nothing to a terminal."""
-    return "".join(letter if letter.isprintable() else "\ufffd" for letter in text)

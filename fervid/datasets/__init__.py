@@ -15,6 +15,7 @@ from pathlib import Path
 from fervid.datasets import disk, naming
 from fervid.datasets.remarks import Remarks
 from fervid.errors import InputError, UsageError
+from fervid.files import shown
 from fervid.types import Sample
 
 _FILES = (  # each layout has the name of its file
@@ -141,8 +142,8 @@ def parse(spec: str) -> Spec:
     name, colon, rest = spec.partition(":")
     if not colon:
         raise UsageError(
-            f"{disk.shown(spec)} does not say how to read it: write NAME:PATH, for example "
-            f"folder:{disk.shown(spec)}; NAME is one of {', '.join(names())}"
+            f"{shown(spec)} does not say how to read it: write NAME:PATH, for example "
+            f"folder:{shown(spec)}; NAME is one of {', '.join(names())}"
         )
     wanted = _named(name)
     path, _, query = rest.partition("?")
@@ -151,7 +152,7 @@ def parse(spec: str) -> Spec:
             path, query = longer, after
             break
     if not path:
-        raise UsageError(f"{disk.shown(spec)} names no path: write {wanted.name}:PATH")
+        raise UsageError(f"{shown(spec)} names no path: write {wanted.name}:PATH")
     return Spec(wanted.name, path, _options(wanted, query))
 
 
@@ -165,7 +166,7 @@ def read(spec: str) -> Dataset:
         found = _of_split(found, options["split"], asked.path)
     if not found.samples:
         told = f": {'; '.join(found.remarks)}" if found.remarks else ""
-        raise InputError(f"{disk.shown(asked.path)} holds no sample that can be used{told}")
+        raise InputError(f"{shown(asked.path)} holds no sample that can be used{told}")
     return _whole(found, asked.path)
 
 
@@ -204,7 +205,7 @@ def _of_split(found: Dataset, split: str, path: str) -> Dataset:
     kept = tuple(s for s in found.samples if s.split is not None and s.split.casefold() == split.casefold())
     if not kept:
         there_are = ", ".join(sorted({s.split for s in found.samples if s.split is not None})) or "none"
-        raise InputError(f"{disk.shown(path)} has no part {split!r}; its parts are: {disk.shown(there_are)}")
+        raise InputError(f"{shown(path)} has no part {split!r}; its parts are: {shown(there_are)}")
     return replace(found, samples=kept)
 
 
@@ -223,6 +224,6 @@ def _whole(found: Dataset, path: str) -> Dataset:
     told = remarks.told()
     if not kept:
         raise InputError(
-            f"none of the {len(found.samples)} samples of {disk.shown(path)} can be used: {'; '.join(told)}"
+            f"none of the {len(found.samples)} samples of {shown(path)} can be used: {'; '.join(told)}"
         )
     return replace(found, samples=tuple(kept), remarks=found.remarks + told)

@@ -9,6 +9,7 @@ from pathlib import Path
 from fervid.datasets import ALL, Dataset, Option, disk, layout, naming
 from fervid.datasets.remarks import Remarks
 from fervid.errors import InputError
+from fervid.files import shown
 from fervid.labels import EMOTIONS
 from fervid.types import Sample
 
@@ -40,7 +41,7 @@ def read(path: str, options: Mapping[str, str]) -> Dataset:
             else:
                 samples[name] = Sample(name, label, path=str(file), split=part)
     if not samples:
-        raise InputError(f"{disk.shown(path)} is not AFEW: expected {EXPECTED}; {disk.found_in(root)}")
+        raise InputError(f"{shown(path)} is not AFEW: expected {EXPECTED}; {disk.found_in(root)}")
     for part, whole in CLIPS.items():
         count = sum(sample.split == part for sample in samples.values())
         if count != whole:
@@ -62,8 +63,8 @@ def _classes(place: Path, part: str | None, depth: int, remarks: Remarks) -> Ite
             remarks.count("classes of the test part, left out: its labels are withheld", folder.name)
         elif naming.label_of(folder.name) and part is None:
             raise InputError(
-                f"{disk.shown(folder)} lies in neither Train_AFEW nor Val_AFEW; name {EXPECTED}, "
-                f"or read it as folder:{disk.shown(place)}"
+                f"{shown(folder)} lies in neither Train_AFEW nor Val_AFEW; name {EXPECTED}, "
+                f"or read it as folder:{shown(place)}"
             )
         elif naming.label_of(folder.name):
             assert part is not None

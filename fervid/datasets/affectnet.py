@@ -13,6 +13,7 @@ import numpy as np
 from fervid.datasets import ALL, Dataset, Option, disk, layout, naming, tagging
 from fervid.datasets.remarks import Remarks
 from fervid.errors import InputError
+from fervid.files import shown
 from fervid.types import Sample
 
 EXPECTED = (
@@ -58,7 +59,7 @@ def read(path: str, options: Mapping[str, str]) -> Dataset:
     tables = _tables(root)
     parts = [] if tables else list(_parts(root, None, DEPTH))
     if not tables and not parts:
-        raise InputError(f"{disk.shown(path)} is not AffectNet: expected {EXPECTED}; {disk.found_in(root)}")
+        raise InputError(f"{shown(path)} is not AffectNet: expected {EXPECTED}; {disk.found_in(root)}")
     rows = (
         _listed(tables, _pictures(root, path), split, remarks)
         if tables
@@ -110,7 +111,7 @@ def _pictures(root: Path, path: str) -> Path:
             if found is not None:
                 return found
     raise InputError(
-        f"{disk.shown(path)} holds tables and no pictures of AffectNet: expected {PICTURES[0]}/ beside them; "
+        f"{shown(path)} holds tables and no pictures of AffectNet: expected {PICTURES[0]}/ beside them; "
         f"{disk.found_in(root)}"
     )
 
@@ -123,7 +124,7 @@ def _listed(tables: Mapping[str, Path], pictures: Path, split: str, remarks: Rem
             with open(disk.file(table, EXPECTED), encoding="utf-8-sig", newline="") as stream:
                 yield from _rows(table, csv.reader(stream), part, pictures, remarks)
         except (UnicodeDecodeError, csv.Error) as failure:
-            raise InputError(f"{disk.shown(table)} is no table of AffectNet: {failure}") from failure
+            raise InputError(f"{shown(table)} is no table of AffectNet: {failure}") from failure
 
 
 def _rows(
@@ -133,13 +134,13 @@ def _rows(
     columns = words = tuple(cell.strip().casefold() for cell in head)
     if PATH in words:
         if EXPRESSION not in columns:
-            raise InputError(f"{disk.shown(table)} has no column {EXPRESSION!r}, only {', '.join(words)}")
+            raise InputError(f"{shown(table)} has no column {EXPRESSION!r}, only {', '.join(words)}")
     elif len(head) == len(COLUMNS):
         columns, cells = COLUMNS, _and(head, cells)  # a table without a head begins with a picture
     else:
-        told = disk.shown(", ".join(head)[:80]) or "empty"
+        told = shown(", ".join(head)[:80]) or "empty"
         raise InputError(
-            f"{disk.shown(table)} is no table of AffectNet: expected the columns {', '.join(COLUMNS)}; its "
+            f"{shown(table)} is no table of AffectNet: expected the columns {', '.join(COLUMNS)}; its "
             f"first line is {told}"
         )
     has_box = set(BOX) <= set(columns)
@@ -177,9 +178,7 @@ def _parts(folder: Path, part: str | None, depth: int) -> Iterator[tuple[str, Pa
     images, annotations = disk.named(folder, IMAGES), disk.named(folder, ANNOTATIONS)
     if images is not None and annotations is not None:
         if named is None:
-            raise InputError(
-                f"{disk.shown(folder)} lies in neither train_set nor val_set: expected {EXPECTED}"
-            )
+            raise InputError(f"{shown(folder)} lies in neither train_set nor val_set: expected {EXPECTED}")
         yield named, images, annotations
     elif depth:
         for each in disk.folders(folder):

@@ -10,6 +10,7 @@ from pathlib import Path
 from fervid.datasets import Dataset, Option, apex, disk, layout, naming
 from fervid.datasets.remarks import Remarks
 from fervid.errors import InputError
+from fervid.files import shown
 from fervid.labels import CONTEMPT, NEUTRAL
 from fervid.types import Sample
 
@@ -72,12 +73,12 @@ def _find(root: Path, path: str) -> tuple[Path, Path]:
         pictures = root  # under a name of its own
     if pictures is None:
         raise InputError(
-            f"{disk.shown(path)} holds no pictures of CK+: expected {EXPECTED}; {disk.found_in(root)}"
+            f"{shown(path)} holds no pictures of CK+: expected {EXPECTED}; {disk.found_in(root)}"
         )
     emotions = _first(places, LABELS)
     if emotions is None:
         raise InputError(
-            f"{disk.shown(path)} holds no labels of CK+: expected {EXPECTED}; the labels come in an archive "
+            f"{shown(path)} holds no labels of CK+: expected {EXPECTED}; the labels come in an archive "
             "of their own, Emotion_labels.zip, to be unpacked beside the pictures"
         )
     return pictures, emotions

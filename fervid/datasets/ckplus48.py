@@ -10,6 +10,7 @@ from fervid.datasets import Dataset, Option, disk, layout, naming
 from fervid.datasets.ckplus import CLASSES, PERSON
 from fervid.datasets.remarks import Remarks
 from fervid.errors import InputError
+from fervid.files import shown
 from fervid.types import Sample
 
 EXPECTED = "the folder that holds anger/S010_004_00000017.png, contempt/, disgust/, ..."
@@ -45,7 +46,7 @@ def read(path: str, options: Mapping[str, str]) -> Dataset:
             else:
                 remarks.count(f"pictures of {label}, which is not among the {len(labels)} classes", name)
     if not count:
-        raise InputError(f"{disk.shown(path)} is not CK+48: expected {EXPECTED}; {disk.found_in(root)}")
+        raise InputError(f"{shown(path)} is not CK+48: expected {EXPECTED}; {disk.found_in(root)}")
     if count != PICTURES:
         remarks.say(f"{count} pictures; the whole set has {PICTURES}")
     return Dataset(labels, tuple(samples), remarks.told())

@@ -10,6 +10,7 @@ from pathlib import Path
 from fervid.datasets import Dataset, Option, disk, layout, naming
 from fervid.datasets.remarks import Remarks
 from fervid.errors import InputError
+from fervid.files import shown
 from fervid.labels import EMOTIONS
 from fervid.types import Sample
 
@@ -39,7 +40,7 @@ def read(path: str, options: Mapping[str, str]) -> Dataset:
     folder, remarks = disk.named(root, VIDEOS), Remarks()
     clips = {} if folder is None else _clips(folder, remarks)
     if not clips:
-        raise InputError(f"{disk.shown(path)} is not CREMA-D: expected {EXPECTED}; {disk.found_in(named)}")
+        raise InputError(f"{shown(path)} is not CREMA-D: expected {EXPECTED}; {disk.found_in(named)}")
     if len(clips) != CLIPS:
         remarks.say(f"{len(clips):,} videos; the whole set has {CLIPS:,}")
     seen = _face_votes(root) if options["labels"] == "face" else {}
@@ -110,7 +111,7 @@ def _shares(root: Path, remarks: Remarks) -> dict[str, dict[str, float]]:
             votes = {label: int(row[letter.casefold()]) for letter, label in LETTERS.items()}
             query = int(row[""]) // 100_000
         except ValueError as failure:
-            raise InputError(f"{disk.shown(table)} has a row without numbers: {row['filename']}") from failure
+            raise InputError(f"{shown(table)} has a row without numbers: {row['filename']}") from failure
         total = sum(votes.values())
         if query == FACE_ALONE and total:
             shares[_key(row["filename"])] = {label: n / total for label, n in votes.items() if n}
@@ -125,9 +126,9 @@ def _table(path: Path, *columns: str) -> Iterator[dict[str, str]]:
             head = [cell.strip().casefold() for cell in next(reader, [])]
             missing = [column for column in columns if column not in head]
             if missing:
-                raise InputError(f"{disk.shown(path)} has no column {missing[0]!r}, only {', '.join(head)}")
+                raise InputError(f"{shown(path)} has no column {missing[0]!r}, only {', '.join(head)}")
             for cells in reader:
                 if len(cells) == len(head):
                     yield dict(zip(head, cells, strict=True))
     except (UnicodeDecodeError, csv.Error) as failure:
-        raise InputError(f"{disk.shown(path)} is no table of CREMA-D: {failure}") from failure
+        raise InputError(f"{shown(path)} is no table of CREMA-D: {failure}") from failure

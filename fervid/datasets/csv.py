@@ -13,6 +13,7 @@ from fervid.datasets import Dataset, Option, disk, layout, naming
 from fervid.datasets.folder import RATE, SPLIT, rate_of
 from fervid.datasets.remarks import Remarks
 from fervid.errors import InputError
+from fervid.files import shown
 from fervid.types import Sample
 
 EXPECTED = "a csv file whose first line names its columns: path,label[,subject,split,start,end,...]"
@@ -51,7 +52,7 @@ def read(path: str, options: Mapping[str, str]) -> Dataset:
                     raise row.wrong(f"{sample.name} is {sample.label}, and {twin.label} in line {line}")
                 remarks.count("repeated rows, left out", f"line {row.line}")
     except InputError as error:
-        raise InputError(f"{disk.shown(path)}: {error}") from error
+        raise InputError(f"{shown(path)}: {error}") from error
     kept = tuple(sample for _, sample in samples.values())
     if all(sample.subject is None for sample in kept):
         remarks.say("no column `subject`: in splits, each sample counts as a person of its own")

@@ -9,6 +9,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 from fervid.errors import InputError
+from fervid.files import shown
 
 # The same suffixes and the same order of pictures as the reading of videos has; a test compares them.
 # fmt: off
@@ -24,12 +25,6 @@ DEBRIS = frozenset({"$recycle.bin", "@eadir", "__macosx", "__pycache__", "deskto
 POINTER_HEAD = b"version https://git-lfs"
 POINTER_SIZE = 1024  # bytes that no pointer of Git LFS exceeds
 NAMED = 6  # entries that a message about a folder names
-
-
-def shown(path: str | Path) -> str:
-    """The path as one printable line, whatever bytes its name holds."""
-    text = os.fsencode(path).decode("utf-8", "replace")
-    return "".join(letter if letter.isprintable() else "\ufffd" for letter in text)
 
 
 def place(path: str) -> Path:

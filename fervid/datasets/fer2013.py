@@ -12,6 +12,7 @@ import numpy as np
 from fervid.datasets import ALL, Dataset, Option, disk, layout, tagging
 from fervid.datasets.remarks import Remarks
 from fervid.errors import InputError, UsageError
+from fervid.files import shown
 from fervid.types import Bytes, Sample
 
 EXPECTED = "fer2013.csv (emotion,pixels,Usage) or icml_face_data.csv (the same columns in another order)"
@@ -72,8 +73,8 @@ def _table(path: str) -> Path:
                 if (folder / name).is_file():
                     return disk.file(folder / name, EXPECTED)
         raise InputError(
-            f"{disk.shown(path)} does not hold what was expected, {EXPECTED}; {disk.found_in(place)}; "
-            f"where the pictures lie in folders, one for each class, write folder:{disk.shown(path)}"
+            f"{shown(path)} does not hold what was expected, {EXPECTED}; {disk.found_in(place)}; "
+            f"where the pictures lie in folders, one for each class, write folder:{shown(path)}"
         )
     return disk.file(path, EXPECTED)
 
@@ -90,10 +91,8 @@ def _rows(
         head = [cell.decode("ascii", "replace") for cell in _cells(stream.readline(LINE))]
         columns = [cell.removeprefix("\ufffd" * 3).casefold() for cell in head]  # a byte order mark
         if not {"emotion", "pixels", "usage"} <= set(columns):
-            told = disk.shown(", ".join(head)[:80])
-            raise InputError(
-                f"{disk.shown(table)} is not FER2013: expected {EXPECTED}; its first line is {told}"
-            )
+            told = shown(", ".join(head)[:80])
+            raise InputError(f"{shown(table)} is not FER2013: expected {EXPECTED}; its first line is {told}")
         emotion, pixels, part = (columns.index(name) for name in ("emotion", "pixels", "usage"))
         index = -1
         while line := stream.readline(LINE):
@@ -108,7 +107,7 @@ def _rows(
             found = cells[part].decode("ascii", "replace")
             if tags is not None and (index >= len(tags[0]) or tags[0][index] != found):
                 raise InputError(
-                    f"row {index} of {disk.shown(table)} and of FER+'s table are of different parts: "
+                    f"row {index} of {shown(table)} and of FER+'s table are of different parts: "
                     "they do not belong together; take both whole and in their own order"
                 )
             if found not in tagging.USAGES:
@@ -125,7 +124,7 @@ def _rows(
                 yield _Row(index, int(code), found, picture)
     if tags is not None and index + 1 != len(tags[0]):
         raise InputError(
-            f"{disk.shown(table)} has {index + 1:,} rows and FER+'s table {len(tags[0]):,}: "
+            f"{shown(table)} has {index + 1:,} rows and FER+'s table {len(tags[0]):,}: "
             "they do not belong together, or one of them is cut off; copy both again"
         )
     if index + 1 != ROWS:
@@ -168,12 +167,12 @@ def _votes(table: Path) -> tuple[list[str], tagging.Votes]:
             head = [cell.strip().casefold() for cell in next(reader, [])]
             missing = [name for name in ("Usage", *tagging.COLUMNS) if name.casefold() not in head]
             if missing:
-                raise InputError(f"{disk.shown(table)} is not FER+: it has no column {missing[0]!r}")
+                raise InputError(f"{shown(table)} is not FER+: it has no column {missing[0]!r}")
             usage = head.index("usage")
             columns = [head.index(name.casefold()) for name in tagging.COLUMNS]
             for cells in reader:
                 usages.append(cells[usage].strip())
                 counts.append([int(cells[column]) for column in columns])
     except (UnicodeDecodeError, ValueError, IndexError, csv.Error) as failure:
-        raise InputError(f"row {len(counts)} of {disk.shown(table)} cannot be read: {failure}") from failure
+        raise InputError(f"row {len(counts)} of {shown(table)} cannot be read: {failure}") from failure
     return usages, np.array(counts, np.int64).reshape(-1, len(tagging.COLUMNS))

@@ -9,6 +9,7 @@ from pathlib import Path
 from fervid.datasets import ALL, Dataset, Option, disk, layout, naming
 from fervid.datasets.remarks import Remarks
 from fervid.errors import InputError, UsageError
+from fervid.files import shown
 from fervid.types import Sample
 
 EXPECTED = "a folder that holds one folder for each class (happy/, sad/, ...), or train/ and val/ with those"
@@ -56,14 +57,14 @@ def _parts(root: Path, remarks: Remarks) -> list[tuple[str | None, Path]]:
     below, files = disk.contents(place)
     if not below:
         kinds = f"{len(files):,} files and no folders" if files else "nothing"
-        raise InputError(f"{disk.shown(place)} holds {kinds}; expected {EXPECTED}")
+        raise InputError(f"{shown(place)} holds {kinds}; expected {EXPECTED}")
     for stray in files:
         remarks.count("files beside the class folders, left out", stray.name)
     if any(naming.part_of(each.name) for each in below):
         for each in below:
             if naming.part_of(each.name) is None:
                 raise InputError(
-                    f"{disk.shown(each)} stands beside train, val or test and is none of them; "
+                    f"{shown(each)} stands beside train, val or test and is none of them; "
                     "move it away, or name one part alone"
                 )
         return [(each.name, each) for each in below]
@@ -75,7 +76,7 @@ def _classes(place: Path, remarks: Remarks) -> list[Path]:
     for each in classes:
         if naming.label_of(each.name) is None:
             raise InputError(
-                f"{disk.shown(each)} is no class that fervid knows; rename it to one of these or move it "
+                f"{shown(each)} is no class that fervid knows; rename it to one of these or move it "
                 f"away: {naming.FULL_WORDS}"
             )
     return classes

@@ -15,6 +15,7 @@ from pathlib import Path
 from fervid.datasets import ALL, Dataset, Option, disk, layout, naming
 from fervid.datasets.remarks import Remarks
 from fervid.errors import InputError
+from fervid.files import shown
 from fervid.types import Sample
 
 EXPECTED = "MMI's folder, which holds Sessions/<number>/session.xml, S002-106.avi and S002-106.xml"
@@ -48,7 +49,7 @@ def read(path: str, options: Mapping[str, str]) -> Dataset:
     root, remarks = disk.folder(path, EXPECTED), Remarks()
     sessions = list(_sessions(root, DEPTH))
     if not sessions:
-        raise InputError(f"{disk.shown(path)} is not MMI: expected {EXPECTED}; {disk.found_in(root)}")
+        raise InputError(f"{shown(path)} is not MMI: expected {EXPECTED}; {disk.found_in(root)}")
     wanted = {"frontal": ("front", "dual"), "front": ("front",), ALL: tuple(VIEWS.values())}[options["view"]]
     samples: dict[str, Sample] = {}
     for session, files in sessions:
@@ -143,6 +144,6 @@ def _text(file: Path) -> str:
     try:
         data = file.read_bytes()
     except OSError as failure:
-        raise InputError(f"{disk.shown(file)} cannot be read: {failure.strerror}") from failure
+        raise InputError(f"{shown(file)} cannot be read: {failure.strerror}") from failure
     encoding = "utf-16" if data[:2] in (b"\xff\xfe", b"\xfe\xff") else "utf-8-sig"
     return data.decode(encoding, "replace")

@@ -11,6 +11,7 @@ from pathlib import Path
 from fervid.datasets import ALL, Dataset, Option, apex, disk, layout, naming
 from fervid.datasets.remarks import Remarks
 from fervid.errors import InputError
+from fervid.files import shown
 from fervid.labels import EMOTIONS, NEUTRAL
 from fervid.types import Sample
 
@@ -61,7 +62,7 @@ def read(path: str, options: Mapping[str, str]) -> Dataset:
         above = above.within(name)
     found = list(_people(root, above, DEPTH))
     if not found:
-        raise InputError(f"{disk.shown(path)} is not Oulu-CASIA: expected {EXPECTED}; {disk.found_in(root)}")
+        raise InputError(f"{shown(path)} is not Oulu-CASIA: expected {EXPECTED}; {disk.found_in(root)}")
     wanted = [
         (place, person)
         for place, person in found
@@ -100,9 +101,7 @@ def _people(folder: Path, place: _Place, depth: int) -> Iterator[tuple[_Place, P
         if PERSON.fullmatch(below.name):
             if place.camera is None or place.light is None:
                 missing = "camera (VL, NI)" if place.camera is None else "light (Strong, Weak, Dark)"
-                raise InputError(
-                    f"no folder above {disk.shown(below)} names the {missing}: expected {EXPECTED}"
-                )
+                raise InputError(f"no folder above {shown(below)} names the {missing}: expected {EXPECTED}")
             yield place, below
         elif depth:
             yield from _people(below, place.within(below.name), depth - 1)

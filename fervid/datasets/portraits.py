@@ -4,9 +4,10 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 
-from fervid.datasets import ALL, Dataset, disk, layout, packs, tagging
+from fervid.datasets import ALL, Dataset, layout, packs, tagging
 from fervid.datasets.remarks import Remarks
 from fervid.errors import InputError
+from fervid.files import shown
 from fervid.types import Sample
 
 ARRAYS = {"images": (3, "u"), "label": (1, "iu"), "person": (1, "U")}
@@ -45,7 +46,7 @@ def people(path: str) -> list[Sample]:
         zip(arrays["label"].tolist(), arrays["person"].tolist(), strict=True)
     ):
         if not 0 <= code < len(CODES):
-            raise InputError(f"label {code} in row {row} of {disk.shown(path)} is no code from 0 to 7")
+            raise InputError(f"label {code} in row {row} of {shown(path)} is no code from 0 to 7")
         name = f"{person}/{row:05}"
         samples.append(
             Sample(

@@ -9,6 +9,7 @@ from pathlib import Path
 from fervid.datasets import ALL, Dataset, Option, disk, layout
 from fervid.datasets.remarks import Remarks
 from fervid.errors import InputError
+from fervid.files import shown
 from fervid.labels import EMOTIONS
 from fervid.types import Sample
 
@@ -65,7 +66,7 @@ def _list(named: Path, path: str) -> tuple[Path, Path]:
             for file in disk.files(folder) if folder is not None else ():
                 if file.name.casefold() in LISTS:
                     return root, disk.file(file, EXPECTED)
-    raise InputError(f"{disk.shown(path)} is not RAF-DB: expected {EXPECTED}; {disk.found_in(named)}")
+    raise InputError(f"{shown(path)} is not RAF-DB: expected {EXPECTED}; {disk.found_in(named)}")
 
 
 def _images(root: Path, wanted: str, path: str) -> Path:
@@ -74,7 +75,7 @@ def _images(root: Path, wanted: str, path: str) -> Path:
         if found is not None:
             return disk.named(found, wanted) or found  # archives are nested sometimes
     raise InputError(
-        f"{disk.shown(path)} holds no pictures of RAF-DB: expected Image/{wanted}/ beside {LABELS}/; "
+        f"{shown(path)} holds no pictures of RAF-DB: expected Image/{wanted}/ beside {LABELS}/; "
         f"{disk.found_in(root)}; they come in an archive of their own, to be unpacked there"
     )
 
@@ -86,7 +87,7 @@ def _rows(table: Path, remarks: Remarks) -> Iterator[tuple[int, str, int]]:
     codes = Counter(int(cells[1]) for _, cells in rows if len(cells) == 2 and cells[1].isdecimal())
     if any(len(CODES) <= code <= COMPOUND for code in codes):
         raise InputError(
-            f"{disk.shown(table)} has codes up to {max(codes)}: it is RAF-DB's list of compound emotions, "
+            f"{shown(table)} has codes up to {max(codes)}: it is RAF-DB's list of compound emotions, "
             "which are none of fervid's labels; name the folder basic"
         )
     for number, cells in rows:

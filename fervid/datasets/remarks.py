@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from fervid.datasets.disk import shown
+from fervid.files import shown
 
 NAMED = 3  # names that a remark shows
 

@@ -8,6 +8,7 @@ from collections.abc import Mapping
 from fervid.datasets import Dataset, disk, layout
 from fervid.datasets.remarks import Remarks
 from fervid.errors import InputError
+from fervid.files import shown
 from fervid.labels import EMOTIONS
 from fervid.types import Sample
 
@@ -50,7 +51,7 @@ def read(path: str, options: Mapping[str, str]) -> Dataset:
                 else:
                     samples[name] = Sample(name, CODES[code], path=str(file), subject=actor)
     if not samples:
-        raise InputError(f"{disk.shown(path)} is not SAVEE: expected {EXPECTED}; {disk.found_in(root)}")
+        raise InputError(f"{shown(path)} is not SAVEE: expected {EXPECTED}; {disk.found_in(root)}")
     if len(samples) != CLIPS:
         remarks.say(f"{len(samples)} videos; the whole set has {CLIPS}, 120 of each actor")
     remarks.say("markers are painted on the faces: a net may learn these, too, and no other set has them")

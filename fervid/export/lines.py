@@ -5,10 +5,7 @@ from __future__ import annotations
 import re
 import unicodedata
 
-
-def one_line(text: str) -> str:
-    """The text without line ends, tabs and what cannot be seen."""
-    return " ".join("".join(sign for sign in text if sign.isprintable() or sign.isspace()).split())
+from fervid.files import one_line
 
 
 def ascii_line(text: str) -> str:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 from collections.abc import Iterator, Sequence
 
-from fervid import locks
+from fervid import files
 from fervid.errors import OutputError
 from fervid.metrics import Confusion
 from fervid.survey import table
@@ -18,7 +18,7 @@ TABLE, LOCK = "table.txt", "lock"
 def run(ground: Ground, wanted: Sequence[System]) -> Iterator[Row | Failure]:
     """What comes of each system, in turn; the folder's table holds all that was ever made there."""
     survey = Survey(ground)
-    lock = locks.take(ground.folder / LOCK)
+    lock = files.take_lock(ground.folder / LOCK)
     if lock is None:
         raise OutputError(
             f"another survey is at work in {ground.folder}: wait for it, or name another folder"

@@ -8,6 +8,8 @@ from collections.abc import Iterator
 from av.container import InputContainer
 from av.video.stream import VideoStream
 
+from fervid.files import one_line
+
 TIMECODE = re.compile(r"(\d\d):([0-5]\d):([0-5]\d)([:;.,])(\d\d\d?)")
 # QuickTime's timecode track, MXF and Matroska; Apple's own programs.
 REELS = ("reel_name", "com.apple.proapps.reel")
@@ -18,7 +20,7 @@ def of(container: InputContainer, stream: VideoStream) -> tuple[str | None, str 
     told = list(_told(container, stream))
     found = (TIMECODE.fullmatch(tags.get("timecode", "").strip()) for tags in told)
     timecode = next((match for match in found if match and int(match[1]) < 24), None)
-    names = (_line(tags[key]) for tags in told for key in REELS if key in tags)
+    names = (one_line(tags[key]) for tags in told for key in REELS if key in tags)
     return (
         None if timecode is None else "{}:{}:{}{}{}".format(*_plain(timecode)),
         next((name for name in names if name), None),
@@ -45,8 +47,3 @@ def _plain(timecode: re.Match[str]) -> tuple[str, ...]:
     """Its parts, with one sign for dropped frames: some programs write `.` or `,` for `;`."""
     hours, minutes, seconds, sign, frames = timecode.groups()
     return hours, minutes, seconds, ":" if sign == ":" else ";", frames
-
-
-def _line(text: str) -> str:
-    """A name without what would end a line or is no letter at all."""
-    return " ".join("".join(sign for sign in text if sign.isprintable() or sign.isspace()).split())

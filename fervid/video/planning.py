@@ -12,11 +12,12 @@ import numpy as np
 from av.video.stream import VideoStream
 
 from fervid.errors import InputError, UsageError
+from fervid.files import shown
 from fervid.types import Ints, Video
 from fervid.video import clock, label, source
 from fervid.video.luma import turn_of, upright_size
 from fervid.video.reading import STILLS, STILLS_RATE, decoded, demuxed, opened, read_still, time_base_of
-from fervid.video.source import Tick, shown
+from fervid.video.source import Tick
 
 ROTATIONS = ("auto", "0", "90", "180", "270")  # degrees clockwise that are applied to the coded picture
 PROBE = 32  # frames that are decoded to see whether they come out in order

@@ -21,10 +21,10 @@ from av.video.frame import VideoFrame
 from av.video.stream import VideoStream
 
 from fervid.errors import InputError
+from fervid.files import shown
 from fervid.types import Frame, Tally, Video
 from fervid.video import source
 from fervid.video.luma import Turn, turn_of, upright, upright_size
-from fervid.video.source import shown
 
 STILLS_RATE = Fraction(25)  # frames per second of a folder of stills, where nobody says otherwise
 STILLS = "stills"  # the container's name of a folder of stills

@@ -14,6 +14,7 @@ from urllib.parse import SplitResult, unquote, urlsplit
 from urllib.request import Request, urlopen
 
 from fervid.errors import FervidError, InputError, UsageError
+from fervid.files import shown
 from fervid.video import source
 
 WAIT = 60  # seconds that a server may be silent
@@ -29,11 +30,11 @@ def is_remote(name: str) -> bool:
     return _URL.match(name) is not None
 
 
-def shown(url: str) -> str:
-    """A URL without what may be secret in it: a password, a signature."""
+def redacted(url: str) -> str:
+    """Return a URL without what may be secret in it: a password, a signature."""
     parts = _split(url)
     host = parts.netloc.rpartition("@")[2]
-    return source.shown(f"{parts.scheme}://{host}{parts.path}")
+    return shown(f"{parts.scheme}://{host}{parts.path}")
 
 
 def place(url: str) -> tuple[str, ...]:
@@ -50,13 +51,13 @@ def fetched(url: str) -> Iterator[str]:
     parts = _split(url)
     if parts.scheme in LIVE or parts.path.lower().endswith(PLAYLISTS):
         raise InputError(
-            f"{shown(url)} is a stream, not a file: pipe it, "
+            f"{redacted(url)} is a stream, not a file: pipe it, "
             "`ffmpeg -i URL -c copy -f matroska - | fervid analyze -`"
         )
     with tempfile.TemporaryDirectory(prefix="fervid-") as folder:
         opened = _plain(url) if parts.scheme in PLAIN else _by_fsspec(url, parts.scheme)
         with opened as stream:
-            copy = source.spool(stream, Path(folder), shown(url))
+            copy = source.spool(stream, Path(folder), redacted(url))
         # Its own name, for it stands in the timeline.
         yield str(copy.rename(Path(folder) / place(url)[-1]))
 
@@ -65,7 +66,7 @@ def _split(url: str) -> SplitResult:
     try:
         parts = urlsplit(url)
     except ValueError as failure:
-        raise UsageError(f"{source.shown(url)} is no URL: {failure}") from failure
+        raise UsageError(f"{shown(url)} is no URL: {failure}") from failure
     # bucket#1/film.mp4: a key may hold what is a query or a fragment on the web.
     return parts if parts.scheme in ("http", "https") else parts._replace(path=_whole_path(url, parts))
 
@@ -78,17 +79,17 @@ def _whole_path(url: str, parts: SplitResult) -> str:
 def _plain(url: str) -> Iterator[BinaryIO]:
     try:
         with urlopen(Request(url, headers={"User-Agent": "fervid"}), timeout=WAIT) as answer:
-            watched = _Watched(answer, shown(url), answer.headers.get("Content-Length"))
+            watched = _Watched(answer, redacted(url), answer.headers.get("Content-Length"))
             yield cast(BinaryIO, watched)
     except HTTPError as failure:
         with failure:
             raise InputError(
-                f"cannot fetch {shown(url)}: the server says {failure.code} {failure.reason}"
+                f"cannot fetch {redacted(url)}: the server says {failure.code} {failure.reason}"
             ) from failure
     except (URLError, OSError, ValueError, http.client.HTTPException) as failure:
         reason = getattr(failure, "reason", None) or getattr(failure, "strerror", None) or failure
         raise InputError(
-            f"cannot fetch {shown(url)}: {reason}; check the address and the network"
+            f"cannot fetch {redacted(url)}: {reason}; check the address and the network"
         ) from failure
 
 
@@ -122,12 +123,12 @@ def _by_fsspec(url: str, scheme: str) -> Iterator[BinaryIO]:
         ) from failure
     try:
         with cast(AbstractContextManager[BinaryIO], fsspec.open(url, "rb")) as stream:
-            yield cast(BinaryIO, _Watched(stream, shown(url)))
+            yield cast(BinaryIO, _Watched(stream, redacted(url)))
     except FervidError:
         raise
     except ImportError as failure:  # fsspec is there, what it needs for this store is not
         raise UsageError(f"{scheme}:// needs one more library: {failure}") from failure
     except FileNotFoundError as failure:
-        raise InputError(f"there is no {shown(url)}; check the name") from failure
+        raise InputError(f"there is no {redacted(url)}; check the name") from failure
     except Exception as failure:  # each store raises errors of its own
-        raise InputError(f"cannot read {shown(url)}: {type(failure).__name__}: {failure}") from failure
+        raise InputError(f"cannot read {redacted(url)}: {type(failure).__name__}: {failure}") from failure

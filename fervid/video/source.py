@@ -17,6 +17,7 @@ from pathlib import Path
 from typing import BinaryIO
 
 from fervid.errors import InputError, OutputError
+from fervid.files import shown
 
 # fmt: off
 STILLS = frozenset({".bmp", ".jfif", ".jp2", ".jpe", ".jpeg", ".jpg", ".pbm", ".pgm", ".png", ".pnm", ".ppm",
@@ -29,12 +30,6 @@ CHUNK = 1 << 20  # bytes read at once
 ROOM_LEFT = 64 << 20  # bytes that spooling leaves free for everyone else on the disk
 
 Tick = Callable[[float], None]  # told the share done, 0 .. 1
-
-
-def shown(path: str | Path) -> str:
-    """The path as one printable line, whatever bytes its name holds."""
-    text = os.fsencode(path).decode("utf-8", "replace")
-    return "".join(letter if letter.isprintable() else "\ufffd" for letter in text)
 
 
 def stills(folder: Path) -> list[Path]:

@@ -48,9 +48,9 @@ def is_remote(name: str) -> bool:
 def label(name: str) -> str:
     """An input as messages call it: a URL without its secrets."""
     if is_remote(name):
-        from fervid.video.remote import shown
+        from fervid.video.remote import redacted
 
-        return shown(name)
+        return redacted(name)
     return "standard input" if name == STANDARD else name
 
 

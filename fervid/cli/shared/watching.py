@@ -12,8 +12,7 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
 from fervid.cli.shared.messages import Messages, log
-from fervid.export.timelines.shapes import printable
-from fervid.video.source import shown
+from fervid.files import encodable, shown
 
 if TYPE_CHECKING:
     from fervid.batch import Event, Input, Record
@@ -111,7 +110,7 @@ class Tally:
             "failed": self.failed,
             "of": len(self.inputs),
             "share": round(self.share, 4),
-            "in_flight": [printable(self.inputs[place].name) for place in self.busy],
+            "in_flight": [encodable(self.inputs[place].name) for place in self.busy],
             "speed": None if speed is None else round(speed, 3),
             "elapsed": round(self.elapsed, 1),
             "seconds_left": None if left is None else round(left, 1),

@@ -12,6 +12,7 @@ from fervid.export.editors import timecode
 from fervid.export.editors.timecode import Timecode
 from fervid.export.timelines import shapes
 from fervid.export.timelines.json import NUMBERS
+from fervid.files import encodable
 from fervid.types import Peak
 
 RECORD = "01:00:00:00"  # where a programme begins, by old custom
@@ -167,8 +168,8 @@ def _planned(
     moments = [_moment(rank, peak, clock, duration, further, names) for rank, peak in enumerate(peaks, 1)]
     numbering, remarks = _numbering(source, own, counted, begin)
     return Edit(
-        name=shapes.printable(str(source["name"])),
-        reel=shapes.printable(str(source.get("reel") or "")) or None,
+        name=encodable(str(source["name"])),
+        reel=encodable(str(source.get("reel") or "")) or None,
         timecode=numbering,
         duration=duration,
         width=int(source["size"]["width"]),
@@ -195,7 +196,7 @@ def _moment(
     )
     # As JSON holds them, so that a timeline read back gives the same text.
     score, prominence, valence, arousal, intensity = (shapes.number(getattr(peak, name)) for name in NUMBERS)
-    who = "" if peak.person is None else f"{shapes.printable(names.get(peak.person, peak.person))}: "
+    who = "" if peak.person is None else f"{encodable(names.get(peak.person, peak.person))}: "
     return Moment(
         rank=rank,
         peak=peak,

@@ -10,7 +10,8 @@ from typing import TextIO
 
 from fervid.export.editors import colours
 from fervid.export.editors.edit import NOTE, Edit, Mark, Piece
-from fervid.export.lines import ascii_line, one_line, word
+from fervid.export.lines import ascii_line, word
+from fervid.files import one_line
 
 NO_REEL = "AX"  # a source that is no tape
 LONGEST_REEL = 32  # CMX had 8 characters; programs of today read and write this many

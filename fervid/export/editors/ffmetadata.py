@@ -9,7 +9,7 @@ from itertools import groupby, zip_longest
 from typing import TextIO
 
 from fervid.export.editors.edit import NOTE, Edit
-from fervid.export.lines import one_line
+from fervid.files import one_line
 
 TICKS = 1000  # of a chapter, per second: mp4 knows no finer ones
 

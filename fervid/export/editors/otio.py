@@ -10,6 +10,7 @@ from fervid.export.editors import colours
 from fervid.export.editors.edit import NOTE, Edit, Mark, Piece
 from fervid.export.timelines import shapes
 from fervid.export.timelines.json import NUMBERS
+from fervid.files import encodable
 
 if TYPE_CHECKING:
     from opentimelineio.opentime import RationalTime, TimeRange
@@ -63,7 +64,7 @@ def _marker(edit: Edit, mark: Mark) -> Marker:
     facts: dict[str, Any] = {
         "rank": moment.rank,
         "emotion": moment.peak.emotion,
-        "person": None if moment.peak.person is None else shapes.printable(moment.peak.person),
+        "person": None if moment.peak.person is None else encodable(moment.peak.person),
         "track": moment.peak.track,
         **{name: shapes.number(getattr(moment.peak, name)) for name in NUMBERS},
         **{name: shapes.number(getattr(moment, name)) for name in ("start", "apex", "end")},

@@ -8,7 +8,7 @@ from typing import TextIO
 from fervid.export.editors import colours
 from fervid.export.editors.edit import Edit
 from fervid.export.editors.edl import header
-from fervid.export.lines import one_line
+from fervid.files import one_line
 
 
 def write(edit: Edit, stream: TextIO) -> None:

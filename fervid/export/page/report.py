@@ -16,6 +16,7 @@ import numpy as np
 from fervid.export.page.rows import Row, analysed, colours, rows, shares
 from fervid.export.timelines import shapes
 from fervid.export.timelines.reading import Document
+from fervid.files import encodable
 from fervid.labels import NEUTRAL
 from fervid.timeline import covered
 from fervid.types import READABLE, Array, Curve, Peak
@@ -56,7 +57,7 @@ def write(document: Document, stream: TextIO, extras: Extras) -> None:
     )
     fields = {
         "policy": policy,
-        "title": html.escape(shapes.printable(str(document.source["name"]))),
+        "title": html.escape(encodable(str(document.source["name"]))),
         "note": html.escape(shapes.NOTE),
         "style": style,
         "script": script,

@@ -10,8 +10,8 @@ from heapq import heappop, heappush
 import numpy as np
 
 from fervid.errors import InputError
-from fervid.export.timelines import shapes
 from fervid.export.timelines.reading import Document
+from fervid.files import encodable
 from fervid.labels import COLOURS
 from fervid.types import Array, Curve
 
@@ -43,7 +43,7 @@ def rows(document: Document) -> tuple[Row, ...]:
         if curve.person is not None:
             people[curve.person].append(curve)
     nameless = [curve for curve in document.curves if curve.person is None]
-    names = {person: shapes.printable(document.names.get(person, person)) for person in people}
+    names = {person: encodable(document.names.get(person, person)) for person in people}
     seen = {person: sum(curve.end - curve.start for curve in curves) for person, curves in people.items()}
     found = [
         Row(names[person], "person", tuple(curve.track for curve in people[person]))

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from fractions import Fraction
@@ -10,6 +9,7 @@ from typing import Any
 
 import numpy as np
 
+from fervid.files import encodable
 from fervid.types import Array, Curve, Floats, Ints, ModelInfo, Peak, Person, Segment, Tally, Timeline, Video
 
 SCHEMA_VERSION = "1.1"
@@ -54,16 +54,6 @@ def number(value: float | Fraction | np.floating[Any], decimals: int = DECIMALS)
     return round(float(value), decimals) + 0.0
 
 
-def printable(name: str) -> str:
-    r"""A file's name as text that every reader of JSON takes: bytes that are not UTF-8 become `\xNN`."""
-
-    def escape(found: re.Match[str]) -> str:
-        code = ord(found[0])
-        return f"\\x{code - 0xDC00:02x}" if 0xDC80 <= code <= 0xDCFF else f"\\u{code:04x}"
-
-    return re.sub("[\ud800-\udfff]", escape, name)
-
-
 def scores(values: Array, labels: Sequence[str]) -> Object:
     """Scores (C,) by the emotion's name."""
     return {label: number(value) for label, value in zip(labels, values, strict=True)}
@@ -73,7 +63,7 @@ def source(video: Video) -> Object:
     """What is known of a video before any of its frames is decoded."""
     clock = Clock(video.time_base, video.start)
     return {
-        "name": printable(video.name),
+        "name": encodable(video.name),
         "sha256": video.sha256,
         "container": video.container,
         "codec": video.codec,
@@ -84,7 +74,7 @@ def source(video: Video) -> Object:
         "rate": None if video.rate is None else f"{video.rate.numerator}/{video.rate.denominator}",
         "variable_rate": video.has_variable_rate,
         "timecode": video.timecode,
-        "reel": None if video.reel is None else printable(video.reel),
+        "reel": None if video.reel is None else encodable(video.reel),
         "audio_channels": video.audio_channels,
         "size": {"width": int(video.width), "height": int(video.height)},
         "rotation": int(video.rotation),

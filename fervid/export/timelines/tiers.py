@@ -3,12 +3,11 @@
 from __future__ import annotations
 
 from collections import defaultdict
-from collections.abc import Iterable
 from dataclasses import dataclass
 from fractions import Fraction
 
 from fervid.export.timelines.reading import Document
-from fervid.export.timelines.shapes import printable
+from fervid.files import encodable, one_line
 from fervid.types import Segment
 
 
@@ -88,8 +87,5 @@ def unique(name: str, taken: set[str]) -> str:
 
 
 def clean(text: str) -> str:
-    """Text as one line of characters that can be shown: what every format of text can hold."""
-    words: Iterable[str] = "".join(
-        letter if letter.isprintable() else " " for letter in printable(text)
-    ).split()
-    return " ".join(words)
+    """Return text as one line of characters that can be shown: what every format of text can hold."""
+    return one_line(encodable(text), " ")
