@@ -36,7 +36,8 @@ DIRECT = 60  # clips of which is timed what is decoding, faces and nets, and wha
 # and the same pass: two would differ by more than is looked for.
 SHARES = """
 import json, sys, time
-from fervid import execute, model, spans
+from fervid import execute, model
+from fervid.analysis import spans
 from fervid.batch import Batch, Results, Wish, choose
 from fervid.cache import Store
 from fervid.types import Settings

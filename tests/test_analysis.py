@@ -17,6 +17,7 @@ import cv2
 import jsonschema
 import numpy as np
 import pytest
+import torch
 from conftest import CLIP
 from media import LOSSLESS, Picture, damaged, truncated, write, write_still
 
@@ -144,6 +145,18 @@ def test_the_bytes_do_not_depend_on_the_workers(
     film: Path, whole: Outcome, tmp_path: Path, jobs: int
 ) -> None:
     assert_same(analyse(film, tmp_path, jobs), whole)
+
+
+def test_the_bytes_do_not_depend_on_the_callers_threads(film: Path, whole: Outcome, tmp_path: Path) -> None:
+    before = torch.get_num_threads()
+    torch.set_num_threads(3)
+    try:
+        with analysis.start(film, model=MODEL, store=Store(tmp_path)) as run:
+            assert {torch.get_num_threads() for _ in run.segments()} == {3}  # between its steps, too
+            assert_same(outcome(run), whole)
+        assert torch.get_num_threads() == 3
+    finally:
+        torch.set_num_threads(before)
 
 
 def test_an_interrupted_run_goes_on_where_it_was(film: Path, whole: Outcome, tmp_path: Path) -> None:

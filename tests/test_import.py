@@ -43,6 +43,11 @@ def test_help_loads_no_command() -> None:
     }
 
 
+def test_finding_and_describing_a_model_needs_no_torch() -> None:
+    loaded = modules_after("models", "list")
+    assert "fervid.model" in loaded and "torch" not in loaded
+
+
 def test_the_nouns_need_numpy_alone() -> None:
     look = "import sys, fervid.types, fervid.labels, fervid.errors; print(*sys.modules)"
     done = subprocess.run(

@@ -18,13 +18,14 @@ ROOMS: dict[str, tuple[set[str], set[str]]] = {
     "labels": (set(), set()),
     "errors": (set(), set()),
     "files": (set(), set()),
+    "threads": (set(), {"torch"}),
     "cache": ({"types", "errors", "files"}, set()),
     "execute": ({"types", "errors"}, set()),
     "video": (NOUNS, {"av", "cv2", "scipy"}),
-    "faces": (NOUNS, {"dlib", "cv2", "scipy", "torch"}),  # torch: the net that tells persons apart
+    "faces": (NOUNS | {"threads"}, {"dlib", "cv2", "scipy", "torch"}),  # torch: who is who
     "clips": (NOUNS | {"faces"}, {"cv2", "scipy"}),
     "streams": (NOUNS, {"torch"}),
-    "model": (NOUNS | {"streams", "clips"}, {"torch", "safetensors"}),
+    "model": (NOUNS | {"streams", "clips", "threads"}, {"torch", "safetensors"}),
     "timeline": (NOUNS, {"scipy"}),
     "people": (NOUNS | {"faces", "timeline"}, {"scipy", "cv2"}),
     "analysis": (

@@ -137,7 +137,7 @@ class Run:
         # What workers elsewhere must have.
         self.terms = wire.Terms(
             device,
-            None if model_name is None else wire.portable(model_name),
+            None if model_name is None else model.portable(model_name),
             "" if self.model is None else self.model.sha256,
             self.video.path,
             self.video.sha256,

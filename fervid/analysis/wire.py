@@ -44,11 +44,6 @@ class Parcel:
     terms: Terms
 
 
-def portable(name: str | Path) -> str:
-    """A model's name as other machines understand it."""
-    return str(name) if str(name) in model.installed() else str(model.find(name).resolve())
-
-
 def check(terms: Terms) -> None:
     """Refuse to take part where something is missing, or is not what it is elsewhere."""
     host = socket.gethostname()

@@ -191,9 +191,8 @@ def _listed(name: str | None, inputs: Sequence[str]) -> Any:
 
 
 def _wish(selection: options.Selection, formats: tuple[str, ...], model: str, device: str) -> Wish:
-    from fervid.analysis.wire import portable
     from fervid.batch import Wish
-    from fervid.model import check_device, info
+    from fervid.model import check_device, info, portable
 
     for moment in (selection.start, selection.end):
         if moment is not None and moment.frame is not None:

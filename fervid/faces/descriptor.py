@@ -16,6 +16,7 @@ import torch
 from torch.nn import functional
 
 from fervid.errors import ModelError
+from fervid.threads import one_thread
 from fervid.types import Bytes, Floats
 
 SIZE = 128  # numbers that describe a face
@@ -67,7 +68,7 @@ class FaceNet:
         grey = torch.from_numpy(face.astype(np.float32))
         picture = torch.stack([(grey - level) / 256 for level in COLOUR])[None]  # (1, 3, SIDE, SIDE)
         picture = picture.contiguous(memory_format=torch.channels_last)  # a third faster
-        with torch.inference_mode():
+        with one_thread(), torch.inference_mode():
             weights, bias = self._first
             x = functional.relu(functional.conv2d(picture, weights, bias, stride=2))
             x = functional.max_pool2d(x, 3, 2)

@@ -223,9 +223,7 @@ class Survey:
             over=[self.runs(one) for one in system.over],
         )
         part, _ = self.parts[0]
-        threads = torch.get_num_threads()
         net = model.load(evaluate.folder_of(part, self.runs(system)))
-        torch.set_num_threads(threads)  # loading a model sets them to one
         taken, ratio = self._times(net)
         weights = [value.numel() for one in net.networks.values() for value in one.parameters()]
         return Row(

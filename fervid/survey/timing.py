@@ -13,6 +13,7 @@ from fervid import footage, model, streams
 from fervid.labels import EMOTIONS
 from fervid.model import Model, Spec, StreamSpec
 from fervid.survey.systems import System
+from fervid.threads import one_thread
 from fervid.train import evaluate
 from fervid.types import Array, Sample
 
@@ -46,11 +47,9 @@ def untrained(system: System, sizes: Mapping[str, Mapping[str, int]]) -> Model:
 
 def milliseconds(models: Sequence[Model], some: Sequence[Window]) -> list[float]:
     """What each model takes for a window: the fastest of a few passes over them, the models in turn."""
-    threads = torch.get_num_threads()
-    torch.set_num_threads(1)
     fastest = [float("inf")] * len(models)
     begun = time.perf_counter()
-    try:
+    with one_thread():
         for _ in range(PASSES):
             for place, one in enumerate(models):
                 before = time.perf_counter()
@@ -58,8 +57,6 @@ def milliseconds(models: Sequence[Model], some: Sequence[Window]) -> list[float]
                 fastest[place] = min(fastest[place], time.perf_counter() - before)
             if time.perf_counter() - begun > ENOUGH:
                 break
-    finally:
-        torch.set_num_threads(threads)
     return [1000 * seconds / len(some) for seconds in fastest]
 
 

@@ -9,7 +9,6 @@ from itertools import islice
 from pathlib import Path
 
 import numpy as np
-import torch
 
 from fervid import clips, footage, model
 from fervid.datasets import protocols, splitting
@@ -98,7 +97,6 @@ def by_protocol(
             own = replace(recipe, epochs=0, start_from=alone)
         run.check(own, material, machine.device.type)
         divided.append((part, material, folder, own))
-    threads = torch.get_num_threads()
     for fold, (part, material, folder, own) in enumerate(divided):
         if not (folder / folders.RECIPE).is_file():
             folders.begin(folder, own, material)
@@ -124,7 +122,6 @@ def by_protocol(
         parts.append(
             predict(folder, part.test, labels, executor, device=device, cache=cache, fold=fold, told=told)
         )
-        torch.set_num_threads(threads)  # scoring in this process has set them to one
     return replace(Predictions.joined(parts), parts=tuple(part.name for part, *_ in divided))
 
 

@@ -92,9 +92,7 @@ def train(
     `told` hears what is strange, `noted` what is merely good to know.
     """
     check_material(folder, material)
-    threads = torch.get_num_threads()
     bases = starting.models(recipe)
-    torch.set_num_threads(threads)  # loading a model sets them to one, which is right for analysis alone
     if recipe.finetune:
         material = replace(material, labels=starting.known(material.labels, bases[0].spec.labels))
     everything = (*material.train, *material.validation)

@@ -1,0 +1,171 @@
+"""The spec of a model, and where models lie: finding, describing and verifying one need no torch."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass
+from functools import lru_cache
+from importlib.resources import files
+from pathlib import Path
+from typing import Any
+
+from fervid.errors import ModelError
+from fervid.types import ModelInfo
+
+SPEC = "model.json"
+WEIGHTS = "model.safetensors"
+ACCURACY, CARD = "accuracy.json", "card.md"  # beside them, where somebody has measured and told
+FORMAT = 1
+FUSIONS = ("weighted", "joint")
+JOINT = "joint."  # before the names of the tops that were trained together
+
+
+@dataclass(frozen=True)
+class StreamSpec:
+    """One network of a model."""
+
+    name: str
+    reads: str
+    sizes: Mapping[str, int]
+    weight: float = 1.0  # of its logits in the weighted sum
+    illumination: str = "none"  # how the light of its crops is evened out, see `illumination`
+
+
+@dataclass(frozen=True)
+class Spec:
+    """Everything of a model but its weights."""
+
+    name: str
+    labels: tuple[str, ...]
+    streams: tuple[StreamSpec, ...]
+    fusion: str  # "weighted": the sum of the streams' logits by weight; "joint": of their joint tops' logits
+    temperature: float
+    trained: bool
+    licences: Mapping[str, str]
+    training_data: tuple[str, ...]
+    weights_sha256: str
+
+    def as_json(self) -> dict[str, Any]:
+        """Return the spec as its file holds it."""
+        return {"format": FORMAT} | asdict(self)
+
+    @classmethod
+    def from_json(cls, value: Mapping[str, Any]) -> Spec:
+        """Read what `as_json` wrote."""
+        return cls(
+            name=str(value["name"]),
+            labels=tuple(value["labels"]),
+            streams=tuple(StreamSpec(**stream) for stream in value["streams"]),
+            fusion=str(value["fusion"]),
+            temperature=float(value["temperature"]),
+            trained=bool(value["trained"]),
+            licences=dict(value["licences"]),
+            training_data=tuple(value["training_data"]),
+            weights_sha256=str(value["weights_sha256"]),
+        )
+
+
+def installed() -> list[str]:
+    """Return the names of the models that come with fervid."""
+    folder = Path(str(files("fervid") / "models"))
+    return sorted(path.parent.name for path in folder.glob(f"*/{SPEC}"))
+
+
+def find(name: str | Path) -> Path:
+    """Return the folder of a model given by name or by path."""
+    own = Path(str(files("fervid") / "models")) / str(name)
+    if str(name) in installed():
+        return own
+    path = Path(name)
+    if path.is_file() and path.name in (SPEC, WEIGHTS):
+        path = path.parent
+    if (path / SPEC).is_file():
+        return path
+    if str(name) == "default":
+        raise ModelError("the default model is missing: install fervid again, or give --model PATH")
+    have = ", ".join(installed())
+    raise ModelError(f"no model {str(name)!r}: there are {have}; or give a folder that holds {SPEC}")
+
+
+def portable(name: str | Path) -> str:
+    """Return a model's name as other processes and machines understand it."""
+    return str(name) if str(name) in installed() else str(find(name).resolve())
+
+
+def read_spec(name: str | Path) -> Spec:
+    """Read the spec of a model; see `verify` for its weights."""
+    path = find(name) / SPEC
+    try:
+        value = json.loads(path.read_text(encoding="utf-8"))
+        if value["format"] != FORMAT:
+            raise ModelError(
+                f"model {name} has format {value['format']}, this fervid reads {FORMAT}: upgrade one of them"
+            )
+        spec = Spec.from_json(value)
+    except (ValueError, KeyError, TypeError, UnicodeDecodeError) as failure:
+        raise ModelError(
+            f"the spec of model {name} is damaged ({path.name}): fetch the model again"
+        ) from failure
+    except OSError as failure:
+        raise ModelError(f"cannot read the spec of model {name}: {failure.strerror}") from failure
+    if not spec.streams or not spec.labels or len(set(spec.labels)) < len(spec.labels):
+        raise ModelError(f"model {name} has no streams, or its labels repeat: it cannot be used")
+    if spec.fusion not in FUSIONS:
+        raise ModelError(f"model {name} fuses by {spec.fusion!r}; this fervid knows {', '.join(FUSIONS)}")
+    return spec
+
+
+@lru_cache(maxsize=16)
+def _digest(path: Path, size: int, changed: int) -> str:
+    """Return the SHA-256 of a file in this state; it is read once, though every input of a batch asks."""
+    return hashlib.sha256(path.read_bytes()).hexdigest()
+
+
+def verify(name: str | Path) -> None:
+    """Raise ModelError unless the weights are those that the spec was written for."""
+    spec, path = read_spec(name), find(name) / WEIGHTS
+    try:
+        status = path.stat()
+        digest = _digest(path, status.st_size, status.st_mtime_ns)
+    except OSError as failure:
+        raise ModelError(f"cannot read the weights of model {name}: {failure.strerror}") from failure
+    if digest != spec.weights_sha256:
+        raise ModelError(
+            f"the weights of model {name} are damaged (another SHA-256 than the spec's): fetch them again"
+        )
+
+
+def info(name: str | Path) -> ModelInfo:
+    """Return what a timeline says of a model, after a check of its weights."""
+    verify(name)
+    spec = read_spec(name)
+    digest = hashlib.sha256(json.dumps(spec.as_json(), sort_keys=True).encode()).hexdigest()
+    return ModelInfo(
+        name=spec.name,
+        sha256=digest,
+        trained=spec.trained,
+        labels=spec.labels,
+        streams=tuple(stream.name for stream in spec.streams),
+        licences=spec.licences,
+    )
+
+
+def accuracy(name: str | Path) -> dict[str, dict[str, float]]:
+    """Read what was measured of a model: rows of shares, one for each stream and fusion.
+
+    There are none where nobody measured it, or measured other weights.
+    """
+    path, spec = find(name) / ACCURACY, read_spec(name)
+    try:
+        value = json.loads(path.read_text(encoding="utf-8"))
+        if value["weights_sha256"] != spec.weights_sha256:
+            return {}
+        return {str(row): {str(k): float(v) for k, v in each.items()} for row, each in value["rows"].items()}
+    except FileNotFoundError:
+        return {}
+    except (OSError, ValueError, KeyError, TypeError, AttributeError) as failure:
+        raise ModelError(
+            f"the figures of model {name} are damaged ({path.name}): fetch it again"
+        ) from failure

@@ -1,0 +1,103 @@
+"""The weights of a model: from its folder into networks, and into a folder. Nothing is ever unpickled."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from collections.abc import Mapping
+from functools import lru_cache
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+from fervid import streams
+from fervid.errors import ModelError
+from fervid.model.predict import Model
+from fervid.model.spec import JOINT, SPEC, WEIGHTS, Spec, StreamSpec, find, read_spec, verify
+from fervid.types import Array
+
+if TYPE_CHECKING:
+    from torch import nn
+
+    from fervid.streams.network import Network
+
+DEVICES = ("cpu", "cuda")
+
+
+def check_device(device: str) -> None:
+    """Refuse a device that is not there; fervid never falls back in silence."""
+    if device not in DEVICES:
+        raise ModelError(f"unknown device {device!r}: use one of {', '.join(DEVICES)}")
+    if device == "cuda":
+        import torch
+
+        if not torch.cuda.is_available():
+            raise ModelError("torch sees no CUDA GPU on this machine: use --device cpu")
+
+
+def load(name: str | Path, device: str = "cpu") -> Model:
+    """Return a model ready to run; it is loaded once per process."""
+    return _load(str(find(name)), device)
+
+
+@lru_cache(maxsize=2)  # an evaluation by protocol loads a model for each part
+def _load(folder: str, device: str) -> Model:
+    import torch
+    from safetensors import SafetensorError
+    from safetensors.numpy import load_file
+
+    check_device(device)
+    verify(folder)
+    spec = read_spec(folder)
+    try:
+        tensors = load_file(Path(folder) / WEIGHTS)
+    except SafetensorError as failure:
+        raise ModelError(f"the weights in {folder} are damaged: fetch the model again") from failure
+    networks: dict[str, Network] = {}
+    joint: dict[str, nn.Linear] = {}
+    for stream in spec.streams:
+        try:
+            network, top = _build(stream, spec, tensors)
+        except (RuntimeError, TypeError, ValueError) as failure:
+            raise ModelError(
+                f"the weights of stream {stream.name} in {folder} do not fit its sizes: fetch the model again"
+            ) from failure
+        networks[stream.name] = network.eval().placed(torch.device(device))
+        if top is not None:
+            joint[stream.name] = top.eval().to(torch.device(device))
+    return Model(spec, networks, joint, torch.device(device))
+
+
+def _build(stream: StreamSpec, spec: Spec, tensors: Mapping[str, Array]) -> tuple[Network, nn.Linear | None]:
+    """Return a stream's network and its joint top, with their weights."""
+    import torch
+
+    mark = f"{stream.name}."
+    own = {
+        # Shipped weights are rounded to half precision, and count in full.
+        k.removeprefix(mark): torch.from_numpy(v.astype(np.float32) if v.dtype == np.float16 else v)
+        for k, v in tensors.items()
+        if k.startswith(mark)
+    }
+    together = {k.removeprefix(JOINT): own.pop(k) for k in list(own) if k.startswith(JOINT)}
+    network = streams.build(stream.name, len(spec.labels), **stream.sizes)
+    network.load_state_dict(own)
+    if spec.fusion != "joint":
+        return network, None
+    top = torch.nn.Linear(network.top.in_features, len(spec.labels))
+    top.load_state_dict(together)
+    return network, top
+
+
+def save(folder: Path, spec: Spec, tensors: Mapping[str, Array]) -> None:
+    """Write a model, named `stream.parameter` -> values; the spec comes last, and with it the model."""
+    from safetensors.numpy import save as encode
+
+    folder.mkdir(parents=True, exist_ok=True)
+    data = encode({name: np.ascontiguousarray(value) for name, value in tensors.items()})
+    value = spec.as_json() | {"weights_sha256": hashlib.sha256(data).hexdigest()}
+    for name, content in ((WEIGHTS, data), (SPEC, (json.dumps(value, indent=1) + "\n").encode())):
+        beside = folder / f".{name}.part"
+        beside.write_bytes(content)
+        beside.replace(folder / name)
