@@ -150,20 +150,6 @@ class Frame:
 
 
 @dataclass(frozen=True, eq=False)
-class Face:
-    """One face in one frame."""
-
-    pts: int
-    box: Floats  # (4,)
-    landmarks: Floats  # (68, 2)
-    score: float  # the detector's, or how face-like the followed crop is
-
-    def __post_init__(self) -> None:
-        check("box", self.box, (4,), np.float32)
-        check("landmarks", self.landmarks, (LANDMARKS, 2), np.float32)
-
-
-@dataclass(frozen=True, eq=False)
 class Track:
     """One face within one shot, as arrays over its frames."""
 
@@ -240,20 +226,6 @@ class Clip:
         side = self.faces.shape[-1]
         check("faces", self.faces, (length, side, side), np.uint8)
         check("landmarks", self.landmarks, (length, LANDMARKS, 2), np.float32)
-
-
-@dataclass(frozen=True, eq=False)
-class Scores:
-    """What a model says of one track: a row per window centre."""
-
-    pts: Ints  # (N,) ascending
-    logits: Mapping[str, Floats]  # per stream and "fused": (N, C)
-
-    def __post_init__(self) -> None:
-        check("pts", self.pts, (None,), np.int64)
-        classes = self.logits["fused"].shape[-1]
-        for name, values in self.logits.items():
-            check(f"logits of {name}", values, (len(self.pts), classes), np.float32)
 
 
 @dataclass(frozen=True, eq=False)

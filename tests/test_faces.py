@@ -12,7 +12,7 @@ from conftest import CLIP, ROOT
 
 from fervid.errors import UsageError
 from fervid.faces import shape
-from fervid.faces.finder import WINDOW, FaceFinder, Found, detector, detectors
+from fervid.faces.finder import _DETECTORS, WINDOW, FaceFinder, Found, detector
 from fervid.faces.shape import CROP, MARGIN
 from fervid.types import Bytes, Floats
 from fervid.video import planning, reading
@@ -293,7 +293,7 @@ def test_the_slow_detector_finds_the_face(pictures: dict[int, Bytes], truth: dic
 
 
 def test_detectors_are_known_by_name() -> None:
-    assert detectors() == ("hog", "mmod")
+    assert tuple(_DETECTORS) == ("hog", "mmod")
     with pytest.raises(UsageError, match=r"unknown detector 'haar'.*hog, mmod"):
         FaceFinder(detector="haar")
 
@@ -304,7 +304,7 @@ def test_two_detectors_of_one_name_are_refused() -> None:
 
     with pytest.raises(ValueError, match="two detectors are called 'hog'"):
         detector("hog")(other)
-    assert detectors() == ("hog", "mmod")
+    assert tuple(_DETECTORS) == ("hog", "mmod")
 
 
 @pytest.mark.parametrize("share", [0.0, -0.1, 1.5, float("nan")])

@@ -134,11 +134,6 @@ def detector(name: str) -> Callable[[Detector], Detector]:
     return register
 
 
-def detectors() -> tuple[str, ...]:
-    """The names that `--detector` takes."""
-    return tuple(_DETECTORS)
-
-
 @detector("hog")
 def _detect_hog(luma: Bytes, accept: float) -> Iterator[Found]:
     rectangles, scores, _ = _hog().run(np.ascontiguousarray(luma), 0, accept)

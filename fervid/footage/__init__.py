@@ -25,7 +25,7 @@ VERSION = 2  # of what the road makes of a sample; part of every key
 DECISIVE = ("sample_fps", "faces", "min_face", "detector", "landmarks")  # settings that strips depend on
 SHARD = 64  # samples that are cut as one task and lie in one file
 
-NO_FACE, UNREADABLE = "no face", "unreadable"
+NO_FACE = "no face"  # the trouble of a sample in which none was found
 
 
 @dataclass(frozen=True, eq=False)

@@ -21,7 +21,7 @@ from fervid.synth.actions import (
 from fervid.synth.drawing import Painter, draw
 from fervid.synth.motion import acted_part, in_motion
 from fervid.synth.people import UNITS, Person, person
-from fervid.synth.puppet import Puppet, animate, carry, eye_distance, similarity
+from fervid.synth.puppet import Puppet, carry, eye_distance, similarity
 from fervid.synth.sequences import DIFFICULTIES, RECIPES, Difficulty, Trajectory, trajectory
 from fervid.synth.strips import acted, samples, strip_of
 
@@ -41,7 +41,6 @@ __all__ = [
     "acted_part",
     "action_units",
     "activity",
-    "animate",
     "carry",
     "draw",
     "ease",

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
 from typing import TypeVar
 
 import cv2
@@ -14,7 +13,7 @@ from scipy.sparse.linalg import splu
 from scipy.spatial import Delaunay
 
 from fervid.errors import UsageError
-from fervid.synth.actions import Points, ease, move, neutral_face
+from fervid.synth.actions import Points, ease, neutral_face
 from fervid.types import LANDMARKS, Bytes, check
 
 Value = TypeVar("Value", bound=np.generic)
@@ -349,9 +348,3 @@ class Puppet:
         opened = np.sum((vertices[hole] - still) * (still - still.mean(axis=0)), axis=1) > 0
         placed[hole] = np.where(opened[:, None], vertices[hole], still)
         return placed
-
-
-def animate(portrait: Bytes, landmarks: npt.NDArray[np.floating], weights: Mapping[str, float]) -> Bytes:
-    """A photograph of a face with action units put on; for many frames of one face keep a `Puppet`."""
-    rest = landmarks.astype(np.float64)
-    return Puppet(portrait, rest).pose(move(rest, weights))[0]
