@@ -55,8 +55,8 @@ STAGES: dict[str, tuple[str, ...]] = {
     "windows": ("fervid.clips.windows:centres", "fervid.clips.windows:windows"),
     "nets": ("fervid.model:Model.logits",),
     "span files": (
-        "fervid.analysis.spans:pack",
-        "fervid.analysis.spans:unpack",
+        "fervid.analysis.results:pack",
+        "fervid.analysis.results:unpack",
         "fervid.cache:write",
         "fervid.cache:read",
     ),

@@ -135,6 +135,11 @@ class Span:
     def __contains__(self, pts: int) -> bool:
         return pts >= self.start and (self.stop is None or pts < self.stop)
 
+    def within(self, pts: Ints) -> slice:
+        """Return the rows of ascending `pts` that lie in the span."""
+        high = len(pts) if self.stop is None else int(np.searchsorted(pts, self.stop))
+        return slice(int(np.searchsorted(pts, self.start)), high)
+
 
 @dataclass(frozen=True, eq=False)
 class Frame:

@@ -15,7 +15,7 @@ import pytest
 from test_tracks import face_at, video
 
 from fervid import cache
-from fervid.analysis import spans
+from fervid.analysis import results, spans
 from fervid.errors import OutputError, UsageError
 from fervid.types import Array, Frame, Settings, Span, Tally, Track, Video
 
@@ -143,7 +143,7 @@ def test_spans_of_one_pass_see_what_each_would_see_alone(monkeypatch: pytest.Mon
                 yield Frame(pts, np.full((48, 64), 200 if 3000 <= pts < 41000 else 20, np.uint8))
         tally(Tally(complete=high is not None))
 
-    monkeypatch.setattr(spans.video, "frames", frames)
+    monkeypatch.setattr(spans.reading, "frames", frames)
     options = spans.Options(Settings())
     steps = list(spans.analyze(planned, chosen, options))
     found = [step.result for step in steps if step.result is not None]
@@ -151,14 +151,14 @@ def test_spans_of_one_pass_see_what_each_would_see_alone(monkeypatch: pytest.Mon
     alone = [spans.analyze_span(planned, span, options) for span in chosen]
     assert len(passes) == 1 + len(chosen)
     for one, other in zip(found, alone, strict=True):
-        assert_same(spans.pack(one), spans.pack(other))
+        assert_same(results.pack(one), results.pack(other))
     assert [pts for one in found for pts in one.pts.tolist()] == [pts for pts in times if pts != 4000]
     assert sorted(pts for one in found for pts in one.cuts.tolist()) == [3000, 41000]
     assert sum((one.tally for one in found), Tally()) == Tally(len(times) - 1, 0, 1, False)
     # And where those between are known already.
     some = [step.result for step in spans.analyze(planned, chosen[1::3], options) if step.result is not None]
     for one, other in zip(some, alone[1::3], strict=True):
-        assert_same(spans.pack(one), spans.pack(other))
+        assert_same(results.pack(one), results.pack(other))
 
 
 def test_a_span_tells_how_far_it_is(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -169,7 +169,7 @@ def test_a_span_tells_how_far_it_is(monkeypatch: pytest.MonkeyPatch) -> None:
             if low <= pts and (high is None or pts < high):
                 yield Frame(pts, np.full((48, 64), 20, np.uint8))
 
-    monkeypatch.setattr(spans.video, "frames", frames)
+    monkeypatch.setattr(spans.reading, "frames", frames)
     shares = [
         step.share for step in spans.analyze(planned, [Span(0, START, 30700)], spans.Options(Settings()))
     ]
@@ -190,10 +190,10 @@ def followed(number: int, pts: Sequence[int]) -> Track:
     )
 
 
-def result(tracks: int, crops: bool = False, nets: bool = True) -> spans.SpanResult:
+def result(tracks: int, crops: bool = False, nets: bool = True) -> results.SpanResult:
     random = np.random.default_rng(5)
     found = tuple(followed(number, range(number, 10 + 2 * number)) for number in range(tracks))
-    return spans.SpanResult(
+    return results.SpanResult(
         tally=Tally(20, 0, 3, False),
         pts=np.arange(20),
         flags=random.integers(0, 4, 20).astype(np.uint8),
@@ -221,11 +221,11 @@ def assert_same(first: dict[str, Array], second: dict[str, Array]) -> None:
 @pytest.mark.parametrize("nets", [False, True])
 def test_a_result_comes_back_from_its_arrays(tmp_path: Path, tracks: int, crops: bool, nets: bool) -> None:
     own = result(tracks, crops, nets)
-    cache.write(tmp_path / "key" / "entry.span", spans.pack(own))
+    cache.write(tmp_path / "key" / "entry.span", results.pack(own))
     arrays = cache.read(tmp_path / "key" / "entry.span")
     assert arrays is not None
-    back = spans.unpack(arrays)
-    assert_same(spans.pack(back), spans.pack(own))
+    back = results.unpack(arrays)
+    assert_same(results.pack(back), results.pack(own))
     assert back.tally == own.tally
     assert [track.id for track in back.tracks] == [track.id for track in own.tracks]
     assert [len(moments) for moments in back.moments] == [len(moments) for moments in own.moments]

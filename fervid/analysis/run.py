@@ -16,7 +16,7 @@ from types import TracebackType
 import numpy as np
 
 from fervid import cache, execute, model, people, timeline
-from fervid.analysis import spans, stitch, wire
+from fervid.analysis import results, spans, stitch, wire
 from fervid.cache import Store
 from fervid.execute import Executor
 from fervid.faces.finder import FaceFinder, face_net
@@ -70,7 +70,7 @@ def _work(task: _Task) -> Iterator[float]:
         if span in missing:
             for step in steps:
                 if step.result is not None:
-                    cache.write(target, spans.pack(step.result))
+                    cache.write(target, results.pack(step.result))
                     break
                 yield done + min(int(step.share * length), length - 1)
             del step  # which holds the result
@@ -298,13 +298,13 @@ class Run:
     def _path(self, span: Span) -> Path:
         return self._store.entry(self._key, span.start, span.stop)
 
-    def _result(self, span: Span) -> spans.SpanResult:
+    def _result(self, span: Span) -> results.SpanResult:
         """A span's result from the store; done again where another run has meanwhile deleted it."""
         arrays = cache.read(self._path(span))
         if arrays is None:
-            arrays = spans.pack(spans.analyze_span(self._around(span), span, self._options))
+            arrays = results.pack(spans.analyze_span(self._around(span), span, self._options))
             cache.write(self._path(span), arrays)
-        return spans.unpack(arrays)
+        return results.unpack(arrays)
 
     def rows(self) -> Iterator[Rows]:
         """The per-frame result, a chunk per span, from the disk."""
@@ -356,11 +356,11 @@ def _key(planned: Video, options: spans.Options, info: ModelInfo | None) -> str:
     return hashlib.sha256(json.dumps(facts, sort_keys=True).encode()).hexdigest()[:32]
 
 
-def _count_rows(span: Span, result: spans.SpanResult, names: dict[int, int]) -> int:
+def _count_rows(span: Span, result: results.SpanResult, names: dict[int, int]) -> int:
     return int(_faces_per_frame(span, result, names).clip(1).sum())
 
 
-def _faces_per_frame(span: Span, result: spans.SpanResult, names: dict[int, int]) -> Ints:
+def _faces_per_frame(span: Span, result: results.SpanResult, names: dict[int, int]) -> Ints:
     """How many faces each frame of a span has, (F,); a repeated pts has none."""
     counts = np.zeros(len(result.pts), np.int64)
     for _, track, _ in stitch.rows_of(span, result, names):
@@ -368,16 +368,16 @@ def _faces_per_frame(span: Span, result: spans.SpanResult, names: dict[int, int]
     return counts
 
 
-def _places(result: spans.SpanResult, pts: Ints) -> Ints:
+def _places(result: results.SpanResult, pts: Ints) -> Ints:
     """The frames of these pts: the first of each, where a pts repeats."""
-    first = np.flatnonzero((result.flags & spans.REPEATED) == 0)
+    first = np.flatnonzero((result.flags & results.REPEATED) == 0)
     return first[np.searchsorted(result.pts[first], pts)]
 
 
 def _rows(
     planned: Video,
     span: Span,
-    result: spans.SpanResult,
+    result: results.SpanResult,
     names: dict[int, int],
     curves: dict[int, Curve],
     classes: int,
@@ -388,7 +388,7 @@ def _rows(
     # Frames that repeat a pts follow one another, here and in the plan.
     repeats = np.arange(len(result.pts)) - np.searchsorted(result.pts, result.pts)
     frame = np.searchsorted(planned.pts, result.pts) + repeats
-    sampled = (result.flags[empty] & spans.SAMPLED) > 0
+    sampled = (result.flags[empty] & results.SAMPLED) > 0
     parts: list[tuple[Array, ...]] = [
         (
             empty,

@@ -17,21 +17,20 @@ from itertools import pairwise
 
 import numpy as np
 
-from fervid import clips, model, people
+from fervid import clips, model
+from fervid.analysis.decoding import Shared, Watched
+from fervid.analysis.portraits import Portraits
+from fervid.analysis.results import REPEATED, SAMPLED, SpanResult
 from fervid.errors import UsageError
 from fervid.faces import tracks
-from fervid.faces.finder import FaceFinder, describe
-from fervid.types import Array, Bytes, Frame, Ints, Likeness, Settings, Span, Tally, Track, Video
+from fervid.faces.finder import FaceFinder
+from fervid.types import Array, Ints, Likeness, Settings, Span, Tally, Video
 from fervid.video import reading, shots
 
 LENGTH = 30  # seconds from one boundary to the next, as near as keyframes allow
 HALO = Fraction(1)  # seconds decoded beyond each end
 
-PORTRAIT_EVERY = Fraction(2, 5)  # seconds between the faces among which those that tell a person are chosen
-
 FRAMES_SHARE = 0.9  # of a span's progress; the nets have the rest
-
-SAMPLED, REPEATED = 1, 2  # bits of a frame's flags
 
 
 @dataclass(frozen=True)
@@ -47,21 +46,6 @@ class Options:
     def likenesses(self) -> bool:
         """Whether faces are described, so that persons can be told apart: not where geometry is all."""
         return self.settings.people and self.model is not None
-
-
-@dataclass(frozen=True, eq=False)
-class SpanResult:
-    """What a span found; tracks are those of the halo as well, the rest lies inside the span."""
-
-    tally: Tally  # `with_faces` is left to the stitch, which knows the selection
-    pts: Ints  # (F,) of the frames
-    flags: Bytes  # (F,) SAMPLED, REPEATED
-    cuts: Ints  # (K,)
-    tracks: tuple[Track, ...]
-    moments: tuple[Ints, ...]  # per track: window centres
-    logits: tuple[Mapping[str, Array], ...]  # per track: stream that needs no neutral -> (N, C)
-    crops: tuple[Bytes, ...]  # per track: (N, S, S) of its frames inside the span; empty unless asked for
-    likenesses: tuple[Likeness, ...] = ()  # per track: its best faces inside the span; empty unless asked for
 
 
 def plan(planned: Video, settings: Settings) -> list[Span]:
@@ -151,13 +135,13 @@ def analyze(planned: Video, wanted: Sequence[Span], options: Options) -> Iterato
     ranges = [with_halo(planned, span) for span in wanted]
     tallies: list[Tally] = []
     frames = reading.frames(planned, ranges[0][0], ranges[-1][1], tallies.append)
-    shared = _Shared(frames, ranges)
+    shared = Shared(frames, ranges)
     finder = FaceFinder.of(options.settings)
 
     def begun(place: int) -> _Analysis:
-        marked = _Watched(shots.mark(shared.read(place)))
+        marked = Watched(shots.mark(shared.read(place)))
         following = tracks.follow(planned, marked, finder, options.settings)
-        portraits = _Portraits(planned, finder, marked) if options.likenesses else None
+        portraits = Portraits(planned, finder, marked) if options.likenesses else None
         return _Analysis(wanted[place], following, portraits)
 
     under_way: deque[_Analysis] = deque()  # the spans from the first unfinished one on
@@ -177,94 +161,6 @@ def analyze(planned: Video, wanted: Sequence[Span], options: Options) -> Iterato
         yield from eldest.finish(planned, options, complete)
 
 
-class _Watched:
-    """Frames on their way, of which the last one is remembered until the next is asked for."""
-
-    def __init__(self, frames: Iterator[Frame]) -> None:
-        self._frames = frames
-        self.last: Frame | None = None
-
-    def __iter__(self) -> Iterator[Frame]:
-        return self
-
-    def __next__(self) -> Frame:
-        self.last = None
-        self.last = next(self._frames)
-        return self.last
-
-
-class _Portraits:
-    """Faces as the net that tells people apart reads them, a few a second, until the best can be told."""
-
-    def __init__(self, planned: Video, finder: FaceFinder, frames: _Watched) -> None:
-        self._finder, self._frames = finder, frames
-        self._grid = tracks.Grid(planned, PORTRAIT_EVERY)
-        self._apart = planned.length(people.APART)
-        self._had: set[int] = set()  # tracks whose portrait was taken since the grid's last mark
-        self._taken: dict[int, dict[int, Bytes]] = {}  # track -> pts -> portrait
-
-    def take(self, one: tracks.Observed) -> None:
-        """Cut out the faces of a frame that were not cut out since the grid's last mark."""
-        if self._grid.passed(one.pts):
-            self._had.clear()
-        for face in one.faces:
-            if face.track not in self._had:
-                assert self._frames.last is not None and self._frames.last.pts == one.pts
-                portrait = self._finder.portrait(self._frames.last.luma, face.landmarks)
-                self._taken.setdefault(face.track, {})[one.pts] = portrait
-                self._had.add(face.track)
-
-    def likeness(self, track: Track, span: Span) -> Likeness:
-        """The best of a finished track's portraits inside the span, described."""
-        taken = self._taken.pop(track.id, {})
-        inside = within(track.pts, span)
-        rows = np.flatnonzero(np.isin(track.pts, [*taken]))
-        rows = rows[(rows >= inside.start) & (rows < inside.stop)]
-        rows, worth = people.best(track, rows, self._apart)
-        described = [describe(taken[pts]) for pts in track.pts[rows].tolist()]
-        if not described:
-            return people.empty()
-        return Likeness(track.pts[rows], track.box[rows], worth, np.stack(described))
-
-
-class _Shared:
-    """One stream of frames for ranges that overlap; holds a frame until all of its readers had it."""
-
-    def __init__(self, frames: Iterator[Frame], ranges: Iterable[tuple[int, int | None]]) -> None:
-        self._frames = frames
-        self._waiting: list[deque[Frame]] = []
-        self._ahead: deque[tuple[int, int | None, deque[Frame]]] = deque()  # ranges that are not passed
-        for low, high in ranges:
-            self._waiting.append(deque())
-            self._ahead.append((low, high, self._waiting[-1]))
-
-    def has(self, place: int) -> bool:
-        """Whether a frame waits for the reader at `place`, if there is one."""
-        return place < len(self._waiting) and bool(self._waiting[place])
-
-    def read(self, place: int) -> Iterator[Frame]:
-        """The frames of a range."""
-        waiting = self._waiting[place]
-        while waiting or self._pull(waiting):
-            yield waiting.popleft()
-
-    def _pull(self, waiting: deque[Frame]) -> bool:
-        """Decode until a frame comes for this reader; False behind the end of its range."""
-        while not waiting and any(queue is waiting for _, _, queue in self._ahead):
-            frame = next(self._frames, None)
-            while self._ahead and (frame is None or _is_past(frame.pts, self._ahead[0][1])):
-                self._ahead.popleft()
-            for low, _, queue in self._ahead:
-                if frame is None or frame.pts < low:
-                    break
-                queue.append(frame)
-        return bool(waiting)
-
-
-def _is_past(pts: int, high: int | None) -> bool:
-    return high is not None and pts >= high
-
-
 def _passed(planned: Video, decoded: tuple[int, int | None], pts: int) -> float:
     """The share of a decoded range that lies before `pts`."""
     low, high = decoded
@@ -278,7 +174,7 @@ class _Analysis:
 
     span: Span
     following: Iterator[tracks.Observed]
-    portraits: _Portraits | None
+    portraits: Portraits | None
     observed: list[tracks.Observed] = field(default_factory=list)
 
     def step(self) -> bool:
@@ -313,7 +209,7 @@ class _Analysis:
                 # The halo's damage is counted by the span that it lies in. Where times are guessed, a frame
                 # may stand in another span than planned: the sum tells how many are lost.
                 tally=Tally(
-                    len(inside), 0, len(planned.pts[within(planned.pts, span)]) - len(inside), complete
+                    len(inside), 0, len(planned.pts[span.within(planned.pts)]) - len(inside), complete
                 ),
                 pts=np.array([one.pts for one in inside], np.int64),
                 flags=np.array([SAMPLED * one.sampled + REPEATED * one.repeated for one in inside], np.uint8),
@@ -321,18 +217,12 @@ class _Analysis:
                 tracks=tuple(one.track for one in followed),
                 moments=tuple(moments),
                 logits=tuple(logits),
-                crops=tuple(one.crops[within(one.track.pts, span)] for one in followed)
+                crops=tuple(one.crops[span.within(one.track.pts)] for one in followed)
                 if options.crops
                 else (),
                 likenesses=tuple(likenesses),
             ),
         )
-
-
-def within(pts: Ints, span: Span) -> slice:
-    """The rows of ascending `pts` that lie in the span."""
-    high = len(pts) if span.stop is None else int(np.searchsorted(pts, span.stop))
-    return slice(int(np.searchsorted(pts, span.start)), high)
 
 
 def _batches(
@@ -359,69 +249,3 @@ def _batches(
             stream.name: net.logits(stream.name, [model.read(window, stream.reads) for window in cut])
             for stream in streams
         }
-
-
-def pack(result: SpanResult) -> dict[str, Array]:
-    """A result as flat arrays, for a file or a wire."""
-    counts = np.array([len(track) for track in result.tracks], np.int64)
-    windows = np.array([len(moments) for moments in result.moments], np.int64)
-    tally = result.tally
-    arrays: dict[str, Array] = {
-        "tally": np.array([tally.decoded, tally.with_faces, tally.undecodable, tally.complete], np.int64),
-        "pts": result.pts,
-        "flags": result.flags,
-        "cuts": result.cuts,
-        "track.id": np.array([track.id for track in result.tracks], np.int64),
-        "track.count": counts,
-        "window.count": windows,
-        "window.pts": np.concatenate([np.empty(0, np.int64), *result.moments]),
-    }
-    for name in _COLUMNS:
-        columns = [getattr(track, name) for track in result.tracks]
-        arrays[f"track.{name}"] = np.concatenate(columns) if columns else np.empty(0, np.float32)
-    for name in sorted({name for logits in result.logits for name in logits}):
-        arrays[f"logits.{name}"] = np.concatenate([logits[name] for logits in result.logits])
-    if result.crops:
-        arrays["crops.count"] = np.array([len(crops) for crops in result.crops], np.int64)
-        arrays["crops"] = np.concatenate(result.crops)
-    if result.likenesses:
-        arrays["likeness.count"] = np.array([len(each) for each in result.likenesses], np.int64)
-        for name in _LIKENESS:
-            arrays[f"likeness.{name}"] = np.concatenate([getattr(each, name) for each in result.likenesses])
-    return arrays
-
-
-_COLUMNS = ("pts", "box", "landmarks", "pose", "quality", "status")
-_LIKENESS = ("pts", "box", "worth", "descriptor")
-
-
-def unpack(arrays: Mapping[str, Array]) -> SpanResult:
-    """The inverse of `pack`."""
-
-    def split(name: str, counts: str) -> list[Array]:
-        return np.split(arrays[name], np.cumsum(arrays[counts])[:-1]) if len(arrays[counts]) else []
-
-    columns = {name: split(f"track.{name}", "track.count") for name in _COLUMNS}
-    found = tuple(
-        Track(int(number), **{name: columns[name][place] for name in _COLUMNS})
-        for place, number in enumerate(arrays["track.id"])
-    )
-    names = [name.removeprefix("logits.") for name in arrays if name.startswith("logits.")]
-    logits = {name: split(f"logits.{name}", "window.count") for name in names}
-    decoded, with_faces, undecodable, complete = (int(value) for value in arrays["tally"])
-    return SpanResult(
-        tally=Tally(decoded, with_faces, undecodable, bool(complete)),
-        pts=arrays["pts"],
-        flags=arrays["flags"],
-        cuts=arrays["cuts"],
-        tracks=found,
-        moments=tuple(split("window.pts", "window.count")),
-        logits=tuple({name: logits[name][place] for name in names} for place in range(len(found))),
-        crops=tuple(split("crops", "crops.count")) if "crops" in arrays else (),
-        likenesses=tuple(
-            Likeness(*each)
-            for each in zip(*(split(f"likeness.{name}", "likeness.count") for name in _LIKENESS), strict=True)
-        )
-        if "likeness.count" in arrays
-        else (),
-    )

@@ -13,7 +13,8 @@ from itertools import combinations
 import numpy as np
 
 from fervid import clips, people, timeline
-from fervid.analysis.spans import HALO, SpanResult, within
+from fervid.analysis.results import SpanResult
+from fervid.analysis.spans import HALO
 from fervid.faces import shape, tracks
 from fervid.model import Model
 from fervid.types import Curve, Floats, Ints, Likeness, Segment, Settings, Span, Tally, Track, Video
@@ -75,7 +76,7 @@ class Stitcher:
         seen: set[int] = set()
         for place, track in enumerate(result.tracks):
             if track.id in names:
-                inside = within(track.pts, span)
+                inside = span.within(track.pts)
                 seen.update(track.pts[inside].tolist())
                 self._extend(names[track.id], track, inside, place, result)
                 if result.likenesses:
@@ -121,7 +122,7 @@ class Stitcher:
     def _continue(self, span: Span, result: SpanResult) -> dict[int, int]:
         """The video's numbers for this span's tracks that have a frame inside it."""
         shown = [
-            track for track in result.tracks if within(track.pts, span).start < within(track.pts, span).stop
+            track for track in result.tracks if span.within(track.pts).start < span.within(track.pts).stop
         ]
         before = list(self._before.items())
         likeness = np.array(
@@ -129,7 +130,7 @@ class Stitcher:
         ).reshape(len(shown), len(before))
         names = {shown[here].id: before[there][0] for here, there in tracks.match_by(likeness, SAME_FACE)}
         fresh = [track for track in shown if track.id not in names]
-        starts = {track.id: int(track.pts[within(track.pts, span).start]) for track in fresh}
+        starts = {track.id: int(track.pts[span.within(track.pts).start]) for track in fresh}
         for track in sorted(fresh, key=lambda track: (starts[track.id], float(track.box[0, 0]), track.id)):
             self._count += 1
             names[track.id] = self._count
@@ -249,4 +250,4 @@ def rows_of(span: Span, result: SpanResult, names: dict[int, int]) -> Iterator[t
     """The tracks of a span at their frames inside it, with the video's number and their place."""
     for place, track in enumerate(result.tracks):
         if track.id in names:
-            yield names[track.id], track.take(within(track.pts, span)), place
+            yield names[track.id], track.take(span.within(track.pts)), place

@@ -14,7 +14,7 @@ from functools import lru_cache
 from pathlib import Path
 
 from fervid import model
-from fervid.analysis import spans
+from fervid.analysis import results, spans
 from fervid.errors import FervidError, InputError, ModelError
 from fervid.files import shown
 from fervid.types import Array, Span, Video
@@ -72,7 +72,7 @@ def work(parcel: Parcel) -> Generator[float, None, Found]:
         length = spans.length(parcel.video, span)
         for step in steps:
             if step.result is not None:
-                found.append((span, spans.pack(step.result)))
+                found.append((span, results.pack(step.result)))
                 break
             yield done + step.share * length
         done += length

@@ -1,0 +1,93 @@
+"""What one span gives, and the same as flat arrays for a file or a wire."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+
+import numpy as np
+
+from fervid.types import Array, Bytes, Ints, Likeness, Tally, Track
+
+SAMPLED, REPEATED = 1, 2  # bits of a frame's flags
+
+
+@dataclass(frozen=True, eq=False)
+class SpanResult:
+    """What a span found; tracks are those of the halo as well, the rest lies inside the span."""
+
+    tally: Tally  # `with_faces` is left to the stitch, which knows the selection
+    pts: Ints  # (F,) of the frames
+    flags: Bytes  # (F,) SAMPLED, REPEATED
+    cuts: Ints  # (K,)
+    tracks: tuple[Track, ...]
+    moments: tuple[Ints, ...]  # per track: window centres
+    logits: tuple[Mapping[str, Array], ...]  # per track: stream that needs no neutral -> (N, C)
+    crops: tuple[Bytes, ...]  # per track: (N, S, S) of its frames inside the span; empty unless asked for
+    likenesses: tuple[Likeness, ...] = ()  # per track: its best faces inside the span; empty unless asked for
+
+
+def pack(result: SpanResult) -> dict[str, Array]:
+    """Return a result as flat arrays, for a file or a wire."""
+    counts = np.array([len(track) for track in result.tracks], np.int64)
+    windows = np.array([len(moments) for moments in result.moments], np.int64)
+    tally = result.tally
+    arrays: dict[str, Array] = {
+        "tally": np.array([tally.decoded, tally.with_faces, tally.undecodable, tally.complete], np.int64),
+        "pts": result.pts,
+        "flags": result.flags,
+        "cuts": result.cuts,
+        "track.id": np.array([track.id for track in result.tracks], np.int64),
+        "track.count": counts,
+        "window.count": windows,
+        "window.pts": np.concatenate([np.empty(0, np.int64), *result.moments]),
+    }
+    for name in _COLUMNS:
+        columns = [getattr(track, name) for track in result.tracks]
+        arrays[f"track.{name}"] = np.concatenate(columns) if columns else np.empty(0, np.float32)
+    for name in sorted({name for logits in result.logits for name in logits}):
+        arrays[f"logits.{name}"] = np.concatenate([logits[name] for logits in result.logits])
+    if result.crops:
+        arrays["crops.count"] = np.array([len(crops) for crops in result.crops], np.int64)
+        arrays["crops"] = np.concatenate(result.crops)
+    if result.likenesses:
+        arrays["likeness.count"] = np.array([len(each) for each in result.likenesses], np.int64)
+        for name in _LIKENESS:
+            arrays[f"likeness.{name}"] = np.concatenate([getattr(each, name) for each in result.likenesses])
+    return arrays
+
+
+_COLUMNS = ("pts", "box", "landmarks", "pose", "quality", "status")
+_LIKENESS = ("pts", "box", "worth", "descriptor")
+
+
+def unpack(arrays: Mapping[str, Array]) -> SpanResult:
+    """Return the result that `pack` made these arrays of."""
+
+    def split(name: str, counts: str) -> list[Array]:
+        return np.split(arrays[name], np.cumsum(arrays[counts])[:-1]) if len(arrays[counts]) else []
+
+    columns = {name: split(f"track.{name}", "track.count") for name in _COLUMNS}
+    found = tuple(
+        Track(int(number), **{name: columns[name][index] for name in _COLUMNS})
+        for index, number in enumerate(arrays["track.id"])
+    )
+    names = [name.removeprefix("logits.") for name in arrays if name.startswith("logits.")]
+    logits = {name: split(f"logits.{name}", "window.count") for name in names}
+    decoded, with_faces, undecodable, complete = (int(value) for value in arrays["tally"])
+    return SpanResult(
+        tally=Tally(decoded, with_faces, undecodable, bool(complete)),
+        pts=arrays["pts"],
+        flags=arrays["flags"],
+        cuts=arrays["cuts"],
+        tracks=found,
+        moments=tuple(split("window.pts", "window.count")),
+        logits=tuple({name: logits[name][index] for name in names} for index in range(len(found))),
+        crops=tuple(split("crops", "crops.count")) if "crops" in arrays else (),
+        likenesses=tuple(
+            Likeness(*each)
+            for each in zip(*(split(f"likeness.{name}", "likeness.count") for name in _LIKENESS), strict=True)
+        )
+        if "likeness.count" in arrays
+        else (),
+    )
