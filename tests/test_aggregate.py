@@ -23,7 +23,7 @@ from fervid.streams.survey.aggregate_gaussian import embedded
 from fervid.streams.survey.aggregate_moments import moments
 from fervid.survey.systems import SMALL as SMALL_SIZES
 from fervid.train import folders, run, settling, state
-from fervid.train.fitting import Progress
+from fervid.train.listener import Listener, Progress
 from fervid.train.material import Material, arrange
 from fervid.train.recipe import Recipe
 
@@ -238,9 +238,9 @@ def test_a_run_that_is_stopped_between_its_steps_or_in_the_second_ends_the_same(
     name: str, material: Material, strips: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     recipe = recipe_of(name)
-    noted: list[str] = []
-    whole = trained(recipe, material, tmp_path / "whole", strips, noted=noted.append)
-    assert any("support vectors, penalty" in line for line in noted)
+    notes: list[str] = []
+    whole = trained(recipe, material, tmp_path / "whole", strips, listener=Listener(note=notes.append))
+    assert any("support vectors, penalty" in line for line in notes)
 
     folder = tmp_path / "run"
     folders.begin(folder, recipe, material)
@@ -255,7 +255,7 @@ def test_a_run_that_is_stopped_between_its_steps_or_in_the_second_ends_the_same(
 
     def go_on() -> None:
         with execute.serial() as executor:
-            run.train(recipe, material, folder, executor, CPU, cache=strips, tick=tick)
+            run.train(recipe, material, folder, executor, CPU, cache=strips, listener=Listener(tick=tick))
 
     for _ in range(2):
         with pytest.raises(Stop):
@@ -278,9 +278,9 @@ def test_a_machine_is_put_on_a_frame_net_that_is_there(
     monkeypatch.setattr(run, "settle", lambda *given: found.append(settling.settle(*given)) or found[-1])
     recipe = recipe_of("aggregate_moments", epochs=0, start_from=(str(still),))
     run.check(recipe, material, "cpu")
-    told: list[str] = []
-    child = trained(recipe, material, tmp_path / "run", strips, told=told.append)
-    assert not told
+    warned: list[str] = []
+    child = trained(recipe, material, tmp_path / "run", strips, listener=Listener(warn=warned.append))
+    assert not warned
     history = found[0].history
     seen = zip(history["validation_accuracy"], history["validation_mean_recall"], strict=True)
     scores = [(accuracy + recall) / 2 for accuracy, recall in seen]

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import io
 import json
+import math
 import subprocess
 import sys
 from collections.abc import Iterator
@@ -21,13 +23,15 @@ from training import drawn, footage
 from fervid import execute, model, streams, synth
 from fervid.augment import OFF, STRONG
 from fervid.cli.main import fervid as program
-from fervid.cli.shared.training import recipe_of
+from fervid.cli.shared.messages import Messages
+from fervid.cli.shared.training import listening, recipe_of
 from fervid.errors import InputError, ModelError, UsageError
 from fervid.footage import Footage
 from fervid.labels import EMOTIONS, NEUTRAL
 from fervid.streams.still import Still
-from fervid.train import evaluate, fitting, folders, frozen, run, starting, state
+from fervid.train import evaluate, folders, frozen, run, starting, state
 from fervid.train.batches import Clips, targets
+from fervid.train.listener import SILENT, Listener, Progress
 from fervid.train.machine import Machine, open_machine
 from fervid.train.material import Material, arrange, gather
 from fervid.train.recipe import Recipe
@@ -109,7 +113,7 @@ def test_an_interrupted_run_comes_to_the_same_weights(
     monkeypatch.setattr(state, "BETWEEN_CHECKPOINTS", 0.0)  # a checkpoint after each step
     left = stop_after
 
-    def tick(progress: fitting.Progress) -> None:
+    def tick(progress: Progress) -> None:
         nonlocal left
         left -= 1
         if left < 0:
@@ -122,7 +126,15 @@ def test_an_interrupted_run_comes_to_the_same_weights(
     while not folders.is_done(folder):
         try:
             with execute.serial() as executor:
-                run.train(folders.recipe_of(folder), material, folder, executor, CPU, cache=strips, tick=tick)
+                run.train(
+                    folders.recipe_of(folder),
+                    material,
+                    folder,
+                    executor,
+                    CPU,
+                    cache=strips,
+                    listener=Listener(tick=tick),
+                )
         except Stop:
             stops += 1
     assert stops > 1
@@ -219,11 +231,11 @@ def halves(material: Material, strips: Path, tmp_path_factory: pytest.TempPathFa
 def test_models_are_joined_as_they_are(
     halves: tuple[Path, Path], material: Material, strips: Path, tmp_path: Path
 ) -> None:
-    told: list[str] = []
+    warned: list[str] = []
     joining = replace(SMALL, epochs=0, start_from=tuple(map(str, halves)))
     run.check(joining, material, "cpu")
-    child = trained(joining, material, tmp_path / "joint", strips, told=told.append)
-    assert not told
+    child = trained(joining, material, tmp_path / "joint", strips, listener=Listener(warn=warned.append))
+    assert not warned
     parents = weights(halves[0]) | weights(halves[1])
     net, joint = model.load(child), weights(child)
     assert net.spec.fusion == "joint" and set(net.joint) == set(SMALL.streams)
@@ -279,12 +291,12 @@ def test_a_stream_comes_from_its_like_before_a_still_is_inflated(
 def test_a_stream_that_no_model_has(
     halves: tuple[Path, Path], material: Material, strips: Path, tmp_path: Path
 ) -> None:
-    told: list[str] = []
+    warned: list[str] = []
     bases = (str(halves[0]), str(halves[0]))
     recipe = replace(SMALL, epochs=1, joint_epochs=1, start_from=bases)
     run.check(recipe, material, "cpu")
-    trained(recipe, material, tmp_path / "run", strips, told=told.append)
-    assert told == ["tiny_displacement begins anew: no model to start from has such a stream"]
+    trained(recipe, material, tmp_path / "run", strips, listener=Listener(warn=warned.append))
+    assert warned == ["tiny_displacement begins anew: no model to start from has such a stream"]
     with pytest.raises(UsageError, match="no model to start from has a stream tiny_displacement"):
         run.check(replace(recipe, epochs=0), material, "cpu")
 
@@ -386,11 +398,11 @@ def test_samples_without_a_face_are_told_and_left_out(
     )
     everything = Footage.joined([found, nothing])
     monkeypatch.setattr(run.footage, "cut", lambda *_, **__: everything)
-    told: list[str] = []
+    warned: list[str] = []
     split = Material(LABELS, (*found.samples[:4], *found.samples[4:]), nothing.samples)
     with pytest.raises(InputError, match="no validation sample shows a face"):
-        trained(SMALL, split, tmp_path / "run", tmp_path, told=told.append)
-    assert told == ["2 of 2 validation samples show no face, and are left out"]
+        trained(SMALL, split, tmp_path / "run", tmp_path, listener=Listener(warn=warned.append))
+    assert warned == ["2 of 2 validation samples show no face, and are left out"]
 
 
 def _empty(strip: Strip) -> Strip:
@@ -513,21 +525,23 @@ def test_what_frozen_streams_see_of_a_clip_is_worked_out_once(
     monkeypatch.setattr(frozen, "AT_ONCE", 1)
     monkeypatch.setattr(state, "BETWEEN_CHECKPOINTS", 0.0)
 
-    def seen(part: int, tick: fitting.Tick) -> torch.Tensor:
+    def seen(part: int) -> torch.Tensor:
         here, path = Apart(CPU.device, part, parts), tmp_path / "x.safetensors"
-        return frozen.features({"tiny_displacement": network}, both, 4, here, path, tick)["tiny_displacement"]
+        return frozen.features({"tiny_displacement": network}, both, 4, here, path, Listener(tick=stop))[
+            "tiny_displacement"
+        ]
 
-    def stop(progress: fitting.Progress) -> None:
+    def stop(progress: Progress) -> None:
         raise Stop
 
     stops = 0
     for part in range(min(parts, len(both))):
         for _ in range(len(range(part, len(both), parts))):
             with pytest.raises(Stop):  # after each clip, which is not worked out again
-                seen(part, stop)
+                seen(part)
             stops += 1
     assert stops == len(both)
-    found = [seen(part, stop) for part in range(parts)]
+    found = [seen(part) for part in range(parts)]
     assert all(torch.equal(found[0], other) for other in found)
     for place in range(len(both)):
         ((_, batch),) = both.plain(99, CPU.device, np.array([place]), looks=None)
@@ -552,10 +566,10 @@ def test_frozen_clips_are_drawn_as_clips_are(both: Clips) -> None:
 def test_features_of_other_data_are_refused(both: Clips, tmp_path: Path) -> None:
     network = {"tiny_displacement": streams.build("tiny_displacement", len(LABELS))}
     path = tmp_path / "x.safetensors"
-    frozen.features(network, both, 4, CPU, path, None)
+    frozen.features(network, both, 4, CPU, path, SILENT)
     fewer = Clips(both.footage.take([0, 1]), both.taught[:2], ("displacement",))
     with pytest.raises(InputError, match="of other data than this run"):
-        frozen.features(network, fewer, 4, CPU, path, None)
+        frozen.features(network, fewer, 4, CPU, path, SILENT)
 
 
 def test_a_clip_that_comes_twice_in_an_epoch_is_drawn_twice() -> None:
@@ -674,6 +688,30 @@ def test_options_become_a_recipe() -> None:
     recipe = recipe_of({name: given[name] for name in ("start_from", "epochs", "coarse", "streams")})
     assert (recipe.start_from, recipe.epochs, recipe.coarse) == (("one", "two"), 0, 0.5)
     assert Recipe.from_json(json.loads(json.dumps(recipe.as_json()))) == recipe
+
+
+@pytest.mark.parametrize(
+    ("messages", "term", "is_shown"),
+    [
+        (Messages(), "xterm", True),
+        (Messages(), "dumb", False),
+        (Messages(quiet=True), "xterm", False),
+        (Messages(has_progress=False), "xterm", False),
+    ],
+    ids=["usual", "dumb terminal", "quiet", "no progress"],
+)
+def test_a_bar_is_shown_on_a_terminal_alone(
+    messages: Messages, term: str, is_shown: bool, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    screen = io.StringIO()
+    monkeypatch.setattr(screen, "isatty", lambda: True)
+    monkeypatch.setattr(sys, "stderr", screen)
+    monkeypatch.setenv("TERM", term)
+    monkeypatch.setenv("COLUMNS", "120")
+    with listening(messages) as listener:
+        listener.cutting(1, 2)
+        listener.tick(Progress("still", 1, 2, 0.25, 0.5, 0.75, math.nan))
+    assert ("epoch 1/2  loss 0.500  accuracy 0.750" in screen.getvalue()) == is_shown
 
 
 SYNTH = "synth:posed?people=8&per_class=8"
@@ -808,12 +846,12 @@ def test_a_checkpoint_of_other_labels_is_told(material: Material, strips: Path, 
     folder = tmp_path / "run"
     folders.begin(folder, SMALL, material)
 
-    def tick(progress: fitting.Progress) -> None:
+    def tick(progress: Progress) -> None:
         if len(progress.stage) > len("tiny_faces"):  # the second stream has begun
             raise Stop
 
     with pytest.raises(Stop), execute.serial() as executor:
-        run.train(SMALL, material, folder, executor, CPU, cache=strips, tick=tick)
+        run.train(SMALL, material, folder, executor, CPU, cache=strips, listener=Listener(tick=tick))
     assert (folder / folders.STATE / "tiny_faces.safetensors").is_file()
     other = arrange(tuple(synth.samples("posed", 3, 3, 0, ("anger", *LABELS))), (), (), 0.4, 0)
     with pytest.raises(InputError, match="with other data, or another split"), execute.serial() as executor:

@@ -115,7 +115,7 @@ def survey(
         log.warning("%s", remark)
     messages: Messages = ctx.obj
     with (
-        training.watched(messages) as watch,
+        training.listening(messages) as listener,
         execute.open_executor(jobs) as executor,
         training.strips(no_cache) as cache,
         training.kept_runs(runs) as folder,
@@ -131,16 +131,13 @@ def survey(
             executor=executor,
             machine=machine,
             cache=cache,
-            tick=watch.tick,
-            told=log.warning,
-            noted=log.info,
-            cutting=watch.cutting,
+            listener=listener,
         )
         found = []
         for row in run.run(ground, wanted):
             found.append(row)
             if not messages.quiet:
-                messages.say(f"{run.told(row)} ({len(found)} of {len(wanted)})")
+                messages.say(f"{run.line(row)} ({len(found)} of {len(wanted)})")
         facts = ground.facts()
     show(json.dumps(table.as_json(facts, found), indent=2) if as_json else table.as_text(facts, found))
     failed = sum(isinstance(row, rows.Failure) for row in found)

@@ -92,7 +92,7 @@ def eval(
     for remark in remarks:
         log.warning("%s", remark)
     with (
-        training.watched(messages) as watch,
+        training.listening(messages) as listener,
         execute.open_executor(jobs) as executor,
         training.strips(no_cache) as cache,
     ):
@@ -104,8 +104,7 @@ def eval(
                 executor,
                 device=device,
                 cache=cache,
-                tick=lambda done: watch.cutting(done, len(samples)),
-                told=log.warning,
+                listener=listener,
             )
         else:
             recipe = training.recipe_of(values | {"data": data})
@@ -122,10 +121,7 @@ def eval(
                     executor,
                     machine,
                     cache=cache,
-                    tick=watch.tick,
-                    told=log.warning,
-                    noted=log.info,
-                    cutting=watch.cutting,
+                    listener=listener,
                 )
     _report(said, as_json, predictions, pictures)
 

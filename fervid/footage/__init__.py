@@ -122,15 +122,14 @@ def cut(
     executor: Executor,
     settings: Settings | None = None,
     folder: Path | None = None,
-    tick: Callable[[int], None] | None = None,
+    tick: Callable[[int, int], None] = lambda done, total: None,
 ) -> Footage:
     """The strips of samples, made by as many workers as the executor has."""
     tasks, parts, done = shards(samples, settings, folder), [], 0
     for shard, _ in zip(tasks, results(executor(_work, tasks)), strict=True):
         parts.append(shard.footage())
         done += len(shard.samples)
-        if tick is not None:
-            tick(done)
+        tick(done, len(samples))
     back = np.argsort([place for shard in tasks for place in shard.places])
     return Footage.joined(parts).take(back)
 

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import json
 import os
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
 from typing import Any
@@ -23,7 +23,7 @@ from fervid.execute import Executor
 from fervid.survey import timing
 from fervid.survey.systems import PAIR, SMALL, System, everything
 from fervid.train import evaluate, papers
-from fervid.train.fitting import Tick
+from fervid.train.listener import SILENT, Listener
 from fervid.train.machine import Machine
 from fervid.train.material import Material, digest
 from fervid.train.recipe import Recipe
@@ -47,10 +47,7 @@ class Ground:
     executor: Executor
     machine: Machine
     cache: Path | None = None
-    tick: Tick | None = None
-    told: Callable[[str], None] | None = None
-    noted: Callable[[str], None] | None = None
-    cutting: Callable[[int, int], None] | None = None
+    listener: Listener = SILENT
 
     @property
     def sizes(self) -> Mapping[str, Mapping[str, int]]:
@@ -166,9 +163,9 @@ class Survey:
         except OSError:
             raise  # the disk is full, or gone: no system would fare better
         except Exception as failure:  # the other systems do not depend on it
-            told = UnexpectedError(f"unexpected {type(failure).__name__}: {failure}")
-            told.__cause__ = failure
-            return self._failed(system, told)
+            unexpected = UnexpectedError(f"unexpected {type(failure).__name__}: {failure}")
+            unexpected.__cause__ = failure
+            return self._failed(system, unexpected)
         write(self.runs(system) / ROW, json.dumps(made.as_json()) + "\n")
         return made
 
@@ -191,8 +188,7 @@ class Survey:
             raise InputError(f"{path} is damaged: delete it, and the row is made again") from failure
 
     def _failed(self, system: System, failure: FervidError) -> Failure:
-        if self.ground.told is not None:
-            self.ground.told(f"{system.name} failed: {failure}")
+        self.ground.listener.warn(f"{system.name} failed: {failure}")
         self.failures[system.name] = Failure(system, " ".join(str(failure).split()))
         return self.failures[system.name]
 
@@ -216,10 +212,7 @@ class Survey:
             ground.executor,
             ground.machine,
             cache=ground.cache,
-            tick=ground.tick,
-            told=ground.told,
-            noted=ground.noted,
-            cutting=ground.cutting,
+            listener=ground.listener,
             over=[self.runs(one) for one in system.over],
         )
         part, _ = self.parts[0]

@@ -34,7 +34,7 @@ def run(ground: Ground, wanted: Sequence[System]) -> Iterator[Row | Failure]:
         lock.release(remove=True)
 
 
-def told(row: Row | Failure) -> str:
+def line(row: Row | Failure) -> str:
     """A row in a line, for those who wait."""
     if isinstance(row, Failure):
         return f"{row.system.name}: failed"

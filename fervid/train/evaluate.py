@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from itertools import islice
 from pathlib import Path
@@ -22,7 +22,7 @@ from fervid.labels import CONTEMPT, EMOTIONS
 from fervid.metrics import Predictions
 from fervid.model import Model
 from fervid.train import folders, run
-from fervid.train.fitting import Tick
+from fervid.train.listener import SILENT, Listener
 from fervid.train.machine import Machine
 from fervid.train.material import Material, arrange, check_apart
 from fervid.train.recipe import Recipe
@@ -70,10 +70,7 @@ def by_protocol(
     machine: Machine,
     *,
     cache: Path | None = None,
-    tick: Tick | None = None,
-    told: Callable[[str], None] | None = None,
-    noted: Callable[[str], None] | None = None,
-    cutting: Callable[[int, int], None] | None = None,
+    listener: Listener = SILENT,
     over: Sequence[Path] = (),
 ) -> Predictions:
     """Train for each part of a protocol, if `runs` has it not yet, and score what it held back.
@@ -84,8 +81,7 @@ def by_protocol(
     parts: list[Predictions] = []
     plan = protocols.plan(samples, protocol)
     for remark in plan.remarks:
-        if told is not None:
-            told(remark)
+        listener.warn(remark)
     labels = labels_of(plan.samples)
     divided = []
     # All that could be wrong with one of them is told before the first is trained.
@@ -104,23 +100,19 @@ def by_protocol(
             raise UsageError(f"{folder} was begun with other settings: name another folder in --runs")
         folders.check_material(folder, material)
         if not folders.is_done(folder):
-            if noted is not None:
-                noted(f"{part.name}: {fold + 1} of {len(divided)}")
-            run.train(
-                own,
-                material,
-                folder,
-                executor,
-                machine,
-                cache=cache,
-                tick=tick,
-                told=told,
-                noted=noted,
-                cutting=cutting,
-            )
-        device = machine.device.type
+            listener.note(f"{part.name}: {fold + 1} of {len(divided)}")
+            run.train(own, material, folder, executor, machine, cache=cache, listener=listener)
         parts.append(
-            predict(folder, part.test, labels, executor, device=device, cache=cache, fold=fold, told=told)
+            predict(
+                folder,
+                part.test,
+                labels,
+                executor,
+                device=machine.device.type,
+                cache=cache,
+                fold=fold,
+                listener=listener,
+            )
         )
     return replace(Predictions.joined(parts), parts=tuple(part.name for part, *_ in divided))
 
@@ -148,8 +140,7 @@ def predict(
     settings: Settings | None = None,
     cache: Path | None = None,
     fold: int = 0,
-    tick: Callable[[int], None] | None = None,
-    told: Callable[[str], None] | None = None,
+    listener: Listener = SILENT,
 ) -> Predictions:
     """What a model says of samples: the mean over each one's windows; `labels` None takes all that occur."""
     labels = labels or labels_of(samples)
@@ -160,13 +151,12 @@ def predict(
     for task, part in zip(tasks, results(executor(_score, tasks)), strict=True):
         parts.append(part)
         done += len(task.shard.samples)
-        if tick is not None:
-            tick(done)
+        listener.cutting(done, len(samples))
     back = np.argsort([place for task in tasks for place in task.shard.places])
     whole = {key: np.concatenate([part[key] for part in parts])[back] for key in parts[0]}
     for sample, trouble in zip(samples, whole["trouble"].tolist(), strict=True):
-        if trouble and trouble != footage.NO_FACE and told is not None:
-            told(f"{sample.name}: {trouble}")
+        if trouble and trouble != footage.NO_FACE:
+            listener.warn(f"{sample.name}: {trouble}")
     names = [key for key in whole if key not in ("trouble", "rejected")]
     return Predictions(
         labels=labels,

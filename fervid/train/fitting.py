@@ -17,6 +17,7 @@ from fervid.errors import InputError, ModelError
 from fervid.streams.network import Network
 from fervid.train import state as states
 from fervid.train.batches import Batch, Clips
+from fervid.train.listener import Listener, Progress
 from fervid.train.losses import (
     CenterLoss,
     IslandLoss,
@@ -34,22 +35,6 @@ WARM_UP = 0.1  # share of the steps in which the learning rate rises; it falls a
 LONGEST_GRADIENT = 5.0
 MOMENTUM = 0.9
 USUAL_BATCH = 128  # for which the streams' learning rates are meant
-
-
-@dataclass(frozen=True)
-class Progress:
-    """What a bar shows of a stage."""
-
-    stage: str
-    epoch: int
-    epochs: int  # 0 where nothing is learnt by epochs
-    done: float  # share of the stage
-    loss: float
-    accuracy: float
-    validation: float  # accuracy of the last validation; nan before the first
-
-
-Tick = Callable[[Progress], None]
 
 
 @dataclass
@@ -77,7 +62,7 @@ class Lessons(Protocol):
 
 
 def fit(
-    stage: Stage, clips: Lessons, recipe: Recipe, machine: Machine, checkpoint: Path, tick: Tick | None
+    stage: Stage, clips: Lessons, recipe: Recipe, machine: Machine, checkpoint: Path, listener: Listener
 ) -> states.State:
     """Train, from the checkpoint if there is one; the learner ends with its best averaged weights."""
     learner = stage.learner
@@ -133,14 +118,12 @@ def fit(
             for place, more in enumerate((float(loss.detach()) * count, float(right), float(count))):
                 state.sums[place] += more
             state.step = step + 1
-            if tick is not None:
-                tick(_progress(stage, state, steps))
+            listener.tick(_progress(stage, state, steps))
             if time.monotonic() - written > states.BETWEEN_CHECKPOINTS:
                 keep()
                 written = time.monotonic()
         _judge(stage, state, average, learner, machine, recipe.patience)
-        if tick is not None:
-            tick(_progress(stage, state, steps))
+        listener.tick(_progress(stage, state, steps))
         keep()
         written = time.monotonic()
     best = state.part("best")

@@ -20,7 +20,7 @@ from fervid.errors import InputError
 from fervid.streams.network import Network
 from fervid.train import state as states
 from fervid.train.batches import Batch, Clips
-from fervid.train.fitting import Progress, Tick
+from fervid.train.listener import Listener, Progress
 from fervid.train.machine import Machine
 from fervid.types import Ints
 
@@ -35,7 +35,7 @@ def features(
     batch: int,
     machine: Machine,
     checkpoint: Path,
-    tick: Tick | None,
+    listener: Listener,
     judged: bool = True,
 ) -> Features:
     """What trained streams see in every clip, from the checkpoint as far as it has been worked out before.
@@ -60,8 +60,8 @@ def features(
             state.keep("features", {name: torch.cat(rows) for name, rows in found.items()})
             states.write(parts[machine.part], state)
             written = time.monotonic()
-        if tick is not None:
-            tick(Progress("whole clips", 0, 0, state.step / len(own), math.nan, math.nan, math.nan))
+        done = state.step / len(own)
+        listener.tick(Progress("whole clips", 0, 0, done, math.nan, math.nan, math.nan))
     machine.wait()
     whole: dict[str, Tensor] = {}
     for part, path in enumerate(parts[: len(clips)]):

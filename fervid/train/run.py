@@ -7,7 +7,7 @@ the very weights that it would have had.
 from __future__ import annotations
 
 import shutil
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
 
@@ -24,10 +24,11 @@ from fervid.streams.network import Network
 from fervid.streams.survey.aggregate import Aggregate
 from fervid.train import papers, starting
 from fervid.train.batches import Batch, Clips, targets
-from fervid.train.fitting import USUAL_BATCH, Lesson, Lessons, Stage, Tick, answers, fit, judged
+from fervid.train.fitting import USUAL_BATCH, Lesson, Lessons, Stage, answers, fit, judged
 from fervid.train.folders import STATE, check_material
 from fervid.train.frozen import Features, Frozen, features
 from fervid.train.fusion import joint_loss
+from fervid.train.listener import SILENT, Listener
 from fervid.train.losses import balance
 from fervid.train.machine import Machine
 from fervid.train.material import Material, gather
@@ -39,8 +40,6 @@ from fervid.types import Array, Floats
 DOUBT = 50  # samples that the temperature from before is worth
 JOINT_RATE, JOINT_DECAY = 1e-2, 1e-2
 JOINT_DROPOUT = 0.3  # of the frozen features: the streams know their clips too well to need each other
-
-Told = Callable[[str], None]
 
 
 def check(recipe: Recipe, material: Material, device: str) -> None:
@@ -82,15 +81,9 @@ def train(
     machine: Machine,
     *,
     cache: Path | None = None,
-    tick: Tick | None = None,
-    told: Told | None = None,
-    noted: Told | None = None,
-    cutting: Callable[[int, int], None] | None = None,
+    listener: Listener = SILENT,
 ) -> Path:
-    """Carry a run that was begun to its end: its folder is then a model.
-
-    `told` hears what is strange, `noted` what is merely good to know.
-    """
+    """Carry a run that was begun to its end: its folder is then a model."""
     check_material(folder, material)
     bases = starting.models(recipe)
     if recipe.finetune:
@@ -98,18 +91,12 @@ def train(
     everything = (*material.train, *material.validation)
 
     def cut() -> Footage:
-        def done(count: int) -> None:
-            if cutting is not None:
-                cutting(count, len(everything))
-
-        return footage.cut(everything, executor, folder=cache, tick=done)
+        return footage.cut(everything, executor, folder=cache, tick=listener.cutting)
 
     strips = cut() if machine.leads else None
     machine.wait()
     strips = strips or cut()  # the others find what the first has left
-    silent: Told = lambda line: None  # noqa: E731
-    run = _Run(recipe, folder, machine, material, strips, bases, tick, told or silent, noted or silent)
-    return run.finish()
+    return _Run(recipe, folder, machine, material, strips, bases, listener).finish()
 
 
 class _Run:
@@ -123,14 +110,12 @@ class _Run:
         material: Material,
         strips: Footage,
         bases: Sequence[Model],
-        tick: Tick | None,
-        told: Told,
-        noted: Told,
+        listener: Listener,
     ) -> None:
         self.recipe, self.folder, self.machine, self.bases = recipe, folder, machine, bases
-        self.labels, self.tick, self.told, self.noted = material.labels, tick, told, noted
+        self.labels, self.listener = material.labels, listener
         for remark in material.remarks:
-            told(remark)
+            listener.warn(remark)
         count = len(material.train)
         places = np.arange(len(strips))
         self.train = strips.take(np.flatnonzero(strips.found & (places < count)))
@@ -140,7 +125,7 @@ class _Run:
             (self.judges, len(strips) - count, "validation"),
         ):
             if len(part) < whole:
-                told(f"{whole - len(part)} of {whole} {name} samples show no face, and are left out")
+                listener.warn(f"{whole - len(part)} of {whole} {name} samples show no face, and are left out")
             if not len(part):
                 raise InputError(
                     f"no {name} sample shows a face: check the data with `fervid datasets check`"
@@ -155,7 +140,7 @@ class _Run:
                 f"no sample of {', '.join(missing)} shows a face: there is nothing to learn it from"
             )
         if missing:
-            told(f"there is no sample of {', '.join(missing)}: the model may unlearn it")
+            listener.warn(f"there is no sample of {', '.join(missing)}: the model may unlearn it")
         self.settings = augment.AUGMENTATIONS[recipe.augmentation]
         if recipe.variants:
             self.settings = replace(self.settings, illumination="kuo")
@@ -216,7 +201,7 @@ class _Run:
         network = streams.build(name, len(self.labels), **self.recipe.sizes.get(name, {}))
         bases = sorted(self.bases, key=lambda base: name not in base.networks)  # before a parent's are
         if bases and not any(starting.take_over(network, name, base, self.labels) for base in bases):
-            self.told(f"{name} begins anew: no model to start from has such a stream")
+            self.listener.warn(f"{name} begins anew: no model to start from has such a stream")
         network = network.placed(self.machine.device)
         if not self.recipe.epochs:
             return network.eval() if name in bases[0].networks else self.settled(network, name)
@@ -249,20 +234,24 @@ class _Run:
             shown = self.clips({network.reads}, network.frames, by_motion=network.by_motion)
             examination = self.examination({network.reads}, network.frames)
             checkpoint = self.folder / STATE / f"{name}.machine.safetensors"
-            state = settle(network, shown, examination, self.recipe, self.machine, checkpoint, self.tick)
+            state = settle(network, shown, examination, self.recipe, self.machine, checkpoint, self.listener)
             strength, seen = (
                 state.history[key][state.best_epoch] for key in ("strength", "validation_accuracy")
             )
-            self.noted(f"{name}: support vectors, penalty {strength:g}, validation accuracy {seen:.4f}")
+            self.listener.note(
+                f"{name}: support vectors, penalty {strength:g}, validation accuracy {seen:.4f}"
+            )
             _round(network)
         return network.eval()
 
     def fitted(self, stage: Stage, clips: Lessons) -> None:
         checkpoint = self.folder / STATE / f"{stage.name}.safetensors"
-        state = fit(stage, clips, self.recipe, self.machine, checkpoint, self.tick)
+        state = fit(stage, clips, self.recipe, self.machine, checkpoint, self.listener)
         self.histories[stage.name] = state.history
         seen = state.history["validation_accuracy"][state.best_epoch]
-        self.noted(f"{stage.name}: best after epoch {state.best_epoch + 1}, validation accuracy {seen:.4f}")
+        self.listener.note(
+            f"{stage.name}: best after epoch {state.best_epoch + 1}, validation accuracy {seen:.4f}"
+        )
 
     def _answered(self, network: Network, examination: Clips) -> Floats:
         return answers(
@@ -285,7 +274,7 @@ class _Run:
     def seen(self, networks: Mapping[str, Network], clips: Clips, name: str, judged: bool) -> Features:
         """What trained streams see in clips."""
         checkpoint = self.folder / STATE / f"{name}.features.safetensors"
-        return features(networks, clips, self.recipe.batch, self.machine, checkpoint, self.tick, judged)
+        return features(networks, clips, self.recipe.batch, self.machine, checkpoint, self.listener, judged)
 
     def together(
         self, networks: Mapping[str, Network], weights_of: Mapping[str, float], judges: Features

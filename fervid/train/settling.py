@@ -18,7 +18,8 @@ from fervid.errors import InputError
 from fervid.streams.survey.aggregate import AT_ONCE, Aggregate, rounded
 from fervid.train import state as states
 from fervid.train.batches import Clips
-from fervid.train.fitting import Progress, Tick, judged
+from fervid.train.fitting import judged
+from fervid.train.listener import Listener, Progress
 from fervid.train.losses import balance
 from fervid.train.machine import Machine
 from fervid.train.recipe import Recipe
@@ -37,12 +38,12 @@ def settle(
     recipe: Recipe,
     machine: Machine,
     checkpoint: Path,
-    tick: Tick | None,
+    listener: Listener,
 ) -> states.State:
     """Set what gradients leave alone in a network, from the checkpoint if it has been done before."""
     network.eval()
     if machine.leads and not checkpoint.is_file():
-        windows = _drawn(network, clips, recipe, machine, tick)
+        windows = _drawn(network, clips, recipe, machine, listener)
         judges = _plain(network, examination, recipe, machine)
         network.fit(windows[0])
         state = _best(network, windows, judges, examination.taught, recipe)
@@ -61,7 +62,7 @@ def settle(
 
 
 def _drawn(
-    network: Aggregate, clips: Clips, recipe: Recipe, machine: Machine, tick: Tick | None
+    network: Aggregate, clips: Clips, recipe: Recipe, machine: Machine, listener: Listener
 ) -> tuple[Tensor, Tensor]:
     """Windows as another epoch would show them, shuffled: features (N, L, F), and labels (N,)."""
     count = DRAWS * len(clips)
@@ -72,8 +73,8 @@ def _drawn(
             batch = clips.drawn(recipe.epochs, order[start : start + recipe.batch], machine.device)
             found.append(network.looked_at(batch[network.reads]))
             labels.append(batch.targets.argmax(1))
-            if tick is not None:
-                tick(Progress("support vectors", 0, 0, start / len(order), math.nan, math.nan, math.nan))
+            done = start / len(order)
+            listener.tick(Progress("support vectors", 0, 0, done, math.nan, math.nan, math.nan))
     return torch.cat(found), torch.cat(labels)
 
 

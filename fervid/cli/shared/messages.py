@@ -6,7 +6,7 @@ import logging
 import os
 import sys
 import traceback
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from fractions import Fraction
@@ -16,12 +16,13 @@ from fervid.errors import OutputError
 
 if TYPE_CHECKING:
     from rich.console import Console
+    from rich.progress import ProgressColumn
 
 log = logging.getLogger("fervid")
 
 
 class Bar:
-    """A progress bar over seconds of video; without a display it only counts."""
+    """One line of progress; without a display nothing happens."""
 
     def __init__(self, progress: Any = None, task: Any = None) -> None:
         self._progress, self._task = progress, task
@@ -35,6 +36,11 @@ class Bar:
         """Say how many seconds of video are done by now."""
         if self._progress is not None:
             self._progress.update(self._task, completed=done)
+
+    def show(self, **values: Any) -> None:
+        """Change what the columns show."""
+        if self._progress is not None:
+            self._progress.update(self._task, **values)
 
 
 @dataclass
@@ -104,30 +110,18 @@ class Messages:
                 handler.handle(record)
 
     @contextmanager
-    def bar(self, name: str) -> Iterator[Bar]:
+    def bar(
+        self, name: str, columns: Callable[[], Sequence[ProgressColumn]] | None = None, **values: Any
+    ) -> Iterator[Bar]:
         """Show a bar named `name` while the block runs: on a terminal alone."""
         terminal = sys.stderr is not None and sys.stderr.isatty() and os.environ.get("TERM") != "dumb"
         if not terminal or self.quiet or not self.has_progress:
             yield Bar()
             return
-        from rich.progress import BarColumn, Progress, ProgressColumn, Task, TextColumn, TimeRemainingColumn
-        from rich.text import Text
-
-        class SpeedColumn(ProgressColumn):
-            """Speed as a multiple of real time."""
-
-            def render(self, task: Task) -> Text:
-                elapsed = task.finished_time or task.elapsed
-                # Over the whole run: rich takes the last half minute, which jumps with what the cache had.
-                speed = task.completed / elapsed if elapsed and task.completed else None
-                return Text("" if speed is None else f"{speed:.1f}x", style="progress.data.speed")
+        from rich.progress import Progress
 
         progress = Progress(
-            TextColumn("{task.description}", markup=False),
-            BarColumn(),
-            TextColumn("{task.percentage:>3.0f}%"),
-            SpeedColumn(),
-            TimeRemainingColumn(),
+            *(columns or _seconds_of_video)(),
             console=self.console,
             transient=True,
             # What goes to standard output must go there, not to rich's console.
@@ -135,7 +129,30 @@ class Messages:
             redirect_stderr=False,
         )
         with progress:
-            yield Bar(progress, progress.add_task(name, total=None))
+            yield Bar(progress, progress.add_task(name, **({"total": None} | values)))
+
+
+def _seconds_of_video() -> list[ProgressColumn]:
+    """The columns of a bar over seconds of video."""
+    from rich.progress import BarColumn, ProgressColumn, Task, TextColumn, TimeRemainingColumn
+    from rich.text import Text
+
+    class SpeedColumn(ProgressColumn):
+        """Speed as a multiple of real time."""
+
+        def render(self, task: Task) -> Text:
+            elapsed = task.finished_time or task.elapsed
+            # Over the whole run: rich takes the last half minute, which jumps with what the cache had.
+            speed = task.completed / elapsed if elapsed and task.completed else None
+            return Text("" if speed is None else f"{speed:.1f}x", style="progress.data.speed")
+
+    return [
+        TextColumn("{task.description}", markup=False),
+        BarColumn(),
+        TextColumn("{task.percentage:>3.0f}%"),
+        SpeedColumn(),
+        TimeRemainingColumn(),
+    ]
 
 
 class _ScreenHandler(logging.Handler):

@@ -4,23 +4,23 @@ from __future__ import annotations
 
 import math
 import os
-import sys
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import click
 
-from fervid.cli.shared.messages import Messages, clock, log
+from fervid.cli.shared.messages import Bar, Messages, clock, log
 from fervid.cli.shared.options import Decorator
 from fervid.cli.shared.output import show
 from fervid.errors import OutputError, UsageError
 
 if TYPE_CHECKING:
-    from fervid.train.fitting import Progress
+    from rich.progress import ProgressColumn
+
+    from fervid.train.listener import Listener, Progress
     from fervid.train.machine import Machine
     from fervid.train.material import Material
     from fervid.train.recipe import Recipe
@@ -234,73 +234,63 @@ def check_run_folder(target: str, overwrite: bool) -> Path:
     return folder
 
 
-@dataclass
-class Watch:
-    """Tells how a run is coming along: a bar on a terminal, a line after each epoch everywhere."""
+class _Watch:
+    """Shows how a run is coming along: a bar on a terminal, a line after each epoch everywhere."""
 
-    messages: Messages
-    progress: Any = None
-    task: Any = None
-    stage: str = ""
-    begun: float = 0.0
-    begun_at: float = 0.0
-    last: tuple[str, int] = ("", 0)
+    def __init__(self, messages: Messages, bar: Bar) -> None:
+        self.messages, self.bar = messages, bar
+        self.stage, self.begun, self.begun_at = "", 0.0, 0.0
 
     def cutting(self, done: int, total: int) -> None:
-        """So many samples have been looked at."""
-        if self.progress is not None:
-            self.progress.update(
-                self.task, description="finding faces", completed=done, total=total, text=f"{done} of {total}"
-            )
+        """Show how many samples have been looked at."""
+        self.bar.show(description="finding faces", completed=done, total=total, text=f"{done} of {total}")
 
     def tick(self, now: Progress) -> None:
-        """A step, or an epoch, is done."""
+        """Show a step, or an epoch that has been judged."""
         if now.stage != self.stage:
             self.stage, self.begun, self.begun_at = now.stage, time.monotonic(), now.done
         left = ""
         if now.done > self.begun_at:
             pace = (time.monotonic() - self.begun) / (now.done - self.begun_at)
             left = f"{clock(pace * (1 - now.done))} left"
-        if not now.epochs:  # nothing is learnt by rounds: clips are looked at
-            if self.progress is not None:
-                self.progress.update(
-                    self.task, description=now.stage, completed=now.done, total=1.0, text=left
-                )
-            return
-        if self.progress is not None and not math.isnan(now.loss):
-            text = f"epoch {now.epoch}/{now.epochs}  loss {now.loss:.3f}  accuracy {now.accuracy:.3f}"
-            if not math.isnan(now.validation):
-                text += f"  validation {now.validation:.3f}"
-            self.progress.update(
-                self.task, description=now.stage, completed=now.done, total=1.0, text=f"{text}  {left}"
-            )
-        if math.isnan(now.loss) and not self.messages.quiet:  # an epoch has been judged
+        is_judged = bool(now.epochs) and math.isnan(now.loss)
+        if is_judged and not self.messages.quiet:
             finished = now.epoch if now.done == 1.0 else now.epoch - 1
             self.messages.say(
                 f"{now.stage}: epoch {finished} of {now.epochs}: validation accuracy {now.validation:.4f}"
                 + (f", {left}" if left and now.done < 1 else "")
             )
+        if not is_judged:
+            text = left
+            if now.epochs:
+                text = f"epoch {now.epoch}/{now.epochs}  loss {now.loss:.3f}  accuracy {now.accuracy:.3f}"
+                if not math.isnan(now.validation):
+                    text += f"  validation {now.validation:.3f}"
+                text += f"  {left}"
+            self.bar.show(description=now.stage, completed=now.done, total=1.0, text=text)
 
 
 @contextmanager
-def watched(messages: Messages) -> Iterator[Watch]:
-    """A watch over a run while the block lasts."""
-    if sys.stderr is None or not sys.stderr.isatty() or messages.quiet or not messages.has_progress:
-        yield Watch(messages)
-        return
-    from rich.progress import BarColumn, Progress, TextColumn
+def listening(messages: Messages, speaks: bool = True) -> Iterator[Listener]:
+    """Pass on what a run says while the block lasts; what does not speak goes to the log file alone."""
+    from fervid.train.listener import Listener
 
-    progress = Progress(
+    if not speaks:
+        yield Listener(log.debug, log.debug)
+        return
+    with messages.bar("reading", _columns, text="") as bar:
+        watch = _Watch(messages, bar)
+        yield Listener(log.warning, log.info, watch.tick, watch.cutting)
+
+
+def _columns() -> list[ProgressColumn]:
+    from rich.progress import BarColumn, TextColumn
+
+    return [
         TextColumn("{task.description}", markup=False),
         BarColumn(bar_width=24),
         TextColumn("{task.fields[text]}", markup=False),
-        console=messages.console,
-        transient=True,
-        redirect_stdout=False,
-        redirect_stderr=False,
-    )
-    with progress:
-        yield Watch(messages, progress, progress.add_task("reading", total=None, text=""))
+    ]
 
 
 @contextmanager
@@ -353,20 +343,9 @@ def carry_out(
     with (
         execute.open_executor(jobs) as executor,
         hardware(device, jobs) as machine,
-        watched(messages if machine.leads else Messages(quiet=True)) as watch,
+        listening(messages, speaks=machine.leads) as listener,  # of several processes one speaks
         strips(no_cache) as cache,
     ):
-        # Of several processes one speaks.
-        told, noted = (log.warning, log.info) if machine.leads else (log.debug, log.debug)
         run.train(
-            recipe,
-            material or run.prepare(recipe),
-            folder,
-            executor,
-            machine,
-            cache=cache,
-            tick=watch.tick,
-            told=told,
-            noted=noted,
-            cutting=watch.cutting,
+            recipe, material or run.prepare(recipe), folder, executor, machine, cache=cache, listener=listener
         )

@@ -4,17 +4,18 @@ from __future__ import annotations
 
 import json
 import os
-import sys
 import time
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
-from fervid.cli.shared.messages import Messages, log
+from fervid.cli.shared.messages import Bar, Messages, log
 from fervid.files import encodable, shown
 
 if TYPE_CHECKING:
+    from rich.progress import ProgressColumn
+
     from fervid.batch import Event, Input, Record
 
 EVERY = 1.0  # seconds between two lines of progress, at least
@@ -120,63 +121,21 @@ class Tally:
 
 
 class Watch:
-    """Tells of each event as the user wants it; this one is silent but for failures."""
+    """Shows each event: by a bar, if there is one, and failures at once."""
 
-    def __init__(self, messages: Messages, inputs: Sequence[Input]) -> None:
-        self.messages, self.tally = messages, Tally(inputs)
+    def __init__(self, messages: Messages, inputs: Sequence[Input], bar: Bar) -> None:
+        self.messages, self.tally, self.bar = messages, Tally(inputs), bar
 
     def __call__(self, event: Event) -> None:
         from fervid.batch import Ended
 
         self.tally.take(event)
         if isinstance(event, Ended) and not event.record.is_done:
-            self.failed(event)
-        self.show(event)
-
-    def failed(self, event: Any) -> None:
-        """Tell of an input that failed, at once."""
-        log.error("%s", event.record.error)
-
-    def show(self, event: Event) -> None:
-        """Show how far the batch is."""
-
-
-class JsonWatch(Watch):
-    """Lines of JSON on standard error."""
-
-    _told = 0.0
-
-    def line(self, kind: str, **facts: Any) -> None:
-        self.messages.say(json.dumps({"event": kind, **facts}))
-
-    def failed(self, event: Any) -> None:
-        pass  # its line tells
-
-    def show(self, event: Event) -> None:
-        from fervid.batch import Ended
-
-        if isinstance(event, Ended):
-            record = event.record
-            status = "skipped" if event.is_skipped else record.status
-            self.line("input", input=record.input, status=status, error=record.error, seconds=record.seconds)
-        now = time.monotonic()
-        if now - self._told >= EVERY:
-            self._told = now
-            self.line("progress", **self.tally.as_json())
-
-
-class BarWatch(Watch):
-    """One bar over the whole batch."""
-
-    progress: Any
-    task: Any
-
-    def show(self, event: Event) -> None:
+            log.error("%s", event.record.error)
         tally = self.tally
-        names = [shown(os.path.basename(self.tally.inputs[place].name)) for place in tally.busy]
+        names = [shown(os.path.basename(tally.inputs[place].name)) for place in tally.busy]
         more = f" +{len(names) - NAMES}" if len(names) > NAMES else ""
-        self.progress.update(
-            self.task,
+        self.bar.show(
             completed=tally.share,
             count=f"{tally.done + tally.skipped + tally.failed}/{len(tally.inputs)}",
             failed=f"{tally.failed} failed" if tally.failed else "",
@@ -186,23 +145,48 @@ class BarWatch(Watch):
         )
 
 
-@contextmanager
-def watching(messages: Messages, inputs: Sequence[Input], form: str | None) -> Iterator[Watch]:
-    """What shows a batch while the block runs: JSON if asked for, a bar on a terminal, or nothing."""
-    if form == "json":
-        watch = JsonWatch(messages, inputs)
-        watch.line("begin", inputs=len(inputs))
-        yield watch
-        watch.line("end", **watch.tally.as_json())
-        return
-    terminal = sys.stderr is not None and sys.stderr.isatty() and os.environ.get("TERM") != "dumb"
-    if not terminal or messages.quiet or not messages.has_progress:
-        yield Watch(messages, inputs)
-        return
-    from rich.progress import BarColumn, Progress, TextColumn
+class JsonWatch:
+    """Shows each event as a line of JSON on standard error, failures too."""
 
-    fields: dict[str, Any] = dict.fromkeys(("count", "failed", "speed", "left", "names"), "")
-    progress = Progress(
+    def __init__(self, messages: Messages, inputs: Sequence[Input]) -> None:
+        self.messages, self.tally, self._shown = messages, Tally(inputs), 0.0
+
+    def line(self, kind: str, **facts: Any) -> None:
+        """Write one line."""
+        self.messages.say(json.dumps({"event": kind, **facts}))
+
+    def __call__(self, event: Event) -> None:
+        from fervid.batch import Ended
+
+        self.tally.take(event)
+        if isinstance(event, Ended):
+            record = event.record
+            status = "skipped" if event.is_skipped else record.status
+            self.line("input", input=record.input, status=status, error=record.error, seconds=record.seconds)
+        now = time.monotonic()
+        if now - self._shown >= EVERY:
+            self._shown = now
+            self.line("progress", **self.tally.as_json())
+
+
+@contextmanager
+def watching(messages: Messages, inputs: Sequence[Input], form: str | None) -> Iterator[Watch | JsonWatch]:
+    """Show a batch while the block runs: as JSON if asked for, else by a bar on a terminal."""
+    if form == "json":
+        lines = JsonWatch(messages, inputs)
+        lines.line("begin", inputs=len(inputs))
+        yield lines
+        lines.line("end", **lines.tally.as_json())
+        return
+    values = dict.fromkeys(("count", "failed", "speed", "left", "names"), "")
+    with messages.bar("", _columns, total=1.0, **values) as bar:
+        yield Watch(messages, inputs, bar)
+
+
+def _columns() -> list[ProgressColumn]:
+    from rich.progress import BarColumn, TextColumn
+
+    return [
         TextColumn("{task.fields[count]}", markup=False),
         BarColumn(bar_width=24),
         TextColumn("{task.percentage:>3.0f}%"),
@@ -210,15 +194,7 @@ def watching(messages: Messages, inputs: Sequence[Input], form: str | None) -> I
         TextColumn("{task.fields[left]}", style="progress.remaining"),
         TextColumn("{task.fields[failed]}", style="red"),
         TextColumn("{task.fields[names]}", markup=False, style="dim"),
-        console=messages.console,
-        transient=True,
-        redirect_stdout=False,
-        redirect_stderr=False,
-    )
-    bar = BarWatch(messages, inputs)
-    with progress:
-        bar.progress, bar.task = progress, progress.add_task("", total=1.0, **fields)
-        yield bar
+    ]
 
 
 def span(seconds: float) -> str:
