@@ -1,4 +1,4 @@
-"""Frames into one vector by the papers' formulas, machines at their optimum, and runs that end the same."""
+"""Test frames as vectors by the papers' formulas, machines at their optimum, and interrupted runs."""
 
 from __future__ import annotations
 
@@ -44,49 +44,50 @@ def kind(name: str) -> Aggregate:
 
 
 def test_frames_are_averaged_in_groups_or_repeated_to_the_length() -> None:
-    said = torch.arange(8.0)[None, :, None].expand(-1, -1, 2)
-    shortened = AggregateAverage(2, 4, 1, groups=3, anchors=4).gathered_of(said)
+    shares = torch.arange(8.0)[None, :, None].expand(-1, -1, 2)
+    shortened = AggregateAverage(2, 4, 1, groups=3, anchors=4).gathered_of(shares)
     assert shortened.tolist() == [[1.0, 1.0, 4.0, 4.0, 6.5, 6.5]]
-    lengthened = AggregateAverage(2, 4, 1, groups=10, anchors=4).gathered_of(said)
+    lengthened = AggregateAverage(2, 4, 1, groups=10, anchors=4).gathered_of(shares)
     assert lengthened[0, ::2].tolist() == [0, 0, 1, 2, 3, 4, 4, 5, 6, 7]
 
 
 def test_statistics_of_probabilities_by_hand() -> None:
-    said = torch.tensor([[[0.5, 0.3, 0.2], [0.1, 0.7, 0.2]]])
-    gathered = kind("aggregate_statistics").gathered_of(said)  # type: ignore[attr-defined]
+    shares = torch.tensor([[[0.5, 0.3, 0.2], [0.1, 0.7, 0.2]]])
+    gathered = kind("aggregate_statistics").gathered_of(shares)  # type: ignore[attr-defined]
     expected = [0.3, 0.5, 0.2, 0.5, 0.7, 0.2, 0.13, 0.29, 0.04, 0.25, 0.35, 0.0]
     assert gathered[0].tolist() == pytest.approx(expected)
 
 
 def test_moments_by_hand() -> None:
-    each = torch.tensor([[[4.0, -1.0], [0.0, -9.0]]])  # means 2 and -5, variances 4 and 16
+    features = torch.tensor([[[4.0, -1.0], [0.0, -9.0]]])  # means 2 and -5, variances 4 and 16
     expected = np.array([2**0.5, -(5**0.5), 2, 4, 0, -3, 2, -1])
-    assert moments(each)[0].numpy() == pytest.approx(expected / np.linalg.norm(expected), abs=1e-3)
+    assert moments(features)[0].numpy() == pytest.approx(expected / np.linalg.norm(expected), abs=1e-3)
 
 
 def test_inner_products_of_triangles_are_those_of_the_matrices() -> None:
-    one, other = points(1, 5, 5), points(1, 6, 5)
-    one, other = one.mT @ one, other.mT @ other
-    assert (upper(one) * upper(other)).sum().item() == pytest.approx((one * other).sum().item(), rel=1e-5)
+    first, second = points(1, 5, 5), points(1, 6, 5)
+    first, second = first.mT @ first, second.mT @ second
+    product = (first * second).sum().item()
+    assert (upper(first) * upper(second)).sum().item() == pytest.approx(product, rel=1e-5)
 
 
-def test_a_subspace_is_the_projection_on_where_its_frames_go() -> None:
+def test_a_subspace_is_the_projection_on_the_span_of_its_frames() -> None:
     network = kind("aggregate_subspace")
     spanning = points(1, 3, 12)[0].double()
     frames = (points(1, 8, 3)[0].double() @ spanning * 30)[None].float()
     projection = spanning.T @ torch.linalg.inv(spanning @ spanning.T) @ spanning
-    found = network.gathered_of(frames)  # type: ignore[attr-defined]
-    torch.testing.assert_close(found, upper(projection[None]), rtol=1e-3, atol=1e-3)
+    gathered = network.gathered_of(frames)  # type: ignore[attr-defined]
+    torch.testing.assert_close(gathered, upper(projection[None]), rtol=1e-3, atol=1e-3)
     turned = network.gathered_of(-2 * frames.flip(1))  # type: ignore[attr-defined]
-    torch.testing.assert_close(turned, found, rtol=1e-3, atol=1e-3)
+    torch.testing.assert_close(turned, gathered, rtol=1e-3, atol=1e-3)
 
 
 @pytest.mark.parametrize("name", ["aggregate_covariance", "aggregate_spd"])
 def test_a_covariance_is_the_logarithm_of_it(name: str) -> None:
     frames = points(1, 8, 12)
     expected = logm(np.cov(frames[0].double().numpy().T, bias=True) + EPSILON * np.eye(12))
-    found = kind(name).gathered_of(frames)  # type: ignore[attr-defined]
-    torch.testing.assert_close(found, upper(torch.from_numpy(expected)[None]), rtol=1e-4, atol=1e-4)
+    gathered = kind(name).gathered_of(frames)  # type: ignore[attr-defined]
+    torch.testing.assert_close(gathered, upper(torch.from_numpy(expected)[None]), rtol=1e-4, atol=1e-4)
 
 
 def test_a_gaussian_is_embedded_as_defined() -> None:
@@ -100,19 +101,19 @@ def test_a_gaussian_is_embedded_as_defined() -> None:
 
 def test_components_are_the_main_ones_whatever_the_order_of_frames() -> None:
     frames = points(200, 2, 6) * torch.tensor([1.0, 9.0, 0.1, 4.0, 0.2, 0.1]) + 3
-    found = Components(6, 2)
-    found.fit(frames)
-    strongest = found.directions.abs().argmax(1)
+    components = Components(6, 2)
+    components.fit(frames)
+    strongest = components.directions.abs().argmax(1)
     assert set(strongest.tolist()) == {1, 3}
-    seen = found(frames).flatten(0, 1)
-    assert seen.mean(0).numpy() == pytest.approx([0, 0], abs=1e-2)
-    assert seen.var(0).mean().item() == pytest.approx(1, abs=1e-2)
+    reduced = components(frames).flatten(0, 1)
+    assert reduced.mean(0).numpy() == pytest.approx([0, 0], abs=1e-2)
+    assert reduced.var(0).mean().item() == pytest.approx(1, abs=1e-2)
     again = Components(6, 2)
     again.fit(frames.flip(0))
-    torch.testing.assert_close(again.directions, found.directions, rtol=1e-3, atol=1e-3)
+    torch.testing.assert_close(again.directions, components.directions, rtol=1e-3, atol=1e-3)
     with pytest.raises(ValueError, match="6 features have no 7 components"):
         Components(6, 7)
-    with pytest.raises(ValueError, match="12 components have no 13 directions"):
+    with pytest.raises(ValueError, match="12 components cannot give 13 directions"):
         streams.build("aggregate_subspace", 7, width=4, blocks=1, components=12, directions=13)
 
 
@@ -122,9 +123,9 @@ def test_a_window_of_one_picture_is_read_like_any_other(name: str) -> None:
     still = some_clips(network, 6)[:, :1].expand(-1, 16, -1, -1)
     network.fit(network.looked_at(some_clips(network, 8)))
     with torch.inference_mode():
-        said = network(still)
-    assert torch.isfinite(said).all()
-    network.fit(network.looked_at(still))  # nor where there are no others to learn from
+        logits = network(still)
+    assert torch.isfinite(logits).all()
+    network.fit(network.looked_at(still))  # fitted on still windows alone
     with torch.inference_mode():
         again = network(still)
     assert torch.isfinite(again).all()
@@ -136,7 +137,7 @@ def test_a_window_of_one_picture_is_read_like_any_other(name: str) -> None:
 
 
 def data(count: int, size: int, classes: int) -> tuple[Tensor, Tensor]:
-    """Rows that overlap, and their labels."""
+    """Return rows of overlapping classes, and their labels."""
     labels = torch.arange(count) % classes
     rows = points(count, 1, size)[:, 0] + 0.8 * nn.functional.one_hot(labels, size)
     return rows.double(), labels
@@ -146,11 +147,11 @@ def test_a_machine_is_where_its_cost_is_least() -> None:
     rows, labels = data(60, 5, 3)
     signs = 2.0 * nn.functional.one_hot(labels, 3).double() - 1
     share = torch.linspace(0.5, 1.5, 60, dtype=torch.float64)
-    found = settling.fitted(rows, signs, share, 1e-2, torch.zeros(6, 3, dtype=torch.float64))
-    missed = (1 - signs * (rows @ found[:-1] + found[-1])).clamp_min(0)
+    machine = settling.fitted(rows, signs, share, 1e-2, torch.zeros(6, 3, dtype=torch.float64))
+    missed = (1 - signs * (rows @ machine[:-1] + machine[-1])).clamp_min(0)
     assert (missed == 0).any() and (missed > 0).any()
     pull = (share[:, None] * signs * missed * 2) / 60
-    torch.testing.assert_close(1e-2 * found[:-1], rows.T @ pull, rtol=1e-4, atol=1e-6)
+    torch.testing.assert_close(1e-2 * machine[:-1], rows.T @ pull, rtol=1e-4, atol=1e-6)
     assert pull.sum(0).numpy() == pytest.approx([0, 0, 0], abs=1e-6)
 
 
@@ -164,9 +165,10 @@ def test_with_all_windows_as_anchors_it_is_the_kernel_machine() -> None:
     whitener = space.whitener()
     start = torch.zeros(whitener.shape[1] + 1, 2, dtype=torch.float64)
     machine = settling.fitted(near @ whitener, signs, torch.ones(40).double(), 1e-2, start)
-    said = near @ (whitener @ machine[:-1]) + machine[-1]
-    shares = signs * (1 - signs * said).clamp_min(0) * 2 / 40 / 1e-2  # of its support vectors, at the optimum
-    torch.testing.assert_close(near @ shares + machine[-1], said, rtol=1e-2, atol=1e-2)
+    values = near @ (whitener @ machine[:-1]) + machine[-1]
+    # The shares of the support vectors at the optimum.
+    shares = signs * (1 - signs * values).clamp_min(0) * 2 / 40 / 1e-2
+    torch.testing.assert_close(near @ shares + machine[-1], values, rtol=1e-2, atol=1e-2)
 
 
 def test_fewer_windows_than_anchors_are_repeated() -> None:
@@ -229,7 +231,7 @@ def strips(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 @pytest.fixture(scope="module")
 def still(material: Material, strips: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """A frame net."""
+    """Train a frame net."""
     return trained(recipe_of("still"), material, tmp_path_factory.mktemp("still") / "run", strips)
 
 
@@ -253,52 +255,52 @@ def test_a_run_that_is_stopped_between_its_steps_or_in_the_second_ends_the_same(
             if looks in (1, 4):
                 raise Stop
 
-    def go_on() -> None:
+    def resume() -> None:
         with execute.serial() as executor:
             run.train(recipe, material, folder, executor, CPU, cache=strips, listener=Listener(tick=tick))
 
     for _ in range(2):
         with pytest.raises(Stop):
-            go_on()
+            resume()
     with monkeypatch.context() as patched:
         patched.setattr(model, "save", lambda *_: (_ for _ in ()).throw(Stop()))
         with pytest.raises(Stop):
-            go_on()
+            resume()
     before = looks
-    go_on()
-    assert looks == before, "what has been settled is not settled again"
+    resume()
+    assert looks == before, "a fitted machine is not fitted again"
     assert same(weights(folder), weights(whole)) and not (folder / folders.STATE).exists()
     assert (folder / model.WEIGHTS).read_bytes() == (whole / model.WEIGHTS).read_bytes()
 
 
-def test_a_machine_is_put_on_a_frame_net_that_is_there(
+def test_a_machine_is_fitted_on_an_existing_frame_net(
     still: Path, material: Material, strips: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    found: list[state.State] = []
-    monkeypatch.setattr(run, "settle", lambda *given: found.append(settling.settle(*given)) or found[-1])
+    states: list[state.State] = []
+    monkeypatch.setattr(run, "settle", lambda *given: states.append(settling.settle(*given)) or states[-1])
     recipe = recipe_of("aggregate_moments", epochs=0, start_from=(str(still),))
     run.check(recipe, material, "cpu")
     warned: list[str] = []
     child = trained(recipe, material, tmp_path / "run", strips, listener=Listener(warn=warned.append))
     assert not warned
-    history = found[0].history
-    seen = zip(history["validation_accuracy"], history["validation_mean_recall"], strict=True)
-    scores = [(accuracy + recall) / 2 for accuracy, recall in seen]
-    assert len(scores) == len(settling.STRENGTHS) and scores.index(max(scores)) == found[0].best_epoch
+    history = states[0].history
+    pairs = zip(history["validation_accuracy"], history["validation_mean_recall"], strict=True)
+    scores = [(accuracy + recall) / 2 for accuracy, recall in pairs]
+    assert len(scores) == len(settling.STRENGTHS) and scores.index(max(scores)) == states[0].best_epoch
     mine, parent = weights(child), weights(still)
     for name, value in parent.items():
         end = name.removeprefix("still.")
         own = f"aggregate_moments.{'frame_' if end.startswith('top.') else ''}{end}"
         assert np.array_equal(mine[own], value), name
     kept = trained(replace(recipe, start_from=(str(child),)), material, tmp_path / "kept", strips)
-    assert len(found) == 1 and same(weights(kept), mine), "a stream that is there stays as it is"
+    assert len(states) == 1 and same(weights(kept), mine), "a stream that is already trained does not change"
     with pytest.raises(UsageError, match="has a stream aggregate_subspace, or still"):
         run.check(recipe_of("aggregate_subspace", epochs=0, start_from=(str(child),)), material, "cpu")
     with pytest.raises(UsageError, match="under --illumination none"):
         run.check(replace(recipe, illumination="he"), material, "cpu")
 
 
-def test_a_frame_net_of_other_labels_is_taken_over_without_its_top(
+def test_training_starts_from_a_frame_net_of_other_labels_without_its_top(
     still: Path, strips: Path, tmp_path: Path
 ) -> None:
     other = arrange(tuple(synth.samples("posed", 4, 4, 0, ("anger", *LABELS))), (), (), 0.4, 0)
@@ -308,23 +310,23 @@ def test_a_frame_net_of_other_labels_is_taken_over_without_its_top(
     assert model.read_spec(parent).labels == ("anger", *LABELS)
     fewer = arrange(tuple(synth.samples("posed", 4, 4, 0, LABELS)), (), (), 0.4, 0)
     child = recipe_of("aggregate_average", start_from=(str(parent),), rate=1e-9, average=0.0)
-    found = weights(trained(child, fewer, tmp_path / "two", strips))
-    begun = weights(parent)
+    own = weights(trained(child, fewer, tmp_path / "two", strips))
+    start = weights(parent)
     name = "aggregate_average.stem.weight"
-    assert np.allclose(found[name], begun[name], atol=1e-3)
-    assert found["aggregate_average.space.anchors"].shape[1] == 4 * len(LABELS)
+    assert np.allclose(own[name], start[name], atol=1e-3)
+    assert own["aggregate_average.space.anchors"].shape[1] == 4 * len(LABELS)
 
 
 @pytest.mark.parametrize("name", MACHINES)
 def test_what_runs_is_what_was_fitted(name: str) -> None:
-    """A file holds matrices in half precision: what a machine stands on is rounded before it is fitted."""
+    """Check that matrices, stored in half precision, are rounded before the machine is fitted on them."""
     network = settled(name)
     assert isinstance(network, Aggregate)
     run._round(network)
     batch = some_clips(network, 12)
     with torch.no_grad():
         network.fit(network.looked_at(batch))
-        said = network(batch)
+        logits = network(batch)
     stored = run._tensors({name: network}, {})
     assert any(value.dtype == np.float16 for value in stored.values())
     back = streams.build(name, 7, **SMALL_SIZES[name]).eval()
@@ -332,4 +334,4 @@ def test_what_runs_is_what_was_fitted(name: str) -> None:
         {key.removeprefix(f"{name}."): torch.from_numpy(value).float() for key, value in stored.items()}
     )
     with torch.no_grad():
-        assert torch.equal(back(batch), said)
+        assert torch.equal(back(batch), logits)

@@ -1,4 +1,4 @@
-"""Every stream: runs, learns in all its weights, minds nobody else in the batch, is saved whole."""
+"""Check that every stream runs, trains all its weights, ignores the rest of a batch, and is saved whole."""
 
 from __future__ import annotations
 
@@ -18,8 +18,8 @@ from fervid.streams import c3d
 from fervid.streams.network import Network
 from fervid.streams.survey.aggregate import Aggregate
 from fervid.survey.systems import SMALL
-from fervid.train import fitting
-from fervid.train.batches import Clips, targets
+from fervid.train import batches, fitting
+from fervid.train.batches import Clips
 from fervid.train.machine import Machine, has_bfloat16
 from fervid.train.recipe import Recipe
 from fervid.train.settling import settle
@@ -33,7 +33,7 @@ def small(name: str) -> Network:
 
 
 def settled(name: str) -> Network:
-    """A small net whose normalisation has seen some clips, ready to be asked."""
+    """Return a small net in evaluation mode after its normalisation has seen some clips."""
     network = small(name)
     for module in network.modules():
         if isinstance(module, torch.nn.BatchNorm2d | torch.nn.BatchNorm3d):
@@ -49,8 +49,8 @@ def clips(network: Network, count: int, length: int = 16) -> Tensor:
     faces = torch.randn(count, length, 64, 64, generator=generator)
     points = 64 * torch.rand(count, length, 68, 2, generator=generator)
     displacement = 0.05 * torch.randn(count, length, 68, 2, generator=generator)
-    seen = {"faces": faces, "points": points, "displacement": displacement}
-    return streams.joined([seen[one] for one in model.parts(network.reads)])
+    inputs = {"faces": faces, "points": points, "displacement": displacement}
+    return streams.joined([inputs[name] for name in model.parts(network.reads)])
 
 
 @pytest.mark.parametrize("name", streams.names())
@@ -60,14 +60,12 @@ def test_a_stream_runs_forward_and_back_and_every_weight_learns(name: str) -> No
         if isinstance(module, torch.nn.Dropout):
             module.p = 0.0
         if isinstance(module, torch.nn.BatchNorm2d | torch.nn.BatchNorm3d):
-            torch.nn.init.ones_(
-                module.weight
-            )  # a block that begins as its shortcut passes no gradient on yet
-    taught = torch.eye(CLASSES)[:5]
-    features, own = network.lesson(clips(network, 5, max(network.frames, 2)), taught)
+            torch.nn.init.ones_(module.weight)  # a block that begins as its shortcut passes no gradient yet
+    targets = torch.eye(CLASSES)[:5]
+    features, own = network.lesson(clips(network, 5, max(network.frames, 2)), targets)
     logits = network.top(features)
     assert logits.shape == (5, CLASSES) and torch.isfinite(logits).all()
-    loss = torch.nn.functional.cross_entropy(logits, taught)
+    loss = torch.nn.functional.cross_entropy(logits, targets)
     (loss if own is None else loss + own).backward()
     for part, parameter in network.named_parameters():
         assert parameter.grad is not None, part
@@ -75,7 +73,7 @@ def test_a_stream_runs_forward_and_back_and_every_weight_learns(name: str) -> No
 
 
 @pytest.mark.parametrize("name", streams.names())
-def test_a_stream_says_of_a_clip_what_it_says_alone(name: str) -> None:
+def test_a_clip_has_the_same_logits_alone_and_in_a_batch(name: str) -> None:
     network = settled(name)
     batch = clips(network, 6)
     with torch.inference_mode():
@@ -116,18 +114,18 @@ def test_a_stream_survives_being_saved(name: str, tmp_path: Path) -> None:
         assert torch.equal(back.state_dict()[key], value), key
     batch = clips(network, 3)
     with torch.inference_mode():
-        # Placed as a loaded one is: another layout in memory adds up in another order.
+        # In the memory layout of a loaded net: another layout adds up in another order.
         assert torch.equal(back(batch), network.placed(torch.device("cpu"))(batch))
 
 
 @pytest.mark.parametrize("name", ["c3d", "still"])
-def test_a_net_of_the_other_sizes_is_refused(name: str) -> None:
+def test_weights_of_other_sizes_do_not_load(name: str) -> None:
     with pytest.raises(RuntimeError):
         streams.build(name, CLASSES, width=12, blocks=1).load_state_dict(small(name).state_dict())
 
 
-def test_unknown_streams_are_refused() -> None:
-    with pytest.raises(ModelError, match="unknown stream 'c4d'; there are aggregate_average, "):
+def test_an_unknown_stream_is_an_error() -> None:
+    with pytest.raises(ModelError, match="unknown stream 'c4d'; choose from aggregate_average, "):
         streams.build("c4d", CLASSES)
 
 
@@ -135,11 +133,11 @@ def test_nets_over_frames_take_any_number_of_them() -> None:
     network = small("still_mobilenet").eval()
     frame = clips(network, 2, length=1)
     with torch.inference_mode():
-        one, many = network(frame), network(frame.expand(-1, 16, -1, -1))
-    torch.testing.assert_close(one, many, rtol=1e-4, atol=1e-5)
+        single, repeated = network(frame), network(frame.expand(-1, 16, -1, -1))
+    torch.testing.assert_close(single, repeated, rtol=1e-4, atol=1e-5)
 
 
-def test_a_long_clip_is_seen_in_a_mirror_too() -> None:
+def test_a_long_clip_is_read_mirrored_as_well() -> None:
     network = settled("still").eval()
     frame = clips(network, 2, length=1)
     long = frame.expand(-1, 16, -1, -1)
@@ -163,14 +161,14 @@ def test_an_inflated_net_begins_as_its_parent_on_a_still_face() -> None:
         child.inflate(streams.build("still", CLASSES, width=12).state_dict())  # type: ignore[operator]
 
 
-def test_c3d_hears_motion() -> None:
+def test_c3d_depends_on_the_order_of_frames() -> None:
     network = small("c3d").eval()
     clip = clips(network, 1)
     with torch.inference_mode():
         assert not torch.allclose(network(clip), network(clip.flip(1)), atol=1e-4)
 
 
-def test_phrnn_looks_at_no_jaw() -> None:
+def test_phrnn_ignores_the_jaw() -> None:
     network = small("phrnn").eval()
     clip = clips(network, 1)
     other = clip.clone()
@@ -193,7 +191,7 @@ def test_the_usual_sizes(name: str, low: float, high: float) -> None:
     assert low < millions < high
 
 
-def test_figures_of_the_shape_are_finite_for_empty_clips() -> None:
+def test_logits_of_empty_clips_are_finite() -> None:
     for name in streams.names():
         network = small(name).eval()
         with torch.inference_mode():
@@ -233,18 +231,18 @@ HASTE = {
     "phrnn": 2.0,
     "c3d_full": 10.0,
     "tiny_faces": 12.0,
-}  # times the learning rate, which is meant for large nets and data
+}  # factors of the learning rate, which is meant for large nets and data
 
 
 @pytest.fixture(scope="module")
 def easy() -> Footage:
-    """Two emotions at their height, shown by many people."""
+    """Draw two emotions at their peak, shown by many people."""
     return drawn(EASY, 12, 12)
 
 
 @pytest.fixture(scope="module")
 def moving() -> Footage:
-    """The same, on the way there."""
+    """Draw the same emotions while they rise."""
     return risen(EASY, 12, 12)
 
 
@@ -267,10 +265,10 @@ def test_a_stream_learns_what_is_easy(name: str, request: pytest.FixtureRequest,
         if isinstance(module, torch.nn.Dropout):
             module.p = 0.0
         if isinstance(module, torch.nn.BatchNorm2d | torch.nn.BatchNorm3d):
-            module.momentum = 0.4  # the run is short, and what is judged are its running figures
+            module.momentum = 0.4  # the run is short, and validation uses the running statistics
     lesson = fitting.Lesson(network, len(EASY), torch.ones(len(EASY)), recipe)
-    taught = targets(easy.samples, EASY, 0.0, 0.0)
-    learnt = Clips(easy, taught, (network.reads,), length=network.frames, by_motion=network.by_motion)
+    targets = batches.targets(easy.samples, EASY, 0.0, 0.0)
+    training_set = Clips(easy, targets, (network.reads,), length=network.frames, by_motion=network.by_motion)
 
     stage = fitting.Stage(
         name=name,
@@ -280,31 +278,31 @@ def test_a_stream_learns_what_is_easy(name: str, request: pytest.FixtureRequest,
         optimizer=network.optimizer,
         learner=lesson,
         loss=lambda batch: lesson(batch, machine),
-        judge=lambda: (0.0, 0.0, 0.0),  # the last round is as good as any, and costs half
+        judge=lambda: (0.0, 0.0, 0.0),  # the last round will do: no validation takes half the time
     )
-    fitting.fit(stage, learnt, recipe, machine, tmp_path / "state", None)
+    fitting.fit(stage, training_set, recipe, machine, tmp_path / "state", None)
     if isinstance(network, Aggregate):
-        settle(network, learnt, learnt, recipe, machine, tmp_path / "machine", None)
-    said = fitting.answers(lambda batch: network(batch[network.reads]), learnt, 8, machine)
-    accuracy, recall, _ = fitting.judged(said, learnt.taught)
+        settle(network, training_set, training_set, recipe, machine, tmp_path / "machine", None)
+    logits = fitting.answers(lambda batch: network(batch[network.reads]), training_set, 8, machine)
+    accuracy, recall, _ = fitting.judged(logits, training_set.taught)
     assert accuracy > 0.9 and recall > 0.9
 
 
-@pytest.mark.skipif(not has_bfloat16(), reason="this processor has no bfloat16")
-@pytest.mark.parametrize("moments", [2, 4])
-def test_gradients_in_bfloat16_are_those_of_float32(moments: int) -> None:
-    """With two moments under a kernel of three, torch's own are garbage: of any size, or infinite."""
+@pytest.mark.skipif(not has_bfloat16(), reason="this CPU has no bfloat16")
+@pytest.mark.parametrize("steps", [2, 4])
+def test_gradients_in_bfloat16_are_those_of_float32(steps: int) -> None:
+    """Compare gradients: torch's own, with two steps under a kernel of three, are garbage or infinite."""
     torch.manual_seed(0)
     block = c3d.Block(128, 128, 1, 3).to(memory_format=torch.channels_last_3d)
     nn.init.ones_(block.second_norm.weight)
-    maps = torch.randn(8, 128, moments, 6, 6).to(memory_format=torch.channels_last_3d)
-    aim = torch.randn(8, 128, moments, 6, 6)
+    maps = torch.randn(8, 128, steps, 6, 6).to(memory_format=torch.channels_last_3d)
+    target = torch.randn(8, 128, steps, 6, 6)
     gradients = []
     for is_half in (False, True):
         block.zero_grad()
         with torch.autocast("cpu", torch.bfloat16, enabled=is_half):
-            said = block(maps)
-        (said.float() * aim).sum().backward()
+            output = block(maps)
+        (output.float() * target).sum().backward()
         gradients.append([parameter.grad.clone() for parameter in block.parameters() if parameter.dim() == 5])
     for exact, half in zip(*gradients, strict=True):
         assert (exact - half).norm() < 0.1 * exact.norm()

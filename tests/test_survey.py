@@ -128,9 +128,9 @@ def test_flow_sees_motion_alone() -> None:
         torch.randn(1, 1, 8, 8, generator=generator), (64, 64), mode="bicubic"
     )[0, 0]
     still = picture.expand(1, 2, 64, 64)
-    assert flow.moved(still).abs().max() < 0.05
+    assert flow.flow_and_strain(still).abs().max() < 0.05
     right = torch.stack([picture, picture.roll(1, 1)])[None]
-    seen = flow.moved(right)[0, :, 16:-16, 16:-16] * flow.MOST  # one pixel to the right
+    seen = flow.flow_and_strain(right)[0, :, 16:-16, 16:-16] * flow.MOST  # one pixel to the right
     assert seen[0].mean().item() == pytest.approx(1.0, abs=0.2)
     assert abs(seen[1].mean().item()) < 0.1
 

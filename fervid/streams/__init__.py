@@ -1,9 +1,9 @@
-"""Streams: small networks, one per file, that turn what they read of a clip into logits.
+"""Streams: small networks, one per file, that turn a clip into logits.
 
 A stream is a `Network` with a class attribute `reads`, one of READS: "faces" for crops (B, L, S, S) at unit
 contrast, "displacement" for landmarks (B, L, 68, 2) against the person's neutral, "points" for landmarks
 (B, L, 68, 2) in the pixels of a crop, or "faces+points". It is built from the number of classes and its
-sizes alone, which is all that a checkpoint's spec holds of it. A file is imported when its stream is wanted.
+sizes alone, so a checkpoint's spec stores nothing else. A stream's file is imported on first use.
 """
 
 from __future__ import annotations
@@ -49,7 +49,7 @@ _FILES = (  # each named after the stream in it
     "tiny_displacement",
     "tiny_faces",
 )
-_OWN = frozenset({"c3d", "phrnn", "still", "tiny_displacement", "tiny_faces"})  # others lie in `survey/`
+_OWN = frozenset({"c3d", "phrnn", "still", "tiny_displacement", "tiny_faces"})  # others are in `survey/`
 _STREAMS: dict[str, type[Network]] = {}
 
 
@@ -60,7 +60,7 @@ def stream(name: str) -> Callable[[type[Network]], type[Network]]:
         if name in _STREAMS:
             raise ValueError(f"two streams are called {name!r}")
         if getattr(network, "reads", None) not in READS:
-            raise ValueError(f"stream {name!r} should say what it reads: one of {READS}")
+            raise ValueError(f"stream {name!r} must declare what it reads: one of {READS}")
         _STREAMS[name] = network
         return network
 
@@ -68,26 +68,26 @@ def stream(name: str) -> Callable[[type[Network]], type[Network]]:
 
 
 def names() -> tuple[str, ...]:
-    """Every stream there is."""
+    """Return the names of all streams."""
     return _FILES
 
 
 def joined(parts: Sequence[Tensor]) -> Tensor:
-    """What a stream reads of clips as one tensor, whether it is one thing or two."""
+    """Return a stream's one or two inputs as one tensor."""
     from fervid.streams.network import together
 
     return together(*parts) if len(parts) > 1 else parts[0]
 
 
 def build(name: str, classes: int, **sizes: int) -> Network:
-    """A network by name, with random weights."""
+    """Build a network by name, with random weights."""
     return registered(name)(classes, **sizes)
 
 
 def registered(name: str) -> type[Network]:
-    """The class of a network."""
+    """Return the class of a network."""
     if name not in _FILES:
-        raise ModelError(f"unknown stream {name!r}; there are {', '.join(_FILES)}")
+        raise ModelError(f"unknown stream {name!r}: choose from {', '.join(_FILES)}")
     room = "fervid.streams" if name in _OWN else "fervid.streams.survey"
     import_module(f"{room}.{name}")
     return _STREAMS[name]

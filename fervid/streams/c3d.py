@@ -1,8 +1,8 @@
-"""A compact residual C3D: 3x3x3 kernels, time halved with the picture until one moment is left.
+"""A compact residual C3D: 3x3x3 kernels; each stage that halves the picture halves time, down to one step.
 
-It has the shape of `still`, with time. Inflated from it, every kernel holds the parent's weights in its
-middle and nothing before and after: on a face that does not move the two then say the same, and training
-begins from there to look at motion.
+It has the shape of `still`, with time. When it is inflated from `still`, the middle of every kernel takes the
+parent's weights and the rest is zero: on a face that does not move both nets return the same, and training
+learns motion from there.
 """
 
 from __future__ import annotations
@@ -20,9 +20,9 @@ DROPOUT = 0.4
 
 
 def convolved(layer: nn.Conv3d, maps: Tensor) -> Tensor:
-    """What the layer makes of maps; where it reads more moments than there are, they are padded first.
+    """Apply the layer; pad the maps first where its kernel is longer than they are.
 
-    Left to itself, torch's bfloat16 gradient of such a layer is garbage on a CPU.
+    Without padding, torch's bfloat16 gradient of such a layer is garbage on a CPU.
     """
     reach = layer.kernel_size[0] // 2
     if maps.shape[2] > 2 * reach:
@@ -32,12 +32,12 @@ def convolved(layer: nn.Conv3d, maps: Tensor) -> Tensor:
 
 
 class Block(nn.Module):
-    """Two convolutions around a shortcut: over `time` moments, 3x3 pixels."""
+    """Two convolutions with a shortcut, each over `time` steps and 3x3 pixels."""
 
     def __init__(self, before: int, after: int, stride: int, time: int) -> None:
         super().__init__()
         kernel, padding = (time, 3, 3), (time // 2, 1, 1)
-        # Where one moment is about to be left, the first convolution still reads the two before it.
+        # Where time is reduced to one step, the first convolution still reads more than that step.
         reading = 3 if stride == 2 else time
         self.first = nn.Conv3d(before, after, (reading, 3, 3), stride, (reading // 2, 1, 1), bias=False)
         self.first_norm = nn.BatchNorm3d(after)
@@ -59,9 +59,9 @@ class Block(nn.Module):
 class C3D(Network):
     """16x64x64 -> stem 8x32x32 -> four residual stages, down to 1x4x4 -> mean.
 
-    The stem and the two stages in the middle look at three moments at a time. The first stage looks at one:
-    it would cost three times as much, and what moves is told just as well from the maps above it (Xie, Sun,
-    Huang, Tu and Murphy, 2018). In the last stage a single moment is left.
+    Kernels of the stem and of the two stages in the middle cover three steps of time. Those of the first
+    stage cover one: three would triple its cost, and the stages after it detect motion just as well (Xie,
+    Sun, Huang, Tu and Murphy, 2018). In the last stage a single step is left.
     """
 
     reads = "faces"
@@ -92,7 +92,7 @@ class C3D(Network):
         """Start from the weights of a `still` of the same width and blocks."""
         own = self.state_dict()
         for name, value in parent.items():
-            if own[name].dim() == value.dim() + 1:  # a kernel: the middle of three moments, or the only one
+            if own[name].dim() == value.dim() + 1:  # a kernel: the middle of three steps, or the only one
                 middle = own[name].shape[2] // 2
                 inflated = torch.zeros_like(own[name])
                 inflated[:, :, middle] = value

@@ -1,9 +1,9 @@
 """PHRNN: a part-based, hierarchical, bidirectional recurrent net over landmark trajectories.
 
 After Zhang, Huang, Du and Wang (2017): brows, eyes, nose and mouth, each with its own recurrent net, are
-joined step by step until a bidirectional LSTM sees the whole face. The paper gives the layers and not their
-widths, which are chosen here; so is what follows the LSTM: where the paper's readers lay all moments side by
-side, their mean and their maximum are taken, so that an expression counts the same whenever it comes.
+joined step by step until a bidirectional LSTM reads the whole face. The paper gives the layers but not their
+widths, which are chosen here. So is what follows the LSTM: other implementations concatenate all time steps;
+here their mean and maximum are taken, so that an expression counts the same at any time in the clip.
 """
 
 from __future__ import annotations
@@ -20,8 +20,8 @@ PARTS = {  # iBUG-68 points; the jaw line is too noisy to help
     "nose": slice(27, 36),
     "mouth": slice(48, 68),
 }
-GAIN = 10.0  # a strong expression moves points by a tenth of an eye distance: bring that to one
-VELOCITY_GAIN = 40.0  # and its fastest frame by a fortieth
+GAIN = 10.0  # a strong expression moves points by a tenth of the eye distance: scale that to 1
+VELOCITY_GAIN = 40.0  # in its fastest frame, by a fortieth
 DROPOUT = 0.3
 
 
@@ -40,12 +40,12 @@ class PHRNN(Network):
         super().__init__()
         points = {name: part.stop - part.start for name, part in PARTS.items()}
         self.parts = nn.ModuleDict({name: recurrent(4 * count, width) for name, count in points.items()})
-        one = 2 * width  # what a part hands on, both directions
-        self.upper = recurrent(2 * one, width, 2)  # brows and eyes
-        self.nose = recurrent(one, width, 2)
-        self.mouth = recurrent(one, width, 2)
-        self.upper_middle = recurrent(2 * one, 2 * width, 2)
-        self.lower_middle = recurrent(2 * one, 2 * width, 2)
+        outputs = 2 * width  # of a part, both directions
+        self.upper = recurrent(2 * outputs, width, 2)  # brows and eyes
+        self.nose = recurrent(outputs, width, 2)
+        self.mouth = recurrent(outputs, width, 2)
+        self.upper_middle = recurrent(2 * outputs, 2 * width, 2)
+        self.lower_middle = recurrent(2 * outputs, 2 * width, 2)
         self.whole = nn.LSTM(8 * width, 3 * width, batch_first=True, bidirectional=True)
         self.hidden = nn.Linear(2 * 6 * width, hidden)
         self.dropout = nn.Dropout(DROPOUT)

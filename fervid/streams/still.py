@@ -1,6 +1,6 @@
-"""A residual network over single frames; a clip is the mean of its frames.
+"""A residual network over single frames; a clip's features are the mean over its frames.
 
-The parent of `c3d`, which takes its weights by inflation, and the baseline that a stream over time must beat.
+`c3d` is inflated from its weights, and a stream over time must beat it.
 """
 
 from __future__ import annotations
@@ -13,24 +13,25 @@ from fervid.streams import stream
 from fervid.streams.network import Network
 
 STAGES = 4  # each but the first halves the picture and doubles the width
-EVERY = 4  # of the frames of a long clip one in so many tells enough: neighbours say the same
+EVERY = 4  # a long clip is read every 4 frames: neighbouring frames look alike
 DROPOUT = 0.4
 
 
-def looked_at(clip: Tensor) -> Tensor:
-    """The frames of a clip that count: of a long one half of those, every other one in a mirror.
+def sampled(clip: Tensor) -> Tensor:
+    """Return the frames to read: of a long clip every 8th, every other of these mirrored.
 
-    A face and its mirror image show the same, and the mean of two views is surer than that of two neighbours.
+    A mirrored face shows the same expression, and the mean of two views is more accurate than that of two
+    neighbouring frames.
     """
     if clip.shape[1] <= EVERY:
         return clip
-    few = clip[:, EVERY :: 2 * EVERY].clone()
-    few[:, 1::2] = few[:, 1::2].flip(3)
-    return few
+    frames = clip[:, EVERY :: 2 * EVERY].clone()
+    frames[:, 1::2] = frames[:, 1::2].flip(3)
+    return frames
 
 
 class Block(nn.Module):
-    """Two 3x3 convolutions around a shortcut."""
+    """Two 3x3 convolutions with a shortcut."""
 
     def __init__(self, before: int, after: int, stride: int) -> None:
         super().__init__()
@@ -44,7 +45,7 @@ class Block(nn.Module):
             self.shortcut = nn.Sequential(
                 nn.AvgPool2d(stride, stride), nn.Conv2d(before, after, 1, bias=False), nn.BatchNorm2d(after)
             )
-        nn.init.zeros_(self.second_norm.weight)  # a block begins as its shortcut
+        nn.init.zeros_(self.second_norm.weight)  # a new block is its shortcut alone
 
     def forward(self, maps: Tensor) -> Tensor:
         inner = nn.functional.relu(self.first_norm(self.first(maps)))
@@ -53,7 +54,7 @@ class Block(nn.Module):
 
 @stream("still")
 class Still(Network):
-    """64x64 -> 32x32 stem -> four residual stages of doubling width -> mean over place and frames."""
+    """64x64 -> 32x32 stem -> four residual stages of doubling width -> mean over pixels and frames."""
 
     reads = "faces"
     frames = 1
@@ -75,22 +76,22 @@ class Still(Network):
         self.top = nn.Linear(before, classes)
 
     def features(self, clip: Tensor) -> Tensor:
-        return self.dropout(self.each(looked_at(clip)).mean(1))
+        return self.dropout(self.each(sampled(clip)).mean(1))
 
     def each(self, clip: Tensor) -> Tensor:
-        """The features of every frame: (B, L, S, S) -> (B, L, F)."""
+        """Return the features of every frame: (B, L, S, S) -> (B, L, F)."""
         frames = clip.flatten(0, 1)[:, None]  # (B * L, 1, S, S)
         maps = self.blocks(nn.functional.relu(self.stem_norm(self.stem(frames))))
         return maps.mean((2, 3)).unflatten(0, clip.shape[:2])
 
 
 class OverFrames(Still):
-    """What reads the frames of a `still` in their order, and can begin from one's weights."""
+    """A net that reads the frame features of a `still` in order, and can start from its weights."""
 
     frames = 16
     parent = "still"
 
     def inflate(self, parent: Mapping[str, Tensor]) -> None:
-        """Start from the weights of a `still` of the same width and blocks; its top is not wanted."""
-        below = {name: value for name, value in parent.items() if not name.startswith("top.")}
-        self.load_state_dict(self.state_dict() | below)
+        """Start from the weights of a `still` of the same width and blocks, without its top."""
+        weights = {name: value for name, value in parent.items() if not name.startswith("top.")}
+        self.load_state_dict(self.state_dict() | weights)

@@ -1,4 +1,4 @@
-"""The smallest network that still reads landmark trajectories: for the untrained model."""
+"""A tiny network over landmark trajectories, for the untrained model."""
 
 from __future__ import annotations
 

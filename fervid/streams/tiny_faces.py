@@ -1,4 +1,4 @@
-"""The smallest network that still reads a clip of faces in space and time: for the untrained model."""
+"""A tiny network over face crops in space and time, for the untrained model."""
 
 from __future__ import annotations
 

@@ -1,11 +1,11 @@
-"""Frames' probabilities, averaged to a fixed length, and a kernel machine (Kahou et al., ICMI 2013).
+"""Frames' shares, averaged to a fixed length, and a kernel machine (Kahou et al., ICMI 2013).
 
-Faithful: a window's frames are cut into groups of equal length, the mean of what the frame net says of each
-group is joined to one vector, and a support vector machine with a radial kernel reads it. Where there are
+Faithful: a window's frames are cut into groups of equal length, the frame net's mean probabilities of all
+groups are joined to one vector, and a support vector machine with a radial kernel reads it. If there are
 fewer frames than groups, frames are repeated evenly, which is the authors' expansion.
 
 Chosen: 4 groups of 2 frames of a window of 0.64 s, where the paper has 10 of a whole clip (--size
-aggregate_average.groups=10 expands to them); the machine as `aggregate` has it.
+aggregate_average.groups=10 expands to them); the machine as in `aggregate`.
 """
 
 from __future__ import annotations
@@ -33,8 +33,8 @@ class AggregateAverage(Decisions):
         super().__init__(classes, width, blocks, looks, groups * classes, anchors)
         self.groups = groups
 
-    def gathered_of(self, said: Tensor) -> Tensor:
-        count = said.shape[1]
+    def gathered_of(self, shares: Tensor) -> Tensor:
+        count = shares.shape[1]
         if count < self.groups:
-            said = said[:, torch.arange(self.groups, device=said.device) * count // self.groups]
-        return torch.cat([part.mean(1) for part in said.tensor_split(self.groups, 1)], 1)
+            shares = shares[:, torch.arange(self.groups, device=shares.device) * count // self.groups]
+        return torch.cat([part.mean(1) for part in shares.tensor_split(self.groups, 1)], 1)

@@ -3,8 +3,8 @@
 Faithful: C + epsilon I, its matrix logarithm, the upper triangle with the root of 2 off the diagonal, so
 that inner products are those of the logarithms; a support vector machine with the linear kernel on them.
 
-Chosen: 64 main components of the features; epsilon is 0.01 where they vary by 1 in the mean; the machine as
-`aggregate` has it.
+Chosen: 64 main components of the features; epsilon is 0.01 for features of mean variance 1; the machine as
+in `aggregate`.
 """
 
 from __future__ import annotations
@@ -19,7 +19,7 @@ from fervid.streams.survey.aggregate import Sets, covariance, logarithm, upper
 class AggregateCovariance(Sets):
     """`still` of 8 frames -> covariance of 64 -> its logarithm -> linear."""
 
-    by_motion = True  # of a face that holds still there is no covariance
+    by_motion = True  # a still face has no covariance
 
     def __init__(
         self, classes: int, width: int = 32, blocks: int = 2, looks: int = 8, components: int = 64

@@ -1,12 +1,12 @@
 """Moments of frames' features, and a neural decision forest (Kontschieder et al., ICCV 2015).
 
-Faithful: trees whose inner nodes send a sample left and right by shares, each the sigmoid of a linear
-function of the features; leaves that hold a distribution over the classes; the forest is the mean of its
-trees. Frame net and trees learn together, by gradients.
+Faithful: trees with inner nodes that send a share of a sample left and the rest right, each share the sigmoid
+of a linear function of the features; leaves that store a distribution over the classes; the forest is the
+mean of its trees. Frame net and trees are trained together, by gradients.
 
-Chosen: on the moments of `aggregate_moments`; 10 trees of depth 5; leaves learn by gradients as well, as a
-softmax, where the paper alternates with an update in closed form; the logarithm of the forest's answer is
-what the top reads, which begins as the identity and calibrates it.
+Chosen: on the moments of `aggregate_moments`; 10 trees of depth 5; leaves are trained by gradients as well,
+as a softmax, where the paper alternates with an update in closed form; the top reads the logarithm of the
+forest's probabilities, begins as the identity and calibrates them.
 """
 
 from __future__ import annotations
@@ -19,11 +19,11 @@ from fervid.streams.network import chosen
 from fervid.streams.still import OverFrames
 from fervid.streams.survey.aggregate_moments import moments
 
-LEAST = 1e-6  # probability of a class, of which the logarithm is taken
+LEAST = 1e-6  # smallest probability that a logarithm is taken of
 
 
 class Forest(nn.Module):
-    """Features (B, F) -> log of the mean of what the trees say (B, C)."""
+    """Features (B, F) -> log of the trees' mean probabilities (B, C)."""
 
     def __init__(self, features: int, classes: int, trees: int, depth: int) -> None:
         super().__init__()
@@ -33,11 +33,11 @@ class Forest(nn.Module):
 
     def forward(self, features: Tensor) -> Tensor:
         reached = self.reached(features)
-        said = torch.einsum("btl,tlc->bc", reached, self.leaves.softmax(2)) / self.trees
-        return said.clamp_min(LEAST).log()
+        probabilities = torch.einsum("btl,tlc->bc", reached, self.leaves.softmax(2)) / self.trees
+        return probabilities.clamp_min(LEAST).log()
 
     def reached(self, features: Tensor) -> Tensor:
-        """What share of a sample comes to each leaf: (B, trees, leaves)."""
+        """Return the share of a sample that comes to each leaf: (B, trees, leaves)."""
         left = self.nodes(features).sigmoid().unflatten(1, (self.trees, -1))
         shares = left.new_ones(*left.shape[:2], 1)
         for level in range(self.depth):
@@ -63,8 +63,8 @@ class AggregateForest(OverFrames):
         nn.init.zeros_(self.top.bias)
 
     def features(self, clip: Tensor) -> Tensor:
-        each = self.each(chosen(clip, self.looks))
-        with torch.autocast(each.device.type, enabled=False):
-            joined = moments(each.float())
-            said = self.forest(self.dropout(nn.functional.layer_norm(joined, joined.shape[1:])))
-            return said - said.mean(1, keepdim=True)
+        features = self.each(chosen(clip, self.looks))
+        with torch.autocast(features.device.type, enabled=False):
+            joined = moments(features.float())
+            logs = self.forest(self.dropout(nn.functional.layer_norm(joined, joined.shape[1:])))
+            return logs - logs.mean(1, keepdim=True)

@@ -3,8 +3,8 @@
 Faithful: a Gaussian N(m, S) is embedded as the positive matrix |S|^(-1/(d+1)) [S + m m', m; m', 1]; its
 logarithm's upper triangle is read by a support vector machine.
 
-Chosen: 64 main components of the features; epsilon is 0.01 where they vary by 1 in the mean; the machine as
-`aggregate` has it.
+Chosen: 64 main components of the features; epsilon is 0.01 for features of mean variance 1; the machine as
+in `aggregate`.
 """
 
 from __future__ import annotations
@@ -17,11 +17,11 @@ from fervid.streams.survey.aggregate import Sets, covariance, logarithm, upper
 
 
 def embedded(points: Tensor) -> Tensor:
-    """The logarithm of the matrix that stands for the Gaussian of points (B, L, D): (B, D + 1, D + 1)."""
-    one = torch.cat([points.double().mean(1), points.new_ones(len(points), 1)], 1)
-    whole = torch.nn.functional.pad(covariance(points), (0, 1, 0, 1)) + one[:, :, None] * one[:, None]
+    """Return the logarithm of the matrix of the Gaussian of points (B, L, D): (B, D + 1, D + 1)."""
+    mean = torch.cat([points.double().mean(1), points.new_ones(len(points), 1)], 1)
+    whole = torch.nn.functional.pad(covariance(points), (0, 1, 0, 1)) + mean[:, :, None] * mean[:, None]
     logs = logarithm(whole)
-    # The whole has the covariance's determinant, of which the power is the mean of the logarithm's diagonal.
+    # The whole has the covariance's determinant: its logarithm times 1/(d+1) is the mean of the diagonal.
     level = logs.diagonal(dim1=1, dim2=2).mean(1)
     return logs - level[:, None, None] * torch.eye(logs.shape[1], dtype=logs.dtype, device=logs.device)
 

@@ -3,7 +3,7 @@
 Faithful: the four statistics of the frame net's last features over the frames, joined; signed square root;
 unit length; a linear support vector machine.
 
-Chosen: one frame net, `still`, where the paper joins several; the machine as `aggregate` has it.
+Chosen: one frame net, `still`, where the paper joins several; the machine as in `aggregate`.
 """
 
 from __future__ import annotations
@@ -15,12 +15,12 @@ from fervid.streams import stream
 from fervid.streams.still import STAGES
 from fervid.streams.survey.aggregate import Aggregate
 
-FLAT = 1e-4  # below this the signed square root goes straight through zero, where its slope would be infinite
+FLAT = 1e-4  # below this the signed square root is a straight line: its slope at zero would be infinite
 
 
-def moments(each: Tensor) -> Tensor:
-    """Frames' features (B, L, F) as vectors (B, 4 F) of unit length."""
-    parts = (each.mean(1), each.var(1, correction=0), each.amin(1), each.amax(1))
+def moments(features: Tensor) -> Tensor:
+    """Return frames' features (B, L, F) as vectors (B, 4 F) of unit length."""
+    parts = (features.mean(1), features.var(1, correction=0), features.amin(1), features.amax(1))
     joined = torch.cat(parts, 1)
     return nn.functional.normalize(joined / (joined.abs() + FLAT).sqrt(), dim=1)
 

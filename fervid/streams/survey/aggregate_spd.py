@@ -5,7 +5,7 @@ Faithful: the log-Euclidean Gaussian kernel exp(-gamma |log A - log B|^2) on sym
 gamma; a support vector machine.
 
 Chosen: as for `aggregate_covariance`; gamma is one over the mean squared distance of the logarithms from
-their mean; 512 windows of the training serve as anchors.
+their mean; 512 training windows are the anchors.
 """
 
 from __future__ import annotations
@@ -20,7 +20,7 @@ from fervid.streams.survey.aggregate import Sets, covariance, logarithm, upper
 class AggregateSPD(Sets):
     """`still` of 8 frames -> covariance of 64 -> its distance from those of 512 windows."""
 
-    by_motion = True  # of a face that holds still there is no covariance
+    by_motion = True  # a still face has no covariance
 
     def __init__(
         self,

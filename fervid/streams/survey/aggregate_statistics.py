@@ -4,7 +4,7 @@ Faithful: the decision-level aggregation that needs no fixed length: mean, maxim
 after maximum suppression (of each frame only the likeliest class counts), joined to one vector, with a
 support vector machine on it.
 
-Chosen: a radial kernel, as for `aggregate_average`; the machine as `aggregate` has it.
+Chosen: a radial kernel, as for `aggregate_average`; the machine as in `aggregate`.
 """
 
 from __future__ import annotations
@@ -25,8 +25,8 @@ class AggregateStatistics(Decisions):
     ) -> None:
         super().__init__(classes, width, blocks, looks, 4 * classes, anchors)
 
-    def gathered_of(self, said: Tensor) -> Tensor:
-        likeliest = said.amax(2, keepdim=True)
-        suppressed = torch.where(said == likeliest, said, 0.0)
-        parts = (said.mean(1), said.amax(1), said.square().mean(1), suppressed.mean(1))
+    def gathered_of(self, shares: Tensor) -> Tensor:
+        likeliest = shares.amax(2, keepdim=True)
+        suppressed = torch.where(shares == likeliest, shares, 0.0)
+        parts = (shares.mean(1), shares.amax(1), shares.square().mean(1), suppressed.mean(1))
         return torch.cat(parts, 1)

@@ -1,12 +1,12 @@
 """A window as the subspace that its frames span, and a projection kernel (Liu et al., ICMI 2014).
 
-Faithful: a subspace is the first eigenvectors U of X'X, X the frames' features; two of them are as alike as
-the Frobenius product of U U' and V V', which is their projection kernel. That product is plain for U U' as a
-vector, so that a linear support vector machine is the kernel's.
+Faithful: a subspace is the first eigenvectors U of X'X, X the frames' features; the projection kernel of two
+subspaces is the Frobenius product of U U' and V V'. It is the inner product of U U' and V V' as vectors, so a
+linear support vector machine on these has that kernel.
 
 Chosen: 3 directions; 64 main components of the features, about the mean of all training frames; a direction
-in which the frames hardly go (a still picture has but one) fades out, and is not one of chance; the machine
-as `aggregate` has it.
+of little variance (a still picture has one direction only) fades out, as it would be random otherwise; the
+machine as in `aggregate`.
 """
 
 from __future__ import annotations
@@ -33,7 +33,7 @@ class AggregateSubspace(Sets):
     ) -> None:
         super().__init__(classes, width, blocks, looks, components, components * (components + 1) // 2)
         if directions > components:
-            raise ValueError(f"{components} components have no {directions} directions")
+            raise ValueError(f"{components} components cannot give {directions} directions")
         self.directions = directions
 
     def gathered_of(self, points: Tensor) -> Tensor:

@@ -1,7 +1,7 @@
 """C3D in the sizes of Tran et al. (2015): eight 3x3x3 convolutions, two layers of 4096.
 
-Some 78 million weights, made for a million videos; here to compare with, and for those who have the data. The
-crops are enlarged to the 112 pixels that its last layers count on, and read as one channel instead of three.
+About 78 million weights, made for a million videos: for comparison, and for those who have the data. The
+crops are enlarged to the 112 pixels that its last layers expect, and read as one channel instead of three.
 """
 
 from __future__ import annotations
@@ -23,7 +23,7 @@ class C3DFull(Network):
     """Convolutions of 1, 2, 4, 4, 8, 8, 8, 8 times `width`, with a pool after the 1st, 2nd, 4th, 6th, 8th."""
 
     reads = "faces"
-    rate = 3e-3  # without normalisation, more would blow it up
+    rate = 3e-3  # without normalisation, training diverges at a higher rate
 
     def __init__(self, classes: int, width: int = 64, hidden: int = 4096, side: int = 112) -> None:
         super().__init__()
@@ -49,7 +49,7 @@ class C3DFull(Network):
         self.seventh = nn.Linear(hidden, hidden)
         self.dropout = nn.Dropout(DROPOUT)
         self.top = nn.Linear(hidden, classes)
-        for module in self.modules():  # without normalisation, torch's own start would fade over eight layers
+        for module in self.modules():  # without normalisation, torch's default start fades over eight layers
             if isinstance(module, nn.Conv3d | nn.Linear):
                 nn.init.kaiming_normal_(module.weight, nonlinearity="relu")
                 nn.init.zeros_(module.bias)  # type: ignore[arg-type]

@@ -1,13 +1,13 @@
-"""DCPN: the peak teaches at every depth of a deeper net, trained in cascade (Yu, Liu and Liu, 2017).
+"""DCPN: peak piloting at every depth of a deeper net, trained in cascade (Yu, Liu and Liu, 2017).
 
 Faithful: peak-piloted as `peak_piloted`, with the same suppressed gradient; the maps between the layers of
 weak frames are drawn to those of the peak, too; a deeper net (the paper's has 42 layers), fine-tuned in
-cascade from one that was trained before, so that it does not overfit.
+cascade from a trained one, so that it does not overfit.
 
-Chosen: nearly everything else, as the details of the cascade lie behind the publisher's wall. The deeper net
-is `peak_piloted` with a residual module after each of its nine, 40 layers in all; these begin as if they
-were not there. So the cascade is: train `peak_piloted`, and go on from it (--streams cascaded_peak
---start-from). The peak teaches after each of the three stages and at the features, all alike.
+Chosen: nearly everything else, as the details of the cascade are behind the publisher's paywall. The deeper
+net is `peak_piloted` with a residual module after each of its nine, 40 layers in all; a new residual module
+changes nothing. So the cascade is: train `peak_piloted`, then start from it (--streams cascaded_peak
+--start-from). The peak pilots after each of the three stages and at the features, with equal weights.
 """
 
 from __future__ import annotations
@@ -21,7 +21,7 @@ from fervid.streams.survey.peak_piloted import Inception, PeakPiloted, convolved
 
 
 class Deepened(nn.Module):
-    """A module, and a residual one of two convolutions behind it, which begins as if it were not there."""
+    """A module followed by a residual one of two convolutions, which changes nothing at first."""
 
     def __init__(self, module: Inception) -> None:
         super().__init__()
@@ -47,16 +47,16 @@ class CascadedPeak(PeakPiloted):
         super().__init__(classes, width)
         for stage in self.stages:
             assert isinstance(stage, nn.Sequential)
-            for place, module in enumerate(stage):
+            for index, module in enumerate(stage):
                 assert isinstance(module, Inception)
-                stage[place] = Deepened(module)
+                stage[index] = Deepened(module)
 
     def inflate(self, parent: Mapping[str, Tensor]) -> None:
         """Start from the weights of a `peak_piloted` of the same width."""
-        below = {}
+        weights = {}
         for name, value in parent.items():
             parts = name.split(".")
             if parts[0] == "stages":  # stages.STAGE.MODULE.rest
                 parts.insert(3, "module")
-            below[".".join(parts)] = value
-        self.load_state_dict(self.state_dict() | below)
+            weights[".".join(parts)] = value
+        self.load_state_dict(self.state_dict() | weights)

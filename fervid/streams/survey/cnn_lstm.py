@@ -1,7 +1,7 @@
-"""A frame net whose features an LSTM reads: LRCN (Donahue et al., 2015), CNN-RNN (Fan et al., EmotiW 2016).
+"""An LSTM over a frame net's features: LRCN (Donahue et al., 2015), CNN-RNN (Fan et al., EmotiW 2016).
 
-Faithful: features of single frames, one LSTM of 256, a prediction at every step, averaged; everything learns
-together. The frame net can be taught pictures first, as Fan's is, and taken over (--start-from a `still`).
+Faithful: features of single frames, one LSTM of 256, a prediction at every step, averaged; everything is
+trained together. The frame net can be trained on pictures first, as Fan's is (--start-from a `still`).
 
 Chosen: the frame net is `still`, 2.8 million weights instead of a VGG-16's 138; every second frame of a
 window is read; logits are averaged, and not probabilities, so that the top stays one linear layer.
@@ -14,7 +14,7 @@ from torch import Tensor, nn
 from fervid.streams import stream
 from fervid.streams.still import OverFrames
 
-EVERY = 2  # of a window's frames one in so many is read
+EVERY = 2  # every second frame of a window is read
 
 
 @stream("cnn_lstm")

@@ -7,7 +7,7 @@ Faithful: one grey frame of 96x96; two pairs of 5x5 convolutions, each pair foll
 
 Chosen: the crop is fervid's, 64 pixels enlarged to 96, and not the authors' 1.05 times the extent of the
 landmarks; ReLU, where figure and text of the paper differ; the optimiser and the number of rounds, as the
-authors take the best of 2000. Training looks at frames where the face is far from its neutral, analysis at
+authors take the best of 2000. Training reads frames where the face is far from its neutral, analysis reads
 the middle of each window.
 """
 
@@ -56,7 +56,7 @@ class Compact(Network):
         return self.each(middle(clip))[:, 0]
 
     def each(self, clip: Tensor) -> Tensor:
-        """The features of every frame: (B, L, S, S) -> (B, L, F)."""
+        """Return the features of every frame: (B, L, S, S) -> (B, L, F)."""
         size = (self.side, self.side)
         large = nn.functional.interpolate(clip, size, mode="bilinear", align_corners=False)
         maps = self.maps(large.flatten(0, 1)[:, None]).flatten(1)

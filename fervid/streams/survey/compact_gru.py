@@ -1,12 +1,12 @@
-"""A GRU over what a compact frame net says of nine frames (Kuo, Lai and Sarkis, CVPR workshops 2018).
+"""A GRU over a compact frame net's probabilities of nine frames (Kuo, Lai and Sarkis, CVPR workshops 2018).
 
-Faithful: the frame net is `compact`, taught by its own cross-entropy; nine frames, evenly sampled; a GRU of
-128 reads their probabilities, and nothing else, and its last state is classified. No gradient goes from the
+Faithful: the frame net is `compact`, trained on its own cross-entropy; nine frames, evenly sampled; a GRU of
+128 reads their probabilities, and nothing else, and its last state is classified. No gradient flows from the
 GRU to the frame net.
 
 Chosen: the sequence is a window of 0.64 s; both are trained at once, unless the frame net is trained first
-and taken over (--start-from); the sizes are the paper's tiny ones, because nine frames of the full net cost
-a processor half a second a window (--size compact_gru.first=64 --size compact_gru.second=64 has it in full).
+(--start-from); the sizes are the paper's tiny ones, because nine frames of the full net take a CPU half a
+second a window (--size compact_gru.first=64 --size compact_gru.second=64 for the full net).
 """
 
 from __future__ import annotations
@@ -46,25 +46,25 @@ class CompactGRU(Compact):
         self.top = nn.Linear(memory, classes)
 
     def features(self, clip: Tensor) -> Tensor:
-        return self._read(self._said(clip))
+        return self._read(self._frame_logits(clip))
 
     def lesson(self, clip: Tensor, targets: Tensor) -> tuple[Tensor, Tensor | None]:
-        said = self._said(clip)  # (B, 9, C)
-        taught = targets[:, None].expand_as(said)
-        own = nn.functional.cross_entropy(said.flatten(0, 1).float(), taught.flatten(0, 1))
-        return self._read(said), own
+        logits = self._frame_logits(clip)  # (B, 9, C)
+        repeated = targets[:, None].expand_as(logits)
+        own = nn.functional.cross_entropy(logits.flatten(0, 1).float(), repeated.flatten(0, 1))
+        return self._read(logits), own
 
     def inflate(self, parent: Mapping[str, Tensor]) -> None:
-        """Start from the weights of a `compact` of the same sizes; its top is that of the frames here."""
+        """Start from the weights of a `compact` of the same sizes; its top becomes the frames' top."""
         named = {
             f"frame_{name}" if name.startswith("top.") else name: value for name, value in parent.items()
         }
         self.load_state_dict(self.state_dict() | named)
 
-    def _said(self, clip: Tensor) -> Tensor:
-        """What the frame net says of nine frames: (B, 9, C)."""
+    def _frame_logits(self, clip: Tensor) -> Tensor:
+        """Return the frame net's logits of nine frames: (B, 9, C)."""
         return self.frame_top(self.each(chosen(clip, FRAMES)))
 
-    def _read(self, said: Tensor) -> Tensor:
-        states, _ = self.recurrent(torch.softmax(said, 2).detach())
+    def _read(self, logits: Tensor) -> Tensor:
+        states, _ = self.recurrent(torch.softmax(logits, 2).detach())
         return states[:, -1]

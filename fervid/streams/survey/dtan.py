@@ -1,12 +1,12 @@
 """DTAN: the appearance net of DTAGN (Jung, Lee, Yim, Park and Kim, ICCV 2015).
 
-Faithful: three grey frames of 64x64 pixels; filters that are not shared along time, whose responses are
+Faithful: three grey frames of 64x64 pixels; filters that are not shared along time, with their responses
 summed; two convolutions of 64 maps, two layers of 500; 5,768.7 thousand weights at seven labels, which with
 DTGN's are the 5,950 thousand of the paper.
 
-Chosen: the sequence is a window of 0.64 s, of which the first, the middle and the last frame are read, for
-the paper does not say which three; local response normalisation after each convolution, in its usual
-figures; dropout of a half; the start and the optimiser. The augmentation is fervid's.
+Chosen: the sequence is a window of 0.64 s; its first, middle and last frame are read, as the paper does not
+name the three; local response normalisation after each convolution, with its usual constants; dropout of a
+half; the start and the optimiser. The augmentation is fervid's.
 """
 
 from __future__ import annotations
@@ -30,7 +30,7 @@ class DTAN(Network):
 
     def __init__(self, classes: int, width: int = 64, hidden: int = 500) -> None:
         super().__init__()
-        # A filter of its own for each moment, and the sum of what they say: a convolution over three planes.
+        # A filter for each frame and the sum of their responses: a convolution of three channels.
         self.first = nn.Conv2d(FRAMES, width, 5)
         self.second = nn.Conv2d(width, width, 5)
         self.pool = nn.MaxPool2d(2)

@@ -1,11 +1,12 @@
 """DTGN: the geometry net of DTAGN (Jung, Lee, Yim, Park and Kim, ICCV 2015).
 
-Faithful: 49 inner landmarks of 12 frames as one vector of 1176; in each frame and along each axis, less the
-nose and divided by the standard deviation of the 49 coordinates; layers of 100 and 600; 177.6 thousand
+Faithful: 49 inner landmarks of 12 frames as one vector of 1176; in each frame and along each axis, relative
+to the nose and divided by the standard deviation of the 49 coordinates; layers of 100 and 600; 177.6 thousand
 weights in the hidden layers.
 
 Chosen: the sequence is a window of 0.64 s, evenly sampled; dropout; the start and the optimiser. The nose is
-the point between the nostrils. Where the paper adds noise to the landmarks, fervid's augmentation does.
+the point between the nostrils. The noise that the paper adds to the landmarks is part of fervid's
+augmentation.
 """
 
 from __future__ import annotations
@@ -17,7 +18,7 @@ from fervid.streams import stream
 from fervid.streams.network import Network, begin_small, chosen
 
 FRAMES = 12
-# The inner points of iBUG-68 but for the two inner corners of the mouth, which IntraFace does not have.
+# The inner points of iBUG-68 without the two inner corners of the mouth, which IntraFace does not have.
 INNER = [point for point in range(17, 68) if point not in (60, 64)]
 NOSE = 33
 DROPOUT = 0.3

@@ -1,13 +1,13 @@
 """A net over optical flow of the aligned face (two streams: Simonyan and Zisserman, 2014; Sun et al., 2017).
 
 Faithful: flow along x and y and the size of the optical strain, clipped and scaled to -1..1, stacked over
-the moments of a clip as the channels of a frame net. With a frame net it makes the two-stream ensemble
+the frames of a clip as the channels of a frame net. With a frame net it makes the two-stream ensemble
 (`still+flow`, --fusion weighted).
 
-Chosen: the faces are aligned, so that flow is what the face does and not the head. It runs from each of six
-frames of a window to the next, where Sun et al. have one neutral and one apex frame: a window has neither.
-The method is Farneback's on 64 pixels; two pixels between frames 0.1 s apart are a great move there, not 20.
-The net is small and normalised. Where a face holds its expression still, this stream sees nothing; training
+Chosen: the faces are aligned, so that flow is motion of the face and not of the head. It is computed from
+each of six frames of a window to the next, where Sun et al. have one neutral and one apex frame: a window has
+neither. The method is Farneback's on 64 pixels; there a large motion between frames 0.1 s apart is two
+pixels, not 20. The net is small and normalised. A face that keeps its expression has no flow; training
 therefore takes the windows in which it changes most.
 """
 
@@ -23,22 +23,22 @@ from fervid.streams.network import Network, chosen
 
 FRAMES = 6
 CHANNELS = 3  # u, v, strain
-MOST = 2.0  # pixels between two frames; what is more counts as that
-STRAIN_GAIN = 4.0  # strain is the flow's change from pixel to pixel, and smaller
-GREY, CONTRAST = 128.0, 40.0  # from unit contrast back to what the method expects
-EDGE = 8  # pixels around the face, in which the method sees motion that is none
+MOST = 2.0  # pixels between two frames; more is clipped
+STRAIN_GAIN = 4.0  # strain, the flow's change from pixel to pixel, is smaller than flow
+GREY, CONTRAST = 128.0, 40.0  # from unit contrast back to the grey values that the method expects
+EDGE = 8  # pixels of padding, because the method computes false motion near the edge
 DROPOUT = 0.4
 
 
-def moved(clip: Tensor) -> Tensor:
-    """Flow and its strain between neighbouring frames: (B, L, S, S) -> (B, 3 * (L - 1), S, S) in -1..1."""
+def flow_and_strain(clip: Tensor) -> Tensor:
+    """Return flow and strain between neighbouring frames: (B, L, S, S) -> (B, 3 * (L - 1), S, S) in -1..1."""
     pictures = (GREY + CONTRAST * clip.detach().float()).clamp(0, 255).to(torch.uint8).cpu().numpy()
     batch, length, side, _ = pictures.shape
     pictures = np.pad(pictures, ((0, 0), (0, 0), (EDGE, EDGE), (EDGE, EDGE)), mode="edge")
     flows = np.empty((batch, length - 1, CHANNELS, side, side), np.float32)
-    for place, frames in enumerate(pictures):
+    for index, frames in enumerate(pictures):
         for step in range(length - 1):
-            found = cv2.calcOpticalFlowFarneback(
+            flow = cv2.calcOpticalFlowFarneback(
                 frames[step],
                 frames[step + 1],
                 np.zeros((*frames[step].shape, 2), np.float32),
@@ -50,12 +50,12 @@ def moved(clip: Tensor) -> Tensor:
                 poly_sigma=1.1,
                 flags=0,
             )
-            flows[place, step] = _with_strain(np.asarray(found, np.float32))[:, EDGE:-EDGE, EDGE:-EDGE]
+            flows[index, step] = _with_strain(np.asarray(flow, np.float32))[:, EDGE:-EDGE, EDGE:-EDGE]
     return torch.from_numpy(flows).flatten(1, 2).to(clip.device)
 
 
 def _with_strain(flow: np.ndarray) -> np.ndarray:
-    """Flow (S, S, 2) as channels, and the size of its strain: (3, S, S)."""
+    """Return the channels of flow (S, S, 2), and the size of its strain: (3, S, S)."""
     right, down = flow[..., 0], flow[..., 1]
     right_down, right_right = np.gradient(right)
     down_down, down_right = np.gradient(down)
@@ -70,7 +70,7 @@ def convolved(before: int, after: int, stride: int) -> nn.Sequential:
 
 @stream("flow")
 class Flow(Network):
-    """6 frames -> 5 x (u, v, strain) -> 64x64 -> four stages of two convolutions -> mean over place."""
+    """6 frames -> 5 x (u, v, strain) -> 64x64 -> four stages of two convolutions -> mean over pixels."""
 
     reads = "faces"
     by_motion = True
@@ -88,4 +88,4 @@ class Flow(Network):
         self.top = nn.Linear(before, classes)
 
     def features(self, clip: Tensor) -> Tensor:
-        return self.dropout(self.layers(moved(chosen(clip, FRAMES))).mean((2, 3)))
+        return self.dropout(self.layers(flow_and_strain(chosen(clip, FRAMES))).mean((2, 3)))

@@ -3,13 +3,13 @@
 
 Faithful: ten frames; a 3-D stem, one pass each through Inception-ResNet A, reduction A, B, reduction B and
 C; the shortcut of each block is its input times a map of weights, which falls from one at each of 66
-landmarks by a tenth for each step of Manhattan distance, within 7x7 of the block's own grid; what is pooled
-over place goes through dropout into an LSTM of 200, whose last state is classified.
+landmarks by a tenth for each step of Manhattan distance, within 7x7 cells of the block's own grid; the mean
+over the grid goes through dropout into an LSTM of 200, and its last state is classified.
 
 Chosen: 64 pixels in one channel instead of 299 in three, so that the grids are 16, 8 and 4 wide; 0.7 million
-weights, for processors; outside of the 7x7 a weight is zero, and of several landmarks the greatest weight
-counts; the ends of the inner lips are the two landmarks of 68 that are left out; the reductions halve place
-and keep time.
+weights, for CPUs; outside of the 7x7 a weight is zero, and of several landmarks the greatest weight
+counts; the ends of the inner lips are the two landmarks of 68 that are left out; the reductions halve height
+and width and keep time.
 """
 
 from __future__ import annotations
@@ -29,11 +29,11 @@ DROPOUT = 0.4
 
 
 def weighted(points: Tensor, side: int) -> Tensor:
-    """The weights of a grid's places by the landmarks about them: (B, L, 68, 2) -> (B, 1, L, side, side)."""
+    """Weigh a grid's cells by the landmarks near them: (B, L, 68, 2) -> (B, 1, L, side, side)."""
     cells = (points[:, :, POINTS] * (side / SIDE)).floor().clamp(0, side - 1)  # (B, L, 66, 2)
-    places = torch.arange(side, device=points.device)
-    right = (cells[..., :1] - places).abs()[..., None, :]  # (B, L, 66, 1, side)
-    down = (cells[..., 1:] - places).abs()[..., None]  # (B, L, 66, side, 1)
+    grid = torch.arange(side, device=points.device)
+    right = (cells[..., :1] - grid).abs()[..., None, :]  # (B, L, 66, 1, side)
+    down = (cells[..., 1:] - grid).abs()[..., None]  # (B, L, 66, side, 1)
     near = (right <= REACH) & (down <= REACH)
     weights = torch.where(near, 1 - FALL * (right + down), 0.0)
     return weights.amax(2)[:, None]
@@ -51,7 +51,7 @@ POINT, CUBE = (1, 1, 1), (3, 3, 3)
 
 
 class Block(nn.Module):
-    """Ways through side by side, mixed to as many maps as came in, around the weighted shortcut."""
+    """Parallel branches, mixed to the width of the input, added to the weighted shortcut."""
 
     def __init__(self, width: int, ways: list[nn.Sequential], after: int) -> None:
         super().__init__()
@@ -65,7 +65,7 @@ class Block(nn.Module):
 
 
 class Reduction(nn.Module):
-    """Half as wide and high: a pool, and two ways of convolution."""
+    """A block that halves height and width: a pool and two branches of convolutions."""
 
     def __init__(self, before: int, inner: int) -> None:
         super().__init__()
@@ -84,7 +84,7 @@ class Reduction(nn.Module):
 
 @stream("inception3d")
 class Inception3D(Network):
-    """10@64x64 -> stem 16x16 -> A -> 8x8 -> B -> 4x4 -> C -> mean over place -> LSTM."""
+    """10@64x64 -> stem 16x16 -> A -> 8x8 -> B -> 4x4 -> C -> mean over pixels -> LSTM."""
 
     reads = "faces+points"
     optimizer, rate, decay = "adamw", 1e-3, 1e-2

@@ -1,13 +1,11 @@
-"""A frame net whose features a recurrent net of ReLUs reads, begun as the identity (Ebrahimi Kahou et al.,
-2015).
+"""A recurrent net of ReLUs, begun as the identity, over a frame net's features (Ebrahimi Kahou et al., 2015).
 
-Faithful: features of single frames; one recurrent layer of ReLUs whose recurrent weights begin as the
-identity and whose biases begin at zero (Le, Jaitly and Hinton, 2015), so that it remembers before it has
-learnt; the last state is classified. The frame net can be taught pictures first, as theirs is (--start-from
-a `still`).
+Faithful: features of single frames; one recurrent layer of ReLUs that begins with the identity as recurrent
+weights and zero as biases (Le, Jaitly and Hinton, 2015), so that it has memory before training; the last
+state is classified. The frame net can be trained on pictures first, as theirs is (--start-from a `still`).
 
 Chosen: the frame net is `still`; every second frame of a window is read; 200 units, of the 100 to 200 that
-they tried; gradients are clipped as fervid clips all (at 5, theirs at 1); the optimiser.
+they tried; gradients are clipped at 5, as everywhere in fervid (theirs at 1); the optimiser.
 """
 
 from __future__ import annotations

@@ -1,15 +1,15 @@
-"""MSCNN: a small net on the apex frame, taught to recognise and to verify (Zhang, Huang, Du and Wang, 2017).
+"""MSCNN: a small net on the apex frame, trained to recognise and verify (Zhang, Huang, Du and Wang, 2017).
 
 Faithful: 60x60 pixels of a grey 64x64; four convolutions down to 40 maps of 2x2, 80 features, about 53
 thousand weights; recognition by cross-entropy, and verification of pairs on the 80 features: two of one
 expression are drawn together, two of different ones are pushed apart up to a margin. Fused with `phrnn` by a
 weighted sum (`phrnn+mscnn`, --fusion weighted) it is the system of the paper.
 
-Chosen: kernels, which the sizes of the maps settle; the middle 60 pixels, as fervid's augmentation shifts
-the crop already; the weight of the verification (0.05) and its margin, which the paper's readers do not
-agree on; all pairs of a batch instead of drawn ones; local response normalisation; the start and the
-optimiser. Training takes a frame where the face is far from its neutral for the apex, analysis the middle of
-each window.
+Chosen: kernels, which follow from the sizes of the maps; the middle 60 pixels, as fervid's augmentation
+already shifts the crop; the weight of the verification (0.05) and its margin, on which implementations of the
+paper differ; all pairs of a batch instead of random ones; local response normalisation; the start and the
+optimiser. The apex is a frame where the face is far from its neutral in training, the middle of each window
+in analysis.
 """
 
 from __future__ import annotations
@@ -22,18 +22,18 @@ from fervid.streams.network import Network, begin_small, middle
 
 EDGE = 2  # pixels of 64 that are cut off on every side
 VERIFICATION = 0.05  # weight of the pairs
-MARGIN = 4.0  # from which two different expressions lie far enough apart
+MARGIN = 4.0  # distance from which two different expressions are far enough apart
 
 
 def verification(features: Tensor, targets: Tensor, margin: float = MARGIN) -> Tensor:
-    """Half the squared distance of two of one class; of two classes, what they lack of the margin: a mean."""
-    label = targets.argmax(1)
-    first, second = torch.triu_indices(len(label), len(label), 1, device=label.device)
+    """Return the mean over pairs of half the squared distance, or of the lack of margin if classes differ."""
+    labels = targets.argmax(1)
+    first, second = torch.triu_indices(len(labels), len(labels), 1, device=labels.device)
     if not len(first):
         return features.sum() * 0
-    away = (features[first] - features[second]).float().square().sum(1)
-    near = (margin - away.clamp_min(1e-12).sqrt()).clamp_min(0).square()
-    return torch.where(label[first] == label[second], away, near).mean() / 2
+    squared = (features[first] - features[second]).float().square().sum(1)
+    lack = (margin - squared.clamp_min(1e-12).sqrt()).clamp_min(0).square()
+    return torch.where(labels[first] == labels[second], squared, lack).mean() / 2
 
 
 @stream("mscnn")

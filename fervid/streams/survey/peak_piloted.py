@@ -1,15 +1,15 @@
-"""PPDN: the peak of an expression teaches its weaker frames (Zhao et al., ECCV 2016).
+"""PPDN: the peak of an expression guides its weaker frames (Zhao et al., ECCV 2016).
 
-Faithful: GoogLeNet's nine modules in their proportions; training sees pairs of one person's peak and another
+Faithful: GoogLeNet's nine modules in their proportions; training uses pairs of one person's peak and another
 frame of the same expression, J = CE(peak) + CE(other) + lambda |f(peak) - f(other)|^2; peak gradient
-suppression: in the last term f(peak) is a constant, so that weak frames come to look like strong ones and
-never the reverse.
+suppression: in the last term f(peak) is a constant, so that weak frames are drawn to strong ones and never
+the reverse.
 
-Chosen: for 64 pixels the stem halves twice and not four times; half of GoogLeNet's width; normalised batches
-and no auxiliary tops, as there is no half a million faces to begin with; f is the pooled features, the term
-a mean of their squares, lambda is 0.5 (the paper gives neither). The peak is the frame of a clip that is
-farthest from the person's neutral (of a neutral clip, the nearest); the other frame is drawn among those
-that go at least a third of the way. Analysis knows no peak: a window is the mean over every fourth frame.
+Chosen: for 64 pixels the stem halves twice and not four times; half of GoogLeNet's width; batch normalisation
+and no auxiliary tops, as there are not half a million faces to pretrain on; f is the pooled features, the
+term a mean of their squares, lambda is 0.5 (the paper gives neither). The peak is the frame of a clip that is
+farthest from the person's neutral (of a neutral clip, the nearest); the other frame is drawn among those at
+least a third of the way there. Analysis has no peak: a window is the mean over every fourth frame.
 """
 
 from __future__ import annotations
@@ -24,7 +24,7 @@ from fervid.streams.network import Network
 from fervid.streams.still import EVERY
 
 STEM = 64  # GoogLeNet's width; the numbers below are for it
-# Maps of 1x1; before and after 3x3; before and after 5x5; behind the pool. A pool lies between the stages.
+# Maps of 1x1; before and after 3x3; before and after 5x5; after the pool. Between the stages is a pool.
 STAGES = (
     ((64, 96, 128, 16, 32, 32), (128, 128, 192, 32, 96, 64)),
     (
@@ -47,7 +47,7 @@ def convolved(before: int, after: int, side: int, stride: int = 1) -> nn.Sequent
 
 
 class Inception(nn.Module):
-    """Four ways through, side by side."""
+    """Four parallel branches."""
 
     def __init__(self, before: int, maps: tuple[int, ...]) -> None:
         super().__init__()
@@ -63,18 +63,18 @@ class Inception(nn.Module):
 
 
 def scaled(maps: tuple[int, ...], width: int) -> tuple[int, ...]:
-    """A module's maps in a net whose stem is `width` wide."""
+    """Return a module's maps in a net with a stem of `width` maps."""
     return tuple(max(1, count * width // STEM) for count in maps)
 
 
 @stream("peak_piloted")
 class PeakPiloted(Network):
-    """64x64 -> stem 16x16 -> two modules -> 8x8 -> five -> 4x4 -> two -> mean over place and frames."""
+    """64x64 -> stem 16x16 -> two modules -> 8x8 -> five -> 4x4 -> two -> mean over pixels and frames."""
 
     reads = "faces"
     frames = 2
-    coarse_numbers = False  # over 21 layers a new net's gradients go astray by two thirds; over 9, by a third
-    pilots: ClassVar[tuple[int, ...]] = (3,)  # after which stages the peak teaches; 3: the features
+    coarse_numbers = False  # bfloat16 puts a new net's gradients off by 2/3 over 21 layers, 1/3 over 9
+    pilots: ClassVar[tuple[int, ...]] = (3,)  # stages after which the peak pilots; 3: the features
 
     def __init__(self, classes: int, width: int = 32) -> None:
         super().__init__()
@@ -97,26 +97,26 @@ class PeakPiloted(Network):
         self.top = nn.Linear(before, classes)
 
     def features(self, clip: Tensor) -> Tensor:
-        if clip.shape[1] == 2:  # a pair: its peak speaks for it
+        if clip.shape[1] == 2:  # a pair: its peak counts
             return self.dropout(self.levels(clip[:, 0])[-1])
-        looked_at = clip[:, (EVERY // 2) :: EVERY] if clip.shape[1] > EVERY else clip
-        each = self.levels(looked_at.flatten(0, 1))[-1]
-        return self.dropout(each.view(*looked_at.shape[:2], -1).mean(1))
+        frames = clip[:, (EVERY // 2) :: EVERY] if clip.shape[1] > EVERY else clip
+        features = self.levels(frames.flatten(0, 1))[-1]
+        return self.dropout(features.view(*frames.shape[:2], -1).mean(1))
 
     def lesson(self, clip: Tensor, targets: Tensor) -> tuple[Tensor, Tensor | None]:
         if clip.shape[1] != 2:
             return self.features(clip), None
         pairs = [level.chunk(2) for level in self.levels(torch.cat([clip[:, 0], clip[:, 1]]))]
         peak, other = pairs[-1]
-        said = self.top(self.dropout(other))
-        own = nn.functional.cross_entropy(said.float(), targets)
-        for place in self.pilots:
-            strong, weak = pairs[place]
+        logits = self.top(self.dropout(other))
+        own = nn.functional.cross_entropy(logits.float(), targets)
+        for stage in self.pilots:
+            strong, weak = pairs[stage]
             own = own + PILOT / len(self.pilots) * nn.functional.mse_loss(weak, strong.detach())
         return self.dropout(peak), own
 
     def levels(self, frames: Tensor) -> list[Tensor]:
-        """What each stage makes of frames (B, S, S), and at the end their features (B, F)."""
+        """Return each stage's maps of frames (B, S, S), and last their features (B, F)."""
         maps = [self.stem(frames[:, None])]
         for number, stage in enumerate(self.stages):
             before = nn.functional.max_pool2d(maps[-1], 3, 2, 1) if number else maps[-1]

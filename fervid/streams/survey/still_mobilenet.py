@@ -1,4 +1,4 @@
-"""MobileNet over single 48x48 frames: what many emotion classifiers on FER2013 are, for comparison."""
+"""MobileNet over single 48x48 frames, as many emotion classifiers on FER2013 use it, for comparison."""
 
 from __future__ import annotations
 
@@ -9,13 +9,13 @@ from fervid.streams.network import Network
 from fervid.streams.still import EVERY
 
 SIDE = 48
-DROPOUT = 0.001  # as MobileNet was published
+DROPOUT = 0.001  # as published
 # Width, in units of the first layer's 32, and stride of each separable convolution.
 LAYERS = ((2, 1), (4, 2), (4, 1), (8, 2), (8, 1), (16, 2), *[(16, 1)] * 5, (32, 2), (32, 1))
 
 
 def separable(before: int, after: int, stride: int) -> list[nn.Module]:
-    """A 3x3 convolution of each channel alone, then a mixture of them."""
+    """Return the layers of a separable convolution: 3x3 on each channel, then 1x1 across them."""
     return [
         nn.Conv2d(before, before, 3, stride, 1, groups=before, bias=False),
         nn.BatchNorm2d(before),
@@ -28,7 +28,7 @@ def separable(before: int, after: int, stride: int) -> list[nn.Module]:
 
 @stream("still_mobilenet")
 class StillMobileNet(Network):
-    """MobileNet v1 at full width, 3.2 million weights; a clip is the mean of its frames."""
+    """MobileNet v1 at full width, 3.2 million weights; a clip's features are the mean over its frames."""
 
     reads = "faces"
     frames = 1
@@ -48,5 +48,5 @@ class StillMobileNet(Network):
         chosen = clip[:, (EVERY // 2) :: EVERY] if clip.shape[1] > EVERY else clip
         small = nn.functional.interpolate(chosen, (SIDE, SIDE), mode="area")
         maps = self.layers(small.flatten(0, 1)[:, None])
-        each = maps.mean((2, 3)).unflatten(0, chosen.shape[:2])  # (B, L, F)
-        return self.dropout(each.mean(1))
+        features = maps.mean((2, 3)).unflatten(0, chosen.shape[:2])  # (B, L, F)
+        return self.dropout(features.mean(1))
