@@ -368,9 +368,20 @@ class Settings:
     people: bool = True  # whether tracks of one person are joined
 
     def as_json(self) -> dict[str, object]:
-        """The settings as JSON holds them; exact fractions become numbers."""
+        """Return the settings as JSON holds them; exact fractions become numbers."""
         values = {name: getattr(self, name) for name in self.__dataclass_fields__}
         return {k: float(v) if isinstance(v, Fraction) else v for k, v in values.items()}
+
+    @classmethod
+    def from_json(cls, values: Mapping[str, Any]) -> Settings:
+        """Read what `as_json` wrote; fractions are exact again, and unknown settings a TypeError."""
+        names = [name for name, field in cls.__dataclass_fields__.items() if field.type == "Fraction | None"]
+        exact = {
+            name: Fraction(values[name]).limit_denominator(1_000_000)
+            for name in names
+            if values.get(name) is not None
+        }
+        return cls(**{**values, **exact})
 
 
 @dataclass(frozen=True, eq=False)

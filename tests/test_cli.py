@@ -16,13 +16,14 @@ from conftest import CLIP, ROOT, Fervid, command, environment
 
 from fervid import __version__
 from fervid.cli import main
-from fervid.cli.analyze import name_outputs, plan_targets
+from fervid.cli.analyze import analyze, name_outputs, plan_targets
 from fervid.cli.main import COMMANDS
 from fervid.cli.main import fervid as program
 from fervid.cli.shared.messages import clock
-from fervid.cli.shared.options import Moment, MomentType, RateType
+from fervid.cli.shared.options import Moment, MomentType, RateType, split_selection
 from fervid.cli.shared.summary import timecode
 from fervid.errors import UsageError
+from fervid.types import Settings
 
 
 def says(done: subprocess.CompletedProcess[str], code: int, *words: str) -> None:
@@ -111,6 +112,25 @@ def test_rates() -> None:
     for text in ("0", "-5", "1/0", "nan", "inf", "x"):
         with pytest.raises(click.BadParameter):
             RateType().convert(text, None, None)
+
+
+@pytest.mark.parametrize("left_out", [(), ("min_segment", "people")])
+def test_every_setting_is_an_option_with_the_same_default(left_out: tuple[str, ...]) -> None:
+    values = analyze.make_context("analyze", ["film.mp4"]).params
+    assert Settings.__dataclass_fields__.keys() <= values.keys()
+    for name in left_out:  # some commands have no such option
+        del values[name]
+    assert split_selection(values).settings("film.mp4") == Settings()
+    assert not Settings.__dataclass_fields__.keys() & values.keys()
+
+
+def test_settings_from_json_are_exact_again() -> None:
+    settings = Settings(
+        start=Fraction(1, 3), end=Fraction(21, 2), sample_fps=Fraction(30000, 1001), people=False
+    )
+    assert Settings.from_json(json.loads(json.dumps(settings.as_json()))) == settings
+    with pytest.raises(TypeError):
+        Settings.from_json({"mood": 1})
 
 
 def test_times_for_people() -> None:

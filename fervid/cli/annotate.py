@@ -5,7 +5,6 @@ from __future__ import annotations
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
-from fractions import Fraction
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -172,15 +171,11 @@ def told(
 
 
 def settings_of(document: Document) -> Settings:
-    """The settings that a timeline was made with."""
+    """Return the settings that a timeline was made with."""
     from fervid.types import Settings
 
-    found = dict(document.settings)
-    for name in ("start", "end", "sample_fps"):
-        if found.get(name) is not None:
-            found[name] = Fraction(found[name]).limit_denominator(1_000_000)
     try:
-        return Settings(**found)
+        return Settings.from_json(document.settings)
     except TypeError as error:
         raise InputError("the timeline's settings are not those of this fervid: analyze it again") from error
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from fractions import Fraction
 from typing import TYPE_CHECKING, Any, TypeVar
 
@@ -93,27 +93,19 @@ class Selection:
 
     start: Moment | None
     end: Moment | None
-    sample_fps: Fraction | None
-    faces: str
-    min_face: float
-    detector: str
-    landmarks: str
-    min_segment: float
-    people: bool
     rotate: str
     frame_rate: Fraction | None
+    rest: Settings  # without start and end, which may need the video
 
     def check(self) -> None:
         """Refuse what makes no sense for any video, before one is opened."""
         from fervid.faces.finder import FaceFinder
 
-        FaceFinder(self.min_face, self.detector, self.landmarks)
+        FaceFinder.of(self.rest)
         _check_range(_seconds(self.start), _seconds(self.end))
 
     def settings(self, path: str) -> Settings:
-        """The same for one video; it is planned here only where frames must be turned into seconds."""
-        from fervid.types import Settings
-
+        """Return the settings for one video; it is opened only where frames must become seconds."""
         start, end = _seconds(self.start), _seconds(self.end)
         if any(moment is not None and moment.frame is not None for moment in (self.start, self.end)):
             from fervid.video.planning import plan
@@ -121,17 +113,7 @@ class Selection:
             video = plan(path, rotate=self.rotate, frame_rate=self.frame_rate)
             start, end = _seconds(self.start, video), _seconds(self.end, video)
             _check_range(start, end)
-        return Settings(
-            start=start,
-            end=end,
-            sample_fps=self.sample_fps,
-            faces=self.faces,
-            min_face=self.min_face,
-            detector=self.detector,
-            landmarks=self.landmarks,
-            min_segment=self.min_segment,
-            people=self.people,
-        )
+        return replace(self.rest, start=start, end=end)
 
 
 def _seconds(moment: Moment | None, video: Video | None = None) -> Fraction | None:
@@ -254,10 +236,15 @@ def apply(*options: Decorator[Any]) -> Decorator[Any]:
 
 
 def split_selection(values: dict[str, Any]) -> Selection:
-    """Take the options of SELECTION out of a command's parameters."""
-    values.setdefault("min_segment", 0.3)
-    values.setdefault("people", True)
-    return Selection(**{name: values.pop(name) for name in Selection.__dataclass_fields__})
+    """Take the options of SELECTION, MIN_SEGMENT and PEOPLE out of a command's parameters.
+
+    A setting that the command has no option for is as `Settings` has it.
+    """
+    from fervid.types import Settings
+
+    own = {name: values.pop(name) for name in ("start", "end", "rotate", "frame_rate")}
+    given = Settings.__dataclass_fields__.keys() & values.keys()
+    return Selection(**own, rest=Settings(**{name: values.pop(name) for name in given}))
 
 
 def _say_quietly(ctx: click.Context, param: click.Parameter, value: bool) -> None:

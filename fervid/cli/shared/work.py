@@ -84,7 +84,7 @@ def open_work(messages: Messages, values: dict[str, Any]) -> Iterator[Work]:
     selection.check()
     jobs, no_cache, keep_cache = (values.pop(name) for name in ("jobs", "no_cache", "keep_cache"))
     folder = values.pop("gallery", None)
-    if folder is not None and not selection.people:
+    if folder is not None and not selection.rest.people:
         raise UsageError("--gallery names people, and --no-people leaves them out: use one of them")
     gallery = open_gallery(folder)
     executor_name, address = values.pop("executor"), values.pop("dask_address")
