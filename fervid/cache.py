@@ -225,17 +225,15 @@ def _remove(folder: Path) -> None:
 
 
 def write(path: Path, arrays: Mapping[str, Array]) -> None:
-    """Write a result, whole or not at all, behind the digest of what follows."""
-    beside = path.with_name(f".{path.name}.{secrets.token_hex(4)}.part")
+    """Write a result, whole or not at all, after the digest of what follows."""
     packed = io.BytesIO()
     np.savez(packed, allow_pickle=False, **arrays, **{PLACE: np.array(_place(path))})
     try:
         try:
-            _write_whole(path, beside, packed)
+            _write_whole(path, packed)
         except FileNotFoundError:  # another run has just deleted the folder
-            _write_whole(path, beside, packed)
+            _write_whole(path, packed)
     except OSError as failure:
-        beside.unlink(missing_ok=True)
         advice = "free some space" if failure.errno == errno.ENOSPC else "check its access rights"
         raise OutputError(
             f"cannot write to the cache {path.parent.parent}: {failure.strerror}; "
@@ -243,14 +241,11 @@ def write(path: Path, arrays: Mapping[str, Array]) -> None:
         ) from failure
 
 
-def _write_whole(path: Path, beside: Path, packed: io.BytesIO) -> None:
+def _write_whole(path: Path, packed: io.BytesIO) -> None:
     path.parent.mkdir(parents=True, exist_ok=True, mode=0o700)
-    with beside.open("wb") as stream:
+    with files.whole(path) as stream:
         stream.write(hashlib.sha256(packed.getbuffer()).digest())
         stream.write(packed.getbuffer())
-        stream.flush()
-        os.fsync(stream.fileno())
-    beside.replace(path)
 
 
 def _place(path: Path) -> str:

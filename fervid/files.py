@@ -1,18 +1,26 @@
-"""Files: names that can be shown and written, and locks between processes."""
+"""Files: names as text, files and folders that appear whole or not at all, locks between processes."""
 
 from __future__ import annotations
 
 import errno
+import io
 import os
 import re
+import secrets
+import shutil
 import sys
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any, BinaryIO, cast
 
 if sys.platform != "win32":  # which has no such locks: there, nothing is refused
     import fcntl
 
-TAKEN = (errno.EWOULDBLOCK, errno.EAGAIN, errno.EACCES)
+TAKEN = (errno.EWOULDBLOCK, errno.EAGAIN, errno.EACCES)  # how a lock that another process has is refused
+# What to raise for a file that cannot be written: errors of the block itself are passed on as they are.
+Explain = Callable[[OSError], Exception]
 
 
 def shown(name: str | Path) -> str:
@@ -34,6 +42,91 @@ def one_line(text: str, instead: str = "") -> str:
     """Return text for a format that is read line by line; `instead` stands for what cannot be seen."""
     seen = (letter if letter.isprintable() or letter.isspace() else instead for letter in text)
     return " ".join("".join(seen).split())
+
+
+def _itself(error: OSError) -> OSError:
+    return error
+
+
+def write(path: Path, content: bytes | str) -> None:
+    """Write a file, whole or not at all; text is UTF-8."""
+    with whole(path) as stream:
+        stream.write(content if isinstance(content, bytes) else content.encode())
+
+
+@contextmanager
+def whole(path: Path, explain: Explain = _itself, within: Path | None = None) -> Iterator[BinaryIO]:
+    """Open a file that appears at `path` once the block ends well; `within` is the folder it waits in."""
+    beside = _beside(path, within)
+    try:
+        with opened(beside, "xb", explain) as stream:
+            yield stream
+            stream.flush()
+            with _explained(explain):
+                os.fsync(stream.fileno())
+        with _explained(explain):
+            os.replace(beside, path)
+    except BaseException:
+        with suppress(OSError):
+            beside.unlink()
+        raise
+
+
+@contextmanager
+def whole_folder(path: Path) -> Iterator[Path]:
+    """Make a folder that appears at `path` once the block ends well; what stood there is replaced."""
+    beside = _beside(path)
+    try:
+        beside.mkdir()
+        yield beside
+        if path.is_dir():
+            shutil.rmtree(path)
+        os.replace(beside, path)
+    finally:
+        shutil.rmtree(beside, ignore_errors=True)  # gone by now where all went well
+
+
+def _beside(path: Path, within: Path | None = None) -> Path:
+    return (within or path.parent) / f".fervid-{secrets.token_hex(6)}.part"
+
+
+@contextmanager
+def opened(file: Path | int, mode: str, explain: Explain, closefd: bool = True) -> Iterator[BinaryIO]:
+    """Open a path or a descriptor for writing; of several failures the first is told."""
+    with _explained(explain):
+        raw = _Explaining(file, mode, closefd)
+    raw.explain = explain
+    stream = io.BufferedWriter(raw)
+    try:
+        yield cast(BinaryIO, stream)
+        stream.flush()
+    except BaseException:
+        with suppress(Exception):
+            stream.close()
+        raise
+    with _explained(explain):  # some network file systems tell only now
+        stream.close()
+
+
+class _Explaining(io.FileIO):
+    """A raw file: its own failures are explained, while those of whoever writes into it are not."""
+
+    explain: Explain
+
+    def write(self, data: Any, /) -> int:
+        with _explained(self.explain):
+            return super().write(data)
+
+
+@contextmanager
+def _explained(explain: Explain) -> Iterator[None]:
+    try:
+        yield
+    except OSError as error:
+        reason = explain(error)
+        if reason is error:
+            raise
+        raise reason from error
 
 
 @dataclass

@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+import os
 from pathlib import Path
+
+import pytest
 
 from fervid import files
 
@@ -19,3 +22,44 @@ def test_a_name_in_a_file_loses_no_byte() -> None:
 def test_text_on_one_line_has_single_spaces_and_nothing_unseen() -> None:
     assert files.one_line(" a\r\nb\tc\x00d\u200b ") == "a b cd"
     assert files.one_line("b\tc\x00d\u200b ", " ") == "b c d"
+
+
+def test_a_file_appears_once_it_is_whole(tmp_path: Path) -> None:
+    target = tmp_path / "a.json"
+    with files.whole(target) as stream:
+        stream.write(b"new")
+        stream.flush()
+        assert not target.exists()
+    files.write(tmp_path / "b.txt", "ü\n")
+    assert target.read_bytes() == b"new" and (tmp_path / "b.txt").read_bytes() == "ü\n".encode()
+    assert sorted(os.listdir(tmp_path)) == ["a.json", "b.txt"]
+
+
+def test_a_failure_leaves_the_old_file_and_nothing_beside(tmp_path: Path) -> None:
+    target = tmp_path / "a.json"
+    target.write_bytes(b"old")
+    with pytest.raises(KeyboardInterrupt), files.whole(target) as stream:
+        stream.write(b"new")
+        raise KeyboardInterrupt
+    assert target.read_bytes() == b"old" and os.listdir(tmp_path) == ["a.json"]
+
+
+def test_a_file_waits_in_the_folder_that_it_is_given(tmp_path: Path) -> None:
+    (tmp_path / "state").mkdir()
+    with files.whole(tmp_path / "a.json", within=tmp_path / "state"):
+        assert os.listdir(tmp_path) == ["state"] and len(os.listdir(tmp_path / "state")) == 1
+    assert os.listdir(tmp_path / "state") == []
+
+
+def test_failures_of_the_file_are_explained_and_those_of_the_block_are_not(tmp_path: Path) -> None:
+    def explain(error: OSError) -> Exception:
+        return RuntimeError(f"cannot write: {error.strerror}")
+
+    gone, folder = tmp_path / "gone" / "a", tmp_path / "a"
+    folder.mkdir()
+    for path in (gone, folder):
+        with pytest.raises(RuntimeError, match="cannot write: "), files.whole(path, explain):
+            pass
+    with pytest.raises(PermissionError), files.whole(tmp_path / "b", explain):
+        raise PermissionError
+    assert os.listdir(tmp_path) == ["a"]

@@ -147,24 +147,15 @@ class Results:
         return record
 
     def put(self, place: str, writer: Writer) -> str:
-        """Write one file below the folder, whole or not at all; its SHA-256."""
-        target, beside = self.folder / place, self._state / "part"
-        stream: BinaryIO | None = None
+        """Write one file below the folder, whole or not at all, and return its SHA-256."""
+        target = self.folder / place
         try:
-            try:
-                target.parent.mkdir(parents=True, exist_ok=True)
-                with open(beside, "wb") as stream:
-                    writer(stream)
-                    stream.flush()
-                    os.fsync(stream.fileno())
-                digest = _digest(beside)
-                os.replace(beside, target)
-            except OSError as failure:
-                raise _failure(target, failure) from failure
-        except BaseException:
-            with suppress(OSError):
-                beside.unlink(missing_ok=True)
-            raise
+            target.parent.mkdir(parents=True, exist_ok=True)
+            with files.whole(target, within=self._state) as stream:
+                writer(stream)
+            digest = _digest(target)
+        except OSError as failure:
+            raise _failure(target, failure) from failure
         assert digest is not None
         return digest
 

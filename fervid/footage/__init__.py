@@ -13,7 +13,7 @@ from pathlib import Path
 
 import numpy as np
 
-from fervid import cache
+from fervid import cache, files
 from fervid.errors import FervidError, InputError
 from fervid.execute import Executor, results
 from fervid.footage.strips import TURNS, nothing
@@ -188,12 +188,9 @@ def _make(shard: Shard) -> None:
         troubles.append(trouble)
     faces = np.concatenate([strip.faces for strip in strips])
     shard.target.parent.mkdir(parents=True, exist_ok=True, mode=0o700)
-    beside = shard.target.with_suffix(f".{os.getpid()}.part")
-    with beside.open("wb") as stream:  # a plain array, so that it can be mapped: crops outgrow memory
+    # A plain array, so that it can be mapped: crops outgrow memory.
+    with files.whole(_pictures(shard.target)) as stream:
         np.save(stream, faces, allow_pickle=False)
-        stream.flush()
-        os.fsync(stream.fileno())
-    beside.replace(_pictures(shard.target))
     cache.write(
         shard.target,
         {

@@ -20,6 +20,7 @@ from xml.sax.saxutils import escape
 
 import numpy as np
 
+from fervid import files
 from fervid.errors import OutputError
 from fervid.types import Array
 
@@ -230,10 +231,8 @@ def _draw(picture: _Panels | _Matrix, path: Path) -> Path:
     if content is None:
         content, suffix = _svg(picture).encode(), ".svg"
     target = path.with_name(path.name + suffix)
-    beside = path.with_name(f".{target.name}.part")
     try:
-        beside.write_bytes(content)
-        beside.replace(target)
+        files.write(target, content)
     except OSError as error:
         raise OutputError(f"cannot write {target}: {error.strerror or error}") from error
     return target

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from fervid import streams
+from fervid import files, streams
 from fervid.errors import ModelError
 from fervid.model.predict import Model
 from fervid.model.spec import JOINT, SPEC, WEIGHTS, Spec, StreamSpec, find, read_spec, verify
@@ -98,6 +98,4 @@ def save(folder: Path, spec: Spec, tensors: Mapping[str, Array]) -> None:
     data = encode({name: np.ascontiguousarray(value) for name, value in tensors.items()})
     value = spec.as_json() | {"weights_sha256": hashlib.sha256(data).hexdigest()}
     for name, content in ((WEIGHTS, data), (SPEC, (json.dumps(value, indent=1) + "\n").encode())):
-        beside = folder / f".{name}.part"
-        beside.write_bytes(content)
-        beside.replace(folder / name)
+        files.write(folder / name, content)

@@ -7,7 +7,6 @@ not done again, and a run that was broken off goes on where it was.
 from __future__ import annotations
 
 import json
-import os
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
@@ -16,7 +15,7 @@ from typing import Any
 import numpy as np
 import torch
 
-from fervid import __version__, metrics, model
+from fervid import __version__, files, metrics, model
 from fervid.datasets import protocols
 from fervid.errors import FervidError, InputError, OutputError, UnexpectedError, UsageError
 from fervid.execute import Executor
@@ -143,7 +142,7 @@ class Survey:
             raise OutputError(f"{folder} holds other things than a survey: name a new folder")
         try:
             folder.mkdir(parents=True, exist_ok=True)
-            write(record, json.dumps(self.facts, indent=1) + "\n")
+            files.write(record, json.dumps(self.facts, indent=1) + "\n")
         except (FileExistsError, NotADirectoryError) as failure:
             raise OutputError(f"{folder} is a file: name a folder") from failure
         except OSError as failure:
@@ -166,7 +165,7 @@ class Survey:
             unexpected = UnexpectedError(f"unexpected {type(failure).__name__}: {failure}")
             unexpected.__cause__ = failure
             return self._failed(system, unexpected)
-        write(self.runs(system) / ROW, json.dumps(made.as_json()) + "\n")
+        files.write(self.runs(system) / ROW, json.dumps(made.as_json()) + "\n")
         return made
 
     def there(self) -> list[Row | Failure]:
@@ -252,13 +251,3 @@ def _difference(before: Mapping[str, Any], now: Mapping[str, Any]) -> str:
     names = before["settings"].keys() | now["settings"].keys()
     changed = sorted(n for n in names if before["settings"].get(n) != now["settings"].get(n))
     return f"settings ({', '.join(changed)})"
-
-
-def write(path: Path, text: str) -> None:
-    """A file that is there whole, or as it was before."""
-    beside = path.with_name(f".{path.name}.part")
-    with beside.open("w", encoding="utf-8", newline="") as stream:
-        stream.write(text)
-        stream.flush()
-        os.fsync(stream.fileno())
-    beside.replace(path)

@@ -9,7 +9,7 @@ from fervid import files
 from fervid.errors import OutputError
 from fervid.metrics import Confusion
 from fervid.survey import table
-from fervid.survey.rows import SURVEY, Failure, Ground, Row, Survey, write
+from fervid.survey.rows import SURVEY, Failure, Ground, Row, Survey
 from fervid.survey.systems import System
 
 TABLE, LOCK = "table.txt", "lock"
@@ -27,8 +27,10 @@ def run(ground: Ground, wanted: Sequence[System]) -> Iterator[Row | Failure]:
         for system in wanted:
             found = survey.row(system)
             there = survey.there()
-            write(ground.folder / SURVEY, json.dumps(table.as_json(survey.facts, there), indent=1) + "\n")
-            write(ground.folder / TABLE, table.as_text(survey.facts, there) + "\n")
+            files.write(
+                ground.folder / SURVEY, json.dumps(table.as_json(survey.facts, there), indent=1) + "\n"
+            )
+            files.write(ground.folder / TABLE, table.as_text(survey.facts, there) + "\n")
             yield found
     finally:
         lock.release(remove=True)

@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 from pathlib import Path
 
-from fervid import model
+from fervid import files, model
 from fervid.errors import InputError
 from fervid.train.material import Material, digest
 from fervid.train.recipe import Recipe
@@ -19,7 +19,7 @@ def begin(folder: Path, recipe: Recipe, material: Material) -> None:
     folder.mkdir(parents=True, exist_ok=True)
     (folder / STATE).mkdir(exist_ok=True)
     value = recipe.as_json() | {"material": digest(material)}
-    (folder / RECIPE).write_text(json.dumps(value, indent=1) + "\n", encoding="utf-8")
+    files.write(folder / RECIPE, json.dumps(value, indent=1) + "\n")
 
 
 def check_material(folder: Path, material: Material) -> None:

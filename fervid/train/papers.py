@@ -9,7 +9,7 @@ from typing import Any
 
 import numpy as np
 
-from fervid import datasets, metrics
+from fervid import datasets, files, metrics
 from fervid.footage import Footage
 from fervid.metrics import Predictions, charts
 from fervid.model import Spec
@@ -46,14 +46,14 @@ def write(
     fused: Floats,
 ) -> None:
     """Write every paper into the run folder."""
-    (folder / HISTORY).write_text(json.dumps(histories, indent=1) + "\n", encoding="utf-8")
+    files.write(folder / HISTORY, json.dumps(histories, indent=1) + "\n")
     for stage, history in histories.items():
         charts.curves(history, folder / f"curves_{stage}", stage)
     predictions = validation(spec, judges, truth, own, fused)
     figures = metrics.report(predictions)
-    (folder / FIGURES).write_text(json.dumps(figures, indent=1) + "\n", encoding="utf-8")
+    files.write(folder / FIGURES, json.dumps(figures, indent=1) + "\n")
     charts.confusion(np.array(figures["confusion"]), spec.labels, folder / "confusion")
-    (folder / CARD).write_text(card(recipe, spec, figures), encoding="utf-8")
+    files.write(folder / CARD, card(recipe, spec, figures))
 
 
 def validation(

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import os
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -14,6 +13,7 @@ from safetensors import SafetensorError, safe_open
 from safetensors.torch import save
 from torch import Tensor
 
+from fervid import files
 from fervid.errors import InputError, OutputError
 
 History = dict[str, list[float]]
@@ -52,18 +52,12 @@ _PLAIN = ("epoch", "step", "sums", "best", "best_epoch", "gained", "finished", "
 
 
 def write(path: Path, state: State) -> None:
-    """Put the state beside, sync, and move it into place."""
+    """Write the state, whole or not at all."""
     header = json.dumps({name: getattr(state, name) for name in _PLAIN})
-    beside = path.with_name(f".{path.name}.part")
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
-        with beside.open("wb") as stream:
-            stream.write(save(state.tensors or {"none": torch.zeros(1)}, {"state": header}))
-            stream.flush()
-            os.fsync(stream.fileno())
-        beside.replace(path)
+        files.write(path, save(state.tensors or {"none": torch.zeros(1)}, {"state": header}))
     except OSError as failure:
-        beside.unlink(missing_ok=True)
         raise OutputError(
             f"cannot write the checkpoint {path}: {failure.strerror}; free some space"
         ) from failure

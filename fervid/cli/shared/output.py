@@ -1,19 +1,18 @@
-"""Where results go: checked before the work, written beside the target, renamed once whole."""
+"""Where results go: checked before the work, whole or not at all; standard output and pipes directly."""
 
 from __future__ import annotations
 
 import io
 import os
 import re
-import secrets
-import shutil
 import stat
 import sys
 from collections.abc import Iterable, Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
-from typing import Any, BinaryIO, TextIO, cast
+from typing import BinaryIO, TextIO
 
+from fervid import files
 from fervid.errors import OutputError, UsageError
 
 STANDARD = "-"  # the name of standard input and output
@@ -103,22 +102,6 @@ def make_folder(folder: str) -> Path:
     return path
 
 
-class _Sink(io.FileIO):
-    """A raw file whose failures name the target and say what to do."""
-
-    target = STANDARD
-
-    def write(self, data: Any, /) -> int:
-        try:
-            return super().write(data)
-        except BrokenPipeError as error:
-            if self.target == STANDARD:
-                raise  # the reader has seen enough: `| head` is no failure
-            raise _failure(self.target, error) from error
-        except OSError as error:
-            raise _failure(self.target, error) from error
-
-
 def _name(target: str) -> str:
     return "standard output" if target == STANDARD else target
 
@@ -129,32 +112,25 @@ def _failure(target: str, error: OSError) -> OutputError:
 
 @contextmanager
 def open_binary(target: str) -> Iterator[BinaryIO]:
-    """A stream whose content appears at `target` whole, when the block ends well, or not at all.
+    """Open a stream whose content appears at `target` whole, when the block ends well, or not at all.
 
     Standard output and what is no regular file (a pipe, a device) are written directly.
     """
-    path = os.path.realpath(target)  # a link stays a link; the file that it names is replaced
+    path = Path(os.path.realpath(target))  # a link stays a link; the file that it names is replaced
+
+    def explain(error: OSError) -> Exception:
+        if target == STANDARD and isinstance(error, BrokenPipeError):
+            return error  # the reader has seen enough: `| head` is no failure
+        return _failure(target, error)
+
     if target == STANDARD:
-        with _writing(_Sink(_standard_output(), "wb", closefd=False), target) as stream:
-            yield stream
-    elif os.path.exists(path) and not os.path.isfile(path):
-        with _writing(_open(path, "wb", target), target) as stream:
-            yield stream
+        opened = files.opened(_standard_output(), "wb", explain, closefd=False)
+    elif path.exists() and not path.is_file():
+        opened = files.opened(path, "wb", explain)
     else:
-        beside = _beside(path)
-        try:
-            with _writing(_open(beside, "xb", target), target) as stream:
-                yield stream
-                stream.flush()
-                _sync(stream.fileno(), target)
-            try:
-                os.replace(beside, path)
-            except OSError as error:
-                raise _failure(target, error) from error
-        except BaseException:
-            with suppress(FileNotFoundError):
-                os.unlink(beside)
-            raise
+        opened = files.whole(path, explain)
+    with opened as stream:
+        yield stream
 
 
 def _standard_output() -> int:
@@ -165,7 +141,7 @@ def _standard_output() -> int:
 
 @contextmanager
 def open_text(target: str) -> Iterator[TextIO]:
-    """The same for text: UTF-8, lines ended by a line feed on every system."""
+    """Do the same for text: UTF-8, lines ended by a line feed on every system."""
     with open_binary(target) as binary:
         stream = io.TextIOWrapper(binary, encoding="utf-8", newline="")
         try:
@@ -185,52 +161,9 @@ def show(text: str) -> None:
 
 @contextmanager
 def open_folder(target: str) -> Iterator[Path]:
-    """A folder whose content appears at `target` whole or not at all; what stood there is replaced."""
-    path = os.path.realpath(target)
-    beside = Path(_beside(path))
+    """Make a folder whose content appears at `target` whole or not at all; what stood there is replaced."""
     try:
-        beside.mkdir()
-        yield beside
-        if os.path.isdir(path):
-            shutil.rmtree(path)
-        os.replace(beside, path)
-    except OSError as error:
-        raise _failure(target, error) from error
-    finally:
-        shutil.rmtree(beside, ignore_errors=True)  # gone by now where all went well
-
-
-def _beside(path: str) -> str:
-    return os.path.join(os.path.dirname(path), f".fervid-{secrets.token_hex(6)}.part")
-
-
-def _open(path: str, mode: str, target: str) -> _Sink:
-    try:
-        sink = _Sink(path, mode)
-    except OSError as error:
-        raise _failure(target, error) from error
-    sink.target = target
-    return sink
-
-
-@contextmanager
-def _writing(sink: _Sink, target: str) -> Iterator[BinaryIO]:
-    stream = io.BufferedWriter(sink)
-    try:
-        yield cast(BinaryIO, stream)
-        stream.flush()
-    except BaseException:
-        with suppress(OSError, OutputError):  # it failed once; the first reason is the one to tell
-            stream.close()
-        raise
-    try:
-        stream.close()
-    except OSError as error:  # some network file systems tell only now
-        raise _failure(target, error) from error
-
-
-def _sync(descriptor: int, target: str) -> None:
-    try:
-        os.fsync(descriptor)
+        with files.whole_folder(Path(os.path.realpath(target))) as folder:
+            yield folder
     except OSError as error:
         raise _failure(target, error) from error
