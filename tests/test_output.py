@@ -83,9 +83,7 @@ def test_a_full_device_is_told() -> None:
 
 def test_a_file_that_cannot_grow_is_no_half_file(tmp_path: Path) -> None:
     """A limit on file size stands for a full disk: the write fails in the middle of the file."""
-    script = (
-        "from fervid.cli.shared.output import *\nwith open_text('out.csv') as s: s.write('x' * 100000)"
-    )
+    script = "from fervid.cli.shared.output import *\nwith open_text('out.csv') as s: s.write('x' * 100000)"
     done = subprocess.run(
         [sys.executable, "-c", script],
         cwd=tmp_path,
