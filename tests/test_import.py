@@ -23,7 +23,15 @@ def modules_after(*arguments: str) -> set[str]:
 
 @pytest.mark.parametrize(
     "arguments",
-    [["--help"], ["--version"], ["analyze", "--help"], ["extract", "--help"], ["peaks", "--help"]],
+    [
+        ["--help"],
+        ["--version"],
+        ["analyze", "--help"],
+        ["extract", "--help"],
+        ["peaks", "--help"],
+        ["train", "--help"],
+        ["eval", "--help"],
+    ],
     ids=" ".join,
 )
 def test_help_loads_no_heavy_library(arguments: list[str]) -> None:

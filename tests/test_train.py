@@ -5,23 +5,25 @@ from __future__ import annotations
 import io
 import json
 import math
+import re
 import subprocess
 import sys
 from collections.abc import Iterator
-from dataclasses import replace
+from dataclasses import fields, replace
 from pathlib import Path
+from typing import Any
 
 import click
 import cv2
 import numpy as np
 import pytest
 import torch
-from conftest import Fervid, environment
+from conftest import ROOT, Fervid, environment
 from safetensors.numpy import load_file
 from training import drawn, footage
 
 from fervid import execute, model, streams, synth
-from fervid.augment import OFF, STRONG
+from fervid.augment import AUGMENTATIONS, OFF, STRONG
 from fervid.cli.main import fervid as program
 from fervid.cli.shared.messages import Messages
 from fervid.cli.shared.training import listening, recipe_of
@@ -34,7 +36,7 @@ from fervid.train.batches import Clips, targets
 from fervid.train.listener import SILENT, Listener, Progress
 from fervid.train.machine import Machine, open_machine
 from fervid.train.material import Material, arrange, gather
-from fervid.train.recipe import Recipe
+from fervid.train.recipe import SETTING, Recipe, settings
 from fervid.types import Sample, Strip
 
 CPU = Machine(torch.device("cpu"))
@@ -635,20 +637,54 @@ def test_states_are_kept_whole(tmp_path: Path) -> None:
 # --- the command line
 
 
-def test_the_command_lines_defaults_are_the_recipes() -> None:
-    usual = Recipe()
+def given(name: str, *line: str) -> dict[str, Any]:
+    """What a command is given by its command line, of what is a setting of recipes."""
     with click.Context(program) as context:
-        for name in ("train", "finetune", "eval"):
-            command = program.get_command(context, name)
-            assert command is not None
-            for option in command.params:
-                if option.name in ("streams", "sizes", "labels", "start_from", "data", "validation"):
-                    continue
-                if (name, option.name) == ("finetune", "epochs"):
-                    assert option.default == 10
-                elif option.name in Recipe.__dataclass_fields__ and option.name != "variants":
-                    assert option.default == getattr(usual, option.name or ""), (name, option.name)
-    assert "+".join(usual.streams) == "c3d+phrnn"
+        command = program.get_command(context, name)
+        assert command is not None
+        found = command.make_context(name, list(line), parent=context).params
+    return {name: value for name, value in found.items() if name in settings()}
+
+
+def test_every_field_of_a_recipe_is_an_option_unless_it_says_that_it_is_none() -> None:
+    assert all(SETTING in one.metadata for one in fields(Recipe))
+    assert {one.name for one in fields(Recipe)} - settings().keys() == {"finetune"}
+    fixed = {
+        "streams",
+        "sizes",
+        "fusion",
+        "labels",
+        "illumination",
+        "start_from",
+    }  # fine-tuning's model has them
+    for name, line, others in (
+        ("train", ("-d", "x", "-o", "y"), set()),
+        ("finetune", ("-d", "x", "-o", "y"), fixed),
+        ("eval", ("--data", "x"), {"data"}),
+    ):
+        assert given(name, *line).keys() | others == settings().keys()
+
+
+@pytest.mark.parametrize(("name", "epochs"), [("train", 40), ("finetune", 10)])
+def test_the_command_lines_defaults_are_the_recipes(name: str, epochs: int) -> None:
+    assert recipe_of(given(name, "-d", "x", "-o", "y")) == Recipe(data=("x",), epochs=epochs)
+    assert Recipe().epochs == 40 and Recipe().streams == ("c3d", "phrnn")
+
+
+def test_choices_are_what_there_is() -> None:
+    assert set(settings()["fusion"].choices) == set(model.FUSIONS)
+    assert set(settings()["augmentation"].choices) == set(AUGMENTATIONS)
+
+
+def test_the_documented_defaults_are_the_recipes() -> None:
+    parts = (ROOT / "docs" / "commands.md").read_text("utf-8").split("\n## ")
+    text = next(part for part in parts if part.startswith("fervid train\n"))
+    documented: dict[str, str] = {}
+    for options, numbers in re.findall(r"^\| (`--[^|]+) \|[^|(]+ \(([\d., ]+)\)", text, re.M):
+        names = [name.replace("-", "_") for name in re.findall(r"--([\w-]+)", options)]
+        documented |= dict(zip(names, numbers.split(", "), strict=True))
+    usual = {name: f"{getattr(Recipe(), name):g}" for name in documented if name in settings()}
+    assert len(usual) > 8 and usual.items() <= documented.items()
 
 
 @pytest.mark.parametrize(
@@ -679,14 +715,11 @@ def test_recipes_that_make_no_sense(change: dict[str, object], words: str) -> No
 
 
 def test_options_become_a_recipe() -> None:
-    data = ["-d", "synth:posed", "-o", "x"]
-    line = ["--start-from", "one", "--start-from", "two", "--epochs", "0", "--coarse", "0.5"]
-    with click.Context(program) as context:
-        command = program.get_command(context, "train")
-        assert command is not None
-        given = command.make_context("train", [*data, *line], parent=context).params
-    recipe = recipe_of({name: given[name] for name in ("start_from", "epochs", "coarse", "streams")})
+    starts = ["--start-from", "one", "--start-from", "two", "--epochs", "0", "--coarse", "0.5"]
+    sizes = ["--size", "c3d.width=4", "--labels", "anger, fear"]
+    recipe = recipe_of(given("train", "-d", "synth:posed", "-o", "x", *starts, *sizes))
     assert (recipe.start_from, recipe.epochs, recipe.coarse) == (("one", "two"), 0, 0.5)
+    assert (recipe.sizes, recipe.labels) == ({"c3d": {"width": 4}}, ("anger", "fear"))
     assert Recipe.from_json(json.loads(json.dumps(recipe.as_json()))) == recipe
 
 

@@ -62,7 +62,8 @@ def bench() -> None:
 @click.option("-o", "--runs", metavar="DIR", help="Keep models and table here, and go on from what is there.")
 @click.option("--json", "as_json", is_flag=True, help="Print the table as JSON.")
 @options.apply(
-    *training.learning(anew=True),
+    training.option("epochs", help="Rounds over the data, for each stream."),
+    *training.LEARNING,
     training.ILLUMINATION,
     training.DEVICE,
     training.JOBS,

@@ -15,10 +15,10 @@ from fervid.cli.shared import options, output, training
 from fervid.cli.shared.messages import Messages, log
 from fervid.cli.shared.output import STANDARD, open_text, show
 from fervid.errors import UsageError
+from fervid.train.recipe import FINE_EPOCHS, Recipe
 
 if TYPE_CHECKING:
     from fervid.metrics import Predictions
-    from fervid.train.recipe import Recipe
 
 FEW = 10  # parts of a protocol that are told one by one
 
@@ -48,7 +48,13 @@ FEW = 10  # parts of a protocol that are told one by one
 )
 @click.option("--pictures", metavar="DIR", help="Draw confusion, reliability and risk over coverage here.")
 @options.apply(
-    *training.ARCHITECTURE, *training.learning(), training.JOBS, training.NO_CACHE, options.OVERWRITE
+    *training.ARCHITECTURE,
+    training.option("epochs"),
+    training.option("validation"),
+    *training.LEARNING,
+    training.JOBS,
+    training.NO_CACHE,
+    options.OVERWRITE,
 )
 @click.pass_context
 def eval(
@@ -110,7 +116,7 @@ def eval(
             recipe = training.recipe_of(values | {"data": data})
             if named:
                 if "epochs" not in given:
-                    recipe = replace(recipe, epochs=10)  # as `fervid finetune` has it
+                    recipe = replace(recipe, epochs=FINE_EPOCHS)
                 recipe = run_of(model, recipe, given)
             with training.kept_runs(runs) as folder, training.hardware(device, jobs) as machine:
                 said = evaluate.by_protocol(

@@ -9,6 +9,7 @@ import click
 from fervid.cli.shared import options, training
 from fervid.cli.shared.messages import Messages
 from fervid.errors import UsageError
+from fervid.train.recipe import FINE_EPOCHS
 
 
 @options.command(
@@ -30,7 +31,13 @@ from fervid.errors import UsageError
 )
 @click.option("-o", "--output", metavar="DIR", required=True, help="The run folder, which becomes the model.")
 @options.apply(
-    *training.learning(epochs=10), training.DEVICE, training.JOBS, training.NO_CACHE, options.OVERWRITE
+    training.option("epochs", default=FINE_EPOCHS),
+    training.option("validation"),
+    *training.LEARNING,
+    training.DEVICE,
+    training.JOBS,
+    training.NO_CACHE,
+    options.OVERWRITE,
 )
 @click.pass_obj
 def finetune(

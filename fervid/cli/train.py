@@ -27,7 +27,9 @@ from fervid.errors import UsageError
 @click.option("--resume", is_flag=True, help="Go on with the run in DIR, with its own settings.")
 @options.apply(
     *training.ARCHITECTURE,
-    *training.learning(),
+    training.option("epochs"),
+    training.option("validation"),
+    *training.LEARNING,
     training.DEVICE,
     training.JOBS,
     training.NO_CACHE,

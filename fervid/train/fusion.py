@@ -10,15 +10,14 @@ import torch
 from torch import Tensor
 
 from fervid.train.losses import cross_entropy
-
-OWN, TOGETHER = 1.0, 0.1  # what the paper weighs the streams' own losses with, and that of their sum
+from fervid.train.recipe import Recipe
 
 
 def joint_loss(
     logits: list[Tensor],
     targets: Tensor,
-    own: float = OWN,
-    together: float = TOGETHER,
+    own: float = Recipe.own_loss,
+    together: float = Recipe.sum_loss,
     weights: Tensor | None = None,
 ) -> Tensor:
     """Each stream's cross-entropy, and that of the sum of their logits."""

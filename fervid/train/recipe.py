@@ -7,106 +7,156 @@ from dataclasses import asdict, dataclass, field, fields
 from typing import Any
 
 from fervid import streams
-from fervid.augment.settings import AUGMENTATIONS
-from fervid.clips import illumination
 from fervid.errors import UsageError
-from fervid.model import FUSIONS
-from fervid.train.fusion import OWN, TOGETHER
 
 FINE = 0.1  # of the usual rate, where a trained model is fine-tuned
+FINE_EPOCHS = 10
+
+SETTING = "setting"  # the key of a field's Setting in its metadata; None: the field is no option
+DATASET = "NAME:PATH[?option=value]"
+
+
+@dataclass(frozen=True)
+class Setting:
+    """What the command line says of a field of `Recipe`, and the limits of its value, from where it comes."""
+
+    help: str
+    low: float | None = None
+    high: float | None = None
+    choices: tuple[str, ...] = ()
+    names: tuple[str, ...] = ()  # of the option; none: it is called as the field is
+    metavar: str | None = None
+    joined: str = ""  # between several values in one option; "": the option is given once for each
+
+
+def _setting(default: Any, help: str, **rest: Any) -> Any:
+    return field(default=default, metadata={SETTING: Setting(help, **rest)})
 
 
 @dataclass(frozen=True)
 class Recipe:
-    """The settings of a training run; their names are those of the command line."""
+    """The settings of a training run: options of the command line are made of these fields."""
 
-    data: tuple[str, ...] = ()
-    validation: tuple[str, ...] = ()  # data of its own; empty: a part of `data` is held out
-    labels: tuple[str, ...] = ()  # empty: those of the data
-    streams: tuple[str, ...] = ("c3d", "phrnn")
-    sizes: Mapping[str, Mapping[str, int]] = field(default_factory=dict)  # stream -> size -> value
-    fusion: str = "joint"
-    start_from: tuple[str, ...] = ()  # models whose weights are taken over
-    finetune: bool = False
-    epochs: int = 40  # 0: the streams stay as the models to start from have them
-    joint_epochs: int = 10
-    own_loss: float = OWN  # of joint fine-tuning: what each stream's loss weighs, and that of their sum
-    sum_loss: float = TOGETHER
-    epoch_clips: int = 0  # how many clips make an epoch; 0: one of every sample
-    moving: float = 0.0  # share of an epoch that are clips and no stills; 0: as they come
-    batch: int = 64
-    rate: float = 1.0  # times the stream's own learning rate
-    soft_labels: float = 0.5  # share of the votes, where there are any, in what a sample is taught as
-    smoothing: float = 0.05  # share of every label that is spread over all
-    balance: float = 0.5  # 0: classes weigh what they count, 1: all the same
-    mixup: float = 0.0  # strength of mixing two clips into one; 0: none
-    center_loss: float = 0.0
-    island_loss: float = 0.0
-    locality_loss: float = 0.0
-    tuplet_loss: float = 0.0
-    triplet_loss: float = 0.0
-    augmentation: str = "strong"
-    illumination: str = "none"
-    coarse: float = 0.0  # share of the epochs, the first ones, that show faces smaller, at half the cost
-    variants: bool = False  # teach each clip under one of four illuminations (Kuo et al.)
-    held_out: float = 0.15  # share of the subjects for validation
-    patience: int = 0  # epochs without a better validation after which a stream stops; 0: never early
-    average: float = 0.999  # of the averaged weights, what stays at each step
-    seed: int = 0
+    data: tuple[str, ...] = _setting(
+        (),
+        "A labelled dataset, see `fervid datasets list`; may be given several times.",
+        names=("-d", "--data"),
+        metavar=DATASET,
+    )
+    validation: tuple[str, ...] = _setting(
+        (), "Data to judge by.  [default: people held out of --data]", metavar=DATASET
+    )
+    labels: tuple[str, ...] = _setting(
+        (), "The labels to learn.  [default: all that the data has]", metavar="A,B,...", joined=","
+    )
+    streams: tuple[str, ...] = _setting(("c3d", "phrnn"), "The networks, joined by +.", joined="+")
+    sizes: Mapping[str, Mapping[str, int]] = field(  # stream -> size -> value
+        default_factory=dict,
+        metadata={
+            SETTING: Setting(
+                "A size of a network other than its own, such as c3d.width=24.",
+                names=("--size", "sizes"),
+                metavar="STREAM.SIZE=NUMBER",
+            )
+        },
+    )
+    fusion: str = _setting(
+        "joint",
+        "How streams become one: joint fine-tuning, or a weighted sum.",
+        choices=("joint", "weighted"),
+    )
+    start_from: tuple[str, ...] = _setting(
+        (),
+        "Take over weights: of the same streams, or of those that others begin from, as c3d from still; "
+        "repeatable.",
+        metavar="MODEL",
+    )
+    finetune: bool = field(default=False, metadata={SETTING: None})  # a command of its own
+    epochs: int = _setting(
+        40, "Rounds over the data, for each stream; 0 leaves them as --start-from has them.", low=0
+    )
+    joint_epochs: int = _setting(10, "Rounds of joint fine-tuning.", low=1)
+    # What the paper of joint fine-tuning weighs the losses with (Jung et al., 2015).
+    own_loss: float = _setting(1.0, "Of joint fine-tuning: what the loss of each stream alone weighs.", low=0)
+    sum_loss: float = _setting(0.1, "Of joint fine-tuning: what the loss of their sum weighs.", low=0)
+    epoch_clips: int = _setting(0, "Clips in a round; 0 takes one of every sample.", low=0)
+    moving: float = _setting(
+        0.0, "The share of clips in a round of clips and stills; 0: as they come.", low=0, high=1
+    )
+    batch: int = _setting(64, "Clips that are learnt at once.", low=2)
+    rate: float = _setting(1.0, "Learning rate, times each stream's own.", low=0)
+    soft_labels: float = _setting(
+        0.5,
+        "The share of the taggers' votes, where there are any, against the one label.",
+        low=0,
+        high=1,
+    )
+    smoothing: float = _setting(0.05, "The share of every label that is spread over all.", low=0, high=0.5)
+    balance: float = _setting(0.5, "0: classes weigh as many as they are; 1: all the same.", low=0, high=1)
+    mixup: float = _setting(0.0, "Strength of blending clips in pairs; 0 blends none.", low=0)
+    center_loss: float = _setting(0.0, "Weight of the center loss.", low=0)
+    island_loss: float = _setting(0.0, "Weight of the island loss.", low=0)
+    locality_loss: float = _setting(0.0, "Weight of the locality-preserving loss.", low=0)
+    tuplet_loss: float = _setting(0.0, "Weight of the (N+M)-tuplet clusters loss.", low=0)
+    triplet_loss: float = _setting(0.0, "Weight of the exponential triplet loss.", low=0)
+    augmentation: str = _setting(
+        "strong", "How much clips are changed on the fly.", choices=("none", "mild", "strong")
+    )
+    illumination: str = _setting("none", "Even out the light by this method.")
+    coarse: float = _setting(
+        0.0,
+        "The share of rounds, the first ones, that show faces smaller, at half the cost.",
+        low=0,
+        high=1,
+    )
+    variants: bool = _setting(False, "Show each clip under one of four illuminations.")  # Kuo et al.
+    held_out: float = _setting(0.15, "The share of people to judge by.", low=0, high=0.9)
+    patience: int = _setting(
+        0, "Stop a stream after so many rounds without a better one; 0 never stops early.", low=0
+    )
+    average: float = _setting(
+        0.999, "How much of the averaged weights stays at each step.", low=0, high=0.99999
+    )
+    seed: int = _setting(0, "Of all that is drawn at random.", low=0, high=2**31 - 1)
 
     def __post_init__(self) -> None:
-        unknown = sorted(set(self.streams) - set(streams.names()))
-        if unknown or not self.streams or len(set(self.streams)) < len(self.streams):
-            have = ", ".join(streams.names())
-            raise UsageError(f"--streams takes different names of: {have}; not {'+'.join(self.streams)!r}")
-        if self.fusion not in FUSIONS:
-            raise UsageError(f"--fusion is one of {', '.join(FUSIONS)}, not {self.fusion!r}")
-        if self.augmentation not in AUGMENTATIONS:
-            raise UsageError(
-                f"--augmentation is one of {', '.join(AUGMENTATIONS)}, not {self.augmentation!r}"
-            )
-        if self.illumination not in illumination.names():
-            raise UsageError(
-                f"--illumination is one of {', '.join(illumination.names())}, not {self.illumination!r}"
-            )
+        self._check_streams()
+        self._check_choices()
         fixed = [name for name in self.streams if not streams.registered(name).any_side]
         if self.coarse and len(fixed) == len(self.streams):
             raise UsageError(f"--coarse is of no use to {'+'.join(self.streams)}, which read one size alone")
+        if self.epochs == 0 and not self.start_from:
+            raise UsageError("without --epochs every stream has to come from a model: give --start-from")
+        for name, setting in settings().items():
+            value = getattr(self, name)
+            low, high = setting.low, setting.high
+            if low is not None and (not value >= low or (high is not None and value > high)):
+                limits = f"at least {low}" if high is None else f"from {low} to {high}"
+                raise UsageError(f"--{name.replace('_', '-')} should be {limits}, not {value:g}")
+
+    def _check_streams(self) -> None:
+        have = streams.names()
+        if (
+            not self.streams
+            or not set(self.streams) <= set(have)
+            or len(set(self.streams)) < len(self.streams)
+        ):
+            raise UsageError(
+                f"--streams takes different names of: {', '.join(have)}; not {'+'.join(self.streams)!r}"
+            )
         stray = sorted(set(self.sizes) - set(self.streams))
         if stray:
             raise UsageError(f"--size names {stray[0]!r}, which is none of --streams")
         if any(value < 1 for sizes in self.sizes.values() for value in sizes.values()):
             raise UsageError("--size takes numbers from 1 on")
-        if self.epochs == 0 and not self.start_from:
-            raise UsageError("without --epochs every stream has to come from a model: give --start-from")
-        for name, low, high in (
-            ("epochs", 0, None),
-            ("joint_epochs", 1, None),
-            ("epoch_clips", 0, None),
-            ("batch", 2, None),
-            ("rate", 0, None),
-            ("soft_labels", 0, 1),
-            ("smoothing", 0, 0.5),
-            ("balance", 0, 1),
-            ("mixup", 0, None),
-            ("own_loss", 0, None),
-            ("sum_loss", 0, None),
-            ("moving", 0, 1),
-            ("coarse", 0, 1),
-            ("center_loss", 0, None),
-            ("island_loss", 0, None),
-            ("locality_loss", 0, None),
-            ("tuplet_loss", 0, None),
-            ("triplet_loss", 0, None),
-            ("held_out", 0, 0.9),
-            ("patience", 0, None),
-            ("average", 0, 0.99999),
-            ("seed", 0, 2**31 - 1),
-        ):
-            value = getattr(self, name)
-            if not value >= low or (high is not None and value > high):
-                limits = f"at least {low}" if high is None else f"from {low} to {high}"
-                raise UsageError(f"--{name.replace('_', '-')} should be {limits}, not {value:g}")
+
+    def _check_choices(self) -> None:
+        from fervid.clips import illumination  # imports much: options are made of this file
+
+        choices = {name: setting.choices for name, setting in settings().items() if setting.choices}
+        for name, known in (choices | {"illumination": illumination.names()}).items():
+            if getattr(self, name) not in known:
+                raise UsageError(f"--{name} is one of {', '.join(known)}, not {getattr(self, name)!r}")
 
     def as_json(self) -> dict[str, Any]:
         return asdict(self)
@@ -118,3 +168,9 @@ class Recipe:
             k: tuple(v) if isinstance(v, list) else v for k, v in value.items() if k in known
         }
         return cls(**kept)
+
+
+def settings() -> dict[str, Setting]:
+    """Each field of `Recipe` that is an option, by name."""
+    found = {one.name: one.metadata[SETTING] for one in fields(Recipe)}
+    return {name: setting for name, setting in found.items() if setting is not None}

@@ -16,6 +16,7 @@ from fervid.cli.shared.messages import Bar, Messages, clock, log
 from fervid.cli.shared.options import Decorator
 from fervid.cli.shared.output import show
 from fervid.errors import OutputError, UsageError
+from fervid.train.recipe import Recipe, settings
 
 if TYPE_CHECKING:
     from rich.progress import ProgressColumn
@@ -23,17 +24,63 @@ if TYPE_CHECKING:
     from fervid.train.listener import Listener, Progress
     from fervid.train.machine import Machine
     from fervid.train.material import Material
-    from fervid.train.recipe import Recipe
 
 OWN_FILES = ("model.json", "model.safetensors", "recipe.json", "history.json", "validation.json", "card.md")
 
-DATA = click.option(
-    "-d",
-    "--data",
-    multiple=True,
-    metavar="NAME:PATH[?option=value]",
-    help="A labelled dataset, see `fervid datasets list`; may be given several times.",
-)
+
+def option(name: str, **changes: Any) -> Decorator[Any]:
+    """The option that sets a field of `Recipe`, with `changes` of what click is given."""
+    setting, default = settings()[name], getattr(Recipe, name, ())
+    given: dict[str, Any] = {"help": setting.help, "metavar": setting.metavar}
+    if setting.joined:
+        given |= {"default": setting.joined.join(default) or None, "show_default": True}
+    elif isinstance(default, bool):
+        given["is_flag"] = True
+    elif isinstance(default, tuple):
+        given["multiple"] = True
+    else:  # the limits of numbers are the recipe's affair
+        kind = click.Choice(setting.choices) if setting.choices else type(default)
+        given |= {"type": kind, "default": default, "show_default": True}
+    return click.option(*(setting.names or [f"--{name.replace('_', '-')}"]), **(given | changes))
+
+
+DATA, ILLUMINATION = option("data"), option("illumination")
+
+# What decides the architecture; fine-tuning takes it from the model.
+ARCHITECTURE = [
+    *map(option, ("streams", "sizes", "fusion", "labels")),
+    ILLUMINATION,
+    option("start_from"),
+]
+# How all that train learn, in the order of their help; for how many epochs, and judged by what, differs.
+LEARNING = [
+    option(name)
+    for name in (
+        "held_out",
+        "epoch_clips",
+        "moving",
+        "joint_epochs",
+        "own_loss",
+        "sum_loss",
+        "batch",
+        "rate",
+        "soft_labels",
+        "smoothing",
+        "balance",
+        "mixup",
+        "coarse",
+        "center_loss",
+        "island_loss",
+        "locality_loss",
+        "tuplet_loss",
+        "triplet_loss",
+        "augmentation",
+        "variants",
+        "patience",
+        "average",
+        "seed",
+    )
+]
 
 DEVICE = click.option(
     "--device",
@@ -52,109 +99,8 @@ JOBS = click.option(
 )
 
 
-def number(name: str, default: float, help: str, short: str = "") -> Decorator[Any]:
-    """An option for a number; its limits are the recipe's affair."""
-    names = [short, name] if short else [name]
-    return click.option(*names, type=type(default), default=default, show_default=True, help=help)
-
-
-def learning(epochs: int = 40, anew: bool = False) -> list[Decorator[Any]]:
-    """The options of every run that trains; but for the epochs, their defaults are those of `Recipe`.
-
-    Where all begins `anew`, there is neither a model to start from nor data to judge by.
-    """
-    rounds = "Rounds over the data, for each stream"
-    if anew:
-        return [number("--epochs", epochs, f"{rounds}."), *_LEARNING]
-    return [
-        number("--epochs", epochs, f"{rounds}; 0 leaves them as --start-from has them."),
-        _VALIDATION,
-        *_LEARNING,
-    ]
-
-
-_VALIDATION = click.option(
-    "--validation",
-    multiple=True,
-    metavar="NAME:PATH[?option=value]",
-    help="Data to judge by.  [default: people held out of --data]",
-)
-
-_LEARNING: list[Decorator[Any]] = [
-    number("--held-out", 0.15, "The share of people to judge by."),
-    number("--epoch-clips", 0, "Clips in a round; 0 takes one of every sample."),
-    number("--moving", 0.0, "The share of clips in a round of clips and stills; 0: as they come."),
-    number("--joint-epochs", 10, "Rounds of joint fine-tuning."),
-    number("--own-loss", 1.0, "Of joint fine-tuning: what the loss of each stream alone weighs."),
-    number("--sum-loss", 0.1, "Of joint fine-tuning: what the loss of their sum weighs."),
-    number("--batch", 64, "Clips that are learnt at once."),
-    number("--rate", 1.0, "Learning rate, times each stream's own."),
-    number(
-        "--soft-labels", 0.5, "The share of the taggers' votes, where there are any, against the one label."
-    ),
-    number("--smoothing", 0.05, "The share of every label that is spread over all."),
-    number("--balance", 0.5, "0: classes weigh as many as they are; 1: all the same."),
-    number("--mixup", 0.0, "Strength of blending clips in pairs; 0 blends none."),
-    number(
-        "--coarse", 0.0, "The share of rounds, the first ones, that show faces smaller, at half the cost."
-    ),
-    number("--center-loss", 0.0, "Weight of the center loss."),
-    number("--island-loss", 0.0, "Weight of the island loss."),
-    number("--locality-loss", 0.0, "Weight of the locality-preserving loss."),
-    number("--tuplet-loss", 0.0, "Weight of the (N+M)-tuplet clusters loss."),
-    number("--triplet-loss", 0.0, "Weight of the exponential triplet loss."),
-    click.option(
-        "--augmentation",
-        type=click.Choice(["none", "mild", "strong"]),
-        default="strong",
-        show_default=True,
-        help="How much clips are changed on the fly.",
-    ),
-    click.option("--variants", is_flag=True, help="Show each clip under one of four illuminations."),
-    number("--patience", 0, "Stop a stream after so many rounds without a better one; 0 never stops early."),
-    number("--average", 0.999, "How much of the averaged weights stays at each step."),
-    number("--seed", 0, "Of all that is drawn at random."),
-]
-
-ILLUMINATION = click.option(
-    "--illumination", default="none", show_default=True, help="Even out the light by this method."
-)
-
-# What decides the architecture; fine-tuning takes it from the model.
-ARCHITECTURE: list[Decorator[Any]] = [
-    click.option("--streams", default="c3d+phrnn", show_default=True, help="The networks, joined by +."),
-    click.option(
-        "--size",
-        "sizes",
-        multiple=True,
-        metavar="STREAM.SIZE=NUMBER",
-        help="A size of a network other than its own, such as c3d.width=24.",
-    ),
-    click.option(
-        "--fusion",
-        type=click.Choice(["joint", "weighted"]),
-        default="joint",
-        show_default=True,
-        help="How streams become one: joint fine-tuning, or a weighted sum.",
-    ),
-    click.option(
-        "--labels", metavar="A,B,...", help="The labels to learn.  [default: all that the data has]"
-    ),
-    ILLUMINATION,
-    click.option(
-        "--start-from",
-        multiple=True,
-        metavar="MODEL",
-        help="Take over weights: of the same streams, or of those that others begin from, as c3d from still; "
-        "repeatable.",
-    ),
-]
-
-
 def recipe_of(values: dict[str, Any]) -> Recipe:
     """The recipe that options ask for."""
-    from fervid.train.recipe import Recipe
-
     wanted = dict(values)
     if "streams" in wanted:
         wanted["streams"] = tuple(wanted["streams"].split("+"))
