@@ -47,7 +47,7 @@ STAGES: dict[str, tuple[str, ...]] = {
     "people": (
         "fervid.faces.finder:FaceFinder.portrait",
         "fervid.faces.finder:describe",
-        "fervid.people:tell_apart",
+        "fervid.people:group_tracks",
         "fervid.people:number",
     ),
     "following": ("fervid.faces.tracks:follow",),

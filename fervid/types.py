@@ -194,8 +194,8 @@ class Track:
 
 
 @dataclass(frozen=True, eq=False)
-class Likeness:
-    """The few faces of a track that tell whose it is: biometric data, which no output holds."""
+class Descriptors:
+    """The descriptors of a track's best faces: biometric data, which no output contains."""
 
     pts: Ints  # (N,)
     box: Floats  # (N, 4)
@@ -212,9 +212,9 @@ class Likeness:
     def __len__(self) -> int:
         return len(self.pts)
 
-    def take(self, rows: Array) -> Likeness:
+    def take(self, rows: Array) -> Descriptors:
         """Some of the faces."""
-        return Likeness(self.pts[rows], self.box[rows], self.worth[rows], self.descriptor[rows])
+        return Descriptors(self.pts[rows], self.box[rows], self.worth[rows], self.descriptor[rows])
 
 
 @dataclass(frozen=True, eq=False)

@@ -1,4 +1,4 @@
-"""The same person across shots: told apart, numbered, named, merged, and drawn."""
+"""Test persons across shots: grouped, numbered, named, merged, and drawn."""
 
 from __future__ import annotations
 
@@ -25,28 +25,29 @@ from fervid.analysis import stitch
 from fervid.cache import Store
 from fervid.cli.main import run
 from fervid.errors import InputError, ModelError, UsageError
+from fervid.export.timelines.people import Pages
 from fervid.export.timelines.reading import Document
 from fervid.export.timelines.reading import read as read_timeline
 from fervid.faces import descriptor, shape
 from fervid.faces.finder import FaceFinder, describe, face_net
-from fervid.people import gallery, grouping, likeness
-from fervid.types import Floats, Likeness, Settings, Status, Timeline, Track
+from fervid.people import descriptors, gallery, grouping
+from fervid.types import Descriptors, Floats, Settings, Status, Timeline, Track
 from fervid.video import planning, reading, thumbnails
 
 Groups = list[list[int]]
 
 
-def known(descriptors: npt.ArrayLike, pts: int = 0, worth: float = 1.0) -> Likeness:
-    """What a track of these faces is known by."""
+def known(descriptors: npt.ArrayLike, pts: int = 0, worth: float = 1.0) -> Descriptors:
+    """Return the descriptors of a track of these faces."""
     values = np.atleast_2d(np.asarray(descriptors, np.float32))
     count = len(values)
-    return Likeness(
+    return Descriptors(
         pts + np.arange(count), np.full((count, 4), 9, np.float32), np.full(count, worth, np.float32), values
     )
 
 
-def crowd(persons: int, tracks: int, spread: float, seed: int) -> tuple[dict[int, Likeness], list[int]]:
-    """Tracks of made-up persons, three faces each; and whose each track is."""
+def crowd(persons: int, tracks: int, spread: float, seed: int) -> tuple[dict[int, Descriptors], list[int]]:
+    """Make tracks of invented persons, up to three faces each; return them and each track's person."""
     random = np.random.default_rng(seed)
     centres = random.normal(size=(persons, 128)) * 0.06
     owners = random.integers(0, persons, tracks).tolist()
@@ -56,57 +57,57 @@ def crowd(persons: int, tracks: int, spread: float, seed: int) -> tuple[dict[int
     }, owners
 
 
-# --- telling apart
+# --- grouping
 
 
 def test_tracks_of_one_person_are_joined_and_others_are_not() -> None:
-    likenesses, owners = crowd(persons=6, tracks=80, spread=0.015, seed=1)
-    groups = people.tell_apart(likenesses, ())
+    descriptors, owners = crowd(persons=6, tracks=80, spread=0.015, seed=1)
+    groups = people.group_tracks(descriptors, ())
     assert len(groups) == len(set(owners))
     assert all(len({owners[track] for track in group}) == 1 for group in groups)
 
 
 def test_tracks_that_are_on_screen_together_are_never_one_person() -> None:
     twins = {number: known(np.zeros(128) + number / 1e4) for number in range(4)}
-    assert people.tell_apart(twins, ()) == [[0, 1, 2, 3]]
+    assert people.group_tracks(twins, ()) == [[0, 1, 2, 3]]
     together = {(0, 1), (2, 3)}
-    groups = people.tell_apart(twins, together)
+    groups = people.group_tracks(twins, together)
     assert len(groups) == 2
     assert not any({*pair} <= {*group} for pair in together for group in groups)
 
 
-def test_what_a_group_must_not_join_it_must_not_join_later() -> None:
+def test_a_joined_group_keeps_what_is_forbidden_to_its_parts() -> None:
     # 0 and 1 are nearest; 2 is forbidden to 1 alone, and so to both once they are joined.
     twins = {0: known(np.zeros(128)), 1: known(np.full(128, 1e-4)), 2: known(np.full(128, 3e-4))}
-    assert sorted(people.tell_apart(twins, {(1, 2)})) == [[0, 1], [2]]
+    assert sorted(people.group_tracks(twins, {(1, 2)})) == [[0, 1], [2]]
 
 
-def test_a_track_without_a_readable_face_is_nobodys() -> None:
-    assert people.tell_apart({3: known(np.ones(128)), 5: people.empty()}, {(3, 5)}) == [[3]]
-    assert people.tell_apart({}, ()) == []
+def test_a_track_without_a_readable_face_has_no_person() -> None:
+    assert people.group_tracks({3: known(np.ones(128)), 5: people.empty()}, {(3, 5)}) == [[3]]
+    assert people.group_tracks({}, ()) == []
 
 
 @pytest.mark.parametrize("seed", range(8))
 def test_groups_are_those_of_the_slow_definition(seed: int) -> None:
-    likenesses, _ = crowd(persons=5, tracks=24, spread=0.03, seed=seed)
+    descriptors, _ = crowd(persons=5, tracks=24, spread=0.03, seed=seed)
     pairs = np.random.default_rng(seed).integers(0, 24, (6, 2))
     together = {(int(min(pair)), int(max(pair))) for pair in pairs if pair[0] != pair[1]}
-    assert sorted(people.tell_apart(likenesses, together)) == slow(likenesses, together)
+    assert sorted(people.group_tracks(descriptors, together)) == slow(descriptors, together)
 
 
-def slow(likenesses: Mapping[int, Likeness], together: set[tuple[int, int]]) -> Groups:
-    """Join the two groups whose tracks lie nearest on average, again and again."""
-    groups = [[track] for track in likenesses]
+def slow(descriptors: Mapping[int, Descriptors], together: set[tuple[int, int]]) -> Groups:
+    """Join the two groups with the least mean distance between tracks until none are near."""
+    groups = [[track] for track in descriptors]
 
     def distance(first: list[int], second: list[int]) -> float:
         if any((min(a, b), max(a, b)) in together for a in first for b in second):
             return np.inf
-        one, other = (
-            np.array([likenesses[track].descriptor.astype(float).mean(0) for track in group])
+        own, others = (
+            np.array([descriptors[track].descriptor.astype(float).mean(0) for track in group])
             for group in (first, second)
         )
-        weights = np.outer(*([len(likenesses[track]) for track in group] for group in (first, second)))
-        return float(np.average(np.square(one[:, None] - other[None]).sum(-1), weights=weights))
+        weights = np.outer(*([len(descriptors[track]) for track in group] for group in (first, second)))
+        return float(np.average(np.square(own[:, None] - others[None]).sum(-1), weights=weights))
 
     while len(groups) > 1:
         first, second = min(combinations(groups, 2), key=lambda pair: distance(*pair))
@@ -117,9 +118,9 @@ def slow(likenesses: Mapping[int, Likeness], together: set[tuple[int, int]]) -> 
 
 
 def test_the_order_in_which_tracks_come_changes_nothing() -> None:
-    likenesses, _ = crowd(persons=5, tracks=60, spread=0.03, seed=3)
-    shuffled = {track: likenesses[track] for track in reversed(likenesses)}
-    assert people.tell_apart(likenesses, {(1, 2)}) == people.tell_apart(shuffled, {(1, 2)})
+    descriptors, _ = crowd(persons=5, tracks=60, spread=0.03, seed=3)
+    shuffled = {track: descriptors[track] for track in reversed(descriptors)}
+    assert people.group_tracks(descriptors, {(1, 2)}) == people.group_tracks(shuffled, {(1, 2)})
 
 
 @pytest.mark.parametrize(
@@ -151,20 +152,21 @@ def test_a_dissolve_does_not_part_a_person(
 
 def test_the_first_person_is_on_screen_longest() -> None:
     curves = [curve_of(0, 4), curve_of(1, 30), replace(curve_of(2, 4), start=START + 1, end=START + 9)]
-    likenesses = {track: known(np.zeros(128), pts=track) for track in range(3)}
-    found = people.number([[0, 2], [1]], curves, likenesses, {0: "Anna"})
-    assert [(one.id, one.name, one.tracks) for one in found] == [("P1", None, (1,)), ("P2", "Anna", (0, 2))]
-    assert found[1].ticks == curves[0].end - curves[0].start, "what overlaps counts once"
+    descriptors = {track: known(np.zeros(128), pts=track) for track in range(3)}
+    first, second = people.number([[0, 2], [1]], curves, descriptors, {0: "Anna"})
+    assert (first.id, first.name, first.tracks) == ("P1", None, (1,))
+    assert (second.id, second.name, second.tracks) == ("P2", "Anna", (0, 2))
+    assert second.ticks == curves[0].end - curves[0].start, "an overlap counts once"
 
 
 def test_the_picture_is_of_the_best_face() -> None:
     curves = [curve_of(0), curve_of(1)]
-    likenesses = {0: known(np.zeros(128), pts=5, worth=0.5), 1: known(np.zeros(128), pts=70, worth=0.9)}
-    (found,) = people.number([[0, 1]], curves, likenesses, {})
-    assert found.pts == 70
+    descriptors = {0: known(np.zeros(128), pts=5, worth=0.5), 1: known(np.zeros(128), pts=70, worth=0.9)}
+    (person,) = people.number([[0, 1]], curves, descriptors, {})
+    assert person.pts == 70
 
 
-# --- which faces tell
+# --- the best faces
 
 
 def track_of(quality: list[float], yaw: list[float] | None = None) -> Track:
@@ -183,22 +185,22 @@ def track_of(quality: list[float], yaw: list[float] | None = None) -> Track:
     )
 
 
-def test_faces_that_tell_are_good_frontal_and_apart() -> None:
+def test_the_best_faces_are_sharp_frontal_and_apart() -> None:
     rows = np.arange(6)
-    good, worth = likeness.best(track_of([0.9, 0.8, 0.7, 0.6, 0.5, 0.4]), rows, apart=20)
+    good, worth = descriptors.best(track_of([0.9, 0.8, 0.7, 0.6, 0.5, 0.4]), rows, apart=20)
     assert good.tolist() == [0, 2, 4] and worth.tolist() == sorted(worth, reverse=True)
-    turned, _ = likeness.best(track_of([0.9, 0.9, 0.9, 0.9], yaw=[80, 0, 10, 20]), np.arange(4), apart=1)
+    turned, _ = descriptors.best(track_of([0.9, 0.9, 0.9, 0.9], yaw=[80, 0, 10, 20]), np.arange(4), apart=1)
     assert turned.tolist() == [1, 2, 3]
-    few, _ = likeness.best(track_of([0.9, 0.8]), np.arange(2), apart=1000)
+    few, _ = descriptors.best(track_of([0.9, 0.8]), np.arange(2), apart=1000)
     assert few.tolist() == [0, 1], "a short track gives what it has"
-    none, _ = likeness.best(track_of([0.29, 0.0]), np.arange(2), apart=1)
+    none, _ = descriptors.best(track_of([0.29, 0.0]), np.arange(2), apart=1)
     assert none.tolist() == []
 
 
 def test_parts_of_a_track_give_the_best_of_both() -> None:
     first, second = known(np.zeros((3, 128)), 0, 0.4), known(np.ones((3, 128)), 100, 0.8)
-    assert people.joined(first, second, apart=1).pts.tolist() == [100, 101, 102]
-    assert people.joined(people.empty(), first, apart=50).pts.tolist() == [0, 1, 2]
+    assert people.merge(first, second, apart=1).pts.tolist() == [100, 101, 102]
+    assert people.merge(people.empty(), first, apart=50).pts.tolist() == [0, 1, 2]
 
 
 # --- dlib's net
@@ -206,7 +208,7 @@ def test_parts_of_a_track_give_the_best_of_both() -> None:
 
 @pytest.fixture(scope="module")
 def face() -> tuple[Any, Floats]:
-    """A frame of the example clip, and the points of the face in it."""
+    """Return a frame of the example clip, and the landmarks of its face."""
     plan = planning.plan(CLIP)
     frame = next(reading.frames(plan))
     finder = FaceFinder()
@@ -233,14 +235,14 @@ def test_a_portrait_is_cut_as_dlib_cuts_it(face: tuple[Any, Floats]) -> None:
 
 
 @pytest.mark.parametrize("share", [0.0, 0.1, 0.999])
-def test_a_damaged_net_is_told(tmp_path: Path, share: float) -> None:
+def test_a_damaged_net_is_an_error(tmp_path: Path, share: float) -> None:
     content = face_net().read_bytes()
     (tmp_path / "net.dat").write_bytes(content[: int(share * len(content))])
     with pytest.raises(ModelError, match=r"net\.dat is not dlib's face net .* pip install"):
         descriptor.load(tmp_path / "net.dat")
 
 
-def test_without_the_net_people_are_refused_before_any_work(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_missing_net_is_an_error_before_any_work(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("fervid.faces.finder.find_spec", lambda name: None)
     with pytest.raises(ModelError, match="--no-people"):
         analysis.start(CLIP, model="untrained")
@@ -251,7 +253,7 @@ def test_without_the_net_people_are_refused_before_any_work(monkeypatch: pytest.
 
 @pytest.fixture(scope="module")
 def twice(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """One face in a shot of its own, then twice beside itself."""
+    """Write a video of one face alone, then twice in the same frame."""
     plan = planning.plan(CLIP)
     luma = next(reading.frames(plan)).luma
     luma = cv2.resize(luma, (320, luma.shape[0] * 320 // luma.shape[1]))
@@ -271,31 +273,32 @@ def timeline(twice: Path) -> Timeline:
     return analyzed(twice)
 
 
-def test_a_face_is_known_across_a_cut_and_beside_itself_it_is_two(timeline: Timeline) -> None:
+def test_a_face_is_one_person_across_a_cut_and_two_in_one_frame(timeline: Timeline) -> None:
     assert len(timeline.curves) == 3 and len(timeline.people) == 2
     first, second = timeline.people
     assert (first.id, second.id) == ("P1", "P2") and first.ticks > second.ticks
     assert 1 in first.tracks and len(first.tracks) == 2
     persons = {curve.track: curve.person for curve in timeline.curves}
-    assert persons == {track: one.id for one in timeline.people for track in one.tracks}
+    assert persons == {track: person.id for person in timeline.people for track in person.tracks}
     for part in (*timeline.segments, *timeline.peaks):
         assert part.person == persons[part.track]
 
 
-def test_people_are_left_out_where_nobody_wants_them(twice: Path) -> None:
-    found = analyzed(twice, settings=Settings(people=False))
-    assert found.people == () and {curve.person for curve in found.curves} == {None}
-    assert found.settings["people"] is False
+def test_people_are_left_out_on_request(twice: Path) -> None:
+    timeline = analyzed(twice, settings=Settings(people=False))
+    assert timeline.people == () and {curve.person for curve in timeline.curves} == {None}
+    assert timeline.settings["people"] is False
 
 
-def test_what_tells_a_face_goes_with_the_run_and_is_in_no_output(twice: Path, tmp_path: Path) -> None:
+def test_descriptors_are_deleted_with_the_run_and_are_in_no_output(twice: Path, tmp_path: Path) -> None:
     with analysis.start(twice, model="untrained", store=Store(tmp_path)) as started:
-        found = started.timeline
+        timeline = started.timeline
         with np.load(io.BytesIO(next(tmp_path.rglob("*.span")).read_bytes()[32:])) as kept:
             assert kept["likeness.descriptor"].shape[1] == 128
     assert not list(tmp_path.rglob("*.span"))
     for form in export.TIMELINES:
-        assert "descriptor" not in text_of(found, form) and "likeness" not in text_of(found, form)
+        text = text_of(timeline, form)
+        assert "descriptor" not in text and "likeness" not in text
 
 
 @pytest.fixture(scope="module")
@@ -306,19 +309,19 @@ def portraits(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return folder
 
 
-def test_a_gallery_names_whom_it_shows_and_never_two_together(twice: Path, portraits: Path) -> None:
-    found = analyzed(twice, gallery=people.read_gallery(str(portraits)))
-    assert [one.name for one in found.people].count("Eileen Collins") == 1
-    assert {one.name for one in found.people} == {"Eileen Collins", None}
+def test_a_gallery_names_one_person_and_never_two_together(twice: Path, portraits: Path) -> None:
+    timeline = analyzed(twice, gallery=people.read_gallery(str(portraits)))
+    names = [person.name for person in timeline.people]
+    assert names.count("Eileen Collins") == 1 and set(names) == {"Eileen Collins", None}
 
 
 def test_persons_of_one_name_are_joined() -> None:
-    likenesses = {0: known(np.zeros(128)), 1: known(np.full(128, 0.042)), 2: known(np.full(128, 0.9))}
+    descriptors = {0: known(np.zeros(128)), 1: known(np.full(128, 0.042)), 2: known(np.full(128, 0.9))}
     names = gallery.Gallery({"Anna": np.full((1, 128), 0.02, np.float32)}, ())
-    groups = people.tell_apart(likenesses, ())
+    groups = people.group_tracks(descriptors, ())
     assert groups == [[0], [1], [2]]
-    assert people.recognised(groups, likenesses, (), names) == ([[0, 1], [2]], {0: "Anna"})
-    assert people.recognised(groups, likenesses, {(0, 1)}, names) == ([[0], [1], [2]], {0: "Anna"})
+    assert people.name_groups(groups, descriptors, (), names) == ([[0, 1], [2]], {0: "Anna"})
+    assert people.name_groups(groups, descriptors, {(0, 1)}, names) == ([[0], [1], [2]], {0: "Anna"})
 
 
 def blank(path: Path) -> None:
@@ -328,35 +331,35 @@ def blank(path: Path) -> None:
 @pytest.mark.parametrize(
     ("name", "make", "complaint"),
     [
-        ("", None, "holds no portrait"),
-        ("Anna.txt", lambda path: path.write_text("x"), "holds no portrait"),
-        ("Anna", Path.mkdir, "no portrait of Anna .* its folder"),
-        ("Anna.png", blank, "no portrait of Anna .* shows no face"),
-        ("Anna.jpg", lambda path: path.write_bytes(b"\xff\xd8nothing"), "no picture that can be read"),
-        ("Anna.jpg", lambda path: path.write_bytes(b""), "no picture that can be read"),
-        ("P7.png", blank, "P7 is how fervid counts persons"),
+        ("", None, "contains no portrait"),
+        ("Anna.txt", lambda path: path.write_text("x"), "contains no portrait"),
+        ("Anna", Path.mkdir, "no usable portrait of Anna: its folder"),
+        ("Anna.png", blank, "no usable portrait of Anna: fervid finds no face in .*: give another"),
+        ("Anna.jpg", lambda path: path.write_bytes(b"\xff\xd8nothing"), "cannot be read as a picture"),
+        ("Anna.jpg", lambda path: path.write_bytes(b""), "cannot be read as a picture"),
+        ("P7.png", blank, "P7 is an id that fervid gives to persons"),
     ],
 )
-def test_a_gallery_that_is_of_no_use_is_refused(tmp_path: Path, name: str, make: Any, complaint: str) -> None:
+def test_an_unusable_gallery_is_an_error(tmp_path: Path, name: str, make: Any, complaint: str) -> None:
     if make is not None:
         make(tmp_path / name)
     with pytest.raises(InputError, match=complaint):
         people.read_gallery(str(tmp_path))
 
 
-def test_a_gallery_that_is_not_there_is_refused(tmp_path: Path) -> None:
+def test_a_missing_gallery_is_an_error(tmp_path: Path) -> None:
     with pytest.raises(InputError, match="cannot be read: No such file"):
         people.read_gallery(str(tmp_path / "none"))
 
 
-def test_a_picture_of_two_is_passed_over(tmp_path: Path, portraits: Path) -> None:
-    one = cv2.imread(str(portraits / "Eileen Collins.png"), cv2.IMREAD_GRAYSCALE)
+def test_a_portrait_of_two_faces_is_skipped(tmp_path: Path, portraits: Path) -> None:
+    face = cv2.imread(str(portraits / "Eileen Collins.png"), cv2.IMREAD_GRAYSCALE)
     (tmp_path / "Eileen").mkdir()
-    cv2.imwrite(str(tmp_path / "Eileen" / "two.png"), np.hstack([one, one]))
-    cv2.imwrite(str(tmp_path / "Eileen" / "one.png"), one)
-    found = people.read_gallery(str(tmp_path))
-    assert found.faces["Eileen"].shape == (1, 128)
-    assert len(found.unused) == 1 and "shows 2 faces: cut it to one" in found.unused[0]
+    cv2.imwrite(str(tmp_path / "Eileen" / "two.png"), np.hstack([face, face]))
+    cv2.imwrite(str(tmp_path / "Eileen" / "one.png"), face)
+    read = people.read_gallery(str(tmp_path))
+    assert read.faces["Eileen"].shape == (1, 128)
+    assert len(read.unused) == 1 and "shows 2 faces: crop it to one" in read.unused[0]
 
 
 # --- names
@@ -399,14 +402,14 @@ def test_merged_persons_are_one_everywhere(tmp_path: Path, form: str) -> None:
         "-q",
     ]
     assert run(arguments) == 0
-    found = read(tmp_path / "new")
-    (only,) = found.people
+    merged = read(tmp_path / "new")
+    (only,) = merged.people
     assert (only["id"], only["name"], only["tracks"]) == ("P2", "Ben", [0, 1])
-    ends = [(curve.start, curve.end) for curve in found.curves]
+    ends = [(curve.start, curve.end) for curve in merged.curves]
     assert only["on_screen"]["pts"] == max(end for _, end in ends) - min(start for start, _ in ends)
-    for part in (*found.curves, *found.segments, *found.peaks):
+    for part in (*merged.curves, *merged.segments, *merged.peaks):
         assert part.person == "P2"
-    assert {one["id"] for one in read(path).people} == {"P1", "P2"}, "the timeline itself stays"
+    assert {person["id"] for person in read(path).people} == {"P1", "P2"}, "the input file does not change"
 
 
 def test_one_line_of_json_is_rewritten_too(tmp_path: Path) -> None:
@@ -424,7 +427,7 @@ def test_one_line_of_json_is_rewritten_too(tmp_path: Path) -> None:
         (["--name", "P1", "-y"], "write --name ID=NAME", 2),
         (["--merge", "P1=", "-y"], "write --merge ID=ID", 2),
         (["--merge", "P1=P1", "-y"], "one person already", 2),
-        (["--name", "P1=P2", "-y"], "P2 is how fervid counts persons", 1),
+        (["--name", "P1=P2", "-y"], "P2 is an id that fervid gives to persons", 1),
         (
             ["--name", "P1=A", "--name", "P2=A", "-y"],
             "another person is called A already: use --merge A=P2",
@@ -437,7 +440,7 @@ def test_one_line_of_json_is_rewritten_too(tmp_path: Path) -> None:
         (["--video", "film.mp4"], "--video is for --pictures and --gallery", 2),
     ],
 )
-def test_what_makes_no_sense_is_refused(
+def test_invalid_options_are_an_error(
     tmp_path: Path, capfd: pytest.CaptureFixture[str], arguments: list[str], complaint: str, code: int
 ) -> None:
     path = written(tmp_path)
@@ -447,7 +450,7 @@ def test_what_makes_no_sense_is_refused(
     assert path.read_bytes() == before
 
 
-def test_the_list_tells_who_and_for_how_long(tmp_path: Path, capfd: pytest.CaptureFixture[str]) -> None:
+def test_the_list_shows_persons_and_their_time(tmp_path: Path, capfd: pytest.CaptureFixture[str]) -> None:
     path = written(tmp_path)
     assert run(["people", str(path)]) == 0
     shown = capfd.readouterr().out
@@ -460,7 +463,7 @@ def test_the_list_tells_who_and_for_how_long(tmp_path: Path, capfd: pytest.Captu
     assert second["tracks"] == [1]
 
 
-def test_an_empty_list_says_so(tmp_path: Path, capfd: pytest.CaptureFixture[str]) -> None:
+def test_a_timeline_without_persons_is_reported(tmp_path: Path, capfd: pytest.CaptureFixture[str]) -> None:
     path = tmp_path / "out.json"
     path.write_text(text_of(timeline_of()), encoding="utf-8")
     assert run(["people", str(path)]) == 0
@@ -480,15 +483,15 @@ def test_persons_that_are_together_are_merged_with_a_warning(
 # --- pictures
 
 
-def test_pictures_show_the_faces_and_a_gallery_knows_them_again(
+def test_pictures_show_the_faces_and_a_gallery_recognises_them(
     tmp_path: Path, twice: Path, portraits: Path, timeline: Timeline, capfd: pytest.CaptureFixture[str]
 ) -> None:
     path, folder = tmp_path / "out.json", tmp_path / "faces"
     path.write_text(text_of(timeline), encoding="utf-8")
     assert run(["people", str(path), "--video", str(twice), "--pictures", str(folder)]) == 0
-    assert sorted(found.name for found in folder.iterdir()) == ["P1.png", "P2.png"]
-    for found in folder.iterdir():
-        picture = cv2.imread(str(found))
+    assert sorted(picture.name for picture in folder.iterdir()) == ["P1.png", "P2.png"]
+    for file in folder.iterdir():
+        picture = cv2.imread(str(file))
         assert len(FaceFinder(0.3).detect(cv2.cvtColor(picture, cv2.COLOR_BGR2GRAY))) == 1
     assert run(["people", str(path), "--video", str(twice), "--pictures", str(folder)]) == 1
     assert "exists already" in capfd.readouterr().err
@@ -507,7 +510,7 @@ def test_pictures_show_the_faces_and_a_gallery_knows_them_again(
         ("portrait", {"time": {"pts": 1}, "box": {}}),
     ],
 )
-def test_a_damaged_person_is_told(
+def test_a_damaged_person_is_an_error(
     tmp_path: Path, capfd: pytest.CaptureFixture[str], entry: str, value: object
 ) -> None:
     path = written(tmp_path)
@@ -518,14 +521,14 @@ def test_a_damaged_person_is_told(
     assert "is damaged" in capfd.readouterr().err
 
 
-def test_another_video_is_refused(tmp_path: Path, capfd: pytest.CaptureFixture[str]) -> None:
+def test_another_video_is_an_error(tmp_path: Path, capfd: pytest.CaptureFixture[str]) -> None:
     path = written(tmp_path)
     assert run(["people", str(path), "--video", str(CLIP), "--pictures", str(tmp_path / "faces")]) == 1
     assert "is not the video of this timeline" in capfd.readouterr().err
 
 
 @pytest.mark.parametrize("rotation", [0, 90, 180, 270])
-def test_pictures_stand_upright(tmp_path: Path, rotation: int) -> None:
+def test_pictures_are_upright(tmp_path: Path, rotation: int) -> None:
     turn = {0: (1, 0, 0, 1), 90: (0, 1, -1, 0), 180: (-1, 0, 0, -1), 270: (0, -1, 1, 0)}[rotation]
     path = media.write(tmp_path / "turned.mp4", media.pictures(12), matrix=turn)
     plan = planning.plan(path)
@@ -544,8 +547,8 @@ ONE_MAN = ("face_noface.mov", "single_face.mp4")
 OTHERS = ("d10.mp4", "d18.mp4")
 
 
-def seen(path: Path) -> Likeness:
-    """What the first face of a clip is known by."""
+def first_face(path: Path) -> Descriptors:
+    """Describe the first face of a clip."""
     plan = planning.plan(path)
     finder = FaceFinder()
     for frame in reading.frames(plan):
@@ -556,12 +559,12 @@ def seen(path: Path) -> Likeness:
 
 
 @pytest.mark.skipif(not MEDIA.is_dir(), reason="real clips are not kept with the source")
-def test_real_people_are_told_apart() -> None:
-    likenesses = {track: seen(MEDIA / name) for track, name in enumerate((*ONE_MAN, *OTHERS))}
-    assert sorted(people.tell_apart(likenesses, ())) == [[0, 1], [2], [3]]
+def test_real_people_are_separate_persons() -> None:
+    descriptors = {track: first_face(MEDIA / name) for track, name in enumerate((*ONE_MAN, *OTHERS))}
+    assert sorted(people.group_tracks(descriptors, ())) == [[0, 1], [2], [3]]
 
 
-def test_options_that_contradict_are_refused(capfd: pytest.CaptureFixture[str]) -> None:
+def test_contradicting_options_are_an_error(capfd: pytest.CaptureFixture[str]) -> None:
     assert run(["analyze", str(CLIP), "--no-people", "--gallery", "portraits", "-t", "-"]) == 2
     assert "--gallery names people, and --no-people leaves them out" in capfd.readouterr().err
 
@@ -571,4 +574,4 @@ def test_names_are_checked() -> None:
         with pytest.raises(InputError, match="cannot name a person"):
             people.check_name(name)
     with pytest.raises(UsageError):
-        export.people.Pages(text_of(timeline_of())).find("P1")
+        Pages(text_of(timeline_of())).find("P1")

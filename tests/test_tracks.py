@@ -365,9 +365,9 @@ def test_smoothing_leaves_a_lonely_frame_as_it_was_measured() -> None:
     assert np.array_equal(tracks.smooth(pts, noise, 150), np.concatenate(parts))
 
 
-def best_sum(likeness: Floats, least: float) -> float:
+def best_sum(similarity: Floats, least: float) -> float:
     """By trying every one-to-one assignment."""
-    wide = likeness if likeness.shape[0] <= likeness.shape[1] else likeness.T
+    wide = similarity if similarity.shape[0] <= similarity.shape[1] else similarity.T
     useful = np.where(wide >= least, wide, 0)
     rows = range(wide.shape[0])
     return max(
@@ -379,12 +379,12 @@ def best_sum(likeness: Floats, least: float) -> float:
 def test_matching_is_the_best_of_all() -> None:
     random = np.random.default_rng(11)
     for _ in range(60):
-        likeness = random.random(tuple(random.integers(1, 8, 2))).astype(np.float32)
-        pairs = tracks.match_by(likeness, 0.4)
+        similarity = random.random(tuple(random.integers(1, 8, 2))).astype(np.float32)
+        pairs = tracks.match_by(similarity, 0.4)
         assert len({a for a, _ in pairs}) == len({b for _, b in pairs}) == len(pairs)
-        assert all(likeness[pair] >= 0.4 for pair in pairs)
-        assert sum(float(likeness[pair]) for pair in pairs) == pytest.approx(
-            best_sum(likeness, 0.4), abs=1e-5
+        assert all(similarity[pair] >= 0.4 for pair in pairs)
+        assert sum(float(similarity[pair]) for pair in pairs) == pytest.approx(
+            best_sum(similarity, 0.4), abs=1e-5
         )
     assert tracks.match_by(np.empty((0, 3), np.float32), 0.4) == []
     assert tracks.match_by(np.array([[0.39]], np.float32), 0.4) == []

@@ -1,4 +1,4 @@
-"""The faces of a span's tracks by which people are told apart, taken while its frames pass."""
+"""Portraits of a span's tracks, for person identity, taken while its frames pass."""
 
 from __future__ import annotations
 
@@ -10,13 +10,13 @@ from fervid import people
 from fervid.analysis.decoding import Watched
 from fervid.faces import tracks
 from fervid.faces.finder import FaceFinder, describe
-from fervid.types import Bytes, Likeness, Span, Track, Video
+from fervid.types import Bytes, Descriptors, Span, Track, Video
 
-PORTRAIT_EVERY = Fraction(2, 5)  # seconds between the faces among which those that tell a person are chosen
+PORTRAIT_EVERY = Fraction(2, 5)  # seconds between portraits; the best of them are described
 
 
 class Portraits:
-    """Faces as the net that tells people apart reads them, a few a second, until the best are known."""
+    """Portraits as the face net reads them, a few a second, until the best of a track are known."""
 
     def __init__(self, planned: Video, finder: FaceFinder, frames: Watched) -> None:
         self._finder, self._frames = finder, frames
@@ -36,7 +36,7 @@ class Portraits:
                 self._taken.setdefault(face.track, {})[one.pts] = portrait
                 self._had.add(face.track)
 
-    def likeness(self, track: Track, span: Span) -> Likeness:
+    def describe(self, track: Track, span: Span) -> Descriptors:
         """Describe the best of a finished track's portraits inside the span."""
         taken = self._taken.pop(track.id, {})
         inside = span.within(track.pts)
@@ -46,4 +46,4 @@ class Portraits:
         described = [describe(taken[pts]) for pts in track.pts[rows].tolist()]
         if not described:
             return people.empty()
-        return Likeness(track.pts[rows], track.box[rows], worth, np.stack(described))
+        return Descriptors(track.pts[rows], track.box[rows], worth, np.stack(described))

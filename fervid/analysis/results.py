@@ -7,7 +7,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from fervid.types import Array, Bytes, Ints, Likeness, Tally, Track
+from fervid.types import Array, Bytes, Descriptors, Ints, Tally, Track
 
 SAMPLED, REPEATED = 1, 2  # bits of a frame's flags
 
@@ -24,7 +24,7 @@ class SpanResult:
     moments: tuple[Ints, ...]  # per track: window centres
     logits: tuple[Mapping[str, Array], ...]  # per track: stream that needs no neutral -> (N, C)
     crops: tuple[Bytes, ...]  # per track: (N, S, S) of its frames inside the span; empty unless asked for
-    likenesses: tuple[Likeness, ...] = ()  # per track: its best faces inside the span; empty unless asked for
+    descriptors: tuple[Descriptors, ...] = ()  # per track: of its faces in the span; empty unless asked for
 
 
 def pack(result: SpanResult) -> dict[str, Array]:
@@ -50,15 +50,16 @@ def pack(result: SpanResult) -> dict[str, Array]:
     if result.crops:
         arrays["crops.count"] = np.array([len(crops) for crops in result.crops], np.int64)
         arrays["crops"] = np.concatenate(result.crops)
-    if result.likenesses:
-        arrays["likeness.count"] = np.array([len(each) for each in result.likenesses], np.int64)
-        for name in _LIKENESS:
-            arrays[f"likeness.{name}"] = np.concatenate([getattr(each, name) for each in result.likenesses])
+    if result.descriptors:
+        arrays[_COUNT] = np.array([len(each) for each in result.descriptors], np.int64)
+        for name in _DESCRIPTORS:
+            arrays[f"{_PREFIX}{name}"] = np.concatenate([getattr(each, name) for each in result.descriptors])
     return arrays
 
 
 _COLUMNS = ("pts", "box", "landmarks", "pose", "quality", "status")
-_LIKENESS = ("pts", "box", "worth", "descriptor")
+_DESCRIPTORS = ("pts", "box", "worth", "descriptor")
+_PREFIX, _COUNT = "likeness.", "likeness.count"  # of the descriptors' arrays in the cache
 
 
 def unpack(arrays: Mapping[str, Array]) -> SpanResult:
@@ -84,10 +85,10 @@ def unpack(arrays: Mapping[str, Array]) -> SpanResult:
         moments=tuple(split("window.pts", "window.count")),
         logits=tuple({name: logits[name][index] for name in names} for index in range(len(found))),
         crops=tuple(split("crops", "crops.count")) if "crops" in arrays else (),
-        likenesses=tuple(
-            Likeness(*each)
-            for each in zip(*(split(f"likeness.{name}", "likeness.count") for name in _LIKENESS), strict=True)
+        descriptors=tuple(
+            Descriptors(*each)
+            for each in zip(*(split(f"{_PREFIX}{name}", _COUNT) for name in _DESCRIPTORS), strict=True)
         )
-        if "likeness.count" in arrays
+        if _COUNT in arrays
         else (),
     )

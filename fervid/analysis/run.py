@@ -127,7 +127,7 @@ class Run:
         self._spans = spans.plan(self.video, settings)
         folder = None if model_name is None else str(model.find(model_name).resolve())
         self._options = spans.Options(settings, folder, device, crops)
-        if self._options.likenesses:
+        if self._options.descriptors:
             face_net()  # told before any work where it is missing
         self._gallery = gallery
         self._executor, self._own = executor, execute.serial() if executor is None else None
@@ -229,12 +229,12 @@ class Run:
         )
 
     def _people(self, stitcher: stitch.Stitcher) -> tuple[Person, ...]:
-        """Who is seen, by the likenesses of whole tracks."""
-        groups = people.tell_apart(stitcher.likenesses, stitcher.together)
+        """Who is seen, by the descriptors of whole tracks."""
+        groups = people.group_tracks(stitcher.descriptors, stitcher.together)
         names: dict[int, str] = {}
         if self._gallery is not None:
-            groups, names = people.recognised(groups, stitcher.likenesses, stitcher.together, self._gallery)
-        return people.number(groups, stitcher.curves, stitcher.likenesses, names)
+            groups, names = people.name_groups(groups, stitcher.descriptors, stitcher.together, self._gallery)
+        return people.number(groups, stitcher.curves, stitcher.descriptors, names)
 
     def _analyzed(self, executor: Executor) -> Generator[Span]:
         """The spans in order, each once its result lies in the store; ticks meanwhile."""

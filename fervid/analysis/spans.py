@@ -24,7 +24,7 @@ from fervid.analysis.results import REPEATED, SAMPLED, SpanResult
 from fervid.errors import UsageError
 from fervid.faces import tracks
 from fervid.faces.finder import FaceFinder
-from fervid.types import Array, Ints, Likeness, Settings, Span, Tally, Video
+from fervid.types import Array, Descriptors, Ints, Settings, Span, Tally, Video
 from fervid.video import reading, shots
 
 LENGTH = 30  # seconds from one boundary to the next, as near as keyframes allow
@@ -43,7 +43,7 @@ class Options:
     crops: bool = False
 
     @property
-    def likenesses(self) -> bool:
+    def descriptors(self) -> bool:
         """Whether faces are described, so that persons can be told apart: not where geometry is all."""
         return self.settings.people and self.model is not None
 
@@ -141,7 +141,7 @@ def analyze(planned: Video, wanted: Sequence[Span], options: Options) -> Iterato
     def begun(place: int) -> _Analysis:
         marked = Watched(shots.mark(shared.read(place)))
         following = tracks.follow(planned, marked, finder, options.settings)
-        portraits = Portraits(planned, finder, marked) if options.likenesses else None
+        portraits = Portraits(planned, finder, marked) if options.descriptors else None
         return _Analysis(wanted[place], following, portraits)
 
     under_way: deque[_Analysis] = deque()  # the spans from the first unfinished one on
@@ -193,7 +193,7 @@ class _Analysis:
         moments = [clips.centres(planned, one.track.pts, span.start, span.stop) for one in followed]
         batches, done = sum(2 + len(at) // model.BATCH for at in moments), 0  # no fewer
         logits: list[Mapping[str, Array]] = []
-        likenesses: list[Likeness] = []
+        descriptors: list[Descriptors] = []
         for one, at in zip(followed, moments, strict=True):
             parts: list[Mapping[str, Array]] = []
             for part in _batches(planned, one, at, options):
@@ -202,7 +202,7 @@ class _Analysis:
                 yield Step(FRAMES_SHARE + (1 - FRAMES_SHARE) * done / batches)
             logits.append({name: np.concatenate([part[name] for part in parts]) for name in parts[0]})
             if self.portraits is not None:
-                likenesses.append(self.portraits.likeness(one.track, span))
+                descriptors.append(self.portraits.describe(one.track, span))
         yield Step(
             1.0,
             SpanResult(
@@ -220,7 +220,7 @@ class _Analysis:
                 crops=tuple(one.crops[span.within(one.track.pts)] for one in followed)
                 if options.crops
                 else (),
-                likenesses=tuple(likenesses),
+                descriptors=tuple(descriptors),
             ),
         )
 

@@ -17,7 +17,7 @@ from fervid.analysis.results import SpanResult
 from fervid.analysis.spans import HALO
 from fervid.faces import shape, tracks
 from fervid.model import Model
-from fervid.types import Curve, Floats, Ints, Likeness, Segment, Settings, Span, Tally, Track, Video
+from fervid.types import Curve, Descriptors, Floats, Ints, Segment, Settings, Span, Tally, Track, Video
 
 DISSOLVE = 1.5  # seconds: few take longer
 SAME_FACE = 0.5  # mean overlap over the frames that two spans share, from which their tracks are one
@@ -60,7 +60,7 @@ class Stitcher:
         self.cuts: list[int] = []
         self.names: list[dict[int, int]] = []  # per span: its own track numbers -> the video's
         self.curves: list[Curve] = []
-        self.likenesses: dict[int, Likeness] = {}  # of the video's tracks
+        self.descriptors: dict[int, Descriptors] = {}  # of the video's tracks
         # Per pair of tracks, lower first: how many frames show both, and how many ticks lie between those.
         self._shared: dict[tuple[int, int], tuple[int, int]] = {}
         self._open: dict[int, _Open] = {}
@@ -79,10 +79,10 @@ class Stitcher:
                 inside = span.within(track.pts)
                 seen.update(track.pts[inside].tolist())
                 self._extend(names[track.id], track, inside, place, result)
-                if result.likenesses:
-                    known = self.likenesses.get(names[track.id], people.empty())
+                if result.descriptors:
+                    known = self.descriptors.get(names[track.id], people.empty())
                     apart = self.video.length(people.APART)
-                    self.likenesses[names[track.id]] = people.joined(known, result.likenesses[place], apart)
+                    self.descriptors[names[track.id]] = people.merge(known, result.descriptors[place], apart)
         for pair, (frames, ticks) in _shared(rows_of(span, result, names)):
             before = self._shared.get(pair, (0, 0))
             self._shared[pair] = (before[0] + frames, before[1] + ticks)
@@ -125,10 +125,10 @@ class Stitcher:
             track for track in result.tracks if span.within(track.pts).start < span.within(track.pts).stop
         ]
         before = list(self._before.items())
-        likeness = np.array(
+        similarity = np.array(
             [[_agreement(track, other) for _, other in before] for track in shown], np.float32
         ).reshape(len(shown), len(before))
-        names = {shown[here].id: before[there][0] for here, there in tracks.match_by(likeness, SAME_FACE)}
+        names = {shown[here].id: before[there][0] for here, there in tracks.match_by(similarity, SAME_FACE)}
         fresh = [track for track in shown if track.id not in names]
         starts = {track.id: int(track.pts[span.within(track.pts).start]) for track in fresh}
         for track in sorted(fresh, key=lambda track: (starts[track.id], float(track.box[0, 0]), track.id)):

@@ -185,19 +185,19 @@ def plan(film: str, document: Document) -> Video:
 
 def name_by_gallery(messages: Messages, pages: Pages, planned: Video, folder: str) -> None:
     """Name the persons whose picture is like a portrait of the gallery."""
-    from fervid.people import near
+    from fervid.people import nearest_names
 
     gallery = open_gallery(folder)
     assert gallery is not None
-    likenesses = {}
+    descriptors = {}
     for person in pages.people:
-        likeness = describe(planned, person["portrait"])
-        if likeness is None:
+        descriptor = describe(planned, person["portrait"])
+        if descriptor is None:
             log.warning("the picture of %s cannot be decoded", person["id"])
         else:
-            likenesses[person["id"]] = likeness
+            descriptors[person["id"]] = descriptor
     named: dict[str, str] = {}
-    for who, name in near(likenesses, gallery):
+    for who, name in nearest_names(descriptors, gallery):
         if name not in named.values() and who not in named:
             named[who] = name
             pages.name(who, name)

@@ -131,8 +131,8 @@ class _Scene:
         for face in self.live:
             landmarks = self.finder.follow(frame.luma, face.landmarks)
             crop = self.finder.crop(frame.luma, landmarks)
-            likeness = float((_normalised(crop) * face.like).mean())
-            face.healthy = likeness >= LIKE
+            similarity = float((_normalised(crop) * face.like).mean())
+            face.healthy = similarity >= LIKE
             plausible = _plausible(face.landmarks, landmarks, frame.luma)
             if plausible and (face.healthy or self.finder.verify(frame.luma, landmarks)):
                 face.landmarks, face.crop = landmarks, crop
@@ -151,8 +151,8 @@ class _Scene:
                 if first.track >= second.track or first not in self.live or second not in self.live:
                     continue
                 if overlap(first.box[None], second.box[None])[0, 0] > COLLISION:
-                    likeness = [float((_normalised(f.crop) * f.like).mean()) for f in (first, second)]
-                    loser = first if likeness[0] < likeness[1] else second
+                    similarity = [float((_normalised(f.crop) * f.like).mean()) for f in (first, second)]
+                    loser = first if similarity[0] < similarity[1] else second
                     self.live.remove(loser)
                     self.lost.append(loser)
 
@@ -288,14 +288,14 @@ def match(first: Floats, second: Floats) -> list[tuple[int, int]]:
     return match_by(overlap(first, second), SAME)
 
 
-def match_by(likeness: Floats, least: float) -> list[tuple[int, int]]:
-    """The one-to-one pairs with the greatest sum of likeness, without those below `least`."""
-    if 0 in likeness.shape:
+def match_by(similarity: Floats, least: float) -> list[tuple[int, int]]:
+    """The one-to-one pairs with the greatest sum of similarity, without those below `least`."""
+    if 0 in similarity.shape:
         return []
-    useful = np.where(likeness >= least, likeness, 0)  # a hopeless pair must not spoil a good one
+    useful = np.where(similarity >= least, similarity, 0)  # a hopeless pair must not spoil a good one
     small, large = sorted(useful.shape)
     pairs = _few(useful) if perm(large, small) <= FEW else _many(useful)
-    return [(a, b) for a, b in pairs if likeness[a, b] >= least]
+    return [(a, b) for a, b in pairs if similarity[a, b] >= least]
 
 
 def _few(useful: Floats) -> list[tuple[int, int]]:

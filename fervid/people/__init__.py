@@ -1,8 +1,8 @@
-"""The same person across shots: which faces tell, which tracks are one person's, and what they are called."""
+"""Person identity across shots: the best faces of a track, a person's tracks, and a person's name."""
 
-from fervid.people.gallery import Gallery, check_name, near, read_gallery, recognised
-from fervid.people.grouping import number, tell_apart
-from fervid.people.likeness import APART, best, empty, joined
+from fervid.people.descriptors import APART, best, empty, merge
+from fervid.people.gallery import Gallery, check_name, name_groups, nearest_names, read_gallery
+from fervid.people.grouping import group_tracks, number
 
 __all__ = [
     "APART",
@@ -10,10 +10,10 @@ __all__ = [
     "best",
     "check_name",
     "empty",
-    "joined",
-    "near",
+    "group_tracks",
+    "merge",
+    "name_groups",
+    "nearest_names",
     "number",
     "read_gallery",
-    "recognised",
-    "tell_apart",
 ]

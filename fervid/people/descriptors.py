@@ -1,0 +1,53 @@
+"""The faces that identify a track's person: sharp, large, turned to the camera, and some time apart."""
+
+from __future__ import annotations
+
+import numpy as np
+
+from fervid.faces import shape
+from fervid.faces.finder import PORTRAIT_EYES
+from fervid.types import READABLE, Descriptors, Floats, Ints, Track
+
+MOST = 3  # faces per track
+APART = 1.0  # seconds between them, if the track has enough good ones
+
+
+def best(track: Track, rows: Ints, apart: int) -> tuple[Ints, Floats]:
+    """Return up to MOST of a track's `rows` that show the face best, ascending, and the worth of each.
+
+    Two of them should be `apart` ticks from each other. Unreadable faces are never chosen.
+    """
+    turn = np.hypot(track.pose[rows, 0], track.pose[rows, 1])
+    size = shape.eye_distance(track.landmarks[rows]) / PORTRAIT_EYES
+    worth = track.quality[rows] * np.clip(1 - turn / 90, 0, 1) * np.sqrt(np.clip(size, 0, 1))
+    worth = np.where(track.quality[rows] >= READABLE, worth, 0).astype(np.float32)
+    chosen = _chosen(track.pts[rows], worth, apart)
+    return rows[chosen], worth[chosen]
+
+
+def empty() -> Descriptors:
+    """Return the descriptors of a track without a readable face."""
+    none = np.empty(0, np.float32)
+    return Descriptors(np.empty(0, np.int64), none.reshape(0, 4), none, none.reshape(0, 128))
+
+
+def merge(first: Descriptors, second: Descriptors, apart: int) -> Descriptors:
+    """Return the best faces of two parts of a track."""
+    both = Descriptors(
+        *(
+            np.concatenate([getattr(first, name), getattr(second, name)])
+            for name in ("pts", "box", "worth", "descriptor")
+        )
+    )
+    return both.take(_chosen(both.pts, both.worth, apart))
+
+
+def _chosen(pts: Ints, worth: Floats, apart: int) -> Ints:
+    """Return the rows of the MOST highest worths, ascending; rows `apart` from each other go first."""
+    order = [int(row) for row in np.lexsort((pts, -worth)) if worth[row] > 0]
+    chosen: list[int] = []
+    for row in order:
+        if all(abs(int(pts[row] - pts[other])) >= apart for other in chosen):
+            chosen.append(row)
+    rest = [row for row in order if row not in chosen]
+    return np.array(sorted([*chosen, *rest][:MOST]), np.int64)
