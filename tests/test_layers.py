@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 from conftest import ROOT
 
-NOUNS = {"types", "labels", "errors", "files"}  # files: whole ones, and names of them as text
+NOUNS = {"types", "labels", "errors", "files", "times"}  # the nouns, and how files and times are written
 
 # Room -> the rooms of ours that it may import, and the third parties. A room may import its own files.
 ROOMS: dict[str, tuple[set[str], set[str]]] = {
@@ -18,6 +18,7 @@ ROOMS: dict[str, tuple[set[str], set[str]]] = {
     "labels": (set(), set()),
     "errors": (set(), set()),
     "files": (set(), set()),
+    "times": (set(), set()),
     "threads": (set(), {"torch"}),
     "cache": ({"types", "errors", "files"}, set()),
     "execute": ({"types", "errors"}, set()),

@@ -10,9 +10,10 @@ import click
 
 from fervid.cli.shared import options, output
 from fervid.cli.shared.inputs import SOME_FAILED
-from fervid.cli.shared.messages import Messages, clock, log
+from fervid.cli.shared.messages import Messages, log
 from fervid.cli.shared.work import check_executor
 from fervid.errors import InputError, OutputError, UsageError
+from fervid.times import clock
 
 if TYPE_CHECKING:
     from fervid.batch import Chosen, Record, Results, Wish
@@ -258,7 +259,6 @@ def _summarize(messages: Messages, tally: Tally, folder: str, figures: dict[str,
     from rich.table import Table
 
     from fervid.batch import MANIFEST
-    from fervid.cli.shared.watching import span
     from fervid.export.timelines.shapes import NOTE
 
     if figures is not None:
@@ -271,7 +271,7 @@ def _summarize(messages: Messages, tally: Tally, folder: str, figures: dict[str,
     for name, value in (
         ("inputs", f"{len(tally.inputs)}: {counts}"),
         ("without a face", str(tally.faceless)),
-        ("video", f"{clock(tally.seconds)} in {span(tally.elapsed)}{speed}"),
+        ("video", f"{clock(tally.seconds)} in {clock(tally.elapsed)}{speed}"),
         ("spans", f"{tally.spans}, {tally.reused} of them reused"),
     ):
         table.add_row(name, value)

@@ -10,9 +10,9 @@ import click
 
 from fervid.cli.shared import options, output
 from fervid.cli.shared.inputs import local_path
-from fervid.cli.shared.messages import clock
 from fervid.cli.shared.reading import read_timeline
 from fervid.files import shown
+from fervid.times import clock, stamp
 
 if TYPE_CHECKING:
     from rich.console import Console
@@ -230,12 +230,7 @@ def times(document: Document, cells: int) -> str:
     gap = max(12, cells // 6)
     for place in range(0, cells, gap):
         moment = document.clock.seconds(start + round((end - start) * place / cells))
-        text = _stamp(moment)
+        text = stamp(moment)
         if place + len(text) <= cells:
             line = line.ljust(place) + text
     return line
-
-
-def _stamp(seconds: float) -> str:
-    minutes, rest = divmod(int(seconds), 60)
-    return f"{minutes // 60}:{minutes % 60:02}:{rest:02}" if minutes >= 60 else f"{minutes}:{rest:02}"

@@ -13,6 +13,7 @@ import numpy as np
 from fervid import timeline
 from fervid.drawing.painter import KINDS, WINDOW, History, Painter, Shown
 from fervid.errors import InputError
+from fervid.times import stamp
 from fervid.types import Bytes, Curve, Floats, Rows, Segment, Status, Video
 
 
@@ -140,7 +141,4 @@ class Annotator:
 def _clock(seconds: float) -> str:
     """`1:02:03.4` or `2:03.4`: the time from the first frame."""
     tenths = int(Fraction(seconds).limit_denominator(1_000_000) * 10)
-    hours, rest = divmod(tenths, 36000)
-    minutes, rest = divmod(rest, 600)
-    text = f"{minutes:02}:{rest // 10:02}.{rest % 10}"
-    return f"{hours}:{text}" if hours else text.removeprefix("0")
+    return stamp(Fraction(tenths, 10), has_tenths=True)

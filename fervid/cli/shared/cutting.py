@@ -12,8 +12,9 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
+from fervid import times
 from fervid.cli.shared import options, output
-from fervid.cli.shared.messages import Messages, clock, log
+from fervid.cli.shared.messages import Messages, log
 from fervid.errors import InputError, UsageError
 
 if TYPE_CHECKING:
@@ -196,8 +197,8 @@ def padded(peak: Peak, pad: tuple[Fraction, Fraction], video: Video) -> tuple[in
 def name_of(peak: Peak, place: int, video: Video) -> str:
     """`001_happiness_P1_00-01-23`: sorts by rank; the time is the apex."""
     who = f"T{peak.track}" if peak.person is None else safe(peak.person)
-    minutes, seconds = divmod(int(video.seconds(peak.apex)), 60)
-    return f"{place:03}_{safe(peak.emotion)}_{who}_{minutes // 60:02}-{minutes % 60:02}-{seconds:02}"
+    time = "{:02}-{:02}-{:02}".format(*times.split(int(video.seconds(peak.apex))))
+    return f"{place:03}_{safe(peak.emotion)}_{who}_{time}"
 
 
 def safe(name: str) -> str:
@@ -209,4 +210,4 @@ def safe(name: str) -> str:
 def describe(peak: Peak, video: Video) -> str:
     """What a player shows as a clip's title."""
     who = "" if peak.person is None else f" of {peak.person}"
-    return f"visible {peak.emotion}{who} at {clock(video.seconds(peak.apex))} of {video.name}"
+    return f"visible {peak.emotion}{who} at {times.clock(video.seconds(peak.apex))} of {video.name}"

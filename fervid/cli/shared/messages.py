@@ -9,7 +9,6 @@ import traceback
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
-from fractions import Fraction
 from typing import TYPE_CHECKING, Any
 
 from fervid.errors import OutputError
@@ -163,13 +162,3 @@ class _ScreenHandler(logging.Handler):
     def emit(self, record: logging.LogRecord) -> None:
         level = f"{record.levelname.lower()}: " if record.levelno >= logging.WARNING else ""
         self._messages.say(f"fervid: {level}{record.getMessage()}")
-
-
-def clock(seconds: float | Fraction) -> str:
-    """A time for people: 1:02:03.4, 2:03.4 or 3.4 s."""
-    tenths = round(seconds * 10)
-    hours, rest = divmod(tenths, 36000)
-    minutes, rest = divmod(rest, 600)
-    if hours:
-        return f"{hours}:{minutes:02}:{rest / 10:04.1f}"
-    return f"{minutes}:{rest / 10:04.1f}" if minutes else f"{rest / 10:.1f} s"

@@ -10,7 +10,7 @@ from rich import box
 from rich.table import Table
 from rich.text import Text
 
-from fervid.cli.shared.messages import clock
+from fervid.times import clock, timecode
 
 if TYPE_CHECKING:
     from fervid.export.timelines.shapes import Clock
@@ -88,13 +88,6 @@ def people_table(rows: Sequence[Mapping[str, Any]], curves: Sequence[Curve], tim
             ),
         )
     return found
-
-
-def timecode(seconds: float) -> str:
-    """HH:MM:SS.mmm, as --start takes it."""
-    thousandths = round(seconds * 1000)
-    minutes, rest = divmod(thousandths, 60_000)
-    return f"{minutes // 60:02}:{minutes % 60:02}:{rest // 1000:02}.{rest % 1000:03}"
 
 
 def _faces(timeline: Timeline) -> str:

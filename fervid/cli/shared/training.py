@@ -12,10 +12,11 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from fervid.cli.shared.messages import Bar, Messages, clock, log
+from fervid.cli.shared.messages import Bar, Messages, log
 from fervid.cli.shared.options import Decorator
 from fervid.cli.shared.output import show
 from fervid.errors import OutputError, UsageError
+from fervid.times import clock
 from fervid.train.recipe import Recipe, settings
 
 if TYPE_CHECKING:

@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Any
 
 from fervid.cli.shared.messages import Bar, Messages, log
 from fervid.files import encodable, shown
+from fervid.times import clock
 
 if TYPE_CHECKING:
     from rich.progress import ProgressColumn
@@ -140,7 +141,7 @@ class Watch:
             count=f"{tally.done + tally.skipped + tally.failed}/{len(tally.inputs)}",
             failed=f"{tally.failed} failed" if tally.failed else "",
             speed="" if tally.speed is None else f"{tally.speed:.1f}x",
-            left="" if tally.left is None else f"{span(tally.left)} left",
+            left="" if tally.left is None else f"{clock(tally.left)} left",
             names=", ".join(names[:NAMES]) + more,
         )
 
@@ -195,12 +196,3 @@ def _columns() -> list[ProgressColumn]:
         TextColumn("{task.fields[failed]}", style="red"),
         TextColumn("{task.fields[names]}", markup=False, style="dim"),
     ]
-
-
-def span(seconds: float) -> str:
-    """A duration for people: 3 d 4 h, 2:05:09, 5:09."""
-    minutes, rest = divmod(round(seconds), 60)
-    hours, minutes = divmod(minutes, 60)
-    if hours >= 48:
-        return f"{hours // 24} d {hours % 24} h"
-    return f"{hours}:{minutes:02}:{rest:02}" if hours else f"{minutes}:{rest:02}"

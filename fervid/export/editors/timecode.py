@@ -11,6 +11,7 @@ from dataclasses import dataclass, replace
 from fractions import Fraction
 
 from fervid.errors import UsageError
+from fervid.times import split
 
 LABEL = re.compile(r"(\d\d):([0-5]\d):([0-5]\d)([:;.,])(\d\d\d?)")
 # The rates that timecode has, in frames per second.
@@ -75,9 +76,9 @@ class Timecode:
         minute = max(0, rest - self._dropped) // (60 * self.nominal - self._dropped)
         number = rest + minute * self._dropped  # as if no label were left out
         seconds, frames = divmod(tens * 600 * self.nominal + number, self.nominal)
-        hours, seconds = divmod(seconds, 3600)
+        hours, minutes, seconds = split(seconds)
         sign = ";" if self.drops else ":"
-        return f"{hours:02}:{seconds // 60:02}:{seconds % 60:02}{sign}{frames:02}"
+        return f"{hours:02}:{minutes:02}:{seconds:02}{sign}{frames:02}"
 
     def frame(self, label: str) -> int:
         """The frame that a timecode names, counted from the first one; inverts `label` within a day."""

@@ -14,6 +14,7 @@ from fervid.errors import OutputError, UsageError
 from fervid.export.page.rows import Row, analysed, colours, rows
 from fervid.export.timelines.reading import Document
 from fervid.labels import NEUTRAL
+from fervid.times import stamp
 from fervid.types import READABLE, Peak, Segment
 
 FORMATS = ("png", "svg", "pdf")
@@ -152,15 +153,8 @@ def _curves(all_axes: Any, document: Document, found: Sequence[Row]) -> None:
 def _times(axes: Any, low: float, high: float) -> None:
     step = next((each for each in STEPS if (high - low) / each <= MARKS), STEPS[-1])
     marks = np.arange(np.ceil(low / step), np.floor(high / step + 1e-9) + 1) * step
-    axes.set_xticks(marks, [_stamp(mark, step < 1) for mark in marks])
+    axes.set_xticks(marks, [stamp(mark, step < 1) for mark in marks])
     axes.set_xlim(low, high)
-
-
-def _stamp(seconds: float, has_tenths: bool) -> str:
-    tenths = round(seconds * 10)
-    minutes, rest = divmod(tenths, 600)
-    tail = f"{rest / 10:04.1f}" if has_tenths else f"{rest // 10:02}"
-    return f"{minutes // 60}:{minutes % 60:02}:{tail}" if minutes >= 60 else f"{minutes}:{tail}"
 
 
 def _words(figure: Any, document: Document, found: Sequence[Row]) -> None:

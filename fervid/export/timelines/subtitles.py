@@ -13,6 +13,7 @@ from fervid.export.editors.edit import Edit
 from fervid.export.timelines.reading import Document
 from fervid.export.timelines.shapes import NOTE
 from fervid.export.timelines.tiers import clean, names, player_seconds
+from fervid.times import timecode
 
 FORMATS = ("srt", "vtt")
 
@@ -40,10 +41,10 @@ def write(cues: Iterable[Cue], stream: TextIO, format: str) -> None:
         start = max(0, round(cue.start * 1000))
         end = max(start + 1, round(cue.end * 1000))
         if format == "vtt":
-            times = f"{_clock(start, '.')} --> {_clock(end, '.')}"
+            times = f"{timecode(start / 1000)} --> {timecode(end / 1000)}"
             stream.write(f"\n{number}\n{times}\n{html.escape(clean(cue.text), quote=False)}\n")
         else:
-            times = f"{_clock(start, ',')} --> {_clock(end, ',')}"
+            times = f"{timecode(start / 1000, ',')} --> {timecode(end / 1000, ',')}"
             # SubRip cannot escape: an arrow in the text would be read as times.
             stream.write(f"{number}\n{times}\n{clean(cue.text).replace('-->', '->')}\n\n")
 
@@ -89,8 +90,3 @@ def peaks_srt(edit: Edit, stream: TextIO) -> None:
 def peaks_vtt(edit: Edit, stream: TextIO) -> None:
     """Write peaks as WebVTT."""
     write(moments(edit), stream, "vtt")
-
-
-def _clock(milliseconds: int, point: str) -> str:
-    seconds, rest = divmod(milliseconds, 1000)
-    return f"{seconds // 3600:02}:{seconds // 60 % 60:02}:{seconds % 60:02}{point}{rest:03}"

@@ -1,0 +1,31 @@
+"""Times as text for people; what a file format asks for stays with its writer."""
+
+from __future__ import annotations
+
+from fractions import Fraction
+
+
+def clock(seconds: float | Fraction) -> str:
+    """Return a time for messages: 1:02:03.4, 2:03.4 or 3.4 s."""
+    tenths = round(seconds * 10)
+    return stamp(seconds, has_tenths=True) if tenths >= 600 else f"{tenths / 10:.1f} s"
+
+
+def stamp(seconds: float | Fraction, has_tenths: bool = False) -> str:
+    """Return a time for an axis or a picture: 1:02:03, 2:03 or 0:03, with tenths if asked for."""
+    rest, tenths = divmod(round(seconds * 10), 10)
+    hours, minutes, rest = split(rest)
+    text = f"{hours}:{minutes:02}:{rest:02}" if hours else f"{minutes}:{rest:02}"
+    return f"{text}.{tenths}" if has_tenths else text
+
+
+def timecode(seconds: float | Fraction, point: str = ".") -> str:
+    """Return HH:MM:SS.mmm, as subtitles and `--start` have it."""
+    rest, thousandths = divmod(round(seconds * 1000), 1000)
+    hours, minutes, rest = split(rest)
+    return f"{hours:02}:{minutes:02}:{rest:02}{point}{thousandths:03}"
+
+
+def split(seconds: int) -> tuple[int, int, int]:
+    """Return hours, minutes and seconds."""
+    return seconds // 3600, seconds // 60 % 60, seconds % 60

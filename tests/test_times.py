@@ -1,0 +1,29 @@
+"""Times as text."""
+
+from __future__ import annotations
+
+from fractions import Fraction
+
+from fervid import times
+
+
+def test_a_time_in_a_message() -> None:
+    seconds = (0, 9.96, 59.96, 61.2, 3725.04, Fraction(360_000))
+    assert [times.clock(each) for each in seconds] == [
+        "0.0 s",
+        "10.0 s",
+        "1:00.0",
+        "1:01.2",
+        "1:02:05.0",
+        "100:00:00.0",
+    ]
+
+
+def test_a_time_on_an_axis() -> None:
+    assert [times.stamp(each) for each in (0, 62.9, 3725.04)] == ["0:00", "1:02", "1:02:05"]
+    assert [times.stamp(each, has_tenths=True) for each in (3, 3725.04)] == ["0:03.0", "1:02:05.0"]
+
+
+def test_a_time_in_subtitles() -> None:
+    assert times.timecode(59.9996) == "00:01:00.000"
+    assert times.timecode(Fraction(3_723_004, 1000), ",") == "01:02:03,004"
