@@ -52,7 +52,7 @@ STAGES: dict[str, tuple[str, ...]] = {
     ),
     "following": ("fervid.faces.tracks:follow",),
     "smoothing, pose, quality": ("fervid.faces.tracks:collect",),
-    "windows": ("fervid.clips.windows:centres", "fervid.clips.windows:windows"),
+    "windows": ("fervid.clips.windows:centres", "fervid.clips.windows:Window.__getitem__"),
     "nets": ("fervid.model:Model.logits",),
     "span files": (
         "fervid.analysis.results:pack",

@@ -218,22 +218,6 @@ class Descriptors:
 
 
 @dataclass(frozen=True, eq=False)
-class Clip:
-    """What a net reads: one window of one face."""
-
-    pts: Ints  # (L,) of the frames taken; repeats where the track is short
-    faces: Bytes  # (L, S, S) aligned crops
-    landmarks: Floats  # (L, 68, 2) pose removed, in eye distances
-
-    def __post_init__(self) -> None:
-        length = len(self.pts)
-        check("pts", self.pts, (None,), np.int64)
-        side = self.faces.shape[-1]
-        check("faces", self.faces, (length, side, side), np.uint8)
-        check("landmarks", self.landmarks, (length, LANDMARKS, 2), np.float32)
-
-
-@dataclass(frozen=True, eq=False)
 class Curve:
     """One track's summary: where and when, and what its face showed, a row per window."""
 

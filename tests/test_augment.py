@@ -15,7 +15,7 @@ from torch import Tensor
 
 from fervid import augment as package
 from fervid import clips
-from fervid.augment import AUGMENTATIONS, OFF, STRONG, Augmentation, augment, chance, mix, pixels, rows
+from fervid.augment import AUGMENTATIONS, OFF, STRONG, Augmentation, augment, chance, mix, pixels
 from fervid.clips import illumination
 from fervid.errors import UsageError
 from fervid.faces import shape
@@ -404,6 +404,15 @@ def test_mixing_tells_every_number_apart() -> None:
     assert stirred.dtype == np.int64 and len(np.unique(stirred)) == 300 * 300
     assert mix(1, 2) != mix(2, 1) and mix(-1) != mix(1)
     assert mix(3, 5).tolist() == mix(3, np.array([5])).tolist()
+
+
+def rows(pts: Ints, time_base: Fraction, random: np.random.Generator, settings: Augmentation) -> Ints:
+    """Return the rows of a window that is drawn of a face with these frames."""
+    empty = np.empty((len(pts), 68, 2), np.float32)
+    face = clips.Face(
+        package._Pace(time_base), pts, np.ones(len(pts), np.float32), empty, clips.windows.GONE, None
+    )
+    return package.window(face, random, settings).rows
 
 
 strips = st.lists(st.integers(1, 200), min_size=0, max_size=60).map(

@@ -86,12 +86,23 @@ def test_a_window_repeats_frames_at_the_ends_of_the_track() -> None:
 def test_a_short_track_has_one_window(count: int) -> None:
     planned = video(range(0, 8000, 40), MILLISECONDS)
     short = track([4160 + 40 * index for index in range(count)])
-    moments = clips.centres(planned, short.pts, 0, None)
-    assert len(moments) == 1
     crops = np.arange(count, dtype=np.uint8)[:, None, None] * np.ones((1, 8, 8), np.uint8)
-    (clip,) = clips.windows(planned, short, crops, moments)
-    assert clip.faces.shape == (16, 8, 8) and set(clip.pts.tolist()) <= set(short.pts.tolist())
-    assert (clip.faces[:, 0, 0] == (clip.pts - 4160) // 40).all()  # the crop of each frame that was taken
+    (window,) = clips.Face.of_track(planned, short, crops).windows()
+    assert window["faces"].shape == (16, 8, 8) and window["points"].shape == (16, 68, 2)
+    assert (window["faces"][:, 0, 0] == window.rows).all()  # the crop of each frame that was taken
+    assert window.quality == 1 and short.pts[0] <= window.centre <= short.pts[-1]
+    assert np.array_equal(
+        window["displacement"], window.take(window.face.upright) - clips.population_neutral()
+    )
+    with pytest.raises(KeyError):
+        window["sound"]
+
+
+def test_a_window_makes_only_what_is_read() -> None:
+    face = clips.Face.of_track(video(range(0, 8000, 40), MILLISECONDS), track([4160, 4200]))
+    (window,) = face.windows()
+    assert window["points"].shape == (16, 68, 2)
+    assert "points" in vars(face) and "upright" not in vars(face)
 
 
 def test_contrast_knows_neither_gain_nor_offset() -> None:

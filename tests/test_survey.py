@@ -241,7 +241,7 @@ def test_a_pair_is_the_peak_and_another_frame_that_shows_it() -> None:
     for place, sample in enumerate(found.footage.samples):
         moved = found.moved[place]
         for seed in range(10):
-            peak, other = found._drawn(place, np.random.default_rng(seed))
+            peak, other = found._drawn(place, np.random.default_rng(seed)).rows
             assert peak != other
             if sample.label == NEUTRAL:
                 assert moved[peak] == moved.min()
@@ -252,13 +252,13 @@ def test_a_pair_is_the_peak_and_another_frame_that_shows_it() -> None:
 def test_a_pair_of_a_picture_is_the_picture_twice() -> None:
     found = drawn(("happiness",), 1, 1, length=1)
     clip = Clips(found, targets(found.samples, EMOTIONS, 0.0, 0.0), ("faces",), length=2)
-    assert clip._drawn(0, np.random.default_rng(0)).tolist() == [0, 0]
+    assert clip._drawn(0, np.random.default_rng(0)).rows.tolist() == [0, 0]
 
 
 def test_nets_of_motion_are_taught_where_the_face_changes() -> None:
     still, moving = learnt(16), learnt(16, by_motion=True)
     spread = [
-        np.mean([np.ptp(one.moved[0][one._drawn(0, np.random.default_rng(seed))]) for seed in range(20)])
+        np.mean([np.ptp(one.moved[0][one._drawn(0, np.random.default_rng(seed)).rows]) for seed in range(20)])
         for one in (still, moving)
     ]
     assert spread[0] < spread[1]
@@ -335,11 +335,12 @@ def test_analysis_gives_landmarks_to_the_nets_that_look_for_them(tmp_path: Path)
 
     reads = tuple({net.reads for net in networks.values()})
     mine = Clips(found, targets(found.samples, EMOTIONS, 0.0, 0.0), reads, OFF)
-    rows = [clips.rows(video(), track.pts, centre) for centre in moments.tolist()]
-    nothing = np.zeros(len(rows), np.int64)
-    batch = mine._stack(nothing, rows, nothing.astype(bool), nothing, OFF, torch.device("cpu"))
+    taken = [clips.rows(video(), track.pts, centre) for centre in moments.tolist()]
+    windows = [clips.Window.at(mine.faces[0], rows) for rows in taken]
+    nothing = np.zeros(len(windows), np.int64)
+    batch = mine._stack(nothing, windows, nothing.astype(bool), nothing, OFF, torch.device("cpu"))
     for name, net in networks.items():
         with torch.inference_mode():
             expected = net(batch[net.reads]).numpy()
         assert said[name] == pytest.approx(expected, abs=2e-3), name
-        assert len(rows) > 2 and said[name].std(0).max() > 1e-3
+        assert len(windows) > 2 and said[name].std(0).max() > 1e-3

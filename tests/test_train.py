@@ -437,7 +437,7 @@ def test_plain_clips_are_what_analysis_reads() -> None:
     clips = Clips(found, taught, ("faces+points", "displacement"), OFF)
     from fervid.train.evaluate import windows
 
-    theirs = [(place, window) for place, window, _ in windows(found)]
+    theirs = [(place, window) for place, window in windows(found)]
     for places, batch in clips.plain(4, CPU.device):
         for row, (place, faces) in enumerate(zip(places, batch["faces"], strict=True)):
             mine = [window for p, window in theirs if p == place]
@@ -469,8 +469,8 @@ def test_nets_of_frames_are_taught_those_that_show_the_expression() -> None:
     for place, sample in enumerate(found.samples):
         taught, usual = [], []
         for seed in range(40):
-            frame = shown._drawn(place, np.random.default_rng(seed))
-            window = shown._drawn_rows(place, np.random.default_rng(seed))
+            frame = shown._drawn(place, np.random.default_rng(seed)).rows
+            window = shown._drawn_window(place, np.random.default_rng(seed)).rows
             assert len(frame) == 1 and frame[0] in window
             taught.append(shown.moved[place][frame[0]])
             usual.append(shown.moved[place][window].mean())
@@ -502,7 +502,7 @@ def both() -> Clips:
 
 
 def test_whole_clips_are_looked_at_as_analysis_does(both: Clips) -> None:
-    wanted = [(place, window["displacement"]) for place, window, _ in evaluate.windows(both.footage)]
+    wanted = [(place, window["displacement"]) for place, window in evaluate.windows(both.footage)]
     assert [place for place, _ in wanted] == [0, 1, *[2] * 5, *[3] * 4]
     shown = list(both.plain(3, CPU.device, looks=None))
     assert [place for places, _ in shown for place in places.tolist()] == [place for place, _ in wanted]

@@ -13,7 +13,7 @@ from collections import deque
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from fractions import Fraction
-from itertools import pairwise
+from itertools import islice, pairwise
 
 import numpy as np
 
@@ -235,17 +235,10 @@ def _batches(
         yield {}
         return
     yield {stream.name: np.empty((0, len(net.spec.labels)), np.float32) for stream in streams}
+    windows = clips.Face.of_track(planned, one.track, one.crops).windows(moments)
     # One padded batch at a time: the windows of a long track, all at once, would be its crops tenfold.
-    points = clips.points(one.track.landmarks) if net.reading("points") else None
-    for low in range(0, len(moments), model.BATCH):
-        some = moments[low : low + model.BATCH]
-        cut: list[dict[str, Array]] = [
-            {"faces": clip.faces} for clip in clips.windows(planned, one.track, one.crops, some)
-        ]
-        if points is not None:
-            for window, centre in zip(cut, some.tolist(), strict=True):
-                window["points"] = points[clips.rows(planned, one.track.pts, centre)]
+    while some := list(islice(windows, model.BATCH)):
         yield {
-            stream.name: net.logits(stream.name, [model.read(window, stream.reads) for window in cut])
+            stream.name: net.logits(stream.name, [model.read(window, stream.reads) for window in some])
             for stream in streams
         }

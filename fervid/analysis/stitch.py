@@ -15,6 +15,7 @@ import numpy as np
 from fervid import clips, people, timeline
 from fervid.analysis.results import SpanResult
 from fervid.analysis.spans import HALO
+from fervid.clips import Face, Window
 from fervid.faces import shape, tracks
 from fervid.model import Model
 from fervid.types import Curve, Descriptors, Floats, Ints, Segment, Settings, Span, Tally, Track, Video
@@ -27,10 +28,8 @@ SAME_FACE = 0.5  # mean overlap over the frames that two spans share, from which
 class _Chunk:
     """Windows of a track that wait for its neutral."""
 
-    pts: Ints  # (N,)
+    windows: list[Window]
     logits: dict[str, Floats]
-    quality: Floats  # (N,)
-    shapes: list[Floats]  # each (L, 68, 2)
     frames: Ints
 
 
@@ -152,23 +151,13 @@ class Stitcher:
         state.high = np.maximum(state.high, (rows.box[:, :2] + rows.box[:, 2:]).max(0))
         if self.model is None:
             return
-        moments = result.moments[place]
-        needs_neutral = bool(self.model.reading("displacement"))
-        if needs_neutral and state.neutral is None:
+        face = Face.of_track(self.video, track)
+        if self.model.reading("displacement") and state.neutral is None:
             young = rows.pts < state.first + self.video.length(clips.NEUTRAL_SECONDS)
             if young.any():
                 state.learning.append((rows.pts[young], shape.without_pose(rows.landmarks[young])))
-        chosen = [clips.rows(self.video, track.pts, centre) for centre in moments.tolist()]
-        upright = shape.without_pose(track.landmarks) if needs_neutral else track.landmarks
-        state.waiting.append(
-            _Chunk(
-                moments,
-                dict(result.logits[place]),
-                np.array([track.quality[window].mean() for window in chosen], np.float32),
-                [upright[window] for window in chosen] if needs_neutral else [],
-                rows.pts,
-            )
-        )
+        windows = list(face.windows(result.moments[place]))
+        state.waiting.append(_Chunk(windows, dict(result.logits[place]), rows.pts))
 
     def _advance(self, state: _Open, final: bool) -> list[Segment]:
         """Score what waits, once the track's neutral is known."""
@@ -179,17 +168,19 @@ class Stitcher:
             if not (grown or final):
                 return []
             learnt = state.learning or [(np.empty(0, np.int64), np.empty((0, 68, 2), np.float32))]
-            pts, faces = (np.concatenate(parts) for parts in zip(*learnt, strict=True))
-            state.neutral = clips.neutral(self.video, pts, faces)
+            seen, faces = (np.concatenate(parts) for parts in zip(*learnt, strict=True))
+            state.neutral = clips.neutral(self.video, seen, faces)
             state.learning.clear()
         segments: list[Segment] = []
         for chunk in state.waiting:
             for stream in self.model.reading("displacement"):
-                moved = [(window - state.neutral).astype(np.float32) for window in chunk.shapes]
+                moved = [window.displacement(state.neutral) for window in chunk.windows]
                 chunk.logits[stream.name] = self.model.logits(stream.name, moved)
             scores = self.model.probabilities(self.model.fuse(chunk.logits))
-            state.done.append((chunk.pts, scores, chunk.quality))
-            segments += state.smoother.feed(chunk.pts, scores, chunk.quality, chunk.frames)
+            pts = np.array([window.centre for window in chunk.windows], np.int64)
+            quality = np.array([window.quality for window in chunk.windows], np.float32)
+            state.done.append((pts, scores, quality))
+            segments += state.smoother.feed(pts, scores, quality, chunk.frames)
         state.waiting.clear()
         return segments
 

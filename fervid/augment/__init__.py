@@ -19,10 +19,11 @@ from fervid.augment.chance import mix, sent, uniform
 from fervid.augment.settings import AUGMENTATIONS, MILD, OFF, STRONG, Augmentation
 from fervid.augment.wobble import DRAWS as WOBBLE_DRAWS
 from fervid.augment.wobble import wobble
+from fervid.clips import Face, Window
 from fervid.faces import shape
 from fervid.types import LANDMARKS, Array, Floats, Ints
 
-__all__ = ["AUGMENTATIONS", "MILD", "OFF", "STRONG", "Augmentation", "augment", "mix", "rows"]
+__all__ = ["AUGMENTATIONS", "MILD", "OFF", "STRONG", "Augmentation", "augment", "mix", "window"]
 
 WHOLE = shape.CROP + 2 * shape.MARGIN
 
@@ -102,17 +103,13 @@ class _Pace:
     start: int = 0
 
 
-def rows(
-    pts: Ints,
-    time_base: Fraction,
-    random: np.random.Generator,
-    settings: Augmentation,
-) -> Ints:
-    """Which of a strip's frames a window for training takes: (LENGTH,), repeated at the ends.
+def window(face: Face, random: np.random.Generator, settings: Augmentation) -> Window:
+    """Draw a window for training.
 
-    The window's centre is any moment of the strip; time may run faster or slower, and where a frame went lost
-    the nearest that did not stands in.
+    Its centre is any moment of the face; time may run faster or slower, and where a frame went lost the
+    nearest that did not stands in.
     """
+    pts = face.pts
     if not len(pts):
         raise ValueError("a strip without frames has no windows")
     centre = int(random.integers(pts[0], pts[-1], endpoint=True))
@@ -121,5 +118,5 @@ def rows(
     kept = np.flatnonzero(random.random(len(pts)) >= lost)
     if not len(kept):
         kept = np.array([random.integers(len(pts))])
-    clock = _Pace(time_base / Fraction(pace).limit_denominator(1000))
-    return np.asarray(kept[clips.rows(clock, pts[kept], centre)], np.int64)
+    clock = _Pace(face.clock.time_base / Fraction(pace).limit_denominator(1000))
+    return Window(face, centre, np.asarray(kept[clips.rows(clock, pts[kept], centre)], np.int64))

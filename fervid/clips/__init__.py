@@ -1,37 +1,20 @@
-"""One road from pixels to what a net reads: windows of a track, and how their light is evened out."""
+"""The one road from a followed face to what a net reads: windows, the neutral face, and even light.
 
-from fervid.clips.windows import (
-    AT_REST,
-    LENGTH,
-    NEUTRAL_LEAST,
-    NEUTRAL_SECONDS,
-    SPACING,
-    STEADY,
-    STRIDE,
-    centres,
-    contrast,
-    neutral,
-    neutral_of,
-    points,
-    population_neutral,
-    rows,
-    windows,
-)
+Its users take its names from here, `clips.Window`, since most take some of each file.
+"""
+
+from fervid.clips.illumination import contrast
+from fervid.clips.neutrals import NEUTRAL_SECONDS, neutral, population_neutral
+from fervid.clips.windows import LENGTH, Face, Window, centres, rows
 
 __all__ = [
-    "AT_REST",
     "LENGTH",
-    "NEUTRAL_LEAST",
     "NEUTRAL_SECONDS",
-    "SPACING",
-    "STEADY",
-    "STRIDE",
+    "Face",
+    "Window",
     "centres",
     "contrast",
     "neutral",
-    "neutral_of",
-    "points",
     "population_neutral",
     "rows",
-    "windows",
 ]

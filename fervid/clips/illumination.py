@@ -65,6 +65,17 @@ def normalise(name: str, faces: Bytes | Floats) -> Floats:
     return (np.float32(scale) * function(pictures)).astype(np.float32).reshape(faces.shape)
 
 
+def contrast(faces: Bytes, light: str = "none") -> Floats:
+    """Return crops (B, L, S, S) at zero mean and unit deviation per window, whatever light or range they had.
+
+    `light` names the normalisation of illumination that comes before.
+    """
+    picture = normalise(light, faces)
+    mean = picture.mean(axis=(1, 2, 3), keepdims=True)
+    deviation = picture.std(axis=(1, 2, 3), keepdims=True)
+    return (picture - mean) / np.maximum(deviation, 1.0)
+
+
 @cache
 def cosines(side: int) -> Floats:
     """The orthonormal cosine basis, a wave per row: (S, S)."""

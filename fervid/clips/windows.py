@@ -1,31 +1,127 @@
-"""Windows of a track: where they stand, which frames they take, and how a net sees those frames.
+"""Windows of a face: where they stand, which frames they take, and what nets read of those frames.
 
-Training, evaluation and analysis all cut their clips here.
+Training, evaluation and analysis all cut their windows here.
 """
 
 from __future__ import annotations
 
 from collections.abc import Iterator
+from dataclasses import dataclass
 from fractions import Fraction
+from functools import cached_property
 
 import numpy as np
 
-from fervid.clips import illumination
+from fervid.clips.neutrals import NEUTRAL_SECONDS, neutral
 from fervid.faces import shape
-from fervid.types import Bytes, Clip, Clock, Floats, Ints, Strip, Track
+from fervid.types import Array, Bytes, Clock, Floats, Ints, Strip, Track
 
 LENGTH = 16  # frames that a net reads
 SPACING = Fraction(1, 25)  # seconds between them: 0.64 s in all
 STRIDE = Fraction(8, 25)  # seconds between windows: half a window
+GONE = np.empty((0, 0, 0), np.uint8)
 
-NEUTRAL_SECONDS = 10  # a person's neutral is learnt from so much of the track, then frozen
-AT_REST = 0.2  # share of these frames that counts: the least expressive
-STEADY = 9  # frames over which expressiveness is averaged: a blink is no expression, nor is noise rest
-NEUTRAL_LEAST = 1  # seconds: from less, a passing expression would pass for the neutral
+
+@dataclass(frozen=True, eq=False)
+class Face:
+    """One face over time, a track or a strip; what nets read of it is made when it is first asked for."""
+
+    clock: Clock
+    pts: Ints  # (N,) strictly ascending
+    quality: Floats  # (N,)
+    landmarks: Floats  # (N, 68, 2) in pixels: of the picture, or of a strip's crops
+    crops: Bytes  # (N, M, M); none where the pixels are gone
+    margin: int | None  # pixels around the crops of a strip; None for a track
+
+    @classmethod
+    def of_track(cls, clock: Clock, track: Track, crops: Bytes = GONE) -> Face:
+        """Return a track as windows are cut from it."""
+        return cls(clock, track.pts, track.quality, track.landmarks, crops, None)
+
+    @classmethod
+    def of_strip(cls, strip: Strip) -> Face:
+        """Return a strip as windows are cut from it."""
+        assert strip.quality is not None
+        return cls(strip, strip.pts, strip.quality, strip.landmarks, strip.faces, shape.MARGIN)
+
+    @property
+    def faces(self) -> Bytes:
+        """The crops without their margin: (N, S, S)."""
+        edge = slice(self.margin, -self.margin if self.margin else None)
+        return self.crops[:, edge, edge]
+
+    @cached_property
+    def points(self) -> Floats:
+        """The landmarks in the pixels of `faces`: (N, 68, 2)."""
+        if self.margin is not None:
+            return self.landmarks - np.float32(self.margin)
+        points = np.empty_like(self.landmarks, np.float32)
+        for row, landmarks in enumerate(self.landmarks):
+            matrix, _ = shape.alignment(landmarks)
+            points[row] = landmarks @ matrix[:, :2].T + matrix[:, 2]
+        return points
+
+    @cached_property
+    def upright(self) -> Floats:
+        """The landmarks without the head's pose, in eye distances: (N, 68, 2)."""
+        return shape.without_pose(self.landmarks)
+
+    @cached_property
+    def neutral(self) -> Floats:
+        """The person's neutral face: (68, 2) in eye distances."""
+        young = (self.pts - self.clock.start) * float(self.clock.time_base) < NEUTRAL_SECONDS
+        return neutral(self.clock, self.pts[young], self.upright[young])
+
+    def centres(self) -> Ints:
+        """Return the centres of all windows that this face has."""
+        return centres(self.clock, self.pts, self.clock.start, None)
+
+    def windows(self, moments: Ints | None = None) -> Iterator[Window]:
+        """Yield the windows at these centres, or all that this face has."""
+        for centre in (self.centres() if moments is None else moments).tolist():
+            yield Window(self, centre, rows(self.clock, self.pts, centre))
+
+
+@dataclass(frozen=True, eq=False)
+class Window:
+    """Some frames of a face that a net reads together; what it reads is cut when it is asked for."""
+
+    face: Face
+    centre: int  # pts
+    rows: Ints  # (L,) of the face's frames: LENGTH of them, but where training takes one or two
+
+    @classmethod
+    def at(cls, face: Face, rows: Ints) -> Window:
+        """Return a window of these rows, the first of which is its centre."""
+        return cls(face, int(face.pts[rows[0]]), rows)
+
+    def __getitem__(self, what: str) -> Array:
+        """Return `faces` (L, S, S), `points` in their pixels or `displacement` (L, 68, 2)."""
+        match what:
+            case "faces":
+                return np.ascontiguousarray(self.take(self.face.faces))
+            case "points":
+                return self.take(self.face.points)
+            case "displacement":
+                return self.displacement(self.face.neutral)
+        raise KeyError(what)
+
+    def displacement(self, neutral: Floats) -> Floats:
+        """Return how far each landmark is from where a neutral face has it: (L, 68, 2)."""
+        return self.take(self.face.upright) - neutral
+
+    def take(self, frames: Array) -> Array:
+        """Return the window's rows of something that the face has for each frame."""
+        return np.asarray(frames[self.rows])
+
+    @property
+    def quality(self) -> float:
+        """The mean quality of its frames."""
+        return float(self.take(self.face.quality).mean())
 
 
 def centres(clock: Clock, pts: Ints, start: int, stop: int | None) -> Ints:
-    """The window centres in [start, stop) that have one of the frames `pts` within half a stride.
+    """Return the window centres in [start, stop) that have one of the frames `pts` within half a stride.
 
     The first and the last are drawn onto the track: what lies beyond it may be another shot.
     """
@@ -40,7 +136,7 @@ def centres(clock: Clock, pts: Ints, start: int, stop: int | None) -> Ints:
 
 
 def rows(clock: Clock, pts: Ints, centre: int) -> Ints:
-    """Which of a track's frames the window at `centre` takes, by time: (LENGTH,), repeated at the ends."""
+    """Return which frames the window at `centre` takes, by time: (LENGTH,), repeated at the ends."""
     spacing = SPACING / clock.time_base
     wanted = np.array([centre + float((i - Fraction(LENGTH - 1, 2)) * spacing) for i in range(LENGTH)])
     after = np.searchsorted(pts, wanted).clip(1, max(len(pts) - 1, 1))
@@ -48,56 +144,3 @@ def rows(clock: Clock, pts: Ints, centre: int) -> Ints:
         return np.zeros(LENGTH, np.int64)
     nearer_before = wanted - pts[after - 1] <= pts[after] - wanted
     return (after - nearer_before).astype(np.int64)
-
-
-def windows(clock: Clock, track: Track, crops: Bytes, moments: Ints) -> Iterator[Clip]:
-    """The clips of a track at these centres."""
-    for centre in moments.tolist():
-        chosen = rows(clock, track.pts, centre)
-        yield Clip(track.pts[chosen], crops[chosen], shape.without_pose(track.landmarks[chosen]))
-
-
-def points(landmarks: Floats) -> Floats:
-    """A track's landmarks (N, 68, 2) in the pixels of its crops."""
-    found = np.empty_like(landmarks, np.float32)
-    for row, face in enumerate(landmarks):
-        matrix, _ = shape.alignment(face)
-        found[row] = face @ matrix[:, :2].T + matrix[:, 2]
-    return found
-
-
-def contrast(faces: Bytes, light: str = "none") -> Floats:
-    """Crops at zero mean and unit deviation per clip: (B, L, S, S) -> the same, whatever light or range.
-
-    `light` names the normalisation of illumination that comes before.
-    """
-    picture = illumination.normalise(light, faces)
-    mean = picture.mean(axis=(1, 2, 3), keepdims=True)
-    deviation = picture.std(axis=(1, 2, 3), keepdims=True)
-    return (picture - mean) / np.maximum(deviation, 1.0)
-
-
-def population_neutral() -> Floats:
-    """The neutral face of nobody in particular: (68, 2) in eye distances."""
-    return shape.figures()["neutral"][:, :2].astype(np.float32)
-
-
-def neutral(clock: Clock, pts: Ints, faces: Floats) -> Floats:
-    """A person's neutral face, from pose-free landmarks (N, 68, 2) of the first seconds of the track.
-
-    The median of the least expressive frames: a face need not be at rest for most of the time, as long as
-    it is at times.
-    """
-    if len(pts) < 2 or int(pts[-1] - pts[0]) * clock.time_base < NEUTRAL_LEAST:
-        return population_neutral()
-    reach = min(STEADY, len(faces)) // 2
-    around = np.pad(shape.expressiveness(faces), reach, mode="edge")
-    steady = np.convolve(around, np.full(2 * reach + 1, 1 / (2 * reach + 1)), mode="valid")
-    resting = np.argsort(steady, kind="stable")[: max(1, round(AT_REST * len(faces)))]
-    return np.median(faces[resting], axis=0).astype(np.float32)
-
-
-def neutral_of(strip: Strip, upright: Floats) -> Floats:
-    """The neutral face of a whole strip, whose pose-free landmarks are `upright` (N, 68, 2)."""
-    young = (strip.pts - strip.start) * float(strip.time_base) < NEUTRAL_SECONDS
-    return neutral(strip, strip.pts[young], upright[young])

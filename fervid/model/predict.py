@@ -85,7 +85,7 @@ def parts(reads: str) -> list[str]:
     return reads.split("+")
 
 
-def read(window: Mapping[str, Array], reads: str) -> Input:
+def read(window: Mapping[str, Array] | clips.Window, reads: str) -> Input:
     """Return what a stream reads of a window, which holds everything by name."""
     wanted = tuple(window[part] for part in parts(reads))
     return wanted[0] if len(wanted) == 1 else wanted

@@ -12,14 +12,14 @@ from torch import Tensor
 from torch.nn import functional
 
 from fervid import clips, streams
-from fervid.augment import OFF, Augmentation, augment, mix
-from fervid.augment import rows as draw_rows
+from fervid.augment import OFF, Augmentation, augment, mix, window
+from fervid.clips import Face, Window
 from fervid.errors import InputError, UsageError
 from fervid.faces import shape
 from fervid.footage import Footage
 from fervid.labels import NEUTRAL
 from fervid.model import parts
-from fervid.types import Array, Bytes, Floats, Ints, Sample, Strip
+from fervid.types import Array, Floats, Ints, Sample
 
 PERSONAL = 0.5  # how often a person's own neutral is taught where it is known, instead of the population's
 TRIES = 3  # windows, or frames of one, that are drawn, of which the most telling is taught
@@ -62,11 +62,16 @@ def targets(samples: Sequence[Sample], labels: Sequence[str], soft: float, smoot
     return (1 - smoothing) * taught + np.float32(smoothing / len(labels))
 
 
-def _moved(strip: Strip, neutral: Floats) -> Floats:
+def _faces(footage: Footage) -> Iterator[Face]:
+    """Yield the face of each sample; what one of them makes goes with it."""
+    return (Face.of_strip(footage[index]) for index in range(len(footage)))
+
+
+def _moved(face: Face, neutral: Floats) -> Floats:
     """How far the inner face is from a neutral, at each frame: root mean square (N,)."""
-    if len(strip) < 2:
-        return np.zeros(len(strip), np.float32)
-    away = shape.without_pose(strip.landmarks)[:, 17:] - neutral[17:]
+    if len(face.pts) < 2:
+        return np.zeros(len(face.pts), np.float32)
+    away = face.upright[:, 17:] - neutral[17:]
     return np.asarray(np.sqrt(np.square(away).sum(2).mean(1)), np.float32)
 
 
@@ -102,10 +107,14 @@ class Clips:
         return len(self.footage)
 
     @cached_property
+    def faces(self) -> tuple[Face, ...]:
+        """Each sample's face, of which windows are cut."""
+        return tuple(_faces(self.footage))
+
+    @cached_property
     def neutrals(self) -> Floats:
         """Each strip's own neutral, or the population's: (N, 68, 2)."""
-        strips = (self.footage[place] for place in range(len(self)))
-        return np.stack([clips.neutral_of(strip, shape.without_pose(strip.landmarks)) for strip in strips])
+        return np.stack([face.neutral for face in _faces(self.footage)])
 
     @cached_property
     def people(self) -> Ints:
@@ -117,44 +126,44 @@ class Clips:
     @cached_property
     def moved(self) -> tuple[Floats, ...]:
         """How far each frame's face is from the strip's neutral, in eye distances: (frames,) each."""
-        return tuple(_moved(self.footage[place], self.neutrals[place]) for place in range(len(self)))
+        return tuple(map(_moved, _faces(self.footage), self.neutrals))
 
-    def _drawn_rows(self, place: int, random: np.random.Generator) -> Ints:
-        """A window of a strip where its label shows: of a few, the one of most motion, or least if neutral.
+    def _drawn_window(self, index: int, random: np.random.Generator) -> Window:
+        """Draw a window of a strip where its label shows: of a few, that of most motion, or least if neutral.
 
         A clip is labelled as a whole, and begins and ends with no expression as often as not. With
         `by_motion` it is the one in which the expression changes most.
         """
-        pts, time_base = self.footage.pts[place], self.footage.time_bases[place]
-        if len(pts) == 1:
-            return np.zeros(clips.LENGTH, np.int64)
-        tries = [draw_rows(pts, time_base, random, self.settings) for _ in range(TRIES)]
-        telling = [float((np.ptp if self.by_motion else np.mean)(self.moved[place][rows])) for rows in tries]
-        is_neutral = self.footage.samples[place].label == NEUTRAL
+        face = self.faces[index]
+        if len(face.pts) == 1:
+            return Window(face, int(face.pts[0]), np.zeros(clips.LENGTH, np.int64))
+        tries = [window(face, random, self.settings) for _ in range(TRIES)]
+        judge = np.ptp if self.by_motion else np.mean
+        telling = [float(judge(self.moved[index][each.rows])) for each in tries]
+        is_neutral = self.footage.samples[index].label == NEUTRAL
         return tries[int(np.argmin(telling) if is_neutral else np.argmax(telling))]
 
-    def _drawn_pair(self, place: int, random: np.random.Generator) -> Ints:
-        """The frame of a strip that shows its label best, and another one that shows it, too: (2,)."""
-        moved = self.moved[place]
-        is_neutral = self.footage.samples[place].label == NEUTRAL
+    def _drawn_pair(self, index: int, random: np.random.Generator) -> Window:
+        """Draw the frame of a strip that shows its label best, and another one that shows it, too."""
+        moved = self.moved[index]
+        is_neutral = self.footage.samples[index].label == NEUTRAL
         peak = int(np.argmin(moved) if is_neutral else np.argmax(moved))
         others = np.flatnonzero(is_neutral | (moved >= WEAK * moved.max()))
         others = others[others != peak] if len(others) > 1 else others
-        return np.array([peak, random.choice(others)], np.int64)
+        return Window.at(self.faces[index], np.array([peak, random.choice(others)], np.int64))
 
-    def _drawn(self, place: int, random: np.random.Generator) -> Ints:
-        """The frames of a strip that are taught this time: (length,)."""
-        if self.length == 2:
-            return self._drawn_pair(place, random)
-        picked = self._drawn_rows(place, random)
-        return picked if self.length > 1 else self._drawn_frame(place, picked, random)
+    def _drawn_frame(self, index: int, random: np.random.Generator) -> Window:
+        """Draw a frame of a window: of a few, the one of most motion, or any if neutral."""
+        drawn = self._drawn_window(index, random)
+        tries = drawn.rows[random.integers(clips.LENGTH, size=TRIES)]
+        if len(drawn.face.pts) == 1 or self.footage.samples[index].label == NEUTRAL:
+            return Window.at(drawn.face, tries[:1])
+        return Window.at(drawn.face, tries[[int(np.argmax(self.moved[index][tries]))]])
 
-    def _drawn_frame(self, place: int, rows: Ints, random: np.random.Generator) -> Ints:
-        """A frame of a window: of a few, the one of most motion, or any if neutral; (1,)."""
-        tries = rows[random.integers(clips.LENGTH, size=TRIES)]
-        if len(self.footage.pts[place]) == 1 or self.footage.samples[place].label == NEUTRAL:
-            return tries[:1]
-        return tries[[int(np.argmax(self.moved[place][tries]))]]
+    def _drawn(self, index: int, random: np.random.Generator) -> Window:
+        """Draw the frames of a strip that are taught this time."""
+        draw = {1: self._drawn_frame, 2: self._drawn_pair}.get(self.length, self._drawn_window)
+        return draw(index, random)
 
     def epoch(self, number: int, batch: int, part: int = 0, parts: int = 1) -> Iterator[tuple[int, Ints]]:
         """The steps of an epoch and which draws each takes; of every batch, one `part` of `parts`.
@@ -209,39 +218,38 @@ class Clips:
 
         At most `looks` windows of each, spread over its inside; None is every window that analysis has.
         """
-        found: list[tuple[int, Ints]] = []
-        for place in range(len(self)) if some is None else some.tolist():
-            strip = self.footage[place]
-            moments = clips.centres(strip, strip.pts, strip.start, None)
+        windows: list[tuple[int, Window]] = []
+        for index in range(len(self)) if some is None else some.tolist():
+            face = self.faces[index]
+            moments = face.centres()
             if looks is not None:
                 spread = np.linspace(0, len(moments) - 1, min(looks, len(moments)) + 2)[1:-1]
                 moments = moments[np.unique(np.rint(spread).astype(int))]
-            for centre in moments.tolist():
-                found.append((place, clips.rows(strip, strip.pts, centre)))
-        for low in range(0, len(found), batch):
-            part = found[low : low + batch]
-            places = np.array([place for place, _ in part], np.int64)
-            chosen = [rows if self.length > 1 else rows[[len(rows) // 2]] for _, rows in part]
+            for whole in face.windows(moments):
+                middle = whole.rows[[clips.LENGTH // 2]]
+                windows.append((index, whole if self.length > 1 else Window.at(face, middle)))
+        for low in range(0, len(windows), batch):
+            part = windows[low : low + batch]
+            places = np.array([index for index, _ in part], np.int64)
+            chosen = [each for _, each in part]
             everyone = np.ones(len(part), bool)
             yield places, self._stack(places, chosen, everyone, np.zeros(len(part), np.int64), OFF, device)
 
     def _stack(
         self,
         places: Ints,
-        chosen: Sequence[Ints],
+        chosen: Sequence[Window],
         personal: Array,
         seeds: Ints,
         settings: Augmentation,
         device: torch.device,
         side: int = shape.CROP,
     ) -> Batch:
-        faces: Bytes | None = None
-        landmarks = neutral = None
-        pairs = list(zip(places.tolist(), chosen, strict=True))
-        if "faces" in self.reads:
-            faces = np.stack([self.footage.faces[place][rows] for place, rows in pairs])
+        faces = landmarks = neutral = None
+        if "faces" in self.reads:  # with their margin, in which they are moved about
+            faces = np.stack([each.take(each.face.crops) for each in chosen])
         if not self.reads.isdisjoint(("displacement", "points")):
-            landmarks = np.stack([self.footage.landmarks[place][rows] for place, rows in pairs])
+            landmarks = np.stack([each.take(each.face.landmarks) for each in chosen])
         if "displacement" in self.reads:
             own = self.neutrals[places]
             neutral = np.where(personal[:, None, None], own, clips.population_neutral()).astype(np.float32)

@@ -3,20 +3,20 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
 from itertools import islice
 from pathlib import Path
 
 import numpy as np
 
-from fervid import clips, footage, model
+from fervid import footage, model
+from fervid.clips import Face, Window
 from fervid.datasets import protocols, splitting
 from fervid.datasets.protocols import Plan
 from fervid.datasets.splitting import Split
 from fervid.errors import InputError, UsageError
 from fervid.execute import Executor, results
-from fervid.faces import shape
 from fervid.footage import Footage, Shard
 from fervid.labels import CONTEMPT, EMOTIONS
 from fervid.metrics import Predictions
@@ -185,11 +185,11 @@ def _score(task: _Task) -> dict[str, Array]:
     readable = np.zeros(count, bool)
     stream = windows(strips)
     while some := list(islice(stream, AT_ONCE)):
-        places = np.array([place for place, _, _ in some], np.int64)
-        for name, logits in _answers(net, [window for _, window, _ in some]).items():
+        places = np.array([index for index, _ in some], np.int64)
+        for name, logits in _answers(net, [window for _, window in some]).items():
             np.add.at(totals.setdefault(name, np.zeros((count, classes), np.float32)), places, logits)
         np.add.at(seen, places, 1)
-        readable[[place for place, _, quality in some if quality >= READABLE]] = True
+        readable[[index for index, window in some if window.quality >= READABLE]] = True
     answer: dict[str, Array] = {
         "trouble": np.array(strips.troubles, dtype=object),
         "rejected": strips.found & ~readable,
@@ -201,7 +201,7 @@ def _score(task: _Task) -> dict[str, Array]:
     return answer
 
 
-def _answers(net: Model, windows: Sequence[Mapping[str, Array]]) -> dict[str, Floats]:
+def _answers(net: Model, windows: Sequence[Window]) -> dict[str, Floats]:
     """What each stream alone and each fusion says of windows."""
     each: dict[str, Floats] = {}
     together: dict[str, Floats] = {}
@@ -226,20 +226,7 @@ def _fused(net: Model, each: dict[str, Floats], together: dict[str, Floats]) -> 
     return fused | ({"joint": net.fuse(together)} if net.spec.fusion == "joint" else {})
 
 
-def windows(strips: Footage) -> Iterator[tuple[int, Mapping[str, Array], float]]:
-    """Every window of every strip: whose it is, what the streams read, and how readable it is."""
-    edge = slice(shape.MARGIN, -shape.MARGIN)
-    for place in np.flatnonzero(strips.found).tolist():
-        strip = strips[place]
-        upright = shape.without_pose(strip.landmarks)
-        moved = upright - clips.neutral_of(strip, upright)
-        assert strip.quality is not None
-        for centre in clips.centres(strip, strip.pts, strip.start, None).tolist():
-            rows = clips.rows(strip, strip.pts, centre)
-            faces = np.ascontiguousarray(strip.faces[rows][:, edge, edge])
-            window: dict[str, Array] = {
-                "faces": faces,
-                "displacement": moved[rows].astype(np.float32),
-                "points": strip.landmarks[rows] - np.float32(shape.MARGIN),
-            }
-            yield place, window, float(strip.quality[rows].mean())
+def windows(strips: Footage) -> Iterator[tuple[int, Window]]:
+    """Yield every window of every strip, and the index of its sample."""
+    for index in np.flatnonzero(strips.found).tolist():
+        yield from ((index, window) for window in Face.of_strip(strips[index]).windows())
