@@ -26,7 +26,7 @@ import dlib
 import numpy as np
 
 from fervid.faces import shape, tracks
-from fervid.faces.finder import CANVAS_FACE, FaceFinder, canvas, place, predictor
+from fervid.faces.finder import CANVAS_FACE, FaceFinder, canvas, predictor, upright_box
 from fervid.footage import PictureFinder
 from fervid.types import Array, Bytes, Floats
 from fervid.video import planning, reading
@@ -174,7 +174,7 @@ def views(
     as the points of a frame before would have it.
     """
     places = [(box[:2] + box[2:] / np.float32(2), float(box[2:].mean()), 0.0)]
-    center, side, roll = place(points)
+    center, side, roll = upright_box(points)
     for _ in range(count - 1):
         places.append(
             (

@@ -1,4 +1,4 @@
-"""Faces of the example clip are found, followed and cut out where its ground truth has them."""
+"""Test detection, following and crops of the example clip's faces against its ground truth."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from conftest import CLIP, ROOT
 
 from fervid.errors import UsageError
 from fervid.faces import shape
-from fervid.faces.finder import _DETECTORS, WINDOW, FaceFinder, Found, detector
+from fervid.faces.finder import _DETECTORS, WINDOW, Detection, FaceFinder, detector
 from fervid.faces.shape import CROP, MARGIN
 from fervid.types import Bytes, Floats
 from fervid.video import planning, reading
@@ -23,13 +23,13 @@ FINDER = FaceFinder()
 
 @pytest.fixture(scope="module")
 def pictures() -> dict[int, Bytes]:
-    """The luma of the frames that are looked at."""
+    """Decode the luma of the tested frames."""
     plan = planning.plan(CLIP)
-    found = {}
-    for place in (CLOSE, WIDE, ROCKET):
-        pts = int(plan.pts[place])
-        found[place] = next(reading.frames(plan, pts, pts + 1)).luma
-    return found
+    pictures = {}
+    for frame in (CLOSE, WIDE, ROCKET):
+        pts = int(plan.pts[frame])
+        pictures[frame] = next(reading.frames(plan, pts, pts + 1)).luma
+    return pictures
 
 
 @pytest.fixture(scope="module")
@@ -42,16 +42,17 @@ def eyes_apart(landmarks: Floats) -> float:
     return float(shape.eye_distance(landmarks))
 
 
-def error(found: Floats, meant: Floats) -> float:
-    """The mean distance of the points, in eye distances."""
-    return float(np.linalg.norm(found - meant, axis=1).mean()) / eyes_apart(meant)
+def error(landmarks: Floats, truth: Floats) -> float:
+    """Return the mean distance of the points, in eye distances."""
+    return float(np.linalg.norm(landmarks - truth, axis=1).mean()) / eyes_apart(truth)
 
 
-def overlap(one: Floats, other: Floats) -> float:
-    """The intersection over the union of two boxes."""
-    low, high = np.maximum(one[:2], other[:2]), np.minimum(one[:2] + one[2:], other[:2] + other[2:])
+def overlap(first: Floats, second: Floats) -> float:
+    """Return the intersection over union of two boxes."""
+    low = np.maximum(first[:2], second[:2])
+    high = np.minimum(first[:2] + first[2:], second[:2] + second[2:])
     shared = float(np.prod(np.maximum(high - low, 0)))
-    return shared / (float(np.prod(one[2:])) + float(np.prod(other[2:])) - shared)
+    return shared / (float(np.prod(first[2:])) + float(np.prod(second[2:])) - shared)
 
 
 def scaled(luma: Bytes, landmarks: Floats, scale: float) -> tuple[Bytes, Floats]:
@@ -71,25 +72,25 @@ def warped(luma: Bytes, matrix: np.ndarray) -> Bytes:
 
 
 def tilted(luma: Bytes, landmarks: Floats, degrees: float) -> tuple[Bytes, Floats]:
-    """Picture and points turned clockwise about the bridge of the nose."""
+    """Turn picture and points clockwise about the bridge of the nose."""
     x, y = landmarks[27:31].mean(axis=0).tolist()
     matrix = cv2.getRotationMatrix2D((x, y), -degrees, 1.0)
     return warped(luma, matrix), moved(landmarks, matrix)
 
 
-@pytest.mark.parametrize("place", [CLOSE, WIDE])
+@pytest.mark.parametrize("frame", [CLOSE, WIDE])
 @pytest.mark.parametrize("scale", [0.5, 1.0, 2.0])
-def test_the_one_face_is_found_and_landmarked(
-    pictures: dict[int, Bytes], truth: dict[int, Floats], place: int, scale: float
+def test_a_face_is_detected_and_landmarked(
+    pictures: dict[int, Bytes], truth: dict[int, Floats], frame: int, scale: float
 ) -> None:
-    luma, meant = scaled(pictures[place], truth[place], scale)
+    luma, expected = scaled(pictures[frame], truth[frame], scale)
     ((box, score),) = FINDER.detect(luma)
     assert box.shape == (4,) and box.dtype == np.float32
-    assert overlap(box, FINDER.box(meant)) > 0.6
+    assert overlap(box, FINDER.box(expected)) > 0.6
     assert score > 0.5
     landmarks = FINDER.fit(luma, box)
     assert landmarks.shape == (68, 2) and landmarks.dtype == np.float32
-    assert error(landmarks, meant) < 0.05
+    assert error(landmarks, expected) < 0.05
 
 
 def test_a_picture_without_a_face_has_none(pictures: dict[int, Bytes]) -> None:
@@ -97,20 +98,20 @@ def test_a_picture_without_a_face_has_none(pictures: dict[int, Bytes]) -> None:
     assert FINDER.detect(np.zeros((8, 8), np.uint8)) == []
 
 
-def test_a_face_below_the_smallest_wanted_is_left_out(pictures: dict[int, Bytes]) -> None:
+def test_a_face_below_min_face_is_left_out(pictures: dict[int, Bytes]) -> None:
     assert FaceFinder(min_face=0.9).detect(pictures[WIDE]) == []
     assert len(FaceFinder(min_face=0.3).detect(pictures[WIDE])) == 1
 
 
-def test_two_faces_are_found_surest_first(pictures: dict[int, Bytes]) -> None:
+def test_two_faces_come_in_order_of_score(pictures: dict[int, Bytes]) -> None:
     both = np.hstack([pictures[WIDE], pictures[CLOSE]])
-    found = FINDER.detect(both)
-    assert len(found) == 2
-    assert found[0][1] >= found[1][1]
-    assert sorted(int(box[0] > 640) for box, _ in found) == [0, 1]
+    faces = FINDER.detect(both)
+    assert len(faces) == 2
+    assert faces[0][1] >= faces[1][1]
+    assert sorted(int(box[0] > 640) for box, _ in faces) == [0, 1]
 
 
-def test_a_view_that_is_not_contiguous_is_seen_like_its_copy(pictures: dict[int, Bytes]) -> None:
+def test_a_view_that_is_not_contiguous_gives_the_same_as_its_copy(pictures: dict[int, Bytes]) -> None:
     mirrored = pictures[WIDE][:, ::-1]
     padded = np.pad(pictures[WIDE], ((0, 0), (0, 32)))[:, :640]
     exact = FaceFinder(min_face=WINDOW / 480)  # the size at which nothing is resized first
@@ -118,15 +119,15 @@ def test_a_view_that_is_not_contiguous_is_seen_like_its_copy(pictures: dict[int,
         for view in (mirrored, padded):
             assert not view.flags.c_contiguous
             ((box, score),) = finder.detect(view)
-            ((same, as_sure),) = finder.detect(view.copy())
-            assert box.tolist() == same.tolist() and score == as_sure
+            ((same, same_score),) = finder.detect(view.copy())
+            assert box.tolist() == same.tolist() and score == same_score
             assert (finder.fit(view, box) == finder.fit(view.copy(), box)).all()
 
 
 def test_dlib_is_given_contiguous_pictures_alone(
     pictures: dict[int, Bytes], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """With others it mostly, but not always, finds nothing: looking at what it finds is not enough."""
+    """Check the input: with other pictures dlib mostly, but not always, detects nothing."""
     given = []
 
     class Watched:
@@ -150,24 +151,26 @@ def test_the_box_of_landmarks_is_upright_and_round_the_face(truth: dict[int, Flo
 def test_points_follow_shifts_below_a_pixel(pictures: dict[int, Bytes], shift: tuple[float, float]) -> None:
     # Shifted at double size, so that a half-pixel shift is no blur.
     whole = pictures[WIDE]
-    there = warped(whole, np.array([[1, 0, 2 * shift[0]], [0, 1, 2 * shift[1]]]))
-    small, small_there = (cv2.resize(one, (320, 240), interpolation=cv2.INTER_AREA) for one in (whole, there))
+    shifted = warped(whole, np.array([[1, 0, 2 * shift[0]], [0, 1, 2 * shift[1]]]))
+    small, small_shifted = (
+        cv2.resize(picture, (320, 240), interpolation=cv2.INTER_AREA) for picture in (whole, shifted)
+    )
     ((box, _),) = FINDER.detect(small)
-    off = FINDER.fit(small_there, box) - FINDER.fit(small, box) - np.array(shift, np.float32)
+    off = FINDER.fit(small_shifted, box) - FINDER.fit(small, box) - np.array(shift, np.float32)
     assert np.abs(off.mean(axis=0)).max() < 0.25
     assert np.linalg.norm(off, axis=1).mean() < 0.6
     assert np.linalg.norm(off, axis=1).max() < 1.5
 
 
-@pytest.mark.parametrize("place", [CLOSE, WIDE])
+@pytest.mark.parametrize("frame", [CLOSE, WIDE])
 @pytest.mark.parametrize("degrees", [-30, 30, 75])
 def test_a_tilted_head_is_followed_and_verified(
-    pictures: dict[int, Bytes], truth: dict[int, Floats], place: int, degrees: int
+    pictures: dict[int, Bytes], truth: dict[int, Floats], frame: int, degrees: int
 ) -> None:
-    luma, meant = tilted(pictures[place], truth[place], degrees)
-    found = FINDER.follow(luma, meant)
-    assert error(found, meant) < 0.05
-    assert FINDER.verify(luma, found)
+    luma, expected = tilted(pictures[frame], truth[frame], degrees)
+    landmarks = FINDER.follow(luma, expected)
+    assert error(landmarks, expected) < 0.05
+    assert FINDER.verify(luma, landmarks)
 
 
 @pytest.mark.parametrize("sign", [-1, 1])
@@ -176,14 +179,14 @@ def test_a_head_that_tilts_step_by_step_is_followed(
 ) -> None:
     landmarks = truth[WIDE]
     for degrees in (10, 20, 30):
-        luma, meant = tilted(pictures[WIDE], truth[WIDE], sign * degrees)
+        luma, expected = tilted(pictures[WIDE], truth[WIDE], sign * degrees)
         landmarks = FINDER.follow(luma, landmarks)
-        assert error(landmarks, meant) < 0.05
+        assert error(landmarks, expected) < 0.05
     turned = shape.head_pose(np.stack([truth[WIDE], landmarks]))[:, 2]
     assert turned[1] - turned[0] == pytest.approx(sign * 30, abs=4)
 
 
-def test_verify_tells_a_face_from_the_background(
+def test_verify_distinguishes_a_face_from_the_background(
     pictures: dict[int, Bytes], truth: dict[int, Floats]
 ) -> None:
     assert FINDER.verify(pictures[CLOSE], truth[CLOSE])
@@ -197,7 +200,7 @@ def test_verify_tells_a_face_from_the_background(
 
 @pytest.mark.parametrize("roll", [0, 25, -60])
 @pytest.mark.parametrize("apart", [18.0, 40.0, 150.0])  # pixels between the eyes: enlarged, near, averaged
-def test_a_crop_has_the_eyes_in_their_places(roll: int, apart: float) -> None:
+def test_a_crop_has_the_eyes_at_fixed_positions(roll: int, apart: float) -> None:
     angle = np.radians(roll)
     turn = np.array([[np.cos(angle), -np.sin(angle)], [np.sin(angle), np.cos(angle)]])
     face = shape.figures()["neutral"][:, :2] * apart @ turn.T
@@ -223,16 +226,16 @@ def test_the_middle_of_a_crop_with_a_margin_is_the_crop(
     picture = scaled(pictures[CLOSE], truth[CLOSE], scale)
     middle = FINDER.crop(*picture, margin=MARGIN)[MARGIN:-MARGIN, MARGIN:-MARGIN]
     difference = np.abs(middle.astype(int) - FINDER.crop(*picture))
-    assert (difference > 0).mean() < 0.001  # a coordinate that rounds the other way, at most
+    assert (difference > 0).mean() < 0.001  # only a coordinate that rounds the other way may differ
     assert difference.max() <= 8
 
 
-@pytest.mark.parametrize("place", [CLOSE, WIDE])
-def test_a_crop_hardly_depends_on_the_size_of_the_picture(
-    pictures: dict[int, Bytes], truth: dict[int, Floats], place: int
+@pytest.mark.parametrize("frame", [CLOSE, WIDE])
+def test_a_crop_depends_little_on_the_size_of_the_picture(
+    pictures: dict[int, Bytes], truth: dict[int, Floats], frame: int
 ) -> None:
     crops = [
-        FINDER.crop(*scaled(pictures[place], truth[place], scale)).astype(float)
+        FINDER.crop(*scaled(pictures[frame], truth[frame], scale)).astype(float)
         for scale in (1.0, 2.0, 4.0, 5.5)
     ]
     assert crops[0].std() > 20
@@ -248,21 +251,21 @@ def test_a_crop_hardly_depends_on_the_size_of_the_picture(
 def test_a_face_at_the_edge_of_the_picture_is_followed(
     pictures: dict[int, Bytes], truth: dict[int, Floats], side: str, scale: float
 ) -> None:
-    luma, meant = pictures[WIDE], truth[WIDE]
-    x, y, width, height = FINDER.box(meant)
+    luma, expected = pictures[WIDE], truth[WIDE]
+    x, y, width, height = FINDER.box(expected)
     left = round(x + width * 0.3) if side == "left" else 0
     right = round(x + width * 0.7) if side == "right" else luma.shape[1]
     top = round(y + height * 0.3) if side == "top" else 0
     bottom = round(y + height * 0.7) if side == "bottom" else luma.shape[0]
-    part, there = scaled(luma[top:bottom, left:right], meant - np.float32([left, top]), scale)
-    found = FINDER.follow(part, there)
-    inside = ((there >= 0) & (there < part.shape[::-1])).all(axis=1)
+    part, points = scaled(luma[top:bottom, left:right], expected - np.float32([left, top]), scale)
+    landmarks = FINDER.follow(part, points)
+    inside = ((points >= 0) & (points < part.shape[::-1])).all(axis=1)
     assert 10 < inside.sum() < 68
-    assert np.linalg.norm(found - there, axis=1)[inside].mean() / eyes_apart(there) < 0.2
-    crop = FINDER.crop(part, there)
-    whole = FINDER.crop(*scaled(luma, meant, scale))
-    assert (np.abs(crop.astype(int) - whole) < 12).mean() > 0.4  # what is seen lies where it lay
-    FINDER.verify(part, there)
+    assert np.linalg.norm(landmarks - points, axis=1)[inside].mean() / eyes_apart(points) < 0.2
+    crop = FINDER.crop(part, points)
+    whole = FINDER.crop(*scaled(luma, expected, scale))
+    assert (np.abs(crop.astype(int) - whole) < 12).mean() > 0.4  # the visible part is where it was
+    FINDER.verify(part, points)
     for box, _ in FINDER.detect(cv2.resize(part, None, fx=1 / scale, fy=1 / scale)):
         assert np.isfinite(FINDER.fit(part, box * np.float32(scale))).all()
 
@@ -270,8 +273,8 @@ def test_a_face_at_the_edge_of_the_picture_is_followed(
 def test_a_face_wholly_outside_still_has_a_crop(pictures: dict[int, Bytes], truth: dict[int, Floats]) -> None:
     for away in ((-2000, 0), (2000, 0), (0, -2000), (0, 2000)):
         for scale in (1.0, 4.0):
-            luma, there = scaled(pictures[WIDE], truth[WIDE], scale)
-            gone = there + np.float32(away) * np.float32(scale)
+            luma, points = scaled(pictures[WIDE], truth[WIDE], scale)
+            gone = points + np.float32(away) * np.float32(scale)
             assert FINDER.crop(luma, gone).shape == (CROP, CROP)
             assert not FINDER.verify(luma, gone)
 
@@ -283,23 +286,23 @@ def test_a_head_in_profile_keeps_its_size_in_the_crop(truth: dict[int, Floats]) 
     assert eyes_apart(narrow) < 0.35 * eyes_apart(truth[CLOSE])
 
 
-def test_the_slow_detector_finds_the_face(pictures: dict[int, Bytes], truth: dict[int, Floats]) -> None:
-    luma, meant = scaled(pictures[WIDE], truth[WIDE], 0.5)
+def test_the_slow_detector_detects_the_face(pictures: dict[int, Bytes], truth: dict[int, Floats]) -> None:
+    luma, expected = scaled(pictures[WIDE], truth[WIDE], 0.5)
     finder = FaceFinder(min_face=0.3, detector="mmod")
     ((box, score),) = finder.detect(luma)
     assert score > 0
-    assert overlap(box, finder.box(meant)) > 0.5
-    assert error(finder.fit(luma, box), meant) < 0.05
+    assert overlap(box, finder.box(expected)) > 0.5
+    assert error(finder.fit(luma, box), expected) < 0.05
 
 
-def test_detectors_are_known_by_name() -> None:
+def test_detectors_have_names() -> None:
     assert tuple(_DETECTORS) == ("hog", "mmod")
     with pytest.raises(UsageError, match=r"unknown detector 'haar'.*hog, mmod"):
         FaceFinder(detector="haar")
 
 
-def test_two_detectors_of_one_name_are_refused() -> None:
-    def other(luma: Bytes, accept: float) -> Iterator[Found]:
+def test_two_detectors_of_one_name_are_an_error() -> None:
+    def other(luma: Bytes, accept: float) -> Iterator[Detection]:
         yield from ()
 
     with pytest.raises(ValueError, match="two detectors are called 'hog'"):
@@ -308,6 +311,6 @@ def test_two_detectors_of_one_name_are_refused() -> None:
 
 
 @pytest.mark.parametrize("share", [0.0, -0.1, 1.5, float("nan")])
-def test_a_smallest_face_that_is_no_share_is_refused(share: float) -> None:
+def test_min_face_must_be_a_share(share: float) -> None:
     with pytest.raises(UsageError, match="--min-face"):
         FaceFinder(min_face=share)

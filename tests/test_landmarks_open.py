@@ -1,4 +1,4 @@
-"""fervid's own predictor of the 68 points, how it is chosen, and the script that trains it."""
+"""Test fervid's own predictor of the 68 points, its option, and the script that trains it."""
 
 from __future__ import annotations
 
@@ -29,19 +29,19 @@ from fervid.video import planning, reading
 OPEN = Settings(start=Fraction(0), end=Fraction(1, 2), landmarks="open")
 LARGEST = 18_000_000  # bytes, of the file
 SHOWN = (0, 60, 120, 360)  # frames of the example clip with a face: large, and a third of the height
-NEAR = 0.12  # eye distances: two conventions of the same points, and no more
-PEOPLE, PICTURES = 40, 3  # that are drawn to train on
+NEAR = 0.12  # eye distances: as far as two conventions of the same points differ
+PEOPLE, PICTURES = 40, 3  # drawn for training
 
 
-def eyes_apart(said: Floats, other: Floats) -> float:
-    """The mean distance of the inner points, in eye distances."""
-    return float(np.linalg.norm((said - other)[17:], axis=1).mean() / shape.eye_distance(other))
+def eyes_apart(points: Floats, other: Floats) -> float:
+    """Return the mean distance of the inner points, in eye distances."""
+    return float(np.linalg.norm((points - other)[17:], axis=1).mean() / shape.eye_distance(other))
 
 
-# --- what is shipped
+# --- the predictor
 
 
-def test_it_is_small_and_known_by_name() -> None:
+def test_it_is_small_and_has_a_name() -> None:
     assert list(predictors()) == ["dlib", "open"]
     path = predictors()["open"]()
     assert path.is_relative_to(ROOT / "fervid")
@@ -70,47 +70,47 @@ def test_it_needs_no_other_distribution(monkeypatch: pytest.MonkeyPatch) -> None
         FaceFinder().fit(luma, box)
 
 
-def test_a_damaged_file_is_told(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_damaged_file_is_an_error(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     (tmp_path / "cut.dat").write_bytes(predictors()["open"]().read_bytes()[:1000])
     monkeypatch.setitem(_PREDICTORS, "cut", lambda: tmp_path / "cut.dat")
     with pytest.raises(ModelError, match=r"cut\.dat cannot be read"):
         FaceFinder(landmarks="cut").fit(np.zeros((80, 80), np.uint8), np.array([8, 8, 64, 64], np.float32))
 
 
-# --- how it is chosen
+# --- the option
 
 
-def test_an_unknown_name_is_refused(fervid: Fervid) -> None:
-    with pytest.raises(UsageError, match="unknown landmarks 'haar'; there are dlib, open"):
+def test_an_unknown_name_is_an_error(fervid: Fervid) -> None:
+    with pytest.raises(UsageError, match="unknown landmarks 'haar'; choose one of dlib, open"):
         FaceFinder(landmarks="haar")
     done = fervid("extract", CLIP, "-o", "out", "--landmarks", "haar")
     assert done.returncode == 2
     assert "'haar' is not one of 'dlib', 'open'" in done.stderr
 
 
-def test_two_predictors_of_one_name_are_refused() -> None:
+def test_two_predictors_of_one_name_are_an_error() -> None:
     with pytest.raises(ValueError, match="two predictors are called 'open'"):
         predictor("open")(Path)
 
 
-def test_the_option_offers_all_there_are() -> None:
+def test_the_option_offers_all_predictors() -> None:
     @click.command()
     def nothing() -> None: ...
 
     for option in SELECTION:
         nothing = option(nothing)
-    (found,) = (each for each in nothing.params if each.name == "landmarks")
-    assert isinstance(found.type, click.Choice)
-    assert list(found.type.choices) == list(predictors())
+    (option,) = (option for option in nothing.params if option.name == "landmarks")
+    assert isinstance(option.type, click.Choice)
+    assert list(option.type.choices) == list(predictors())
 
 
-def test_pictures_of_faces_are_looked_at_with_it() -> None:
+def test_pictures_of_faces_are_read_with_it() -> None:
     finder = PictureFinder.of(OPEN)
     assert (type(finder), finder.landmarks) == (PictureFinder, "open")
 
 
 def first_points(settings: Settings) -> tuple[Floats, str]:
-    """The points of the clip's first frame, and the key under which its spans are kept."""
+    """Return the points of the clip's first frame, and the cache key of its spans."""
     with analysis.start(CLIP, model=None, settings=settings, store=Store.temporary()) as run:
         for _ in run.segments():
             pass
@@ -129,7 +129,7 @@ def test_the_setting_reaches_workers_and_changes_the_key() -> None:
         np.testing.assert_array_equal(points, own)
 
 
-def test_commands_take_it_and_a_timeline_tells(fervid: Fervid, tmp_path: Path) -> None:
+def test_commands_take_it_and_a_timeline_records_it(fervid: Fervid, tmp_path: Path) -> None:
     part = ["--landmarks", "open", "--end", "0.5"]
     done = fervid("analyze", CLIP, "--model", "untrained", "-t", "said.json", *part)
     assert done.returncode == 0, done.stderr
@@ -147,7 +147,7 @@ def test_commands_take_it_and_a_timeline_tells(fervid: Fervid, tmp_path: Path) -
 
 @pytest.fixture(scope="module")
 def script() -> Iterator[ModuleType]:
-    """The script as a module."""
+    """Import the script as a module."""
     spec = importlib.util.spec_from_file_location(
         "train_landmarks", ROOT / "benchmarks" / "train_landmarks.py"
     )
@@ -161,7 +161,7 @@ def script() -> Iterator[ModuleType]:
 
 @pytest.fixture(scope="module")
 def drawn(tmp_path_factory: pytest.TempPathFactory, script: ModuleType) -> Path:
-    """A folder with a pack like the real one: drawn people at rest, each turned and placed another way.
+    """Write a pack like the real one: drawn people at rest, each turned and moved differently.
 
     As there, points lie beside what they name.
     """
@@ -186,7 +186,7 @@ def drawn(tmp_path_factory: pytest.TempPathFactory, script: ModuleType) -> Path:
     return folder
 
 
-def test_it_trains_judges_and_beats_the_mean_shape(
+def test_it_trains_validates_and_beats_the_mean_shape(
     script: ModuleType,
     drawn: Path,
     tmp_path: Path,
@@ -221,7 +221,7 @@ STILL = 8  # frames
 
 
 def still(folder: Path) -> Path:
-    """A video of one picture."""
+    """Write a video of one picture."""
     import av
 
     plan = planning.plan(CLIP)
@@ -245,39 +245,39 @@ def test_the_mirror_turns_back_and_views_keep_points_on_their_pixels(script: Mod
     picture[y - 1 : y + 2, x - 1 : x + 2] = 255
     box = np.array([40, 35, 115, 115], np.float32)
     once = script.mirrored(picture, points, box)
-    for one, again in zip(script.mirrored(*once), (picture, points, box), strict=True):
-        np.testing.assert_allclose(one, again, atol=1e-4)
+    for twice, original in zip(script.mirrored(*once), (picture, points, box), strict=True):
+        np.testing.assert_allclose(twice, original, atol=1e-4)
     for face, marked in (((picture, points, box), 36), (once, 45)):
-        seen = list(script.views(*face, 3, chance))
-        assert len(seen) == 3
-        for canvas, placed in seen:
+        views = list(script.views(*face, 3, chance))
+        assert len(views) == 3
+        for canvas, placed in views:
             rows, columns = np.nonzero(canvas > 200)
             assert np.hypot(columns.mean() - placed[marked, 0], rows.mean() - placed[marked, 1]) < 0.7
 
 
 def test_a_convention_is_learnt_whatever_way_a_face_lies(script: ModuleType) -> None:
-    """Points that are off in the face's own directions are brought back; what is off at random stays."""
+    """Check that points are corrected if they are off in the face's own directions, not if at random."""
     chance = np.random.default_rng(8)
     neutral = shape.figures()["neutral"][:, :2]
     offset = chance.normal(0, 0.05, (68, 2))
-    offset[36:48] = 0  # the eyes are what faces are measured by
-    true, said = [], []
+    offset[36:48] = 0  # the unit of measure is the eye distance
+    true, predicted = [], []
     for _ in range(200):
         turn, eyes, middle = chance.uniform(-1, 1), chance.uniform(20, 90), chance.uniform(50, 500, 2)
         rotation = np.array([[np.cos(turn), -np.sin(turn)], [np.sin(turn), np.cos(turn)]])
         at = neutral + chance.normal(0, 0.01, neutral.shape)
         true.append(at @ rotation.T * eyes + middle)
-        said.append((at - offset) @ rotation.T * eyes + middle)
-    all_true, all_said = np.array(true, np.float32), np.array(said, np.float32)
-    convention = script.Convention(all_said[:100], all_true[:100])
+        predicted.append((at - offset) @ rotation.T * eyes + middle)
+    all_true, all_predicted = np.array(true, np.float32), np.array(predicted, np.float32)
+    convention = script.Convention(all_predicted[:100], all_true[:100])
     np.testing.assert_allclose(convention.offset, offset, atol=0.005)
     rest = all_true[100:]
-    before = script.errors(all_said[100:], rest)["mean, 68 points"]
-    assert script.errors(convention.shifted(all_said[100:]), rest)["mean, 68 points"] < 0.1 * before
-    assert script.errors(convention.mapped(all_said[100:]), rest)["mean, 68 points"] < 0.1 * before
+    before = script.errors(all_predicted[100:], rest)["mean, 68 points"]
+    assert script.errors(convention.shifted(all_predicted[100:]), rest)["mean, 68 points"] < 0.1 * before
+    assert script.errors(convention.mapped(all_predicted[100:]), rest)["mean, 68 points"] < 0.1 * before
 
 
-def test_the_script_refuses_what_makes_no_sense(
+def test_invalid_options_of_the_script_are_an_error(
     script: ModuleType, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
     for given, words in (

@@ -1,4 +1,4 @@
-"""Identities, smoothing and quality, with a finder that reads a script instead of pictures."""
+"""Test tracks, smoothing and quality with a finder that follows a script instead of pictures."""
 
 from __future__ import annotations
 
@@ -19,12 +19,12 @@ WIDTH, HEIGHT = 640, 480
 EYES = 40.0  # pixels between the eyes
 EVERY_FRAME = Settings()
 
-# Where a person's face is at a time in seconds: x and y between the eyes; None while hidden.
+# From a time in seconds to x and y between a person's eyes; None while hidden.
 Walk = Callable[[float], tuple[float, float] | None]
 
 
 def face_at(x: float, y: float, eyes: float = EYES, yaw: float = 0.0) -> Floats:
-    """The mean face's points (68, 2), turned by `yaw` degrees."""
+    """Return the mean face's points (68, 2), turned by `yaw` degrees."""
     c, s = np.cos(np.radians(yaw)), np.sin(np.radians(yaw))
     turned = shape.figures()["neutral"] @ np.array([[c, 0, s], [0, 1, 0], [-s, 0, c]]).T
     return (turned[:, :2] * eyes + [x, y]).astype(np.float32)
@@ -36,14 +36,14 @@ def middle(landmarks: Floats) -> Floats:
 
 @dataclass
 class Stage:
-    """A finder for people who walk by script; the picture holds only the frame's number.
+    """A finder for people people_of walk by script; the picture holds only the frame's number.
 
-    Those who come later in the list stand behind: a face most of which is covered is not there.
+    Those people_of come later in the list stand behind: a face most of which is covered is not there.
     """
 
     people: Sequence[Walk]
     rate: int = 25
-    drift: Callable[[int, Floats], Floats] = lambda _, landmarks: landmarks  # of what `follow` finds
+    drift: Callable[[int, Floats], Floats] = lambda _, landmarks: landmarks  # of what `follow` returns
     detections: list[int] = field(default_factory=list)
 
     def luma(self, index: int) -> Bytes:
@@ -55,23 +55,23 @@ class Stage:
         return int(luma[0, 0]) * 256 + int(luma[0, 1])
 
     def visible(self, index: int) -> dict[int, Floats]:
-        seen: dict[int, Floats] = {}
+        visible: dict[int, Floats] = {}
         for person, walk in enumerate(self.people):
-            place = walk(index / self.rate)
-            if place is None:
+            position = walk(index / self.rate)
+            if position is None:
                 continue
-            points = face_at(*place)
+            points = face_at(*position)
             box = self.box(points)[None]
-            if all(tracks.overlap(box, self.box(front)[None])[0, 0] < 0.5 for front in seen.values()):
-                seen[person] = points
-        return seen
+            if all(tracks.overlap(box, self.box(front)[None])[0, 0] < 0.5 for front in visible.values()):
+                visible[person] = points
+        return visible
 
     def _nearest(self, luma: Bytes, spot: Floats, reach: float) -> tuple[int, Floats] | None:
         near = [
             (float(np.hypot(*(middle(points) - spot))), person, points)
             for person, points in self.visible(self._index(luma)).items()
         ]
-        distance, person, points = min(near, default=(np.inf, -1, spot), key=lambda one: one[:2])
+        distance, person, points = min(near, default=(np.inf, -1, spot), key=lambda face: face[:2])
         return (person, points) if distance < reach else None
 
     def detect(self, luma: Bytes) -> list[tuple[Floats, float]]:
@@ -82,19 +82,19 @@ class Stage:
         return self._nearest(luma, middle(landmarks), EYES) is not None
 
     def fit(self, luma: Bytes, box: Floats) -> Floats:
-        found = self._nearest(luma, box[:2] + box[2:] / 2, 2 * EYES)
-        assert found is not None
-        return found[1]
+        face = self._nearest(luma, box[:2] + box[2:] / 2, 2 * EYES)
+        assert face is not None
+        return face[1]
 
     def follow(self, luma: Bytes, landmarks: Floats) -> Floats:
-        """The nearest face; where there is none, the predictor dreams of the one that was there."""
-        found = self._nearest(luma, middle(landmarks), 1.5 * EYES)
-        return self.drift(self._index(luma), landmarks if found is None else found[1])
+        """Return the nearest face's points; without a face the predictor invents it where it was."""
+        face = self._nearest(luma, middle(landmarks), 1.5 * EYES)
+        return self.drift(self._index(luma), landmarks if face is None else face[1])
 
     def crop(self, luma: Bytes, landmarks: Floats) -> Bytes:
-        """Each person's own pattern; where nobody is, the wall's."""
-        found = self._nearest(luma, middle(landmarks), EYES)
-        seed = 99 if found is None else found[0]
+        """Return each person's own pattern, or the wall's if nobody is there."""
+        face = self._nearest(luma, middle(landmarks), EYES)
+        seed = 99 if face is None else face[0]
         pattern = np.random.default_rng(seed).integers(0, 255, (16, 16), np.uint8)
         return np.kron(pattern, np.ones((4, 4), np.uint8))
 
@@ -130,25 +130,25 @@ def play(
     settings: Settings = EVERY_FRAME,
     change: Callable[[Frame], Frame] = lambda frame: frame,
 ) -> list[Observed]:
-    """What `follow` sees of the stage; `change` edits frames on their way."""
+    """Follow the faces of the stage; `change` edits the frames first."""
     count = round(seconds * stage.rate)
     frames = (change(Frame(index, stage.luma(index))) for index in range(count))
     return list(tracks.follow(video(range(count)), frames, stage, settings))
 
 
-def who(stage: Stage, observed: Sequence[Observed]) -> dict[int, set[int]]:
-    """The people whom each track shows, over all of its frames."""
+def people_of(stage: Stage, observed: Sequence[Observed]) -> dict[int, set[int]]:
+    """Return the people that each track shows, over all of its frames."""
     shown: dict[int, set[int]] = defaultdict(set)
-    for one in observed:
-        for face in one.faces:
-            found = stage._nearest(stage.luma(one.pts), middle(face.landmarks), EYES)
-            assert found is not None
-            shown[face.track].add(found[0])
+    for frame in observed:
+        for face in frame.faces:
+            person = stage._nearest(stage.luma(frame.pts), middle(face.landmarks), EYES)
+            assert person is not None
+            shown[face.track].add(person[0])
     return shown
 
 
 def ids(observed: Sequence[Observed]) -> list[list[int]]:
-    return [[face.track for face in one.faces] for one in observed]
+    return [[face.track for face in frame.faces] for frame in observed]
 
 
 def stand(x: float = 300.0, y: float = 200.0) -> Walk:
@@ -169,7 +169,7 @@ def test_two_people_who_cross_keep_their_identities(apart: float) -> None:
 
     stage = Stage([rightwards, leftwards])
     observed = play(stage, 4)
-    assert who(stage, observed) == {0: {0}, 1: {1}}
+    assert people_of(stage, observed) == {0: {0}, 1: {1}}
     assert len(observed[0].faces) == len(observed[-1].faces) == 2
 
 
@@ -177,11 +177,11 @@ def test_two_people_who_cross_keep_their_identities(apart: float) -> None:
 def test_a_face_lost_for_less_than_a_second_keeps_its_identity(gap: float, expected: set[int]) -> None:
     stage = Stage([hidden(stand(), 1.5, 1.5 + gap)])
     observed = play(stage, 6)
-    assert {track for one in ids(observed) for track in one} == expected
-    gone = [one.pts for one in observed if not one.faces]
-    assert gone[0] == 38  # the first frame at or after 1.5 s: no dream is followed
+    assert {track for frame in ids(observed) for track in frame} == expected
+    gone = [frame.pts for frame in observed if not frame.faces]
+    assert gone[0] == 38  # the first frame at or after 1.5 s: invented points are not followed
     assert ids(observed)[-1] == [max(expected)]
-    assert len(gone) <= (gap + 0.4) * 25 + 1  # found again by the next look
+    assert len(gone) <= (gap + 0.4) * 25 + 1  # detected again next time
 
 
 @pytest.mark.parametrize("drift", ["collapse", "growth", "jump", "crumple", "outside"])
@@ -199,13 +199,13 @@ def test_a_drifted_face_is_dropped_at_once(drift: str) -> None:
         }[drift].astype(np.float32)
 
     observed = play(Stage([stand()], drift=bent), 3)
-    lost = [one.pts for one in observed if not one.faces]
+    lost = [frame.pts for frame in observed if not frame.faces]
     assert lost[0] == 30 and lost == list(range(30, 30 + len(lost)))
-    assert len(lost) <= 10  # and found again by the next look
-    assert {track for one in ids(observed) for track in one} == {0}
+    assert len(lost) <= 10  # and detected again next time
+    assert {track for frame in ids(observed) for track in frame} == {0}
 
 
-def test_only_the_largest_face_is_followed_where_asked() -> None:
+def test_only_the_largest_face_is_followed_on_request() -> None:
     def small(seconds: float) -> tuple[float, float]:
         return 500.0, 300.0
 
@@ -226,23 +226,23 @@ def test_only_the_largest_face_is_followed_where_asked() -> None:
 
     sized = Sized(both.people)
     observed = play(sized, 3, replace(EVERY_FRAME, faces="largest"))
-    assert all(len(one.faces) == 1 for one in observed)
-    assert who(sized, observed) == {observed[0].faces[0].track: {0}}
+    assert all(len(frame.faces) == 1 for frame in observed)
+    assert people_of(sized, observed) == {observed[0].faces[0].track: {0}}
     everyone = play(Sized(both.people), 3)
-    assert all(len(one.faces) == 2 for one in everyone)
-    # A newcomer takes over only where it is much larger.
+    assert all(len(frame.faces) == 2 for frame in everyone)
+    # A new face takes over only if it is much larger.
     late = Sized([hidden(stand(150), 0, 1), small])
     observed = play(late, 3, replace(EVERY_FRAME, faces="largest"))
-    people = who(late, observed)
+    people = people_of(late, observed)
     assert people[observed[0].faces[0].track] == {1} and people[observed[-1].faces[0].track] == {0}
     boxes[0] = 1.2 * boxes[1]
     late = Sized([hidden(stand(150), 0, 1), small])
     observed = play(late, 3, replace(EVERY_FRAME, faces="largest"))
-    assert who(late, observed) == {observed[0].faces[0].track: {1}}
+    assert people_of(late, observed) == {observed[0].faces[0].track: {1}}
 
 
 def uneven(count: int) -> list[int]:
-    """Milliseconds of frames that come as they like, with holes of seconds."""
+    """Return milliseconds of frames at uneven steps, with gaps of seconds."""
     steps = np.random.default_rng(7).choice(
         [7, 33, 40, 41, 250, 2600], count, p=[0.2, 0.3, 0.3, 0.1, 0.08, 0.02]
     )
@@ -259,12 +259,12 @@ def test_sampling_takes_the_first_frame_at_or_after_each_multiple(pts: Sequence[
     step = 1000 / fps
     multiples = (pts[0] + k * step for k in range(int((pts[-1] - pts[0]) / step) + 1))
     expected = {next(moment for moment in pts if moment >= multiple) for multiple in multiples}
-    assert [one.pts for one in observed] == list(pts)
-    assert {one.pts for one in observed if one.sampled} == expected
-    assert all(one.sampled for one in observed if one.faces)
+    assert [frame.pts for frame in observed] == list(pts)
+    assert {frame.pts for frame in observed if frame.sampled} == expected
+    assert all(frame.sampled for frame in observed if frame.faces)
 
 
-def test_the_detector_looks_every_second_while_all_is_well_else_every_0_4_seconds() -> None:
+def test_the_detector_runs_every_second_while_all_is_well_else_every_0_4_seconds() -> None:
     well = Stage([stand()])
     play(well, 4)
     assert well.detections == [0, 25, 50, 75]
@@ -273,43 +273,43 @@ def test_the_detector_looks_every_second_while_all_is_well_else_every_0_4_second
     assert empty.detections == [0, 10, 20, 30, 40]
     lost = Stage([hidden(stand(), 1.2, 9)])
     play(lost, 3)
-    assert lost.detections == [0, 25, 40, 50, 60, 70]  # lost at 30, and looked for from the next multiple on
+    assert lost.detections == [0, 25, 40, 50, 60, 70]  # lost at 30, and searched from the next multiple on
 
 
-def test_the_detector_looks_often_for_a_face_lost_beside_a_healthy_one() -> None:
+def test_the_detector_runs_often_while_a_face_beside_a_healthy_one_is_lost() -> None:
     stage = Stage([stand(150), hidden(stand(500), 1.9, 2.2)])
     observed = play(stage, 4)
     assert stage.detections == [0, 25, 50, 60, 75]
-    assert who(stage, observed) == {0: {0}, 1: {1}}
+    assert people_of(stage, observed) == {0: {0}, 1: {1}}
 
 
-def test_a_look_places_a_face_anew() -> None:
-    """What following drifted to is forgotten at every look, so that spans which began elsewhere agree."""
+def test_a_detection_resets_landmarks() -> None:
+    """Check that a detection ends drift, so that spans which began at other frames agree."""
     stage = Stage([stand()], drift=lambda _, points: points + np.float32(1))
     observed = play(stage, 3)
-    x = [float(middle(one.faces[0].landmarks)[0] - middle(face_at(300, 200))[0]) for one in observed]
+    x = [float(middle(frame.faces[0].landmarks)[0] - middle(face_at(300, 200))[0]) for frame in observed]
     assert [round(value) for value in x[:52]] == [0, *[1] * 24, 0, *[1] * 24, 0, 1]
 
 
-def test_a_look_that_is_due_waits_for_a_sampled_frame() -> None:
+def test_a_detection_that_is_due_waits_for_a_sampled_frame() -> None:
     stage = Stage([])
     play(stage, 2, replace(EVERY_FRAME, sample_fps=Fraction(2)))
     assert stage.detections == [0, 13, 25, 38]
 
 
-def test_identities_end_at_a_cut() -> None:
+def test_tracks_end_at_a_cut() -> None:
     stage = Stage([stand()])
     observed = play(stage, 2, change=lambda frame: replace(frame, cut=frame.pts == 31))
     assert ids(observed) == [[0]] * 31 + [[1]] * 19
     assert 31 in stage.detections
-    assert [one.pts for one in observed if one.cut] == [31]
+    assert [frame.pts for frame in observed if frame.cut] == [31]
 
 
 def test_a_repeated_pts_keeps_its_row_and_joins_no_track() -> None:
     stage = Stage([stand()])
     frames = [Frame(0, stage.luma(0)), Frame(1, stage.luma(1)), Frame(1, stage.luma(2), repeated=True)]
     observed = list(tracks.follow(video([0, 1, 1]), frames, stage, EVERY_FRAME))
-    assert [(one.pts, one.repeated, len(one.faces)) for one in observed] == [
+    assert [(frame.pts, frame.repeated, len(frame.faces)) for frame in observed] == [
         (0, False, 1),
         (1, False, 1),
         (1, True, 0),
@@ -319,7 +319,7 @@ def test_a_repeated_pts_keeps_its_row_and_joins_no_track() -> None:
 
 
 def moving(pts: Sequence[int]) -> Floats:
-    """Landmarks whose every coordinate is a quadratic of time."""
+    """Return landmarks with quadratics of time as coordinates."""
     t = (np.array(pts, np.float64)[:, None, None] - pts[0]) / 1000
     slope = np.random.default_rng(2).normal(0, 30, (68, 2))
     return (face_at(300, 200)[None] + slope * t + slope[::-1] * t**2).astype(np.float32)
@@ -346,27 +346,27 @@ def test_smoothing_halves_noise() -> None:
 def test_smoothing_reaches_three_frames() -> None:
     pts, landmarks = np.arange(0, 800, 40), moving(range(0, 800, 40))
     before = tracks.smooth(pts, landmarks, 150)
-    for place in (0, 7, 19):
+    for frame in (0, 7, 19):
         moved = landmarks.copy()
-        moved[place] += 5
+        moved[frame] += 5
         changed = np.flatnonzero((tracks.smooth(pts, moved, 150) != before).any((1, 2)))
-        assert place in changed
-        assert set(changed) <= set(range(place - 3, place + 4))
+        assert frame in changed
+        assert set(changed) <= set(range(frame - 3, frame + 4))
 
 
-def test_smoothing_leaves_a_lonely_frame_as_it_was_measured() -> None:
+def test_smoothing_leaves_a_lone_frame_as_measured() -> None:
     noise = np.random.default_rng(1).normal(0, 1, (20, 68, 2)).astype(np.float32)
     assert np.array_equal(tracks.smooth(np.arange(20) * 1000, noise, 150), noise)  # at 1 fps
     for count in (1, 2, 4):
         assert np.array_equal(tracks.smooth(np.arange(count) * 40, noise[:count], 150), noise[:count])
-    # Nothing is taken from beyond a hole.
+    # Frames after a gap do not count.
     pts = np.concatenate([np.arange(10) * 40, 5000 + np.arange(10) * 40])
     parts = [tracks.smooth(pts[part], noise[part], 150) for part in (slice(10), slice(10, 20))]
     assert np.array_equal(tracks.smooth(pts, noise, 150), np.concatenate(parts))
 
 
 def best_sum(similarity: Floats, least: float) -> float:
-    """By trying every one-to-one assignment."""
+    """Return the best sum, by trying every one-to-one assignment."""
     wide = similarity if similarity.shape[0] <= similarity.shape[1] else similarity.T
     useful = np.where(wide >= least, wide, 0)
     rows = range(wide.shape[0])

@@ -1,1 +1,1 @@
-"""Finding faces, placing landmarks and following both through a shot: the only user of dlib."""
+"""Faces: detection, landmarks, crops, and tracks within a shot. The only room that uses dlib."""

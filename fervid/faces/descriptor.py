@@ -1,7 +1,7 @@
-"""Whose face it is, as 128 numbers: dlib's face net, with dlib's own weights, on torch.
+"""Face descriptors, 128 numbers that identify a person: dlib's face net and weights, on torch.
 
-dlib's wheels are built without BLAS and take 70 ms a face. With the same weights torch takes a tenth.
-Two pictures of one person lie within 0.6 of each other, as a rule (dlib's own figure).
+dlib's wheels are built without BLAS and take 70 ms a face; torch takes a tenth of that with the same weights.
+The descriptors of two pictures of one person are usually within 0.6 of each other (dlib's own figure).
 """
 
 from __future__ import annotations
@@ -21,9 +21,9 @@ from fervid.types import Bytes, Floats
 
 SIZE = 128  # numbers that describe a face
 SIDE = 150  # pixels of the picture that the net reads
-COLOUR = (122.782, 117.001, 104.298)  # what it takes off red, green and blue, before it divides by 256
+COLOUR = (122.782, 117.001, 104.298)  # subtracted from red, green and blue, before the division by 256
 
-# Width of each residual block, from the picture on, and whether it halves the picture.
+# Width of each residual block, in order, and whether it halves the picture.
 BLOCKS = (
     *((32, False),) * 3,
     *((64, True), *((64, False),) * 3),
@@ -39,7 +39,7 @@ Layer = tuple[torch.Tensor, torch.Tensor]  # a convolution's weights and bias
 
 @cache
 def load(path: Path) -> FaceNet:
-    """The net whose weights lie in `path`, dlib's dlib_face_recognition_resnet_model_v1.dat."""
+    """Load the net from `path`, dlib's dlib_face_recognition_resnet_model_v1.dat."""
     try:
         return FaceNet(path.read_bytes())
     except (OSError, ValueError, IndexError, StopIteration) as error:
@@ -50,7 +50,7 @@ def load(path: Path) -> FaceNet:
 
 
 class FaceNet:
-    """A residual net of 29 convolutions; each is followed by a fixed scale and shift, folded into it here."""
+    """A residual net of 29 convolutions; the fixed scale and shift after each is folded into it."""
 
     def __init__(self, content: bytes) -> None:
         values = _tensors(content)
@@ -64,7 +64,7 @@ class FaceNet:
         self._last = torch.from_numpy(next(values).reshape(before, SIZE))
 
     def describe(self, face: Bytes) -> Floats:
-        """The 128 numbers of a grey face (SIDE, SIDE); one at a time, so that none depends on its company."""
+        """Return the 128 numbers of a grey face (SIDE, SIDE); faces of a batch would affect each other."""
         grey = torch.from_numpy(face.astype(np.float32))
         picture = torch.stack([(grey - level) / 256 for level in COLOUR])[None]  # (1, 3, SIDE, SIDE)
         picture = picture.contiguous(memory_format=torch.channels_last)  # a third faster
@@ -78,7 +78,7 @@ class FaceNet:
 
 
 def _added(x: torch.Tensor, first: Layer, second: Layer, is_halved: bool) -> torch.Tensor:
-    """A block's output plus its input: dlib lets them differ in size, and fills with zeros."""
+    """Return a block's output plus its input; dlib lets them differ in size, and fills with zeros."""
     stride, padding = (2, 0) if is_halved else (1, 1)
     y = functional.relu(functional.conv2d(x, *first, stride=stride, padding=padding))
     y = functional.conv2d(y, *second, padding=1)
@@ -94,7 +94,7 @@ def _filled(x: torch.Tensor, size: list[int]) -> torch.Tensor:
 
 
 def _convolution(values: Iterator[Floats], depth: int, width: int, side: int) -> Layer:
-    """A convolution with the scale and shift that come after it."""
+    """Return the next convolution with the scale and shift after it folded in."""
     kernel, after = next(values), next(values)
     weights = kernel[:-width].reshape(width, depth, side, side)
     scale, shift = after.reshape(2, width)
@@ -106,26 +106,26 @@ def _convolution(values: Iterator[Floats], depth: int, width: int, side: int) ->
 
 
 def _tensors(content: bytes) -> Iterator[Floats]:
-    """The weights of every layer in the file, in its order, each flat."""
-    place = 0
-    while found := LAYER.search(content, place):
-        place = found.end()
-        if found[0] == b"fc_2":  # its sizes stand before its weights
-            _, place = _whole(content, place)
-            _, place = _whole(content, place)
-        version, place = _whole(content, place)
+    """Yield the weights of every layer in the file, in order, each flat."""
+    position = 0
+    while layer := LAYER.search(content, position):
+        position = layer.end()
+        if layer[0] == b"fc_2":  # its sizes come before its weights
+            _, position = _integer(content, position)
+            _, position = _integer(content, position)
+        version, position = _integer(content, position)
         count = 1
         for _ in range(4):
-            length, place = _whole(content, place)
+            length, position = _integer(content, position)
             count *= length
-        end = place + 4 * count
+        end = position + 4 * count
         if version != 2 or end > len(content):
             raise ValueError("its layers cannot be read")
-        yield np.frombuffer(content[place:end], "<f4").astype(np.float32)
-        place = end
+        yield np.frombuffer(content[position:end], "<f4").astype(np.float32)
+        position = end
 
 
-def _whole(content: bytes, place: int) -> tuple[int, int]:
-    """A whole number as dlib writes it, a count of bytes and then these; and where it ends."""
-    end = place + 1 + content[place]
-    return int.from_bytes(content[place + 1 : end], "little"), end
+def _integer(content: bytes, position: int) -> tuple[int, int]:
+    """Return an integer as dlib writes it, a count of bytes followed by them, and the position after it."""
+    end = position + 1 + content[position]
+    return int.from_bytes(content[position + 1 : end], "little"), end

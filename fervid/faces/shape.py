@@ -1,6 +1,6 @@
 """The mean face in three dimensions: head pose from 68 points, and the points without that pose.
 
-Its figures come from ICT-FaceKit; see data/NOTICE. Units are eye distances, x to the right, y down,
+Its data comes from ICT-FaceKit; see data/NOTICE. Units are eye distances, x to the right, y down,
 z away from the camera, the origin between the eyes.
 """
 
@@ -17,42 +17,42 @@ RIGHT_EYE = slice(36, 42)  # the person's right, the image's left
 LEFT_EYE = slice(42, 48)
 NOSE_BASE = 33
 
-# Points that expressions hardly move: the bridge and wings of the nose, and the corners of the eyes.
+# Points that expressions move least: the bridge and wings of the nose, and the corners of the eyes.
 RIGID = np.array([27, 28, 29, 30, 31, 32, 33, 34, 35, 36, 39, 42, 45])
 
 CROP = 64  # pixels: the side of an aligned face
-CROP_EYES = 2.5  # side of an aligned face in eye distances: brows to chin, with a little air
+CROP_EYES = 2.5  # side of an aligned face in eye distances: brows to chin, with a small margin
 CROP_EYE_LINE = 0.30  # height of the eye line, as a share of the side
 
-MARGIN = 12  # pixels around an aligned face that training keeps, to move it about in
+MARGIN = 12  # pixels around an aligned face that training keeps, for augmentation to shift it in
 
-# Beyond this turn half of the face is hidden and its points are guesses: they are turned back no further.
+# Beyond this turn half of the face is hidden and its points are guesses: no more than this is undone.
 MOST_TURN = np.radians(50.0)
 
 
 @cache
 def figures() -> dict[str, np.ndarray]:
-    """The neutral shape, its mirror map, action units and identity modes."""
+    """Load the neutral shape, its mirror map, action units and identity modes."""
     with (files("fervid") / "data" / "face68.npz").open("rb") as stream, np.load(stream) as pack:
         return {name: pack[name] for name in pack.files}
 
 
 def eye_centres(landmarks: Floats) -> tuple[Floats, Floats]:
-    """The centres of the image's left and right eye, for landmarks (..., 68, 2)."""
+    """Return the centres of the image's left and right eye, for landmarks (..., 68, 2)."""
     return landmarks[..., RIGHT_EYE, :].mean(-2), landmarks[..., LEFT_EYE, :].mean(-2)
 
 
 def eye_distance(landmarks: Floats) -> Floats:
-    """The distance between the eyes' centres in pixels, for landmarks (..., 68, 2)."""
+    """Return the distance between the eyes' centres in pixels, for landmarks (..., 68, 2)."""
     left, right = eye_centres(landmarks)
     return np.asarray(np.linalg.norm(right - left, axis=-1), np.float32)
 
 
 def eye_line(landmarks: Floats) -> tuple[Floats, Floats]:
-    """The point between the eyes, and a vector along the eye line as long as one eye distance.
+    """Return the point between the eyes, and a vector along the eye line as long as one eye distance.
 
-    A turned head brings its eyes together in the picture and leaves the nose as long as it is, so that the
-    nose sets a lower bound on the distance: without it a turning face would be blown up.
+    A turn of the head shortens the eye distance in the picture but not the nose, so the nose sets a lower
+    bound on the distance: without it a turning face would be enlarged.
     """
     left, right = landmarks[RIGHT_EYE].mean(0), landmarks[LEFT_EYE].mean(0)
     middle, along = (left + right) / 2, right - left
@@ -62,9 +62,9 @@ def eye_line(landmarks: Floats) -> tuple[Floats, Floats]:
 
 
 def alignment(landmarks: Floats, margin: int = 0) -> tuple[np.ndarray, float]:
-    """The (2, 3) map from a picture to the aligned face in it, and the pixels of the latter per picture's.
+    """Return the (2, 3) map from a picture to the aligned face, and the scale of that map.
 
-    The aligned face is CROP pixels wide and high; `margin` adds so many pixels on every side.
+    The aligned face is CROP pixels wide and high; `margin` is added in pixels on every side.
     """
     middle, along = eye_line(landmarks)
     pixels = CROP / (CROP_EYES * np.hypot(*along))
@@ -76,15 +76,15 @@ def alignment(landmarks: Floats, margin: int = 0) -> tuple[np.ndarray, float]:
 
 @cache
 def _solver() -> np.ndarray:
-    """The pseudo-inverse that fits a 2x4 camera to the rigid points."""
+    """Return the pseudo-inverse that fits a 2x4 camera to the rigid points."""
     rigid = figures()["neutral"][RIGID].astype(np.float64)
     return np.linalg.pinv(np.hstack([rigid, np.ones((len(RIGID), 1))]))  # (4, R)
 
 
 def _cameras(landmarks: Floats) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
-    """Rotation (N, 3, 3), scale (N,) and shift (N, 2) of the scaled-orthographic camera of each face.
+    """Return rotation (N, 3, 3), scale (N,) and shift (N, 2) of each face's scaled-orthographic camera.
 
-    A film does not tell its focal length, so that perspective would add an unknown for little gain; without
+    The focal length of a video is not known, so perspective would add an unknown for little gain. Without
     it, the perspective-n-point problem is linear, and a whole track is solved at once.
     """
     points = landmarks[:, RIGID].astype(np.float64)  # (N, R, 2)
@@ -97,13 +97,13 @@ def _cameras(landmarks: Floats) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
 
 
 def head_pose(landmarks: Floats) -> Floats:
-    """Yaw, pitch and roll in degrees, (N, 68, 2) -> (N, 3): 0 faces the camera.
+    """Return yaw, pitch and roll in degrees, (N, 68, 2) -> (N, 3): 0 faces the camera.
 
     Positive yaw turns the nose to the image's right, positive pitch raises it, positive roll turns the
     head clockwise: first the roll, then the pitch, then the yaw, each about the camera's axes.
     """
     rotation, _, _ = _cameras(landmarks)
-    forward = -rotation[:, :, 2]  # where the nose points, in camera axes
+    forward = -rotation[:, :, 2]  # direction of the nose, in camera axes
     yaw = np.arctan2(forward[:, 0], -forward[:, 2])
     pitch = np.arcsin(np.clip(-forward[:, 1], -1, 1))
     roll = np.arctan2(rotation[:, 1, 0], rotation[:, 1, 1])
@@ -111,9 +111,9 @@ def head_pose(landmarks: Floats) -> Floats:
 
 
 def without_pose(landmarks: Floats) -> Floats:
-    """The faces turned to the camera, upright, in eye distances: (N, 68, 2) -> (N, 68, 2).
+    """Return the faces turned to the camera, upright, in eye distances: (N, 68, 2) -> (N, 68, 2).
 
-    Depths are the mean face's; x and y are solved for, so that what the face does is kept.
+    Depths are the mean face's; x and y are solved for, which keeps the expression.
     """
     rotation, scale, shift = _cameras(landmarks)
     depth = figures()["neutral"][:, 2].astype(np.float64)  # (68,)
@@ -125,21 +125,22 @@ def without_pose(landmarks: Floats) -> Floats:
 
 
 def _limited(rotation: np.ndarray) -> np.ndarray:
-    """The in-image part (N, 2, 2) of each rotation, no nearer to singular than MOST_TURN makes it."""
+    """Return the in-image part (N, 2, 2) of each rotation, limited to MOST_TURN."""
     u, stretch, vt = np.linalg.svd(rotation[:, :2, :2])
     return np.asarray((u * np.maximum(stretch, np.cos(MOST_TURN))[:, None, :]) @ vt)
 
 
 ACTION = 0.35  # the standard deviation of an action unit's weight, among all faces
 NOISE = 0.012  # eye distances, of the tracker's points
-INNER = slice(17, 68)  # the jaw line is too noisy to judge by
+INNER = slice(17, 68)  # without the jaw line, which is too noisy
 
 
 @cache
 def _actor() -> np.ndarray:
-    """What takes the inner points' (102,) offset from the mean face to the part that action units make of it.
+    """Return the matrix (102, 102) from the inner points' offset to the part that action units explain.
 
-    Its expectation, where people and actions vary as the figures say: (102, 102).
+    The offset (102,) is from the mean face; the part is its expectation if people and actions vary as in
+    `figures`.
     """
     figure = figures()
     people = figure["identity"][:, INNER, :2].reshape(len(figure["identity"]), -1).astype(np.float64)
@@ -149,18 +150,19 @@ def _actor() -> np.ndarray:
 
 
 def expressiveness(faces: Floats) -> Floats:
-    """How much of each pose-free face (N, 68, 2) looks like action units and not like a person's build: (N,).
+    """Return how much action units change each pose-free face (N, 68, 2), in eye distances: (N,).
 
-    In eye distances, over the inner points. It ranks the frames of one person; between people it says little.
+    It is computed over the inner points, and separates action units from a person's own shape. It ranks the
+    frames of one person; between people it means little.
     """
     away = (faces[:, INNER] - figures()["neutral"][INNER, :2]).reshape(len(faces), -1).astype(np.float64)
     return np.asarray(np.linalg.norm(away @ _actor(), axis=1), np.float32)
 
 
 def misfit(landmarks: Floats) -> Floats:
-    """How far each face lies from any turned mean face, in eye distances: root mean square, (N,)."""
+    """Return each face's root mean square distance from any turned mean face, in eye distances: (N,)."""
     rotation, scale, shift = _cameras(landmarks)
     neutral = figures()["neutral"].astype(np.float64)
     model = np.einsum("nij,kj->nki", rotation[:, :2], neutral) * scale[:, None, None] + shift[:, None]
     off = np.square((landmarks - model) / np.maximum(scale, 1e-6)[:, None, None]).sum(-1)  # (N, 68)
-    return np.asarray(np.sqrt(off[:, 17:].mean(-1)), np.float32)  # the jaw line is too noisy to judge by
+    return np.asarray(np.sqrt(off[:, 17:].mean(-1)), np.float32)  # without the noisy jaw line

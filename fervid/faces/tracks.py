@@ -1,7 +1,7 @@
-"""Identities within a shot: faces followed from frame to frame, smoothed, and judged.
+"""Tracks within a shot: faces followed from frame to frame, smoothed, with pose and quality.
 
-`follow` decides who is who while frames pass; `tracks` turns what it noted into `Track`s. No decision
-looks further than a second back or ahead, so that spans which overlap by a second agree.
+`follow` assigns faces to tracks while frames pass; `collect` turns its observations into `Track`s. No
+decision depends on frames more than a second away, so that spans which overlap by a second agree.
 """
 
 from __future__ import annotations
@@ -21,35 +21,35 @@ from fervid.faces import shape
 from fervid.types import READABLE, Bytes, Floats, Frame, Ints, Settings, Status, Track, Video
 
 DETECT_EVERY = Fraction(2, 5)  # seconds
-DETECT_EVERY_HEALTHY = Fraction(1)  # seconds, while every face on screen is well followed
+DETECT_EVERY_HEALTHY = Fraction(1)  # seconds, while every face on screen is followed well
 BRIDGE = 1.0  # seconds for which a lost face keeps its identity
 
 SAME = 0.3  # overlap (intersection over union) from which a detection is the face that is followed
-FEW = 1000  # assignments: so many are simply tried
-COLLISION = 0.55  # overlap at which two followed faces are one and the same
+FEW = 1000  # up to this number of assignments, all are tried
+COLLISION = 0.55  # overlap from which two followed faces are one
 NEWCOMER = 1.3  # with `faces="largest"`: how many times larger a newcomer must be to take over
 
-RECOGNISED = 0.4  # correlation plus overlap from which a newcomer is a face that was lost
-LIKE = 0.6  # correlation with the face as last confirmed, below which it is looked at again
-MOST_MISFIT = 0.30  # eye distances: no turned face, whatever it shows, lies further from the mean one
-MOST_GROWTH = 1.25  # a face changes its size by no more from one frame to the next
+RECOGNISED = 0.4  # correlation plus overlap from which a new face is one that was lost
+LIKE = 0.6  # correlation with the face as last confirmed, below which it is verified
+MOST_MISFIT = 0.30  # eye distances: no real face, turned or expressive, is further from the mean face
+MOST_GROWTH = 1.25  # the most that a face's size changes from one frame to the next
 MOST_STEP = 0.75  # eye distances that a face moves within one frame at most
 SMALLEST = 5.0  # pixels between the eyes
 
 SMOOTH_REACH = 3  # frames on either side
-SMOOTH_SECONDS = 0.15  # and no further than this: at few frames a second nothing is smoothed away
+SMOOTH_SECONDS = 0.15  # and no further than this, so that little is smoothed at low frame rates
 
-# Quality: 1 above the better figure, 0 below the worse, their product over all four. Size and sharpness as
-# portraits that nothing was learnt from are read: from 12 pixels on as well as at 50, and worse only in the
-# least sharp tenth.
+# Quality is a product of four factors, each 0 at the first figure and 1 at the second. Size and sharpness
+# were chosen on portraits outside the training set: accuracy from 12 pixels on is as at 50, and is lower only
+# in the least sharp tenth.
 SIZE = (6.0, 16.0)  # pixels between the eyes
 SHARPNESS = (3.0, 12.0)  # variance of the crop's Laplacian at unit contrast, times 1000
 TURN = (60.0, 35.0)  # degrees away from the camera
-JITTER = (0.10, 0.03)  # eye distances between a landmark and its smoothed place, root mean square
+JITTER = (0.10, 0.03)  # eye distances between a landmark and its smoothed position, root mean square
 
 
 class Finder(Protocol):
-    """What following needs of faces; `faces.FaceFinder` is it."""
+    """The methods of `FaceFinder` that following needs."""
 
     def detect(self, luma: Bytes) -> list[tuple[Floats, float]]: ...
     def verify(self, luma: Bytes, landmarks: Floats) -> bool: ...
@@ -71,7 +71,7 @@ class Sighting:
 
 @dataclass(frozen=True, eq=False)
 class Observed:
-    """One frame after following: its faces, or why there are none."""
+    """One frame after following: its faces, or flags for why it has none."""
 
     pts: int
     sampled: bool
@@ -81,14 +81,14 @@ class Observed:
 
 
 class Grid:
-    """Multiples of a step of stream time: which frame is the first at or after one of them."""
+    """Multiples of a step of stream time, to find the first frame at or after each."""
 
     def __init__(self, video: Video, step: Fraction) -> None:
         self._start, self._ticks = video.start, step / video.time_base
         self._cell: int | None = None
 
     def passed(self, pts: int) -> bool:
-        """Whether a multiple lies in (frame before, this frame]; the first frame asked about counts."""
+        """Return whether a multiple is in (frame before, this frame]; True for the first frame."""
         cell = (pts - self._start) * self._ticks.denominator // self._ticks.numerator
         passed = self._cell is None or cell > self._cell
         self._cell = cell
@@ -97,7 +97,7 @@ class Grid:
 
 @dataclass
 class _Live:
-    """A face that is being followed; the only state that changes."""
+    """A face that is being followed."""
 
     track: int
     landmarks: Floats
@@ -113,7 +113,7 @@ class _Live:
 
 @dataclass
 class _Scene:
-    """All that is known of the shot at hand."""
+    """The state of the current shot."""
 
     finder: Finder
     only_largest: bool
@@ -126,7 +126,7 @@ class _Scene:
         self.live, self.lost = [], []
 
     def move(self, frame: Frame) -> None:
-        """Carry every face from the frame before into this one; drop what drifted."""
+        """Follow every face from the frame before into this one; drop those that drifted."""
         kept: list[_Live] = []
         for face in self.live:
             landmarks = self.finder.follow(frame.luma, face.landmarks)
@@ -145,7 +145,7 @@ class _Scene:
         self.lost = [face for face in self.lost if frame.pts - face.seen <= self.bridge]
 
     def _part_collisions(self) -> None:
-        """Where two followed faces became one, the one that looks less like itself is lost."""
+        """Where two followed faces became one, drop the one that is less similar to its confirmed face."""
         for first in list(self.live):
             for second in list(self.live):
                 if first.track >= second.track or first not in self.live or second not in self.live:
@@ -157,15 +157,15 @@ class _Scene:
                     self.lost.append(loser)
 
     def detect(self, frame: Frame) -> None:
-        """Compare what is followed with what the detector sees."""
-        found = self.finder.detect(frame.luma)
-        boxes = np.array([box for box, _ in found], np.float32).reshape(-1, 4)
+        """Match the followed faces with new detections; add the faces that are new."""
+        detections = self.finder.detect(frame.luma)
+        boxes = np.array([box for box, _ in detections], np.float32).reshape(-1, 4)
         matched = match(boxes, np.array([face.box for face in self.live], np.float32).reshape(-1, 4))
-        for place, index in matched:
+        for detected, index in matched:
             face = self.live[index]
-            # Placed anew from what is seen now: where a face was followed from is forgotten, so that spans
-            # which began elsewhere agree from here on.
-            landmarks = self.finder.fit(frame.luma, boxes[place])
+            # Landmarks are fitted again from this frame alone and forget earlier ones, so that spans which
+            # began at other frames agree from here on.
+            landmarks = self.finder.fit(frame.luma, boxes[detected])
             if _plausible(face.landmarks, landmarks, frame.luma):
                 face.landmarks, face.box = landmarks, self.finder.box(landmarks)
                 face.crop = self.finder.crop(frame.luma, landmarks)
@@ -177,31 +177,31 @@ class _Scene:
                 if not self.finder.verify(frame.luma, face.landmarks):
                     self.live.remove(face)
                     self.lost.append(face)
-        taken = {place for place, _ in matched}
-        for place, box in enumerate(boxes):
-            if place not in taken:
-                self._welcome(frame, box)
+        taken = {detected for detected, _ in matched}
+        for detected, box in enumerate(boxes):
+            if detected not in taken:
+                self._add(frame, box)
         if self.only_largest:
             self._keep_largest()
 
-    def _welcome(self, frame: Frame, box: Floats) -> None:
+    def _add(self, frame: Frame, box: Floats) -> None:
         landmarks = self.finder.fit(frame.luma, box)
         crop, own = self.finder.crop(frame.luma, landmarks), self.finder.box(landmarks)
         if not _sane(landmarks, frame.luma):
             return
         if self.live and overlap(own[None], np.array([face.box for face in self.live])).max() > COLLISION:
-            return  # a second look at a face that is followed already
+            return  # a second detection of a face that is already followed
         like = _normalised(crop)
-        back = self._recognised(own, like)
-        if back is None:
+        lost = self._find_lost(own, like)
+        if lost is None:
             track, self.count = self.count, self.count + 1
         else:
-            self.lost.remove(back)
-            track = back.track
+            self.lost.remove(lost)
+            track = lost.track
         self.live.append(_Live(track, landmarks, own, crop, like, frame.pts))
 
-    def _recognised(self, box: Floats, like: Floats) -> _Live | None:
-        """The lost face that this newcomer is: near where it was lost, and alike."""
+    def _find_lost(self, box: Floats, like: Floats) -> _Live | None:
+        """Return the lost face that a new one continues: near where it was lost, and similar."""
 
         def score(face: _Live) -> float:
             return float((like * face.like).mean()) + float(overlap(box[None], face.box[None])[0, 0])
@@ -224,7 +224,7 @@ class _Scene:
 
 
 def follow(video: Video, frames: Iterable[Frame], finder: Finder, settings: Settings) -> Iterator[Observed]:
-    """Who is where, frame by frame; identities end at cuts."""
+    """Yield each frame with its faces and their tracks; tracks end at cuts."""
     scene = _Scene(finder, settings.faces == "largest", video.length(BRIDGE))
     usual, seldom = Grid(video, DETECT_EVERY), Grid(video, DETECT_EVERY_HEALTHY)
     sample = None if settings.sample_fps is None else Grid(video, 1 / settings.sample_fps)
@@ -242,12 +242,13 @@ def follow(video: Video, frames: Iterable[Frame], finder: Finder, settings: Sett
         if due:
             scene.detect(frame)
             due = False
-        seen = tuple(face.sighting() for face in sorted(scene.live, key=lambda face: face.track))
-        yield Observed(frame.pts, True, False, frame.cut, seen)
+        sightings = tuple(face.sighting() for face in sorted(scene.live, key=lambda face: face.track))
+        yield Observed(frame.pts, True, False, frame.cut, sightings)
 
 
 def _all_well(scene: _Scene) -> bool:
-    # A face lost of late may come back at any moment, and keeps its identity only if that is seen in time.
+    # A face that was just lost may come back at any frame, and keeps its track only if it is detected in
+    # time.
     return bool(scene.live) and not scene.lost and all(face.healthy for face in scene.live)
 
 
@@ -257,7 +258,7 @@ def _normalised(crop: Bytes) -> Floats:
 
 
 def _sane(landmarks: Floats, luma: Bytes) -> bool:
-    """Whether these points can be a face in this picture at all."""
+    """Return whether these points can be a face in this picture."""
     distance = float(shape.eye_distance(landmarks[None])[0])
     middle = landmarks[17:].mean(0)
     inside = bool((middle >= 0).all() and middle[0] < luma.shape[1] and middle[1] < luma.shape[0])
@@ -265,7 +266,7 @@ def _sane(landmarks: Floats, luma: Bytes) -> bool:
 
 
 def _plausible(before: Floats, now: Floats, luma: Bytes) -> bool:
-    """Whether a face can have gone from `before` to `now` within one frame."""
+    """Return whether a face can move from `before` to `now` within one frame."""
     if not _sane(now, luma):
         return False
     spread = [float(np.sqrt(points[17:].var(0).sum())) for points in (before, now)]
@@ -275,7 +276,7 @@ def _plausible(before: Floats, now: Floats, luma: Bytes) -> bool:
 
 
 def overlap(first: Floats, second: Floats) -> Floats:
-    """Intersection over union of boxes: (M, 4), (N, 4) -> (M, N)."""
+    """Return the intersection over union of boxes: (M, 4), (N, 4) -> (M, N)."""
     low = np.maximum(first[:, None, :2], second[None, :, :2])
     high = np.minimum((first[:, :2] + first[:, 2:])[:, None], (second[:, :2] + second[:, 2:])[None])
     common = np.prod(np.maximum(high - low, 0), axis=-1)
@@ -284,22 +285,22 @@ def overlap(first: Floats, second: Floats) -> Floats:
 
 
 def match(first: Floats, second: Floats) -> list[tuple[int, int]]:
-    """The pairs of boxes that overlap best altogether, each of at least SAME."""
+    """Return the pairs of boxes with the greatest total overlap, each of at least SAME."""
     return match_by(overlap(first, second), SAME)
 
 
 def match_by(similarity: Floats, least: float) -> list[tuple[int, int]]:
-    """The one-to-one pairs with the greatest sum of similarity, without those below `least`."""
+    """Return the one-to-one pairs with the greatest total similarity, without those below `least`."""
     if 0 in similarity.shape:
         return []
-    useful = np.where(similarity >= least, similarity, 0)  # a hopeless pair must not spoil a good one
+    useful = np.where(similarity >= least, similarity, 0)  # a bad pair must not displace a good one
     small, large = sorted(useful.shape)
     pairs = _few(useful) if perm(large, small) <= FEW else _many(useful)
     return [(a, b) for a, b in pairs if similarity[a, b] >= least]
 
 
 def _few(useful: Floats) -> list[tuple[int, int]]:
-    """Every assignment tried: spares nearly all runs the import of scipy.optimize, 0.5 s and 35 MB."""
+    """Try every assignment: this saves nearly all runs the import of scipy.optimize, 0.5 s and 35 MB."""
     if useful.shape[0] > useful.shape[1]:
         return sorted((a, b) for b, a in _few(useful.T))
     choices = permutations(range(useful.shape[1]), useful.shape[0])
@@ -322,18 +323,18 @@ class Followed:
 
 
 def collect(video: Video, observed: Iterable[Observed]) -> list[Followed]:
-    """The tracks in what was observed, smoothed, with pose and quality."""
+    """Return the tracks of the observed frames, smoothed, with pose and quality."""
     rows: dict[int, list[tuple[int, Sighting]]] = defaultdict(list)
-    for one in observed:
-        for face in one.faces:
-            rows[face.track].append((one.pts, face))
-    return [_finish(video, number, seen) for number, seen in sorted(rows.items())]
+    for frame in observed:
+        for face in frame.faces:
+            rows[face.track].append((frame.pts, face))
+    return [_finish(video, number, faces) for number, faces in sorted(rows.items())]
 
 
-def _finish(video: Video, number: int, seen: list[tuple[int, Sighting]]) -> Followed:
-    pts = np.array([moment for moment, _ in seen], np.int64)
-    raw = np.stack([face.landmarks for _, face in seen])
-    crops = np.stack([face.crop for _, face in seen])
+def _finish(video: Video, number: int, faces: list[tuple[int, Sighting]]) -> Followed:
+    pts = np.array([pts for pts, _ in faces], np.int64)
+    raw = np.stack([face.landmarks for _, face in faces])
+    crops = np.stack([face.crop for _, face in faces])
     landmarks = smooth(pts, raw, video.length(SMOOTH_SECONDS))
     pose = shape.head_pose(landmarks)
     distance = shape.eye_distance(landmarks)
@@ -345,7 +346,7 @@ def _finish(video: Video, number: int, seen: list[tuple[int, Sighting]]) -> Foll
         * _ramp(off, *JITTER)
     ).astype(np.float32)
     status = np.where(quality >= READABLE, Status.OK, Status.LOW_QUALITY).astype(np.uint8)
-    boxes = np.stack([face.box for _, face in seen]).astype(np.float32)
+    boxes = np.stack([face.box for _, face in faces]).astype(np.float32)
     return Followed(Track(number, pts, boxes, landmarks, pose, quality, status), crops)
 
 
@@ -363,10 +364,10 @@ def _sharpness(crops: Bytes) -> Floats:
 
 
 def smooth(pts: Ints, landmarks: Floats, reach: int) -> Floats:
-    """Landmarks (N, 68, 2) under a local quadratic (Savitzky-Golay), without delay.
+    """Smooth landmarks (N, 68, 2) by a local quadratic (Savitzky-Golay), without delay.
 
-    The fit reaches SMOOTH_REACH frames and at most `reach` ticks to either side; where that leaves fewer
-    than five frames, the point stays as it was measured.
+    The fit reaches SMOOTH_REACH frames and at most `reach` ticks to either side; with fewer than five frames,
+    the point stays as measured.
     """
     count = len(pts)
     flat = landmarks.reshape(count, -1).astype(np.float64)

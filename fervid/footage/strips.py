@@ -17,7 +17,7 @@ import numpy as np
 from fervid import synth
 from fervid.errors import InputError
 from fervid.faces import tracks
-from fervid.faces.finder import FaceFinder, Found
+from fervid.faces.finder import Detection, FaceFinder
 from fervid.faces.shape import CROP, MARGIN, alignment
 from fervid.types import Bytes, Frame, Sample, Settings, Strip, Video
 from fervid.video import planning, reading, shots
@@ -36,7 +36,7 @@ class PictureFinder(FaceFinder):
 
     known: tuple[float, ...] | None = None  # left, top, width, height: where the face is, if that is told
 
-    def detect(self, luma: Bytes) -> list[Found]:
+    def detect(self, luma: Bytes) -> list[Detection]:
         found = self._meant(super().detect(luma))
         if found or max(luma.shape) > FACE_PICTURE:
             return found
@@ -52,7 +52,7 @@ class PictureFinder(FaceFinder):
         height, width = luma.shape
         return self._meant(found) or [(np.array(self.known or (0, 0, width, height), np.float32), 0.0)]
 
-    def _meant(self, found: list[Found]) -> list[Found]:
+    def _meant(self, found: list[Detection]) -> list[Detection]:
         """The faces whose middle lies where the face is told to be."""
         if self.known is None:
             return found
