@@ -263,7 +263,7 @@ def test_work_done_again_or_long_ago_leaves_the_bar_in_bounds(film: Path, tmp_pa
                 yield execute.Reached(place, done)
             for done in function(task):
                 yield execute.Reached(place, done)
-            yield execute.Done(place, None)
+            yield execute.Done(place, [])
 
     halting.is_remote = False  # type: ignore[attr-defined]
     told: list[float] = []

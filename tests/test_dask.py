@@ -22,7 +22,7 @@ from conftest import CLIP, ROOT, Fervid
 from media import write
 
 from fervid import analysis, execute
-from fervid.analysis import spans, wire
+from fervid.analysis import spans, tasks
 from fervid.cache import Store
 from fervid.errors import InputError, UnexpectedError, UsageError, WorkerError
 from fervid.execute import Done, Event, Executor, Failed, Reached, cluster
@@ -145,8 +145,8 @@ def apart(events: Iterator[Event]) -> list[object]:
 
 
 def test_failures_deaths_and_hangs_stay_where_they_are(far: Executor, tmp_path: Path) -> None:
-    tasks = ((number, tmp_path) for number in range(7))
-    ends = apart(far(troubled, tasks, deadline=2.0))
+    numbers = ((number, tmp_path) for number in range(7))
+    ends = apart(far(troubled, numbers, deadline=2.0))
     assert [end for end in ends if isinstance(end, int)] == [0, 5, 6]
     refused, died, hung, mistaken = ends[1:5]
     assert isinstance(refused, InputError) and str(refused) == "one cannot be read; try two"
@@ -261,19 +261,19 @@ def test_workers_with_another_film_or_none_are_refused(far: Executor, film: Path
 def test_workers_with_another_model_are_refused(far: Executor, film: Path, tmp_path: Path) -> None:
     with analysis.start(film, model="untrained", store=Store(tmp_path)) as run:
         terms = run.terms
-        far.check(wire.check, terms)
+        far.check(tasks.check, terms)
     for wrong, words in (
         (replace(terms, model_sha256="0" * 64), "the model untrained is another one there"),
         (replace(terms, model=str(tmp_path / "nothing")), "no model .*nothing"),
     ):
         with pytest.raises(UsageError, match=words):
-            far.check(wire.check, wrong)
-        (late,) = far(wire.work, [replace(parcel_of(run), terms=wrong)])  # who came after the question
+            far.check(tasks.check, wrong)
+        (late,) = far(tasks.work, [replace(task_of(run), terms=wrong)])  # who came after the question
         assert isinstance(late, Failed) and late.error.args[0].startswith("on ")
 
 
-def parcel_of(run: analysis.Run) -> wire.Parcel:
-    return run.parcel(tuple(spans.plan(run.video, run.settings)[:1]))
+def task_of(run: analysis.Run) -> tasks.Task:
+    return run.task(tuple(spans.plan(run.video, run.settings)[:1]), is_remote=True)
 
 
 @pytest.mark.parametrize(

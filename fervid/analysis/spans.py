@@ -38,7 +38,7 @@ class Options:
     """What a span needs to know besides the video and its range."""
 
     settings: Settings
-    model: str | None = None  # a folder; None: no nets
+    model: str | None = None  # its portable name; None: no nets
     device: str = "cpu"
     crops: bool = False
 

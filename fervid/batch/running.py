@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from functools import partial
 from typing import BinaryIO, cast
 
-from fervid.analysis import wire
+from fervid.analysis import tasks
 from fervid.batch.folder import Results
 from fervid.batch.inputs import Input
 from fervid.batch.records import FAILED, Record
@@ -74,8 +74,8 @@ class Batch:
     def run(self) -> list[Record]:
         """Deal with every input; the records in the inputs' order."""
         if self._executor.is_remote:
-            terms = wire.Terms(self._wish.device, self._wish.model, self._wish.model_sha256)
-            self._executor.check(wire.check, terms)
+            terms = tasks.Terms(self._wish.device, self._wish.model, self._wish.model_sha256)
+            self._executor.check(tasks.check, terms)
         if not self._store.keep:
             for key in self._results.unfinished:  # their outputs are there: the last run was ended before
                 self._store.forget(key, succeeded=True)

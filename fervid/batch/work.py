@@ -103,7 +103,7 @@ def work(job: Job) -> Generator[float, None, Answer]:
     """Do one input, as far as it is for one worker; tells the share done, and returns an Answer."""
     yield BEGUN
     with local(job.path) as path:
-        if job.known is not None and job.wish.key(content(Path(path))) == job.known:
+        if job.known is not None and job.wish.key(source.content(Path(path))) == job.known:
             return Same()
         # Kept until the outputs are written: the caller deletes them.
         store = Store.temporary() if job.store is None else Store(job.store.folder, keep=True)
@@ -149,14 +149,6 @@ def local(path: str) -> Iterator[str]:
             yield copy
     else:
         yield path
-
-
-def content(path: Path) -> str:
-    """The SHA-256 of what an input holds, as planning it would find."""
-    if path.is_dir():
-        return source.digest_folder(source.stills(path))
-    source.readable(path)
-    return source.digest(path)
 
 
 def write(run: Run, form: str, stream: BinaryIO) -> None:

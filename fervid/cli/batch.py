@@ -231,10 +231,10 @@ def _tell_plan(results: Results, chosen: Chosen, wish: Wish) -> int:
     """A line for each input: what would be done, with which, and where its results would go."""
     from pathlib import Path
 
-    from fervid.batch import FORMATS, work
+    from fervid.batch import FORMATS
     from fervid.errors import FervidError
     from fervid.files import shown
-    from fervid.video import remote
+    from fervid.video import remote, source
 
     lines = []
     for item in chosen.inputs:
@@ -244,7 +244,7 @@ def _tell_plan(results: Results, chosen: Chosen, wish: Wish) -> int:
             what, targets = "fail", [item.trouble]
         elif (record := results.known(item, wish.formats)) and not remote.is_remote(item.path):
             try:
-                if wish.key(work.content(Path(item.path))) == record.key:
+                if wish.key(source.content(Path(item.path))) == record.key:
                     what = "skip"
             except FervidError as error:
                 what, targets = "fail", [str(error)]

@@ -13,6 +13,7 @@ import shutil
 import stat
 import tempfile
 from collections.abc import Callable, Iterator
+from functools import lru_cache
 from pathlib import Path
 from typing import BinaryIO
 
@@ -120,6 +121,20 @@ def digest_folder(pictures: list[Path], tick: Tick | None = None) -> str:
         if tick:
             tick(done / len(pictures))
     return state.hexdigest()
+
+
+def content(path: Path) -> str:
+    """Return the SHA-256 of a video or of a folder of stills; one that has not changed is read once."""
+    if not path.is_dir():
+        readable(path)
+    files = stills(path) if path.is_dir() else [path]
+    status = [file.stat() for file in files]
+    return _content(path, tuple((each.st_size, each.st_mtime_ns, each.st_ino) for each in status))
+
+
+@lru_cache(maxsize=64)
+def _content(path: Path, state: tuple[tuple[int, int, int], ...]) -> str:
+    return digest_folder(stills(path)) if path.is_dir() else digest(path)
 
 
 def ends_early(path: Path) -> bool:
