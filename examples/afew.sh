@@ -1,9 +1,9 @@
 #!/bin/sh
-# Score a model on AFEW: what the folder holds, then every clip of its validation part.
+# Evaluate a model on AFEW: check the folder, then score every clip of the validation part.
 #
 #     examples/afew.sh AFEW FOLDER [MODEL]
 #
-# AFEW is the folder that holds Train_AFEW and Val_AFEW. `python examples/toy_afew.py toy/` makes a toy of it.
+# AFEW is the folder that contains Train_AFEW and Val_AFEW. `python examples/toy_afew.py toy/` makes a toy version.
 set -eu
 data="afew:$1?split=val" folder=$2 model=${3:-default}
 

@@ -1,9 +1,10 @@
 #!/bin/sh
-# Teach a model your own clips: a folder per emotion (happy/, sad/, ...), each full of short videos of one face.
+# Fine-tune a model on your own clips: a folder per emotion (happy/, sad/, ...), each with short videos of one face.
 #
-#     examples/finetune.sh CLIPS CLIPS-TO-JUDGE-BY MODEL-FOLDER [EPOCHS]
+#     examples/finetune.sh CLIPS OTHERS MODEL-FOLDER [EPOCHS]
 #
-# Those to judge by should show other people: a model is better at faces that it has learnt. FERVID_MODEL is the model to start from; it stays as it is. An interrupted run goes on with
+# OTHERS are clips for the evaluation. They should show other people: a model is better at faces that it was trained on.
+# FERVID_MODEL is the model to start from; it is not changed. Resume an interrupted run with
 # `fervid train --resume --output MODEL-FOLDER`.
 set -eu
 clips=folder:$1 others=folder:$2 better=$3 epochs=${4:-10}

@@ -1,9 +1,9 @@
-"""Make the example clip and its ground truth: one photograph that is moved through three expressions.
+"""Make the example clip and its ground truth: one photograph, animated to show three expressions.
 
     python examples/make_clip.py [-o examples/clip.mp4]
 
-Needs fervid and scikit-image (`pip install scikit-image`), whose pictures it uses; nothing is downloaded.
-The same versions give the same bytes.
+Needs fervid and scikit-image (`pip install scikit-image`), which contains the pictures. Nothing is
+downloaded. The same versions give the same bytes.
 """
 
 from __future__ import annotations
@@ -32,11 +32,11 @@ SEED = 7
 FPS = 25
 WIDTH, HEIGHT = 640, 480
 TRUTH_EVERY = 5  # frames between two faces written to the truth
-STAGGER = 0.08  # seconds by which the action units of one expression may start apart
-NECK = np.array([0.0, 1.3, 1.2])  # what a head turns about, in eye distances from between the eyes
+STAGGER = 0.08  # seconds between the starts of the action units of one expression, at most
+NECK = np.array([0.0, 1.3, 1.2])  # the pivot of the head, in eye distances from between the eyes
 
-# The predictor's landmarks are off by half a pixel to four at the thin brows, the corners of the eyes and the
-# lips that show teeth; these were read off the photograph. A mesh cut wide of the lips would drag teeth.
+# The predictor is off by half a pixel to four pixels at the thin brows, the corners of the eyes and the lips
+# that show teeth. These were read off the photograph: a mesh cut outside the lips would drag the teeth along.
 READ_BY_EYE = {
     17: (188.5, 90.6), 18: (193.5, 88.8), 19: (199.5, 88.3), 20: (206.5, 90.0), 21: (213.0, 92.2),
     22: (237.5, 93.0), 23: (244.0, 92.0), 24: (250.5, 91.8), 25: (257.5, 92.6), 26: (262.5, 95.3),
@@ -51,13 +51,13 @@ EXPRESSIONS: Mapping[str, Mapping[str, float]] = {
     "surprise": {"AU1": 0.9, "AU2": 0.9, "AU5": 0.7, "AU25": 0.5, "AU26": 0.9},
     "sadness": {"AU1": 1.2, "AU4": 0.6, "AU15": 1.5, "AU17": 0.4, "AU45": 0.25},
 }
-# Degrees that the head goes down with an expression.
+# Degrees by which the head nods down with an expression.
 NOD = {"happiness": 0.0, "surprise": -2.0, "sadness": 4.0}
 
 
 @dataclass(frozen=True)
 class Expression:
-    """What the face shows and when: seconds from the start of its shot."""
+    """An expression of the face, with times in seconds from the start of its shot."""
 
     emotion: str
     onset: float
@@ -68,7 +68,7 @@ class Expression:
 
 @dataclass(frozen=True)
 class Shot:
-    """One take: how long, what part of the photograph at what scale, and what happens."""
+    """A shot: its length, the region of the photograph and its scale, and what happens."""
 
     name: str
     frames: int
@@ -105,35 +105,35 @@ SHOTS = (
 
 
 def find_landmarks(photograph: Picture) -> Points:
-    """The 68 landmarks of the one face in the photograph, in its pixels."""
+    """Return the 68 landmarks of the only face in the photograph, in its pixels."""
     package = importlib.util.find_spec("face_recognition_models")
     if package is None or package.origin is None:
-        raise SystemExit("The landmark predictor is missing: pip install face_recognition_models")
+        raise SystemExit("the landmark predictor is missing: pip install face_recognition_models")
     predictor = dlib.shape_predictor(
         str(Path(package.origin).parent / "models" / "shape_predictor_68_face_landmarks.dat")
     )
-    # Twice the size: the predictor answers in whole pixels.
+    # At twice the size, because the predictor returns whole pixels.
     twice = cv2.resize(photograph[:256], None, fx=2, fy=2, interpolation=cv2.INTER_CUBIC)
     (box,) = dlib.get_frontal_face_detector()(twice, 0)
     points = np.array([(p.x, p.y) for p in predictor(twice, box).parts()], np.float64) / 2
-    for landmark, place in READ_BY_EYE.items():
-        points[landmark] = place
+    for landmark, position in READ_BY_EYE.items():
+        points[landmark] = position
     return points
 
 
 def relax(landmarks: Points) -> Points:
-    """Where the smiling face's landmarks would lie at rest: corners in and down, lips plainer, and closed."""
+    """Return the smiling face's landmarks at rest: corners of the lips in and down, lips fuller and closed."""
     view = view_of(landmarks)
     unit = np.linalg.norm(view[:, 1])
     down = view[:, 1] / unit
     rest = move(landmarks, {"AU12": -1.1, "AU6": -0.4}, view)
-    # Lips that no longer smile are fuller and straighter: part of the way to the plain face's mouth.
+    # Without a smile, lips are fuller and straighter: move them part of the way to the neutral face's mouth.
     plain = neutral_face() @ view.T
     corners = (rest[48] + rest[54]) / 2 + 0.05 * unit * down
     rest[48:] += 0.4 * (plain[48:] - plain[[48, 54]].mean(axis=0) + corners - rest[48:])
     gaps = {upper: (rest[lower] - rest[upper]) @ down for upper, lower in ((61, 67), (62, 66), (63, 65))}
     mean = float(np.mean(list(gaps.values())))
-    share = 0.2  # of the way to each other that the upper lip goes
+    share = 0.2  # of the gap that the upper lip closes
     for (upper, gap), lower in zip(gaps.items(), (67, 66, 65), strict=True):
         rest[upper] += share * gap * down
         rest[lower] -= (1 - share) * gap * down
@@ -145,7 +145,7 @@ def relax(landmarks: Points) -> Points:
 
 
 def actions_of(shot: Shot, random: np.random.Generator) -> list[Action]:
-    """The action units of a shot's expressions, each starting a little on its own, and its blinks."""
+    """Return the action units of a shot's expressions, each with its own small delay, and of its blinks."""
     actions = []
     for shown in shot.expressions:
         for unit, weight in EXPRESSIONS[shown.emotion].items():
@@ -158,12 +158,12 @@ def actions_of(shot: Shot, random: np.random.Generator) -> list[Action]:
 
 
 def sway(random: np.random.Generator, size: float) -> tuple[float, float, float, float]:
-    """Two slow sines with random phases: size, turns per second, and where each begins."""
+    """Return the size, frequency and two random phases of a slow sway, a sum of two sines."""
     return size, random.uniform(0.14, 0.22), random.uniform(0, 2 * np.pi), random.uniform(0, 2 * np.pi)
 
 
 def swayed(motion: tuple[float, float, float, float], time: float) -> float:
-    """Where a sway has come to at `time`."""
+    """Return the position of a sway at `time`."""
     size, rate, first, second = motion
     turn = 2 * np.pi * rate * time
     return size * float(0.7 * np.sin(turn + first) + 0.3 * np.sin(2.3 * turn + second))
@@ -172,7 +172,7 @@ def swayed(motion: tuple[float, float, float, float], time: float) -> float:
 def play_face(
     shot: Shot, photograph: Picture, landmarks: Points, seed: int
 ) -> Iterator[tuple[Picture, Points]]:
-    """The frames of a shot of the face, each with its landmarks."""
+    """Yield the frames of a shot of the face, each with its landmarks."""
     random = np.random.default_rng(seed)
     left, top, width, height = shot.region
     picture = cv2.resize(
@@ -183,7 +183,7 @@ def play_face(
         interpolation=cv2.INTER_CUBIC,
     )
     blurred = cv2.GaussianBlur(picture, (0, 0), 0.6 * shot.scale)
-    picture = cv2.addWeighted(picture, 1.4, blurred, -0.4, 0)  # enlarging has made it soft
+    picture = cv2.addWeighted(picture, 1.4, blurred, -0.4, 0)  # sharpen: enlarging blurs
     puppet = Puppet(np.asarray(picture, np.uint8), (landmarks - (left, top) + 0.5) * shot.scale - 0.5)
     rest = relax(puppet.landmarks)
     view = view_of(puppet.landmarks)
@@ -199,7 +199,7 @@ def play_face(
         head = neutral_face() - NECK
         target = move(rest, activity(actions, time), view) + (turn.apply(head) - head) @ view.T
         frame, points = puppet.pose(target)
-        # A hand-held camera that comes slowly nearer.
+        # A hand-held camera that moves slowly closer.
         zoom = 1.0 + 0.04 * index / shot.frames
         middle = np.array(picture.shape[1::-1]) / 2 + (swayed(drift_x, time), swayed(drift_y, time))
         camera = np.column_stack([zoom * np.eye(2), (WIDTH / 2, HEIGHT / 2) - zoom * middle])
@@ -212,13 +212,13 @@ def play_face(
 
 
 def warp(picture: Picture, camera: Points) -> Picture:
-    """What a (2, 3) camera sees of a picture, in the clip's size."""
+    """Return a picture seen by a (2, 3) camera, in the clip's size."""
     seen = cv2.warpAffine(picture, camera, (WIDTH, HEIGHT), flags=cv2.INTER_CUBIC)
     return np.asarray(seen, np.uint8)
 
 
 def play_rocket(shot: Shot) -> Iterator[tuple[Picture, None]]:
-    """A slow pan over a picture without a face."""
+    """Yield the frames of a slow pan over a picture without a face."""
     picture = skimage.data.rocket()
     for index in range(shot.frames):
         across = index / (shot.frames - 1)
@@ -229,13 +229,13 @@ def play_rocket(shot: Shot) -> Iterator[tuple[Picture, None]]:
 
 
 def box_of(landmarks: Points) -> list[float]:
-    """The smallest upright box that holds the landmarks: x, y, width, height."""
+    """Return the smallest upright box that contains the landmarks: x, y, width, height."""
     low, high = landmarks.min(axis=0), landmarks.max(axis=0)
     return [round(float(v), 1) for v in (*low, *(high - low))]
 
 
 def truth_of(shots: tuple[Shot, ...], faces: list[dict[str, object]]) -> dict[str, object]:
-    """What there is to find in the clip; seconds count from its first frame."""
+    """Return the ground truth of the clip; seconds count from its first frame."""
     listed, start = [], 0
     for shot in shots:
         begin = start / FPS
@@ -278,7 +278,7 @@ def truth_of(shots: tuple[Shot, ...], faces: list[dict[str, object]]) -> dict[st
 
 
 def frames_of(seed: int) -> Iterator[tuple[Picture, Points | None]]:
-    """Every frame of the clip, with the landmarks where there is a face."""
+    """Yield every frame of the clip, with its landmarks if it has a face."""
     photograph = skimage.data.astronaut()
     landmarks = find_landmarks(photograph)
     for number, shot in enumerate(SHOTS):
@@ -289,10 +289,10 @@ def frames_of(seed: int) -> Iterator[tuple[Picture, Points | None]]:
 
 
 def make(target: Path, seed: int = SEED) -> None:
-    """Write the clip and, beside it, its truth."""
+    """Write the clip and, beside it, its ground truth."""
     faces: list[dict[str, object]] = []
     with av.open(str(target), "w", options={"movflags": "+faststart", "fflags": "+bitexact"}) as container:
-        # One thread, so that the bytes repeat.
+        # One thread, so that the bytes are reproducible.
         options = {"crf": "21", "preset": "slow", "threads": "1", "g": "75"}
         stream = container.add_stream("libx264", rate=FPS, options=options, width=WIDTH, height=HEIGHT)
         stream.pix_fmt = "yuv420p"
@@ -307,7 +307,7 @@ def make(target: Path, seed: int = SEED) -> None:
                 faces.append({"frame": index, "box": box_of(landmarks), "landmarks": points})
         container.mux(stream.encode())
     text = json.dumps(truth_of(SHOTS, faces), separators=(",", ":"))
-    # A face a line: long lists, but a change can be read.
+    # One face per line, so that a diff can be read.
     for start in ('{"frame":', '{"name":', '"faces":'):
         text = text.replace(start, "\n" + start)
     target.with_suffix(".truth.json").write_text(text + "\n", encoding="utf-8")

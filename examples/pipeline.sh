@@ -1,9 +1,9 @@
 #!/bin/sh
-# A pipeline: seconds of each visible expression in a video, the longest first, straight from its bytes.
+# Print the seconds of each visible expression in a video, the longest first, reading the video from a pipe.
 #
 #     examples/pipeline.sh < movie.mp4
 #
-# Segments come as lines of JSON, each as soon as it is final; jq needs no more than a line at a time until the end.
+# fervid writes each segment as a line of JSON as soon as it is final, and the first jq passes it on.
 set -eu
 fervid analyze - --timeline - --format jsonl --quiet |
     jq -c 'select(.type == "segment") | {emotion, seconds: (.end.seconds - .start.seconds)}' |

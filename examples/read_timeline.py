@@ -1,4 +1,4 @@
-"""Read a timeline into pandas: segments and curves as tidy tables, and a summary of each track.
+"""Read a timeline into pandas: segments and curves as tidy tables, and the means of each track.
 
 pip install 'fervid[examples]'
 fervid analyze movie.mp4 --timeline out.json
@@ -16,13 +16,13 @@ import pandas as pd
 
 
 def segments(timeline: dict[str, Any]) -> pd.DataFrame:
-    """A row per segment: times in seconds, a column per score."""
+    """Return a row per segment: times in seconds, a column per score."""
     table = pd.json_normalize(timeline["segments"])
     return table.rename(columns=lambda name: name.removesuffix(".seconds"))
 
 
 def curves(timeline: dict[str, Any]) -> pd.DataFrame:
-    """A row per track and window: its time, its scores, valence, arousal, intensity and quality."""
+    """Return a row per track and window: time, scores, valence, arousal, intensity and quality."""
     tables = [
         pd.DataFrame({key: value for key, value in track["curve"].items() if key != "scores"})
         .assign(track=track["id"], person=track["person"], **track["curve"]["scores"])

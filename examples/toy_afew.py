@@ -1,7 +1,7 @@
-"""Cut a toy of AFEW out of the example clip: a folder laid out like the dataset, for trying programs on.
+"""Cut a toy AFEW out of the example clip: a folder with the layout of the dataset, for trying programs.
 
-AFEW itself is given to researchers on request. Its parts hold a folder per emotion, and those hold clips of
-films as AVI. Here each clip is three fifths of a second of the example clip, when its ground truth says so.
+AFEW itself is given to researchers on request. Each of its parts has a folder per emotion with clips of films
+as AVI. Here each clip is three fifths of a second of the example clip, at an apex from its ground truth.
 
     python examples/toy_afew.py AFEW/
 """
@@ -18,41 +18,41 @@ import av
 HERE = Path(__file__).parent
 WORDS = {"happiness": "Happy", "surprise": "Surprise", "sadness": "Sad", "neutral": "Neutral"}
 LENGTH = Fraction(3, 5)  # seconds of a clip
-CALM = {"Train_AFEW": Fraction("0.2"), "Val_AFEW": Fraction("10.0")}  # when nothing shows
-PARTS = {"Train_AFEW": Fraction(0), "Val_AFEW": Fraction("0.4")}  # seconds after an apex begins
+NEUTRAL = {"Train_AFEW": Fraction("0.2"), "Val_AFEW": Fraction("10.0")}  # seconds into the clip
+PARTS = {"Train_AFEW": Fraction(0), "Val_AFEW": Fraction("0.4")}  # seconds after the beginning of an apex
 
 
 def moments(part: str) -> dict[str, Fraction]:
-    """When each emotion is to be seen in the example clip."""
+    """Return the time in the example clip from which to cut each emotion."""
     truth = json.loads((HERE / "clip.truth.json").read_text("utf-8"))
-    shown = [found for shot in truth["shots"] for found in shot.get("expressions", ())]
-    apexes = {found["emotion"]: Fraction(str(found["apex_start"])) for found in shown}
-    return {"neutral": CALM[part]} | {name: apex + PARTS[part] for name, apex in apexes.items()}
+    expressions = [expression for shot in truth["shots"] for expression in shot.get("expressions", ())]
+    apexes = {shown["emotion"]: Fraction(str(shown["apex_start"])) for shown in expressions}
+    return {"neutral": NEUTRAL[part]} | {name: apex + PARTS[part] for name, apex in apexes.items()}
 
 
 def cut(start: Fraction, target: Path) -> None:
-    """Write the pictures of [start, start + LENGTH) as AVI."""
+    """Write the frames of [start, start + LENGTH) as AVI."""
     with av.open(HERE / "clip.mp4") as source, av.open(target, "w") as film:
         stream = film.add_stream("mpeg4", rate=25, options={"q:v": "2"})
         stream.width, stream.height, stream.pix_fmt = 640, 480, "yuv420p"
         for frame in source.decode(video=0):
-            place = round((Fraction(frame.pts * frame.time_base) - start) * 25)
-            if 0 <= place < LENGTH * 25:
-                frame.pts, frame.time_base, frame.pict_type = place, Fraction(1, 25), 0
+            index = round((Fraction(frame.pts * frame.time_base) - start) * 25)
+            if 0 <= index < LENGTH * 25:
+                frame.pts, frame.time_base, frame.pict_type = index, Fraction(1, 25), 0
                 film.mux(stream.encode(frame))
         film.mux(stream.encode(None))
 
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=(__doc__ or "").splitlines()[0])
-    parser.add_argument("folder", type=Path, help="where to write; it is made")
+    parser.add_argument("folder", type=Path, help="where to write; it is created")
     folder: Path = parser.parse_args().folder
     number = 1
     for part in PARTS:
         for emotion, start in moments(part).items():
-            place = folder / part / WORDS[emotion]
-            place.mkdir(parents=True, exist_ok=True)
-            cut(start, place / f"{number:09}.avi")
+            target = folder / part / WORDS[emotion]
+            target.mkdir(parents=True, exist_ok=True)
+            cut(start, target / f"{number:09}.avi")
             number += 1
 
 
