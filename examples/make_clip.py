@@ -122,7 +122,7 @@ def find_landmarks(photograph: Picture) -> Points:
 
 
 def relax(landmarks: Points) -> Points:
-    """Return the smiling face's landmarks at rest: corners of the lips in and down, lips fuller and closed."""
+    """Return the smiling face's landmarks at rest: corners of the lips in and down, lips closed."""
     view = view_of(landmarks)
     unit = np.linalg.norm(view[:, 1])
     down = view[:, 1] / unit
