@@ -23,7 +23,7 @@ import numpy as np
 from fervid import datasets, execute
 from fervid.labels import EMOTIONS
 from fervid.train import evaluate
-from fervid.types import Bytes
+from fervid.types import Bytes, Picture
 
 FRAME = (360, 480)  # the camera's picture, height and width
 GREY = 110
@@ -86,9 +86,9 @@ def measure(name: str, data: Path, executor: execute.Executor, most: int) -> dic
     for state, change in STATES.items():
         random = np.random.default_rng(0)
         worse = tuple(
-            replace(sample, picture=framed(change(sample.picture, random)))
+            replace(sample, pixels=Picture(framed(change(sample.pixels.luma, random))))
             for sample in samples
-            if sample.picture is not None and sample.label in EMOTIONS
+            if sample.label in EMOTIONS
         )
         said = evaluate.predict(name, worse, EMOTIONS, executor)
         logits = said.logits[said.headline]

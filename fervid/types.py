@@ -414,43 +414,59 @@ class Crops:
         check("faces", self.faces, (len(self.pts), None, None), np.uint8)
 
 
-@dataclass(frozen=True, eq=False)
-class Sample:
-    """One row of a dataset: where its pixels are, what the face in it shows, and whose face it is."""
+@dataclass(frozen=True)
+class OnDisk:
+    """A face on disk: in a video, a picture or a folder of pictures, or in a part of one."""
 
-    name: str  # unique within the dataset, and the same on every machine: never an absolute path
-    label: str
-    path: str = ""  # a video, a picture or a folder of pictures
-    picture: Bytes | None = None  # (H, W): the pixels themselves, where the dataset has no file for them
-    drawn: str = ""  # what `synth` shall draw, where there are no pixels at all
-    motion: str = ""  # how `synth` shall set a picture in motion
-    votes: Mapping[str, float] = field(default_factory=dict)  # label -> share; empty: all for `label`
-    subject: str | None = None  # None: unknown
-    split: str | None = None  # the dataset's own part, as it calls it
+    path: str
     start: Fraction | None = None  # seconds, where only a part of a video is meant
     end: Fraction | None = None
     frames: tuple[int, int] | None = None  # half-open range of a folder's pictures, where only some are meant
     rate: Fraction | None = None  # pictures per second of a folder of them
-    share: tuple[Fraction, Fraction] | None = (
-        None  # of all frames: which are meant, where nobody counted them
-    )
+    share: tuple[Fraction, Fraction] | None = None  # of all frames: those meant, where nobody counted them
     box: tuple[int, int, int, int] | None = None  # left, top, width, height: the face meant, in a picture
     is_upright: bool = True  # False: it may lie on its side, and is to be turned until there is a face
+
+    def __post_init__(self) -> None:
+        if self.share is not None and not 0 <= self.share[0] < self.share[1] <= 1:
+            raise ValueError(f"the share of {self.path} should be within 0 and 1, got {self.share}")
+        if self.box is not None and min(self.box[2:]) < 1:
+            raise ValueError(f"the box in {self.path} should hold pixels, got {self.box}")
+
+
+@dataclass(frozen=True, eq=False)
+class Picture:
+    """A picture in memory, where a dataset has no file for it."""
+
+    luma: Bytes  # (H, W)
+    motion: str = ""  # how `synth` sets it in motion; empty: not at all
+
+    def __post_init__(self) -> None:
+        check("luma", self.luma, (None, None), np.uint8)
+
+
+@dataclass(frozen=True)
+class Drawn:
+    """A face that `synth` draws, where there are no pixels at all."""
+
+    name: str  # what to draw
+
+
+@dataclass(frozen=True, eq=False)
+class Sample:
+    """One row of a dataset: what a face shows, whose face it is, and where its pixels come from."""
+
+    name: str  # unique within the dataset, and the same on every machine: never an absolute path
+    label: str
+    pixels: OnDisk | Picture | Drawn
+    votes: Mapping[str, float] = field(default_factory=dict)  # label -> share; empty: all for `label`
+    subject: str | None = None  # None: unknown
+    split: str | None = None  # the dataset's own part, as it calls it
     origin: str = ""  # which dataset it is of, where several are read at once
 
     def __post_init__(self) -> None:
-        if bool(self.path) + (self.picture is not None) + bool(self.drawn) != 1:
-            raise ValueError(f"sample {self.name} should have one of path, picture and drawn")
-        if self.motion and self.picture is None:
-            raise ValueError(f"sample {self.name} has no picture that could be set in motion")
-        if self.picture is not None:
-            check("picture", self.picture, (None, None), np.uint8)
         if self.votes and abs(sum(self.votes.values()) - 1) > 1e-6:
             raise ValueError(f"the votes of sample {self.name} should sum to 1, got {self.votes}")
-        if self.share is not None and not 0 <= self.share[0] < self.share[1] <= 1:
-            raise ValueError(f"the share of sample {self.name} should be within 0 and 1, got {self.share}")
-        if self.box is not None and min(self.box[2:]) < 1:
-            raise ValueError(f"the box of sample {self.name} should hold pixels, got {self.box}")
 
 
 @dataclass(frozen=True, eq=False)

@@ -117,17 +117,18 @@ def ferplus(folder: Path) -> str:
 def test_stills_and_their_motion_can_be_read_together(tmp_path: Path, layout: str) -> None:
     spec = f"{layout}:{write(tmp_path, people=4) if layout == 'portraits' else ferplus(tmp_path)}"
     stills, moving = read(spec), read(f"{spec}?motion=yes")
-    assert not any(sample.motion for sample in stills)
+    assert not any(sample.pixels.motion for sample in stills)
     for still, moved in zip(stills, moving, strict=True):
         assert (moved.label, moved.subject, moved.split) == (still.label, still.subject, still.split)
         assert moved.name == f"moving/{still.name}"
-        assert still.picture is not None and moved.picture is not None
-        assert np.array_equal(still.picture, moved.picture)
-        kind = moved.motion.split("/")
+        assert np.array_equal(still.pixels.luma, moved.pixels.luma)
+        kind = moved.pixels.motion.split("/")
         assert kind[0] == ("act" if still.label == "neutral" else "onset")
         assert kind[-1] == "neutral" or kind[-1].isdigit()
-    assert len({sample.motion for sample in moving}) == len(moving)  # none moves as another
-    assert [sample.motion for sample in read(f"{spec}?motion=yes")] == [sample.motion for sample in moving]
+    assert len({sample.pixels.motion for sample in moving}) == len(moving)  # none moves as another
+    assert [sample.pixels.motion for sample in read(f"{spec}?motion=yes")] == [
+        sample.pixels.motion for sample in moving
+    ]
     both = gather((spec, f"{spec}?motion=yes"), (), (), 0.4, 0)
     assert len({sample.name for sample in (*both.train, *both.validation)}) == 2 * len(stills)
     with pytest.raises(InputError, match="there twice"):
@@ -156,9 +157,11 @@ def test_the_same_faces_act_every_label(tmp_path: Path) -> None:
     assert len({tuple(people) for people in faces.values()}) == 1
     turns = Counter(faces["anger"])
     assert len(turns) == 9 and max(turns.values()) - min(turns.values()) <= 1
-    assert len({sample.motion for sample in found.samples}) == len(found.samples)  # each take is its own
+    assert len({sample.pixels.motion for sample in found.samples}) == len(
+        found.samples
+    )  # each take is its own
     for sample in found.samples:
-        act, difficulty, seed, label = sample.motion.split("/")
+        act, difficulty, seed, label = sample.pixels.motion.split("/")
         assert (act, difficulty, label) == ("act", "weak", sample.label) and seed.isdigit()
 
 
@@ -186,7 +189,9 @@ def test_one_label_alone_is_acted_as_among_the_others(tmp_path: Path) -> None:
     spec = f"acted:{write(tmp_path)}?per_class=4"
     alone = read(f"{spec}&only=fear")
     among = [sample for sample in read(spec) if sample.label == "fear"]
-    assert [sample.motion for sample in alone] == [sample.motion for sample in among] and len(alone) == 4
+    assert [sample.pixels.motion for sample in alone] == [sample.pixels.motion for sample in among] and len(
+        alone
+    ) == 4
     with pytest.raises(UsageError, match="only=contempt is none of the 7 classes"):
         read(f"{spec}&only=contempt")
 
@@ -204,8 +209,8 @@ def test_halves_of_a_part_have_nobody_in_common(tmp_path: Path) -> None:
 def test_other_seeds_choose_other_actions_of_the_same_faces(tmp_path: Path) -> None:
     spec = f"acted:{write(tmp_path)}?per_class=4"
     first, again, other = read(spec), read(spec), read(f"{spec}&seed=1")
-    assert [sample.motion for sample in first] == [sample.motion for sample in again]
-    assert not {sample.motion for sample in first} & {sample.motion for sample in other}
+    assert [sample.pixels.motion for sample in first] == [sample.pixels.motion for sample in again]
+    assert not {sample.pixels.motion for sample in first} & {sample.pixels.motion for sample in other}
     assert [sample.subject for sample in first] == [sample.subject for sample in other]
     every = [f"{spec}&difficulty={difficulty}" for difficulty in ("posed", "medium", "spontaneous", "weak")]
     together = gather((*every, f"{spec}&seed=1"), (), (), 0.2, 0)

@@ -24,7 +24,7 @@ from fervid.cli import main
 from fervid.datasets import Dataset, Option, Spec, disk, fer2013, naming, splitting, tagging
 from fervid.errors import InputError, UsageError
 from fervid.labels import EMOTIONS, VALENCE_AROUSAL
-from fervid.types import Sample
+from fervid.types import OnDisk, Sample
 from fervid.video import source
 
 # --- specs and the registry
@@ -158,7 +158,7 @@ def test_options_check_their_values() -> None:
 
 
 def test_a_dataset_holds_together() -> None:
-    sample = Sample("a", "fear", path="a.mp4")
+    sample = Sample("a", "fear", pixels=OnDisk("a.mp4"))
     with pytest.raises(ValueError, match="same name"):
         Dataset(("fear",), (sample, sample))
     with pytest.raises(ValueError, match="usual order"):
@@ -166,7 +166,7 @@ def test_a_dataset_holds_together() -> None:
     with pytest.raises(ValueError, match="labels that the dataset has not"):
         Dataset(("anger",), (sample,))
     with pytest.raises(ValueError, match="labels that the dataset has not"):
-        Dataset(("anger",), (Sample("a", "anger", path="a", votes={"anger": 0.5, "fear": 0.5}),))
+        Dataset(("anger",), (Sample("a", "anger", pixels=OnDisk("a"), votes={"anger": 0.5, "fear": 0.5}),))
     with pytest.raises(ValueError, match="calm"):
         naming.ordered(["calm"])
 
@@ -259,7 +259,7 @@ def test_a_folder_per_class(tmp_path: Path) -> None:
     assert remarked(found, "classes without samples: 1 (Contempt)")
     assert remarked(found, "beside the class folders", "readme.txt")
     assert remarked(found, "name no people")
-    rates = {sample.name: sample.rate for sample in found.samples}
+    rates = {sample.name: sample.pixels.rate for sample in found.samples}
     assert rates == {"Happy/a.MP4": None, "JOY/still.png": None, "sad/clip": Fraction(30000, 1001)}
 
 
@@ -324,10 +324,11 @@ def test_a_table_with_everything(tmp_path: Path) -> None:
         "c d.png": "neutral",
     }
     first, second, third, last = found.samples
-    assert (first.start, first.end, first.subject, first.split) == (Fraction(3, 2), 3, "anna", "train")
+    assert (first.pixels.start, first.pixels.end) == (Fraction(3, 2), 3)
+    assert (first.subject, first.split) == ("anna", "train")
     assert dict(first.votes) == {"happiness": 0.75, "sadness": 0.25}
-    assert (dict(second.votes), second.end) == ({}, None)
-    assert (third.rate, third.subject) == (25, None)
+    assert (dict(second.votes), second.pixels.end) == ({}, None)
+    assert (third.pixels.rate, third.subject) == (25, None)
     assert dict(last.votes) == {"sadness": 1.0}
     assert found.labels == ("fear", "happiness", "sadness", "neutral")
     assert remarked(found, "columns that are not read", "note")
@@ -340,7 +341,7 @@ def test_other_delimiters_and_windows_paths(tmp_path: Path, delimiter: str) -> N
     spec = table(tmp_path, f"path{delimiter}label\r\nclips\\a.mp4{delimiter}joy\r\n")
     found = datasets.read(f"{spec}?root={tmp_path / 'set'}")
     assert seen(found) == {"clips/a.mp4": "happiness"}
-    assert Path(found.samples[0].path).exists()
+    assert Path(found.samples[0].pixels.path).exists()
     assert remarked(found, "no column `subject`")
 
 
@@ -487,7 +488,7 @@ def test_ckplus(tmp_path: Path) -> None:
     }
     assert found.labels == (*naming.BASIC, "contempt")
     assert {sample.subject for sample in found.samples} == {"S005", "S010", "S999"}
-    assert {sample.rate for sample in found.samples} == {30}
+    assert {sample.pixels.rate for sample in found.samples} == {30}
     assert remarked(found, "nobody labelled", "1 (S010/006)")
     assert remarked(found, "4 labelled sequences; the whole set has 327")
 
@@ -501,7 +502,7 @@ def test_ckplus_classes_and_frames(tmp_path: Path) -> None:
     eight = datasets.read(f"ckplus:{tmp_path}?classes=8")
     assert eight.labels == naming.ORDER
     first = next(sample for sample in eight.samples if sample.name == "S005/001/first")
-    assert (first.label, first.frames) == ("neutral", (0, 1))
+    assert (first.label, first.pixels.frames) == ("neutral", (0, 1))
     assert Counter(seen(eight).values())["neutral"] == 4
     peak = datasets.read(f"ckplus:{tmp_path}?frames=peak&classes=8")
     of_one = {Path(name).stem: label for name, label in seen(peak).items() if name.startswith("S005/001")}
@@ -606,7 +607,7 @@ def test_ravdess(tmp_path: Path, above: str) -> None:
     }
     assert {sample.subject for sample in found.samples} == {"Actor_01", "Actor_02"}
     happy = next(sample for sample in found.samples if sample.label == "happiness")
-    assert Path(happy.path).name == "01-01-03-01-01-01-01.mp4"  # with sound, though both are there
+    assert Path(happy.pixels.path).name == "01-01-03-01-01-01-01.mp4"  # with sound, though both are there
     for words in (
         ["repeat", ": 1"],
         ["sound alone", ".wav"],
@@ -754,9 +755,9 @@ def test_fer2013(tmp_path: Path) -> None:
         "PrivateTest/00004": "sadness",
     }
     for row, sample in enumerate(found.samples):
-        assert sample.picture is not None
-        assert sample.picture.dtype == np.uint8
-        assert (sample.picture == picture(row)).all()
+        assert sample.pixels.luma is not None
+        assert sample.pixels.luma.dtype == np.uint8
+        assert (sample.pixels.luma == picture(row)).all()
         assert sample.split == PARTS[row]
         assert not sample.votes
     assert remarked(found, "5 rows; the whole set has 35,887")
@@ -774,7 +775,9 @@ def test_fer2013_in_the_other_order_of_columns(tmp_path: Path) -> None:
     fer(tmp_path, has_votes=False)
     usual = datasets.read(f"fer2013:{tmp_path}/fer2013.csv")
     assert seen(other) == seen(usual)
-    assert all((a.picture == b.picture).all() for a, b in zip(other.samples, usual.samples, strict=True))
+    assert all(
+        (a.pixels.luma == b.pixels.luma).all() for a, b in zip(other.samples, usual.samples, strict=True)
+    )
 
 
 def test_fer2013_with_odd_rows(tmp_path: Path) -> None:
@@ -896,7 +899,7 @@ def test_ferplus(tmp_path: Path) -> None:
     }
     assert remarked(found, "nearly the same", "1 (Training/00001)")
     assert dict(found.samples[0].votes) == {"anger": 0.6, "neutral": 0.4}
-    assert (found.samples[1].picture == picture(2)).all()
+    assert (found.samples[1].pixels.luma == picture(2)).all()
     assert len(datasets.read(f"{spec}?duplicates=keep").samples) == 5
     assert not any(sample.votes for sample in datasets.read(f"{spec}?votes=no").samples)
     assert list(seen(datasets.read(f"{spec}?usage=publictest"))) == ["PublicTest/00003", "PublicTest/00004"]
@@ -936,7 +939,7 @@ def test_a_pack_may_hold_its_pictures_coded(tmp_path: Path) -> None:
     found = datasets.read(pack(tmp_path, images=None, webp=np.concatenate(coded), offset=offset))
     for ours, theirs in zip(found.samples, plain.samples, strict=True):
         assert ours.name == theirs.name
-        assert (ours.picture == theirs.picture).all()
+        assert (ours.pixels.luma == theirs.pixels.luma).all()
 
 
 def test_packs_that_are_damaged(tmp_path: Path) -> None:
@@ -973,10 +976,10 @@ def test_synth() -> None:
     assert found.labels == naming.ORDER
     assert len(found.samples) == 3 * 2 * 8
     assert len({sample.subject for sample in found.samples}) == 3
-    assert all(sample.drawn for sample in found.samples)
+    assert all(sample.pixels.name for sample in found.samples)
     again = datasets.read("synth:posed?people=3&per_class=6&classes=8&seed=1")
     other = datasets.read("synth:posed?people=3&per_class=6&classes=8&seed=2")
-    drawn = [[sample.drawn for sample in each.samples] for each in (found, again, other)]
+    drawn = [[sample.pixels.name for sample in each.samples] for each in (found, again, other)]
     assert drawn[0] == drawn[1] != drawn[2]
 
 
@@ -987,7 +990,7 @@ def people(*counts: str) -> list[Sample]:
     """A sample per letter: `a` anger, `f` fear, `n` neutral; a person per word."""
     labels = {"a": "anger", "f": "fear", "n": "neutral"}
     return [
-        Sample(f"{at:02}/{n}", labels[letter], path="x", subject=f"p{at:02}")
+        Sample(f"{at:02}/{n}", labels[letter], pixels=OnDisk("x"), subject=f"p{at:02}")
         for at, word in enumerate(counts)
         for n, letter in enumerate(word)
     ]
@@ -1004,8 +1007,8 @@ def test_folds_deal_people_out() -> None:
 
 
 def test_people_who_are_not_known_are_themselves() -> None:
-    samples = [Sample(f"s{n}", "fear", path="x") for n in range(4)] + [
-        Sample("x", "fear", path="x", subject="s0")
+    samples = [Sample(f"s{n}", "fear", pixels=OnDisk("x")) for n in range(4)] + [
+        Sample("x", "fear", pixels=OnDisk("x"), subject="s0")
     ]
     assert [len(split.test) for split in splitting.folds(samples, 5)] == [1] * 5
 
@@ -1021,7 +1024,7 @@ def test_one_person_is_left_out() -> None:
 
 def test_the_dataset_s_own_parts() -> None:
     def of(*parts: str | None) -> list[Sample]:
-        return [Sample(str(n), "fear", path="x", split=part) for n, part in enumerate(parts)]
+        return [Sample(str(n), "fear", pixels=OnDisk("x"), split=part) for n, part in enumerate(parts)]
 
     split = splitting.official(of("Training", "PublicTest", "PrivateTest", "train"))
     assert [[s.name for s in part] for part in (split.train, split.validation, split.test)] == [
@@ -1075,14 +1078,14 @@ def test_splits_that_cannot_be() -> None:
         (lambda: splitting.folds(samples, 3), "as many people, and there are 2"),
         (lambda: splitting.leave_one_subject_out(people("af")), "two are needed"),
         (
-            lambda: splitting.leave_one_subject_out([Sample("x", "fear", path="x")]),
+            lambda: splitting.leave_one_subject_out([Sample("x", "fear", pixels=OnDisk("x"))]),
             "no subject for 1 \\(x\\)",
         ),
         (lambda: splitting.hold_out(people("a", "f"), 0.5, 0), "last samples of a label"),
         (lambda: splitting.check_disjoint(samples, samples[:1]), "same people: 1 \\(p00\\)"),
         (
             lambda: splitting.check_disjoint(
-                [Sample("x", "fear", path="x")] * 2, [Sample("x", "fear", path="x")]
+                [Sample("x", "fear", pixels=OnDisk("x"))] * 2, [Sample("x", "fear", pixels=OnDisk("x"))]
             ),
             "x",
         ),

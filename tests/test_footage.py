@@ -17,10 +17,15 @@ from fervid.errors import InputError, UsageError
 from fervid.faces import shape
 from fervid.footage import Footage, strips
 from fervid.train.batches import Clips
-from fervid.types import Bytes, Sample, Settings, Strip
+from fervid.types import Bytes, OnDisk, Picture, Sample, Settings, Strip
 from fervid.video import planning, reading
 
-MOVING = Sample(name="clip", label="happiness", path=str(CLIP), start=Fraction(1), end=Fraction(3))
+MOVING = Sample(name="clip", label="happiness", pixels=OnDisk(str(CLIP), Fraction(1), Fraction(3)))
+
+
+def with_pixels(sample: Sample, **changes: object) -> Sample:
+    """Return the sample with another part of its file."""
+    return replace(sample, pixels=replace(sample.pixels, **changes))  # type: ignore[arg-type]
 
 
 @pytest.fixture(scope="module")
@@ -35,7 +40,7 @@ def picture(strip: Strip) -> Bytes:
 
 
 def test_a_strip_is_what_analysis_cuts(strip: Strip) -> None:
-    settings = Settings(start=MOVING.start, end=MOVING.end)
+    settings = Settings(start=MOVING.pixels.start, end=MOVING.pixels.end)
     with analysis.start(CLIP, model=None, settings=settings, crops=True) as run:
         parts = list(run.crops())
     pts = np.concatenate([part.pts for part in parts])
@@ -61,7 +66,7 @@ def test_landmarks_lie_on_the_crops(strip: Strip) -> None:
 
 
 def test_a_picture_that_a_face_fills(picture: Bytes) -> None:
-    found = footage.strip_of(Sample(name="face", label="happiness", picture=picture))
+    found = footage.strip_of(Sample(name="face", label="happiness", pixels=Picture(picture)))
     assert len(found) == 1
     left, right = shape.eye_centres(found.landmarks)
     assert 18 < float((right - left)[0, 0]) < 34
@@ -80,21 +85,21 @@ def test_a_part_of_a_folder_of_pictures(tmp_path: Path, picture: Bytes) -> None:
     large = cv2.resize(picture, (160, 160))
     for number in range(6):
         cv2.imwrite(str(tmp_path / f"{number}.png"), large)
-    some = Sample(name="x", label="happiness", path=str(tmp_path), frames=(3, 6), rate=Fraction(30))
+    some = Sample(name="x", label="happiness", pixels=OnDisk(str(tmp_path), frames=(3, 6), rate=Fraction(30)))
     found = footage.strip_of(some)
     assert len(found) in (0, 3)  # three looks at the same picture
     assert found.time_base == Fraction(1, 30)
     with pytest.raises(InputError, match="no frames 3 to 9"):
-        footage.strip_of(replace(some, frames=(3, 9)))
+        footage.strip_of(with_pixels(some, frames=(3, 9)))
 
 
 def test_a_share_of_the_frames(tmp_path: Path, picture: Bytes) -> None:
     large = cv2.resize(picture, (160, 160))
     for number in range(9):
         cv2.imwrite(str(tmp_path / f"{number}.png"), np.roll(large, number, axis=1))
-    whole = Sample(name="x", label="happiness", path=str(tmp_path))
-    third = footage.strip_of(replace(whole, share=(Fraction(1, 3), Fraction(2, 3))))
-    named = footage.strip_of(replace(whole, frames=(3, 6)))
+    whole = Sample(name="x", label="happiness", pixels=OnDisk(str(tmp_path)))
+    third = footage.strip_of(with_pixels(whole, share=(Fraction(1, 3), Fraction(2, 3))))
+    named = footage.strip_of(with_pixels(whole, frames=(3, 6)))
     assert len(third) == 3
     assert np.array_equal(third.faces, named.faces)
     assert [strips._counted((Fraction(1, 3), Fraction(2, 3)), count) for count in (1, 2, 10)] == [
@@ -103,7 +108,7 @@ def test_a_share_of_the_frames(tmp_path: Path, picture: Bytes) -> None:
         (3, 7),
     ]
     with pytest.raises(ValueError, match="within 0 and 1"):
-        replace(whole, share=(Fraction(2, 3), Fraction(2, 3)))
+        with_pixels(whole, share=(Fraction(2, 3), Fraction(2, 3)))
 
 
 def test_the_box_of_a_picture_says_whose_face(tmp_path: Path, picture: Bytes) -> None:
@@ -111,25 +116,25 @@ def test_the_box_of_a_picture_says_whose_face(tmp_path: Path, picture: Bytes) ->
     canvas[20:380, 20:380] = cv2.resize(picture, (360, 360))
     canvas[200:296, 780:876] = cv2.resize(picture, (96, 96))[:, ::-1]
     cv2.imwrite(str(tmp_path / "two.png"), canvas)
-    both = Sample(name="x", label="happiness", path=str(tmp_path / "two.png"))
-    alone = Sample(name="y", label="happiness", picture=np.ascontiguousarray(canvas[200:296, 780:876]))
-    boxed, small = footage.strip_of(replace(both, box=(780, 200, 96, 96))), footage.strip_of(alone)
+    both = Sample(name="x", label="happiness", pixels=OnDisk(str(tmp_path / "two.png")))
+    alone = Sample(name="y", label="happiness", pixels=Picture(canvas[200:296, 780:876]))
+    boxed, small = footage.strip_of(with_pixels(both, box=(780, 200, 96, 96))), footage.strip_of(alone)
     edge = slice(shape.MARGIN, -shape.MARGIN)
     difference = boxed.faces[:, edge, edge].astype(int) - small.faces[:, edge, edge]
     assert np.abs(difference).mean() < 10
     mirrored = boxed.faces[:, edge, edge][:, :, ::-1].astype(int) - small.faces[:, edge, edge]
     assert np.abs(mirrored).mean() > 20  # it is not the large one
-    assert len(footage.strip_of(replace(both, box=(-30, -30, 430, 430)))) == 1
-    nobody = footage.strip_of(replace(both, box=(450, 60, 200, 200)))  # whoever drew the box is believed
+    assert len(footage.strip_of(with_pixels(both, box=(-30, -30, 430, 430)))) == 1
+    nobody = footage.strip_of(with_pixels(both, box=(450, 60, 200, 200)))  # whoever drew the box is believed
     left, right = shape.eye_centres(nobody.landmarks)
     assert len(nobody) == 1 and nobody.faces.std() < 1 and (right - left)[0, 0] > 0
-    outside = replace(both, box=(901, 0, 10, 10))
+    outside = with_pixels(both, box=(901, 0, 10, 10))
     with pytest.raises(InputError, match="outside of the picture"):
         footage.strip_of(outside)
-    found = cut([replace(both, name="a", box=(780, 200, 96, 96)), outside], tmp_path / "cache")
+    found = cut([replace(with_pixels(both, box=(780, 200, 96, 96)), name="a"), outside], tmp_path / "cache")
     assert found.found.tolist() == [True, False]
     with pytest.raises(ValueError, match="should hold pixels"):
-        replace(both, box=(0, 0, 0, 5))
+        with_pixels(both, box=(0, 0, 0, 5))
 
 
 @pytest.mark.parametrize("turns", [1, 3])
@@ -137,8 +142,8 @@ def test_a_clip_on_its_side_is_turned_until_there_is_a_face(tmp_path: Path, stri
     planned = planning.plan(CLIP)
     frames = list(reading.frames(planned, int(strip.pts[0]), int(strip.pts[8])))
     lying = media.write(tmp_path / "lying.mp4", [np.rot90(frame.luma, turns) for frame in frames])
-    sample = Sample(name="x", label="happiness", path=str(lying))
-    turned = footage.strip_of(replace(sample, is_upright=False))
+    sample = Sample(name="x", label="happiness", pixels=OnDisk(str(lying)))
+    turned = footage.strip_of(with_pixels(sample, is_upright=False))
     assert len(turned) == 8
     assert len(footage.strip_of(sample)) < 4
     left, right = (eye - shape.MARGIN for eye in shape.eye_centres(turned.landmarks))
@@ -155,13 +160,15 @@ def test_faces_are_cut_once(tmp_path: Path, picture: Bytes, monkeypatch: pytest.
     broken = tmp_path / "broken.mp4"
     broken.write_bytes(b"no video")
     drawn = list(synth.samples("posed", 1, 1, 0, ("anger", "fear")))
-    pictures = [Sample(name=f"p{k}", label="fear", picture=np.roll(picture, k, axis=1)) for k in range(3)]
-    samples = [*drawn, *pictures, Sample(name="broken", label="anger", path=str(broken))]
+    pictures = [
+        Sample(name=f"p{k}", label="fear", pixels=Picture(np.roll(picture, k, axis=1))) for k in range(3)
+    ]
+    samples = [*drawn, *pictures, Sample(name="broken", label="anger", pixels=OnDisk(str(broken)))]
     first = cut(samples, tmp_path / "cache")
     assert [sample.name for sample in first.samples] == [sample.name for sample in samples]
     assert first.found.tolist() == [True] * 5 + [False]
     assert "is text, not a video" in first.troubles[5]
-    assert np.array_equal(first[1].faces, synth.strip_of(drawn[1]).faces)
+    assert np.array_equal(first[1].faces, synth.strip_of(drawn[1].pixels.name).faces)
 
     def never(*_: object) -> Strip:
         raise AssertionError("cut again")

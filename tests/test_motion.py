@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from fractions import Fraction
 from pathlib import Path
 
@@ -14,7 +15,7 @@ from fervid.errors import UsageError
 from fervid.faces import shape
 from fervid.footage import Footage
 from fervid.synth import motion, sequences
-from fervid.types import Bytes, Floats, Sample, Strip
+from fervid.types import Bytes, Floats, Picture, Sample, Strip
 
 HAPPY = {"AU12": 1.0, "AU6": 0.9, "AU25": 0.9}
 SURPRISED = {"AU1": 1.0, "AU2": 1.0, "AU5": 0.8, "AU25": 0.8, "AU26": 1.0}
@@ -230,12 +231,6 @@ def test_motions_that_there_are_not(name: str, words: str) -> None:
         motion.in_motion(still(0, {}), name)
 
 
-@pytest.mark.parametrize("kind", ["path", "drawn"])
-def test_only_pictures_are_set_in_motion(kind: str) -> None:
-    with pytest.raises(ValueError, match="sample x has no picture that could be set in motion"):
-        Sample(name="x", label="anger", motion="onset/1", **{kind: "posed/0/0/0/anger"})  # type: ignore[arg-type]
-
-
 # --- footage
 
 
@@ -244,11 +239,11 @@ def cut(samples: list[Sample], folder: Path) -> Footage:
         return footage.cut(samples, executor, folder=folder)
 
 
-def pictured(who: int, acting: dict[str, float], **more: str) -> Sample:
+def pictured(who: int, acting: dict[str, float], motion: str = "") -> Sample:
     """A sample of a drawn picture, which a detector may well not know for a face."""
     picture, _ = face(who, acting)
     label = "happiness" if acting else "neutral"
-    return Sample(name=f"set/{who}/{label}", label=label, picture=picture, subject=f"{who}", **more)  # type: ignore[arg-type]
+    return Sample(f"set/{who}/{label}", label, Picture(picture, motion), subject=f"{who}")
 
 
 def test_stills_move_as_their_samples_say(tmp_path: Path) -> None:
@@ -259,7 +254,7 @@ def test_stills_move_as_their_samples_say(tmp_path: Path) -> None:
     counts = [len(found[place]) for place in range(4)]
     assert counts[:2] == [1, 1] and min(counts[2:]) > 5
     for place in (0, 1):
-        alone = motion.in_motion(found[place], moving[place].motion)
+        alone = motion.in_motion(found[place], moving[place].pixels.motion)
         assert np.array_equal(alone.faces, found[place + 2].faces)
         assert np.array_equal(alone.landmarks, found[place + 2].landmarks)
     assert np.abs(found.faces[2][-1].astype(int) - found.faces[0][0]).max() <= 1
@@ -293,7 +288,7 @@ def test_stills_stay_where_they_are_when_moving_ones_come(tmp_path: Path) -> Non
     stills, moving, acts, weak = (
         [
             # as training names the samples of several datasets
-            Sample(**{**vars(one), "name": f"pack/{one.name}"})
+            replace(one, name=f"pack/{one.name}")
             for one in datasets.read(spec).samples
         ]
         for spec in (

@@ -15,13 +15,13 @@ from fervid.datasets import protocols, splitting
 from fervid.datasets.protocols import plan
 from fervid.errors import InputError, UsageError
 from fervid.train import material
-from fervid.types import Sample
+from fervid.types import OnDisk, Sample
 
 
 def people(names: Sequence[str], labels: Sequence[str] = ("anger", "fear"), origin: str = "") -> list[Sample]:
     """A sample of each label for everybody."""
     return [
-        Sample(path, label, path=path, subject=name, origin=origin)
+        Sample(path, label, pixels=OnDisk(path), subject=name, origin=origin)
         for name in names
         for label in labels
         for path in [f"{origin}/{name}/{label}"]
@@ -61,7 +61,7 @@ def test_people_ascend_as_people_count() -> None:
 
 def test_the_parts_of_afew() -> None:
     clips = [
-        Sample(f"{part}/{label}/{at}", label, path=f"{part}{label}{at}", split=part)
+        Sample(f"{part}/{label}/{at}", label, pixels=OnDisk(f"{part}{label}{at}"), split=part)
         for part, count in (("train", 6), ("val", 2))
         for label in ("anger", "fear")
         for at in range(count)

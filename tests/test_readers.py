@@ -55,7 +55,7 @@ def test_mmi(tmp_path: Path, named: str) -> None:
     assert seen(found) == ({"1767/S028-001": "anger"} if named.endswith("1767") else whole)
     assert found.labels == naming.BASIC
     if not named.endswith("1767"):
-        facts = {sample.name: (sample.subject, sample.is_upright) for sample in found.samples}
+        facts = {sample.name: (sample.subject, sample.pixels.is_upright) for sample in found.samples}
         assert facts == {"224/S002-106": ("S002", True), "1767/S028-001": ("S028", False)}
         assert remarked(found, "view profile, left out", "1 (36/S021-010)")
         assert remarked(found, "code 9", "1 (300)")
@@ -68,7 +68,7 @@ def test_mmi_views_and_the_middle(tmp_path: Path) -> None:
     assert list(seen(datasets.read(f"mmi:{tmp_path}?view=front"))) == ["1767/S028-001"]
     everything = datasets.read(f"mmi:{tmp_path}?view=all&frames=middle")
     assert seen(everything)["36/S021-010"] == "disgust"
-    assert {sample.share for sample in everything.samples} == {(Fraction(1, 3), Fraction(2, 3))}
+    assert {sample.pixels.share for sample in everything.samples} == {(Fraction(1, 3), Fraction(2, 3))}
     assert not remarked(everything, "205")
 
 
@@ -149,7 +149,7 @@ def test_oulu(tmp_path: Path, above: str, named: str) -> None:
     assert seen(found) == SEQUENCES
     assert found.labels == naming.BASIC
     assert {sample.subject for sample in found.samples} == {"P001", "P012"}
-    assert {sample.rate for sample in found.samples} == {25}
+    assert {sample.pixels.rate for sample in found.samples} == {25}
     assert remarked(found, "3 sequences; the whole set has 480")
     assert remarked(found, "cut, for want of whole pictures") == above.startswith("PreProcess")
 
@@ -158,7 +158,7 @@ def test_oulu_cameras_and_lights(tmp_path: Path) -> None:
     oulu(tmp_path, "VL/Strong", "VL/Dark", "NI/Weak", "PreProcess Img/VL_Acropped/Strong")
     found = datasets.read(f"oulu:{tmp_path}")
     assert seen(found) == SEQUENCES
-    assert "PreProcess" not in found.samples[0].path
+    assert "PreProcess" not in found.samples[0].pixels.path
     assert remarked(found, "others have cut, left out", "2 (VL/Strong/P001, VL/Strong/P012)")
     count = {
         query: len(datasets.read(f"oulu:{tmp_path}?{query}").samples)
@@ -182,7 +182,7 @@ def test_oulu_classes_and_frames(tmp_path: Path) -> None:
     seven = datasets.read(f"oulu:{tmp_path}?classes=7")
     assert seven.labels == EMOTIONS
     first = next(sample for sample in seven.samples if sample.name.endswith("P012/Happiness/first"))
-    assert (first.label, first.frames) == ("neutral", (0, 1))
+    assert (first.label, first.pixels.frames) == ("neutral", (0, 1))
     peak = seen(datasets.read(f"oulu:{tmp_path}?frames=peak&classes=7"))
     assert Counter(peak.values()) == {"anger": 3, "surprise": 3, "happiness": 3, "neutral": 3}
     assert peak["VL/Strong/P001/Anger/004.jpeg"] == "anger"
@@ -272,7 +272,7 @@ def test_rafdb(tmp_path: Path, named: str) -> None:
     expected = {f"train_{at:05}.jpg": label for at, label in enumerate(labels, 1)}
     assert seen(found) == expected | {"test_0001.jpg": "happiness"}
     assert found.labels == EMOTIONS
-    assert found.samples[0].path.endswith("basic/Image/aligned/train_00001_aligned.jpg")
+    assert found.samples[0].pixels.path.endswith("basic/Image/aligned/train_00001_aligned.jpg")
     parts = splitting.official(found.samples)
     assert [len(parts.train), len(parts.validation), len(parts.test)] == [7, 0, 1]
     assert remarked(found, "train lists 7", "12,271")
@@ -283,7 +283,7 @@ def test_rafdb(tmp_path: Path, named: str) -> None:
 def test_rafdb_parts_and_pictures(tmp_path: Path) -> None:
     rafdb(tmp_path, "list_partition_label.txt")
     sample = only(f"rafdb:{tmp_path}?split=test&images=original")
-    assert sample.path.endswith("Image/original/test_0001.jpg")
+    assert sample.pixels.path.endswith("Image/original/test_0001.jpg")
 
 
 def test_rafdb_in_disorder(tmp_path: Path) -> None:
@@ -363,7 +363,7 @@ def test_affectnet(tmp_path: Path, head: str, lists: str) -> None:
     found = datasets.read(f"affectnet:{affectnet(tmp_path, head, lists)}")
     assert seen(found) == AFFECT
     assert found.labels == EMOTIONS
-    assert {sample.box for sample in found.samples} == {(10, 20, 30, 40)}
+    assert {sample.pixels.box for sample in found.samples} == {(10, 20, 30, 40)}
     for words in (
         ["no expression", "train/689/8.jpg"],
         ["uncertain", "train/689/9.jpg"],
@@ -452,7 +452,7 @@ def test_affectnet_in_its_newer_layout(tmp_path: Path, above: str) -> None:
         "train/13.jpg": "fear",
         "val/0.jpg": "neutral",
     }
-    assert {sample.box for sample in found.samples} == {None}
+    assert {sample.pixels.box for sample in found.samples} == {None}
     for words in (
         ["no expression", "train/11.jpg"],
         ["contempt", "train/12.jpg"],

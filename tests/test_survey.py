@@ -278,7 +278,7 @@ def video() -> Video:
         path="x",
         name="x",
         sha256="",
-        time_base=synth.strip_of(next(synth.samples("posed", 1, 1, 0))).time_base,
+        time_base=synth.strip_of("posed/0/0/0/anger").time_base,
         start=0,
         duration=40,
         width=640,

@@ -221,7 +221,7 @@ def accuracy(
 
 def change(sample: Sample) -> Points:
     """How the inner points of the face have moved from the first frame to the apex."""
-    _, made, _ = synth.acted(sample.drawn)
+    _, made, _ = synth.acted(sample.pixels.name)
     first, apex = shape.without_pose(made.landmarks[[0, made.apex]])
     return (apex - first)[17:].ravel()
 
@@ -238,7 +238,7 @@ def test_it_is_as_hard_for_a_linear_classifier_as_it_should_be(difficulty, ancho
 
 def apex_picture(sample: Sample) -> Points:
     """The drawn face at its apex, 24x24, at zero mean and unit deviation."""
-    who, made, rng = synth.acted(sample.drawn)
+    who, made, rng = synth.acted(sample.pixels.name)
     matrix, _ = shape.alignment(made.landmarks[made.apex] * 100)
     places = made.clean[made.apex] * 100 @ matrix[:, :2].T + matrix[:, 2]
     face = synth.draw(who, places, made.weights[made.apex], shape.CROP, rng)
@@ -287,17 +287,17 @@ def test_samples_share_people_and_name_what_to_draw():
     assert len(listed) == 5 * len(EMOTIONS) == len({sample.name for sample in listed})
     assert [sample.subject for sample in listed[:5]] == [f"drawn-8-{n}" for n in (0, 1, 2, 0, 1)]
     assert {sample.label for sample in listed} == set(EMOTIONS)
-    first, other = (synth.acted(sample.drawn)[0] for sample in (listed[0], listed[7]))
-    same = synth.acted(next(sample for sample in synth.samples("posed", 3, 1, 8)).drawn)[0]
+    first, other = (synth.acted(sample.pixels.name)[0] for sample in (listed[0], listed[7]))
+    same = synth.acted(next(synth.samples("posed", 3, 1, 8)).pixels.name)[0]
     assert np.array_equal(first.shape, same.shape)  # at another difficulty
     assert first.skin == same.skin and not np.array_equal(first.shape, other.shape)
 
 
 def test_a_strip_is_what_training_reads():
     sample = next(synth.samples("posed", 1, 1, 0, ["surprise"]))
-    strip, again = synth.strip_of(sample), synth.strip_of(sample)
+    strip, again = synth.strip_of(sample.pixels.name), synth.strip_of(sample.pixels.name)
     assert np.array_equal(strip.faces, again.faces) and np.array_equal(strip.landmarks, again.landmarks)
-    _who, made, _ = synth.acted(sample.drawn)
+    _who, made, _ = synth.acted(sample.pixels.name)
     side = shape.CROP + 2 * shape.MARGIN
     assert strip.faces.shape == (len(made), side, side)
     assert strip.time_base == made.time_base and np.array_equal(strip.pts, made.frame)
@@ -324,7 +324,7 @@ def test_a_strip_is_what_training_reads():
 )
 def test_what_cannot_be_drawn_is_refused(drawn, reason):
     with pytest.raises(UsageError, match=reason):
-        synth.strip_of(Sample(name="x", label="anger", drawn=drawn))
+        synth.strip_of(drawn)
 
 
 def test_samples_that_make_no_sense_are_refused():

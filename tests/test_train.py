@@ -37,7 +37,7 @@ from fervid.train.listener import SILENT, Listener, Progress
 from fervid.train.machine import Machine, open_machine
 from fervid.train.material import Material, arrange, gather
 from fervid.train.recipe import SETTING, Recipe, settings
-from fervid.types import Sample, Strip
+from fervid.types import Drawn, Sample, Strip
 
 CPU = Machine(torch.device("cpu"))
 LABELS = ("happiness", "surprise")
@@ -360,7 +360,7 @@ def test_a_damaged_checkpoint_is_told(material: Material, strips: Path, tmp_path
 
 
 def sample(name: str, label: str, subject: str | None = None) -> Sample:
-    return Sample(name=name, label=label, subject=subject, drawn="x")
+    return Sample(name=name, label=label, subject=subject, pixels=Drawn("x"))
 
 
 def test_people_are_in_one_part_alone() -> None:

@@ -32,7 +32,7 @@ def _ends(
     part: Callable[[Strip, int], Strip],
 ) -> tuple[tuple[Sample, ...], list[Strip]]:
     samples = tuple(synth.samples("posed", people, per_class, seed, labels))
-    return samples, [part(synth.strip_of(sample), length) for sample in samples]
+    return samples, [part(synth.strip_of(sample.pixels.name), length) for sample in samples]
 
 
 def last(strip: Strip, length: int) -> Strip:

@@ -127,12 +127,14 @@ def _kind(sample: Sample) -> str:
     import os
 
     from fervid.datasets.disk import STILLS
+    from fervid.types import Drawn, OnDisk
 
-    if sample.drawn:
-        return "drawn"
-    if sample.picture is not None or os.path.splitext(sample.path)[1].lower() in STILLS:
-        return "pictures"
-    return "folders" if os.path.isdir(sample.path) else "videos"
+    match sample.pixels:
+        case OnDisk(path) if os.path.splitext(path)[1].lower() not in STILLS:
+            return "folders" if os.path.isdir(path) else "videos"
+        case Drawn():
+            return "drawn"
+    return "pictures"
 
 
 def _kinds(kinds: dict[str, int]) -> str:

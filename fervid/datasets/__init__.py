@@ -16,7 +16,7 @@ from fervid.datasets import disk, naming
 from fervid.datasets.remarks import Remarks
 from fervid.errors import InputError, UsageError
 from fervid.files import shown
-from fervid.types import Sample
+from fervid.types import OnDisk, Sample
 
 _FILES = (  # each layout has the name of its file
     "folder",
@@ -209,14 +209,15 @@ def _of_split(found: Dataset, split: str, path: str) -> Dataset:
     return replace(found, samples=kept)
 
 
-def _whole(found: Dataset, path: str) -> Dataset:
+def _whole(found: Dataset, root: str) -> Dataset:
     """The same without samples whose files are missing, empty or pointers to what was never fetched."""
     remarks, kept = Remarks(), []
     faults: dict[str, str | None] = {}
     for sample in found.samples:
-        if sample.path not in faults:
-            faults[sample.path] = disk.fault(Path(sample.path)) if sample.path else None
-        fault = faults[sample.path]
+        path = sample.pixels.path if isinstance(sample.pixels, OnDisk) else ""
+        if path not in faults:
+            faults[path] = disk.fault(Path(path)) if path else None
+        fault = faults[path]
         if fault is None:
             kept.append(sample)
         else:
@@ -224,6 +225,6 @@ def _whole(found: Dataset, path: str) -> Dataset:
     told = remarks.told()
     if not kept:
         raise InputError(
-            f"none of the {len(found.samples)} samples of {shown(path)} can be used: {'; '.join(told)}"
+            f"none of the {len(found.samples)} samples of {shown(root)} can be used: {'; '.join(told)}"
         )
     return replace(found, samples=tuple(kept), remarks=found.remarks + told)

@@ -50,5 +50,5 @@ def read(path: str, options: Mapping[str, str]) -> Dataset:
             motion = f"act/{difficulty}/{zlib.crc32(name.encode())}/{label}"
             # Whoever has no name is told by the picture: the same face in several samples is one person's.
             subject = face.subject or face.name
-            samples.append(replace(face, name=name, label=label, subject=subject, motion=motion))
+            samples.append(replace(packs.moved(face, name, motion), label=label, subject=subject))
     return Dataset(labels, tuple(samples))

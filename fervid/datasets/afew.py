@@ -11,7 +11,7 @@ from fervid.datasets.remarks import Remarks
 from fervid.errors import InputError
 from fervid.files import shown
 from fervid.labels import EMOTIONS
-from fervid.types import Sample
+from fervid.types import OnDisk, Sample
 
 EXPECTED = "the folder that holds Train_AFEW/<class>/*.avi and Val_AFEW/<class>/*.avi"
 NAMED = re.compile(r"(train|val|validation|test)(_afew)?", re.IGNORECASE)  # a part, named alone
@@ -39,7 +39,7 @@ def read(path: str, options: Mapping[str, str]) -> Dataset:
             elif name in samples:
                 remarks.count("clips that are there twice, read once", name)
             else:
-                samples[name] = Sample(name, label, path=str(file), split=part)
+                samples[name] = Sample(name, label, OnDisk(str(file)), split=part)
     if not samples:
         raise InputError(f"{shown(path)} is not AFEW: expected {EXPECTED}; {disk.found_in(root)}")
     for part, whole in CLIPS.items():

@@ -14,7 +14,7 @@ from fervid.datasets import ALL, Dataset, Option, disk, layout, naming, tagging
 from fervid.datasets.remarks import Remarks
 from fervid.errors import InputError
 from fervid.files import shown
-from fervid.types import Sample
+from fervid.types import OnDisk, Sample
 
 EXPECTED = (
     "AffectNet's folder, which holds Manually_Annotated_file_lists/training.csv and Manually_Annotated/, "
@@ -78,7 +78,8 @@ def read(path: str, options: Mapping[str, str]) -> Dataset:
         elif row.name in samples:
             remarks.count("pictures that are there twice, read once", row.name)
         else:
-            samples[row.name] = Sample(row.name, CODES[code], path=str(row.path), split=row.part, box=row.box)
+            pixels = OnDisk(str(row.path), box=row.box)
+            samples[row.name] = Sample(row.name, CODES[code], pixels, split=row.part)
     remarks.say("valence and arousal are not read: fervid learns labels, and derives both from these")
     remarks.say("AffectNet names no people: in splits of our own each picture counts as a person of its own")
     return Dataset(chosen, tuple(samples.values()), remarks.told())

@@ -8,7 +8,7 @@ from pathlib import Path
 
 from fervid.datasets import Option
 from fervid.labels import NEUTRAL
-from fervid.types import Sample
+from fervid.types import OnDisk, Sample
 
 FRAMES = Option("all", "the sequence, or its last 3 pictures as stills", ("all", "peak"))
 PEAK = 3  # last pictures that count as the apex
@@ -26,12 +26,13 @@ def samples(
     """A sequence as a clip, or as stills of its apex; and its first picture as a neutral face."""
     if frames == "all":
         folder = str(pictures[0].parent)
-        found = [Sample(name, label, path=folder, subject=person, rate=rate)]
+        found = [Sample(name, label, OnDisk(folder, rate=rate), subject=person)]
         if has_neutral:
             first = f"{name}/first"
-            found.append(Sample(first, NEUTRAL, path=folder, subject=person, frames=(0, 1), rate=rate))
+            still = OnDisk(folder, frames=(0, 1), rate=rate)
+            found.append(Sample(first, NEUTRAL, still, subject=person))
         return found
     stills = [(label, file) for file in pictures[-PEAK:]]
     if has_neutral and len(pictures) > PEAK:
         stills.append((NEUTRAL, pictures[0]))
-    return [Sample(f"{name}/{file.name}", shows, path=str(file), subject=person) for shows, file in stills]
+    return [Sample(f"{name}/{file.name}", shows, OnDisk(str(file)), subject=person) for shows, file in stills]

@@ -11,7 +11,7 @@ from fervid.datasets.ckplus import CLASSES, PERSON
 from fervid.datasets.remarks import Remarks
 from fervid.errors import InputError
 from fervid.files import shown
-from fervid.types import Sample
+from fervid.types import OnDisk, Sample
 
 EXPECTED = "the folder that holds anger/S010_004_00000017.png, contempt/, disgust/, ..."
 NAME = re.compile(rf"({PERSON.pattern})_(\d{{3}})_\d+", re.IGNORECASE)
@@ -42,7 +42,7 @@ def read(path: str, options: Mapping[str, str]) -> Dataset:
                 continue
             count += 1
             if label in labels:
-                samples.append(Sample(name, label, path=str(file), subject=parts[1].upper()))
+                samples.append(Sample(name, label, OnDisk(str(file)), subject=parts[1].upper()))
             else:
                 remarks.count(f"pictures of {label}, which is not among the {len(labels)} classes", name)
     if not count:

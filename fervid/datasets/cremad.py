@@ -12,7 +12,7 @@ from fervid.datasets.remarks import Remarks
 from fervid.errors import InputError
 from fervid.files import shown
 from fervid.labels import EMOTIONS
-from fervid.types import Sample
+from fervid.types import OnDisk, Sample
 
 EXPECTED = "CREMA-D's folder, which holds VideoFlash/1001_DFA_ANG_XX.flv"
 VIDEOS = "VideoFlash"
@@ -60,7 +60,8 @@ def read(path: str, options: Mapping[str, str]) -> Dataset:
         if label is None:
             remarks.count("videos whose vote cannot be read, left out", file.name)
             continue
-        samples.append(Sample(file.name, label, path=str(file), votes=shares.get(key, {}), subject=parts[1]))
+        votes = shares.get(key, {})
+        samples.append(Sample(file.name, label, OnDisk(str(file)), votes, subject=parts[1]))
     return Dataset(LABELS, tuple(samples), remarks.told())
 
 

@@ -14,7 +14,7 @@ from fervid.datasets.folder import RATE, SPLIT, rate_of
 from fervid.datasets.remarks import Remarks
 from fervid.errors import InputError
 from fervid.files import shown
-from fervid.types import Sample
+from fervid.types import OnDisk, Sample
 
 EXPECTED = "a csv file whose first line names its columns: path,label[,subject,split,start,end,...]"
 COLUMNS = ("path", "label", "subject", "split", "start", "end")
@@ -46,7 +46,7 @@ def read(path: str, options: Mapping[str, str]) -> Dataset:
             sample = _sample(row, root, base, rate)
             line, twin = samples.setdefault(sample.name, (row.line, sample))
             if twin is not sample:
-                if twin.path != sample.path:
+                if twin.pixels != sample.pixels:
                     raise row.wrong(f"{sample.name} is another file in line {line}: write all paths alike")
                 if twin.label != sample.label:
                     raise row.wrong(f"{sample.name} is {sample.label}, and {twin.label} in line {line}")
@@ -128,13 +128,10 @@ def _sample(row: _Row, root: Path, base: str, rate: Fraction) -> Sample:
     return Sample(
         Path(name).as_posix(),
         label,
-        path=str(place),
+        OnDisk(str(place), start, end, rate=rate if place.is_dir() else None),
         votes=_votes(row),
         subject=row.cells.get("subject") or None,
         split=row.cells.get("split") or None,
-        start=start,
-        end=end,
-        rate=rate if place.is_dir() else None,
     )
 
 

@@ -13,7 +13,7 @@ from fervid.datasets import ALL, Dataset, Option, disk, layout, tagging
 from fervid.datasets.remarks import Remarks
 from fervid.errors import InputError, UsageError
 from fervid.files import shown
-from fervid.types import Bytes, Sample
+from fervid.types import Bytes, Picture, Sample
 
 EXPECTED = "fer2013.csv (emotion,pixels,Usage) or icml_face_data.csv (the same columns in another order)"
 FILES = ("fer2013.csv", "icml_face_data.csv")
@@ -60,7 +60,7 @@ def read(path: str, options: Mapping[str, str]) -> Dataset:
             continue
         if not row.picture.any():
             remarks.count("pictures that are black all over, kept", name)
-        samples.append(Sample(name, verdict[0], picture=row.picture, votes=verdict[1], split=row.usage))
+        samples.append(Sample(name, verdict[0], Picture(row.picture), votes=verdict[1], split=row.usage))
     remarks.say("FER2013 names no people: in splits of our own each picture counts as a person of its own")
     return Dataset(chosen, tuple(samples), remarks.told())
 

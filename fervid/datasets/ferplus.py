@@ -10,7 +10,7 @@ from fervid.datasets import ALL, Dataset, Option, layout, packs, tagging
 from fervid.datasets.remarks import Remarks
 from fervid.errors import InputError
 from fervid.files import shown
-from fervid.types import Sample
+from fervid.types import Picture, Sample
 
 ARRAYS = {
     "images": (3, "u"),
@@ -61,7 +61,7 @@ def read(path: str, options: Mapping[str, str]) -> Dataset:
             remarks.count("pictures on which FER+'s taggers did not agree, left out", name)
         else:
             picture = arrays["images"][row]
-            still = Sample(name, verdict[0], picture=picture, votes=verdict[1], split=usage)
+            still = Sample(name, verdict[0], Picture(picture), votes=verdict[1], split=usage)
             samples.append(packs.in_motion(still, options["motion"]))
     remarks.say("FER2013 names no people: in splits of our own each picture counts as a person of its own")
     return Dataset(chosen, tuple(packs.spread(samples, int(options["most"]))), remarks.told())

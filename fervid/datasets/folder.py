@@ -10,7 +10,7 @@ from fervid.datasets import ALL, Dataset, Option, disk, layout, naming
 from fervid.datasets.remarks import Remarks
 from fervid.errors import InputError, UsageError
 from fervid.files import shown
-from fervid.types import Sample
+from fervid.types import OnDisk, Sample
 
 EXPECTED = "a folder that holds one folder for each class (happy/, sad/, ...), or train/ and val/ with those"
 NESTED = 3  # folders that may stand alone in one another above the classes
@@ -90,13 +90,13 @@ def _samples(folder: Path, root: Path, part: str | None, rate: Fraction, remarks
     for entry in below:
         if disk.pictures(entry):
             name = entry.relative_to(root).as_posix()
-            samples.append(Sample(name, label, path=str(entry), split=part, rate=rate))
+            samples.append(Sample(name, label, OnDisk(str(entry), rate=rate), split=part))
         else:
             remarks.count("folders without pictures, left out", entry.relative_to(root).as_posix())
     for entry in files:
         name = entry.relative_to(root).as_posix()
         if entry.suffix.lower() in disk.VIDEOS | disk.STILLS:
-            samples.append(Sample(name, label, path=str(entry), split=part))
+            samples.append(Sample(name, label, OnDisk(str(entry)), split=part))
         else:
             remarks.count("files that are neither videos nor pictures, left out", name)
     if not samples:

@@ -16,7 +16,7 @@ from fervid.datasets import ALL, Dataset, Option, disk, layout, naming
 from fervid.datasets.remarks import Remarks
 from fervid.errors import InputError
 from fervid.files import shown
-from fervid.types import Sample
+from fervid.types import OnDisk, Sample
 
 EXPECTED = "MMI's folder, which holds Sessions/<number>/session.xml, S002-106.avi and S002-106.xml"
 SESSIONS, SESSION, UNITS = "sessions", "session.xml", "aucs"
@@ -73,10 +73,12 @@ def read(path: str, options: Mapping[str, str]) -> Dataset:
             samples[name] = Sample(
                 name,
                 label,
-                path=str(film),
+                OnDisk(
+                    str(film),
+                    share=MIDDLE if options["frames"] == "middle" else None,
+                    is_upright=view == "dual",
+                ),
                 subject=person[1].upper() if person else None,
-                share=MIDDLE if options["frames"] == "middle" else None,
-                is_upright=view == "dual",
             )
     if options["view"] == "frontal" and len(samples) != FRONTAL:
         remarks.say(f"{len(samples)} frontal sequences of the six emotions; most papers have {FRONTAL}")

@@ -15,7 +15,7 @@ from fervid.datasets import ALL, Option, disk
 from fervid.errors import InputError
 from fervid.files import shown
 from fervid.labels import NEUTRAL
-from fervid.types import Sample
+from fervid.types import Picture, Sample
 
 Array = npt.NDArray[Any]
 
@@ -54,12 +54,18 @@ def half_of(person: str) -> str:
 
 
 def in_motion(sample: Sample, wanted: str) -> Sample:
-    """The sample, set in motion if that is wanted."""
+    """Return the sample of a picture, set in motion if that is wanted."""
     if wanted == "no":
         return sample
     seed = zlib.crc32(sample.name.encode())
     motion = f"act/spontaneous/{seed}/{NEUTRAL}" if sample.label == NEUTRAL else f"onset/{seed}"
-    return replace(sample, name=f"moving/{sample.name}", motion=motion)
+    return moved(sample, f"moving/{sample.name}", motion)
+
+
+def moved(sample: Sample, name: str, motion: str) -> Sample:
+    """Return the sample of a picture under another name, set in motion."""
+    assert isinstance(sample.pixels, Picture)
+    return replace(sample, name=name, pixels=replace(sample.pixels, motion=motion))
 
 
 def read(path: str, wanted: Mapping[str, tuple[int, str]]) -> dict[str, Array]:

@@ -8,7 +8,7 @@ from fervid.datasets import ALL, Dataset, layout, packs, tagging
 from fervid.datasets.remarks import Remarks
 from fervid.errors import InputError
 from fervid.files import shown
-from fervid.types import Sample
+from fervid.types import Picture, Sample
 
 ARRAYS = {"images": (3, "u"), "label": (1, "iu"), "person": (1, "U")}
 CODES = ("anger", "contempt", "disgust", "fear", "happiness", "sadness", "surprise", "neutral")
@@ -52,7 +52,7 @@ def people(path: str) -> list[Sample]:
             Sample(
                 name,
                 CODES[code],
-                picture=arrays["images"][row],
+                Picture(arrays["images"][row]),
                 subject=person or None,
                 split=packs.part_of(person or name),
             )

@@ -11,7 +11,7 @@ from fervid.datasets.remarks import Remarks
 from fervid.errors import InputError
 from fervid.files import shown
 from fervid.labels import EMOTIONS
-from fervid.types import Sample
+from fervid.types import OnDisk, Sample
 
 EXPECTED = "RAF-DB's folder basic, which holds EmoLabel/list_patition_label.txt and Image/aligned/*.jpg"
 LISTS = ("list_patition_label.txt", "list_partition_label.txt")  # as it is called, as it is meant
@@ -48,7 +48,7 @@ def read(path: str, options: Mapping[str, str]) -> Dataset:
         if name in samples:
             remarks.count("pictures that are listed twice, read once", name)
         else:
-            samples[name] = Sample(name, CODES[code], path=str(file), split=part)
+            samples[name] = Sample(name, CODES[code], OnDisk(str(file)), split=part)
     for part, whole in PARTS.items():
         count = sum(sample.split == part for sample in samples.values())
         if count != whole:

@@ -11,7 +11,7 @@ from fervid.datasets.remarks import Remarks
 from fervid.errors import InputError
 from fervid.files import shown
 from fervid.labels import EMOTIONS
-from fervid.types import Sample
+from fervid.types import OnDisk, Sample
 
 EXPECTED = "the folder that holds Actor_01/01-01-03-02-01-01-01.mp4 (or Video_Speech_Actor_01/Actor_01/...)"
 DEPTH = 3  # folders between the root and the files, at most
@@ -66,7 +66,7 @@ def read(path: str, options: Mapping[str, str]) -> Dataset:
         else:
             label = "neutral" if label == CALM else label
             # The name leaves out whether the video has sound, so that it is the same with either.
-            samples.append(Sample(f"{actor}/{take}", label, path=str(file), subject=actor))
+            samples.append(Sample(f"{actor}/{take}", label, OnDisk(str(file)), subject=actor))
     return Dataset(EMOTIONS, tuple(samples), remarks.told())
 
 

@@ -10,7 +10,7 @@ from fervid.datasets.remarks import Remarks
 from fervid.errors import InputError
 from fervid.files import shown
 from fervid.labels import EMOTIONS
-from fervid.types import Sample
+from fervid.types import OnDisk, Sample
 
 EXPECTED = "SAVEE's folder, which holds AudioVisualClip/DC/a1.avi, AudioVisualClip/JE/, ..."
 DEPTH = 4  # folders between the root and the files, at most
@@ -49,7 +49,7 @@ def read(path: str, options: Mapping[str, str]) -> Dataset:
                 if name in samples:
                     remarks.count("clips that are there twice, read once", name)
                 else:
-                    samples[name] = Sample(name, CODES[code], path=str(file), subject=actor)
+                    samples[name] = Sample(name, CODES[code], OnDisk(str(file)), subject=actor)
     if not samples:
         raise InputError(f"{shown(path)} is not SAVEE: expected {EXPECTED}; {disk.found_in(root)}")
     if len(samples) != CLIPS:

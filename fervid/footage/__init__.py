@@ -19,10 +19,11 @@ from fervid.execute import Executor, results
 from fervid.footage.strips import TURNS, nothing
 from fervid.footage.strips import PictureFinder as PictureFinder
 from fervid.footage.strips import strip_of as strip_of
-from fervid.types import Array, Bytes, Floats, Ints, Sample, Settings, Strip
+from fervid.types import Array, Bytes, Drawn, Floats, Ints, OnDisk, Picture, Sample, Settings, Strip
 
 VERSION = 2  # of what the road makes of a sample; part of every key
 DECISIVE = ("sample_fps", "faces", "min_face", "detector", "landmarks")  # settings that strips depend on
+WHOLE = ("None", "None", None, "None")  # where only files have parts; so that keys stay as they were
 SHARD = 64  # samples that are cut as one task and lie in one file
 
 NO_FACE = "no face"  # the trouble of a sample in which none was found
@@ -105,9 +106,7 @@ def shards(
     groups: dict[tuple[str, str, str], list[int]] = {}
     for at in sorted(range(len(samples)), key=lambda at: samples[at].name):
         one = samples[at]
-        # Made alike, for crops of several sizes cannot lie in one file.
-        kind = "/".join(word for word in (one.motion or one.drawn).split("/") if not word.isdigit())
-        groups.setdefault((one.name.split("/")[0], one.split or "", kind), []).append(at)
+        groups.setdefault((one.name.split("/")[0], one.split or "", _made(one)), []).append(at)
     parts = []
     for group in groups.values():
         for low in range(0, len(group), SHARD):
@@ -115,6 +114,14 @@ def shards(
             own = tuple(samples[at] for at in places)
             parts.append(Shard(own, places, wanted, place / f"{_key(own, wanted)}.span"))
     return parts
+
+
+def _made(sample: Sample) -> str:
+    """Say how `synth` makes a sample, if it does: crops of several sizes cannot lie in one file."""
+    match sample.pixels:
+        case Picture(motion=name) | Drawn(name=name):
+            return "/".join(word for word in name.split("/") if not word.isdigit())
+    return ""
 
 
 def cut(
@@ -144,23 +151,20 @@ def _key(samples: Sequence[Sample], settings: Settings) -> str:
     wanted = {name: value for name, value in settings.as_json().items() if name in DECISIVE}
     state = hashlib.sha256(json.dumps([VERSION, wanted], sort_keys=True).encode())
     for sample in samples:
-        what: list[object] = [
-            sample.path,
-            sample.drawn,
-            *([sample.motion] if sample.motion else []),
-            str(sample.start),
-            str(sample.end),
-            sample.frames,
-            str(sample.rate),
-            *([str(sample.share)] if sample.share else []),
-            *([sample.box] if sample.box else []),
-            *([] if sample.is_upright else TURNS),
-        ]
-        if sample.path:
-            what += _state(Path(sample.path))
-        state.update(json.dumps(what).encode())
-        if sample.picture is not None:
-            state.update(str(sample.picture.shape).encode() + sample.picture.tobytes())
+        match sample.pixels:
+            case OnDisk() as file:
+                part = [str(file.start), str(file.end), file.frames, str(file.rate)]
+                what: list[object] = [file.path, "", *part]
+                what += [str(file.share)] if file.share else []
+                what += [file.box] if file.box else []
+                what += [] if file.is_upright else TURNS
+                state.update(json.dumps(what + _state(Path(file.path))).encode())
+            case Picture(luma, motion):
+                moved = [motion] if motion else []
+                state.update(json.dumps(["", "", *moved, *WHOLE]).encode())
+                state.update(str(luma.shape).encode() + luma.tobytes())
+            case Drawn(name):
+                state.update(json.dumps(["", name, *WHOLE]).encode())
     return state.hexdigest()[:32]
 
 

@@ -19,7 +19,7 @@ from fervid.errors import InputError
 from fervid.faces import tracks
 from fervid.faces.finder import Detection, FaceFinder
 from fervid.faces.shape import CROP, MARGIN, alignment
-from fervid.types import Bytes, Frame, Sample, Settings, Strip, Video
+from fervid.types import Bytes, Drawn, Frame, OnDisk, Picture, Sample, Settings, Strip, Video
 from fervid.video import planning, reading, shots
 
 FACE_PICTURE = 256  # pixels: a picture no larger than this is one of a face, whatever the detector says
@@ -65,16 +65,32 @@ class PictureFinder(FaceFinder):
 
 def strip_of(sample: Sample, settings: Settings | None = None) -> Strip:
     """The main face of a sample; a strip of no frames where there is none."""
-    if sample.drawn:
-        return synth.strip_of(sample)
     wanted = settings or Settings()
-    if sample.box is not None:
-        luma, box = _boxed(sample.name, sample.path, sample.box)
-        finder = replace(PictureFinder.of(wanted), known=box)
-        return _followed(_picture(sample.name, luma), iter([Frame(0, luma)]), finder, wanted)
+    match sample.pixels:
+        case Drawn(name):
+            return synth.strip_of(name)
+        case Picture(luma, motion):
+            still = _of_picture(sample.name, luma, PictureFinder.of(wanted), wanted)
+            return synth.in_motion(still, motion) if motion and len(still) else still
+        case OnDisk() as file:
+            if file.box is None:
+                return _of_file(sample.name, file, wanted)
+            luma, known = _boxed(sample.name, file.path, file.box)
+            finder = replace(PictureFinder.of(wanted), known=known)
+            return _of_picture(sample.name, luma, finder, wanted)
+
+
+def _of_picture(name: str, luma: Bytes, finder: FaceFinder, wanted: Settings) -> Strip:
+    """Return the face of a picture as a strip of one frame."""
+    luma = np.ascontiguousarray(luma)
+    return _followed(_picture(name, luma), iter([Frame(0, luma)]), finder, wanted)
+
+
+def _of_file(name: str, file: OnDisk, wanted: Settings) -> Strip:
+    """Return the main face of a file, turned until there is one if it may lie on its side."""
     best: Strip | None = None
-    for rotate in TURNS[:1] if sample.is_upright else TURNS:
-        planned, frames = _frames(sample, rotate)
+    for rotate in TURNS[:1] if file.is_upright else TURNS:
+        planned, frames = _frames(name, file, rotate)
         kind = PictureFinder if len(planned.pts) == 1 else FaceFinder
         strip = _followed(planned, frames, kind.of(wanted), wanted)
         if best is None or len(strip) > len(best):
@@ -82,7 +98,7 @@ def strip_of(sample: Sample, settings: Settings | None = None) -> Strip:
         if len(best) >= STEADY * len(planned.pts):
             break
     assert best is not None
-    return synth.in_motion(best, sample.motion) if sample.motion and len(best) else best
+    return best
 
 
 def _followed(planned: Video, frames: Iterator[Frame], finder: FaceFinder, wanted: Settings) -> Strip:
@@ -134,18 +150,15 @@ def _main_strip(
     )
 
 
-def _frames(sample: Sample, rotate: str) -> tuple[Video, Iterator[Frame]]:
-    """The planned video of a sample, and the frames of the part that is meant."""
-    if sample.picture is not None:
-        luma = np.ascontiguousarray(sample.picture)
-        return _picture(sample.name, luma), iter([Frame(0, luma)])
-    planned = planning.plan(sample.path, rotate, sample.rate)
-    start = None if sample.start is None else planned.ticks(sample.start)
-    stop = None if sample.end is None else planned.ticks(sample.end)
-    if sample.frames is not None or sample.share is not None:
-        low, high = sample.frames or _counted(sample.share, len(planned.pts))
+def _frames(name: str, file: OnDisk, rotate: str) -> tuple[Video, Iterator[Frame]]:
+    """Return the planned video of a file, and the frames of the part that is meant."""
+    planned = planning.plan(file.path, rotate, file.rate)
+    start = None if file.start is None else planned.ticks(file.start)
+    stop = None if file.end is None else planned.ticks(file.end)
+    if file.frames is not None or file.share is not None:
+        low, high = file.frames or _counted(file.share, len(planned.pts))
         if not 0 <= low < high <= len(planned.pts):
-            raise InputError(f"{sample.name}: there are no frames {low} to {high} in {sample.path}")
+            raise InputError(f"{name}: there are no frames {low} to {high} in {file.path}")
         start = int(planned.pts[low])
         stop = int(planned.pts[high]) if high < len(planned.pts) else None
         planned = planned.between(start, stop)

@@ -18,7 +18,7 @@ from fervid.labels import EMOTIONS
 from fervid.synth.drawing import Painter
 from fervid.synth.people import Person, person
 from fervid.synth.sequences import Trajectory, difficulty_of, recipe_of, trajectory
-from fervid.types import Sample, Strip
+from fervid.types import Drawn, Sample, Strip
 
 BARE = "/bare"
 EYES = 100.0  # pixels between the eyes in the picture that a tracker is imagined to have seen
@@ -41,7 +41,7 @@ def samples(
         for number in range(per_class):
             take, who = divmod(number, people)
             name = f"{difficulty}/{seed}/{who}/{take}/{label}{BARE if bare else ''}"
-            yield Sample(name=name, label=label, drawn=name, subject=f"drawn-{seed}-{who}")
+            yield Sample(name, label, Drawn(name), subject=f"drawn-{seed}-{who}")
 
 
 def acted(drawn: str) -> tuple[Person, Trajectory, np.random.Generator]:
@@ -58,10 +58,10 @@ def acted(drawn: str) -> tuple[Person, Trajectory, np.random.Generator]:
     return who, trajectory(who, label, difficulty, rng), rng
 
 
-def strip_of(sample: Sample) -> Strip:
-    """Draw a sample as training reads it; the same name gives the same pixels."""
-    who, moved, rng = acted(sample.drawn)
-    size = 1 if sample.drawn.endswith(BARE) else shape.CROP + 2 * shape.MARGIN
+def strip_of(name: str) -> Strip:
+    """Draw the sample of this name as training reads it; the same name gives the same pixels."""
+    who, moved, rng = acted(name)
+    size = 1 if name.endswith(BARE) else shape.CROP + 2 * shape.MARGIN
     painter = Painter(who, size, rng) if size > 1 else None
     faces = np.zeros((len(moved), size, size), np.uint8)
     landmarks = np.empty_like(moved.landmarks)

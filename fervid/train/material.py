@@ -14,7 +14,7 @@ from fervid import datasets
 from fervid.datasets import splitting
 from fervid.errors import InputError, UsageError
 from fervid.labels import CONTEMPT, EMOTIONS
-from fervid.types import Sample
+from fervid.types import Drawn, OnDisk, Picture, Sample
 
 ORDER = (*EMOTIONS, CONTEMPT)
 
@@ -92,29 +92,37 @@ def _labels(
 def digest(material: Material) -> str:
     """A name for just these samples in just these parts."""
     rows = [
-        [sample.name, sample.label, sample.subject, sorted(sample.votes.items())]
+        row
         for part in (material.train, material.validation)
-        for sample in (*part, Sample(name="", label="", drawn="end of the part"))
+        for row in (
+            *([one.name, one.label, one.subject, sorted(one.votes.items())] for one in part),
+            ["", "", None, []],  # the end of the part
+        )
     ]
     return hashlib.sha256(json.dumps([material.labels, rows]).encode()).hexdigest()
 
 
 def check_apart(train: Sequence[Sample], judges: Sequence[Sample]) -> None:
     """Refuse a file that is learnt from and judged by, under whatever names."""
-    learnt = {_place(sample): sample.name for sample in train if not sample.drawn}
+    learnt = {_pixels(sample): sample.name for sample in train}
     for sample in judges:
-        if not sample.drawn and _place(sample) in learnt:
+        pixels = _pixels(sample)
+        if pixels is not None and pixels in learnt:
             raise InputError(
-                f"{sample.name} is to be judged by, and is {learnt[_place(sample)]} that is learnt from: "
+                f"{sample.name} is to be judged by, and is {learnt[pixels]} that is learnt from: "
                 "a model that has seen it is not tested"
             )
 
 
-def _place(sample: Sample) -> tuple[object, ...]:
-    """What makes two samples the same pixels; a picture is the same, however it is set in motion."""
-    if sample.picture is not None:
-        return (hashlib.sha256(sample.picture.tobytes()).digest(),)
-    return (os.path.realpath(sample.path), sample.start, sample.end, sample.frames, sample.share, sample.box)
+def _pixels(sample: Sample) -> tuple[object, ...] | None:
+    """Return what makes two samples the same pixels, however a picture is set in motion; None if drawn."""
+    match sample.pixels:
+        case Picture(luma):
+            return (hashlib.sha256(luma.tobytes()).digest(),)
+        case OnDisk() as file:
+            return (os.path.realpath(file.path), file.start, file.end, file.frames, file.share, file.box)
+        case Drawn():
+            return None
 
 
 def read(
@@ -146,7 +154,8 @@ def read(
                 raise InputError(f"{sample.name} of {spec} is there twice: give each part of a dataset once")
             taken.add(name)
             person = sample.subject
-            if person is not None and not sample.drawn:  # who is drawn is one at every difficulty
+            # Who is drawn is the same person at every difficulty.
+            if person is not None and not isinstance(sample.pixels, Drawn):
                 person = f"{roots[folder]}/{person}"
             samples.append(replace(sample, name=name, subject=person, origin=own))
         remarks += [f"{spec}: {remark}" for remark in found.remarks]
