@@ -65,6 +65,7 @@ class Network(nn.Module):
     by_motion: ClassVar[bool] = False  # taught where the face changes most, not where most expression is
     coarse_numbers: ClassVar[bool] = True  # whether it may be learnt in bfloat16, where that is quicker
     parent: ClassVar[str] = ""  # the stream from whose weights `inflate` begins
+    settles: ClassVar[bool] = False  # whether more is fitted once gradients are done (`train/settling.py`)
     any_side: ClassVar[bool] = False  # whether it reads faces of other sizes than a crop's, too
     # How it learns best, at batches of 128 clips.
     optimizer: ClassVar[str] = "sgd"

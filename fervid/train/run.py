@@ -21,7 +21,6 @@ from fervid.execute import Executor
 from fervid.footage import Footage
 from fervid.model import JOINT, Model, Spec, StreamSpec
 from fervid.streams.network import Network
-from fervid.streams.survey.aggregate import Aggregate
 from fervid.train import papers, starting
 from fervid.train.batches import Batch, Clips, targets
 from fervid.train.fitting import USUAL_BATCH, Lesson, Lessons, Stage, answers, fit, judged
@@ -230,7 +229,7 @@ class _Run:
 
     def settled(self, network: Network, name: str) -> Network:
         """A stream with all that gradients leave alone in it."""
-        if isinstance(network, Aggregate):
+        if network.settles:
             shown = self.clips({network.reads}, network.frames, by_motion=network.by_motion)
             examination = self.examination({network.reads}, network.frames)
             checkpoint = self.folder / STATE / f"{name}.machine.safetensors"

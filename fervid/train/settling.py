@@ -15,6 +15,7 @@ import torch
 from torch import Tensor, nn
 
 from fervid.errors import InputError
+from fervid.streams.network import Network
 from fervid.streams.survey.aggregate import AT_ONCE, Aggregate, rounded
 from fervid.train import state as states
 from fervid.train.batches import Clips
@@ -32,7 +33,7 @@ MARGIN = 3.0  # the logit of a decision of one, so that a temperature near one c
 
 
 def settle(
-    network: Aggregate,
+    network: Network,
     clips: Clips,
     examination: Clips,
     recipe: Recipe,
@@ -41,6 +42,7 @@ def settle(
     listener: Listener,
 ) -> states.State:
     """Set what gradients leave alone in a network, from the checkpoint if it has been done before."""
+    assert isinstance(network, Aggregate)  # the one kind that settles
     network.eval()
     if machine.leads and not checkpoint.is_file():
         windows = _drawn(network, clips, recipe, machine, listener)

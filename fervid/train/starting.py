@@ -10,7 +10,6 @@ from fervid import model, streams
 from fervid.errors import InputError, UsageError
 from fervid.model import Model
 from fervid.streams.network import OF_LABELS, Network
-from fervid.streams.survey.aggregate import Aggregate
 from fervid.train.recipe import Recipe
 
 
@@ -74,9 +73,7 @@ def check_kept(name: str, bases: Sequence[Model], labels: tuple[str, ...], light
     """Refuse a stream that is not learnt, and that no model has as it is needed."""
     kind, wanted = streams.registered(name), name
     base = next((base for base in bases if name in base.networks), None)
-    if base is None and issubclass(
-        kind, Aggregate
-    ):  # its frame net will do: the rest is learnt without epochs
+    if base is None and kind.settles:  # its parent will do: the rest is fitted without epochs
         name, wanted = kind.parent, f"{name}, or {kind.parent}"
         base = next((base for base in bases if name in base.networks), None)
     if base is None:

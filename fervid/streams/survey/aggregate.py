@@ -165,6 +165,7 @@ class Aggregate(OverFrames):
     """
 
     optimizer, rate, decay = "adamw", 1e-3, 1e-2
+    settles = True
 
     def __init__(
         self, classes: int, width: int, blocks: int, looks: int, length: int, anchors: int = 0
