@@ -22,10 +22,11 @@ from fervid.streams.survey.aggregate_forest import Forest
 from fervid.streams.survey.aggregate_gaussian import embedded
 from fervid.streams.survey.aggregate_moments import moments
 from fervid.survey.systems import SMALL as SMALL_SIZES
-from fervid.train import folders, run, settling, state
+from fervid.train import alone, folders, run, settling, state
 from fervid.train.listener import Listener, Progress
 from fervid.train.material import Material, arrange
 from fervid.train.recipe import Recipe
+from fervid.train.stages import round_weights
 
 MACHINES = [name for name in streams.names() if issubclass(streams.registered(name), Aggregate)]
 
@@ -277,7 +278,7 @@ def test_a_machine_is_fitted_on_an_existing_frame_net(
     still: Path, material: Material, strips: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     states: list[state.State] = []
-    monkeypatch.setattr(run, "settle", lambda *given: states.append(settling.settle(*given)) or states[-1])
+    monkeypatch.setattr(alone, "settle", lambda *given: states.append(settling.settle(*given)) or states[-1])
     recipe = recipe_of("aggregate_moments", epochs=0, start_from=(str(still),))
     run.check(recipe, material, "cpu")
     warned: list[str] = []
@@ -322,12 +323,12 @@ def test_what_runs_is_what_was_fitted(name: str) -> None:
     """Check that matrices, stored in half precision, are rounded before the machine is fitted on them."""
     network = settled(name)
     assert isinstance(network, Aggregate)
-    run._round(network)
+    round_weights(network)
     batch = some_clips(network, 12)
     with torch.no_grad():
         network.fit(network.looked_at(batch))
         logits = network(batch)
-    stored = run._tensors({name: network}, {})
+    stored = run.tensors({name: network}, {})
     assert any(value.dtype == np.float16 for value in stored.values())
     back = streams.build(name, 7, **SMALL_SIZES[name]).eval()
     back.load_state_dict(

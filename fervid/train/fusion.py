@@ -1,4 +1,4 @@
-"""Joint fine-tuning of streams that were trained alone (DTAGN: Jung et al., 2015).
+"""The last stage of a run: joint fine-tuning of streams that were trained alone (DTAGN: Jung et al., 2015).
 
 Everything below each stream's top layer is frozen; the tops go on learning together, so that the sum of their
 logits decides, and each for itself. The prediction is the softmax of the sum.
@@ -6,11 +6,25 @@ logits decides, and each for itself. The prediction is the softmax of the sum.
 
 from __future__ import annotations
 
-import torch
-from torch import Tensor
+from collections.abc import Mapping
 
-from fervid.train.losses import cross_entropy
-from fervid.train.recipe import Recipe
+import numpy as np
+import torch
+from torch import Tensor, nn
+
+from fervid.streams.network import Network
+from fervid.train.batches import Batch
+from fervid.train.fitting import Stage, judged
+from fervid.train.frozen import Features, Frozen
+from fervid.train.losses import balance, cross_entropy
+from fervid.train.recipe import FINE, Recipe
+from fervid.train.stages import Run
+from fervid.types import Floats
+
+RATE, DECAY = 1e-2, 1e-2
+DROPOUT = 0.3  # of the frozen features: the streams know their clips too well to need each other
+
+Tops = dict[str, nn.Linear]  # stream -> its top after joint fine-tuning
 
 
 def joint_loss(
@@ -20,6 +34,49 @@ def joint_loss(
     together: float = Recipe.sum_loss,
     weights: Tensor | None = None,
 ) -> Tensor:
-    """Each stream's cross-entropy, and that of the sum of their logits."""
+    """Return each stream's cross-entropy, and that of the sum of their logits, added up."""
     alone = torch.stack([cross_entropy(one, targets, weights) for one in logits]).sum()
     return own * alone + together * cross_entropy(torch.stack(logits).sum(0), targets, weights)
+
+
+@torch.inference_mode()
+def summed(tops: Mapping[str, nn.Linear], seen: Features) -> Floats:
+    """Return the sum of the logits of these tops: (N, C)."""
+    logits = torch.stack([tops[name](rows) for name, rows in seen.items() if name in tops])
+    return np.asarray(logits.sum(0).cpu().numpy(), np.float32)
+
+
+def learn(run: Run, networks: Mapping[str, Network], weights: Mapping[str, float], judges: Features) -> Tops:
+    """Return the tops after joint fine-tuning, on frozen features; they begin as the weighted sum."""
+    tops = {name: _begun(run, network, name, weights[name]) for name, network in networks.items()}
+    of_labels = balance(run.counts, run.recipe.balance).to(run.machine.device)
+
+    def loss(batch: Batch) -> tuple[Tensor, Tensor]:
+        logits = [top(nn.functional.dropout(batch.features[name], DROPOUT)) for name, top in tops.items()]
+        recipe = run.recipe
+        loss = joint_loss(logits, batch.targets, recipe.own_loss, recipe.sum_loss, of_labels)
+        return loss, torch.stack(logits).sum(0)
+
+    stage = Stage(
+        name="joint",
+        epochs=run.recipe.joint_epochs,
+        rate=RATE * run.recipe.rate * (FINE if run.recipe.finetune else 1.0),
+        decay=DECAY,
+        optimizer="adamw",
+        learner=nn.ModuleDict(tops),
+        loss=loss,
+        judge=lambda: judged(summed(tops, judges), run.truth),
+    )
+    whole = run.whole(networks, run.train, run.taught)
+    run.fit(stage, Frozen(whole, run.seen(networks, whole, "clips", judged=False)))
+    return tops
+
+
+def _begun(run: Run, network: Network, name: str, weight: float) -> nn.Linear:
+    """Return a top to begin from: of the model that is fine-tuned, or the stream's own by its weight."""
+    top = nn.Linear(network.top.in_features, len(run.labels))
+    joint = run.bases[0].joint.get(name) if run.recipe.finetune else None
+    share = 1.0 if joint is not None else weight
+    begun = (joint or network.top).state_dict()
+    top.load_state_dict({key: share * value for key, value in begun.items()})
+    return top.to(run.machine.device)

@@ -12,7 +12,8 @@ import numpy as np
 from fervid import datasets, files, metrics
 from fervid.footage import Footage
 from fervid.metrics import Predictions, charts
-from fervid.model import Spec
+from fervid.model import Spec, StreamSpec
+from fervid.streams.network import Network
 from fervid.train.recipe import Recipe
 from fervid.train.state import History
 from fervid.types import Floats
@@ -33,6 +34,39 @@ def named(specs: Sequence[str]) -> tuple[str, ...]:
         options = "&".join(f"{name}={Path(value).name}" for name, value in one.options.items())
         shown.append(f"{one.name}:{Path(one.path).name or one.path}" + (f"?{options}" if options else ""))
     return tuple(shown)
+
+
+def spec(
+    folder: Path,
+    recipe: Recipe,
+    labels: tuple[str, ...],
+    networks: Mapping[str, Network],
+    weights: Mapping[str, float],
+    fusion: str,
+    temperature: float,
+) -> Spec:
+    """Return all that is said of a model but its weights."""
+    light = recipe.illumination
+    return Spec(
+        name=folder.resolve().name,
+        labels=labels,
+        streams=tuple(
+            StreamSpec(
+                name,
+                network.reads,
+                recipe.sizes.get(name, {}),
+                round(float(weights[name]), 6),
+                light if "faces" in network.reads else "none",
+            )
+            for name, network in networks.items()
+        ),
+        fusion=fusion,
+        temperature=round(float(temperature), 6),
+        trained=True,
+        licences=LICENCES,
+        training_data=named(recipe.data),
+        weights_sha256="",
+    )
 
 
 def write(

@@ -1,0 +1,75 @@
+"""The first stage of a run: each stream is trained alone."""
+
+from __future__ import annotations
+
+import torch
+
+from fervid import streams
+from fervid.streams.network import Network
+from fervid.train import starting
+from fervid.train.fitting import USUAL_BATCH, Lesson, Stage, answers, judged
+from fervid.train.recipe import FINE
+from fervid.train.settling import settle
+from fervid.train.stages import Run, round_weights
+
+
+def learn(run: Run, name: str) -> Network:
+    """Return one stream, trained; without epochs, as the models to start from have it."""
+    recipe, network = run.recipe, _begun(run, name)
+    if recipe.epochs:
+        coarse = round(recipe.coarse * recipe.epochs) if network.any_side else 0
+        run.fit(_stage(run, network, name), run.clips(network, coarse))
+    elif any(name in base.networks for base in run.bases):
+        return network.eval()
+    if network.settles:
+        _settle(run, network, name)
+    return network.eval()
+
+
+def _begun(run: Run, name: str) -> Network:
+    """Return a stream with its first weights, where it computes."""
+    torch.manual_seed(run.recipe.seed)  # of the first weights
+    network = streams.build(name, len(run.labels), **run.recipe.sizes.get(name, {}))
+    bases = sorted(run.bases, key=lambda base: name not in base.networks)  # before a parent's are
+    if bases and not any(starting.take_over(network, name, base, run.labels) for base in bases):
+        run.listener.warn(f"{name} begins anew: no model to start from has such a stream")
+    return network.placed(run.machine.device)
+
+
+def _stage(run: Run, network: Network, name: str) -> Stage:
+    recipe, machine = run.recipe, run.machine
+    lesson = Lesson(network, len(run.labels), run.counts, recipe).to(machine.device)
+    by_size = recipe.batch / USUAL_BATCH
+    rate = network.rate * recipe.rate * (by_size if network.optimizer == "sgd" else by_size**0.5)
+    examination = run.examination(network)
+
+    def judge() -> tuple[float, float, float]:
+        said = answers(lambda batch: network(batch[network.reads]), examination, recipe.batch, machine)
+        return judged(said, run.truth)
+
+    return Stage(
+        name=name,
+        epochs=recipe.epochs,
+        rate=rate * (FINE if recipe.finetune else 1.0),
+        decay=network.decay,
+        optimizer=network.optimizer,
+        learner=lesson,
+        loss=lambda batch: lesson(batch, machine),
+        judge=judge,
+    )
+
+
+def _settle(run: Run, network: Network, name: str) -> None:
+    """Fit what gradients leave alone in a stream."""
+    state = settle(
+        network,
+        run.clips(network),
+        run.examination(network),
+        run.recipe,
+        run.machine,
+        run.checkpoint(f"{name}.machine"),
+        run.listener,
+    )
+    strength, accuracy = (state.history[key][state.best_epoch] for key in ("strength", "validation_accuracy"))
+    run.listener.note(f"{name}: support vectors, penalty {strength:g}, validation accuracy {accuracy:.4f}")
+    round_weights(network)
