@@ -3,18 +3,21 @@
 from __future__ import annotations
 
 import json
-import os
-from typing import Any
+from collections.abc import Sequence
+from typing import TYPE_CHECKING, Any
 
 import click
-from click.core import ParameterSource
 
 from fervid.cli.shared import options, training
 from fervid.cli.shared.inputs import SOME_FAILED
-from fervid.cli.shared.messages import Messages, log
+from fervid.cli.shared.messages import Messages
 from fervid.cli.shared.options import Command, command
 from fervid.cli.shared.output import show
 from fervid.errors import UsageError
+
+if TYPE_CHECKING:
+    from fervid.survey.rows import Failure, Ground, Row
+    from fervid.survey.systems import System
 
 # What --synthetic stands for, and what smoke changes where nothing else is asked for.
 SYNTHETIC = {
@@ -92,31 +95,22 @@ def survey(
     row, and the same command goes on after an interruption. Fusions take the streams that were trained alone.
     Exit codes: 0 done, 1 nothing could be done, 2 usage, 3 some systems failed, 130 interrupted.
     """
-    if synthetic and data:
-        raise UsageError("--synthetic is data of its own: leave out --data")
-    if not synthetic and not data:
-        raise UsageError("name labelled data with --data (see `fervid datasets list`), or say --synthetic")
+    specs = _specs(data, synthetic, size)
     if protocol is not None and folds is not None:
         raise UsageError("--folds N is --protocol kfold:N: give one of them")
-    if int(os.environ.get("WORLD_SIZE", "1")) > 1:
-        raise UsageError("a survey runs in one process: leave torchrun out")
-    given = [name for name in values if ctx.get_parameter_source(name) is not ParameterSource.DEFAULT]
+    training.check_one_process("a survey")
     if size == "smoke":
+        given = training.given(ctx, values)
         values |= {name: value for name, value in SMOKE.items() if name not in given}
-    specs = (SYNTHETIC[size],) if synthetic else data
 
     from fervid import execute
-    from fervid.survey import rows, run, systems, table
-    from fervid.train import material
+    from fervid.survey import rows, systems, table
 
     wanted = systems.chosen(() if only is None else tuple(name.strip() for name in only.split(",")))
     recipe = training.recipe_of(values | {"data": specs})
-    samples, remarks = material.read(specs)
-    for remark in remarks:
-        log.warning("%s", remark)
-    messages: Messages = ctx.obj
+    samples = training.read(specs)
     with (
-        training.listening(messages) as listener,
+        training.listening(ctx.obj) as listener,
         execute.open_executor(jobs) as executor,
         training.strips(no_cache) as cache,
         training.kept_runs(runs) as folder,
@@ -134,17 +128,32 @@ def survey(
             cache=cache,
             listener=listener,
         )
-        found = []
-        for row in run.run(ground, wanted):
-            found.append(row)
-            if not messages.quiet:
-                messages.say(f"{run.line(row)} ({len(found)} of {len(wanted)})")
+        found = _rows(ctx.obj, ground, wanted)
         facts = ground.facts()
     show(json.dumps(table.as_json(facts, found), indent=2) if as_json else table.as_text(facts, found))
     failed = sum(isinstance(row, rows.Failure) for row in found)
-    if not failed:
-        return 0
-    return SOME_FAILED if failed < len(found) else 1
+    return 0 if not failed else SOME_FAILED if failed < len(found) else 1
+
+
+def _specs(data: tuple[str, ...], synthetic: bool, size: str) -> tuple[str, ...]:
+    """Return the data to compare on."""
+    if synthetic and data:
+        raise UsageError("--synthetic is data of its own: leave out --data")
+    if not synthetic and not data:
+        raise UsageError("name labelled data with --data (see `fervid datasets list`), or say --synthetic")
+    return (SYNTHETIC[size],) if synthetic else data
+
+
+def _rows(messages: Messages, ground: Ground, wanted: Sequence[System]) -> list[Row | Failure]:
+    """Train every system, and tell of each as soon as it is done."""
+    from fervid.survey import run
+
+    found = []
+    for row in run.run(ground, wanted):
+        found.append(row)
+        if not messages.quiet:
+            messages.say(f"{run.line(row)} ({len(found)} of {len(wanted)})")
+    return found
 
 
 assert isinstance(survey, Command)

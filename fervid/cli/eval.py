@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import os
 from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -12,7 +11,7 @@ import click
 from click.core import ParameterSource
 
 from fervid.cli.shared import options, output, training
-from fervid.cli.shared.messages import Messages, log
+from fervid.cli.shared.messages import Messages
 from fervid.cli.shared.output import STANDARD, open_text, show
 from fervid.errors import UsageError
 from fervid.train.recipe import FINE_EPOCHS, Recipe
@@ -80,7 +79,7 @@ def eval(
     messages: Messages = ctx.obj
     if not data:
         raise UsageError("name labelled data with --data, see `fervid datasets list`")
-    given = [name for name in values if ctx.get_parameter_source(name) is not ParameterSource.DEFAULT]
+    given = training.given(ctx, values)
     if protocol is None and (given or runs is not None):
         name = given[0] if given else "runs"
         raise UsageError(f"--{name.replace('_', '-')} is for training: give a --protocol")
@@ -89,14 +88,12 @@ def eval(
     targets = [target for target in (predictions,) if target is not None]
     output.check_targets(targets, [], overwrite)
     named = ctx.get_parameter_source("model") is ParameterSource.COMMANDLINE
-    if protocol is not None and int(os.environ.get("WORLD_SIZE", "1")) > 1:
-        raise UsageError("a protocol runs in one process: leave torchrun out")
+    if protocol is not None:
+        training.check_one_process("a protocol")
     from fervid import execute
-    from fervid.train import evaluate, material
+    from fervid.train import evaluate
 
-    samples, remarks = material.read(data)
-    for remark in remarks:
-        log.warning("%s", remark)
+    samples = training.read(data)
     with (
         training.listening(messages) as listener,
         execute.open_executor(jobs) as executor,
@@ -104,36 +101,24 @@ def eval(
     ):
         if protocol is None:
             said = evaluate.predict(
-                model,
-                samples,
-                None,
-                executor,
-                device=device,
-                cache=cache,
-                listener=listener,
+                model, samples, None, executor, device=device, cache=cache, listener=listener
             )
         else:
-            recipe = training.recipe_of(values | {"data": data})
-            if named:
-                if "epochs" not in given:
-                    recipe = replace(recipe, epochs=FINE_EPOCHS)
-                recipe = run_of(model, recipe, given)
+            recipe = _recipe(model if named else None, values | {"data": data}, given)
             with training.kept_runs(runs) as folder, training.hardware(device, jobs) as machine:
                 said = evaluate.by_protocol(
-                    protocol,
-                    samples,
-                    recipe,
-                    folder,
-                    executor,
-                    machine,
-                    cache=cache,
-                    listener=listener,
+                    protocol, samples, recipe, folder, executor, machine, cache=cache, listener=listener
                 )
     _report(said, as_json, predictions, pictures)
 
 
-def run_of(model: str, recipe: Recipe, given: list[str]) -> Recipe:
-    """The recipe to fine-tune a model by, whose architecture cannot be given as well."""
+def _recipe(model: str | None, values: dict[str, Any], given: list[str]) -> Recipe:
+    """Return the recipe to train by, or to fine-tune a model by: its architecture cannot be given as well."""
+    recipe = training.recipe_of(values)
+    if model is None:
+        return recipe
+    if "epochs" not in given:
+        recipe = replace(recipe, epochs=FINE_EPOCHS)
     from fervid.train import starting
 
     fixed = [

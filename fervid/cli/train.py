@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
+from pathlib import Path
 from typing import Any
 
 import click
-from click.core import ParameterSource
 
 from fervid.cli.shared import options, training
 from fervid.cli.shared.messages import Messages
@@ -56,13 +56,10 @@ def train(
 
     messages: Messages = ctx.obj
     if resume:
-        given = [name for name in values if ctx.get_parameter_source(name) is not ParameterSource.DEFAULT]
-        if given:
+        if given := training.given(ctx, values):
             raise UsageError(
                 f"--resume takes the run's own settings: leave out --{given[0].replace('_', '-')}"
             )
-        from pathlib import Path
-
         folder = Path(output)
         recipe = folders.recipe_of(folder)
         if folders.is_done(folder):

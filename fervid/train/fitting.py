@@ -68,18 +68,7 @@ def fit(
     learner = stage.learner
     optimizer = _optimizer(stage)
     average = {name: value.detach().clone() for name, value in _floats(learner).items()}
-    state = states.read(checkpoint) or states.State()
-    if state.tensors:
-        try:
-            learner.load_state_dict(state.part("learner"))
-            for name, value in state.part("average").items():
-                average[name].copy_(value)
-            _restore(optimizer, state.part("optimizer"))
-        except (RuntimeError, KeyError, ValueError) as failure:
-            raise InputError(
-                f"the checkpoint {checkpoint} is of other labels or sizes than this run: its data has "
-                "changed; begin again with --overwrite"
-            ) from failure
+    state = _resumed(checkpoint, learner, average, optimizer)
     machine.wait()  # before the first process writes a newer one
     steps = clips.steps(recipe.batch)
     written = time.monotonic()
@@ -101,22 +90,9 @@ def fit(
                 group["lr"] = stage.rate * _schedule(now / (stage.epochs * steps))
             torch.manual_seed(hash((recipe.seed, stage.epochs, now, machine.part)) % (1 << 31))
             batch = clips.drawn(state.epoch, places, machine.device)
-            loss, answer = stage.loss(batch)
-            if not torch.isfinite(loss.detach()):
-                raise ModelError(
-                    f"the loss of {stage.name} is no longer a number in epoch {state.epoch + 1}: begin again "
-                    "with a lower --rate"
-                )
-            optimizer.zero_grad(set_to_none=True)
-            loss.backward()  # type: ignore[no-untyped-call]
-            machine.shared(learner)
-            nn.utils.clip_grad_norm_(learner.parameters(), LONGEST_GRADIENT)
-            optimizer.step()
+            sums = _step(stage, batch, optimizer, machine, state.epoch)
             _follow(average, learner, recipe.average, now)
-            right = (answer.argmax(1) == batch.targets.argmax(1)).sum()
-            count = len(batch.targets)
-            for place, more in enumerate((float(loss.detach()) * count, float(right), float(count))):
-                state.sums[place] += more
+            state.sums = [before + more for before, more in zip(state.sums, sums, strict=True)]
             state.step = step + 1
             listener.tick(_progress(stage, state, steps))
             if time.monotonic() - written > states.BETWEEN_CHECKPOINTS:
@@ -130,6 +106,45 @@ def fit(
     learner.load_state_dict(learner.state_dict() | {k: v.to(machine.device) for k, v in best.items()})
     learner.eval()
     return state
+
+
+def _resumed(
+    checkpoint: Path, learner: nn.Module, average: dict[str, Tensor], optimizer: torch.optim.Optimizer
+) -> states.State:
+    """Return how far the stage has come, with what it has learnt put back; a new state where it begins."""
+    state = states.read(checkpoint) or states.State()
+    if state.tensors:
+        try:
+            learner.load_state_dict(state.part("learner"))
+            for name, value in state.part("average").items():
+                average[name].copy_(value)
+            _restore(optimizer, state.part("optimizer"))
+        except (RuntimeError, KeyError, ValueError) as failure:
+            raise InputError(
+                f"the checkpoint {checkpoint} is of other labels or sizes than this run: its data has "
+                "changed; begin again with --overwrite"
+            ) from failure
+    return state
+
+
+def _step(
+    stage: Stage, batch: Batch, optimizer: torch.optim.Optimizer, machine: Machine, epoch: int
+) -> tuple[float, float, float]:
+    """Learn from one batch; return the sum of its losses, how many answers were right, and of how many."""
+    loss, answer = stage.loss(batch)
+    if not torch.isfinite(loss.detach()):
+        raise ModelError(
+            f"the loss of {stage.name} is no longer a number in epoch {epoch + 1}: begin again with a lower "
+            "--rate"
+        )
+    optimizer.zero_grad(set_to_none=True)
+    loss.backward()  # type: ignore[no-untyped-call]
+    machine.shared(stage.learner)
+    nn.utils.clip_grad_norm_(stage.learner.parameters(), LONGEST_GRADIENT)
+    optimizer.step()
+    count = len(batch.targets)
+    right = (answer.argmax(1) == batch.targets.argmax(1)).sum()
+    return float(loss.detach()) * count, float(right), float(count)
 
 
 def _judge(

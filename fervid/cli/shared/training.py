@@ -5,12 +5,13 @@ from __future__ import annotations
 import math
 import os
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import click
+from click.core import ParameterSource
 
 from fervid.cli.shared.messages import Bar, Messages, log
 from fervid.cli.shared.options import Decorator
@@ -25,6 +26,7 @@ if TYPE_CHECKING:
     from fervid.train.listener import Listener, Progress
     from fervid.train.machine import Machine
     from fervid.train.material import Material
+    from fervid.types import Sample
 
 OWN_FILES = ("model.json", "model.safetensors", "recipe.json", "history.json", "validation.json", "card.md")
 
@@ -98,6 +100,27 @@ NO_CACHE = click.option(
 JOBS = click.option(
     "-j", "--jobs", type=click.IntRange(1), help="Processes and threads.  [default: one per core]"
 )
+
+
+def given(ctx: click.Context, values: dict[str, Any]) -> list[str]:
+    """Return which of these options the command line names."""
+    return [name for name in values if ctx.get_parameter_source(name) is not ParameterSource.DEFAULT]
+
+
+def check_one_process(what: str) -> None:
+    """Refuse to share among processes what cannot be shared."""
+    if int(os.environ.get("WORLD_SIZE", "1")) > 1:
+        raise UsageError(f"{what} runs in one process: leave torchrun out")
+
+
+def read(data: Sequence[str]) -> tuple[Sample, ...]:
+    """Read labelled samples, and warn of what is strange about them."""
+    from fervid.train import material
+
+    samples, remarks = material.read(data)
+    for remark in remarks:
+        log.warning("%s", remark)
+    return samples
 
 
 def recipe_of(values: dict[str, Any]) -> Recipe:
