@@ -262,9 +262,9 @@ def _summarize(messages: Messages, tally: Tally, folder: str, figures: dict[str,
     from fervid.export.timelines.shapes import NOTE
 
     if figures is not None:
-        from fervid.cli.eval import told
+        from fervid.cli.eval import as_text
 
-        messages.say(told(figures))
+        messages.say(as_text(figures))
     table = Table(box=box.SIMPLE, pad_edge=False, show_header=False)
     counts = f"{tally.done} done, {tally.skipped} skipped, {tally.failed} failed"
     speed = "" if tally.speed is None else f" ({tally.speed:.1f}x)"

@@ -19,7 +19,7 @@ from fervid.train.recipe import FINE_EPOCHS, Recipe
 if TYPE_CHECKING:
     from fervid.metrics import Predictions
 
-FEW = 10  # parts of a protocol that are told one by one
+FEW = 10  # parts of a protocol that are shown one by one
 
 
 @options.command(
@@ -151,7 +151,7 @@ def _report(said: Predictions, as_json: bool, predictions: str | None, pictures:
     if as_json:
         show(json.dumps(figures, indent=2))
     elif predictions != STANDARD:
-        show(told(figures))
+        show(as_text(figures))
 
 
 def _draw(said: Predictions, figures: dict[str, Any], folder: Path) -> None:
@@ -175,8 +175,8 @@ def _draw(said: Predictions, figures: dict[str, Any], folder: Path) -> None:
     charts.risk_coverage({said.headline: (curve.coverage, curve.risk)}, folder / "risk_coverage")
 
 
-def told(figures: dict[str, Any]) -> str:
-    """The figures for a person: tables of plain text."""
+def as_text(figures: dict[str, Any]) -> str:
+    """Return the figures for a person: tables of plain text."""
     lines = [
         f"{figures['n']} samples, {figures['n_no_face']} of them without a face",
         "",
@@ -215,7 +215,7 @@ def told(figures: dict[str, Any]) -> str:
 
 
 def _of_parts(figures: dict[str, Any]) -> list[str]:
-    """How figures vary over the parts of a protocol, and each part where they are few."""
+    """Return lines on how figures vary over the parts of a protocol, and each part where they are few."""
     folds = figures["folds"]
     if folds["n"] < 2:
         return []

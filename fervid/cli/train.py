@@ -69,7 +69,7 @@ def train(
         if not values["data"]:
             raise UsageError("name something to learn from with --data, see `fervid datasets list`")
         recipe = training.recipe_of(values)
-        material = run.prepare(recipe)  # bad data is told before anything is written
+        material = run.prepare(recipe)  # bad data is refused before anything is written
         folder = training.begin(output, overwrite, recipe, material, device)
         training.carry_out(messages, recipe, folder, device, jobs, no_cache, material)
         training.tell(folder)

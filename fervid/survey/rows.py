@@ -35,7 +35,7 @@ NOT_SHARED = ("data", "validation", "labels", "streams", "sizes", "fusion", "sta
 
 @dataclass(frozen=True, eq=False)
 class Ground:
-    """What every system is given alike."""
+    """What all systems of a survey share."""
 
     specs: tuple[str, ...]
     samples: tuple[Sample, ...]
@@ -53,16 +53,16 @@ class Ground:
         return SMALL if self.is_small else {}
 
     def facts(self) -> dict[str, Any]:
-        """What rows have to share to stand in one table."""
+        """Return what rows have to share to stand in one table."""
         labels = evaluate.labels_of(self.samples)
-        counts = {label: sum(one.label == label for one in self.samples) for label in labels}
+        counts = {label: sum(sample.label == label for sample in self.samples) for label in labels}
         shared = {name: value for name, value in self.recipe.as_json().items() if name not in NOT_SHARED}
         return {
             "data": {
                 "specs": list(papers.named(self.specs)),
                 "sha256": digest(Material(labels, self.samples, ())),
                 "clips": len(self.samples),
-                "people": len({one.subject or one.name for one in self.samples}),
+                "people": len({sample.subject or sample.name for sample in self.samples}),
                 "labels": counts,
             },
             "settings": {
@@ -75,7 +75,7 @@ class Ground:
 
 @dataclass(frozen=True, eq=False)
 class Row:
-    """What came of a system; arrays have a place for each clip, in the order in which it was tested."""
+    """What came of a system; arrays have a value for each clip, in the order of the tests."""
 
     system: System
     reads: tuple[str, ...]  # by each of its streams
@@ -115,7 +115,7 @@ class Failure:
 
 
 class Survey:
-    """A survey under way."""
+    """A survey in its folder, which makes each row once."""
 
     def __init__(self, ground: Ground) -> None:
         self.ground, self.failures = ground, dict[str, Failure]()
@@ -124,7 +124,7 @@ class Survey:
         self._begin()
 
     def _begin(self) -> None:
-        """Make the folder, or find in it a survey like this one."""
+        """Make the folder, or go on with the survey in it."""
         folder, record = self.ground.folder, self.ground.folder / SURVEY
         if record.is_file():
             try:
@@ -149,14 +149,13 @@ class Survey:
             raise OutputError(f"cannot write a survey to {folder}: {failure.strerror}") from failure
 
     def row(self, system: System) -> Row | Failure:
-        """What came of a system, in an earlier run or now."""
+        """Return what came of a system, in an earlier run or now."""
         if system.name in self.failures:
             return self.failures[system.name]
-        there = self._there(system)
-        if there is not None:
-            return there
+        if (kept := self._kept(system)) is not None:
+            return kept
         try:
-            made = self._made(system)
+            row = self._made(system)
         except FervidError as failure:
             return self._failed(system, failure)
         except OSError:
@@ -165,19 +164,19 @@ class Survey:
             unexpected = UnexpectedError(f"unexpected {type(failure).__name__}: {failure}")
             unexpected.__cause__ = failure
             return self._failed(system, unexpected)
-        files.write(self.runs(system) / ROW, json.dumps(made.as_json()) + "\n")
-        return made
+        files.write(self.runs(system) / ROW, json.dumps(row.as_json()) + "\n")
+        return row
 
-    def there(self) -> list[Row | Failure]:
-        """All that came of systems in this folder, and what failed just now."""
-        found = [self._there(system) or self.failures.get(system.name) for system in everything()]
-        return [one for one in found if one is not None]
+    def rows(self) -> list[Row | Failure]:
+        """Return all that came of systems in this folder, and what failed just now."""
+        rows = [self._kept(system) or self.failures.get(system.name) for system in everything()]
+        return [row for row in rows if row is not None]
 
     def runs(self, system: System) -> Path:
-        """The folder of a system."""
+        """Return the folder of a system."""
         return self.ground.folder / system.name
 
-    def _there(self, system: System) -> Row | None:
+    def _kept(self, system: System) -> Row | None:
         path = self.runs(system) / ROW
         if not path.is_file():
             return None
@@ -192,10 +191,11 @@ class Survey:
         return self.failures[system.name]
 
     def _made(self, system: System) -> Row:
+        """Train, score and time a system, after those that it takes over."""
         ground = self.ground
-        for one in system.over:
-            if isinstance(self.row(one), Failure):
-                raise InputError(f"its stream {one.name} failed")
+        for stream in system.over:
+            if isinstance(self.row(stream), Failure):
+                raise InputError(f"its stream {stream.name} failed")
         sizes = {name: ground.sizes[name] for name in system.streams if name in ground.sizes}
         recipe = replace(
             ground.recipe,
@@ -212,12 +212,12 @@ class Survey:
             ground.machine,
             cache=ground.cache,
             listener=ground.listener,
-            over=[self.runs(one) for one in system.over],
+            over=[self.runs(stream) for stream in system.over],
         )
         part, _ = self.parts[0]
         net = model.load(evaluate.folder_of(part, self.runs(system)))
         taken, ratio = self._times(net)
-        weights = [value.numel() for one in net.networks.values() for value in one.parameters()]
+        weights = [value.numel() for network in net.networks.values() for value in network.parameters()]
         return Row(
             system=system,
             reads=tuple(stream.reads for stream in net.spec.streams),
@@ -233,19 +233,19 @@ class Survey:
         )
 
     def _times(self, net: model.Model) -> tuple[float | None, float | None]:
-        """Milliseconds a window, and how many times the default pair's these are."""
+        """Return milliseconds a window, and how many times the default pair's these are."""
         part, _ = self.parts[0]
-        some = timing.windows(part.test, self.ground.cache)
-        if not some:
+        windows = timing.windows(part.test, self.ground.cache)
+        if not windows:
             return None, None
-        if not some[0]["faces"].size:  # landmarks alone
-            return round(timing.milliseconds([net], some)[0], 6), None
-        own, pair = timing.milliseconds([net, timing.untrained(PAIR, self.ground.sizes)], some)
+        if not windows[0]["faces"].size:  # landmarks alone
+            return round(timing.milliseconds([net], windows)[0], 6), None
+        own, pair = timing.milliseconds([net, timing.untrained(PAIR, self.ground.sizes)], windows)
         return round(own, 6), round(own / pair, 6)
 
 
 def _difference(before: Mapping[str, Any], now: Mapping[str, Any]) -> str:
-    """What of a survey's facts has changed."""
+    """Return the name of what has changed of the facts of a survey."""
     if before["data"] != now["data"]:
         return "data"
     names = before["settings"].keys() | now["settings"].keys()

@@ -16,7 +16,7 @@ TABLE, LOCK = "table.txt", "lock"
 
 
 def run(ground: Ground, wanted: Sequence[System]) -> Iterator[Row | Failure]:
-    """What comes of each system, in turn; the folder's table holds all that was ever made there."""
+    """Yield what comes of each system; the table in the folder holds all that was ever made there."""
     survey = Survey(ground)
     lock = files.take_lock(ground.folder / LOCK)
     if lock is None:
@@ -25,19 +25,19 @@ def run(ground: Ground, wanted: Sequence[System]) -> Iterator[Row | Failure]:
         )
     try:
         for system in wanted:
-            found = survey.row(system)
-            there = survey.there()
+            row = survey.row(system)
+            rows = survey.rows()
             files.write(
-                ground.folder / SURVEY, json.dumps(table.as_json(survey.facts, there), indent=1) + "\n"
+                ground.folder / SURVEY, json.dumps(table.as_json(survey.facts, rows), indent=1) + "\n"
             )
-            files.write(ground.folder / TABLE, table.as_text(survey.facts, there) + "\n")
-            yield found
+            files.write(ground.folder / TABLE, table.as_text(survey.facts, rows) + "\n")
+            yield row
     finally:
         lock.release(remove=True)
 
 
 def line(row: Row | Failure) -> str:
-    """A row in a line, for those who wait."""
+    """Return a row in a line, for those who wait."""
     if isinstance(row, Failure):
         return f"{row.system.name}: failed"
     whole = Confusion.of(row.labels, row.truth, row.said)

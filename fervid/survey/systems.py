@@ -55,14 +55,14 @@ class System:
 
     @property
     def name(self) -> str:
-        """As the table and `--only` have it, and as its folder is called."""
+        """Return the name that the table, `--only` and its folder have."""
         return "+".join(self.streams) + (f"-{self.fusion}" if self.fusion else "")
 
     @property
     def over(self) -> tuple[System, ...]:
-        """The systems that are trained before it, whose nets it takes over as they are."""
+        """Return the systems that are trained before it: it takes over their nets as they are."""
         if self.fusion:
-            return tuple(System((one,)) for one in self.streams)
+            return tuple(System((name,)) for name in self.streams)
         return (System(("still",)),) if self.streams[0] in OVER_STILL else ()
 
 
@@ -79,13 +79,13 @@ FUSIONS = (
 
 
 def everything() -> tuple[System, ...]:
-    """Every system there is, toys too; each comes after those that it takes over."""
+    """Return every system there is, toys too; each comes after those that it takes over."""
     singles = [System((name,)) for name in streams.names()]
-    return (*sorted(singles, key=lambda one: len(one.over)), *FUSIONS)
+    return (*sorted(singles, key=lambda system: len(system.over)), *FUSIONS)
 
 
 def chosen(only: Sequence[str] = ()) -> tuple[System, ...]:
-    """The systems of these names, in the usual order; by default, all but toys."""
+    """Return the systems of these names, in the usual order; by default, all but toys."""
     known = {system.name: system for system in everything()}
     unknown = [name for name in only if name not in known]
     if unknown:

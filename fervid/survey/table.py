@@ -24,7 +24,7 @@ Range = tuple[float, float]
 
 
 @dataclass(frozen=True)
-class Place:
+class Ranked:
     """A system with its figures and its rank."""
 
     row: Row
@@ -36,22 +36,22 @@ class Place:
     mean_recall_range: Range | None
 
 
-def ranked(rows: Sequence[Row]) -> list[Place]:
-    """The rows from the highest mean recall down; equal figures share a rank."""
+def ranked(rows: Sequence[Row]) -> list[Ranked]:
+    """Return rows from the highest mean recall down; equal figures share a rank."""
     whole = [Confusion.of(row.labels, row.truth, row.said) for row in rows]
     drawn = [metrics.resampled(row.subjects, row.truth, row.said, len(row.labels)) for row in rows]
     # Equal shares add up to sums that differ in their last digit.
-    recalls = [round(one.mean_recall, DIGITS) for one in whole]
+    recalls = [round(figures.mean_recall, DIGITS) for figures in whole]
     order = sorted(range(len(rows)), key=lambda at: (-recalls[at], rows[at].system.name))
-    places = []
+    table = []
     for at in order:
         own, best = drawn[at], drawn[order[0]]
         is_tied = False
         if at != order[0] and own is not None and best is not None:
             low, high = metrics.interval(best[:, 1] - own[:, 1])  # in each round, of the same people
             is_tied = low <= 0.0 <= high
-        places.append(
-            Place(
+        table.append(
+            Ranked(
                 row=rows[at],
                 rank=1 + sum(other > recalls[at] for other in recalls),
                 is_tied=is_tied,
@@ -61,36 +61,36 @@ def ranked(rows: Sequence[Row]) -> list[Place]:
                 mean_recall_range=None if own is None else metrics.interval(own[:, 1]),
             )
         )
-    return places
+    return table
 
 
-def as_json(facts: dict[str, Any], found: Sequence[Row | Failure]) -> dict[str, Any]:
-    """The table for programs: shares in [0, 1]; a system that failed has a reason and no figures."""
-    places = ranked([row for row in found if isinstance(row, Row)])
-    failed = [one for one in found if isinstance(one, Failure)]
+def as_json(facts: dict[str, Any], rows: Sequence[Row | Failure]) -> dict[str, Any]:
+    """Return the table for programs: shares in [0, 1]; a system that failed has a reason and no figures."""
+    table = ranked([row for row in rows if isinstance(row, Row)])
+    failures = [row for row in rows if isinstance(row, Failure)]
     return {
         "format": FORMAT,
         **facts,
         "ranked_by": "mean_recall",
         "level": metrics.LEVEL,
         "timing": TIMED,
-        "rows": [_place(place) for place in places] + [_failure(one) for one in failed],
+        "rows": [*map(_ranked, table), *map(_failure, failures)],
     }
 
 
-def _place(place: Place) -> dict[str, Any]:
-    row = place.row
+def _ranked(ranked: Ranked) -> dict[str, Any]:
+    row = ranked.row
     return {
         "system": row.system.name,
         "streams": list(row.system.streams),
         "fusion": row.system.fusion or None,
         "failure": None,
-        "rank": place.rank,
-        "tied_with_first": place.is_tied,
-        "accuracy": round(place.accuracy, 6),
-        "accuracy_interval": _rounded(place.accuracy_range),
-        "mean_recall": round(place.mean_recall, 6),
-        "mean_recall_interval": _rounded(place.mean_recall_range),
+        "rank": ranked.rank,
+        "tied_with_first": ranked.is_tied,
+        "accuracy": round(ranked.accuracy, 6),
+        "accuracy_interval": _rounded(ranked.accuracy_range),
+        "mean_recall": round(ranked.mean_recall, 6),
+        "mean_recall_interval": _rounded(ranked.mean_recall_range),
         "n": len(row.truth),
         "n_no_face": int((row.said == metrics.NO_FACE).sum()),
         "parameters": row.parameters,
@@ -117,29 +117,29 @@ def _rounded(interval: Range | None) -> list[float] | None:
     return None if interval is None else [round(value, 6) for value in interval]
 
 
-def as_text(facts: dict[str, Any], found: Sequence[Row | Failure]) -> str:
-    """The table for people, at most WIDTH wide."""
-    places = ranked([row for row in found if isinstance(row, Row)])
-    name = max([len("system"), *(len(_name(one)) for one in found)])
+def as_text(facts: dict[str, Any], rows: Sequence[Row | Failure]) -> str:
+    """Return the table for people, at most WIDTH wide."""
+    table = ranked([row for row in rows if isinstance(row, Row)])
+    name = max([len("system"), *(len(_name(row)) for row in rows)])
     head = f"{'rank':>4}   {'system':<{name}} {'weights':>8} {'ms':>8} {'x pair':>7}"
     lines = [f"{head}  {'accuracy %':<18}  {'mean recall %':<18}".rstrip()]
-    for place in places:
-        row, mark = place.row, "=" if place.is_tied else " "
+    for each in table:
+        row, mark = each.row, "=" if each.is_tied else " "
         costs = f"{_count(row.parameters):>8} {_number(row.milliseconds):>8} {_number(row.ratio):>7}"
         figures = (
-            f"{_share(place.accuracy, place.accuracy_range):<18}  "
-            f"{_share(place.mean_recall, place.mean_recall_range)}"
+            f"{_share(each.accuracy, each.accuracy_range):<18}  "
+            f"{_share(each.mean_recall, each.mean_recall_range)}"
         )
-        lines.append(f"{place.rank:>4} {mark} {_name(row):<{name}} {costs}  {figures}".rstrip())
-    for failure in (one for one in found if isinstance(one, Failure)):
+        lines.append(f"{each.rank:>4} {mark} {_name(row):<{name}} {costs}  {figures}".rstrip())
+    for failure in (row for row in rows if isinstance(row, Failure)):
         line = f"{'':>4}   {_name(failure):<{name}} failed: {failure.reason}"
         lines.append(line if len(line) <= WIDTH else f"{line[: WIDTH - 3]}...")
-    return "\n".join([*lines, "", *_legend(facts, any(place.is_tied for place in places))])
+    return "\n".join([*lines, "", *_legend(facts, any(each.is_tied for each in table))])
 
 
 def _legend(facts: dict[str, Any], has_ties: bool) -> list[str]:
     data, settings = facts["data"], facts["settings"]
-    told = [
+    lines = [
         f"{data['clips']} clips of {data['people']} people, {settings['protocol']}, "
         f"{settings['epochs']} epochs, seed {settings['seed']}; ranked by mean recall.",
         f"[ ]: {metrics.LEVEL:.0%} intervals, people drawn anew.",
@@ -147,14 +147,14 @@ def _legend(facts: dict[str, Any], has_ties: bool) -> list[str]:
         "Labels are of visible expression, not of what a person feels.",
     ]
     if has_ties:
-        told.insert(2, "=: not told apart from the first; the interval of their difference holds 0.")
+        lines.insert(2, "=: not told apart from the first; the interval of their difference holds 0.")
     if settings["size"] != "full":
-        told.append("Size smoke: narrow nets. This shows that everything runs, and nothing of any system.")
-    return told
+        lines.append("Size smoke: narrow nets. This shows that everything runs, and nothing of any system.")
+    return lines
 
 
-def _name(one: Row | Failure) -> str:
-    name = one.system.name
+def _name(row: Row | Failure) -> str:
+    name = row.system.name
     return name if len(name) <= NAME else f"{name[: NAME - 3]}..."
 
 
@@ -166,12 +166,12 @@ def _share(value: float, interval: Range | None) -> str:
 
 
 def _number(value: float | None) -> str:
-    """To three digits: nets differ by a factor of thousands."""
+    """Round to three digits: nets differ by a factor of thousands."""
     if value is None:
         return "-"
     return f"{value:.0f}" if value >= 100 else f"{value:#.3g}"
 
 
 def _count(parameters: int) -> str:
-    """Weights for people: 5.77 M or 53.2 k."""
+    """Write a number of weights for people: 5.77 M or 53.2 k."""
     return f"{parameters / 1e6:.2f} M" if parameters >= 999_500 else f"{parameters / 1e3:.1f} k"

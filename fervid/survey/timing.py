@@ -26,18 +26,18 @@ Window = Mapping[str, Array]
 
 
 def windows(samples: Sequence[Sample], cache: Path | None) -> list[Window]:
-    """The first windows of samples that show a face; fewer, or none, where there are no more."""
+    """Return the first windows of samples that show a face; fewer, or none, where there are no more."""
 
-    def found() -> Iterator[clips.Window]:
+    def every() -> Iterator[clips.Window]:
         for shard in footage.shards(samples, None, cache):
             yield from (window for _, window in evaluate.windows(shard.footage()))
 
     # Cut here, so that the nets alone are timed.
-    return [{part: window[part] for part in PARTS} for window in islice(found(), WINDOWS)]
+    return [{part: window[part] for part in PARTS} for window in islice(every(), WINDOWS)]
 
 
 def untrained(system: System, sizes: Mapping[str, Mapping[str, int]]) -> Model:
-    """A system with random weights, which take as long as any."""
+    """Return a system with random weights, which take as long as any."""
     networks = {
         name: streams.build(name, len(EMOTIONS), **sizes.get(name, {})).eval().placed(torch.device("cpu"))
         for name in system.streams
@@ -47,24 +47,24 @@ def untrained(system: System, sizes: Mapping[str, Mapping[str, int]]) -> Model:
     return Model(spec, networks, {}, torch.device("cpu"))
 
 
-def milliseconds(models: Sequence[Model], some: Sequence[Window]) -> list[float]:
-    """What each model takes for a window: the fastest of a few passes over them, the models in turn."""
+def milliseconds(models: Sequence[Model], windows: Sequence[Window]) -> list[float]:
+    """Return what each model takes for a window: the fastest of a few passes, with the models in turn."""
     fastest = [float("inf")] * len(models)
     begun = time.perf_counter()
     with one_thread():
         for _ in range(PASSES):
-            for place, one in enumerate(models):
+            for index, net in enumerate(models):
                 before = time.perf_counter()
-                _answer(one, some)
-                fastest[place] = min(fastest[place], time.perf_counter() - before)
+                _answer(net, windows)
+                fastest[index] = min(fastest[index], time.perf_counter() - before)
             if time.perf_counter() - begun > ENOUGH:
                 break
-    return [1000 * seconds / len(some) for seconds in fastest]
+    return [1000 * seconds / len(windows) for seconds in fastest]
 
 
-def _answer(net: Model, some: Sequence[Window]) -> None:
+def _answer(net: Model, windows: Sequence[Window]) -> None:
     said = {
-        stream.name: net.logits(stream.name, [model.read(window, stream.reads) for window in some])
+        stream.name: net.logits(stream.name, [model.read(window, stream.reads) for window in windows])
         for stream in net.spec.streams
     }
     net.fuse(said)

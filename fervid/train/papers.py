@@ -27,13 +27,13 @@ LICENCES = {
 
 
 def named(specs: Sequence[str]) -> tuple[str, ...]:
-    """What was learnt from, without where it lay."""
-    asked = [datasets.parse(spec) for spec in specs]
-    shown = []
-    for one in asked:
-        options = "&".join(f"{name}={Path(value).name}" for name, value in one.options.items())
-        shown.append(f"{one.name}:{Path(one.path).name or one.path}" + (f"?{options}" if options else ""))
-    return tuple(shown)
+    """Return what was learnt from, without where it lay."""
+    names = []
+    for asked in map(datasets.parse, specs):
+        options = "&".join(f"{name}={Path(value).name}" for name, value in asked.options.items())
+        name = f"{asked.name}:{Path(asked.path).name or asked.path}"
+        names.append(f"{name}?{options}" if options else name)
+    return tuple(names)
 
 
 def spec(
@@ -93,7 +93,7 @@ def write(
 def validation(
     spec: Spec, judges: Footage, truth: Floats, own: Mapping[str, Floats], fused: Floats
 ) -> Predictions:
-    """What the finished model says of the validation part."""
+    """Return what the finished model says of the validation part."""
     logits = dict(own)
     if len(own) > 1:
         parts = [np.float32(stream.weight) * own[stream.name] for stream in spec.streams]
@@ -117,7 +117,7 @@ def validation(
 
 
 def card(recipe: Recipe, spec: Spec, figures: Mapping[str, Any]) -> str:
-    """The model card, in Markdown."""
+    """Return the model card, in Markdown."""
     rows = [
         f"| {name} | {100 * part['accuracy']:.1f} | {100 * part['mean_recall']:.1f} |"
         for name, part in figures["streams"].items()

@@ -18,7 +18,7 @@ DATASET = "NAME:PATH[?option=value]"
 
 @dataclass(frozen=True)
 class Setting:
-    """What the command line says of a field of `Recipe`, and the limits of its value, from where it comes."""
+    """What the command line says of a field of `Recipe`, and the limits of its value."""
 
     help: str
     low: float | None = None
@@ -163,7 +163,7 @@ class Recipe:
 
     @classmethod
     def from_json(cls, value: Mapping[str, Any]) -> Recipe:
-        known = {one.name for one in fields(cls)}
+        known = {each.name for each in fields(cls)}
         kept: dict[str, Any] = {
             k: tuple(v) if isinstance(v, list) else v for k, v in value.items() if k in known
         }
@@ -171,6 +171,6 @@ class Recipe:
 
 
 def settings() -> dict[str, Setting]:
-    """Each field of `Recipe` that is an option, by name."""
-    found = {one.name: one.metadata[SETTING] for one in fields(Recipe)}
-    return {name: setting for name, setting in found.items() if setting is not None}
+    """Return the settings of those fields of `Recipe` that are options, by name."""
+    each = {each.name: each.metadata[SETTING] for each in fields(Recipe)}
+    return {name: setting for name, setting in each.items() if setting is not None}

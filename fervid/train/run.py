@@ -122,12 +122,12 @@ def _temperature(run: Run, fused: Floats) -> float:
 
 def tensors(networks: Mapping[str, Network], tops: Mapping[str, nn.Linear]) -> dict[str, Array]:
     """Return what a model's file holds."""
-    found: dict[str, Array] = {}
+    values: dict[str, Array] = {}
     for name, network in networks.items():
         parts = {f"{name}.{key}": value for key, value in network.state_dict().items()}
         if name in tops:
             parts |= {f"{name}.{model.JOINT}{key}": value for key, value in tops[name].state_dict().items()}
-        for key, value in parts.items():
-            array = value.detach().cpu().contiguous().numpy()
-            found[key] = array.astype(np.float16) if array.ndim > 1 else array
-    return found
+        for key, tensor in parts.items():
+            array = tensor.detach().cpu().contiguous().numpy()
+            values[key] = array.astype(np.float16) if array.ndim > 1 else array
+    return values

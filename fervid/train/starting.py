@@ -14,13 +14,14 @@ from fervid.train.recipe import Recipe
 
 
 def models(recipe: Recipe) -> list[Model]:
+    """Load the models to start from."""
     if recipe.finetune and not recipe.start_from:
         raise UsageError("fine-tuning needs a model to start from: give --model")
     return [model.load(name) for name in recipe.start_from]
 
 
 def finetuning(name: str | Path, recipe: Recipe) -> Recipe:
-    """A recipe for going on with a model, with the architecture that it has."""
+    """Return a recipe for going on with a model, with the architecture that it has."""
     folder = model.find(name)
     spec = model.read_spec(folder)
     lights = {stream.illumination for stream in spec.streams if "faces" in stream.reads}
@@ -35,9 +36,9 @@ def finetuning(name: str | Path, recipe: Recipe) -> Recipe:
     )
 
 
-def known(found: tuple[str, ...], labels: tuple[str, ...]) -> tuple[str, ...]:
-    """The model's labels, which have to hold those of the data."""
-    strangers = [label for label in found if label not in labels]
+def known(given: tuple[str, ...], labels: tuple[str, ...]) -> tuple[str, ...]:
+    """Return the labels of the model, which have to hold those that are given by the data."""
+    strangers = [label for label in given if label not in labels]
     if strangers:
         raise InputError(
             f"the data has {', '.join(strangers)}, which the model does not know ({', '.join(labels)}): "
@@ -47,7 +48,7 @@ def known(found: tuple[str, ...], labels: tuple[str, ...]) -> tuple[str, ...]:
 
 
 def take_over(network: Network, name: str, base: Model, labels: tuple[str, ...]) -> bool:
-    """Weights of the model to start from: of the same stream, or of its parent; whether there are any."""
+    """Take weights from a model: of the same stream, or of its parent; return whether there are any."""
     same_labels = base.spec.labels == labels
     own, parent = base.networks.get(name), base.networks.get(network.parent)
     source = own or parent

@@ -32,7 +32,7 @@ OWN_FILES = ("model.json", "model.safetensors", "recipe.json", "history.json", "
 
 
 def option(name: str, **changes: Any) -> Decorator[Any]:
-    """The option that sets a field of `Recipe`, with `changes` of what click is given."""
+    """Make the option that sets a field of `Recipe`, with `changes` of what click is given."""
     setting, default = settings()[name], getattr(Recipe, name, ())
     given: dict[str, Any] = {"help": setting.help, "metavar": setting.metavar}
     if setting.joined:
@@ -55,7 +55,7 @@ ARCHITECTURE = [
     ILLUMINATION,
     option("start_from"),
 ]
-# How all that train learn, in the order of their help; for how many epochs, and judged by what, differs.
+# How all of them learn, in the order of their help; epochs and --validation differ.
 LEARNING = [
     option(name)
     for name in (
@@ -103,12 +103,12 @@ JOBS = click.option(
 
 
 def given(ctx: click.Context, values: dict[str, Any]) -> list[str]:
-    """Return which of these options the command line names."""
+    """Return the names of those of these options that were given."""
     return [name for name in values if ctx.get_parameter_source(name) is not ParameterSource.DEFAULT]
 
 
 def check_one_process(what: str) -> None:
-    """Refuse to share among processes what cannot be shared."""
+    """Refuse to run in one of several processes."""
     if int(os.environ.get("WORLD_SIZE", "1")) > 1:
         raise UsageError(f"{what} runs in one process: leave torchrun out")
 
@@ -124,7 +124,7 @@ def read(data: Sequence[str]) -> tuple[Sample, ...]:
 
 
 def recipe_of(values: dict[str, Any]) -> Recipe:
-    """The recipe that options ask for."""
+    """Return the recipe that options ask for."""
     wanted = dict(values)
     if "streams" in wanted:
         wanted["streams"] = tuple(wanted["streams"].split("+"))
@@ -205,7 +205,7 @@ def check_run_folder(target: str, overwrite: bool) -> Path:
 
 
 class _Watch:
-    """Shows how a run is coming along: a bar on a terminal, a line after each epoch everywhere."""
+    """How a run is coming along: a bar on a terminal, a line after each epoch everywhere."""
 
     def __init__(self, messages: Messages, bar: Bar) -> None:
         self.messages, self.bar = messages, bar
@@ -242,7 +242,7 @@ class _Watch:
 
 @contextmanager
 def listening(messages: Messages, speaks: bool = True) -> Iterator[Listener]:
-    """Pass on what a run says while the block lasts; what does not speak goes to the log file alone."""
+    """Show what a run tells while the block lasts; of one that does not speak, the log file alone has it."""
     from fervid.train.listener import Listener
 
     if not speaks:
@@ -265,7 +265,7 @@ def _columns() -> list[ProgressColumn]:
 
 @contextmanager
 def hardware(device: str, jobs: int | None) -> Iterator[Machine]:
-    """The machine to train on, with as many threads as there are jobs."""
+    """Open the machine to train on, with as many threads as there are jobs."""
     from fervid import execute
     from fervid.train.machine import open_machine
 
@@ -275,7 +275,7 @@ def hardware(device: str, jobs: int | None) -> Iterator[Machine]:
 
 @contextmanager
 def strips(no_cache: bool) -> Iterator[Path | None]:
-    """Where faces cut out of the data lie: with the user's other caches, or for as long as needed."""
+    """Yield the folder of faces cut out of the data; None is the user's cache, which stays."""
     if not no_cache:
         yield None
         return
@@ -287,7 +287,7 @@ def strips(no_cache: bool) -> Iterator[Path | None]:
 
 @contextmanager
 def kept_runs(target: str | None) -> Iterator[Path]:
-    """The folder of a protocol's runs: the one that was named, or one that goes with the command."""
+    """Yield the folder for the runs of a protocol: the one that was named, or one that goes in the end."""
     if target is not None:
         yield Path(target)
         return
@@ -306,7 +306,7 @@ def carry_out(
     no_cache: bool,
     material: Material | None = None,
 ) -> None:
-    """Train in a run folder that was begun, with everything a person wants to see of it."""
+    """Train in a run folder that was begun, and show how it comes along."""
     from fervid import execute
     from fervid.train import run
 
