@@ -8,7 +8,7 @@ BIN := $(VENV)/bin
 INSTALL := $(BIN)/python -m pip install --quiet --disable-pip-version-check --constraint constraints.txt
 METADATA := setup.cfg pyproject.toml constraints.txt
 
-.PHONY: demo test check format clean
+.PHONY: demo test check format dist clean
 
 demo: $(VENV)/installed
 	@mkdir -p demo
@@ -27,6 +27,13 @@ check: $(VENV)/installed-test
 format: $(VENV)/installed-test
 	$(BIN)/ruff check --fix .
 	$(BIN)/ruff format .
+
+# A wheel and a source archive, and a try of the wheel in an empty environment.
+dist: $(VENV)/installed-test
+	rm -rf build dist
+	$(BIN)/python -m build --outdir dist .
+	$(BIN)/python -m twine check --strict dist/*
+	$(BIN)/python tests/try_wheel.py dist/fervid-*.whl
 
 clean:
 	rm -rf $(VENV) build dist demo fervid.egg-info .mypy_cache .pytest_cache .ruff_cache .hypothesis
