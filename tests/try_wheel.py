@@ -2,8 +2,8 @@
 
     python tests/try_wheel.py dist/fervid-*.whl
 
-Tests run from the tree, where nothing can be missing. This makes a virtual environment, installs the wheel with
-what it depends on, checks that each tracked file of the package is in it, and runs every command.
+Tests run from the tree, where nothing can be missing. This installs the wheel and its dependencies into a new
+virtual environment, checks that it contains each tracked file of the package, and runs every command.
 """
 
 from __future__ import annotations
@@ -95,7 +95,9 @@ def missing_files(wheel: Path) -> list[str]:
 
 def main(arguments: Sequence[str] | None = None) -> None:
     """Install the wheel into an empty environment, and run every command there."""
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser = argparse.ArgumentParser(
+        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
     parser.add_argument("wheel", type=Path)
     wheel = parser.parse_args(arguments).wheel.resolve()
     if missing := missing_files(wheel):
@@ -113,10 +115,10 @@ def main(arguments: Sequence[str] | None = None) -> None:
         commands = run([programs / "python", "-c", LIST_COMMANDS], folder).splitlines()
         for command in commands:
             run([programs / "fervid", *command.split(), "--help"], folder)
-        for line in filter(None, COMMANDS.splitlines()):
+        for line in COMMANDS.strip().splitlines():
             print(f"fervid {line}", flush=True)
             run([programs / "fervid", *line.split()], folder)
-    print(f"{wheel.name} has all files; {len(commands)} commands have help; {len(COMMANDS.split(chr(10))) - 2} ran")
+    print(f"{wheel.name} has every file of the package, and its {len(commands)} commands work")
 
 
 if __name__ == "__main__":
