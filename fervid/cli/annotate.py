@@ -162,7 +162,7 @@ def told(
             rotate=video.rotate,
             frame_rate=video.rate if video.container == "stills" else None,
             executor=work.executor,
-            store=work.store,
+            store=work.options.store,
             tick=bar.tick,
         ) as run:
             bar.begin(run.selected_seconds)

@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import sys
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import click
@@ -11,14 +13,14 @@ import click
 from fervid.cli.shared import options, output
 from fervid.cli.shared.inputs import SOME_FAILED
 from fervid.cli.shared.messages import Messages, log
-from fervid.cli.shared.work import check_executor
+from fervid.cli.shared.work import Shared, read_shared
 from fervid.errors import InputError, OutputError, UsageError
+from fervid.files import shown
 from fervid.times import clock
 
 if TYPE_CHECKING:
-    from fervid.batch import Chosen, Record, Results, Wish
+    from fervid.batch import Chosen, Results, Wish
     from fervid.cli.shared.watching import Tally
-    from fervid.execute import Executor
 
 
 def _formats(ctx: click.Context, param: click.Parameter, value: str) -> tuple[str, ...]:
@@ -98,81 +100,64 @@ def batch(
 
     Exit codes: 0 done, 1 nothing could be done, 2 usage, 3 some inputs failed, 130 interrupted.
     """
-    from fervid.batch import Results, choose
-    from fervid.batch import tables as known
+    from fervid import execute
+    from fervid.batch import Batch, tables
+    from fervid.cli.shared.watching import watching
+    from fervid.model import read_spec
 
-    selection = options.split_selection(values)
-    selection.check()
-    jobs, no_cache, keep_cache = (values.pop(name) for name in ("jobs", "no_cache", "keep_cache"))
-    check_executor(values["executor"], values["dask_address"])
-    if no_cache and keep_cache:
-        raise UsageError("--no-cache and --keep-cache contradict each other: use one of them")
-    chosen = choose(inputs, _listed(from_file, inputs), output_dir)
-    if not chosen.inputs:
-        raise InputError("there are no inputs: name videos or folders, or a list with --from-file")
-    wish = _wish(selection, formats, values["model"], values["device"])
-    model_labels = _labels(wish)
-    true_labels = known.labels_by_folder(chosen.inputs, model_labels) if labels == "folder" else None
-    results = Results(output_dir, overwrite)
-    results.read()
-    _refuse_strangers(results, chosen, formats)
+    shared = read_shared(values)
+    chosen = _chosen(inputs, from_file, output_dir)
+    wish = _wish(shared, formats)
+    model_labels = read_spec(wish.model).labels
+    true_labels = tables.labels_by_folder(chosen.inputs, model_labels) if labels == "folder" else {}
+    results = _results(output_dir, overwrite, chosen, formats)
     if dry_run:
         return _tell_plan(results, chosen, wish)
     if chosen.repeats and not messages.quiet:
         log.warning("%d inputs are named more than once: each is done once", chosen.repeats)
-
-    from fervid import execute
-    from fervid.cache import Store, limit
-
-    limit()  # a size that makes no sense is told before any work
-    store = Store.temporary() if no_cache else Store.default(keep=keep_cache)
-    try:
-        results.open()
-        # Contained: a crash in a decoder must end a worker, not the batch.
-        with execute.open_executor(
-            jobs, values["executor"], values["dask_address"], contained=True
-        ) as executor:
-            workers = jobs if jobs is not None else execute.cores()
-            records, tally = _run(
-                messages, chosen, wish, results, executor, store, workers, deadline, progress
-            )
-        known.write_emotions(results, chosen, records, model_labels)
-        figures = None
-        if true_labels is not None:
-            said, figures = known.score(true_labels, records, model_labels)
-            known.write_scores(results, said, figures)
+    figures = None
+    with _opened(results, progress):
+        with (
+            shared.open_executor(contained=True) as executor,
+            watching(messages, chosen.inputs, progress) as watch,
+        ):
+            workers = shared.jobs if shared.jobs is not None else execute.cores()
+            work = Batch(chosen.inputs, wish, results, executor, shared.store, workers, deadline, watch)
+            records = work.run()
+        tables.write_emotions(results, chosen, records, model_labels)
+        if true_labels:
+            said, figures = tables.score(true_labels, records, model_labels)
+            tables.write_scores(results, said, figures)
         results.finish(records)
-    except KeyboardInterrupt:
-        if progress is None:
-            log.warning("what is done is kept: the same command goes on from here")
-        raise
-    finally:
-        results.close()
     if not messages.quiet and progress is None:
-        _summarize(messages, tally, output_dir, figures)
+        _summarize(messages, watch.tally, output_dir, figures)
     failed = sum(not record.is_done for record in records)
     if not failed:
         return 0
     return SOME_FAILED if failed < len(records) else 1
 
 
-def _run(
-    messages: Messages,
-    chosen: Chosen,
-    wish: Wish,
-    results: Results,
-    executor: Executor,
-    store: Any,
-    workers: int,
-    deadline: float,
-    progress: str | None,
-) -> tuple[list[Record], Tally]:
-    from fervid.batch import Batch
-    from fervid.cli.shared.watching import watching
+@contextmanager
+def _opened(results: Results, progress: str | None) -> Iterator[None]:
+    """Hold the folder of results; what is done stays, however the block ends."""
+    try:
+        results.open()
+        yield
+    except KeyboardInterrupt:
+        if progress is None:
+            log.warning("what is done is kept: the same command goes on from here")
+        raise
+    finally:
+        results.close()
 
-    with watching(messages, chosen.inputs, progress) as watch:
-        work = Batch(chosen.inputs, wish, results, executor, store, workers, deadline, watch)
-        return work.run(), watch.tally
+
+def _chosen(inputs: Sequence[str], from_file: str | None, output_dir: str) -> Chosen:
+    from fervid.batch import choose
+
+    chosen = choose(inputs, _listed(from_file, inputs), output_dir)
+    if not chosen.inputs:
+        raise InputError("there are no inputs: name videos or folders, or a list with --from-file")
+    return chosen
 
 
 def _listed(name: str | None, inputs: Sequence[str]) -> Any:
@@ -191,49 +176,46 @@ def _listed(name: str | None, inputs: Sequence[str]) -> Any:
     return lists.read(sys.stdin.buffer.read(), "standard input")
 
 
-def _wish(selection: options.Selection, formats: tuple[str, ...], model: str, device: str) -> Wish:
+def _wish(shared: Shared, formats: tuple[str, ...]) -> Wish:
     from fervid.batch import Wish
     from fervid.model import check_device, info, portable
 
+    selection = shared.selection
     for moment in (selection.start, selection.end):
         if moment is not None and moment.frame is not None:
             raise UsageError("a frame's number is another time in each video: give seconds or a timecode")
-    check_device(device)
+    check_device(shared.device)
+    assert shared.model is not None
     return Wish(
         formats=formats,
         settings=selection.settings(""),
-        model=portable(model),
-        model_sha256=info(model).sha256,
+        model=portable(shared.model),
+        model_sha256=info(shared.model).sha256,
         rotate=selection.rotate,
         frame_rate=selection.frame_rate,
-        device=device,
+        device=shared.device,
     )
 
 
-def _labels(wish: Wish) -> tuple[str, ...]:
-    from fervid.model import read_spec
+def _results(folder: str, overwrite: bool, chosen: Chosen, formats: Sequence[str]) -> Results:
+    """Read what the folder holds already; refuse to replace what is none of it."""
+    from fervid.batch import Results
 
-    return read_spec(wish.model).labels
-
-
-def _refuse_strangers(results: Results, chosen: Chosen, formats: Sequence[str]) -> None:
-    from fervid.files import shown
-
+    results = Results(folder, overwrite)
+    results.read()
     stranger = next(results.strangers(chosen.inputs, formats), None)
     if stranger is not None:
         raise OutputError(
             f"{shown(stranger)} exists already, and no manifest there knows it: use -y to overwrite it, "
             "or name another folder"
         )
+    return results
 
 
 def _tell_plan(results: Results, chosen: Chosen, wish: Wish) -> int:
     """A line for each input: what would be done, with which, and where its results would go."""
-    from pathlib import Path
-
     from fervid.batch import FORMATS
     from fervid.errors import FervidError
-    from fervid.files import shown
     from fervid.video import remote, source
 
     lines = []

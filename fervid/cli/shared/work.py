@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import AbstractContextManager, contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -21,36 +21,52 @@ if TYPE_CHECKING:
 
 
 @dataclass(frozen=True)
+class Shared:
+    """The options that all analyses of one call share, checked."""
+
+    selection: Selection
+    model: str | None  # None: geometry alone
+    device: str
+    store: Store
+    gallery: Gallery | None
+    jobs: int | None
+    executor: str
+    address: str | None
+
+    def open_executor(self, contained: bool = False) -> AbstractContextManager[Executor]:
+        """Open what runs the work; `contained`: a crash in a decoder ends a worker, and nothing else."""
+        from fervid import execute
+
+        return execute.open_executor(self.jobs, self.executor, self.address, contained)
+
+
+@dataclass(frozen=True)
 class Work:
     """What the analyses of one call share."""
 
     messages: Messages
-    selection: Selection
-    model: str | None  # None: geometry alone
-    device: str
+    options: Shared
     executor: Executor
-    store: Store
-    gallery: Gallery | None
 
     @contextmanager
     def start(self, name: str, path: str, crops: bool = False) -> Iterator[Run]:
         """Plan one input and open its run; its bar is shown while the block runs."""
         from fervid import analysis
 
-        label = inputs.label(name)
+        label, options = inputs.label(name), self.options
         with (
             self.messages.bar(Path(label).name or label) as bar,
             analysis.start(
                 path,
-                model=self.model,
-                settings=self.selection.settings(path),
-                rotate=self.selection.rotate,
-                frame_rate=self.selection.frame_rate,
+                model=options.model,
+                settings=options.selection.settings(path),
+                rotate=options.selection.rotate,
+                frame_rate=options.selection.frame_rate,
                 executor=self.executor,
-                device=self.device,
-                store=self.store,
+                device=options.device,
+                store=options.store,
                 crops=crops,
-                gallery=self.gallery,
+                gallery=options.gallery,
                 tick=bar.tick,
             ) as run,
         ):
@@ -64,22 +80,22 @@ class Work:
                 log.warning("%s is incomplete: it ends before the end that it declares", label)
 
 
-def check_executor(name: str, address: str | None) -> None:
-    """Refuse an address that nobody would look at."""
-    if address is not None and name != "dask":
-        raise UsageError("--dask-address names a Dask cluster: give --executor dask with it")
-
-
 @contextmanager
 def open_work(messages: Messages, values: dict[str, Any]) -> Iterator[Work]:
-    """Check the shared options of a command and open what its analyses share.
+    """Check the shared options of a command and open what its analyses share."""
+    options = read_shared(values)
+    with options.open_executor() as executor:
+        yield Work(messages, options, executor)
+
+
+def read_shared(values: dict[str, Any]) -> Shared:
+    """Take the shared options out of a command's parameters, and refuse, before any work, what is wrong.
 
     `values` are the parameters of the option groups; those of MODEL may be absent.
     """
-    from fervid import execute
     from fervid.cache import Store, limit
 
-    limit()  # a size that makes no sense is told before any work
+    limit()
     selection = split_selection(values)
     selection.check()
     jobs, no_cache, keep_cache = (values.pop(name) for name in ("jobs", "no_cache", "keep_cache"))
@@ -87,22 +103,22 @@ def open_work(messages: Messages, values: dict[str, Any]) -> Iterator[Work]:
     if folder is not None and not selection.rest.people:
         raise UsageError("--gallery names people, and --no-people leaves them out: use one of them")
     gallery = open_gallery(folder)
-    executor_name, address = values.pop("executor"), values.pop("dask_address")
-    check_executor(executor_name, address)
+    executor, address = values.pop("executor"), values.pop("dask_address")
+    if address is not None and executor != "dask":
+        raise UsageError("--dask-address names a Dask cluster: give --executor dask with it")
     model, device = values.pop("model", None), values.pop("device", "cpu")
     if no_cache and keep_cache:
         raise UsageError("--no-cache and --keep-cache contradict each other: use one of them")
     if model is not None:
         from fervid.model import info
 
-        log.info("model %s, %s", model, info(model).sha256[:12])  # a missing model is told before any work
-    with execute.open_executor(jobs, executor_name, address) as executor:
-        store = Store.temporary() if no_cache else Store.default(keep=keep_cache)
-        yield Work(messages, selection, model, device, executor, store, gallery)
+        log.info("model %s, %s", model, info(model).sha256[:12])
+    store = Store.temporary() if no_cache else Store.default(keep=keep_cache)
+    return Shared(selection, model, device, store, gallery, jobs, executor, address)
 
 
 def open_gallery(folder: str | None) -> Gallery | None:
-    """The portraits of a folder, if one is named; read before any work, since it may be refused."""
+    """Return the portraits of a folder, if one is named."""
     if folder is None:
         return None
     from fervid.people import read_gallery
