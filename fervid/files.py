@@ -1,4 +1,4 @@
-"""Files: names as text, files and folders that appear whole or not at all, locks between processes."""
+"""Files: names as text, suffixes, files and folders that appear whole or not at all, locks."""
 
 from __future__ import annotations
 
@@ -23,6 +23,14 @@ TAKEN = (errno.EWOULDBLOCK, errno.EAGAIN, errno.EACCES)  # how a lock that anoth
 Explain = Callable[[OSError], Exception]
 
 
+# fmt: off
+STILLS = frozenset({".bmp", ".jfif", ".jp2", ".jpe", ".jpeg", ".jpg", ".pbm", ".pgm", ".png", ".pnm", ".ppm",
+                    ".tif", ".tiff", ".webp"})
+VIDEOS = frozenset({".avi", ".flv", ".gif", ".m2ts", ".m4v", ".mkv", ".mov", ".mp4", ".mpeg", ".mpg", ".mts",
+                    ".mxf", ".ogv", ".ts", ".webm", ".wmv"})
+# fmt: on
+
+
 def shown(name: str | Path) -> str:
     """Return a name for a message: on one line, with a sign for each letter that cannot be printed."""
     return "".join(letter if letter.isprintable() else "\ufffd" for letter in str(name))
@@ -42,6 +50,12 @@ def one_line(text: str, instead: str = "") -> str:
     """Return text for a format that is read line by line; `instead` stands for what cannot be seen."""
     seen = (letter if letter.isprintable() or letter.isspace() else instead for letter in text)
     return " ".join("".join(seen).split())
+
+
+def natural(name: str) -> tuple[list[tuple[int, str]], str]:
+    """Return what sorts names as people do: 2 before 10."""
+    pieces = re.split(r"([0-9]+)", name.lower())  # text, digits, text, ...
+    return [(int(piece), "") if at % 2 else (0, piece) for at, piece in enumerate(pieces)], name
 
 
 def _itself(error: OSError) -> OSError:

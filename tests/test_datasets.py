@@ -186,7 +186,6 @@ def test_words_for_emotions() -> None:
 
 
 def test_pictures_come_as_the_reader_of_videos_takes_them(tmp_path: Path) -> None:
-    assert (disk.STILLS, disk.VIDEOS) == (source.STILLS, source.VIDEOS)
     write(
         tmp_path,
         "10.png",

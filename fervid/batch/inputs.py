@@ -11,8 +11,8 @@ from dataclasses import dataclass, field
 
 from fervid.batch.lists import Listed
 from fervid.errors import InputError
+from fervid.files import STILLS, VIDEOS
 from fervid.video import remote
-from fervid.video.source import STILLS, VIDEOS
 
 LONGEST = 200  # bytes of a name; file systems take 255, and a format's suffix comes behind
 RESERVED = (

@@ -126,7 +126,7 @@ def _per_label(found: Dataset, samples: Any) -> dict[str, int]:
 def _kind(sample: Sample) -> str:
     import os
 
-    from fervid.datasets.disk import STILLS
+    from fervid.files import STILLS
     from fervid.types import Drawn, OnDisk
 
     match sample.pixels:

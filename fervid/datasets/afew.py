@@ -9,7 +9,7 @@ from pathlib import Path
 from fervid.datasets import ALL, Dataset, Option, disk, layout, naming
 from fervid.datasets.remarks import Remarks
 from fervid.errors import InputError
-from fervid.files import shown
+from fervid.files import VIDEOS, shown
 from fervid.labels import EMOTIONS
 from fervid.types import OnDisk, Sample
 
@@ -34,7 +34,7 @@ def read(path: str, options: Mapping[str, str]) -> Dataset:
         assert label is not None
         for file in disk.files(folder):
             name = f"{part}/{folder.name}/{file.name}"
-            if file.suffix.lower() not in disk.VIDEOS:
+            if file.suffix.lower() not in VIDEOS:
                 remarks.count("files that are no videos, left out", name)
             elif name in samples:
                 remarks.count("clips that are there twice, read once", name)

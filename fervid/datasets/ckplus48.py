@@ -10,7 +10,7 @@ from fervid.datasets import Dataset, Option, disk, layout, naming
 from fervid.datasets.ckplus import CLASSES, PERSON
 from fervid.datasets.remarks import Remarks
 from fervid.errors import InputError
-from fervid.files import shown
+from fervid.files import STILLS, shown
 from fervid.types import OnDisk, Sample
 
 EXPECTED = "the folder that holds anger/S010_004_00000017.png, contempt/, disgust/, ..."
@@ -37,7 +37,7 @@ def read(path: str, options: Mapping[str, str]) -> Dataset:
             continue
         for file in disk.files(folder):
             name, parts = f"{folder.name}/{file.name}", NAME.fullmatch(file.stem)
-            if parts is None or file.suffix.lower() not in disk.STILLS:
+            if parts is None or file.suffix.lower() not in STILLS:
                 remarks.count("files that are no pictures of CK+, left out", name)
                 continue
             count += 1

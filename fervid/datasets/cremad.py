@@ -10,12 +10,12 @@ from pathlib import Path
 from fervid.datasets import Dataset, Option, disk, layout, naming
 from fervid.datasets.remarks import Remarks
 from fervid.errors import InputError
-from fervid.files import shown
+from fervid.files import VIDEOS, shown
 from fervid.labels import EMOTIONS
 from fervid.types import OnDisk, Sample
 
 EXPECTED = "CREMA-D's folder, which holds VideoFlash/1001_DFA_ANG_XX.flv"
-VIDEOS = "VideoFlash"
+FOLDER = "VideoFlash"
 SUMMARY, TABULATED = "processedResults/summaryTable.csv", "processedResults/tabulatedVotes.csv"
 NAME = re.compile(r"(\d{4})_[A-Z]{3}_(ANG|DIS|FEA|HAP|NEU|SAD)_(LO|MD|HI|XX?)", re.IGNORECASE)
 LETTERS = {"A": "anger", "D": "disgust", "F": "fear", "H": "happiness", "N": "neutral", "S": "sadness"}
@@ -37,7 +37,7 @@ def read(path: str, options: Mapping[str, str]) -> Dataset:
     """Read the videos, labelled as asked."""
     named = disk.folder(path, EXPECTED)
     root = _root(named)
-    folder, remarks = disk.named(root, VIDEOS), Remarks()
+    folder, remarks = disk.named(root, FOLDER), Remarks()
     clips = {} if folder is None else _clips(folder, remarks)
     if not clips:
         raise InputError(f"{shown(path)} is not CREMA-D: expected {EXPECTED}; {disk.found_in(named)}")
@@ -67,10 +67,10 @@ def read(path: str, options: Mapping[str, str]) -> Dataset:
 
 def _root(named: Path) -> Path:
     """The set's own folder, where it or its folder of videos is named, or one that holds it."""
-    if named.name.casefold() == VIDEOS.casefold():
+    if named.name.casefold() == FOLDER.casefold():
         return named.parent
     for place in (named, *disk.folders(named)):
-        if disk.named(place, VIDEOS) is not None:
+        if disk.named(place, FOLDER) is not None:
             return place
     return named
 
@@ -79,7 +79,7 @@ def _clips(folder: Path, remarks: Remarks) -> dict[str, tuple[Path, re.Match[str
     clips: dict[str, tuple[Path, re.Match[str]]] = {}
     for file in disk.files(folder):
         parts = NAME.fullmatch(file.stem)
-        if parts is None or file.suffix.lower() not in disk.VIDEOS:
+        if parts is None or file.suffix.lower() not in VIDEOS:
             remarks.count("files that are no videos of CREMA-D, left out", file.name)
         elif _key(file.stem) in clips:
             remarks.count("videos that are there in a second format, left out", file.name)

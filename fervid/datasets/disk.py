@@ -3,20 +3,14 @@
 from __future__ import annotations
 
 import os
-import re
 import stat
 from collections.abc import Iterator
 from pathlib import Path
 
 from fervid.errors import InputError
-from fervid.files import shown
+from fervid.files import STILLS, natural, shown
 
-# The same suffixes and the same order of pictures as the reading of videos has; a test compares them.
 # fmt: off
-STILLS = frozenset({".bmp", ".jfif", ".jp2", ".jpe", ".jpeg", ".jpg", ".pbm", ".pgm", ".png", ".pnm", ".ppm",
-                    ".tif", ".tiff", ".webp"})
-VIDEOS = frozenset({".avi", ".flv", ".gif", ".m2ts", ".m4v", ".mkv", ".mov", ".mp4", ".mpeg", ".mpg", ".mts",
-                    ".mxf", ".ogv", ".ts", ".webm", ".wmv"})
 ARCHIVES = frozenset({".7z", ".bz2", ".gz", ".rar", ".tar", ".tgz", ".xz", ".zip"})
 DEBRIS = frozenset({"$recycle.bin", "@eadir", "__macosx", "__pycache__", "desktop.ini", "lost+found",
                     "system volume information", "thumbs.db"})
@@ -102,12 +96,6 @@ def named(path: Path, name: str) -> Path | None:
             return None
         path = match
     return path
-
-
-def natural(name: str) -> tuple[list[tuple[int, str]], str]:
-    """What sorts names as people do."""
-    pieces = re.split(r"([0-9]+)", name.lower())  # text, digits, text, ...
-    return [(int(piece), "") if at % 2 else (0, piece) for at, piece in enumerate(pieces)], name
 
 
 def fault(path: Path) -> str | None:

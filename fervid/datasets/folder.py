@@ -9,7 +9,7 @@ from pathlib import Path
 from fervid.datasets import ALL, Dataset, Option, disk, layout, naming
 from fervid.datasets.remarks import Remarks
 from fervid.errors import InputError, UsageError
-from fervid.files import shown
+from fervid.files import STILLS, VIDEOS, shown
 from fervid.types import OnDisk, Sample
 
 EXPECTED = "a folder that holds one folder for each class (happy/, sad/, ...), or train/ and val/ with those"
@@ -95,7 +95,7 @@ def _samples(folder: Path, root: Path, part: str | None, rate: Fraction, remarks
             remarks.count("folders without pictures, left out", entry.relative_to(root).as_posix())
     for entry in files:
         name = entry.relative_to(root).as_posix()
-        if entry.suffix.lower() in disk.VIDEOS | disk.STILLS:
+        if entry.suffix.lower() in VIDEOS | STILLS:
             samples.append(Sample(name, label, OnDisk(str(entry)), split=part))
         else:
             remarks.count("files that are neither videos nor pictures, left out", name)

@@ -15,7 +15,7 @@ from pathlib import Path
 from fervid.datasets import ALL, Dataset, Option, disk, layout, naming
 from fervid.datasets.remarks import Remarks
 from fervid.errors import InputError
-from fervid.files import shown
+from fervid.files import VIDEOS, shown
 from fervid.types import OnDisk, Sample
 
 EXPECTED = "MMI's folder, which holds Sessions/<number>/session.xml, S002-106.avi and S002-106.xml"
@@ -98,7 +98,7 @@ def _sessions(folder: Path, depth: int) -> Iterator[tuple[Path, list[Path]]]:
 
 def _labelled(session: Path, files: list[Path], remarks: Remarks) -> tuple[Path, str] | None:
     """The video of a session and the emotion in it, if it has both."""
-    films = [file for file in files if file.suffix.lower() in disk.VIDEOS]
+    films = [file for file in files if file.suffix.lower() in VIDEOS]
     code = _emotion(files, films[0].stem if films else "")
     if code is None:
         remarks.count("sessions without an emotion (those of action units, mostly), left out", session.name)

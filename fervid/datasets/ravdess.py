@@ -9,7 +9,7 @@ from pathlib import Path
 from fervid.datasets import ALL, Dataset, Option, disk, layout
 from fervid.datasets.remarks import Remarks
 from fervid.errors import InputError
-from fervid.files import shown
+from fervid.files import VIDEOS, shown
 from fervid.labels import EMOTIONS
 from fervid.types import OnDisk, Sample
 
@@ -47,7 +47,7 @@ def read(path: str, options: Mapping[str, str]) -> Dataset:
             codes = NAME.fullmatch(file.stem)
             if codes is not None and (codes[1] == SOUND or file.suffix.lower() == ".wav"):
                 remarks.count("sound alone, left out", file.name)
-            elif codes is None or file.suffix.lower() not in disk.VIDEOS or not _is_known(codes):
+            elif codes is None or file.suffix.lower() not in VIDEOS or not _is_known(codes):
                 remarks.count("files that are no videos of RAVDESS, left out", file.name)
             else:
                 take = file.stem[3:]

@@ -8,7 +8,7 @@ from collections.abc import Mapping
 from fervid.datasets import Dataset, disk, layout
 from fervid.datasets.remarks import Remarks
 from fervid.errors import InputError
-from fervid.files import shown
+from fervid.files import VIDEOS, shown
 from fervid.labels import EMOTIONS
 from fervid.types import OnDisk, Sample
 
@@ -39,7 +39,7 @@ def read(path: str, options: Mapping[str, str]) -> Dataset:
             actor = (parts[1] if parts and parts[1] else folder.name).upper()
             if file.suffix.lower() == ".wav":
                 remarks.count("sound alone, left out", file.name)
-            elif parts is None or file.suffix.lower() not in disk.VIDEOS:
+            elif parts is None or file.suffix.lower() not in VIDEOS:
                 remarks.count("files that are no videos of SAVEE, left out", file.name)
             elif actor not in ACTORS:
                 remarks.count(f"videos of none of the actors {', '.join(ACTORS)}, left out", file.name)

@@ -14,9 +14,9 @@ import numpy as np
 import numpy.typing as npt
 
 from fervid.datasets import naming
-from fervid.datasets.disk import natural
 from fervid.datasets.remarks import some
 from fervid.errors import InputError, UsageError
+from fervid.files import natural
 from fervid.types import Sample
 
 Counts = npt.NDArray[np.float64]  # a number per label

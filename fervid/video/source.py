@@ -8,7 +8,6 @@ from __future__ import annotations
 import errno
 import hashlib
 import os
-import re
 import shutil
 import stat
 import tempfile
@@ -18,14 +17,7 @@ from pathlib import Path
 from typing import BinaryIO
 
 from fervid.errors import InputError, OutputError
-from fervid.files import shown
-
-# fmt: off
-STILLS = frozenset({".bmp", ".jfif", ".jp2", ".jpe", ".jpeg", ".jpg", ".pbm", ".pgm", ".png", ".pnm", ".ppm",
-                    ".tif", ".tiff", ".webp"})
-VIDEOS = frozenset({".avi", ".flv", ".gif", ".m2ts", ".m4v", ".mkv", ".mov", ".mp4", ".mpeg", ".mpg", ".mts",
-                    ".mxf", ".ogv", ".ts", ".webm", ".wmv"})
-# fmt: on
+from fervid.files import STILLS, VIDEOS, natural, shown
 
 CHUNK = 1 << 20  # bytes read at once
 ROOM_LEFT = 64 << 20  # bytes that spooling leaves free for everyone else on the disk
@@ -36,7 +28,7 @@ Tick = Callable[[float], None]  # told the share done, 0 .. 1
 def stills(folder: Path) -> list[Path]:
     """The pictures of a folder in natural order (2 before 10); debris and hidden files are left out."""
     try:
-        entries = sorted(folder.iterdir(), key=lambda entry: _natural(entry.name))
+        entries = sorted(folder.iterdir(), key=lambda entry: natural(entry.name))
     except PermissionError as failure:
         raise InputError(
             f"no permission to read the folder {shown(folder)}; change its access rights"
@@ -53,11 +45,6 @@ def stills(folder: Path) -> list[Path]:
         )
         raise InputError(f"the folder {shown(folder)} holds no pictures; {hint}")
     return pictures
-
-
-def _natural(name: str) -> tuple[list[tuple[int, str]], str]:
-    pieces = re.split(r"([0-9]+)", name.lower())  # text, digits, text, ...
-    return [(int(piece), "") if at % 2 else (0, piece) for at, piece in enumerate(pieces)], name
 
 
 def readable(path: Path) -> None:
