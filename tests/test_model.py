@@ -160,6 +160,25 @@ def test_logits_do_not_depend_on_the_batch(name: str, stream: model.StreamSpec) 
     assert net.logits(stream.name, []).shape == (0, len(net.spec.labels))
 
 
+def test_a_net_answers_on_one_thread_whatever_the_caller_has(monkeypatch: pytest.MonkeyPatch) -> None:
+    net = model.load("untrained")
+    stream, seen = net.spec.streams[0], []
+
+    def broken(window: torch.Tensor) -> torch.Tensor:
+        seen.append(torch.get_num_threads())
+        raise RuntimeError("broken off")
+
+    monkeypatch.setattr(net.networks[stream.name], "features", broken)
+    before = torch.get_num_threads()
+    torch.set_num_threads(3)
+    try:
+        with pytest.raises(RuntimeError, match="broken off"):
+            net.logits(stream.name, inputs(stream.reads, 1))
+        assert seen == [1] and torch.get_num_threads() == 3
+    finally:
+        torch.set_num_threads(before)
+
+
 FIGURES = {"rows": {"stills": {"one": 0.5, "both": 0.75}}, "weights_sha256": ""}
 
 

@@ -1,6 +1,6 @@
 """A model is data, a folder with a spec (JSON) and weights (safetensors); only running it needs torch."""
 
-from fervid.model.predict import BATCH, Input, Model, parts, read
+from fervid.model.predict import BATCH, Model, parts, read
 from fervid.model.spec import (
     ACCURACY,
     CARD,
@@ -28,7 +28,6 @@ __all__ = [
     "JOINT",
     "SPEC",
     "WEIGHTS",
-    "Input",
     "Model",
     "Spec",
     "StreamSpec",
