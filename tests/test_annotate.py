@@ -86,7 +86,7 @@ def test_labels_are_readable_on_any_background(level: int, size: tuple[int, int]
 
 
 def test_labels_stay_in_the_picture_and_off_each_other() -> None:
-    painter = Painter(640, 360, EMOTIONS, ["labels"])
+    own = Painter(640, 360, EMOTIONS, ["labels"])
     places: list[tuple[int, int, int, int]] = []
     for shown in (
         face(0, 0, 100),
@@ -95,7 +95,7 @@ def test_labels_stay_in_the_picture_and_off_each_other() -> None:
         face(-50, 300, 200, name="a name that is far too long for any label " * 3),
         face(500, 340, 300, emotion=None),
     ):
-        places.append(painter._draw_label(blank(640, 360), shown, places))
+        places.append(own._draw_label(blank(640, 360), shown, places))
     for x, y, width, height in places:
         assert 0 <= x <= x + width <= 640
         assert 0 <= y <= y + height <= 360
