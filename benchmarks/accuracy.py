@@ -1,11 +1,11 @@
-"""How good a model is: each stream alone, the weighted sum and the joint model, in one table.
+"""Measure the accuracy of a model: each stream alone, the weighted sum and the joint model, in one table.
 
     python benchmarks/accuracy.py [--model M] [--data ../shared/data] [--jobs N] [--json FILE]
 
-Needs the packs ferplus.npz and portraits.npz in the data folder. FER2013's public-test part is what the
-default model is validated on: its epochs, its temperature and the weights of its sum were chosen there. The
-acted portraits are of people that no part of the training has seen, in seeds that nothing was chosen on.
-README.md beside this file says what each row means.
+Needs the packs ferplus.npz and portraits.npz in the data folder. FER2013's public-test part is the validation
+set of the default model: its epochs, its temperature and the weights of its sum were chosen on it. The acted
+portraits show people that are not in the training set, with seeds that were not used for any choice.
+README.md in this folder explains each row.
 """
 
 from __future__ import annotations
@@ -32,13 +32,13 @@ from fervid.types import Sample
 
 DIFFICULTIES = ("posed", "medium", "spontaneous")
 TALKING = "talking"
-SEED = 2  # of the acted portraits and the drawn trajectories: no run has learnt from it
-TAKES = {"acted": 60, "synth": 300}  # of each label and difficulty
-REPEATS = 15  # of the timing, of which the median counts
+SEED = 2  # of the acted portraits and the drawn trajectories: no run was trained on it
+TAKES = {"acted": 60, "synth": 300}  # samples of each label and difficulty
+REPEATS = 15  # of the timing; the result is the median
 
 
 def measure(name: str, data: Path, executor: execute.Executor, takes: dict[str, int]) -> dict[str, Any]:
-    """Every figure, as the JSON tells it."""
+    """Return every figure, as in the JSON."""
     spec = model.read_spec(name)
     stills = evaluate.predict(
         name, _samples(f"ferplus:{data / 'ferplus.npz'}?usage=PublicTest"), EMOTIONS, executor
@@ -53,10 +53,12 @@ def measure(name: str, data: Path, executor: execute.Executor, takes: dict[str, 
     rows["the same stills where FER+ has a majority"] = _each(voted, "accuracy")
     acted = []
     for difficulty in (*DIFFICULTIES, TALKING):
-        asked = f"acted:{data / 'portraits.npz'}?part=test&difficulty={difficulty}&seed={SEED}"
-        said = evaluate.predict(name, _samples(f"{asked}&per_class={takes['acted']}"), EMOTIONS, executor)
-        rows[f"acted portraits, {difficulty}"] = _each(metrics.report(said), "accuracy")
-        acted.append(said)
+        data_spec = f"acted:{data / 'portraits.npz'}?part=test&difficulty={difficulty}&seed={SEED}"
+        predictions = evaluate.predict(
+            name, _samples(f"{data_spec}&per_class={takes['acted']}"), EMOTIONS, executor
+        )
+        rows[f"acted portraits, {difficulty}"] = _each(metrics.report(predictions), "accuracy")
+        acted.append(predictions)
     three, talking = Predictions.joined(acted[: len(DIFFICULTIES)]), acted[-1]
     rows["acted portraits, all three"] = _each(metrics.report(three), "accuracy")
     neutral = talking.found & (talking.truth == EMOTIONS.index(NEUTRAL))
@@ -70,9 +72,9 @@ def measure(name: str, data: Path, executor: execute.Executor, takes: dict[str, 
             alone = _alone(name, stream.name, Path(folder))
             for difficulty in DIFFICULTIES:
                 count = takes["synth"]
-                asked = f"synth:{difficulty}?people={count}&per_class={count}&seed={SEED}&faces=no"
-                said = evaluate.predict(alone, _samples(asked), EMOTIONS, executor)
-                accuracy = metrics.report(said)["accuracy"]
+                data_spec = f"synth:{difficulty}?people={count}&per_class={count}&seed={SEED}&faces=no"
+                predictions = evaluate.predict(alone, _samples(data_spec), EMOTIONS, executor)
+                accuracy = metrics.report(predictions)["accuracy"]
                 rows.setdefault(f"drawn trajectories, {difficulty}", {})[stream.name] = accuracy
     return {
         "model": spec.name,
@@ -97,29 +99,29 @@ def _each(figures: dict[str, Any], what: str) -> dict[str, float]:
     return {name: part[what] for name, part in figures["streams"].items()}
 
 
-def _relabelled(said: Predictions, samples: tuple[Sample, ...]) -> Predictions:
-    """What was said of those samples, judged by their other labels."""
+def _relabelled(predictions: Predictions, samples: tuple[Sample, ...]) -> Predictions:
+    """Return the predictions for these samples, with their other labels as the truth."""
     truth = {sample.name: EMOTIONS.index(sample.label) for sample in samples}
-    kept = np.array([row for row, name in enumerate(said.names) if name in truth])
+    kept = np.array([row for row, name in enumerate(predictions.names) if name in truth])
     return replace(
-        said,
-        names=tuple(said.names[row] for row in kept),
-        subjects=tuple(said.subjects[row] for row in kept),
-        fold=said.fold[kept],
-        truth=np.array([truth[said.names[row]] for row in kept], np.int64),
-        found=said.found[kept],
-        rejected=said.rejected[kept],
-        logits={name: values[kept] for name, values in said.logits.items()},
-        temperature=said.temperature[kept],
+        predictions,
+        names=tuple(predictions.names[row] for row in kept),
+        subjects=tuple(predictions.subjects[row] for row in kept),
+        fold=predictions.fold[kept],
+        truth=np.array([truth[predictions.names[row]] for row in kept], np.int64),
+        found=predictions.found[kept],
+        rejected=predictions.rejected[kept],
+        logits={name: values[kept] for name, values in predictions.logits.items()},
+        temperature=predictions.temperature[kept],
     )
 
 
 def _alone(name: str, stream: str, folder: Path) -> Path:
-    """A model of one of a model's streams."""
+    """Write a model of a single stream of a model, and return its folder."""
     whole = model.load(name)
     spec = replace(
         whole.spec,
-        streams=tuple(one for one in whole.spec.streams if one.name == stream),
+        streams=tuple(each for each in whole.spec.streams if each.name == stream),
         fusion="weighted",
         temperature=1.0,
     )
@@ -129,7 +131,7 @@ def _alone(name: str, stream: str, folder: Path) -> Path:
 
 
 def cost(name: str) -> dict[str, float]:
-    """Milliseconds for one clip on one core, in batches as analysis makes them: each stream, and all."""
+    """Return milliseconds per clip on one core, in batches of analysis's size: each stream, and all."""
     net = model.load(name)
     random = np.random.default_rng(0)
     inputs: dict[str, list[Any]] = {
@@ -141,7 +143,7 @@ def cost(name: str) -> dict[str, float]:
             random.normal(0, 0.05, (clips.LENGTH, 68, 2)).astype(np.float32) for _ in range(model.BATCH)
         ],
     }
-    found: dict[str, float] = {}
+    milliseconds: dict[str, float] = {}
     for stream in net.spec.streams:
         net.heads(stream.name, inputs[stream.reads])
         spent = []
@@ -149,12 +151,12 @@ def cost(name: str) -> dict[str, float]:
             began = time.perf_counter()
             net.heads(stream.name, inputs[stream.reads])
             spent.append(time.perf_counter() - began)
-        found[stream.name] = 1000 * statistics.median(spent) / model.BATCH
-    return found | {"all": sum(found.values())}
+        milliseconds[stream.name] = 1000 * statistics.median(spent) / model.BATCH
+    return milliseconds | {"all": sum(milliseconds.values())}
 
 
 def table(figures: dict[str, Any]) -> Iterator[str]:
-    """The figures in Markdown."""
+    """Yield the figures as lines of Markdown."""
     columns = figures["columns"]
     yield "| % | " + " | ".join(columns) + " |"
     yield "|---|" + "---|" * len(columns)
@@ -168,7 +170,7 @@ def table(figures: dict[str, Any]) -> Iterator[str]:
         f"({calibration['before_temperature']:.3f} before the temperature)."
     )
     shares = ", ".join(f"{coverage} {100 * value:.1f}" for coverage, value in figures["coverage"].items())
-    yield f"Accuracy % where only the most confident share of the stills is answered: {shares}."
+    yield f"Accuracy % on the most confident share of the stills: {shares}."
     yield ""
     yield "| recall % | " + " | ".join(figures["recall"]) + " |"
     yield "|---|" + "---|" * len(figures["recall"])
@@ -177,7 +179,7 @@ def table(figures: dict[str, Any]) -> Iterator[str]:
         yield f"| {name} | " + " | ".join(cells) + " |"
     yield ""
     costs = ", ".join(f"{name} {value:.1f}" for name, value in figures["cost_ms"].items())
-    yield f"Milliseconds a clip, one core, batches of {model.BATCH}: {costs}."
+    yield f"Milliseconds per clip, one core, batches of {model.BATCH}: {costs}."
 
 
 def main() -> None:
@@ -185,9 +187,9 @@ def main() -> None:
     parser.add_argument("--model", default="default", help="a model's name or path [default]")
     parser.add_argument("--data", type=Path, default=Path("../shared/data"), help="the folder of the packs")
     parser.add_argument("--jobs", type=int, help="worker processes [one per core]")
-    parser.add_argument("--json", type=Path, help="write the figures to this file, too")
+    parser.add_argument("--json", type=Path, help="also write the figures to this file")
     parser.add_argument(
-        "--takes", type=int, help="acted and drawn samples of each label and difficulty, for a quick look"
+        "--takes", type=int, help="acted and drawn samples of each label and difficulty, for a quick run"
     )
     options = parser.parse_args()
     for pack in ("ferplus.npz", "portraits.npz"):
