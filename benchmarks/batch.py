@@ -1,12 +1,12 @@
-"""How a batch fares: clips per second, what a second process adds, overhead per clip, memory.
+"""Measure `fervid batch`: clips per second, the gain from a second process, overhead per clip, memory.
 
     python benchmarks/batch.py --clips 1000 --model default
     python benchmarks/batch.py --clips 100 --jobs 1,2 --keep results/
 
-Clips are cut from the example clip, two seconds each, every one with bytes of its own. Overhead is what a
-clip takes in a batch beyond decoding, faces and nets: planning, hashing, cache, stitching, outputs and the
-journal, all but the pipe between processes. It is told in time of the clock, and of the processor, which a
-busy machine changes less.
+Clips are cut from the example clip, two seconds each, with different bytes. Overhead is the time of a clip in
+a batch besides decoding, faces and networks: planning, hashing, cache, stitching, outputs and the journal, but
+not the pipe between processes. It is measured as elapsed time and as CPU time, which a busy machine changes
+less.
 """
 
 from __future__ import annotations
@@ -29,11 +29,11 @@ from typing import Any
 
 ROOT = Path(__file__).parents[1]
 SECONDS = 2
-EVERY = 0.25  # seconds between two looks at memory
-DIRECT = 60  # clips of which is timed what is decoding, faces and nets, and what is not
+EVERY = 0.25  # seconds between two samples of the memory
+DIRECT = 60  # clips over which the shares are timed
 
-# What of a clip's batch is decoding, faces and nets, which it costs whatever runs it. Both are taken from one
-# and the same pass: two would differ by more than is looked for.
+# Times decoding, faces and networks, which any program would need, and the whole batch. Both come from one
+# pass, because two passes differ by more than the overhead.
 SHARES = """
 import json, sys, time
 from fervid import execute, model
@@ -49,7 +49,7 @@ def clocks():
     return time.perf_counter(), time.process_time()
 
 def timed(function, *arguments):
-    if running:  # nets within a span
+    if running:  # networks within a span
         return function(*arguments)
     running.append(function)
     begun = clocks()
@@ -82,19 +82,22 @@ print(json.dumps(times))
 
 @dataclass
 class Memory:
-    """Resident bytes of a process and of those that it started: the sum, and the largest of the others."""
+    """Samples of the resident bytes of a process and of its largest child."""
 
     parent: list[int] = field(default_factory=list)
     worker: list[int] = field(default_factory=list)
 
     def share(self, values: list[int], part: slice) -> float | None:
-        """The mean in MB of the first or last fifth of what was seen."""
-        fifth = values[part]
-        return round(statistics.mean(fifth) / 1e6, 1) if fifth else None
+        """Return the mean in MB of a part of the samples."""
+        chosen = values[part]
+        return round(statistics.mean(chosen) / 1e6, 1) if chosen else None
 
     def as_json(self) -> dict[str, Any]:
         count = max(1, len(self.parent) // 5)
-        first, last = slice(count, 2 * count), slice(-2 * count, -count)  # neither loading nor leaving
+        first, last = (
+            slice(count, 2 * count),
+            slice(-2 * count, -count),
+        )  # the second fifth and the last but one: without start and end
         return {
             "parent_first_mb": self.share(self.parent, first),
             "parent_last_mb": self.share(self.parent, last),
@@ -105,7 +108,7 @@ class Memory:
 
 
 def resident(process: int) -> int:
-    """Bytes of a process that lie in memory; 0 where it is gone, or the system does not tell."""
+    """Return the resident bytes of a process; 0 if it has ended, or the system does not report them."""
     try:
         return int(Path(f"/proc/{process}/statm").read_text().split()[1]) * os.sysconf("SC_PAGE_SIZE")
     except (OSError, IndexError, ValueError):
@@ -113,7 +116,7 @@ def resident(process: int) -> int:
 
 
 def cpu_of_children() -> float:
-    """Seconds of the processor that children have taken which have ended, and theirs."""
+    """Return the CPU seconds of all ended children and their descendants."""
     times = os.times()
     return times.children_user + times.children_system
 
@@ -130,15 +133,15 @@ def children(process: int) -> Iterator[int]:
 
 @contextmanager
 def watched(process: int) -> Iterator[Memory]:
-    """Look at the memory of a process and its children while the block runs."""
+    """Sample the memory of a process and its children while the block runs."""
     memory, stop = Memory(), threading.Event()
 
-    def look() -> None:
+    def sample() -> None:
         while not stop.wait(EVERY):
             memory.parent.append(resident(process))
             memory.worker.append(max(map(resident, children(process)), default=0))
 
-    thread = threading.Thread(target=look)
+    thread = threading.Thread(target=sample)
     thread.start()
     try:
         yield memory
@@ -148,7 +151,7 @@ def watched(process: int) -> Iterator[Memory]:
 
 
 def make_clips(folder: Path, count: int, source: Path) -> list[Path]:
-    """Clips of two seconds, their packets copied; a byte behind each makes its content its own."""
+    """Write clips of two seconds with copied packets, and make the bytes of each different."""
     import av
 
     pieces: list[bytes] = []
@@ -176,7 +179,7 @@ def make_clips(folder: Path, count: int, source: Path) -> list[Path]:
     for number in range(count):
         path = folder / f"{number // 100:03}" / f"{number:06}.mp4"
         path.parent.mkdir(exist_ok=True)
-        # A free box at the end: no decoder minds it.
+        # A free box at the end, which decoders ignore.
         path.write_bytes(pieces[number % len(pieces)] + b"\0\0\0\x0cfree" + number.to_bytes(4, "big"))
         clips.append(path)
     return clips
@@ -187,7 +190,7 @@ def environment(cache: Path) -> dict[str, str]:
 
 
 def batch(clips: Path, results: Path, cache: Path, model: str, jobs: int) -> dict[str, Any]:
-    """One whole batch, in a process of its own."""
+    """Run a whole batch in its own process, and return its figures."""
     line = [sys.executable, "-m", "fervid", "batch", str(clips), "-o", str(results), "--model", model]
     begun, busy = time.perf_counter(), cpu_of_children()
     first: float | None = None
@@ -201,15 +204,15 @@ def batch(clips: Path, results: Path, cache: Path, model: str, jobs: int) -> dic
         assert process.stderr is not None
         with watched(process.pid) as memory:
             for text in process.stderr:
-                told = json.loads(text) if text.startswith("{") else sys.exit(text)
-                if told["event"] == "input" and first is None:
+                event = json.loads(text) if text.startswith("{") else sys.exit(text)
+                if event["event"] == "input" and first is None:
                     first = time.perf_counter() - begun
-                last = told
+                last = event
     if process.returncode != 0:
         sys.exit(f"the batch ended with {process.returncode}")
     wall = time.perf_counter() - begun
     done = int(last["done"])
-    # Of the first clip, workers start and load: the others tell the pace.
+    # Workers start and load during the first clip, so it does not count.
     pace = (done - 1) / (wall - first) if first is not None and done > 1 and wall > first else None
     return {
         "jobs": jobs,
@@ -223,7 +226,7 @@ def batch(clips: Path, results: Path, cache: Path, model: str, jobs: int) -> dic
 
 
 def shares(clips: list[Path], folder: Path, model: str) -> dict[str, float]:
-    """Milliseconds of clock and processor that a clip takes for its pixels, and beyond that."""
+    """Return the milliseconds per clip of decoding, faces and networks, and of the rest."""
     chosen = clips[: min(len(clips), DIRECT + 1)]
     done = subprocess.run(
         [sys.executable, "-c", SHARES, model, str(folder / "shares"), *map(str, chosen)],
@@ -235,7 +238,7 @@ def shares(clips: list[Path], folder: Path, model: str) -> dict[str, float]:
     rows = json.loads(done.stdout)
     (wall, busy), (wall_inside, busy_inside) = (
         map(statistics.fmean, zip(*column, strict=True))
-        for column in zip(*(rows[1:] or rows), strict=True)  # models are loaded with the first
+        for column in zip(*(rows[1:] or rows), strict=True)  # the first one loads the model
     )
     return {
         "needed_ms": round(1000 * wall_inside, 1),
@@ -286,12 +289,14 @@ def _digest(folder: Path) -> str:
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=(__doc__ or "").partition("\n")[0])
-    parser.add_argument("--clips", type=int, default=1000, help="how many (1000)")
+    parser.add_argument("--clips", type=int, default=1000, help="number of clips (1000)")
     parser.add_argument("--model", default="default")
-    parser.add_argument("--jobs", type=lambda text: [int(one) for one in text.split(",")], default=[1, 2])
+    parser.add_argument(
+        "--jobs", type=lambda text: [int(number) for number in text.split(",")], default=[1, 2]
+    )
     parser.add_argument("--source", default=str(ROOT / "examples" / "clip.mp4"), help="the film to cut from")
     parser.add_argument("--keep", metavar="DIR", help="keep the results here")
-    parser.add_argument("--json", action="store_true", help="print JSON alone")
+    parser.add_argument("--json", action="store_true", help="print the figures as JSON")
     args = parser.parse_args()
     with tempfile.TemporaryDirectory(prefix="fervid-bench-") as name:
         folder = Path(name)
@@ -307,11 +312,11 @@ def main() -> None:
             f"{run['to_first_clip']} s, {run['seconds']} s in all; MB {run['memory']}"
         )
     print(
-        f"  decoding, faces and nets of a clip: {figures['needed_ms']} ms; beyond that, in a batch: "
-        f"{figures['overhead_ms']} ms, of the processor {figures['overhead_cpu_ms']} ms"
+        f"  decoding, faces and networks of a clip: {figures['needed_ms']} ms; everything else in a batch: "
+        f"{figures['overhead_ms']} ms, {figures['overhead_cpu_ms']} ms of CPU time"
     )
     print(f"  2 over 1: {figures.get('scaling_2_over_1')}; same bytes: {figures['same_bytes']}")
-    print(f"  results: {figures['result_bytes_per_clip']} bytes a clip")
+    print(f"  results: {figures['result_bytes_per_clip']} bytes per clip")
 
 
 if __name__ == "__main__":

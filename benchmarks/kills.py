@@ -1,11 +1,11 @@
-"""Kill fervid at many moments, let it go on, and compare what it leaves with what nobody disturbed.
+"""Kill fervid at many moments, resume it, and compare its results with those of an uninterrupted run.
 
     python benchmarks/kills.py INPUT... [--command batch] [--rounds N] [--kills N] [--seed S] [--jobs N]
 
-A round is one piece of work, begun in an empty folder with an empty cache. It is killed (SIGKILL) at a moment
-drawn anew each time, either the program alone, whose workers then have to notice, or the program with all of
-its workers; the same command follows until it has been killed as often as --kills says, or is done before.
-Then every file that it leaves is compared, byte for byte, with that of a run in peace.
+A round begins in an empty folder with an empty cache. The program is killed (SIGKILL) at a random moment,
+either alone, so that its workers have to notice, or together with its workers. Then the same command starts
+again, until it has been killed --kills times or has finished. Then every file is compared, byte for byte, with
+that of an uninterrupted run.
 """
 
 from __future__ import annotations
@@ -25,13 +25,13 @@ from pathlib import Path
 from typing import Any
 
 COMMANDS = ("analyze", "batch")
-LEAVE_WITHIN = 60.0  # seconds in which workers notice that the program is gone
-FAILURES_ALLOWED = (0, 3)  # exit codes of work that came to its end
+LEAVE_WITHIN = 60.0  # seconds in which workers have to notice that the program has ended
+FAILURES_ALLOWED = (0, 3)  # exit codes of a finished run
 
 
 @dataclass(frozen=True)
 class Work:
-    """What is run again and again."""
+    """The command that is run and killed."""
 
     command: str
     inputs: tuple[Path, ...]
@@ -39,14 +39,14 @@ class Work:
     jobs: int
 
     def start(self, folder: Path) -> subprocess.Popen[bytes]:
-        """Begin, or go on, in a folder that holds results and cache."""
+        """Start or resume the command in a folder with results and cache."""
         (folder / "results").mkdir(exist_ok=True)
         target = "timeline.json" if self.command == "analyze" else "."
-        # -y: a run killed in its last moment has written what the next one writes again.
+        # -y: a run killed in its last moment may have written its output.
         option = ["-y", "-t"] if self.command == "analyze" else ["-o"]
         words = ["-q", self.command, *map(str, self.inputs), *option, str(folder / "results" / target)]
         words += ["--model", self.model, "--jobs", str(self.jobs), "--keep-cache"]
-        # -P: the same fervid as this process would import, whatever folder we stand in.
+        # -P: import the same fervid as this process, in any working folder.
         return subprocess.Popen(
             [sys.executable, "-P", "-m", "fervid", *words],
             env={**os.environ, "FERVID_CACHE_DIR": str(folder / "cache")},
@@ -57,51 +57,51 @@ class Work:
 
 @dataclass
 class Tally:
-    """What many rounds found."""
+    """The figures of many rounds."""
 
     rounds: int = 0
     kills: int = 0
     kills_of_the_program_alone: int = 0
     done_before_the_kill: int = 0
-    spans_found: int = 0  # that lay in the cache when something was killed, over all kills
-    spans_done_again: int = 0  # of these, that were written once more: none should be
-    differing: list[str] = field(default_factory=list)  # round and file: there should be none
+    spans_found: int = 0  # in the cache after a kill, summed over all kills
+    spans_done_again: int = 0  # of these, written again: should be 0
+    differing: list[str] = field(default_factory=list)  # round and file: should be empty
     seconds_undisturbed: float = 0.0
 
 
 def measure(work: Work, rounds: int, kills: int, seed: int) -> Tally:
-    """Kill and compare."""
+    """Run all rounds, and compare their results with those of an uninterrupted run."""
     tally, chance = Tally(), random.Random(seed)
     with tempfile.TemporaryDirectory() as name:
-        peace = Path(name) / "peace"
-        peace.mkdir()
+        undisturbed = Path(name) / "undisturbed"
+        undisturbed.mkdir()
         began = time.monotonic()
-        process = work.start(peace)
+        process = work.start(undisturbed)
         expected = process.wait()
         if expected not in FAILURES_ALLOWED:
-            raise SystemExit(f"fervid fails even in peace, with exit code {expected}")
+            raise SystemExit(f"fervid fails even without a kill, with exit code {expected}")
         tally.seconds_undisturbed = time.monotonic() - began
-        wanted = contents(peace / "results")
+        expected_files = contents(undisturbed / "results")
         for number in range(rounds):
             folder = Path(name) / f"round-{number}"
             folder.mkdir()
-            code = disturbed(work, folder, kills, tally.seconds_undisturbed, chance, tally)
-            found = contents(folder / "results")
+            code = run_round(work, folder, kills, tally.seconds_undisturbed, chance, tally)
+            files = contents(folder / "results")
             if code != expected:
                 tally.differing.append(f"round {number}: exit code {code}, not {expected}")
             tally.differing += [
                 f"round {number}: {file}"
-                for file in sorted(wanted.keys() | found.keys())
-                if wanted.get(file) != found.get(file)
+                for file in sorted(expected_files.keys() | files.keys())
+                if expected_files.get(file) != files.get(file)
             ]
             tally.rounds += 1
     return tally
 
 
-def disturbed(
+def run_round(
     work: Work, folder: Path, kills: int, seconds: float, chance: random.Random, tally: Tally
 ) -> int:
-    """One round; the exit code of the run that came to its end."""
+    """Run one round, and return the exit code of the run that finished."""
     for _ in range(kills):
         before = spans(folder)
         process = work.start(folder)
@@ -110,19 +110,19 @@ def disturbed(
         except subprocess.TimeoutExpired:
             tally.kills += 1
             kill(process, chance.random() < 0.5, tally)
-            again(before, spans(folder), tally)
+            count_again(before, spans(folder), tally)
             continue
         tally.done_before_the_kill += 1
-        again(before, spans(folder), tally)
+        count_again(before, spans(folder), tally)
         return code
     before = spans(folder)
     code = work.start(folder).wait()
-    again(before, spans(folder), tally)
+    count_again(before, spans(folder), tally)
     return code
 
 
 def kill(process: subprocess.Popen[bytes], is_alone: bool, tally: Tally) -> None:
-    """End the program and wait until its workers are gone."""
+    """Kill the program, and wait until its workers have ended."""
     if is_alone:
         tally.kills_of_the_program_alone += 1
         process.kill()
@@ -130,18 +130,18 @@ def kill(process: subprocess.Popen[bytes], is_alone: bool, tally: Tally) -> None
         os.killpg(process.pid, signal.SIGKILL)
     process.wait()
     until = time.monotonic() + LEAVE_WITHIN
-    while lives(process.pid):
+    while is_running(process.pid):
         if time.monotonic() > until:
             os.killpg(process.pid, signal.SIGKILL)
-            raise SystemExit("workers outlive the program that they work for")
+            raise SystemExit("the workers of a killed program do not end")
         time.sleep(0.05)
 
 
-def lives(group: int) -> bool:
-    """Whether a process of the group is left; one that has ended and waits to be buried is not."""
-    for place in Path("/proc").glob("[0-9]*/stat"):
+def is_running(group: int) -> bool:
+    """Return whether a process of the group still runs; a zombie does not."""
+    for path in Path("/proc").glob("[0-9]*/stat"):
         try:
-            state, _, its_group = place.read_text().rpartition(")")[2].split()[:3]
+            state, _, its_group = path.read_text().rpartition(")")[2].split()[:3]
         except (FileNotFoundError, ProcessLookupError):
             continue
         if int(its_group) == group and state != "Z":
@@ -150,53 +150,52 @@ def lives(group: int) -> bool:
 
 
 def spans(folder: Path) -> dict[str, int]:
-    """Each span in the cache, and when it was written."""
+    """Return each span in the cache, with the time at which it was written."""
     return {str(path): path.stat().st_mtime_ns for path in (folder / "cache").glob("**/*.span")}
 
 
-def again(before: dict[str, int], after: dict[str, int], tally: Tally) -> None:
-    """Count the spans that were there, and those of them that were done again."""
+def count_again(before: dict[str, int], after: dict[str, int], tally: Tally) -> None:
+    """Count the spans that were in the cache, and those of them that were written again."""
     tally.spans_found += len(before)
-    tally.spans_done_again += sum(after.get(path) != moment for path, moment in before.items())
+    tally.spans_done_again += sum(after.get(path) != written for path, written in before.items())
 
 
 def contents(folder: Path) -> dict[str, bytes]:
-    """Every file below a folder."""
+    """Return the contents of every file below a folder."""
     return {
         path.relative_to(folder).as_posix(): path.read_bytes() for path in folder.rglob("*") if path.is_file()
     }
 
 
 def table(tally: Tally) -> list[str]:
-    """The figures for people."""
+    """Return the figures as lines of text."""
     return [
         f"{tally.rounds} rounds, {tally.kills} kills ({tally.kills_of_the_program_alone} of the program "
-        f"alone), {tally.done_before_the_kill} runs done before theirs",
+        f"alone), {tally.done_before_the_kill} runs finished before their kill",
         f"undisturbed: {tally.seconds_undisturbed:.1f} s",
-        f"spans found in the cache by the runs that followed: {tally.spans_found}; "
-        f"done again: {tally.spans_done_again}",
+        f"spans in the cache after a kill: {tally.spans_found}; done again: {tally.spans_done_again}",
         *(tally.differing or ["every file is the same, byte for byte"]),
     ]
 
 
 def main() -> None:
-    parser = argparse.ArgumentParser(description="Kill fervid at many moments and compare what it leaves.")
+    parser = argparse.ArgumentParser(description="Kill fervid at many moments and compare its results.")
     parser.add_argument("inputs", type=Path, nargs="+", metavar="INPUT")
     parser.add_argument("--command", choices=COMMANDS, default="analyze")
-    parser.add_argument("--rounds", type=int, default=20, help="pieces of work [20]")
+    parser.add_argument("--rounds", type=int, default=20, help="rounds [20]")
     parser.add_argument("--kills", type=int, default=5, help="kills in a round, at most [5]")
-    parser.add_argument("--seed", type=int, default=0, help="of the moments [0]")
+    parser.add_argument("--seed", type=int, default=0, help="seed of the moments [0]")
     parser.add_argument("--jobs", type=int, default=2, help="worker processes [2]")
     parser.add_argument("--model", default="untrained", help="a model's name or path [untrained]")
     parser.add_argument("--json", action="store_true", help="print the figures as JSON")
     options = parser.parse_args()
     if not Path("/proc/self/stat").is_file():
-        parser.error("this system has no /proc, in which the processes are looked for")
+        parser.error("this system has no /proc, which is needed to find processes")
     missing = [str(path) for path in options.inputs if not path.exists()]
     if missing:
-        parser.error(f"{missing[0]} is not there")
+        parser.error(f"{missing[0]} does not exist")
     if options.command == "analyze" and len(options.inputs) > 1:
-        parser.error("one film at a time, or --command batch")
+        parser.error("analyze takes one INPUT: use --command batch for several")
     if min(options.rounds, options.kills, options.jobs) < 1:
         parser.error("--rounds, --kills and --jobs should be at least 1")
     if importlib.util.find_spec("fervid") is None:

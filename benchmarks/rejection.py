@@ -1,10 +1,9 @@
-"""What the rejection rule is worth: faces shrunk, blurred and darkened, and how often they are then misread.
+"""Measure the rejection rule: shrink and blur faces, and count how often the model is then wrong.
 
     python benchmarks/rejection.py [--model M] [--data ../shared/data] [--jobs N] [--most N] [--json FILE]
 
-Portraits of people whom nothing was learnt from, each as sharp as it is and in worse states, laid into the
-middle of a frame as a camera far away would show them. Needs portraits.npz. README.md beside this file says
-what the columns mean.
+Puts portraits of people that are not in the training set into the middle of a frame, as they are and in worse
+states. Needs portraits.npz. README.md in this folder explains the columns.
 """
 
 from __future__ import annotations
@@ -25,7 +24,7 @@ from fervid.labels import EMOTIONS
 from fervid.train import evaluate
 from fervid.types import Bytes, Picture
 
-FRAME = (360, 480)  # the camera's picture, height and width
+FRAME = (360, 480)  # height and width
 GREY = 110
 SHARES = (1.0, 0.9, 0.8, 0.7, 0.6)
 
@@ -38,7 +37,7 @@ def shrunk(side: int) -> Callable[[Bytes, np.random.Generator], Bytes]:
 
 
 def blurred(share: float) -> Callable[[Bytes, np.random.Generator], Bytes]:
-    """Out of focus: a Gaussian of this share of the face's side."""
+    """Return a Gaussian blur of this share of the face's side."""
 
     def change(face: Bytes, random: np.random.Generator) -> Bytes:
         return np.asarray(cv2.GaussianBlur(face, (0, 0), share * len(face)), np.uint8)
@@ -47,7 +46,7 @@ def blurred(share: float) -> Callable[[Bytes, np.random.Generator], Bytes]:
 
 
 def moved(share: float) -> Callable[[Bytes, np.random.Generator], Bytes]:
-    """Smeared along a line by this share of the side."""
+    """Return a motion blur of this share of the face's side."""
 
     def change(face: Bytes, random: np.random.Generator) -> Bytes:
         length = max(2, round(share * len(face)))
@@ -71,7 +70,7 @@ STATES: dict[str, Callable[[Bytes, np.random.Generator], Bytes]] = {
 
 
 def framed(face: Bytes) -> Bytes:
-    """The face in the middle of a camera's picture."""
+    """Return a frame with the face in its middle."""
     picture = np.full(FRAME, GREY, np.uint8)
     top, left = (FRAME[0] - face.shape[0]) // 2, (FRAME[1] - face.shape[1]) // 2
     picture[top : top + face.shape[0], left : left + face.shape[1]] = face
@@ -79,7 +78,7 @@ def framed(face: Bytes) -> Bytes:
 
 
 def measure(name: str, data: Path, executor: execute.Executor, most: int) -> dict[str, Any]:
-    """Every figure, as the JSON tells it."""
+    """Return every figure, as in the JSON."""
     samples = datasets.read(f"portraits:{data / 'portraits.npz'}?part=test&most={most}").samples
     rows: dict[str, dict[str, float | int | None]] = {}
     correct, sure = [], []
@@ -90,21 +89,21 @@ def measure(name: str, data: Path, executor: execute.Executor, most: int) -> dic
             for sample in samples
             if sample.label in EMOTIONS
         )
-        said = evaluate.predict(name, worse, EMOTIONS, executor)
-        logits = said.logits[said.headline]
-        right = logits.argmax(1) == said.truth
-        read = said.found & ~said.rejected
+        predictions = evaluate.predict(name, worse, EMOTIONS, executor)
+        logits = predictions.logits[predictions.headline]
+        right = logits.argmax(1) == predictions.truth
+        read = predictions.found & ~predictions.rejected
         rows[state] = {
             "faces": len(worse),
-            "found": float(said.found.mean()),
+            "found": float(predictions.found.mean()),
             "read": float(read.mean()),
             "right_where_read": share(right[read]),
-            "right_where_rejected": share(right[said.found & said.rejected]),
+            "right_where_rejected": share(right[predictions.found & predictions.rejected]),
         }
-        scaled = logits[said.found] / said.temperature[said.found, None]
+        scaled = logits[predictions.found] / predictions.temperature[predictions.found, None]
         chances = np.exp(scaled - scaled.max(1, keepdims=True))
-        sure.append(np.where(read[said.found], (chances / chances.sum(1, keepdims=True)).max(1), 0.0))
-        correct.append(right[said.found])
+        sure.append(np.where(read[predictions.found], (chances / chances.sum(1, keepdims=True)).max(1), 0.0))
+        correct.append(right[predictions.found])
     order = np.argsort(-np.concatenate(sure), kind="stable")
     ranked = np.concatenate(correct)[order]
     coverage = {f"{part:.0%}": float(ranked[: round(part * len(ranked))].mean()) for part in SHARES}
@@ -116,7 +115,7 @@ def share(right: np.ndarray[Any, Any]) -> float | None:
 
 
 def table(figures: dict[str, Any]) -> Iterator[str]:
-    """The figures in Markdown."""
+    """Yield the figures as lines of Markdown."""
     yield "| portraits | found % | read % | right % of those read | of those rejected |"
     yield "|---|---|---|---|---|"
     for state, row in figures["rows"].items():
@@ -126,18 +125,18 @@ def table(figures: dict[str, Any]) -> Iterator[str]:
     yield ""
     shares = ", ".join(f"{part} {100 * value:.1f}" for part, value in figures["coverage"].items())
     yield (
-        "Right % of all faces found, in all states, where only a share is answered, rejected ones and "
-        f"then the least confident left out first: {shares}."
+        "Right % of a share of all faces found, in all states, without first the rejected and then the least "
+        f"confident: {shares}."
     )
 
 
 def main() -> None:
-    parser = argparse.ArgumentParser(description="Measure what the rejection rule is worth.")
+    parser = argparse.ArgumentParser(description="Measure the rejection rule.")
     parser.add_argument("--model", default="default", help="a model's name or path [default]")
     parser.add_argument("--data", type=Path, default=Path("../shared/data"), help="the folder of the pack")
     parser.add_argument("--jobs", type=int, help="worker processes [one per core]")
     parser.add_argument("--most", type=int, default=400, help="portraits [400]")
-    parser.add_argument("--json", type=Path, help="write the figures to this file, too")
+    parser.add_argument("--json", type=Path, help="also write the figures to this file")
     options = parser.parse_args()
     if not (options.data / "portraits.npz").is_file():
         parser.error(f"there is no portraits.npz in {options.data}")

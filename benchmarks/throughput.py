@@ -1,11 +1,10 @@
-"""How fast fervid analyses a video, measured against no more than decoding it.
+"""Measure how fast fervid analyzes a video, compared with only decoding it.
 
     python benchmarks/throughput.py FILE [--model M] [--jobs N] [--json]
 
-One run measures, on the same file: decoding alone, on all cores; the whole analysis as a user runs it, in
-processes of its own, with its peak memory; and where a worker's time goes, stage by stage, on one span.
-README.md beside this file says what each figure means. Figures are true where nothing else keeps the
-machine busy.
+One run measures, on the same file: decoding alone, on all cores; the whole analysis as a user runs it, in its
+own processes, with its peak memory; and each stage's share of a worker's time, on one span. README.md in this
+folder explains each figure. Nothing else should run on the machine.
 """
 
 from __future__ import annotations
@@ -31,11 +30,11 @@ from pathlib import Path
 from pkgutil import resolve_name
 from typing import Any
 
-SAMPLE_EVERY = 0.05  # seconds between two looks at the memory
+SAMPLE_EVERY = 0.05  # seconds between two samples of the memory
 PROCESSES = Path("/proc")
 READ_AT_ONCE = 1 << 24  # bytes
 
-# Stage -> the functions whose own time it is: what a timed function calls counts for that one's stage alone.
+# Stage -> its functions. Each stage is charged its own time, without that of timed functions that it calls.
 STAGES: dict[str, tuple[str, ...]] = {
     "decode": ("fervid.video.reading:frames",),
     "upright luma": ("fervid.video.reading:upright",),
@@ -72,30 +71,30 @@ OTHER = "other"
 
 
 class Clock:
-    """Charges time to the innermost stage under way, so that the stages' times add up to the whole."""
+    """A clock that charges time to the innermost running stage, so that the stages add up to the whole."""
 
     def __init__(self) -> None:
         self.seconds: defaultdict[str, float] = defaultdict(float)
         self.calls: Counter[str] = Counter()
-        self._under_way: list[str] = []
+        self._running: list[str] = []
         self._since = 0.0
 
     def enter(self, stage: str) -> None:
         self._charge()
-        self._under_way.append(stage)
+        self._running.append(stage)
 
     def leave(self) -> None:
         self._charge()
-        self._under_way.pop()
+        self._running.pop()
 
     def _charge(self) -> None:
         now = time.perf_counter()
-        if self._under_way:
-            self.seconds[self._under_way[-1]] += now - self._since
+        if self._running:
+            self.seconds[self._running[-1]] += now - self._since
         self._since = now
 
     def timed(self, stage: str, function: Callable[..., Any]) -> Callable[..., Any]:
-        """The same function, whose time is charged; a generator's only while it works on its next value."""
+        """Charge a function's time to a stage; that of a generator while it computes its next value."""
 
         @wraps(function)
         def call(*arguments: Any, **options: Any) -> Any:
@@ -128,11 +127,11 @@ class Clock:
 
     @contextmanager
     def over(self, stages: dict[str, tuple[str, ...]]) -> Iterator[None]:
-        """Time these functions inside the block; all other time in it goes to OTHER."""
+        """Time these functions inside the block, and charge all other time to OTHER."""
         replaced = []
-        for stage, places in stages.items():
-            for place in places:
-                owner, _, name = place.replace(":", ".").rpartition(".")
+        for stage, paths in stages.items():
+            for path in paths:
+                owner, _, name = path.replace(":", ".").rpartition(".")
                 home = resolve_name(owner)
                 own = getattr(home, name)
                 replaced.append((home, name, own))
@@ -147,16 +146,16 @@ class Clock:
 
 
 class Memory:
-    """The most memory that a process and its descendants hold together, looked at while the block runs.
+    """The peak memory of a process and its descendants, sampled while the block runs.
 
-    The memory of each alone, plus once, of the largest, what is shared or mapped from files: nearly always
-    the same libraries. PSS would divide that exactly, but takes milliseconds per process and look.
+    It is the sum of their private memory, plus once the largest shared memory (shared or mapped from files),
+    which is nearly always the same libraries. PSS would be exact, but takes milliseconds per process.
     """
 
     def __init__(self, process: int) -> None:
         self._process = process
         self._is_over = threading.Event()
-        self._watch = threading.Thread(target=self._look_repeatedly, daemon=True)
+        self._watch = threading.Thread(target=self._sample_repeatedly, daemon=True)
         self.is_measured = (PROCESSES / f"self/task/{os.getpid()}/children").exists()
         self.peak, self.processes = 0, 0
 
@@ -170,35 +169,35 @@ class Memory:
         if self.is_measured:
             self._watch.join()
 
-    def _look_repeatedly(self) -> None:
+    def _sample_repeatedly(self) -> None:
         while not self._is_over.wait(SAMPLE_EVERY):
             sizes = [size for number in family(self._process) if (size := size_of(number)) is not None]
             if sizes:
-                total = sum(alone for alone, _ in sizes) + max(shared for _, shared in sizes)
+                total = sum(private for private, _ in sizes) + max(shared for _, shared in sizes)
                 self.peak = max(self.peak, total)
                 self.processes = max(self.processes, len(sizes))
 
 
 def family(process: int) -> list[int]:
-    """A process and all its descendants."""
-    found, unseen = [], [process]
+    """Return a process and all its descendants."""
+    members, unseen = [], [process]
     while unseen:
-        one = unseen.pop()
-        found.append(one)
+        member = unseen.pop()
+        members.append(member)
         try:
-            for thread in os.listdir(PROCESSES / str(one) / "task"):
-                children = (PROCESSES / f"{one}/task/{thread}/children").read_text(encoding="ascii")
+            for thread in os.listdir(PROCESSES / str(member) / "task"):
+                children = (PROCESSES / f"{member}/task/{thread}/children").read_text(encoding="ascii")
                 unseen += map(int, children.split())
-        except OSError:  # it ended meanwhile
+        except OSError:  # it has ended
             continue
-    return found
+    return members
 
 
 def size_of(process: int) -> tuple[int, int] | None:
-    """Bytes of memory that a process has alone, and that it shares or maps; None once it ended."""
+    """Return the bytes of a process's private and of its shared or mapped memory; None once it has ended."""
     try:
         resident, shared = map(int, (PROCESSES / f"{process}/statm").read_text(encoding="ascii").split()[1:3])
-    except (OSError, ValueError):  # a file that empties while it is read
+    except (OSError, ValueError):  # the file became empty while it was read
         return None
     page = os.sysconf("SC_PAGE_SIZE")
     return (resident - shared) * page, shared * page
@@ -211,21 +210,21 @@ class Decoding:
 
 
 def decode(file: Path) -> Decoding:
-    """Decode everything and keep nothing, with as many threads as the decoder likes."""
+    """Decode every frame and drop it, with as many threads as the decoder chooses."""
     import av
 
     began, frames = time.perf_counter(), 0
     with av.open(str(file)) as container:
         stream = container.streams.best("video")
         if stream is None:
-            raise SystemExit(f"{file} holds no video track")
+            raise SystemExit(f"{file} has no video track")
         stream.codec_context.thread_count = 0
         stream.codec_context.thread_type = "AUTO"
         for packet in container.demux(stream):
             try:
                 frames += len(packet.decode())
             except av.error.InvalidDataError:
-                continue  # fervid passes damage over as well
+                continue  # fervid skips damaged packets, too
     if not frames:
         raise SystemExit(f"{file}: no frame can be decoded")
     return Decoding(time.perf_counter() - began, frames)
@@ -239,27 +238,27 @@ class Analysis:
     width: int
     height: int
     cpu_seconds: float  # of all processes
-    peak_memory: int | None  # bytes; None where it cannot be measured
-    processes: int | None  # most at a time
+    peak_memory: int | None  # bytes; None if it cannot be measured
+    processes: int | None  # at most at a time
 
 
 def analyze(file: Path, model: str, jobs: int) -> Analysis:
-    """The whole analysis, as from a shell: nothing is read from a cache, and nothing left in one."""
+    """Run the whole analysis as from a shell, without a cache."""
     with tempfile.TemporaryDirectory() as folder:
         target = Path(folder) / "timeline.json"
-        # -P: the same fervid as this process would import, whatever folder we stand in.
+        # -P: import the same fervid as this process, in any working folder.
         command = [sys.executable, "-P", "-m", "fervid", "analyze", str(file), "--model", model]
         command += ["--timeline", str(target), "--no-cache", "--jobs", str(jobs), "--quiet", "--no-progress"]
         before, began = os.times(), time.perf_counter()
         process = subprocess.Popen(command, stdin=subprocess.DEVNULL, stderr=subprocess.PIPE)
         try:
             with Memory(process.pid) as memory:
-                _, complaint = process.communicate()
+                _, errors = process.communicate()
         finally:
-            process.kill()  # does nothing to one that ended
+            process.kill()  # does nothing if it has ended
         seconds, after = time.perf_counter() - began, os.times()
         if process.returncode:
-            raise SystemExit(f"fervid analyze failed: {complaint.decode(errors='replace').strip()}")
+            raise SystemExit(f"fervid analyze failed: {errors.decode(errors='replace').strip()}")
         source = json.loads(target.read_text(encoding="utf-8"))["source"]
     return Analysis(
         seconds=seconds,
@@ -277,14 +276,14 @@ def analyze(file: Path, model: str, jobs: int) -> Analysis:
 class Stage:
     name: str
     seconds: float
-    calls: int  # of its functions; of a generator, its values
+    calls: int  # of its functions; for a generator, its values
 
 
 @dataclass(frozen=True)
 class Sample:
-    """One span, analysed from planning to JSON in one worker."""
+    """One span, analyzed from planning to JSON in one worker."""
 
-    planning: float  # seconds to list and hash the whole file: once per run, before any worker starts
+    planning: float  # seconds to list and hash the whole file, once per run before any worker starts
     start: float  # seconds from the first frame
     end: float
     frames: int
@@ -293,7 +292,7 @@ class Sample:
 
 
 def begin(model: str) -> None:
-    """All that a worker does once: libraries, the nets, the predictor."""
+    """Do all that a worker does once: load the libraries, the networks and the predictor."""
     import numpy as np
 
     from fervid.faces.finder import PORTRAIT, FaceFinder, describe
@@ -308,9 +307,9 @@ def begin(model: str) -> None:
 
 
 def sample(file: Path, model: str) -> Sample:
-    """Analyse the span in the middle of a file, with every stage timed."""
+    """Analyze the span in the middle of a file, and time every stage."""
     import scipy.optimize
-    import scipy.signal  # noqa: F401  # what stages import when they first need it is no part of their speed
+    import scipy.signal  # noqa: F401  # imported here, so that no stage is charged for it
 
     from fervid import analysis
     from fervid.analysis import spans
@@ -329,7 +328,7 @@ def sample(file: Path, model: str) -> Sample:
         return (pts - planned.start) * planned.time_base
 
     settings = Settings(seconds(span.start), None if span.stop is None else seconds(span.stop))
-    if [(one.start, one.stop) for one in spans.plan(planned, settings)] != [(span.start, span.stop)]:
+    if [(each.start, each.stop) for each in spans.plan(planned, settings)] != [(span.start, span.stop)]:
         raise RuntimeError("the sample is not one span")
     clock = Clock()
     with tempfile.TemporaryDirectory() as folder:
@@ -348,7 +347,7 @@ def sample(file: Path, model: str) -> Sample:
 
 
 def cost_of_timing(repeats: int = 20_000) -> float:
-    """Seconds that timing adds to one call."""
+    """Return the seconds that timing adds to one call."""
     nothing: Callable[[], None] = lambda: None  # noqa: E731
     timed = Clock().timed(OTHER, nothing)
     spent = []
@@ -361,18 +360,18 @@ def cost_of_timing(repeats: int = 20_000) -> float:
 
 
 def measure(file: Path, model: str | None, jobs: int | None) -> dict[str, Any]:
-    """Everything, as the JSON tells it."""
+    """Return every figure, as in the JSON."""
     from fervid import execute
     from fervid.model import installed
 
     model = model or ("default" if "default" in installed() else "untrained")
     jobs = jobs or execute.cores()
-    with file.open("rb") as stream:  # so that all find it in memory
+    with file.open("rb") as stream:  # so that every measurement finds it in memory
         while stream.read(READ_AT_ONCE):
             pass
     decoding = decode(file)
     whole = analyze(file, model, jobs)
-    with execute.pool(1) as executor:  # fervid's own worker process; a task alone would run in this one
+    with execute.pool(1) as executor:  # a worker process of fervid's; a single task would run in this process
         began = time.perf_counter()
         results = execute.results(executor(work, [(begin, (model,)), (sample, (file, model))]))
         next(results)
@@ -390,7 +389,7 @@ def work(task: tuple[Callable[..., Any], tuple[Any, ...]]) -> Any:
 def report(
     file: Path, model: str, jobs: int, decoding: Decoding, whole: Analysis, start: float, part: Sample
 ) -> dict[str, Any]:
-    """The figures, with those that follow from them."""
+    """Return the measured figures, with those derived from them."""
     from fervid import execute
 
     total = sum(stage.seconds for stage in part.stages)
@@ -428,7 +427,7 @@ def report(
 
 
 def table(figures: dict[str, Any]) -> Iterator[str]:
-    """The figures for a person, line by line."""
+    """Yield the figures as lines of text."""
     alone, whole, part = figures["decode"], figures["analysis"], figures["sample"]
     yield (
         f"{figures['file']}: {whole['width']}x{whole['height']}, {whole['frames']} frames, "
@@ -468,16 +467,16 @@ def table(figures: dict[str, Any]) -> Iterator[str]:
 
 
 def main() -> None:
-    parser = argparse.ArgumentParser(description="Measure the analysis of a video against pure decoding.")
-    parser.add_argument("file", type=Path, metavar="FILE")
-    parser.add_argument(
-        "--model", help="a model's name or path [default, where there is one, else untrained]"
+    parser = argparse.ArgumentParser(
+        description="Compare the speed of analyzing a video with that of decoding it."
     )
+    parser.add_argument("file", type=Path, metavar="FILE")
+    parser.add_argument("--model", help="a model's name or path [default if installed, otherwise untrained]")
     parser.add_argument("--jobs", type=int, help="worker processes [one per core]")
     parser.add_argument("--json", action="store_true", help="print the figures as JSON")
     options = parser.parse_args()
     if not options.file.is_file():
-        parser.error(f"{options.file} is no file")
+        parser.error(f"{options.file} is not a file")
     if options.jobs is not None and options.jobs < 1:
         parser.error("--jobs should be at least 1")
     if importlib.util.find_spec("fervid") is None:
