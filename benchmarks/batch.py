@@ -4,9 +4,9 @@
     python benchmarks/batch.py --clips 100 --jobs 1,2 --keep results/
 
 Clips are cut from the example clip, two seconds each, with different bytes. Overhead is the time of a clip in
-a batch besides decoding, faces and networks: planning, hashing, cache, stitching, outputs and the journal, but
-not the pipe between processes. It is measured as elapsed time and as CPU time, which a busy machine changes
-less.
+a batch besides decoding, faces and networks: planning, hashing, cache, stitching, outputs and the journal,
+but not the pipe between processes. It is measured as elapsed time and as CPU time, which a busy machine
+changes less.
 """
 
 from __future__ import annotations

@@ -4,8 +4,8 @@
 
 A round begins in an empty folder with an empty cache. The program is killed (SIGKILL) at a random moment,
 either alone, so that its workers have to notice, or together with its workers. Then the same command starts
-again, until it has been killed --kills times or has finished. Then every file is compared, byte for byte, with
-that of an uninterrupted run.
+again, until it has been killed --kills times or has finished. Then every file is compared, byte for byte,
+with that of an uninterrupted run.
 """
 
 from __future__ import annotations

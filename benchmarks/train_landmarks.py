@@ -1,12 +1,12 @@
-"""Train fervid's own 68-point predictor, and measure it beside dlib's on people that it has not seen.
+"""Train fervid's own 68-point predictor, and compare it with dlib's on unseen people.
 
     python benchmarks/train_landmarks.py --data ../shared/data -o fervid/models/landmarks/open68.dat
     python benchmarks/train_landmarks.py --data ../shared/data --judge FILE.dat [--clip VIDEO ...]
 
-The data is `landmarks68.npz`: pictures of faces with 68 points and a name each. A name's hash decides whether
-that person is learnt from, tuned on or tested on. Faces are found as fervid finds them in pictures, and shown
-to dlib's trainer on the very canvas on which fervid asks a predictor; mirrored and moved about as well. All
-that is drawn at random comes from --seed. README.md beside this file says what each figure means.
+The data is `landmarks68.npz`: pictures of faces with 68 points and a name each. The hash of a name decides
+whether the person is in the training, validation or test part. Faces are detected as in fervid's pictures,
+and given to dlib's trainer on the same kind of canvas as in an analysis, also mirrored and moved. Everything
+random comes from --seed. README.md in this folder explains each figure.
 """
 
 from __future__ import annotations
@@ -31,26 +31,26 @@ from fervid.footage import PictureFinder
 from fervid.types import Array, Bytes, Floats
 from fervid.video import planning, reading
 
-# A name's hash modulo 10 -> its part: a tenth of the people to test on, a tenth to tune on.
+# A name's hash modulo 10 -> its part: a tenth of the people for test, a tenth for validation.
 TEST, VALIDATION, TRAINING = "test", "validation", "training"
 PARTS = {0: TEST, 1: VALIDATION}
 
-# The pack's points lie to the right of what they name, by this many eye distances: two of its pixels. So says
-# a predictor that learnt from pictures and their mirror pictures alike, which cannot favour a side (0.045, on
-# the people to tune on), and so does dlib's (0.041).
+# The pack's points are too far to the right by this many eye distances, two of its pixels. Two predictors
+# agree: one trained on pictures and their mirror images, which cannot favour a side (0.045, on the validation
+# people), and dlib's (0.041).
 ASIDE = 0.044
 
-# Points further from any turned mean face than this many eye distances are no face; a mouth wide open comes
-# to 0.27. And beyond shape.MOST_TURN the hidden half is guessed.
+# Points farther from every turned mean face than this many eye distances are not a face; a wide-open mouth
+# reaches 0.27. Beyond shape.MOST_TURN, annotators guess the hidden half.
 BROKEN = 0.3
 
-# How fervid's own boxes lie about the true ones: shares of the side, of its logarithm, and radians.
+# The spread of fervid's own boxes around the true ones: shares of the side, of its logarithm, and radians.
 SHIFT, GROWTH, TURN = 0.025, 0.05, np.radians(4.0)
 
 INNER = slice(17, 68)  # without the jaw line
 OUTER_CORNERS = [36, 45]
-OFFSET_FACES = 800  # training faces from which the difference of two conventions is learnt
-RIDGE = 1.0  # of the linear map between conventions, where each face is a row in eye distances
+OFFSET_FACES = 800  # training faces for estimating the difference of two conventions
+RIDGE = 1.0  # penalty of the linear map between conventions, with a row per face, in eye distances
 
 # Distances that expressions change: a pair of points each.
 MOVES = {"mouth opening": (62, 66), "mouth width": (48, 54), "eye opening": (43, 47), "brow height": (24, 44)}
@@ -58,23 +58,23 @@ MOVES = {"mouth opening": (62, 66), "mouth width": (48, 54), "eye opening": (43,
 
 @dataclass(frozen=True)
 class Recipe:
-    """dlib's own settings, and how many views of each face it is shown."""
+    """The settings of dlib's trainer, and the number of views of each face."""
 
     cascades: int = 12
     trees: int = 180  # of each cascade
     depth: int = 3
     shrinkage: float = 0.1
-    oversampling: int = 1  # shapes from which a view is begun; one is the mean shape, as in use
-    translation: float = 0.0  # by which these are moved, as a share
-    pool: int = 400  # pixels of which the trees choose pairs
-    splits: int = 20  # that are tried at each node
-    nearness: float = 0.1  # lambda: how near two pixels of a pair should be
-    padding: float = 0.0  # around the face's box, within which pixels lie
-    views: int = 4  # canvases of a face; as many again of its mirror picture
+    oversampling: int = 1  # start shapes of a view; 1 is the mean shape, as in use
+    translation: float = 0.0  # random shift of the start shapes, as a share
+    pool: int = 400  # pixels from which the trees choose pairs
+    splits: int = 20  # tried at each node
+    nearness: float = 0.1  # lambda: the preference for near pixels in a pair
+    padding: float = 0.0  # around the face's box, from which pixels are chosen
+    views: int = 4  # canvases of a face; and the same number of its mirror image
     seed: int = 7
 
     def options(self) -> Any:
-        """The same as dlib's trainer takes it."""
+        """Return the settings as dlib's options."""
         options = dlib.shape_predictor_training_options()
         options.cascade_depth = self.cascades
         options.num_trees_per_cascade_level = self.trees
@@ -86,54 +86,56 @@ class Recipe:
         options.num_test_splits = self.splits
         options.lambda_param = self.nearness
         options.random_seed = str(self.seed)
-        options.landmark_relative_padding_mode = False  # of the box, which is known, not of the points
+        options.landmark_relative_padding_mode = (
+            False  # relative to the box, which is known, not to the points
+        )
         options.feature_pool_region_padding = self.padding
-        options.num_threads = 1  # the result does not depend on it; the machine's other work does
+        options.num_threads = 1  # the result does not depend on it, and the machine does other work
         options.be_verbose = False
         return options
 
 
 @dataclass(frozen=True, eq=False)
 class Faces:
-    """Pictures of faces, whose they are, their points, and the box that fervid finds."""
+    """Pictures of faces, with the person, the points and the detected box of each."""
 
     pictures: Bytes  # (N, H, W)
     people: Array  # (N,) of str
     points: Floats  # (N, 68, 2)
     boxes: Floats  # (N, 4)
-    found: Array  # (N,) of bool: whether the detector saw the face; else the box is the whole picture
+    found: Array  # (N,) of bool: whether the face was detected; otherwise the box is the whole picture
 
     def __len__(self) -> int:
         return len(self.pictures)
 
     def take(self, which: Array) -> Faces:
-        """Some of them."""
+        """Return the chosen faces."""
         return Faces(*(getattr(self, name)[which] for name in self.__dataclass_fields__))
 
     @property
     def parts(self) -> Array:
-        """TRAINING, VALIDATION or TEST of each."""
+        """The part of each face: TRAINING, VALIDATION or TEST."""
         return np.array([part_of(str(person)) for person in self.people])
 
     @property
     def sound(self) -> Array:
-        """Which annotations look like a face of which both halves are seen."""
+        """A mask of the annotations that look like a face with both halves visible."""
         turned = np.radians(np.abs(shape.head_pose(self.points)[:, 0])) > shape.MOST_TURN
         return (shape.misfit(self.points) <= BROKEN) & ~turned
 
 
 def straightened(points: Floats) -> Floats:
-    """The annotated points where they were meant to be."""
+    """Return the annotated points without their shift to the right."""
     return (points - ASIDE * shape.eye_distance(points)[:, None, None] * [1, 0]).astype(np.float32)
 
 
 def part_of(person: str) -> str:
-    """The part that a person belongs to, whatever else there is in the data."""
+    """Return the part of a person, which does not depend on the other data."""
     return PARTS.get(zlib.crc32(person.encode()) % 10, TRAINING)
 
 
 def read(file: Path) -> Faces:
-    """The pack, with a box of each face: the found one nearest to its points, where there are several."""
+    """Read the pack, and detect each face: of several boxes, use the one nearest to its points."""
     with np.load(file) as pack:
         people, offset, blob = pack["person"], pack["offset"], pack["webp"]
         points = straightened(pack["points"].astype(np.float32))
@@ -147,7 +149,8 @@ def read(file: Path) -> Faces:
     for picture, own in zip(pictures, points, strict=True):
         middle = own[INNER].mean(0)
         box, score = min(
-            finder.detect(picture), key=lambda one: float(np.hypot(*(one[0][:2] + one[0][2:] / 2 - middle)))
+            finder.detect(picture),
+            key=lambda face: float(np.hypot(*(face[0][:2] + face[0][2:] / 2 - middle))),
         )
         boxes.append(box)
         found.append(score > 0)
@@ -155,7 +158,7 @@ def read(file: Path) -> Faces:
 
 
 def mirrored(picture: Bytes, points: Floats, box: Floats) -> tuple[Bytes, Floats, Floats]:
-    """The face as a mirror shows it: the left eye's points become the right one's."""
+    """Return the mirror image of a face, in which the left eye's points become the right eye's."""
     last = picture.shape[1] - 1
     turned = (points * [-1, 1] + [last, 0])[shape.figures()["mirror"]].astype(np.float32)
     return (
@@ -168,28 +171,28 @@ def mirrored(picture: Bytes, points: Floats, box: Floats) -> tuple[Bytes, Floats
 def views(
     picture: Bytes, points: Floats, box: Floats, count: int, chance: np.random.Generator
 ) -> Iterator[tuple[Bytes, Floats]]:
-    """Canvases as fervid makes them, and the points on them.
+    """Yield canvases as in an analysis, with the points on them.
 
-    The first is that of a face just found; the others are those of a face that is followed, each as far off
-    as the points of a frame before would have it.
+    The first is that of a newly detected face. The others are those of a tracked face, each off by as much as
+    the points of the previous frame would be.
     """
-    places = [(box[:2] + box[2:] / np.float32(2), float(box[2:].mean()), 0.0)]
+    boxes = [(box[:2] + box[2:] / np.float32(2), float(box[2:].mean()), 0.0)]
     center, side, roll = upright_box(points)
     for _ in range(count - 1):
-        places.append(
+        boxes.append(
             (
                 (center + chance.normal(0, SHIFT * side, 2)).astype(np.float32),
                 side * float(np.exp(chance.normal(0, GROWTH))),
                 roll + float(chance.normal(0, TURN)),
             )
         )
-    for one in places:
-        image, matrix = canvas(picture, *one)
+    for around in boxes:
+        image, matrix = canvas(picture, *around)
         yield image, (points @ matrix[:, :2].T + matrix[:, 2]).astype(np.float32)
 
 
 def train(known: Faces, recipe: Recipe) -> Any:
-    """dlib's trainer on every view of every face."""
+    """Run dlib's trainer on every view of every face."""
     chance = np.random.default_rng(recipe.seed)
     canvases, shapes = [], []
     for picture, points, box in zip(known.pictures, known.points, known.boxes, strict=True):
@@ -201,14 +204,16 @@ def train(known: Faces, recipe: Recipe) -> Any:
     return dlib.train_shape_predictor(canvases, shapes, recipe.options())
 
 
-def found(known: Faces, landmarks: str) -> Floats:
-    """The points (N, 68, 2) that fervid finds with a registered predictor: twice looked at, as in a video."""
+def predicted(known: Faces, landmarks: str) -> Floats:
+    """Return the points (N, 68, 2) of a registered predictor, run twice as in a video."""
     finder = FaceFinder(landmarks=landmarks)
-    return np.stack([finder.fit(*one) for one in zip(known.pictures, known.boxes, strict=True)])
+    return np.stack(
+        [finder.fit(picture, box) for picture, box in zip(known.pictures, known.boxes, strict=True)]
+    )
 
 
 def upright(points: Floats, by: Floats) -> Floats:
-    """Points (N, 68, 2) as the faces `by` see them: from between the eyes, along them, in eye distances."""
+    """Return points (N, 68, 2) in the frames of the faces `by`: origin between the eyes, in eye distances."""
     left, right = shape.eye_centres(by)
     along = (right - left)[:, None]  # (N, 1, 2)
     away = points - ((left + right) / 2)[:, None]
@@ -218,14 +223,14 @@ def upright(points: Floats, by: Floats) -> Floats:
 
 
 class Convention:
-    """What one predictor's points differ by from the annotations throughout, learnt from training faces.
+    """The systematic difference of a predictor's points from the annotations, estimated on training faces.
 
-    Two conventions of the same 68 points are no fault of either; judged without this, the predictor that was
-    trained on the annotations' own convention would be flattered.
+    A different convention of the 68 points is not an error. Without this correction, the comparison would
+    favour the predictor that was trained on the annotations.
     """
 
-    def __init__(self, said: Floats, true: Floats) -> None:
-        at, wanted = upright(said, said), upright(true, said)
+    def __init__(self, points: Floats, true: Floats) -> None:
+        at, wanted = upright(points, points), upright(true, points)
         self.offset = (wanted - at).mean(0)  # (68, 2)
         self._rows = self._features(at)
         gram = self._rows.T @ self._rows + RIDGE * np.eye(self._rows.shape[1])
@@ -235,14 +240,14 @@ class Convention:
     def _features(at: Floats) -> Array:
         return np.hstack([at.reshape(len(at), -1), np.ones((len(at), 1))]).astype(np.float64)
 
-    def shifted(self, said: Floats) -> Floats:
-        """The points less their mean offset."""
-        return self._back(said, upright(said, said) + self.offset)
+    def shifted(self, points: Floats) -> Floats:
+        """Return the points less their mean offset."""
+        return self._back(points, upright(points, points) + self.offset)
 
-    def mapped(self, said: Floats) -> Floats:
-        """The points after the linear map that brings them nearest to the annotations."""
-        at = upright(said, said)
-        return self._back(said, at + (self._features(at) @ self._map).reshape(at.shape))
+    def mapped(self, points: Floats) -> Floats:
+        """Return the points after the linear map that brings them nearest to the annotations."""
+        at = upright(points, points)
+        return self._back(points, at + (self._features(at) @ self._map).reshape(at.shape))
 
     @staticmethod
     def _back(by: Floats, at: Floats) -> Floats:
@@ -253,9 +258,9 @@ class Convention:
         return np.asarray(middle + at[..., :1] * along + at[..., 1:] * across, np.float32)
 
 
-def errors(said: Floats, true: Floats) -> dict[str, float]:
-    """Mean and median distance of points to the true ones, over the eye distance, in percent."""
-    away = 100 * np.linalg.norm(said - true, axis=-1)  # (N, 68)
+def errors(points: Floats, true: Floats) -> dict[str, float]:
+    """Return mean and median errors in percent of the eye distance."""
+    away = 100 * np.linalg.norm(points - true, axis=-1)  # (N, 68)
     eyes = away / shape.eye_distance(true)[:, None]
     corners = true[:, OUTER_CORNERS]
     return {
@@ -270,33 +275,33 @@ def errors(said: Floats, true: Floats) -> dict[str, float]:
     }
 
 
-def judge(known: Faces, part: str, names: list[str]) -> dict[str, dict[str, dict[str, float]]]:
-    """Which faces -> whose points -> their errors."""
+def measure(known: Faces, part: str, names: list[str]) -> dict[str, dict[str, dict[str, float]]]:
+    """Return group of faces -> predictor -> its errors."""
     own = known.take(known.parts == part)
-    learnt = known.take((known.parts == TRAINING) & known.sound & known.found)
-    chosen = np.random.default_rng(0).permutation(len(learnt))[:OFFSET_FACES]
-    learnt = learnt.take(np.sort(chosen))
+    training = known.take((known.parts == TRAINING) & known.sound & known.found)
+    chosen = np.random.default_rng(0).permutation(len(training))[:OFFSET_FACES]
+    training = training.take(np.sort(chosen))
     groups = {
         f"{part}: sound annotations": own.sound,
-        f"{part}: sound, and seen by the detector": own.sound & own.found,
+        f"{part}: sound, and detected": own.sound & own.found,
         f"{part}: all": np.ones(len(own), bool),
     }
-    said: dict[str, Floats] = {}
+    points_of: dict[str, Floats] = {}
     for name in names:
-        said[name] = found(own, name)
-        convention = Convention(found(learnt, name), learnt.points)
-        said[f"{name}, less its mean offset"] = convention.shifted(said[name])
-        said[f"{name}, after its best linear map"] = convention.mapped(said[name])
+        points_of[name] = predicted(own, name)
+        convention = Convention(predicted(training, name), training.points)
+        points_of[f"{name}, less its mean offset"] = convention.shifted(points_of[name])
+        points_of[f"{name}, after its best linear map"] = convention.mapped(points_of[name])
     return {
         f"{group} ({which.sum()} faces)": {
-            name: errors(points[which], own.points[which]) for name, points in said.items()
+            name: errors(points[which], own.points[which]) for name, points in points_of.items()
         }
         for group, which in groups.items()
     }
 
 
 def followed(clip: Path, landmarks: str) -> tuple[Floats, float]:
-    """The points of the largest face through a clip (T, 68, 2), as tracking asks for them, and their rate."""
+    """Return the points of the largest face through a clip (T, 68, 2), as in tracking, and their rate."""
     finder = FaceFinder(landmarks=landmarks)
     points: list[Floats] = []
     planned = planning.plan(clip)
@@ -307,12 +312,12 @@ def followed(clip: Path, landmarks: str) -> tuple[Floats, float]:
         seen = finder.detect(frame.luma)
         if not seen:
             raise SystemExit(f"{clip.name} should show a face in every frame")
-        points.append(finder.fit(frame.luma, max(seen, key=lambda one: float(one[0][2:].prod()))[0]))
+        points.append(finder.fit(frame.luma, max(seen, key=lambda face: float(face[0][2:].prod()))[0]))
     return np.stack(points), len(points) / planned.seconds(planned.end)
 
 
 def steadiness(clip: Path, names: list[str]) -> dict[str, dict[str, float]]:
-    """How much each predictor's points tremble through a clip, and how alike they see expressions move."""
+    """Return the tremble of each predictor's points in a clip, and how similarly they follow expressions."""
     tracks_of = {name: followed(clip, name) for name in names}
     measures: dict[str, dict[str, float]] = {}
     moves: dict[str, dict[str, Floats]] = {}
@@ -330,8 +335,8 @@ def steadiness(clip: Path, names: list[str]) -> dict[str, dict[str, float]]:
         }
         flat = shape.without_pose(smooth)
         moves[name] = {
-            move: np.linalg.norm(flat[:, one] - flat[:, other], axis=-1)
-            for move, (one, other) in MOVES.items()
+            move: np.linalg.norm(flat[:, start] - flat[:, end], axis=-1)
+            for move, (start, end) in MOVES.items()
         }
     first, *others = names
     for other in others:
@@ -343,7 +348,7 @@ def steadiness(clip: Path, names: list[str]) -> dict[str, dict[str, float]]:
 
 
 def table(figures: dict[str, Any]) -> Iterator[str]:
-    """The figures as text."""
+    """Yield the figures as lines of text."""
     for title, rows in figures.items():
         yield f"\n{title}"
         for name, row in rows.items():
@@ -357,21 +362,21 @@ def table(figures: dict[str, Any]) -> Iterator[str]:
 
 def arguments() -> argparse.Namespace:
     parser = argparse.ArgumentParser(description=(__doc__ or "").split("\n", 1)[0])
-    parser.add_argument("--data", type=Path, required=True, help="the folder that holds landmarks68.npz")
+    parser.add_argument("--data", type=Path, required=True, help="the folder of landmarks68.npz")
     parser.add_argument("-o", "--output", type=Path, help="train, and write the predictor here")
-    parser.add_argument("--judge", type=Path, help="train nothing, and measure this predictor")
-    parser.add_argument("--part", choices=[VALIDATION, TEST], default=TEST, help="whom to measure on")
+    parser.add_argument("--judge", type=Path, help="only measure this predictor")
+    parser.add_argument("--part", choices=[VALIDATION, TEST], default=TEST, help="the part to measure on")
     parser.add_argument(
-        "--clip", type=Path, action="append", default=[], help="a video to look at tremble in"
+        "--clip", type=Path, action="append", default=[], help="a video in which to measure tremble"
     )
     parser.add_argument("--json", action="store_true", help="print the figures as JSON, unrounded")
     for name, value in asdict(Recipe()).items():
         parser.add_argument(f"--{name}", type=type(value), default=value, help=f"[default: {value}]")
     given = parser.parse_args()
     if (given.output is None) == (given.judge is None):
-        parser.error("give either --output, to train, or --judge, to measure what there is")
+        parser.error("give either --output, to train, or --judge, to measure a predictor")
     if not (given.data / "landmarks68.npz").is_file():
-        parser.error(f"{given.data} holds no landmarks68.npz")
+        parser.error(f"{given.data} has no landmarks68.npz")
     return given
 
 
@@ -386,7 +391,7 @@ def main() -> None:
         }
         | {
             "broken, or turned too far": int((~known.sound).sum()),
-            "not seen by the detector": int((~known.found).sum()),
+            "not detected": int((~known.found).sum()),
         }
     }
     target = given.judge
@@ -399,7 +404,7 @@ def main() -> None:
         facts["training"] = asdict(recipe) | {"seconds": round(time.perf_counter() - began)}
     predictor("own")(lambda: target)
     facts["file"] = {"megabytes": target.stat().st_size / 1e6}
-    figures = facts | judge(known, given.part, ["dlib", "own"])
+    figures = facts | measure(known, given.part, ["dlib", "own"])
     for clip in given.clip:
         figures[f"{clip.name}, percent of the eye distance"] = steadiness(clip, ["dlib", "own"])
     print(json.dumps(figures, indent=2) if given.json else "\n".join(table(figures)))

@@ -127,7 +127,7 @@ def test_memory_counts_descendants(throughput: ModuleType) -> None:
 def test_a_missing_file_is_a_usage_error(tmp_path: Path) -> None:
     done = run(tmp_path, "missing.mp4")
     assert done.returncode == 2
-    assert "missing.mp4 is no file" in done.stderr
+    assert "missing.mp4 is not a file" in done.stderr
 
 
 def test_clips_for_a_batch_are_two_seconds_with_bytes_of_their_own(tmp_path: Path) -> None:

@@ -282,7 +282,7 @@ def test_invalid_options_of_the_script_are_an_error(
 ) -> None:
     for given, words in (
         (["--data", str(tmp_path)], "give either --output"),
-        (["--data", str(tmp_path), "--judge", "a.dat"], "holds no landmarks68.npz"),
+        (["--data", str(tmp_path), "--judge", "a.dat"], "has no landmarks68.npz"),
     ):
         monkeypatch.setattr(sys, "argv", ["train_landmarks.py", *given])
         with pytest.raises(SystemExit):

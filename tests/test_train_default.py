@@ -165,7 +165,7 @@ def test_means_are_of_all_weights_of_their_runs(made: Path, script: ModuleType) 
 
 def test_every_dataset_of_the_recipe_can_be_read(script: ModuleType, packs: Path) -> None:
     for stage in trained_stages(script):
-        for spec in (*stage.data, *stage.judges):
+        for spec in (*stage.data, *stage.validation):
             small = script.sized(spec, True).format(data=packs)
             assert datasets.read(small).samples, spec
 
@@ -178,11 +178,11 @@ def people(packs: Path, specs: tuple[str, ...]) -> set[str]:
 
 def test_nobody_is_learnt_from_and_judged_by(script: ModuleType, packs: Path) -> None:
     for stage in trained_stages(script):
-        taught, judging = people(packs, stage.data), people(packs, stage.judges)
+        taught, judging = people(packs, stage.data), people(packs, stage.validation)
         assert taught and not taught & judging  # some are judged by stills alone
-        assert all("part=validation" in spec for spec in stage.judges if "portraits.npz" in spec)
+        assert all("part=validation" in spec for spec in stage.validation if "portraits.npz" in spec)
         assert all("usage=Training" in spec for spec in stage.data if "ferplus" in spec)
-        assert all("usage=PublicTest" in spec for spec in stage.judges if "ferplus" in spec)
+        assert all("usage=PublicTest" in spec for spec in stage.validation if "ferplus" in spec)
 
 
 def test_streams_learn_of_nobody_whom_the_fusion_learns_of(script: ModuleType, packs: Path) -> None:
@@ -191,7 +191,7 @@ def test_streams_learn_of_nobody_whom_the_fusion_learns_of(script: ModuleType, p
     strangers = people(packs, tuple(spec for spec in fusion.data if spec.startswith("acted")))
     tested = people(packs, ("acted:{data}/portraits.npz?part=test",))
     assert strangers and tested and not strangers & of_streams
-    assert not tested & (of_streams | strangers | people(packs, fusion.judges))
+    assert not tested & (of_streams | strangers | people(packs, fusion.validation))
 
 
 def test_packs_that_are_missing_are_told(packs: Path, tmp_path: Path) -> None:
