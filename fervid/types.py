@@ -49,51 +49,35 @@ class Status(IntEnum):
         return self.name.lower()
 
 
-@dataclass(frozen=True, eq=False)
-class Video:
-    """A video as planned: its clock, its upright size, and every frame it promises."""
+@dataclass(frozen=True, eq=False, kw_only=True)
+class Source:
+    """What a timeline keeps of its video: where it came from, its clock, its upright size."""
 
-    path: str
     name: str  # the file's name alone, for outputs
     sha256: str
+    container: str
+    codec: str
     time_base: Fraction
     start: int  # pts of the first frame: second zero of every time that fervid prints
     duration: int  # ticks from `start` to the end of the last frame
+    clock_offset: Fraction  # where the first frame stands on the container's clock, seconds
+    rate: Fraction | None  # mean frames per second; None for a single still
+    has_variable_rate: bool = False
+    timecode: str | None = None  # of the first frame, from the file: HH:MM:SS:FF, ; before FF drops frames
+    reel: str | None = None  # the tape or card that the file says it came from
+    audio_channels: int = 0  # of all its sound together
     width: int  # upright, square pixels
     height: int
     rotation: int  # degrees clockwise that make the picture upright
-    container: str
-    codec: str
-    rate: Fraction | None  # mean frames per second; None for a single still
-    clock_offset: Fraction  # where the first frame stands on the container's clock, seconds
-    pts: Ints  # (N,) planned, ascending
-    keyframes: Ints  # (K,) ascending
-    seekable: bool = True  # False: pts missing, repeated or shuffled; decoded in one serial pass
-    rotate: str = "auto"  # as asked for: "auto", "0", "90", "180", "270"
-    timecode: str | None = (
-        None  # of the first frame, as the file tells it: HH:MM:SS:FF, ; before FF drops frames
-    )
-    reel: str | None = None  # the tape or card that the file says it came from
-    audio_channels: int = 0  # of all its sound together
+    planned: int = 0  # frames
 
     def __post_init__(self) -> None:
-        check("pts", self.pts, (None,), np.int64)
-        check("keyframes", self.keyframes, (None,), np.int64)
         if self.time_base <= 0:
             raise ValueError(f"time_base should be positive, got {self.time_base}")
 
     @property
     def end(self) -> int:
         return self.start + self.duration
-
-    @property
-    def has_variable_rate(self) -> bool:
-        """Whether some frame stands half a frame or more from where an even rate would put it."""
-        count = len(self.pts) - 1
-        if count < 1:
-            return False
-        place = (self.pts - self.pts[0]) / max(1, int(self.pts[-1] - self.pts[0])) * count  # (N,) in frames
-        return bool((np.abs(place - np.arange(count + 1)) >= 0.5).any())
 
     def seconds(self, pts: int) -> float:
         """The time of `pts`, counted from the first frame."""
@@ -107,6 +91,26 @@ class Video:
         """How many ticks a duration takes."""
         return round(Fraction(seconds) / self.time_base)
 
+
+@dataclass(frozen=True, eq=False, kw_only=True)
+class Video(Source):
+    """A source with its file at hand, as planned: every frame that it promises."""
+
+    path: str
+    pts: Ints  # (N,) planned, ascending
+    keyframes: Ints  # (K,) ascending
+    seekable: bool = True  # False: pts missing, repeated or shuffled; decoded in one serial pass
+    rotate: str = "auto"  # as asked for: "auto", "0", "90", "180", "270"
+    has_variable_rate: bool = field(init=False)
+    planned: int = field(init=False)
+
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        check("pts", self.pts, (None,), np.int64)
+        check("keyframes", self.keyframes, (None,), np.int64)
+        object.__setattr__(self, "has_variable_rate", _varies(self.pts))
+        object.__setattr__(self, "planned", len(self.pts))
+
     def between(self, start: int, stop: int | None) -> Video:
         """The same video with only the plan of [start, stop): what travels to a worker."""
         low = np.searchsorted(self.pts, start)
@@ -114,8 +118,17 @@ class Video:
         return replace(self, pts=self.pts[low:high].copy())
 
 
+def _varies(pts: Ints) -> bool:
+    """Whether some frame stands half a frame or more from where an even rate would put it."""
+    count = len(pts) - 1
+    if count < 1:
+        return False
+    position = (pts - pts[0]) / max(1, int(pts[-1] - pts[0])) * count  # (N,) in frames
+    return bool((np.abs(position - np.arange(count + 1)) >= 0.5).any())
+
+
 class Clock(Protocol):
-    """What cutting windows asks of time: a `Video` is one, and a `Strip`."""
+    """What turns pts into seconds: a `Source` is one, and a `Strip`."""
 
     @property
     def time_base(self) -> Fraction: ...
@@ -233,6 +246,7 @@ class Curve:
     arousal: Floats  # (N,) -1 .. 1
     intensity: Floats  # (N,) 1 - neutral
     person: str | None = None
+    mean_quality: float | None = None  # as a timeline tells it; None: the mean of `quality`
 
     def __post_init__(self) -> None:
         count = len(self.pts)
@@ -324,17 +338,34 @@ class Tally:
 
 @dataclass(frozen=True, eq=False)
 class Timeline:
-    """Everything that an exporter needs of one analysed video, without pixels."""
+    """Everything that is told of one analysed video, just made or read back."""
 
-    video: Video
+    source: Source
     model: ModelInfo
-    settings: Mapping[str, object]
+    settings: Mapping[str, Any]  # of `Settings`, as JSON holds them
     tally: Tally
     shots: Ints  # (K,) pts of each shot's first frame, ascending
     curves: tuple[Curve, ...]
     segments: tuple[Segment, ...]
     peaks: tuple[Peak, ...]
     people: tuple[Person, ...] = ()
+    has_curves: bool = True  # False: read from JSON Lines, so that curves have no rows
+
+    @property
+    def labels(self) -> tuple[str, ...]:
+        """The emotions, in the order of every row of scores."""
+        return self.model.labels
+
+    @property
+    def names(self) -> dict[str, str]:
+        """What to call each person, by id: the name that was given, else the id."""
+        return {person.id: person.name or person.id for person in self.people}
+
+    @property
+    def end(self) -> int:
+        """The pts at which the analysis ended."""
+        end = self.settings.get("end")
+        return self.source.end if end is None else min(self.source.end, self.source.ticks(float(end)))
 
 
 @dataclass(frozen=True)

@@ -79,9 +79,9 @@ def outcome(run: Run) -> Outcome:
     whole, labels = run.timeline, run.timeline.model.labels
     texts = {}
     for name in ("json", "jsonl"):
-        export.writer(name)(whole, text := io.StringIO())
+        export.TIMELINES[name].write(whole, text := io.StringIO())
         texts[name] = text.getvalue()
-    export.writer("frames")(run.rows(), run.video, labels, text := io.StringIO())
+    export.FRAMES["frames"].write(run.rows(), run.video, labels, text := io.StringIO())
     texts["frames"] = text.getvalue()
     packed = io.BytesIO()
     geometry.write(run.rows, run.row_count, run.video, labels, packed)
@@ -130,7 +130,7 @@ def segments(result: Timeline) -> list[tuple[float, float, str]]:
 
 def test_the_film_has_several_spans_and_a_shot_longer_than_one(whole: Outcome, store: Path) -> None:
     assert len(entries(store)) == 3
-    clock = whole.timeline.video
+    clock = whole.timeline.source
     assert [clock.seconds(pts) for pts in whole.timeline.shots.tolist()] == [0, 46]
     # One track per shot: the seam at 30 s joins, and so does that at 60 s.
     assert [(clock.seconds(c.start), clock.seconds(c.end)) for c in whole.timeline.curves] == [
@@ -346,7 +346,7 @@ def test_a_stretch_without_keyframes_gives_what_keyframes_give(
 
     monkeypatch.setattr(reading, "frames", counted)
     one = analyse(getattr(wrapped, name), tmp_path)
-    clock, other = one.timeline.video, often.timeline.video
+    clock, other = one.timeline.source, often.timeline.source
     assert len(clock.keyframes) == 1 if name == "seldom" else not clock.seekable
     assert len(entries(tmp_path)) == 6
     assert passes == 1
@@ -435,7 +435,7 @@ def test_long_stretches_in_workers_give_the_same(shown: list[Picture], tmp_path:
     options = {**LOSSLESS, "x264-params": "scenecut=0"}
     path = write(tmp_path / "film.mp4", shown[:400], rate=3, gop=200, options=options)
     whole = analyse(path, tmp_path / "one")
-    planned = whole.timeline.video
+    planned = whole.timeline.source
     passes = spans.groups(planned, spans.plan(planned, Settings()))
     assert [len(group) for group in passes] == [2, 2] and len(entries(tmp_path / "one")) == 4
     assert_same(analyse(path, tmp_path / "two", jobs=2), whole)
@@ -448,7 +448,7 @@ def test_no_segment_spans_a_cut(whole: Outcome) -> None:
 
 
 def test_every_planned_frame_has_a_row(whole: Outcome) -> None:
-    planned, rows = whole.timeline.video.pts, whole.rows
+    planned, rows = whole.timeline.source.pts, whole.rows
     assert whole.timeline.tally.decoded == len(planned) == 700
     assert whole.timeline.tally.undecodable == 0 and whole.timeline.tally.complete
     assert sorted(set(rows["frame"].tolist())) == list(range(700))
@@ -462,7 +462,7 @@ def test_every_planned_frame_has_a_row(whole: Outcome) -> None:
 
 def test_a_selection_gives_the_same_on_its_part(film: Path, whole: Outcome, tmp_path: Path) -> None:
     part = analyse(film, tmp_path, settings=Settings(start=Fraction(30), end=Fraction(40)))
-    clock = whole.timeline.video
+    clock = whole.timeline.source
     inside = (whole.rows["pts"] >= clock.ticks(30)) & (whole.rows["pts"] < clock.ticks(40))
     assert np.array_equal(part.rows["frame"], whole.rows["frame"][inside])
     assert np.allclose(part.rows["landmarks"], whole.rows["landmarks"][inside], atol=1e-3)
@@ -492,7 +492,7 @@ def test_a_film_that_stands_on_its_side_gives_the_same(
 ) -> None:
     lying = [np.ascontiguousarray(np.rot90(luma, turn // 90)) for luma in seconds]
     turned = analyse(write(tmp_path / "turned.mp4", lying, matrix=MATRICES[turn]), tmp_path / "cache")
-    assert turned.timeline.video.rotation == turn
+    assert turned.timeline.source.rotation == turn
     assert segments(turned.timeline) == segments(plain.timeline)
     assert np.abs(turned.rows["box"] - plain.rows["box"]).max() < 2
 
@@ -501,10 +501,10 @@ def test_an_mpeg_ts_gives_the_curves_of_an_mp4(
     seconds: list[Picture], plain: Outcome, tmp_path: Path
 ) -> None:
     other = analyse(write(tmp_path / "film.ts", seconds, pts=range(250, 300)), tmp_path / "cache")
-    assert other.timeline.video.start != 0 and other.timeline.video.container == "mpegts"
+    assert other.timeline.source.start != 0 and other.timeline.source.container == "mpegts"
     (one,), (two,) = other.timeline.curves, plain.timeline.curves
     times = [
-        [run.timeline.video.seconds(pts) for pts in curve.pts.tolist()]
+        [run.timeline.source.seconds(pts) for pts in curve.pts.tolist()]
         for run, curve in ((other, one), (plain, two))
     ]
     assert times[0] == pytest.approx(times[1], abs=1e-4)

@@ -234,9 +234,9 @@ def test_only_the_part_that_was_analyzed_counts(call: Call) -> None:
 
 
 def test_a_still_is_one_frame() -> None:
-    from test_export_formats import document_of
+    from test_export_formats import read_back
 
-    assert measure(document_of(film(rate=None))).count == 1
+    assert measure(read_back(film(rate=None))).count == 1
 
 
 # --- whom a tier is of
@@ -668,13 +668,13 @@ def test_a_timeline_in_a_pipe_and_a_reader_who_leaves(tmp_path: Path) -> None:
 
 
 def test_the_library_compares_without_the_command(tmp_path: Path) -> None:
-    from test_export_formats import document_of
+    from test_export_formats import read_back
 
     path = tmp_path / "human.csv"
     path.write_text("start,end,label\n0,1,happiness\n")
-    found = pair(document_of(film(*SEGMENTS)), [read(str(path))], Choice())
+    found = pair(read_back(film(*SEGMENTS)), [read(str(path))], Choice())
     assert found.raters[0].agreement(found.labels).confusion.accuracy == 1
     with pytest.raises(FervidError, match="no tier"):
-        pair(document_of(film(*SEGMENTS)), [read(str(path))], Choice(tiers=("x",)))
+        pair(read_back(film(*SEGMENTS)), [read(str(path))], Choice(tiers=("x",)))
     with pytest.raises(UsageError, match="no file of annotations"):
         read("human.docx")

@@ -379,9 +379,9 @@ def test_what_cannot_be_cut_is_told_in_one_line(
 
 def test_another_video_is_refused(tmp_path: Path) -> None:
     path = lossless(tmp_path / "a.mp4")
-    source = planning.plan(path)
-    facts = {"rate": None, "container": "mov", "sha256": source.sha256, "name": "a.mp4", "rotation": 0}
-    assert names.footage(str(path), facts).sha256 == source.sha256
-    assert names.footage(str(path), {**facts, "rotation": 180}).rotation == 180
-    with pytest.raises(InputError, match="not the video"):
-        names.footage(str(path), {**facts, "sha256": "0" * 64})
+    video = planning.plan(path)
+    assert planning.of(video, path).sha256 == video.sha256
+    turned = planning.of(replace(video, rotation=180), path)
+    assert (turned.rotation, turned.rotate) == (180, "180")
+    with pytest.raises(InputError, match=r"is not the video of this timeline, which is of a\.mp4"):
+        planning.of(replace(video, sha256="0" * 64), path)

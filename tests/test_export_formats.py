@@ -45,7 +45,6 @@ from fervid.errors import InputError, UsageError
 from fervid.export.frames import geometry, openface
 from fervid.export.timelines import json as whole
 from fervid.export.timelines import reading, subtitles, tiers
-from fervid.export.timelines.reading import Document
 from fervid.export.timelines.shapes import NOTE
 from fervid.export.timelines.subtitles import Cue
 from fervid.labels import EMOTIONS
@@ -56,39 +55,38 @@ MALICIOUS = '<img onerror="x"> & \\N{b}\n\n--> 00:00 "Bob"\x07 ]]> \ud83d Zoë'
 SHOWN = '<img onerror="x"> & \\N{b} --> 00:00 "Bob" ]]> \\ud83d Zoë'
 
 
-def document_of(timeline: Timeline, form: str = "json") -> Document:
+def read_back(timeline: Timeline, form: str = "json") -> Timeline:
     return reading.read(io.StringIO(text_of(timeline, form)))
 
 
-def written(document: Document, form: str) -> str:
+def written(document: Timeline, form: str) -> str:
     stream = io.StringIO()
-    export.document_writer(form)(document, stream)
+    export.TIMELINES[form].write(document, stream)
     return stream.getvalue()
 
 
-def table_of(document: Document, form: str) -> list[dict[str, str]]:
+def table_of(document: Timeline, form: str) -> list[dict[str, str]]:
     return list(csv.DictReader(io.StringIO(written(document, form), newline="")))
 
 
-def peopled(*names: str | None, tracks: tuple[int, ...] = (0, 1)) -> Document:
+def peopled(*names: str | None, tracks: tuple[int, ...] = (0, 1)) -> Timeline:
     """The film with a person for each track, called by name where there is one."""
     ids = {track: f"P{place}" for place, track in enumerate(tracks, 1)}
     found = timeline_of()
     found = replace(
         found,
-        people=tuple(person_of(person, (track,)) for track, person in ids.items()),
+        people=tuple(
+            person_of(person, (track,), name)
+            for (track, person), name in zip(ids.items(), names, strict=True)
+        ),
         curves=tuple(replace(curve, person=ids[curve.track]) for curve in found.curves),
         segments=tuple(replace(one, person=ids[one.track]) for one in found.segments),
         peaks=tuple(replace(one, person=ids[one.track]) for one in found.peaks),
     )
-    called = [
-        {"id": person, **({} if name is None else {"name": name})}
-        for person, name in zip(ids.values(), names, strict=True)
-    ]
-    return replace(document_of(found), people=tuple(called))
+    return read_back(found)
 
 
-def spans(document: Document) -> list[tuple[float, float, str]]:
+def spans(document: Timeline) -> list[tuple[float, float, str]]:
     """Every segment on the player's clock, in seconds."""
     found = [
         (
@@ -118,7 +116,7 @@ def cues_by_ffmpeg(path: Path) -> list[tuple[float, float, str]]:
 @pytest.mark.parametrize("form", subtitles.FORMATS)
 @pytest.mark.parametrize("name", sorted(TIMELINES))
 def test_segments_are_subtitles_at_the_player_s_times(name: str, form: str, tmp_path: Path) -> None:
-    document = document_of(TIMELINES[name]())
+    document = read_back(TIMELINES[name]())
     path = tmp_path / f"film.{form}"
     path.write_text(written(document, form), "utf-8")
     if not document.segments and form == "srt":
@@ -135,12 +133,12 @@ def test_a_cue_says_whose_face_where_there_are_several(tmp_path: Path) -> None:
     (tmp_path / "film.vtt").write_text(written(peopled("Anna", None), "vtt"), "utf-8")
     texts = [caption.text for caption in webvtt.read(str(tmp_path / "film.vtt"))]
     assert texts == ["Anna: neutral 0.70", "Anna: happiness 0.70", "P2: neutral 0.70"]
-    alone = replace(document_of(timeline_of()), segments=document_of(timeline_of()).segments[:2])
+    alone = replace(read_back(timeline_of()), segments=read_back(timeline_of()).segments[:2])
     assert [cue.text for cue in subtitles.cues(alone)] == ["neutral 0.70", "happiness 0.70"]
 
 
 def test_vtt_tells_what_scores_mean() -> None:
-    assert f"NOTE\n{NOTE}\n" in written(document_of(timeline_of()), "vtt")
+    assert f"NOTE\n{NOTE}\n" in written(read_back(timeline_of()), "vtt")
 
 
 @pytest.mark.parametrize("form", subtitles.FORMATS)
@@ -178,7 +176,7 @@ def test_odd_names_stay_text_in_subtitles(tmp_path: Path) -> None:
 
 @pytest.mark.parametrize("name", sorted(TIMELINES))
 def test_the_long_table_has_a_row_per_track_window_and_emotion(name: str) -> None:
-    document = document_of(TIMELINES[name]())
+    document = read_back(TIMELINES[name]())
     rows = table_of(document, "csv")
     assert len(rows) == sum(len(curve.pts) for curve in document.curves) * len(document.labels)
     for curve in document.curves:
@@ -192,7 +190,7 @@ def test_the_long_table_has_a_row_per_track_window_and_emotion(name: str) -> Non
 
 @pytest.mark.parametrize("name", sorted(TIMELINES))
 def test_the_wide_table_has_a_row_per_track_and_window(name: str) -> None:
-    document = document_of(TIMELINES[name]())
+    document = read_back(TIMELINES[name]())
     rows = table_of(document, "windows")
     assert len(rows) == sum(len(curve.pts) for curve in document.curves)
     for curve in document.curves:
@@ -209,7 +207,7 @@ def test_the_wide_table_has_a_row_per_track_and_window(name: str) -> None:
 @pytest.mark.parametrize("form", ["json", "jsonl"])
 @pytest.mark.parametrize("name", sorted(TIMELINES))
 def test_the_table_of_segments_has_a_row_each(name: str, form: str) -> None:
-    document = document_of(TIMELINES[name](), form)
+    document = read_back(TIMELINES[name](), form)
     rows = table_of(document, "segments")
     assert len(rows) == len(document.segments)
     for row, segment in zip(rows, document.segments, strict=True):
@@ -231,7 +229,7 @@ def test_tables_tell_a_person_s_id_and_name() -> None:
 @pytest.mark.parametrize("form", ["csv", "windows"])
 def test_json_lines_have_no_curves_to_make_a_table_of(form: str) -> None:
     with pytest.raises(InputError, match=r"JSON Lines hold no curves.*write the timeline as JSON"):
-        written(document_of(timeline_of(), "jsonl"), form)
+        written(read_back(timeline_of(), "jsonl"), form)
 
 
 # --- JSON Lines
@@ -240,7 +238,7 @@ def test_json_lines_have_no_curves_to_make_a_table_of(form: str) -> None:
 @pytest.mark.parametrize("name", sorted(TIMELINES))
 def test_json_becomes_the_json_lines_that_analyze_writes(name: str) -> None:
     timeline = TIMELINES[name]()
-    found = [json.loads(line) for line in written(document_of(timeline), "jsonl").splitlines()]
+    found = [json.loads(line) for line in written(read_back(timeline), "jsonl").splitlines()]
     direct = [json.loads(line) for line in text_of(timeline, "jsonl").splitlines()]
     for lines in (found, direct):
         for track in lines[-1]["tracks"]:  # a mean of numbers that were rounded meanwhile
@@ -263,7 +261,7 @@ def praat_reads(text: str, tmp_path: Path) -> praat.Textgrid:
 
 @pytest.mark.parametrize("name", sorted(TIMELINES))
 def test_praat_reads_every_segment_and_peak(name: str, tmp_path: Path) -> None:
-    document = document_of(TIMELINES[name]())
+    document = read_back(TIMELINES[name]())
     found = praat_reads(written(document, "textgrid"), tmp_path)
     assert found.tierNames[-2:] == ("peaks", "note")
     assert [entry.label for entry in found.getTier("note").entries] == [NOTE]
@@ -281,7 +279,7 @@ def test_praat_reads_every_segment_and_peak(name: str, tmp_path: Path) -> None:
 
 
 def test_peaks_at_one_moment_share_a_point(tmp_path: Path) -> None:
-    document = document_of(timeline_of())
+    document = read_back(timeline_of())
     (one, other) = document.peaks
     assert one.apex == other.apex
     (point,) = praat_reads(written(document, "textgrid"), tmp_path).getTier("peaks").entries
@@ -296,13 +294,13 @@ def test_tiers_are_people_and_nobody_s_name_breaks_them(tmp_path: Path) -> None:
     assert called.tierNames == ("peaks", "note", "peaks (2)", "note (2)")
 
 
-def overlapping() -> Document:
+def overlapping() -> Timeline:
     """One person who is seen twice at once, as in a mirror, and again later."""
-    found = document_of(timeline_of())
+    found = read_back(timeline_of())
     later = replace(segment_of(2, START + 50000, START + 51200, "fear"), person="P1")
     segments = (*(replace(one, person="P1") for one in found.segments), later)
     curves = tuple(replace(curve, person="P1") for curve in (*found.curves, curve_of(2)))
-    return replace(found, segments=segments, curves=curves, people=({"id": "P1"},))
+    return replace(found, segments=segments, curves=curves, people=(person_of("P1", (0, 1, 2)),))
 
 
 def test_a_person_seen_twice_at_once_has_two_tiers(tmp_path: Path) -> None:
@@ -324,7 +322,7 @@ def elan_reads(text: str, tmp_path: Path) -> pympi.Eaf:
 
 @pytest.mark.parametrize("name", sorted(TIMELINES))
 def test_pympi_reads_every_segment_and_peak(name: str, tmp_path: Path) -> None:
-    document = document_of(TIMELINES[name]())
+    document = read_back(TIMELINES[name]())
     found = elan_reads(written(document, "eaf"), tmp_path)
     names = list(found.get_tier_names())
     assert names[-1] == "peaks"
@@ -353,14 +351,14 @@ def test_elan_is_offered_the_emotions_and_knows_who_is_who(tmp_path: Path) -> No
 
 def test_names_are_escaped_in_eaf(tmp_path: Path) -> None:
     document = peopled(MALICIOUS, "&amp;")
-    source = {**document.source, "name": 'a "b" & <c> ü#?.mp4'}
+    source = replace(document.source, name='a "b" & <c> ü#?.mp4')
     found = elan_reads(written(replace(document, source=source), "eaf"), tmp_path)
     assert list(found.get_tier_names()) == [SHOWN, "&amp;", "peaks"]
     assert found.get_linked_files()[0]["MEDIA_URL"] == "./a%20%22b%22%20%26%20%3Cc%3E%20%C3%BC%23%3F.mp4"
 
 
 def test_no_annotation_of_a_tier_overlaps_or_is_empty(tmp_path: Path) -> None:
-    document = document_of(timeline_of())
+    document = read_back(timeline_of())
     tick = [segment_of(0, START + place, START + place + 1, "fear") for place in range(3)]
     first, second = document.peaks
     near = (first, replace(second, apex=first.apex + 256))  # 20 ms later
@@ -458,14 +456,14 @@ def call(capfd: pytest.CaptureFixture[str], tmp_path: Path, monkeypatch: pytest.
 def test_the_suffix_tells_the_format(call: Call, tmp_path: Path, target: str, form: str) -> None:
     done = call("export", "out.json", "-o", target)
     assert (done.returncode, done.stdout, done.stderr) == (0, "", "")
-    assert (tmp_path / target).read_text("utf-8") == written(document_of(timeline_of()), form)
+    assert (tmp_path / target).read_text("utf-8") == written(read_back(timeline_of()), form)
     assert call("export", "out.json", "-f", form).stdout == (tmp_path / target).read_text("utf-8")
 
 
-@pytest.mark.parametrize("form", sorted(export.TABLES))
+@pytest.mark.parametrize("form", sorted(export.FRAMES))
 def test_frames_come_from_an_archive(call: Call, form: str) -> None:
     stream = io.StringIO()
-    export.writer(form)([rows_of(50)], video_of(), EMOTIONS, stream)
+    export.FRAMES[form].write([rows_of(50)], video_of(), EMOTIONS, stream)
     assert call("export", "g.npz", "-f", form).stdout == stream.getvalue()
 
 
@@ -473,8 +471,13 @@ def test_frames_come_from_an_archive(call: Call, form: str) -> None:
     ("arguments", "code", "words"),
     [
         (["out.json"], 2, ["--format", "srt", "openface"]),
-        (["out.json", "-o", "x.txt"], 2, ["--format"]),
-        (["out.json", "-f", "json"], 2, ["json", "jsonl"]),
+        (
+            ["out.json", "-o", "x.txt"],
+            2,
+            ["suffix of no format, .txt", "srt (.srt)", "openface (.csv)"],
+        ),
+        (["out.json", "-f", "srt", "-o", "x.vtt"], 2, ["x.vtt is no name for srt", "vtt (.vtt)"]),
+        (["out.json", "-f", "yaml"], 2, ["json", "jsonl"]),
         (["out.json", "-f", "openface"], 1, ["row for every frame", "--tracks"]),
         (["g.npz", "-f", "srt"], 1, ["holds frames", "openface"]),
         (["out.jsonl", "-f", "csv"], 1, ["JSON Lines hold no curves"]),
@@ -527,7 +530,7 @@ def test_a_pipe_at_either_end(tmp_path: Path) -> None:
     line = command(["export", "-", "-f", "eaf"])
     done = subprocess.run(line, input=text, env=environment(), capture_output=True)
     assert done.returncode == 0, done.stderr
-    assert done.stdout.decode() == written(document_of(timeline_of()), "eaf")
+    assert done.stdout.decode() == written(read_back(timeline_of()), "eaf")
 
 
 def test_a_reader_who_leaves_is_no_error(tmp_path: Path) -> None:
@@ -552,10 +555,10 @@ def test_help_is_instant() -> None:
 
 
 def test_the_offset_of_the_clock_moves_players_times_and_no_table(tmp_path: Path) -> None:
-    document = document_of(timeline_of())
+    document = read_back(timeline_of())
     assert written(document, "srt").startswith("1\n00:00:00,080 -->")
     first = table_of(document, "segments")[0]
     assert float(first["start"]) == 0
     assert float(table_of(document, "csv")[len(EMOTIONS)]["time"]) == pytest.approx(STEP / 12800)
-    still = replace(document, source={**document.source, "clock_offset": -5.0})
+    still = replace(document, source=replace(document.source, clock_offset=Fraction(-5)))
     assert written(still, "srt").startswith("1\n00:00:00,000 -->")

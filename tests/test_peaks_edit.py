@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import io
+import json
 import re
 import sys
 from collections.abc import Mapping
+from dataclasses import replace
 from fractions import Fraction
 from pathlib import Path
 from typing import Any
@@ -13,6 +15,7 @@ from urllib.parse import unquote
 from xml.etree import ElementTree
 
 import av
+import numpy as np
 import pytest
 from media import pictures, write
 from opentimelineio import adapters, schema
@@ -21,14 +24,14 @@ from test_cli_analyze import Call, call  # noqa: F401
 from test_export import BASE, START, person_of, text_of, timeline_of
 
 from fervid.errors import InputError, UsageError
-from fervid.export import EDITS, edit_writer
+from fervid.export import EDITS
 from fervid.export.editors import colours, edit
 from fervid.export.editors.edit import Edit
 from fervid.export.editors.timecode import RATES, Timecode
-from fervid.export.timelines import reading, shapes
+from fervid.export.timelines import reading
 from fervid.labels import COLOURS, EMOTIONS
 from fervid.timeline.peaks import SCORES, rank
-from fervid.types import Peak
+from fervid.types import ModelInfo, Peak, Person, Source, Tally, Timeline
 
 NTSC24, NTSC30 = Fraction(24000, 1001), Fraction(30000, 1001)
 ODD = "mö\"v|ie'; <i>&=#\\\n\u0007ü 映画.mp4"
@@ -45,22 +48,34 @@ KINDS = [
 ]
 
 
-def source_of(rate: str = "25/1", minutes: float = 100, **changes: Any) -> dict[str, Any]:
+def source_of(rate: str = "25/1", minutes: float = 100, **changes: Any) -> Source:
     """A timeline's source: a long film in a clock of milliseconds."""
-    return {
-        "name": "film.mp4",
-        "time_base": "1/1000",
-        "start": {"seconds": 0.0, "pts": 40},
-        "duration": {"seconds": minutes * 60, "pts": round(minutes * 60_000)},
-        "clock_offset": 0.0,
-        "rate": rate,
-        "variable_rate": False,
-        "timecode": None,
-        "reel": None,
-        "audio_channels": 0,
-        "size": {"width": 640, "height": 360},
-        **changes,
-    }
+    found = Source(
+        name="film.mp4",
+        sha256="ab" * 32,
+        container="mov,mp4",
+        codec="h264",
+        time_base=Fraction(1, 1000),
+        start=40,
+        duration=round(minutes * 60_000),
+        clock_offset=Fraction(0),
+        rate=Fraction(rate),
+        width=640,
+        height=360,
+        rotation=0,
+    )
+    return replace(found, **changes)
+
+
+def plan_of(peaks: list[Peak], source: Source, names: Mapping[str, str] | None = None, **how: Any) -> Edit:
+    """The edit of these peaks of a timeline that has nothing else."""
+    people = tuple(
+        Person(key, name, (3,), 0, source.start, np.zeros(4, np.float32))
+        for key, name in (names or {}).items()
+    )
+    model = ModelInfo("hand", "cd" * 32, True, EMOTIONS, (), {})
+    shots = np.empty(0, np.int64)
+    return edit.plan(Timeline(source, model, {}, Tally(), shots, (), (), tuple(peaks), people), **how)
 
 
 def peak_at(frame: int, rate: str, emotion: str = "happiness", person: str | None = None) -> Peak:
@@ -74,12 +89,12 @@ def edit_of(
 ) -> Edit:
     if how.get("as_clips"):
         how.setdefault("pad", NO_PAD)
-    return edit.plan([peak_at(frame, own) for frame in frames], source_of(own, **(changes or {})), **how)
+    return plan_of([peak_at(frame, own) for frame in frames], source_of(own, **(changes or {})), **how)
 
 
 def text(made: Edit, form: str) -> str:
     stream = io.StringIO()
-    edit_writer(form)(made, stream)
+    EDITS[form].write(made, stream)
     return stream.getvalue()
 
 
@@ -113,7 +128,7 @@ def test_clips_follow_each_other_and_carry_the_apex() -> None:
 
 
 def test_clips_have_handles_of_half_a_second() -> None:
-    (piece,) = edit.plan([peak_at(100, "24/1")], source_of("24/1"), as_clips=True).pieces()
+    (piece,) = plan_of([peak_at(100, "24/1")], source_of("24/1"), as_clips=True).pieces()
     assert (piece.start, piece.end) == (100 - 10 - 12, 100 + 10 + 12)
 
 
@@ -126,7 +141,7 @@ def test_moments_stay_in_the_video() -> None:
 
 def test_persons_are_called_by_name() -> None:
     peaks = [peak_at(50, "25/1", person="P1"), peak_at(90, "25/1", person="P2")]
-    made = edit.plan(peaks, source_of(), names={"P1": "Anna"})
+    made = plan_of(peaks, source_of(), names={"P1": "Anna"})
     assert [moment.name for moment in made.moments] == ["Anna: happiness 0.91", "P2: happiness 0.91"]
     assert "not what a person feels" in made.moments[0].comment
 
@@ -135,18 +150,22 @@ def test_persons_are_called_by_name() -> None:
     ("changes", "how", "remark"),
     [
         ({}, {}, None),
-        ({"rate": "15/1"}, {}, None),
-        ({"variable_rate": True, "rate": "26417/1000"}, {}, "its rate varies (26.417 frames a second"),
-        ({"rate": "29611/1000"}, {}, "timecode has no rate of 29.611"),
-        ({"rate": "29611/1000"}, {"rate": Fraction(30)}, None),
-        ({"clock_offset": 0.5}, {}, "its pictures begin 0.500 s into the file"),
-        ({"clock_offset": 0.01}, {}, None),
+        ({"rate": Fraction(15)}, {}, None),
+        (
+            {"has_variable_rate": True, "rate": Fraction(26417, 1000)},
+            {},
+            "its rate varies (26.417 frames",
+        ),
+        ({"rate": Fraction(29611, 1000)}, {}, "timecode has no rate of 29.611"),
+        ({"rate": Fraction(29611, 1000)}, {"rate": Fraction(30)}, None),
+        ({"clock_offset": Fraction(1, 2)}, {}, "its pictures begin 0.500 s into the file"),
+        ({"clock_offset": Fraction(1, 100)}, {}, None),
         ({"timecode": "01:00:00:30"}, {}, "its start timecode is left aside"),
         ({"timecode": "01:00:00:30"}, {"begin": "02:00:00:00"}, None),
     ],
 )
 def test_what_is_doubtful_is_said(changes: dict[str, Any], how: dict[str, Any], remark: str | None) -> None:
-    remarks = edit.plan([], source_of(**changes), **how).remarks
+    remarks = plan_of([], source_of(**changes), **how).remarks
     assert len(remarks) == (remark is not None)
     assert all(str(remark) in said for said in remarks)
 
@@ -173,17 +192,18 @@ def test_the_timecode_can_be_asked_for() -> None:
     ],
 )
 def test_a_damaged_source_is_refused(changes: dict[str, Any]) -> None:
-    with pytest.raises(InputError, match="source is damaged"):
-        edit.plan([], source_of(**changes))
+    whole = json.loads(text_of(timeline_of()))
+    whole["source"] |= changes
+    with pytest.raises(InputError, match="is damaged"):
+        reading.read(io.StringIO(json.dumps(whole)))
 
 
 def test_a_timeline_of_an_older_fervid_is_enough() -> None:
-    old = {
-        key: value
-        for key, value in source_of().items()
-        if key not in ("variable_rate", "timecode", "reel", "audio_channels")
-    }
-    made = edit.plan([peak_at(50, "25/1")], old)
+    whole = json.loads(text_of(timeline_of()))
+    for key in ("variable_rate", "timecode", "reel", "audio_channels"):
+        del whole["source"][key]
+    whole["source"]["clock_offset"] = 0
+    made = edit.plan(reading.read(io.StringIO(json.dumps(whole))))
     assert (made.timecode.label(0), made.reel, made.remarks) == ("00:00:00:00", None, ())
 
 
@@ -191,17 +211,13 @@ def test_a_timeline_of_an_older_fervid_is_enough() -> None:
 @pytest.mark.parametrize("as_clips", [False, True], ids=["markers", "clips"])
 def test_a_timeline_read_back_gives_the_same_file(form: str, as_clips: bool) -> None:
     timeline = timeline_of()
-    document = reading.read(io.StringIO(text_of(timeline)))
-    found = [
-        text(edit.plan(rank(peaks, BASE, score=score), source, as_clips=as_clips), form)
-        for score in SCORES
-        for peaks, source in (
-            (timeline.peaks, shapes.source(timeline.video)),
-            (document.peaks, document.source),
-        )
-    ]
+    found = []
+    for score in SCORES:
+        for each in (timeline, reading.read(io.StringIO(text_of(timeline)))):
+            ranked = replace(each, peaks=tuple(rank(each.peaks, BASE, score=score)))
+            found.append(text(edit.plan(ranked, as_clips=as_clips), form))
     assert found[::2] == found[1::2]
-    assert timeline.video.start == START
+    assert timeline.source.start == START
 
 
 # Read back
@@ -214,7 +230,7 @@ def test_edl_is_read_back(rate: str, begin: str | None) -> None:
         frames, rate, changes={"timecode": begin, "reel": "A001C002_220101_R1AB", "audio_channels": 2}
     )
     for how in ({}, {"as_clips": True, "pad": NO_PAD}):
-        made = edit.plan(
+        made = plan_of(
             [peak_at(frame, rate) for frame in frames],
             source_of(rate, timecode=begin, reel="A001C002_220101_R1AB", audio_channels=2),
             **how,
@@ -247,7 +263,7 @@ MARKER = re.compile(r"(.*) \|C:ResolveColor(\w+) \|M:(.*) \|D:(\d+)")
 def test_resolve_s_markers_are_read_back(rate: str, begin: str | None) -> None:
     frames = frames_of(rate)
     peaks = [*(peak_at(frame, rate) for frame in frames), peak_at(frames[0], rate, "fear")]
-    made = edit.plan(peaks, source_of(rate, timecode=begin))
+    made = plan_of(peaks, source_of(rate, timecode=begin))
     written = text(made, "markers")
     found = adapters.read_from_string(written, "cmx_3600", rate=float(made.timecode.rate))
     starts = [clip.source_range.start_time.value - made.timecode.first for clip in clips(found)]
@@ -259,7 +275,7 @@ def test_resolve_s_markers_are_read_back(rate: str, begin: str | None) -> None:
         ("Yellow", "happiness 0.91 / fear 0.91", "1"),
         *[("Yellow", "happiness 0.91", "1")] * (len(frames) - 1),
     ]
-    covering = text(edit.plan(peaks[1:2], source_of(rate), pad=(Fraction(1), Fraction(1))), "markers")
+    covering = text(plan_of(peaks[1:2], source_of(rate), pad=(Fraction(1), Fraction(1))), "markers")
     length = 20 + 2 * made.timecode.frame_at(Fraction(1))
     assert abs(int(covering.rsplit("|D:", 1)[1]) - length) <= 1
 
@@ -359,7 +375,7 @@ def test_chapters_are_read_back_on_the_player_s_clock(tmp_path: Path, suffix: st
         peak_at(400, "25/1"),
         peak_at(400, "25/1", "fear"),
     ]
-    made = edit.plan(peaks, source_of(clock_offset=0.25), names={"P": "a=b;c#d\\e\nf\u0007é"})
+    made = plan_of(peaks, source_of(clock_offset=Fraction(1, 4)), names={"P": "a=b;c#d\\e\nf\u0007é"})
     (tmp_path / "chapters").write_text(text(made, "ffmetadata"), "utf-8")
     with av.open(tmp_path / "chapters", format="ffmetadata") as container:
         chapters = container.chapters()
@@ -413,7 +429,7 @@ def test_a_chapter_never_begins_before_its_frame() -> None:
 def test_odd_names_break_nothing(as_clips: bool) -> None:
     changes = source_of(name=ODD, reel="réel 1\n映")
     peaks = [peak_at(50, "25/1", person="P1")]
-    made = edit.plan(peaks, changes, names={"P1": 'A|n"n\n<a>; 2\u0000'}, as_clips=as_clips)
+    made = plan_of(peaks, changes, names={"P1": 'A|n"n\n<a>; 2\u0000'}, as_clips=as_clips)
     edl = adapters.read_from_string(text(made, "edl"), "cmx_3600", rate=25)
     (clip,) = clips(edl)
     assert clip.metadata["cmx_3600"]["reel"] == "reel_1__"
@@ -428,7 +444,7 @@ def test_odd_names_break_nothing(as_clips: bool) -> None:
         root = ElementTree.fromstring(text(made, form))
         names = [one.get("value") or one.findtext("name") for one in root.iter("marker")]
         assert names == ['A|n"n\n<a>; 2: happiness 0.91']
-    lone = edit.plan([peak_at(50, "25/1", person="P\udc80")], source_of(name="\ud800"), as_clips=as_clips)
+    lone = plan_of([peak_at(50, "25/1", person="P\udc80")], source_of(name="\ud800"), as_clips=as_clips)
     for form in EDITS:
         text(lone, form).encode("utf-8")
 
@@ -479,7 +495,7 @@ def written(tmp_path: Path) -> Path:
 @pytest.mark.parametrize("form", ["srt", "vtt"])
 def test_subtitles_are_read_back_on_the_player_s_clock(tmp_path: Path, form: str) -> None:
     peaks = [peak_at(100, "25/1", person="P"), peak_at(400, "25/1", "fear")]
-    made = edit.plan(peaks, source_of(clock_offset=0.25), names={"P": "<b> --> \u00e9"})
+    made = plan_of(peaks, source_of(clock_offset=Fraction(1, 4)), names={"P": "<b> --> \u00e9"})
     (tmp_path / f"a.{form}").write_text(text(made, form), "utf-8")
     with av.open(tmp_path / f"a.{form}") as container:
         (stream,) = container.streams.subtitles

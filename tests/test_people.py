@@ -25,12 +25,11 @@ from fervid.analysis import stitch
 from fervid.cache import Store
 from fervid.cli.main import run
 from fervid.errors import InputError, ModelError, UsageError
-from fervid.export.timelines.people import Pages
-from fervid.export.timelines.reading import Document
 from fervid.export.timelines.reading import read as read_timeline
 from fervid.faces import descriptor, shape
 from fervid.faces.finder import FaceFinder, describe, face_net
 from fervid.people import descriptors, gallery, grouping
+from fervid.timeline.people import find
 from fervid.types import Descriptors, Floats, Settings, Status, Timeline, Track
 from fervid.video import planning, reading, thumbnails
 
@@ -372,7 +371,7 @@ def written(tmp_path: Path, form: str = "json") -> Path:
     return path
 
 
-def read(path: Path) -> Document:
+def read(path: Path) -> Timeline:
     with path.open(encoding="utf-8") as stream:
         return read_timeline(stream)
 
@@ -402,14 +401,14 @@ def test_merged_persons_are_one_everywhere(tmp_path: Path, form: str) -> None:
         "-q",
     ]
     assert run(arguments) == 0
-    merged = read(tmp_path / "new")
-    (only,) = merged.people
-    assert (only["id"], only["name"], only["tracks"]) == ("P2", "Ben", [0, 1])
-    ends = [(curve.start, curve.end) for curve in merged.curves]
-    assert only["on_screen"]["pts"] == max(end for _, end in ends) - min(start for start, _ in ends)
-    for part in (*merged.curves, *merged.segments, *merged.peaks):
+    found = read(tmp_path / "new")
+    (only,) = found.people
+    assert (only.id, only.name, only.tracks) == ("P2", "Ben", (0, 1))
+    ends = [(curve.start, curve.end) for curve in found.curves]
+    assert only.ticks == max(end for _, end in ends) - min(start for start, _ in ends)
+    for part in (*found.curves, *found.segments, *found.peaks):
         assert part.person == "P2"
-    assert {person["id"] for person in read(path).people} == {"P1", "P2"}, "the input file does not change"
+    assert {one.id for one in read(path).people} == {"P1", "P2"}, "the timeline itself stays"
 
 
 def test_one_line_of_json_is_rewritten_too(tmp_path: Path) -> None:
@@ -574,4 +573,4 @@ def test_names_are_checked() -> None:
         with pytest.raises(InputError, match="cannot name a person"):
             people.check_name(name)
     with pytest.raises(UsageError):
-        Pages(text_of(timeline_of())).find("P1")
+        find(timeline_of(), "P1")

@@ -11,17 +11,18 @@ import cv2
 import numpy as np
 import pytest
 from conftest import Fervid
-from timelines import document_of, faceless, text_of, timeline_of, video_of
+from timelines import faceless, read_back, text_of, timeline_of, video_of
 
 from fervid.errors import OutputError, UsageError
 from fervid.export.page.plot import Look, draw
-from fervid.export.timelines import jsonl, reading
+from fervid.export.timelines import jsonl
 from fervid.labels import COLOURS
+from fervid.types import Timeline
 
 pytest.importorskip("matplotlib")
 
 
-def svg_of(document: reading.Document, **look: float) -> str:
+def svg_of(document: Timeline, **look: float) -> str:
     return draw(document, document.peaks, Look("svg", **look)).decode()  # type: ignore[arg-type]
 
 
@@ -32,7 +33,7 @@ def words_of(svg: str) -> str:
 
 
 def test_a_png_holds_the_colours_of_what_is_shown() -> None:
-    document = document_of(timeline_of(video_of()))
+    document = read_back(timeline_of(video_of()))
     picture = cv2.imdecode(np.frombuffer(draw(document, document.peaks, Look(dots=100)), np.uint8), 1)
     assert picture.shape[1] == 720
     there = {f"#{red:02X}{green:02X}{blue:02X}" for blue, green, red in picture.reshape(-1, 3)}
@@ -42,39 +43,39 @@ def test_a_png_holds_the_colours_of_what_is_shown() -> None:
 
 
 def test_an_svg_holds_names_times_and_the_note_as_text() -> None:
-    words = words_of(svg_of(document_of(timeline_of(video_of(), "Anna $x^2$ <b>", "長い"))))
+    words = words_of(svg_of(read_back(timeline_of(video_of(), "Anna $x^2$ <b>", "長い"))))
     for word in ("Anna $x^2$ <b>", "長い", "0:10", "happiness", "valence", "not what a person feels"):
         assert word in words
     assert "anger" not in words
 
 
 def test_the_same_timeline_gives_the_same_bytes() -> None:
-    document = document_of(timeline_of(video_of()))
+    document = read_back(timeline_of(video_of()))
     assert svg_of(document) == svg_of(document)
     pdf = Look("pdf")
     assert draw(document, document.peaks, pdf) == draw(document, document.peaks, pdf)
 
 
 def test_a_part_has_finer_times() -> None:
-    words = words_of(svg_of(document_of(timeline_of(video_of())), start=2, end=3))
+    words = words_of(svg_of(read_back(timeline_of(video_of())), start=2, end=3))
     assert "0:02.4" in words
     assert "0:10" not in words
 
 
 def test_no_curves_and_no_faces_are_no_failure() -> None:
-    assert "valence" not in words_of(svg_of(document_of(timeline_of(video_of()), jsonl)))
-    assert "no face was found" in words_of(svg_of(document_of(faceless(video_of()))))
+    assert "valence" not in words_of(svg_of(read_back(timeline_of(video_of()), jsonl)))
+    assert "no face was found" in words_of(svg_of(read_back(faceless(video_of()))))
 
 
 def test_a_stretch_outside_is_refused() -> None:
     with pytest.raises(UsageError, match="nothing to plot from 20 s to 12 s: the timeline is of 0 s to 12 s"):
-        svg_of(document_of(timeline_of(video_of())), start=20)
+        svg_of(read_back(timeline_of(video_of())), start=20)
 
 
 def test_without_matplotlib_the_extra_is_named(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setitem(sys.modules, "matplotlib", None)
     with pytest.raises(OutputError, match=re.escape("pip install 'fervid[charts]'")):
-        svg_of(document_of(timeline_of(video_of())))
+        svg_of(read_back(timeline_of(video_of())))
 
 
 def test_the_command(fervid: Fervid, tmp_path: Path) -> None:

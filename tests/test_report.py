@@ -22,13 +22,13 @@ import pytest
 from browser import PHONE, Opened, chromium
 from conftest import Fervid
 from playwright.sync_api import Browser
-from timelines import document_of, faceless, text_of, timeline_of
+from timelines import faceless, read_back, text_of, timeline_of
 
 from fervid.cli.report import address, telling
 from fervid.errors import InputError
 from fervid.export.page import report
 from fervid.export.page.rows import Row, rows, shares
-from fervid.export.timelines import jsonl, reading
+from fervid.export.timelines import jsonl
 from fervid.labels import COLOURS, EMOTIONS
 from fervid.timeline import covered
 from fervid.timeline.peaks import rank
@@ -63,9 +63,9 @@ def video(film: Path) -> Video:
     return plan(film)
 
 
-def page_of(document: reading.Document, **extras: object) -> str:
+def page_of(document: Timeline, **extras: object) -> str:
     stream = io.StringIO()
-    peaks = rank(document.peaks, document.clock.time_base)
+    peaks = rank(document.peaks, document.source.time_base)
     report.write(document, stream, report.Extras(peaks, **extras))  # type: ignore[arg-type]
     return stream.getvalue()
 
@@ -94,7 +94,7 @@ def told(page: str) -> dict[str, object]:
 
 
 def test_totals_are_the_segments_sums(video: Video) -> None:
-    document = document_of(timeline_of(video, "P1", "P2"))
+    document = read_back(timeline_of(video, "P1", "P2"))
     first, second = report.payload(document, report.Extras())["rows"]
     spent = dict(zip(EMOTIONS, first["seconds"], strict=True))
     assert (first["name"], first["seen"], first["tracks"]) == ("P1", 8, 1)
@@ -103,7 +103,7 @@ def test_totals_are_the_segments_sums(video: Video) -> None:
 
 
 def test_coverage_counts_each_moment_once(video: Video) -> None:
-    found = report.payload(document_of(timeline_of(video)), report.Extras())
+    found = report.payload(read_back(timeline_of(video)), report.Extras())
     assert found["coverage"] == {"length": 12, "seen": 11, "readable": 10}
     assert covered([(0, 5), (3, 4), (8, 9), (4, 6)]) == 7
     assert covered([]) == 0
@@ -111,7 +111,7 @@ def test_coverage_counts_each_moment_once(video: Video) -> None:
 
 def test_curves_survive_the_packing(video: Video) -> None:
     timeline = timeline_of(video)
-    windows = report.payload(document_of(timeline), report.Extras())["windows"]
+    windows = report.payload(read_back(timeline), report.Extras())["windows"]
     scores = np.frombuffer(base64.b64decode(windows["scores"]), "u1").reshape(-1, len(EMOTIONS)) / 255
     times = np.frombuffer(base64.b64decode(windows["time"]), "<f4")
     valence = np.frombuffer(base64.b64decode(windows["valence"]), "i1") / 127
@@ -122,30 +122,32 @@ def test_curves_survive_the_packing(video: Video) -> None:
 
 
 def test_json_lines_have_no_curves(video: Video) -> None:
-    found = report.payload(document_of(timeline_of(video), jsonl), report.Extras())
+    found = report.payload(read_back(timeline_of(video), jsonl), report.Extras())
     assert found["windows"] is None
     assert len(found["segments"]["start"]) == 4
 
 
 def test_colours_are_those_of_the_labels(video: Video) -> None:
-    found = report.payload(document_of(timeline_of(video)), report.Extras())
+    found = report.payload(read_back(timeline_of(video)), report.Extras())
     assert dict(zip(found["labels"], found["colours"], strict=True)) == {
         label: COLOURS[label] for label in EMOTIONS
     }
 
 
 def test_people_stand_by_how_long_they_are_seen_and_under_their_names(video: Video) -> None:
-    document = document_of(timeline_of(video, "P1", "P2"))
+    document = read_back(timeline_of(video, "P1", "P2"))
     other = {"P1": "P2", "P2": "P1", None: None}  # the one who is seen longer comes second by id
     curves = tuple(replace(curve, person=other[curve.person]) for curve in document.curves)
-    named = replace(document, curves=curves, people=({"id": "P2", "name": "Anna"}, {"id": "P1"}))
+    first, second = document.people
+    people = (replace(second, name="Anna"), replace(first, name=None))
+    named = replace(document, curves=curves, people=people)
     assert [row.name for row in rows(named)] == ["Anna", "P1"]
-    half = document_of(timeline_of(video, "P1", None))
+    half = read_back(timeline_of(video, "P1", None))
     assert [(row.name, row.kind) for row in rows(half)] == [("P1", "person"), ("Others", "faces")]
 
 
 def test_many_tracks_are_packed_so_that_none_overlaps(video: Video) -> None:
-    document = document_of(timeline_of(video))
+    document = read_back(timeline_of(video))
     draws = np.random.default_rng(4)
     curves = []
     for number in range(60):
@@ -163,7 +165,7 @@ def test_many_tracks_are_packed_so_that_none_overlaps(video: Video) -> None:
 
 
 def test_shares_add_up_to_the_time_on_screen(video: Video) -> None:
-    document = document_of(timeline_of(video))
+    document = read_back(timeline_of(video))
     edges = np.linspace(video.start, video.end, 38).astype(np.int64)
     table = shares(document, Row("all", "faces", (0, 1)), edges)
     assert table[:, :-1].sum(axis=1) == pytest.approx(table[:, -1])
@@ -171,13 +173,13 @@ def test_shares_add_up_to_the_time_on_screen(video: Video) -> None:
 
 
 def test_a_track_that_is_not_there_is_damage(video: Video) -> None:
-    document = document_of(timeline_of(video))
+    document = read_back(timeline_of(video))
     with pytest.raises(InputError, match=r"track 1, which is not among its tracks; analyze"):
         rows(replace(document, curves=document.curves[:1]))
 
 
 def test_the_policy_allows_exactly_what_is_in_the_page(video: Video) -> None:
-    page = page_of(document_of(timeline_of(video)))
+    page = page_of(read_back(timeline_of(video)))
     policy = next(found["content"] for _, found in Tags(page).found if found.get("http-equiv"))
     assert policy is not None
     assert policy.startswith("default-src 'none'; ")
@@ -190,13 +192,13 @@ def test_the_policy_allows_exactly_what_is_in_the_page(video: Video) -> None:
 
 
 def test_the_page_names_no_place_in_the_network(video: Video) -> None:
-    page = page_of(document_of(timeline_of(video)))
+    page = page_of(read_back(timeline_of(video)))
     assert "://" not in page
     assert {tag for tag, found in Tags(page).found if found.get("src")} == set()
 
 
 def test_names_stay_text(video: Video) -> None:
-    page = page_of(document_of(timeline_of(replace(video, name=HOSTILE), HOSTILE, "P2")), film=HOSTILE)
+    page = page_of(read_back(timeline_of(replace(video, name=HOSTILE), HOSTILE, "P2")), film=HOSTILE)
     assert "<img" not in page
     assert page.count("</script>") == 2
     value = told(page)
@@ -205,11 +207,11 @@ def test_names_stay_text(video: Video) -> None:
 
 
 def test_names_that_are_no_unicode_can_be_written(video: Video) -> None:
-    document = document_of(timeline_of(replace(video, name="a\udcff"), "P1", "P2"))
+    document = read_back(timeline_of(replace(video, name="a\udcff"), "P1", "P2"))
     odd = replace(
         document,
-        source={**document.source, "name": "a\ud800"},
-        people=({"id": "P1", "name": "b\udfff"}, {"id": "P2"}),
+        source=replace(document.source, name="a\ud800"),
+        people=(replace(document.people[0], name="b\udfff"), document.people[1]),
     )
     assert "<title>a\\ud800 " in page_of(odd).encode("utf-8").decode("utf-8")
     assert rows(odd)[0].name == "b\\udfff"
@@ -348,7 +350,7 @@ def test_damaged_timelines_are_refused_in_one_line(
 def test_what_cannot_be_is_refused(fervid: Fervid, written: Path, clip: Path, tmp_path: Path) -> None:
     for arguments, code, words in (
         (("--video", clip, "-o", "page.html"), 1, "is not the video of this timeline, which is of film.mp4"),
-        (("--video", "gone.mp4", "-o", "page.html"), 1, "gone.mp4: there is no such file; leave out --video"),
+        (("--video", "gone.mp4", "-o", "page.html"), 1, "there is no file"),
         (("-o", "none/page.html"), 1, "there is no folder"),
         (("-o", written), 1, "is an input"),
         ((), 2, "Missing option -o"),
@@ -373,10 +375,9 @@ def open_page(browser: Browser, tmp_path: Path) -> Iterator[Callable[..., Opened
     """Write a page and open it; at the end, nothing may have gone wrong in it."""
     pages: list[Opened] = []
 
-    def open_one(timeline: Timeline | reading.Document, film: str | None = None, **options: object) -> Opened:
-        document = document_of(timeline) if isinstance(timeline, Timeline) else timeline
+    def open_one(timeline: Timeline, film: str | None = None, **options: object) -> Opened:
         path = tmp_path / f"page{len(pages)}.html"
-        path.write_text(page_of(document, film=film), encoding="utf-8")
+        path.write_text(page_of(timeline, film=film), encoding="utf-8")
         pages.append(Opened(browser, path, **options))
         return pages[-1]
 
@@ -580,7 +581,7 @@ def test_nothing_found_is_said(open_page: Callable[..., Opened], video: Video) -
 
 
 def test_json_lines_are_drawn_without_curves(open_page: Callable[..., Opened], video: Video) -> None:
-    one = open_page(document_of(timeline_of(video), jsonl))
+    one = open_page(read_back(timeline_of(video), jsonl))
     assert "JSON Lines, which hold no curves" in one.text("#no-curves")
     assert one.count("#lines") == 0
     assert len(np.unique(one.ink("bands").reshape(-1, 4), axis=0)) > 3

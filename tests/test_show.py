@@ -14,17 +14,18 @@ import pytest
 from conftest import Fervid, command, environment
 from rich.cells import cell_len
 from rich.console import Console
-from timelines import document_of, faceless, text_of, timeline_of, video_of
+from timelines import faceless, read_back, text_of, timeline_of, video_of
 
 from fervid.cli.show import band, intensities, letters, show_on, sparkline
 from fervid.export.page.rows import rows
-from fervid.export.timelines import jsonl, reading
+from fervid.export.timelines import jsonl
 from fervid.labels import EMOTIONS
+from fervid.types import Timeline
 
 NAMES = ("P1", "P2")
 
 
-def shown(document: reading.Document, width: int = 80, top: int = 10) -> list[str]:
+def shown(document: Timeline, width: int = 80, top: int = 10) -> list[str]:
     """The lines as a pipe gets them."""
     stream = io.StringIO()
     show_on(Console(file=stream, width=width, highlight=False), document, top)
@@ -46,7 +47,7 @@ def test_a_sparkline_goes_from_nothing_to_all() -> None:
 
 
 def test_the_bands_are_the_segments() -> None:
-    lines = shown(document_of(timeline_of(video_of(), *NAMES)), width=3 + 48)  # four cells a second
+    lines = shown(read_back(timeline_of(video_of(), *NAMES)), width=3 + 48)  # four cells a second
     first = next(line for line in lines if line.startswith("P1"))
     second = next(line for line in lines if line.startswith("P2"))
     assert first == "P1 " + "─" * 8 + "H" * 12 + "S" * 12
@@ -59,7 +60,7 @@ def test_the_bands_are_the_segments() -> None:
 
 
 def test_json_lines_show_the_intensity_of_segments() -> None:
-    document = document_of(timeline_of(video_of(), *NAMES), jsonl)
+    document = read_back(timeline_of(video_of(), *NAMES), jsonl)
     edges = np.linspace(0, 300, 13)
     values = intensities(document, rows(document)[0], edges)
     assert values[:2] == pytest.approx([0.12, 0.12])
@@ -70,20 +71,20 @@ def test_json_lines_show_the_intensity_of_segments() -> None:
 @pytest.mark.parametrize("width", [12, 30, 60, 200])
 def test_no_line_is_wider_than_the_terminal(width: int) -> None:
     long = "a very long name of a person 名前の長い人"
-    lines = shown(document_of(timeline_of(video_of("長い名前の映画.mp4"), long, "P2")), width)
+    lines = shown(read_back(timeline_of(video_of("長い名前の映画.mp4"), long, "P2")), width)
     assert max(cell_len(line) for line in lines) <= width
 
 
 def test_names_do_nothing_to_a_terminal() -> None:
     evil = "\x1b[2J\x07[red]P1"
-    text = "\n".join(shown(document_of(timeline_of(video_of(evil), evil, "P2"))))
+    text = "\n".join(shown(read_back(timeline_of(video_of(evil), evil, "P2"))))
     assert "\x1b" not in text
     assert "\x07" not in text
     assert "[red]P1" in text
 
 
 def test_nothing_found_is_said() -> None:
-    text = "\n".join(shown(document_of(faceless(video_of()))))
+    text = "\n".join(shown(read_back(faceless(video_of()))))
     for words in ("No face was found.", "untrained", "ends before", "No expression stands out"):
         assert words in text
 
@@ -92,7 +93,7 @@ def test_many_rows_are_cut_and_counted() -> None:
     timeline = timeline_of(video_of(), *NAMES)
     base = timeline.curves[0]
     many = tuple(replace(base, track=number, person=f"P{number}") for number in range(25))
-    lines = shown(document_of(replace(timeline, curves=many, segments=(), peaks=())))
+    lines = shown(read_back(replace(timeline, curves=many, segments=(), peaks=())))
     assert "and 5 more rows" in lines
 
 

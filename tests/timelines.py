@@ -127,5 +127,5 @@ def text_of(timeline: Timeline, writer: ModuleType = whole) -> str:
     return stream.getvalue()
 
 
-def document_of(timeline: Timeline, writer: ModuleType = whole) -> reading.Document:
+def read_back(timeline: Timeline, writer: ModuleType = whole) -> Timeline:
     return reading.read(io.StringIO(text_of(timeline, writer)))

@@ -11,10 +11,10 @@ from pathlib import Path
 from fervid.annotations import Annotation, Sheet, Tier
 from fervid.annotations.counts import Agreement, Ruler, Said, Stretch
 from fervid.errors import InputError, UsageError
-from fervid.export.timelines.reading import Document
+from fervid.export.timelines import shapes
 from fervid.export.timelines.tiers import clean, names, tiers, unique
 from fervid.labels import CONTEMPT, EMOTIONS, label_of
-from fervid.types import Segment
+from fervid.types import Segment, Timeline
 
 ORDER = (*EMOTIONS, CONTEMPT)
 MOST_FRAMES = 100_000_000  # five days at 240 a second
@@ -79,18 +79,18 @@ class Comparison:
     left_out: tuple[str, ...]  # tiers of emotions that are of nobody in the timeline, beside others that are
 
 
-def compare(document: Document, sheets: Sequence[Sheet], choice: Choice) -> Comparison:
+def compare(timeline: Timeline, sheets: Sequence[Sheet], choice: Choice) -> Comparison:
     """Pair tiers with people: as was said, else by name, else all faces where no two are seen at once."""
     known = [tier.name for sheet in sheets for tier in sheet.tiers]
     for name in choice.tiers:
         if name not in known:
             raise UsageError(f"there is no tier {name!r}: choose among {_list(known)}")
-    ruler = measure(document)
+    ruler = measure(timeline)
     annotated = {
         label for sheet in sheets for tier in _chosen(sheet, choice) for label in _labels(tier, choice)
     }
-    labels = tuple(label for label in ORDER if label in annotated.union(document.labels))
-    people = _People(document, choice)
+    labels = tuple(label for label in ORDER if label in annotated.union(timeline.labels))
+    people = _People(timeline, choice)
     taken: set[str] = set()
     raters: list[Rater] = []
     left_out: list[str] = []
@@ -113,7 +113,7 @@ def compare(document: Document, sheets: Sequence[Sheet], choice: Choice) -> Comp
                 Rating(
                     clean(tier.name),
                     whose,
-                    ruler.paint(_stretches(tier, sheet, document, labels, choice)),
+                    ruler.paint(_stretches(tier, sheet, timeline, labels, choice)),
                     ruler.paint(people.stretches(whose, labels)),
                 )
                 for tier, whose in pairs
@@ -127,15 +127,15 @@ def compare(document: Document, sheets: Sequence[Sheet], choice: Choice) -> Comp
     return Comparison(labels, ruler, tuple(raters), tuple(left_out))
 
 
-def measure(document: Document) -> Ruler:
+def measure(timeline: Timeline) -> Ruler:
     """The frames of the part that was analyzed, at the mean rate."""
-    source, settings = document.source, document.settings
-    length = int(source["duration"]["pts"]) * document.clock.time_base
+    source, settings = timeline.source, timeline.settings
+    length = source.duration * source.time_base
     start = Fraction(str(settings.get("start") or 0))
     end = length if settings.get("end") is None else min(length, Fraction(str(settings["end"])))
     if end <= start:
         raise InputError("the timeline covers no time: analyze the video again")
-    count = 1 if source["rate"] is None else max(1, round((end - start) * Fraction(source["rate"])))
+    count = 1 if source.rate is None else max(1, round((end - start) * source.rate))
     if count > MOST_FRAMES:
         raise InputError(f"the timeline tells of {count} frames, which cannot be: analyze the video again")
     return Ruler(start, (end - start) / count, count)
@@ -144,16 +144,16 @@ def measure(document: Document) -> Ruler:
 class _People:
     """Whose segments there are to compare with."""
 
-    def __init__(self, document: Document, choice: Choice) -> None:
-        self._document, self._called = document, names(document)
-        self._segments: dict[str, Sequence[Segment]] = {ALL: document.segments}
+    def __init__(self, timeline: Timeline, choice: Choice) -> None:
+        self._timeline, self._called = timeline, names(timeline)
+        self._segments: dict[str, Sequence[Segment]] = {ALL: timeline.segments}
         self._by_name: dict[str, str] = {}  # lower case: a tier's name, a person's, its id
         self._chosen = ""
         self._are_tiers_chosen = bool(choice.tiers)
         if choice.persons or choice.tracks:
             self._choose(choice)
             return
-        for tier in tiers(document):
+        for tier in tiers(timeline):
             self._segments[tier.name] = tier.segments
             self._by_name[tier.name.casefold()] = tier.name
             for alias in (tier.who, tier.segments[0].person):
@@ -162,7 +162,7 @@ class _People:
 
     def _choose(self, choice: Choice) -> None:
         """All segments of the people and tracks that were named, as one."""
-        curves = self._document.curves
+        curves = self._timeline.curves
         wanted: set[int] = set()
         for person in choice.persons:
             found = {curve.track for curve in curves if person in (curve.person, self._called[curve.track])}
@@ -175,7 +175,7 @@ class _People:
             wanted.add(track)
         self._chosen = " + ".join([*choice.persons, *(f"track {track}" for track in choice.tracks)])
         self._segments[self._chosen] = [
-            segment for segment in self._document.segments if segment.track in wanted
+            segment for segment in self._timeline.segments if segment.track in wanted
         ]
         aliases = {*choice.persons, *(self._called[track] for track in wanted)}
         aliases |= {curve.person for curve in curves if curve.track in wanted and curve.person}
@@ -205,7 +205,7 @@ class _People:
         return [(tier, ALL) for tier in usable]
 
     def _crowded(self) -> bool:
-        ordered = sorted(self._document.segments, key=lambda segment: segment.start)
+        ordered = sorted(self._timeline.segments, key=lambda segment: segment.start)
         reached, track = None, -1
         for segment in ordered:
             if reached is not None and segment.start < reached and segment.track != track:
@@ -215,7 +215,7 @@ class _People:
 
     def stretches(self, whose: str, labels: tuple[str, ...]) -> list[Stretch]:
         """What the timeline says, the surest last: of two tracks at once it is the one that counts."""
-        clock = self._document.clock
+        clock = self._timeline.source
         return [
             (
                 (segment.start - clock.start) * clock.time_base,
@@ -269,13 +269,13 @@ def _chosen(sheet: Sheet, choice: Choice) -> list[Tier]:
 
 
 def _stretches(
-    tier: Tier, sheet: Sheet, document: Document, labels: tuple[str, ...], choice: Choice
+    tier: Tier, sheet: Sheet, timeline: Timeline, labels: tuple[str, ...], choice: Choice
 ) -> list[Stretch]:
     """What an annotator says, in seconds from the first frame."""
     shift = choice.offset
     is_on_player_clock = sheet.is_on_player_clock if choice.clock is None else choice.clock == "player"
     if is_on_player_clock:
-        shift -= Fraction(str(document.source["clock_offset"]))
+        shift -= shapes.clock_offset(timeline.source)
     return [
         (each.start + shift, each.end + shift, labels.index(label))
         for each in tier.annotations

@@ -22,16 +22,16 @@ from fervid.batch.records import DONE, Record
 from fervid.cache import Store
 from fervid.errors import ModelError, UsageError
 from fervid.execute import Executor
-from fervid.export import TABLES, TIMELINES, writer
+from fervid.export import FRAMES, TIMELINES
 from fervid.export.frames import geometry
 from fervid.export.timelines.shapes import SCHEMA_VERSION, number
 from fervid.types import Floats, Settings
 from fervid.video import remote, source
 
 # What a format's file is called, behind the input's whole name.
-FORMATS = {name: f".{name}" for name in TIMELINES} | {
-    "csv": ".csv",
-    "openface": ".openface.csv",
+FORMATS = {name: form.suffix for name, form in TIMELINES.items()} | {
+    "csv": FRAMES["frames"].suffix,
+    "openface": FRAMES["openface"].suffix,
     "npz": ".npz",
 }
 BEGUN = 1e-3  # the share that is told when a worker takes an input
@@ -168,13 +168,13 @@ def write(run: Run, form: str, stream: BinaryIO) -> None:
 def _write_text(run: Run, form: str, text: TextIO) -> None:
     timeline = run.timeline
     labels = timeline.model.labels
-    if form in TIMELINES:
-        writer(form)(timeline, text)
-    elif form == "csv":
+    if form == "csv":  # of frames: a batch has no table of scores
         people = {curve.track: curve.person for curve in timeline.curves if curve.person is not None}
-        writer("frames")(run.rows(), run.video, labels, text, people)
-    elif form in TABLES:
-        writer(form)(run.rows(), run.video, labels, text)
+        FRAMES["frames"].write(run.rows(), run.video, labels, text, people)
+    elif form in TIMELINES:
+        TIMELINES[form].write(timeline, text)
+    elif form in FRAMES:
+        FRAMES[form].write(run.rows(), run.video, labels, text)
     else:
         raise UsageError(f"there is no format {form!r}: choose some of {', '.join(FORMATS)}")
 

@@ -15,12 +15,11 @@ from fervid.cli.shared.inputs import each_input, is_remote
 from fervid.cli.shared.messages import Messages
 from fervid.cli.shared.work import open_work
 from fervid.errors import UsageError
+from fervid.export import TIMELINES, choose
 
 if TYPE_CHECKING:
     from fervid.analysis import Run
     from fervid.types import Timeline
-
-FORMATS = ("json", "jsonl")
 
 
 @dataclass(frozen=True)
@@ -56,7 +55,7 @@ class Targets:
     "-f",
     "--format",
     "form",
-    type=click.Choice(FORMATS),
+    type=click.Choice(list(TIMELINES)),
     help="The timeline's format.  [default: by the file's suffix, else json]",
 )
 @click.option("-o", "--output-dir", metavar="DIR", help="Write each input's timeline as DIR/<its name>.json.")
@@ -130,12 +129,11 @@ def plan_targets(
     if form is not None and timeline is None and output_dir is None:
         raise UsageError("--format says how to write a timeline: say where with --timeline or --output-dir")
     if output_dir is None:
-        suffix = Path(timeline or "").suffix.lower().removeprefix(".")
-        return [Targets(timeline, form or (suffix if suffix in FORMATS else "json"), frames, tracks)] * len(
-            inputs
-        )
+        form = "json" if timeline is None else choose(TIMELINES, timeline, form, "json")
+        return [Targets(timeline, form, frames, tracks)] * len(inputs)
     folder, form = output.make_folder(output_dir), form or "json"
-    return [Targets(str(folder / f"{name}.{form}"), form, frames, tracks) for name in name_outputs(inputs)]
+    names = [name + TIMELINES[form].suffix for name in name_outputs(inputs)]
+    return [Targets(str(folder / name), form, frames, tracks) for name in names]
 
 
 def name_outputs(inputs: Sequence[str]) -> list[str]:
@@ -173,11 +171,9 @@ def write(run: Run, targets: Targets) -> Timeline:
                 jsonl.segment(segment, run.video, labels, stream)
             jsonl.summary(run.timeline, stream)
     timeline = run.timeline
-    if targets.timeline is not None and targets.format == "json":
-        from fervid.export.timelines import json
-
+    if targets.timeline is not None and targets.format != "jsonl":
         with output.open_text(targets.timeline) as stream:
-            json.write(timeline, stream)
+            TIMELINES[targets.format].write(timeline, stream)
     if targets.frames is not None:
         people = {curve.track: curve.person for curve in timeline.curves if curve.person is not None}
         with output.open_text(targets.frames) as stream:

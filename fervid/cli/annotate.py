@@ -2,16 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import click
 
 from fervid.cli.shared import options, output
-from fervid.cli.shared.cutting import footage
 from fervid.cli.shared.inputs import local_path
 from fervid.cli.shared.messages import Messages
 from fervid.cli.shared.reading import read_timeline
@@ -19,8 +17,7 @@ from fervid.cli.shared.work import open_work
 from fervid.errors import InputError, UsageError
 
 if TYPE_CHECKING:
-    from fervid.export.timelines.reading import Document
-    from fervid.types import Curve, Rows, Segment, Settings, Video
+    from fervid.types import Rows, Settings, Timeline, Video
 
 KINDS = ("boxes", "landmarks", "labels", "curve")
 SUFFIXES = (".mp4", ".m4v", ".mov", ".mkv")
@@ -34,19 +31,6 @@ def _kinds(ctx: click.Context, param: click.Parameter, value: str) -> tuple[str,
             f"{value!r} should name some of {', '.join(KINDS)}, with commas between them"
         )
     return found
-
-
-@dataclass(frozen=True, eq=False)
-class Told:
-    """All that is drawn: what a timeline tells, and the geometry of its frames."""
-
-    video: Video
-    settings: Settings
-    labels: Sequence[str]
-    curves: Sequence[Curve]
-    segments: Sequence[Segment]
-    geometry: Iterable[Rows]
-    names: Mapping[str, str]
 
 
 @options.command(
@@ -104,8 +88,8 @@ def annotate(
         refuse_analysis_options(ctx, tracks is not None)
     inputs = [name for name in (input, timeline, tracks) if name is not None]
     output.check_targets([target], inputs, overwrite, messages.log_file)
-    with local_path(input) as path, told(messages, input, path, timeline, tracks, values) as found:
-        write(messages, found, draw, target, suffix)
+    with local_path(input) as path, analyzed(messages, input, path, timeline, tracks, values) as found:
+        write(messages, *found, draw, target, suffix)
     if target != output.STANDARD and not messages.quiet:
         messages.say(f"wrote {target}")
 
@@ -124,32 +108,29 @@ def refuse_analysis_options(ctx: click.Context, has_tracks: bool) -> None:
 
 
 @contextmanager
-def told(
+def analyzed(
     messages: Messages,
     name: str,
     path: str,
     timeline: str | None,
     tracks: str | None,
     values: dict[str, Any],
-) -> Iterator[Told]:
-    """What is to be drawn: analyzed now, or read, or both."""
+) -> Iterator[tuple[Timeline, Video, Iterable[Rows]]]:
+    """Give the timeline, its video, and the geometry of its frames: analyzed now, or read, or both."""
     if timeline is None:
         with open_work(messages, values) as work, work.start(name, path) as run:
-            found = run.timeline
-            labels, curves = found.model.labels, found.curves
-            yield Told(run.video, run.settings, labels, curves, found.segments, run.rows(), {})
+            yield run.timeline, run.video, run.rows()
         return
-    document = read_timeline(timeline, timeline)
-    if any(not len(curve.pts) for curve in document.curves):
+    read = read_timeline(timeline, timeline)
+    if any(not len(curve.pts) for curve in read.curves):
         raise InputError(f"{timeline} holds no curves, as JSON Lines do not: give the timeline as .json")
-    video = footage(path, document.source)
-    settings = settings_of(document)
-    names = {str(person["id"]): str(person.get("name") or person["id"]) for person in document.people}
-    facts = (video, settings, document.labels, document.curves, document.segments)
+    from fervid.video import planning
+
+    video = planning.of(read.source, path)
     if tracks is not None:
         from fervid.export.frames import geometry
 
-        yield Told(*facts, geometry.read(tracks).rows(), names)
+        yield read, video, geometry.read(tracks).rows()
         return
     values |= {"model": None}
     with open_work(messages, values) as work, messages.bar(Path(name).name) as bar:
@@ -158,41 +139,46 @@ def told(
         with analysis.start(
             path,
             model=None,
-            settings=settings,
+            settings=settings_of(read),
             rotate=video.rotate,
-            frame_rate=video.rate if video.container == "stills" else None,
+            frame_rate=1 / video.time_base if video.container == "stills" else None,
             executor=work.executor,
             store=work.options.store,
             tick=bar.tick,
         ) as run:
             bar.begin(run.selected_seconds)
             assert run.timeline is not None  # this does the work
-            yield Told(*facts, run.rows(), names)
+            yield read, video, run.rows()
 
 
-def settings_of(document: Document) -> Settings:
+def settings_of(timeline: Timeline) -> Settings:
     """Return the settings that a timeline was made with."""
     from fervid.types import Settings
 
     try:
-        return Settings.from_json(document.settings)
+        return Settings.from_json(timeline.settings)
     except TypeError as error:
         raise InputError("the timeline's settings are not those of this fervid: analyze it again") from error
 
 
-def write(messages: Messages, found: Told, draw: Sequence[str], target: str, suffix: str) -> None:
+def write(
+    messages: Messages,
+    timeline: Timeline,
+    video: Video,
+    geometry: Iterable[Rows],
+    draw: Sequence[str],
+    target: str,
+    suffix: str,
+) -> None:
     """Draw, and write the film."""
     from fervid.analysis.spans import selection
     from fervid.drawing.annotator import Annotator
     from fervid.export.timelines.shapes import NOTE
     from fervid.video.redrawing import redraw
 
-    video = found.video
-    start, stop = selection(video, found.settings)
+    start, stop = selection(video, settings_of(timeline))
     stop = video.end if stop is None else min(stop, video.end)
-    annotator = Annotator(
-        video, found.labels, found.curves, found.segments, found.geometry, found.names, draw
-    )
+    annotator = Annotator(timeline, geometry, draw)
     note = {"title": f"{video.name}, annotated by fervid", "comment": NOTE}
     with messages.bar(Path(target).name) as bar, output.open_binary(target) as stream:
         bar.begin(float((stop - start) * video.time_base))

@@ -17,7 +17,7 @@ from fervid.errors import UsageError
 
 if TYPE_CHECKING:
     from fervid.annotations.pairing import Comparison, Rater
-    from fervid.export.timelines.reading import Document
+    from fervid.types import Timeline
 
 TIMES = ("player", "first-frame")
 
@@ -92,13 +92,13 @@ def compare(
         if annotations.count(place) > 1:
             raise UsageError(f"{place} is named twice: name each file once")
     with local_path(input) as path:
-        document = read_timeline(path, input)
-    found = pair(document, [read(place) for place in annotations], choice)
+        timeline = read_timeline(path, input)
+    found = pair(timeline, [read(place) for place in annotations], choice)
     if found.left_out:
         log.warning("left out, since nobody in the timeline is called so: %s", ", ".join(found.left_out))
     for rater in found.raters:
         _warn(rater)
-    figures = report(document, found)
+    figures = report(timeline, found)
     show(json.dumps(figures, indent=2) if as_json else told(figures))
 
 
@@ -123,10 +123,11 @@ def _warn(rater: Rater) -> None:
         log.warning("%s: %d annotations overlap; the later one counts", rater.name, rater.overlaps)
 
 
-def report(document: Document, found: Comparison) -> dict[str, Any]:
+def report(timeline: Timeline, found: Comparison) -> dict[str, Any]:
     """Every figure, for JSON."""
-    from fervid.export.timelines.shapes import NOTE
+    from fervid.export.timelines import shapes
 
+    source = shapes.source(timeline.source)
     labels, step = found.labels, found.ruler.step
     agreements = [rater.agreement(labels) for rater in found.raters]
     between = []
@@ -138,9 +139,9 @@ def report(document: Document, found: Comparison) -> dict[str, Any]:
                 kept = {name: figures[name] for name in ("frames", "accuracy", "kappa")}
                 between.append({"annotators": [one.name, other.name], **kept})
     return {
-        "note": NOTE,
-        "source": {name: document.source[name] for name in ("name", "sha256", "clock_offset")},
-        "model": {name: document.model[name] for name in ("name", "sha256")},
+        "note": shapes.NOTE,
+        "source": {name: source[name] for name in ("name", "sha256", "clock_offset")},
+        "model": {"name": timeline.model.name, "sha256": timeline.model.sha256},
         "labels": list(labels),
         "compared": {
             "start": round(float(found.ruler.start), 6),

@@ -2,18 +2,14 @@
 
 from __future__ import annotations
 
-from pathlib import Path
-
 import click
 
 from fervid.cli.shared import options, output
 from fervid.cli.shared.inputs import local_path
 from fervid.cli.shared.messages import Messages
 from fervid.cli.shared.reading import is_archive, read_timeline
-from fervid.errors import InputError, UsageError
-from fervid.export import DOCUMENTS, TABLES, document_writer, writer
-
-SUFFIXES = ("jsonl", "csv", "srt", "vtt", "textgrid", "eaf")  # that tell the format
+from fervid.errors import InputError
+from fervid.export import FRAMES, TIMELINES, choose
 
 
 @options.command(
@@ -30,7 +26,7 @@ SUFFIXES = ("jsonl", "csv", "srt", "vtt", "textgrid", "eaf")  # that tell the fo
     "-f",
     "--format",
     "form",
-    type=click.Choice([*DOCUMENTS, *TABLES]),
+    type=click.Choice([*TIMELINES, *FRAMES]),
     help="How to write it.  [default: by the file's suffix]",
 )
 @options.target("-o", "--output", "target", help="Write here; - is standard output.  [default: -]")
@@ -46,8 +42,8 @@ def export(ctx: click.Context, /, input: str, form: str | None, target: str | No
     messages = ctx.find_object(Messages)
     assert messages is not None
     target = target or output.STANDARD
-    chosen = form or _by_suffix(target)
     output.check_targets([target], [input], overwrite, messages.log_file)
+    chosen = choose({**TIMELINES, **FRAMES}, target, form)
     with local_path(input) as path:
         if is_archive(path):
             _write_frames(path, input, chosen, target)
@@ -55,35 +51,27 @@ def export(ctx: click.Context, /, input: str, form: str | None, target: str | No
             _write_timeline(messages, path, input, chosen, target)
 
 
-def _by_suffix(target: str) -> str:
-    suffix = Path(target).suffix.lower().removeprefix(".")
-    if suffix not in SUFFIXES:
-        raise UsageError(f"say with --format how to write it: {', '.join([*DOCUMENTS, *TABLES])}")
-    return suffix
-
-
 def _write_timeline(messages: Messages, path: str, name: str, form: str, target: str) -> None:
-    if form not in DOCUMENTS:
+    if form not in TIMELINES:
         raise InputError(
             f"{form} has a row for every frame, and a timeline has none of them: give the archive that "
             "`fervid analyze --tracks FILE.npz` writes"
         )
-    document = read_timeline(path, name)
-    write = document_writer(form)
+    timeline = read_timeline(path, name)
     with output.open_text(target) as stream:
-        write(document, stream)
-    if not document.segments and not messages.quiet:
+        TIMELINES[form].write(timeline, stream)
+    if not timeline.segments and not messages.quiet:
         messages.say("no face was read in it: there is no segment")
 
 
 def _write_frames(path: str, name: str, form: str, target: str) -> None:
     from fervid.export.frames import geometry
 
-    if form not in TABLES:
+    if form not in FRAMES:
         raise InputError(
-            f"{name} holds frames, of which {' and '.join(TABLES)} are made: "
+            f"{name} holds frames, of which {' and '.join(FRAMES)} are made: "
             f"choose one of them with --format, or give a timeline for {form}"
         )
-    found = geometry.read(path)
+    archive = geometry.read(path)
     with output.open_text(target) as stream:
-        writer(form)(found.rows(), found, found.labels, stream)
+        FRAMES[form].write(archive.rows(), archive, archive.labels, stream)

@@ -4,50 +4,28 @@ from __future__ import annotations
 
 import re
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import replace
 from fractions import Fraction
-from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import click
 
+from fervid import export
 from fervid.cli.shared import cutting, options, output
 from fervid.cli.shared.inputs import local_path
 from fervid.cli.shared.messages import Messages, log
 from fervid.cli.shared.reading import is_timeline, read_timeline
 from fervid.cli.shared.work import open_work
 from fervid.errors import UsageError
-from fervid.export import EDITS
+from fervid.export import EDITS, PEAKS, Format
 
 if TYPE_CHECKING:
-    from fervid.export.timelines.shapes import Clock
-    from fervid.types import Peak
+    from fervid.types import Timeline
 
-LISTS = ("table", "json", "jsonl", "csv")
-FORMATS = (*LISTS, *EDITS)
-SUFFIXES = {
-    **{name: name for name in FORMATS if name not in ("table", "markers")},
-    "xml": "premiere",
-    "ffmeta": "ffmetadata",
-}
-COUNTED = ("edl", "otio", "markers", "premiere", "fcpxml")  # formats that count frames, by timecode
-LAID = (
-    "edl",
-    "otio",
-    "premiere",
-    "fcpxml",
-)  # formats of a programme, in which the video can lie whole or cut
+FORMATS = {"table": Format("fervid.cli.shared.summary:write_peaks", ".txt"), **PEAKS, **EDITS}
+LAID = ("edl", "otio", "premiere", "fcpxml")  # a programme, in which the video lies whole or cut
+COUNTED = (*LAID, "markers")  # formats that count frames, by timecode
 PAD = re.compile(r"\s*(\d+(?:\.\d*)?|\.\d+)\s*(?:,\s*(\d+(?:\.\d*)?|\.\d+)\s*)?")
-
-
-@dataclass(frozen=True)
-class Found:
-    """The peaks of a timeline, and what is needed to choose among them and to write them."""
-
-    peaks: Sequence[Peak]
-    source: Mapping[str, Any]
-    labels: Sequence[str]
-    people: Sequence[Mapping[str, Any]]
 
 
 class PadType(click.ParamType[tuple[Fraction, Fraction]]):
@@ -103,7 +81,7 @@ def _split(ctx: click.Context, param: click.Parameter, values: tuple[str, ...]) 
     "-f",
     "--format",
     "form",
-    type=click.Choice(FORMATS),
+    type=click.Choice(list(FORMATS)),
     help="How to write them.  [default: by the file's suffix, else table]",
 )
 @click.option(
@@ -160,14 +138,10 @@ def peaks(
     chapters for FFmpeg, srt and vtt subtitles; otio and fcpxml are what they are called.
     Peaks are of visible expression, not of what a person feels.
     """
-    from fervid.export.timelines.shapes import Clock
-
     messages = ctx.find_object(Messages)
     assert messages is not None
     target = target or output.STANDARD
-    if form is None:
-        suffix = Path(target).suffix.lower().removeprefix(".")
-        form = SUFFIXES.get(suffix, "table")
+    form = export.choose(FORMATS, target, form, "table")
     cuts = cutting.split(values, pad, overwrite)
     refuse_other_formats_options(ctx, form, cuts.are_asked_for)
     check_edit(form, timecode, timecode_rate)
@@ -176,40 +150,40 @@ def peaks(
         cuts.check(is_timeline(path))
         if is_timeline(path):
             refuse_analysis_options(ctx, values)
-            document = read_timeline(path, input)
-            found = Found(document.peaks, document.source, document.labels, document.people)
+            timeline = read_timeline(path, input)
         else:
-            found = analyze(messages, input, path, values)
-        chosen = choose(found, emotions, persons, top, score, min_gap)
+            with open_work(messages, values) as work, work.start(input, path) as run:
+                timeline = run.timeline
+        timeline = choose(timeline, emotions, persons, top, score, min_gap)
         if form in EDITS:
             as_clips = (layout or ("clips" if form == "edl" else "markers")) == "clips"
-            write_edit(found, chosen, target, form, pad, as_clips, timecode, timecode_rate)
+            write_edit(timeline, target, form, pad, as_clips, timecode, timecode_rate)
         else:
-            write(chosen, found.source, Clock.of(found.source), target, form)
-        if not chosen and not messages.quiet:
+            with output.open_text(target) as stream:
+                FORMATS[form].write(timeline, stream)
+        if not timeline.peaks and not messages.quiet:
             messages.say("there is no such peak")
-        cuts.write(messages, chosen, found.source, path)
+        cuts.write(messages, timeline, path)
 
 
 def choose(
-    found: Found,
+    timeline: Timeline,
     emotions: Sequence[str],
     persons: Sequence[str],
     top: int | None,
     score: str,
     min_gap: float,
-) -> list[Peak]:
-    """The peaks that were asked for, highest first."""
-    from fervid.export.timelines.shapes import Clock
+) -> Timeline:
+    """Return the timeline with only the peaks that were asked for, highest first."""
     from fervid.timeline.peaks import rank
 
-    unknown = [name for name in emotions if name not in found.labels]
+    labels, tick = timeline.labels, timeline.source.time_base
+    unknown = [name for name in emotions if name not in labels]
     if unknown:
-        raise UsageError(f"there is no emotion {unknown[0]!r} in it: choose among {', '.join(found.labels)}")
-    who = ids(persons, found.people) if persons else None
-    return list(
-        rank(found.peaks, Clock.of(found.source).time_base, emotions or None, top, min_gap, who, score)
-    )
+        raise UsageError(f"there is no emotion {unknown[0]!r} in it: choose among {', '.join(labels)}")
+    who = ids(persons, timeline.names) if persons else None
+    peaks = rank(timeline.peaks, tick, emotions or None, top, min_gap, who, score)
+    return replace(timeline, peaks=tuple(peaks))
 
 
 def refuse_other_formats_options(ctx: click.Context, form: str, cuts: bool) -> None:
@@ -240,11 +214,8 @@ def check_edit(form: str, label: str | None, rate: Fraction | None) -> None:
         timecode.own_rate(rate)
 
 
-def ids(persons: Sequence[str], people: Sequence[Mapping[str, Any]]) -> set[str]:
-    """The ids of persons who were asked for by id or by name."""
-    from fervid.export.timelines.shapes import names
-
-    known = names(people)
+def ids(persons: Sequence[str], known: Mapping[str, str]) -> set[str]:
+    """Return the ids of persons who were asked for by id or by name."""
     for person in persons:
         if person not in known and person not in known.values():
             told = ", ".join(name if name == key else f"{key} ({name})" for key, name in known.items())
@@ -262,18 +233,8 @@ def refuse_analysis_options(ctx: click.Context, values: Mapping[str, Any]) -> No
             raise UsageError(f"{parameter.opts[0]} is for videos, and this input is a timeline: leave it out")
 
 
-def analyze(messages: Messages, name: str, path: str, values: dict[str, Any]) -> Found:
-    """The peaks of a video, with its facts, the model's emotions and who was told apart."""
-    from fervid.export.timelines.shapes import people, source
-
-    with open_work(messages, values) as work, work.start(name, path) as run:
-        timeline = run.timeline
-        return Found(timeline.peaks, source(timeline.video), timeline.model.labels, people(timeline))
-
-
 def write_edit(
-    found: Found,
-    chosen: Sequence[Peak],
+    timeline: Timeline,
     target: str,
     form: str,
     pad: tuple[Fraction, Fraction] | None,
@@ -281,38 +242,12 @@ def write_edit(
     timecode: str | None,
     rate: Fraction | None,
 ) -> None:
-    """Write the chosen peaks for an editing program or a player."""
-    from fervid.export import edit_writer
+    """Write the peaks for an editing program or a player."""
     from fervid.export.editors.edit import plan
-    from fervid.export.timelines import shapes
 
-    edit = plan(
-        chosen,
-        found.source,
-        names=shapes.names(found.people),
-        pad=pad,
-        as_clips=as_clips,
-        rate=rate,
-        begin=timecode,
-    )
+    edit = plan(timeline, pad=pad, as_clips=as_clips, rate=rate, begin=timecode)
     if form in COUNTED:
         for remark in edit.remarks:
             log.warning("%s: %s", edit.name, remark)
     with output.open_text(target) as stream:
-        edit_writer(form)(edit, stream)
-
-
-def write(chosen: Sequence[Peak], source: Mapping[str, Any], clock: Clock, target: str, form: str) -> None:
-    """Write the chosen peaks as a list."""
-    from fervid.export.timelines import peaks as writer
-
-    with output.open_text(target) as stream:
-        if form != "table":
-            writer.write(chosen, source, stream, form)
-        elif chosen:
-            from rich.console import Console
-
-            from fervid.cli.shared.summary import peak_table
-
-            width = None if stream.isatty() else 120  # rich's 80 would break lines that other programs read
-            Console(file=stream, highlight=False, width=width).print(peak_table(chosen, clock))
+        EDITS[form].write(edit, stream)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, TextIO
 
 import click
 
@@ -12,12 +12,10 @@ from fervid.cli.shared.inputs import local_path
 from fervid.cli.shared.messages import Messages, log
 from fervid.cli.shared.reading import read_timeline
 from fervid.cli.shared.work import open_gallery
-from fervid.errors import InputError, UsageError
+from fervid.errors import UsageError
 
 if TYPE_CHECKING:
-    from fervid.export.timelines.people import Pages
-    from fervid.export.timelines.reading import Document
-    from fervid.types import Video
+    from fervid.types import Person, Timeline, Video
 
 
 def _pairs(ctx: click.Context, param: click.Parameter, values: tuple[str, ...]) -> list[tuple[str, str]]:
@@ -98,144 +96,141 @@ def people(
         place = input if target is None else target
         output.check_targets([place], [] if place == input else [input], overwrite, messages.log_file)
     with local_path(input) as path:
-        document = read_timeline(path, input)
-        pages = open_pages(path)
-    planned = None if film is None else plan(film, document)
-    for first, second in merges:
-        together = pages.merge(first, second)
-        if together > 0:
-            log.warning("%s and %s are on screen together for %.1f s", first, second, together)
-    if gallery is not None and planned is not None:
-        name_by_gallery(messages, pages, planned, gallery)
-    for who, name in names:
-        give_name(pages, who, name)
-    if pictures is not None and planned is not None:
-        write_pictures(messages, pages, planned, pictures, overwrite)
+        timeline = read_timeline(path, input)
+        text = Path(path).read_text(encoding="utf-8")
+    video = None
+    if film is not None:
+        from fervid.video import planning
+
+        video = planning.of(timeline.source, film)
+    changed = change(messages, timeline, video, merges, gallery, names)
+    if pictures is not None and video is not None:
+        write_pictures(messages, changed, video, pictures, overwrite)
     if changes:
+        from fervid.export.timelines import people as writer
+
         with output.open_text(place) as stream:
-            pages.write(stream)
+            writer.write(changed, text, stream)
         if place != output.STANDARD:
             messages.say(f"wrote {place}")
     elif pictures is None or as_json:
-        show(document, as_json)
+        show(timeline, as_json)
 
 
-def open_pages(path: str) -> Pages:
-    from fervid.export.timelines.people import Pages
+def change(
+    messages: Messages,
+    timeline: Timeline,
+    video: Video | None,
+    merges: list[tuple[str, str]],
+    gallery: str | None,
+    names: list[tuple[str, str]],
+) -> Timeline:
+    """Return the timeline with persons merged, then named by the gallery, then by hand."""
+    from fervid.timeline.people import merge, rename
 
-    return Pages(Path(path).read_text(encoding="utf-8"))
+    for first, second in merges:
+        timeline, together = merge(timeline, first, second)
+        if together:
+            seconds = float(together * timeline.source.time_base)
+            log.warning("%s and %s are on screen together for %.1f s", first, second, seconds)
+    if gallery is not None and video is not None:
+        timeline = name_by_gallery(messages, timeline, video, gallery)
+    for who, name in names:
+        if name:
+            from fervid.people import check_name
+
+            check_name(name)
+        timeline = rename(timeline, who, name or None)
+    return timeline
 
 
-def give_name(pages: Pages, who: str, name: str) -> None:
-    """Name one person, or take the name away."""
-    from fervid.people import check_name
-
-    if name:
-        check_name(name)
-    pages.name(who, name or None)
-
-
-def show(document: Document, as_json: bool) -> None:
-    """The list of persons, on standard output."""
-    from fervid.export.timelines.people import totals
-    from fervid.export.timelines.shapes import NOTE
-
-    rows = [
-        {**person, "expressions": totals(person, document.segments, document.clock)}
-        for person in document.people
-    ]
-    if as_json:
-        from fervid.export.timelines.json import pieces
-
-        with output.open_text(output.STANDARD) as stream:
-            stream.writelines(pieces({"note": NOTE, "people": rows}))
-            stream.write("\n")
-        return
-    from rich.console import Console
-
-    from fervid.cli.shared.summary import people_table
-
+def show(timeline: Timeline, as_json: bool) -> None:
+    """Write the list of persons to standard output."""
     with output.open_text(output.STANDARD) as stream:
-        if not rows:
+        if as_json:
+            write_json(timeline, stream)
+        elif not timeline.people:
             stream.write("no person was told apart\n")
-            return
-        width = None if stream.isatty() else 120
-        Console(file=stream, highlight=False, width=width).print(
-            people_table(rows, document.curves, document.clock)
-        )
+        else:
+            from fervid.cli.shared.summary import console, people_table
+
+            console(stream).print(people_table(timeline))
 
 
-def plan(film: str, document: Document) -> Video:
-    """The video of a timeline, turned as it was for it; another one is refused."""
-    from fractions import Fraction
+def write_json(timeline: Timeline, stream: TextIO) -> None:
+    """Write the persons and the seconds of each visible expression."""
+    from fervid.export.timelines import shapes
+    from fervid.export.timelines.json import pieces
+    from fervid.timeline.people import expressions
 
-    from fervid.video import planning
+    tick = timeline.source.time_base
+    rows = [
+        {
+            **shapes.person(person, timeline.source),
+            "expressions": {
+                emotion: shapes.number(ticks * tick)
+                for emotion, ticks in expressions(timeline, person).items()
+            },
+        }
+        for person in timeline.people
+    ]
+    stream.writelines(pieces({"note": shapes.NOTE, "people": rows}))
+    stream.write("\n")
 
-    source = document.source
-    rate = source["rate"]
-    planned = planning.plan(film, frame_rate=Fraction(rate) if Path(film).is_dir() and rate else None)
-    if planned.sha256 != source["sha256"]:
-        raise InputError(
-            f"{film} is not the video of this timeline, which is of {source['name']}: give that one"
-        )
-    if planned.rotation != source["rotation"]:
-        planned = planning.plan(film, rotate=str(source["rotation"]))
-    return planned
 
-
-def name_by_gallery(messages: Messages, pages: Pages, planned: Video, folder: str) -> None:
+def name_by_gallery(messages: Messages, timeline: Timeline, video: Video, folder: str) -> Timeline:
     """Name the persons whose picture is like a portrait of the gallery."""
     from fervid.people import nearest_names
+    from fervid.timeline.people import rename
 
     gallery = open_gallery(folder)
     assert gallery is not None
     descriptors = {}
-    for person in pages.people:
-        descriptor = describe(planned, person["portrait"])
+    for person in timeline.people:
+        descriptor = describe(video, person)
         if descriptor is None:
-            log.warning("the picture of %s cannot be decoded", person["id"])
+            log.warning("the picture of %s cannot be decoded", person.id)
         else:
-            descriptors[person["id"]] = descriptor
+            descriptors[person.id] = descriptor
     named: dict[str, str] = {}
     for who, name in nearest_names(descriptors, gallery):
         if name not in named.values() and who not in named:
             named[who] = name
-            pages.name(who, name)
+            timeline = rename(timeline, who, name)
             messages.say(f"{who} is {name}")
         elif who not in named:
             messages.say(f"{who} looks like {name}, too: --merge {name}={who} where they are the same")
+    return timeline
 
 
-def describe(planned: Video, portrait: dict[str, Any]) -> Any:
-    """What the face of a person's picture is like, (1, 128); None where the frame is lost."""
-    import numpy as np
-
+def describe(video: Video, person: Person) -> Any:
+    """Return what the face of a person's picture is like, (1, 128); None where the frame is lost."""
     from fervid.faces.finder import FaceFinder, describe
     from fervid.video import reading
 
-    pts = int(portrait["time"]["pts"])
-    frame = next(reading.frames(planned, pts, pts + 1), None)
+    frame = next(reading.frames(video, person.pts, person.pts + 1), None)
     if frame is None:
         return None
-    box = np.array([portrait["box"][name] for name in ("x", "y", "width", "height")], np.float32)
     finder = FaceFinder()
-    return describe(finder.portrait(frame.luma, finder.fit(frame.luma, box)))[None]
+    return describe(finder.portrait(frame.luma, finder.fit(frame.luma, person.box)))[None]
 
 
-def write_pictures(messages: Messages, pages: Pages, planned: Video, folder: str, overwrite: bool) -> None:
-    """A picture of each person, cut from the video."""
+def write_pictures(
+    messages: Messages, timeline: Timeline, video: Video, folder: str, overwrite: bool
+) -> None:
+    """Write a picture of each person, cut from the video."""
     from fervid.export.timelines.people import picture
     from fervid.video import thumbnails
 
-    place = output.make_folder(folder)
-    wanted = {str(place / f"{person['id']}.png"): person["portrait"] for person in pages.people}
-    output.check_targets(wanted, [planned.path], overwrite, messages.log_file)
+    path = output.make_folder(folder)
+    wanted = {str(path / f"{person.id}.png"): person for person in timeline.people}
+    output.check_targets(wanted, [video.path], overwrite, messages.log_file)
     missing = set(wanted)
-    for moment, image in thumbnails.in_colour(planned, [found["time"]["pts"] for found in wanted.values()]):
-        for target, portrait in wanted.items():
-            if portrait["time"]["pts"] == moment:
+    for moment, image in thumbnails.in_colour(video, [person.pts for person in timeline.people]):
+        for target, person in wanted.items():
+            if person.pts == moment:
                 with output.open_binary(target) as stream:
-                    stream.write(picture(image, portrait["box"]))
+                    stream.write(picture(image, person.box))
                 missing.discard(target)
     for target in sorted(missing):
         log.warning("%s is not written: its frame cannot be decoded", target)

@@ -63,11 +63,11 @@ def plot(
         raise UsageError(f"{target} says no format: end its name in .{', .'.join(FORMATS)}")
     output.check_targets([target], [input], overwrite, messages.log_file)
     with local_path(input) as path:
-        document = read_timeline(path, input)
+        timeline = read_timeline(path, input)
     from fervid.export.page.plot import Look, draw
 
     look = Look(form, width, dpi, _seconds(start), _seconds(end))
-    picture = draw(document, document.peaks, look)
+    picture = draw(timeline, timeline.peaks, look)
     with output.open_binary(target) as stream:
         stream.write(picture)
     if not messages.quiet:

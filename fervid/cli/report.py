@@ -15,11 +15,10 @@ from fervid.cli.shared import options, output
 from fervid.cli.shared.inputs import local_path
 from fervid.cli.shared.messages import Messages
 from fervid.cli.shared.reading import read_timeline
-from fervid.errors import InputError, ModelError
+from fervid.errors import ModelError
 
 if TYPE_CHECKING:
-    from fervid.export.timelines.reading import Document
-    from fervid.types import Peak, Video
+    from fervid.types import Peak, Timeline, Video
 
 PICTURE_WIDTH = 320  # pixels of a peak's picture
 HIGHEST = 24  # peaks that have one,
@@ -55,47 +54,31 @@ def report(ctx: click.Context, /, input: str, video: str | None, target: str | N
     inputs = [input] if video is None else [input, video]
     output.check_targets([target], inputs, overwrite, messages.log_file)
     with local_path(input) as path:
-        document = read_timeline(path, input)
+        timeline = read_timeline(path, input)
     from fervid.export.page import report as writer
     from fervid.timeline.peaks import rank
 
-    peaks = rank(document.peaks, document.clock.time_base)
+    peaks = rank(timeline.peaks, timeline.source.time_base)
     film, pictures = None, {}
     if video is not None:
-        found = open_video(messages, document, video)
+        found = open_video(messages, timeline, video)
         pictures = cut_pictures(messages, found, telling(peaks))
         film = None if Path(video).is_dir() else address(video, target)
-    figures, is_known = model_figures(document)
+    figures, is_known = model_figures(timeline)
     extras = writer.Extras(peaks, pictures, film, figures, is_known)
     with output.open_text(target) as stream:
-        writer.write(document, stream, extras)
+        writer.write(timeline, stream, extras)
     if not messages.quiet and target != output.STANDARD:
         messages.say(f"wrote {target}")
 
 
-def open_video(messages: Messages, document: Document, name: str) -> Video:
-    """The video of a timeline, refused where it is another one."""
-    from dataclasses import replace
+def open_video(messages: Messages, timeline: Timeline, path: str) -> Video:
+    """Return the video of a timeline."""
+    from fervid.video import planning
 
-    from fervid.video.planning import plan
-
-    clock, source = document.clock, document.source
-    if not os.path.lexists(name):
-        raise InputError(f"{name}: there is no such file; leave out --video for a page without it")
     with messages.bar("reading the video") as bar:
         bar.begin(1)
-        found = plan(name, frame_rate=1 / clock.time_base if Path(name).is_dir() else None, tick=bar.tick)
-    if found.sha256 != source["sha256"]:
-        raise InputError(
-            f"{name} is not the video of this timeline, which is of {source['name']} (another SHA-256): "
-            "give that one, or analyze this one"
-        )
-    if found.rotation == source["rotation"]:
-        return found
-    size = source["size"]  # it was turned by hand
-    return replace(
-        found, rotate=str(source["rotation"]), width=int(size["width"]), height=int(size["height"])
-    )
+        return planning.of(timeline.source, path, bar.tick)
 
 
 def telling(peaks: Sequence[Peak]) -> list[Peak]:
@@ -130,13 +113,13 @@ def address(video: str, target: str) -> str:
     return "./" + quote(os.fsencode(relative.replace(os.sep, "/")))
 
 
-def model_figures(document: Document) -> tuple[Mapping[str, Mapping[str, Any]], bool]:
+def model_figures(timeline: Timeline) -> tuple[Mapping[str, Mapping[str, Any]], bool]:
     """What was measured of the timeline's model, and whether it is installed here."""
     from fervid import model
 
     for name in model.installed():
         try:
-            if model.info(name).sha256 == document.model["sha256"]:
+            if model.info(name).sha256 == timeline.model.sha256:
                 return model.accuracy(name), True
         except ModelError:
             continue  # a damaged model is not the one, and `fervid models verify` tells of it

@@ -19,8 +19,7 @@ if TYPE_CHECKING:
     from rich.text import Text
 
     from fervid.export.page.rows import Row
-    from fervid.export.timelines.reading import Document
-    from fervid.types import Array
+    from fervid.types import Array, Timeline
 
 PIPED = 100  # columns where no terminal tells its own
 NARROWEST = 20  # columns of a band
@@ -42,12 +41,12 @@ def show(input: str, top: int) -> None:
     for one, an expression is a letter.
     """
     with local_path(input) as path:
-        document = read_timeline(path, input)
+        timeline = read_timeline(path, input)
     from rich.console import Console
 
     with output.open_text(output.STANDARD) as stream:
         width = None if stream.isatty() else _columns()
-        show_on(Console(file=stream, highlight=False, width=width), document, top)
+        show_on(Console(file=stream, highlight=False, width=width), timeline, top)
 
 
 def _columns() -> int:
@@ -55,26 +54,26 @@ def _columns() -> int:
     return int(text) if text.isdecimal() and int(text) > 0 else PIPED
 
 
-def show_on(console: Console, document: Document, top: int) -> None:
+def show_on(console: Console, timeline: Timeline, top: int) -> None:
     """Print a timeline as wide as the console."""
     from rich.text import Text
 
     from fervid.export.page.rows import rows
     from fervid.export.timelines.shapes import NOTE
 
-    found = rows(document)
-    console.print(Text(shown(str(document.source["name"])), style="bold", overflow="fold"))
-    for line in facts(document, found):
+    found = rows(timeline)
+    console.print(Text(shown(timeline.source.name), style="bold", overflow="fold"))
+    for line in facts(timeline, found):
         console.print(Text(line))
     if found:
         console.print()
         has_colour = console.color_system is not None and not console.no_color
-        for text in bands(document, found[:MOST_ROWS], console.width, has_colour):
+        for text in bands(timeline, found[:MOST_ROWS], console.width, has_colour):
             text.rstrip()
             console.print(text, no_wrap=True, crop=True)
         if len(found) > MOST_ROWS:
             console.print(f"and {len(found) - MOST_ROWS} more rows")
-    lines = list(peak_lines(document, found, top)) if top else []
+    lines = list(peak_lines(timeline, found, top)) if top else []
     if lines:
         console.print("\nHighest peaks", style="bold")
     elif top:
@@ -85,30 +84,30 @@ def show_on(console: Console, document: Document, top: int) -> None:
     console.print(Text(NOTE, style="dim"))
 
 
-def facts(document: Document, found: Sequence[Row]) -> Iterator[str]:
+def facts(timeline: Timeline, found: Sequence[Row]) -> Iterator[str]:
     """What was looked at, in lines."""
     from fervid.export.page.rows import analysed
     from fervid.timeline import covered
 
-    start, end = analysed(document)
-    seen = covered((curve.start, curve.end) for curve in document.curves) / (end - start)
-    readable = covered((one.start, one.end) for one in document.segments) / (end - start)
-    length = clock((end - start) * document.clock.time_base)
+    start, end = analysed(timeline)
+    seen = covered((curve.start, curve.end) for curve in timeline.curves) / (end - start)
+    readable = covered((one.start, one.end) for one in timeline.segments) / (end - start)
+    length = clock((end - start) * timeline.source.time_base)
     people = sum(row.kind == "person" for row in found)
     who = f"{people} people in " if people else ""
-    model = shown(str(document.model["name"]))
-    yield f"{length} looked at, {who}{len(document.curves)} tracks, model {model}"
+    model = shown(timeline.model.name)
+    yield f"{length} looked at, {who}{len(timeline.curves)} tracks, model {model}"
     if not found:
         yield "No face was found."
     else:
         yield f"A face is seen for {seen:.0%} of the time, and can be read for {readable:.0%}."
-    if not document.source.get("complete", True):
+    if not timeline.tally.complete:
         yield "The video ends before its file says so."
-    if not document.model.get("trained", True):
+    if not timeline.model.trained:
         yield "The model is untrained: its scores mean nothing."
 
 
-def bands(document: Document, found: Sequence[Row], width: int, has_colour: bool) -> Iterator[Text]:
+def bands(timeline: Timeline, found: Sequence[Row], width: int, has_colour: bool) -> Iterator[Text]:
     """A line of times; then for each row its band, and below it how intense the expression is."""
     import numpy as np
     from rich.cells import cell_len, set_cell_size
@@ -119,20 +118,20 @@ def bands(document: Document, found: Sequence[Row], width: int, has_colour: bool
     names = [shown(row.name) for row in found]
     wide = min(NAME, max(cell_len(name) for name in names), max(0, width - NARROWEST - 1))
     cells = max(1, width - wide - 1)
-    start, end = analysed(document)
+    start, end = analysed(timeline)
     edges = np.linspace(start, end, cells + 1)
-    marks = letters(document.labels)
-    pens = styles(document.labels) if has_colour else {}
-    yield Text(" " * (wide + 1) + times(document, cells))
+    marks = letters(timeline.labels)
+    pens = styles(timeline.labels) if has_colour else {}
+    yield Text(" " * (wide + 1) + times(timeline, cells))
     for row, name in zip(found, names, strict=True):
         text = name if cell_len(name) <= wide else set_cell_size(name, max(0, wide - 1)) + "…"
         line = Text(set_cell_size(text, wide) + " ")
-        for mark in band(shares(document, row, edges), marks):
+        for mark in band(shares(timeline, row, edges), marks):
             line.append(brush(mark, pens), pens.get(mark))
         yield line
-        yield Text(" " * (wide + 1) + sparkline(intensities(document, row, edges)), style="dim")
+        yield Text(" " * (wide + 1) + sparkline(intensities(timeline, row, edges)), style="dim")
     yield Text()
-    items = [(mark, label) for label, mark in zip(document.labels, marks, strict=True)]
+    items = [(mark, label) for label, mark in zip(timeline.labels, marks, strict=True)]
     line = Text()
     for mark, label in [*items, (UNREADABLE_MARK, "a face that cannot be read"), (LEVELS[1:], "intensity")]:
         has_room = line.cell_len + cell_len(mark) + 1 + len(label) <= width
@@ -149,13 +148,13 @@ def brush(mark: str, pens: Mapping[str, str]) -> str:
     return BLOCK if mark in pens and mark != NEUTRAL_MARK else mark
 
 
-def peak_lines(document: Document, found: Sequence[Row], top: int) -> Iterator[str]:
+def peak_lines(timeline: Timeline, found: Sequence[Row], top: int) -> Iterator[str]:
     """The most prominent peaks, a line each."""
     from fervid.timeline.peaks import rank
 
     who = {track: shown(row.name) for row in found for track in row.tracks}
-    peaks = rank(document.peaks, document.clock.time_base, top=top)
-    moments = [clock(document.clock.seconds(peak.apex)) for peak in peaks]
+    peaks = rank(timeline.peaks, timeline.source.time_base, top=top)
+    moments = [clock(timeline.source.seconds(peak.apex)) for peak in peaks]
     wide = max(map(len, moments), default=0)
     longest = max((len(peak.emotion) for peak in peaks), default=0)
     for peak, moment in zip(peaks, moments, strict=True):
@@ -190,7 +189,7 @@ def band(table: Array, marks: Sequence[str]) -> str:
     return "".join(text)
 
 
-def intensities(document: Document, row: Row, edges: Array) -> Array:
+def intensities(timeline: Timeline, row: Row, edges: Array) -> Array:
     """The mean intensity in each cell, nan where nothing is read; of JSON Lines that of the segments."""
     import numpy as np
 
@@ -198,14 +197,14 @@ def intensities(document: Document, row: Row, edges: Array) -> Array:
 
     inside = set(row.tracks)
     total, weight = np.zeros(len(edges) - 1), np.zeros(len(edges) - 1)
-    for curve in document.curves:
+    for curve in timeline.curves:
         if curve.track in inside:
             readable = curve.quality >= READABLE
             cells = np.searchsorted(edges, curve.pts[readable], "right") - 1
             fits = (cells >= 0) & (cells < len(total))
             np.add.at(total, cells[fits], curve.intensity[readable][fits])
             np.add.at(weight, cells[fits], 1)
-    for segment in document.segments:  # where a cell is finer than the windows lie
+    for segment in timeline.segments:  # where a cell is finer than the windows lie
         if segment.track in inside:
             overlap = np.minimum(segment.end, edges[1:]) - np.maximum(segment.start, edges[:-1])
             bare = (overlap > 0) & (weight == 0)
@@ -221,15 +220,15 @@ def sparkline(values: Array) -> str:
     )
 
 
-def times(document: Document, cells: int) -> str:
+def times(timeline: Timeline, cells: int) -> str:
     """Times from the first frame, spread over the width."""
     from fervid.export.page.rows import analysed
 
-    start, end = analysed(document)
+    start, end = analysed(timeline)
     line = ""
     gap = max(12, cells // 6)
     for place in range(0, cells, gap):
-        moment = document.clock.seconds(start + round((end - start) * place / cells))
+        moment = timeline.source.seconds(start + round((end - start) * place / cells))
         text = stamp(moment)
         if place + len(text) <= cells:
             line = line.ljust(place) + text

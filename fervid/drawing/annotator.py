@@ -4,17 +4,17 @@ from __future__ import annotations
 
 from bisect import bisect_right
 from collections import deque
-from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Collection, Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from fractions import Fraction
 
 import numpy as np
 
-from fervid import timeline
 from fervid.drawing.painter import KINDS, WINDOW, History, Painter, Shown
 from fervid.errors import InputError
+from fervid.timeline import interpolate
 from fervid.times import stamp
-from fervid.types import Bytes, Curve, Floats, Rows, Segment, Status, Video
+from fervid.types import Bytes, Floats, Rows, Segment, Status, Timeline
 
 
 @dataclass(frozen=True, eq=False)
@@ -54,28 +54,19 @@ def frames_of(chunks: Iterable[Rows]) -> Iterator[tuple[int, list[Seen] | None]]
 class Annotator:
     """Paints the frames of one video, in order."""
 
-    def __init__(
-        self,
-        video: Video,
-        labels: Sequence[str],
-        curves: Sequence[Curve],
-        segments: Sequence[Segment],
-        geometry: Iterable[Rows],
-        names: Mapping[str, str] | None = None,
-        kinds: Collection[str] = KINDS,
-    ) -> None:
-        self.painter = Painter(video.width, video.height, labels, kinds)
-        self._video, self._labels = video, tuple(labels)
-        self._curves = {curve.track: curve for curve in curves}
+    def __init__(self, timeline: Timeline, geometry: Iterable[Rows], kinds: Collection[str] = KINDS) -> None:
+        self._source, self._labels = timeline.source, timeline.labels
+        self.painter = Painter(self._source.width, self._source.height, self._labels, kinds)
+        self._curves = {curve.track: curve for curve in timeline.curves}
         self._segments: dict[int, list[Segment]] = {}
-        for segment in sorted(segments, key=lambda found: found.start):
+        for segment in sorted(timeline.segments, key=lambda segment: segment.start):
             self._segments.setdefault(segment.track, []).append(segment)
-        self._starts = {track: [found.start for found in some] for track, some in self._segments.items()}
+        self._starts = {track: [each.start for each in some] for track, some in self._segments.items()}
         self._names = {
             curve.track: f"T{curve.track}"
             if curve.person is None
-            else (names or {}).get(curve.person, curve.person)
-            for curve in curves
+            else timeline.names.get(curve.person, curve.person)
+            for curve in timeline.curves
         }
         self._frames = frames_of(geometry)
         self._ahead = next(self._frames, None)
@@ -87,7 +78,7 @@ class Annotator:
         faces = self._faces(pts)
         shown = [self._shown(face, pts) for face in faces]
         self._remember(pts, faces)
-        seconds = self._video.seconds(pts)
+        seconds = self._source.seconds(pts)
         return self.painter.paint(picture, shown, self._history(), _clock(seconds))
 
     def _faces(self, pts: int) -> list[Seen]:
@@ -108,7 +99,7 @@ class Annotator:
 
     def _scores(self, track: int, pts: int) -> Floats:
         curve = self._curves[track]
-        return timeline.interpolate(curve.pts, curve.scores, np.array([pts], np.int64))[0]
+        return interpolate(curve.pts, curve.scores, np.array([pts], np.int64))[0]
 
     def _shown(self, face: Seen, pts: int) -> Shown:
         """What is said of a face: the emotion of its segment, with the score that it has now."""
@@ -120,7 +111,7 @@ class Annotator:
 
     def _remember(self, pts: int, faces: Sequence[Seen]) -> None:
         """The scores of the largest face join the running curve."""
-        seconds = self._video.seconds(pts)
+        seconds = self._source.seconds(pts)
         if faces:
             lead = max(faces, key=lambda face: (float(face.box[2] * face.box[3]), -face.track))
             # A face that is not clear leaves a hole.

@@ -1,67 +1,90 @@
-"""One pure writer per format, loaded when it is asked for."""
+"""Every format that fervid writes: tables of pure writers, each loaded when it is used."""
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+import os
+from collections.abc import Mapping
+from dataclasses import dataclass
 from importlib import import_module
-from typing import TYPE_CHECKING, TextIO
+from pathlib import Path
+from typing import Any
 
 from fervid.errors import UsageError
 
-if TYPE_CHECKING:
-    from fervid.export.editors.edit import Edit
-    from fervid.export.timelines.reading import Document
+
+@dataclass(frozen=True)
+class Format:
+    """One format: its writer, and the suffixes that its files may have."""
+
+    writer: str  # module:function
+    suffix: str  # of the files that fervid names itself
+    others: tuple[str, ...] = ()
+
+    @property
+    def suffixes(self) -> tuple[str, ...]:
+        """What a file's name may end in, in letters of either case."""
+        return tuple(Path(f"_{suffix}").suffix for suffix in (self.suffix, *self.others))
+
+    def write(self, *arguments: Any) -> None:
+        """Call the writer."""
+        module, _, function = self.writer.partition(":")
+        getattr(import_module(module), function)(*arguments)
+
 
 # Formats of a whole timeline: `write(timeline, stream)`.
-TIMELINES = {"json": "fervid.export.timelines.json", "jsonl": "fervid.export.timelines.jsonl"}
-# Formats of a row per frame and face: `write(chunks, video, labels, stream)`.
-TABLES = {"frames": "fervid.export.frames.table", "openface": "fervid.export.frames.openface"}
-# Formats of moments, for editing programs and players: `function(edit, stream)`.
+TIMELINES = {
+    "json": Format("fervid.export.timelines.json:write", ".json"),
+    "jsonl": Format("fervid.export.timelines.jsonl:write", ".jsonl"),
+    "csv": Format("fervid.export.timelines.tidy:scores", ".csv"),
+    "windows": Format("fervid.export.timelines.tidy:windows", ".windows.csv"),
+    "segments": Format("fervid.export.timelines.tidy:segments", ".segments.csv"),
+    "srt": Format("fervid.export.timelines.subtitles:srt", ".srt"),
+    "vtt": Format("fervid.export.timelines.subtitles:vtt", ".vtt"),
+    "textgrid": Format("fervid.export.timelines.textgrid:write", ".TextGrid"),
+    "eaf": Format("fervid.export.timelines.eaf:write", ".eaf"),
+}
+# Lists of a timeline's peaks, by rank: `write(timeline, stream)`.
+PEAKS = {
+    "json": Format("fervid.export.timelines.peaks:json", ".json"),
+    "jsonl": Format("fervid.export.timelines.peaks:jsonl", ".jsonl"),
+    "csv": Format("fervid.export.timelines.peaks:csv", ".csv"),
+}
+# Formats of moments, for editing programs and players: `write(edit, stream)`.
 EDITS = {
-    "edl": "fervid.export.editors.edl:write",
-    "otio": "fervid.export.editors.otio:write",
-    "markers": "fervid.export.editors.resolve:write",
-    "premiere": "fervid.export.editors.premiere:write",
-    "fcpxml": "fervid.export.editors.fcpxml:write",
-    "ffmetadata": "fervid.export.editors.ffmetadata:write",
-    "srt": "fervid.export.timelines.subtitles:peaks_srt",
-    "vtt": "fervid.export.timelines.subtitles:peaks_vtt",
+    "edl": Format("fervid.export.editors.edl:write", ".edl"),
+    "otio": Format("fervid.export.editors.otio:write", ".otio"),
+    "markers": Format("fervid.export.editors.resolve:write", ".edl"),
+    "premiere": Format("fervid.export.editors.premiere:write", ".xml", (".premiere",)),
+    "fcpxml": Format("fervid.export.editors.fcpxml:write", ".fcpxml"),
+    "ffmetadata": Format("fervid.export.editors.ffmetadata:write", ".ffmeta", (".ffmetadata",)),
+    "srt": Format("fervid.export.timelines.subtitles:peaks_srt", ".srt"),
+    "vtt": Format("fervid.export.timelines.subtitles:peaks_vtt", ".vtt"),
 }
-# Formats of a timeline that was read back: `function(document, stream)`.
-DOCUMENTS = {
-    "jsonl": "fervid.export.timelines.jsonl:convert",
-    "csv": "fervid.export.timelines.tidy:scores",
-    "windows": "fervid.export.timelines.tidy:windows",
-    "segments": "fervid.export.timelines.tidy:segments",
-    "srt": "fervid.export.timelines.subtitles:srt",
-    "vtt": "fervid.export.timelines.subtitles:vtt",
-    "textgrid": "fervid.export.timelines.textgrid:write",
-    "eaf": "fervid.export.timelines.eaf:write",
+# Tables of a row per frame and face: `write(chunks, clock, labels, stream)`.
+FRAMES = {
+    "frames": Format("fervid.export.frames.table:write", ".csv"),
+    "openface": Format("fervid.export.frames.openface:write", ".openface.csv"),
 }
 
 
-def writer(name: str) -> Callable[..., None]:
-    """The `write` function of a format of TIMELINES or TABLES."""
-    module = {**TIMELINES, **TABLES}.get(name)
-    if module is None:
-        raise UsageError(f"there is no format {name!r}: choose one of {', '.join([*TIMELINES, *TABLES])}")
-    write: Callable[..., None] = import_module(module).write
-    return write
+def choose(
+    formats: Mapping[str, Format], target: str, form: str | None = None, default: str | None = None
+) -> str:
+    """Return the format to write `target` in: `form` where it is given, else its suffix's, else the default.
 
-
-def edit_writer(name: str) -> Callable[[Edit, TextIO], None]:
-    """The function that writes a format of EDITS."""
-    return _function(EDITS, name)
-
-
-def document_writer(name: str) -> Callable[[Document, TextIO], None]:
-    """The function that writes a format of DOCUMENTS."""
-    return _function(DOCUMENTS, name)
-
-
-def _function(formats: Mapping[str, str], name: str) -> Callable[..., None]:
-    if name not in formats:
-        raise UsageError(f"there is no format {name!r}: choose one of {', '.join(formats)}")
-    module, _, function = formats[name].partition(":")
-    found: Callable[..., None] = getattr(import_module(module), function)
-    return found
+    A suffix must be one of the format's; standard output, pipes and names without a suffix take any format.
+    """
+    if form is not None and form not in formats:
+        raise UsageError(f"there is no format {form!r}: choose one of {', '.join(formats)}")
+    is_file = os.path.isfile(target) or not os.path.exists(target)
+    suffix = Path(target).suffix.lower() if is_file else ""
+    if not suffix:
+        if form is None and default is None:
+            raise UsageError(f"say with --format how to write it: {', '.join(formats)}")
+        return form or default or ""
+    fitting = [name for name, each in formats.items() if suffix in map(str.lower, each.suffixes)]
+    if fitting and form in (None, *fitting):
+        return form or fitting[0]
+    wrong = f"is no name for {form}" if fitting else f"has a suffix of no format, {suffix}"
+    known = ", ".join(f"{name} ({' '.join(each.suffixes)})" for name, each in formats.items())
+    raise UsageError(f"{target} {wrong}: the formats are {known}")

@@ -6,11 +6,11 @@ from collections.abc import Sequence
 from dataclasses import replace
 
 from fervid.timeline.peaks import find_peaks
-from fervid.types import Curve, Ints, ModelInfo, Person, Segment, Settings, Tally, Timeline, Video
+from fervid.types import Curve, Ints, ModelInfo, Person, Segment, Settings, Source, Tally, Timeline
 
 
 def build(
-    video: Video,
+    source: Source,
     model: ModelInfo,
     settings: Settings,
     tally: Tally,
@@ -23,9 +23,9 @@ def build(
     person = {track: one.id for one in people for track in one.tracks}
     curves = [replace(curve, person=person.get(curve.track)) for curve in curves]
     segments = [replace(segment, person=person.get(segment.track)) for segment in segments]
-    peaks = [peak for curve in curves for peak in find_peaks(video, curve, model.labels)]
+    peaks = [peak for curve in curves for peak in find_peaks(source, curve, model.labels)]
     return Timeline(
-        video=video,
+        source=source,
         model=model,
         settings=settings.as_json(),
         tally=tally,

@@ -12,7 +12,7 @@ import numpy.typing as npt
 
 from fervid.errors import UsageError
 from fervid.labels import NEUTRAL
-from fervid.types import READABLE, Curve, Floats, Peak, Video
+from fervid.types import READABLE, Curve, Floats, Peak, Source
 
 STEP = 0.05  # seconds between the points on which a curve is searched, at most
 SIGMA = 0.2  # seconds of the Gaussian that smooths a curve before the search
@@ -25,7 +25,7 @@ DECIMALS = 6  # by which scores rank: those of a written timeline, which must ra
 LONGEST_HOLE = 1.0  # seconds without a readable window that a curve is carried over
 
 
-def find_peaks(video: Video, curve: Curve, labels: Sequence[str]) -> list[Peak]:
+def find_peaks(source: Source, curve: Curve, labels: Sequence[str]) -> list[Peak]:
     """The peaks of every emotion but neutral on one track's curve, by time.
 
     `score`, valence, arousal and intensity are the curve's own at the apex; the prominence is that of the
@@ -34,9 +34,9 @@ def find_peaks(video: Video, curve: Curve, labels: Sequence[str]) -> list[Peak]:
     readable = np.flatnonzero(curve.quality >= READABLE)
     if len(readable) == 0:
         return []
-    holes = np.diff(curve.pts[readable]) * float(video.time_base) > LONGEST_HOLE
+    holes = np.diff(curve.pts[readable]) * float(source.time_base) > LONGEST_HOLE
     pieces = np.split(readable, np.flatnonzero(holes) + 1)
-    peaks = [peak for rows in pieces for peak in _search(curve, rows, labels, float(video.time_base))]
+    peaks = [peak for rows in pieces for peak in _search(curve, rows, labels, float(source.time_base))]
     return sorted(peaks, key=lambda peak: (peak.apex, peak.emotion))
 
 

@@ -10,7 +10,7 @@ import numpy as np
 import numpy.typing as npt
 
 from fervid.timeline.curves import intensity, valence_arousal
-from fervid.types import READABLE, Floats, Ints, Segment, Settings, Video, check
+from fervid.types import READABLE, Floats, Ints, Segment, Settings, Source, check
 
 DWELL = 1.5  # seconds that an expression lasts on average: what a switch of label costs
 LAG = 10.0  # seconds past a window after which its label is final
@@ -117,11 +117,11 @@ class Smoother:
     evidence and belong to no segment. Only what is undecided is held.
     """
 
-    def __init__(self, video: Video, track: int, labels: Sequence[str], settings: Settings) -> None:
+    def __init__(self, source: Source, track: int, labels: Sequence[str], settings: Settings) -> None:
         self._track = track
         self._labels = tuple(labels)
-        self._minimum = max(1, video.length(settings.min_segment))
-        self._viterbi = Viterbi(len(labels), DWELL / float(video.time_base), max(1, video.length(LAG)))
+        self._minimum = max(1, source.length(settings.min_segment))
+        self._viterbi = Viterbi(len(labels), DWELL / float(source.time_base), max(1, source.length(LAG)))
         self._undecided: deque[tuple[int, Floats, float]] = deque()  # pts, scores, quality
         self._frames: Ints = np.empty(0, np.int64)  # not yet counted into a run
         self._origin: int | None = None  # pts of the first frame

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+from dataclasses import replace
 from fractions import Fraction
 from itertools import islice
 from pathlib import Path
@@ -13,7 +14,7 @@ from av.video.stream import VideoStream
 
 from fervid.errors import InputError, UsageError
 from fervid.files import shown
-from fervid.types import Ints, Video
+from fervid.types import Ints, Source, Video
 from fervid.video import clock, label, source
 from fervid.video.luma import turn_of, upright_size
 from fervid.video.reading import STILLS, STILLS_RATE, decoded, demuxed, opened, read_still, time_base_of
@@ -85,6 +86,20 @@ def plan(
             reel=reel,
             audio_channels=label.channels(container),
         )
+
+
+def of(known: Source, path: str | Path, tick: Tick | None = None) -> Video:
+    """Plan the video of a timeline with the turn and frame rate that it was made with; refuse any other."""
+    video = plan(path, frame_rate=1 / known.time_base if known.container == STILLS else None, tick=tick)
+    if video.sha256 != known.sha256:
+        raise InputError(
+            f"{shown(path)} is not the video of this timeline, which is of {known.name} (another SHA-256): "
+            "give that one, or analyze this one"
+        )
+    if video.rotation == known.rotation:
+        return video
+    turn = known.rotation  # asked for, since the file itself tells another
+    return replace(video, rotate=str(turn), rotation=turn, width=known.width, height=known.height)
 
 
 def _plan_stills(folder: Path, rotate: str, rate: Fraction, tick: Tick | None) -> Video:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 import unicodedata
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from fractions import Fraction
 from pathlib import Path
@@ -18,7 +18,7 @@ from fervid.cli.shared.messages import Messages, log
 from fervid.errors import InputError, UsageError
 
 if TYPE_CHECKING:
-    from fervid.types import Peak, Video
+    from fervid.types import Peak, Timeline, Video
 
 SUFFIXES = (".mp4", ".mov", ".mkv", ".webm", ".ts")
 ENCODED = ".mp4"  # of clips that are encoded anew
@@ -82,32 +82,17 @@ class Cuts:
         if self.cut is not None:
             output.make_folder(self.cut)
 
-    def write(self, messages: Messages, peaks: Sequence[Peak], source: Mapping[str, Any], path: str) -> None:
-        """Cut the moments out of the video, which is `path` where none was named."""
+    def write(self, messages: Messages, timeline: Timeline, path: str) -> None:
+        """Cut the timeline's peaks out of its video, which is `path` where none was named."""
         if not self.are_asked_for:
             return
-        if not peaks:
+        if not timeline.peaks:
             if self.montage is not None:
                 raise InputError("no moment was chosen, so there is no montage: ask for others")
             return
-        Cutter(self, messages, footage(self.video or path, source)).write(peaks)
+        from fervid.video import planning
 
-
-def footage(path: str, source: Mapping[str, Any]) -> Video:
-    """The video that a timeline's `source` tells of, turned as it was analysed; no other is taken."""
-    from fervid.video.planning import plan
-
-    rate = Fraction(source["rate"]) if source["rate"] else None
-    frame_rate = rate if source["container"] == "stills" else None
-    video = plan(path, "auto", frame_rate)
-    if video.sha256 != source["sha256"]:
-        raise InputError(
-            f"{path} is not the video of this timeline ({source['name']}), its content differs: "
-            "name that one, or analyze this one"
-        )
-    if video.rotation != source["rotation"]:
-        video = plan(path, str(source["rotation"]), frame_rate)
-    return video
+        Cutter(self, messages, planning.of(timeline.source, self.video or path)).write(timeline.peaks)
 
 
 class Cutter:

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 from fervid.errors import InputError
 
 if TYPE_CHECKING:
-    from fervid.export.timelines.reading import Document
+    from fervid.types import Timeline
 
 BYTE_ORDER_MARK = b"\xef\xbb\xbf"
 
@@ -25,7 +25,7 @@ def is_timeline(path: str) -> bool:
     return Path(path).is_file() and _head(path).removeprefix(BYTE_ORDER_MARK).lstrip().startswith(b"{")
 
 
-def read_timeline(path: str, name: str) -> Document:
+def read_timeline(path: str, name: str) -> Timeline:
     """The timeline in a file; `name` is what the user called it."""
     from fervid.export.timelines.reading import read
 

@@ -2,19 +2,19 @@
 
 from __future__ import annotations
 
-from collections import defaultdict
 from collections.abc import Mapping, Sequence
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, TextIO
 
 from rich import box
+from rich.console import Console
 from rich.table import Table
 from rich.text import Text
 
+from fervid.timeline.people import expressions
 from fervid.times import clock, timecode
 
 if TYPE_CHECKING:
-    from fervid.export.timelines.shapes import Clock
-    from fervid.types import Curve, Peak, Timeline
+    from fervid.types import Timeline
 
 TOP = 3  # emotions and peaks that a summary names
 
@@ -27,13 +27,13 @@ def table(timelines: Sequence[Timeline]) -> Table:
             heading, overflow="fold", justify="right" if heading in ("length", "seen") else "left"
         )
     for timeline in timelines:
-        name = timeline.video.name if timeline.tally.complete else f"{timeline.video.name} (incomplete)"
+        name = timeline.source.name if timeline.tally.complete else f"{timeline.source.name} (incomplete)"
         found.add_row(
             Text(name),
-            clock(timeline.video.duration * timeline.video.time_base),
+            clock(timeline.source.duration * timeline.source.time_base),
             _faces(timeline),
             _seen(timeline),
-            _expressions(timeline),
+            _expressions(expressions(timeline)),
             _peaks(timeline),
         )
     if not all(timeline.model.trained for timeline in timelines):
@@ -41,51 +41,62 @@ def table(timelines: Sequence[Timeline]) -> Table:
     return found
 
 
-def peak_table(peaks: Sequence[Peak], times: Clock) -> Table:
-    """A row per peak, in the order given."""
-    has_people = any(peak.person for peak in peaks)
+def write_peaks(timeline: Timeline, stream: TextIO) -> None:
+    """Write a timeline's peaks as a table, if there are any."""
+    if timeline.peaks:
+        console(stream).print(peak_table(timeline))
+
+
+def console(stream: TextIO) -> Console:
+    """Return a console on a stream, wide where it is no terminal: other programs read whole lines."""
+    return Console(file=stream, highlight=False, width=None if stream.isatty() else 120)
+
+
+def peak_table(timeline: Timeline) -> Table:
+    """Return a row per peak, in the order of the timeline."""
+    has_people = any(peak.person for peak in timeline.peaks)
     found = Table(box=box.SIMPLE_HEAD, pad_edge=False)
     for heading in ("rank", "time", "emotion", "score", "prominence", "from", "to", "track"):
         found.add_column(heading, justify="left" if heading == "emotion" else "right")
     if has_people:
         found.add_column("person")
-    for rank, peak in enumerate(peaks, 1):
+    for rank, peak in enumerate(timeline.peaks, 1):
+        apex, onset, offset = (
+            timecode(timeline.source.seconds(pts)) for pts in (peak.apex, peak.onset, peak.offset)
+        )
         found.add_row(
             str(rank),
-            timecode(times.seconds(peak.apex)),
+            apex,
             peak.emotion,
             f"{peak.score:.2f}",
             f"{peak.prominence:.2f}",
-            timecode(times.seconds(peak.onset)),
-            timecode(times.seconds(peak.offset)),
+            onset,
+            offset,
             str(peak.track),
             *([peak.person or ""] if has_people else []),
         )
     return found
 
 
-def people_table(rows: Sequence[Mapping[str, Any]], curves: Sequence[Curve], times: Clock) -> Table:
-    """A row per person: for how long, since when, and what the face showed most."""
+def people_table(timeline: Timeline) -> Table:
+    """Return a row per person: for how long, since when, and what the face showed most."""
+    source = timeline.source
     found = Table(
         box=box.SIMPLE_HEAD, pad_edge=False, caption="Expressions are visible ones, as a model reads them."
     )
     for heading in ("person", "name", "on screen", "tracks", "first seen", "picture at", "expressions"):
         is_text = heading in ("person", "name", "expressions")
         found.add_column(heading, overflow="fold", justify="left" if is_text else "right")
-    for row in rows:
-        shown = row["expressions"]
-        total = sum(shown.values())
-        first = min(curve.start for curve in curves if curve.track in row["tracks"])
+    for person in timeline.people:
+        first = min(curve.start for curve in timeline.curves if curve.track in person.tracks)
         found.add_row(
-            row["id"],
-            Text(row["name"] or ""),
-            clock(row["on_screen"]["seconds"]),
-            str(len(row["tracks"])),
-            timecode(times.seconds(first)),
-            timecode(row["portrait"]["time"]["seconds"]),
-            ", ".join(
-                f"{emotion} {seconds / total:.0%}" for emotion, seconds in list(shown.items())[:TOP] if total
-            ),
+            person.id,
+            Text(person.name or ""),
+            clock(person.ticks * source.time_base),
+            str(len(person.tracks)),
+            timecode(source.seconds(first)),
+            timecode(source.seconds(person.pts)),
+            _expressions(expressions(timeline, person)),
         )
     return found
 
@@ -105,18 +116,15 @@ def _seen(timeline: Timeline) -> str:
     return f"{tally.with_faces / tally.decoded:.0%}" if tally.decoded else ""
 
 
-def _expressions(timeline: Timeline) -> str:
-    spent: dict[str, int] = defaultdict(int)
-    for segment in timeline.segments:
-        spent[segment.emotion] += segment.end - segment.start
+def _expressions(spent: Mapping[str, int]) -> str:
+    """Return the first expressions, each with its share of the time."""
     total = sum(spent.values())
-    longest = sorted(spent.items(), key=lambda pair: (-pair[1], pair[0]))[:TOP]
-    return ", ".join(f"{emotion} {ticks / total:.0%}" for emotion, ticks in longest)
+    return ", ".join(f"{name} {ticks / total:.0%}" for name, ticks in list(spent.items())[:TOP] if total)
 
 
 def _peaks(timeline: Timeline) -> str:
     from fervid.timeline.peaks import rank
 
-    video = timeline.video
-    highest = rank(timeline.peaks, video.time_base, top=TOP)
-    return ", ".join(f"{peak.emotion} {clock(video.seconds(peak.apex))}" for peak in highest)
+    source = timeline.source
+    highest = rank(timeline.peaks, source.time_base, top=TOP)
+    return ", ".join(f"{peak.emotion} {clock(source.seconds(peak.apex))}" for peak in highest)

@@ -2,18 +2,16 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from fractions import Fraction
-from typing import Any
 
-from fervid.errors import InputError, UsageError
+from fervid.errors import UsageError
 from fervid.export.editors import timecode
 from fervid.export.editors.timecode import Timecode
 from fervid.export.timelines import shapes
 from fervid.export.timelines.json import NUMBERS
 from fervid.files import encodable
-from fervid.types import Peak
+from fervid.types import Peak, Source, Timeline
 
 RECORD = "01:00:00:00"  # where a programme begins, by old custom
 HANDLES = (Fraction(1, 2), Fraction(1, 2))  # seconds that a clip holds before and after its moment
@@ -128,54 +126,33 @@ class Edit:
 
 
 def plan(
-    peaks: Sequence[Peak],
-    source: Mapping[str, Any],
+    timeline: Timeline,
     *,
-    names: Mapping[str, str] | None = None,
     pad: tuple[Fraction, Fraction] | None = None,
     as_clips: bool = False,
     rate: Fraction | None = None,
     begin: str | None = None,
 ) -> Edit:
-    """The edit of peaks in the order of their rank, first 1; `source` is a timeline's.
+    """Plan the edit of a timeline's peaks, which stand in the order of their rank, first 1.
 
-    `names` calls persons by name. A moment reaches from a peak's onset to its offset and by `pad` further,
-    clips by HANDLES where none is given. `rate` and `begin` overrule what the video tells of its timecode.
+    A moment reaches from a peak's onset to its offset and by `pad` further, clips by HANDLES where none is
+    given. `rate` and `begin` overrule what the video tells of its timecode.
     """
-    try:
-        return _planned(peaks, source, names or {}, pad, as_clips, rate, begin)
-    except (KeyError, TypeError, ValueError, ArithmeticError) as error:
-        raise InputError(
-            f"the timeline's source is damaged ({type(error).__name__}: {error}): analyze the video again"
-        ) from error
-
-
-def _planned(
-    peaks: Sequence[Peak],
-    source: Mapping[str, Any],
-    names: Mapping[str, str],
-    pad: tuple[Fraction, Fraction] | None,
-    as_clips: bool,
-    rate: Fraction | None,
-    begin: str | None,
-) -> Edit:
-    clock = shapes.Clock.of(source)
-    told = source["rate"]
-    own = Fraction(told) if told is not None else Fraction(25)
+    source = timeline.source
+    own = Fraction(25) if source.rate is None else source.rate
     counted = timecode.rate_near(own) if rate is None else timecode.own_rate(rate)
-    duration = int(source["duration"]["pts"]) * clock.time_base
     further = pad or (HANDLES if as_clips else (Fraction(0), Fraction(0)))
-    moments = [_moment(rank, peak, clock, duration, further, names) for rank, peak in enumerate(peaks, 1)]
+    moments = [_moment(rank, peak, timeline, further) for rank, peak in enumerate(timeline.peaks, 1)]
     numbering, remarks = _numbering(source, own, counted, begin)
     return Edit(
-        name=encodable(str(source["name"])),
-        reel=encodable(str(source.get("reel") or "")) or None,
+        name=encodable(source.name),
+        reel=encodable(source.reel or "") or None,
         timecode=numbering,
-        duration=duration,
-        width=int(source["size"]["width"]),
-        height=int(source["size"]["height"]),
-        audio_channels=int(source.get("audio_channels", 0)),
-        clock_offset=Fraction(str(source["clock_offset"])),
+        duration=source.duration * source.time_base,
+        width=source.width,
+        height=source.height,
+        audio_channels=source.audio_channels,
+        clock_offset=shapes.clock_offset(source),
         moments=tuple(sorted(moments, key=lambda moment: (moment.apex, moment.rank))),
         as_clips=as_clips,
         marks_stretches=pad is not None,
@@ -183,16 +160,11 @@ def _planned(
     )
 
 
-def _moment(
-    rank: int,
-    peak: Peak,
-    clock: shapes.Clock,
-    duration: Fraction,
-    pad: tuple[Fraction, Fraction],
-    names: Mapping[str, str],
-) -> Moment:
+def _moment(rank: int, peak: Peak, timeline: Timeline, pad: tuple[Fraction, Fraction]) -> Moment:
+    source, names = timeline.source, timeline.names
+    duration = source.duration * source.time_base
     onset, apex, offset = (
-        (pts - clock.start) * clock.time_base for pts in (peak.onset, peak.apex, peak.offset)
+        (pts - source.start) * source.time_base for pts in (peak.onset, peak.apex, peak.offset)
     )
     # As JSON holds them, so that a timeline read back gives the same text.
     score, prominence, valence, arousal, intensity = (shapes.number(getattr(peak, name)) for name in NUMBERS)
@@ -212,26 +184,23 @@ def _moment(
 
 
 def _numbering(
-    source: Mapping[str, Any], own: Fraction, counted: Fraction, begin: str | None
+    source: Source, own: Fraction, counted: Fraction, begin: str | None
 ) -> tuple[Timecode, list[str]]:
     """The video's timecode, and what is odd about it."""
     plain = Timecode(counted)
     if begin is not None:
         return plain.beginning(begin), []
-    told = source.get("timecode")
-    if told is None:
+    if source.timecode is None:
         return plain, []
-    if not isinstance(told, str) or timecode.LABEL.fullmatch(told) is None:
-        raise ValueError(f"{told!r} is no timecode")
     try:
-        return plain.beginning(timecode.moved(told, own, counted)), []
+        return plain.beginning(timecode.moved(source.timecode, own, counted)), []
     except UsageError as error:
         return plain, [f"its start timecode is left aside: {error}"]
 
 
-def _remarks(source: Mapping[str, Any], own: Fraction, counted: Fraction, is_chosen: bool) -> list[str]:
+def _remarks(source: Source, own: Fraction, counted: Fraction, is_chosen: bool) -> list[str]:
     found = []
-    if source.get("variable_rate"):
+    if source.has_variable_rate:
         found.append(
             f"its rate varies ({float(own):.5g} frames a second on average): moments are placed by time, at "
             f"{float(counted):.5g}; --timecode-rate takes the rate of your sequence; "
@@ -242,7 +211,7 @@ def _remarks(source: Mapping[str, Any], own: Fraction, counted: Fraction, is_cho
             f"timecode has no rate of {float(own):.5g} frames a second: moments are placed by time, at "
             f"{float(counted):.5g}; --timecode-rate takes the rate of your sequence"
         )
-    late = Fraction(str(source["clock_offset"]))
+    late = shapes.clock_offset(source)
     if late * counted >= Fraction(1, 2):
         found.append(
             f"its pictures begin {float(late):.3f} s into the file: frames are counted from the first picture"

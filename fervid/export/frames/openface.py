@@ -11,7 +11,7 @@ from fervid.export.timelines import shapes
 from fervid.types import LANDMARKS, Clock, Rows, Status
 
 
-def write(chunks: Iterable[Rows], video: Clock, labels: Sequence[str], stream: TextIO) -> None:
+def write(chunks: Iterable[Rows], clock: Clock, labels: Sequence[str], stream: TextIO) -> None:
     """Write the rows as OpenFace does: frames from 1, no spaces in the header, zeros where there is no face.
 
     `confidence` is the face's quality; `success` is 1 where it is readable. `labels` is taken as every
@@ -21,7 +21,6 @@ def write(chunks: Iterable[Rows], video: Clock, labels: Sequence[str], stream: T
     stream.write(",".join(["frame", "face_id", "timestamp", "confidence", "success", *columns]) + "\n")
     row = "%d,%d,%.6f,%.3f,%d" + ",%.2f" * (2 * LANDMARKS) + "\n"
     blank = "%d,0,%.6f,0.000,0" + ",0.00" * (2 * LANDMARKS) + "\n"
-    clock = shapes.Clock(video.time_base, video.start)
     for rows in chunks:
         points = rows.landmarks.astype(np.float64).transpose(0, 2, 1).reshape(len(rows), 2 * LANDMARKS)
         found = np.isfinite(points.sum(axis=1))
@@ -29,7 +28,7 @@ def write(chunks: Iterable[Rows], video: Clock, labels: Sequence[str], stream: T
         facts = zip(
             (rows.frame + 1).tolist(),
             rows.track.tolist(),
-            clock.times(rows.pts).tolist(),
+            shapes.times(clock, rows.pts).tolist(),
             rows.quality.tolist(),
             readable.tolist(),
             (np.round(points, 2) + 0.0).tolist(),

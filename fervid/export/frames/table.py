@@ -16,7 +16,7 @@ from fervid.types import Array, Clock, Rows, Status
 
 def write(
     chunks: Iterable[Rows],
-    video: Clock,
+    clock: Clock,
     labels: Sequence[str],
     stream: TextIO,
     people: Mapping[int, str] | None = None,
@@ -30,7 +30,6 @@ def write(
     box, rest = ["x", "y", "width", "height"], ["valence", "arousal", "quality"]
     table.writerow(["frame", "pts", "time", "track", "person", "status", *box, "emotion", *labels, *rest])
     names = [status.label for status in Status]
-    clock = shapes.Clock(video.time_base, video.start)
     for rows in chunks:
         valence, arousal = valence_arousal(rows.scores, labels)
         best = np.nan_to_num(rows.scores, nan=-1.0).argmax(axis=1)
@@ -44,7 +43,7 @@ def write(
             zip(
                 rows.frame.tolist(),
                 rows.pts.tolist(),
-                texts(clock.times(rows.pts), 6),
+                texts(shapes.times(clock, rows.pts), 6),
                 ["" if track < 0 else track for track in tracks],
                 [(people or {}).get(track, "") for track in tracks],
                 [names[status] for status in rows.status.tolist()],

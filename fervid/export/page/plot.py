@@ -6,16 +6,17 @@ import io
 import warnings
 from collections.abc import Sequence
 from dataclasses import dataclass
+from functools import partial
 from typing import Any
 
 import numpy as np
 
 from fervid.errors import OutputError, UsageError
 from fervid.export.page.rows import Row, analysed, colours, rows
-from fervid.export.timelines.reading import Document
+from fervid.export.timelines import shapes
 from fervid.labels import NEUTRAL
 from fervid.times import stamp
-from fervid.types import READABLE, Peak, Segment
+from fervid.types import READABLE, Peak, Segment, Timeline
 
 FORMATS = ("png", "svg", "pdf")
 NOTE = "Visible facial expression as a model reads it, not what a person feels."
@@ -41,16 +42,16 @@ class Look:
     end: float | None = None
 
 
-def draw(document: Document, peaks: Sequence[Peak], look: Look) -> bytes:
+def draw(timeline: Timeline, peaks: Sequence[Peak], look: Look) -> bytes:
     """The picture of a timeline."""
     try:
         import matplotlib
         from matplotlib.figure import Figure
     except ImportError as error:
         raise OutputError("plots need matplotlib: python -m pip install 'fervid[charts]'") from error
-    low, high = shown(document, look)
-    found = rows(document)
-    has_curves = any(len(curve.pts) for curve in document.curves)
+    low, high = shown(timeline, look)
+    found = rows(timeline)
+    has_curves = any(len(curve.pts) for curve in timeline.curves)
     tall = max(1, len(found)) * ROW + AROUND + (2 * CURVES if has_curves else 0)
     settings = {
         "text.parse_math": False,
@@ -67,19 +68,19 @@ def draw(document: Document, peaks: Sequence[Peak], look: Look) -> bytes:
         figure = Figure(figsize=(look.width, tall), layout="constrained")
         ratios = [max(1, len(found)) * ROW + 0.2, *([CURVES, CURVES] if has_curves else [])]
         axes = figure.subplots(len(ratios), squeeze=False, sharex=True, height_ratios=ratios).ravel()
-        _bands(axes[0], document, found, peaks)
+        _bands(axes[0], timeline, found, peaks)
         if has_curves:
-            _curves(axes[1:], document, found)
+            _curves(axes[1:], timeline, found)
         _times(axes[-1], low, high)
-        _words(figure, document, found)
+        _words(figure, timeline, found)
         metadata = {"svg": {"Date": None}, "pdf": {"CreationDate": None}}.get(look.form, {})
         figure.savefig(stream, format=look.form, dpi=look.dots, metadata=metadata)
     return stream.getvalue()
 
 
-def shown(document: Document, look: Look) -> tuple[float, float]:
+def shown(timeline: Timeline, look: Look) -> tuple[float, float]:
     """The seconds that the picture shows."""
-    start, end = (document.clock.seconds(pts) for pts in analysed(document))
+    start, end = (shapes.seconds(timeline.source, pts) for pts in analysed(timeline))
     low = start if look.start is None else max(start, look.start)
     high = end if look.end is None else min(end, look.end)
     if high <= low:
@@ -90,22 +91,22 @@ def shown(document: Document, look: Look) -> tuple[float, float]:
     return low, high
 
 
-def _bands(axes: Any, document: Document, found: Sequence[Row], peaks: Sequence[Peak]) -> None:
-    seconds = document.clock.seconds
+def _bands(axes: Any, timeline: Timeline, found: Sequence[Row], peaks: Sequence[Peak]) -> None:
+    seconds = partial(shapes.seconds, timeline.source)
     place = {track: number for number, row in enumerate(found) for track in row.tracks}
-    for start, _ in document.shots[1:]:
+    for start in timeline.shots[1:].tolist():
         axes.axvline(seconds(start), color=PALE, linewidth=0.5, zorder=0)
     for number, row in enumerate(found):
         inside = set(row.tracks)
         spans = [
             (seconds(one.start), seconds(one.end) - seconds(one.start))
-            for one in document.curves
+            for one in timeline.curves
             if one.track in inside
         ]
         axes.broken_barh(spans, (number - BAND / 2, BAND), color=PALE, linewidth=0, zorder=1)
-    for label, colour in zip(document.labels, colours(document.labels), strict=True):
+    for label, colour in zip(timeline.labels, colours(timeline.labels), strict=True):
         tall = RESTING if label == NEUTRAL else BAND
-        for number, stretches in _by_row(document.segments, place, label).items():
+        for number, stretches in _by_row(timeline.segments, place, label).items():
             spans = [(seconds(one.start), seconds(one.end) - seconds(one.start)) for one in stretches]
             axes.broken_barh(
                 spans, (number - tall / 2, tall), color=colour, edgecolor="white", linewidth=0.3, zorder=2
@@ -134,16 +135,16 @@ def _by_row(segments: Sequence[Segment], place: dict[int, int], label: str) -> d
     return found
 
 
-def _curves(all_axes: Any, document: Document, found: Sequence[Row]) -> None:
+def _curves(all_axes: Any, timeline: Timeline, found: Sequence[Row]) -> None:
     """Everyone's lines: the first row's dark, the others' pale; where a face cannot be read there is none."""
     first = set(found[0].tracks)
     for axes, kind in zip(all_axes, ("valence", "arousal"), strict=True):
         axes.axhline(0, color=GREY, linewidth=0.5)
-        for curve in document.curves:
+        for curve in timeline.curves:
             values = np.where(curve.quality >= READABLE, getattr(curve, kind), np.nan)
             is_first = curve.track in first
             axes.plot(
-                document.clock.times(curve.pts), values, color="#1B1B1F" if is_first else "#A5A5AF",
+                shapes.times(timeline.source, curve.pts), values, color="#1B1B1F" if is_first else "#A5A5AF",
                 linewidth=0.9 if is_first else 0.5, zorder=3 if is_first else 2,
             )  # fmt: skip
         axes.set(ylim=(-1, 1), ylabel=kind)
@@ -157,14 +158,14 @@ def _times(axes: Any, low: float, high: float) -> None:
     axes.set_xlim(low, high)
 
 
-def _words(figure: Any, document: Document, found: Sequence[Row]) -> None:
+def _words(figure: Any, timeline: Timeline, found: Sequence[Row]) -> None:
     """The legend of what is there, whose lines are dark, and the note."""
     from matplotlib.patches import Patch
 
-    there = {segment.emotion for segment in document.segments}
+    there = {segment.emotion for segment in timeline.segments}
     patches = [
         Patch(color=colour, label=label)
-        for label, colour in zip(document.labels, colours(document.labels), strict=True)
+        for label, colour in zip(timeline.labels, colours(timeline.labels), strict=True)
         if label in there
     ]
     if found:
@@ -180,7 +181,7 @@ def _words(figure: Any, document: Document, found: Sequence[Row]) -> None:
         )
     dark = (
         f" Dark lines: {found[0].name}."
-        if len(found) > 1 and any(len(one.pts) for one in document.curves)
+        if len(found) > 1 and any(len(one.pts) for one in timeline.curves)
         else ""
     )
     figure.supxlabel(NOTE + dark, fontsize=LETTERS - 1.5, color=GREY)

@@ -15,11 +15,10 @@ import numpy as np
 
 from fervid.export.page.rows import Row, analysed, colours, rows, shares
 from fervid.export.timelines import shapes
-from fervid.export.timelines.reading import Document
 from fervid.files import encodable
 from fervid.labels import NEUTRAL
 from fervid.timeline import covered
-from fervid.types import READABLE, Array, Curve, Peak
+from fervid.types import READABLE, Array, Peak, Timeline
 
 PAGE = Path(__file__).parent
 # One script, in this order; each file is one idea.
@@ -40,7 +39,7 @@ class Extras:
     knows_model: bool = False  # whether the model that made the timeline is installed here
 
 
-def write(document: Document, stream: TextIO, extras: Extras) -> None:
+def write(timeline: Timeline, stream: TextIO, extras: Extras) -> None:
     """Write the page."""
     script = "\n".join(["'use strict';", *(_part(name) for name in SCRIPTS)])
     style = _part("page.css")
@@ -57,63 +56,63 @@ def write(document: Document, stream: TextIO, extras: Extras) -> None:
     )
     fields = {
         "policy": policy,
-        "title": html.escape(encodable(str(document.source["name"]))),
+        "title": html.escape(encodable(timeline.source.name)),
         "note": html.escape(shapes.NOTE),
         "style": style,
         "script": script,
-        "data": _embedded(payload(document, extras)),
+        "data": _embedded(payload(timeline, extras)),
     }
     for piece in _part("page.html").split("{{"):
         name, closed, rest = piece.partition("}}")
         stream.write(fields[name] + rest if closed else piece)
 
 
-def payload(document: Document, extras: Extras) -> dict[str, Any]:
+def payload(timeline: Timeline, extras: Extras) -> dict[str, Any]:
     """All that the page's script reads: seconds count from the video's first frame."""
-    found = rows(document)
+    found = rows(timeline)
     place = {track: index for index, row in enumerate(found) for track in row.tracks}
-    labels, clock = document.labels, document.clock
-    start, end = analysed(document)
+    labels, source = timeline.labels, shapes.whole_source(timeline)
+    model = shapes.model(timeline.model)
+    start, end = analysed(timeline)
 
     def seconds(pts: int) -> float:
-        return round(clock.seconds(pts), MILLI)
+        return round(shapes.seconds(timeline.source, pts), MILLI)
 
-    source = document.source
     return {
         "source": {
-            **{key: source.get(key) for key in ("name", "sha256", "container", "codec", "rate", "rotation")},
-            **{key: source.get(key) for key in ("size", "frames", "complete")},
+            **{key: source[key] for key in ("name", "sha256", "container", "codec", "rate", "rotation")},
+            **{key: source[key] for key in ("size", "frames", "complete")},
             "duration": source["duration"]["seconds"],
-            "offset": source.get("clock_offset", 0),
+            "offset": source["clock_offset"],
         },
         "range": [seconds(start), seconds(end)],
         "model": {
-            **{key: document.model.get(key) for key in ("name", "sha256", "trained", "streams", "licences")},
+            **{key: model[key] for key in ("name", "sha256", "trained", "streams", "licences")},
             "accuracy": extras.accuracy,
             "known": extras.knows_model,
         },
-        "settings": dict(document.settings),
+        "settings": dict(timeline.settings),
         "labels": list(labels),
         "colours": colours(labels),
         "readable": READABLE,
         "neutral": list(labels).index(NEUTRAL) if NEUTRAL in labels else -1,
-        "shots": [seconds(shot[0]) for shot in document.shots],
-        "coverage": _coverage(document),
-        "rows": [_row(document, row) for row in found],
+        "shots": [seconds(start) for start in timeline.shots.tolist()],
+        "coverage": _coverage(timeline),
+        "rows": [_row(timeline, row) for row in found],
         "tracks": {
-            "id": [curve.track for curve in document.curves],
-            "row": [place[curve.track] for curve in document.curves],
-            "start": [seconds(curve.start) for curve in document.curves],
-            "end": [seconds(curve.end) for curve in document.curves],
-            "windows": [len(curve.pts) for curve in document.curves],
+            "id": [curve.track for curve in timeline.curves],
+            "row": [place[curve.track] for curve in timeline.curves],
+            "start": [seconds(curve.start) for curve in timeline.curves],
+            "end": [seconds(curve.end) for curve in timeline.curves],
+            "windows": [len(curve.pts) for curve in timeline.curves],
         },
         "segments": {
-            "row": [place[one.track] for one in document.segments],
-            "track": [one.track for one in document.segments],
-            "start": [seconds(one.start) for one in document.segments],
-            "end": [seconds(one.end) for one in document.segments],
-            "emotion": [labels.index(one.emotion) for one in document.segments],
-            **_numbers(document.segments, ("confidence", "valence", "arousal", "intensity")),
+            "row": [place[one.track] for one in timeline.segments],
+            "track": [one.track for one in timeline.segments],
+            "start": [seconds(one.start) for one in timeline.segments],
+            "end": [seconds(one.end) for one in timeline.segments],
+            "emotion": [labels.index(one.emotion) for one in timeline.segments],
+            **_numbers(timeline.segments, ("confidence", "valence", "arousal", "intensity")),
         },
         "peaks": {
             "row": [place[one.track] for one in extras.peaks],
@@ -125,18 +124,18 @@ def payload(document: Document, extras: Extras) -> dict[str, Any]:
             **_numbers(extras.peaks, ("score", "prominence", "valence", "arousal", "intensity")),
         },
         "pictures": [_picture(extras.pictures.get(one.apex)) for one in extras.peaks],
-        "windows": _windows(document.curves, clock),
+        "windows": _windows(timeline),
         "film": extras.film,
     }
 
 
-def _row(document: Document, row: Row) -> dict[str, Any]:
+def _row(timeline: Timeline, row: Row) -> dict[str, Any]:
     """A row with its totals, in seconds."""
-    start, end = analysed(document)
-    tick = float(document.clock.time_base)
+    start, end = analysed(timeline)
+    tick = float(timeline.source.time_base)
     inside = set(row.tracks)
-    curves = [curve for curve in document.curves if curve.track in inside]
-    spent = shares(document, row, np.array([start, end], np.int64))[0] * tick
+    curves = [curve for curve in timeline.curves if curve.track in inside]
+    spent = shares(timeline, row, np.array([start, end], np.int64))[0] * tick
     quality = np.concatenate([curve.quality for curve in curves])
     return {
         "name": row.name,
@@ -148,14 +147,14 @@ def _row(document: Document, row: Row) -> dict[str, Any]:
     }
 
 
-def _coverage(document: Document) -> dict[str, float]:
+def _coverage(timeline: Timeline) -> dict[str, float]:
     """How much of the analysed time shows a face, and one that can be read, in seconds."""
-    tick = float(document.clock.time_base)
-    start, end = analysed(document)
+    tick = float(timeline.source.time_base)
+    start, end = analysed(timeline)
     return {
         "length": round((end - start) * tick, MILLI),
-        "seen": round(covered((curve.start, curve.end) for curve in document.curves) * tick, MILLI),
-        "readable": round(covered((one.start, one.end) for one in document.segments) * tick, MILLI),
+        "seen": round(covered((curve.start, curve.end) for curve in timeline.curves) * tick, MILLI),
+        "readable": round(covered((one.start, one.end) for one in timeline.segments) * tick, MILLI),
     }
 
 
@@ -163,11 +162,12 @@ def _numbers(found: Sequence[Any], names: Sequence[str]) -> dict[str, list[float
     return {name: [shapes.number(getattr(one, name), MILLI) for one in found] for name in names}
 
 
-def _windows(curves: Sequence[Curve], clock: shapes.Clock) -> dict[str, str] | None:
+def _windows(timeline: Timeline) -> dict[str, str] | None:
     """All curves one after the other, as arrays in base64; None where there are none (JSON Lines)."""
+    curves = timeline.curves
     if not any(len(curve.pts) for curve in curves):
         return None
-    times = np.concatenate([clock.times(curve.pts) for curve in curves])
+    times = np.concatenate([shapes.times(timeline.source, curve.pts) for curve in curves])
     scores = np.concatenate([curve.scores for curve in curves])
 
     def column(name: str, levels: int, kind: str) -> str:

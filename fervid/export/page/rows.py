@@ -10,10 +10,9 @@ from heapq import heappop, heappush
 import numpy as np
 
 from fervid.errors import InputError
-from fervid.export.timelines.reading import Document
 from fervid.files import encodable
 from fervid.labels import COLOURS
-from fervid.types import Array, Curve
+from fervid.types import Array, Curve, Timeline
 
 MOST_TRACKS = 12  # that get a row each, where nobody joined them into people
 UNKNOWN_COLOUR = "#5A5A5A"  # of a label that fervid has no colour for
@@ -28,10 +27,10 @@ class Row:
     tracks: tuple[int, ...]
 
 
-def rows(document: Document) -> tuple[Row, ...]:
+def rows(timeline: Timeline) -> tuple[Row, ...]:
     """The rows of a timeline: people by how long they are seen, else tracks, packed where they are many."""
-    known = {curve.track for curve in document.curves}
-    told = {segment.track for segment in document.segments} | {peak.track for peak in document.peaks}
+    known = {curve.track for curve in timeline.curves}
+    told = {segment.track for segment in timeline.segments} | {peak.track for peak in timeline.peaks}
     lost = told - known
     if lost:
         raise InputError(
@@ -39,11 +38,11 @@ def rows(document: Document) -> tuple[Row, ...]:
             "analyze the video again"
         )
     people: dict[str, list[Curve]] = defaultdict(list)
-    for curve in document.curves:
+    for curve in timeline.curves:
         if curve.person is not None:
             people[curve.person].append(curve)
-    nameless = [curve for curve in document.curves if curve.person is None]
-    names = {person: encodable(document.names.get(person, person)) for person in people}
+    nameless = [curve for curve in timeline.curves if curve.person is None]
+    names = {person: encodable(timeline.names.get(person, person)) for person in people}
     seen = {person: sum(curve.end - curve.start for curve in curves) for person, curves in people.items()}
     found = [
         Row(names[person], "person", tuple(curve.track for curve in people[person]))
@@ -73,27 +72,26 @@ def _packed(curves: Iterable[Curve]) -> list[tuple[int, ...]]:
     return [tuple(line) for line in lines]
 
 
-def analysed(document: Document) -> tuple[int, int]:
+def analysed(timeline: Timeline) -> tuple[int, int]:
     """The stretch of the video that was looked at, [start, end) in pts."""
-    start = document.clock.start
-    end = start + int(document.source["duration"]["pts"])
-    if document.shots:
-        start, end = document.shots[0][0], document.shots[-1][1]
+    start, end = timeline.source.start, timeline.source.end
+    if len(timeline.shots):
+        start, end = int(timeline.shots[0]), timeline.end
     return start, max(end, start + 1)
 
 
-def shares(document: Document, row: Row, edges: Array) -> Array:
+def shares(timeline: Timeline, row: Row, edges: Array) -> Array:
     """Ticks (B, C + 2) that a row spends between neighbouring edges: on each label, unreadable, and in all.
 
     What overlaps within the row counts each time, but never more than the whole.
     """
-    labels = list(document.labels)
+    labels = list(timeline.labels)
     inside = set(row.tracks)
     table = np.zeros((len(edges) - 1, len(labels) + 2))
-    for segment in document.segments:
+    for segment in timeline.segments:
         if segment.track in inside:
             table[:, labels.index(segment.emotion)] += _overlap(segment.start, segment.end, edges)
-    for curve in document.curves:
+    for curve in timeline.curves:
         if curve.track in inside:
             table[:, -1] += _overlap(curve.start, curve.end, edges)
     table[:, -2] = np.maximum(table[:, -1] - table[:, :-2].sum(axis=1), 0)

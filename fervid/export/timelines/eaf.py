@@ -1,4 +1,4 @@
-"""A timeline as an ELAN annotation document (.eaf): a tier per person or track, and one of peaks."""
+"""A timeline as an ELAN annotation timeline (.eaf): a tier per person or track, and one of peaks."""
 
 from __future__ import annotations
 
@@ -9,9 +9,10 @@ from urllib.parse import quote
 from xml.etree import ElementTree
 from xml.etree.ElementTree import Element, SubElement
 
-from fervid.export.timelines.reading import Document
 from fervid.export.timelines.shapes import NOTE
 from fervid.export.timelines.tiers import clean, moments, player_seconds, tiers, unique
+from fervid.files import encodable
+from fervid.types import Timeline
 
 PEAK = 40  # milliseconds that a peak is drawn as: ELAN has no points
 INSTANCE = "http://www.w3.org/2001/XMLSchema-instance"
@@ -24,7 +25,7 @@ MIME_TYPES = {"mp4": "video/mp4", "matroska": "video/x-matroska", "webm": "video
 Row = tuple[int, int, str]  # milliseconds [start, end), text
 
 
-def write(document: Document, stream: TextIO) -> None:
+def write(timeline: Timeline, stream: TextIO) -> None:
     """Write the timeline on the player's clock, in milliseconds, with the video as its medium."""
     root = Element(
         "ANNOTATION_DOCUMENT",
@@ -37,33 +38,33 @@ def write(document: Document, stream: TextIO) -> None:
         },
     )
     header = SubElement(root, "HEADER", {"MEDIA_FILE": "", "TIME_UNITS": "milliseconds"})
-    _medium(document, header)
+    _medium(timeline, header)
     order = SubElement(root, "TIME_ORDER")
     slots = _Slots(order)
-    annotator = clean(f"fervid, model {document.model['name']}")
+    annotator = clean(f"fervid, model {timeline.model.name}")
     taken: set[str] = set()
-    for tier in tiers(document):
+    for tier in tiers(timeline):
         rows = [
             (
-                round(player_seconds(document, segment.start) * 1000),
-                round(player_seconds(document, segment.end) * 1000),
+                round(player_seconds(timeline, segment.start) * 1000),
+                round(player_seconds(timeline, segment.end) * 1000),
                 segment.emotion,
             )
             for segment in tier.segments
         ]
         facts = {"ANNOTATOR": annotator, "LINGUISTIC_TYPE_REF": "expression", "PARTICIPANT": tier.who}
         _tier(root, {**facts, "TIER_ID": unique(tier.name, taken)}, _apart(rows), slots)
-    peaks = _drawn([(round(time * 1000), text) for time, text in moments(document)])
+    peaks = _drawn([(round(time * 1000), text) for time, text in moments(timeline)])
     facts = {"ANNOTATOR": annotator, "LINGUISTIC_TYPE_REF": "peak", "TIER_ID": unique("peaks", taken)}
     _tier(root, facts, peaks, slots)
     slots.write()
     for name, value in (
         ("lastUsedAnnotationId", str(slots.annotations)),
         ("note", NOTE),
-        ("model", clean(f"{document.model['name']} {document.model['sha256']}")),
+        ("model", clean(f"{timeline.model.name} {timeline.model.sha256}")),
     ):
         SubElement(header, "PROPERTY", {"NAME": name}).text = value
-    _vocabulary(root, document.labels)
+    _vocabulary(root, timeline.labels)
     ElementTree.indent(root)
     stream.write('<?xml version="1.0" encoding="UTF-8"?>\n')
     stream.write(ElementTree.tostring(root, encoding="unicode"))
@@ -71,7 +72,7 @@ def write(document: Document, stream: TextIO) -> None:
 
 
 class _Slots:
-    """The time slots of a document: every tier refers to them, and they stand in order before all tiers."""
+    """The time slots of a timeline: every tier refers to them, and they stand in order before all tiers."""
 
     def __init__(self, order: Element) -> None:
         self._order = order
@@ -93,10 +94,10 @@ def _when(use: tuple[int, int, Element, str]) -> tuple[int, int]:
     return use[:2]
 
 
-def _medium(document: Document, header: Element) -> None:
+def _medium(timeline: Timeline, header: Element) -> None:
     """Where ELAN looks for the video: in the folder of the .eaf, under the name that it had."""
-    name = str(document.source["name"])
-    container = str(document.source["container"])
+    name = encodable(timeline.source.name)
+    container = timeline.source.container
     mime = next((mime for part, mime in MIME_TYPES.items() if part in container), "video/*")
     place = "./" + quote(name)
     SubElement(

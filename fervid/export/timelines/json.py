@@ -24,27 +24,22 @@ def write(timeline: Timeline, stream: TextIO) -> None:
 
 
 def document(timeline: Timeline) -> shapes.Object:
-    """The timeline in its JSON shapes, curves still as arrays."""
-    video, labels = timeline.video, timeline.model.labels
-    clock = shapes.Clock(video.time_base, video.start)
+    """Return the timeline in its JSON shapes, curves still as arrays."""
+    source, labels = timeline.source, timeline.labels
     return {
         "schema_version": shapes.SCHEMA_VERSION,
         "note": shapes.NOTE,
-        "source": {
-            **shapes.source(video),
-            "frames": shapes.counts(video, timeline.tally),
-            "complete": timeline.tally.complete,
-        },
+        "source": shapes.whole_source(timeline),
         "model": shapes.model(timeline.model),
         "settings": dict(timeline.settings),
         "shots": shapes.shots(timeline),
         "people": shapes.people(timeline),
         "tracks": [
-            {**shapes.track(curve, clock), "curve": shapes.whole_curve(curve, clock, labels)}
-            for curve in timeline.curves
+            {**shapes.track(curve, source), "curve": shapes.whole_curve(curve, source, labels)}
+            for curve in shapes.curves(timeline)
         ],
-        "segments": [shapes.segment(segment, clock, labels) for segment in timeline.segments],
-        "peaks": [shapes.peak(peak, clock) for peak in timeline.peaks],
+        "segments": [shapes.segment(segment, source, labels) for segment in timeline.segments],
+        "peaks": [shapes.peak(peak, source) for peak in timeline.peaks],
     }
 
 

@@ -1,43 +1,45 @@
-"""A list of peaks, from a video just analysed or from a timeline read back."""
+"""A timeline's peaks as a list by rank, first 1; times are seconds from the video's first frame."""
 
 from __future__ import annotations
 
-import csv
-from collections.abc import Mapping, Sequence
+from csv import writer
 from json import dumps
-from typing import Any, TextIO
+from typing import TextIO
 
-from fervid.errors import UsageError
 from fervid.export.timelines import shapes
 from fervid.export.timelines.json import NUMBERS, pieces
-from fervid.types import Peak
+from fervid.types import Timeline
 
-FORMATS = ("json", "jsonl", "csv")
 COLUMNS = ["rank", "time", "pts", "onset", "offset", "track", "person", "emotion", *NUMBERS]
 
 
-def write(peaks: Sequence[Peak], source: Mapping[str, Any], stream: TextIO, format: str) -> None:
-    """Write peaks in the order given, which is their rank, first 1.
+def json(timeline: Timeline, stream: TextIO) -> None:
+    """Write the peaks as one JSON document."""
+    document = {"note": shapes.NOTE, "source": shapes.whole_source(timeline), "peaks": _ranked(timeline)}
+    stream.writelines(pieces(document))
+    stream.write("\n")
 
-    `source` is a timeline's, or `shapes.source(video)`; times are seconds from the video's first frame.
-    """
-    clock = shapes.Clock.of(source)
-    found = [{"rank": place, **shapes.peak(peak, clock)} for place, peak in enumerate(peaks, 1)]
-    if format == "json":
-        stream.writelines(pieces({"note": shapes.NOTE, "source": dict(source), "peaks": found}))
-        stream.write("\n")
-    elif format == "jsonl":
-        stream.writelines(dumps({"type": "peak", **peak}, allow_nan=False) + "\n" for peak in found)
-    elif format == "csv":
-        table = csv.writer(stream, lineterminator="\n")
-        table.writerow(COLUMNS)
-        for peak in found:
-            moments = {
-                "time": peak["apex"]["seconds"],
-                "pts": peak["apex"]["pts"],
-                "onset": peak["onset"]["seconds"],
-                "offset": peak["offset"]["seconds"],
-            }
-            table.writerow([{**peak, **moments}[column] for column in COLUMNS])
-    else:
-        raise UsageError(f"peaks have no format {format!r}: choose one of {', '.join(FORMATS)}")
+
+def jsonl(timeline: Timeline, stream: TextIO) -> None:
+    """Write a line of JSON per peak."""
+    for peak in _ranked(timeline):
+        stream.write(dumps({"type": "peak", **peak}, allow_nan=False) + "\n")
+
+
+def csv(timeline: Timeline, stream: TextIO) -> None:
+    """Write a row per peak."""
+    table = writer(stream, lineterminator="\n")
+    table.writerow(COLUMNS)
+    for peak in _ranked(timeline):
+        moments = {
+            "time": peak["apex"]["seconds"],
+            "pts": peak["apex"]["pts"],
+            "onset": peak["onset"]["seconds"],
+            "offset": peak["offset"]["seconds"],
+        }
+        table.writerow([{**peak, **moments}[column] for column in COLUMNS])
+
+
+def _ranked(timeline: Timeline) -> list[shapes.Object]:
+    peaks = enumerate(timeline.peaks, 1)
+    return [{"rank": rank, **shapes.peak(peak, timeline.source)} for rank, peak in peaks]

@@ -5,48 +5,22 @@ from __future__ import annotations
 import json
 import math
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
 from fractions import Fraction
 from typing import Any, TextIO
 
 import numpy as np
 
 from fervid.errors import InputError
+from fervid.export.editors.timecode import LABEL
 from fervid.export.timelines import shapes
 from fervid.export.timelines.json import NUMBERS
-from fervid.types import PERSON, Curve, Floats, Peak, Segment
+from fervid.types import PERSON, Curve, Floats, ModelInfo, Peak, Person, Segment, Source, Tally, Timeline
 
 CURVES = ("quality", "valence", "arousal", "intensity")  # of a track, beside its scores
 
 
-@dataclass(frozen=True)
-class Document:
-    """What a written timeline tells."""
-
-    source: Mapping[str, Any]
-    clock: shapes.Clock
-    model: Mapping[str, Any]
-    settings: Mapping[str, Any]
-    shots: tuple[tuple[int, int], ...]  # half-open [start, end) in pts
-    people: tuple[Mapping[str, Any], ...]
-    curves: tuple[Curve, ...]  # by track; of JSON Lines they have no rows
-    segments: tuple[Segment, ...]
-    peaks: tuple[Peak, ...]
-    has_curves: bool = True  # False of JSON Lines
-
-    @property
-    def labels(self) -> tuple[str, ...]:
-        """The model's emotions, in the order of every row of scores."""
-        return tuple(str(label) for label in self.model["labels"])
-
-    @property
-    def names(self) -> dict[str, str]:
-        """What to call each person: the name that was given, else the id."""
-        return shapes.names(self.people)
-
-
-def read(stream: TextIO) -> Document:
-    """Read a timeline, JSON or JSON Lines."""
+def read(stream: TextIO) -> Timeline:
+    """Read a timeline, JSON or JSON Lines; what it holds beyond this version's fields is passed over."""
     name = getattr(stream, "name", "the timeline")
     try:
         text = stream.read().removeprefix("\ufeff")
@@ -55,7 +29,7 @@ def read(stream: TextIO) -> Document:
     if not text.strip():
         raise InputError(f"{name} is empty: write the timeline again with `fervid analyze`")
     try:
-        return _document(_parse(text, str(name)), str(name))
+        return _timeline(_parse(text, str(name)), str(name))
     except RecursionError as error:
         raise InputError(f"{name} is JSON, but no timeline of fervid") from error
     except (KeyError, TypeError, ValueError, ArithmeticError) as error:
@@ -64,7 +38,7 @@ def read(stream: TextIO) -> Document:
         ) from error
 
 
-def _document(whole: dict[str, Any], name: str) -> Document:
+def _timeline(whole: dict[str, Any], name: str) -> Timeline:
     version = whole.get("schema_version")
     if not isinstance(version, str) or "source" not in whole:
         raise InputError(f"{name} is JSON, but no timeline of fervid: give what `fervid analyze` wrote")
@@ -73,55 +47,94 @@ def _document(whole: dict[str, Any], name: str) -> Document:
             f"{name} has schema version {version}, this fervid reads {shapes.SCHEMA_VERSION}: "
             "analyze the video again, or use the fervid that wrote it"
         )
-    labels = [str(label) for label in whole["model"]["labels"]]
-    _check_facts(whole["source"], whole["model"])
-    _numbers(whole["settings"], [side for side in ("start", "end") if whole["settings"][side] is not None])
-    return Document(
-        source=whole["source"],
-        clock=shapes.Clock.of(whole["source"]),
-        model=whole["model"],
-        settings=whole["settings"],
-        shots=tuple((int(shot["start"]["pts"]), int(shot["end"]["pts"])) for shot in whole["shots"]),
-        people=tuple(_person_entry(found) for found in whole["people"]),
-        curves=tuple(_curve(found, labels) for found in whole["tracks"]),
-        segments=tuple(_segment(found, labels) for found in whole["segments"]),
+    model, settings = _model(whole["model"]), whole["settings"]
+    _numbers(settings, [side for side in ("start", "end") if settings[side] is not None])
+    frames = whole["source"]["frames"]
+    return Timeline(
+        source=_source(whole["source"]),
+        model=model,
+        settings=settings,
+        tally=Tally(
+            int(frames["decoded"]),
+            int(frames["with_faces"]),
+            int(frames["undecodable"]),
+            _known(whole["source"]["complete"]),
+        ),
+        shots=np.array([int(shot["start"]["pts"]) for shot in whole["shots"]], np.int64),
+        curves=tuple(_curve(found, model.labels) for found in whole["tracks"]),
+        segments=tuple(_segment(found, model.labels) for found in whole["segments"]),
         peaks=tuple(_peak(found) for found in whole["peaks"]),
+        people=tuple(_person(found) for found in whole["people"]),
         has_curves=all("curve" in found for found in whole["tracks"]),
     )
 
 
-def _check_facts(source: Mapping[str, Any], model: Mapping[str, Any]) -> None:
-    """Refuse a source or a model without what formats tell of it."""
-    facts = [source["name"], source["sha256"], source["container"], model["name"], model["sha256"]]
-    needed = [*facts, source["complete"], source["frames"]["planned"]]
-    if None in needed or not math.isfinite(float(source["clock_offset"])):
-        raise ValueError("its source lacks facts")
-    int(source["duration"]["pts"])
-    if source["rate"] is not None and Fraction(source["rate"]) <= 0:
-        raise ValueError(f"a rate should be positive, got {source['rate']}")
+def _source(found: Mapping[str, Any]) -> Source:
+    rate = None if found["rate"] is None else Fraction(found["rate"])
+    if rate is not None and rate <= 0:
+        raise ValueError(f"a rate should be positive, got {rate}")
+    timecode = found.get("timecode")
+    if timecode is not None and LABEL.fullmatch(timecode) is None:
+        raise ValueError(f"{timecode!r} is no timecode")
+    return Source(
+        name=str(_known(found["name"])),
+        sha256=str(_known(found["sha256"])),
+        container=str(_known(found["container"])),
+        codec=str(found["codec"]),
+        time_base=Fraction(found["time_base"]),
+        start=int(found["start"]["pts"]),
+        duration=int(found["duration"]["pts"]),
+        clock_offset=Fraction(str(found["clock_offset"])),
+        rate=rate,
+        has_variable_rate=bool(found.get("variable_rate")),
+        timecode=timecode,
+        reel=None if found.get("reel") is None else str(found["reel"]),
+        audio_channels=int(found.get("audio_channels", 0)),
+        width=int(found["size"]["width"]),
+        height=int(found["size"]["height"]),
+        rotation=int(found["rotation"]),
+        planned=int(found["frames"]["planned"]),
+    )
+
+
+def _model(found: Mapping[str, Any]) -> ModelInfo:
+    return ModelInfo(
+        name=str(_known(found["name"])),
+        sha256=str(_known(found["sha256"])),
+        trained=bool(found.get("trained", True)),
+        labels=tuple(str(label) for label in found["labels"]),
+        streams=tuple(found.get("streams", ())),
+        licences=found.get("licences", {}),
+    )
+
+
+def _known(fact: Any) -> Any:
+    if fact is None:
+        raise ValueError("its source or model lacks facts")
+    return fact
 
 
 def _parse(text: str, name: str) -> dict[str, Any]:
     """The document, or the header and summary of a JSONL timeline as one."""
-    first = _loads(text.lstrip().split("\n", 1)[0])
-    if _kind(first) == "header":
+    first = loads(text.lstrip().split("\n", 1)[0])
+    if kind(first) == "header":
         lines = text.strip().split("\n")
-        last = _loads(lines[-1])
-        if _kind(last) != "summary":
+        last = loads(lines[-1])
+        if kind(last) != "summary":
             raise InputError(f"{name} ends before its summary line: it was cut off; analyze the video again")
         source = {**first["source"], "frames": last["frames"], "complete": last["complete"]}
-        told = [_loads(line) for line in lines[1:-1]]
-        if any(_kind(line) == "header" for line in told):
+        told = [loads(line) for line in lines[1:-1]]
+        if any(kind(line) == "header" for line in told):
             raise InputError(f"{name} holds several timelines: split it, one video per file")
         # Who is who was not known when the segments were written: the tracks say it.
         persons = {track["id"]: track["person"] for track in last["tracks"]}
         segments = [
-            {**line, "person": persons.get(line["track"])} for line in told if _kind(line) == "segment"
+            {**line, "person": persons.get(line["track"])} for line in told if kind(line) == "segment"
         ]
         if len(segments) < last["segments"]:
             raise InputError(f"{name} lacks lines in its middle: analyze the video again")
         return {**last, **first, "source": source, "segments": segments}
-    whole = _loads(text)
+    whole = loads(text)
     if whole is None:
         raise InputError(f"{name} is no JSON, or was cut off: analyze the video again")
     if not isinstance(whole, dict):
@@ -129,15 +142,16 @@ def _parse(text: str, name: str) -> dict[str, Any]:
     return whole
 
 
-def _loads(text: str) -> Any:
-    """The value that a text holds, None where it is no JSON."""
+def loads(text: str) -> Any:
+    """Return the value that a text holds, None where it is no JSON."""
     try:
         return json.loads(text, parse_constant=_refuse)
     except ValueError:
         return None
 
 
-def _kind(value: Any) -> Any:
+def kind(value: Any) -> Any:
+    """Return what a line of JSON Lines says it is, None of any other value."""
     return value.get("type") if isinstance(value, dict) else None
 
 
@@ -152,18 +166,25 @@ def _numbers(found: Mapping[str, Any], names: Sequence[str]) -> dict[str, float]
     return facts
 
 
-def _person(found: Mapping[str, Any]) -> str | None:
+def _owner(found: Mapping[str, Any]) -> str | None:
     return None if found["person"] is None else str(found["person"])
 
 
-def _person_entry(found: Mapping[str, Any]) -> Mapping[str, Any]:
-    """An entry of `people` that holds what it should."""
+def _person(found: Mapping[str, Any]) -> Person:
     if not PERSON.fullmatch(found["id"]):  # it names files
         raise ValueError(f"{found['id']!r} is no id of a person")
-    found["name"], [int(track) for track in found["tracks"]]
-    int(found["on_screen"]["pts"]), int(found["portrait"]["time"]["pts"])
-    _numbers(found["portrait"]["box"], ("x", "y", "width", "height"))
-    return found
+    return Person(
+        id=found["id"],
+        name=None if found["name"] is None else str(found["name"]),
+        tracks=tuple(int(track) for track in found["tracks"]),
+        ticks=int(found["on_screen"]["pts"]),
+        pts=int(found["portrait"]["time"]["pts"]),
+        box=_box(found["portrait"]["box"]),
+    )
+
+
+def _box(found: Mapping[str, float]) -> Floats:
+    return _column([found[name] for name in ("x", "y", "width", "height")])
 
 
 def _column(values: Sequence[float]) -> Floats:
@@ -176,16 +197,17 @@ def _column(values: Sequence[float]) -> Floats:
 def _curve(found: Mapping[str, Any], labels: Sequence[str]) -> Curve:
     """A track with its curve, which JSON Lines leave out."""
     empty = {**dict.fromkeys(("pts", *CURVES), ()), "scores": dict.fromkeys(labels, ())}
-    curve, box = found.get("curve", empty), found["box"]
+    curve, quality = found.get("curve", empty), found.get("quality")
     return Curve(
         track=int(found["id"]),
         start=int(found["start"]["pts"]),
         end=int(found["end"]["pts"]),
         frames=int(found["frames"]),
-        hull=_column([box[name] for name in ("x", "y", "width", "height")]),
+        hull=_box(found["box"]),
         pts=np.array(curve["pts"], np.int64),
         scores=np.stack([_column(curve["scores"][label]) for label in labels], axis=1),
-        person=_person(found),
+        person=_owner(found),
+        mean_quality=None if quality is None else _numbers(found, ["quality"])["quality"],
         **{name: _column(curve[name]) for name in CURVES},
     )
 
@@ -200,7 +222,7 @@ def _segment(found: Mapping[str, Any], labels: Sequence[str]) -> Segment:
         emotion=str(found["emotion"]),
         scores=_column([found["scores"][label] for label in labels]),
         frames=int(found["frames"]),
-        person=_person(found),
+        person=_owner(found),
         **_numbers(found, ("confidence", "valence", "arousal", "intensity")),
     )
 
@@ -212,6 +234,6 @@ def _peak(found: Mapping[str, Any]) -> Peak:
         onset=int(found["onset"]["pts"]),
         apex=int(found["apex"]["pts"]),
         offset=int(found["offset"]["pts"]),
-        person=_person(found),
+        person=_owner(found),
         **_numbers(found, NUMBERS),
     )

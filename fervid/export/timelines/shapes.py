@@ -2,15 +2,27 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from collections.abc import Sequence
 from fractions import Fraction
 from typing import Any
 
 import numpy as np
 
+from fervid.errors import InputError
 from fervid.files import encodable
-from fervid.types import Array, Curve, Floats, Ints, ModelInfo, Peak, Person, Segment, Tally, Timeline, Video
+from fervid.types import (
+    Array,
+    Clock,
+    Curve,
+    Floats,
+    Ints,
+    ModelInfo,
+    Peak,
+    Person,
+    Segment,
+    Source,
+    Timeline,
+)
 
 SCHEMA_VERSION = "1.1"
 NOTE = (
@@ -23,30 +35,23 @@ BOX_DECIMALS = 2  # of a pixel
 Object = dict[str, Any]
 
 
-@dataclass(frozen=True)
-class Clock:
-    """What turns pts into seconds from the video's first frame."""
+def seconds(clock: Clock, pts: int) -> float:
+    """Return the time of `pts` from the video's first frame, as text holds it."""
+    return number((int(pts) - clock.start) * clock.time_base)
 
-    time_base: Fraction
-    start: int
 
-    @classmethod
-    def of(cls, source: Mapping[str, Any]) -> Clock:
-        """The clock that a timeline's `source` tells of."""
-        time_base = Fraction(source["time_base"])
-        if time_base <= 0:
-            raise ValueError(f"a time base should be positive, got {time_base}")
-        return cls(time_base, int(source["start"]["pts"]))
+def times(clock: Clock, pts: Ints) -> Array:
+    """Return the seconds of many pts, (N,) f64."""
+    return (pts - clock.start) * clock.time_base.numerator / clock.time_base.denominator
 
-    def seconds(self, pts: int) -> float:
-        return number((int(pts) - self.start) * self.time_base)
 
-    def times(self, pts: Ints) -> Array:
-        """Seconds of many pts, (N,) f64."""
-        return (pts - self.start) * self.time_base.numerator / self.time_base.denominator
+def time(clock: Clock, pts: int) -> Object:
+    return {"seconds": seconds(clock, pts), "pts": int(pts)}
 
-    def time(self, pts: int) -> Object:
-        return {"seconds": self.seconds(pts), "pts": int(pts)}
+
+def clock_offset(source: Source) -> Fraction:
+    """Return by how many seconds a player's clock is ahead, as JSON holds it."""
+    return Fraction(str(number(source.clock_offset)))
 
 
 def number(value: float | Fraction | np.floating[Any], decimals: int = DECIMALS) -> float:
@@ -59,16 +64,15 @@ def scores(values: Array, labels: Sequence[str]) -> Object:
     return {label: number(value) for label, value in zip(labels, values, strict=True)}
 
 
-def source(video: Video) -> Object:
-    """What is known of a video before any of its frames is decoded."""
-    clock = Clock(video.time_base, video.start)
+def source(video: Source) -> Object:
+    """Return what is known of a video before any of its frames is decoded."""
     return {
         "name": encodable(video.name),
         "sha256": video.sha256,
         "container": video.container,
         "codec": video.codec,
         "time_base": f"{video.time_base.numerator}/{video.time_base.denominator}",
-        "start": clock.time(video.start),
+        "start": time(video, video.start),
         "duration": {"seconds": number(video.duration * video.time_base), "pts": int(video.duration)},
         "clock_offset": number(video.clock_offset),
         "rate": None if video.rate is None else f"{video.rate.numerator}/{video.rate.denominator}",
@@ -78,17 +82,26 @@ def source(video: Video) -> Object:
         "audio_channels": video.audio_channels,
         "size": {"width": int(video.width), "height": int(video.height)},
         "rotation": int(video.rotation),
-        "frames": {"planned": len(video.pts)},
+        "frames": {"planned": video.planned},
     }
 
 
-def counts(video: Video, tally: Tally) -> Object:
-    """How the video's frames fared."""
+def whole_source(timeline: Timeline) -> Object:
+    """Return what is known of a timeline's video, how its frames fared as well."""
     return {
-        "planned": len(video.pts),
-        "decoded": tally.decoded,
-        "with_faces": tally.with_faces,
-        "undecodable": tally.undecodable,
+        **source(timeline.source),
+        "frames": counts(timeline),
+        "complete": timeline.tally.complete,
+    }
+
+
+def counts(timeline: Timeline) -> Object:
+    """Return how the video's frames fared."""
+    return {
+        "planned": timeline.source.planned,
+        "decoded": timeline.tally.decoded,
+        "with_faces": timeline.tally.with_faces,
+        "undecodable": timeline.tally.undecodable,
     }
 
 
@@ -104,21 +117,16 @@ def model(info: ModelInfo) -> Object:
 
 
 def shots(timeline: Timeline) -> list[Object]:
-    """Each shot from its first frame to the next one's, the last to where the analysis ended."""
-    video, starts = timeline.video, timeline.shots.tolist()
-    clock = Clock(video.time_base, video.start)
-    stop = timeline.settings.get("end")
-    end = video.end if stop is None else min(video.end, video.ticks(float(str(stop))))
-    ends = [*starts, end][1:]
+    """Return each shot from its first frame to the next one's, the last to where the analysis ended."""
+    starts = timeline.shots.tolist()
     return [
-        {"start": clock.time(start), "end": clock.time(until)}
-        for start, until in zip(starts, ends, strict=True)
+        {"start": time(timeline.source, start), "end": time(timeline.source, end)}
+        for start, end in zip(starts, [*starts, timeline.end][1:], strict=True)
     ]
 
 
 def people(timeline: Timeline) -> list[Object]:
-    clock = Clock(timeline.video.time_base, timeline.video.start)
-    return [person(one, clock) for one in timeline.people]
+    return [person(one, timeline.source) for one in timeline.people]
 
 
 def person(one: Person, clock: Clock) -> Object:
@@ -128,7 +136,7 @@ def person(one: Person, clock: Clock) -> Object:
         "name": one.name,
         "tracks": list(one.tracks),
         "on_screen": {"seconds": number(one.ticks * clock.time_base), "pts": one.ticks},
-        "portrait": {"time": clock.time(one.pts), "box": box(one.box)},
+        "portrait": {"time": time(clock, one.pts), "box": box(one.box)},
     }
 
 
@@ -138,29 +146,37 @@ def box(values: Floats) -> Object:
     return {name: number(value, BOX_DECIMALS) for name, value in zip(names, values, strict=True)}
 
 
-def names(people: Sequence[Mapping[str, Any]]) -> dict[str, str]:
-    """What to call each person, by id: the name that was given, else the id."""
-    return {str(person["id"]): str(person.get("name") or person["id"]) for person in people}
-
-
 def track(curve: Curve, clock: Clock) -> Object:
-    """One track without its curve."""
+    """Return one track without its curve."""
+    mean = curve.mean_quality
+    if mean is None and len(curve.quality):
+        mean = curve.quality.mean(dtype=np.float64)
     return {
         "id": curve.track,
         "person": curve.person,
-        "start": clock.time(curve.start),
-        "end": clock.time(curve.end),
+        "start": time(clock, curve.start),
+        "end": time(clock, curve.end),
         "frames": curve.frames,
         "box": box(curve.hull),
-        "quality": number(curve.quality.mean(dtype=np.float64)) if len(curve.quality) else None,
+        "quality": None if mean is None else number(mean),
     }
+
+
+def curves(timeline: Timeline) -> tuple[Curve, ...]:
+    """Return the curves; refuse a timeline of JSON Lines, which hold none."""
+    if not timeline.has_curves:
+        raise InputError(
+            "JSON Lines hold no curves, and this format is made of them: "
+            "write the timeline as JSON (`fervid analyze -t out.json`), or export `segments`"
+        )
+    return timeline.curves
 
 
 def whole_curve(curve: Curve, clock: Clock, labels: Sequence[str]) -> Object:
     """A track's curve, as arrays of one length."""
     return {
         "pts": curve.pts,
-        "seconds": clock.times(curve.pts),
+        "seconds": times(clock, curve.pts),
         "scores": {label: curve.scores[:, column] for column, label in enumerate(labels)},
         "valence": curve.valence,
         "arousal": curve.arousal,
@@ -173,8 +189,8 @@ def segment(stretch: Segment, clock: Clock, labels: Sequence[str]) -> Object:
     return {
         "track": stretch.track,
         "person": stretch.person,
-        "start": clock.time(stretch.start),
-        "end": clock.time(stretch.end),
+        "start": time(clock, stretch.start),
+        "end": time(clock, stretch.end),
         "emotion": stretch.emotion,
         "scores": scores(stretch.scores, labels),
         "confidence": number(stretch.confidence),
@@ -190,9 +206,9 @@ def peak(moment: Peak, clock: Clock) -> Object:
         "track": moment.track,
         "person": moment.person,
         "emotion": moment.emotion,
-        "onset": clock.time(moment.onset),
-        "apex": clock.time(moment.apex),
-        "offset": clock.time(moment.offset),
+        "onset": time(clock, moment.onset),
+        "apex": time(clock, moment.apex),
+        "offset": time(clock, moment.offset),
         "score": number(moment.score),
         "prominence": number(moment.prominence),
         "valence": number(moment.valence),

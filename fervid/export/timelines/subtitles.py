@@ -10,10 +10,10 @@ from typing import TextIO
 
 from fervid.errors import UsageError
 from fervid.export.editors.edit import Edit
-from fervid.export.timelines.reading import Document
-from fervid.export.timelines.shapes import NOTE
+from fervid.export.timelines.shapes import NOTE, number
 from fervid.export.timelines.tiers import clean, names, player_seconds
 from fervid.times import timecode
+from fervid.types import Timeline
 
 FORMATS = ("srt", "vtt")
 
@@ -37,41 +37,41 @@ def write(cues: Iterable[Cue], stream: TextIO, format: str) -> None:
     if format == "vtt":
         stream.write(f"WEBVTT\n\nNOTE\n{NOTE}\n")
     ordered = sorted(cues, key=lambda cue: cue.start)
-    for number, cue in enumerate(ordered, 1):
+    for count, cue in enumerate(ordered, 1):
         start = max(0, round(cue.start * 1000))
         end = max(start + 1, round(cue.end * 1000))
         if format == "vtt":
             times = f"{timecode(start / 1000)} --> {timecode(end / 1000)}"
-            stream.write(f"\n{number}\n{times}\n{html.escape(clean(cue.text), quote=False)}\n")
+            stream.write(f"\n{count}\n{times}\n{html.escape(clean(cue.text), quote=False)}\n")
         else:
             times = f"{timecode(start / 1000, ',')} --> {timecode(end / 1000, ',')}"
             # SubRip cannot escape: an arrow in the text would be read as times.
-            stream.write(f"{number}\n{times}\n{clean(cue.text).replace('-->', '->')}\n\n")
+            stream.write(f"{count}\n{times}\n{clean(cue.text).replace('-->', '->')}\n\n")
 
 
-def cues(document: Document) -> list[Cue]:
+def cues(timeline: Timeline) -> list[Cue]:
     """A cue per segment: the emotion and how sure the model is, and whose where there are several."""
-    called = names(document)
-    has_several = len({called[segment.track] for segment in document.segments}) > 1
+    called = names(timeline)
+    has_several = len({called[segment.track] for segment in timeline.segments}) > 1
     return [
         Cue(
-            player_seconds(document, segment.start),
-            player_seconds(document, segment.end),
+            player_seconds(timeline, segment.start),
+            player_seconds(timeline, segment.end),
             (f"{called[segment.track]}: " if has_several else "")
-            + f"{segment.emotion} {segment.confidence:.2f}",
+            + f"{segment.emotion} {number(segment.confidence):.2f}",
         )
-        for segment in document.segments
+        for segment in timeline.segments
     ]
 
 
-def srt(document: Document, stream: TextIO) -> None:
+def srt(timeline: Timeline, stream: TextIO) -> None:
     """Write the segments of a timeline as SubRip."""
-    write(cues(document), stream, "srt")
+    write(cues(timeline), stream, "srt")
 
 
-def vtt(document: Document, stream: TextIO) -> None:
+def vtt(timeline: Timeline, stream: TextIO) -> None:
     """Write the segments of a timeline as WebVTT."""
-    write(cues(document), stream, "vtt")
+    write(cues(timeline), stream, "vtt")
 
 
 def moments(edit: Edit) -> list[Cue]:

@@ -6,22 +6,22 @@ from collections.abc import Sequence
 from fractions import Fraction
 from typing import TextIO
 
-from fervid.export.timelines.reading import Document
 from fervid.export.timelines.shapes import DECIMALS, NOTE, number
 from fervid.export.timelines.tiers import moments, player_seconds, tiers, unique
+from fervid.types import Timeline
 
 SHORTEST = Fraction(1, 1000)  # seconds that a TextGrid lasts at least: Praat refuses an empty time domain
 
 
-def write(document: Document, stream: TextIO) -> None:
+def write(timeline: Timeline, stream: TextIO) -> None:
     """Write the timeline on the player's clock, with a last tier that tells what scores mean.
 
     Praat's format has comments, but few of its other readers know them.
     """
-    found = tiers(document)
-    peaks = moments(document)
-    length = player_seconds(document, document.clock.start + int(document.source["duration"]["pts"]))
-    ends = [player_seconds(document, tier.segments[-1].end) for tier in found]
+    found = tiers(timeline)
+    peaks = moments(timeline)
+    length = player_seconds(timeline, timeline.source.start + timeline.source.duration)
+    ends = [player_seconds(timeline, tier.segments[-1].end) for tier in found]
     length = max([length, SHORTEST, *ends, *(time for time, _ in peaks)])
     end = _seconds(length)
     stream.write(
@@ -32,8 +32,8 @@ def write(document: Document, stream: TextIO) -> None:
     for place, tier in enumerate(found, 1):
         rows = [
             (
-                _seconds(player_seconds(document, segment.start)),
-                _seconds(player_seconds(document, segment.end)),
+                _seconds(player_seconds(timeline, segment.start)),
+                _seconds(player_seconds(timeline, segment.end)),
                 segment.emotion,
             )
             for segment in tier.segments

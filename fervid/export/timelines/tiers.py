@@ -6,9 +6,9 @@ from collections import defaultdict
 from dataclasses import dataclass
 from fractions import Fraction
 
-from fervid.export.timelines.reading import Document
+from fervid.export.timelines.shapes import clock_offset, number
 from fervid.files import encodable, one_line
-from fervid.types import Segment
+from fervid.types import Segment, Timeline
 
 
 @dataclass(frozen=True, eq=False)
@@ -20,33 +20,33 @@ class Tier:
     segments: tuple[Segment, ...]  # by start; none overlaps another
 
 
-def player_seconds(document: Document, pts: int) -> Fraction:
+def player_seconds(timeline: Timeline, pts: int) -> Fraction:
     """A time on the clock that players show: the container's, on which the first frame may come late."""
-    offset = Fraction(str(document.source["clock_offset"]))
-    return max(Fraction(0), (pts - document.clock.start) * document.clock.time_base + offset)
+    source = timeline.source
+    return max(Fraction(0), (pts - source.start) * source.time_base + clock_offset(source))
 
 
-def names(document: Document) -> dict[int, str]:
+def names(timeline: Timeline) -> dict[int, str]:
     """What to call each track in text: its person's name, else the person's id, else `track 3`."""
-    people = {str(found["id"]): clean(str(found.get("name") or "")) for found in document.people}
+    people = {person.id: clean(person.name or "") for person in timeline.people}
     called = {}
-    for curve in document.curves:
+    for curve in timeline.curves:
         person = curve.person
         called[curve.track] = (
             f"track {curve.track}" if person is None else people.get(person) or clean(person)
         )
-    heard = {segment.track for segment in document.segments} | {peak.track for peak in document.peaks}
+    heard = {segment.track for segment in timeline.segments} | {peak.track for peak in timeline.peaks}
     return called | {track: f"track {track}" for track in heard - set(called)}
 
 
-def tiers(document: Document) -> list[Tier]:
+def tiers(timeline: Timeline) -> list[Tier]:
     """A tier per person or track, in the order of their first segments.
 
     Where two tracks of one person are on screen together, that person has a second tier.
     """
-    called = names(document)
+    called = names(timeline)
     by_track: dict[int, list[Segment]] = defaultdict(list)
-    for segment in document.segments:
+    for segment in timeline.segments:
         by_track[segment.track].append(segment)
     runs = [sorted(found, key=lambda segment: segment.start) for found in by_track.values()]
     runs.sort(key=lambda run: (run[0].start, run[0].track))
@@ -67,13 +67,13 @@ def tiers(document: Document) -> list[Tier]:
     ]
 
 
-def moments(document: Document) -> list[tuple[Fraction, str]]:
+def moments(timeline: Timeline) -> list[tuple[Fraction, str]]:
     """The peaks by time on the player's clock, one text a moment: whose, what stands out, its score."""
-    called = names(document)
+    called = names(timeline)
     found: dict[int, list[str]] = defaultdict(list)
-    for peak in document.peaks:
-        found[peak.apex].append(f"{called[peak.track]}: {peak.emotion} {peak.score:.2f}")
-    return [(player_seconds(document, apex), "; ".join(found[apex])) for apex in sorted(found)]
+    for peak in timeline.peaks:
+        found[peak.apex].append(f"{called[peak.track]}: {peak.emotion} {number(peak.score):.2f}")
+    return [(player_seconds(timeline, apex), "; ".join(found[apex])) for apex in sorted(found)]
 
 
 def unique(name: str, taken: set[str]) -> str:
