@@ -121,7 +121,7 @@ def assert_same(first: Outcome, second: Outcome) -> None:
 
 
 def segments(result: Timeline) -> list[tuple[float, float, str]]:
-    clock = result.video
+    clock = result.source
     return [(clock.seconds(s.start), clock.seconds(s.end), s.emotion) for s in result.segments]
 
 
@@ -425,7 +425,7 @@ def test_a_damaged_stretch_counts_as_a_whole(
     assert len(entries(tmp_path / "parts")) > len(entries(tmp_path / "whole")) == 1
     assert parts.tally == whole.tally
     told: list[Tally] = []
-    decoded = sum(1 for _ in reading.frames(whole.video, tally=told.append))
+    decoded = sum(1 for _ in reading.frames(whole.source, tally=told.append))
     assert (parts.tally.decoded, parts.tally.undecodable) == (decoded, told[0].undecodable)
     assert parts.tally.undecodable > 0
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import re
 import shutil
 import subprocess
+from collections.abc import Sequence
 from dataclasses import replace
 from fractions import Fraction
 from pathlib import Path
@@ -18,13 +19,13 @@ from conftest import CLIP, Fervid, command, environment
 from test_cutting import samples, tone
 
 from fervid.cli.annotate import KINDS
-from fervid.drawing import painter
+from fervid.drawing import painter as painter_module
 from fervid.drawing.annotator import Annotator
 from fervid.drawing.painter import History, Letters, Painter, Shown, colour_of
 from fervid.errors import InputError
 from fervid.export.frames import geometry
 from fervid.labels import COLOURS, CONTEMPT, EMOTIONS
-from fervid.types import Curve, Rows, Segment, Status, Video
+from fervid.types import Curve, ModelInfo, Person, Rows, Segment, Status, Tally, Timeline, Video
 from fervid.video import planning, reading
 from fervid.video.redrawing import redraw
 
@@ -58,7 +59,7 @@ def test_every_emotion_has_a_colour_of_its_own() -> None:
     assert set(COLOURS) == {*EMOTIONS, CONTEMPT}
     assert len({colour_of(emotion) for emotion in COLOURS}) == len(COLOURS)
     assert colour_of("happiness") == (0x00, 0x9F, 0xE6)
-    assert colour_of("bliss") == colour_of(None) == painter.UNCLEAR
+    assert colour_of("bliss") == colour_of(None) == painter_module.UNCLEAR
 
 
 @pytest.mark.parametrize("kind", KINDS)
@@ -99,7 +100,7 @@ def test_labels_stay_in_the_picture_and_off_each_other() -> None:
     for x, y, width, height in places:
         assert 0 <= x <= x + width <= 640
         assert 0 <= y <= y + height <= 360
-    assert not any(painter._meet(one, other) for at, one in enumerate(places) for other in places[:at])
+    assert not any(painter_module._meet(one, other) for at, one in enumerate(places) for other in places[:at])
 
 
 @pytest.mark.parametrize("size", [(16, 16), (64, 48), (101, 75), (4000, 200)])
@@ -176,6 +177,15 @@ def curve(plan: Video, track: int = 1, person: str | None = None) -> Curve:
     )
 
 
+def timeline_of(
+    plan: Video, curves: list[Curve], segments: Sequence[Segment] = (), name: str | None = None
+) -> Timeline:
+    model = ModelInfo("hand", "cd" * 32, True, EMOTIONS, (), {})
+    people = (Person("P1", name, (1,), 9, plan.start, np.zeros(4, np.float32)),)
+    shots = plan.pts[:1]
+    return Timeline(plan, model, {}, Tally(), shots, tuple(curves), tuple(segments), (), people)
+
+
 def segment(plan: Video, first: int, stop: int, emotion: str) -> Segment:
     scores = np.full(7, 1 / 7, np.float32)
     end = int(plan.pts[stop]) if stop < len(plan.pts) else plan.end
@@ -203,14 +213,16 @@ class Spy(Annotator):
     """Tells what would be drawn."""
 
     def at(self, frame: int) -> list[Shown]:
-        pts = int(self._video.pts[frame])
+        assert isinstance(self._source, Video)
+        pts = int(self._source.pts[frame])
         return [self._shown(face, pts) for face in self._faces(pts)]
 
 
 def test_a_label_is_its_segment_s(plain: Video) -> None:
     segments = [segment(plain, 0, 10, "happiness"), segment(plain, 20, 50, "fear")]
     status = [Status.OK] * 30 + [Status.LOW_QUALITY] * 20
-    found = Spy(plain, EMOTIONS, [curve(plain, person="P1")], segments, [rows(plain, status)], {"P1": "Anna"})
+    timeline = timeline_of(plain, [curve(plain, person="P1")], segments, "Anna")
+    found = Spy(timeline, [rows(plain, status)])
     shown = [found.at(frame)[0] for frame in range(50)]
     assert {one.name for one in shown} == {"Anna"}
     said = [one.emotion for one in shown]
@@ -222,13 +234,13 @@ def test_a_label_is_its_segment_s(plain: Video) -> None:
 def test_faces_stay_between_frames_that_were_looked_at(plain: Video) -> None:
     status = [Status.OK, Status.NOT_SAMPLED, Status.NOT_SAMPLED] * 3 + [Status.NO_FACE, Status.NOT_SAMPLED]
     short = replace(curve(plain), end=int(plain.pts[7]))
-    found = Spy(plain, EMOTIONS, [short], [], [rows(plain, status)])
+    found = Spy(timeline_of(plain, [short]), [rows(plain, status)])
     lefts = [[float(one.box[0]) for one in found.at(frame)] for frame in range(len(status))]
     assert lefts == [[0], [0], [0], [3], [3], [3], [6], [], [], [], []]  # not longer than its track
 
 
 def test_geometry_of_another_analysis_is_refused(plain: Video) -> None:
-    found = Spy(plain, EMOTIONS, [curve(plain)], [], [rows(plain, [Status.OK], track=7)])
+    found = Spy(timeline_of(plain, [curve(plain)]), [rows(plain, [Status.OK], track=7)])
     with pytest.raises(InputError, match="not of one analysis"):
         found.at(0)
 

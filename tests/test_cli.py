@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 import signal
 import subprocess
 from fractions import Fraction
@@ -17,10 +18,11 @@ from conftest import CLIP, ROOT, Fervid, command, environment
 from fervid import __version__
 from fervid.cli import main
 from fervid.cli.analyze import analyze, name_outputs, plan_targets
-from fervid.cli.main import COMMANDS
+from fervid.cli.main import COMMANDS, run
 from fervid.cli.main import fervid as program
 from fervid.cli.shared.options import Moment, MomentType, RateType, split_selection
 from fervid.errors import UsageError
+from fervid.export import TIMELINES, choose
 from fervid.times import timecode
 from fervid.types import Settings
 
@@ -149,10 +151,43 @@ def targets_of(*inputs: str, **options: str) -> list[str]:
 
 def test_the_format_is_the_option_or_the_suffix_or_json() -> None:
     assert targets_of("a.mp4", timeline="x.jsonl") == ["jsonl x.jsonl"]
-    assert targets_of("a.mp4", timeline="x.json", form="jsonl") == ["jsonl x.json"]
-    assert targets_of("a.mp4", timeline="x.txt") == ["json x.txt"]
+    assert targets_of("a.mp4", timeline="x.TextGrid") == ["textgrid x.TextGrid"]
+    assert targets_of("a.mp4", timeline="x.csv", form="segments") == ["segments x.csv"]
+    assert targets_of("a.mp4", timeline="x", form="eaf") == ["eaf x"]
     assert targets_of("a.mp4", timeline="-") == ["json -"]
     assert targets_of("a.mp4", frames="f.csv", tracks="t.npz") == ["json f.csv t.npz"]
+
+
+@pytest.mark.parametrize(
+    "arguments",
+    [
+        ["analyze", "a.mp4", "-t", "x.json", "-f", "jsonl"],
+        ["analyze", "a.mp4", "-t", "x.foo"],
+        ["analyze", "a.mp4", "-t", "x.foo", "-f", "json"],
+        ["export", "a.json", "-o", "x.csv", "-f", "vtt"],
+        ["export", "a.json", "-o", "x.foo"],
+        ["peaks", "a.json", "-o", "x.csv", "-f", "json"],
+        ["peaks", "a.json", "-o", "x.TextGrid"],
+    ],
+    ids=" ".join,
+)
+def test_a_suffix_of_another_format_is_refused_before_any_work(
+    arguments: list[str], capfd: pytest.CaptureFixture[str], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    assert run(arguments) == 2  # there is no input, and nobody asked for it yet
+    said = capfd.readouterr().err
+    assert f"{arguments[3]} " in said
+    assert "the formats are " in said
+    assert "srt (.srt)" in said
+    assert not list(tmp_path.iterdir())
+
+
+def test_a_pipe_takes_any_format(tmp_path: Path) -> None:
+    os.mkfifo(tmp_path / "pipe.foo")
+    for form in (None, "jsonl", "eaf"):
+        assert choose(TIMELINES, str(tmp_path / "pipe.foo"), form, "json") == (form or "json")
+    assert choose(TIMELINES, os.devnull, "srt") == "srt"
 
 
 def test_outputs_are_named_after_inputs() -> None:
@@ -167,6 +202,8 @@ def test_the_folder_is_made(tmp_path: Path) -> None:
     folder = tmp_path / "new" / "out"
     assert targets_of("a.mp4", output_dir=str(folder)) == [f"json {folder / 'a.json'}"]
     assert targets_of("a.mp4", output_dir=str(folder), form="jsonl") == [f"jsonl {folder / 'a.jsonl'}"]
+    named = f"windows {folder / 'a.windows.csv'}"
+    assert targets_of("a.mp4", output_dir=str(folder), form="windows") == [named]
     assert folder.is_dir()
 
 

@@ -94,6 +94,13 @@ def test_without_an_output_the_summary_says_so(call: Call, tmp_path: Path) -> No
     assert os.listdir(tmp_path) == []
 
 
+def test_the_suffix_chooses_the_format(call: Call, tmp_path: Path) -> None:
+    assert call("analyze", CLIP, *SHORT, "-t", "out.json").returncode == 0
+    assert call("analyze", CLIP, *SHORT, "-t", "out.TextGrid").returncode == 0
+    exported = call("export", "out.json", "-f", "textgrid").stdout
+    assert (tmp_path / "out.TextGrid").read_text("utf-8") == exported
+
+
 def test_lines_on_standard_output_are_those_of_the_file(call: Call, tmp_path: Path) -> None:
     assert call("analyze", CLIP, *SHORT, "-t", "out.jsonl").returncode == 0
     done = call("analyze", CLIP, *SHORT, "-t", "-", "-f", "jsonl")

@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import Any
 
 import av
+import cv2
 import media
 import numpy as np
 import pytest
@@ -385,3 +386,12 @@ def test_another_video_is_refused(tmp_path: Path) -> None:
     assert (turned.rotation, turned.rotate) == (180, "180")
     with pytest.raises(InputError, match=r"is not the video of this timeline, which is of a\.mp4"):
         planning.of(replace(video, sha256="0" * 64), path)
+
+
+@pytest.mark.parametrize("count", [1, 2])
+def test_stills_keep_the_rate_that_they_were_analyzed_at(tmp_path: Path, count: int) -> None:
+    for number in range(count):
+        cv2.imwrite(str(tmp_path / f"{number}.png"), np.full((64, 64), 90 + number, np.uint8))
+    video = planning.plan(tmp_path, rotate="90", frame_rate=Fraction(24000, 1001))
+    found = planning.of(video, tmp_path)
+    assert (found.time_base, found.rotate, found.duration) == (Fraction(1001, 24000), "90", count)

@@ -14,6 +14,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 from jsonschema import Draft202012Validator
+from make_golden import GOLDEN
 
 from fervid import export
 from fervid.errors import InputError, UsageError
@@ -360,6 +361,24 @@ def test_a_timeline_is_read_back(format: str, name: str) -> None:
         assert curve.pts.tolist() == drawn.pts.tolist()[:rows]
         assert curve.scores == pytest.approx(drawn.scores[:rows], abs=1e-6)
         assert curve.arousal == pytest.approx(drawn.arousal[:rows], abs=1e-6)
+
+
+@pytest.mark.parametrize("format", export.TIMELINES)
+@pytest.mark.parametrize("name", TIMELINES)
+def test_every_format_is_the_same_of_a_timeline_read_back(format: str, name: str) -> None:
+    timeline = TIMELINES[name]()
+    assert text_of(reading.read(io.StringIO(text_of(timeline))), format) == text_of(timeline, format)
+
+
+def test_the_golden_timeline_is_the_same_written_again() -> None:
+    text = GOLDEN.read_text("utf-8")
+    assert text_of(reading.read(io.StringIO(text))) == text
+
+
+def test_json_cannot_be_made_of_json_lines() -> None:
+    lines = reading.read(io.StringIO(text_of(timeline_of(), "jsonl")))
+    with pytest.raises(InputError, match="JSON Lines hold no curves"):
+        text_of(lines)
 
 
 def test_json_on_one_line_is_read_too() -> None:

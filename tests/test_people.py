@@ -387,6 +387,22 @@ def test_a_name_is_all_that_changes(tmp_path: Path, form: str) -> None:
 
 
 @pytest.mark.parametrize("form", ["json", "jsonl"])
+def test_what_a_later_version_added_stays(tmp_path: Path, form: str) -> None:
+    path = written(tmp_path, form)
+    *lines, whole = [json.loads(line) for line in lines_of(path, form)]
+    whole["novelty"] = whole["people"][0]["novelty"] = whole["peaks"][0]["novelty"] = [1]
+    path.write_text("".join(json.dumps(line) + "\n" for line in (*lines, whole)), encoding="utf-8")
+    assert run(["people", str(path), "--name", "P1=Anna", "-y", "-q"]) == 0
+    whole["people"][0]["name"] = "Anna"
+    assert [json.loads(line) for line in lines_of(path, form)] == [*lines, whole]
+
+
+def lines_of(path: Path, form: str) -> list[str]:
+    text = path.read_text("utf-8")
+    return text.splitlines() if form == "jsonl" else [text]
+
+
+@pytest.mark.parametrize("form", ["json", "jsonl"])
 def test_merged_persons_are_one_everywhere(tmp_path: Path, form: str) -> None:
     path = written(tmp_path, form)
     arguments = [

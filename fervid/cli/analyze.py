@@ -40,6 +40,7 @@ class Targets:
     "analyze",
     examples="""
     fervid analyze movie.mp4 --timeline out.json
+    fervid analyze movie.mp4 -t movie.srt
     fervid analyze movie.mp4 -t - -f jsonl | head
     cat movie.mkv | fervid analyze - -t out.json
     fervid analyze https://example.org/movie.mp4 -t out.json
@@ -86,12 +87,16 @@ def analyze(
 ) -> int:
     """Turn each INPUT into a timeline of who is on screen, when, and what the face shows.
 
-    INPUT is a video file, a folder of stills, a URL, or - for standard input. A summary goes to standard
-    error. Exit codes: 0 done, 1 nothing could be done, 2 usage, 3 some inputs failed, 130 interrupted.
+    INPUT is a video file, a folder of stills, a URL, or - for standard input. The suffix of the timeline
+    chooses its format. A summary goes to standard error. Exit codes: 0 done, 1 nothing could be done,
+    2 usage, 3 some inputs failed, 130 interrupted.
     """
+    named = Targets(timeline, "", frames, tracks).all
+    output.check_targets(named, inputs, overwrite, messages.log_file)
     targets = plan_targets(inputs, timeline, form, output_dir, frames, tracks)
-    written = [target for each in targets for target in each.all]
-    output.check_targets(written, inputs, overwrite, messages.log_file)
+    if output_dir is not None:
+        written = [target for each in targets for target in each.all]
+        output.check_targets(written, inputs, overwrite, messages.log_file)
     by_input = dict(zip(inputs, targets, strict=True))
     results: list[tuple[Timeline, Targets]] = []
     with open_work(messages, values) as work:

@@ -37,7 +37,8 @@ def export(ctx: click.Context, /, input: str, form: str | None, target: str | No
 
     INPUT is what `fervid analyze` wrote (.json, .jsonl); - is standard input. openface and frames take the
     archive of every frame instead, which `fervid analyze --tracks` and `fervid extract` write (.npz).
-    Subtitles, TextGrid and EAF tell times as a player shows them, tables in seconds from the first frame.
+    A suffix must belong to the format. Subtitles, TextGrid and EAF tell times as a player shows them,
+    tables in seconds from the first frame.
     """
     messages = ctx.find_object(Messages)
     assert messages is not None
