@@ -47,13 +47,7 @@ FEW = 10  # parts of a protocol that are shown one by one
 )
 @click.option("--pictures", metavar="DIR", help="Draw confusion, reliability and risk over coverage here.")
 @options.apply(
-    *training.ARCHITECTURE,
-    training.option("epochs"),
-    training.option("validation"),
-    *training.LEARNING,
-    training.JOBS,
-    training.NO_CACHE,
-    options.OVERWRITE,
+    *training.ARCHITECTURE, *training.TRAINING, training.JOBS, training.NO_CACHE, options.OVERWRITE
 )
 @click.pass_context
 def eval(

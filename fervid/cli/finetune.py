@@ -63,4 +63,3 @@ def finetune(
     material = run.prepare(recipe)
     folder = training.begin(output, overwrite, recipe, material, device)
     training.carry_out(messages, recipe, folder, device, jobs, no_cache, material)
-    training.tell(folder)

@@ -27,9 +27,7 @@ from fervid.errors import UsageError
 @click.option("--resume", is_flag=True, help="Go on with the run in DIR, with its own settings.")
 @options.apply(
     *training.ARCHITECTURE,
-    training.option("epochs"),
-    training.option("validation"),
-    *training.LEARNING,
+    *training.TRAINING,
     training.DEVICE,
     training.JOBS,
     training.NO_CACHE,
@@ -55,6 +53,7 @@ def train(
     from fervid.train import folders, run
 
     messages: Messages = ctx.obj
+    material = None
     if resume:
         if given := training.given(ctx, values):
             raise UsageError(
@@ -71,8 +70,4 @@ def train(
         recipe = training.recipe_of(values)
         material = run.prepare(recipe)  # bad data is refused before anything is written
         folder = training.begin(output, overwrite, recipe, material, device)
-        training.carry_out(messages, recipe, folder, device, jobs, no_cache, material)
-        training.tell(folder)
-        return
-    training.carry_out(messages, recipe, folder, device, jobs, no_cache)
-    training.tell(folder)
+    training.carry_out(messages, recipe, folder, device, jobs, no_cache, material)

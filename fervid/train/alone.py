@@ -61,15 +61,8 @@ def _stage(run: Run, network: Network, name: str) -> Stage:
 
 def _settle(run: Run, network: Network, name: str) -> None:
     """Fit what gradients leave alone in a stream."""
-    state = settle(
-        network,
-        run.clips(network),
-        run.examination(network),
-        run.recipe,
-        run.machine,
-        run.checkpoint(f"{name}.machine"),
-        run.listener,
-    )
+    shown, examination, path = run.clips(network), run.examination(network), run.checkpoint(f"{name}.machine")
+    state = settle(network, shown, examination, run.recipe, run.machine, path, run.listener)
     strength, accuracy = (state.history[key][state.best_epoch] for key in ("strength", "validation_accuracy"))
     run.listener.note(f"{name}: support vectors, penalty {strength:g}, validation accuracy {accuracy:.4f}")
     round_weights(network)

@@ -10,12 +10,11 @@ from typing import Any
 import numpy as np
 
 from fervid import datasets, files, metrics
-from fervid.footage import Footage
 from fervid.metrics import Predictions, charts
 from fervid.model import Spec, StreamSpec
 from fervid.streams.network import Network
 from fervid.train.recipe import Recipe
-from fervid.train.state import History
+from fervid.train.stages import Run
 from fervid.types import Floats
 
 HISTORY, FIGURES, CARD = "history.json", "validation.json", "card.md"
@@ -37,26 +36,24 @@ def named(specs: Sequence[str]) -> tuple[str, ...]:
 
 
 def spec(
-    folder: Path,
-    recipe: Recipe,
-    labels: tuple[str, ...],
+    run: Run,
     networks: Mapping[str, Network],
     weights: Mapping[str, float],
     fusion: str,
     temperature: float,
 ) -> Spec:
     """Return all that is said of a model but its weights."""
-    light = recipe.illumination
+    recipe = run.recipe
     return Spec(
-        name=folder.resolve().name,
-        labels=labels,
+        name=run.folder.resolve().name,
+        labels=run.labels,
         streams=tuple(
             StreamSpec(
                 name,
                 network.reads,
                 recipe.sizes.get(name, {}),
                 round(float(weights[name]), 6),
-                light if "faces" in network.reads else "none",
+                recipe.illumination if "faces" in network.reads else "none",
             )
             for name, network in networks.items()
         ),
@@ -69,30 +66,20 @@ def spec(
     )
 
 
-def write(
-    folder: Path,
-    recipe: Recipe,
-    spec: Spec,
-    histories: Mapping[str, History],
-    judges: Footage,
-    truth: Floats,
-    own: Mapping[str, Floats],
-    fused: Floats,
-) -> None:
+def write(run: Run, spec: Spec, own: Mapping[str, Floats], fused: Floats) -> None:
     """Write every paper into the run folder."""
+    folder, histories = run.folder, run.histories
     files.write(folder / HISTORY, json.dumps(histories, indent=1) + "\n")
     for stage, history in histories.items():
         charts.curves(history, folder / f"curves_{stage}", stage)
-    predictions = validation(spec, judges, truth, own, fused)
+    predictions = validation(run, spec, own, fused)
     figures = metrics.report(predictions)
     files.write(folder / FIGURES, json.dumps(figures, indent=1) + "\n")
     charts.confusion(np.array(figures["confusion"]), spec.labels, folder / "confusion")
-    files.write(folder / CARD, card(recipe, spec, figures))
+    files.write(folder / CARD, card(run.recipe, spec, figures))
 
 
-def validation(
-    spec: Spec, judges: Footage, truth: Floats, own: Mapping[str, Floats], fused: Floats
-) -> Predictions:
+def validation(run: Run, spec: Spec, own: Mapping[str, Floats], fused: Floats) -> Predictions:
     """Return what the finished model says of the validation part."""
     logits = dict(own)
     if len(own) > 1:
@@ -100,14 +87,14 @@ def validation(
         logits["weighted"] = np.asarray(np.sum(parts, axis=0), np.float32)
     headline = next(iter(own)) if len(own) == 1 else spec.fusion
     logits[headline] = fused.astype(np.float32)
-    count = len(judges)
+    count, samples = len(run.judges), run.judges.samples
     return Predictions(
         labels=spec.labels,
         model_labels=spec.labels,
-        names=tuple(sample.name for sample in judges.samples),
-        subjects=tuple(sample.subject or sample.name for sample in judges.samples),
+        names=tuple(sample.name for sample in samples),
+        subjects=tuple(sample.subject or sample.name for sample in samples),
         fold=np.zeros(count, np.int64),
-        truth=truth.argmax(1).astype(np.int64),
+        truth=run.truth.argmax(1).astype(np.int64),
         found=np.ones(count, bool),
         rejected=np.zeros(count, bool),
         logits=logits,

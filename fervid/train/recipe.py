@@ -29,13 +29,17 @@ class Setting:
     joined: str = ""  # between several values in one option; "": the option is given once for each
 
 
-def _setting(default: Any, help: str, **rest: Any) -> Any:
-    return field(default=default, metadata={SETTING: Setting(help, **rest)})
+def _setting(
+    default: Any, help: str, low: float | None = None, high: float | None = None, **more: Any
+) -> Any:
+    """Make a field with a `Setting`; a default that is a type is called for each recipe."""
+    kind = {"default_factory": default} if isinstance(default, type) else {"default": default}
+    return field(**kind, metadata={SETTING: Setting(help, low, high, **more)})
 
 
 @dataclass(frozen=True)
 class Recipe:
-    """The settings of a training run: options of the command line are made of these fields."""
+    """The settings of a training run: defaults, and the help and limits of the options made of them."""
 
     data: tuple[str, ...] = _setting(
         (),
@@ -50,15 +54,11 @@ class Recipe:
         (), "The labels to learn.  [default: all that the data has]", metavar="A,B,...", joined=","
     )
     streams: tuple[str, ...] = _setting(("c3d", "phrnn"), "The networks, joined by +.", joined="+")
-    sizes: Mapping[str, Mapping[str, int]] = field(  # stream -> size -> value
-        default_factory=dict,
-        metadata={
-            SETTING: Setting(
-                "A size of a network other than its own, such as c3d.width=24.",
-                names=("--size", "sizes"),
-                metavar="STREAM.SIZE=NUMBER",
-            )
-        },
+    sizes: Mapping[str, Mapping[str, int]] = _setting(  # stream -> size -> value
+        dict,
+        "A size of a network other than its own, such as c3d.width=24.",
+        names=("--size", "sizes"),
+        metavar="STREAM.SIZE=NUMBER",
     )
     fusion: str = _setting(
         "joint",
@@ -73,51 +73,41 @@ class Recipe:
     )
     finetune: bool = field(default=False, metadata={SETTING: None})  # a command of its own
     epochs: int = _setting(
-        40, "Rounds over the data, for each stream; 0 leaves them as --start-from has them.", low=0
+        40, "Rounds over the data, for each stream; 0 leaves them as --start-from has them.", 0
     )
-    joint_epochs: int = _setting(10, "Rounds of joint fine-tuning.", low=1)
+    joint_epochs: int = _setting(10, "Rounds of joint fine-tuning.", 1)
     # What the paper of joint fine-tuning weighs the losses with (Jung et al., 2015).
-    own_loss: float = _setting(1.0, "Of joint fine-tuning: what the loss of each stream alone weighs.", low=0)
-    sum_loss: float = _setting(0.1, "Of joint fine-tuning: what the loss of their sum weighs.", low=0)
-    epoch_clips: int = _setting(0, "Clips in a round; 0 takes one of every sample.", low=0)
-    moving: float = _setting(
-        0.0, "The share of clips in a round of clips and stills; 0: as they come.", low=0, high=1
-    )
-    batch: int = _setting(64, "Clips that are learnt at once.", low=2)
-    rate: float = _setting(1.0, "Learning rate, times each stream's own.", low=0)
+    own_loss: float = _setting(1.0, "Of joint fine-tuning: what the loss of each stream alone weighs.", 0)
+    sum_loss: float = _setting(0.1, "Of joint fine-tuning: what the loss of their sum weighs.", 0)
+    epoch_clips: int = _setting(0, "Clips in a round; 0 takes one of every sample.", 0)
+    moving: float = _setting(0.0, "The share of clips in a round of clips and stills; 0: as they come.", 0, 1)
+    batch: int = _setting(64, "Clips that are learnt at once.", 2)
+    rate: float = _setting(1.0, "Learning rate, times each stream's own.", 0)
     soft_labels: float = _setting(
-        0.5,
-        "The share of the taggers' votes, where there are any, against the one label.",
-        low=0,
-        high=1,
+        0.5, "The share of the taggers' votes, where there are any, against the one label.", 0, 1
     )
-    smoothing: float = _setting(0.05, "The share of every label that is spread over all.", low=0, high=0.5)
-    balance: float = _setting(0.5, "0: classes weigh as many as they are; 1: all the same.", low=0, high=1)
-    mixup: float = _setting(0.0, "Strength of blending clips in pairs; 0 blends none.", low=0)
-    center_loss: float = _setting(0.0, "Weight of the center loss.", low=0)
-    island_loss: float = _setting(0.0, "Weight of the island loss.", low=0)
-    locality_loss: float = _setting(0.0, "Weight of the locality-preserving loss.", low=0)
-    tuplet_loss: float = _setting(0.0, "Weight of the (N+M)-tuplet clusters loss.", low=0)
-    triplet_loss: float = _setting(0.0, "Weight of the exponential triplet loss.", low=0)
+    smoothing: float = _setting(0.05, "The share of every label that is spread over all.", 0, 0.5)
+    balance: float = _setting(0.5, "0: classes weigh as many as they are; 1: all the same.", 0, 1)
+    mixup: float = _setting(0.0, "Strength of blending clips in pairs; 0 blends none.", 0)
+    center_loss: float = _setting(0.0, "Weight of the center loss.", 0)
+    island_loss: float = _setting(0.0, "Weight of the island loss.", 0)
+    locality_loss: float = _setting(0.0, "Weight of the locality-preserving loss.", 0)
+    tuplet_loss: float = _setting(0.0, "Weight of the (N+M)-tuplet clusters loss.", 0)
+    triplet_loss: float = _setting(0.0, "Weight of the exponential triplet loss.", 0)
     augmentation: str = _setting(
         "strong", "How much clips are changed on the fly.", choices=("none", "mild", "strong")
     )
     illumination: str = _setting("none", "Even out the light by this method.")
     coarse: float = _setting(
-        0.0,
-        "The share of rounds, the first ones, that show faces smaller, at half the cost.",
-        low=0,
-        high=1,
+        0.0, "The share of rounds, the first ones, that show faces smaller, at half the cost.", 0, 1
     )
     variants: bool = _setting(False, "Show each clip under one of four illuminations.")  # Kuo et al.
-    held_out: float = _setting(0.15, "The share of people to judge by.", low=0, high=0.9)
+    held_out: float = _setting(0.15, "The share of people to judge by.", 0, 0.9)
     patience: int = _setting(
-        0, "Stop a stream after so many rounds without a better one; 0 never stops early.", low=0
+        0, "Stop a stream after so many rounds without a better one; 0 never stops early.", 0
     )
-    average: float = _setting(
-        0.999, "How much of the averaged weights stays at each step.", low=0, high=0.99999
-    )
-    seed: int = _setting(0, "Of all that is drawn at random.", low=0, high=2**31 - 1)
+    average: float = _setting(0.999, "How much of the averaged weights stays at each step.", 0, 0.99999)
+    seed: int = _setting(0, "Of all that is drawn at random.", 0, 2**31 - 1)
 
     def __post_init__(self) -> None:
         self._check_streams()

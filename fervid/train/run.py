@@ -104,9 +104,9 @@ def _finish(run: Run) -> Path:
         fused = fusion.summed(tops, seen)
     temperature = _temperature(run, fused)
     if run.machine.leads:
-        spec = papers.spec(run.folder, run.recipe, run.labels, networks, weights, rule, temperature)
+        spec = papers.spec(run, networks, weights, rule, temperature)
         model.save(run.folder, spec, tensors(networks, tops))
-        papers.write(run.folder, run.recipe, spec, run.histories, run.judges, run.truth, own, fused)
+        papers.write(run, spec, own, fused)
         shutil.rmtree(run.folder / STATE, ignore_errors=True)
     run.machine.wait()
     return run.folder

@@ -68,19 +68,9 @@ class Run:
             raise InputError(f"no sample of {missing} shows a face: there is nothing to learn it from")
         if missing:
             listener.warn(f"there is no sample of {missing}: the model may unlearn it")
-        return cls(
-            recipe=recipe,
-            folder=folder,
-            machine=machine,
-            listener=listener,
-            bases=bases,
-            labels=labels,
-            train=train,
-            judges=judges,
-            taught=targets(train.samples, labels, recipe.soft_labels, recipe.smoothing),
-            truth=targets(judges.samples, labels, 0.0, 0.0),
-            counts=torch.from_numpy(counts),
-        )
+        taught = targets(train.samples, labels, recipe.soft_labels, recipe.smoothing)
+        truth, tensor = targets(judges.samples, labels, 0.0, 0.0), torch.from_numpy(counts)
+        return cls(recipe, folder, machine, listener, bases, labels, train, judges, taught, truth, tensor)
 
     def clips(self, network: Network, coarse: int = 0) -> Clips:
         """Return what a stream learns from; the first `coarse` epochs show it small."""

@@ -6,7 +6,7 @@ import math
 import os
 import time
 from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import AbstractContextManager, contextmanager, nullcontext
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -55,35 +55,14 @@ ARCHITECTURE = [
     ILLUMINATION,
     option("start_from"),
 ]
-# How all of them learn, in the order of their help; epochs and --validation differ.
+# How all of them learn, in the order of their help.
 LEARNING = [
-    option(name)
-    for name in (
-        "held_out",
-        "epoch_clips",
-        "moving",
-        "joint_epochs",
-        "own_loss",
-        "sum_loss",
-        "batch",
-        "rate",
-        "soft_labels",
-        "smoothing",
-        "balance",
-        "mixup",
-        "coarse",
-        "center_loss",
-        "island_loss",
-        "locality_loss",
-        "tuplet_loss",
-        "triplet_loss",
-        "augmentation",
-        "variants",
-        "patience",
-        "average",
-        "seed",
-    )
+    *map(option, ("held_out", "epoch_clips", "moving", "joint_epochs", "own_loss", "sum_loss")),
+    *map(option, ("batch", "rate", "soft_labels", "smoothing", "balance", "mixup", "coarse")),
+    *map(option, ("center_loss", "island_loss", "locality_loss", "tuplet_loss", "triplet_loss")),
+    *map(option, ("augmentation", "variants", "patience", "average", "seed")),
 ]
+TRAINING = [*map(option, ("epochs", "validation")), *LEARNING]
 
 DEVICE = click.option(
     "--device",
@@ -171,12 +150,6 @@ def begin(target: str, overwrite: bool, recipe: Recipe, material: Material, devi
     folder = check_run_folder(target, overwrite)
     folders.begin(folder, recipe, material)
     return folder
-
-
-def tell(folder: Path) -> None:
-    """Name the finished run folder on standard output; of several processes, the first does."""
-    if os.environ.get("RANK", "0") == "0":
-        show(str(folder))
 
 
 def check_run_folder(target: str, overwrite: bool) -> Path:
@@ -274,27 +247,21 @@ def hardware(device: str, jobs: int | None) -> Iterator[Machine]:
 
 
 @contextmanager
-def strips(no_cache: bool) -> Iterator[Path | None]:
-    """Yield the folder of faces cut out of the data; None is the user's cache, which stays."""
-    if not no_cache:
-        yield None
-        return
+def _temporary(name: str) -> Iterator[Path]:
     import tempfile
 
-    with tempfile.TemporaryDirectory(prefix="fervid-faces-") as folder:
+    with tempfile.TemporaryDirectory(prefix=f"fervid-{name}-") as folder:
         yield Path(folder)
 
 
-@contextmanager
-def kept_runs(target: str | None) -> Iterator[Path]:
-    """Yield the folder for the runs of a protocol: the one that was named, or one that goes in the end."""
-    if target is not None:
-        yield Path(target)
-        return
-    import tempfile
+def strips(no_cache: bool) -> AbstractContextManager[Path | None]:
+    """Open the folder of faces cut out of the data; None is the user's cache, which stays."""
+    return _temporary("faces") if no_cache else nullcontext()
 
-    with tempfile.TemporaryDirectory(prefix="fervid-runs-") as folder:
-        yield Path(folder)
+
+def kept_runs(target: str | None) -> AbstractContextManager[Path]:
+    """Open the folder for the runs of a protocol: the one that was named, or one that goes in the end."""
+    return _temporary("runs") if target is None else nullcontext(Path(target))
 
 
 def carry_out(
@@ -306,7 +273,7 @@ def carry_out(
     no_cache: bool,
     material: Material | None = None,
 ) -> None:
-    """Train in a run folder that was begun, and show how it comes along."""
+    """Train in a run folder that was begun, show how it comes along, and name it on standard output."""
     from fervid import execute
     from fervid.train import run
 
@@ -319,3 +286,5 @@ def carry_out(
         run.train(
             recipe, material or run.prepare(recipe), folder, executor, machine, cache=cache, listener=listener
         )
+    if machine.leads:
+        show(str(folder))
