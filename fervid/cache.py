@@ -3,6 +3,10 @@
 They hold where faces were, whose they may be and what the nets said, never pictures (but for `extract`'s
 crops): that is biometric data still, so that it is deleted when a run succeeds unless it is to be kept. What
 is kept stays within a limit: the videos that were used longest ago go first, and none that a run is using.
+
+A process that was killed may take its time to end, and its workers longer. What they hold then counts for
+nothing, and what they still write must not outlast the run that takes over. So a worker holds in the name of
+its program, no worker makes a folder again that was deleted, and a folder is renamed before it is emptied.
 """
 
 from __future__ import annotations
@@ -16,15 +20,18 @@ import secrets
 import shutil
 import sys
 import tempfile
+import time
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass
+from contextlib import contextmanager, suppress
+from dataclasses import dataclass, replace
 from itertools import count
+from multiprocessing import parent_process
 from pathlib import Path
 
 import numpy as np
 
 from fervid import files
-from fervid.errors import OutputError, UsageError
+from fervid.errors import OutputError, UsageError, WorkerError
 from fervid.files import Lock
 from fervid.types import Array
 
@@ -37,8 +44,13 @@ LIMIT = 20 * 10**9  # bytes of span results that are kept, where FERVID_CACHE_LI
 TRIM_EVERY = 100  # videos between two looks at the size of everything
 UNITS = {"": 1, "k": 10**3, "m": 10**6, "g": 10**9, "t": 10**12}
 
+GONE = ".gone"  # behind the name of a key's folder that is being deleted
+LENDER = ".lender"  # behind the name of a program whose workers use the store; a file that it has locked
+AT_ONCE = 5.0  # seconds in which whoever deletes a folder is done with it
+LOOKS = 5  # at a lock, until it counts as held: others may be looking at the same moment
+
 _KEY = re.compile(r"[0-9a-f]{32}")
-_OURS = re.compile(r"\.lock|.+\.(span|npy|part)")  # what a key's folder, or the footage, may hold
+_OURS = re.compile(r".*\.lock|.+\.(span|npy|part)")  # what a key's folder, or the footage, may hold
 _held: dict[Path, list[Lock]] = {}  # by the key's folder
 _holds = count()
 
@@ -61,6 +73,7 @@ class Store:
     folder: Path
     keep: bool = False
     resume: bool = True
+    lender: str = ""  # the program in whose name a worker uses it
 
     @classmethod
     def default(cls, keep: bool = False) -> Store:
@@ -76,19 +89,53 @@ class Store:
         """Where the result of a span lies."""
         return self.folder / key / f"{start}-{'end' if stop is None else stop}.span"
 
+    @contextmanager
+    def lent(self) -> Iterator[Store]:
+        """The same store for workers of this process: what they hold is free when this process has ended."""
+        _sweep(self.folder)
+        name = secrets.token_hex(8)
+        try:
+            self.folder.mkdir(parents=True, exist_ok=True, mode=0o700)
+            while (lock := files.take_lock(self.folder / f".{name}{LENDER}")) is None:
+                time.sleep(0.01)  # somebody looks whether it is free
+        except OSError as failure:
+            raise _failure(self.folder, failure) from failure
+        try:
+            yield replace(self, keep=True, lender=name)
+        finally:
+            lock.release(remove=True)
+
     def hold(self, key: str) -> None:
         """Say that a run uses these results: until it forgets them, nobody else deletes them."""
         if self.resume and next(_holds) % TRIM_EVERY == 0:
             self.trim(limit())
         folder = self.folder / key
-        try:
-            folder.mkdir(parents=True, exist_ok=True, mode=0o700)
-            os.utime(folder)
-            lock = files.take_lock(folder / ".lock", shared=True)
-        except OSError:  # no room, no right: writing a result will say so
-            return
+        until = time.monotonic() + AT_ONCE
+        while (lock := self._hold(folder)) is None and time.monotonic() < until:
+            time.sleep(0.01)  # somebody is deleting it
         if lock is not None:
             _held.setdefault(folder, []).append(lock)
+
+    def _hold(self, folder: Path) -> Lock | None:
+        try:
+            folder.mkdir(parents=True, exist_ok=True, mode=0o700)
+        except OSError as failure:
+            raise _failure(self.folder, failure) from failure
+        try:
+            os.utime(folder)
+            lock = files.take_lock(folder / f"{self.lender and '.'}{self.lender}.lock", shared=True)
+        except FileNotFoundError:
+            return None
+        except OSError:  # no right: writing a result will say so
+            return Lock(folder, None)
+        # Asked when the folder is there: whoever goes on once the program is dead finds it, and deletes it.
+        if self.lender and _is_orphan():
+            if lock is not None:
+                lock.release(remove=True)
+            with suppress(OSError):  # results of an earlier run lie there
+                folder.rmdir()
+            raise WorkerError("the program that this process works for has ended")
+        return lock
 
     def forget(self, key: str, succeeded: bool) -> None:
         """Delete what a run left, where it is of no more use to this run or another."""
@@ -104,6 +151,7 @@ class Store:
 
     def trim(self, limit: int) -> None:
         """Delete the videos used longest ago, until those that stay take no more than `limit` bytes."""
+        _sweep(self.folder)
         found = [(folder.stat().st_mtime, folder, _size(folder)) for folder in _keys(self.folder)]
         total = sum(size for _, _, size in found)
         for _, folder, size in sorted(found):
@@ -150,6 +198,7 @@ def usage(folder: Path) -> Usage:
 def clear(folder: Path, spans: bool = True, footage: bool = True) -> None:
     """Delete what fervid keeps there, and nothing else; what a run is using stays."""
     if spans:
+        _sweep(folder)
         for key in _keys(folder):
             _delete(key)
     place = folder / FOOTAGE
@@ -159,13 +208,26 @@ def clear(folder: Path, spans: bool = True, footage: bool = True) -> None:
 
 def _keys(folder: Path) -> Iterator[Path]:
     """The folders of span results; anything else that lies beside them is not ours."""
-    try:
-        entries = sorted(os.scandir(folder), key=lambda entry: entry.name)
-    except OSError:
-        return
-    for entry in entries:
+    for entry in _entries(folder):
         if _KEY.fullmatch(entry.name) and entry.is_dir(follow_symlinks=False):
             yield Path(entry.path)
+
+
+def _entries(folder: Path) -> list[os.DirEntry[str]]:
+    try:
+        return sorted(os.scandir(folder), key=lambda entry: entry.name)
+    except OSError:
+        return []
+
+
+def _sweep(folder: Path) -> None:
+    """Delete what killed programs left that nobody goes on with."""
+    for entry in _entries(folder):
+        name, _, end = entry.name.rpartition(".")
+        if f".{end}" == GONE and _KEY.fullmatch(name) and entry.is_dir(follow_symlinks=False):
+            _remove(Path(entry.path))
+        elif f".{end}" == LENDER and entry.is_file(follow_symlinks=False):
+            _is_free(Path(entry.path))
 
 
 def _results(folder: Path) -> list[str]:
@@ -188,61 +250,132 @@ def _size(folder: Path) -> int:
 
 
 def _is_used(folder: Path) -> bool:
-    if not (folder / ".lock").exists():
+    if not any(folder.glob("*.lock")):
         return False
-    lock = files.take_lock(folder / ".lock")
-    if lock is None:
+    try:
+        taken = _take_all(folder)
+    except OSError:
+        return False
+    for lock in taken or ():
+        lock.release()
+    return taken is None
+
+
+def _take_all(folder: Path) -> list[Lock] | None:
+    """Every lock on a key's folder, so that nobody holds it; None where a run does that lives."""
+    taken: list[Lock] = []
+    try:
+        for path in [folder / ".lock", *folder.glob(".*.lock")]:
+            lock = _take(path)
+            if lock is not None:
+                taken.append(lock)
+            elif path.name == ".lock" or not _is_free(folder.parent / f"{path.stem}{LENDER}"):
+                break
+        else:
+            found, taken = taken, []
+            return found
+    finally:
+        for lock in taken:
+            lock.release()
+    return None
+
+
+def _take(path: Path) -> Lock | None:
+    """A lock for oneself; who only looks whether it is free is waited for."""
+    for is_again in range(LOOKS):
+        if is_again:
+            time.sleep(0.01)
+        if (lock := files.take_lock(path)) is not None:
+            return lock
+    return None
+
+
+def _is_free(lender: Path) -> bool:
+    """Whether a program that lent the store has ended; its file goes then."""
+    try:
+        lock = _take(lender) if lender.exists() else Lock(lender, None)
+        if lock is not None:
+            lock.release(remove=True)
+    except OSError:
         return True
-    lock.release()
-    return False
+    return lock is not None
+
+
+def _is_orphan() -> bool:
+    parent = parent_process()
+    return parent is not None and not parent.is_alive()
 
 
 def _delete(folder: Path) -> bool:
     """Delete a key's folder; False where a run uses it."""
+    gone = folder.with_name(folder.name + GONE)
+    if gone.is_dir():
+        _remove(gone)  # whoever began it was killed
     if not folder.is_dir():
         return True
     try:
-        lock = files.take_lock(folder / ".lock")
+        taken = _take_all(folder)
     except OSError:  # deleted by another, or not ours to delete
         return not folder.is_dir()
-    if lock is None:
+    if taken is None:
         return False
-    _remove(folder)
-    lock.release()
+    try:
+        if all(_OURS.fullmatch(name) for name in os.listdir(folder)):
+            # Whoever comes now makes another, and what still writes there does so in this one.
+            os.replace(folder, gone)
+            _remove(gone)
+        else:
+            _remove(folder)
+    finally:
+        for lock in taken:
+            lock.release()
     return not folder.exists()
 
 
 def _remove(folder: Path) -> None:
     """Delete what is ours in a folder, and the folder where nothing else is left in it."""
-    for name in os.listdir(folder):
-        if _OURS.fullmatch(name):
+    while folder.is_dir():
+        for name in (names := [name for name in os.listdir(folder) if _OURS.fullmatch(name)]):
             (folder / name).unlink(missing_ok=True)
-    try:
-        folder.rmdir()
-    except OSError as failure:  # somebody keeps something of theirs there, or has just come back
-        if failure.errno not in (errno.ENOTEMPTY, errno.EEXIST, errno.ENOENT):
-            raise
+        try:
+            folder.rmdir()
+        except OSError as failure:
+            if failure.errno not in (errno.ENOTEMPTY, errno.EEXIST, errno.ENOENT):
+                raise
+            if not names:  # somebody keeps something of theirs there
+                return
 
 
-def write(path: Path, arrays: Mapping[str, Array]) -> None:
-    """Write a result, whole or not at all, after the digest of what follows."""
+def write(path: Path, arrays: Mapping[str, Array], makes_folder: bool = True) -> bool:
+    """Write a result, whole or not at all, after the digest of what follows.
+
+    False where its folder is gone, and is not to be made again.
+    """
     packed = io.BytesIO()
     np.savez(packed, allow_pickle=False, **arrays, **{PLACE: np.array(_place(path))})
-    try:
+    for is_last in (False, True):
         try:
+            if makes_folder:
+                path.parent.mkdir(parents=True, exist_ok=True, mode=0o700)
             _write_whole(path, packed)
-        except FileNotFoundError:  # another run has just deleted the folder
-            _write_whole(path, packed)
-    except OSError as failure:
-        advice = "free some space" if failure.errno == errno.ENOSPC else "check its access rights"
-        raise OutputError(
-            f"cannot write to the cache {path.parent.parent}: {failure.strerror}; "
-            f"{advice}, or set FERVID_CACHE_DIR"
-        ) from failure
+            break
+        except OSError as failure:
+            if not isinstance(failure, FileNotFoundError) or (makes_folder and is_last):
+                raise _failure(path.parent.parent, failure) from failure
+            if not makes_folder:
+                return False
+            # Another run has just deleted the folder: once more.
+    return True
+
+
+def _failure(folder: Path, failure: OSError) -> OutputError:
+    advice = "free some space" if failure.errno == errno.ENOSPC else "check its access rights"
+    return OutputError(
+        f"cannot write to the cache {folder}: {failure.strerror}; {advice}, or set FERVID_CACHE_DIR"
+    )
 
 
 def _write_whole(path: Path, packed: io.BytesIO) -> None:
-    path.parent.mkdir(parents=True, exist_ok=True, mode=0o700)
     with files.whole(path) as stream:
         stream.write(hashlib.sha256(packed.getbuffer()).digest())
         stream.write(packed.getbuffer())

@@ -24,6 +24,7 @@ from conftest import CLIP, command, environment
 from media import pictures
 from media import write as write_video
 
+from fervid import cache as disk
 from fervid import execute
 from fervid.cli import main
 
@@ -155,3 +156,65 @@ def test_what_is_interrupted_says_so_and_goes_on(films: Path, whole: dict[str, b
     assert rest.splitlines()[-1] == "fervid: interrupted"
     run(films, "stopped")
     assert contents(films / "stopped") == whole
+
+
+def processes_of(parent: int) -> list[int]:
+    """The workers of a batch."""
+    found = []
+    for place in Path("/proc").glob("[0-9]*"):
+        try:
+            its_parent = int((place / "stat").read_text().rpartition(")")[2].split()[1])
+            is_worker = b"spawn_main" in (place / "cmdline").read_bytes()
+        except (FileNotFoundError, ProcessLookupError):
+            continue
+        if its_parent == parent and is_worker:
+            found.append(int(place.name))
+    return found
+
+
+def is_there(process: int) -> bool:
+    try:
+        return Path(f"/proc/{process}/stat").read_text().rpartition(")")[2].split()[0] != "Z"
+    except (FileNotFoundError, ProcessLookupError):
+        return False
+
+
+def stopped_at_work(batch: int, cache: Path) -> list[int]:
+    """The workers of a batch, stopped while one has a span in the cache and holds it."""
+    workers = processes_of(batch)
+    for worker in workers:
+        os.kill(worker, signal.SIGSTOP)
+    used = disk.usage(cache)
+    if used.in_use and used.spans:
+        return workers
+    for worker in workers:
+        os.kill(worker, signal.SIGCONT)
+    return []
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="processes are looked for in /proc")
+def test_workers_that_outlive_a_killed_batch_leave_nothing(
+    films: Path, whole: dict[str, bytes], cache: Path
+) -> None:
+    with subprocess.Popen(
+        command([*ARGUMENTS, "-o", "outlived", "-j", "2"]),
+        cwd=films,
+        env=environment(),
+        stderr=subprocess.DEVNULL,
+    ) as batch:
+        until = time.monotonic() + PATIENCE
+        while not (workers := stopped_at_work(batch.pid, cache)):
+            assert batch.poll() is None and time.monotonic() < until
+            time.sleep(0.002)
+        batch.kill()
+    try:
+        run(films, "outlived")
+        assert contents(films / "outlived") == whole
+        assert list(cache.iterdir()) == []  # though the stopped ones hold what they were at
+    finally:
+        for worker in workers:
+            os.kill(worker, signal.SIGCONT)
+    while any(is_there(worker) for worker in workers):
+        assert time.monotonic() < until
+        time.sleep(0.01)
+    assert list(cache.iterdir()) == []  # nor have they written anything since

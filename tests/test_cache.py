@@ -8,6 +8,7 @@ import subprocess
 import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -18,12 +19,31 @@ from test_cli_analyze import Call, call
 from fervid import cache as disk
 from fervid import files
 from fervid.cache import Store
-from fervid.errors import UsageError
+from fervid.errors import UsageError, WorkerError
 
 __all__ = ["call"]
 
 ARRAYS = {"pts": np.arange(1000)}
 KEYS = ["0" * 32, "1" * 32, "2" * 32]
+
+WORKER = """
+import sys
+from pathlib import Path
+from fervid.cache import Store
+Store(Path(sys.argv[1]), True, lender=sys.argv[3]).hold(sys.argv[2])
+print("held", flush=True)
+sys.stdin.readline()
+"""
+
+LEND = """
+import os, sys
+from pathlib import Path
+from fervid.cache import Store
+with Store(Path(sys.argv[1])).lent() as lent:
+    print(lent.lender, flush=True)
+    sys.stdin.readline()
+    os._exit(1)
+"""
 
 HOLD = """
 import sys
@@ -48,12 +68,23 @@ def store(cache: Path) -> Store:
 @contextmanager
 def other_run(folder: Path, key: str) -> Iterator[None]:
     """Another process that uses the results of a key."""
-    line = [sys.executable, "-c", HOLD, str(folder), key]
-    with subprocess.Popen(
-        line, env=environment(), cwd=ROOT, stdin=subprocess.PIPE, stdout=subprocess.PIPE
-    ) as run:
-        assert run.stdout is not None and run.stdout.readline() == b"held\n"
+    with process(HOLD, folder, key) as (_, said):
+        assert said == "held"
         yield
+
+
+@contextmanager
+def process(script: str, *arguments: str | Path) -> Iterator[tuple[subprocess.Popen[bytes], str]]:
+    """A script in a process of its own, once it has said a line; killed in the end."""
+    with subprocess.Popen(
+        [sys.executable, "-c", script, *map(str, arguments)],
+        env=environment(),
+        cwd=ROOT,
+        stdin=subprocess.PIPE,
+        stdout=subprocess.PIPE,
+    ) as run:
+        assert run.stdout is not None
+        yield run, run.stdout.readline().decode().rstrip()
         run.kill()
 
 
@@ -82,6 +113,77 @@ def test_what_a_run_uses_outlasts_the_limit_and_other_runs(store: Store, cache: 
         assert there(cache) == KEYS[:1]
     store.trim(0)  # killed, it uses nothing any more
     assert there(cache) == []
+
+
+def test_what_a_worker_holds_is_free_when_its_program_has_ended(store: Store, cache: Path) -> None:
+    with process(LEND, cache) as (program, lender), process(WORKER, cache, KEYS[0], lender) as (_, said):
+        assert said == "held"
+        store.trim(0)
+        store.forget(KEYS[0], succeeded=True)
+        assert there(cache) == KEYS[:1]
+        assert disk.usage(cache).in_use == 1
+        program.kill()
+        program.wait()
+        assert disk.usage(cache).in_use == 0
+        store.forget(KEYS[0], succeeded=True)  # though the worker lives
+        assert not (cache / KEYS[0]).exists()
+    with store.lent():
+        pass
+    assert list(cache.iterdir()) == []
+
+
+def test_what_a_dead_worker_held_is_free_though_its_program_lives(store: Store, cache: Path) -> None:
+    with store.lent() as lent:
+        with process(WORKER, cache, KEYS[0], lent.lender):
+            store.trim(0)
+            assert there(cache) == KEYS[:1]
+        store.forget(KEYS[0], succeeded=True)
+        assert there(cache) == []
+    assert list(cache.iterdir()) == []
+
+
+def test_no_worker_begins_once_its_program_has_ended(
+    store: Store, cache: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    store.trim(0)
+    lent = replace(store, keep=True, lender="0" * 16)
+    monkeypatch.setattr(disk, "_is_orphan", lambda: True)
+    with pytest.raises(WorkerError, match="has ended"):
+        lent.hold(KEYS[0])
+    assert list(cache.iterdir()) == []
+
+
+def test_what_comes_too_late_is_not_written(store: Store, cache: Path) -> None:
+    entry = store.entry(KEYS[0], 0, 9)
+    assert disk.write(entry, ARRAYS, makes_folder=False)
+    store.trim(0)
+    assert not disk.write(entry, ARRAYS, makes_folder=False)
+    assert list(cache.iterdir()) == []
+
+
+def test_what_comes_while_a_folder_is_deleted_goes_with_it(
+    store: Store, cache: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    remove, calls = Path.rmdir, []
+
+    def late(folder: Path) -> None:
+        calls.append(folder)
+        if len(calls) == 1:  # whoever opened it before, writes there still
+            (folder / ".9-end.span.0.part").touch()
+        remove(folder)
+
+    monkeypatch.setattr(Path, "rmdir", late)
+    store.forget(KEYS[0], succeeded=True)
+    assert sorted(path.name for path in cache.iterdir()) == KEYS[1:]
+
+
+def test_a_deletion_that_was_cut_off_is_brought_to_its_end(store: Store, cache: Path) -> None:
+    for key in KEYS[:2]:
+        (cache / key).rename(cache / f"{key}.gone")
+    store.forget(KEYS[0], succeeded=True)
+    assert sorted(path.name for path in cache.iterdir()) == [f"{KEYS[1]}.gone", KEYS[2]]
+    store.trim(10**9)
+    assert sorted(path.name for path in cache.iterdir()) == KEYS[2:]
 
 
 def test_the_last_of_two_runs_deletes(store: Store, cache: Path) -> None:

@@ -249,7 +249,7 @@ class Run:
         arrays = cache.read(self._path(span))
         if arrays is None:
             arrays = results.pack(spans.analyze_span(self._around(span), span, self.options))
-            cache.write(self._path(span), arrays)
+            cache.write(self._path(span), arrays, makes_folder=not self.store.lender)
         return results.unpack(arrays)
 
     def _stitched(self) -> Iterator[tuple[Span, results.SpanResult, dict[int, int]]]:

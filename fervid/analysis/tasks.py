@@ -80,7 +80,8 @@ def check(terms: Terms) -> None:
 def work(task: Task) -> Generator[float, None, Sent]:
     """Analyse the spans that have no result yet; yield how many ticks are done, and return what is sent back.
 
-    Where results are written, that of a span lies there once all of its ticks are told.
+    Where results are written, that of a span lies there once all of its ticks are told; unless the folder there
+    was deleted: then whoever wants it does it again.
     """
     if task.spans and task.terms is not None:
         yield 0.0  # a long file takes its time to be read
@@ -95,7 +96,7 @@ def work(task: Task) -> Generator[float, None, Sent]:
                 if step.result is not None:
                     arrays = results.pack(step.result)
                     if span in task.paths:
-                        cache.write(task.paths[span], arrays)
+                        cache.write(task.paths[span], arrays, makes_folder=False)
                     else:
                         sent.append((span, arrays))
                     del arrays

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Generator, Iterator, Sequence
-from contextlib import closing
+from contextlib import closing, nullcontext
 from dataclasses import dataclass
 from functools import partial
 from typing import BinaryIO, cast
@@ -68,6 +68,7 @@ class Batch:
         self._inputs, self._wish, self._results = inputs, wish, results
         self._executor, self._store, self._workers = executor, store, workers
         self._deadline, self._told = deadline, told
+        self._lent: Store | None = None  # the store as workers use it; None: they share no cache
         self.records: dict[int, Record] = {}  # by the input's place
         self._long: list[int] = []
 
@@ -82,7 +83,10 @@ class Batch:
         for place, item in enumerate(self._inputs):
             if item.trouble:
                 self._fail(place, InputError(f"{shown(item.name)}: {item.trouble}"))
-        self._each_to_a_worker()
+        # Workers elsewhere have no part in this cache: what they keep, nobody here could delete.
+        is_ours = self._store.resume and not self._executor.is_remote
+        with self._store.lent() if is_ours else nullcontext() as self._lent:
+            self._each_to_a_worker()
         for place in self._long:
             self._with_all_workers(place)
         return [self.records[place] for place in range(len(self._inputs))]
@@ -121,9 +125,7 @@ class Batch:
         workers = CLUSTER if self._executor.is_remote else self._workers
         is_last = len(self._inputs) - place <= 2 * workers
         most = 1 if is_last and workers > 1 else WHOLE
-        # Workers elsewhere have no part in this cache: what they keep, nobody here could delete.
-        is_ours = self._store.resume and not self._executor.is_remote
-        return Job(item.path, encodable(item.name), self._wish, most, known, self._store if is_ours else None)
+        return Job(item.path, encodable(item.name), self._wish, most, known, self._lent)
 
     def _keep(self, place: int, made: Made) -> None:
         writers = {form: partial(_copy, text) for form, text in made.texts.items()}

@@ -73,7 +73,7 @@ class Job:
     wish: Wish
     most_spans: int  # an input of more is left to all workers together
     known: str | None  # the key of the results that are there
-    store: Store | None  # where span results go; None: to a folder of the worker's own
+    store: Store | None  # lent, for span results; None: they go to a folder of the worker's own
 
 
 @dataclass(frozen=True)
@@ -105,8 +105,8 @@ def work(job: Job) -> Generator[float, None, Answer]:
     with local(job.path) as path:
         if job.known is not None and job.wish.key(source.content(Path(path))) == job.known:
             return Same()
-        # Kept until the outputs are written: the caller deletes them.
-        store = Store.temporary() if job.store is None else Store(job.store.folder, keep=True)
+        # What is lent is kept until the outputs are written: the caller deletes it.
+        store = Store.temporary() if job.store is None else job.store
         with start(path, job.wish, store) as run:
             if run.model is None or run.model.sha256 != job.wish.model_sha256:
                 raise ModelError(

@@ -28,9 +28,9 @@ def serve(connection: Connection, slot: Any) -> None:
     while True:
         try:
             order = connection.recv_bytes()
-        except (EOFError, OSError):
+            connection.send_bytes(_answer(int.from_bytes(order[:PREFIX], "little"), order[PREFIX:], slot))
+        except (EOFError, OSError):  # nobody is left who wants it
             return
-        connection.send_bytes(_answer(int.from_bytes(order[:PREFIX], "little"), order[PREFIX:], slot))
 
 
 def _answer(place: int, body: bytes, slot: Any) -> bytes:
