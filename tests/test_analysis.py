@@ -45,7 +45,7 @@ def faces() -> list[Picture]:
 
 @pytest.fixture(scope="session")
 def shown(faces: list[Picture]) -> list[Picture]:
-    """Seventy seconds at ten frames a second: one shot longer than a span, and another behind a cut (46 s).
+    """Seventy seconds at five frames a second: one shot longer than a span, and another behind a cut (46 s).
 
     A face is followed back and forth, so that nothing jumps but at the cut.
     """
@@ -55,13 +55,13 @@ def shown(faces: list[Picture]) -> list[Picture]:
         for step in range(count):
             yield faces[low + last - abs(last - step % (2 * last))]
 
-    return [*walk(0, CLOSE, 460), *walk(WIDE, len(faces), 240)]
+    return [*walk(0, CLOSE, 230), *walk(WIDE, len(faces), 120)]
 
 
 @pytest.fixture(scope="session")
 def film(shown: list[Picture], tmp_path_factory: pytest.TempPathFactory) -> Path:
     path = tmp_path_factory.mktemp("film") / "film.mp4"
-    return write(path, shown, rate=10, gop=20, options={"crf": "20", "preset": "ultrafast"})
+    return write(path, shown, rate=5, gop=10, options={"crf": "20", "preset": "ultrafast"})
 
 
 @dataclass(frozen=True)
@@ -259,7 +259,7 @@ def test_work_done_again_or_long_ago_leaves_the_bar_in_bounds(film: Path, tmp_pa
     ) -> Iterator[object]:
         """An executor whose workers die once in every task."""
         for place, task in enumerate(tasks):
-            for done in islice(function(task), 150):
+            for done in islice(function(task), 75):
                 yield execute.Reached(place, done)
             for done in function(task):
                 yield execute.Reached(place, done)
@@ -296,15 +296,15 @@ class Wrapped:
 
 @pytest.fixture(scope="session")
 def wrapped(shown: list[Picture], tmp_path_factory: pytest.TempPathFactory) -> Wrapped:
-    folder, part = tmp_path_factory.mktemp("wrapped"), shown[300:600]  # the cut stands at 16 s
+    folder, part = tmp_path_factory.mktemp("wrapped"), shown[150:300]  # the cut stands at 16 s
     return Wrapped(
-        write(folder / "often.mp4", part, rate=10, gop=10),
-        write(folder / "seldom.mp4", part, rate=10, gop=100000, options=SELDOM),
+        write(folder / "often.mp4", part, rate=5, gop=5),
+        write(folder / "seldom.mp4", part, rate=5, gop=100000, options=SELDOM),
         write(
             folder / "unsought.mkv",
             part,
-            rate=10,
-            pts=range(-5, 295),
+            rate=5,
+            pts=range(-3, 147),
             container_options={"avoid_negative_ts": "disabled"},  # negative times come out as none at all
         ),
     )
@@ -350,9 +350,9 @@ def test_a_stretch_without_keyframes_gives_what_keyframes_give(
     assert len(clock.keyframes) == 1 if name == "seldom" else not clock.seekable
     assert len(entries(tmp_path)) == 6
     assert passes == 1
-    # Two spans overlap by twenty frames: held are those around a cut, no more.
-    assert alive == 0 and most <= 12
-    assert one.timeline.tally == often.timeline.tally == Tally(300, often.timeline.tally.with_faces)
+    # Two spans overlap by ten frames: held are those around a cut, no more.
+    assert alive == 0 and most <= 9
+    assert one.timeline.tally == often.timeline.tally == Tally(150, often.timeline.tally.with_faces)
     for column in ("frame", "track", "status", "box", "landmarks"):
         assert np.array_equal(one.rows[column], often.rows[column], equal_nan=True), column
     assert [clock.seconds(pts) for pts in clock.pts.tolist()] == [
@@ -406,8 +406,8 @@ def test_a_part_of_a_long_stretch(wrapped: Wrapped, tmp_path: Path, short: None,
     part = Settings(start=Fraction(12), end=Fraction(22))
     one = analyse(wrapped.seldom, tmp_path, settings=part)
     assert len(entries(tmp_path)) == 3
-    assert one.timeline.tally.decoded == 100 and one.timeline.tally.complete
-    inside = (often.rows["frame"] >= 120) & (often.rows["frame"] < 220)
+    assert one.timeline.tally.decoded == 50 and one.timeline.tally.complete
+    inside = (often.rows["frame"] >= 60) & (often.rows["frame"] < 110)
     assert np.array_equal(one.rows["frame"], often.rows["frame"][inside])
     assert np.allclose(one.rows["landmarks"], often.rows["landmarks"][inside], atol=1e-3, equal_nan=True)
 
@@ -416,7 +416,7 @@ def test_a_damaged_stretch_counts_as_a_whole(
     shown: list[Picture], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """Nothing can be sought behind damage; where the spans begin is no matter to what is lost."""
-    sound = write(tmp_path / "film.avi", shown[:300], rate=10, codec="ffv1")
+    sound = write(tmp_path / "film.avi", shown[:150], rate=5, codec="ffv1")
     hurt = damaged(tmp_path / "hurt.avi", sound, 0.5, 3000)
     monkeypatch.setattr(spans, "LENGTH", 10000)
     whole = analyse(hurt, tmp_path / "whole").timeline
@@ -431,9 +431,9 @@ def test_a_damaged_stretch_counts_as_a_whole(
 
 
 def test_long_stretches_in_workers_give_the_same(shown: list[Picture], tmp_path: Path) -> None:
-    """Two stretches of more than a minute, three frames a second: workers know nothing of patches."""
+    """Two stretches of more than a minute, two frames a second: workers know nothing of patches."""
     options = {**LOSSLESS, "x264-params": "scenecut=0"}
-    path = write(tmp_path / "film.mp4", shown[:400], rate=3, gop=200, options=options)
+    path = write(tmp_path / "film.mp4", shown[:266], rate=2, gop=134, options=options)
     whole = analyse(path, tmp_path / "one")
     planned = whole.timeline.source
     passes = spans.groups(planned, spans.plan(planned, Settings()))
@@ -449,9 +449,9 @@ def test_no_segment_spans_a_cut(whole: Outcome) -> None:
 
 def test_every_planned_frame_has_a_row(whole: Outcome) -> None:
     planned, rows = whole.timeline.source.pts, whole.rows
-    assert whole.timeline.tally.decoded == len(planned) == 700
+    assert whole.timeline.tally.decoded == len(planned) == 350
     assert whole.timeline.tally.undecodable == 0 and whole.timeline.tally.complete
-    assert sorted(set(rows["frame"].tolist())) == list(range(700))
+    assert sorted(set(rows["frame"].tolist())) == list(range(350))
     assert np.array_equal(planned[rows["frame"]], rows["pts"])
     assert whole.texts["frames"].count("\n") == 1 + whole.row_count == 1 + len(rows["pts"])
     shown = np.unique(rows["frame"][rows["track"] >= 0])

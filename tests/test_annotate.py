@@ -15,7 +15,7 @@ import av
 import media
 import numpy as np
 import pytest
-from conftest import CLIP, Fervid, command, environment
+from conftest import CLIP, Call, command, environment, made_in
 from test_cutting import samples, tone
 
 from fervid.cli.annotate import KINDS
@@ -352,15 +352,7 @@ def analyzed(tmp_path_factory: pytest.TempPathFactory) -> Path:
         ("analyze", "movie.mp4", "-t", "out.jsonl", *selection),
         ("annotate", "movie.mp4", "-t", "out.json", "--tracks", "geometry.npz", "-o", "read.mp4"),
     ):
-        done = subprocess.run(
-            command(arguments),
-            cwd=folder,
-            env=environment(FERVID_CACHE_DIR=str(folder / "cache")),
-            capture_output=True,
-            text=True,
-            check=False,
-        )
-        assert done.returncode == 0, done.stderr
+        made_in(folder, *arguments)
     return folder
 
 
@@ -387,13 +379,11 @@ def test_the_note_stands_in_the_file_and_in_the_corner(analyzed: Path) -> None:
     assert np.abs(corner - colours(CLIP)[35][480 - 16 : 480, :200]).mean() > 20
 
 
-def test_faces_are_found_again_where_no_geometry_is_given(
-    analyzed: Path, fervid: Fervid, tmp_path: Path
-) -> None:
+def test_faces_are_found_again_where_no_geometry_is_given(analyzed: Path, call: Call, tmp_path: Path) -> None:
     again = ("-t", analyzed / "out.json", "-o", "again.mp4", "-j1")
     anew = ("--model", "untrained", "--start", "1.4", "--end", "2.2", "-o", "anew.mp4", "-j1")
     for arguments in (again, anew):
-        done = fervid("annotate", CLIP, *arguments)
+        done = call("annotate", CLIP, *arguments)
         assert done.returncode == 0, done.stderr
         assert re.search(r"wrote \w+\.mp4", done.stderr)
     expected = colours(analyzed / "read.mp4")
@@ -432,16 +422,16 @@ def test_a_film_goes_into_a_pipe(analyzed: Path) -> None:
     ],
 )
 def test_what_cannot_be_drawn_is_told_in_one_line(
-    options: tuple[str, ...], code: int, words: str, analyzed: Path
+    options: tuple[str, ...],
+    code: int,
+    words: str,
+    analyzed: Path,
+    call: Call,
+    monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    done = subprocess.run(
-        command(["annotate", "movie.mp4", *options]),
-        cwd=analyzed,
-        env=environment(FERVID_CACHE_DIR=str(analyzed / "cache")),
-        capture_output=True,
-        text=True,
-        check=False,
-    )
+    monkeypatch.chdir(analyzed)
+    monkeypatch.delenv("FERVID_MODEL")
+    done = call("annotate", "movie.mp4", *options)
     assert done.returncode == code, done.stderr
     (line,) = done.stderr.splitlines()
     assert line.startswith("fervid: error: ")

@@ -15,17 +15,14 @@ from typing import Any
 import jsonschema
 import numpy as np
 import pytest
-from conftest import CLIP
+from conftest import CLIP, Call
 from media import pictures
 from media import write as write_video
-from test_cli_analyze import Call, call
 
 from fervid import execute, files
 from fervid.batch import folder as folders
 from fervid.batch import work
 from fervid.export.timelines.json import schema
-
-__all__ = ["call"]
 
 SMALL = ("--end", "0.4")
 

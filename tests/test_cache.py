@@ -13,15 +13,12 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from conftest import ROOT, environment
-from test_cli_analyze import Call, call
+from conftest import ROOT, Call, environment
 
 from fervid import cache as disk
 from fervid import files
 from fervid.cache import Store
 from fervid.errors import UsageError, WorkerError
-
-__all__ = ["call"]
 
 ARRAYS = {"pts": np.arange(1000)}
 KEYS = ["0" * 32, "1" * 32, "2" * 32]

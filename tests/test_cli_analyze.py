@@ -19,38 +19,14 @@ import cv2
 import jsonschema
 import numpy as np
 import pytest
-from conftest import CLIP, Fervid, command, environment
+from conftest import CLIP, Call, Fervid, command, environment
 from media import write as write_video
 from test_cli import says
 
-from fervid.cli import main
 from fervid.export.timelines.json import schema
 
 SHORT = ("--end", "1.2", "--jobs", "1")  # of the clip: one face, neutral to a smile
 UNTRAINED = ("--model", "untrained")
-
-
-class Call:
-    """Run the program inside this process, which has torch already: several times as fast."""
-
-    def __init__(self, capfd: pytest.CaptureFixture[str]) -> None:
-        self._capfd = capfd
-
-    def __call__(self, *arguments: str | Path) -> subprocess.CompletedProcess[str]:
-        before = signal.getsignal(signal.SIGTERM)
-        try:
-            code = main.run(list(map(str, arguments)))
-        finally:
-            signal.signal(signal.SIGTERM, before)
-        told = self._capfd.readouterr()
-        return subprocess.CompletedProcess(arguments, code, told.out, told.err)
-
-
-@pytest.fixture
-def call(capfd: pytest.CaptureFixture[str], tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Call:
-    monkeypatch.chdir(tmp_path)
-    monkeypatch.setenv("FERVID_MODEL", "untrained")
-    return Call(capfd)
 
 
 @pytest.fixture(scope="module")

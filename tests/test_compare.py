@@ -15,10 +15,9 @@ from xml.etree import ElementTree
 import numpy as np
 import pympi
 import pytest
-from conftest import command, environment
+from conftest import Call, command, environment
 from praatio import textgrid as praat
 from test_cli import says
-from test_cli_analyze import Call
 from test_export import START, curve_of, model_of, person_of, segment_of, text_of, video_of
 
 from fervid.annotations import Annotation, Sheet, read
@@ -67,13 +66,6 @@ def film(
         made,
         tuple(person_of(person, its) for person, its in seen.items()),
     )
-
-
-@pytest.fixture
-def call(capfd: pytest.CaptureFixture[str], tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Call:
-    monkeypatch.chdir(tmp_path)
-
-    return Call(capfd)
 
 
 def put(timeline: Timeline, name: str = "out.json") -> None:

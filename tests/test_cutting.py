@@ -15,7 +15,7 @@ import cv2
 import media
 import numpy as np
 import pytest
-from conftest import CLIP, Fervid
+from conftest import CLIP, Call
 
 from fervid.cli.shared import cutting as names
 from fervid.cli.shared import output
@@ -318,9 +318,9 @@ def timeline(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return path
 
 
-def test_moments_become_clips_and_a_reel(timeline: Path, fervid: Fervid, tmp_path: Path) -> None:
+def test_moments_become_clips_and_a_reel(timeline: Path, call: Call, tmp_path: Path) -> None:
     cuts = ("--video", CLIP, "--cut", "clips", "--montage", "reel.mp4", "--exact", "--pad", "0,0.2")
-    done = fervid("peaks", timeline, *cuts, "-f", "csv")
+    done = call("peaks", timeline, *cuts, "-f", "csv")
     assert done.returncode == 0, done.stderr
     assert len(done.stdout.splitlines()) == 3
     assert "wrote 2 clips into clips" in done.stderr
@@ -336,13 +336,13 @@ def test_moments_become_clips_and_a_reel(timeline: Path, fervid: Fervid, tmp_pat
     with av.open(tmp_path / "clips" / clips[0]) as clip:
         assert "visible" in clip.metadata["title"]
         assert "do not say what a person feels" in clip.metadata["comment"]
-    again = fervid("peaks", timeline, "--video", CLIP, "--cut", "clips", "--exact")
+    again = call("peaks", timeline, "--video", CLIP, "--cut", "clips", "--exact")
     assert again.returncode == 1
     assert "use -y" in again.stderr
 
 
-def test_a_copy_tells_how_early_it_begins(timeline: Path, fervid: Fervid, tmp_path: Path) -> None:
-    done = fervid("peaks", timeline, "--video", CLIP, "--cut", "clips", "--top", "1", "-o", "/dev/null")
+def test_a_copy_tells_how_early_it_begins(timeline: Path, call: Call, tmp_path: Path) -> None:
+    done = call("peaks", timeline, "--video", CLIP, "--cut", "clips", "--top", "1", "-o", "/dev/null")
     assert done.returncode == 0, done.stderr
     assert "beginning at keyframes" in done.stderr
     assert planning.plan(next((tmp_path / "clips").iterdir())).codec == "h264"
@@ -366,11 +366,11 @@ def test_a_copy_tells_how_early_it_begins(timeline: Path, fervid: Fervid, tmp_pa
     ],
 )
 def test_what_cannot_be_cut_is_told_in_one_line(
-    options: tuple[str | Path, ...], code: int, words: str, timeline: Path, fervid: Fervid, tmp_path: Path
+    options: tuple[str | Path, ...], code: int, words: str, timeline: Path, call: Call, tmp_path: Path
 ) -> None:
     (tmp_path / "out.json").write_text(timeline.read_text("utf-8"), "utf-8")
     lossless(tmp_path / "other.mp4")
-    done = fervid("peaks", "out.json", "-o", "peaks.csv", *options)
+    done = call("peaks", "out.json", "-o", "peaks.csv", *options)
     assert done.returncode == code, done.stderr
     told = [line for line in done.stderr.splitlines() if line.startswith("fervid: error: ")]
     assert len(told) == 1

@@ -11,10 +11,16 @@ import sys
 from pathlib import Path
 
 import pytest
-from conftest import CLIP, ROOT, environment
+from conftest import ROOT, environment
 
 EXAMPLES = ROOT / "examples"
 NEEDS_JQ = pytest.mark.skipif(shutil.which("jq") is None, reason="jq is not installed")
+
+
+def on_one_core() -> None:
+    """Let what is started next see a single core, so that it starts no workers of its own."""
+    if hasattr(os, "sched_setaffinity"):
+        os.sched_setaffinity(0, {min(os.sched_getaffinity(0))})
 
 
 @pytest.fixture
@@ -39,6 +45,7 @@ class Run:
             [*shell, str(EXAMPLES / script), *map(str, arguments)],
             cwd=self.folder,
             env=environment(PATH=self._path, FERVID_MODEL="untrained"),
+            preexec_fn=on_one_core,
             input=b"" if input is None else input.read_bytes(),
             capture_output=True,
             check=False,
@@ -47,18 +54,6 @@ class Run:
         assert done.returncode == 0, said
         assert "error" not in said
         return done.stdout.decode("utf-8")
-
-
-@pytest.fixture(scope="module")
-def short(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """Two seconds of the example clip, in which the face smiles: examples should not take long."""
-    from fervid.video import cutting, planning
-
-    source, path = planning.plan(CLIP), tmp_path_factory.mktemp("short") / "film.mp4"
-    piece = cutting.at_frames(source, source.ticks(1), source.ticks(3))
-    with path.open("wb") as stream:
-        cutting.encode(source, [piece], stream, ".mp4", {})
-    return path
 
 
 def test_every_script_is_told_of() -> None:

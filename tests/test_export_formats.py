@@ -21,11 +21,10 @@ import numpy as np
 import pympi
 import pytest
 import webvtt
-from conftest import CLIP, command, environment
+from conftest import CLIP, Call, command, environment
 from jsonschema import Draft202012Validator
 from praatio import textgrid as praat
 from test_cli import says
-from test_cli_analyze import Call
 from test_export import (
     BASE,
     START,
@@ -432,14 +431,12 @@ def test_a_damaged_archive_is_refused(tmp_path: Path, damage: Callable[[Path], o
 
 
 @pytest.fixture
-def call(capfd: pytest.CaptureFixture[str], tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Call:
-    """Run the program in this process, in a folder with out.json, out.jsonl and g.npz."""
-    monkeypatch.chdir(tmp_path)
+def call(call: Call, tmp_path: Path) -> Call:
+    """The same in a folder with out.json, out.jsonl and g.npz."""
     for form in ("json", "jsonl"):
         (tmp_path / f"out.{form}").write_text(text_of(timeline_of(), form), "utf-8")
     archive(tmp_path / "g.npz")
-
-    return Call(capfd)
+    return call
 
 
 @pytest.mark.parametrize(

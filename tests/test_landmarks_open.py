@@ -14,7 +14,7 @@ import click
 import cv2
 import numpy as np
 import pytest
-from conftest import CLIP, ROOT, Fervid
+from conftest import CLIP, ROOT, Call
 
 from fervid import analysis, execute, synth
 from fervid.cache import Store
@@ -80,10 +80,10 @@ def test_a_damaged_file_is_an_error(tmp_path: Path, monkeypatch: pytest.MonkeyPa
 # --- the option
 
 
-def test_an_unknown_name_is_an_error(fervid: Fervid) -> None:
+def test_an_unknown_name_is_an_error(call: Call) -> None:
     with pytest.raises(UsageError, match="unknown landmarks 'haar'; choose one of dlib, open"):
         FaceFinder(landmarks="haar")
-    done = fervid("extract", CLIP, "-o", "out", "--landmarks", "haar")
+    done = call("extract", CLIP, "-o", "out", "--landmarks", "haar")
     assert done.returncode == 2
     assert "'haar' is not one of 'dlib', 'open'" in done.stderr
 
@@ -129,16 +129,16 @@ def test_the_setting_reaches_workers_and_changes_the_key() -> None:
         np.testing.assert_array_equal(points, own)
 
 
-def test_commands_take_it_and_a_timeline_records_it(fervid: Fervid, tmp_path: Path) -> None:
+def test_commands_take_it_and_a_timeline_records_it(call: Call, tmp_path: Path) -> None:
     part = ["--landmarks", "open", "--end", "0.5"]
-    done = fervid("analyze", CLIP, "--model", "untrained", "-t", "said.json", *part)
+    done = call("analyze", CLIP, "--model", "untrained", "-t", "said.json", *part)
     assert done.returncode == 0, done.stderr
     assert json.loads((tmp_path / "said.json").read_text("utf-8"))["settings"]["landmarks"] == "open"
-    done = fervid("extract", CLIP, "-o", "out", "--what", "landmarks", *part)
+    done = call("extract", CLIP, "-o", "out", "--what", "landmarks", *part)
     assert done.returncode == 0, done.stderr
     with np.load(tmp_path / "out" / "clip.landmarks.npz") as pack:
         np.testing.assert_allclose(pack["landmarks"][0], first_points(OPEN)[0], atol=0.01)
-    done = fervid("peaks", "said.json", "--landmarks", "open")
+    done = call("peaks", "said.json", "--landmarks", "open")
     assert done.returncode == 2 and "--landmarks" in done.stderr
 
 

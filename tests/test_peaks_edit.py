@@ -17,10 +17,10 @@ from xml.etree import ElementTree
 import av
 import numpy as np
 import pytest
+from conftest import Call
 from media import pictures, write
 from opentimelineio import adapters, schema
 from test_cli import says
-from test_cli_analyze import Call, call  # noqa: F401
 from test_export import BASE, START, person_of, text_of, timeline_of
 
 from fervid.errors import InputError, UsageError
@@ -516,7 +516,7 @@ def test_subtitles_are_read_back_on_the_player_s_clock(tmp_path: Path, form: str
     ],
 )
 def test_the_suffix_tells_the_format(
-    call: Call,  # noqa: F811
+    call: Call,
     written: Path,
     tmp_path: Path,
     target: str,
@@ -527,7 +527,7 @@ def test_the_suffix_tells_the_format(
     assert (tmp_path / target).read_text("utf-8").startswith(begins)
 
 
-def test_options_shape_the_edit(call: Call, written: Path) -> None:  # noqa: F811
+def test_options_shape_the_edit(call: Call, written: Path) -> None:
     done = call(
         "peaks", written, "-f", "edl", "--timecode", "02:00:00:00", "--timecode-rate", "25", "--pad", "0,1"
     )
@@ -543,7 +543,7 @@ def test_options_shape_the_edit(call: Call, written: Path) -> None:  # noqa: F81
     assert "|D:1\n" not in covering.stdout
 
 
-def test_a_person_is_chosen_by_id_or_name(call: Call, written: Path) -> None:  # noqa: F811
+def test_a_person_is_chosen_by_id_or_name(call: Call, written: Path) -> None:
     for person, track in (("P1", "track 0"), ("Anna", "track 0"), ("P2", "track 1")):
         done = call("peaks", written, "--person", person, "-f", "markers")
         assert [track in line for line in done.stdout.splitlines() if "|" in line] == [True]
@@ -578,7 +578,7 @@ def test_peaks_rank_by_the_score_that_is_asked_for() -> None:
     ],
 )
 def test_what_makes_no_sense_is_refused(
-    call: Call,  # noqa: F811
+    call: Call,
     written: Path,
     line: list[str],
     words: tuple[str, ...],
@@ -586,7 +586,7 @@ def test_what_makes_no_sense_is_refused(
     says(call("peaks", written, *line), 2, *words)
 
 
-def test_nothing_found_is_an_empty_file_and_said(call: Call, written: Path, tmp_path: Path) -> None:  # noqa: F811
+def test_nothing_found_is_an_empty_file_and_said(call: Call, written: Path, tmp_path: Path) -> None:
     done = call("peaks", written, "--emotion", "fear", "-o", "none.edl")
     assert done.returncode == 0
     assert "there is no such peak" in done.stderr
@@ -594,7 +594,7 @@ def test_nothing_found_is_an_empty_file_and_said(call: Call, written: Path, tmp_
 
 
 def test_otio_without_its_library_names_the_extra(
-    call: Call,  # noqa: F811
+    call: Call,
     written: Path,
     tmp_path: Path,
     monkeypatch: pytest.MonkeyPatch,

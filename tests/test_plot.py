@@ -10,7 +10,7 @@ from xml.etree import ElementTree
 import cv2
 import numpy as np
 import pytest
-from conftest import Fervid
+from conftest import Call
 from timelines import faceless, read_back, text_of, timeline_of, video_of
 
 from fervid.errors import OutputError, UsageError
@@ -78,9 +78,9 @@ def test_without_matplotlib_the_extra_is_named(monkeypatch: pytest.MonkeyPatch) 
         svg_of(read_back(timeline_of(video_of())))
 
 
-def test_the_command(fervid: Fervid, tmp_path: Path) -> None:
+def test_the_command(call: Call, tmp_path: Path) -> None:
     (tmp_path / "out.json").write_text(text_of(timeline_of(video_of())))
-    done = fervid("plot", "out.json", "--width", "3.5", "--end", "0:10", "-o", "a.pdf")
+    done = call("plot", "out.json", "--width", "3.5", "--end", "0:10", "-o", "a.pdf")
     assert (done.returncode, done.stderr) == (0, "wrote a.pdf\n")
     assert (tmp_path / "a.pdf").read_bytes().startswith(b"%PDF-")
     for arguments, words in (
@@ -90,7 +90,7 @@ def test_the_command(fervid: Fervid, tmp_path: Path) -> None:
         (("-o", "no/b.png"), "there is no folder"),
         ((), "Missing option -o"),
     ):
-        done = fervid("plot", "out.json", *arguments)
+        done = call("plot", "out.json", *arguments)
         assert done.returncode in (1, 2)
         assert words in done.stderr
         assert len(done.stderr.splitlines()) == 1

@@ -13,12 +13,10 @@ from pathlib import Path
 
 import fsspec
 import pytest
-from conftest import CLIP
-from test_cli_analyze import SHORT, Call, call
+from conftest import CLIP, Call
+from test_cli_analyze import SHORT
 
 from fervid.video import remote
-
-__all__ = ["call"]
 
 
 class Quiet(http.server.SimpleHTTPRequestHandler):

@@ -20,7 +20,7 @@ import media
 import numpy as np
 import pytest
 from browser import PHONE, Opened, chromium
-from conftest import Fervid
+from conftest import Call, Fervid
 from playwright.sync_api import Browser
 from timelines import faceless, read_back, text_of, timeline_of
 
@@ -303,9 +303,9 @@ def written(video: Video, tmp_path: Path) -> Path:
 
 
 def test_the_command_writes_a_page_with_pictures(
-    fervid: Fervid, written: Path, film: Path, tmp_path: Path
+    call: Call, written: Path, film: Path, tmp_path: Path
 ) -> None:
-    done = fervid("report", written, "--video", film, "-o", "page.html")
+    done = call("report", written, "--video", film, "-o", "page.html")
     assert (done.returncode, done.stderr) == (0, "wrote page.html\n")
     value = told((tmp_path / "page.html").read_text("utf-8"))
     assert value["film"] == address(str(film), str(tmp_path / "page.html"))
@@ -313,7 +313,7 @@ def test_the_command_writes_a_page_with_pictures(
     assert isinstance(pictures, list)
     assert pictures
     assert all(picture.startswith("data:image/jpeg;base64,") for picture in pictures)
-    again = fervid("report", written, "-o", "page.html")
+    again = call("report", written, "-o", "page.html")
     assert again.returncode == 1
     assert "use -y" in again.stderr
 
@@ -336,10 +336,10 @@ def test_standard_input_and_output(fervid: Fervid, written: Path) -> None:
     ],
 )
 def test_damaged_timelines_are_refused_in_one_line(
-    fervid: Fervid, written: Path, tmp_path: Path, damage: Callable[[str], str], words: str
+    call: Call, written: Path, tmp_path: Path, damage: Callable[[str], str], words: str
 ) -> None:
     written.write_text(damage(written.read_text()))
-    done = fervid("report", written, "-o", "page.html")
+    done = call("report", written, "-o", "page.html")
     assert done.returncode == 1
     assert done.stderr.startswith("fervid: error: ")
     assert len(done.stderr.splitlines()) == 1
@@ -347,7 +347,7 @@ def test_damaged_timelines_are_refused_in_one_line(
     assert not (tmp_path / "page.html").exists()
 
 
-def test_what_cannot_be_is_refused(fervid: Fervid, written: Path, clip: Path, tmp_path: Path) -> None:
+def test_what_cannot_be_is_refused(call: Call, written: Path, clip: Path, tmp_path: Path) -> None:
     for arguments, code, words in (
         (("--video", clip, "-o", "page.html"), 1, "is not the video of this timeline, which is of film.mp4"),
         (("--video", "gone.mp4", "-o", "page.html"), 1, "there is no file"),
@@ -355,7 +355,7 @@ def test_what_cannot_be_is_refused(fervid: Fervid, written: Path, clip: Path, tm
         (("-o", written), 1, "is an input"),
         ((), 2, "Missing option -o"),
     ):
-        done = fervid("report", written, *arguments)
+        done = call("report", written, *arguments)
         assert (done.returncode, len(done.stderr.splitlines())) == (code, 1), done.stderr
         assert words in done.stderr
     assert sorted(os.listdir(tmp_path)) == ["movie.mp4", "out.json"]

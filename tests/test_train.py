@@ -18,7 +18,7 @@ import cv2
 import numpy as np
 import pytest
 import torch
-from conftest import ROOT, Fervid, environment
+from conftest import ROOT, Call, environment
 from safetensors.numpy import load_file
 from training import drawn, footage
 
@@ -49,6 +49,12 @@ SMALL = Recipe(
     batch=4,
     held_out=0.3,
 )
+
+
+@pytest.fixture(autouse=True)
+def haste(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Curves as SVG, which costs a twentieth; `whole` draws them as ever."""
+    monkeypatch.setattr("fervid.metrics.charts._png", lambda picture: None)
 
 
 @pytest.fixture(scope="module")
@@ -765,19 +771,19 @@ def tiny(tmp_path_factory: pytest.TempPathFactory) -> Iterator[list[str]]:
     ]
 
 
-def test_training_from_the_shell(fervid: Fervid, tmp_path: Path, tiny: list[str]) -> None:
+def test_training_from_the_shell(call: Call, tmp_path: Path, tiny: list[str]) -> None:
     data = "synth:posed?people=4&per_class=4&classes=6"
-    done = fervid("train", "-d", data, *tiny, "-o", "run", "--held-out", "0.3", "-j", "1")
+    done = call("train", "-d", data, *tiny, "-o", "run", "--held-out", "0.3", "-j", "1")
     assert done.returncode == 0, done.stderr
     assert done.stdout == "run\n" and "joint: epoch 1 of 1: validation accuracy" in done.stderr
-    again = fervid("train", "-d", data, *tiny, "-o", "run")
+    again = call("train", "-d", data, *tiny, "-o", "run")
     assert again.returncode == 1 and "go on with --resume" in again.stderr
-    resumed = fervid("train", "-o", "run", "--resume")
+    resumed = call("train", "-o", "run", "--resume")
     assert resumed.returncode == 0 and "is done" in resumed.stderr
-    both = fervid("train", "-o", "run", "--resume", "--epochs", "3")
+    both = call("train", "-o", "run", "--resume", "--epochs", "3")
     assert both.returncode == 2 and "leave out --epochs" in both.stderr
 
-    scored = fervid("eval", "-d", data, "--model", "run", "--json", "--predictions", "said.csv", "-j", "1")
+    scored = call("eval", "-d", data, "--model", "run", "--json", "--predictions", "said.csv", "-j", "1")
     assert scored.returncode == 0, scored.stderr
     figures = json.loads(scored.stdout)
     assert figures["n"] == 24 and figures["n_no_face"] == 0
@@ -786,7 +792,7 @@ def test_training_from_the_shell(fervid: Fervid, tmp_path: Path, tiny: list[str]
     assert figures["accuracy"] == pytest.approx(np.trace(figures["confusion"]) / 24)
     rows = (tmp_path / "said.csv").read_text().splitlines()
     assert len(rows) == 25 and rows[0].startswith("name,subject,fold,label,predicted")
-    table = fervid("eval", "-d", data, "--model", "run", "--pictures", "figures", "-j", "1")
+    table = call("eval", "-d", data, "--model", "run", "--pictures", "figures", "-j", "1")
     assert table.returncode == 0 and "24 samples, 0 of them without a face" in table.stdout
     assert {path.stem for path in (tmp_path / "figures").iterdir()} == {
         "confusion",
@@ -794,30 +800,30 @@ def test_training_from_the_shell(fervid: Fervid, tmp_path: Path, tiny: list[str]
         "risk_coverage",
     }
 
-    itself = fervid("finetune", "--model", "run", "-d", data, "-o", "run", "-y")
+    itself = call("finetune", "--model", "run", "-d", data, "-o", "run", "-y")
     assert itself.returncode == 2 and "is the model to start from" in itself.stderr
     model.verify(tmp_path / "run")
-    mine = fervid(
+    mine = call(
         "finetune", "--model", "run", "-d", data, "--epochs", "1", "--batch", "4", "-o", "mine", "-j", "1"
     )
     assert mine.returncode == 0, mine.stderr
     assert model.read_spec(tmp_path / "mine").labels == model.read_spec(tmp_path / "run").labels
 
 
-def test_protocols_from_the_shell(fervid: Fervid, tmp_path: Path, tiny: list[str]) -> None:
+def test_protocols_from_the_shell(call: Call, tmp_path: Path, tiny: list[str]) -> None:
     data = "synth:posed?people=4&per_class=4&classes=6"
     rest = ["--protocol", "kfold:2", *tiny, "--held-out", "0.4", "--runs", "runs", "--json", "-j", "1"]
-    done = fervid("eval", "-d", data, *rest)
+    done = call("eval", "-d", data, *rest)
     assert done.returncode == 0, done.stderr
     figures = json.loads(done.stdout)
     assert figures["n"] == 24 and figures["folds"]["n"] == 2
     assert sorted(path.name for path in (tmp_path / "runs").iterdir()) == ["fold_1", "fold_2"]
-    again = fervid("eval", "-d", data, *rest)
+    again = call("eval", "-d", data, *rest)
     assert again.stdout == done.stdout and "epoch" not in again.stderr
-    other = fervid("eval", "-d", data, *rest, "--seed", "7")
+    other = call("eval", "-d", data, *rest, "--seed", "7")
     assert other.returncode == 2 and "begun with other settings" in other.stderr
     rest[1] = "kfold:3"
-    split = fervid("eval", "-d", data, *rest)
+    split = call("eval", "-d", data, *rest)
     assert split.returncode == 1 and "another split" in split.stderr
 
 
@@ -848,16 +854,16 @@ def test_protocols_from_the_shell(fervid: Fervid, tmp_path: Path, tiny: list[str
         (["finetune", "--model", "nosuch", "-d", "synth:posed", "-o", "x"], "no model"),
     ],
 )
-def test_wrong_use_is_told(fervid: Fervid, arguments: list[str], words: str, tmp_path: Path) -> None:
-    done = fervid(*arguments)
+def test_wrong_use_is_told(call: Call, arguments: list[str], words: str, tmp_path: Path) -> None:
+    done = call(*arguments)
     assert done.returncode in (1, 2) and words in done.stderr and "Traceback" not in done.stderr
     assert not (tmp_path / "x").exists()
 
 
-def test_a_folder_of_other_things_is_left_alone(fervid: Fervid, tmp_path: Path, tiny: list[str]) -> None:
+def test_a_folder_of_other_things_is_left_alone(call: Call, tmp_path: Path, tiny: list[str]) -> None:
     (tmp_path / "mine").mkdir()
     (tmp_path / "mine" / "letter.txt").write_text("dear")
-    done = fervid("train", "-d", "synth:posed?people=2&per_class=2", *tiny, "-o", "mine", "-y")
+    done = call("train", "-d", "synth:posed?people=2&per_class=2", *tiny, "-o", "mine", "-y")
     assert done.returncode == 1 and "holds other things" in done.stderr
     assert (tmp_path / "mine" / "letter.txt").read_text() == "dear"
 

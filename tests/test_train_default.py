@@ -8,13 +8,13 @@ import subprocess
 import sys
 from collections.abc import Iterator
 from pathlib import Path
-from types import ModuleType
+from types import ModuleType, SimpleNamespace
 from typing import Any
 
 import cv2
 import numpy as np
 import pytest
-from conftest import ROOT, environment
+from conftest import ROOT, environment, made_in
 from safetensors.numpy import load_file
 
 from fervid import datasets, model, synth
@@ -79,6 +79,19 @@ def script() -> Iterator[ModuleType]:
     del sys.modules["train_default"]
 
 
+def made_here(script: ModuleType, packs: Path, *arguments: str | Path) -> None:
+    """Run the script and all that it starts in this process, which has torch already."""
+
+    def stage(words: list[str], check: bool) -> None:
+        assert words[:3] == [sys.executable, "-m", "fervid"] and check
+        made_in(packs, *words[3:])
+
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(script, "subprocess", SimpleNamespace(run=stage))
+        patch.setattr(sys, "argv", [str(SCRIPT), "--data", str(packs), "--jobs", "1", *map(str, arguments)])
+        script.main()
+
+
 def run(packs: Path, *arguments: str | Path, script: Path = SCRIPT) -> subprocess.CompletedProcess[str]:
     return subprocess.run(
         [sys.executable, str(script), "--data", str(packs), "--jobs", "1", *map(str, arguments)],
@@ -92,10 +105,9 @@ def run(packs: Path, *arguments: str | Path, script: Path = SCRIPT) -> subproces
 
 
 @pytest.fixture(scope="module")
-def made(packs: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+def made(script: ModuleType, packs: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
     folder = tmp_path_factory.mktemp("made")
-    done = run(packs, "-o", folder / "default", "--runs", folder / "runs", "--small")
-    assert done.returncode == 0, done.stderr
+    made_here(script, packs, "-o", folder / "default", "--runs", folder / "runs", "--small")
     return folder
 
 
@@ -130,10 +142,9 @@ def test_the_card_tells_the_table_and_no_place(made: Path, packs: Path) -> None:
     assert str(packs) not in runs + card and str(made) not in runs + card
 
 
-def test_what_is_done_is_not_done_again(made: Path, packs: Path) -> None:
+def test_what_is_done_is_not_done_again(made: Path, script: ModuleType, packs: Path) -> None:
     before = (made / "runs" / "c3d" / "model.safetensors").stat().st_mtime_ns
-    done = run(packs, "-o", made / "again", "--runs", made / "runs", "--small")
-    assert done.returncode == 0, done.stderr
+    made_here(script, packs, "-o", made / "again", "--runs", made / "runs", "--small")
     assert (made / "runs" / "c3d" / "model.safetensors").stat().st_mtime_ns == before
     assert (made / "again" / "model.safetensors").read_bytes() == (
         made / "default" / "model.safetensors"
