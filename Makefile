@@ -1,4 +1,5 @@
 # make demo: install, analyse the example clip, show its timeline.   make test: install, run the tests.
+# make quick: the tests without processes, browsers and nets, in under a minute.   make check: ruff and mypy.
 PYTHON ?= python3
 VENV ?= .venv
 MODEL ?= default
@@ -8,7 +9,7 @@ BIN := $(VENV)/bin
 INSTALL := $(BIN)/python -m pip install --quiet --disable-pip-version-check --constraint constraints.txt
 METADATA := setup.cfg pyproject.toml constraints.txt
 
-.PHONY: demo test check format dist clean
+.PHONY: demo test quick check format dist clean
 
 demo: $(VENV)/installed
 	@mkdir -p demo
@@ -17,7 +18,10 @@ demo: $(VENV)/installed
 	@echo; echo "Its peaks:"; $(BIN)/fervid peaks demo/clip.jsonl --top 5
 
 test: $(VENV)/installed-test
-	$(BIN)/python -m pytest --numprocesses $(WORKERS) --dist loadfile
+	$(BIN)/python -m pytest --numprocesses $(WORKERS) --dist loadfile --no-loadscope-reorder
+
+quick: $(VENV)/installed-test
+	$(BIN)/python -m pytest --numprocesses $(WORKERS) --dist worksteal -m quick
 
 check: $(VENV)/installed-test
 	$(BIN)/ruff check .

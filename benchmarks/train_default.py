@@ -103,6 +103,8 @@ LICENCES = {
     "landmarks": "found by dlib's 68-point predictor, trained on iBUG 300-W: no commercial use",
 }
 
+NARROW = {"still": 8, "c3d": 8}  # the widths of nets that only show the road
+
 
 @dataclass(frozen=True)
 class Mean:
@@ -257,6 +259,9 @@ def command(stage: Stage, data: Path, runs: Path, jobs: int | None, small: bool)
         for name, value in (("--epochs", "1"), ("--joint-epochs", "1"), ("--batch", "4")):
             if name in settings and settings[settings.index(name) + 1] != "0":
                 settings[settings.index(name) + 1] = value
+        for stream in settings[settings.index("--streams") + 1].split("+"):
+            if stream in NARROW:
+                settings += ["--size", f"{stream}.width={NARROW[stream]}"]
     return [*words, *settings, "--epoch-clips", "16" if small else str(stage.clips)]
 
 

@@ -10,6 +10,7 @@ import subprocess
 import sys
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import redirect_stderr
+from dataclasses import dataclass
 from pathlib import Path
 
 import pytest
@@ -98,17 +99,26 @@ def fervid(tmp_path: Path) -> Fervid:
     return run
 
 
+@dataclass(frozen=True)
+class Done:
+    """What a call of the program came to, named as `subprocess` does."""
+
+    returncode: int
+    stdout: str
+    stderr: str
+
+
 class Call:
     """Run the program inside this process, which has torch already: several times as fast."""
 
     def __init__(self, capfd: pytest.CaptureFixture[str]) -> None:
         self._capfd = capfd
 
-    def __call__(self, *arguments: str | Path) -> subprocess.CompletedProcess[str]:
+    def __call__(self, *arguments: str | Path) -> Done:
         self._capfd.readouterr()
         code = run_here(arguments)
         told = self._capfd.readouterr()
-        return subprocess.CompletedProcess(arguments, code, told.out, told.err)
+        return Done(code, told.out, told.err)
 
 
 def run_here(arguments: Sequence[str | Path]) -> int:

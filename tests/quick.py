@@ -46,13 +46,13 @@ def is_quick(item: pytest.Function) -> bool:
     """Whether all that a test names is quick."""
     found = item._fixtureinfo.name2fixturedefs
     fixtures = [fixture.func for name in item.fixturenames for fixture in found.get(name, ())]
-    named = list(reached([item.obj, *fixtures]))
+    named, said = reached([item.obj, *fixtures])
     if any(map(is_slow, named)):
         return False
     if not any(getattr(one, "__name__", "") in PROGRAM for one in named):
         return True
     given = item.callspec.params.values() if hasattr(item, "callspec") else ()
-    return WORDS.isdisjoint(one for one in flat([*named, *given]) if isinstance(one, str | Path))
+    return WORDS.isdisjoint(one for one in flat([*named, *said, *given]) if isinstance(one, str | Path))
 
 
 def is_slow(value: object) -> bool:
@@ -64,8 +64,10 @@ def is_slow(value: object) -> bool:
     return isinstance(name, str) and any(name == slow or name.startswith(f"{slow}.") for slow in SLOW)
 
 
-def reached(functions: Iterable[Callable[..., Any]]) -> Iterator[object]:
-    """Whatever functions of the tests name: values of their modules, modules by name, constants."""
+def reached(functions: Iterable[Callable[..., Any]]) -> tuple[list[object], list[object]]:
+    """Whatever functions of the tests name: values of their modules, and modules by name; their constants."""
+    named: list[object] = []
+    said: list[object] = []
     ahead: list[object] = [*functions]
     seen: set[int] = set()
     while ahead:
@@ -75,20 +77,20 @@ def reached(functions: Iterable[Callable[..., Any]]) -> Iterator[object]:
         seen.add(id(one))
         if isinstance(one, type):
             ahead += vars(one).values()
-        one = getattr(one, "__func__", one)
-        one = getattr(getattr(one, "hypothesis", None), "inner_test", one)
-        one = getattr(one, "__wrapped__", one)
+        for wrapped in ("fget", "__func__", "hypothesis", "inner_test", "__wrapped__"):
+            one = getattr(one, wrapped, one)
         if not isinstance(one, FunctionType):
             continue
         for code in codes(one.__code__):
-            yield from code.co_consts
+            said += code.co_consts
             within = [name for name in code.co_names if name == "fervid" or name.startswith("fervid.")]
             for name in code.co_names:
-                yield from [name, *(f"{room}.{name}" for room in within)]  # as if imported in the function
+                named += [name, *(f"{room}.{name}" for room in within)]  # as if imported in the function
                 value = one.__globals__.get(name)
-                yield value
+                named.append(value)
                 if is_of_tests(value):
                     ahead.append(value)
+    return named, said
 
 
 def codes(code: CodeType) -> Iterator[CodeType]:

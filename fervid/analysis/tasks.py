@@ -80,8 +80,8 @@ def check(terms: Terms) -> None:
 def work(task: Task) -> Generator[float, None, Sent]:
     """Analyse the spans that have no result yet; yield how many ticks are done, and return what is sent back.
 
-    Where results are written, that of a span lies there once all of its ticks are told; unless the folder there
-    was deleted: then whoever wants it does it again.
+    Where results are written, that of a span lies there once all of its ticks are told; unless the folder was
+    deleted meanwhile: then whoever wants it does it again.
     """
     if task.spans and task.terms is not None:
         yield 0.0  # a long file takes its time to be read
