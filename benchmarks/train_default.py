@@ -273,7 +273,7 @@ def sized(spec: str, small: bool) -> str:
     path, _, options = spec.partition("?")
     for option in options.split("&"):
         name = option.partition("=")[0]
-        limit = {"most": 2, "per_class": 2, "people": 2}.get(name)
+        limit = {"most": 2, "per_class": 1, "people": 2}.get(name)
         kept.append(f"{name}={limit}" if limit is not None else option)
     if path.startswith("ferplus") and "most=" not in options:
         kept.append("most=2")
