@@ -36,6 +36,7 @@ SLOW = (
     "fervid.streams",
     "fervid.survey",
     "fervid.train",
+    "importlib",  # a script is loaded, of which no name tells what it does
 )
 # Words to the program that make it do so, where a test runs it in its own process.
 PROGRAM = {"run_here", "fervid.cli.main"}
