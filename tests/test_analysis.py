@@ -23,11 +23,12 @@ from media import LOSSLESS, Picture, damaged, truncated, write, write_still
 
 from fervid import analysis, clips, execute, export
 from fervid.analysis import Run, spans
+from fervid.analysis.results import Span
 from fervid.cache import Store
 from fervid.export.frames import geometry
 from fervid.export.timelines.json import schema
 from fervid.faces import shape
-from fervid.types import Array, Frame, Settings, Span, Status, Tally, Timeline, Video
+from fervid.types import Array, Frame, Settings, Status, Tally, Timeline, Video
 from fervid.video import reading
 
 MODEL = "untrained"

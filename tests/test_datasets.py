@@ -24,7 +24,7 @@ from fervid.cli import main
 from fervid.datasets import Dataset, Option, Spec, disk, fer2013, naming, splitting, tagging
 from fervid.errors import InputError, UsageError
 from fervid.labels import EMOTIONS, VALENCE_AROUSAL
-from fervid.types import OnDisk, Sample
+from fervid.samples import OnDisk, Sample
 from fervid.video import source
 
 # --- specs and the registry

@@ -16,8 +16,9 @@ from fervid import analysis, execute, footage, synth
 from fervid.errors import InputError, UsageError
 from fervid.faces import shape
 from fervid.footage import Footage, strips
+from fervid.samples import OnDisk, Picture, Sample, Strip
 from fervid.train.batches import Clips
-from fervid.types import Bytes, OnDisk, Picture, Sample, Settings, Strip
+from fervid.types import Bytes, Settings
 from fervid.video import planning, reading
 
 MOVING = Sample(name="clip", label="happiness", pixels=OnDisk(str(CLIP), Fraction(1), Fraction(3)))

@@ -10,11 +10,19 @@ from pathlib import Path
 import pytest
 from conftest import ROOT
 
-NOUNS = {"types", "labels", "errors", "files", "times"}  # the nouns, and how files and times are written
+NOUNS = {
+    "types",
+    "samples",
+    "labels",
+    "errors",
+    "files",
+    "times",
+}  # the nouns, and how files and times are written
 
 # Room -> the rooms of ours that it may import, and the third parties. A room may import its own files.
 ROOMS: dict[str, tuple[set[str], set[str]]] = {
     "types": (set(), set()),
+    "samples": ({"types"}, set()),
     "labels": (set(), set()),
     "errors": (set(), set()),
     "files": (set(), set()),

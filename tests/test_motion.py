@@ -14,8 +14,9 @@ from fervid.datasets import packs
 from fervid.errors import UsageError
 from fervid.faces import shape
 from fervid.footage import Footage
+from fervid.samples import Picture, Sample, Strip
 from fervid.synth import motion, sequences
-from fervid.types import Bytes, Floats, Picture, Sample, Strip
+from fervid.types import Bytes, Floats
 
 HAPPY = {"AU12": 1.0, "AU6": 0.9, "AU25": 0.9}
 SURPRISED = {"AU1": 1.0, "AU2": 1.0, "AU5": 0.8, "AU25": 0.8, "AU26": 1.0}

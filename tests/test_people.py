@@ -29,8 +29,9 @@ from fervid.export.timelines.reading import read as read_timeline
 from fervid.faces import descriptor, shape
 from fervid.faces.finder import FaceFinder, describe, face_net
 from fervid.people import descriptors, gallery, grouping
+from fervid.people.descriptors import Descriptors
 from fervid.timeline.people import find
-from fervid.types import Descriptors, Floats, Settings, Status, Timeline, Track
+from fervid.types import Floats, Settings, Status, Timeline, Track
 from fervid.video import planning, reading, thumbnails
 
 Groups = list[list[int]]

@@ -14,7 +14,7 @@ from fervid import datasets
 from fervid.datasets import naming, splitting
 from fervid.errors import InputError
 from fervid.labels import EMOTIONS
-from fervid.types import Sample
+from fervid.samples import Sample
 
 
 def only(spec: str) -> Sample:

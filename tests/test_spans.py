@@ -16,8 +16,9 @@ from test_tracks import face_at, video
 
 from fervid import cache
 from fervid.analysis import results, spans
+from fervid.analysis.results import Span
 from fervid.errors import OutputError, UsageError
-from fervid.types import Array, Frame, Settings, Span, Tally, Track, Video
+from fervid.types import Array, Frame, Settings, Tally, Track, Video
 
 START = 700  # pts of the first frame
 

@@ -30,6 +30,7 @@ from fervid.cli.shared.training import listening, recipe_of
 from fervid.errors import InputError, ModelError, UsageError
 from fervid.footage import Footage
 from fervid.labels import EMOTIONS, NEUTRAL
+from fervid.samples import Drawn, Sample, Strip
 from fervid.streams.still import Still
 from fervid.train import evaluate, folders, frozen, run, starting, state
 from fervid.train.batches import Clips, targets
@@ -37,7 +38,6 @@ from fervid.train.listener import SILENT, Listener, Progress
 from fervid.train.machine import Machine, open_machine
 from fervid.train.material import Material, arrange, gather
 from fervid.train.recipe import SETTING, Recipe, settings
-from fervid.types import Drawn, Sample, Strip
 
 CPU = Machine(torch.device("cpu"))
 LABELS = ("happiness", "surprise")

@@ -10,7 +10,7 @@ import numpy as np
 
 from fervid import synth
 from fervid.footage import Footage
-from fervid.types import Sample, Strip
+from fervid.samples import Sample, Strip
 
 
 def drawn(labels: Sequence[str], people: int, per_class: int, seed: int = 0, length: int = 16) -> Footage:

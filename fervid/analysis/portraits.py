@@ -8,9 +8,11 @@ import numpy as np
 
 from fervid import people
 from fervid.analysis.decoding import Watched
+from fervid.analysis.results import Span
 from fervid.faces import tracks
 from fervid.faces.finder import FaceFinder, describe
-from fervid.types import Bytes, Descriptors, Span, Track, Video
+from fervid.people.descriptors import Descriptors
+from fervid.types import Bytes, Track, Video
 
 PORTRAIT_EVERY = Fraction(2, 5)  # seconds between portraits; the best of them are described
 

@@ -7,9 +7,27 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from fervid.types import Array, Bytes, Descriptors, Ints, Tally, Track
+from fervid.people.descriptors import Descriptors
+from fervid.types import Array, Bytes, Ints, Tally, Track
 
 SAMPLED, REPEATED = 1, 2  # bits of a frame's flags
+
+
+@dataclass(frozen=True)
+class Span:
+    """A range [start, stop) of pts that is analysed as one piece of work."""
+
+    index: int
+    start: int
+    stop: int | None  # None: the end of the file
+
+    def __contains__(self, pts: int) -> bool:
+        return pts >= self.start and (self.stop is None or pts < self.stop)
+
+    def within(self, pts: Ints) -> slice:
+        """Return the rows of ascending `pts` inside the span."""
+        high = len(pts) if self.stop is None else int(np.searchsorted(pts, self.stop))
+        return slice(int(np.searchsorted(pts, self.start)), high)
 
 
 @dataclass(frozen=True, eq=False)

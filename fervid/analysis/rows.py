@@ -6,10 +6,10 @@ from collections.abc import Mapping
 
 import numpy as np
 
-from fervid.analysis.results import REPEATED, SAMPLED, SpanResult
+from fervid.analysis.results import REPEATED, SAMPLED, Span, SpanResult
 from fervid.analysis.stitch import rows_of
 from fervid.timeline import interpolate
-from fervid.types import Array, Curve, Ints, Rows, Span, Status, Video
+from fervid.types import Array, Curve, Ints, Rows, Status, Video
 
 
 def count(span: Span, result: SpanResult, names: dict[int, int]) -> int:

@@ -15,11 +15,12 @@ import numpy as np
 
 from fervid import cache, execute, people, timeline
 from fervid.analysis import results, rows, spans, stitch, tasks
+from fervid.analysis.results import Span
 from fervid.cache import Store
 from fervid.execute import Done, Executor, Failed, Reached
 from fervid.faces.finder import FaceFinder, face_net
 from fervid.model import check_device, info, load, portable
-from fervid.types import Crops, ModelInfo, Person, Rows, Segment, Settings, Span, Timeline, Video
+from fervid.types import Crops, ModelInfo, Person, Rows, Segment, Settings, Timeline, Video
 from fervid.video import planning
 
 Tick = Callable[[float], None]

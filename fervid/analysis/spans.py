@@ -20,11 +20,12 @@ import numpy as np
 from fervid import clips, model
 from fervid.analysis.decoding import Shared, Watched
 from fervid.analysis.portraits import Portraits
-from fervid.analysis.results import REPEATED, SAMPLED, SpanResult
+from fervid.analysis.results import REPEATED, SAMPLED, Span, SpanResult
 from fervid.errors import UsageError
 from fervid.faces import tracks
 from fervid.faces.finder import FaceFinder
-from fervid.types import Array, Descriptors, Ints, Settings, Span, Tally, Video
+from fervid.people.descriptors import Descriptors
+from fervid.types import Array, Ints, Settings, Tally, Video
 from fervid.video import reading, shots
 
 LENGTH = 30  # seconds from one boundary to the next, as near as keyframes allow

@@ -13,12 +13,13 @@ from itertools import combinations
 import numpy as np
 
 from fervid import clips, people, timeline
-from fervid.analysis.results import SpanResult
+from fervid.analysis.results import Span, SpanResult
 from fervid.analysis.spans import HALO
 from fervid.clips import Face, Window
 from fervid.faces import shape, tracks
 from fervid.model import Model
-from fervid.types import Curve, Descriptors, Floats, Ints, Segment, Settings, Span, Tally, Track, Video
+from fervid.people.descriptors import Descriptors
+from fervid.types import Curve, Floats, Ints, Segment, Settings, Tally, Track, Video
 
 DISSOLVE = 1.5  # seconds: few take longer
 SAME_FACE = 0.5  # mean overlap over the frames that two spans share, from which their tracks are one

@@ -16,10 +16,11 @@ from pathlib import Path
 
 from fervid import cache, model
 from fervid.analysis import results, spans
+from fervid.analysis.results import Span
 from fervid.analysis.spans import Options
 from fervid.errors import FervidError, InputError, ModelError
 from fervid.files import shown
-from fervid.types import Array, ModelInfo, Span, Video
+from fervid.types import Array, ModelInfo, Video
 from fervid.video import source
 
 Sent = list[tuple[Span, dict[str, Array]]]  # packed results

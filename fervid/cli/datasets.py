@@ -14,7 +14,7 @@ if TYPE_CHECKING:
     from rich.table import Table
 
     from fervid.datasets import Dataset, Spec
-    from fervid.types import Sample
+    from fervid.samples import Sample
 
 
 class _Group(Command, click.Group):
@@ -127,7 +127,7 @@ def _kind(sample: Sample) -> str:
     import os
 
     from fervid.files import STILLS
-    from fervid.types import Drawn, OnDisk
+    from fervid.samples import Drawn, OnDisk
 
     match sample.pixels:
         case OnDisk(path) if os.path.splitext(path)[1].lower() not in STILLS:

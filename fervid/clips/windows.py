@@ -14,7 +14,8 @@ import numpy as np
 
 from fervid.clips.neutrals import NEUTRAL_SECONDS, neutral
 from fervid.faces import shape
-from fervid.types import Array, Bytes, Clock, Floats, Ints, Strip, Track
+from fervid.samples import Strip
+from fervid.types import Array, Bytes, Clock, Floats, Ints, Track
 
 LENGTH = 16  # frames that a net reads
 SPACING = Fraction(1, 25)  # seconds between them: 0.64 s in all

@@ -16,7 +16,7 @@ from fervid.datasets import disk, naming
 from fervid.datasets.remarks import Remarks
 from fervid.errors import InputError, UsageError
 from fervid.files import shown
-from fervid.types import OnDisk, Sample
+from fervid.samples import OnDisk, Sample
 
 _FILES = (  # each layout has the name of its file
     "folder",

@@ -14,7 +14,7 @@ from fervid.datasets import ALL, Dataset, Option, disk, layout, naming, tagging
 from fervid.datasets.remarks import Remarks
 from fervid.errors import InputError
 from fervid.files import shown
-from fervid.types import OnDisk, Sample
+from fervid.samples import OnDisk, Sample
 
 EXPECTED = (
     "AffectNet's folder, which holds Manually_Annotated_file_lists/training.csv and Manually_Annotated/, "

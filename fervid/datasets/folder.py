@@ -10,7 +10,7 @@ from fervid.datasets import ALL, Dataset, Option, disk, layout, naming
 from fervid.datasets.remarks import Remarks
 from fervid.errors import InputError, UsageError
 from fervid.files import STILLS, VIDEOS, shown
-from fervid.types import OnDisk, Sample
+from fervid.samples import OnDisk, Sample
 
 EXPECTED = "a folder that holds one folder for each class (happy/, sad/, ...), or train/ and val/ with those"
 NESTED = 3  # folders that may stand alone in one another above the classes

@@ -13,7 +13,7 @@ from fervid.datasets.remarks import Remarks
 from fervid.errors import InputError
 from fervid.files import shown
 from fervid.labels import EMOTIONS, NEUTRAL
-from fervid.types import Sample
+from fervid.samples import Sample
 
 EXPECTED = "Oulu-CASIA's folder, which holds VL/Strong/P001/Anger/*.jpeg, or OriginalImg/ with VL/ in it"
 CAMERAS = {"vl": "VL", "vis": "VL", "ni": "NI", "nir": "NI"}  # in visible light, in near infrared

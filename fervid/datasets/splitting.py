@@ -17,7 +17,7 @@ from fervid.datasets import naming
 from fervid.datasets.remarks import some
 from fervid.errors import InputError, UsageError
 from fervid.files import natural
-from fervid.types import Sample
+from fervid.samples import Sample
 
 Counts = npt.NDArray[np.float64]  # a number per label
 Person = tuple[bool, str]  # whether the subject is known, and its name or else the sample's

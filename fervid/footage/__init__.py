@@ -19,7 +19,8 @@ from fervid.execute import Executor, results
 from fervid.footage.strips import TURNS, nothing
 from fervid.footage.strips import PictureFinder as PictureFinder
 from fervid.footage.strips import strip_of as strip_of
-from fervid.types import Array, Bytes, Drawn, Floats, Ints, OnDisk, Picture, Sample, Settings, Strip
+from fervid.samples import Drawn, OnDisk, Picture, Sample, Strip
+from fervid.types import Array, Bytes, Floats, Ints, Settings
 
 VERSION = 2  # of what the road makes of a sample; part of every key
 DECISIVE = ("sample_fps", "faces", "min_face", "detector", "landmarks")  # settings that strips depend on

@@ -19,7 +19,8 @@ from fervid.errors import InputError
 from fervid.faces import tracks
 from fervid.faces.finder import Detection, FaceFinder
 from fervid.faces.shape import CROP, MARGIN, alignment
-from fervid.types import Bytes, Drawn, Frame, OnDisk, Picture, Sample, Settings, Strip, Video
+from fervid.samples import Drawn, OnDisk, Picture, Sample, Strip
+from fervid.types import Bytes, Frame, Settings, Video
 from fervid.video import planning, reading, shots
 
 FACE_PICTURE = 256  # pixels: a picture no larger than this is one of a face, whatever the detector says

@@ -2,14 +2,40 @@
 
 from __future__ import annotations
 
+from dataclasses import dataclass
+
 import numpy as np
 
 from fervid.faces import shape
 from fervid.faces.finder import PORTRAIT_EYES
-from fervid.types import READABLE, Descriptors, Floats, Ints, Track
+from fervid.types import READABLE, Array, Floats, Ints, Track, check
 
 MOST = 3  # faces per track
 APART = 1.0  # seconds between them, if the track has enough good ones
+
+
+@dataclass(frozen=True, eq=False)
+class Descriptors:
+    """Descriptors of the best faces of a track, to compare persons by: biometric data, in no output."""
+
+    pts: Ints  # (N,)
+    box: Floats  # (N, 4)
+    worth: Floats  # (N,) how well the face is visible, 0 .. 1
+    descriptor: Floats  # (N, 128)
+
+    def __post_init__(self) -> None:
+        count = len(self.pts)
+        check("pts", self.pts, (None,), np.int64)
+        check("box", self.box, (count, 4), np.float32)
+        check("worth", self.worth, (count,), np.float32)
+        check("descriptor", self.descriptor, (count, 128), np.float32)
+
+    def __len__(self) -> int:
+        return len(self.pts)
+
+    def take(self, rows: Array) -> Descriptors:
+        """Return some of the faces."""
+        return Descriptors(self.pts[rows], self.box[rows], self.worth[rows], self.descriptor[rows])
 
 
 def best(track: Track, rows: Ints, apart: int) -> tuple[Ints, Floats]:

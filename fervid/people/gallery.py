@@ -13,7 +13,8 @@ import numpy as np
 
 from fervid.errors import InputError
 from fervid.faces.finder import FaceFinder, describe
-from fervid.types import PERSON, Bytes, Descriptors, Floats
+from fervid.people.descriptors import Descriptors
+from fervid.types import PERSON, Bytes, Floats
 
 PICTURES = (".jpg", ".jpeg", ".png", ".webp", ".bmp", ".tif", ".tiff")
 RECOGNISED = 0.45  # distance from a name's portraits below which a person gets the name

@@ -7,8 +7,9 @@ from collections.abc import Collection, Mapping, Sequence
 import numpy as np
 import numpy.typing as npt
 
+from fervid.people.descriptors import Descriptors
 from fervid.timeline import covered
-from fervid.types import Curve, Descriptors, Person
+from fervid.types import Curve, Person
 
 # Two groups are one person if their tracks are nearer than this on average (root mean square).
 # docs/people.md has the measurements: a lower value splits persons, a higher one joins different persons.

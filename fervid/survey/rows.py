@@ -19,6 +19,7 @@ from fervid import __version__, files, metrics, model
 from fervid.datasets import protocols
 from fervid.errors import FervidError, InputError, OutputError, UnexpectedError, UsageError
 from fervid.execute import Executor
+from fervid.samples import Sample
 from fervid.survey import timing
 from fervid.survey.systems import PAIR, SMALL, System, everything
 from fervid.train import evaluate, papers
@@ -26,7 +27,7 @@ from fervid.train.listener import SILENT, Listener
 from fervid.train.machine import Machine
 from fervid.train.material import Material, digest
 from fervid.train.recipe import Recipe
-from fervid.types import Ints, Sample
+from fervid.types import Ints
 
 SURVEY, ROW = "survey.json", "row.json"  # the settings and the whole table; what came of one system
 # Of a recipe, what is a system's own, or said elsewhere, or never used by a survey.

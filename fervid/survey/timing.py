@@ -12,10 +12,11 @@ import torch
 from fervid import clips, footage, model, streams
 from fervid.labels import EMOTIONS
 from fervid.model import Model, Spec, StreamSpec
+from fervid.samples import Sample
 from fervid.survey.systems import System
 from fervid.threads import one_thread
 from fervid.train import evaluate
-from fervid.types import Array, Sample
+from fervid.types import Array
 
 WINDOWS = 2 * model.BATCH  # that are timed, in batches as analysis has them
 PASSES = 5  # of which the fastest counts: whatever else the machine does only adds

@@ -19,7 +19,8 @@ from fervid.faces import shape
 from fervid.footage import Footage
 from fervid.labels import NEUTRAL
 from fervid.model import parts
-from fervid.types import Array, Floats, Ints, Sample
+from fervid.samples import Sample
+from fervid.types import Array, Floats, Ints
 
 PERSONAL = 0.5  # how often a person's own neutral is taught where it is known, instead of the population's
 TRIES = 3  # windows, or frames of one, that are drawn, of which the most telling is taught

@@ -21,12 +21,13 @@ from fervid.footage import Footage, Shard
 from fervid.labels import CONTEMPT, EMOTIONS
 from fervid.metrics import Predictions
 from fervid.model import Model
+from fervid.samples import Sample
 from fervid.train import folders, run
 from fervid.train.listener import SILENT, Listener
 from fervid.train.machine import Machine
 from fervid.train.material import Material, arrange, check_apart
 from fervid.train.recipe import Recipe
-from fervid.types import READABLE, Array, Floats, Sample, Settings
+from fervid.types import READABLE, Array, Floats, Settings
 
 AT_ONCE = 64  # windows that are scored together: they are many bytes
 

@@ -14,7 +14,7 @@ from fervid import datasets
 from fervid.datasets import splitting
 from fervid.errors import InputError, UsageError
 from fervid.labels import CONTEMPT, EMOTIONS
-from fervid.types import Drawn, OnDisk, Picture, Sample
+from fervid.samples import Drawn, OnDisk, Picture, Sample
 
 ORDER = (*EMOTIONS, CONTEMPT)
 

@@ -23,10 +23,10 @@ from fervid.train.recipe import Recipe, settings
 if TYPE_CHECKING:
     from rich.progress import ProgressColumn
 
+    from fervid.samples import Sample
     from fervid.train.listener import Listener, Progress
     from fervid.train.machine import Machine
     from fervid.train.material import Material
-    from fervid.types import Sample
 
 OWN_FILES = ("model.json", "model.safetensors", "recipe.json", "history.json", "validation.json", "card.md")
 
