@@ -81,7 +81,7 @@ def test_a_damaged_file_is_an_error(tmp_path: Path, monkeypatch: pytest.MonkeyPa
 
 
 def test_an_unknown_name_is_an_error(call: Call) -> None:
-    with pytest.raises(UsageError, match="unknown landmarks 'haar'; choose one of dlib, open"):
+    with pytest.raises(UsageError, match="unknown landmarks 'haar': choose one of dlib, open"):
         FaceFinder(landmarks="haar")
     done = call("extract", CLIP, "-o", "out", "--landmarks", "haar")
     assert done.returncode == 2
