@@ -114,7 +114,7 @@ def first_points(settings: Settings) -> tuple[Floats, str]:
     with analysis.start(CLIP, model=None, settings=settings, store=Store.temporary()) as run:
         for _ in run.segments():
             pass
-        return next(run.rows()).landmarks[0], run._key
+        return next(run.rows()).landmarks[0], run.key
 
 
 def test_the_setting_reaches_workers_and_changes_the_key() -> None:
