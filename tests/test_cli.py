@@ -103,7 +103,7 @@ def test_times(text: str, moment: Moment) -> None:
     "text", ["", "-1", "1e3", "nan", "inf", "90 f", "1:60", "1:2:3:4", "60:00:60", "f", "1.5f"]
 )
 def test_no_times(text: str) -> None:
-    with pytest.raises(click.BadParameter, match="is no time: give seconds"):
+    with pytest.raises(click.BadParameter, match="is not a time: give seconds"):
         MomentType().convert(text, None, None)
 
 
@@ -220,7 +220,7 @@ def test_the_folder_is_made(tmp_path: Path) -> None:
         (["analyze", "a", "-t", "x", "--frames", "x"], ["asked for twice"]),
         (["analyze", "a", "--no-cache", "--keep-cache"], ["contradict"]),
         (["analyze", "a", "--start", "2", "--end", "1"], ["--end (1 s) is not after --start (2 s)"]),
-        (["analyze", "a", "--start", "later"], ["is no time", "--help"]),
+        (["analyze", "a", "--start", "later"], ["is not a time", "--help"]),
         (["analyze", "a", "--detector", "nothing"], ["unknown detector", "hog"]),
         (["analyze", "a", "--min-face", "2"], ["--min-face"]),
         (["analyze", "a", "--jobs", "0"], ["--jobs"]),
@@ -412,7 +412,7 @@ def test_models_are_listed_and_verified(fervid: Fervid) -> None:
     assert "happiness" in untrained["labels"]
     assert "iBUG 300-W" in listed["notice"]
     assert "untrained" in fervid("models", "list").stdout
-    assert "untrained: whole" in fervid("models", "verify").stdout
+    assert "untrained: ok" in fervid("models", "verify").stdout
     says(fervid("models", "verify", "nonsense"), 1, "nonsense")
 
 

@@ -701,13 +701,13 @@ def test_the_documented_defaults_are_the_recipes() -> None:
         ({"fusion": "sum"}, "--fusion"),
         ({"augmentation": "much"}, "--augmentation"),
         ({"illumination": "lamp"}, "--illumination"),
-        ({"sizes": {"still": {"width": 3}}}, "none of --streams"),
-        ({"epochs": -1, "start_from": ("m",)}, "--epochs should be at least 0"),
+        ({"sizes": {"still": {"width": 3}}}, "not in --streams"),
+        ({"epochs": -1, "start_from": ("m",)}, "--epochs must be at least 0"),
         ({"epochs": 0}, "give --start-from"),
-        ({"coarse": 1.5}, "--coarse should be from 0 to 1"),
-        ({"coarse": -0.5}, "--coarse should be from 0 to 1"),
-        ({"coarse": 0.5, "streams": ("phrnn",)}, "--coarse is of no use to phrnn"),
-        ({"coarse": 0.5, "streams": ("phrnn", "still_mobilenet")}, "no use to phrnn.still_mobilenet"),
+        ({"coarse": 1.5}, "--coarse must be from 0 to 1"),
+        ({"coarse": -0.5}, "--coarse must be from 0 to 1"),
+        ({"coarse": 0.5, "streams": ("phrnn",)}, "--coarse does not apply to phrnn"),
+        ({"coarse": 0.5, "streams": ("phrnn", "still_mobilenet")}, "not apply to phrnn.still_mobilenet"),
         ({"soft_labels": 1.5}, "--soft-labels"),
         ({"average": 1.0}, "--average"),
         ({"rate": -1.0}, "--rate"),
@@ -777,7 +777,7 @@ def test_training_from_the_shell(call: Call, tmp_path: Path, tiny: list[str]) ->
     assert done.returncode == 0, done.stderr
     assert done.stdout == "run\n" and "joint: epoch 1 of 1: validation accuracy" in done.stderr
     again = call("train", "-d", data, *tiny, "-o", "run")
-    assert again.returncode == 1 and "go on with --resume" in again.stderr
+    assert again.returncode == 1 and "continue it with --resume" in again.stderr
     resumed = call("train", "-o", "run", "--resume")
     assert resumed.returncode == 0 and "is done" in resumed.stderr
     both = call("train", "-o", "run", "--resume", "--epochs", "3")
@@ -836,7 +836,7 @@ def test_protocols_from_the_shell(call: Call, tmp_path: Path, tiny: list[str]) -
         (["train", "-d", "synth:posed", "-o", "x", "--labels", "joy"], "--labels"),
         (["train", "-d", "synth:posed", "-o", "x", "--streams", "c5d"], "--streams"),
         (["eval", "--model", "untrained"], "--data"),
-        (["eval", "-d", "synth:posed", "--model", "untrained", "--epochs", "3"], "give a --protocol"),
+        (["eval", "-d", "synth:posed", "--model", "untrained", "--epochs", "3"], "give it with --protocol"),
         (["eval", "-d", "synth:posed", "--protocol", "halves"], "--protocol is one of"),
         (["eval", "-d", "synth:posed", "--model", "untrained", "--json", "--predictions", "-"], "both"),
         (["finetune", "--model", "untrained", "-o", "x"], "--data"),
@@ -849,7 +849,7 @@ def test_protocols_from_the_shell(call: Call, tmp_path: Path, tiny: list[str]) -
         (["train", "-d", SYNTH, "-o", "x", "--streams", "still", "--size", "still.foo=3"], "of these sizes"),
         (
             ["train", "-d", SYNTH, "-o", "x", "--streams", "still", "--size", "still.width=0"],
-            "--size takes",
+            "--size must be",
         ),
         (["finetune", "--model", "nosuch", "-d", "synth:posed", "-o", "x"], "no model"),
     ],
@@ -864,7 +864,7 @@ def test_a_folder_of_other_things_is_left_alone(call: Call, tmp_path: Path, tiny
     (tmp_path / "mine").mkdir()
     (tmp_path / "mine" / "letter.txt").write_text("dear")
     done = call("train", "-d", "synth:posed?people=2&per_class=2", *tiny, "-o", "mine", "-y")
-    assert done.returncode == 1 and "holds other things" in done.stderr
+    assert done.returncode == 1 and "is not a training run" in done.stderr
     assert (tmp_path / "mine" / "letter.txt").read_text() == "dear"
 
 

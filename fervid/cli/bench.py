@@ -1,4 +1,4 @@
-"""`fervid bench`: systems side by side."""
+"""`fervid bench`: train and compare systems on the same clips."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ import click
 from fervid.cli.shared import options, training
 from fervid.cli.shared.inputs import SOME_FAILED
 from fervid.cli.shared.messages import Messages
-from fervid.cli.shared.options import Command, command
+from fervid.cli.shared.options import command
 from fervid.cli.shared.output import show
 from fervid.errors import UsageError
 
@@ -19,7 +19,7 @@ if TYPE_CHECKING:
     from fervid.survey.rows import Failure, Ground, Row
     from fervid.survey.systems import System
 
-# What --synthetic stands for, and what smoke changes where nothing else is asked for.
+# The data of --synthetic, and the defaults that --size smoke changes.
 SYNTHETIC = {
     "full": "synth:posed?people=30&per_class=30",
     "smoke": "synth:posed?people=6&per_class=6&classes=6",
@@ -27,11 +27,7 @@ SYNTHETIC = {
 SMOKE = {"epochs": 2, "joint_epochs": 1, "batch": 8, "held_out": 0.25}
 
 
-class _Group(Command, click.Group):
-    """A group that takes the global options and has examples, as commands do."""
-
-
-@click.group(cls=_Group, epilog="fervid bench survey --synthetic --size smoke")
+@click.group(cls=options.Group, epilog="fervid bench survey --synthetic --size smoke")
 def bench() -> None:
     """Train and compare systems on the same clips."""
 
@@ -45,30 +41,32 @@ def bench() -> None:
     """,
 )
 @training.DATA
-@click.option("--synthetic", is_flag=True, help="Take faces that fervid draws itself in place of --data.")
+@click.option("--synthetic", is_flag=True, help="Use faces that fervid draws itself, instead of --data.")
 @click.option(
-    "--folds", type=click.IntRange(2), help="Test so many parts of the people in turn.  [default: 3]"
+    "--folds", type=click.IntRange(2), metavar="N", help="Test N parts of the people in turn.  [default: 3]"
 )
 @click.option(
     "--protocol",
     metavar="kfold:N[:dealt|blocks]|loso|official|leave-one-set-out",
     help="Test other parts than --folds.",
 )
-@click.option("--only", metavar="A,B,...", help="The systems to compare.  [default: all but toys]")
+@click.option("--only", metavar="A,B,...", help="The systems to compare.  [default: all except toys]")
 @click.option(
     "--size",
     type=click.Choice(["full", "smoke"]),
     default="full",
     show_default=True,
-    help="smoke: narrow nets and few rounds, to see that all runs; it tells nothing of any system.",
+    help="smoke: narrow networks and 2 epochs, to check that everything runs; its figures mean nothing.",
 )
-@click.option("-o", "--runs", metavar="DIR", help="Keep models and table here, and go on from what is there.")
+@click.option(
+    "-o", "--runs", metavar="DIR", help="Keep models, rows and the table in DIR, and resume from there."
+)
 @click.option("--json", "as_json", is_flag=True, help="Print the table as JSON.")
 @options.apply(
-    training.option("epochs", help="Rounds over the data, for each stream."),
+    training.option("epochs", help="Epochs for each stream."),
     *training.LEARNING,
     training.ILLUMINATION,
-    training.DEVICE,
+    options.DEVICE,
     training.JOBS,
     training.NO_CACHE,
 )
@@ -89,15 +87,15 @@ def survey(
     no_cache: bool,
     **values: Any,
 ) -> int:
-    """Train every stream and fusion by the same protocol, and print one table.
+    """Train every stream and fusion by one protocol, and print one table.
 
-    A row tells weights, time, accuracy and mean recall of a system. With --runs the table grows there, row by
-    row, and the same command goes on after an interruption. Fusions take the streams that were trained alone.
-    Exit codes: 0 done, 1 nothing could be done, 2 usage, 3 some systems failed, 130 interrupted.
+    A row has a system's weights, time, accuracy and mean recall. With --runs, DIR has the table after each
+    row, and the same command resumes after an interruption. Fusions reuse the streams trained alone.
+    Exit codes: 0 success, 1 all systems failed, 2 usage, 3 some systems failed, 130 interrupted.
     """
     specs = _specs(data, synthetic, size)
     if protocol is not None and folds is not None:
-        raise UsageError("--folds N is --protocol kfold:N: give one of them")
+        raise UsageError("--folds cannot be combined with --protocol: --folds N is --protocol kfold:N")
     training.check_one_process("a survey")
     if size == "smoke":
         given = training.given(ctx, values)
@@ -138,14 +136,14 @@ def survey(
 def _specs(data: tuple[str, ...], synthetic: bool, size: str) -> tuple[str, ...]:
     """Return the data to compare on."""
     if synthetic and data:
-        raise UsageError("--synthetic is data of its own: leave out --data")
+        raise UsageError("--synthetic cannot be combined with --data")
     if not synthetic and not data:
-        raise UsageError("name labelled data with --data (see `fervid datasets list`), or say --synthetic")
+        raise UsageError("name labelled data with --data (see `fervid datasets list`), or give --synthetic")
     return (SYNTHETIC[size],) if synthetic else data
 
 
 def _rows(messages: Messages, ground: Ground, wanted: Sequence[System]) -> list[Row | Failure]:
-    """Train every system, and tell of each as soon as it is done."""
+    """Train every system, and report each as soon as it is done."""
     from fervid.survey import run
 
     found = []
@@ -156,5 +154,4 @@ def _rows(messages: Messages, ground: Ground, wanted: Sequence[System]) -> list[
     return found
 
 
-assert isinstance(survey, Command)
 bench.add_command(survey)

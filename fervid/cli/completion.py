@@ -1,4 +1,4 @@
-"""`fervid completion`: a shell's completion script."""
+"""`fervid completion`: print the completion script of a shell."""
 
 import click
 from click.shell_completion import get_completion_class
@@ -18,7 +18,7 @@ from fervid.cli.shared.output import show
 @click.argument("shell", type=click.Choice(["bash", "zsh", "fish"]))
 @click.pass_context
 def completion(ctx: click.Context, shell: str) -> None:
-    """Print the script that makes SHELL complete fervid's commands and options."""
-    found = get_completion_class(shell)
-    assert found is not None  # click has these three
-    show(found(ctx.find_root().command, {}, "fervid", "_FERVID_COMPLETE").source())
+    """Print the completion script of SHELL, for fervid's commands and options."""
+    script = get_completion_class(shell)
+    assert script is not None  # click has these three
+    show(script(ctx.find_root().command, {}, "fervid", "_FERVID_COMPLETE").source())

@@ -1,4 +1,4 @@
-"""`fervid datasets`: which layouts can be read, and what a dataset holds."""
+"""`fervid datasets`: list the dataset layouts, and check a dataset."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from fervid.cli.shared.options import Command, command
+from fervid.cli.shared.options import Group, command
 from fervid.cli.shared.output import STANDARD, open_text, show
 
 if TYPE_CHECKING:
@@ -17,11 +17,7 @@ if TYPE_CHECKING:
     from fervid.samples import Sample
 
 
-class _Group(Command, click.Group):
-    """A group that takes the global options and has examples, as commands do."""
-
-
-@click.group(cls=_Group, epilog="fervid datasets list\nfervid datasets check folder:clips/")
+@click.group(cls=Group, epilog="fervid datasets list\nfervid datasets check folder:clips/")
 def datasets() -> None:
     """List the dataset layouts that fervid reads, and check a dataset.
 
@@ -32,7 +28,7 @@ def datasets() -> None:
 @command("list", examples="fervid datasets list --json")
 @click.option("--json", "as_json", is_flag=True, help="Print JSON.")
 def list_layouts(as_json: bool) -> None:
-    """List the layouts, with the options that each takes."""
+    """List the layouts and their options."""
     from fervid.datasets import layouts
 
     found = layouts()
@@ -77,9 +73,9 @@ def list_layouts(as_json: bool) -> None:
 @click.argument("spec")
 @click.option("--json", "as_json", is_flag=True, help="Print JSON.")
 def check_dataset(spec: str, as_json: bool) -> None:
-    """Read the dataset SPEC without its pictures, and tell what it holds and what is strange about it.
+    """Read a dataset without decoding its pictures; print counts, and what is unusual.
 
-    SPEC is NAME:PATH[?option=value&option=value]; quote it, because shells read ? and & themselves.
+    SPEC is NAME:PATH[?option=value&option=value]. Quote it if it contains ? or &.
     """
     from fervid.datasets import parse, read
 
@@ -150,7 +146,7 @@ def _people(facts: dict[str, Any]) -> str:
 
 
 def _counts(found: Dataset) -> Table:
-    """A row per label, a column per part."""
+    """Make a table with a row per label and a column per part."""
     parts = sorted({sample.split for sample in found.samples}, key=lambda part: (part is None, part or ""))
     headings = ["no part" if part is None else part for part in parts]
     headings = ["samples"] if parts == [None] else headings + ["all"] * (len(parts) > 1)
@@ -184,5 +180,4 @@ def _print(table: Table) -> None:
 
 
 for _command in (list_layouts, check_dataset):
-    assert isinstance(_command, Command)
     datasets.add_command(_command)

@@ -1,4 +1,4 @@
-"""`fervid doctor`: whether this installation can do its work, and what to do where it cannot."""
+"""`fervid doctor`: check the installation, and print how to repair it."""
 
 from __future__ import annotations
 
@@ -22,11 +22,11 @@ from fervid.errors import FervidError
 OK, NOTE, BROKEN = "ok", "note", "broken"
 
 OPEN_NOTICE = (
-    "fervid's own 68-point predictor (--landmarks open) was trained on P1_Facial_Keypoints (MIT), and on "
-    "nothing of 300-W's; docs/landmarks.md tells what is known of that data."
+    "fervid's own 68-point predictor (--landmarks open) was trained on P1_Facial_Keypoints (MIT), not "
+    "on 300-W; docs/landmarks.md describes that data."
 )
 
-# Distribution -> its module; each is imported, for half of all trouble is a library that will not.
+# Distribution -> its module; each is imported, because a broken library is a common fault.
 NEEDED = {
     "av": "av",
     "click": "click",
@@ -42,7 +42,7 @@ NEEDED = {
 
 @dataclass(frozen=True)
 class Finding:
-    """What one look told."""
+    """The result of one check."""
 
     name: str
     state: str
@@ -52,16 +52,18 @@ class Finding:
 @command("doctor", examples="fervid doctor\nfervid doctor --json")
 @click.option("--json", "as_json", is_flag=True, help="Print JSON.")
 def doctor(as_json: bool) -> int:
-    """Check the installation: versions, predictors, models, FFmpeg, CUDA, the cache folder.
+    """Check the installation: versions, predictors, models, FFmpeg, CUDA, cores, the cache folder.
 
-    Exit code 1 when something that is needed is broken.
+    The exit code is 1 if something that fervid needs is broken.
     """
     findings = list(examine())
     is_broken = any(finding.state == BROKEN for finding in findings)
     if as_json:
         import json
 
-        show(json.dumps({"ok": not is_broken, "findings": [asdict(each) for each in findings]}, indent=2))
+        show(
+            json.dumps({"ok": not is_broken, "findings": [asdict(finding) for finding in findings]}, indent=2)
+        )
     else:
         width = max(len(finding.name) for finding in findings)
         for finding in findings:
@@ -70,7 +72,7 @@ def doctor(as_json: bool) -> int:
 
 
 def examine() -> Iterator[Finding]:
-    """Look at everything, in the order in which trouble should be mended."""
+    """Check everything, in the order in which faults should be repaired."""
     yield Finding("fervid", OK, __version__)
     is_old = sys.version_info < (3, 11)
     yield Finding("python", BROKEN if is_old else OK, f"{platform.python_version()} on {platform.system()}")
@@ -115,21 +117,21 @@ def _predictors() -> Iterator[Finding]:
     except ImportError as error:
         yield Finding("predictors", BROKEN, f"dlib or OpenCV does not import: {error}")
         return
-    found = {}
+    paths = {}
     for name, weights in predictors().items():
         try:
-            found[name] = weights()
+            paths[name] = weights()
         except FervidError as error:
             yield Finding(f"landmarks {name}", BROKEN, str(error))
         else:
-            yield Finding(f"landmarks {name}", OK, str(found[name]))
+            yield Finding(f"landmarks {name}", OK, str(paths[name]))
     try:
         yield Finding("people", OK, str(face_net()))
     except FervidError as error:
         yield Finding("people", BROKEN, str(error))
-    if "dlib" in found:
+    if "dlib" in paths:
         yield Finding("licence", NOTE, PREDICTOR_NOTICE)
-    if "open" in found:
+    if "open" in paths:
         yield Finding("licence open", NOTE, OPEN_NOTICE)
 
 
@@ -143,13 +145,9 @@ def _models() -> Iterator[Finding]:
         except FervidError as error:
             yield Finding(f"model {name}", BROKEN, str(error))
         else:
-            yield Finding(
-                f"model {name}", OK, "whole" if trained else "whole; untrained, for trying the program"
-            )
+            yield Finding(f"model {name}", OK, "ok" if trained else "ok; untrained, for trying the program")
     if "default" not in model.installed():
-        yield Finding(
-            "model default", NOTE, "none in this installation yet: pass --model with a name or a file"
-        )
+        yield Finding("model default", NOTE, "not in this installation: pass --model with a name or a folder")
 
 
 def _cuda() -> Finding:
@@ -158,7 +156,7 @@ def _cuda() -> Finding:
     except ImportError:
         return Finding("cuda", NOTE, "torch does not import")
     if not torch.cuda.is_available():
-        return Finding("cuda", NOTE, "none: the nets run on the CPU")
+        return Finding("cuda", NOTE, "none: the networks run on the CPU")
     return Finding("cuda", OK, str(torch.cuda.get_device_name(0)))
 
 
@@ -169,7 +167,7 @@ def _cache() -> Finding:
         folder = Path(Store.default(keep=False).folder)
     except FervidError as error:
         return Finding("cache", BROKEN, str(error))
-    place = next(each for each in (folder, *folder.parents) if each.exists())
-    if place.is_dir() and os.access(place, os.W_OK | os.X_OK):
+    parent = next(path for path in (folder, *folder.parents) if path.exists())
+    if parent.is_dir() and os.access(parent, os.W_OK | os.X_OK):
         return Finding("cache", OK, str(folder))
-    return Finding("cache", BROKEN, f"{folder} cannot be written: set FERVID_CACHE_DIR, or use --no-cache")
+    return Finding("cache", BROKEN, f"{folder} is not writable: set FERVID_CACHE_DIR, or use --no-cache")

@@ -1,4 +1,4 @@
-"""`fervid eval`: how good a model is on labelled data."""
+"""`fervid eval`: evaluate a model on labelled data."""
 
 from __future__ import annotations
 
@@ -37,15 +37,15 @@ FEW = 10  # parts of a protocol that are shown one by one
 @click.option(
     "--protocol",
     metavar="kfold:N[:dealt|blocks]|loso|official|leave-one-set-out",
-    help="Train anew for each part that is tested: N folds of people, each person, the set's own test part, "
-    "or each --data; with --model, fine-tune that model each time.",
+    help="Train a model for each tested part: N folds of people, one person at a time, the dataset's own "
+    "parts, or one --data at a time; with --model, fine-tune that model for each part.",
 )
-@click.option("--runs", metavar="DIR", help="Keep the models of a protocol here, and go on from those there.")
+@click.option("--runs", metavar="DIR", help="Keep the models of a protocol in DIR, and resume from those.")
 @click.option("--json", "as_json", is_flag=True, help="Print every figure as JSON.")
 @options.target(
-    "--predictions", metavar="FILE.csv", help="Write what was said of each sample; - is standard output."
+    "--predictions", metavar="FILE.csv", help="Write the prediction of each sample; - is standard output."
 )
-@click.option("--pictures", metavar="DIR", help="Draw confusion, reliability and risk over coverage here.")
+@click.option("--pictures", metavar="DIR", help="Draw confusion, reliability, and risk over coverage.")
 @options.apply(
     *training.ARCHITECTURE, *training.TRAINING, training.JOBS, training.NO_CACHE, options.OVERWRITE
 )
@@ -66,9 +66,9 @@ def eval(
     overwrite: bool,
     **values: Any,
 ) -> None:
-    """Score a model on labelled data; by default, on every sample of it.
+    """Evaluate a model on every sample of labelled data, or by a protocol.
 
-    Accuracy is of all samples: one without a face counts as wrong. Options of training are for --protocol.
+    Accuracy is over all samples: a sample without a face is wrong. The training options need --protocol.
     """
     messages: Messages = ctx.obj
     if not data:
@@ -76,7 +76,7 @@ def eval(
     given = training.given(ctx, values)
     if protocol is None and (given or runs is not None):
         name = given[0] if given else "runs"
-        raise UsageError(f"--{name.replace('_', '-')} is for training: give a --protocol")
+        raise UsageError(f"--{name.replace('_', '-')} is for training: give it with --protocol")
     if as_json and predictions == STANDARD:
         raise UsageError("--json and --predictions cannot both be written to standard output")
     targets = [target for target in (predictions,) if target is not None]
@@ -121,9 +121,7 @@ def _recipe(model: str | None, values: dict[str, Any], given: list[str]) -> Reci
         if name in given
     ]
     if fixed:
-        raise UsageError(
-            f"--{fixed[0].replace('_', '-')} is the model's own affair: leave it out, or --model"
-        )
+        raise UsageError(f"--{fixed[0].replace('_', '-')} is decided by the model: leave it out, or --model")
     return starting.finetuning(model, recipe)
 
 

@@ -1,4 +1,4 @@
-"""`fervid finetune`: a trained model, taught one's own clips."""
+"""`fervid finetune`: train an existing model further."""
 
 from __future__ import annotations
 
@@ -27,14 +27,14 @@ from fervid.train.recipe import FINE_EPOCHS
     show_default=True,
     envvar="FERVID_MODEL",
     show_envvar=True,
-    help="The model to start from: a name (see `fervid models list`) or folder.",
+    help="The model to start from: a name (see `fervid models list`) or its folder.",
 )
 @click.option("-o", "--output", metavar="DIR", required=True, help="The run folder, which becomes the model.")
 @options.apply(
     training.option("epochs", default=FINE_EPOCHS),
     training.option("validation"),
     *training.LEARNING,
-    training.DEVICE,
+    options.DEVICE,
     training.JOBS,
     training.NO_CACHE,
     options.OVERWRITE,
@@ -51,9 +51,9 @@ def finetune(
     overwrite: bool,
     **values: Any,
 ) -> None:
-    """Go on training MODEL, at a tenth of the rate, on your own labelled data, and write the result to DIR.
+    """Train a model further on your own labelled data, at a tenth of the learning rate, and write it to DIR.
 
-    The data's labels should be among the model's. An interrupted run goes on with `fervid train --resume`.
+    The model must have the data's labels. Resume an interrupted run with `fervid train -o DIR --resume`.
     """
     from fervid.train import run, starting
 

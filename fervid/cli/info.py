@@ -1,4 +1,4 @@
-"""`fervid info`: what a video file holds."""
+"""`fervid info`: describe a video file."""
 
 from __future__ import annotations
 
@@ -14,15 +14,15 @@ from fervid.cli.shared.output import show
 
 @command("info", examples="fervid info movie.mp4\nfervid info --json movie.mp4")
 @click.argument("inputs", metavar="INPUT...", nargs=-1, required=True)
-@click.option("--json", "as_json", is_flag=True, help="Print JSON, a line for each input.")
+@click.option("--json", "as_json", is_flag=True, help="Print a JSON object per input, one per line.")
 @click.pass_obj
 def info(messages: Messages, inputs: tuple[str, ...], as_json: bool) -> int:
-    """Tell what each INPUT holds, without decoding it: size, rotation, clock, codec, frames.
+    """Describe each INPUT without decoding it: size, rotation, codec, clock, frames, keyframes.
 
-    INPUT is a video file, a folder of stills, or - for standard input.
+    INPUT is a video file, a folder of stills, a URL, or - for standard input.
     """
 
-    def tell(name: str, path: str) -> None:
+    def describe(name: str, path: str) -> None:
         from fervid.video.planning import properties
 
         facts = properties(path)
@@ -36,7 +36,7 @@ def info(messages: Messages, inputs: tuple[str, ...], as_json: bool) -> int:
         for key, value in facts.items():
             show(f"  {key.replace('_', ' '):<{width}}  {_plain(value)}")
 
-    return each_input(messages, inputs, tell)
+    return each_input(messages, inputs, describe)
 
 
 def _plain(value: Any) -> str:
@@ -45,7 +45,7 @@ def _plain(value: Any) -> str:
     if isinstance(value, bool):
         return "yes" if value else "no"
     if isinstance(value, dict):
-        return ", ".join(f"{key} {_plain(each)}" for key, each in value.items())
+        return ", ".join(f"{key} {_plain(item)}" for key, item in value.items())
     if isinstance(value, list | tuple):
-        return ", ".join(_plain(each) for each in value) or "none"
+        return ", ".join(_plain(item) for item in value) or "none"
     return str(value)

@@ -1,4 +1,4 @@
-"""The program: its commands, and how every failure becomes one line and an exit code."""
+"""The program: its commands, and how every error becomes one line and an exit code."""
 
 from __future__ import annotations
 
@@ -18,32 +18,32 @@ from fervid.cli.shared.options import global_options
 from fervid.errors import FervidError
 
 INTERRUPTED = 130
-_signals: list[int] = []  # by which this run was told to end
+_signals: list[int] = []  # received by this run
 
-# Help is told here so that showing it loads no command.
+# The help is here so that showing it loads no command.
 COMMANDS = {
     "analyze": "Turn videos into timelines of visible expression.",
-    "batch": "Analyze many videos into one folder, and go on after an interruption.",
+    "batch": "Analyze many videos into one folder, and resume after an interruption.",
     "extract": "Write landmarks and aligned face crops of a video.",
     "peaks": "List the moments at which an expression stands out.",
     "export": "Write a timeline in another format: subtitles, tables, TextGrid, EAF.",
-    "compare": "Compare a timeline with annotations made by hand.",
+    "compare": "Measure how well a timeline agrees with manual annotations.",
     "report": "Write a page that shows a timeline.",
-    "plot": "Draw a timeline as a picture, for papers.",
+    "plot": "Draw a timeline as a figure for papers.",
     "show": "Show a timeline in the terminal.",
-    "annotate": "Draw what an analysis saw into the video.",
-    "people": "List, name and merge the persons of a timeline.",
-    "info": "Tell what a video file holds.",
+    "annotate": "Draw the results of an analysis into the video.",
+    "people": "List, name and merge the people of a timeline.",
+    "info": "Describe a video file.",
     "train": "Train a model on labelled data.",
-    "finetune": "Go on training a model on your own clips.",
-    "eval": "Score a model on labelled data.",
+    "finetune": "Train an existing model further on your own clips.",
+    "eval": "Evaluate a model on labelled data.",
     "bench": "Train and compare systems on the same clips.",
     "models": "List and verify the installed models.",
-    "datasets": "List the dataset layouts that can be read, and check a dataset.",
-    "cache": "Tell what the cache holds, and clear it.",
+    "datasets": "List the dataset layouts that fervid reads, and check a dataset.",
+    "cache": "Show what is in the cache, and clear it.",
     "schema": "Print the JSON Schema of the timeline.",
     "doctor": "Check the installation.",
-    "completion": "Print a shell's completion script.",
+    "completion": "Print the completion script of a shell.",
 }
 
 EPILOG = """\
@@ -66,8 +66,8 @@ class Commands(click.Group):
     def get_command(self, ctx: click.Context, cmd_name: str) -> click.Command | None:
         if cmd_name not in COMMANDS:
             return None
-        found: click.Command = getattr(import_module(f"fervid.cli.{cmd_name}"), cmd_name)
-        return found
+        command: click.Command = getattr(import_module(f"fervid.cli.{cmd_name}"), cmd_name)
+        return command
 
     def format_commands(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
         with formatter.section("Commands"):
@@ -84,15 +84,15 @@ fervid.params.extend(global_options())
 
 
 def main() -> NoReturn:
-    """What the shell calls."""
+    """Run the program, as the shell calls it."""
     sys.exit(run())
 
 
 def run(arguments: Sequence[str] | None = None) -> int:
-    """Run the program; never raises, and returns the exit code."""
+    """Run the program and return the exit code; never raise."""
     messages = Messages()
     _signals.clear()
-    for name in ("SIGINT", "SIGTERM", "SIGHUP"):  # all end the program alike; nohup's wish is kept
+    for name in ("SIGINT", "SIGTERM", "SIGHUP"):  # all interrupt; a signal that nohup ignores stays ignored
         number = getattr(signal, name, None)
         if number is not None and signal.getsignal(number) in (signal.SIG_DFL, signal.default_int_handler):
             signal.signal(number, _interrupt)
@@ -102,9 +102,9 @@ def run(arguments: Sequence[str] | None = None) -> int:
             sys.stdout.flush()
         return code
     except BrokenPipeError:
-        _drop_output()  # whoever read has seen enough
+        _drop_output()  # the reader has closed the pipe, like `| head`
         return 1
-    except OSError as error:  # standard output cannot take what is left: a full disk
+    except OSError as error:  # the rest of the output cannot be written: the disk is full
         _drop_output()
         messages.fail(f"cannot write standard output: {error.strerror}", error)
         return 1
@@ -137,26 +137,30 @@ def _run(arguments: Sequence[str] | None, messages: Messages) -> int:
     except BrokenPipeError:
         raise
     except OSError as error:
-        place = f"{error.filename}: " if error.filename else ""
-        messages.fail(f"{place}{error.strerror or error}", error)
+        path = f"{error.filename}: " if error.filename else ""
+        messages.fail(f"{path}{error.strerror or error}", error)
         return 1
     except Exception as error:
-        if _signals:  # an extension that was being loaded makes another error of the interruption
+        if _signals:  # an extension module that was loading turned the interrupt into another error
             messages.fail("interrupted", error, prefix="")
             return INTERRUPTED
         reason = f"unexpected {type(error).__name__}: {error}".rstrip(": ")
-        hint = "" if messages.verbosity > 1 else "; please report it with what the same command says with -vv"
+        hint = (
+            ""
+            if messages.verbosity > 1
+            else "; please report it with the output of the same command with -vv"
+        )
         messages.fail(reason + hint, error)
         return 1
 
 
 def _interrupt(number: int, frame: Any) -> None:
     _signals.append(number)
-    warnings.simplefilter("ignore", ResourceWarning)  # an import cut short leaves its file to the collector
+    warnings.simplefilter("ignore", ResourceWarning)  # an interrupted import leaves its file open
     raise KeyboardInterrupt
 
 
 def _drop_output() -> None:
-    """Let nothing that is still buffered for standard output fail at exit."""
+    """Discard buffered output, so that flushing it at exit cannot fail."""
     if sys.stdout is not None:
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.__stdout__.fileno() if sys.__stdout__ else 1)

@@ -1,4 +1,4 @@
-"""`fervid models`: which models are installed, and whether they are whole."""
+"""`fervid models`: list and verify the installed models."""
 
 from __future__ import annotations
 
@@ -8,14 +8,13 @@ from typing import Any
 import click
 
 from fervid.cli.shared.messages import Messages
-from fervid.cli.shared.options import Command, command
+from fervid.cli.shared.options import command
 from fervid.cli.shared.output import show
 from fervid.errors import FervidError
 
 PREDICTOR_NOTICE = (
-    "dlib's 68-point predictor, which commands that look at faces use by default, was trained on iBUG 300-W, "
-    "whose terms exclude commercial use. --landmarks open uses fervid's own instead, trained on nothing of "
-    "300-W's."
+    "dlib's 68-point predictor, which fervid uses by default, was trained on iBUG 300-W; the terms of that "
+    "dataset exclude commercial use. --landmarks open uses fervid's own, which was not trained on it."
 )
 
 
@@ -27,16 +26,16 @@ def models() -> None:
 @command("list", examples="fervid models list --json")
 @click.option("--json", "as_json", is_flag=True, help="Print JSON.")
 def list_models(as_json: bool) -> None:
-    """List the models that --model takes by name, with their labels and terms."""
+    """List the installed models, their labels and their terms."""
     from fervid import model
 
-    found = [_facts(name) for name in model.installed()]
+    models = [_facts(name) for name in model.installed()]
     if as_json:
         import json
 
-        show(json.dumps({"models": found, "notice": PREDICTOR_NOTICE}, indent=2))
+        show(json.dumps({"models": models, "notice": PREDICTOR_NOTICE}, indent=2))
         return
-    for facts in found:
+    for facts in models:
         show(facts["name"])
         for key, value in facts.items():
             if key not in ("name", "accuracy") and value not in ([], None):
@@ -50,18 +49,18 @@ def list_models(as_json: bool) -> None:
 @click.argument("name", required=False)
 @click.pass_obj
 def verify_models(messages: Messages, name: str | None) -> int:
-    """Check the hashes of model NAME, or of every installed model."""
+    """Check the hash of model NAME, or of every installed model."""
     from fervid import model
 
     damaged = 0
-    for each in [name] if name is not None else model.installed():
+    for model_name in [name] if name is not None else model.installed():
         try:
-            model.verify(each)
+            model.verify(model_name)
         except FervidError as error:
             messages.fail(str(error), error)
             damaged += 1
         else:
-            show(f"{each}: whole")
+            show(f"{model_name}: ok")
     return 1 if damaged else 0
 
 
@@ -88,7 +87,7 @@ def _facts(name: str) -> dict[str, Any]:
 
 
 def _table(rows: dict[str, dict[str, float]]) -> Iterator[str]:
-    """Figures in per cent: a line for each row, a column for each stream and fusion."""
+    """Yield lines of figures in per cent: a column for each stream and fusion."""
     if not rows:
         return
     columns = list(next(iter(rows.values())))
@@ -108,5 +107,4 @@ def _plain(value: Any) -> str:
 
 
 for _command in (list_models, verify_models):
-    assert isinstance(_command, Command)
     models.add_command(_command)

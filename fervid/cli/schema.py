@@ -6,7 +6,7 @@ from fervid.cli.shared.output import show
 
 @command("schema", examples="fervid schema > timeline.schema.json")
 def schema() -> None:
-    """Print the JSON Schema of the timeline that `fervid analyze` writes."""
+    """Print the JSON Schema of the timeline."""
     import json
 
     from fervid.export.timelines.json import schema as timeline_schema

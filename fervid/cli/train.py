@@ -1,4 +1,4 @@
-"""`fervid train`: a model from labelled clips."""
+"""`fervid train`: train a model on labelled data."""
 
 from __future__ import annotations
 
@@ -24,11 +24,11 @@ from fervid.errors import UsageError
 )
 @training.DATA
 @click.option("-o", "--output", metavar="DIR", required=True, help="The run folder, which becomes the model.")
-@click.option("--resume", is_flag=True, help="Go on with the run in DIR, with its own settings.")
+@click.option("--resume", is_flag=True, help="Resume the run in DIR with its own settings.")
 @options.apply(
     *training.ARCHITECTURE,
     *training.TRAINING,
-    training.DEVICE,
+    options.DEVICE,
     training.JOBS,
     training.NO_CACHE,
     options.OVERWRITE,
@@ -47,8 +47,8 @@ def train(
 ) -> None:
     """Train a model on labelled data and write it to DIR.
 
-    Each stream is trained alone, then their fusion. Nobody is both learnt from and judged by. A run that was
-    stopped goes on with --resume, and comes to the same weights.
+    Each stream is trained alone, then their fusion. No person is in both the training and the validation
+    set. --resume continues an interrupted run and gives the same weights.
     """
     from fervid.train import folders, run
 
@@ -57,7 +57,7 @@ def train(
     if resume:
         if given := training.given(ctx, values):
             raise UsageError(
-                f"--resume takes the run's own settings: leave out --{given[0].replace('_', '-')}"
+                f"--resume uses the run's own settings: leave out --{given[0].replace('_', '-')}"
             )
         folder = Path(output)
         recipe = folders.recipe_of(folder)
@@ -66,8 +66,8 @@ def train(
             return
     else:
         if not values["data"]:
-            raise UsageError("name something to learn from with --data, see `fervid datasets list`")
+            raise UsageError("name labelled data with --data, see `fervid datasets list`")
         recipe = training.recipe_of(values)
-        material = run.prepare(recipe)  # bad data is refused before anything is written
+        material = run.prepare(recipe)  # fails on bad data before anything is written
         folder = training.begin(output, overwrite, recipe, material, device)
     training.carry_out(messages, recipe, folder, device, jobs, no_cache, material)

@@ -43,86 +43,90 @@ class Recipe:
 
     data: tuple[str, ...] = _setting(
         (),
-        "A labelled dataset, see `fervid datasets list`; may be given several times.",
+        "A labelled dataset, see `fervid datasets list`; may be repeated.",
         names=("-d", "--data"),
         metavar=DATASET,
     )
     validation: tuple[str, ...] = _setting(
-        (), "Data to judge by.  [default: people held out of --data]", metavar=DATASET
+        (), "The validation set.  [default: people held out of --data]", metavar=DATASET
     )
     labels: tuple[str, ...] = _setting(
-        (), "The labels to learn.  [default: all that the data has]", metavar="A,B,...", joined=","
+        (), "The labels to learn.  [default: all labels of the data]", metavar="A,B,...", joined=","
     )
     streams: tuple[str, ...] = _setting(("c3d", "phrnn"), "The networks, joined by +.", joined="+")
     sizes: Mapping[str, Mapping[str, int]] = _setting(  # stream -> size -> value
         dict,
-        "A size of a network other than its own, such as c3d.width=24.",
+        "Change a size of a network, such as c3d.width=24; may be repeated.",
         names=("--size", "sizes"),
         metavar="STREAM.SIZE=NUMBER",
     )
     fusion: str = _setting(
         "joint",
-        "How streams become one: joint fine-tuning, or a weighted sum.",
+        "How to combine streams: joint fine-tuning, or a weighted sum.",
         choices=("joint", "weighted"),
     )
     start_from: tuple[str, ...] = _setting(
         (),
-        "Take over weights: of the same streams, or of those that others begin from, as c3d from still; "
-        "repeatable.",
+        "Initialise from a model's weights: of the same streams, or of a stream that another begins from, "
+        "as c3d does from still; may be repeated.",
         metavar="MODEL",
     )
     finetune: bool = field(default=False, metadata={SETTING: None})  # a command of its own
-    epochs: int = _setting(
-        40, "Rounds over the data, for each stream; 0 leaves them as --start-from has them.", 0
-    )
-    joint_epochs: int = _setting(10, "Rounds of joint fine-tuning.", 1)
+    epochs: int = _setting(40, "Epochs for each stream; 0 keeps the streams as --start-from gives them.", 0)
+    joint_epochs: int = _setting(10, "Epochs of joint fine-tuning.", 1)
     # What the paper of joint fine-tuning weighs the losses with (Jung et al., 2015).
-    own_loss: float = _setting(1.0, "Of joint fine-tuning: what the loss of each stream alone weighs.", 0)
-    sum_loss: float = _setting(0.1, "Of joint fine-tuning: what the loss of their sum weighs.", 0)
-    epoch_clips: int = _setting(0, "Clips in a round; 0 takes one of every sample.", 0)
-    moving: float = _setting(0.0, "The share of clips in a round of clips and stills; 0: as they come.", 0, 1)
-    batch: int = _setting(64, "Clips that are learnt at once.", 2)
-    rate: float = _setting(1.0, "Learning rate, times each stream's own.", 0)
-    soft_labels: float = _setting(
-        0.5, "The share of the taggers' votes, where there are any, against the one label.", 0, 1
+    own_loss: float = _setting(1.0, "In joint fine-tuning, the weight of each stream's own loss.", 0)
+    sum_loss: float = _setting(0.1, "In joint fine-tuning, the weight of the loss of their sum.", 0)
+    epoch_clips: int = _setting(0, "Clips per epoch; 0 draws one of every sample.", 0)
+    moving: float = _setting(
+        0.0, "The share of clips in an epoch of clips and stills; 0 takes them as they come.", 0, 1
     )
-    smoothing: float = _setting(0.05, "The share of every label that is spread over all.", 0, 0.5)
-    balance: float = _setting(0.5, "0: classes weigh as many as they are; 1: all the same.", 0, 1)
-    mixup: float = _setting(0.0, "Strength of blending clips in pairs; 0 blends none.", 0)
+    batch: int = _setting(64, "Clips per batch.", 2)
+    rate: float = _setting(1.0, "A factor on each stream's own learning rate.", 0)
+    soft_labels: float = _setting(
+        0.5, "The weight of the annotators' votes, if there are any, against the single label.", 0, 1
+    )
+    smoothing: float = _setting(
+        0.05, "Label smoothing: the share of every label that is spread over all.", 0, 0.5
+    )
+    balance: float = _setting(
+        0.5, "0: classes have the weight of their frequency; 1: all classes have the same weight.", 0, 1
+    )
+    mixup: float = _setting(0.0, "Strength of mixup, which blends pairs of clips; 0 blends none.", 0)
     center_loss: float = _setting(0.0, "Weight of the center loss.", 0)
     island_loss: float = _setting(0.0, "Weight of the island loss.", 0)
     locality_loss: float = _setting(0.0, "Weight of the locality-preserving loss.", 0)
     tuplet_loss: float = _setting(0.0, "Weight of the (N+M)-tuplet clusters loss.", 0)
     triplet_loss: float = _setting(0.0, "Weight of the exponential triplet loss.", 0)
     augmentation: str = _setting(
-        "strong", "How much clips are changed on the fly.", choices=("none", "mild", "strong")
+        "strong", "How strongly clips are augmented on the fly.", choices=("none", "mild", "strong")
     )
-    illumination: str = _setting("none", "Even out the light by this method.")
+    illumination: str = _setting("none", "Normalise illumination by this method, such as he or dog.")
     coarse: float = _setting(
-        0.0, "The share of rounds, the first ones, that show faces smaller, at half the cost.", 0, 1
+        0.0, "The share of epochs, from the first, that show faces at 48 pixels, at half the cost.", 0, 1
     )
     variants: bool = _setting(False, "Show each clip under one of four illuminations.")  # Kuo et al.
-    held_out: float = _setting(0.15, "The share of people to judge by.", 0, 0.9)
+    held_out: float = _setting(0.15, "The share of people held out for validation.", 0, 0.9)
     patience: int = _setting(
-        0, "Stop a stream after so many rounds without a better one; 0 never stops early.", 0
+        0, "Stop a stream after this many epochs without an improvement; 0 never stops early.", 0
     )
-    average: float = _setting(0.999, "How much of the averaged weights stays at each step.", 0, 0.99999)
-    seed: int = _setting(0, "Of all that is drawn at random.", 0, 2**31 - 1)
+    average: float = _setting(0.999, "Decay of the moving average of the weights.", 0, 0.99999)
+    seed: int = _setting(0, "The seed of everything random.", 0, 2**31 - 1)
 
     def __post_init__(self) -> None:
         self._check_streams()
         self._check_choices()
         fixed = [name for name in self.streams if not streams.registered(name).any_side]
         if self.coarse and len(fixed) == len(self.streams):
-            raise UsageError(f"--coarse is of no use to {'+'.join(self.streams)}, which read one size alone")
+            raise UsageError(f"--coarse does not apply to {'+'.join(self.streams)}: leave it out")
         if self.epochs == 0 and not self.start_from:
-            raise UsageError("without --epochs every stream has to come from a model: give --start-from")
+            raise UsageError("--epochs 0 trains no stream: give --start-from with a trained model")
         for name, setting in settings().items():
             value = getattr(self, name)
             low, high = setting.low, setting.high
             if low is not None and (not value >= low or (high is not None and value > high)):
                 limits = f"at least {low}" if high is None else f"from {low} to {high}"
-                raise UsageError(f"--{name.replace('_', '-')} should be {limits}, not {value:g}")
+                raise UsageError(f"--{name.replace('_', '-')} must be {limits}, not {value:g}")
 
     def _check_streams(self) -> None:
         have = streams.names()
@@ -132,13 +136,13 @@ class Recipe:
             or len(set(self.streams)) < len(self.streams)
         ):
             raise UsageError(
-                f"--streams takes different names of: {', '.join(have)}; not {'+'.join(self.streams)!r}"
+                f"--streams must be different names of {', '.join(have)}; not {'+'.join(self.streams)!r}"
             )
         stray = sorted(set(self.sizes) - set(self.streams))
         if stray:
-            raise UsageError(f"--size names {stray[0]!r}, which is none of --streams")
+            raise UsageError(f"--size names {stray[0]!r}, which is not in --streams")
         if any(value < 1 for sizes in self.sizes.values() for value in sizes.values()):
-            raise UsageError("--size takes numbers from 1 on")
+            raise UsageError("--size must be at least 1")
 
     def _check_choices(self) -> None:
         from fervid.clips import illumination  # imports much: options are made of this file
@@ -146,7 +150,7 @@ class Recipe:
         choices = {name: setting.choices for name, setting in settings().items() if setting.choices}
         for name, known in (choices | {"illumination": illumination.names()}).items():
             if getattr(self, name) not in known:
-                raise UsageError(f"--{name} is one of {', '.join(known)}, not {getattr(self, name)!r}")
+                raise UsageError(f"--{name} must be one of {', '.join(known)}, not {getattr(self, name)!r}")
 
     def as_json(self) -> dict[str, Any]:
         return asdict(self)

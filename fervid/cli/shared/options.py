@@ -41,7 +41,9 @@ class Moment:
             return (int(video.pts[self.frame]) - video.start) * video.time_base
         if self.frame == len(video.pts):  # the end of the last frame: as half-open ranges have it
             return video.duration * video.time_base
-        raise UsageError(f"{video.name} has {len(video.pts)} frames: there is no frame {self.frame}")
+        raise UsageError(
+            f"{video.name} has {len(video.pts)} frames, counted from 0: it has no frame {self.frame}"
+        )
 
 
 class MomentType(click.ParamType[Moment]):
@@ -60,7 +62,7 @@ class MomentType(click.ParamType[Moment]):
         if (found := TIMECODE.fullmatch(text)) and int(found[2]) < 60 and Fraction(found[3]) < 60:
             hours, minutes = int(found[1] or 0), int(found[2])
             return Moment(seconds=hours * 3600 + minutes * 60 + Fraction(found[3]))
-        self.fail(f"{value!r} is no time: give seconds (90.5), frames (90f) or a timecode (1:02:03.5)")
+        self.fail(f"{value!r} is not a time: give seconds (90.5), frames (90f) or a timecode (1:02:03.5)")
 
 
 class RateType(click.ParamType[Fraction]):
@@ -72,9 +74,9 @@ class RateType(click.ParamType[Fraction]):
         try:
             rate = Fraction(value)
         except (ValueError, ZeroDivisionError):
-            self.fail(f"{value!r} is no rate: give frames per second, as 12.5 or 24000/1001")
+            self.fail(f"{value!r} is not a rate: give frames per second, such as 12.5 or 24000/1001")
         if rate <= 0:
-            self.fail(f"a rate should be above 0, not {value}")
+            self.fail(f"a rate must be above 0, not {value}")
         return rate
 
 
@@ -130,25 +132,30 @@ def _check_range(start: Fraction | None, end: Fraction | None) -> None:
 
 
 SELECTION: list[Decorator[Any]] = [
-    click.option("--start", type=MomentType(), help="Begin here: seconds, 90f (frames) or HH:MM:SS.mmm."),
-    click.option("--end", type=MomentType(), help="End before here, written likewise."),
-    click.option("--sample-fps", type=RateType(), help="Look at so many frames a second, not at every one."),
+    click.option("--start", type=MomentType(), help="Start here: seconds, 90f (a frame) or HH:MM:SS.mmm."),
+    click.option("--end", type=MomentType(), help="End before this time, in the same forms."),
+    click.option(
+        "--sample-fps", type=RateType(), help="Analyze this many frames per second, not every frame."
+    ),
     click.option(
         "--faces",
         type=click.Choice(["all", "largest"]),
         default="all",
         show_default=True,
-        help="Follow every face, or only the largest at each moment.",
+        help="Track every face, or only the largest at each moment.",
     ),
     click.option(
         "--min-face",
         type=click.FloatRange(0.01, 1),
         default=0.1,
         show_default=True,
-        help="The smallest face to find, as a share of the frame's height.",
+        help="The smallest face to detect, as a share of the frame's height.",
     ),
     click.option(
-        "--detector", default="hog", show_default=True, help="The face detector: hog (fast) or mmod (a net)."
+        "--detector",
+        default="hog",
+        show_default=True,
+        help="The face detector: hog (fast) or mmod (a network, slow on a CPU).",
     ),
     click.option(
         "--landmarks",
@@ -162,7 +169,7 @@ SELECTION: list[Decorator[Any]] = [
         type=click.Choice(["auto", "0", "90", "180", "270"]),
         default="auto",
         show_default=True,
-        help="Turn clockwise; auto does what the file says.",
+        help="Rotate clockwise; auto uses the rotation stored in the file.",
     ),
     click.option("--frame-rate", type=RateType(), help="Frames per second of a folder of stills."),
 ]
@@ -182,12 +189,20 @@ PEOPLE: list[Decorator[Any]] = [
         is_flag=True,
         flag_value=False,
         default=True,
-        help="Do not tell whose face it is: no person across cuts.",
+        help="Do not identify people across cuts.",
     ),
     click.option(
-        "--gallery", metavar="DIR", help="Named portraits: a picture, or a folder of pictures, per name."
+        "--gallery", metavar="DIR", help="Name people by portraits: a picture or a folder of them per name."
     ),
 ]
+
+DEVICE = click.option(
+    "--device",
+    type=click.Choice(["cpu", "cuda"]),
+    default="cpu",
+    show_default=True,
+    help="Where the networks run; cuda without a GPU is an error.",
+)
 
 MODEL: list[Decorator[Any]] = [
     click.option(
@@ -196,15 +211,9 @@ MODEL: list[Decorator[Any]] = [
         show_default=True,
         envvar="FERVID_MODEL",
         show_envvar=True,
-        help="A model's name (see `fervid models list`) or file.",
+        help="A model's name (see `fervid models list`) or its folder.",
     ),
-    click.option(
-        "--device",
-        type=click.Choice(["cpu", "cuda"]),
-        default="cpu",
-        show_default=True,
-        help="Where the nets run; cuda fails without a GPU.",
-    ),
+    DEVICE,
 ]
 
 WORK: list[Decorator[Any]] = [
@@ -214,14 +223,14 @@ WORK: list[Decorator[Any]] = [
         type=click.Choice(["local", "dask"]),
         default="local",
         show_default=True,
-        help="Where work runs: processes here, or a Dask cluster.",
+        help="Run in local processes, or on a Dask cluster.",
     ),
     click.option("--dask-address", metavar="ADDRESS", help="The cluster's scheduler: tcp://host:8786."),
-    click.option("--no-cache", is_flag=True, help="Keep nothing on disk that could resume this run."),
-    click.option("--keep-cache", is_flag=True, help="Keep the cached results after the run, too."),
+    click.option("--no-cache", is_flag=True, help="Keep nothing on disk; an interrupted run cannot resume."),
+    click.option("--keep-cache", is_flag=True, help="Keep the cached results after the run."),
 ]
 
-OVERWRITE = click.option("-y", "--overwrite", is_flag=True, help="Overwrite files that exist.")
+OVERWRITE = click.option("-y", "--overwrite", is_flag=True, help="Overwrite existing files.")
 
 
 def apply(*options: Decorator[Any]) -> Decorator[Any]:
@@ -273,21 +282,21 @@ def global_options() -> list[click.Option]:
             is_flag=True,
             expose_value=False,
             callback=_say_quietly,
-            help="Say nothing but errors.",
+            help="Print only errors.",
         ),
         click.Option(
             ["-v", "--verbose"],
             count=True,
             expose_value=False,
             callback=_say_more,
-            help="Say more; -vv adds tracebacks to errors.",
+            help="Print more; -vv adds tracebacks to errors.",
         ),
         click.Option(
             ["--no-progress"],
             is_flag=True,
             expose_value=False,
             callback=_hide_progress,
-            help="Show no progress bar.",
+            help="Do not show a progress bar.",
         ),
         click.Option(
             ["--log-file"],
@@ -319,6 +328,10 @@ class Command(click.Command):
             with formatter.section("Examples"):
                 for line in self.epilog.strip().splitlines():
                     formatter.write(f"{'':>{formatter.current_indent}}{line.strip()}\n")
+
+
+class Group(Command, click.Group):
+    """A group that takes the global options and has examples, as commands do."""
 
 
 def command(name: str, *, examples: str) -> Callable[[Callable[..., Any]], Command]:

@@ -64,16 +64,8 @@ LEARNING = [
 ]
 TRAINING = [*map(option, ("epochs", "validation")), *LEARNING]
 
-DEVICE = click.option(
-    "--device",
-    type=click.Choice(["cpu", "cuda"]),
-    default="cpu",
-    show_default=True,
-    help="Where the nets run; cuda fails without a GPU.",
-)
-
 NO_CACHE = click.option(
-    "--no-cache", is_flag=True, help="Delete the faces cut out of the data when the command ends."
+    "--no-cache", is_flag=True, help="Delete the faces cropped from the data when the command ends."
 )
 
 JOBS = click.option(
@@ -89,7 +81,7 @@ def given(ctx: click.Context, values: dict[str, Any]) -> list[str]:
 def check_one_process(what: str) -> None:
     """Refuse to run in one of several processes."""
     if int(os.environ.get("WORLD_SIZE", "1")) > 1:
-        raise UsageError(f"{what} runs in one process: leave torchrun out")
+        raise UsageError(f"{what} runs in one process: start it without torchrun")
 
 
 def read(data: Sequence[str]) -> tuple[Sample, ...]:
@@ -120,7 +112,7 @@ def _sizes(given: tuple[str, ...]) -> dict[str, dict[str, int]]:
         name, equals, value = text.partition("=")
         stream, dot, size = name.partition(".")
         if not (equals and dot and size) or not value.isdigit():
-            raise UsageError(f"--size is STREAM.SIZE=NUMBER, such as c3d.width=24, not {text!r}")
+            raise UsageError(f"--size must be STREAM.SIZE=NUMBER, such as c3d.width=24, not {text!r}")
         sizes.setdefault(stream, {})[size] = int(value)
     return sizes
 
@@ -129,9 +121,9 @@ def _labels(given: str | None) -> tuple[str, ...]:
     from fervid.labels import CONTEMPT, EMOTIONS
 
     labels = tuple(name.strip() for name in given.split(",")) if given else ()
-    strangers = [label for label in labels if label not in (*EMOTIONS, CONTEMPT)]
-    if strangers:
-        raise UsageError(f"--labels knows {', '.join((*EMOTIONS, CONTEMPT))}; not {strangers[0]!r}")
+    unknown = [label for label in labels if label not in (*EMOTIONS, CONTEMPT)]
+    if unknown:
+        raise UsageError(f"--labels must be of {', '.join((*EMOTIONS, CONTEMPT))}; not {unknown[0]!r}")
     return labels
 
 
@@ -162,10 +154,10 @@ def check_run_folder(target: str, overwrite: bool) -> Path:
     if not there:
         return folder
     if not any(name in there for name in OWN_FILES):
-        raise OutputError(f"{target} holds other things than a training run; name a new folder")
+        raise OutputError(f"{target} is not a training run, and not empty: name a new folder")
     if not overwrite:
         raise OutputError(
-            f"{target} holds a training run: go on with --resume, or replace it with --overwrite"
+            f"{target} contains a training run: continue it with --resume, or replace it with --overwrite"
         )
     import shutil
 
