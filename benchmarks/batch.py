@@ -71,9 +71,9 @@ times, folder = [], Results(results)
 folder.read()
 folder.open()
 with execute.serial() as executor:
-    for place in choose(paths, None, results).inputs:
+    for each in choose(paths, None, results).inputs:
         inside[:], begun = [0.0, 0.0], clocks()
-        Batch([place], wish, folder, executor, Store.default(), 1).run()
+        Batch([each], wish, folder, executor, Store.default(), 1).run()
         times.append([[end - start for end, start in zip(clocks(), begun)], list(inside)])
 folder.close()
 print(json.dumps(times))
