@@ -248,7 +248,7 @@ def test_workers_with_another_film_or_none_are_refused(far: Executor, film: Path
     own.write_bytes(film.read_bytes())
     with analysis.start(own, model=None, executor=far, store=Store(tmp_path / "store")) as run:
         own.write_bytes(CLIP.read_bytes())
-        with pytest.raises(UsageError, match=r"2 of 2 Dask workers cannot.*own.mp4 has another content"):
+        with pytest.raises(UsageError, match=r"2 of 2 Dask workers cannot.*own.mp4 differs"):
             list(run.segments())
     own.write_bytes(film.read_bytes())
     with analysis.start(own, model=None, executor=far, store=Store(tmp_path / "store")) as run:
@@ -263,7 +263,7 @@ def test_workers_with_another_model_are_refused(far: Executor, film: Path, tmp_p
         terms = run.terms
         far.check(tasks.check, terms)
     for wrong, words in (
-        (replace(terms, model_sha256="0" * 64), "the model untrained is another one there"),
+        (replace(terms, model_sha256="0" * 64), "the model untrained differs"),
         (replace(terms, model=str(tmp_path / "nothing")), "no model .*nothing"),
     ):
         with pytest.raises(UsageError, match=words):

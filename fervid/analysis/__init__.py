@@ -1,4 +1,4 @@
-"""One video, from its path to its timeline: planned, cut into spans, analysed, and stitched together."""
+"""The analysis of a video: plan it, split it into spans, analyse these, and join the results."""
 
 from fervid.analysis.run import NO_MODEL, Run, Tick, analyze, start
 

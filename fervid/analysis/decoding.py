@@ -1,4 +1,4 @@
-"""One decoding pass that serves several spans with overlapping ranges."""
+"""Streams of decoded frames: one that several spans share, and one that keeps its last frame."""
 
 from __future__ import annotations
 
@@ -9,18 +9,18 @@ from fervid.types import Frame
 
 
 class Shared:
-    """One stream of frames for ranges that overlap; it holds a frame until all of its readers have had it."""
+    """One stream of frames for several overlapping ranges; it keeps a frame until every reader has it."""
 
     def __init__(self, frames: Iterator[Frame], ranges: Iterable[tuple[int, int | None]]) -> None:
         self._frames = frames
         self._waiting: list[deque[Frame]] = []
-        self._ahead: deque[tuple[int, int | None, deque[Frame]]] = deque()  # ranges that are not passed
+        self._ahead: deque[tuple[int, int | None, deque[Frame]]] = deque()  # ranges that are not over
         for low, high in ranges:
             self._waiting.append(deque())
             self._ahead.append((low, high, self._waiting[-1]))
 
     def has(self, index: int) -> bool:
-        """Say whether a frame waits for the reader of this range, if there is one."""
+        """Return whether a frame is ready for the reader of this range."""
         return index < len(self._waiting) and bool(self._waiting[index])
 
     def read(self, index: int) -> Iterator[Frame]:
@@ -30,7 +30,7 @@ class Shared:
             yield waiting.popleft()
 
     def _pull(self, waiting: deque[Frame]) -> bool:
-        """Decode until a frame comes for this reader; return False after the end of its range."""
+        """Decode until this reader has a frame; return False at the end of its range."""
         while not waiting and any(queue is waiting for _, _, queue in self._ahead):
             frame = next(self._frames, None)
             while self._ahead and (frame is None or _is_past(frame.pts, self._ahead[0][1])):
@@ -47,7 +47,7 @@ def _is_past(pts: int, high: int | None) -> bool:
 
 
 class Watched:
-    """A stream of frames that remembers the last one until the next is asked for."""
+    """A stream of frames that keeps the last frame until the next one is read."""
 
     def __init__(self, frames: Iterator[Frame]) -> None:
         self._frames = frames

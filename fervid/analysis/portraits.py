@@ -1,4 +1,4 @@
-"""Portraits of a span's tracks, for person identity, taken while its frames pass."""
+"""Portraits of the tracks of a span, for person identity; they are cut while frames are decoded."""
 
 from __future__ import annotations
 
@@ -18,28 +18,28 @@ PORTRAIT_EVERY = Fraction(2, 5)  # seconds between portraits; the best of them a
 
 
 class Portraits:
-    """Portraits as the face net reads them, a few a second, until the best of a track are known."""
+    """Collects portraits of every track, a few per second, and describes the best of a finished track."""
 
-    def __init__(self, planned: Video, finder: FaceFinder, frames: Watched) -> None:
+    def __init__(self, video: Video, finder: FaceFinder, frames: Watched) -> None:
         self._finder, self._frames = finder, frames
-        self._grid = tracks.Grid(planned, PORTRAIT_EVERY)
-        self._apart = planned.length(people.APART)
-        self._had: set[int] = set()  # tracks whose portrait was taken since the grid's last mark
+        self._grid = tracks.Grid(video, PORTRAIT_EVERY)
+        self._apart = video.length(people.APART)
+        self._had: set[int] = set()  # tracks with a portrait since the last mark of the grid
         self._taken: dict[int, dict[int, Bytes]] = {}  # track -> pts -> portrait
 
-    def take(self, one: tracks.Observed) -> None:
-        """Cut out the faces of a frame that were not cut out since the grid's last mark."""
-        if self._grid.passed(one.pts):
+    def take(self, observed: tracks.Observed) -> None:
+        """Cut portraits from the last frame, of faces that have none since the last mark of the grid."""
+        if self._grid.passed(observed.pts):
             self._had.clear()
-        for face in one.faces:
+        for face in observed.faces:
             if face.track not in self._had:
-                assert self._frames.last is not None and self._frames.last.pts == one.pts
+                assert self._frames.last is not None and self._frames.last.pts == observed.pts
                 portrait = self._finder.portrait(self._frames.last.luma, face.landmarks)
-                self._taken.setdefault(face.track, {})[one.pts] = portrait
+                self._taken.setdefault(face.track, {})[observed.pts] = portrait
                 self._had.add(face.track)
 
     def describe(self, track: Track, span: Span) -> Descriptors:
-        """Describe the best of a finished track's portraits inside the span."""
+        """Return the descriptors of the best portraits of a finished track inside the span."""
         taken = self._taken.pop(track.id, {})
         inside = span.within(track.pts)
         rows = np.flatnonzero(np.isin(track.pts, [*taken]))

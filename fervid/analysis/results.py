@@ -1,4 +1,4 @@
-"""What one span gives, and the same as flat arrays for a file or a wire."""
+"""A span and its result, and the result as flat arrays, to be stored or sent."""
 
 from __future__ import annotations
 
@@ -32,21 +32,21 @@ class Span:
 
 @dataclass(frozen=True, eq=False)
 class SpanResult:
-    """What a span found; tracks are those of the halo as well, the rest lies inside the span."""
+    """The result of analysing a span; tracks include the halo, everything else is inside the span."""
 
-    tally: Tally  # `with_faces` is left to the stitch, which knows the selection
+    tally: Tally  # `with_faces` is 0: stitching counts it
     pts: Ints  # (F,) of the frames
     flags: Bytes  # (F,) SAMPLED, REPEATED
     cuts: Ints  # (K,)
     tracks: tuple[Track, ...]
     moments: tuple[Ints, ...]  # per track: window centres
-    logits: tuple[Mapping[str, Array], ...]  # per track: stream that needs no neutral -> (N, C)
-    crops: tuple[Bytes, ...]  # per track: (N, S, S) of its frames inside the span; empty unless asked for
-    descriptors: tuple[Descriptors, ...] = ()  # per track: of its faces in the span; empty unless asked for
+    logits: tuple[Mapping[str, Array], ...]  # per track: stream without neutral -> (N, C)
+    crops: tuple[Bytes, ...]  # per track: (N, S, S) inside the span; empty unless requested
+    descriptors: tuple[Descriptors, ...] = ()  # per track, inside the span; empty unless requested
 
 
 def pack(result: SpanResult) -> dict[str, Array]:
-    """Return a result as flat arrays, for a file or a wire."""
+    """Return a result as flat arrays by name."""
     counts = np.array([len(track) for track in result.tracks], np.int64)
     windows = np.array([len(moments) for moments in result.moments], np.int64)
     tally = result.tally
@@ -69,25 +69,25 @@ def pack(result: SpanResult) -> dict[str, Array]:
         arrays["crops.count"] = np.array([len(crops) for crops in result.crops], np.int64)
         arrays["crops"] = np.concatenate(result.crops)
     if result.descriptors:
-        arrays[_COUNT] = np.array([len(each) for each in result.descriptors], np.int64)
+        arrays[_COUNT] = np.array([len(some) for some in result.descriptors], np.int64)
         for name in _DESCRIPTORS:
-            arrays[f"{_PREFIX}{name}"] = np.concatenate([getattr(each, name) for each in result.descriptors])
+            arrays[f"{_PREFIX}{name}"] = np.concatenate([getattr(some, name) for some in result.descriptors])
     return arrays
 
 
 _COLUMNS = ("pts", "box", "landmarks", "pose", "quality", "status")
 _DESCRIPTORS = ("pts", "box", "worth", "descriptor")
-_PREFIX, _COUNT = "likeness.", "likeness.count"  # of the descriptors' arrays in the cache
+_PREFIX, _COUNT = "likeness.", "likeness.count"  # names of the descriptors' arrays in stored results
 
 
 def unpack(arrays: Mapping[str, Array]) -> SpanResult:
-    """Return the result that `pack` made these arrays of."""
+    """Return the result of these arrays, the inverse of `pack`."""
 
     def split(name: str, counts: str) -> list[Array]:
         return np.split(arrays[name], np.cumsum(arrays[counts])[:-1]) if len(arrays[counts]) else []
 
     columns = {name: split(f"track.{name}", "track.count") for name in _COLUMNS}
-    found = tuple(
+    tracks = tuple(
         Track(int(number), **{name: columns[name][index] for name in _COLUMNS})
         for index, number in enumerate(arrays["track.id"])
     )
@@ -99,13 +99,13 @@ def unpack(arrays: Mapping[str, Array]) -> SpanResult:
         pts=arrays["pts"],
         flags=arrays["flags"],
         cuts=arrays["cuts"],
-        tracks=found,
+        tracks=tracks,
         moments=tuple(split("window.pts", "window.count")),
-        logits=tuple({name: logits[name][index] for name in names} for index in range(len(found))),
+        logits=tuple({name: logits[name][index] for name in names} for index in range(len(tracks))),
         crops=tuple(split("crops", "crops.count")) if "crops" in arrays else (),
         descriptors=tuple(
-            Descriptors(*each)
-            for each in zip(*(split(f"{_PREFIX}{name}", _COUNT) for name in _DESCRIPTORS), strict=True)
+            Descriptors(*columns)
+            for columns in zip(*(split(f"{_PREFIX}{name}", _COUNT) for name in _DESCRIPTORS), strict=True)
         )
         if _COUNT in arrays
         else (),

@@ -1,4 +1,4 @@
-"""The per-frame result: a span's frames and faces as flat rows."""
+"""The per-frame result: the frames and faces of a span as flat rows."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from fervid.types import Array, Curve, Ints, Rows, Status, Video
 
 
 def count(span: Span, result: SpanResult, names: dict[int, int]) -> int:
-    """Return how many rows a span has."""
+    """Return the number of rows of a span."""
     return int(_faces_per_frame(span, result, names).clip(1).sum())
 
 
@@ -25,10 +25,10 @@ def build(
     curves: Mapping[int, Curve],
     classes: int,
 ) -> Rows:
-    """Return a span's frames and faces as rows, by frame, then by track; `names` come from the stitch."""
+    """Return the rows of a span, sorted by frame and track; `names` are the track numbers from stitching."""
     counts = _faces_per_frame(span, result, names)
     empty = np.flatnonzero(counts == 0)
-    # Frames that repeat a pts follow one another, here and in the plan.
+    # Frames with the same pts are consecutive, here and in `video.pts`.
     repeats = np.arange(len(result.pts)) - np.searchsorted(result.pts, result.pts)
     frame = np.searchsorted(video.pts, result.pts) + repeats
     sampled = (result.flags[empty] & SAMPLED) > 0
@@ -61,13 +61,13 @@ def build(
                 scores,
             )
         )
-    at, tracks, *rest = (np.concatenate(column) for column in zip(*parts, strict=True))
-    order = np.lexsort((tracks, at))
-    return Rows(frame[at][order], result.pts[at][order], tracks[order], *(part[order] for part in rest))
+    index, tracks, *rest = (np.concatenate(column) for column in zip(*parts, strict=True))
+    order = np.lexsort((tracks, index))
+    return Rows(frame[index][order], result.pts[index][order], tracks[order], *(part[order] for part in rest))
 
 
 def _faces_per_frame(span: Span, result: SpanResult, names: dict[int, int]) -> Ints:
-    """Return how many faces each frame of a span has, (F,); a repeated pts has none."""
+    """Return the number of faces in each frame of a span, (F,); repeated frames have none."""
     counts = np.zeros(len(result.pts), np.int64)
     for _, track, _ in rows_of(span, result, names):
         counts[_frames(result, track.pts)] += 1
@@ -75,6 +75,6 @@ def _faces_per_frame(span: Span, result: SpanResult, names: dict[int, int]) -> I
 
 
 def _frames(result: SpanResult, pts: Ints) -> Ints:
-    """Return the indices of the frames of these pts: the first of each, where a pts repeats."""
+    """Return the indices of the frames with these pts: the first frame, if a pts is repeated."""
     first = np.flatnonzero((result.flags & REPEATED) == 0)
     return first[np.searchsorted(result.pts[first], pts)]

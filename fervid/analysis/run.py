@@ -1,4 +1,4 @@
-"""The conductor: one video from its path to its timeline, with workers, cache and stitching in place."""
+"""The analysis of one video, from its path to its timeline, by workers that store results in the cache."""
 
 from __future__ import annotations
 
@@ -26,13 +26,13 @@ from fervid.video import planning
 Tick = Callable[[float], None]
 
 EVERYTHING = Settings()
-PATIENCE = 600  # seconds without progress that a decoding pass may take, and as many as it is long
+PATIENCE = 600  # seconds without progress before a pass counts as stuck, plus the length of the pass
 
 NO_MODEL = ModelInfo("none", "", False, (), (), {})
 
 
 def analyze(path: str | Path, *, jobs: int | None = None, **options: object) -> Timeline:
-    """Return the timeline of a video, in one call; the options are those of `start`."""
+    """Return the timeline of a video; the options are those of `start`."""
     with execute.open_executor(jobs) as executor, start(path, executor=executor, **options) as run:  # type: ignore[arg-type]
         return run.timeline
 
@@ -51,34 +51,34 @@ def start(
     gallery: people.Gallery | None = None,
     tick: Tick | None = None,
 ) -> Run:
-    """Plan the analysis of a video, and refuse what cannot be done; `model=None` finds faces alone."""
-    FaceFinder.of(settings)  # refuses what no span could use
+    """Plan the analysis of a video, and raise an error if it cannot run; `model=None` only finds faces."""
+    FaceFinder.of(settings)  # raises if the settings cannot be used
     name, facts = (None, None) if model is None else (portable(model), info(model))
     check_device(device)
     options = spans.Options(settings, name, device, crops)
     video = planning.plan(path, rotate, frame_rate)
     run = Run(video, facts, options, executor, store or Store.default(), gallery, tick)
     if options.descriptors:
-        face_net()  # raises before any work where it is missing
+        face_net()  # raises now if it is missing
     return run
 
 
 @dataclass(eq=False)
 class Run:
-    """One planned analysis: it works when its results are asked for, and cleans up when closed."""
+    """A planned analysis: it runs when a result is requested, and cleans up when it is closed."""
 
     video: Video
     model: ModelInfo | None
     options: spans.Options
-    executor: Executor | None  # None: all work is done in this process
+    executor: Executor | None  # None: everything runs in this process
     store: Store
     gallery: people.Gallery | None = None
-    tick: Tick | None = None  # called with the seconds of the video that are done
+    tick: Tick | None = None  # called with the seconds of video that are done
     row_count: int = field(default=0, init=False)
 
     def __post_init__(self) -> None:
         self.settings = self.options.settings
-        self.key = tasks.key(self.video, self.options, self.model)  # under which spans lie in the store
+        self.key = tasks.key(self.video, self.options, self.model)  # of the spans in the store
         self._spans = spans.plan(self.video, self.settings)
         self._stitcher: stitch.Stitcher | None = None
         self._timeline: Timeline | None = None
@@ -88,31 +88,31 @@ class Run:
 
     @property
     def selected_seconds(self) -> float:
-        """How much of the video is analysed."""
+        """The seconds of video that are analysed."""
         first, last = spans.selection(self.video, self.settings)
         last = self.video.end if last is None else min(last, self.video.end)
         return self.video.seconds(self.video.start + last - first)
 
     @property
     def span_count(self) -> int:
-        """How many spans there are to do."""
+        """The number of spans."""
         return len(self._spans)
 
     @property
     def stored_count(self) -> int:
-        """How many of them lie in the store by now."""
+        """The number of spans that are in the store."""
         return sum(self._path(span).exists() for span in self._spans)
 
     @property
     def terms(self) -> tasks.Terms:
-        """What workers elsewhere must have."""
+        """The conditions that workers on other machines must meet."""
         sha256 = "" if self.model is None else self.model.sha256
         return tasks.Terms(
             self.options.device, self.options.model, sha256, self.video.path, self.video.sha256
         )
 
     def prepare(self) -> Iterator[float]:
-        """Bring every span into the store, in this process; yield the share that is done."""
+        """Analyse every span in this process and store the results; yield the share that is done."""
         self._hold()
         total = sum(spans.length(self.video, span) for span in self._spans)
         before = 0.0
@@ -123,7 +123,7 @@ class Run:
             before += done
 
     def segments(self) -> Iterator[Segment]:
-        """Yield the segments, each as soon as it is final; this drives the work."""
+        """Yield each segment as soon as it is final; this runs the analysis."""
         if self._work is None:
             self._work = self._drive()
         for segment in self._work:
@@ -132,29 +132,29 @@ class Run:
 
     @property
     def timeline(self) -> Timeline:
-        """The whole result; whatever is not done yet is done first."""
+        """The whole result, after finishing the analysis if necessary."""
         for _ in self.segments():
             pass
         assert self._timeline is not None
         return self._timeline
 
     def rows(self) -> Iterator[Rows]:
-        """Yield the per-frame result, a chunk per span, from the disk."""
+        """Yield the per-frame result from the store, one `Rows` per span."""
         curves = {curve.track: curve for curve in self.timeline.curves}
         classes = len(self.timeline.model.labels)
         for span, result, names in self._stitched():
             yield rows.build(self.video, span, result, names, curves, classes)
 
     def crops(self) -> Iterator[Crops]:
-        """Yield aligned faces, a chunk per track and span; needs `crops=True`."""
+        """Yield aligned faces, one `Crops` per track and span; needs `crops=True`."""
         if not self.options.crops:
-            raise ValueError("crops were not asked for when the run was started")
+            raise ValueError("crops need crops=True at the start")
         for span, result, names in self._stitched():
             for number, track, index in stitch.rows_of(span, result, names):
                 yield Crops(number, track.pts, result.crops[index])
 
     def close(self, succeeded: bool = True) -> None:
-        """Delete the span results that are of no more use."""
+        """Delete span results that are no longer needed."""
         if self._work is not None:
             self._work.close()
         self.store.forget(self.key, succeeded)
@@ -190,17 +190,17 @@ class Run:
         )
 
     def _analyzed(self, executor: Executor) -> Generator[Span]:
-        """Yield the spans in order, each once its result lies in the store; tick meanwhile."""
+        """Yield the spans in order, each once its result is in the store; report progress meanwhile."""
         if executor.is_remote:
             executor.check(tasks.check, self.terms)
         groups = spans.groups(self.video, self._spans)
         ends = [list(accumulate(spans.length(self.video, span) for span in group)) for group in groups]
-        reached = [0] * len(groups)  # ticks; work that is done again adds nothing
-        # An interrupted pass is decoded up to the first missing span, and tells nothing meanwhile.
+        reached = [0] * len(groups)  # ticks; repeated work adds nothing
+        # A resumed pass decodes up to the first missing span without reporting progress.
         patience = float(PATIENCE + max(end[-1] for end in ends) * self.video.time_base)
         work = (self.task(group, executor.is_remote) for group in groups)
-        current = given = 0  # the group at hand, and how many of its spans were given
-        with closing(executor(tasks.work, work, patience)) as events:  # leaves the workers to the next run
+        current = given = 0  # index of the current group, and the number of its spans yielded
+        with closing(executor(tasks.work, work, patience)) as events:  # frees the workers
             for event in events:
                 if isinstance(event, Failed):
                     raise event.error
@@ -210,8 +210,9 @@ class Run:
                 done = int(event.done) if isinstance(event, Reached) else ends[current][-1]
                 if done > reached[event.place]:
                     reached[event.place] = min(done, ends[event.place][-1])
-                    self._tell(sum(reached))
-                # Here a span lies in the store once it is done; what is sent back comes with its whole pass.
+                    if self.tick is not None:
+                        self.tick(self.video.seconds(self.video.start + sum(reached)))
+                # Workers here store each span as it finishes; workers elsewhere return whole passes.
                 if isinstance(event, Done) or not executor.is_remote:
                     ready = bisect_right(ends[current], reached[current])
                     yield from groups[current][given:ready]
@@ -219,12 +220,8 @@ class Run:
                 if isinstance(event, Done):
                     current, given = current + 1, 0
 
-    def _tell(self, done: int) -> None:
-        if self.tick is not None:
-            self.tick(self.video.seconds(self.video.start + done))
-
     def task(self, group: tuple[Span, ...], is_remote: bool = False) -> tasks.Task:
-        """Return the spans of one decoding pass for a worker; one elsewhere does not see the store."""
+        """Return the task of one decoding pass; a worker on another machine cannot use the store."""
         paths = {span: self._path(span) for span in group}
         if not is_remote:
             return tasks.Task(self._around(*group), group, self.options, paths)
@@ -232,7 +229,7 @@ class Run:
         return tasks.Task(self._around(*(missing or group[:1])), missing, self.options, {}, self.terms)
 
     def _around(self, *group: Span) -> Video:
-        """Return the video with as much of its plan as a worker needs for these spans."""
+        """Return the video with only the frames that these spans need."""
         first, _ = spans.with_halo(self.video, group[0])
         _, last = spans.with_halo(self.video, group[-1])
         return self.video.between(first, last)
@@ -246,7 +243,7 @@ class Run:
         return self.store.entry(self.key, span.start, span.stop)
 
     def _result(self, span: Span) -> results.SpanResult:
-        """Return a span's result from the store; it is done again where another run has just deleted it."""
+        """Return the result of a span from the store; analyse it again if another run deleted it."""
         arrays = cache.read(self._path(span))
         if arrays is None:
             arrays = results.pack(spans.analyze_span(self._around(span), span, self.options))
@@ -254,13 +251,13 @@ class Run:
         return results.unpack(arrays)
 
     def _stitched(self) -> Iterator[tuple[Span, results.SpanResult, dict[int, int]]]:
-        """Yield every span with its result, and what the video calls the span's tracks."""
+        """Yield every span with its result and the numbers of its tracks in the video."""
         assert self.timeline is not None and self._stitcher is not None
         for span, names in zip(self._spans, self._stitcher.names, strict=True):
             yield span, self._result(span), names
 
     def _people(self, stitcher: stitch.Stitcher) -> tuple[Person, ...]:
-        """Return who is seen, by the descriptors of whole tracks."""
+        """Return the persons, grouped by the descriptors of whole tracks."""
         groups = people.group_tracks(stitcher.descriptors, stitcher.together)
         names: dict[int, str] = {}
         if self.gallery is not None:

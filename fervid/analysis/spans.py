@@ -1,10 +1,10 @@
-"""The one unit of work: a range of a video, analysed as a pure function of the file and the range.
+"""The unit of work: a span of a video. Its result depends only on the file, the span and the options.
 
-A span decodes a halo on both sides, so that tracks can be matched over the seam, and emits only frames and
-windows that lie inside itself. What comes back are small arrays; crops stay here, unless asked for.
+A span also decodes a halo at both ends, so that stitching can match its tracks with those of its neighbours,
+but returns only frames and windows inside the span. The result is small: crops are returned only on request.
 
-Spans begin at keyframes. Where none comes for long, they begin at frames like any other, and one decoding
-pass serves all of that stretch: while a span is in its halo, the next one has begun.
+Spans begin at keyframes. Where keyframes are far apart, spans begin at other frames too, and share one
+decoding pass: the frames of a halo go to both spans.
 """
 
 from __future__ import annotations
@@ -28,31 +28,31 @@ from fervid.people.descriptors import Descriptors
 from fervid.types import Array, Ints, Settings, Tally, Video
 from fervid.video import reading, shots
 
-LENGTH = 30  # seconds from one boundary to the next, as near as keyframes allow
+LENGTH = 30  # seconds per span, as far as keyframes allow
 HALO = Fraction(1)  # seconds decoded beyond each end
 
-FRAMES_SHARE = 0.9  # of a span's progress; the nets have the rest
+FRAMES_SHARE = 0.9  # of the progress of a span; running the nets is the rest
 
 
 @dataclass(frozen=True)
 class Options:
-    """What a span needs to know besides the video and its range."""
+    """The options of an analysis that workers need."""
 
     settings: Settings
-    model: str | None = None  # its portable name; None: no nets
+    model: str | None = None  # portable name; None: no nets
     device: str = "cpu"
     crops: bool = False
 
     @property
     def descriptors(self) -> bool:
-        """Whether faces are described, so that persons can be told apart: not where geometry is all."""
+        """Whether faces are described, to identify persons; not without a model."""
         return self.settings.people and self.model is not None
 
 
-def plan(planned: Video, settings: Settings) -> list[Span]:
-    """The spans of the selected part; `--start` and `--end` select from the grid and do not move it."""
-    first, last = selection(planned, settings)
-    starts = _starts(planned)
+def plan(video: Video, settings: Settings) -> list[Span]:
+    """Return the spans of the selected part; `--start` and `--end` cut spans, but do not move the others."""
+    first, last = selection(video, settings)
+    starts = _starts(video)
     spans: list[Span] = []
     for start, stop in zip(starts, [*starts[1:], None], strict=True):
         low = max(start, first)
@@ -62,116 +62,117 @@ def plan(planned: Video, settings: Settings) -> list[Span]:
     return spans
 
 
-def _starts(planned: Video) -> list[int]:
-    """Where spans begin: at the keyframes nearest to multiples of LENGTH, where those are near enough."""
-    step = LENGTH / planned.time_base
-    grid = np.array([planned.start + float(n * step) for n in range(1, int(planned.duration / step) + 1)])
-    starts = {planned.start}
-    if planned.seekable and len(planned.keyframes):
-        starts |= {int(planned.keyframes[np.argmin(np.abs(planned.keyframes - wanted))]) for wanted in grid}
-    starts = {start for start in starts if start >= planned.start}
-    for low, high in pairwise([*sorted(starts), planned.end]):
-        if high - low > 2 * step:  # frames like any other, but no span of less than half the length
+def _starts(video: Video) -> list[int]:
+    """Return the starts of spans: keyframes nearest to multiples of LENGTH, or other frames in long gaps."""
+    step = LENGTH / video.time_base
+    grid = np.array([video.start + float(n * step) for n in range(1, int(video.duration / step) + 1)])
+    starts = {video.start}
+    if video.seekable and len(video.keyframes):
+        starts |= {int(video.keyframes[np.argmin(np.abs(video.keyframes - wanted))]) for wanted in grid}
+    starts = {start for start in starts if start >= video.start}
+    for low, high in pairwise([*sorted(starts), video.end]):
+        if high - low > 2 * step:  # no span is shorter than half of LENGTH
             wanted = grid[(grid >= low + step / 2) & (grid <= high - step / 2)]
-            places = np.searchsorted(planned.pts, wanted)
-            starts |= {int(pts) for pts in planned.pts[places[places < len(planned.pts)]] if low < pts < high}
+            frames = np.searchsorted(video.pts, wanted)
+            starts |= {int(pts) for pts in video.pts[frames[frames < len(video.pts)]] if low < pts < high}
     return sorted(starts)
 
 
-def groups(planned: Video, spans: Iterable[Span]) -> list[tuple[Span, ...]]:
-    """The spans by decoding pass: one that begins at no keyframe goes with the one before it."""
-    found: list[tuple[Span, ...]] = []
+def groups(video: Video, spans: Iterable[Span]) -> list[tuple[Span, ...]]:
+    """Group spans by decoding pass: a span that does not begin at a keyframe joins the one before it."""
+    passes: list[tuple[Span, ...]] = []
     for span in spans:
-        if found and not (planned.seekable and span.start in planned.keyframes):
-            found[-1] += (span,)
+        if passes and not (video.seekable and span.start in video.keyframes):
+            passes[-1] += (span,)
         else:
-            found.append((span,))
-    return found
+            passes.append((span,))
+    return passes
 
 
-def length(planned: Video, span: Span) -> int:
-    """How many ticks of the video a span holds."""
-    return (planned.end if span.stop is None else min(span.stop, planned.end)) - span.start
+def length(video: Video, span: Span) -> int:
+    """Return the length of a span in ticks."""
+    return (video.end if span.stop is None else min(span.stop, video.end)) - span.start
 
 
-def selection(planned: Video, settings: Settings) -> tuple[int, int | None]:
-    """The selected pts range; None at its end: whatever the file still holds."""
-    first = planned.start if settings.start is None else planned.ticks(settings.start)
-    last = None if settings.end is None else planned.ticks(settings.end)
-    length = planned.seconds(planned.end)
-    if first < planned.start or first >= planned.end:
+def selection(video: Video, settings: Settings) -> tuple[int, int | None]:
+    """Return the selected range [first, last) of pts; None stands for the end of the file."""
+    first = video.start if settings.start is None else video.ticks(settings.start)
+    last = None if settings.end is None else video.ticks(settings.end)
+    length = video.seconds(video.end)
+    if first < video.start or first >= video.end:
         raise UsageError(
-            f"--start {float(settings.start or 0):g} s lies outside of the video, which lasts {length:.3f} s"
+            f"--start {float(settings.start or 0):g} s is outside the video, which lasts {length:.3f} s"
         )
     if last is not None and last <= first:
-        raise UsageError(f"--end {float(settings.end or 0):g} s should come after --start")
+        raise UsageError(f"--end {float(settings.end or 0):g} s must be after --start")
     return first, last
 
 
-def with_halo(planned: Video, span: Span) -> tuple[int, int | None]:
-    """What a span decodes."""
-    halo = planned.length(HALO)
-    return max(planned.start, span.start - halo), None if span.stop is None else span.stop + halo
+def with_halo(video: Video, span: Span) -> tuple[int, int | None]:
+    """Return the range of pts that a span decodes."""
+    halo = video.length(HALO)
+    return max(video.start, span.start - halo), None if span.stop is None else span.stop + halo
 
 
 @dataclass(frozen=True, eq=False)
 class Step:
-    """How far an analysis has come: the share done of the span at hand, and at its end the result."""
+    """Progress of an analysis: the share of the current span that is done, and at its end the result."""
 
     share: float
     result: SpanResult | None = None
 
 
-def analyze_span(planned: Video, span: Span, options: Options) -> SpanResult:
-    """Decode, find faces, follow them, cut windows, run the nets that need pictures."""
-    (result,) = (step.result for step in analyze(planned, [span], options) if step.result is not None)
+def analyze_span(video: Video, span: Span, options: Options) -> SpanResult:
+    """Return the result of one span."""
+    (result,) = (step.result for step in analyze(video, [span], options) if step.result is not None)
     return result
 
 
-def analyze(planned: Video, wanted: Sequence[Span], options: Options) -> Iterator[Step]:
-    """Analyse spans of one decoding pass in their order, each as if alone; a step per frame or batch.
+def analyze(video: Video, wanted: Sequence[Span], options: Options) -> Iterator[Step]:
+    """Analyse the spans of one decoding pass in order; yield a step per frame or batch.
 
-    Only the frame at hand is held, and the few that the search for cuts looks at.
+    Results do not depend on which spans share the pass. Only the current frame, and the few that shot
+    detection compares, are in memory.
     """
-    ranges = [with_halo(planned, span) for span in wanted]
+    ranges = [with_halo(video, span) for span in wanted]
     tallies: list[Tally] = []
-    frames = reading.frames(planned, ranges[0][0], ranges[-1][1], tallies.append)
+    frames = reading.frames(video, ranges[0][0], ranges[-1][1], tallies.append)
     shared = Shared(frames, ranges)
     finder = FaceFinder.of(options.settings)
 
-    def begun(place: int) -> _Analysis:
-        marked = Watched(shots.mark(shared.read(place)))
-        following = tracks.follow(planned, marked, finder, options.settings)
-        portraits = Portraits(planned, finder, marked) if options.descriptors else None
-        return _Analysis(wanted[place], following, portraits)
+    def begin(index: int) -> _Analysis:
+        marked = Watched(shots.mark(shared.read(index)))
+        following = tracks.follow(video, marked, finder, options.settings)
+        portraits = Portraits(video, finder, marked) if options.descriptors else None
+        return _Analysis(wanted[index], following, portraits)
 
-    under_way: deque[_Analysis] = deque()  # the spans from the first unfinished one on
-    for place in range(len(wanted)):
+    under_way: deque[_Analysis] = deque()  # begun, but not finished
+    for index in range(len(wanted)):
         if not under_way:
-            under_way.append(begun(place))
-        eldest = under_way.popleft()
-        while eldest.step():
-            # What was decoded for the eldest is taken by the others at once, so that no frame waits.
-            while shared.has(place + 1 + len(under_way)):
-                under_way.append(begun(place + 1 + len(under_way)))
-            for number, other in enumerate(under_way, place + 1):
+            under_way.append(begin(index))
+        current = under_way.popleft()
+        while current.step():
+            # Frames of the halo go to the following spans at once, so that they are not kept.
+            while shared.has(index + 1 + len(under_way)):
+                under_way.append(begin(index + 1 + len(under_way)))
+            for number, other in enumerate(under_way, index + 1):
                 while shared.has(number) and other.step():
                     pass
-            yield Step(FRAMES_SHARE * _passed(planned, ranges[place], eldest.observed[-1].pts))
-        complete = all(tally.complete for tally in tallies)  # told at the file's end alone
-        yield from eldest.finish(planned, options, complete)
+            yield Step(FRAMES_SHARE * _passed(video, ranges[index], current.observed[-1].pts))
+        complete = all(tally.complete for tally in tallies)  # known at the end of the file
+        yield from current.finish(video, options, complete)
 
 
-def _passed(planned: Video, decoded: tuple[int, int | None], pts: int) -> float:
-    """The share of a decoded range that lies before `pts`."""
+def _passed(video: Video, decoded: tuple[int, int | None], pts: int) -> float:
+    """Return the share of a decoded range before `pts`."""
     low, high = decoded
-    high = planned.end if high is None else min(high, planned.end)
+    high = video.end if high is None else min(high, video.end)
     return min(max((pts - low) / (high - low), 0.0), 1.0)
 
 
 @dataclass(eq=False)
 class _Analysis:
-    """A span under way."""
+    """The analysis of one span, frame by frame."""
 
     span: Span
     following: Iterator[tracks.Observed]
@@ -179,46 +180,44 @@ class _Analysis:
     observed: list[tracks.Observed] = field(default_factory=list)
 
     def step(self) -> bool:
-        """Take one more frame; False where there is none."""
-        one = next(self.following, None)
-        if one is not None:
-            self.observed.append(one)
+        """Read the next frame; return False at the end of the range."""
+        observed = next(self.following, None)
+        if observed is not None:
+            self.observed.append(observed)
             if self.portraits is not None:
-                self.portraits.take(one)
-        return one is not None
+                self.portraits.take(observed)
+        return observed is not None
 
-    def finish(self, planned: Video, options: Options, complete: bool) -> Iterator[Step]:
-        """Make tracks of what was observed, and run the nets."""
-        span, inside = self.span, [one for one in self.observed if one.pts in self.span]
-        followed = tracks.collect(planned, self.observed)
-        moments = [clips.centres(planned, one.track.pts, span.start, span.stop) for one in followed]
-        batches, done = sum(2 + len(at) // model.BATCH for at in moments), 0  # no fewer
+    def finish(self, video: Video, options: Options, complete: bool) -> Iterator[Step]:
+        """Build the tracks, run the nets on them, and yield the result last."""
+        span, inside = self.span, [frame for frame in self.observed if frame.pts in self.span]
+        followed = tracks.collect(video, self.observed)
+        moments = [clips.centres(video, face.track.pts, span.start, span.stop) for face in followed]
+        batches, done = sum(2 + len(centres) // model.BATCH for centres in moments), 0  # an upper bound
         logits: list[Mapping[str, Array]] = []
         descriptors: list[Descriptors] = []
-        for one, at in zip(followed, moments, strict=True):
+        for face, centres in zip(followed, moments, strict=True):
             parts: list[Mapping[str, Array]] = []
-            for part in _batches(planned, one, at, options):
+            for part in _batches(video, face, centres, options):
                 parts.append(part)
                 done += 1
                 yield Step(FRAMES_SHARE + (1 - FRAMES_SHARE) * done / batches)
             logits.append({name: np.concatenate([part[name] for part in parts]) for name in parts[0]})
             if self.portraits is not None:
-                descriptors.append(self.portraits.describe(one.track, span))
+                descriptors.append(self.portraits.describe(face.track, span))
         yield Step(
             1.0,
             SpanResult(
-                # The halo's damage is counted by the span that it lies in. Where times are guessed, a frame
-                # may stand in another span than planned: the sum tells how many are lost.
-                tally=Tally(
-                    len(inside), 0, len(planned.pts[span.within(planned.pts)]) - len(inside), complete
-                ),
-                pts=np.array([one.pts for one in inside], np.int64),
-                flags=np.array([SAMPLED * one.sampled + REPEATED * one.repeated for one in inside], np.uint8),
-                cuts=np.array([one.pts for one in inside if one.cut], np.int64),
-                tracks=tuple(one.track for one in followed),
+                # Without exact times a frame may be planned in one span and decoded in another, so the
+                # number of undecodable frames is right only in the sum over all spans.
+                tally=Tally(len(inside), 0, len(video.pts[span.within(video.pts)]) - len(inside), complete),
+                pts=np.array([frame.pts for frame in inside], np.int64),
+                flags=np.array([SAMPLED * f.sampled + REPEATED * f.repeated for f in inside], np.uint8),
+                cuts=np.array([frame.pts for frame in inside if frame.cut], np.int64),
+                tracks=tuple(face.track for face in followed),
                 moments=tuple(moments),
                 logits=tuple(logits),
-                crops=tuple(one.crops[span.within(one.track.pts)] for one in followed)
+                crops=tuple(face.crops[span.within(face.track.pts)] for face in followed)
                 if options.crops
                 else (),
                 descriptors=tuple(descriptors),
@@ -227,19 +226,19 @@ class _Analysis:
 
 
 def _batches(
-    planned: Video, one: tracks.Followed, moments: Ints, options: Options
+    video: Video, face: tracks.Followed, moments: Ints, options: Options
 ) -> Iterator[Mapping[str, Array]]:
-    """What the nets that need no neutral say of a track's windows, a batch at a time; at first of none."""
+    """Yield the logits of the streams without neutral for batches of windows; the first batch is empty."""
     net = None if options.model is None else model.load(options.model, options.device)
     streams = [] if net is None else net.reading("faces", "points")
     if net is None or not streams:
         yield {}
         return
     yield {stream.name: np.empty((0, len(net.spec.labels)), np.float32) for stream in streams}
-    windows = clips.Face.of_track(planned, one.track, one.crops).windows(moments)
-    # One padded batch at a time: the windows of a long track, all at once, would be its crops tenfold.
-    while some := list(islice(windows, model.BATCH)):
+    windows = clips.Face.of_track(video, face.track, face.crops).windows(moments)
+    # One batch at a time: all windows of a long track together take ten times the memory of its crops.
+    while batch := list(islice(windows, model.BATCH)):
         yield {
-            stream.name: net.logits(stream.name, [model.read(window, stream.reads) for window in some])
+            stream.name: net.logits(stream.name, [model.read(window, stream.reads) for window in batch])
             for stream in streams
         }

@@ -1,7 +1,7 @@
-"""Spans back into one video: tracks matched over the seams, landmark streams run, segments decided.
+"""Stitching: join the results of spans, in order, to the tracks, curves and segments of the video.
 
-A person's neutral face belongs to a whole track, and only here are tracks whole: streams that read
-displacement from the neutral run here, in order, while later spans are still being analysed.
+Tracks are matched across the ends of spans. A neutral face is estimated from a whole track, so the streams
+that read displacement from it run here, while later spans are still being analysed.
 """
 
 from __future__ import annotations
@@ -21,13 +21,13 @@ from fervid.model import Model
 from fervid.people.descriptors import Descriptors
 from fervid.types import Curve, Floats, Ints, Segment, Settings, Tally, Track, Video
 
-DISSOLVE = 1.5  # seconds: few take longer
-SAME_FACE = 0.5  # mean overlap over the frames that two spans share, from which their tracks are one
+DISSOLVE = 1.5  # seconds; few dissolves take longer
+SAME_FACE = 0.5  # least mean overlap of boxes, in shared frames, for two tracks to be the same
 
 
 @dataclass
 class _Chunk:
-    """Windows of a track that wait for its neutral."""
+    """Windows of a track that wait for its neutral face."""
 
     windows: list[Window]
     logits: dict[str, Floats]
@@ -36,7 +36,7 @@ class _Chunk:
 
 @dataclass
 class _Open:
-    """A track that may still go on."""
+    """A track that may continue in the next span."""
 
     number: int
     smoother: timeline.Smoother | None
@@ -52,37 +52,37 @@ class _Open:
 
 
 class Stitcher:
-    """Takes span results in order; gives segments as they become final."""
+    """Takes the results of spans in order, and returns segments as they become final."""
 
     def __init__(self, video: Video, model: Model | None, settings: Settings) -> None:
         self.video, self.model, self.settings = video, model, settings
         self.tally = Tally()
         self.cuts: list[int] = []
-        self.names: list[dict[int, int]] = []  # per span: its own track numbers -> the video's
+        self.names: list[dict[int, int]] = []  # per span: track number in the span -> in the video
         self.curves: list[Curve] = []
-        self.descriptors: dict[int, Descriptors] = {}  # of the video's tracks
-        # Per pair of tracks, lower first: how many frames show both, and how many ticks lie between those.
+        self.descriptors: dict[int, Descriptors] = {}  # by track number in the video
+        # Pair of tracks, lower first -> number of frames with both, and ticks from the first to the last.
         self._shared: dict[tuple[int, int], tuple[int, int]] = {}
         self._open: dict[int, _Open] = {}
-        self._before: dict[int, Track] = {}  # the last span's tracks that reach over its end
+        self._before: dict[int, Track] = {}  # tracks that continue past the end of the last span
         self._count = 0
 
     def feed(self, span: Span, result: SpanResult) -> list[Segment]:
-        """Join one span to those before it."""
+        """Join the next span; return the segments that are final."""
         names = self._continue(span, result)
         segments: list[Segment] = []
         for number in sorted(set(self._open) - set(names.values())):
             segments += self._close(number)
         seen: set[int] = set()
-        for place, track in enumerate(result.tracks):
+        for index, track in enumerate(result.tracks):
             if track.id in names:
                 inside = span.within(track.pts)
                 seen.update(track.pts[inside].tolist())
-                self._extend(names[track.id], track, inside, place, result)
+                self._extend(names[track.id], track, inside, index, result)
                 if result.descriptors:
                     known = self.descriptors.get(names[track.id], people.empty())
                     apart = self.video.length(people.APART)
-                    self.descriptors[names[track.id]] = people.merge(known, result.descriptors[place], apart)
+                    self.descriptors[names[track.id]] = people.merge(known, result.descriptors[index], apart)
         for pair, (frames, ticks) in _shared(rows_of(span, result, names)):
             before = self._shared.get(pair, (0, 0))
             self._shared[pair] = (before[0] + frames, before[1] + ticks)
@@ -102,15 +102,15 @@ class Stitcher:
         return segments
 
     def close(self) -> list[Segment]:
-        """Finish every track that is still open."""
+        """Close every open track; return the last segments."""
         return [segment for number in sorted(self._open) for segment in self._close(number)]
 
     @property
     def together(self) -> set[tuple[int, int]]:
-        """The closed tracks that are on screen side by side, lower first.
+        """The pairs of closed tracks that are on screen together, lower first.
 
-        One shot that dissolves into the next shows tracks of both for a moment, and may well show one person
-        twice: what is short, and less than half of either track, does not count.
+        A dissolve shows tracks of two shots together, perhaps of the same person: a pair counts only if it is
+        together for at least DISSOLVE, or for more than half of the shorter track.
         """
         frames = {curve.track: curve.frames for curve in self.curves}
         return {
@@ -120,7 +120,7 @@ class Stitcher:
         }
 
     def _continue(self, span: Span, result: SpanResult) -> dict[int, int]:
-        """The video's numbers for this span's tracks that have a frame inside it."""
+        """Return the numbers in the video for the tracks with a frame inside the span."""
         shown = [
             track for track in result.tracks if span.within(track.pts).start < span.within(track.pts).stop
         ]
@@ -144,7 +144,7 @@ class Stitcher:
             )
         return names
 
-    def _extend(self, number: int, track: Track, inside: slice, place: int, result: SpanResult) -> None:
+    def _extend(self, number: int, track: Track, inside: slice, index: int, result: SpanResult) -> None:
         state = self._open[number]
         rows = track.take(inside)
         state.last, state.frames = int(rows.pts[-1]), state.frames + len(rows)
@@ -157,19 +157,19 @@ class Stitcher:
             young = rows.pts < state.first + self.video.length(clips.NEUTRAL_SECONDS)
             if young.any():
                 state.learning.append((rows.pts[young], shape.without_pose(rows.landmarks[young])))
-        windows = list(face.windows(result.moments[place]))
-        state.waiting.append(_Chunk(windows, dict(result.logits[place]), rows.pts))
+        windows = list(face.windows(result.moments[index]))
+        state.waiting.append(_Chunk(windows, dict(result.logits[index]), rows.pts))
 
     def _advance(self, state: _Open, final: bool) -> list[Segment]:
-        """Score what waits, once the track's neutral is known."""
+        """Score the waiting windows, once the neutral face of the track is known."""
         if self.model is None or state.smoother is None:
             return []
         if state.neutral is None:
-            grown = state.last - state.first >= self.video.length(clips.NEUTRAL_SECONDS)
-            if not (grown or final):
+            is_long = state.last - state.first >= self.video.length(clips.NEUTRAL_SECONDS)
+            if not (is_long or final):
                 return []
-            learnt = state.learning or [(np.empty(0, np.int64), np.empty((0, 68, 2), np.float32))]
-            seen, faces = (np.concatenate(parts) for parts in zip(*learnt, strict=True))
+            learning = state.learning or [(np.empty(0, np.int64), np.empty((0, 68, 2), np.float32))]
+            seen, faces = (np.concatenate(parts) for parts in zip(*learning, strict=True))
             state.neutral = clips.neutral(self.video, seen, faces)
             state.learning.clear()
         segments: list[Segment] = []
@@ -213,7 +213,7 @@ class Stitcher:
         return segments
 
     def _end(self, pts: int) -> int:
-        """Where the frame at `pts` ends: at the next frame, within the selection."""
+        """Return the end of the frame at `pts`: the next frame, or the end of the selection."""
         following = self.video.pts[np.searchsorted(self.video.pts, pts, side="right") :]
         end = int(following[0]) if len(following) else max(self.video.end, pts + 1)
         if self.settings.end is not None:
@@ -222,7 +222,7 @@ class Stitcher:
 
 
 def _agreement(first: Track, second: Track) -> float:
-    """The mean overlap of two tracks' boxes over the frames that both have."""
+    """Return the mean overlap of the boxes of two tracks in their shared frames."""
     _, here, there = np.intersect1d(first.pts, second.pts, assume_unique=True, return_indices=True)
     if len(here) == 0:
         return 0.0
@@ -231,15 +231,15 @@ def _agreement(first: Track, second: Track) -> float:
 
 
 def _shared(rows: Iterable[tuple[int, Track, int]]) -> Iterator[tuple[tuple[int, int], tuple[int, int]]]:
-    """The pairs of tracks that share frames: how many, and the ticks from the first of these to the last."""
-    for (first, one, _), (second, other, _) in combinations(rows, 2):
-        overlap = one.pts[0] <= other.pts[-1] and other.pts[0] <= one.pts[-1]  # most are of other shots
-        if overlap and len(common := np.intersect1d(one.pts, other.pts, assume_unique=True)):
+    """Yield the pairs of tracks that share frames, with their number and the ticks from first to last."""
+    for (first, track, _), (second, other, _) in combinations(rows, 2):
+        overlap = track.pts[0] <= other.pts[-1] and other.pts[0] <= track.pts[-1]  # fast: rejects most pairs
+        if overlap and len(common := np.intersect1d(track.pts, other.pts, assume_unique=True)):
             yield (min(first, second), max(first, second)), (len(common), int(common[-1] - common[0]))
 
 
 def rows_of(span: Span, result: SpanResult, names: dict[int, int]) -> Iterator[tuple[int, Track, int]]:
-    """The tracks of a span at their frames inside it, with the video's number and their place."""
-    for place, track in enumerate(result.tracks):
+    """Yield the tracks of a span, cut to the span: number in the video, track, index in the result."""
+    for index, track in enumerate(result.tracks):
         if track.id in names:
-            yield names[track.id], track.take(span.within(track.pts)), place
+            yield names[track.id], track.take(span.within(track.pts)), index

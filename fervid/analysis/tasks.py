@@ -1,8 +1,7 @@
-"""What a worker is given: the spans of one decoding pass, and where their results go.
+"""The task of a worker: to analyse the spans of one decoding pass.
 
-A worker here writes them into the store. From elsewhere they are sent back, while files do not travel: a
-worker that finds another content at the path, or another model by the name, would give other results, and
-is refused.
+A worker on this machine writes the results into the store. A worker on another machine returns them. It reads
+the video and the model from its own disk, so it first checks that they have the same content as here.
 """
 
 from __future__ import annotations
@@ -28,29 +27,29 @@ Sent = list[tuple[Span, dict[str, Array]]]  # packed results
 
 @dataclass(frozen=True)
 class Terms:
-    """What a worker elsewhere must have to take part."""
+    """What a worker on another machine must have: the device, the model and the video."""
 
     device: str
-    model: str | None  # its portable name; None: no nets
+    model: str | None  # portable name; None: no nets
     model_sha256: str = ""
-    path: str | None = None  # of the video; None: whatever comes is looked at when it comes
+    path: str | None = None  # of the video; None: check each video with its task
     sha256: str = ""
 
 
 @dataclass(frozen=True)
 class Task:
-    """The spans of one decoding pass: what travels to a worker."""
+    """The spans of one decoding pass, to be sent to a worker."""
 
-    video: Video  # with as much of its plan as these spans need
+    video: Video  # with only the frames that these spans need
     spans: tuple[Span, ...]
     options: Options
-    paths: Mapping[Span, Path]  # where results go; those of other spans are sent back
-    terms: Terms | None = None  # of a worker elsewhere
+    paths: Mapping[Span, Path]  # of the results in the store; a result without a path is returned
+    terms: Terms | None = None  # for a worker on another machine
 
 
 def key(video: Video, options: Options, info: ModelInfo | None) -> str:
-    """Return what a span's result depends on, but for its range, as one word."""
-    # The range stands in the file's name, and segments are decided after the spans.
+    """Return a hash of everything that the result of a span depends on, except its range."""
+    # The range is in the file name. Segments are decided after the spans.
     settings = replace(options.settings, start=None, end=None, min_segment=0.0)
     facts = {
         "version": cache.VERSION,
@@ -66,26 +65,28 @@ def key(video: Video, options: Options, info: ModelInfo | None) -> str:
 
 
 def check(terms: Terms) -> None:
-    """Refuse to take part where something is missing, or is not what it is elsewhere."""
+    """Raise an error if this machine does not meet the terms."""
     host = socket.gethostname()
     try:
         model.check_device(terms.device)
         if terms.model is not None and model.info(terms.model).sha256 != terms.model_sha256:
-            raise ModelError(f"the model {terms.model} is another one there: install the same")
+            raise ModelError(
+                f"the model {terms.model} differs from the one on this machine: install the same"
+            )
         if terms.path is not None and source.content(Path(terms.path)) != terms.sha256:
-            raise InputError(f"{shown(terms.path)} has another content there: copy it again")
+            raise InputError(f"{shown(terms.path)} differs from the file on this machine: copy it again")
     except FervidError as failure:
         raise type(failure)(f"on {host}: {failure}") from failure
 
 
 def work(task: Task) -> Generator[float, None, Sent]:
-    """Analyse the spans that have no result yet; yield how many ticks are done, and return what is sent back.
+    """Analyse the spans that have no result yet, yield the number of ticks done, and return the results.
 
-    Where results are written, that of a span lies there once all of its ticks are told; unless the folder was
-    deleted meanwhile: then whoever wants it does it again.
+    A result with a path is in the store before the last ticks of its span are yielded, unless the folder was
+    deleted meanwhile: then the reader analyses the span again.
     """
     if task.spans and task.terms is not None:
-        yield 0.0  # a long file takes its time to be read
+        yield 0.0  # hashing a long file takes time
         check(task.terms)
     missing = [s for s in task.spans if s not in task.paths or cache.read(task.paths[s]) is None]
     steps = spans.analyze(task.video, missing, task.options) if missing else iter(())
@@ -103,7 +104,7 @@ def work(task: Task) -> Generator[float, None, Sent]:
                     del arrays
                     break
                 yield done + min(int(step.share * length), length - 1)
-            del step  # which holds the result
+            del step  # frees the result
         done += length
         yield done
     return sent
