@@ -30,7 +30,7 @@ Packets = npt.NDArray[np.void]  # (N,) of PACKET, in the order of decoding
 
 
 @dataclass(frozen=True, eq=False)
-class Clock:
+class Times:
     """The planned times of a video."""
 
     time_base: Fraction
@@ -41,8 +41,8 @@ class Clock:
     is_exact: bool  # each frame has a time of its own, so that a seek can find it
     is_reordered: bool  # packets come in another order than frames, as with B-frames
 
-    def begun(self, first: int | None) -> Clock:
-        """The clock from the first decoded frame on: a broadcast joined in mid-flight has packets before."""
+    def begun(self, first: int | None) -> Times:
+        """Return the times from the first decoded frame on: a broadcast may have packets before it."""
         pts = self.pts if first is None or self.is_counted else self.pts[self.pts >= first]
         pts = pts if len(pts) else self.pts
         # Decoding can always begin at the first frame, even where an edit hides the keyframe before it.
@@ -50,8 +50,8 @@ class Clock:
         return replace(self, pts=pts, keyframes=keyframes)
 
 
-def read(packets: Packets, time_base: Fraction, rate: Fraction, is_interlaced: bool) -> Clock:
-    """The clock of these packets; `rate` is frames per second as declared."""
+def read(packets: Packets, time_base: Fraction, rate: Fraction, is_interlaced: bool) -> Times:
+    """Return the times of these packets; `rate` is frames per second as declared."""
     goes_back = _goes_back(packets[packets["dts"] != MISSING])
     packets = packets[~packets["is_hidden"]]
     missing = packets["pts"] == MISSING
@@ -63,7 +63,7 @@ def read(packets: Packets, time_base: Fraction, rate: Fraction, is_interlaced: b
     times = _filled(packets, missing, step)
     order = np.argsort(times, kind="stable")
     pts = times[order]
-    clock = Clock(
+    planned = Times(
         time_base=time_base,
         pts=pts,
         keyframes=np.unique(times[packets["is_key"]]),
@@ -73,7 +73,7 @@ def read(packets: Packets, time_base: Fraction, rate: Fraction, is_interlaced: b
         is_reordered=bool((np.diff(known) < 0).any()),
     )
     is_wild = np.abs(order - np.arange(len(order))).max() > REORDER_LIMIT
-    return counted(clock, rate) if goes_back or is_wild or missing.mean() > 0.5 else clock
+    return counted(planned, rate) if goes_back or is_wild or missing.mean() > 0.5 else planned
 
 
 def _goes_back(packets: Packets) -> bool:
@@ -82,13 +82,13 @@ def _goes_back(packets: Packets) -> bool:
     return bool(((np.diff(packets["dts"]) < 0) & ~is_hidden[1:] & ~is_hidden[:-1]).any())
 
 
-def counted(clock: Clock, rate: Fraction) -> Clock:
-    """The same frames on a clock that counts them at the mean rate, for one serial pass."""
+def counted(times: Times, rate: Fraction) -> Times:
+    """Return times that count the same frames at the mean rate, for one serial pass."""
     # A time base other than the stream's tells whoever reads the frames that they are counted.
-    step = next(step for step in (1000, 1001) if 1 / (rate * step) != clock.time_base)
-    return Clock(
+    step = next(step for step in (1000, 1001) if 1 / (rate * step) != times.time_base)
+    return Times(
         time_base=1 / (rate * step),
-        pts=np.arange(len(clock.pts), dtype=np.int64) * step,
+        pts=np.arange(len(times.pts), dtype=np.int64) * step,
         keyframes=np.zeros(1, np.int64),
         length=step,
         is_counted=True,
@@ -114,12 +114,12 @@ def typical_step(pts: Ints, otherwise: int) -> int:
     return int(np.median(steps)) if len(steps) else otherwise
 
 
-def mean_rate(clock: Clock, declared: Fraction) -> Fraction | None:
+def mean_rate(times: Times, declared: Fraction) -> Fraction | None:
     """Mean frames per second: as declared where the frames bear it out; None for a single frame."""
-    span = int(clock.pts[-1] - clock.pts[0])
+    span = int(times.pts[-1] - times.pts[0])
     if span == 0:
         return None
-    measured = Fraction(len(clock.pts) - 1, span) / clock.time_base
+    measured = Fraction(len(times.pts) - 1, span) / times.time_base
     if abs(measured / declared - 1) < BEARS_OUT:
         return declared
     return measured.limit_denominator(1001)

@@ -61,50 +61,50 @@ def _timeline(whole: dict[str, Any], name: str) -> Timeline:
             _known(whole["source"]["complete"]),
         ),
         shots=np.array([int(shot["start"]["pts"]) for shot in whole["shots"]], np.int64),
-        curves=tuple(_curve(found, model.labels) for found in whole["tracks"]),
-        segments=tuple(_segment(found, model.labels) for found in whole["segments"]),
-        peaks=tuple(_peak(found) for found in whole["peaks"]),
-        people=tuple(_person(found) for found in whole["people"]),
-        has_curves=all("curve" in found for found in whole["tracks"]),
+        curves=tuple(_curve(entry, model.labels) for entry in whole["tracks"]),
+        segments=tuple(_segment(entry, model.labels) for entry in whole["segments"]),
+        peaks=tuple(_peak(entry) for entry in whole["peaks"]),
+        people=tuple(_person(entry) for entry in whole["people"]),
+        has_curves=all("curve" in entry for entry in whole["tracks"]),
     )
 
 
-def _source(found: Mapping[str, Any]) -> Source:
-    rate = None if found["rate"] is None else Fraction(found["rate"])
+def _source(entry: Mapping[str, Any]) -> Source:
+    rate = None if entry["rate"] is None else Fraction(entry["rate"])
     if rate is not None and rate <= 0:
         raise ValueError(f"a rate should be positive, got {rate}")
-    timecode = found.get("timecode")
+    timecode = entry.get("timecode")
     if timecode is not None and LABEL.fullmatch(timecode) is None:
         raise ValueError(f"{timecode!r} is no timecode")
     return Source(
-        name=str(_known(found["name"])),
-        sha256=str(_known(found["sha256"])),
-        container=str(_known(found["container"])),
-        codec=str(found["codec"]),
-        time_base=Fraction(found["time_base"]),
-        start=int(found["start"]["pts"]),
-        duration=int(found["duration"]["pts"]),
-        clock_offset=Fraction(str(found["clock_offset"])),
+        name=str(_known(entry["name"])),
+        sha256=str(_known(entry["sha256"])),
+        container=str(_known(entry["container"])),
+        codec=str(entry["codec"]),
+        time_base=Fraction(entry["time_base"]),
+        start=int(entry["start"]["pts"]),
+        duration=int(entry["duration"]["pts"]),
+        clock_offset=Fraction(str(entry["clock_offset"])),
         rate=rate,
-        has_variable_rate=bool(found.get("variable_rate")),
+        has_variable_rate=bool(entry.get("variable_rate")),
         timecode=timecode,
-        reel=None if found.get("reel") is None else str(found["reel"]),
-        audio_channels=int(found.get("audio_channels", 0)),
-        width=int(found["size"]["width"]),
-        height=int(found["size"]["height"]),
-        rotation=int(found["rotation"]),
-        planned=int(found["frames"]["planned"]),
+        reel=None if entry.get("reel") is None else str(entry["reel"]),
+        audio_channels=int(entry.get("audio_channels", 0)),
+        width=int(entry["size"]["width"]),
+        height=int(entry["size"]["height"]),
+        rotation=int(entry["rotation"]),
+        planned=int(entry["frames"]["planned"]),
     )
 
 
-def _model(found: Mapping[str, Any]) -> ModelInfo:
+def _model(entry: Mapping[str, Any]) -> ModelInfo:
     return ModelInfo(
-        name=str(_known(found["name"])),
-        sha256=str(_known(found["sha256"])),
-        trained=bool(found.get("trained", True)),
-        labels=tuple(str(label) for label in found["labels"]),
-        streams=tuple(found.get("streams", ())),
-        licences=found.get("licences", {}),
+        name=str(_known(entry["name"])),
+        sha256=str(_known(entry["sha256"])),
+        trained=bool(entry.get("trained", True)),
+        labels=tuple(str(label) for label in entry["labels"]),
+        streams=tuple(entry.get("streams", ())),
+        licences=entry.get("licences", {}),
     )
 
 
@@ -159,32 +159,32 @@ def _refuse(constant: str) -> None:
     raise ValueError(f"{constant} is no JSON")
 
 
-def _numbers(found: Mapping[str, Any], names: Sequence[str]) -> dict[str, float]:
-    facts = {name: shapes.number(found[name]) for name in names}
+def _numbers(entry: Mapping[str, Any], names: Sequence[str]) -> dict[str, float]:
+    facts = {name: shapes.number(entry[name]) for name in names}
     if not all(math.isfinite(value) for value in facts.values()):
         raise ValueError(f"it holds what is no number: {facts}")
     return facts
 
 
-def _owner(found: Mapping[str, Any]) -> str | None:
-    return None if found["person"] is None else str(found["person"])
+def _owner(entry: Mapping[str, Any]) -> str | None:
+    return None if entry["person"] is None else str(entry["person"])
 
 
-def _person(found: Mapping[str, Any]) -> Person:
-    if not PERSON.fullmatch(found["id"]):  # it names files
-        raise ValueError(f"{found['id']!r} is no id of a person")
+def _person(entry: Mapping[str, Any]) -> Person:
+    if not PERSON.fullmatch(entry["id"]):  # it names files
+        raise ValueError(f"{entry['id']!r} is no id of a person")
     return Person(
-        id=found["id"],
-        name=None if found["name"] is None else str(found["name"]),
-        tracks=tuple(int(track) for track in found["tracks"]),
-        ticks=int(found["on_screen"]["pts"]),
-        pts=int(found["portrait"]["time"]["pts"]),
-        box=_box(found["portrait"]["box"]),
+        id=entry["id"],
+        name=None if entry["name"] is None else str(entry["name"]),
+        tracks=tuple(int(track) for track in entry["tracks"]),
+        ticks=int(entry["on_screen"]["pts"]),
+        pts=int(entry["portrait"]["time"]["pts"]),
+        box=_box(entry["portrait"]["box"]),
     )
 
 
-def _box(found: Mapping[str, float]) -> Floats:
-    return _column([found[name] for name in ("x", "y", "width", "height")])
+def _box(entry: Mapping[str, float]) -> Floats:
+    return _column([entry[name] for name in ("x", "y", "width", "height")])
 
 
 def _column(values: Sequence[float]) -> Floats:
@@ -194,46 +194,46 @@ def _column(values: Sequence[float]) -> Floats:
     return column
 
 
-def _curve(found: Mapping[str, Any], labels: Sequence[str]) -> Curve:
+def _curve(entry: Mapping[str, Any], labels: Sequence[str]) -> Curve:
     """A track with its curve, which JSON Lines leave out."""
     empty = {**dict.fromkeys(("pts", *CURVES), ()), "scores": dict.fromkeys(labels, ())}
-    curve, quality = found.get("curve", empty), found.get("quality")
+    curve, quality = entry.get("curve", empty), entry.get("quality")
     return Curve(
-        track=int(found["id"]),
-        start=int(found["start"]["pts"]),
-        end=int(found["end"]["pts"]),
-        frames=int(found["frames"]),
-        hull=_box(found["box"]),
+        track=int(entry["id"]),
+        start=int(entry["start"]["pts"]),
+        end=int(entry["end"]["pts"]),
+        frames=int(entry["frames"]),
+        hull=_box(entry["box"]),
         pts=np.array(curve["pts"], np.int64),
         scores=np.stack([_column(curve["scores"][label]) for label in labels], axis=1),
-        person=_owner(found),
-        mean_quality=None if quality is None else _numbers(found, ["quality"])["quality"],
+        person=_owner(entry),
+        mean_quality=None if quality is None else _numbers(entry, ["quality"])["quality"],
         **{name: _column(curve[name]) for name in CURVES},
     )
 
 
-def _segment(found: Mapping[str, Any], labels: Sequence[str]) -> Segment:
-    if found["emotion"] not in labels:
-        raise ValueError(f"{found['emotion']!r} is no label of its model")
+def _segment(entry: Mapping[str, Any], labels: Sequence[str]) -> Segment:
+    if entry["emotion"] not in labels:
+        raise ValueError(f"{entry['emotion']!r} is no label of its model")
     return Segment(
-        track=int(found["track"]),
-        start=int(found["start"]["pts"]),
-        end=int(found["end"]["pts"]),
-        emotion=str(found["emotion"]),
-        scores=_column([found["scores"][label] for label in labels]),
-        frames=int(found["frames"]),
-        person=_owner(found),
-        **_numbers(found, ("confidence", "valence", "arousal", "intensity")),
+        track=int(entry["track"]),
+        start=int(entry["start"]["pts"]),
+        end=int(entry["end"]["pts"]),
+        emotion=str(entry["emotion"]),
+        scores=_column([entry["scores"][label] for label in labels]),
+        frames=int(entry["frames"]),
+        person=_owner(entry),
+        **_numbers(entry, ("confidence", "valence", "arousal", "intensity")),
     )
 
 
-def _peak(found: Mapping[str, Any]) -> Peak:
+def _peak(entry: Mapping[str, Any]) -> Peak:
     return Peak(
-        track=int(found["track"]),
-        emotion=str(found["emotion"]),
-        onset=int(found["onset"]["pts"]),
-        apex=int(found["apex"]["pts"]),
-        offset=int(found["offset"]["pts"]),
-        person=_owner(found),
-        **_numbers(found, NUMBERS),
+        track=int(entry["track"]),
+        emotion=str(entry["emotion"]),
+        onset=int(entry["onset"]["pts"]),
+        apex=int(entry["apex"]["pts"]),
+        offset=int(entry["offset"]["pts"]),
+        person=_owner(entry),
+        **_numbers(entry, NUMBERS),
     )
