@@ -100,7 +100,9 @@ def test_labels_stay_in_the_picture_and_off_each_other() -> None:
     for x, y, width, height in places:
         assert 0 <= x <= x + width <= 640
         assert 0 <= y <= y + height <= 360
-    assert not any(painter_module._meet(one, other) for at, one in enumerate(places) for other in places[:at])
+    assert not any(
+        painter_module._overlap(place, other) for at, place in enumerate(places) for other in places[:at]
+    )
 
 
 @pytest.mark.parametrize("size", [(16, 16), (64, 48), (101, 75), (4000, 200)])
@@ -122,10 +124,10 @@ def test_names_in_any_script_are_written_and_long_ones_cut() -> None:
     for text in ("Å", "ß", "名", "Ж", "…"):
         assert not np.array_equal(letters.mask(text, 20, 500), question), text
     long = "Anna " * 50
-    cut = letters.fitted(long, 20, 500, 200)
+    cut = letters.fit(long, 20, 500, 200)
     assert cut.endswith("…")
     assert letters.width(cut, 20, 500) <= 200
-    assert letters.fitted("Anna", 20, 500, 200) == "Anna"
+    assert letters.fit("Anna", 20, 500, 200) == "Anna"
     for number in range(Letters.LIMIT + 50):
         letters.mask(str(number), 8, 400)
     assert len(letters._kept) == Letters.LIMIT

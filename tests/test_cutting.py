@@ -1,4 +1,4 @@
-"""Stretches of a video cut out: copies begin at keyframes, encoded ones at the frame; sound goes along."""
+"""Test pieces of a video: copies begin at keyframes, encoded pieces at the exact frame, both with sound."""
 
 from __future__ import annotations
 
@@ -45,12 +45,12 @@ MAKERS: dict[str, Maker] = {
 
 
 def index_of(luma: media.Picture) -> int:
-    """The number that `media.picture` writes on top."""
+    """Return the number that `media.picture` draws at the top."""
     return sum(int(luma[1, bit * 4 + 1] > 128) << bit for bit in range(6))
 
 
 def shown(plan: Video) -> list[tuple[Fraction, int]]:
-    """Each frame's time from the first, and its index in the source."""
+    """Return each frame's time from the first, and its index in the source."""
     return [
         ((frame.pts - plan.start) * plan.time_base, index_of(frame.luma)) for frame in reading.frames(plan)
     ]
@@ -66,30 +66,30 @@ def cut(source: Video, pieces: list[cutting.Piece], target: Path, exact: bool) -
 
 
 @pytest.mark.parametrize("maker", MAKERS.values(), ids=MAKERS)
-def test_an_encoded_cut_holds_the_very_frames_at_their_times(maker: Maker, tmp_path: Path) -> None:
+def test_an_encoded_cut_has_exactly_the_frames_at_their_times(maker: Maker, tmp_path: Path) -> None:
     source = planning.plan(maker(tmp_path))
     start, stop = source.ticks(Fraction("0.41")), source.ticks(Fraction("1.02"))
     piece = cutting.at_frames(source, start, stop)
-    found = shown(planning.plan(cut(source, [piece], tmp_path / "cut.mp4", exact=True)))
+    frames = shown(planning.plan(cut(source, [piece], tmp_path / "cut.mp4", exact=True)))
     whole = [(source.ticks(time), index) for time, index in shown(source)]
     expected = [(pts, index) for pts, index in whole if start <= pts < stop]
-    assert [index for _, index in found] == [index for _, index in expected]
+    assert [index for _, index in frames] == [index for _, index in expected]
     first = expected[0][0]
-    for (time, _), (pts, _) in zip(found, expected, strict=True):
+    for (time, _), (pts, _) in zip(frames, expected, strict=True):
         assert abs(time - (pts - first) * source.time_base) <= Fraction(1, 1000)
 
 
 def test_pixels_of_an_encoded_cut_are_those_of_the_source(tmp_path: Path) -> None:
     source = planning.plan(lossless(tmp_path / "a.mp4"))
     piece = cutting.at_frames(source, source.ticks(Fraction(1, 2)), source.ticks(1))
-    found = planning.plan(cut(source, [piece], tmp_path / "cut.mp4", exact=True))
-    pairs = zip(reading.frames(found), reading.frames(source, piece.start, piece.stop), strict=True)
-    for one, other in pairs:
-        assert np.abs(one.luma.astype(int) - other.luma).mean() < 2
+    plan = planning.plan(cut(source, [piece], tmp_path / "cut.mp4", exact=True))
+    pairs = zip(reading.frames(plan), reading.frames(source, piece.start, piece.stop), strict=True)
+    for frame, original in pairs:
+        assert np.abs(frame.luma.astype(int) - original.luma).mean() < 2
 
 
 @pytest.mark.parametrize("maker", MAKERS.values(), ids=MAKERS)
-def test_a_copy_holds_all_frames_from_the_keyframe_on(maker: Maker, tmp_path: Path) -> None:
+def test_a_copy_has_all_frames_from_the_keyframe_on(maker: Maker, tmp_path: Path) -> None:
     path = maker(tmp_path)
     source = planning.plan(path)
     start, stop = source.ticks(Fraction("0.7")), source.ticks(Fraction("1.1"))
@@ -103,7 +103,7 @@ def test_a_copy_holds_all_frames_from_the_keyframe_on(maker: Maker, tmp_path: Pa
     whole = list(reading.frames(source, piece.start))
     frames = list(reading.frames(copied))
     wanted = sum(frame.pts < stop for frame in whole)
-    assert wanted <= len(frames) <= wanted + 3  # B-frames may bring a later one along
+    assert wanted <= len(frames) <= wanted + 3  # B-frames may need later frames
     for frame, origin in zip(frames, whole, strict=False):
         assert np.array_equal(frame.luma, origin.luma)
         moved = (frame.pts - copied.start) * copied.time_base
@@ -111,24 +111,24 @@ def test_a_copy_holds_all_frames_from_the_keyframe_on(maker: Maker, tmp_path: Pa
 
 
 @pytest.mark.parametrize("exact", [False, True], ids=["copied", "encoded"])
-def test_the_turn_of_a_phone_s_video_goes_along(exact: bool, tmp_path: Path) -> None:
+def test_the_turn_of_a_phone_s_video_is_kept(exact: bool, tmp_path: Path) -> None:
     source = planning.plan(lossless(tmp_path / "a.mp4", matrix=(0, 1, -1, 0), gop=5))
     piece = cutting.at_frames(source, source.ticks(Fraction("0.4")), source.ticks(1))
-    found = planning.plan(cut(source, [piece], tmp_path / "cut.mp4", exact))
-    assert (found.rotation, found.width, found.height) == (90, 48, 64)
-    first, origin = next(reading.frames(found)), next(reading.frames(source, piece.start))
+    plan = planning.plan(cut(source, [piece], tmp_path / "cut.mp4", exact))
+    assert (plan.rotation, plan.width, plan.height) == (90, 48, 64)
+    first, origin = next(reading.frames(plan)), next(reading.frames(source, piece.start))
     assert np.abs(first.luma.astype(int) - origin.luma).mean() < 2
 
 
-def test_a_turn_that_was_asked_for_is_written(tmp_path: Path) -> None:
+def test_a_requested_turn_is_written(tmp_path: Path) -> None:
     source = planning.plan(lossless(tmp_path / "a.mp4"), rotate="270")
     piece = cutting.at_frames(source, source.start, source.ticks(1))
     for exact in (False, True):
-        found = planning.plan(cut(source, [piece], tmp_path / f"{exact}.mp4", exact))
-        assert found.rotation == 270
+        plan = planning.plan(cut(source, [piece], tmp_path / f"{exact}.mp4", exact))
+        assert plan.rotation == 270
 
 
-def test_square_pixels_and_odd_sizes_come_through(tmp_path: Path) -> None:
+def test_square_pixels_and_odd_sizes_are_kept(tmp_path: Path) -> None:
     odd = media.write(
         tmp_path / "odd.mp4",
         media.pictures(8, 51, 37),
@@ -137,13 +137,13 @@ def test_square_pixels_and_odd_sizes_come_through(tmp_path: Path) -> None:
     )
     source = planning.plan(odd)
     piece = cutting.at_frames(source, source.start, source.end)
-    found = planning.plan(cut(source, [piece], tmp_path / "cut.mp4", exact=True))
-    assert (found.width, found.height) == (round(50 * 4 / 3), 36)
-    assert len(list(reading.frames(found))) == 8
+    plan = planning.plan(cut(source, [piece], tmp_path / "cut.mp4", exact=True))
+    assert (plan.width, plan.height) == (round(50 * 4 / 3), 36)
+    assert len(list(reading.frames(plan))) == 8
 
 
 def tone(path: Path, seconds: float, start: float = 0.0, rate: int = 16000) -> Path:
-    """A video whose sound is a ramp of pitch, so that a place in it can be told; it begins at `start`."""
+    """Write a video with sound from `start` on that rises in pitch, so that the pitch gives the time."""
     with av.open(path, "w") as out:
         stream = out.add_stream("libx264", rate=25, options=dict(media.LOSSLESS))
         stream.width, stream.height, stream.pix_fmt = 64, 48, "yuv420p"
@@ -173,7 +173,7 @@ def samples(path: Path) -> tuple[Any, int]:
 
 
 @pytest.mark.parametrize("suffix", [".mp4", ".mkv"])
-def test_sound_of_an_encoded_cut_stands_where_it_stood(suffix: str, tmp_path: Path) -> None:
+def test_sound_of_an_encoded_cut_keeps_its_times(suffix: str, tmp_path: Path) -> None:
     source = planning.plan(tone(tmp_path / "a.mkv", 4.0))
     pieces = [
         cutting.at_frames(source, source.ticks(Fraction(begin)), source.ticks(Fraction(end)))
@@ -198,7 +198,7 @@ def test_sound_that_begins_late_is_silence_before(tmp_path: Path) -> None:
     assert np.abs(wave[int(0.55 * rate) :]).max() > 0.1
 
 
-def test_sound_of_a_copy_goes_along(tmp_path: Path) -> None:
+def test_sound_of_a_copy_is_kept(tmp_path: Path) -> None:
     source = planning.plan(tone(tmp_path / "a.mkv", 4.0))
     piece = cutting.at_keyframes(source, source.ticks(2), source.ticks(3))
     wave, rate = samples(cut(source, [piece], tmp_path / "cut.mkv", exact=False))
@@ -213,7 +213,7 @@ def test_pieces_that_touch_are_one() -> None:
     assert cutting.merged(pieces) == [cutting.Piece(0, 20), cutting.Piece(50, 60)]
 
 
-def test_a_moment_between_two_frames_is_the_frame_that_is_shown(tmp_path: Path) -> None:
+def test_a_time_between_two_frames_gives_the_frame_shown_then(tmp_path: Path) -> None:
     source = planning.plan(lossless(tmp_path / "a.mp4"))
     step = source.length(Fraction(1, 25))
     piece = cutting.at_frames(source, source.start + step * 3 + 1, source.start + step * 3 + 2)
@@ -228,30 +228,30 @@ def test_a_moment_between_two_frames_is_the_frame_that_is_shown(tmp_path: Path) 
         ([0, 4, 2, 1, 3], [-2, -1, 0, 1, 2]),
     ],
 )
-def test_decoding_comes_before_showing(times: list[int], expected: list[int]) -> None:
-    found = cutting.decoding_times(times)
-    assert found == expected
-    assert all(read <= show for read, show in zip(found, times, strict=True))
+def test_decoding_is_not_after_display(times: list[int], expected: list[int]) -> None:
+    decoding = cutting.decoding_times(times)
+    assert decoding == expected
+    assert all(read <= show for read, show in zip(decoding, times, strict=True))
 
 
-def test_what_cannot_be_copied_says_why(tmp_path: Path) -> None:
+def test_an_obstacle_to_copying_is_reported(tmp_path: Path) -> None:
     folder = tmp_path / "stills"
     folder.mkdir()
     for index in range(3):
         media.write_still(folder / f"{index}.png", media.picture(index))
     source = planning.plan(folder)
     assert "no stream" in str(cutting.obstacle(source, ".mkv"))
-    found = cut(
+    target = cut(
         source, [cutting.at_frames(source, source.start, source.end)], tmp_path / "cut.mp4", exact=True
     )
-    assert [index for _, index in shown(planning.plan(found))] == [0, 1, 2]
+    assert [index for _, index in shown(planning.plan(target))] == [0, 1, 2]
     webm = planning.plan(MAKERS["webm"](tmp_path))
     assert ".mp4 does not take" in str(cutting.obstacle(webm, ".mp4"))
     assert cutting.obstacle(replace(webm, seekable=False), ".webm")
 
 
-def test_a_full_disk_is_told_once(tmp_path: Path, capfd: pytest.CaptureFixture[str]) -> None:
-    # Much of it, so that writing fails before the end as well.
+def test_a_full_disk_is_reported_once(tmp_path: Path, capfd: pytest.CaptureFixture[str]) -> None:
+    # Enough that writing fails before the end as well.
     noise = list(np.random.default_rng(0).integers(0, 255, (20, 128, 128), np.uint8))
     source = planning.plan(media.write(tmp_path / "a.mp4", noise))
     piece = cutting.at_frames(source, source.start, source.end)
@@ -296,7 +296,7 @@ def test_pads_stay_within_the_video(tmp_path: Path) -> None:
 
 @pytest.fixture(scope="module")
 def timeline(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """A timeline of the example clip with two moments that were put there by hand."""
+    """Write a timeline of the example clip with two moments added by hand."""
     golden = json.loads((Path(__file__).parent / "golden" / "clip.json").read_text("utf-8"))
     source = golden["source"]
     step = 512  # ticks of a frame
@@ -328,11 +328,11 @@ def test_moments_become_clips_and_a_reel(timeline: Path, call: Call, tmp_path: P
     assert clips == ["001_happiness_T1_00-00-02.mp4", "002_surprise_T1_00-00-02.mp4"]
     source = planning.plan(CLIP)
     for name, frames in ((f"clips/{clips[0]}", range(40, 65)), ("reel.mp4", range(40, 80))):
-        found = planning.plan(tmp_path / name)
-        assert len(found.pts) == len(frames)
+        plan = planning.plan(tmp_path / name)
+        assert len(plan.pts) == len(frames)
         origin = reading.frames(source, int(source.pts[frames[0]]))
-        for one, other in zip(reading.frames(found), origin, strict=False):
-            assert np.abs(one.luma.astype(int) - other.luma).mean() < 2
+        for frame, original in zip(reading.frames(plan), origin, strict=False):
+            assert np.abs(frame.luma.astype(int) - original.luma).mean() < 2
     with av.open(tmp_path / "clips" / clips[0]) as clip:
         assert "visible" in clip.metadata["title"]
         assert "do not say what a person feels" in clip.metadata["comment"]
@@ -341,7 +341,7 @@ def test_moments_become_clips_and_a_reel(timeline: Path, call: Call, tmp_path: P
     assert "use -y" in again.stderr
 
 
-def test_a_copy_tells_how_early_it_begins(timeline: Path, call: Call, tmp_path: Path) -> None:
+def test_a_copy_reports_how_early_it_begins(timeline: Path, call: Call, tmp_path: Path) -> None:
     done = call("peaks", timeline, "--video", CLIP, "--cut", "clips", "--top", "1", "-o", "/dev/null")
     assert done.returncode == 0, done.stderr
     assert "beginning at keyframes" in done.stderr
@@ -365,20 +365,20 @@ def test_a_copy_tells_how_early_it_begins(timeline: Path, call: Call, tmp_path: 
         (("--video", CLIP, "--montage", "reel.webm", "--exact"), 2, "does not go into .webm"),
     ],
 )
-def test_what_cannot_be_cut_is_told_in_one_line(
+def test_an_error_in_cutting_is_one_line(
     options: tuple[str | Path, ...], code: int, words: str, timeline: Path, call: Call, tmp_path: Path
 ) -> None:
     (tmp_path / "out.json").write_text(timeline.read_text("utf-8"), "utf-8")
     lossless(tmp_path / "other.mp4")
     done = call("peaks", "out.json", "-o", "peaks.csv", *options)
     assert done.returncode == code, done.stderr
-    told = [line for line in done.stderr.splitlines() if line.startswith("fervid: error: ")]
-    assert len(told) == 1
-    assert words in told[0]
+    errors = [line for line in done.stderr.splitlines() if line.startswith("fervid: error: ")]
+    assert len(errors) == 1
+    assert words in errors[0]
     assert not (tmp_path / "reel.mp4").exists()
 
 
-def test_another_video_is_refused(tmp_path: Path) -> None:
+def test_another_video_is_an_error(tmp_path: Path) -> None:
     path = lossless(tmp_path / "a.mp4")
     video = planning.plan(path)
     assert planning.of(video, path).sha256 == video.sha256
@@ -393,5 +393,5 @@ def test_stills_keep_the_rate_that_they_were_analyzed_at(tmp_path: Path, count: 
     for number in range(count):
         cv2.imwrite(str(tmp_path / f"{number}.png"), np.full((64, 64), 90 + number, np.uint8))
     video = planning.plan(tmp_path, rotate="90", frame_rate=Fraction(24000, 1001))
-    found = planning.of(video, tmp_path)
-    assert (found.time_base, found.rotate, found.duration) == (Fraction(1001, 24000), "90", count)
+    again = planning.of(video, tmp_path)
+    assert (again.time_base, again.rotate, again.duration) == (Fraction(1001, 24000), "90", count)

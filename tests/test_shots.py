@@ -1,4 +1,4 @@
-"""Cuts are marked on their exact frame, nothing else is, and a halo of three frames is enough."""
+"""Test that cuts are marked on their exact frame and nowhere else, with a halo of three frames."""
 
 from __future__ import annotations
 
@@ -17,23 +17,23 @@ BLACK, WHITE = 16, 235
 
 
 def scene(seed: int, width: int = WIDTH) -> Bytes:
-    """A picture of soft blotches that no other seed has."""
+    """Return a picture of soft blotches, different for each seed."""
     coarse = np.random.default_rng(seed).uniform(30, 220, (6, 6 * width // HEIGHT)).astype(np.float32)
     return cv2.resize(coarse, (width, HEIGHT), interpolation=cv2.INTER_CUBIC).clip(0, 255).astype(np.uint8)
 
 
 def still(seed: int, count: int, noise: float = 2.0) -> list[Bytes]:
-    """A shot that stands still under the noise of a camera."""
+    """Return a still shot with camera noise."""
     generator = np.random.default_rng(1000 + seed)
     picture = scene(seed).astype(np.float32)
     noisy = [picture + generator.normal(0, noise, picture.shape) for _ in range(count)]
-    return [one.clip(0, 255).astype(np.uint8) for one in noisy]
+    return [picture.clip(0, 255).astype(np.uint8) for picture in noisy]
 
 
 def moving(seed: int, count: int, step: int) -> list[Bytes]:
-    """A pan over a wide picture, `step` pixels in each frame."""
+    """Return a pan over a wide picture, `step` pixels in each frame."""
     wide = scene(seed, WIDTH + count * step)
-    return [wide[:, place * step : place * step + WIDTH] for place in range(count)]
+    return [wide[:, index * step : index * step + WIDTH] for index in range(count)]
 
 
 def faded(picture: Bytes, levels: Sequence[float]) -> list[Bytes]:
@@ -45,20 +45,20 @@ def plain(tone: int, count: int) -> list[Bytes]:
 
 
 def frames(pictures: Sequence[Bytes]) -> list[Frame]:
-    return [Frame(3 * place, luma) for place, luma in enumerate(pictures)]
+    return [Frame(3 * index, luma) for index, luma in enumerate(pictures)]
 
 
 def cuts(pictures: Sequence[Bytes]) -> list[int]:
-    return [place for place, frame in enumerate(shots.mark(frames(pictures))) if frame.cut]
+    return [index for index, frame in enumerate(shots.mark(frames(pictures))) if frame.cut]
 
 
 @pytest.mark.parametrize("lengths", [(10, 7, 12), (20, 3, 20), (1, 9, 4), (6, 6, 1)])
-def test_hard_cuts_there_and_back_are_found_on_their_frames(lengths: tuple[int, int, int]) -> None:
+def test_hard_cuts_there_and_back_are_detected_on_their_frames(lengths: tuple[int, int, int]) -> None:
     first, second, third = lengths
     assert cuts(still(1, first) + still(2, second) + still(1, third)) == [first, first + second]
 
 
-def test_cuts_between_moving_shots_are_found() -> None:
+def test_cuts_between_moving_shots_are_detected() -> None:
     assert cuts(moving(3, 15, 2) + moving(4, 12, 3) + still(5, 8)) == [15, 27]
 
 
@@ -83,9 +83,9 @@ def test_a_dim_scene_that_flickers_about_flatness_has_no_cuts() -> None:
     picture = scene(8).astype(np.float32)
     deviation = float(shots.thumbnail(scene(8)).std())
     # Two frames just below flatness, two just above, over and over.
-    wobble = [shots.FLAT_DEVIATION + (0.15 if place & 2 else -0.15) for place in range(40)]
+    wobble = [shots.FLAT_DEVIATION + (0.15 if index & 2 else -0.15) for index in range(40)]
     dim = [(40 + (picture - picture.mean()) * level / deviation).round().astype(np.uint8) for level in wobble]
-    flat = [float(shots.thumbnail(one).std()) < shots.FLAT_DEVIATION for one in dim]
+    flat = [float(shots.thumbnail(picture).std()) < shots.FLAT_DEVIATION for picture in dim]
     assert any(flat) and not all(flat)
     assert cuts(dim) == []
 
@@ -101,18 +101,18 @@ def test_a_fade_through_black_gives_one_cut_where_something_shows_again(down: in
     falling = faded(scene(10), np.linspace(1, 0, down, endpoint=False).tolist())
     rising = faded(scene(11), np.linspace(0, 1, up, endpoint=False).tolist())
     pictures = still(10, 10) + falling + plain(BLACK, 5) + rising + still(11, 10)
-    shows = [float(shots.thumbnail(one).std()) >= shots.FLAT_DEVIATION for one in pictures]
-    behind = 10 + down + 5
-    assert cuts(pictures) == [shows.index(True, behind)]
+    shows = [float(shots.thumbnail(picture).std()) >= shots.FLAT_DEVIATION for picture in pictures]
+    after_black = 10 + down + 5
+    assert cuts(pictures) == [shows.index(True, after_black)]
 
 
-def test_black_between_two_hard_cuts_belongs_to_nothing_behind_it() -> None:
+def test_black_between_two_hard_cuts_does_not_belong_to_the_shot_after_it() -> None:
     assert cuts(still(12, 10) + plain(BLACK, 6) + still(13, 10)) == [10, 16]
 
 
-def test_a_cut_that_the_frames_bring_along_stays() -> None:
+def test_a_cut_that_the_decoder_marked_stays() -> None:
     given = frames(still(14, 12))
-    given[5] = replace(given[5], cut=True)  # a change of size, seen by the decoder
+    given[5] = replace(given[5], cut=True)  # a change of size, marked by the decoder
     assert [frame.pts for frame in shots.mark(given) if frame.cut] == [given[5].pts]
 
 
@@ -126,7 +126,7 @@ def test_frames_come_out_in_order_and_otherwise_unchanged() -> None:
 
 
 @pytest.mark.parametrize("count", range(4))
-def test_a_video_of_hardly_any_frames_comes_through(count: int) -> None:
+def test_a_video_of_few_frames_keeps_them(count: int) -> None:
     assert cuts([scene(seed) for seed in range(count)][:1]) == []
     assert len(list(shots.mark(frames(still(17, count))))) == count
 
@@ -135,7 +135,7 @@ def test_two_different_pictures_are_two_shots() -> None:
     assert cuts([scene(18), scene(19)]) == [1]
 
 
-def test_no_more_than_reach_frames_are_held() -> None:
+def test_no_more_than_reach_frames_are_kept() -> None:
     taken = 0
 
     def counted() -> object:

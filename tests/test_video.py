@@ -1,4 +1,4 @@
-"""Sound files: times as written, pixels as written, and spans that join to the whole."""
+"""Test undamaged files: times and pixels as written, and spans that join to the whole."""
 
 from __future__ import annotations
 
@@ -24,9 +24,9 @@ MEDIA = Path(__file__).parents[2] / "shared" / "media"
 
 def whole(path: Path, **options: str) -> tuple[Video, list[Frame], Tally]:
     planned = planning.plan(path, **options)
-    told: list[Tally] = []
-    frames = list(reading.frames(planned, tally=told.append))
-    (tally,) = told
+    tallies: list[Tally] = []
+    frames = list(reading.frames(planned, tally=tallies.append))
+    (tally,) = tallies
     return planned, frames, tally
 
 
@@ -36,7 +36,7 @@ def same(frame: Frame, other: Frame) -> bool:
 
 
 def assert_spans_join(path: Path, spans: int = 8, seed: int = 1, share: float = 1) -> None:
-    """Spans cut at random and around keyframes give the frames, pixels and counts of one pass."""
+    """Check that spans cut at random and around keyframes give the frames, pixels and counts of one pass."""
     planned, frames, tally = whole(path)
     chosen = random.Random(seed).sample(planned.pts.tolist(), min(spans, len(planned.pts)))
     chosen += [at + shift for at in planned.keyframes.tolist()[1:5] for shift in (-1, 0, 1)]
@@ -45,13 +45,13 @@ def assert_spans_join(path: Path, spans: int = 8, seed: int = 1, share: float = 
     joined = [f for low, high in pairwise(bounds) for f in reading.frames(planned, low, high, tallies.append)]
     assert len(joined) == len(frames) > 0
     assert [frame.pts for frame in joined] == [frame.pts for frame in frames]
-    equal = [same(one, other) for one, other in zip(joined, frames, strict=True)]
+    equal = [same(first, second) for first, second in zip(joined, frames, strict=True)]
     assert sum(equal) >= share * len(frames)
     assert sum(tallies, Tally()) == tally
 
 
 def reference(path: Path) -> list[tuple[int | None, bytes]]:
-    """Times and Y planes of a plain decode of 8-bit planar video, with none of our code."""
+    """Return times and Y planes of a plain decode of 8-bit planar video, with none of our code."""
     with av.open(path) as container:
         return [
             (frame.pts, frame.to_ndarray()[: frame.height, : frame.width].tobytes())
@@ -130,7 +130,7 @@ def test_clock_offset_counts_from_the_first_sound(tmp_path: Path) -> None:
     assert planned.seconds(planned.start) == 0
 
 
-def test_what_an_edit_list_hides_is_neither_planned_nor_shown(tmp_path: Path) -> None:
+def test_frames_hidden_by_an_edit_list_are_not_planned(tmp_path: Path) -> None:
     path = write(tmp_path / "film.mp4", pictures(35), pts=range(-5, 30), options=B_FRAMES)
     planned, frames, tally = whole(path)
     assert planned.pts.tolist() == [at * 512 for at in range(30)] == [frame.pts for frame in frames]
@@ -172,8 +172,8 @@ def test_missing_times_are_filled(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize("name", ["film.h264", "film.avi"])
-def test_times_that_are_lies_are_counted(tmp_path: Path, name: str) -> None:
-    """Raw H.264 has no times, and AVI only those of decoding."""
+def test_wrong_times_are_counted(tmp_path: Path, name: str) -> None:
+    """Check raw H.264, which has no times, and AVI, which has only those of decoding."""
     container = "h264" if name.endswith("h264") else None
     path = write(tmp_path / name, pictures(30), options=B_FRAMES, container=container)
     planned, frames, tally = whole(path)
@@ -256,29 +256,29 @@ def test_a_container_whose_times_change_after_a_seek_is_read_in_one_pass(tmp_pat
     assert_spans_join(path)
 
 
-def test_every_frame_as_a_span_of_its_own(tmp_path: Path) -> None:
+def test_every_frame_as_its_own_span(tmp_path: Path) -> None:
     path = write(tmp_path / "film.ts", pictures(40), options=OPEN_GOP)
     planned, frames, _ = whole(path)
     for frame in frames:
-        (one,) = reading.frames(planned, frame.pts, frame.pts + 1)
-        assert same(one, frame)
+        (single,) = reading.frames(planned, frame.pts, frame.pts + 1)
+        assert same(single, frame)
 
 
 def test_a_span_needs_only_its_own_plan(tmp_path: Path) -> None:
     planned = planning.plan(write(tmp_path / "film.mp4", pictures(40), options=B_FRAMES))
     low, high = int(planned.pts[10]), int(planned.pts[20])
     sent: Video = pickle.loads(pickle.dumps(planned.between(low, high)))
-    told: list[Tally] = []
-    assert [f.pts for f in reading.frames(sent, low, high, told.append)] == planned.pts[10:20].tolist()
-    assert told == [Tally(decoded=10)]
+    tallies: list[Tally] = []
+    assert [f.pts for f in reading.frames(sent, low, high, tallies.append)] == planned.pts[10:20].tolist()
+    assert tallies == [Tally(decoded=10)]
 
 
 def test_empty_spans_have_no_frames(tmp_path: Path) -> None:
     planned = planning.plan(write(tmp_path / "film.mp4", pictures(10)))
-    told: list[Tally] = []
+    tallies: list[Tally] = []
     for low, high in ((512, 512), (1024, 512), (planned.end, None), (-900, -100)):
-        assert list(reading.frames(planned, low, high, told.append)) == []
-    assert told == [Tally()] * 4
+        assert list(reading.frames(planned, low, high, tallies.append)) == []
+    assert tallies == [Tally()] * 4
 
 
 @pytest.mark.skipif(not MEDIA.is_dir(), reason="the real clips are not here")
@@ -303,7 +303,7 @@ MATRICES = {
 
 
 def displayed(luma: Picture, matrix: tuple[int, int, int, int]) -> Picture:
-    """What the matrix's definition makes of a picture, pixel by pixel."""
+    """Turn a picture by the definition of the matrix, pixel by pixel."""
     a, b, c, d = matrix
     height, width = luma.shape
     rows, columns = np.mgrid[:height, :width]
@@ -325,7 +325,7 @@ def test_frames_are_upright(tmp_path: Path, matrix: tuple[int, int, int, int]) -
 
 
 @pytest.mark.parametrize("rotate", ["0", "90", "180", "270"])
-def test_rotation_can_be_overruled(tmp_path: Path, rotate: str) -> None:
+def test_rotation_can_be_overridden(tmp_path: Path, rotate: str) -> None:
     path = write(tmp_path / "film.mp4", pictures(3, 96, 64), matrix=(0, 1, -1, 0))
     planned, frames, _ = whole(path, rotate=rotate)
     expected = np.rot90(picture(2, 96, 64), -int(rotate) // 90)
@@ -334,7 +334,7 @@ def test_rotation_can_be_overruled(tmp_path: Path, rotate: str) -> None:
 
 
 def test_rotation_is_a_right_angle(tmp_path: Path) -> None:
-    with pytest.raises(UsageError, match="rotate should be one of"):
+    with pytest.raises(UsageError, match="rotate must be one of"):
         planning.plan(write(tmp_path / "film.mp4", pictures(1)), rotate="45")
 
 
@@ -419,14 +419,14 @@ def test_interlaced_frames_give_their_top_field(tmp_path: Path) -> None:
     assert_spans_join(path)
 
 
-def test_the_plane_is_lent_and_can_be_kept(tmp_path: Path) -> None:
+def test_the_plane_is_a_view_and_can_be_kept(tmp_path: Path) -> None:
     _, frames, _ = whole(write(tmp_path / "film.mp4", pictures(40)))
     assert all(not frame.luma.flags.owndata and not frame.luma.flags.writeable for frame in frames)
     assert all(np.array_equal(frame.luma, picture(at)) for at, frame in enumerate(frames))
 
 
 def test_frames_do_not_wait_for_the_garbage_collector(tmp_path: Path) -> None:
-    """A decoded frame caught in a reference cycle costs 3 MB at 1080p until somebody collects it."""
+    """Check for reference cycles: a decoded frame in one costs 3 MB at 1080p until it is collected."""
     planned = planning.plan(write(tmp_path / "film.mp4", pictures(40)))
     gc.collect()
     gc.disable()
@@ -443,7 +443,7 @@ def test_frames_do_not_wait_for_the_garbage_collector(tmp_path: Path) -> None:
 def test_nothing_of_the_decoder_waits_for_the_garbage_collector(
     tmp_path: Path, matrix: tuple[int, int, int, int] | None
 ) -> None:
-    """One frame that is left keeps all of its decoder's memory: tens of megabytes at 1080p."""
+    """Check that no frame is left, which would keep its decoder's memory: tens of megabytes at 1080p."""
     planned = planning.plan(write(tmp_path / "film.mp4", pictures(40), matrix=matrix))
     gc.collect()
     gc.disable()
@@ -487,8 +487,8 @@ def test_properties(tmp_path: Path) -> None:
     assert {name: facts[name] for name in expected} == expected
 
 
-def test_planning_tells_how_far_it_is(tmp_path: Path) -> None:
-    told: list[float] = []
-    planning.plan(write(tmp_path / "film.mp4", pictures(3)), tick=told.append)
-    assert told == sorted(told)
-    assert told[-1] == 1
+def test_planning_reports_its_progress(tmp_path: Path) -> None:
+    shares: list[float] = []
+    planning.plan(write(tmp_path / "film.mp4", pictures(3)), tick=shares.append)
+    assert shares == sorted(shares)
+    assert shares[-1] == 1

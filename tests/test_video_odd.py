@@ -1,4 +1,4 @@
-"""Files that are damaged, deceiving, or no films at all."""
+"""Test files that are damaged, misleading, or not videos at all."""
 
 from __future__ import annotations
 
@@ -35,7 +35,7 @@ from fervid.types import Tally
 from fervid.video import clock, planning, reading, source
 from fervid.video.reading import demuxed, opened
 
-AS_ROOT = hasattr(os, "geteuid") and os.geteuid() == 0  # whom no access right stops
+AS_ROOT = hasattr(os, "geteuid") and os.geteuid() == 0  # root ignores permissions
 
 
 def refusal(path: Path) -> str:
@@ -47,7 +47,7 @@ def refusal(path: Path) -> str:
     return message
 
 
-# --- what cannot be read
+# --- unreadable files
 
 
 def test_a_missing_file(tmp_path: Path) -> None:
@@ -80,7 +80,7 @@ def test_text_is_no_video_and_opens_no_other_file(tmp_path: Path, text: str) -> 
 def test_subtitles_are_no_video(tmp_path: Path) -> None:
     path = tmp_path / "film.srt"
     path.write_text("1\n00:00:01,000 --> 00:00:02,000\nhello\n\n2\n00:00:03,000 --> 00:00:04,000\nthere\n")
-    assert "holds no video track" in refusal(path)
+    assert "contains no video track" in refusal(path)
 
 
 def test_noise_is_no_video(tmp_path: Path) -> None:
@@ -95,16 +95,16 @@ def test_an_mp4_without_its_index(tmp_path: Path) -> None:
 
 
 def test_sound_alone(tmp_path: Path) -> None:
-    assert "holds sound only" in refusal(write_sound(tmp_path / "song.m4a"))
+    assert "contains only sound" in refusal(write_sound(tmp_path / "song.m4a"))
 
 
 @pytest.mark.parametrize(("name", "as_track"), [("song.mp4", False), ("song.mkv", True)])
-def test_a_cover_is_no_film(tmp_path: Path, name: str, as_track: bool) -> None:
+def test_a_cover_is_not_a_video(tmp_path: Path, name: str, as_track: bool) -> None:
     cover = write_still(tmp_path / "cover.jpg", picture(0), "mjpeg", "yuvj444p")
-    assert "holds sound only" in refusal(write_sound(tmp_path / name, cover, as_track))
+    assert "contains only sound" in refusal(write_sound(tmp_path / name, cover, as_track))
 
 
-def test_a_cover_beside_a_film_is_passed_over(tmp_path: Path) -> None:
+def test_a_cover_beside_a_video_is_skipped(tmp_path: Path) -> None:
     cover = write_still(tmp_path / "cover.jpg", picture(0, 200, 200), "mjpeg", "yuvj444p")
     film = write(tmp_path / "film.mp4", pictures(5))
     path = tmp_path / "both.mp4"
@@ -120,7 +120,7 @@ def test_a_cover_beside_a_film_is_passed_over(tmp_path: Path) -> None:
     assert (planned.width, planned.height, len(frames)) == (64, 48, 5)
 
 
-def test_no_frame_that_can_be_decoded(tmp_path: Path) -> None:
+def test_a_file_without_a_decodable_frame(tmp_path: Path) -> None:
     path = write(tmp_path / "film.mp4", pictures(20))
     data = bytearray(path.read_bytes())
     at = data.index(b"mdat") + 4
@@ -137,7 +137,7 @@ def test_no_permission(tmp_path: Path) -> None:
     assert "no permission" in refusal(path)
 
 
-def test_permission_denied_is_told(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_permission_denied_is_reported(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     def refuse(*_: object) -> None:
         raise PermissionError
 
@@ -148,7 +148,7 @@ def test_permission_denied_is_told(tmp_path: Path, monkeypatch: pytest.MonkeyPat
 
 
 @pytest.mark.skipif(not hasattr(os, "mkfifo"), reason="no named pipes here")
-def test_a_pipe_is_asked_to_come_by_standard_input(tmp_path: Path) -> None:
+def test_a_pipe_must_come_by_standard_input(tmp_path: Path) -> None:
     os.mkfifo(tmp_path / "pipe")
     assert "is not a regular file" in refusal(tmp_path / "pipe")
 
@@ -183,7 +183,7 @@ def test_odd_names(tmp_path: Path, name: str) -> None:
 @pytest.mark.parametrize(
     "name", ["film.mp4", "film.mkv", "film.ts", "film.flv", "film.webm", "film.avi", "film.gif"]
 )
-def test_a_truncated_file_gives_what_it_holds_and_says_so(tmp_path: Path, name: str) -> None:
+def test_a_truncated_file_gives_its_frames_and_is_reported(tmp_path: Path, name: str) -> None:
     codec = {"webm": "libvpx", "avi": "mpeg4", "gif": "gif"}.get(name.split(".")[1], "libx264")
     film = write(
         tmp_path / name,
@@ -203,9 +203,9 @@ def test_a_truncated_file_gives_what_it_holds_and_says_so(tmp_path: Path, name: 
     assert tally.undecodable <= 1  # the packet that was cut
     assert planning.properties(cut)["complete"] is False
     assert_spans_join(cut)
-    told: list[Tally] = []
-    list(reading.frames(planned, None, int(planned.pts[5]), told.append))
-    assert told == [Tally(decoded=5)]  # only the last span meets the end
+    tallies: list[Tally] = []
+    list(reading.frames(planned, None, int(planned.pts[5]), tallies.append))
+    assert tallies == [Tally(decoded=5)]  # only the last span reaches the end
 
 
 def test_a_fragmented_mp4_that_is_cut(tmp_path: Path) -> None:
@@ -215,14 +215,14 @@ def test_a_fragmented_mp4_that_is_cut(tmp_path: Path) -> None:
     assert not whole(truncated(tmp_path / "cut.mp4", film, 0.6))[2].complete
 
 
-def test_sound_that_outlasts_the_picture_is_no_truncation(tmp_path: Path) -> None:
+def test_sound_longer_than_the_picture_is_no_truncation(tmp_path: Path) -> None:
     for name in ("film.mkv", "film.mp4", "film.ts"):
         film = write(tmp_path / name, pictures(10), audio_seconds=3)
         assert whole(film)[2] == Tally(decoded=10)
 
 
 def test_a_live_recording_is_whole(tmp_path: Path) -> None:
-    """A Matroska file that never learnt its own length."""
+    """Check a Matroska file without a length in its header."""
     film = write(tmp_path / "film.mkv", pictures(10), container_options={"live": "1"})
     assert whole(film)[2] == Tally(decoded=10)
     assert_spans_join(film)
@@ -243,13 +243,13 @@ def test_garbage_in_the_middle(tmp_path: Path, name: str, at: float) -> None:
     assert last < 10  # the end is reached, at its own time
     if planned.seekable:
         assert frames[-1].pts == whole(film)[1][-1].pts
-    # What the decoder makes up for lost pictures depends on where it began, but only on that.
+    # The decoder's replacement for lost pictures depends on where it began, but only on that.
     assert_spans_join(bad, share=0.8)
-    assert all(same(one, other) for one, other in zip(whole(bad)[1], frames, strict=True))
+    assert all(same(first, second) for first, second in zip(whole(bad)[1], frames, strict=True))
 
 
 def test_lost_frames_are_counted(tmp_path: Path) -> None:
-    """Every packet of the second of three groups is garbage: none of its frames comes, each is counted."""
+    """Check that none of a group's frames is decoded, and each is counted, if its packets are garbage."""
     film = write(tmp_path / "film.mkv", pictures(36), codec="libvpx", gop=12)
     data = bytearray(film.read_bytes())
     with opened(film) as (container, stream):
@@ -265,9 +265,9 @@ def test_lost_frames_are_counted(tmp_path: Path) -> None:
     assert_spans_join(film)
 
 
-def test_demuxing_goes_on_past_errors_but_not_for_ever() -> None:
+def test_demuxing_continues_past_errors_but_not_for_ever() -> None:
     class Container:
-        """Fails now and then, as damaged containers and late streams make av fail."""
+        """A container that fails at times, as av does with damaged containers and late streams."""
 
         def __init__(self, *events: object) -> None:
             self.events = iter(events)
@@ -283,7 +283,7 @@ def test_demuxing_goes_on_past_errors_but_not_for_ever() -> None:
     assert list(demuxed(cast(VideoStream, stream))) == ["a", "b", "c"]
 
 
-def test_a_broadcast_joined_in_mid_flight(tmp_path: Path) -> None:
+def test_a_broadcast_cut_in_the_middle(tmp_path: Path) -> None:
     film = write(tmp_path / "film.ts", pictures(60), options=OPEN_GOP, gop=15)
     data = film.read_bytes()
     film.write_bytes(data[len(data) // 3 // 188 * 188 :])
@@ -329,36 +329,36 @@ def test_a_change_of_size_where_seeking_works(tmp_path: Path) -> None:
 
 def packets(*rows: tuple[int | None, int | None]) -> clock.Packets:
     none = clock.MISSING
-    told = [
+    records = [
         (none if pts is None else pts, none if dts is None else dts, 0, 0, 1, at == 0, False)
         for at, (pts, dts) in enumerate(rows)
     ]
-    return np.array(told, clock.PACKET)
+    return np.array(records, clock.PACKET)
 
 
-def test_second_fields_without_times_promise_no_frame() -> None:
+def test_second_fields_without_times_are_no_frames() -> None:
     rows = [(at * 3600, at * 3600) if field == 0 else (None, None) for at in range(9) for field in (0, 1)]
-    told = clock.read(packets(*rows), Fraction(1, 90000), Fraction(25), is_interlaced=True)
-    assert told.pts.tolist() == [at * 3600 for at in range(9)]
-    assert told.is_exact
+    times = clock.read(packets(*rows), Fraction(1, 90000), Fraction(25), is_interlaced=True)
+    assert times.pts.tolist() == [at * 3600 for at in range(9)]
+    assert times.is_exact
 
 
-def test_times_that_jump_wildly_are_not_believed() -> None:
+def test_times_that_jump_wildly_are_counted() -> None:
     rows = [(at, at) for at in range(100)]
     rows[3] = (5000, 3)
-    told = clock.read(packets(*rows), Fraction(1, 25), Fraction(25), is_interlaced=False)
-    assert told.is_counted
-    assert len(told.pts) == 100
-    assert told.time_base != Fraction(1, 25)
+    times = clock.read(packets(*rows), Fraction(1, 25), Fraction(25), is_interlaced=False)
+    assert times.is_counted
+    assert len(times.pts) == 100
+    assert times.time_base != Fraction(1, 25)
 
 
-def test_a_few_missing_times_are_bridged() -> None:
+def test_a_few_missing_times_are_filled() -> None:
     rows = [(at * 40, at * 40) for at in range(20)]
     rows[7] = rows[8] = (None, None)
     rows[12] = (None, 480)
-    told = clock.read(packets(*rows), Fraction(1, 1000), Fraction(25), is_interlaced=False)
-    assert told.pts.tolist() == [at * 40 for at in range(20)]
-    assert not told.is_exact
+    times = clock.read(packets(*rows), Fraction(1, 1000), Fraction(25), is_interlaced=False)
+    assert times.pts.tolist() == [at * 40 for at in range(20)]
+    assert not times.is_exact
 
 
 # --- stills
@@ -397,7 +397,7 @@ def test_the_hash_of_a_folder_covers_names_and_contents(tmp_path: Path) -> None:
     assert len(hashes) == 3
 
 
-def test_a_broken_still_is_counted_and_a_larger_one_fitted(tmp_path: Path) -> None:
+def test_a_broken_still_is_counted_and_a_larger_one_resized(tmp_path: Path) -> None:
     write_still(tmp_path / "0.png", picture(0))
     (tmp_path / "1.png").write_bytes(b"")
     (tmp_path / "2.png").write_bytes(b"\x89PNG\r\n\x1a\n and no more")

@@ -1,6 +1,6 @@
-"""What fervid saw, drawn into a picture: boxes, landmarks, labels; below it a strip with the running curve.
+"""Drawing of results into a picture: boxes, landmarks, labels; below it a strip with the running curve.
 
-Sizes go with the picture's, so that all looks alike at any resolution. Colours are blue, green, red.
+Sizes scale with the picture, so that it looks the same at any resolution. Colours are blue, green, red.
 """
 
 from __future__ import annotations
@@ -20,16 +20,16 @@ from fervid.types import Bytes, Floats
 KINDS = ("boxes", "landmarks", "labels", "curve")
 Colour = tuple[int, int, int]
 
-REFERENCE = 720  # pixels of the shorter side at which sizes below are meant
-SMALLEST = 0.65  # of those sizes: letters stay readable in small pictures
+REFERENCE = 720  # pixels of the shorter side for which the sizes below are given
+SMALLEST = 0.65  # least scale of those sizes, so that text stays readable in small pictures
 LONGEST = 0.4  # share of the width that a name may take
 WINDOW = 10.0  # seconds that the curve shows
 INK, SOFT, FAINT = (255, 255, 255), (190, 190, 190), (70, 70, 74)
 PLATE = (22, 22, 24)
-UNCLEAR = (170, 170, 170)  # of a face that is not clear enough to be read
+UNCLEAR = (170, 170, 170)  # of a face that is not clear enough to read
 NOTE = "Visible expression, read by a model. Not what a person feels."
 
-# The 68 points as lines: jaw, brows, nose, eyes, lips; the last value says whether the line closes.
+# The 68 points as lines: jaw, brows, nose, eyes, lips; the last value is whether the line is closed.
 LINES = (
     (0, 17, False),
     (17, 22, False),
@@ -46,27 +46,27 @@ FRACTION = 4  # bits of a pixel's fraction in coordinates
 
 @dataclass(frozen=True, eq=False)
 class Shown:
-    """One face as it is to be drawn."""
+    """One face to draw."""
 
     box: Floats  # (4,)
     landmarks: Floats  # (68, 2)
     name: str
-    emotion: str | None  # None: not clear enough to be read
+    emotion: str | None  # None: not clear enough to read
     score: float
 
 
 @dataclass(frozen=True, eq=False)
 class History:
-    """The curve of whoever was the largest on screen, up to now."""
+    """The curve of the largest face on screen, up to now."""
 
     seconds: npt.NDArray[np.float64]  # (N,) ascending
-    scores: Floats  # (N, C) nan where there is none
-    starts: Sequence[int] = ()  # places at which another face takes over
-    name: str = ""  # of the last
+    scores: Floats  # (N, C) nan where there is no score
+    starts: Sequence[int] = ()  # rows at which another face takes over
+    name: str = ""  # of the last face
 
 
 def colour_of(emotion: str | None) -> Colour:
-    """An emotion's colour as blue, green, red."""
+    """Return an emotion's colour as blue, green, red."""
     text = COLOURS.get(emotion or "")
     if text is None:
         return UNCLEAR
@@ -75,9 +75,9 @@ def colour_of(emotion: str | None) -> Colour:
 
 
 class Letters:
-    """Text by OpenCV's own font, which holds most scripts; what was drawn once is kept."""
+    """Text in OpenCV's own font, which covers most scripts, with a cache of masks."""
 
-    LIMIT = 512  # texts that are kept
+    LIMIT = 512  # cached masks
 
     def __init__(self) -> None:
         if not hasattr(cv2, "FontFace"):
@@ -86,28 +86,28 @@ class Letters:
         self._kept: OrderedDict[tuple[str, int, int], Floats] = OrderedDict()
 
     def mask(self, text: str, size: int, weight: int) -> Floats:
-        """How much of each pixel the text covers, (H, W) 0 .. 1; all masks of a size are equally high."""
+        """Return the share of each pixel that the text covers, (H, W); H depends on `size` alone."""
         key = (text, size, weight)
-        found = self._kept.get(key)
-        if found is None:
+        mask = self._kept.get(key)
+        if mask is None:
             height = round(size * 1.4)
             width = max(1, self.width(text, size, weight)) + size
             canvas = np.zeros((height, width, 3), np.uint8)
             cv2.putText(canvas, text, (size // 4, round(size * 1.08)), INK, self._font, size, weight)
             filled = np.flatnonzero(canvas.any((0, 2)))
             end = int(filled[-1]) + 1 if len(filled) else size // 4 + 1
-            found = canvas[:, size // 4 : end, 0].astype(np.float32) / np.float32(255)
-            self._kept[key] = found
+            mask = canvas[:, size // 4 : end, 0].astype(np.float32) / np.float32(255)
+            self._kept[key] = mask
             if len(self._kept) > self.LIMIT:
                 self._kept.popitem(last=False)
-        return found
+        return mask
 
     def width(self, text: str, size: int, weight: int) -> int:
         box = cv2.getTextSize((0, 0), text, (0, 0), self._font, size, weight)
         return int(box[0] + box[2])
 
-    def fitted(self, text: str, size: int, weight: int, width: int) -> str:
-        """The text, its end cut off where it is wider than `width`."""
+    def fit(self, text: str, size: int, weight: int, width: int) -> str:
+        """Return the text, cut to `width`."""
         if self.width(text, size, weight) <= width:
             return text
         while text and self.width(text + "…", size, weight) > width:
@@ -115,11 +115,11 @@ class Letters:
         return text.rstrip() + "…"
 
     def write(
-        self, picture: Bytes, text: str, place: tuple[int, int], size: int, colour: Colour, weight: int = 500
+        self, picture: Bytes, text: str, corner: tuple[int, int], size: int, colour: Colour, weight: int = 500
     ) -> int:
-        """Write with the upper left corner at `place`; gives the text's width."""
+        """Write with the upper left corner at `corner`; return the text's width."""
         mask = self.mask(text, size, weight)
-        x, y = place
+        x, y = corner
         region = picture[max(0, y) : max(0, y + mask.shape[0]), max(0, x) : max(0, x + mask.shape[1])]
         part = mask[max(0, -y) :, max(0, -x) :][: region.shape[0], : region.shape[1], None]
         region[:] = (region * (1 - part) + np.array(colour, np.float32) * part + 0.5).astype(np.uint8)
@@ -127,7 +127,7 @@ class Letters:
 
 
 class Painter:
-    """Draws into the pictures of one film."""
+    """A painter of the pictures of one video."""
 
     def __init__(
         self, width: int, height: int, labels: Sequence[str], kinds: Collection[str] = KINDS
@@ -141,11 +141,11 @@ class Painter:
 
     @property
     def size(self) -> tuple[int, int]:
-        """Width and height of what is painted: the picture, and the strip below it."""
+        """Width and height of the painted picture, with the strip below it."""
         return self.width, self.height + self.strip
 
     def paint(self, picture: Bytes, faces: Sequence[Shown], history: History, clock: str) -> Bytes:
-        """The picture (H, W, 3) with everything drawn on and below it; the one given is drawn upon."""
+        """Draw everything on the picture (H, W, 3), in place, and return it with the strip below."""
         for face in faces:
             if "landmarks" in self.kinds:
                 self._draw_landmarks(picture, face)
@@ -198,20 +198,20 @@ class Painter:
     def _draw_label(
         self, picture: Bytes, face: Shown, taken: Sequence[tuple[int, int, int, int]]
     ) -> tuple[int, int, int, int]:
-        """The plate with the name above the box, or where there is room; gives where it stands."""
+        """Draw the plate with the name and label near the box; return its x, y, width and height."""
         size, pad, bar = self._scaled(22), self._scaled(8), self._scaled(7)
         if face.emotion is None:
-            said, number = "not clear", ""
+            label, number = "not clear", ""
         else:
-            said, number = face.emotion, f"{face.score:.2f}"
-        parts = [(face.name, INK, 700), (said, INK, 500), (number, SOFT, 500)]
+            label, number = face.emotion, f"{face.score:.2f}"
+        parts = [(face.name, INK, 700), (label, INK, 500), (number, SOFT, 500)]
         rest = sum(self._letters.width(text, size, weight) + pad for text, _, weight in parts[1:] if text)
         room = min(self.width - rest - bar - 3 * pad, round(self.width * LONGEST))
-        parts[0] = (self._letters.fitted(face.name, size, 700, max(room, 2 * size)), INK, 700)
+        parts[0] = (self._letters.fit(face.name, size, 700, max(room, 2 * size)), INK, 700)
         masks = [(self._letters.mask(text, size, weight), colour) for text, colour, weight in parts if text]
         width = bar + pad + sum(mask.shape[1] + pad for mask, _ in masks)
         height = masks[0][0].shape[0] + pad // 2
-        x, y = self._place(face, width, height, taken)
+        x, y = self._plate_position(face, width, height, taken)
         _shade(picture, x, y, width, height, PLATE, 0.82)
         cv2.rectangle(picture, (x, y), (x + bar - 1, y + height - 1), colour_of(face.emotion), -1)
         at = x + bar + pad
@@ -220,22 +220,22 @@ class Painter:
             at += mask.shape[1] + pad
         return x, y, width, height
 
-    def _place(
+    def _plate_position(
         self, face: Shown, width: int, height: int, taken: Sequence[tuple[int, int, int, int]]
     ) -> tuple[int, int]:
-        """Above the box, else below it, else on it: within the picture and off other labels."""
+        """Return a position above the box, else below or on it, inside the picture and off other labels."""
         gap = self._scaled(6)
         left, top, _, high = (round(float(value)) for value in face.box)
         x = max(0, min(left, self.width - width))
         tries = [top - height - gap, top + high + gap, top + gap, top + gap + height]
         spots = [min(max(0, y), self.height - height) for y in tries if 0 <= y <= self.height - height]
         spots = spots or [max(0, min(top, self.height - height))]
-        free = [y for y in spots if not any(_meet((x, y, width, height), other) for other in taken)]
+        free = [y for y in spots if not any(_overlap((x, y, width, height), other) for other in taken)]
         return x, (free or spots)[0]
 
     def _draw_note(self, picture: Bytes) -> None:
         size, pad = self._scaled(14), self._scaled(5)
-        text = self._letters.fitted(NOTE, size, 400, self.width - 4 * pad)
+        text = self._letters.fit(NOTE, size, 400, self.width - 4 * pad)
         mask = self._letters.mask(text, size, 400)
         height, width = mask.shape[0] + pad // 2, mask.shape[1] + 2 * pad
         y = self.height - height
@@ -248,12 +248,12 @@ class Painter:
         line = round(small * 1.4)
         left, right = pad, self.width - bars - 2 * pad
         top, bottom = pad + line, self.strip - pad
-        # Nothing is told of a face that is gone.
+        # The scores of a face that is gone are not shown.
         now = history.scores[-1] if len(history.scores) and faces else None
         now = None if now is None or not np.isfinite(now).all() else now
-        who = history.name if now is not None else "no face" if not faces else "not clear"
+        title = history.name if now is not None else "no face" if not faces else "not clear"
         time = self._letters.mask(clock, small, 500).shape[1]
-        name = self._letters.fitted(who, small, 700, max(small, right - left - time - pad))
+        name = self._letters.fit(title, small, 700, max(small, right - left - time - pad))
         self._letters.write(strip, name, (left, pad // 2), small, INK if now is not None else SOFT, 700)
         self._letters.write(strip, clock, (right - time, pad // 2), small, SOFT)
         self._draw_grid(strip, left, top, right, bottom, history)
@@ -296,7 +296,7 @@ class Painter:
                 cv2.polylines(strip, [path], False, colour_of(emotion), thick, cv2.LINE_AA, FRACTION)
 
     def _draw_bars(self, strip: Bytes, now: Floats | None, left: int, right: int) -> None:
-        """How much of each emotion there is now."""
+        """Draw a bar for each emotion's score now."""
         small = self._scaled(14)
         step = (self.strip - self._scaled(12)) / len(self.labels)
         names = max(self._letters.mask(label, small, 700).shape[1] for label in self.labels)
@@ -306,10 +306,8 @@ class Painter:
         for column, emotion in enumerate(self.labels):
             y = round(self._scaled(6) + column * step)
             is_best = column == best
-            place = (left, y)
-            self._letters.write(
-                strip, emotion, place, small, INK if is_best else SOFT, 700 if is_best else 400
-            )
+            colour, weight = (INK, 700) if is_best else (SOFT, 400)
+            self._letters.write(strip, emotion, (left, y), small, colour, weight)
             middle = y + round(small * 0.72)
             cv2.rectangle(strip, (begin, middle - half), (right, middle + half), (44, 44, 47), -1)
             if now is not None:
@@ -318,7 +316,7 @@ class Painter:
 
 
 def _dot(region: Bytes, points: Floats, radius: float) -> None:
-    """Round dots with a dark rim at points (N, 2), but for those at the very edge of the region."""
+    """Draw dots with a dark rim at points (N, 2), except at the very edge of the region."""
     reach = int(np.ceil(radius)) + 2
     grid = np.arange(-reach, reach + 1)
     for px, py in points.tolist():
@@ -333,7 +331,7 @@ def _dot(region: Bytes, points: Floats, radius: float) -> None:
 
 
 def _rounded(left: int, top: int, right: int, bottom: int, corner: int) -> npt.NDArray[np.int32]:
-    """The outline of a rectangle with round corners, (N, 2)."""
+    """Return the outline of a rectangle with round corners, (N, 2)."""
     arcs = [
         cv2.ellipse2Poly(centre, (corner, corner), 0, angle, angle + 90, 10)
         for centre, angle in (
@@ -352,10 +350,10 @@ def _shade(picture: Bytes, x: int, y: int, width: int, height: int, colour: Colo
     region[:] = (region * (1 - share) + np.array(colour, np.float32) * share).astype(np.uint8)
 
 
-def _meet(one: tuple[int, int, int, int], other: tuple[int, int, int, int]) -> bool:
+def _overlap(first: tuple[int, int, int, int], second: tuple[int, int, int, int]) -> bool:
     return (
-        one[0] < other[0] + other[2]
-        and other[0] < one[0] + one[2]
-        and one[1] < other[1] + other[3]
-        and other[1] < one[1] + one[3]
+        first[0] < second[0] + second[2]
+        and second[0] < first[0] + first[2]
+        and first[1] < second[1] + second[3]
+        and second[1] < first[1] + first[3]
     )

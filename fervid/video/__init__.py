@@ -1,1 +1,1 @@
-"""From a path to upright, square-pixel luma with true times: the only user of av."""
+"""Video: from a path to upright, square-pixel luma with exact times. The only room that uses av."""

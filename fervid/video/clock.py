@@ -1,4 +1,4 @@
-"""From what packets say of time to the planned list of frames, or to a clock that merely counts them."""
+"""The clock of a video: the times of its frames, from the times of its packets or from a count of them."""
 
 from __future__ import annotations
 
@@ -10,20 +10,20 @@ import numpy.typing as npt
 
 from fervid.types import Ints
 
-MISSING = int(np.iinfo(np.int64).min)  # a time that a packet does not tell
-REORDER_LIMIT = 32  # places between decoding and display order; H.264 and HEVC allow 16 frames, or 32 fields
+MISSING = int(np.iinfo(np.int64).min)  # a time that a packet does not have
+REORDER_LIMIT = 32  # most positions from decoding to display order; H.264 and HEVC: 16 frames or 32 fields
 SECOND_FIELDS = 0.4  # share of packets without pts from which, in interlaced video, they are second fields
-BEARS_OUT = Fraction(1, 100)  # how near the mean rate must be to the declared one for that to be believed
+RATE_TOLERANCE = Fraction(1, 100)  # relative difference of the mean rate up to which the declared one is used
 
 PACKET = np.dtype(
     [
         ("pts", np.int64),
         ("dts", np.int64),
         ("length", np.int64),  # ticks
-        ("place", np.int64),  # in the file, 0 where it is not known
+        ("offset", np.int64),  # in the file, 0 if not known
         ("size", np.int64),  # bytes
         ("is_key", np.bool_),
-        ("is_hidden", np.bool_),  # decoded but not shown, by an edit list for instance
+        ("is_hidden", np.bool_),  # decoded but not shown, for instance by an edit list
     ]
 )
 Packets = npt.NDArray[np.void]  # (N,) of PACKET, in the order of decoding
@@ -37,15 +37,15 @@ class Times:
     pts: Ints  # (N,) ascending
     keyframes: Ints  # (K,) ascending
     length: int  # ticks that the last frame lasts
-    is_counted: bool  # frames are counted at a mean rate: their own times are absent or lies
-    is_exact: bool  # each frame has a time of its own, so that a seek can find it
+    is_counted: bool  # frames are counted at a mean rate: their own times are missing or wrong
+    is_exact: bool  # each frame has its own time, so that a seek can find it
     is_reordered: bool  # packets come in another order than frames, as with B-frames
 
-    def begun(self, first: int | None) -> Times:
+    def from_first(self, first: int | None) -> Times:
         """Return the times from the first decoded frame on: a broadcast may have packets before it."""
         pts = self.pts if first is None or self.is_counted else self.pts[self.pts >= first]
         pts = pts if len(pts) else self.pts
-        # Decoding can always begin at the first frame, even where an edit hides the keyframe before it.
+        # Decoding can always begin at the first frame, even if an edit hides the keyframe before it.
         keyframes = np.union1d(pts[:1], self.keyframes[self.keyframes >= pts[0]])
         return replace(self, pts=pts, keyframes=keyframes)
 
@@ -56,7 +56,7 @@ def read(packets: Packets, time_base: Fraction, rate: Fraction, is_interlaced: b
     packets = packets[~packets["is_hidden"]]
     missing = packets["pts"] == MISSING
     in_pairs = is_interlaced and not (missing[1:] & missing[:-1]).any()
-    if in_pairs and missing.mean() > SECOND_FIELDS:  # their frame comes with the first field
+    if in_pairs and missing.mean() > SECOND_FIELDS:  # a frame has the time of its first field
         packets, missing = packets[~missing], missing[~missing]
     known = packets["pts"][~missing]
     step = typical_step(known, max(1, round(1 / (rate * time_base))))
@@ -77,14 +77,14 @@ def read(packets: Packets, time_base: Fraction, rate: Fraction, is_interlaced: b
 
 
 def _goes_back(packets: Packets) -> bool:
-    """Whether decoding times fall, as where files were joined or damaged; an edit makes them fall too."""
+    """Return whether decoding times fall, as in joined or damaged files, except at an edit."""
     is_hidden = packets["is_hidden"]
     return bool(((np.diff(packets["dts"]) < 0) & ~is_hidden[1:] & ~is_hidden[:-1]).any())
 
 
 def counted(times: Times, rate: Fraction) -> Times:
     """Return times that count the same frames at the mean rate, for one serial pass."""
-    # A time base other than the stream's tells whoever reads the frames that they are counted.
+    # A time base other than the stream's marks the times as counted for `reading`.
     step = next(step for step in (1000, 1001) if 1 / (rate * step) != times.time_base)
     return Times(
         time_base=1 / (rate * step),
@@ -98,17 +98,17 @@ def counted(times: Times, rate: Fraction) -> Times:
 
 
 def _filled(packets: Packets, missing: npt.NDArray[np.bool_], step: int) -> Ints:
-    """A time for every packet: its pts, else its dts, else one step on from the packet before."""
+    """Return a time for every packet: its pts, else its dts, else one step after the packet before."""
     times = np.where(missing, packets["dts"], packets["pts"])
-    holes = np.flatnonzero(times == MISSING)
+    gaps = np.flatnonzero(times == MISSING)
     first = int(np.argmax(times != MISSING))
-    for at in holes:  # in order, so that a hole can lean on the one before it
-        times[at] = times[first] - (first - at) * step if at < first else times[at - 1] + step
+    for gap in gaps:  # in order, as a gap may follow another
+        times[gap] = times[first] - (first - gap) * step if gap < first else times[gap - 1] + step
     return times
 
 
 def typical_step(pts: Ints, otherwise: int) -> int:
-    """The median length of a frame in ticks."""
+    """Return the median length of a frame in ticks."""
     steps = np.diff(np.sort(pts))
     steps = steps[steps > 0]
     return int(np.median(steps)) if len(steps) else otherwise

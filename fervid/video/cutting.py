@@ -1,4 +1,4 @@
-"""Stretches of a video as files of their own: copied from a keyframe on, or encoded to the very frame."""
+"""Cutting pieces of a video into files: copied from a keyframe on, or encoded with frame accuracy."""
 
 from __future__ import annotations
 
@@ -25,35 +25,35 @@ from fervid.video.reading import STILLS, decoded, demuxed, opened
 from fervid.video.sound import sounds
 from fervid.video.voices import Copied, Encoded
 
-QUALITY = {"crf": "16", "preset": "fast"}  # of H.264: no difference that an eye sees
-Tick = Callable[[float], None]  # told the seconds done
+QUALITY = {"crf": "16", "preset": "fast"}  # of H.264: no visible difference
+Tick = Callable[[float], None]  # called with the seconds done
 
 
 @dataclass(frozen=True, order=True)
 class Piece:
-    """A stretch of a video, half-open [start, stop) in pts, both where a frame begins or the video ends."""
+    """A piece of a video, half-open [start, stop) in pts: each a frame's start or the end of the video."""
 
     start: int
     stop: int
 
 
 def at_frames(video: Video, start: int, stop: int) -> Piece:
-    """The frames that begin in [start, stop), or the one that is shown at `start` where none does."""
-    low, high = (int(place) for place in np.searchsorted(video.pts, [start, stop]))
+    """Return the piece of the frames that begin in [start, stop), or else of the frame shown at `start`."""
+    low, high = (int(index) for index in np.searchsorted(video.pts, [start, stop]))
     if low >= high:
         low, high = max(0, high - 1), max(1, high)
     return Piece(int(video.pts[low]), int(video.pts[high]) if high < len(video.pts) else video.end)
 
 
 def at_keyframes(video: Video, start: int, stop: int) -> Piece:
-    """The same from the last keyframe on at which copying can begin."""
+    """Return the same piece from the last keyframe before it on, where copying can begin."""
     exact = at_frames(video, start, stop)
-    place = int(np.searchsorted(video.keyframes, exact.start, side="right")) - 1
-    return Piece(int(video.keyframes[max(0, place)]), exact.stop)
+    index = int(np.searchsorted(video.keyframes, exact.start, side="right")) - 1
+    return Piece(int(video.keyframes[max(0, index)]), exact.stop)
 
 
 def merged(pieces: Sequence[Piece]) -> list[Piece]:
-    """The pieces in order of time, those that touch or overlap as one."""
+    """Return the pieces in order of time, with those that touch or overlap joined."""
     whole: list[Piece] = []
     for piece in sorted(pieces):
         if whole and piece.start <= whole[-1].stop:
@@ -64,7 +64,7 @@ def merged(pieces: Sequence[Piece]) -> list[Piece]:
 
 
 def copy_suffix(video: Video) -> str:
-    """The suffix of files into which the video's streams are copied: the source's own, or else Matroska's."""
+    """Return the suffix of files that the video's streams are copied to: the source's, or else Matroska's."""
     own = Path(video.path).suffix.lower()
     family = {"mp4": ("mov,mp4", ".mp4"), "mov": ("mov,mp4", ".mov"), "webm": ("matroska,webm", ".webm")}
     for suffix, (container, ours) in family.items():
@@ -76,9 +76,9 @@ def copy_suffix(video: Video) -> str:
 
 
 def obstacle(video: Video, suffix: str) -> str | None:
-    """Why a video cannot be copied into such a file, None where it can."""
+    """Return the reason why a video cannot be copied into a file with this suffix, or None."""
     if video.container == STILLS:
-        return "pictures have no stream that could be copied"
+        return "pictures have no stream to copy"
     if not video.seekable:
         return "its frames have no times of their own"
     try:
@@ -86,27 +86,27 @@ def obstacle(video: Video, suffix: str) -> str | None:
             _copies(output, video)
             output.start_encoding()
     except (av.FFmpegError, ValueError):
-        return f"{suffix} does not take what it holds ({video.codec})"
+        return f"{suffix} cannot contain its streams ({video.codec})"
     return None
 
 
 def copy(
     video: Video, pieces: Sequence[Piece], target: BinaryIO, suffix: str, note: Mapping[str, str]
 ) -> None:
-    """Write pieces that begin at keyframes one after the other, without touching a picture or a sound.
+    """Write pieces that begin at keyframes one after the other, without encoding pictures or sound.
 
-    Where frames depend on later ones, a few frames more than asked for may stand at the end of a piece.
+    Where frames depend on later ones, a piece may end a few frames late.
     """
     with writing(target, CONTAINERS[suffix], note) as output:
         stream, voices = _copies(output, video)
-        place, last = Fraction(0), None
+        position, last = Fraction(0), None  # seconds of the film, dts of the last packet
         for piece in pieces:
             for voice in voices:
-                voice.begin(*_seconds(video, piece), place)
-            offset = round(place / video.time_base) - piece.start
-            places, times = _listed(video, piece)
+                voice.begin(*_seconds(video, piece), position)
+            offset = round(position / video.time_base) - piece.start
+            indices, times = _packets_of(video, piece)
             decoding = decoding_times(times)
-            chosen = _at_places(_from_keyframe(video, piece.start), places)
+            chosen = _select(_from_keyframe(video, piece.start), indices)
             for packet, shown, read in zip(chosen, times, decoding, strict=False):
                 last = read + offset if last is None else max(read + offset, last + 1)
                 packet.pts, packet.dts, packet.stream = shown + offset, last, stream
@@ -114,7 +114,7 @@ def copy(
                 for voice in voices:
                     voice.advance(max(0, last) * video.time_base)
             end = max(piece.stop, _next(video, max(times)))
-            place += (end - piece.start) * video.time_base
+            position += (end - piece.start) * video.time_base
         for voice in voices:
             voice.finish()
 
@@ -127,27 +127,29 @@ def encode(
     note: Mapping[str, str],
     tick: Tick | None = None,
 ) -> None:
-    """Write the very frames of pieces one after the other, encoded anew; each keeps its own length."""
+    """Write exactly the frames of pieces one after the other, encoded again; each keeps its own length."""
     first = next(turned(video, pieces[0].start), None)
     if first is None:
-        raise OutputError(f"no frame of {video.name} can be decoded from there on")
+        raise OutputError(
+            f"no frame of {video.name} can be decoded from {video.seconds(pieces[0].start):.2f} s on"
+        )
     look = Look.of(video, first[1], first[2])
     with writing(target, CONTAINERS[suffix], note) as output:
-        film, place = Film(output, look, QUALITY), 0  # ticks of the film
+        film, position = Film(output, look, QUALITY), 0  # ticks of the film
         film.voices += [Encoded(output, sound) for sound in sounds(video)]
         for piece in pieces:
             for voice in film.voices:
-                voice.begin(*_seconds(video, piece), place * video.time_base)
+                voice.begin(*_seconds(video, piece), position * video.time_base)
             for pts, picture, _ in turned(video, piece.start, piece.stop):
-                film.add(picture, place + pts - piece.start, _next(video, pts) - pts)
+                film.add(picture, position + pts - piece.start, _next(video, pts) - pts)
                 if tick:
-                    tick(float((place + pts - piece.start) * video.time_base))
-            place += piece.stop - piece.start
+                    tick(float((position + pts - piece.start) * video.time_base))
+            position += piece.stop - piece.start
         film.finish()
 
 
 def _copies(output: OutputContainer, video: Video) -> tuple[VideoStream, list[Copied]]:
-    """The streams of a copy: the picture's with its turn, and all sound; neither titles nor attachments."""
+    """Add the streams of a copy: the video with its turn, and all sound, but no subtitles or attachments."""
     with opened(Path(video.path)) as (_, source):
         stream = output.add_stream_from_template(source)
         if video.rotate != "auto":
@@ -156,62 +158,61 @@ def _copies(output: OutputContainer, video: Video) -> tuple[VideoStream, list[Co
     return stream, [Copied(output, sound) for sound in sounds(video)]
 
 
-def _listed(video: Video, piece: Piece) -> tuple[list[int], list[int]]:
-    """The places, from the keyframe on, and the times of the packets that make up all frames before `stop`.
+def _packets_of(video: Video, piece: Piece) -> tuple[list[int], list[int]]:
+    """Return indices, from the keyframe on, and times of the packets of all frames before `stop`.
 
-    Later frames are taken only where a wanted one comes after them in the file.
+    Later frames are included only if a frame before `stop` comes after them in the file.
     """
-    places: list[int] = []
+    indices: list[int] = []
     times: list[int] = []
     waiting: list[tuple[int, int]] = []
-    for place, packet in enumerate(_from_keyframe(video, piece.start)):
+    for index, packet in enumerate(_from_keyframe(video, piece.start)):
         if packet.pts is None or packet.is_discard:
             raise OutputError(f"{video.name} is edited or damaged there and cannot be copied: use --exact")
         if packet.pts < piece.start:
-            continue  # leads up to the keyframe, and needs what stood before it
-        waiting.append((place, packet.pts))
+            continue  # shown before the keyframe, and needs packets before it
+        waiting.append((index, packet.pts))
         if packet.pts < piece.stop:
-            places += [place for place, _ in waiting]
+            indices += [index for index, _ in waiting]
             times += [pts for _, pts in waiting]
             waiting.clear()
         elif len(waiting) > REORDER_LIMIT:
             break
     last = max(times)
-    for place, pts in waiting:  # no hole before a later frame that came along
+    for index, pts in waiting:  # no gap before a later frame that is included
         if pts < last:
-            places.append(place)
+            indices.append(index)
             times.append(pts)
-    return places, times
+    return indices, times
 
 
-def _at_places(
-    packets: Iterator[Packet[VideoStream]], places: Sequence[int]
-) -> Iterator[Packet[VideoStream]]:
-    wanted = iter(places)
-    following = next(wanted, None)
-    for place, packet in enumerate(packets):
+def _select(packets: Iterator[Packet[VideoStream]], indices: Sequence[int]) -> Iterator[Packet[VideoStream]]:
+    remaining = iter(indices)
+    following = next(remaining, None)
+    for index, packet in enumerate(packets):
         if following is None:
             return
-        if place == following:
+        if index == following:
             yield packet
-            following = next(wanted, None)
+            following = next(remaining, None)
 
 
 def decoding_times(times: Sequence[int]) -> list[int]:
-    """When each packet has to be decoded, by the times at which they are shown, in the order of the file.
+    """Return decoding times for packets with these display times, in the order of the file.
 
-    Matroska does not tell, and AVI not truly: as late as the order allows, ascending, before it is shown.
+    Matroska has none, and AVI's are wrong. They are as late as the order allows, ascending, and not after
+    display.
     """
     shown = sorted(times)
     ranks = {pts: rank for rank, pts in enumerate(shown)}
-    delay = max(place - ranks[pts] for place, pts in enumerate(times))
+    delay = max(index - ranks[pts] for index, pts in enumerate(times))
     step = typical_step(np.array(shown, np.int64), 1)
     before = [shown[0] - step * ahead for ahead in range(delay, 0, -1)]
     return (before + shown)[: len(shown)]
 
 
 def _from_keyframe(video: Video, start: int) -> Iterator[Packet[VideoStream]]:
-    """Packets in the order of decoding from the keyframe at `start` on, which a seek may miss."""
+    """Yield packets in the order of decoding from the keyframe at `start` on, which a seek may miss."""
     second, back = video.length(1), 0
     while True:
         with opened(Path(video.path)) as (container, stream):
@@ -219,7 +220,7 @@ def _from_keyframe(video: Video, start: int) -> Iterator[Packet[VideoStream]]:
                 try:
                     container.seek(start - back, stream=stream)
                 except av.FFmpegError:
-                    back = start  # from the head
+                    back = start  # from the beginning
                     continue
             packets = (packet for packet in demuxed(stream) if packet.size)
             for packet in packets:
@@ -235,11 +236,11 @@ def _from_keyframe(video: Video, start: int) -> Iterator[Packet[VideoStream]]:
 
 
 def _next(video: Video, pts: int) -> int:
-    """Where the frame at `pts` ends."""
-    place = int(np.searchsorted(video.pts, pts, side="right"))
-    return int(video.pts[place]) if place < len(video.pts) else max(video.end, pts + 1)
+    """Return the end of the frame at `pts`."""
+    index = int(np.searchsorted(video.pts, pts, side="right"))
+    return int(video.pts[index]) if index < len(video.pts) else max(video.end, pts + 1)
 
 
 def _seconds(video: Video, piece: Piece) -> tuple[Fraction, Fraction]:
-    """The same stretch in seconds from the video's first frame."""
+    """Return a piece in seconds from the video's first frame."""
     return (piece.start - video.start) * video.time_base, (piece.stop - video.start) * video.time_base

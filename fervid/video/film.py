@@ -1,4 +1,4 @@
-"""A film being written: pictures as H.264, each at its own time, with the sound beside them."""
+"""Writing a film: pictures as H.264, each at its own time, with sound."""
 
 from __future__ import annotations
 
@@ -32,13 +32,13 @@ CONTAINERS = {  # by a file's suffix
     ".webm": "webm",
     ".ts": "mpegts",
 }
-STREAMED = {"movflags": "frag_keyframe+empty_moov+default_base_moof"}  # where a target cannot be sought
+STREAMED = {"movflags": "frag_keyframe+empty_moov+default_base_moof"}  # for targets that cannot seek
 FULL_RANGE = "yuvj420p"
 
 
 @dataclass(frozen=True)
 class Look:
-    """How the pictures of a film are coded."""
+    """The coding of a film's pictures."""
 
     width: int  # as coded, even
     height: int
@@ -51,7 +51,7 @@ class Look:
 
     @classmethod
     def of(cls, video: Video, picture: VideoFrame, turn: Turn) -> Look:
-        """The look of a picture as it is coded in a video."""
+        """Return the look of a picture as it is coded in a video."""
         aspect = None
         if video.container != STILLS:
             with opened(Path(video.path)) as (_, stream):
@@ -69,13 +69,13 @@ class Look:
 
 
 def colours_of(picture: VideoFrame) -> tuple[int, int, int]:
-    """What a picture says of its colours."""
+    """Return a picture's primaries, transfer and matrix."""
     return int(picture.color_primaries), int(picture.color_trc), int(picture.colorspace)
 
 
 @contextmanager
 def writing(target: BinaryIO, container: str, note: Mapping[str, str]) -> Iterator[OutputContainer]:
-    """A container that is written into `target`; what FFmpeg cannot write is told in one line."""
+    """Open a container for writing into `target`; raise OutputError for what FFmpeg cannot write."""
     sink = _Sink(target)
     options: dict[str, str] = {}
     handle: object = SimpleNamespace(write=sink.write, seek=sink.seek, tell=target.tell)
@@ -86,7 +86,7 @@ def writing(target: BinaryIO, container: str, note: Mapping[str, str]) -> Iterat
         with av.open(handle, "w", format=container, options=options) as output:
             output.metadata.update(note)
             yield output
-        if sink.failure is not None:  # of the last bytes, which closing wrote
+        if sink.failure is not None:  # in the last bytes, which closing writes
             raise sink.failure
     except av.FFmpegError as error:
         if sink.failure is not None:
@@ -95,7 +95,7 @@ def writing(target: BinaryIO, container: str, note: Mapping[str, str]) -> Iterat
 
 
 class _Sink:
-    """What FFmpeg writes into; after a failure it seems to take the rest, so that one is told, and once."""
+    """The file that FFmpeg writes to. After a failure it accepts the rest, so that one error is raised."""
 
     def __init__(self, target: BinaryIO) -> None:
         self._target = target
@@ -104,8 +104,8 @@ class _Sink:
     def write(self, data: bytes) -> int:
         return self._do(self._target.write, data) or len(data)
 
-    def seek(self, place: int, whence: int = 0) -> int:
-        return self._do(self._target.seek, place, whence) or 0
+    def seek(self, offset: int, whence: int = 0) -> int:
+        return self._do(self._target.seek, offset, whence) or 0
 
     def _do(self, work: Callable[..., int], *arguments: object) -> int | None:
         if self.failure is not None:
@@ -118,26 +118,26 @@ class _Sink:
 
 
 class Film:
-    """Pictures on their way into a container, and the sound no further than they; finish it at the end."""
+    """A film being written: pictures, and the sound up to the same time. Call `finish` at the end."""
 
     def __init__(self, output: OutputContainer, look: Look, options: Mapping[str, str]) -> None:
         self.look = look
-        self.voices: list[Voice] = []  # filled after it, so that the picture is the file's first stream
+        self.voices: list[Voice] = []  # added later, so that the picture is the file's first stream
         self._output, self._stream = output, _video_stream(output, look, options)
-        self._lengths: dict[int, int] = {}  # of the pictures that the encoder holds, by pts
+        self._lengths: dict[int, int] = {}  # of the pictures inside the encoder, by pts
 
     def add(self, picture: VideoFrame, pts: int, length: int) -> None:
-        """Add the picture that is shown from `pts` on, in ticks of the film."""
+        """Add a picture that is shown from `pts` on, in ticks of the film."""
         picture = _fitted(picture, self.look)
         picture.pts, picture.time_base = pts, self.look.time_base
-        picture.pict_type = PictureType.NONE  # the encoder chooses anew
+        picture.pict_type = PictureType.NONE  # the encoder chooses
         self._lengths[pts] = length
         self._write(self._stream.encode(picture))
         for voice in self.voices:
             voice.advance(pts * self.look.time_base)
 
     def finish(self) -> None:
-        """Write all that is still held back."""
+        """Write what is still in the encoders."""
         self._write(self._stream.encode(None))
         for voice in self.voices:
             voice.finish()
@@ -166,14 +166,14 @@ def _video_stream(output: OutputContainer, look: Look, options: Mapping[str, str
 
 
 def matrix(turn: Turn) -> list[int]:
-    """The display matrix that makes players turn a picture so."""
+    """Return the display matrix that makes players apply this turn."""
     across, down = (-1 if turn.flips_columns else 1) << 16, (-1 if turn.flips_rows else 1) << 16
     a, b, c, d = (0, down, across, 0) if turn.is_transposed else (across, 0, 0, down)
     return [a, b, 0, c, d, 0, 0, 0, 1 << 30]
 
 
 def _fitted(picture: VideoFrame, look: Look) -> VideoFrame:
-    """A picture of the size and format that the encoder expects; an odd line at the edge is cut off."""
+    """Return a picture in the size and format that the encoder expects, without an odd line at the edge."""
     width, height = picture.width // 2 * 2, picture.height // 2 * 2
     if (width, height) == (look.width, look.height) != (picture.width, picture.height):
         space = matrix_of(picture)

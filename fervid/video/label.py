@@ -1,4 +1,4 @@
-"""What the container says of where its pictures come from: start timecode, reel, sound."""
+"""Source labels of a container: start timecode, reel, number of audio channels."""
 
 from __future__ import annotations
 
@@ -16,34 +16,34 @@ REELS = ("reel_name", "com.apple.proapps.reel")
 
 
 def of(container: InputContainer, stream: VideoStream) -> tuple[str | None, str | None]:
-    """The first frame's timecode, as HH:MM:SS:FF or HH:MM:SS;FF, and the reel's name."""
-    told = list(_told(container, stream))
-    found = (TIMECODE.fullmatch(tags.get("timecode", "").strip()) for tags in told)
-    timecode = next((match for match in found if match and int(match[1]) < 24), None)
-    names = (one_line(tags[key]) for tags in told for key in REELS if key in tags)
+    """Return the first frame's timecode, as HH:MM:SS:FF or HH:MM:SS;FF, and the reel's name."""
+    sources = list(_tags(container, stream))
+    matches = (TIMECODE.fullmatch(tags.get("timecode", "").strip()) for tags in sources)
+    timecode = next((match for match in matches if match and int(match[1]) < 24), None)
+    names = (one_line(tags[key]) for tags in sources for key in REELS if key in tags)
     return (
-        None if timecode is None else "{}:{}:{}{}{}".format(*_plain(timecode)),
+        None if timecode is None else "{}:{}:{}{}{}".format(*_parts(timecode)),
         next((name for name in names if name), None),
     )
 
 
 def channels(container: InputContainer) -> int:
-    """How many channels of sound there are in all; those of a sound that cannot be decoded are not known."""
+    """Return the number of audio channels of all streams that can be decoded."""
     known = (stream.codec_context for stream in container.streams.audio)
     return sum(context.layout.nb_channels for context in known if context is not None)
 
 
-def _told(container: InputContainer, stream: VideoStream) -> Iterator[dict[str, str]]:
-    """Tags in the order of belief: the pictures' own, the timecode track's, the file's.
+def _tags(container: InputContainer, stream: VideoStream) -> Iterator[dict[str, str]]:
+    """Yield tags by priority: the video stream's, the timecode track's, the file's.
 
-    Names of tags are written large in Matroska and small elsewhere.
+    Names of tags are upper case in Matroska and lower case elsewhere.
     """
     tracks = [track for track in container.streams.data if "timecode" in track.metadata]
     for tags in (stream.metadata, *(track.metadata for track in tracks), container.metadata):
         yield {name.lower(): text for name, text in tags.items()}
 
 
-def _plain(timecode: re.Match[str]) -> tuple[str, ...]:
-    """Its parts, with one sign for dropped frames: some programs write `.` or `,` for `;`."""
+def _parts(timecode: re.Match[str]) -> tuple[str, ...]:
+    """Return a timecode's parts, with `;` for dropped frames: some programs write `.` or `,` instead."""
     hours, minutes, seconds, sign, frames = timecode.groups()
     return hours, minutes, seconds, ":" if sign == ":" else ";", frames

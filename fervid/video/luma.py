@@ -1,8 +1,8 @@
-"""From a decoded frame to upright luma in square pixels.
+"""Conversion of a decoded frame to upright luma in square pixels.
 
 The luma is taken as coded: limited range is not stretched, because the detector and the nets normalise gain
-and offset themselves, and because the plane as it is costs nothing. What has no luma plane (RGB, palettes)
-passes through one conversion, which gives full range.
+and offset themselves, and reading the plane costs nothing. Formats without a luma plane (RGB, palettes) are
+converted once, to full range.
 """
 
 from __future__ import annotations
@@ -18,44 +18,44 @@ from av.video.stream import VideoStream
 
 from fervid.types import Bytes
 
-ASPECT_LIMIT = Fraction(8)  # a pixel longer than this is a damaged header
+ASPECT_LIMIT = Fraction(8)  # a longer pixel comes from a damaged header
 TINY = 16  # pixels: the least that every scaler takes
-PLANAR = re.compile(r"(yuv[aj]?4\d\dp|gray|nv\d\d)((9|1[0246])le)?")  # formats whose plane 0 is luma
+PLANAR = re.compile(r"(yuv[aj]?4\d\dp|gray|nv\d\d)((9|1[0246])le)?")  # formats with luma as plane 0
 
 
 class Turn(NamedTuple):
-    """How a coded picture becomes upright: any of eight ways."""
+    """One of the eight turns that make a coded picture upright."""
 
-    is_transposed: bool  # first rows become columns,
-    flips_columns: bool  # then left and right change places,
+    is_transposed: bool  # first, rows become columns,
+    flips_columns: bool  # then left and right are swapped,
     flips_rows: bool  # and top and bottom
 
     @property
     def degrees(self) -> int:
-        """Clockwise; of a mirroring turn, what it turns before it mirrors left and right."""
+        """The clockwise rotation; in a mirroring turn, the rotation before left and right are mirrored."""
         if self.is_transposed:
             return 90 if self.flips_columns else 270
         return 180 if self.flips_rows else 0
 
 
 def turn_of(picture: VideoFrame, rotate: str) -> Turn:
-    """The turn that was asked for in degrees clockwise, or with "auto" that of the display matrix."""
+    """Return the turn of `rotate` in degrees clockwise, or with "auto" that of the display matrix."""
     if rotate != "auto":
         quarter = int(rotate) // 90
         return Turn(quarter % 2 == 1, quarter in (1, 2), quarter in (2, 3))
-    # Looking at side data ties a frame into a reference cycle, and until the garbage collector comes a frame
-    # keeps its decoder's memory, tens of megabytes: a tiny copy tells the same.
+    # Reading side data puts a frame into a reference cycle, and until garbage collection the frame keeps its
+    # decoder's memory, tens of megabytes. A tiny copy has the same side data.
     tiny = picture.reformat(width=TINY, height=TINY, format="gray")
     try:
         matrix = tiny.side_data.get("DISPLAYMATRIX")
     except ValueError:
-        # av knows not every kind of side data, EXIF for one, and then gives none at all. The angle it tells
-        # apart, counter-clockwise; only mirroring is lost.
+        # av does not know every kind of side data, for example EXIF, and then returns none at all. It has the
+        # angle elsewhere, counter-clockwise; only mirroring is lost.
         return turn_of(picture, str(-picture.rotation // 90 * 90 % 360))
     if matrix is None:
         return Turn(False, False, False)
     signs = np.sign(np.frombuffer(cast(memoryview, matrix), "<i4"))
-    a, b, c, d = (int(signs[at]) for at in (0, 1, 3, 4))
+    a, b, c, d = (int(signs[index]) for index in (0, 1, 3, 4))
     if abs(a) + abs(b) != 1 or abs(c) + abs(d) != 1:
         return Turn(False, False, False)  # not a right angle
     across, down = (c, b) if a == 0 else (a, d)
@@ -63,7 +63,7 @@ def turn_of(picture: VideoFrame, rotate: str) -> Turn:
 
 
 def upright(picture: VideoFrame, turn: Turn, size: tuple[int, int]) -> Bytes:
-    """The luma of a frame, turned and of the wanted size.
+    """Return the luma of a frame, turned and resized to `size`.
 
     It is read-only, because writing into the decoder's memory would change later frames.
     """
@@ -82,7 +82,7 @@ def upright(picture: VideoFrame, turn: Turn, size: tuple[int, int]) -> Bytes:
 
 
 def _luma(picture: VideoFrame) -> Bytes:
-    """The Y plane as it lies in the decoder's memory where it has 8 bits: the view keeps its frame alive."""
+    """Return the Y plane; with 8 bits it is a view of the decoder's memory, which keeps the frame alive."""
     if not PLANAR.fullmatch(picture.format.name):
         picture = picture.reformat(format="gray")
     plane, bits = picture.planes[0], picture.format.components[0].bits
@@ -96,7 +96,7 @@ def _luma(picture: VideoFrame) -> Bytes:
 
 
 def _first_field(luma: Bytes) -> Bytes:
-    """The top field, its missing lines interpolated: no combing, and no memory that seeking could upset."""
+    """Return the top field with its missing lines interpolated: no combing, and no state between frames."""
     field = luma[0::2]
     whole = np.empty(luma.shape, np.uint8)
     whole[0::2] = field
@@ -106,7 +106,7 @@ def _first_field(luma: Bytes) -> Bytes:
 
 
 def upright_size(picture: VideoFrame, stream: VideoStream, turn: Turn) -> tuple[int, int]:
-    """Width and height after squaring the pixels, by enlarging the shorter side of a pixel, and turning."""
+    """Return width and height after turning and squaring the pixels by enlarging their shorter side."""
     width, height = picture.width, picture.height
     aspect = stream.sample_aspect_ratio or stream.codec_context.sample_aspect_ratio or Fraction(1)
     if not 1 / ASPECT_LIMIT <= aspect <= ASPECT_LIMIT:

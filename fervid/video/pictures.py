@@ -1,4 +1,4 @@
-"""Pictures with their true times for people to see: as they lie in the file, or upright and in colour."""
+"""Pictures with their exact times for people to see: as coded in the file, or upright and in colour."""
 
 from __future__ import annotations
 
@@ -20,28 +20,28 @@ MATRICES = {int(space): space for space in Colorspace}  # by the numbers of H.27
 def pictures(
     video: Video, start: int | None = None, stop: int | None = None
 ) -> Iterator[tuple[int, VideoFrame]]:
-    """The planned frames of [start, stop) with their pts, as coded: neither turned nor scaled."""
+    """Yield the planned frames of [start, stop) with their pts, as coded: neither turned nor scaled."""
     low = video.start if start is None else start
-    # Seeking past damage can find frames that planning did not.
+    # Seeking past damage can yield frames that are not in the plan.
     begin, end = np.searchsorted(video.pts, [low, video.end if stop is None else max(stop, low)])
-    promised = set(video.pts[begin:end].tolist())
+    planned = set(video.pts[begin:end].tolist())
     source = still_pictures(video, low) if video.container == STILLS else timed(video, low)
     for pts, picture in source:
         if stop is not None and pts >= stop:
             return
-        if pts >= low and (not video.seekable or pts in promised):
+        if pts >= low and (not video.seekable or pts in planned):
             yield pts, picture
 
 
 def matrix_of(picture: VideoFrame) -> Colorspace:
-    """The matrix between a picture's luma and chroma and its colours; BT.601 where it does not say."""
+    """Return the matrix from a picture's luma and chroma to colours; BT.601 if the picture has none."""
     return MATRICES.get(int(picture.colorspace), Colorspace.ITU601)
 
 
 def turned(
     video: Video, start: int | None = None, stop: int | None = None
 ) -> Iterator[tuple[int, VideoFrame, Turn]]:
-    """The same with the turn that makes each upright."""
+    """Yield the same frames with the turn that makes each upright."""
     turn, rotation = Turn(False, False, False), None
     for pts, picture in pictures(video, start, stop):
         if video.container == STILLS or picture.rotation != rotation:
@@ -50,7 +50,7 @@ def turned(
 
 
 def coloured(picture: VideoFrame, turn: Turn, size: tuple[int, int]) -> Bytes:
-    """A picture in blue, green and red `(H, W, 3)`, upright, in square pixels of the wanted size."""
+    """Return a picture in blue, green and red `(H, W, 3)`, upright, with square pixels, resized to `size`."""
     plain = picture.to_ndarray(format="bgr24", src_colorspace=matrix_of(picture))
     colours = cast(Bytes, plain)
     if turn.is_transposed:

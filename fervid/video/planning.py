@@ -1,4 +1,4 @@
-"""What a video promises: its clock, its size, every frame; and the facts that a person wants to know."""
+"""The plan of a video: its clock, its size and the time of every frame; and its properties for people."""
 
 from __future__ import annotations
 
@@ -21,53 +21,53 @@ from fervid.video.reading import STILLS, STILLS_RATE, decoded, demuxed, opened, 
 from fervid.video.source import Tick
 
 ROTATIONS = ("auto", "0", "90", "180", "270")  # degrees clockwise that are applied to the coded picture
-PROBE = 32  # frames that are decoded to see whether they come out in order
-SEEK_TRIALS = 64  # keyframes to which planning tries to seek
-SHOWN_VP8 = 0x10  # bit of the first byte, clear in a VP8 packet that is decoded but never shown
+PROBE = 32  # frames decoded to check whether they come out in order
+SEEK_TRIALS = 64  # about how many keyframes planning tries to seek to
+SHOWN_VP8 = 0x10  # bit of the first byte, clear in a VP8 packet that is decoded but not shown
 
 
 def plan(
     path: str | Path, rotate: str = "auto", frame_rate: Fraction | None = None, tick: Tick | None = None
 ) -> Video:
-    """List every frame that a video, a still or a folder of stills promises, and hash it.
+    """List the frames of a video, a still or a folder of stills, and hash it.
 
-    One pass over the packets; only the first picture is decoded. `frame_rate` is for folders of stills alone;
-    `tick` is told the share done.
+    It reads the packets once and decodes only the first picture. `frame_rate` is for folders of stills alone;
+    `tick` is called with the share done.
     """
     if rotate not in ROTATIONS:
-        raise UsageError(f"rotate should be one of {', '.join(ROTATIONS)}, got {rotate}")
+        raise UsageError(f"rotate must be one of {', '.join(ROTATIONS)}, not {rotate}")
     if frame_rate is not None and frame_rate <= 0:
-        raise UsageError(f"the frame rate of stills should be above 0, got {frame_rate}")
-    place = Path(os.path.abspath(path))
-    if place.is_dir():
-        return _plan_stills(place, rotate, frame_rate or STILLS_RATE, tick)
-    source.readable(place)
-    with opened(place) as (_, stream):
+        raise UsageError(f"the frame rate of stills must be above 0, not {frame_rate}")
+    file = Path(os.path.abspath(path))
+    if file.is_dir():
+        return _plan_stills(file, rotate, frame_rate or STILLS_RATE, tick)
+    source.readable(file)
+    with opened(file) as (_, stream):
         head = next(decoded(stream), None)
         if head is None:
             raise InputError(f"no frame of {shown(path)} can be decoded; copy it again, or convert it to mp4")
         turn = turn_of(head, rotate)
         width, height = upright_size(head, stream, turn)
-    with opened(place) as (container, stream):
+    with opened(file) as (container, stream):
         timecode, reel = label.of(container, stream)
         rate = stream.average_rate or stream.guessed_rate or STILLS_RATE
         packets = _packets(stream)
         times = clock.read(packets, time_base_of(stream), rate, head.interlaced_frame)
         can_reorder = (stream.codec_context.reorder_depth or 0) > 0
-        if can_reorder and not times.is_counted and not times.is_reordered and not _comes_in_order(place):
+        if can_reorder and not times.is_counted and not times.is_reordered and not _comes_in_order(file):
             times = clock.counted(times, rate)
-        times = times.begun(head.pts)
-        seekable = times.is_exact and _seeks_truly(place, packets, times.keyframes)
+        times = times.from_first(head.pts)
+        seekable = times.is_exact and _seeks_exactly(file, packets, times.keyframes)
         start, end = int(times.pts[0]), int(times.pts[-1]) + times.length
-        # Where the first frame stands is told from the container's first moment, not from its zero: players
-        # show that moment as 0:00 and ffmpeg's -ss counts from it, so that cuts made with them agree with us.
+        # The offset of the first frame is counted from the container's first time, not from zero: players
+        # show that time as 0:00 and ffmpeg's -ss counts from it, so that cuts made with them agree with ours.
         offset = Fraction(0)
         if container.start_time is not None and not times.is_counted:
             offset = start * times.time_base - Fraction(container.start_time, av.time_base)
         return Video(
-            path=str(place),
-            name=_name(place),
-            sha256=source.digest(place, tick),
+            path=str(file),
+            name=_name(file),
+            sha256=source.digest(file, tick),
             time_base=times.time_base,
             start=start,
             duration=end - start,
@@ -103,10 +103,10 @@ def of(known: Source, path: str | Path, tick: Tick | None = None) -> Video:
 
 
 def _plan_stills(folder: Path, rotate: str, rate: Fraction, tick: Tick | None) -> Video:
-    """A folder of stills as a video, one frame each 1/rate."""
+    """Return a folder of stills as a video, one frame each 1/rate."""
     pictures = source.stills(folder)
-    found = next((found for place in pictures if (found := read_still(place, rotate))), None)
-    if found is None:
+    still = next((still for path in pictures if (still := read_still(path, rotate))), None)
+    if still is None:
         raise InputError(f"no picture in {shown(folder)} can be decoded; check its files")
     pts = np.arange(len(pictures), dtype=np.int64)
     return Video(
@@ -116,11 +116,11 @@ def _plan_stills(folder: Path, rotate: str, rate: Fraction, tick: Tick | None) -
         time_base=1 / rate,
         start=0,
         duration=len(pictures),
-        width=found.size[0],
-        height=found.size[1],
-        rotation=found.turn.degrees,
+        width=still.size[0],
+        height=still.size[1],
+        rotation=still.turn.degrees,
         container=STILLS,
-        codec=found.codec,
+        codec=still.codec,
         rate=rate if len(pictures) > 1 else None,
         clock_offset=Fraction(0),
         pts=pts,
@@ -129,13 +129,13 @@ def _plan_stills(folder: Path, rotate: str, rate: Fraction, tick: Tick | None) -
     )
 
 
-def _name(place: Path) -> str:
-    """The name alone, as text that any encoding can write."""
-    return os.fsencode(place.name).decode("utf-8", "replace")
+def _name(path: Path) -> str:
+    """Return the file's name as text that any encoding can write."""
+    return os.fsencode(path.name).decode("utf-8", "replace")
 
 
 def _packets(stream: VideoStream) -> clock.Packets:
-    """What the packets tell, in few bytes: a long film has millions."""
+    """Return times and sizes of all packets, in few bytes each: a long video has millions."""
     hides = stream.codec_context.name == "vp8"
     rows = (
         (
@@ -153,37 +153,37 @@ def _packets(stream: VideoStream) -> clock.Packets:
     return np.fromiter(rows, clock.PACKET)
 
 
-def _seeks_truly(place: Path, packets: clock.Packets, keyframes: Ints) -> bool:
-    """Whether the keyframes that seeks lead to are those of the plan, with the same times.
+def _seeks_exactly(path: Path, packets: clock.Packets, keyframes: Ints) -> bool:
+    """Return whether seeks lead to keyframes of the plan, with the same times.
 
-    Behind damage, and in MPEG program streams, some containers tell time in another way after a seek.
+    After damage, and in MPEG program streams, some containers give other times after a seek.
     """
-    with opened(place) as (container, stream):
+    with opened(path) as (container, stream):
         for target in keyframes[1 :: 1 + len(keyframes) // SEEK_TRIALS]:
             try:
                 container.seek(int(target), stream=stream)
             except av.FFmpegError:
                 return False
-            found = next((p for p in demuxed(stream) if p.is_keyframe and not p.is_discard), None)
-            if found is not None:
-                known = packets[(packets["pts"] == found.pts) & (packets["size"] == found.size)]
-                if not any(found.pos in (None, 0, at) or at == 0 for at in known["place"]):
+            packet = next((p for p in demuxed(stream) if p.is_keyframe and not p.is_discard), None)
+            if packet is not None:
+                known = packets[(packets["pts"] == packet.pts) & (packets["size"] == packet.size)]
+                if not any(packet.pos in (None, 0, offset) or offset == 0 for offset in known["offset"]):
                     return False
     return True
 
 
-def _comes_in_order(place: Path) -> bool:
-    """Whether the first frames leave the decoder in the order of their times.
+def _comes_in_order(path: Path) -> bool:
+    """Return whether the decoder returns the first frames in the order of their times.
 
-    AVI knows no display times; with B-frames its made-up ones come out shuffled.
+    AVI has no display times; with B-frames the invented ones are out of order.
     """
-    with opened(place) as (_, stream):
+    with opened(path) as (_, stream):
         pts = [frame.pts for frame in islice(decoded(stream), PROBE) if frame.pts is not None]
     return pts == sorted(pts)
 
 
 def properties(path: str | Path) -> dict[str, object]:
-    """What a person wants to know of a video, as JSON can hold it."""
+    """Return a video's properties for people, as JSON values."""
     video = plan(path)
     gaps = np.diff([*video.keyframes, video.end])
     facts: dict[str, object] = {

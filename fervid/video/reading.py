@@ -1,4 +1,4 @@
-"""Opening, decoding and seeking: frames with true times, whatever the file has been through."""
+"""Opening, decoding and seeking: frames with exact times, from damaged files as well."""
 
 from __future__ import annotations
 
@@ -26,9 +26,9 @@ from fervid.types import Frame, Tally, Video
 from fervid.video import source
 from fervid.video.luma import Turn, turn_of, upright, upright_size
 
-STILLS_RATE = Fraction(25)  # frames per second of a folder of stills, where nobody says otherwise
+STILLS_RATE = Fraction(25)  # frames per second of a folder of stills, by default
 STILLS = "stills"  # the container's name of a folder of stills
-DEMUX_RETRIES = 64  # errors in a row after which the rest of a file is given up
+DEMUX_RETRIES = 64  # errors in a row after which the rest of a file is skipped
 UNWANTED = Disposition.attached_pic | Disposition.timed_thumbnails
 
 
@@ -38,20 +38,20 @@ def frames(
     stop: int | None = None,
     tally: Callable[[Tally], None] | None = None,
 ) -> Iterator[Frame]:
-    """The frames of [start, stop) in order, upright, in square pixels of the planned size.
+    """Yield the frames of [start, stop) in order, upright, with square pixels, in the planned size.
 
-    Spans that join give the frames of the whole, pixel for pixel. (Behind damage that took pictures on which
-    others build, what the decoder makes of those depends on where it began; it is the same in each run over
-    the same span.) At the end `tally` is told, for the range, how many frames came, how many planned ones did
-    not, and whether the file holds all that it promises.
+    Spans that join give the frames of the whole, pixel for pixel. (After damage, pictures that depend on lost
+    ones depend on where decoding began; they are the same in each run over the same span.) At the end `tally`
+    is called with the number of frames in the range, of planned frames that were not decoded, and whether the
+    file is complete.
     """
     low = video.start if start is None else start
     decoded, last, size, rotation = 0, None, None, None
     is_stills = video.container == STILLS
-    # Seeking past damage can find frames that planning did not: they would differ from one span to the next.
+    # Seeking past damage can yield frames that are not in the plan: they would differ between spans.
     begin, end = np.searchsorted(video.pts, [low, video.end if stop is None else max(stop, low)])
     planned = video.pts[begin:end]
-    promised = set(planned.tolist())
+    planned_set = set(planned.tolist())
     if stop is None or stop > low:
         pictures = still_pictures(video, low) if is_stills else timed(video, low)
         for pts, picture in pictures:
@@ -61,8 +61,8 @@ def frames(
             if is_stills or picture.rotation != rotation:
                 # Not for every frame: it makes a small copy.
                 turn, rotation = turn_of(picture, video.rotate), picture.rotation
-            if pts >= low and (not video.seekable or pts in promised):
-                # A picture of another size is brought to the planned one, so that all boxes share one grid.
+            if pts >= low and (not video.seekable or pts in planned_set):
+                # A picture of another size is resized to the planned one, so that all boxes share one grid.
                 luma = upright(picture, turn, (video.width, video.height))
                 yield Frame(pts, luma, cut=size is not None and size != now, repeated=pts == last)
                 decoded += 1
@@ -74,49 +74,49 @@ def frames(
 
 
 @contextmanager
-def opened(place: Path) -> Iterator[tuple[InputContainer, VideoStream]]:
-    """The container and its video stream, with one decoder thread.
+def opened(path: Path) -> Iterator[tuple[InputContainer, VideoStream]]:
+    """Open a container and its video stream, with one decoder thread.
 
-    Threaded decoding of damaged files differs from run to run; parallelism is processes.
+    Threaded decoding of damaged files differs from run to run; parallelism is by processes.
     """
-    with open(place, "rb") as file:
-        # Bytes without a name: FFmpeg reads patterns, protocols and formats into names (`%d`, `a:b`, `.txt`).
-        # And a playlist must not make it open anything else.
+    with open(path, "rb") as file:
+        # FFmpeg gets no file name, as it interprets patterns, protocols and formats in names (`%d`, `a:b`,
+        # `.txt`). And a playlist must not make it open anything else.
         handle = SimpleNamespace(read=file.read, seek=file.seek, tell=file.tell)
         try:
             container = av.open(
                 handle, "r", options={"protocol_whitelist": "none"}, metadata_errors="replace"
             )
         except av.FFmpegError as failure:
-            raise InputError(f"{shown(place)} {source.complaint(place)}") from failure
+            raise InputError(f"{shown(path)} {source.complaint(path)}") from failure
         with container:
-            stream = _chosen(container, place)
+            stream = _video_stream(container, path)
             stream.codec_context.thread_count = 1
             stream.codec_context.thread_type = ThreadType.NONE
             yield container, stream
 
 
-def _chosen(container: InputContainer, place: Path) -> VideoStream:
-    """The video stream that a person means: no cover art, the default one, then the largest."""
+def _video_stream(container: InputContainer, path: Path) -> VideoStream:
+    """Choose the video stream: no cover art, the default stream first, then the largest."""
     if container.format.name == "tty":
-        raise InputError(f"{shown(place)} is text, not a video; check the name")
+        raise InputError(f"{shown(path)} is text, not a video: check the name")
     videos = [stream for stream in container.streams.video if not stream.disposition & UNWANTED]
-    # A cover can be muxed as an ordinary track; that it has no rate gives it away.
+    # A cover can be an ordinary track; it has no frame rate.
     moving = [stream for stream in videos if stream.average_rate is not None]
     if not container.streams.audio:
         moving = moving or videos
     if not moving:
         if container.streams.audio:
-            raise InputError(f"{shown(place)} holds sound only; name a file with a video track")
-        raise InputError(f"{shown(place)} holds no video track; check the name")
+            raise InputError(f"{shown(path)} contains only sound: give a file with a video track")
+        raise InputError(f"{shown(path)} contains no video track: check the name")
     known = [stream for stream in moving if stream.codec_context is not None]
     if not known:
-        raise InputError(f"{shown(place)} is damaged, or coded in a way unknown here; convert it to mp4")
+        raise InputError(f"{shown(path)} is damaged, or has an unknown codec: convert it to mp4")
     return max(known, key=lambda s: (bool(s.disposition & Disposition.default), s.width * s.height, -s.index))
 
 
 def demuxed(stream: VideoStream) -> Iterator[Packet[VideoStream]]:
-    """Every packet of the stream, past damage as far as the container finds its feet again."""
+    """Yield every packet of the stream, past damage as far as the container recovers."""
     container = cast(InputContainer, stream.container)
     packets, failures = container.demux(stream), 0
     while failures < DEMUX_RETRIES:
@@ -126,7 +126,7 @@ def demuxed(stream: VideoStream) -> Iterator[Packet[VideoStream]]:
             return
         except av.FFmpegError:
             packets, failures = container.demux(stream), failures + 1
-        except IndexError:  # av meets a packet of a stream that began in mid-file, and has passed it by now
+        except IndexError:  # a packet of a stream that begins later in the file; av has skipped it
             packets = container.demux(stream)
         else:
             failures = 0
@@ -136,11 +136,11 @@ def demuxed(stream: VideoStream) -> Iterator[Packet[VideoStream]]:
 def decoded(
     stream: VideoStream, packets: Iterable[Packet[VideoStream]] | None = None
 ) -> Iterator[VideoFrame]:
-    """Every frame that can be decoded; a packet that cannot is passed over, `frames` counts what is lost."""
+    """Yield every frame that can be decoded; other packets are skipped, and `frames` counts the loss."""
     is_flushed = False
     for packet in demuxed(stream) if packets is None else packets:
         if packet.size == 0 and packet.dts is not None:
-            continue  # an empty packet of AVI means "as before"; to the decoder it would mean "the end"
+            continue  # an empty packet means "repeat" in AVI, but "end of stream" to the decoder
         is_flushed = packet.size == 0
         try:
             pictures = packet.decode()
@@ -152,14 +152,14 @@ def decoded(
 
 
 def timed(video: Video, start: int) -> Iterator[tuple[int, VideoFrame]]:
-    """Decoded frames with their pts, never descending, from the frame before `start` or earlier."""
-    place = Path(video.path)
+    """Yield decoded frames with their pts, never descending, from the frame before `start` or earlier."""
+    path = Path(video.path)
     second = max(1, video.length(1))
     back = 0
-    # Containers that index by decoding time land late, and open groups lose their leading pictures. So step
-    # back until a frame before the wanted one comes out; before, as a change of size shows only against it.
+    # Containers that index by decoding time seek too late, and open groups of pictures lose their first. So
+    # step back until a frame before `start` comes out; the frame before is needed to detect a change of size.
     while video.seekable and (target := start - 1 - back) > video.start:
-        with opened(place) as (_, stream):
+        with opened(path) as (_, stream):
             pictures = _clocked(video, stream, _sought(stream, target))
             first = next(pictures, None)
             if first is not None and first[0] < start:
@@ -167,12 +167,12 @@ def timed(video: Video, start: int) -> Iterator[tuple[int, VideoFrame]]:
                 yield from pictures
                 return
         back = back * 2 or second
-    with opened(place) as (_, stream):
+    with opened(path) as (_, stream):
         yield from _clocked(video, stream, decoded(stream))
 
 
 def _sought(stream: VideoStream, target: int) -> Iterator[VideoFrame]:
-    """Frames from a keyframe near `target` on; none where they would differ from those of one long pass."""
+    """Yield frames from a keyframe near `target` on; none if they would differ from those of a full pass."""
     try:
         cast(InputContainer, stream.container).seek(target, stream=stream)
     except av.FFmpegError:
@@ -184,7 +184,7 @@ def _sought(stream: VideoStream, target: int) -> Iterator[VideoFrame]:
     pictures = decoded(stream, chain([keyframe], packets))
     first = next(pictures, None)
     if first is None or first.pts != keyframe.pts or first.is_corrupt:
-        return  # a damaged keyframe: what hides the damage comes from the frames before it
+        return  # a damaged keyframe: the decoder conceals the damage with the frames before it
     yield first
     yield from pictures
 
@@ -192,7 +192,7 @@ def _sought(stream: VideoStream, target: int) -> Iterator[VideoFrame]:
 def _clocked(
     video: Video, stream: VideoStream, pictures: Iterator[VideoFrame]
 ) -> Iterator[tuple[int, VideoFrame]]:
-    """Give every frame a time on the video's clock; times never descend."""
+    """Yield every frame with a time on the video's clock; times never descend."""
     step = max(1, video.length(1 / video.rate)) if video.rate else 1
     if not video.seekable and time_base_of(stream) != video.time_base:  # a clock that counts
         yield from ((index * step, picture) for index, picture in enumerate(pictures))
@@ -201,7 +201,7 @@ def _clocked(
     for picture in pictures:
         time = picture.pts
         if video.seekable and (time is None or (last is not None and time <= last)):
-            continue  # every planned frame has a time of its own; this one was made up to conceal damage
+            continue  # every planned frame has its own time; the decoder invented this one to conceal damage
         if time is None:
             time = picture.dts if picture.dts is not None else video.start if last is None else last + step
         last = time if last is None else max(time, last)
@@ -209,6 +209,7 @@ def _clocked(
 
 
 def time_base_of(stream: VideoStream) -> Fraction:
+    """Return the stream's time base, or that of stills."""
     return stream.time_base or 1 / STILLS_RATE
 
 
@@ -220,11 +221,11 @@ class Still:
     codec: str
 
 
-def read_still(place: Path, rotate: str) -> Still | None:
-    """A still, or None where it cannot be read: a planned frame that does not come, which `frames` counts."""
+def read_still(path: Path, rotate: str) -> Still | None:
+    """Read a still; None if it cannot be read, which `frames` counts as a lost frame."""
     try:
-        source.readable(place)
-        with opened(place) as (_, stream):
+        source.readable(path)
+        with opened(path) as (_, stream):
             picture = next(decoded(stream), None)
             if picture is None:
                 return None
@@ -235,12 +236,12 @@ def read_still(place: Path, rotate: str) -> Still | None:
 
 
 def still_pictures(video: Video, start: int) -> Iterator[tuple[int, VideoFrame]]:
-    """The pictures of a folder from the one before `start`: a change of size shows only against that."""
-    places = source.stills(Path(video.path))
+    """Yield the pictures of a folder from the one before `start`, which shows a change of size."""
+    paths = source.stills(Path(video.path))
     first = max(0, start - 1)
-    while first > 0 and read_still(places[first], video.rotate) is None:
+    while first > 0 and read_still(paths[first], video.rotate) is None:
         first -= 1
-    for pts in range(first, len(places)):
-        found = read_still(places[pts], video.rotate)
-        if found is not None:
-            yield pts, found.picture
+    for pts in range(first, len(paths)):
+        still = read_still(paths[pts], video.rotate)
+        if still is not None:
+            yield pts, still.picture

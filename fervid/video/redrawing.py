@@ -1,4 +1,4 @@
-"""A video written again with something drawn into each of its pictures, and its own sound."""
+"""Writing a video again with something drawn into each picture, and its own sound."""
 
 from __future__ import annotations
 
@@ -17,9 +17,9 @@ from fervid.video.reading import STILLS_RATE
 from fervid.video.sound import sounds
 from fervid.video.voices import KEPT, Copied, Encoded, Voice
 
-QUALITY = {"crf": "20", "preset": "veryfast"}  # of H.264: for looking at, at the speed of the drawing
-Paint = Callable[[int, Bytes], Bytes]  # a frame's pts and picture (H, W, 3) -> what to show
-Tick = Callable[[float], None]  # told the seconds done
+QUALITY = {"crf": "20", "preset": "veryfast"}  # of H.264: good enough for viewing, as fast as the drawing
+Paint = Callable[[int, Bytes], Bytes]  # a frame's pts and picture (H, W, 3) -> the picture to show
+Tick = Callable[[float], None]  # called with the seconds done
 
 
 def redraw(
@@ -33,12 +33,15 @@ def redraw(
     note: Mapping[str, str],
     tick: Tick | None = None,
 ) -> None:
-    """Write [start, stop), upright, as `paint` makes it: pictures of `size`, with their times and sound."""
-    low, high = (int(place) for place in np.searchsorted(video.pts, [start, stop]))
+    """Write [start, stop), upright, as painted by `paint` in `size`, with the same times and sound."""
+    low, high = (int(index) for index in np.searchsorted(video.pts, [start, stop]))
     times = [*video.pts[low:high].tolist(), min(stop, video.end)]
     first = next(turned(video, start), None)
     if first is None or low == high:
-        raise InputError(f"no frame of {video.name} can be decoded there")
+        raise InputError(
+            f"no frame of {video.name} can be decoded from {video.seconds(start):.2f} to "
+            f"{video.seconds(stop):.2f} s"
+        )
     space, start = matrix_of(first[1]), times[0]
     look = Look(
         width=max(2, size[0] // 2 * 2),
@@ -61,8 +64,8 @@ def redraw(
             drawn = paint(pts, coloured(picture, turn, (video.width, video.height)))
             shown = np.ascontiguousarray(drawn[: look.height, : look.width])
             frame = VideoFrame.from_ndarray(shown, format="bgr24")
-            place = int(np.searchsorted(times, pts, side="right"))
-            length = times[place] - pts if place < len(times) else 1
+            following = int(np.searchsorted(times, pts, side="right"))
+            length = times[following] - pts if following < len(times) else 1
             film.add(frame.reformat(format="yuv420p", dst_colorspace=space), pts - start, length)
             if tick:
                 tick(float((pts - start) * video.time_base))

@@ -1,7 +1,7 @@
-"""Where one shot ends and the next begins: hard cuts and fades, on downscaled luma.
+"""Detection of shot boundaries: hard cuts and fades, on downscaled luma.
 
-Every decision looks at no more than `REACH` frames on either side, so that a span which decodes a halo
-finds the same cuts as a run over the whole video.
+Every decision depends on up to `REACH` frames on either side, so that a span which decodes a halo finds the
+same cuts as a run over the whole video.
 """
 
 from __future__ import annotations
@@ -15,17 +15,17 @@ import numpy as np
 
 from fervid.types import Bytes, Floats, Frame
 
-THUMBNAIL = (64, 36)  # pixels: enough to tell shots apart, and motion within a shot averages out
-REACH = 2  # frames looked at before and after a candidate
+THUMBNAIL = (64, 36)  # pixels: enough to distinguish shots, and motion within a shot averages out
+REACH = 2  # frames compared before and after a candidate
 
 # A cut changes the thumbnail by this many grey levels on average, and this many times more than the frames
-# around it change. A flash changes twice in a row, so that its neighbour's change speaks against it.
+# around it change. A flash changes it twice in a row, so each change rules out the other as a cut.
 CUT_LEVELS = 5.0
 CUT_RATIO = 3.5
 REST_LEVELS = 0.6  # added to the surroundings: coding noise between two still frames
 
-FLAT_DEVIATION = 3.0  # grey levels: below it a frame shows one plain tone, the bottom of a fade
-RISE = 0.75  # grey levels of deviation that a fade gains within REACH frames; a dim scene does not
+FLAT_DEVIATION = 3.0  # grey levels: below it a frame is one plain tone, as at the bottom of a fade
+RISE = 0.75  # grey levels of deviation that a fade gains within REACH frames, but a dim scene does not
 
 
 @dataclass(frozen=True)
@@ -36,15 +36,15 @@ class _Seen:
 
 
 def thumbnail(luma: Bytes) -> Floats:
-    """The picture at the size on which shots are compared."""
+    """Return the picture at the size at which shots are compared."""
     step = max(1, min(luma.shape[1] // (4 * THUMBNAIL[0]), luma.shape[0] // (4 * THUMBNAIL[1])))
     coarse = luma[::step, ::step]  # striding first: area resampling would read every pixel of the frame
     return cv2.resize(coarse, THUMBNAIL, interpolation=cv2.INTER_AREA).astype(np.float32)
 
 
 def mark(frames: Iterable[Frame]) -> Iterator[Frame]:
-    """The same frames, `cut` set on the first frame of each shot but the first."""
-    waiting: deque[_Seen] = deque()  # up to REACH decided ones, the candidate, REACH ahead of it
+    """Yield the same frames, with `cut` set on the first frame of each shot but the first."""
+    waiting: deque[_Seen] = deque()  # up to REACH decided frames, the candidate, REACH frames after it
     position = 0  # of the next frame to decide
     for seen in _compare(frames):
         waiting.append(seen)
@@ -76,19 +76,19 @@ def _decide(waiting: deque[_Seen], position: int) -> Frame:
         return seen.frame
     around = [
         other.change
-        for place, other in enumerate(waiting)
-        if other.change is not None and 0 < abs(place - position) <= REACH
+        for index, other in enumerate(waiting)
+        if other.change is not None and 0 < abs(index - position) <= REACH
     ]
-    # A video of two frames has no surroundings: its change stands against stillness.
+    # A video of two frames has no other changes to compare with: zero is taken.
     usual = max(float(np.mean(around)), max(around) / 2) if around else 0.0
     return replace(seen.frame, cut=seen.change > CUT_RATIO * usual + REST_LEVELS)
 
 
 def _opens(waiting: deque[_Seen], position: int) -> bool:
-    """Whether this is the first frame that shows something after flat ones."""
+    """Return whether this is the first frame with a picture after flat frames."""
     if position < REACH or waiting[position].deviation < FLAT_DEVIATION:
         return False
-    # One flat frame alone is a flash, and the shot goes on behind it.
-    before = [waiting[place].deviation for place in range(position - REACH, position)]
+    # A single flat frame is a flash, and the shot continues after it.
+    before = [waiting[index].deviation for index in range(position - REACH, position)]
     ahead = waiting[min(position + REACH, len(waiting) - 1)].deviation
     return max(before) < FLAT_DEVIATION and ahead - min(before) > RISE

@@ -1,4 +1,4 @@
-"""The sound of a stretch of video: as packets where they can be copied, else as samples, to the sample."""
+"""The sound of a piece of a video: as packets for copying, or as samples, exact to the sample."""
 
 from __future__ import annotations
 
@@ -19,10 +19,10 @@ from fervid.types import Floats, Video
 from fervid.video.reading import STILLS, opened
 
 RATES = (96000, 88200, 64000, 48000, 44100, 32000, 24000, 22050, 16000, 12000, 11025, 8000)  # that AAC takes
-OTHERWISE = 48000  # samples per second where a file has a rate that AAC does not take
+OTHERWISE = 48000  # samples per second for files with a rate that AAC does not take
 LAYOUTS = {1: "mono", 2: "stereo", 6: "5.1"}  # by channels; any other number is mixed down to stereo
-RUN_UP = Fraction(1)  # seconds before a stretch at which reading begins: decoders need a few packets
-JITTER = Fraction(1, 20)  # seconds by which times of frames may miss without being a hole: clocks are coarse
+RUN_UP = Fraction(1)  # seconds that reading begins before a piece: decoders need a few packets
+JITTER = Fraction(1, 20)  # seconds that times of frames may be off without a gap: clocks are coarse
 
 
 @dataclass(frozen=True)
@@ -34,10 +34,10 @@ class Sound:
     codec: str
     rate: int  # samples per second, as AAC takes them
     layout: str
-    zero: Fraction  # where the video's first frame stands on the file's clock
+    zero: Fraction  # time of the video's first frame on the file's clock
 
     def packets(self, start: Fraction, stop: Fraction) -> Iterator[tuple[Fraction, Packet[AudioStream]]]:
-        """The packets that begin in [start, stop), with their times from `start` on."""
+        """Yield the packets that begin in [start, stop), with their times from `start` on."""
         for time, packet in self._from(start):
             if time >= stop - start:
                 return
@@ -45,20 +45,20 @@ class Sound:
                 yield time, packet
 
     def samples(self, start: Fraction, stop: Fraction) -> Iterator[Floats]:
-        """Samples of [start, stop), (C, N) each, silent where the file has none; their number is exact."""
+        """Yield blocks (C, N) of samples of [start, stop), silent where the file has none; exact in total."""
         total, done = round((stop - start) * self.rate), 0
         for at, block in self._decoded(start):
-            place = done if at is None or (done and abs(at - done) < JITTER * self.rate) else at
-            if place >= total:
+            first = done if at is None or (done and abs(at - done) < JITTER * self.rate) else at
+            if first >= total:
                 break
-            block = block[:, max(0, done - place) : total - place]
+            block = block[:, max(0, done - first) : total - first]
             if not block.shape[1]:
                 continue
-            if place > done:
-                yield self._silence(place - done)
-            done = max(place, done) + block.shape[1]
+            if first > done:
+                yield self._silence(first - done)
+            done = max(first, done) + block.shape[1]
             yield block
-        while done < total:  # a second at a time: the sound may end long before the picture
+        while done < total:  # a second at a time, as the sound may end long before the picture
             length = min(total - done, self.rate)
             yield self._silence(length)
             done += length
@@ -68,26 +68,26 @@ class Sound:
         return np.zeros((channels, count), np.float32)
 
     def _decoded(self, start: Fraction) -> Iterator[tuple[int | None, Floats]]:
-        """Decoded blocks, each with the place of its first sample as counted from `start`."""
+        """Yield decoded blocks, each with the index of its first sample as counted from `start`."""
         resampler = AudioResampler(format="fltp", layout=self.layout, rate=self.rate)
         for _, packet in self._from(start):
             try:
                 frames = packet.decode()
             except av.FFmpegError:
-                continue  # what is lost is heard as silence
+                continue  # lost samples become silence
             for frame in frames:
                 at = None
                 if frame.pts is not None and frame.time_base is not None:
                     at = round((frame.pts * frame.time_base - self.zero - start) * self.rate)
-                for ready in resampler.resample(frame):
-                    block = cast(Floats, ready.to_ndarray())
+                for resampled in resampler.resample(frame):
+                    block = cast(Floats, resampled.to_ndarray())
                     yield at, block
                     at = None if at is None else at + block.shape[1]
 
     def _from(self, start: Fraction) -> Iterator[tuple[Fraction, Packet[AudioStream]]]:
-        """Packets from a little before `start` to the end, with their times from `start` on."""
+        """Yield packets from RUN_UP before `start` to the end, with their times from `start` on."""
         wanted = self.zero + start
-        # A seek may land late: then from the head.
+        # A seek may land too late: then read from the beginning.
         for is_sought in (True, False) if wanted > RUN_UP else (False,):
             with opened(Path(self.path)) as (container, _):
                 stream = container.streams.audio[self.index]
@@ -110,7 +110,7 @@ class Sound:
 
 
 def sounds(video: Video) -> list[Sound]:
-    """The audio streams of a video; none where nothing can decode them."""
+    """Return the audio streams of a video that can be decoded."""
     if video.container == STILLS:
         return []
     with opened(Path(video.path)) as (container, _):
@@ -130,7 +130,7 @@ def sounds(video: Video) -> list[Sound]:
 
 
 def _packets(container: InputContainer, stream: AudioStream) -> Iterator[Packet[AudioStream]]:
-    """Packets that have a time, as far as the file can be read."""
+    """Yield packets that have a time, as far as the file can be read."""
     packets = container.demux(stream)
     while True:
         try:

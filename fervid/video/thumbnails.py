@@ -1,4 +1,4 @@
-"""Pictures of moments in colour, found by seeking: for people's eyes, since no model reads colour."""
+"""Pictures of moments in colour, read by seeking: for people, as no model reads colour."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ QUALITY = 78  # of the JPEG, 0 to 100
 def thumbnails(
     video: Video, moments: Iterable[int], width: int, tick: Tick | None = None
 ) -> Iterator[tuple[int, bytes]]:
-    """Each moment with a JPEG of the frame on show then, `width` pixels wide; in order, without repeats."""
+    """Yield each moment with a JPEG of the frame shown then, `width` pixels wide; in order, once each."""
     size = (width, max(1, round(width * video.height / video.width)))
     for moment, image in in_colour(video, moments, size, tick):
         done, data = cv2.imencode(".jpg", image, [cv2.IMWRITE_JPEG_QUALITY, QUALITY])
@@ -32,33 +32,33 @@ def thumbnails(
 def in_colour(
     video: Video, moments: Iterable[int], size: tuple[int, int] | None = None, tick: Tick | None = None
 ) -> Iterator[tuple[int, Bytes]]:
-    """Each moment with the frame on show then, upright: (H, W, 3) blue, green, red; in order, once each.
+    """Yield each moment with the frame shown then, upright: (H, W, 3) blue, green, red; in order, once each.
 
-    A moment whose frame cannot be decoded is left out. `size` is width and height, else the video's own;
-    `tick` is told the share done.
+    A moment is left out if its frame cannot be decoded. `size` is width and height, by default the video's;
+    `tick` is called with the share done.
     """
     pictures: Iterator[tuple[int, VideoFrame]] | None = None
-    asked = sorted(set(moments))
+    times = sorted(set(moments))
     at, last = video.start, (-1, np.empty((0, 0, 3), np.uint8))
-    for done, moment in enumerate(asked, 1):
+    for done, moment in enumerate(times, 1):
         wanted = int(video.pts[max(0, int(np.searchsorted(video.pts, moment, "right")) - 1)])
         if last[0] != wanted:
             if pictures is None or (video.seekable and _has_keyframe(video, at, wanted)):
                 pictures = (still_pictures if video.container == STILLS else timed)(video, wanted)
-            found = next(((pts, picture) for pts, picture in pictures if pts >= wanted), None)
-            if found is None:
+            frame = next(((pts, picture) for pts, picture in pictures if pts >= wanted), None)
+            if frame is None:
                 pictures = None
                 continue
-            at, picture = found
+            at, picture = frame
             turn = turn_of(picture, video.rotate)
             last = wanted, coloured(picture, turn, size or (video.width, video.height))
         yield moment, last[1]
         if tick:
-            tick(done / len(asked))
+            tick(done / len(times))
 
 
 def _has_keyframe(video: Video, low: int, high: int) -> bool:
-    """Whether seeking to `high` is less work than decoding on from `low`."""
+    """Return whether seeking to `high` is less work than decoding from `low` to it."""
     return bool(
         np.searchsorted(video.keyframes, low, "right") < np.searchsorted(video.keyframes, high, "right")
     )

@@ -1,4 +1,4 @@
-"""Sound on its way into a film, never far behind the pictures: copied packet by packet, or encoded."""
+"""Writing sound into a film along with the pictures: copied packet by packet, or encoded."""
 
 from __future__ import annotations
 
@@ -26,18 +26,18 @@ KEPT = frozenset({"aac", "mp3", "ac3", "eac3", "alac", "flac", "opus"})  # that 
 class Voice(Protocol):
     """One audio stream of a film; times are seconds of the film."""
 
-    def begin(self, start: Fraction, stop: Fraction, place: Fraction) -> None:
-        """Say that [start, stop) of the video comes next, from `place` of the film on."""
+    def begin(self, start: Fraction, stop: Fraction, position: Fraction) -> None:
+        """Add [start, stop) of the video, at `position` of the film."""
 
     def advance(self, until: Fraction) -> None:
-        """Write what is heard up to this time of the film."""
+        """Write the sound up to this time of the film."""
 
     def finish(self) -> None:
         """Write the rest."""
 
 
 class Copied:
-    """The packets as they are."""
+    """Sound copied as packets."""
 
     def __init__(self, output: OutputContainer, sound: Sound) -> None:
         self._output, self._sound = output, sound
@@ -47,10 +47,10 @@ class Copied:
             self._stream.metadata.update(source.metadata)
         self._left: Iterator[tuple[Fraction, Packet[AudioStream]]] = iter(())
         self._next: tuple[Fraction, Packet[AudioStream]] | None = None
-        self._end = 0  # ticks of the last packet, after which the next one comes
+        self._end = 0  # ticks before which no further packet may begin
 
-    def begin(self, start: Fraction, stop: Fraction, place: Fraction) -> None:
-        packets = ((place + time, packet) for time, packet in self._sound.packets(start, stop))
+    def begin(self, start: Fraction, stop: Fraction, position: Fraction) -> None:
+        packets = ((position + time, packet) for time, packet in self._sound.packets(start, stop))
         self._left = chain(self._left, packets)
 
     def advance(self, until: Fraction | None) -> None:
@@ -67,7 +67,7 @@ class Copied:
     def _write(self, time: Fraction, packet: Packet[AudioStream]) -> None:
         ticks = round(time / packet.time_base)
         if ticks < self._end:
-            return  # where two pieces meet, by a part of a packet
+            return  # two pieces overlap here by a part of a packet
         packet.pts = packet.dts = ticks
         self._end = ticks + max(1, (packet.duration or 0) // 2)
         packet.stream = self._stream
@@ -75,7 +75,7 @@ class Copied:
 
 
 class Encoded:
-    """The samples, exactly those of each stretch, as AAC."""
+    """Sound encoded as AAC, exactly the samples of each piece."""
 
     def __init__(self, output: OutputContainer, sound: Sound) -> None:
         self._output, self._sound = output, sound
@@ -84,9 +84,9 @@ class Encoded:
         self._stream.codec_context.bit_rate = BIT_RATE * channels
         self._left: Iterator[Floats] = iter(())
         self._held = np.zeros((channels, 0), np.float32)
-        self._done = 0  # samples that the encoder has
+        self._done = 0  # samples given to the encoder
 
-    def begin(self, start: Fraction, stop: Fraction, place: Fraction) -> None:
+    def begin(self, start: Fraction, stop: Fraction, position: Fraction) -> None:
         self._left = chain(self._left, self._sound.samples(start, stop))
 
     def advance(self, until: Fraction | None) -> None:
