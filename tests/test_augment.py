@@ -1,4 +1,4 @@
-"""Pixels and landmarks move together, each change does what it says and no more, and seeds decide alone."""
+"""Test that pixels and landmarks move together, that changes do their work, and that seeds decide alone."""
 
 from __future__ import annotations
 
@@ -38,16 +38,16 @@ MOVES = {
 
 
 def faces(count: int = 4, length: int = 2, seed: int = 0) -> Tensor:
-    """Smooth shapes with texture, other ones in each frame."""
+    """Return smooth shapes with texture, different in each frame."""
     random = np.random.default_rng(seed)
     coarse = random.normal(size=(count * length, 6, 6)).astype(np.float32)
-    shapes = np.stack([cv2.resize(one, (WHOLE, WHOLE), interpolation=cv2.INTER_CUBIC) for one in coarse])
+    shapes = np.stack([cv2.resize(shape, (WHOLE, WHOLE), interpolation=cv2.INTER_CUBIC) for shape in coarse])
     textured = 128 + 40 * shapes + 6 * random.normal(size=shapes.shape)
     return torch.from_numpy(textured.clip(0, 255).astype(np.uint8)).view(count, length, WHOLE, WHOLE)
 
 
 def landmarks(count: int = 4, length: int = 2) -> Tensor:
-    """The population's neutral face, seen from the front, where alignment puts it."""
+    """Return the mean neutral face, aligned, from the front."""
     middle = np.array([SIDE / 2, SIDE * shape.CROP_EYE_LINE]) + MARGIN
     points = clips.population_neutral() * EYES + middle
     return torch.from_numpy(points.astype(np.float32)).expand(count, length, -1, -1).contiguous()
@@ -61,8 +61,8 @@ def seeds(count: int = 4, first: int = 0) -> Ints:
     return np.arange(first, first + count)
 
 
-def seen(pictures: Tensor, chosen: Augmentation, first: int = 0) -> Tensor:
-    """The pixels alone."""
+def augmented(pictures: Tensor, chosen: Augmentation, first: int = 0) -> Tensor:
+    """Augment pixels alone."""
     changed, _, _ = augment(pictures, None, None, chosen, seeds(len(pictures), first))
     assert changed is not None
     return changed
@@ -81,7 +81,7 @@ def everything(
 
 @pytest.mark.parametrize("length", [1, 16])
 @pytest.mark.parametrize("side", [SIDE, 48, WHOLE])
-def test_off_is_the_very_middle(length: int, side: int) -> None:
+def test_off_is_exactly_the_middle(length: int, side: int) -> None:
     given_faces, points, rest = faces(3, length), landmarks(3, length), neutrals(3)
     margin = (WHOLE - side) // 2
     got = augment(given_faces, points, rest, OFF, seeds(3), side)
@@ -105,8 +105,8 @@ def test_landmarks_stay_on_what_they_mark(move: str) -> None:
         spots = points[:, :, index].numpy()[..., None, None]  # (B, L, 2, 1, 1)
         dots = 255 * np.exp(-((x - spots[:, :, 0]) ** 2 + (y - spots[:, :, 1]) ** 2) / (2 * 1.5**2))
         drawn = torch.from_numpy(np.rint(dots).astype(np.uint8))
-        pictures, found, _ = augment(drawn, points, None, MOVES[move], seeds(count))
-        assert pictures is not None and found is not None
+        pictures, moved, _ = augment(drawn, points, None, MOVES[move], seeds(count))
+        assert pictures is not None and moved is not None
         steps = torch.arange(SIDE, dtype=torch.float32)
         total = pictures.sum((2, 3))
         centre = torch.stack(
@@ -117,7 +117,7 @@ def test_landmarks_stay_on_what_they_mark(move: str) -> None:
             assert 0 < flipped.sum() < count
         for clip in range(count):
             name = int(order[index]) if flipped[clip] else index
-            assert torch.allclose(found[clip, :, name], centre[clip], atol=0.3)
+            assert torch.allclose(moved[clip, :, name], centre[clip], atol=0.3)
 
 
 @pytest.mark.parametrize("move", MOVES)
@@ -145,22 +145,22 @@ def test_a_flip_is_that_of_the_picture_and_is_undone_by_another() -> None:
 
 
 @pytest.mark.parametrize("move", ["rotation", "scale", "shift", "aspect", "shear", "wander"])
-def test_nothing_comes_in_from_outside(move: str) -> None:
+def test_edges_are_repeated(move: str) -> None:
     strong = replace(OFF, **{move: getattr(MOVES[move], move) * 2})
     white = torch.full((8, 3, WHOLE, WHOLE), 255, dtype=torch.uint8)
-    assert torch.allclose(seen(white, strong), torch.tensor(255.0), atol=1e-3), "no dark corners"
+    assert torch.allclose(augmented(white, strong), torch.tensor(255.0), atol=1e-3), "no dark corners"
 
 
-def test_moves_are_of_the_size_that_was_asked_for() -> None:
+def test_moves_have_the_size_of_their_settings() -> None:
     count = 400
     points = landmarks(count, 1)
 
     def moved(chosen: Augmentation) -> tuple[np.ndarray, np.ndarray]:
         _, after, _ = augment(None, points, None, chosen, seeds(count))
         assert after is not None
-        found = after.numpy()[:, 0]
-        left, right = shape.eye_centres(found)
-        return (right - left), found.mean(1) - (points.numpy()[:, 0].mean(1) - MARGIN)
+        landmarks = after.numpy()[:, 0]
+        left, right = shape.eye_centres(landmarks)
+        return (right - left), landmarks.mean(1) - (points.numpy()[:, 0].mean(1) - MARGIN)
 
     along, _ = moved(Augmentation(rotation=10))
     degrees = np.degrees(np.arctan2(along[:, 1], along[:, 0]))
@@ -188,26 +188,27 @@ def test_a_clip_depends_on_its_own_seed_alone(name: str) -> None:
     chosen = replace(AUGMENTATIONS[name], illumination="kuo")
     whole = everything(8, 3, chosen, first=40)
     assert all(
-        torch.equal(one, two) for one, two in zip(whole, everything(8, 3, chosen, first=40), strict=True)
+        torch.equal(first, second)
+        for first, second in zip(whole, everything(8, 3, chosen, first=40), strict=True)
     )
     given_clips = faces(8, 3), landmarks(8, 3), neutrals(8)
     order = np.array([5, 0, 3])
     part = augment(*(each[order] for each in given_clips), chosen, seeds(8, 40)[order])
-    for one, two in zip(whole, part, strict=True):
-        assert two is not None and torch.equal(one[order], two)
-    for place in range(8):
-        alone = augment(*(each[[place]] for each in given_clips), chosen, seeds(8, 40)[[place]])
-        assert alone[0] is not None and torch.allclose(whole[0][[place]], alone[0], atol=1e-3)
+    for first, second in zip(whole, part, strict=True):
+        assert second is not None and torch.equal(first[order], second)
+    for row in range(8):
+        alone = augment(*(values[[row]] for values in given_clips), chosen, seeds(8, 40)[[row]])
+        assert alone[0] is not None and torch.allclose(whole[0][[row]], alone[0], atol=1e-3)
     if name == "strong":
         same = faces(1, 1).expand(16, -1, -1, -1).contiguous()
-        assert len({picture.numpy().tobytes() for picture in seen(same, chosen)}) == 16
+        assert len({picture.numpy().tobytes() for picture in augmented(same, chosen)}) == 16
 
 
-def test_what_is_not_given_changes_nothing_else() -> None:
+def test_a_missing_input_does_not_affect_the_rest() -> None:
     pictures, points, rest = everything(4, 2, STRONG)
-    assert torch.equal(seen(faces(4, 2), STRONG), pictures)
-    nothing, found, _ = augment(None, landmarks(4, 2), None, STRONG, seeds(4))
-    assert nothing is None and found is not None and torch.equal(found, points)
+    assert torch.equal(augmented(faces(4, 2), STRONG), pictures)
+    nothing, moved, _ = augment(None, landmarks(4, 2), None, STRONG, seeds(4))
+    assert nothing is None and moved is not None and torch.equal(moved, points)
     assert augment(None, None, None, STRONG, seeds(4)) == (None, None, None)
     _, _, alone = augment(None, None, neutrals(4), STRONG, seeds(4))
     assert alone is not None and torch.equal(alone, rest)
@@ -222,44 +223,44 @@ def test_the_settings_name_every_change_to_the_pixels() -> None:
 
 
 @pytest.mark.parametrize("name", pixels.CHANGES)
-def test_a_change_comes_when_asked_and_touches_pixels_only(name: str) -> None:
+def test_a_change_follows_its_chance_and_changes_pixels_only(name: str) -> None:
     strength = getattr(STRONG, name)
     before, points, rest = everything(6, 2, OFF)
     for chosen in (Augmentation(chance=1.0), Augmentation(chance=0.0, **{name: strength})):
-        assert torch.equal(seen(faces(6, 2), chosen), before)
+        assert torch.equal(augmented(faces(6, 2), chosen), before)
     pictures, same_points, same_rest = everything(6, 2, Augmentation(chance=1.0, **{name: strength}))
     assert ((pictures - before).abs().amax((1, 2, 3)) > 0.1).all()
     assert torch.equal(points, same_points) and torch.equal(rest, same_rest)
     same = faces(1, 1).expand(200, -1, -1, -1)
-    some = seen(same, Augmentation(chance=0.2, **{name: strength})) - seen(same, OFF)
+    some = augmented(same, Augmentation(chance=0.2, **{name: strength})) - augmented(same, OFF)
     share = (some.abs().amax((1, 2, 3)) > 0).float().mean()
     assert 0.1 < share < 0.3
 
 
 @pytest.mark.parametrize("name", pixels.CHANGES)
-def test_a_faint_change_is_nearly_none(name: str) -> None:
+def test_a_weak_change_is_almost_none(name: str) -> None:
     faint = {"occlusion": 0.02, "compression": 0.01, "lowres": 0.004, "motion": 0.1, "blur": 0.05}
-    pictures = seen(faces(6, 2), Augmentation(chance=1.0, **{name: faint.get(name, 0.001)}))
-    assert (pictures - seen(faces(6, 2), OFF)).abs().mean() < 1.0
+    pictures = augmented(faces(6, 2), Augmentation(chance=1.0, **{name: faint.get(name, 0.001)}))
+    assert (pictures - augmented(faces(6, 2), OFF)).abs().mean() < 1.0
 
 
 @pytest.mark.parametrize("name", [*pixels.CHANGES, "all"])
 def test_pixels_stay_finite_and_in_range(name: str) -> None:
     utmost = {"occlusion": 1.0, "compression": 1.0, "lowres": 0.9, "salt_and_pepper": 1.0}
-    strengths = {one: utmost.get(one, 4 * getattr(STRONG, one)) for one in pixels.CHANGES}
+    strengths = {change: utmost.get(change, 4 * getattr(STRONG, change)) for change in pixels.CHANGES}
     chosen = strengths if name == "all" else {name: strengths[name]}
     noise = torch.from_numpy(np.random.default_rng(0).integers(0, 256, (4, 2, WHOLE, WHOLE), dtype=np.uint8))
     hard = torch.cat([torch.zeros_like(noise), torch.full_like(noise, 255), noise])
-    pictures = seen(hard, Augmentation(chance=1.0, illumination="kuo", **chosen))
+    pictures = augmented(hard, Augmentation(chance=1.0, illumination="kuo", **chosen))
     assert torch.isfinite(pictures).all() and pictures.min() >= 0 and pictures.max() <= 255
 
 
 def test_an_occlusion_stays_where_it_is() -> None:
     dark = torch.zeros(40, 4, WHOLE, WHOLE, dtype=torch.uint8)
-    hidden = seen(dark, Augmentation(chance=1.0, occlusion=0.5)) > 0
+    hidden = augmented(dark, Augmentation(chance=1.0, occlusion=0.5)) > 0
     shown = hidden.any(1).float().mean((1, 2))
     assert shown.max() < 0.26 and shown.max() > 0.08
-    flat = torch.tensor([bool((one == one[0]).all()) for one in hidden])
+    flat = torch.tensor([bool((clip == clip[0]).all()) for clip in hidden])
     assert flat.float().mean() > 0.5, (
         "but for noise, which may be black here and there, frames are hidden alike"
     )
@@ -269,7 +270,7 @@ def test_an_occlusion_stays_where_it_is() -> None:
 
 def test_light_from_one_side_keeps_the_other() -> None:
     grey = torch.full((30, 1, WHOLE, WHOLE), 200, dtype=torch.uint8)
-    lit = seen(grey, Augmentation(chance=1.0, gradient=0.8))[:, 0]
+    lit = augmented(grey, Augmentation(chance=1.0, gradient=0.8))[:, 0]
     assert lit.amax((1, 2)).median() > 170
     slopes = (lit[:, 1:] - lit[:, :-1]).abs().amax((1, 2))
     assert slopes.max() < 15, "smooth"
@@ -309,7 +310,7 @@ def test_a_lower_resolution_keeps_what_is_coarse() -> None:
     )
 
 
-def test_noise_has_the_strength_that_was_asked_for() -> None:
+def test_noise_has_the_strength_of_its_setting() -> None:
     grey = torch.full((40, 4, SIDE, SIDE), 100.0)
     draws = torch.from_numpy(chance.uniform(seeds(40), pixels.DRAWS))
     draws[:, 0] = 1.0
@@ -329,14 +330,14 @@ def test_compression_is_that_of_a_library(quality: int) -> None:
     pictures = faces(3, 2, seed=quality)[..., MARGIN:-MARGIN, MARGIN:-MARGIN].contiguous()
     whole = torch.full((3,), float(quality))
     got = pixels.jpeg(pictures.float(), whole, torch.zeros(3, 2, dtype=torch.int64))
-    for one, mine in zip(pictures.flatten(0, 1).numpy(), got.flatten(0, 1).numpy(), strict=True):
-        packed = cv2.imencode(".jpg", one, [cv2.IMWRITE_JPEG_QUALITY, quality])[1]
+    for picture, mine in zip(pictures.flatten(0, 1).numpy(), got.flatten(0, 1).numpy(), strict=True):
+        packed = cv2.imencode(".jpg", picture, [cv2.IMWRITE_JPEG_QUALITY, quality])[1]
         theirs = cv2.imdecode(packed, cv2.IMREAD_GRAYSCALE).astype(np.float32)
         assert np.abs(theirs - mine.clip(0, 255)).mean() < 0.6
-        assert np.abs(theirs - one).mean() > np.abs(theirs - mine).mean() * 2
+        assert np.abs(theirs - picture).mean() > np.abs(theirs - mine).mean() * 2
 
 
-def test_compression_at_full_quality_keeps_the_picture_and_blocks_lie_anywhere() -> None:
+def test_compression_at_full_quality_keeps_the_picture_at_any_offset() -> None:
     pictures = faces(2, 2)[..., MARGIN:-MARGIN, MARGIN:-MARGIN].float()
     offset = torch.tensor([[0, 0], [3, 6]])
     best = pixels.jpeg(pictures, torch.full((2,), 100.0), offset)
@@ -349,19 +350,19 @@ def test_compression_at_full_quality_keeps_the_picture_and_blocks_lie_anywhere()
 
 def test_illuminations_are_those_of_kuo() -> None:
     given_faces = faces(40, 3)
-    levels = seen(given_faces, OFF)
-    got = seen(given_faces, Augmentation(illumination="kuo"))
+    levels = augmented(given_faces, OFF)
+    got = augmented(given_faces, Augmentation(illumination="kuo"))
     variants = [
         torch.from_numpy(illumination.normalise(name, levels.numpy()))
         for name in ("none", "he", "linear", "he_linear")
     ]
     which = [
-        [bool(torch.allclose(one, variant[place], atol=0.01)) for variant in variants]
-        for place, one in enumerate(got)
+        [bool(torch.allclose(clip, variant[index], atol=0.01)) for variant in variants]
+        for index, clip in enumerate(got)
     ]
     assert all(sum(row) == 1 for row in which) and all(any(column) for column in zip(*which, strict=True))
     flat = torch.full((20, 1, WHOLE, WHOLE), 77, dtype=torch.uint8)
-    assert torch.isfinite(seen(flat, Augmentation(illumination="kuo"))).all()
+    assert torch.isfinite(augmented(flat, Augmentation(illumination="kuo"))).all()
 
 
 def test_landmark_noise_is_worst_at_the_jaw_and_has_a_memory() -> None:
@@ -385,7 +386,7 @@ def test_landmark_noise_is_worst_at_the_jaw_and_has_a_memory() -> None:
     assert np.abs(bias - bias[:, :1]).max() < 1e-4
     assert bias[:, 0, 17:].std() == pytest.approx(0.02 / np.sqrt(3), rel=0.1)
     pictures, _, rest = everything(4, 2, Augmentation(landmark_noise=0.02, landmark_bias=0.02))
-    assert torch.equal(pictures, seen(faces(4, 2), OFF)) and torch.equal(rest, neutrals(4))
+    assert torch.equal(pictures, augmented(faces(4, 2), OFF)) and torch.equal(rest, neutrals(4))
 
 
 def test_hashed_numbers_are_even_and_do_not_follow_each_other() -> None:
@@ -399,7 +400,7 @@ def test_hashed_numbers_are_even_and_do_not_follow_each_other() -> None:
     assert (bank.abs() > 2).float().mean().item() == pytest.approx(0.0455, abs=0.003)
 
 
-def test_mixing_tells_every_number_apart() -> None:
+def test_mixing_distinguishes_every_number() -> None:
     stirred = mix(7, np.arange(300)[:, None], np.arange(300))
     assert stirred.dtype == np.int64 and len(np.unique(stirred)) == 300 * 300
     assert mix(1, 2) != mix(2, 1) and mix(-1) != mix(1)
@@ -445,14 +446,14 @@ def test_rows_run_faster_and_slower_and_miss_frames() -> None:
     pts, base = np.arange(2000, dtype=np.int64), Fraction(1, 100)
     random = np.random.default_rng(0)
     inside = [rows(pts, base, random, Augmentation(speed=0.25)) for _ in range(300)]
-    spans = np.array([one[-1] - one[0] for one in inside if one[0] > 0 and one[-1] < 1999])
+    spans = np.array([rows[-1] - rows[0] for rows in inside if rows[0] > 0 and rows[-1] < 1999])
     usual = 15 * 4  # frames between the first and the last
     assert 1.2 * usual < spans.max() <= 1.26 * usual and 0.79 * usual <= spans.min() < 0.84 * usual
     few = np.arange(0, 400, 4, dtype=np.int64)
     whole = [rows(few, base, random, OFF) for _ in range(50)]
-    assert all((np.diff(one) <= 1).all() for one in whole)
+    assert all((np.diff(rows) <= 1).all() for rows in whole)
     gaps = [rows(few, base, random, Augmentation(dropped=0.6)) for _ in range(50)]
-    assert any((np.diff(one) > 1).any() and (np.diff(one) == 0).any() for one in gaps)
+    assert any((np.diff(rows) > 1).any() and (np.diff(rows) == 0).any() for rows in gaps)
     alone = rows(few, base, random, Augmentation(dropped=1.0))
     assert alone.shape == (clips.LENGTH,)
     with pytest.raises(ValueError, match="without frames"):
@@ -463,12 +464,12 @@ def test_rows_run_faster_and_slower_and_miss_frames() -> None:
     "wrong",
     [{"flip": 1.5}, {"chance": -0.1}, {"rotation": float("nan")}, {"lowres": 1.0}, {"illumination": "x"}],
 )
-def test_settings_out_of_range_are_refused(wrong: dict[str, float]) -> None:
+def test_settings_out_of_range_are_an_error(wrong: dict[str, float]) -> None:
     with pytest.raises(UsageError, match=f"augmentation .*{next(iter(wrong))}"):
         Augmentation(**wrong)  # type: ignore[arg-type]
 
 
-def test_clips_that_do_not_fit_are_refused() -> None:
+def test_clips_of_wrong_shape_are_an_error() -> None:
     whole = faces(), landmarks(), neutrals()
     with pytest.raises(ValueError, match="faces should be"):
         augment(whole[0].float(), whole[1], whole[2], OFF, seeds(4))

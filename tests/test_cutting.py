@@ -246,7 +246,7 @@ def test_an_obstacle_to_copying_is_reported(tmp_path: Path) -> None:
     )
     assert [index for _, index in shown(planning.plan(target))] == [0, 1, 2]
     webm = planning.plan(MAKERS["webm"](tmp_path))
-    assert ".mp4 does not take" in str(cutting.obstacle(webm, ".mp4"))
+    assert ".mp4 cannot contain" in str(cutting.obstacle(webm, ".mp4"))
     assert cutting.obstacle(replace(webm, seekable=False), ".webm")
 
 

@@ -1,4 +1,4 @@
-"""Figures of predictions: by hand, against slow references, and by what must always hold."""
+"""Test figures of predictions by hand, against slow references, and by properties that always hold."""
 
 from __future__ import annotations
 
@@ -33,7 +33,7 @@ def predictions(
     rejected: Sequence[int] = (),
     temperature: float | Array = 1.0,
 ) -> Predictions:
-    """Predictions with whatever a test does not care about filled in; `no_face` and `rejected` name rows."""
+    """Return predictions with defaults for the rest; `no_face` and `rejected` are rows."""
     if not isinstance(logits, Mapping):
         logits = {"joint": logits}
     count = len(truth)
@@ -54,13 +54,13 @@ def predictions(
     )
 
 
-def said(columns: Sequence[int], classes: int = 3, strength: float = 4.0) -> Floats:
-    """Logits that say these labels."""
+def logits_for(columns: Sequence[int], classes: int = 3, strength: float = 4.0) -> Floats:
+    """Return logits that predict these labels."""
     return (strength * np.eye(classes)[list(columns)]).astype(np.float32)
 
 
 def drawn(seed: int, count: int = 40, classes: int = 4) -> Predictions:
-    """Any predictions: some right, some without a face, of subjects and folds."""
+    """Return random predictions of several subjects and folds, some right, some without a face."""
     r = np.random.default_rng(seed)
     truth = r.integers(classes, size=count)
     logits = {name: r.normal(size=(count, classes)) * 3 for name in ("c3d", "joint")}
@@ -69,7 +69,7 @@ def drawn(seed: int, count: int = 40, classes: int = 4) -> Predictions:
         logits,
         truth,
         labels=EMOTIONS[:classes],
-        subjects=[f"s{place}" for place in r.integers(5, size=count)],
+        subjects=[f"s{index}" for index in r.integers(5, size=count)],
         fold=r.integers(3, size=count).tolist(),
         no_face=r.integers(count, size=4).tolist(),
         rejected=r.integers(count, size=6).tolist(),
@@ -77,8 +77,8 @@ def drawn(seed: int, count: int = 40, classes: int = 4) -> Predictions:
     )
 
 
-# Two of anger right and one without a face; one disgust right, one taken for anger; no fear.
-BY_HAND = predictions(said([0, 0, 2, 1, 0]), [0, 0, 0, 1, 1], no_face=[2])
+# Of anger, two are right and one has no face; of disgust, one is right and one taken for anger; no fear.
+BY_HAND = predictions(logits_for([0, 0, 2, 1, 0]), [0, 0, 0, 1, 1], no_face=[2])
 
 
 def test_a_confusion_by_hand() -> None:
@@ -111,9 +111,9 @@ def test_confusions_add(seed: int, cut: int) -> None:
 
 
 def test_confusions_of_other_labels_do_not_add() -> None:
-    one = Confusion.of(ABC, np.array([0]), np.array([0]))
+    confusion = Confusion.of(ABC, np.array([0]), np.array([0]))
     with pytest.raises(ValueError, match="different labels"):
-        one + Confusion.of(ABC[::-1], np.array([0]), np.array([0]))
+        confusion + Confusion.of(ABC[::-1], np.array([0]), np.array([0]))
 
 
 @given(SEEDS)
@@ -138,21 +138,21 @@ def test_scores_are_renormalised_over_the_labels_that_both_have() -> None:
 
 
 def test_the_temperature_is_the_rows_own() -> None:
-    given = predictions(said([0, 0]), [0, 0], temperature=np.array([1, 2]))
+    given = predictions(logits_for([0, 0]), [0, 0], temperature=np.array([1, 2]))
     top = metrics.confidence(given)
     assert top == pytest.approx([np.exp(4) / (np.exp(4) + 2), np.exp(2) / (np.exp(2) + 2)])
     assert metrics.confidence(given, temperature=False) == pytest.approx([top[0]] * 2)
 
 
-def test_a_label_that_the_model_lacks_is_wrong_and_told() -> None:
-    given = predictions(said([0, 1, 1], classes=2), [0, 1, 2], model_labels=("anger", "disgust"))
-    found = metrics.report(given)
-    assert found["accuracy"] == pytest.approx(2 / 3)
-    assert found["per_class"]["fear"] == {"recall": 0, "precision": None, "f1": 0, "support": 1}
-    assert "does not know fear: 1 of 3 samples" in found["remarks"][0]
+def test_a_label_that_the_model_does_not_know_is_wrong_and_remarked() -> None:
+    given = predictions(logits_for([0, 1, 1], classes=2), [0, 1, 2], model_labels=("anger", "disgust"))
+    report = metrics.report(given)
+    assert report["accuracy"] == pytest.approx(2 / 3)
+    assert report["per_class"]["fear"] == {"recall": 0, "precision": None, "f1": 0, "support": 1}
+    assert "does not know fear: 1 of 3 samples" in report["remarks"][0]
     sure = np.exp(4) / (np.exp(4) + 1)
-    assert found["nll"] == pytest.approx(-np.log(sure))  # of the two that it knows
-    assert found["brier"] == pytest.approx((4 * (1 - sure) ** 2 + (1 - sure) ** 2 + sure**2 + 1) / 3)
+    assert report["nll"] == pytest.approx(-np.log(sure))  # of the two that it knows
+    assert report["brier"] == pytest.approx((4 * (1 - sure) ** 2 + (1 - sure) ** 2 + sure**2 + 1) / 3)
 
 
 @pytest.mark.parametrize(
@@ -167,14 +167,14 @@ def test_a_label_that_the_model_lacks_is_wrong_and_told() -> None:
         ({"logits": {"joint": np.full((5, 3), np.nan, np.float32)}}, ModelError, "scores of clip 0 are not"),
     ],
 )
-def test_predictions_that_make_no_sense_are_refused(
+def test_invalid_predictions_are_an_error(
     change: dict[str, object], error: type[Exception], message: str
 ) -> None:
     with pytest.raises(error, match=message):
         replace(BY_HAND, **change)  # type: ignore[arg-type]
 
 
-def test_what_is_said_of_a_clip_without_a_face_does_not_matter() -> None:
+def test_logits_without_a_face_do_not_matter() -> None:
     logits = BY_HAND.logits["joint"].copy()
     logits[2] = np.nan
     assert metrics.report(replace(BY_HAND, logits={"joint": logits})) == metrics.report(BY_HAND)
@@ -206,7 +206,7 @@ def test_folds_are_pooled() -> None:
 @pytest.mark.parametrize(
     ("change", "message"),
     [
-        ({"labels": ("anger", "disgust", "sadness")}, "labels differ"),
+        ({"labels": ("anger", "disgust", "sadness")}, "different labels"),
         ({"logits": {"joint": BY_HAND.logits["joint"], "c3d": BY_HAND.logits["joint"]}}, "different streams"),
     ],
 )
@@ -226,7 +226,7 @@ def test_ece_by_hand() -> None:
     assert np.isnan(metrics.ece(confidence[:0], right[:0]))
 
 
-def test_a_bin_holds_its_upper_edge() -> None:
+def test_a_bin_includes_its_upper_edge() -> None:
     bins = Calibration.of(np.array([0.0, 0.25, 0.26, 0.5, 1.0]), np.ones(5, bool), bins=4)
     assert bins.count.tolist() == [2, 2, 0, 1]
 
@@ -245,10 +245,10 @@ def slow_ece(confidence: Array, right: Array, edges: Sequence[float]) -> float:
 def test_ece_is_the_slow_one(seed: int, bins: int) -> None:
     r = np.random.default_rng(seed)
     confidence, right = r.uniform(1e-6, 1, 50), r.random(50) < 0.6
-    edges = [place / bins for place in range(bins + 1)]
+    edges = [index / bins for index in range(bins + 1)]
     assert metrics.ece(confidence, right, bins) == pytest.approx(slow_ece(confidence, right, edges))
     ranks = np.sort(confidence)
-    equal = [0.0] + [ranks[-(-50 * place // bins) - 1] for place in range(1, bins)] + [1.0]
+    equal = [0.0] + [ranks[-(-50 * index // bins) - 1] for index in range(1, bins)] + [1.0]
     assert metrics.adaptive_ece(confidence, right, bins) == pytest.approx(slow_ece(confidence, right, equal))
 
 
@@ -297,14 +297,14 @@ def test_risk_among_equal_confidences_is_the_mean_over_their_orders(seed: int) -
 
 
 def labelled(logits: Array, seed: int) -> Ints:
-    """Labels drawn from what logits say at a temperature of 1."""
+    """Draw labels by the probabilities of logits at a temperature of 1."""
     powers = np.exp(logits)
     shares = np.cumsum(powers / powers.sum(axis=1, keepdims=True), axis=1)
     return (np.random.default_rng(seed).random((len(logits), 1)) > shares).sum(axis=1)
 
 
 @pytest.mark.parametrize("known", [0.2, 1.0, 3.0])
-def test_a_known_temperature_is_found(known: float) -> None:
+def test_a_known_temperature_is_recovered(known: float) -> None:
     logits = np.random.default_rng(0).normal(size=(20_000, 5)) * 2
     truth = labelled(logits, seed=1)
     assert metrics.fit_temperature(logits * known, truth) == pytest.approx(known, rel=0.04)
@@ -330,9 +330,11 @@ def test_no_other_temperature_is_likelier(seed: int) -> None:
 
 def test_temperatures_stay_in_range() -> None:
     truth = np.array([0, 1, 2])
-    assert metrics.fit_temperature(said([0, 1, 2], strength=0.4), truth) == pytest.approx(0.05)
-    assert metrics.fit_temperature(said([0, 1, 2], strength=400), truth) >= 0.05  # all are equally likely
-    assert metrics.fit_temperature(said([1, 2, 0]), truth) == pytest.approx(20)
+    assert metrics.fit_temperature(logits_for([0, 1, 2], strength=0.4), truth) == pytest.approx(0.05)
+    assert (
+        metrics.fit_temperature(logits_for([0, 1, 2], strength=400), truth) >= 0.05
+    )  # all are equally likely
+    assert metrics.fit_temperature(logits_for([1, 2, 0]), truth) == pytest.approx(20)
 
 
 def test_nothing_to_fit_on_is_an_error() -> None:
@@ -353,10 +355,10 @@ def test_weighted_streams_are_no_worse_than_any_alone_or_their_plain_sum(count: 
     r = np.random.default_rng(count)
     truth = r.integers(4, size=300)
     streams = {}
-    for place in range(count):
+    for index in range(count):
         logits = r.normal(size=(300, 4))
-        logits[np.arange(300), truth] += 0.4 + 0.3 * place
-        streams[f"stream {place}"] = logits * 10.0 ** (place - 1)  # scales that do not compare
+        logits[np.arange(300), truth] += 0.4 + 0.3 * index
+        streams[f"stream {index}"] = logits * 10.0 ** (index - 1)  # scales that do not compare
     weights = metrics.fit_weights(streams, truth)
     assert list(weights) == list(streams) and min(weights.values()) >= 0
     alone = [right({name: logits}, {name: 1}, truth) for name, logits in streams.items()]
@@ -366,10 +368,10 @@ def test_weighted_streams_are_no_worse_than_any_alone_or_their_plain_sum(count: 
     assert right(streams, weights, truth) > max(alone) + 10  # they err apart, so the sum gains
 
 
-def test_a_stream_of_noise_gets_next_to_no_weight() -> None:
+def test_a_stream_of_noise_gets_almost_no_weight() -> None:
     r = np.random.default_rng(1)
     truth = r.integers(3, size=400)
-    good = said(truth.tolist()) + r.normal(size=(400, 3))
+    good = logits_for(truth.tolist()) + r.normal(size=(400, 3))
     noise = r.normal(size=(400, 3)) * 50
     weights = metrics.fit_weights({"good": good, "noise": noise}, truth)
     assert weights["noise"] * np.abs(noise).mean() < 0.2 * weights["good"] * np.abs(good).mean()
@@ -379,9 +381,12 @@ def test_equally_right_weights_are_chosen_by_likelihood() -> None:
     r = np.random.default_rng(8)
     truth = r.integers(3, size=60)
     margin = r.uniform(1, 3, (2, 60, 1))  # both are always right, each sure of other clips
-    streams = {name: said(truth.tolist(), strength=1) * own for name, own in zip("ab", margin, strict=True)}
-    streams["a"][0] = said([(truth[0] + 1) % 3], strength=0.5)  # but for one clip each, so that T is no edge
-    streams["b"][0] = said([(truth[0] + 2) % 3], strength=0.5)
+    streams = {
+        name: logits_for(truth.tolist(), strength=1) * own for name, own in zip("ab", margin, strict=True)
+    }
+    # One clip each is wrong, so that T is inside its range.
+    streams["a"][0] = logits_for([(truth[0] + 1) % 3], strength=0.5)
+    streams["b"][0] = logits_for([(truth[0] + 2) % 3], strength=0.5)
 
     def loss(a: float, b: float) -> float:
         total = a * streams["a"] + b * streams["b"]
@@ -401,25 +406,25 @@ REQUIRED = ("accuracy", "mean_recall", "macro_f1", "ece", "n", "n_no_face", "lab
 
 def test_a_report_by_hand() -> None:
     given = replace(BY_HAND, rejected=np.array([0, 0, 0, 0, 1], bool), fold=np.array([0, 0, 0, 1, 1]))
-    found = metrics.report(given)
-    assert set(REQUIRED) <= set(found)
-    assert (found["n"], found["n_no_face"], found["labels"]) == (5, 1, list(ABC))
-    assert found["confusion"] == [[2, 0, 0], [1, 1, 0], [0, 0, 0]]
-    assert found["confusion_no_face"] == [1, 0, 0]
-    assert found["accuracy"] == pytest.approx(3 / 5)
-    assert found["detected"] == {"n": 4, "accuracy": 3 / 4, "mean_recall": 3 / 4}
-    assert found["after_rejection"] == {"coverage": 3 / 5, "n": 3, "accuracy": 1, "mean_recall": 1}
-    assert found["per_class"]["fear"] == {"recall": None, "precision": None, "f1": None, "support": 0}
-    assert found["folds"]["n"] == 2
-    folds = found["folds"]["accuracy"]
+    report = metrics.report(given)
+    assert set(REQUIRED) <= set(report)
+    assert (report["n"], report["n_no_face"], report["labels"]) == (5, 1, list(ABC))
+    assert report["confusion"] == [[2, 0, 0], [1, 1, 0], [0, 0, 0]]
+    assert report["confusion_no_face"] == [1, 0, 0]
+    assert report["accuracy"] == pytest.approx(3 / 5)
+    assert report["detected"] == {"n": 4, "accuracy": 3 / 4, "mean_recall": 3 / 4}
+    assert report["after_rejection"] == {"coverage": 3 / 5, "n": 3, "accuracy": 1, "mean_recall": 1}
+    assert report["per_class"]["fear"] == {"recall": None, "precision": None, "f1": None, "support": 0}
+    assert report["folds"]["n"] == 2
+    folds = report["folds"]["accuracy"]
     assert folds["mean"] == pytest.approx((2 / 3 + 1 / 2) / 2)
     assert folds["sd"] == pytest.approx(abs(2 / 3 - 1 / 2) / 2**0.5)
     sure = np.exp(4) / (np.exp(4) + 2)
-    assert found["ece"] == pytest.approx(abs(sure - 3 / 4))
-    accuracy_at = found["risk_coverage"]["accuracy_at"]
+    assert report["ece"] == pytest.approx(abs(sure - 3 / 4))
+    accuracy_at = report["risk_coverage"]["accuracy_at"]
     assert accuracy_at == pytest.approx({"100%": 3 / 5, "90%": 3 / 5, "80%": 3 / 4, "50%": 3 / 4})
-    assert found["streams"]["joint"]["accuracy"] == found["accuracy"]
-    remarks = " ".join(found["remarks"])
+    assert report["streams"]["joint"]["accuracy"] == report["accuracy"]
+    remarks = " ".join(report["remarks"])
     assert "No face was found in 1 of 5" in remarks and "rejection rule: 1 of 5" in remarks
     assert "Subjects are unknown" in remarks
 
@@ -427,44 +432,44 @@ def test_a_report_by_hand() -> None:
 @given(SEEDS)
 def test_a_report_is_json_of_shares(seed: int) -> None:
     given = drawn(seed)
-    found = metrics.report(given, rounds=20)
-    assert json.loads(json.dumps(found, allow_nan=False)) == found
-    assert found["n"] == sum(map(sum, found["confusion"])) + sum(found["confusion_no_face"])
-    assert found["n_no_face"] == (~given.found).sum()
+    report = metrics.report(given, rounds=20)
+    assert json.loads(json.dumps(report, allow_nan=False)) == report
+    assert report["n"] == sum(map(sum, report["confusion"])) + sum(report["confusion_no_face"])
+    assert report["n_no_face"] == (~given.found).sum()
     for name in ("accuracy", "mean_recall", "macro_f1", "ece", "ece_before_temperature", "adaptive_ece"):
-        assert 0 <= found[name] <= 1
-    assert found["risk_coverage"]["accuracy_at"]["100%"] == pytest.approx(found["accuracy"])
-    assert list(found["streams"]) == list(given.logits)
-    assert found["streams"][given.headline]["ece"] == found["ece"]
-    assert found["streams"]["joint"]["ece"] is None  # whose temperature is not the headline's
+        assert 0 <= report[name] <= 1
+    assert report["risk_coverage"]["accuracy_at"]["100%"] == pytest.approx(report["accuracy"])
+    assert list(report["streams"]) == list(given.logits)
+    assert report["streams"][given.headline]["ece"] == report["ece"]
+    assert report["streams"]["joint"]["ece"] is None  # the temperature is the headline's
 
 
 def test_a_report_of_nothing_has_no_figures() -> None:
-    for empty in (predictions(np.empty((0, 3)), []), predictions(said([0, 1]), [0, 1], no_face=[0, 1])):
-        found = metrics.report(empty)
-        json.dumps(found, allow_nan=False)
-        assert found["ece"] is None and found["detected"]["accuracy"] is None and found["nll"] is None
-        assert found["accuracy"] == (None if len(empty) == 0 else 0)
+    for empty in (predictions(np.empty((0, 3)), []), predictions(logits_for([0, 1]), [0, 1], no_face=[0, 1])):
+        report = metrics.report(empty)
+        json.dumps(report, allow_nan=False)
+        assert report["ece"] is None and report["detected"]["accuracy"] is None and report["nll"] is None
+        assert report["accuracy"] == (None if len(empty) == 0 else 0)
 
 
 def test_the_report_repeats() -> None:
     assert metrics.report(drawn(1)) == metrics.report(drawn(1))
 
 
-def test_the_interval_holds_the_figure_and_follows_subjects() -> None:
+def test_the_interval_contains_the_figure_and_follows_subjects() -> None:
     r = np.random.default_rng(4)
     subject = np.repeat(np.arange(40), 10)
     ability = r.random(40)  # subjects differ much, clips of one subject little
     truth = r.integers(3, size=400)
     wrong = (truth + 1) % 3
     answers = np.where(r.random(400) < ability[subject] ** 0.2, truth, wrong)
-    by_subject = predictions(said(answers.tolist()), truth, subjects=[f"s{place}" for place in subject])
+    by_subject = predictions(logits_for(answers.tolist()), truth, subjects=[f"s{index}" for index in subject])
     interval = metrics.bootstrap(by_subject)
     assert interval is not None
     for name, (low, high) in interval.items():
         assert low < metrics.report(by_subject, rounds=2)[name] < high
     solved = np.where(np.isin(subject, np.flatnonzero(ability > 0.5)), truth, wrong)
-    grouped = predictions(said(solved.tolist()), truth, subjects=by_subject.subjects)
+    grouped = predictions(logits_for(solved.tolist()), truth, subjects=by_subject.subjects)
     alone = metrics.bootstrap(replace(grouped, subjects=grouped.names))
     together = metrics.bootstrap(grouped)
     assert alone is not None and together is not None
@@ -472,22 +477,24 @@ def test_the_interval_holds_the_figure_and_follows_subjects() -> None:
     assert width[1] == pytest.approx(width[0] * 10**0.5, rel=0.2)
 
 
-def test_the_interval_covers_the_truth_about_as_often_as_it_says() -> None:
+def test_the_interval_covers_the_truth_at_about_its_level() -> None:
     r = np.random.default_rng(6)
     held = 0
     for round in range(120):
         answers = np.where(r.random(100) < 0.7, 0, 1)
-        interval = metrics.bootstrap(predictions(said(answers.tolist()), [0] * 100), rounds=200, seed=round)
+        interval = metrics.bootstrap(
+            predictions(logits_for(answers.tolist()), [0] * 100), rounds=200, seed=round
+        )
         assert interval is not None
         held += interval["accuracy"][0] <= 0.7 <= interval["accuracy"][1]
     assert 0.88 <= held / 120 <= 1
 
 
 def test_one_subject_gives_no_interval() -> None:
-    given = predictions(said([0, 1]), [0, 1], subjects=["one", "one"])
-    found = metrics.report(given)
+    given = predictions(logits_for([0, 1]), [0, 1], subjects=["one", "one"])
+    report = metrics.report(given)
     assert metrics.bootstrap(given) is None
-    assert found["interval"]["accuracy"] is None and "one subject" in found["remarks"][-1]
+    assert report["interval"]["accuracy"] is None and "one subject" in report["remarks"][-1]
 
 
 def test_rows_of_predictions() -> None:

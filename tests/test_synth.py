@@ -1,4 +1,4 @@
-"""Invented people move as the literature says, are as hard to read as they should be, and can be drawn."""
+"""Test that invented people move as in the literature, are as hard to read as intended, and can be drawn."""
 
 from __future__ import annotations
 
@@ -43,7 +43,7 @@ def take(who: synth.Person, label: str, difficulty: str, seed: int) -> synth.Tra
 
 
 def test_resting_faces_differ_as_people_do():
-    """The spread of 2000 of the source's own faces, in eye distances."""
+    """Compare with the spread of 2000 of the source's own faces, in eye distances."""
     faces = np.stack([synth.person(np.random.default_rng([1, i])).shape for i in range(600)])
     measured = {"jaw": (0.043, 0.066), "brows": (0.021, 0.026), "nose": (0.014, 0.041)}
     measured |= {"eyes": (0.010, 0.011), "mouth": (0.021, 0.061)}
@@ -80,7 +80,7 @@ def test_both_sides_of_a_face_can_do_the_same(unit):
 
 @pytest.mark.parametrize("difficulty", synth.DIFFICULTIES)
 @pytest.mark.parametrize("label", LABELS)
-def test_every_take_is_sound(who, label, difficulty):
+def test_every_take_is_valid(who, label, difficulty):
     for seed in range(4):
         made = take(who, label, difficulty, seed)
         assert np.isfinite(made.landmarks).all() and np.isfinite(made.clean).all()
@@ -137,7 +137,7 @@ def test_contempt_is_one_sided(who):
 
 def test_surprise_comes_fastest(who):
     def rise(label: str) -> float:
-        """Seconds that the expression takes to come, on average."""
+        """Return the mean onset of the expression in seconds."""
         made = [take(who, label, "medium", seed) for seed in range(30)]
         return float(
             np.mean([m.times[np.argmax(m.level > 0.9)] - m.times[np.argmax(m.level > 0.1)] for m in made])
@@ -167,7 +167,7 @@ def test_lids_and_lips_do_not_cross(who):
         assert (face[:, lower, 1] - face[:, upper, 1]).min() > -1e-9
 
 
-def test_tracking_errors_have_their_size_and_linger():
+def test_tracking_errors_have_their_size_and_persist():
     error = sequences.tracking_error(4000, 0.012, np.random.default_rng(0))
     assert error[:, 17:].std() == pytest.approx(0.012, rel=0.05)
     assert error[:, :17].std() == pytest.approx(0.024, rel=0.05)
@@ -196,7 +196,7 @@ def test_a_take_is_the_same_each_time(who):
 
 
 def ridge(train: Points, labels: Points, test: Points, weight: float) -> Points:
-    """What a ridge classifier on standardised features answers."""
+    """Return the answers of a ridge classifier on standardised features."""
     mean, spread = train.mean(axis=0), train.std(axis=0) + 1e-9
     train, test = (train - mean) / spread, (test - mean) / spread
     wanted = np.eye(labels.max() + 1)[labels]
@@ -207,20 +207,20 @@ def ridge(train: Points, labels: Points, test: Points, weight: float) -> Points:
 
 
 def accuracy(
-    seen: Callable[[Sample], Points], difficulty: str, counts: tuple[int, int], weight: float
+    features_of: Callable[[Sample], Points], difficulty: str, counts: tuple[int, int], weight: float
 ) -> float:
-    """Of a linear classifier that learns and is tested on so many samples a class, of different people."""
+    """Train and test a linear classifier on `counts` samples per class, of different people."""
     parts = []
     for seed, count in enumerate(counts):
         listed = list(synth.samples(difficulty, 50, count, seed, SEVEN))
-        features = np.stack([seen(sample) for sample in listed])
+        features = np.stack([features_of(sample) for sample in listed])
         parts.append((features, np.array([SEVEN.index(sample.label) for sample in listed])))
     (train, labels), (test, truth) = parts
     return 100 * float((ridge(train, labels, test, weight) == truth).mean())
 
 
 def change(sample: Sample) -> Points:
-    """How the inner points of the face have moved from the first frame to the apex."""
+    """Return the motion of the face's inner points from the first frame to the apex."""
     _, made, _ = synth.acted(sample.pixels.name)
     first, apex = shape.without_pose(made.landmarks[[0, made.apex]])
     return (apex - first)[17:].ravel()
@@ -229,7 +229,7 @@ def change(sample: Sample) -> Points:
 @pytest.mark.parametrize(
     ("difficulty", "anchor"), [("posed", 92), ("medium", 81), ("spontaneous", 64), ("weak", 43)]
 )
-def test_it_is_as_hard_for_a_linear_classifier_as_it_should_be(difficulty, anchor):
+def test_its_difficulty_for_a_linear_classifier_is_as_intended(difficulty, anchor):
     assert accuracy(change, difficulty, (150, 100), weight=10.0) == pytest.approx(anchor, abs=4.0)
 
 
@@ -237,11 +237,11 @@ def test_it_is_as_hard_for_a_linear_classifier_as_it_should_be(difficulty, ancho
 
 
 def apex_picture(sample: Sample) -> Points:
-    """The drawn face at its apex, 24x24, at zero mean and unit deviation."""
+    """Draw the face at its apex, 24x24, with zero mean and unit deviation."""
     who, made, rng = synth.acted(sample.pixels.name)
     matrix, _ = shape.alignment(made.landmarks[made.apex] * 100)
-    places = made.clean[made.apex] * 100 @ matrix[:, :2].T + matrix[:, 2]
-    face = synth.draw(who, places, made.weights[made.apex], shape.CROP, rng)
+    points = made.clean[made.apex] * 100 @ matrix[:, :2].T + matrix[:, 2]
+    face = synth.draw(who, points, made.weights[made.apex], shape.CROP, rng)
     small = cv2.resize(face, (24, 24), interpolation=cv2.INTER_AREA).astype(np.float64).ravel()
     return (small - small.mean()) / small.std()
 
@@ -251,28 +251,30 @@ def test_expressions_can_be_read_off_drawn_faces():
 
 
 def test_lines_follow_the_action_units(who):
-    """A frown darkens the place between the brows, whatever the landmarks say."""
-    places = who.shape[:, :2] * 60 + 100
+    """Check that a frown darkens the skin between the brows, at the same landmarks."""
+    resting = who.shape[:, :2] * 60 + 100
     frown = np.zeros((2, len(synth.UNITS), 2))
     frown[1, synth.UNITS.index("AU4")] = 1.0
-    plain, frowning = (synth.draw(who, places, w, 220, np.random.default_rng(0)).astype(float) for w in frown)
-    x, y = places[[21, 22]].mean(axis=0).round().astype(int)
+    plain, frowning = (
+        synth.draw(who, resting, w, 220, np.random.default_rng(0)).astype(float) for w in frown
+    )
+    x, y = resting[[21, 22]].mean(axis=0).round().astype(int)
     between = np.s_[y - 6 : y + 10, x - 8 : x + 8]
     assert frowning[between].mean() < 0.85 * plain[between].mean()
     assert np.abs(frowning[150:] - plain[150:]).max() < 2
 
 
 def test_eyes_close_and_mouths_open(who):
-    places = who.shape.copy()
+    resting = who.shape.copy()
     weights = np.zeros((len(synth.UNITS), 2))
     acted = np.zeros((1, len(synth.UNITS), 2))
     acted[0, [synth.UNITS.index("AU45"), synth.UNITS.index("AU27")]] = 1.0
     opened = sequences._moved(who, acted)[0]
     rest, moved = (
         synth.draw(who, points[:, :2] * 60 + 100, weights, 240, np.random.default_rng(0))
-        for points in (places, opened)
+        for points in (resting, opened)
     )
-    eye = (places[36:42, :2].mean(axis=0) * 60 + 100).round().astype(int)
+    eye = (resting[36:42, :2].mean(axis=0) * 60 + 100).round().astype(int)
     pupil = np.s_[eye[1] - 2 : eye[1] + 3, eye[0] - 2 : eye[0] + 3]
     assert moved[pupil].mean() > 1.5 * rest[pupil].mean()
     mouth = (opened[[62, 66], :2].mean(axis=0) * 60 + 100).round().astype(int)
@@ -282,7 +284,7 @@ def test_eyes_close_and_mouths_open(who):
 # ---- strips
 
 
-def test_samples_share_people_and_name_what_to_draw():
+def test_samples_share_people_and_have_names_to_draw_from():
     listed = list(synth.samples("weak", 3, 5, 8))
     assert len(listed) == 5 * len(EMOTIONS) == len({sample.name for sample in listed})
     assert [sample.subject for sample in listed[:5]] == [f"drawn-8-{n}" for n in (0, 1, 2, 0, 1)]
@@ -293,7 +295,7 @@ def test_samples_share_people_and_name_what_to_draw():
     assert first.skin == same.skin and not np.array_equal(first.shape, other.shape)
 
 
-def test_a_strip_is_what_training_reads():
+def test_a_strip_has_the_form_that_training_reads():
     sample = next(synth.samples("posed", 1, 1, 0, ["surprise"]))
     strip, again = synth.strip_of(sample.pixels.name), synth.strip_of(sample.pixels.name)
     assert np.array_equal(strip.faces, again.faces) and np.array_equal(strip.landmarks, again.landmarks)
@@ -322,12 +324,12 @@ def test_a_strip_is_what_training_reads():
         ("posed/0/1/0/boredom", "one of anger, disgust"),
     ],
 )
-def test_what_cannot_be_drawn_is_refused(drawn, reason):
+def test_an_invalid_drawing_name_is_an_error(drawn, reason):
     with pytest.raises(UsageError, match=reason):
         synth.strip_of(drawn)
 
 
-def test_samples_that_make_no_sense_are_refused():
+def test_invalid_samples_are_an_error():
     with pytest.raises(UsageError, match="at least one"):
         next(synth.samples("posed", 0, 1, 0))
     with pytest.raises(UsageError, match="boredom"):

@@ -1,7 +1,7 @@
-"""Augmentation on the fly: each clip as another camera, light and moment might have shown it.
+"""Augmentation on the fly: random changes of camera, light and time.
 
-A clip's changes follow from its own seed alone, whatever the batch around it. Crops, landmarks and the
-neutral get one and the same geometric change; everything else touches the pixels, or the landmarks, only.
+A clip's changes depend on its own seed alone, not on its batch. Crops, landmarks and neutral get the same
+geometric change; every other change is to the pixels, or to the landmarks, alone.
 """
 
 from __future__ import annotations
@@ -36,36 +36,36 @@ def augment(
     seeds: Ints,
     side: int = shape.CROP,
 ) -> tuple[Tensor | None, Tensor | None, Tensor | None]:
-    """Changed clips: faces (B, L, side, side) float32 in 0..255, landmarks (B, L, 68, 2), neutral (B, 68, 2).
+    """Return changed clips: faces (B, L, side, side) in 0..255, landmarks (B, L, 68, 2), neutral (B, 68, 2).
 
-    `faces` (B, L, M, M) uint8 have a margin around the middle `side` pixels, which are the crop proper.
-    `landmarks` (B, L, 68, 2) are in their pixels, and come back in pixels of the smaller crop. `neutral`
-    (B, 68, 2) is without pose, in eye distances from between the eyes. `seeds` (B,) is one integer per clip.
-    None stays None, and changes nothing else.
+    `faces` (B, L, M, M) uint8 have a margin around the crop, the middle `side` pixels; they are returned as
+    float32. `landmarks` (B, L, 68, 2) are in pixels of `faces`, and are returned in pixels of the crop.
+    `neutral` (B, 68, 2) is without pose, in eye distances from between the eyes. `seeds` (B,) is one integer
+    per clip. None stays None, and does not affect the rest.
     """
     length, whole = _sizes(faces, landmarks, neutral, seeds, side)
     dice = uniform(seeds, geometry.DRAWS + WOBBLE_DRAWS + 1 + pixels.DRAWS * len(pixels.CHANGES))
     ends = np.cumsum([geometry.DRAWS, WOBBLE_DRAWS, 1])
-    of_moves, of_wobble, of_variant, of_pixels = np.split(dice, ends, axis=1)
-    moves = geometry.draw(settings, of_moves, length, side)
+    move_dice, wobble_dice, variant_dice, pixel_dice = np.split(dice, ends, axis=1)
+    moves = geometry.draw(settings, move_dice, length, side)
 
     pictures = None
     if faces is not None:
         pictures = (geometry.warp if settings.warps else geometry.middle)(faces, moves, side)
-        pictures = _changed(pictures, settings, of_pixels.reshape(len(seeds), -1, pixels.DRAWS))
+        pictures = _changed(pictures, settings, pixel_dice.reshape(len(seeds), -1, pixels.DRAWS))
         if settings.illumination == "kuo":
-            pictures = pixels.in_a_variant(pictures, sent(of_variant[:, 0], pictures.device))
+            pictures = pixels.in_a_variant(pictures, sent(variant_dice[:, 0], pictures.device))
     points = None
     if landmarks is not None:
         points = geometry.move_landmarks(landmarks, moves, whole, side)
         if settings.landmark_noise or settings.landmark_bias:
-            points = points + wobble(settings, of_wobble, length, landmarks.device)
-    rest = None if neutral is None else geometry.move_neutral(neutral, moves)
-    return pictures, points, rest
+            points = points + wobble(settings, wobble_dice, length, landmarks.device)
+    moved_neutral = None if neutral is None else geometry.move_neutral(neutral, moves)
+    return pictures, points, moved_neutral
 
 
 def _changed(pictures: Tensor, settings: Augmentation, dice: Floats) -> Tensor:
-    """Each change to the pixels on those clips that drew it: dice (B, changes, DRAWS)."""
+    """Apply each change to the pixels of the clips that drew it: dice (B, changes, DRAWS)."""
     for k, (name, function) in enumerate(pixels.CHANGES.items()):
         strength = getattr(settings, name)
         chosen = np.flatnonzero(dice[:, k, -1] < settings.chance)
@@ -79,19 +79,19 @@ def _changed(pictures: Tensor, settings: Augmentation, dice: Floats) -> Tensor:
 def _sizes(
     faces: Tensor | None, landmarks: Tensor | None, neutral: Tensor | None, seeds: Array, side: int
 ) -> tuple[int, int]:
-    """How many frames the clips have, and how wide their crops are; refused if they do not fit each other."""
-    length = next((len(given[0]) for given in (faces, landmarks) if given is not None and len(given)), 1)
+    """Return the clips' number of frames and width in pixels; raise ValueError for sizes that differ."""
+    length = next((len(clip[0]) for clip in (faces, landmarks) if clip is not None and len(clip)), 1)
     whole = WHOLE if faces is None else faces.shape[-1]
-    wanted = {
+    expected = {
         "faces": (faces, (len(seeds), length, whole, whole), torch.uint8),
         "landmarks": (landmarks, (len(seeds), length, LANDMARKS, 2), torch.float32),
         "neutral": (neutral, (len(seeds), LANDMARKS, 2), torch.float32),
     }
-    for name, (given, fits, dtype) in wanted.items():
-        if given is not None and (tuple(given.shape) != fits or given.dtype != dtype):
-            raise ValueError(f"{name} should be {dtype} {fits}, got {given.dtype} {tuple(given.shape)}")
+    for name, (values, size, dtype) in expected.items():
+        if values is not None and (tuple(values.shape) != size or values.dtype != dtype):
+            raise ValueError(f"{name} should be {dtype} {size}, got {values.dtype} {tuple(values.shape)}")
     if side > whole or (whole - side) % 2:
-        raise ValueError(f"the middle {side} of {whole} pixels should leave as many on either side")
+        raise ValueError(f"the middle {side} of {whole} pixels should leave equal margins")
     return length, whole
 
 
@@ -106,16 +106,16 @@ class _Pace:
 def window(face: Face, random: np.random.Generator, settings: Augmentation) -> Window:
     """Draw a window for training.
 
-    Its centre is any moment of the face; time may run faster or slower, and where a frame went lost the
-    nearest that did not stands in.
+    Its centre is any time of the face's frames. Time may run faster or slower, and dropped frames are
+    replaced by the nearest frames.
     """
     pts = face.pts
     if not len(pts):
         raise ValueError("a strip without frames has no windows")
     centre = int(random.integers(pts[0], pts[-1], endpoint=True))
     pace = float(np.exp(random.uniform(-1, 1) * np.log1p(settings.speed)))
-    lost = settings.dropped * random.random()
-    kept = np.flatnonzero(random.random(len(pts)) >= lost)
+    dropped = settings.dropped * random.random()
+    kept = np.flatnonzero(random.random(len(pts)) >= dropped)
     if not len(kept):
         kept = np.array([random.integers(len(pts))])
     clock = _Pace(face.clock.time_base / Fraction(pace).limit_denominator(1000))

@@ -1,4 +1,4 @@
-"""Where each frame of a clip is moved to: one move for its pixels and its landmarks."""
+"""Geometric changes of clips: one move per frame, for its pixels and its landmarks."""
 
 from __future__ import annotations
 
@@ -14,9 +14,9 @@ from fervid.augment.settings import Augmentation
 from fervid.faces import shape
 from fervid.types import LANDMARKS, Array, Floats
 
-DRAWS = 32  # numbers that a clip's moves are made of
-WAVES = 2  # of which a clip's wandering is the sum
-WAVE = 16  # frames: in so many, each wave comes round between a quarter of once and one and a half times
+DRAWS = 32  # random numbers for a clip's moves
+WAVES = 2  # a clip's wandering is the sum of this many waves
+WAVE = 16  # frames in which each wave makes 0.25 to 1.5 periods
 
 
 @dataclass(frozen=True)
@@ -24,15 +24,15 @@ class Moves:
     """The moves of clips, from the centre of the given crop to the centre of the smaller one."""
 
     frames: Floats  # (B, L, 2, 3)
-    flipped: Array  # (B,) whether the frames' moves turn left and right
-    strain: Floats  # (B, 2, 2) the part that changes the face itself, not only where it is
+    flipped: Array  # (B,) whether left and right are swapped
+    strain: Floats  # (B, 2, 2) the part that changes the shape of the face
 
 
 def draw(settings: Augmentation, dice: Floats, length: int, side: int) -> Moves:
-    """What the draws (B, DRAWS) in [0, 1) come to."""
+    """Return the moves of draws (B, DRAWS) in [0, 1)."""
     flipped = dice[:, 0] < settings.flip
     even = 2 * dice[:, 1:7] - 1
-    # A strain without rotation, so that the neutral, which has no pose, can share it; areas stay.
+    # A strain without rotation, so that it applies to the neutral, which has no pose; areas do not change.
     wider, across = settings.aspect / 2 * even[:, 4], settings.shear / 2 * even[:, 5]
     strain = np.stack([1 + wider, across, across, 1 - wider], axis=1).reshape(-1, 2, 2)
     strain = strain / np.sqrt(1 - wider**2 - across**2)[:, None, None]
@@ -48,7 +48,7 @@ def draw(settings: Augmentation, dice: Floats, length: int, side: int) -> Moves:
 
 
 def _waves(dice: Floats, length: int) -> Array:
-    """Four slow waves about 0 over the frames of each clip: (B, L, 4)."""
+    """Return four slow waves about 0 over the frames of each clip: (B, L, 4)."""
     shares = dice[:, : 8 * WAVES].reshape(-1, 1, 4, 2, WAVES).astype(np.float64)
     turns = (0.25 + 1.25 * shares[..., 1, :]) * (np.arange(length)[:, None, None] / WAVE)
     waves = np.sin(2 * np.pi * (shares[..., 0, :] + turns)).mean(-1)
@@ -56,7 +56,7 @@ def _waves(dice: Floats, length: int) -> Array:
 
 
 def warp(faces: Tensor, moves: Moves, side: int) -> Tensor:
-    """Each frame moved, and its middle: (B, L, M, M) -> (B, L, side, side); what lies at the rim goes on."""
+    """Move each frame and cut out its middle, edges repeated: (B, L, M, M) -> (B, L, side, side)."""
     batch, length, whole, _ = faces.shape
     forth = moves.frames.reshape(-1, 2, 3).astype(np.float64)
     linear = np.linalg.inv(forth[:, :, :2])
@@ -73,7 +73,7 @@ def warp(faces: Tensor, moves: Moves, side: int) -> Tensor:
 
 
 def middle(faces: Tensor, moves: Moves, side: int) -> Tensor:
-    """The middle of each frame as it is, or from left to right: (B, L, M, M) -> (B, L, side, side)."""
+    """Cut out the middle of each frame, flipped or not: (B, L, M, M) -> (B, L, side, side)."""
     margin = (faces.shape[-1] - side) // 2
     pictures = faces[..., margin : margin + side, margin : margin + side].float()
     turned = torch.from_numpy(moves.flipped).to(faces.device).view(-1, 1, 1, 1)
@@ -81,23 +81,23 @@ def middle(faces: Tensor, moves: Moves, side: int) -> Tensor:
 
 
 def move_landmarks(landmarks: Tensor, moves: Moves, whole: int, side: int) -> Tensor:
-    """Landmarks (B, L, 68, 2) of crops `whole` pixels wide, in pixels of the smaller crops."""
+    """Move landmarks (B, L, 68, 2) of crops `whole` pixels wide, to pixels of the smaller crops."""
     a = sent(moves.frames, landmarks.device)[:, :, None]  # (B, L, 1, 2, 3)
     x, y = (landmarks - (whole - 1) / 2).unbind(-1)
     points = a[..., 0] * x[..., None] + a[..., 1] * y[..., None] + a[..., 2] + (side - 1) / 2
-    return _renamed(points, moves.flipped)
+    return _swap_sides(points, moves.flipped)
 
 
 def move_neutral(neutral: Tensor, moves: Moves) -> Tensor:
-    """The neutral (B, 68, 2) of the face that the moves make of a face; it has no pose to change."""
+    """Return the neutral (B, 68, 2) of the moved faces; it has no pose to change."""
     sign = np.where(moves.flipped, -1, 1)[:, None] * np.array([1, 0]) + np.array([0, 1])  # (B, 2)
     a = sent(sign[:, :, None] * moves.strain, neutral.device)[:, None]  # (B, 1, 2, 2)
     x, y = neutral.unbind(-1)
-    return _renamed(a[..., 0] * x[..., None] + a[..., 1] * y[..., None], moves.flipped)
+    return _swap_sides(a[..., 0] * x[..., None] + a[..., 1] * y[..., None], moves.flipped)
 
 
-def _renamed(points: Tensor, flipped: Array) -> Tensor:
-    """What was the right eye is the left one in a flipped clip: points (B, ..., 68, 2)."""
+def _swap_sides(points: Tensor, flipped: Array) -> Tensor:
+    """Swap left and right landmarks of flipped clips, points (B, ..., 68, 2)."""
     order = np.where(flipped[:, None], shape.figures()["mirror"], np.arange(LANDMARKS)).astype(np.int64)
     index = torch.from_numpy(order).to(points.device)
     return points.gather(-2, index.view(len(order), *[1] * (points.ndim - 3), LANDMARKS, 1).expand_as(points))

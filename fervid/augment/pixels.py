@@ -1,6 +1,6 @@
-"""Changes to the pixels of clips, in the order in which scene, light, lens, sensor and file make them.
+"""Changes to the pixels of clips, in the order of scene, light, lens, sensor and file.
 
-A change gets the clips that drew it, (n, L, S, S) in 0..255, its strength, and draws (n, DRAWS) in [0, 1).
+A change takes the clips that drew it, (n, L, S, S) in 0..255, its strength, and draws (n, DRAWS) in [0, 1).
 """
 
 from __future__ import annotations
@@ -17,7 +17,7 @@ from torch.nn import functional
 from fervid.augment.chance import grain, sent
 from fervid.clips import illumination
 
-DRAWS = 8  # numbers that each change of a clip is made of; the last says whether there is one
+DRAWS = 8  # random numbers for each change of a clip; the last decides whether it is applied
 WHITE = 255.0
 LEVELS = 256
 
@@ -26,7 +26,7 @@ CHANGES: dict[str, Change] = {}
 
 
 def change(function: Change) -> Change:
-    """Register a change under its name, which is that of its strength in the settings."""
+    """Register a change under its name, which is also the name of its strength in the settings."""
     name = function.__name__
     if name in CHANGES:
         raise ValueError(f"two changes are called {name!r}")
@@ -34,23 +34,23 @@ def change(function: Change) -> Change:
     return function
 
 
-def _each(values: Tensor) -> Tensor:
-    """One number per clip, as it meets pictures: (n,) -> (n, 1, 1, 1)."""
+def _per_clip(values: Tensor) -> Tensor:
+    """Reshape one number per clip for arithmetic with pictures: (n,) -> (n, 1, 1, 1)."""
     return values.view(-1, 1, 1, 1)
 
 
 def _even(values: Tensor) -> Tensor:
-    """Draws in -1..1."""
+    """Scale draws to -1..1."""
     return 2 * values - 1
 
 
 def _axis(side: int, device: torch.device) -> Tensor:
-    """Pixel centres, the picture being -1..1."""
+    """Return pixel centres on an axis from -1 to 1."""
     return (torch.arange(side, device=device) + 0.5) * (2 / side) - 1
 
 
 def _along(angle: Tensor, steps: Tensor) -> tuple[Tensor, Tensor]:
-    """How far each pixel lies along and across a direction per clip: (n, S, S) each."""
+    """Return each pixel's position along and across one direction per clip: (n, S, S) each."""
     cosine, sine = torch.cos(angle)[:, None, None], torch.sin(angle)[:, None, None]
     x, y = steps, steps[:, None]
     return cosine * x + sine * y, cosine * y - sine * x
@@ -58,9 +58,9 @@ def _along(angle: Tensor, steps: Tensor) -> tuple[Tensor, Tensor]:
 
 @change
 def occlusion(pictures: Tensor, strength: float, dice: Tensor) -> Tensor:
-    """A tilted rectangle or ellipse, the same all through, of one grey, of noise, or of other skin.
+    """Hide a tilted rectangle or ellipse, the same in all frames, by one grey, noise, or skin.
 
-    The other skin is that of the clip itself, upside down: another clip's would tie it to its batch.
+    The skin is the clip itself, upside down: with another clip's, the result would depend on the batch.
     """
     steps = _axis(pictures.shape[-1], pictures.device)
     cosine, sine = torch.cos(math.pi * dice[:, 0]), torch.sin(math.pi * dice[:, 0])
@@ -72,7 +72,7 @@ def occlusion(pictures: Tensor, strength: float, dice: Tensor) -> Tensor:
     is_round = (dice[:, 5] < 0.5)[:, None, None]
     hidden = torch.where(is_round, a * a + b * b, torch.maximum(a, b)) < 1
 
-    kind, grey = _each(dice[:, 6] * 3), _each(torch.frac(dice[:, 6] * 3) * WHITE)
+    kind, grey = _per_clip(dice[:, 6] * 3), _per_clip(torch.frac(dice[:, 6] * 3) * WHITE)
     noise = grey + 50 * grain(pictures, dice[:, 4])
     content = torch.where(kind < 1, grey, torch.where(kind < 2, noise, pictures.flip(-2, -1)))
     return torch.where(hidden[:, None], content, pictures)
@@ -80,33 +80,33 @@ def occlusion(pictures: Tensor, strength: float, dice: Tensor) -> Tensor:
 
 @change
 def gradient(pictures: Tensor, strength: float, dice: Tensor) -> Tensor:
-    """Light that falls off to one side: the other keeps what it has, so that nothing goes lost in white."""
+    """Darken to one side; the other side keeps its light, so that nothing is clipped to white."""
     along, across = _along(2 * math.pi * dice[:, 0], _axis(pictures.shape[-1], pictures.device))
-    bend = (dice[:, 1] - 0.5)[:, None, None]  # from a valley to a ridge across the way that it falls
+    bend = (dice[:, 1] - 0.5)[:, None, None]  # from a valley to a ridge across the direction of the fall
     fall = along + 1 + bend * across * across
     return pictures * torch.exp(-(strength * dice[:, 2])[:, None, None] * fall)[:, None]
 
 
 @change
 def light(pictures: Tensor, strength: float, dice: Tensor) -> Tensor:
-    """Exposure and tone curve: gain, offset and gamma."""
-    # Half as far up as down: what turns white is lost.
+    """Change exposure and tone curve: gain, offset and gamma."""
+    # Half as far up as down, as white is clipped.
     gain = torch.exp(strength * (1.5 * dice[:, 0] - 1))
     gamma, offset = torch.exp(strength * _even(dice[:, 1])), 32 * strength * _even(dice[:, 2])
-    exposed = (pictures * _each(gain) + _each(offset)).clamp_(0, WHITE)
-    return WHITE * (exposed / WHITE) ** _each(gamma)
+    exposed = (pictures * _per_clip(gain) + _per_clip(offset)).clamp_(0, WHITE)
+    return WHITE * (exposed / WHITE) ** _per_clip(gamma)
 
 
 @change
 def contrast(pictures: Tensor, strength: float, dice: Tensor) -> Tensor:
-    """Distance from the clip's mean grows or shrinks."""
+    """Scale the distance from the clip's mean."""
     mean = pictures.mean((1, 2, 3), keepdim=True)
-    return mean + (pictures - mean) * _each(torch.exp(strength * _even(dice[:, 0])))
+    return mean + (pictures - mean) * _per_clip(torch.exp(strength * _even(dice[:, 0])))
 
 
 @change
 def blur(pictures: Tensor, strength: float, dice: Tensor) -> Tensor:
-    """A lens out of focus."""
+    """Blur as a lens out of focus does."""
     width = strength * dice[:, 0]
     none = torch.zeros_like(width)
     return _smeared(pictures, width, none, none, math.ceil(3 * strength))
@@ -114,15 +114,15 @@ def blur(pictures: Tensor, strength: float, dice: Tensor) -> Tensor:
 
 @change
 def motion(pictures: Tensor, strength: float, dice: Tensor) -> Tensor:
-    """A straight move while the shutter is open."""
+    """Blur along a line, as a move while the shutter is open does."""
     length, angle = strength * dice[:, 0], math.pi * dice[:, 1]
     return _smeared(pictures, torch.zeros_like(length), length, angle, math.ceil(strength / 2) + 1)
 
 
 def _smeared(pictures: Tensor, width: Tensor, length: Tensor, angle: Tensor, reach: int) -> Tensor:
-    """Each picture spread along a line, and by a Gaussian about it; the kernel goes `reach` pixels far."""
+    """Spread each picture along a line and by a Gaussian about it, up to `reach` pixels."""
     count, frames, side, _ = pictures.shape
-    width = width.clamp_min(0.3)[:, None, None]  # narrower ones fall between the pixels
+    width = width.clamp_min(0.3)[:, None, None]  # a narrower kernel would fall between pixels
     along, across = _along(
         angle, torch.arange(-reach, reach + 1, device=pictures.device, dtype=torch.float32)
     )
@@ -137,7 +137,7 @@ def _smeared(pictures: Tensor, width: Tensor, length: Tensor, angle: Tensor, rea
 
 @change
 def lowres(pictures: Tensor, strength: float, dice: Tensor) -> Tensor:
-    """A face that was small in its video: made smaller, and as large again."""
+    """Make each face smaller and as large again, as if it were small in its video."""
     side = pictures.shape[-1]
     smaller = (side * (1 - strength * dice[:, 0])).round().long().clamp_min(1)
     resize = _resizes(side, pictures.device)[smaller][:, None]  # (n, 1, S, S)
@@ -146,33 +146,33 @@ def lowres(pictures: Tensor, strength: float, dice: Tensor) -> Tensor:
 
 @cache
 def _resizes(side: int, device: torch.device) -> Tensor:
-    """What making a column of `side` pixels n long and as long again does to it: (side + 1, side, side)."""
-    one = torch.eye(side)[None]  # a column each
-    made = [torch.zeros(1, side, side)]
+    """Return the matrices that resize a column of `side` pixels to n and back: (side + 1, side, side)."""
+    columns = torch.eye(side)[None]
+    matrices = [torch.zeros(1, side, side)]
     for n in range(1, side + 1):
-        small = functional.interpolate(one[None], size=(n, side), mode="bilinear", antialias=True)
-        made.append(functional.interpolate(small, size=(side, side), mode="bilinear")[0])
-    return torch.cat(made).to(device)
+        small = functional.interpolate(columns[None], size=(n, side), mode="bilinear", antialias=True)
+        matrices.append(functional.interpolate(small, size=(side, side), mode="bilinear")[0])
+    return torch.cat(matrices).to(device)
 
 
 @change
 def gaussian(pictures: Tensor, strength: float, dice: Tensor) -> Tensor:
-    """A sensor's noise."""
-    return pictures + _each(strength * dice[:, 0]) * grain(pictures, dice[:, 1])
+    """Add a sensor's noise."""
+    return pictures + _per_clip(strength * dice[:, 0]) * grain(pictures, dice[:, 1])
 
 
 @change
 def salt_and_pepper(pictures: Tensor, strength: float, dice: Tensor) -> Tensor:
-    """Pixels that are black or white."""
+    """Turn some pixels black or white."""
     noise = grain(pictures, dice[:, 1])
-    rare = _each(torch.special.erfinv(1 - strength * dice[:, 0]) * 2**0.5)
+    rare = _per_clip(torch.special.erfinv(1 - strength * dice[:, 0]) * 2**0.5)
     return torch.where(noise.abs() > rare, torch.where(noise > 0, WHITE, 0.0), pictures)
 
 
 @change
 def speckle(pictures: Tensor, strength: float, dice: Tensor) -> Tensor:
-    """Noise in proportion to the light."""
-    return pictures * (1 + _each(strength * dice[:, 0]) * grain(pictures, dice[:, 1]))
+    """Add noise in proportion to the light."""
+    return pictures * (1 + _per_clip(strength * dice[:, 0]) * grain(pictures, dice[:, 1]))
 
 
 # ITU-T T.81, table K.1: the steps of luminance at quality 50.
@@ -187,22 +187,22 @@ STEPS = (
     (72, 92, 95, 98, 112, 100, 103, 99),
 )
 BLOCK = 8
-LOWEST_QUALITY = 4.0  # below which a face is a few squares
+LOWEST_QUALITY = 4.0  # at a lower quality a face is a few squares
 
 
 @change
 def compression(pictures: Tensor, strength: float, dice: Tensor) -> Tensor:
-    """JPEG, its blocks anywhere: in a video they do not follow the face."""
+    """Compress as JPEG does, with blocks at any offset: in a video they do not follow the face."""
     return jpeg(pictures, 100 * (1 - strength * dice[:, 0]), (dice[:, 1:3] * BLOCK).long())
 
 
 def jpeg(pictures: Tensor, quality: Tensor, offset: Tensor) -> Tensor:
-    """What JPEG leaves of clips (n, L, S, S) at quality (n,) in 0..100; a block's corner is at -offset."""
+    """Apply JPEG to clips (n, L, S, S) at quality (n,) in 0..100; a block's corner is at -offset."""
     side, device = pictures.shape[-1], pictures.device
     blocks = -(-(side + BLOCK - 1) // BLOCK)  # each way, whatever the offset
     padded = torch.arange(blocks * BLOCK, device=device)
     y, x = ((padded - offset[:, axis, None]).clamp(0, side - 1) for axis in (0, 1))  # (n, P) each
-    # Where the pixels of each block come from, and where those of the picture then are.
+    # Indices of each block's pixels in the picture, and of the picture's pixels in the blocks.
     source = (y.view(-1, blocks, 1, BLOCK, 1) * side + x.view(-1, 1, blocks, 1, BLOCK)).flatten(1)
     pixels = torch.arange(side, device=device)
     v, u = (pixels + offset[:, axis, None] for axis in (0, 1))  # (n, S) each
@@ -219,23 +219,23 @@ def jpeg(pictures: Tensor, quality: Tensor, offset: Tensor) -> Tensor:
 
 
 def _steps(quality: Tensor) -> Tensor:
-    """By how much the coefficients are rounded: (n,) -> (n, 1, 1, 64), as libjpeg scales its table."""
+    """Return the coefficients' quantisation steps: (n,) -> (n, 1, 1, 64), as libjpeg scales its table."""
     percent = torch.where(quality < 50, 5000 / quality, 200 - 2 * quality)
     table = torch.tensor(STEPS, device=quality.device, dtype=torch.float32).flatten()
-    return torch.floor((table * _each(percent) + 50) / 100).clamp(1, WHITE)
+    return torch.floor((table * _per_clip(percent) + 50) / 100).clamp(1, WHITE)
 
 
 @cache
 def _block_waves(device: torch.device) -> Tensor:
-    """The orthonormal cosine waves of a block, a wave per row: (64, 64)."""
-    one = illumination.cosines(BLOCK)
-    return sent(np.kron(one, one), device)
+    """Return the orthonormal cosine waves of a block, a wave per row: (64, 64)."""
+    waves = illumination.cosines(BLOCK)
+    return sent(np.kron(waves, waves), device)
 
 
 def in_a_variant(pictures: Tensor, which: Tensor) -> Tensor:
-    """Kuo, Lai and Sarkis (2018): each clip raw, equalised, stretched, or half of each of these two.
+    """Return each clip raw, equalised, stretched, or the mean of both (Kuo, Lai and Sarkis, 2018).
 
-    `which` holds draws (n,) in [0, 1); the pictures are `illumination`'s "none", "he", "linear", "he_linear".
+    `which` are draws (n,) in [0, 1); the variants are `illumination`'s "none", "he", "linear", "he_linear".
     """
     kind = (which * 4).long()
     result = pictures.clone()

@@ -1,4 +1,4 @@
-"""How strong each change of augmentation may get."""
+"""The settings of augmentation: the greatest strength of each change."""
 
 from __future__ import annotations
 
@@ -13,53 +13,53 @@ ILLUMINATIONS = ("none", "kuo")
 
 @dataclass(frozen=True)
 class Augmentation:
-    """How strong each change may get; 0 turns it off, and so are all unless given.
+    """The greatest strength of each change; 0, the default, turns it off.
 
-    A clip draws its own amount of each, evenly from nothing, or from the opposite, up to the strength.
+    A clip draws its own strength of each, evenly from zero, or from the opposite, to the greatest.
     """
 
     flip: float = 0.0  # chance
-    rotation: float = 0.0  # degrees at most, either way
-    scale: float = 0.0  # share by which the face grows at most, or shrinks
-    shift: float = 0.0  # of the side at most, each way
-    aspect: float = 0.0  # share by which the face gets wider than high at most, or the reverse
+    rotation: float = 0.0  # degrees, either way
+    scale: float = 0.0  # share by which the face grows or shrinks
+    shift: float = 0.0  # share of the side, each way
+    aspect: float = 0.0  # share by which the face gets wider than high, or the reverse
     shear: float = 0.0  # the same along the diagonals
-    wander: float = 0.0  # how far rotation (radians), scale and shift stray during a clip at most
+    wander: float = 0.0  # change of rotation (radians), scale and shift during a clip
 
     chance: float = 0.0  # of each of the changes to the pixels that follow
-    occlusion: float = 0.0  # of the side, how much is hidden at most, each way
+    occlusion: float = 0.0  # hidden share of the side, each way
     gradient: float = 0.0  # half the natural logarithm of the light on one side over that on the other
     light: float = 0.0  # natural logarithm of gain and of gamma
     contrast: float = 0.0  # natural logarithm of the contrast about the mean
     blur: float = 0.0  # pixels, deviation
     motion: float = 0.0  # pixels that the face moves while the shutter is open
-    lowres: float = 0.0  # share of the side's pixels that goes lost
+    lowres: float = 0.0  # share of the side's pixels that is lost
     gaussian: float = 0.0  # grey levels, deviation
     salt_and_pepper: float = 0.0  # share of the pixels
     speckle: float = 0.0  # deviation of each pixel's gain
-    compression: float = 0.0  # how far the quality of JPEG falls from 1
+    compression: float = 0.0  # fall of JPEG's quality from 1
 
-    illumination: str = "none"  # "kuo": each clip is raw, equalised, stretched, or half of each of these two
+    illumination: str = "none"  # "kuo": each clip is raw, equalised, stretched, or the mean of these two
 
     landmark_noise: float = 0.0  # eye distances, deviation over the frames; twice that at the jaw
-    landmark_bias: float = 0.0  # the same of what all frames of a clip have in common
+    landmark_bias: float = 0.0  # the same, for the error that all frames of a clip share
 
-    speed: float = 0.0  # share by which time runs faster at most, or slower
-    dropped: float = 0.0  # share of the frames that go lost at most
+    speed: float = 0.0  # share by which time runs faster or slower
+    dropped: float = 0.0  # share of dropped frames
 
     def __post_init__(self) -> None:
         if self.illumination not in ILLUMINATIONS:
             have = ", ".join(ILLUMINATIONS)
-            raise UsageError(f"augmentation has illumination {have}, not {self.illumination!r}")
+            raise UsageError(f"augmentation illumination must be one of {have}, not {self.illumination!r}")
         for field in fields(self):
             value = getattr(self, field.name)
             most = MOST.get(field.name, float("inf"))
             if field.name != "illumination" and not 0 <= value <= most:
-                raise UsageError(f"augmentation {field.name} should be from 0 to {most:g}, not {value:g}")
+                raise UsageError(f"augmentation {field.name} must be from 0 to {most:g}, not {value:g}")
 
     @property
     def warps(self) -> bool:
-        """Whether pixels come to lie between the pixels that there were."""
+        """Whether pixels move to positions between pixels."""
         return any((self.rotation, self.scale, self.shift, self.aspect, self.shear, self.wander))
 
 

@@ -1,7 +1,7 @@
-"""How good predictions are: counts that add, calibration, what is fitted on a validation set, the report.
+"""Metrics of predictions: counts that add, calibration, fitting on a validation set, the report.
 
-No face is no answer, and so a wrong one. Figures come from counts pooled over folds,
-never from a mean of means.
+A sample without a face counts as wrong. Figures come from counts pooled over folds, never from a mean of
+means.
 """
 
 from fervid.metrics.counts import (

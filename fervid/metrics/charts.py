@@ -1,6 +1,6 @@
-"""Pictures for run folders: drawn by matplotlib where it is installed (PNG), else by hand (SVG).
+"""Charts for run folders: drawn by matplotlib if it is installed (PNG), else written here (SVG).
 
-A picture is described once, as panels of lines or as a matrix of counts, and either hand draws it.
+A chart is described once, as panels of lines or as a matrix of counts, and drawn by either.
 """
 
 from __future__ import annotations
@@ -25,33 +25,27 @@ from fervid.errors import OutputError
 from fervid.types import Array
 
 NAME_LENGTH = 24  # characters of a label or series that are shown
-# Okabe and Ito's, which colour-blind people tell apart; further lines are dashed.
+# Okabe and Ito's, which colour-blind people can distinguish; further lines are dashed.
 COLOURS = ("#0072b2", "#d55e00", "#009e73", "#cc79a7", "#e69f00", "#56b4e9")
 DASHES: tuple[tuple[int, ...], ...] = ((), (6, 3), (2, 3))
 GREY, PALE = "#888888", "#e5e5e5"
-LIGHT, FULL = (
-    np.array([250, 250, 250]),
-    np.array([0, 74, 128]),
-)  # a matrix cell with none, and all, of its row
-DARK = 0.5  # of a row: from here on a cell's number is white
-MANY = 40  # points, from which on a line has no dots
-POINTS = 600  # of a long line, which are all that the eye can use
+# The colours of a matrix cell with none, and with all, of its row.
+LIGHT, FULL = np.array([250, 250, 250]), np.array([0, 74, 128])
+DARK = 0.5  # share of a row from which a cell's number is white
+MANY = 40  # points from which a line has no dots
+POINTS = 600  # most points of a line: more are not visible
 
 # All in pixels.
-FONT, CHARACTER, ROW = (
-    13,
-    7.8,
-    18,
-)  # of text: its size, the width to allow for a character, and a line's height
+FONT, CHARACTER, ROW = 13, 7.8, 18  # of text: its size, the width of a character, the height of a line
 WIDTH = 520  # of a panel's plot
-TOP, BELOW = 36, 52  # room for the title, and for what is written under a plot
+TOP, BELOW = 36, 52  # space for the title, and for the text under a plot
 GAP = 8
 CELL = 46  # of a matrix, at least
 
 
 @dataclass(frozen=True)
 class Line:
-    """One series: drawn through what is None, unmeasured, and broken where y is no finite number."""
+    """One series: drawn through missing values (None), and broken where y is not finite."""
 
     name: str
     x: Sequence[float]
@@ -62,7 +56,7 @@ class Line:
         return len(self.x) < MANY
 
     def stretches(self) -> Iterator[list[tuple[float, float]]]:
-        """Its points, from break to break."""
+        """Yield the points of each unbroken stretch."""
         points = [(x, y) for x, y in zip(self.x, self.y, strict=True) if y is not None]
         for is_finite, stretch in groupby(points, lambda point: isfinite(point[1])):
             if is_finite:
@@ -79,12 +73,12 @@ class Panel:
     x_range: tuple[float, float]
     y_range: tuple[float, float]
     height: int = 200
-    diagonal: bool = False  # a grey line from corner to corner, to compare with
-    is_whole: bool = False  # x counts something
+    diagonal: bool = False  # a grey line from corner to corner, for comparison
+    is_whole: bool = False  # x is an integer
 
     @property
     def tall(self) -> int:
-        """Its height, which the legend must fit in."""
+        """The panel's height, which must fit the legend."""
         return max(self.height, ROW * len(self.lines))
 
     def ticks(self) -> tuple[list[float], list[float]]:
@@ -96,7 +90,7 @@ class Panel:
 
 
 def confusion(counts: Array, labels: Sequence[str], path: Path) -> Path:
-    """Draw how often each label (a row) was taken for which; a last column more than labels is "no face"."""
+    """Draw a confusion matrix, a row per true label; a column after those of the labels is "no face"."""
     if counts.shape not in ((len(labels), len(labels)), (len(labels), len(labels) + 1)):
         raise ValueError(
             f"{len(labels)} labels need as many rows and columns, or one more, got {counts.shape}"
@@ -106,7 +100,7 @@ def confusion(counts: Array, labels: Sequence[str], path: Path) -> Path:
 
 
 def curves(history: Mapping[str, Sequence[float | None]], path: Path, title: str = "") -> Path:
-    """Draw what was measured after each epoch; quantities, a name's last word, have a panel each."""
+    """Draw a history of figures per epoch, with a panel per quantity, which is a name's last word."""
     if not history:
         raise ValueError("a history should name at least one quantity")
     groups: dict[str, list[Line]] = defaultdict(list)
@@ -130,7 +124,7 @@ def curves(history: Mapping[str, Sequence[float | None]], path: Path, title: str
 
 
 def reliability(bins: Mapping[str, tuple[Array, Array, Array]], path: Path) -> Path:
-    """Draw how often confidence is right: per name, bins of counts, summed confidence, counts of right."""
+    """Draw accuracy by confidence: per name, bins of counts, summed confidence, counts of right."""
     accuracy, share = [], []
     for name, (count, confidence, right) in bins.items():
         filled = count > 0
@@ -150,8 +144,8 @@ def risk_coverage(risks: Mapping[str, tuple[Array, Array]], path: Path) -> Path:
     """Draw the share of errors among the most confident: per name coverage and risk, (N,) each."""
     lines = []
     for name, (x, y) in risks.items():
-        some = np.unique(np.linspace(0, len(x) - 1, min(len(x), POINTS)).astype(int))
-        lines.append(Line(_shown(name), x[some].tolist(), y[some].tolist()))
+        rows = np.unique(np.linspace(0, len(x) - 1, min(len(x), POINTS)).astype(int))
+        lines.append(Line(_shown(name), x[rows].tolist(), y[rows].tolist()))
     panel = Panel("coverage", "share of errors", lines, (0.0, 1.0), (0.0, _range(lines)[1]), height=300)
     return _draw(_Panels("Risk and coverage", [panel]), path)
 
@@ -178,7 +172,7 @@ class _Matrix:
         return self.counts / np.maximum(self.counts.sum(axis=1, keepdims=True), 1)
 
     def ink(self, row: int, column: int) -> str:
-        """What a cell's number is written in."""
+        """Return the colour of a cell's number."""
         return "white" if self.shares[row, column] > DARK else "black"
 
     @property
@@ -188,18 +182,18 @@ class _Matrix:
 
 
 def ticks(low: float, high: float, about: int = 5, is_whole: bool = False) -> list[float]:
-    """Round numbers within [low, high], about so many."""
+    """Return round numbers within [low, high], `about` that many."""
     rough = (high - low) / about
     power = 10.0 ** floor(log10(rough))
     step = next(factor * power for factor in (1, 2, 2.5, 5, 10) if factor * power >= rough * 0.999)
     if is_whole:
         step = max(1, ceil(step))
     first, last = ceil(low / step - 1e-9), floor(high / step + 1e-9)
-    return [round(place * step, 12) + 0.0 for place in range(first, last + 1)]
+    return [round(number * step, 12) + 0.0 for number in range(first, last + 1)]
 
 
 def _range(lines: Sequence[Line]) -> tuple[float, float]:
-    """Where y runs, with some air, on round numbers."""
+    """Return the range of y, widened to round numbers."""
     values = [y for line in lines for stretch in line.stretches() for _, y in stretch]
     low, high = min(values, default=0.0), max(values, default=1.0)
     if high - low <= 1e-9 * max(abs(low), abs(high), 1e-9):
@@ -210,23 +204,23 @@ def _range(lines: Sequence[Line]) -> tuple[float, float]:
 
 
 def _shown(text: str, length: int = NAME_LENGTH) -> str:
-    """A text that a picture can hold: not too long, and without what XML forbids."""
+    """Return a text for a chart: not too long, and without characters that XML forbids."""
     clean = re.sub(r"[^\u0020-\ud7ff\ue000-\ufffd\U00010000-\U0010ffff]+", "?", text)
     return clean if len(clean) <= length else clean[: length - 1] + "…"
 
 
 def _width(text: str) -> float:
-    """The room that a text takes, roughly."""
+    """Return the approximate width of a text."""
     return CHARACTER * sum(2 if unicodedata.east_asian_width(letter) in "WF" else 1 for letter in text)
 
 
-def _style(place: int) -> tuple[str, tuple[int, ...]]:
-    """The colour and the dashes of a panel's line."""
-    return COLOURS[place % len(COLOURS)], DASHES[place // len(COLOURS) % len(DASHES)]
+def _style(index: int) -> tuple[str, tuple[int, ...]]:
+    """Return the colour and dashes of a panel's line."""
+    return COLOURS[index % len(COLOURS)], DASHES[index // len(COLOURS) % len(DASHES)]
 
 
 def _draw(picture: _Panels | _Matrix, path: Path) -> Path:
-    """Write a picture beside `path`, which has no suffix yet; the path written."""
+    """Write a chart to `path` with the suffix of its format, and return that path."""
     content, suffix = _png(picture), ".png"
     if content is None:
         content, suffix = _svg(picture).encode(), ".svg"
@@ -239,7 +233,7 @@ def _draw(picture: _Panels | _Matrix, path: Path) -> Path:
 
 
 def _png(picture: _Panels | _Matrix) -> bytes | None:
-    """A picture by matplotlib; None where that is not installed, or has no letters for a name in it."""
+    """Draw a chart by matplotlib; None if it is not installed, or its font lacks a letter."""
     try:
         import matplotlib
         from matplotlib.backends.backend_agg import FigureCanvasAgg
@@ -287,8 +281,8 @@ def _fill_panels(figure: Any, picture: _Panels) -> None:
         axes.grid(color=PALE)
         if panel.diagonal:
             axes.plot(panel.x_range, panel.y_range, color=GREY, dashes=(6, 3))
-        for place, line in enumerate(panel.lines):
-            colour, dashes = _style(place)
+        for index, line in enumerate(panel.lines):
+            colour, dashes = _style(index)
             points = [(x, y) for stretch in line.stretches() for x, y in [*stretch, (np.nan, np.nan)]]
             x, y = zip(*points, strict=True) if points else ((), ())
             drawn = axes.plot(x, y, color=colour, label=line.name, clip_on=False, zorder=3)[0]
@@ -298,7 +292,7 @@ def _fill_panels(figure: Any, picture: _Panels) -> None:
 
 
 def _svg(picture: _Panels | _Matrix) -> str:
-    """A picture by hand."""
+    """Return a chart as SVG."""
     width, height, parts = _svg_matrix(picture) if isinstance(picture, _Matrix) else _svg_panels(picture)
     return "\n".join(
         [
@@ -350,18 +344,18 @@ def _svg_panels(picture: _Panels) -> tuple[float, float, list[str]]:
 def _svg_panel(panel: Panel, left: float, top: float) -> Iterator[str]:
     right, bottom = left + WIDTH, top + panel.tall
 
-    def place(x: float, y: float) -> tuple[float, float]:
+    def pixel(x: float, y: float) -> tuple[float, float]:
         across = (x - panel.x_range[0]) / (panel.x_range[1] - panel.x_range[0])
         up = (y - panel.y_range[0]) / (panel.y_range[1] - panel.y_range[0])
         return left + across * WIDTH, bottom - up * panel.tall
 
     x_ticks, y_ticks = panel.ticks()
     for tick in x_ticks:
-        x, _ = place(tick, 0)
+        x, _ = pixel(tick, 0)
         yield _path([(x, top), (x, bottom)], PALE)
         yield _text(x, bottom + GAP + FONT / 2, f"{tick:g}")
     for tick in y_ticks:
-        _, y = place(0, tick)
+        _, y = pixel(0, tick)
         yield _path([(left, y), (right, y)], PALE)
         yield _text(left - GAP, y, f"{tick:g}", "end")
     yield _box(left, top, right, bottom)
@@ -372,7 +366,7 @@ def _svg_panel(panel: Panel, left: float, top: float) -> Iterator[str]:
     for number, line in enumerate(panel.lines):
         colour, dashes = _style(number)
         for stretch in line.stretches():
-            points = [place(x, y) for x, y in stretch]
+            points = [pixel(x, y) for x, y in stretch]
             yield _path(points, colour, dashes, width=1.8)
             if line.has_dots or len(points) == 1:
                 yield from (f'<circle cx="{x:.1f}" cy="{y:.1f}" r="2.5" fill="{colour}"/>' for x, y in points)
@@ -391,7 +385,7 @@ def _text(
     turn: int = 0,
     size: int = FONT,
 ) -> str:
-    """A text whose middle line runs through (x, y)."""
+    """Return a text element, centred vertically on y."""
     turned = f' transform="rotate({turn} {x:.1f} {y:.1f})"' if turn else ""
     return (
         f'<text x="{x:.1f}" y="{y:.1f}" dy="0.35em" text-anchor="{anchor}" fill="{fill}"'

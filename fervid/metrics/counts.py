@@ -1,4 +1,4 @@
-"""What is counted of predictions: confusions, calibration, and risk against coverage."""
+"""Counts of predictions: confusion, calibration, and risk against coverage."""
 
 from __future__ import annotations
 
@@ -11,25 +11,25 @@ from fervid.types import Array, Ints, check
 
 Doubles = npt.NDArray[np.float64]
 
-NO_FACE = -1  # as a prediction: there was nothing to read
+NO_FACE = -1  # as a prediction: no face to read
 BINS = 15  # of confidence, in every calibration error
 
 
 def ratio(part: Array | int, whole: Array | int) -> Doubles:
-    """A share; nan of nothing."""
+    """Return part / whole; nan if whole is 0."""
     part, whole = np.asarray(part, np.float64), np.asarray(whole, np.float64)
     return np.divide(part, whole, out=np.full(whole.shape, np.nan), where=whole > 0)
 
 
 def mean(values: Array) -> float:
-    """The mean of the values that are defined; nan of none."""
+    """Return the mean of the values that are not nan; nan if there are none."""
     defined = values[~np.isnan(values)]
     return float(defined.mean()) if len(defined) else float("nan")
 
 
 @dataclass(frozen=True, eq=False)
 class Confusion:
-    """How often each label was taken for which; confusions add."""
+    """A confusion matrix: counts by label and prediction. Confusions add."""
 
     labels: tuple[str, ...]
     counts: Ints  # (C, C + 1) truth x prediction; the last column: no face, so wrong
@@ -67,17 +67,17 @@ class Confusion:
 
     @property
     def accuracy(self) -> float:
-        """The share that is right (WAR); nan of nothing."""
+        """The share of right predictions (WAR); nan without samples."""
         return float(ratio(self.right.sum(), self.counts.sum()))
 
     @property
     def recall(self) -> Doubles:  # (C,)
-        """Right of those that are so labelled; nan where none is."""
+        """The share of right predictions among samples of each label; nan without samples."""
         return ratio(self.right, self.support)
 
     @property
     def precision(self) -> Doubles:  # (C,)
-        """Right of those so predicted; nan where none is."""
+        """The share of right predictions among predictions of each label; nan without predictions."""
         return ratio(self.right, self.counts[:, :NO_FACE].sum(axis=0))
 
     @property
@@ -86,18 +86,18 @@ class Confusion:
 
     @property
     def mean_recall(self) -> float:
-        """The mean over the labels that occur (UAR)."""
+        """The mean recall over the labels that occur (UAR)."""
         return mean(self.recall)
 
     @property
     def macro_f1(self) -> float:
-        """The mean over the labels that occur."""
+        """The mean F1 over the labels that occur."""
         return mean(self.f1[self.support > 0])
 
 
 @dataclass(frozen=True, eq=False)
 class Calibration:
-    """Confidence against how often it is right, in bins of confidence; calibrations add."""
+    """Confidence against accuracy, in bins of confidence. Calibrations add."""
 
     count: Ints  # (B,)
     confidence: Doubles  # (B,) sums
@@ -105,22 +105,22 @@ class Calibration:
 
     @classmethod
     def of(cls, confidence: Array, right: Array, bins: int = BINS) -> Calibration:
-        """Bins of equal width, each with its upper edge: (0, 1/B], (1/B, 2/B] ..."""
-        place = np.clip(np.ceil(confidence.astype(np.float64) * bins).astype(np.int64) - 1, 0, bins - 1)
-        return cls._binned(place, confidence, right, bins)
+        """Count in bins of equal width, each with its upper edge: (0, 1/B], (1/B, 2/B] ..."""
+        index = np.clip(np.ceil(confidence.astype(np.float64) * bins).astype(np.int64) - 1, 0, bins - 1)
+        return cls._count(index, confidence, right, bins)
 
     @classmethod
     def adaptive(cls, confidence: Array, right: Array, bins: int = BINS) -> Calibration:
-        """Bins of equal mass, as far as equal confidences, which stay together, let them be."""
+        """Count in bins of equal size, as far as possible with equal confidences in one bin."""
         before = np.searchsorted(np.sort(confidence), confidence)
-        return cls._binned(before * bins // max(1, len(confidence)), confidence, right, bins)
+        return cls._count(before * bins // max(1, len(confidence)), confidence, right, bins)
 
     @classmethod
-    def _binned(cls, place: Ints, confidence: Array, right: Array, bins: int) -> Calibration:
+    def _count(cls, index: Ints, confidence: Array, right: Array, bins: int) -> Calibration:
         return cls(
-            np.bincount(place, minlength=bins),
-            np.bincount(place, confidence.astype(np.float64), minlength=bins).astype(np.float64),
-            np.bincount(place[right.astype(bool)], minlength=bins),
+            np.bincount(index, minlength=bins),
+            np.bincount(index, confidence.astype(np.float64), minlength=bins).astype(np.float64),
+            np.bincount(index[right.astype(bool)], minlength=bins),
         )
 
     def __add__(self, other: Calibration) -> Calibration:
@@ -130,13 +130,13 @@ class Calibration:
 
     @property
     def error(self) -> float:
-        """The expected calibration error; nan of nothing."""
+        """The expected calibration error; nan without samples."""
         return float(ratio(np.abs(self.right - self.confidence).sum(), self.count.sum()))
 
 
 @dataclass(frozen=True, eq=False)
 class RiskCoverage:
-    """The share of errors among the most confident, for every number of them."""
+    """The share of errors among the n most confident predictions, for every n."""
 
     risk: Doubles  # (N,) among the 1, 2 ... N most confident
 
@@ -146,30 +146,30 @@ class RiskCoverage:
 
     @property
     def area(self) -> float:
-        """Under the curve (AURC): the mean risk over all coverages."""
+        """The area under the curve (AURC): the mean risk over all coverages."""
         return mean(self.risk)
 
     def accuracy(self, coverage: float) -> float:
-        """Among the most confident that make up `coverage` of all."""
+        """Return the accuracy of the most confident predictions that are `coverage` of all."""
         if len(self.risk) == 0:
             return float("nan")
         return float(1 - self.risk[max(0, int(np.ceil(coverage * len(self.risk) - 1e-9)) - 1)])
 
 
 def ece(confidence: Array, right: Array, bins: int = BINS) -> float:
-    """The expected calibration error of confidences (N,), over bins of equal width."""
+    """Return the expected calibration error of confidences (N,), over bins of equal width."""
     return Calibration.of(confidence, right, bins).error
 
 
 def adaptive_ece(confidence: Array, right: Array, bins: int = BINS) -> float:
-    """The expected calibration error of confidences (N,), over bins of equal mass."""
+    """Return the expected calibration error of confidences (N,), over bins of equal size."""
     return Calibration.adaptive(confidence, right, bins).error
 
 
 def risk_coverage(confidence: Array, right: Array) -> RiskCoverage:
-    """How errors grow as less confident answers are let in.
+    """Return the risk as less confident predictions are added.
 
-    Among equal confidences no order is better than another: they share their errors evenly.
+    Equal confidences have no order: their errors are spread evenly over them.
     """
     values, group, size = np.unique(-confidence, return_inverse=True, return_counts=True)
     errors = np.bincount(group, ~right.astype(bool), minlength=len(values))

@@ -1,4 +1,4 @@
-"""What a model said of samples whose label is known, and how that reads as labels and scores."""
+"""A model's predictions of labelled samples, as logits, labels and scores."""
 
 from __future__ import annotations
 
@@ -19,22 +19,20 @@ Bools = npt.NDArray[np.bool_]
 
 @dataclass(frozen=True, eq=False)
 class Predictions:
-    """What a model, or the models of several folds, said of samples whose label is known."""
+    """The predictions of a model, or of the models of several folds, for labelled samples."""
 
     labels: tuple[str, ...]  # the data's, in canonical order
     model_labels: tuple[str, ...]
     names: tuple[str, ...]
-    subjects: tuple[str, ...]  # a sample's own name where its subject is unknown
+    subjects: tuple[str, ...]  # the sample's own name if its subject is unknown
     fold: Ints  # (N,)
     truth: Ints  # (N,) into labels
     found: Bools  # (N,) False: no face
     rejected: Bools  # (N,) low quality by the rejection rule; the headline ignores it
-    logits: Mapping[
-        str, Floats
-    ]  # per stream, and of each fusion: (N, model labels), undefined without a face
-    temperature: Floats  # (N,) of the model that scored the row: what its headline logits are divided by
-    headline: str  # which of the logits the reported figures are of
-    parts: tuple[str, ...] = ()  # what each fold is called, where somebody has named them
+    logits: Mapping[str, Floats]  # per stream and fusion: (N, model labels), undefined without a face
+    temperature: Floats  # (N,) of the model that scored the row; it divides the headline logits
+    headline: str  # name of the logits that the reported figures are of
+    parts: tuple[str, ...] = ()  # names of the folds, if they have any
 
     def __post_init__(self) -> None:
         count = len(self.names)
@@ -54,11 +52,11 @@ class Predictions:
             raise ValueError(f"headline {self.headline} should be one of {', '.join(self.logits)}")
         for name, values in self.logits.items():
             check(f"logits of {name}", values, (count, len(self.model_labels)), np.float32)
-            strange = self.found & ~np.isfinite(values).all(axis=1)
-            if strange.any():
+            invalid = self.found & ~np.isfinite(values).all(axis=1)
+            if invalid.any():
                 raise ModelError(
-                    f"the {name} scores of {self.names[int(strange.argmax())]} are not finite: the model is "
-                    "damaged, or was trained with too high a rate; take another"
+                    f"the {name} scores of {self.names[int(invalid.argmax())]} are not finite: the model is "
+                    "damaged, or was trained with too high a rate; use another model"
                 )
         if not self.shared:
             raise ModelError(
@@ -76,7 +74,7 @@ class Predictions:
 
     @classmethod
     def joined(cls, parts: Sequence[Predictions]) -> Predictions:
-        """The predictions of several folds, pooled."""
+        """Return the pooled predictions of several folds."""
         if not parts:
             raise ValueError("there are no predictions to join")
         first = parts[0]
@@ -94,34 +92,34 @@ class Predictions:
             elif all(value == own[0] for value in own):
                 values[field.name] = own[0]
             else:
-                raise ValueError(f"predictions whose {field.name} differ cannot be joined")
+                raise ValueError(f"predictions of different {field.name} cannot be joined")
         return cls(**values)
 
 
 def predicted(predictions: Predictions, which: str | None = None) -> Ints:
-    """The label said of each sample (N,), among those that data and model share; NO_FACE without a face."""
+    """Return the predicted label of each sample (N,), of those that data and model share, or NO_FACE."""
     shared = np.array(predictions.shared)
-    said = shared[_shared_logits(predictions, which).argmax(axis=1)]
-    return np.where(predictions.found, said, NO_FACE)
+    labels = shared[_shared_logits(predictions, which).argmax(axis=1)]
+    return np.where(predictions.found, labels, NO_FACE)
 
 
 def probabilities(predictions: Predictions, which: str | None = None, temperature: bool = True) -> Doubles:
-    """Scores (N, C) of the data's labels, renormalised over those that the model knows.
+    """Return scores (N, C) of the data's labels, renormalised over those that the model knows.
 
-    A label that the model lacks scores 0, a sample without a face nan throughout. The temperature was
-    fitted to the headline; other streams are best read without it.
+    A label that the model does not know scores 0; a sample without a face has nan. The temperature was fitted
+    to the headline; leave it out for other streams.
     """
     return np.exp(log_probabilities(predictions, which, temperature))
 
 
 def confidence(predictions: Predictions, which: str | None = None, temperature: bool = True) -> Doubles:
-    """The highest score of each sample (N,); 0 without a face."""
+    """Return the highest score of each sample (N,); 0 without a face."""
     scores = probabilities(predictions, which, temperature)
     return np.where(predictions.found, np.nan_to_num(scores).max(axis=1), 0.0)
 
 
 def _shared_logits(predictions: Predictions, which: str | None) -> Doubles:
-    """Logits (N, K) of the labels that data and model share; 0 without a face."""
+    """Return logits (N, K) of the labels that data and model share; 0 without a face."""
     columns = [predictions.model_labels.index(predictions.labels[index]) for index in predictions.shared]
     values = predictions.logits[which or predictions.headline][:, columns].astype(np.float64)
     return np.where(predictions.found[:, None], values, 0.0)
@@ -138,6 +136,6 @@ def log_probabilities(predictions: Predictions, which: str | None, temperature: 
 
 
 def log_softmax(logits: Array) -> Doubles:
-    """The logarithm of the probabilities that logits (N, C) stand for."""
+    """Return the logarithm of the probabilities of logits (N, C)."""
     shifted = logits - logits.max(axis=1, keepdims=True)
     return shifted - np.log(np.exp(shifted).sum(axis=1, keepdims=True))

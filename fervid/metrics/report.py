@@ -1,4 +1,4 @@
-"""The figures of an evaluation as JSON holds them, and its predictions as a table."""
+"""The figures of an evaluation as JSON values, and its predictions as a table."""
 
 from __future__ import annotations
 
@@ -21,33 +21,35 @@ from fervid.types import Ints
 ROUNDS = 1000  # of the bootstrap
 LEVEL = 0.95  # of its interval
 INTERVALS = ("accuracy", "mean_recall")
-COVERAGES = (1.0, 0.9, 0.8, 0.5)  # at which a report tells the accuracy
-DECIMALS = 6  # of scores in a table, as everywhere in text
+COVERAGES = (1.0, 0.9, 0.8, 0.5)  # at which a report has the accuracy
+DECIMALS = 6  # of scores in a table, as in all text outputs
 
 
 def bootstrap(
     predictions: Predictions, rounds: int = ROUNDS, seed: int = 0, which: str | None = None
 ) -> dict[str, tuple[float, float]] | None:
-    """Percentile intervals of accuracy and mean recall, from subjects drawn anew; None for fewer than two."""
-    said = predicted(predictions, which)
-    figures = resampled(predictions.subjects, predictions.truth, said, len(predictions.labels), rounds, seed)
+    """Return percentile intervals of accuracy and mean recall over resampled subjects; None below two."""
+    guesses = predicted(predictions, which)
+    figures = resampled(
+        predictions.subjects, predictions.truth, guesses, len(predictions.labels), rounds, seed
+    )
     if figures is None:
         return None
     return {name: interval(figures[:, column]) for column, name in enumerate(INTERVALS)}
 
 
 def resampled(
-    subjects: Sequence[str], truth: Ints, said: Ints, classes: int, rounds: int = ROUNDS, seed: int = 0
+    subjects: Sequence[str], truth: Ints, guesses: Ints, classes: int, rounds: int = ROUNDS, seed: int = 0
 ) -> Doubles | None:
-    """Accuracy and mean recall (rounds, 2) with subjects drawn anew; None for fewer than two.
+    """Return accuracy and mean recall (rounds, 2) of resampled subjects; None for fewer than two subjects.
 
-    Of the same samples and seed, each round draws the same people: figures of two models can be compared
+    For the same samples and seed, each round draws the same people, so figures of two models can be compared
     round by round.
     """
     people, own = np.unique(np.array(subjects, dtype=object), return_inverse=True)
     if len(people) < 2:
         return None
-    right = said == truth
+    right = guesses == truth
     support = np.zeros((len(people), classes), np.int64)
     np.add.at(support, (own, truth), 1)
     hits = np.zeros_like(support)
@@ -62,35 +64,35 @@ def resampled(
 
 
 def interval(figures: Doubles) -> tuple[float, float]:
-    """The range that holds LEVEL of all figures (N,)."""
+    """Return the range that contains LEVEL of all figures (N,)."""
     low, high = np.quantile(figures, [(1 - LEVEL) / 2, (1 + LEVEL) / 2])
     return float(low), float(high)
 
 
 def brier(predictions: Predictions, which: str | None = None, temperature: bool = True) -> float:
-    """The mean squared distance of the scores from the truth, 0 to 2, where there is a face."""
+    """Return the mean squared distance of the scores from the truth, 0 to 2, over samples with a face."""
     scores = probabilities(predictions, which, temperature)[predictions.found]
     truth = np.eye(len(predictions.labels))[predictions.truth[predictions.found]]
     return mean(((scores - truth) ** 2).sum(axis=1))
 
 
 def log_loss(predictions: Predictions, which: str | None = None, temperature: bool = True) -> float:
-    """The mean negative log score of the truth, where there is a face and a label that the model knows."""
+    """Return the mean negative log score of the truth, over samples with a face and a label of the model."""
     rows = np.flatnonzero(predictions.found & np.isin(predictions.truth, predictions.shared))
     return mean(-log_probabilities(predictions, which, temperature)[rows, predictions.truth[rows]])
 
 
 def report(predictions: Predictions, rounds: int = ROUNDS, seed: int = 0) -> dict[str, Any]:
-    """Every figure of an evaluation, ready for JSON: shares in [0, 1], None where there is nothing to tell.
+    """Return every figure of an evaluation as JSON values: shares in [0, 1], None for undefined figures.
 
-    `confusion` is labels x labels, a row per true label; beside it `confusion_no_face` counts the clips of
-    each label that show no face, so that both together sum to `n`. Calibration is measured where there is a
-    face. Risk and coverage are of all clips: one without a face is wrong, and the first to be left out.
+    `confusion` is labels x labels, a row per true label; `confusion_no_face` counts the clips of each label
+    that show no face, so that both together sum to `n`. Calibration is measured on clips with a face. Risk
+    and coverage are of all clips: one without a face is wrong, and the first to be left out.
     """
     labels, found = predictions.labels, predictions.found
-    said = predicted(predictions)
-    right = said == predictions.truth
-    whole = Confusion.of(labels, predictions.truth, said)
+    guesses = predicted(predictions)
+    right = guesses == predictions.truth
+    whole = Confusion.of(labels, predictions.truth, guesses)
     sure, raw = confidence(predictions), confidence(predictions, temperature=False)
     curve = risk_coverage(sure, right)
     ranges = bootstrap(predictions, rounds, seed)
@@ -107,10 +109,10 @@ def report(predictions: Predictions, rounds: int = ROUNDS, seed: int = 0) -> dic
         "confusion_no_face": whole.no_face.tolist(),
         "streams": {name: _stream(predictions, name) for name in predictions.logits},
         "headline": predictions.headline,
-        "detected": _subset(predictions, said, found),
+        "detected": _subset(predictions, guesses, found),
         "after_rejection": {
             "coverage": float(ratio(int(read.sum()), len(predictions))),
-            **_subset(predictions, said, read),
+            **_subset(predictions, guesses, read),
         },
         "ece_before_temperature": ece(raw[found], right[found]),
         "adaptive_ece": adaptive_ece(sure[found], right[found]),
@@ -125,8 +127,8 @@ def report(predictions: Predictions, rounds: int = ROUNDS, seed: int = 0) -> dic
             }
             for index, label in enumerate(labels)
         },
-        "folds": _folds(predictions, said),
-        "parts": _parts(predictions, said),
+        "folds": _folds(predictions, guesses),
+        "parts": _parts(predictions, guesses),
         "interval": {name: None if ranges is None else list(ranges[name]) for name in INTERVALS}
         | {"level": LEVEL, "unit": "subject", "subjects": len(set(predictions.subjects))},
         "risk_coverage": {
@@ -140,11 +142,11 @@ def report(predictions: Predictions, rounds: int = ROUNDS, seed: int = 0) -> dic
 
 
 def _stream(predictions: Predictions, name: str) -> dict[str, Any]:
-    """The figures of one of the logits; a calibrated error only for the headline, whose temperature it is."""
+    """Return the figures of one stream's logits; `ece` is for the headline alone, as is the temperature."""
     found = predictions.found
-    said = predicted(predictions, name)
-    right = said == predictions.truth
-    whole = Confusion.of(predictions.labels, predictions.truth, said)
+    guesses = predicted(predictions, name)
+    right = guesses == predictions.truth
+    whole = Confusion.of(predictions.labels, predictions.truth, guesses)
     is_headline = name == predictions.headline
     return {
         "accuracy": whole.accuracy,
@@ -152,44 +154,44 @@ def _stream(predictions: Predictions, name: str) -> dict[str, Any]:
         "macro_f1": whole.macro_f1,
         "ece": ece(confidence(predictions, name)[found], right[found]) if is_headline else None,
         "ece_before_temperature": ece(confidence(predictions, name, False)[found], right[found]),
-        "detected": _subset(predictions, said, found),
+        "detected": _subset(predictions, guesses, found),
     }
 
 
-def _subset(predictions: Predictions, said: Ints, rows: Bools) -> dict[str, Any]:
-    part = Confusion.of(predictions.labels, predictions.truth[rows], said[rows])
+def _subset(predictions: Predictions, guesses: Ints, rows: Bools) -> dict[str, Any]:
+    part = Confusion.of(predictions.labels, predictions.truth[rows], guesses[rows])
     return {"n": part.n, "accuracy": part.accuracy, "mean_recall": part.mean_recall}
 
 
-def _folds(predictions: Predictions, said: Ints) -> dict[str, Any]:
-    """How figures vary from fold to fold: mean and sample standard deviation, None for a single fold."""
+def _folds(predictions: Predictions, guesses: Ints) -> dict[str, Any]:
+    """Return mean and sample standard deviation of figures over the folds; no deviation for a single fold."""
     folds = np.unique(predictions.fold)
     parts = [
-        Confusion.of(predictions.labels, predictions.truth[rows], said[rows])
+        Confusion.of(predictions.labels, predictions.truth[rows], guesses[rows])
         for rows in (predictions.fold == fold for fold in folds)
     ]
-    found: dict[str, Any] = {"n": len(folds)}
+    figures: dict[str, Any] = {"n": len(folds)}
     for name in ("accuracy", "mean_recall", "macro_f1"):
         values = np.array([getattr(part, name) for part in parts])
         sd = float(values.std(ddof=1)) if len(parts) > 1 else None
-        found[name] = {"mean": mean(values), "sd": sd}
-    return found
+        figures[name] = {"mean": mean(values), "sd": sd}
+    return figures
 
 
-def _parts(predictions: Predictions, said: Ints) -> list[dict[str, Any]]:
-    """The figures of each part of a protocol, under its name."""
+def _parts(predictions: Predictions, guesses: Ints) -> list[dict[str, Any]]:
+    """Return the figures of each part of a protocol, with its name."""
     return [
         {
             "name": name,
-            **_subset(predictions, said, rows),
+            **_subset(predictions, guesses, rows),
             "n_no_face": int((rows & ~predictions.found).sum()),
         }
-        for name, rows in ((name, predictions.fold == at) for at, name in enumerate(predictions.parts))
+        for name, rows in ((name, predictions.fold == fold) for fold, name in enumerate(predictions.parts))
     ]
 
 
 def _remarks(predictions: Predictions) -> Iterator[str]:
-    """What a reader of the figures should know, in sentences."""
+    """Yield sentences that a reader of the figures should know."""
     labels, model_labels = predictions.labels, predictions.model_labels
     for index in sorted(set(range(len(labels))) - set(predictions.shared)):
         count = int((predictions.truth == index).sum())
@@ -214,7 +216,7 @@ def _of(count: int, predictions: Predictions) -> str:
 
 
 def _without_nan(value: Any) -> Any:
-    """The same with None for every nan."""
+    """Return the same with None for every nan."""
     if isinstance(value, dict):
         return {name: _without_nan(part) for name, part in value.items()}
     if isinstance(value, list):
@@ -223,21 +225,21 @@ def _without_nan(value: Any) -> Any:
 
 
 def rows(predictions: Predictions) -> tuple[list[str], Iterator[list[str]]]:
-    """A table of the headline's predictions: its header, and a row per sample.
+    """Return a table of the headline's predictions: its header, and a row per sample.
 
-    What is predicted, its confidence and its scores are empty where there is no face.
+    Prediction, confidence and scores are empty for a sample without a face.
     """
     labels = predictions.labels
     header = ["name", "subject", "fold", "label", "predicted", "confidence", "found", *labels]
     return header, _rows(predictions, probabilities(predictions), predicted(predictions).tolist())
 
 
-def _rows(predictions: Predictions, scores: Doubles, said: list[int]) -> Iterator[list[str]]:
+def _rows(predictions: Predictions, scores: Doubles, guesses: list[int]) -> Iterator[list[str]]:
     labels = predictions.labels
     for row, name in enumerate(predictions.names):
         facts = [name, predictions.subjects[row], str(predictions.fold[row]), labels[predictions.truth[row]]]
         if predictions.found[row]:
             values = [f"{score:.{DECIMALS}f}" for score in scores[row].tolist()]
-            yield [*facts, labels[said[row]], values[said[row]], "true", *values]
+            yield [*facts, labels[guesses[row]], values[guesses[row]], "true", *values]
         else:
             yield [*facts, "", "", "false", *[""] * len(labels)]

@@ -1,8 +1,9 @@
-"""Faces that move by the numbers: action units over time, photographs that follow them, and drawn people.
+"""Synthetic faces: action units over time, photographs that follow them, and drawn people.
 
-`activity` says how strongly each action unit is on at a moment, `move` turns that into 68 landmarks as the
-camera sees them, and a `Puppet` bends a photograph to landmarks. `trajectory` lets a `person` show an emotion
-as a tracker would report it, `draw` draws that, and `samples` and `strip_of` make a dataset of it.
+`activity` returns the weight of each action unit at a time, `move` turns weights into 68 landmarks as the
+camera sees them, and a `Puppet` bends a photograph to landmarks. `trajectory` makes the motion of a `person`
+who shows an emotion, as a tracker would report it, `draw` draws it, and `samples` and `strip_of` make a
+dataset of it.
 """
 
 from fervid.synth.actions import (

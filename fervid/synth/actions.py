@@ -1,4 +1,4 @@
-"""Action units: how strongly each is on at a moment, and where that takes the 68 landmarks of a face."""
+"""Action units: their weights over time, and the motion of a face's 68 landmarks by them."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ Points = npt.NDArray[np.float64]
 # Upper and lower landmarks of lids and lips, which never cross.
 TOUCHING = ((61, 67), (62, 66), (63, 65), (37, 41), (38, 40), (43, 47), (44, 46))
 
-# What the source lacks, estimated by hand: eye distances at weight 1, right half and middle.
+# Shapes that the source lacks, estimated by hand: eye distances at weight 1, right half and middle.
 TIGHTENED_LIPS = {
     48: (0.02, 0.0), 60: (0.015, 0.0), 50: (0.0, 0.015), 51: (0.0, 0.015),
     57: (0.0, -0.02), 58: (0.005, -0.02), 59: (0.01, -0.015),
@@ -27,28 +27,28 @@ LOWERED_LIDS = {37: (0.0, 0.015), 38: (0.0, 0.015)}
 
 
 def ease(share: float) -> float:
-    """The way of least jerk from 0 to 1 as `share` goes from 0 to 1; flat outside."""
+    """Return a minimum-jerk curve from 0 to 1 as `share` goes from 0 to 1; flat outside."""
     s = min(1.0, max(0.0, share))
     return s * s * s * (10.0 + s * (6.0 * s - 15.0))
 
 
 @dataclass(frozen=True)
 class Action:
-    """One facial action, in seconds: it rises from onset to apex, holds to release, is gone at offset."""
+    """A facial action, in seconds: it rises from onset to apex, holds to release, and ends at offset."""
 
     onset: float
     apex: float
     release: float
     offset: float
     weights: Mapping[str, float]  # at the apex
-    sag: float = 0.04  # share that a held expression loses between apex and release
+    sag: float = 0.04  # share that the action loses between apex and release
 
     def __post_init__(self) -> None:
         if not self.onset < self.apex <= self.release < self.offset:
-            raise UsageError("An action needs onset < apex <= release < offset; put its times in order.")
+            raise UsageError("an action needs onset < apex <= release < offset: put its times in order")
 
     def level(self, time: float) -> float:
-        """How far the action is on at `time`, 0 to 1."""
+        """Return the level of the action at `time`, 0 to 1."""
         if time < self.apex:
             return ease((time - self.onset) / (self.apex - self.onset))
         held = self.release - self.apex
@@ -57,7 +57,7 @@ class Action:
 
 
 def activity(actions: Iterable[Action], time: float) -> dict[str, float]:
-    """The weight of every action unit at `time`; actions that overlap add."""
+    """Return the weight of every action unit at `time`; actions that overlap add."""
     total: dict[str, float] = {}
     for action in actions:
         level = action.level(time)
@@ -68,23 +68,23 @@ def activity(actions: Iterable[Action], time: float) -> dict[str, float]:
 
 @cache
 def neutral_face() -> Points:
-    """The neutral face of `data/face68.npz`, (68, 3) in eye distances: x right, y down, z away."""
+    """Return the neutral face of `data/face68.npz`, (68, 3) in eye distances: x right, y down, z away."""
     return np.asarray(shape.figures()["neutral"], np.float64)
 
 
 @cache
 def mirror() -> npt.NDArray[np.int64]:
-    """For each landmark its twin on the other side of the face, (68,)."""
+    """Return each landmark's index on the other side of the face, (68,)."""
     return np.asarray(shape.figures()["mirror"], np.int64)
 
 
 @cache
 def action_units() -> Mapping[str, Points]:
-    """What each action unit at weight 1 adds to the face, (68, 3) in eye distances."""
+    """Return the motion of each action unit at weight 1, (68, 3) in eye distances."""
     pack = shape.figures()
     moved = np.asarray(pack["au"], np.float64)
     units = {str(name): unit for name, unit in zip(pack["au_names"], moved, strict=True)}
-    # The source has no shape for parted lips: the lower lip's and the upper lip's own actions, by hand.
+    # The source has no shape for parted lips: it is mixed from the lower and upper lip's actions, by hand.
     units["AU25"] = 0.35 * units["AU16"] + 0.15 * units["AU10"]
     units["AU23"] = both_sides(TIGHTENED_LIPS)
     units["AU7"] = units["AU7"] + both_sides(LOWERED_LIDS)
@@ -92,7 +92,7 @@ def action_units() -> Mapping[str, Points]:
 
 
 def both_sides(right: Mapping[int, tuple[float, float]]) -> Points:
-    """A movement given for the person's right half and the middle, made whole, (68, 3)."""
+    """Return the motion (68, 3) of both halves, from that of the person's right half and the middle."""
     moved = np.zeros((LANDMARKS, 3))
     for landmark, (across, down) in right.items():
         moved[landmark, :2] = across, down
@@ -101,21 +101,21 @@ def both_sides(right: Mapping[int, tuple[float, float]]) -> Points:
 
 
 def view_of(landmarks: Points) -> Points:
-    """How the camera sees the face: the (2, 3) scaled rotation that takes the neutral face to `landmarks`."""
-    shape = neutral_face()[:48]  # the mouth moves too much to tell a pose
-    seen = landmarks[:48] - landmarks[:48].mean(axis=0)
-    affine = np.linalg.lstsq(shape - shape.mean(axis=0), seen, rcond=None)[0].T  # (2, 3)
+    """Return the camera's view: the (2, 3) scaled rotation from the neutral face to `landmarks`."""
+    shape = neutral_face()[:48]  # the mouth moves too much for a pose
+    centred = landmarks[:48] - landmarks[:48].mean(axis=0)
+    affine = np.linalg.lstsq(shape - shape.mean(axis=0), centred, rcond=None)[0].T  # (2, 3)
     left, scales, right = np.linalg.svd(affine, full_matrices=False)
     return np.asarray(scales[0] * left @ right, np.float64)
 
 
 def move(landmarks: Points, weights: Mapping[str, float], view: Points | None = None) -> Points:
-    """The landmarks of a face at rest once its action units are on; negative weights take away."""
+    """Return the landmarks of a face at rest moved by action units; negative weights move them back."""
     view = view_of(landmarks) if view is None else view
     units = action_units()
     unknown = set(weights) - set(units)
     if unknown:
-        raise UsageError(f"No such action unit: {', '.join(sorted(unknown))}. Known: {', '.join(units)}.")
+        raise UsageError(f"unknown action unit {', '.join(sorted(unknown))}: choose from {', '.join(units)}")
     moved = landmarks.astype(np.float64)
     for unit, weight in weights.items():
         moved = moved + weight * (units[unit] @ view.T)
@@ -123,11 +123,11 @@ def move(landmarks: Points, weights: Mapping[str, float], view: Points | None = 
 
 
 def part(landmarks: Points, down: Points) -> Points:
-    """The same landmarks with lids and lips that would pass through each other made to meet instead."""
+    """Return the landmarks with lids and lips that cross moved to meet instead."""
     parted = landmarks.copy()
     for upper, lower in TOUCHING:
         crossing = min(0.0, float((parted[lower] - parted[upper]) @ down))
-        # Below the eye it is the upper lid that travels; lips share the way.
+        # At the eye, the upper lid moves more; lips move equally.
         share = 0.5 if upper >= 60 else 0.8
         parted[upper] += share * crossing * down
         parted[lower] -= (1.0 - share) * crossing * down

@@ -1,7 +1,7 @@
-"""Drawn grey faces: a person, landmarks and action units become a picture.
+"""Drawing of grey faces from a person, landmarks and action units.
 
-A face is painted as reflectance (skin, brows, eyes, lips) times light (the round head, soft relief, the lines
-that an expression cuts), at twice the size and averaged down.
+A face is painted as reflectance (skin, brows, eyes, lips) times light (the round head, soft relief, lines of
+expression), at twice the size and averaged down.
 """
 
 from __future__ import annotations
@@ -25,13 +25,13 @@ Grey = npt.NDArray[np.float32]
 ABOVE = 2  # times the size at which a face is painted before it is averaged down
 COARSE = 4  # painted pixels per pixel of the soft layers
 TEXTURE, TEXELS = 256, 64  # pixels of a skin's texture, and per eye distance
-JITTER = 16  # pixels by which the camera's noise is shifted about, so that one draw serves a whole take
+JITTER = 16  # pixels by which the camera's noise is shifted from frame to frame, so that it is drawn once
 JAW, BROWS, LIDS = 0, ((17, 22), (22, 27)), ((36, 40), (42, 46))
-BRIGHTEST = 0.8  # what a camera lets fully lit skin reach, as a share of white
+BRIGHTEST = 0.8  # most that a camera exposes fully lit skin, as a share of white
 
 
 def both(right: Points) -> Points:
-    """Points of the image's right half followed by their mirror images, as one line."""
+    """Return points of the image's right half followed by their mirror images, as one line."""
     return np.concatenate([right, (right * (-1, 1, 1))[::-1]])
 
 
@@ -43,7 +43,7 @@ NECK = both(np.array([[0.75, 1.0, 0.9], [0.8, 3.0, 1.2]]))
 
 
 def unit_of(name: str) -> int:
-    """The row of an action unit among weights."""
+    """Return the row of an action unit among weights."""
     return UNITS.index(name)
 
 
@@ -51,7 +51,7 @@ AU4, AU6, AU9, AU12, AU14, AU17 = map(unit_of, ("AU4", "AU6", "AU9", "AU12", "AU
 
 
 class Painter:
-    """Draws one person in one light, before one background."""
+    """A painter of one person in one light, before one background."""
 
     def __init__(self, who: Person, size: int, rng: np.random.Generator) -> None:
         self.who, self.size, self.side, self.rng = who, size, size * ABOVE, rng
@@ -78,7 +78,7 @@ class Painter:
         return np.clip(smooth, 0, 255).astype(np.uint8)
 
     def paint(self, landmarks: npt.NDArray[np.floating], weights: npt.NDArray[np.floating]) -> Bytes:
-        """The face with these landmarks, in pixels of the picture, and action units (U, 2): (size, size)."""
+        """Draw the face with these landmarks, in pixels, and action units (U, 2): (size, size)."""
         view = self.view_of(landmarks)
         acted = np.maximum(weights, 0.0).astype(np.float64)
         light = self._light(view, acted)
@@ -97,7 +97,7 @@ class Painter:
         return np.clip(np.rint(exposed), 0, 255).astype(np.uint8)
 
     def view_of(self, landmarks: npt.NDArray[np.floating]) -> View:
-        """Where the parts of the face lie at the size at which it is painted."""
+        """Return the view of the face at the size at which it is painted."""
         points = (landmarks.astype(np.float64) + 0.5) * ABOVE - 0.5
         camera = (self.fit @ points[shape.RIGID]).T
         unit = float(np.hypot(*camera[:, 1]))
@@ -106,7 +106,7 @@ class Painter:
     # ---- light
 
     def _light(self, view: View, weights: Points) -> Grey:
-        """How bright each place of the skin is lit, (side, side): the round head, and its soft relief."""
+        """Return the light on the skin, (side, side): of the round head, and of its soft relief."""
         coarse = self.side // COARSE
         back = np.linalg.pinv(view.camera[:, :2] / COARSE)
         columns, rows = (np.arange(coarse) - (middle / COARSE - 0.375) for middle in view.camera[:, 3])
@@ -124,7 +124,7 @@ class Painter:
         return np.asarray(whole)
 
     def _relief(self, canvas: Bytes, view: View, weights: Points) -> None:
-        """Paint what stands out and what lies deep, before it is blurred."""
+        """Paint raised parts lighter and hollow parts darker, before blurring."""
         points, off = view.points, view.off
 
         def blob(polygon: Points, value: float) -> None:
@@ -134,7 +134,7 @@ class Painter:
         def ball(centre: Points, across: float, down: float, value: float) -> None:
             blob(centre + view.lengths(ROUND * (across, down)), value)
 
-        ball(view.place(np.array([0.0, -0.75, 0.1])), 0.6, 0.25, 0.08)  # forehead
+        ball(view.project(np.array([0.0, -0.75, 0.1])), 0.6, 0.25, 0.08)  # forehead
         for side, (wing, corner, inner, outer) in enumerate(((31, 48, 39, 36), (35, 54, 42, 45))):
             out = 2 * side - 1
             acted = weights[:, side].tolist()
@@ -158,18 +158,18 @@ class Painter:
         ball(off(57, 0.0, 0.09 - 0.02 * chin), 0.22, 0.06, -0.22 - 0.2 * chin)
         ball(off(57, 0.0, 0.27), 0.16, 0.09, 0.1 + 0.12 * chin)
 
-    # ---- what is lit
+    # ---- reflectance
 
     def _grain(self, view: View) -> Grey:
-        """The person's own texture, which rides on the face: about 1, (side, side)."""
-        place = view.camera[:, [0, 1, 3]].copy()
-        place[:, :2] /= TEXELS
-        place[:, 2] -= place[:, :2] @ (TEXTURE / 2, TEXTURE / 3)
+        """Return the person's own texture, which moves with the face: about 1, (side, side)."""
+        matrix = view.camera[:, [0, 1, 3]].copy()
+        matrix[:, :2] /= TEXELS
+        matrix[:, 2] -= matrix[:, :2] @ (TEXTURE / 2, TEXTURE / 3)
         size = (self.side, self.side)
-        return np.asarray(cv2.warpAffine(self.texture, place, size, borderMode=cv2.BORDER_REFLECT))
+        return np.asarray(cv2.warpAffine(self.texture, matrix, size, borderMode=cv2.BORDER_REFLECT))
 
     def _reflectance(self, view: View, weights: Points) -> Bytes:
-        """The face in even light, (side, side)."""
+        """Return the face in even light, (side, side)."""
         who = self.who
         canvas = np.full((self.side, self.side), round(255 * who.skin), np.uint8)
         features.hairy(canvas, view, who)
@@ -177,21 +177,21 @@ class Painter:
         features.mouth(canvas, view, who, weights)
         glint = np.array([0.05 * self.light[0], -0.035])
         for side in (0, 1):
-            view.stroke(canvas, view.place(self.creases[side]), 183 * who.skin, 0.025)
+            view.stroke(canvas, view.project(self.creases[side]), 183 * who.skin, 0.025)
             features.brow(canvas, view, who, side)
             features.eye(canvas, view, who, side, self.eyes[side] + self.gaze, glint)
         return np.asarray(cv2.GaussianBlur(canvas, (3, 3), 0.6))
 
     def _compose(self, view: View, face: Bytes) -> Bytes:
-        """The face before its background, between its hair."""
+        """Put the face before the background, with hair and neck."""
         who = self.who
         canvas = self.background.copy()
-        fill(canvas, view.place(MANE), 204 * who.hair)
-        fill(canvas, view.place(NECK), 140 * who.skin * (self.ambient + 0.3))
+        fill(canvas, view.project(MANE), 204 * who.hair)
+        fill(canvas, view.project(NECK), 140 * who.skin * (self.ambient + 0.3))
         mask = np.zeros_like(canvas)
-        fill(mask, np.concatenate([view.line(JAW), view.place(FOREHEAD)]), 255)
+        fill(mask, np.concatenate([view.line(JAW), view.project(FOREHEAD)]), 255)
         if who.fringe:
-            fill(face, view.place(self.fringe), 255 * who.hair)
+            fill(face, view.project(self.fringe), 255 * who.hair)
         if who.glasses:
             features.glasses(face, view, who, self.eyes)
         cover = cv2.GaussianBlur(mask, (5, 5), 1.0).astype(np.float32) * np.float32(1 / 255)
@@ -200,14 +200,14 @@ class Painter:
 
 @cache
 def smooth_lines() -> tuple[Points, list[list[int]]]:
-    """The lines of a face as blends of landmarks (P, 68), and the rows that make each of LINES."""
+    """Return the lines of a face as blends of landmarks (P, 68), and the rows of each of LINES."""
     blends, runs, _ = trace(neutral_face()[:, :2])
     return blends, runs
 
 
 @lru_cache(maxsize=64)
 def texture(seed: int) -> Grey:
-    """The grain of a skin, about 1, (TEXTURE, TEXTURE): pores, blotches and freckles."""
+    """Return the grain of a skin, about 1, (TEXTURE, TEXTURE): pores, blotches and freckles."""
     rng = np.random.default_rng(seed)
     fine = rng.standard_normal((TEXTURE, TEXTURE), dtype=np.float32)
     blotches = cv2.resize(rng.standard_normal((24, 24)).astype(np.float32), (TEXTURE, TEXTURE))
@@ -225,5 +225,5 @@ def draw(
     size: int,
     rng: np.random.Generator,
 ) -> Bytes:
-    """One picture of a person, (size, size); for many frames of one take keep a `Painter`."""
+    """Draw one picture of a person, (size, size); for many frames of one take use a `Painter`."""
     return Painter(who, size, rng).paint(landmarks, weights)

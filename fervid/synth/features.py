@@ -1,4 +1,4 @@
-"""Brows, eyes, nose, mouth and hair of a drawn face, as what they reflect in even light."""
+"""Brows, eyes, nose, mouth and hair of a drawn face, as their reflectance."""
 
 from __future__ import annotations
 
@@ -10,12 +10,12 @@ from fervid.synth.people import UNITS, Person
 from fervid.synth.view import ROUND, View, fill, frame_of, through
 from fervid.types import Bytes
 
-# Where things lie in LINES of puppet.py.
+# Indices into LINES of puppet.py.
 BROWS, EYE_LINES, LIPS, INNER_LIPS = (1, 2), ((5, 6), (7, 8)), (9, 10), (11, 12)
 # All in eye distances.
 IRIS, PUPIL, GLINT = 0.1, 0.045, 0.016  # radii
-PARTED = 0.03  # between the lips, from where on one sees in
-SEAMLESS = 0.08  # from where on lips show no line between them
+PARTED = 0.03  # gap between the lips from which the inside is visible
+SEAMLESS = 0.08  # gap from which no line shows between the lips
 # Upper teeth, from the middle of the resting lips; lower teeth, from the lower lip's inner edge.
 UPPER_TEETH = np.array(
     [
@@ -38,21 +38,21 @@ TIGHT = [UNITS.index("AU23"), UNITS.index("AU24")]
 
 
 def hairy(canvas: Bytes, view: View, who: Person) -> None:
-    """The shadow of a beard and of a moustache."""
+    """Paint a beard and a moustache."""
     skin = 255.0 * who.skin
     if who.beard:
         inside = np.array([view.off(54, 0.2, -0.05), view.off(57, 0.0, 0.06), view.off(48, -0.2, -0.05)])
         fill(canvas, np.concatenate([view.points[2:15], inside]), skin * (1.0 - 0.6 * who.beard))
     if who.moustache:
         roof = ((54, 0.05, 0.0), (35, 0.06, 0.08), (33, 0.0, 0.06), (31, -0.06, 0.08), (48, -0.05, 0.0))
-        hair = np.concatenate([view.line(LIPS[0]), [view.off(*place) for place in roof]])
+        hair = np.concatenate([view.line(LIPS[0]), [view.off(*point) for point in roof]])
         fill(canvas, hair, skin * (1.0 - 0.65 * who.moustache))
     if who.beard or who.moustache:
         canvas[:] = cv2.GaussianBlur(canvas, (0, 0), 0.04 * view.unit)
 
 
 def nose(canvas: Bytes, view: View, who: Person) -> None:
-    """Nostrils and wings."""
+    """Paint nostrils and wings of the nose."""
     skin = 255.0 * who.skin
     for nostril, wing, out in ((32, 31, -1), (34, 35, 1)):
         fill(canvas, view.off(nostril, 0.02 * out, -0.015) + view.lengths(ROUND * (0.06, 0.03)), 0.3 * skin)
@@ -60,7 +60,7 @@ def nose(canvas: Bytes, view: View, who: Person) -> None:
 
 
 def brow(canvas: Bytes, view: View, who: Person, side: int) -> None:
-    """A brow, thick at the nose and tapering outwards."""
+    """Paint a brow, thick at the nose and tapering outwards."""
     line = view.line(BROWS[side])
     taper = np.linspace(0.25, 1.0, len(line)) ** 0.7
     if side == 1:
@@ -71,7 +71,7 @@ def brow(canvas: Bytes, view: View, who: Person, side: int) -> None:
 
 
 def crease_of(who: Person, side: int) -> Points:
-    """The fold over an eye, where the skull holds it and a rising lid comes near it: (7, 3)."""
+    """Return the fold over an eye, (7, 3): it moves with the skull, not with the lid."""
     rest = who.shape[36 + 6 * side : 40 + 6 * side]  # the upper lid
     along = np.linspace(0.0, 3.0, 7)
     fold = np.stack([np.interp(along, range(4), rest[:, axis]) for axis in range(3)], axis=1)
@@ -80,7 +80,7 @@ def crease_of(who: Person, side: int) -> Points:
 
 
 def eye(canvas: Bytes, view: View, who: Person, side: int, centre: Points, glint: Points) -> None:
-    """Eyeball and lids; the iris lies at `centre` (3,), and the light mirrors `glint` (2,) beside it."""
+    """Paint eyeball and lids, with the iris at `centre` (3,) and a highlight at `glint` (2,) from it."""
     skin = 255.0 * who.skin
     upper, lower = (view.line(line) for line in EYE_LINES[side])
     opening = np.concatenate([upper, lower[1:-1]])
@@ -91,7 +91,7 @@ def eye(canvas: Bytes, view: View, who: Person, side: int, centre: Points, glint
         hole = np.zeros_like(area)
         fill(hole, opening - corner, 255)
         ball = np.full_like(area, round(min(215.0, 120.0 + 0.5 * skin)))
-        middle, disc, edge = view.place(centre) - corner, view.lengths(ROUND), upper - corner
+        middle, disc, edge = view.project(centre) - corner, view.lengths(ROUND), upper - corner
         fill(ball, middle + IRIS * disc, 150 * who.iris)
         fill(ball, middle + PUPIL * disc, 12)
         fill(ball, np.concatenate([edge, (edge + 0.035 * view.camera[:, 1])[::-1]]), 60)  # the lid's shadow
@@ -102,7 +102,7 @@ def eye(canvas: Bytes, view: View, who: Person, side: int, centre: Points, glint
 
 
 def mouth(canvas: Bytes, view: View, who: Person, weights: Points) -> None:
-    """Lips, and between them the dark, teeth and tongue."""
+    """Paint lips, and teeth, tongue and darkness between them."""
     skin = 255.0 * who.skin
     red = skin * (1.0 - who.lips)
     upper, lower = (view.line(line) for line in LIPS)
@@ -125,7 +125,7 @@ def mouth(canvas: Bytes, view: View, who: Person, weights: Points) -> None:
 
 
 def inside(area: Bytes, view: View, who: Person, opening: Points, corner: Points) -> None:
-    """What lies between parted lips; the upper teeth hang from the skull, the lower ones ride on the jaw."""
+    """Paint the inside of the mouth; upper teeth move with the skull, lower teeth with the jaw."""
     hole = np.zeros_like(area)
     fill(hole, opening - corner, 255)
     deep = np.full_like(area, 22)
@@ -133,14 +133,14 @@ def inside(area: Bytes, view: View, who: Person, opening: Points, corner: Points
         deep, view.off(66, 0.0, -0.02) + view.lengths(ROUND * (0.17, 0.1)) - corner, 64 * who.skin + 20
     )  # tongue
     fill(deep, view.points[66] + view.lengths(LOWER_TEETH) - corner, 120)
-    fill(deep, view.place(who.shape[62] + UPPER_TEETH) - corner, 205)
+    fill(deep, view.project(who.shape[62] + UPPER_TEETH) - corner, 205)
     through(hole, deep, area)
 
 
 def glasses(canvas: Bytes, view: View, who: Person, eyes: tuple[Points, Points]) -> None:
-    """Two rims and a bridge before the eyes (3,) each."""
+    """Paint two rims and a bridge before the eyes (3,) each."""
     grey = 255.0 * who.skin * (1.0 - who.glasses)
     for centre in eyes:
-        rim = view.place(centre + LENS)
+        rim = view.project(centre + LENS)
         view.stroke(canvas, np.concatenate([rim, rim[:1]]), grey, 0.04)
-    view.stroke(canvas, view.place(BRIDGE), grey, 0.05)
+    view.stroke(canvas, view.project(BRIDGE), grey, 0.05)

@@ -1,4 +1,4 @@
-"""The lines that action units cut into the skin of a drawn face."""
+"""The lines that action units make in the skin of a drawn face."""
 
 from __future__ import annotations
 
@@ -15,18 +15,18 @@ from fervid.types import Bytes
 
 WIDTH = 0.035  # eye distances
 DEEPEST = 0.75  # share of the light that the deepest line takes
-FAINTEST = 0.03  # what is shallower is not drawn
+FAINTEST = 0.03  # shallower lines are not drawn
 
-Place = tuple[int, float, float]  # a landmark of the person's right, and eye distances out from it and down
+Point = tuple[int, float, float]  # a landmark of the person's right, and eye distances out from it and down
 
-# Each line: where it runs; how deep it is in an old face at rest; and the units that cut it, by depth.
-LINES: tuple[tuple[tuple[Place, ...], float, dict[str, float]], ...] = (
+# Each line: its points; its depth in an old face at rest; and the depth per action unit that deepens it.
+LINES: tuple[tuple[tuple[Point, ...], float, dict[str, float]], ...] = (
     (  # from the wing of the nose around the mouth
         ((31, 0.05, -0.08), (31, 0.14, 0.03), (48, 0.1, -0.12), (48, 0.14, 0.02)),
         0.3,
         {"AU12": 0.55, "AU10": 0.45, "AU9": 0.4, "AU20": 0.15, "AU14": 0.1, "AU15": 0.1},
     ),
-    (  # the upper part of the same, which a raised lip cuts deepest
+    (  # the upper part of the same line, which a raised lip deepens most
         ((31, 0.03, -0.14), (31, 0.1, -0.06), (31, 0.14, 0.03)),
         0.0,
         {"AU9": 0.5, "AU10": 0.4},
@@ -58,15 +58,15 @@ LINES: tuple[tuple[tuple[Place, ...], float, dict[str, float]], ...] = (
 
 @cache
 def _tables() -> tuple[npt.NDArray[np.int64], Points, Points, Points, list[int]]:
-    """LINES of both sides as arrays.
+    """Return LINES of both sides as arrays.
 
-    The landmark (P,) and the offset (P, 2) of every place, the right side's first; the depth at rest (L,)
-    and per unit (L, U) of every line of one side; and where the lines of one side end among its places.
+    The landmark (P,) and the offset (P, 2) of every point, the right side's first; the depth at rest (L,)
+    and per unit (L, U) of every line of one side; and the ends of one side's lines among its points.
     """
-    places = [place for line, _, _ in LINES for place in line]
-    right = np.array([landmark for landmark, _, _ in places])
+    points = [point for line, _, _ in LINES for point in line]
+    right = np.array([landmark for landmark, _, _ in points])
     # Outwards is to the image's left on the person's right.
-    offsets = np.array([(-out, down) for _, out, down in places])
+    offsets = np.array([(-out, down) for _, out, down in points])
     depths = np.zeros((len(LINES), len(UNITS)))
     for row, (_, _, cutters) in enumerate(LINES):
         for unit, depth in cutters.items():
@@ -81,7 +81,7 @@ def _tables() -> tuple[npt.NDArray[np.int64], Points, Points, Points, list[int]]
 
 
 def cut(canvas: Bytes, view: View, who: Person, weights: Points) -> None:
-    """Draw a face's lines on a canvas as the light that they take, 0 to 255, for action units (U, 2)."""
+    """Draw a face's lines on a canvas by the light that they absorb, 0 to 255, for action units (U, 2)."""
     landmarks, offsets, rest, depths, ends = _tables()
     placed = fixed(view.points[landmarks] + view.lengths(offsets))
     depth = who.age * rest[:, None] + who.lines * (depths @ weights)  # (L, 2)

@@ -1,8 +1,7 @@
-"""Photographs set in motion, as strips: a still that came out of its neutral, and a neutral face that acts.
+"""Photographs in motion, as strips: an expressive still with an onset, and a neutral still that acts.
 
-`onset/seed` warps an expressive still back towards its neutral, so that the apex is real pixels and so are
-the wrinkles on the way. `act/difficulty/seed/label` has a neutral face act a sequence; a neutral label means
-that it blinks, and perhaps talks.
+`onset/seed` warps an expressive still back towards its neutral, so that apex and wrinkles are real pixels.
+`act/difficulty/seed/label` makes a neutral face act a sequence; with a neutral label it blinks, and may talk.
 """
 
 from __future__ import annotations
@@ -27,14 +26,14 @@ from fervid.types import Bytes, Floats
 SIDE = shape.CROP + 2 * shape.MARGIN
 RATES = (15, 25)  # frames per second of onsets
 LEAD, ONSET, HOLD = (0.15, 0.35), (0.3, 0.9), (0.35, 0.7)  # seconds
-REMAINS = 0.3  # of the expression that may be there from the beginning
+REMAINS = 0.3  # most of the expression that is there from the beginning
 ERROR = (0.004, 0.015)  # eye distances: sd of the tracker's error
-EVERY = 2  # of an acted sequence's frames one in so many is drawn: a mesh costs more than a net
-SMOOTHING = 2.0  # of the field of motion: lips that touch would tear it
+EVERY = 2  # every second frame of an acted sequence is drawn: a mesh costs more than a net
+SMOOTHING = 2.0  # of the motion field, which lips that touch would tear
 
 
 def in_motion(strip: Strip, drawn: str) -> Strip:
-    """The strip of a still as `drawn` says that it moves."""
+    """Return the strip of a still in motion, as described by `drawn`."""
     pieces = drawn.split("/")
     if pieces[0] == "onset" and len(pieces) == 2 and pieces[1].isdecimal():
         return _onset(strip, np.random.default_rng([0, int(pieces[1])]))
@@ -45,9 +44,9 @@ def in_motion(strip: Strip, drawn: str) -> Strip:
 
 @cache
 def _fit() -> tuple[npt.NDArray[np.float64], npt.NDArray[np.float64]]:
-    """What takes the inner points' offset from the mean face to action units' weights, and those to motion.
+    """Return matrices from the inner points' offset to action units' weights, and from weights to motion.
 
-    The likeliest weights where people, actions and the tracker vary as the figures say.
+    The weights are the likeliest if people, actions and the tracker vary as in `figures`.
     """
     figure = shape.figures()
     inner = slice(17, 68)
@@ -59,18 +58,18 @@ def _fit() -> tuple[npt.NDArray[np.float64], npt.NDArray[np.float64]]:
 
 
 def acted_part(landmarks: Floats) -> Points:
-    """How action units displace a face seen from the front, (68, 2) pixels, as far as its points tell."""
+    """Estimate the displacement of a frontal face by action units, (68, 2) pixels."""
     upright = shape.without_pose(landmarks[None])[0]
-    away = (upright[17:] - shape.figures()["neutral"][17:, :2]).reshape(-1).astype(np.float64)
+    offset = (upright[17:] - shape.figures()["neutral"][17:, :2]).reshape(-1).astype(np.float64)
     to_weights, motion = _fit()
-    weights = np.maximum(away @ to_weights, 0.0)  # muscles pull, they do not push
+    weights = np.maximum(offset @ to_weights, 0.0)  # muscles pull, they do not push
     displaced = np.tensordot(weights, motion, axes=1)  # (68, 2) eye distances
     frame = similarity(neutral_face()[list(STEADY), :2], landmarks[list(STEADY)].astype(np.float64))
     return np.asarray(displaced @ frame[:, :2].T, np.float64)
 
 
 def _onset(strip: Strip, rng: np.random.Generator) -> Strip:
-    """The expression of a still, coming."""
+    """Return the onset of a still's expression."""
     apex = strip.landmarks[0].astype(np.float64)
     acted = acted_part(strip.landmarks[0])
     rate = int(rng.choice(RATES))
@@ -82,20 +81,20 @@ def _onset(strip: Strip, rng: np.random.Generator) -> Strip:
     faces = np.stack([_warped(strip.faces[0], field, float(share)) for share in gone])
     true = apex - gone[:, None, None] * acted
     scale = float(shape.eye_distance(strip.landmarks[0]))
-    seen = true + scale * tracking_error(len(time), rng.uniform(*ERROR), rng)
+    tracked = true + scale * tracking_error(len(time), rng.uniform(*ERROR), rng)
     pts = np.arange(len(time), dtype=np.int64)
-    return Strip(Fraction(1, rate), pts, faces, seen.astype(np.float32), _quality(strip, len(time)))
+    return Strip(Fraction(1, rate), pts, faces, tracked.astype(np.float32), _quality(strip, len(time)))
 
 
 def _field(apex: Points, acted: Points) -> npt.NDArray[np.float32]:
-    """The motion of every pixel that the acted part comes to, (SIDE, SIDE, 2); none at the rim."""
-    rim = np.linspace(0, SIDE - 1, 5)
-    frame = [(x, y) for x in rim for y in rim if x in (0, SIDE - 1) or y in (0, SIDE - 1)]
-    places = np.concatenate([apex, np.array(frame)])
+    """Return the motion of every pixel by that of the landmarks, (SIDE, SIDE, 2); none at the edge."""
+    edge = np.linspace(0, SIDE - 1, 5)
+    frame = [(x, y) for x in edge for y in edge if x in (0, SIDE - 1) or y in (0, SIDE - 1)]
+    points = np.concatenate([apex, np.array(frame)])
     motion = np.concatenate([acted, np.zeros((len(frame), 2))])
     steps = np.linspace(0, SIDE - 1, SIDE // 4 + 1)
     grid = np.stack(np.meshgrid(steps, steps), axis=-1)
-    coarse = RBFInterpolator(places, motion, smoothing=SMOOTHING)(grid.reshape(-1, 2)).reshape(grid.shape)
+    coarse = RBFInterpolator(points, motion, smoothing=SMOOTHING)(grid.reshape(-1, 2)).reshape(grid.shape)
     x, y = (axis * (len(steps) - 1) / (SIDE - 1) for axis in _pixels())
     return np.asarray(cv2.remap(coarse.astype(np.float32), x, y, cv2.INTER_LINEAR), np.float32)
 
@@ -107,10 +106,10 @@ def _pixels() -> tuple[npt.NDArray[np.float32], npt.NDArray[np.float32]]:
 
 
 def _warped(face: Bytes, field: npt.NDArray[np.float32], share: float) -> Bytes:
-    """The face with a share of the motion taken back."""
+    """Return the face with a share of the motion undone."""
     x, y = _pixels()
     u, v = share * field[..., 0], share * field[..., 1]
-    for _ in range(3):  # where a pixel comes from is where the motion from there ends
+    for _ in range(3):  # iterates to the inverse of the motion
         back = share * np.asarray(cv2.remap(field, x + u, y + v, cv2.INTER_LINEAR), np.float32)
         u, v = back[..., 0], back[..., 1]
     return np.asarray(
@@ -119,7 +118,7 @@ def _warped(face: Bytes, field: npt.NDArray[np.float32], share: float) -> Bytes:
 
 
 def _act(strip: Strip, difficulty: str, label: str, rng: np.random.Generator) -> Strip:
-    """A neutral face that acts, cut where a tracker thinks that it is."""
+    """Return a neutral face that acts, cropped at the tracker's landmarks."""
     who = person(rng)
     moved = trajectory(who, label, difficulty, rng)
     rest = strip.landmarks[0].astype(np.float64)
@@ -129,12 +128,12 @@ def _act(strip: Strip, difficulty: str, label: str, rng: np.random.Generator) ->
     faces = np.empty((len(kept), SIDE, SIDE), np.uint8)
     landmarks = np.empty((len(kept), *rest.shape), np.float32)
     for row, frame in enumerate(kept.tolist()):
-        seen, true = (
+        tracked, true = (
             rest + (points[frame].astype(np.float64) - who.shape[:, :2]) @ linear.T
             for points in (moved.landmarks, moved.clean)
         )
-        matrix, _ = shape.alignment(seen.astype(np.float32), shape.MARGIN)
-        landmarks[row] = seen @ matrix[:, :2].T + matrix[:, 2]
+        matrix, _ = shape.alignment(tracked.astype(np.float32), shape.MARGIN)
+        landmarks[row] = tracked @ matrix[:, :2].T + matrix[:, 2]
         faces[row] = puppet.pose(true @ matrix[:, :2].T + matrix[:, 2])[0]
     return Strip(moved.time_base, moved.frame[kept], faces, landmarks, _quality(strip, len(kept)))
 

@@ -1,4 +1,4 @@
-"""People who do not exist: how each one's face is built, moves and looks."""
+"""Invented people: the shape, motion and looks of each one's face."""
 
 from __future__ import annotations
 
@@ -10,45 +10,45 @@ from fervid.faces import shape
 from fervid.synth.actions import TOUCHING, Points, action_units, neutral_face
 
 UNITS: tuple[str, ...] = tuple(action_units())
-UNIT_GAIN = 0.08  # sd over people, sides and action units of how far a full action goes
+UNIT_GAIN = 0.08  # sd of the gain of a full action over people, sides and action units
 
 
 @dataclass(frozen=True, eq=False)
 class Person:
-    """One face: its shape at rest, how far its action units go, and what a drawing of it needs.
+    """One face: its shape at rest, the gains of its action units, and its looks for drawing.
 
-    Looks are grey levels from 0 to 1 where a colour is meant, else shares of the usual.
+    Colours are grey levels from 0 to 1, other looks are shares of the usual.
     """
 
     shape: Points  # (68, 3) in eye distances, the origin between the eyes: x right, y down, z away
     gains: Points  # (U, 2) for the person's right and left, in the order of UNITS
     skin: float  # the lit skin's grey level
     hair: float
-    brow: float  # how much darker than the skin
+    brow: float  # darker than the skin by this share
     brow_height: float
-    lips: float  # how much darker than the skin
+    lips: float  # darker than the skin by this share
     iris: float
-    age: float  # 0 smooth, 1 lined: how much of each line shows at rest
-    lines: float  # how deep expressions cut
-    roundness: float  # how strongly light models the face
+    age: float  # 0 smooth, 1 lined: share of each line's depth at rest
+    lines: float  # depth of lines of expression
+    roundness: float  # strength of the relief's shading
     beard: float  # 0 none, 1 full and dark
     moustache: float
-    fringe: float  # how far the hair falls over the forehead, in eye distances
-    glasses: float  # how dark their frame is; 0 is none
+    fringe: float  # length of hair over the forehead, in eye distances
+    glasses: float  # darkness of their frame; 0 is none
     texture: int  # seed of the skin's grain
 
 
 def person(rng: np.random.Generator) -> Person:
-    """Somebody new.
+    """Draw a random person.
 
-    The source's identity modes move whole parts of a face together; all lengths are divided by the
-    person's own eye distance afterwards, as a tracker's are.
+    The source's identity modes move whole parts of a face together. All lengths are then divided by the
+    person's own eye distance, as a tracker's are.
     """
     modes = shape.figures()["identity"].astype(np.float64)  # (100, 68, 3), each one standard deviation long
     built = neutral_face() + np.tensordot(rng.standard_normal(len(modes)), modes, axes=1)
     eyes = built[shape.RIGHT_EYE].mean(0), built[shape.LEFT_EYE].mean(0)
     built = (built - (eyes[0] + eyes[1]) / 2) / np.hypot(*(eyes[1] - eyes[0])[:2])
-    for upper, lower in TOUCHING[:3]:  # some draws would begin with crossed lips
+    for upper, lower in TOUCHING[:3]:  # some draws have crossed lips
         crossed = min(0.0, built[lower, 1] - built[upper, 1])
         built[upper, 1] += crossed / 2
         built[lower, 1] -= crossed / 2

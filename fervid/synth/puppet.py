@@ -1,4 +1,4 @@
-"""A photograph of a face that bends to other landmarks."""
+"""A photograph of a face that can be bent to other landmarks."""
 
 from __future__ import annotations
 
@@ -21,9 +21,9 @@ Mask = npt.NDArray[np.bool_]
 Triangles = npt.NDArray[np.int64]  # (T, 3) rows of vertices
 
 EYES = ((36, 37, 38, 39, 40, 41), (42, 43, 44, 45, 46, 47))
-STEADY = (27, 28, 29, 30, 36, 39, 42, 45)  # landmarks that ride on the skull, whatever the face does
+STEADY = (27, 28, 29, 30, 36, 39, 42, 45)  # landmarks that are fixed to the skull
 
-# Runs of landmarks that lie on one smooth line, and how many mesh points each step of a run gets.
+# Runs of landmarks on one smooth line, and the number of mesh points per step of a run.
 LINES: tuple[tuple[tuple[int, ...], int], ...] = (
     (tuple(range(17)), 2),
     (tuple(range(17, 22)), 2),
@@ -39,22 +39,22 @@ LINES: tuple[tuple[tuple[int, ...], int], ...] = (
     ((60, 61, 62, 63, 64), 5),
     ((64, 65, 66, 67, 60), 5),
 )
-BROWS = (1, 2)  # where lines stand in LINES
-HOLES = (5, 7, 11)  # the upper lines of right eye, left eye and mouth; each one's lower line follows it
+BROWS = (1, 2)  # indices into LINES
+HOLES = (5, 7, 11)  # the upper lines of right eye, left eye and mouth; the lower line follows each
 # Strips that move as one with a line, in eye distances up from it: lashes, and the brows' lower hairs.
 STRIPS = {HOLES[0]: 0.09, HOLES[1]: 0.09, BROWS[0]: -0.05, BROWS[1]: -0.05}
-# The crown of the head, in eye distances from between the eyes: it rides on the skull.
+# The crown of the head, in eye distances from between the eyes: it is fixed to the skull.
 CROWN = ((-1.35, -0.5), (-1.3, -1.1), (-0.8, -1.7), (0.0, -1.9), (0.8, -1.7), (1.3, -1.1), (1.35, -0.5))
-REACH_CENTRE, REACH = (0.0, 0.15), (2.3, 2.6)  # an ellipse, in eye distances: nothing outside it moves
+REACH_CENTRE, REACH = (0.0, 0.15), (2.3, 2.6)  # an ellipse, in eye distances: nothing outside moves
 MESH_STEP = 0.2  # eye distances between mesh points
 TENSION = 0.15  # eye distances over which the skin bends
 CLOSES_AT = 0.35  # share of the photograph's gap at which lids or lips close
 SLIT = 0.008  # eye distances that the mesh keeps between lips, or lids, that touch
-SEALED = 0.08  # eye distances between the lips, below which a mouth counts as closed: predictors see some gap
+SEALED = 0.08  # eye distances between lips below which a mouth is closed: predictors always leave a gap
 
 
 def similarity(source: Points, target: Points) -> Points:
-    """The (2, 3) rotation, scale and shift that takes `source` nearest to `target`."""
+    """Return the (2, 3) rotation, scale and shift that best maps `source` to `target`."""
     a, b = source - source.mean(axis=0), target - target.mean(axis=0)
     z, w = a[:, 0] + 1j * a[:, 1], b[:, 0] + 1j * b[:, 1]
     turn = np.vdot(z, w) / np.vdot(z, z)
@@ -63,18 +63,18 @@ def similarity(source: Points, target: Points) -> Points:
 
 
 def carry(matrix: Points, points: Points) -> Points:
-    """Points (N, 2) through a (2, 3) affine map."""
+    """Map points (N, 2) by a (2, 3) affine map."""
     return np.asarray(points @ matrix[:, :2].T + matrix[:, 2], np.float64)
 
 
 def eye_distance(landmarks: Points) -> float:
-    """The distance between the centres of the two eye contours."""
+    """Return the distance between the centres of the two eye contours."""
     right, left = (landmarks[list(eye)].mean(axis=0) for eye in EYES)
     return float(np.linalg.norm(left - right))
 
 
 def contains(polygon: Points, points: Points) -> Mask:
-    """Which points lie inside a polygon."""
+    """Return a mask of the points inside a polygon."""
     x, y = points[:, 0:1], points[:, 1:2]
     start, end = polygon, np.roll(polygon, -1, axis=0)
     spans = (start[:, 1] > y) != (end[:, 1] > y)
@@ -84,14 +84,14 @@ def contains(polygon: Points, points: Points) -> Mask:
 
 
 def stencil(picture: Bytes, polygon: Points) -> Bytes:
-    """A mask of the picture's size, 255 inside the polygon."""
+    """Return a mask of the picture's size, 255 inside the polygon."""
     mask = np.zeros(picture.shape[:2], np.uint8)
     cv2.fillPoly(mask, [np.rint(polygon).astype(np.int32)], 255)
     return mask
 
 
 def spread(picture: npt.NDArray[Value], good: Mask) -> npt.NDArray[Value]:
-    """The picture with every pixel that is not good replaced by the nearest that is."""
+    """Return the picture with every pixel that is not good replaced by the nearest good one."""
     wrong = (~good).astype(np.uint8)
     _, labels = cv2.distanceTransformWithLabels(wrong, cv2.DIST_L2, 5, labelType=cv2.DIST_LABEL_PIXEL)
     source = np.zeros(int(labels.max()) + 1, np.int64)
@@ -100,9 +100,9 @@ def spread(picture: npt.NDArray[Value], good: Mask) -> npt.NDArray[Value]:
 
 
 def trace(landmarks: Points) -> tuple[Points, list[list[int]], list[int]]:
-    """Points along the smooth lines of a face, as blends of landmarks (P, 68).
+    """Return points along the smooth lines of a face, as blends of landmarks (P, 68).
 
-    Also the rows that make each of LINES, and the row of each landmark.
+    Also return the rows of each of LINES, and the row of each landmark.
     """
     rows: list[Points] = []
     runs: list[list[int]] = []
@@ -114,14 +114,14 @@ def trace(landmarks: Points) -> tuple[Points, list[list[int]], list[int]]:
         blend = CubicSpline(along, np.eye(len(line)), bc_type="natural")
         run: list[int] = []
         for tick in range((len(line) - 1) * steps + 1):
-            place, part_way = divmod(tick, steps)
-            if part_way == 0 and line[place] in row_of:
-                run.append(row_of[line[place]])
+            index, part_way = divmod(tick, steps)
+            if part_way == 0 and line[index] in row_of:
+                run.append(row_of[line[index]])
                 continue
             row = np.zeros(LANDMARKS)
-            row[list(line)] = blend(along[place] + (lengths[place] * part_way / steps if part_way else 0.0))
+            row[list(line)] = blend(along[index] + (lengths[index] * part_way / steps if part_way else 0.0))
             if part_way == 0:
-                row_of[line[place]] = len(rows)
+                row_of[line[index]] = len(rows)
             run.append(len(rows))
             rows.append(row)
         runs.append(run)
@@ -129,7 +129,7 @@ def trace(landmarks: Points) -> tuple[Points, list[list[int]], list[int]]:
 
 
 def bending(vertices: Points, triangles: Triangles, tension: float) -> sparse.csr_matrix:
-    """The stiffness of a mesh (V, V): it bends over lengths below `tension` and is taut over longer ones."""
+    """Return the stiffness of a mesh (V, V): it bends over lengths below `tension`, and no longer ones."""
     count = len(vertices)
     laplacian = sparse.csr_matrix((count, count))
     mass = np.full(count, 1e-9)
@@ -139,16 +139,16 @@ def bending(vertices: Points, triangles: Triangles, tension: float) -> sparse.cs
         area = np.abs(u[:, 0] * v[:, 1] - u[:, 1] * v[:, 0])
         weight = np.clip((u * v).sum(axis=1) / np.maximum(area, 1e-9), 0.02, 10.0)
         np.add.at(mass, a, area / 6)
-        for one, other in ((b, c), (c, b)):
-            laplacian += sparse.csr_matrix((weight, (one, one)), (count, count))
-            laplacian -= sparse.csr_matrix((weight, (one, other)), (count, count))
+        for start, end in ((b, c), (c, b)):
+            laplacian += sparse.csr_matrix((weight, (start, start)), (count, count))
+            laplacian -= sparse.csr_matrix((weight, (start, end)), (count, count))
     return sparse.csr_matrix(laplacian.T @ sparse.diags(1 / mass) @ laplacian + laplacian / tension**2)
 
 
 def locate(lookup: npt.NDArray[np.float32], source: Points, target: Points, triangles: Triangles) -> Mask:
-    """Note in `lookup` (H, W, 2), for each pixel of the target triangles, where in the source it comes from.
+    """Write the source position of each pixel of the target triangles into `lookup` (H, W, 2).
 
-    Returns which pixels those are.
+    Return the mask of these pixels.
     """
     which = np.full(lookup.shape[:2], -1, np.int32)
     corners = target[triangles]  # (T, 3, 2)
@@ -170,13 +170,13 @@ class Puppet:
     """A photograph of one face that can be bent to other landmarks.
 
     A mesh follows the lines of the face. Eyes and mouth are holes in it: a lid slides over the eyeball
-    and does not squeeze it, and the lips part over an inside. Between the lines the mesh moves as smoothly
-    as it can: every mesh point is a fixed blend of the landmarks and the crown, found once.
+    without squeezing it, and the lips open over an inside. Between the lines the mesh moves as smoothly as
+    possible: every mesh point is a fixed blend of the landmarks and the crown, computed once.
     """
 
     def __init__(self, portrait: Bytes, landmarks: npt.NDArray[np.floating]) -> None:
         if portrait.dtype != np.uint8 or portrait.ndim not in (2, 3):
-            raise UsageError("A portrait should be an 8-bit picture, grey or colour.")
+            raise UsageError("a portrait must be an 8-bit picture, grey or colour")
         self.portrait = np.ascontiguousarray(portrait)
         self.landmarks = landmarks.astype(np.float64)
         check("landmarks", self.landmarks, (LANDMARKS, 2), np.float64)
@@ -193,11 +193,11 @@ class Puppet:
         raised = np.concatenate([np.full(len(self.lines[line]) - 2, up) for line, up in STRIPS.items()])
         blends = np.pad(np.concatenate([lines, lines[strips]]), ((0, 0), (0, len(CROWN))))
         controls = np.concatenate([self.landmarks, self.crown])
-        # (P, C): the mesh points whose motion is known
+        # (P, C): the mesh points with known motion
         held = np.concatenate([blends, np.eye(len(controls))[LANDMARKS:]])
         placed = held @ controls
         placed[len(lines) : len(blends)] -= raised[:, None] * frame[:, 1]
-        # Lips that touch in the photograph still need a slit between them, or the mesh could not part there.
+        # Lips that touch in the photograph still need a slit between them, so that the mesh can open there.
         down = frame[:, 1] / np.linalg.norm(frame[:, 1])
         for line in HOLES:
             upper, lower = self.lines[line][1:-1], self.lines[line + 1][-2:0:-1]
@@ -213,7 +213,7 @@ class Puppet:
         inside = [contains(self.vertices[hole], middles) for hole in self.holes]
         self.eyes = [triangles[mask] for mask in inside[:2]]
         skin = triangles[~np.any(inside, axis=0)]
-        # Drawn from the outside in, so the chin passes before the neck and not under it.
+        # Drawn from the outside in, so that the chin is in front of the neck.
         distance = np.linalg.norm(self.vertices[skin].mean(axis=1) - self.landmarks[30], axis=1)
         self.skin = skin[np.argsort(-distance)]
 
@@ -231,7 +231,7 @@ class Puppet:
         self.motion = motion  # (V, C)
 
     def _grid(self, taken: Points) -> Points:
-        """Mesh points for the rest of the picture, clear of `taken` and of the holes, borders included."""
+        """Return mesh points for the rest of the picture and its borders, outside `taken` and the holes."""
         height, width = self.portrait.shape[:2]
         step = MESH_STEP * self.scale
         columns = np.linspace(0, width - 1, int(width / step) + 2)
@@ -242,7 +242,7 @@ class Puppet:
         return np.asarray(grid[(nearest > 0.6 * step) & ~hidden], np.float64)
 
     def _build_mouth(self) -> None:
-        """Keep what the photograph shows between the lips; where they are closed, draw plain upper teeth."""
+        """Keep the photograph's inside of the mouth; if the lips are closed, draw plain upper teeth."""
         skin = self.portrait.reshape(*self.portrait.shape[:2], -1)
         points = self.landmarks
         lip = stencil(skin, points[[60, 67, 66, 65, 64, 54, 55, 56, 57, 58, 59, 48]])
@@ -261,7 +261,7 @@ class Puppet:
             bite: cv2.typing.MatLike = stencil(skin, middle + corners)
         else:
             mouth = stencil(skin, self.vertices[self.holes[2]])
-            # The lower lip without the rim of teeth that the photograph's blur has left on it.
+            # The lower lip without the rim of teeth that blur leaves on it.
             rim = np.ones((round(0.02 * self.scale) + 1, 1), np.uint8)
             self.skin_texture = spread(self.portrait, cv2.dilate(mouth, rim, anchor=(0, len(rim) - 1)) == 0)
             self.teeth = spread(skin, cv2.erode(mouth, np.ones((3, 3), np.uint8)) > 0)
@@ -271,9 +271,9 @@ class Puppet:
         self.bite = cv2.GaussianBlur(bite, (0, 0), max(0.8, 0.012 * self.scale))
 
     def pose(self, landmarks: npt.NDArray[np.floating]) -> tuple[Bytes, Points]:
-        """The photograph bent so that its face has these landmarks, and where they came to lie.
+        """Bend the photograph to these landmarks; return it and the landmarks that its face has then.
 
-        They differ only where lids or lips all but touch: soft as they are, they close.
+        They differ only where lids or lips almost touch: these are closed.
         """
         target = landmarks.astype(np.float64)
         skull = similarity(self.landmarks[list(STEADY)], target[list(STEADY)])
@@ -288,7 +288,8 @@ class Puppet:
         for eye, hole in zip(self.eyes, self.holes[:2], strict=True):
             drawn |= locate(lookup, self.vertices, self._eyeball(vertices, hole, skull), eye)
         drawn |= locate(lookup, self.vertices, vertices, self.skin)
-        # What nothing covers lies between the lips, or in a slit a pixel wide: continue what is next to it.
+        # Pixels that nothing covers are between the lips, or in a slit a pixel wide: take the nearest
+        # covered.
         left, top = np.maximum(np.floor(vertices[self.own].min(axis=0)).astype(int), 0)
         right, bottom = np.ceil(vertices[self.own].max(axis=0)).astype(int) + 1
         face = lookup[top:bottom, left:right]
@@ -300,7 +301,7 @@ class Puppet:
         ]
 
     def _meet(self, vertices: Points, upper: list[int], lower: list[int], down: Points) -> None:
-        """Close a gap that has shrunk to a third of the photograph's, and none that is as wide as there."""
+        """Close gaps below CLOSES_AT of the photograph's gap, and narrow those below the photograph's gap."""
         gap = (vertices[lower] - vertices[upper]) @ down
         usual = (self.vertices[lower] - self.vertices[upper]) @ down
         slack = np.maximum(usual, 0) * CLOSES_AT
@@ -311,7 +312,7 @@ class Puppet:
         vertices[lower] -= away
 
     def _fill_mouth(self, bent: Bytes, lips: Points, skull: Points) -> Bytes:
-        """Paint what shows between the lips: a dark hollow, redder below, and teeth on the skull."""
+        """Paint the inside of the mouth: a dark hollow, redder below, and teeth fixed to the skull."""
         left, top = np.floor(lips.min(axis=0) - 4).astype(int)
         right, bottom = np.ceil(lips.max(axis=0) + 5).astype(int)
         left, top = max(0, left), max(0, top)
@@ -329,20 +330,20 @@ class Puppet:
         depth = np.asarray(pixels, np.float32) / self.scale
         height = np.clip(np.arange(area.shape[0]) / max(1, area.shape[0] - 1), 0, 1)[:, None, None]
         hollow = 255 * (self.lip_colour / 255) ** 2.5 * (0.2 + 0.5 * height**3)
-        # Lips that hardly part show a dark line and no teeth yet.
+        # Slightly parted lips show a dark line and no teeth.
         reach = cv2.getStructuringElement(cv2.MORPH_ELLIPSE, (2 * round(0.05 * self.scale) + 1,) * 2)
         bite = bite * np.clip(np.asarray(cv2.dilate(depth, reach)) / 0.03, 0, 1)[..., None]
         inside = hollow * (1 - bite) + teeth * bite
         inside = inside * (0.75 + 0.25 * np.clip(depth / 0.05, 0, 1))[..., None]
         cover = cv2.GaussianBlur(hole, (0, 0), 0.7)[..., None] / 255.0
-        if self.sealed:  # lips that only just touch keep the photograph's own line between them
+        if self.sealed:  # lips that barely open keep the photograph's line between them
             cover = cover * ease((2 * float(depth.max()) - self.gap) / SEALED)
         mixed = area.reshape(*area.shape[:2], -1) * (1 - cover) + inside * cover
         bent[top:bottom, left:right] = np.clip(np.rint(mixed), 0, 255).astype(np.uint8).reshape(area.shape)
         return bent
 
     def _eyeball(self, vertices: Points, hole: list[int], skull: Points) -> Points:
-        """Where the eye's own texture goes: it rides on the skull, and only wide lids stretch it."""
+        """Return positions of the eye's texture: fixed to the skull, and stretched only by wide lids."""
         placed = vertices.copy()
         still = carry(skull, self.vertices[hole])
         opened = np.sum((vertices[hole] - still) * (still - still.mean(axis=0)), axis=1) > 0

@@ -1,7 +1,7 @@
 """Faces in motion as a tracker reports them: emotions as action units over time, seen by a camera.
 
-Onsets, apexes and offsets, who uses which action unit, and the nuisances follow the literature on FACS;
-how hard each difficulty is was set by what a linear classifier makes of it (see tests/test_synth.py).
+Phases, shares of people per action unit, and nuisances follow the literature on FACS. The difficulties were
+set by the accuracy of a linear classifier (see tests/test_synth.py).
 """
 
 from __future__ import annotations
@@ -53,27 +53,27 @@ RECIPES: Mapping[str, Recipe] = {
     NEUTRAL: (),
 }  # fmt: skip
 ONE_SIDED = frozenset({CONTEMPT})
-OTHER_SIDE = 0.25  # most that the other half of a one-sided face takes part
+OTHER_SIDE = 0.25  # most of a one-sided expression on the other side
 
-# What any face may also do: one of these, for no reason.
+# Action units that any face may show, one at a time, without meaning.
 IRRELEVANT = ("AU1", "AU2", "AU4", "AU7", "AU10", "AU12", "AU14", "AU15", "AU17", "AU18", "AU24", "AU28")
 IRRELEVANT_MOST = 0.25
 FULL = 0.8  # weight of a leading action unit in the strongest expression
-LEFT_OUT = 0.05  # chance that somebody does without one of an expression's action units
-STAGGER = 0.08  # seconds by which the action units of one expression may start apart
-DRIFT = 0.05  # share that a held expression wanders
+LEFT_OUT = 0.05  # chance that an expression's action unit is left out
+STAGGER = 0.08  # most seconds between the onsets of one expression's action units
+DRIFT = 0.05  # most change of a held expression
 BLINKS = (10.0, 20.0)  # a minute
 BLINK_PHASES: tuple[Range, Range, Range] = ((0.06, 0.10), (0.03, 0.06), (0.10, 0.20))  # down, shut, up
 SYLLABLES = (2.0, 6.0)  # a second
 PERSISTENCE = 0.6  # of a tracker's error from frame to frame
-JAW_NOISE = 2.0  # the jaw line has no corners to hold on to
+JAW_NOISE = 2.0  # times the error, as the jaw line has no corners
 LEAST, MOST = 0.6, 4.0  # seconds
 RATES = (25, 30)  # frames per second
 
 
 @dataclass(frozen=True)
 class Phases:
-    """How long an expression takes to come, stays, and takes to go: ranges of seconds."""
+    """The lengths of an expression's onset, apex and offset: ranges of seconds."""
 
     onset: Range
     apex: Range
@@ -90,22 +90,22 @@ PHASES: Mapping[str, Phases] = {
     CONTEMPT: Phases((0.3, 0.8), (0.4, 1.5), (0.4, 1.2)),
     NEUTRAL: Phases((0.3, 0.8), (0.4, 1.5), (0.4, 1.2)),
 }
-POSED_ONSET, POSED_HOLD = (0.3, 1.0), (0.15, 0.7)  # as on demand in a laboratory: it comes, and the tape ends
+POSED_ONSET, POSED_HOLD = (0.3, 1.0), (0.15, 0.7)  # as posed in a laboratory: recordings end at the apex
 
 
 @dataclass(frozen=True)
 class Difficulty:
-    """How strong the expressions are and how much else there is to see."""
+    """The strength of expressions and of everything else that moves the face."""
 
     intensity: Range  # share of a full expression at its apex
     noise: float  # eye distances: sd of the tracker's error
     uneven: float  # sd of each action unit's own share of the expression's intensity, on a log scale
-    goes: bool  # whether the expression goes again, or the sequence ends at its apex
-    irrelevant: float  # chance of one action unit that means nothing
+    goes: bool  # whether the expression has an offset, or the sequence ends at its apex
+    irrelevant: float  # chance of an action unit without meaning
     speech: float  # chance that the person talks
     turn: float  # share of the usual head motion
     missing: float  # most frames that the tracker loses, as a share
-    vowels: bool = False  # whether mouths round and spread as they talk, and brows stress a word
+    vowels: bool = False  # whether mouths round and spread in speech, and brows stress words
 
 
 DIFFICULTIES: Mapping[str, Difficulty] = {
@@ -115,7 +115,7 @@ DIFFICULTIES: Mapping[str, Difficulty] = {
     "weak": Difficulty((0.05, 0.3), 0.018, 0.35, True, 0.15, 0.2, 1.0, 0.1),
     "talking": Difficulty((0.35, 1.0), 0.012, 0.35, True, 0.15, 1.0, 1.0, 0.05, vowels=True),
 }
-# Vowels and closed lips: the most that each action unit takes part in a loud syllable of the kind.
+# Vowels and closed lips: the greatest weight of each action unit in a loud syllable.
 VOWELS: tuple[Recipe, ...] = (
     (("AU25", 1.0, 0.8), ("AU26", 1.0, 0.9)),  # as in "calm"
     (("AU18", 1.0, 0.9), ("AU22", 0.7, 0.7), ("AU26", 0.7, 0.7)),  # "do", "go"
@@ -124,21 +124,21 @@ VOWELS: tuple[Recipe, ...] = (
 )
 STRESSES = (10.0, 40.0)  # a minute
 STRESS_MOST = 0.45
-TURN = np.array([10.0, 7.0, 5.0])  # degrees of yaw, pitch and roll that the usual head motion reaches
-ZOOM = 0.05  # share by which its distance changes the size
-SHIFT = 0.1  # eye distances that it moves in the picture
+TURN = np.array([10.0, 7.0, 5.0])  # degrees of yaw, pitch and roll of the usual head motion
+ZOOM = 0.05  # change of size by distance
+SHIFT = 0.1  # motion in the picture, in eye distances
 
 
 @dataclass(frozen=True, eq=False)
 class Trajectory:
-    """A moving face as a tracker saw it, and what it really did; frames that the tracker lost are absent."""
+    """A moving face as reported by a tracker, and its true motion, without frames that the tracker lost."""
 
     rate: int  # frames per second
     frame: Ints  # (N,) strictly ascending
     landmarks: Floats  # (N, 68, 2) as reported: eye distances in the picture, the face near its origin
-    clean: Floats  # (N, 68, 2) where they really were
+    clean: Floats  # (N, 68, 2) without the tracker's error
     weights: Floats  # (N, U, 2) action units of the person's right and left, in the order of people.UNITS
-    level: Floats  # (N,) how far the expression was on, 0 to 1; all 0 in a neutral sequence
+    level: Floats  # (N,) level of the expression, 0 to 1; all 0 in a neutral sequence
 
     def __post_init__(self) -> None:
         count = len(self.frame)
@@ -162,7 +162,7 @@ class Trajectory:
 
     @property
     def apex(self) -> int:
-        """The row amid the time when the expression is strongest; of a neutral face, the middle."""
+        """The middle row of the strongest expression; of a neutral face, the middle row."""
         if not self.level.any():
             return len(self) // 2
         strong = np.flatnonzero(self.level >= 0.97 * self.level.max())
@@ -170,21 +170,21 @@ class Trajectory:
 
 
 def difficulty_of(name: str) -> Difficulty:
-    """The difficulty of this name."""
+    """Return the difficulty of this name."""
     if name not in DIFFICULTIES:
-        raise UsageError(f"there is no difficulty {name}; take one of {', '.join(DIFFICULTIES)}")
+        raise UsageError(f"unknown difficulty {name}: choose one of {', '.join(DIFFICULTIES)}")
     return DIFFICULTIES[name]
 
 
 def recipe_of(label: str) -> Recipe:
-    """The action units of this label."""
+    """Return the action units of this label."""
     if label not in RECIPES:
-        raise UsageError(f"no sequence shows {label}; take one of {', '.join(RECIPES)}")
+        raise UsageError(f"no sequence shows {label}: choose one of {', '.join(RECIPES)}")
     return RECIPES[label]
 
 
 def trajectory(who: Person, label: str, difficulty: str, rng: np.random.Generator) -> Trajectory:
-    """One take of a person who shows `label`."""
+    """Make one take of a person who shows `label`."""
     level = difficulty_of(difficulty)
     recipe = recipe_of(label)
     rate = int(rng.choice(RATES))
@@ -198,12 +198,12 @@ def trajectory(who: Person, label: str, difficulty: str, rng: np.random.Generato
     if rng.random() < level.speech:
         (_talk if level.vowels else _speak)(weights, time, rng)
     clean = _film(_moved(who, weights), time, level.turn, rng)
-    seen = clean + tracking_error(len(time), level.noise, rng)
+    tracked = clean + tracking_error(len(time), level.noise, rng)
     kept = _kept(len(time), level.missing, rng)
     return Trajectory(
         rate,
         kept,
-        seen[kept].astype(np.float32),
+        tracked[kept].astype(np.float32),
         clean[kept].astype(np.float32),
         weights[kept].astype(np.float32),
         (envelope if label != NEUTRAL else np.zeros_like(envelope))[kept].astype(np.float32),
@@ -211,7 +211,7 @@ def trajectory(who: Person, label: str, difficulty: str, rng: np.random.Generato
 
 
 def ramp(share: npt.NDArray[np.float64]) -> npt.NDArray[np.float64]:
-    """The way of least jerk from 0 to 1, as `actions.ease`, for many moments at once."""
+    """Return `actions.ease` of an array."""
     s = np.clip(share, 0.0, 1.0)
     return s * s * s * (10.0 + s * (6.0 * s - 15.0))
 
@@ -219,20 +219,20 @@ def ramp(share: npt.NDArray[np.float64]) -> npt.NDArray[np.float64]:
 def _envelope(
     time: npt.NDArray[np.float64], onset: float, apex: float, release: float, offset: float
 ) -> npt.NDArray[np.float64]:
-    """How far something is on: it rises from onset to apex, holds to release, is gone at offset."""
+    """Return a level that rises from onset to apex, holds to release, and ends at offset."""
     return ramp((time - onset) / (apex - onset)) * (1.0 - ramp((time - release) / (offset - release)))
 
 
 def _phases(
     label: str, level: Difficulty, rng: np.random.Generator
 ) -> tuple[float, float, float, float, float]:
-    """When the expression begins, is full, begins to go and is gone, and when the sequence ends."""
+    """Draw the times of onset, apex, release and offset, and the end of the sequence."""
     lead = rng.uniform(0.1, 0.4)  # a neutral start
     usual = PHASES[label]
     if level.goes:
-        spans = [rng.uniform(*each) for each in (usual.onset, usual.apex, usual.offset)]
+        spans = [rng.uniform(*span) for span in (usual.onset, usual.apex, usual.offset)]
         tail = rng.uniform(0.0, 0.3)
-        # The longest are played faster than life, so that all fit.
+        # The longest are shortened, so that all fit.
         fit = min(1.0, (MOST - lead - tail) / sum(spans))
         onset, apex, offset = (span * fit for span in spans)
         end = lead + onset + apex + offset
@@ -251,7 +251,7 @@ def _express(
     level: Difficulty,
     rng: np.random.Generator,
 ) -> None:
-    """Put a recipe's action units on."""
+    """Add a recipe's action units."""
     intensity = rng.uniform(*level.intensity)
     sides = np.ones(2)
     if one_sided:
@@ -272,7 +272,7 @@ def _express(
 def _distract(
     weights: Points, time: npt.NDArray[np.float64], level: Difficulty, rng: np.random.Generator
 ) -> None:
-    """Perhaps put one action unit on that means nothing."""
+    """Add an action unit without meaning, by chance."""
     if rng.random() >= level.irrelevant:
         return
     unit = UNITS.index(str(rng.choice(IRRELEVANT)))
@@ -284,7 +284,7 @@ def _distract(
 
 
 def _blink(weights: Points, time: npt.NDArray[np.float64], rng: np.random.Generator) -> None:
-    """Close the eyes now and then."""
+    """Add blinks at random times."""
     lids = UNITS.index("AU45")
     for _ in range(rng.poisson(rng.uniform(*BLINKS) / 60.0 * (time[-1] + 0.2))):
         onset = rng.uniform(0.02, time[-1])
@@ -294,7 +294,7 @@ def _blink(weights: Points, time: npt.NDArray[np.float64], rng: np.random.Genera
 
 
 def _speak(weights: Points, time: npt.NDArray[np.float64], rng: np.random.Generator) -> None:
-    """Open and close the mouth syllable by syllable, from some moment on."""
+    """Open and close the mouth syllable by syllable, from a random time on."""
     start = rng.uniform(0.05, 0.5) * time[-1]
     pace = rng.uniform(*SYLLABLES)
     beat = np.clip((time - start) * pace, 0.0, None)
@@ -308,7 +308,7 @@ def _speak(weights: Points, time: npt.NDArray[np.float64], rng: np.random.Genera
 
 
 def _talk(weights: Points, time: npt.NDArray[np.float64], rng: np.random.Generator) -> None:
-    """Talk throughout, each syllable one of VOWELS, and lift the brows at a word now and then."""
+    """Talk throughout, each syllable one of VOWELS, and lift the brows at random times."""
     pace, loud = rng.uniform(*SYLLABLES), rng.uniform(0.4, 1.0)
     beat = time * pace + rng.random()
     syllable = beat.astype(np.int64)
@@ -329,31 +329,31 @@ def _talk(weights: Points, time: npt.NDArray[np.float64], rng: np.random.Generat
 
 @cache
 def _basis() -> Points:
-    """What each action unit moves on the person's right and left: (U * 2, 68 * 3)."""
+    """Return the motion of each action unit on the person's right and left: (U * 2, 68 * 3)."""
     units = np.stack([action_units()[name] for name in UNITS])
-    # The halves flow into each other over the middle of the face.
+    # The halves blend over the middle of the face.
     left = ramp(neutral_face()[:, 0] / 0.3 + 0.5)
     sides = np.stack([1.0 - left, left])  # (2, 68); the person's right is the image's left
     return (units[:, None] * sides[None, :, :, None]).reshape(len(UNITS) * 2, -1)
 
 
 def _moved(who: Person, weights: Points) -> Points:
-    """The face in three dimensions, (N, 68, 3), lids and lips meeting where they would cross."""
+    """Return the face in three dimensions, (N, 68, 3), with lids and lips that meet instead of crossing."""
     acted = (weights * who.gains).reshape(len(weights), -1)
     active = acted.any(axis=0)
-    # Not a matrix product: one so small is spread over threads, and these then wait for each other.
+    # Not a matrix product: a small one is spread over threads, which then wait for each other.
     motion = np.einsum("nu,uk->nk", acted[:, active], _basis()[active])
     face = who.shape + motion.reshape(len(weights), LANDMARKS, 3)
     for upper, lower in TOUCHING:
         crossing = np.minimum(0.0, face[:, lower, 1] - face[:, upper, 1])
-        share = 0.5 if upper >= 60 else 0.8  # below the eye it is the upper lid that travels
+        share = 0.5 if upper >= 60 else 0.8  # at the eye, the upper lid moves more
         face[:, upper, 1] += share * crossing
         face[:, lower, 1] -= (1.0 - share) * crossing
     return face
 
 
 def _sway(time: npt.NDArray[np.float64], count: int, rng: np.random.Generator) -> Points:
-    """Slow wandering within about -1 and 1: (N, count), half of it where it began."""
+    """Return slow motion within about -1 and 1, half of it a constant offset: (N, count)."""
     still = rng.uniform(-0.5, 0.5, count)
     rate = rng.uniform(0.1, 0.6, (2, count))
     phase = rng.uniform(0.0, 2 * np.pi, (2, count))
@@ -363,16 +363,16 @@ def _sway(time: npt.NDArray[np.float64], count: int, rng: np.random.Generator) -
 
 
 def _film(face: Points, time: npt.NDArray[np.float64], share: float, rng: np.random.Generator) -> Points:
-    """What a camera sees of the head as it moves, (N, 68, 2): a scaled orthographic picture."""
+    """Project the moving head by a scaled orthographic camera, (N, 68, 2)."""
     sway = share * _sway(time, 6, rng)  # yaw, pitch, roll, zoom, shift across and down
     turn = Rotation.from_euler("yxz", sway[:, :3] * TURN, degrees=True).as_matrix()[:, :2]  # (N, 2, 3)
     zoom = 1.0 + ZOOM * sway[:, 3]
-    seen = face @ (turn * zoom[:, None, None]).transpose(0, 2, 1)
-    return np.asarray(seen + SHIFT * sway[:, None, 4:])
+    projected = face @ (turn * zoom[:, None, None]).transpose(0, 2, 1)
+    return np.asarray(projected + SHIFT * sway[:, None, 4:])
 
 
 def tracking_error(count: int, noise: float, rng: np.random.Generator) -> Points:
-    """A tracker's error, which lingers from frame to frame: (N, 68, 2)."""
+    """Draw a tracker's error, which is correlated from frame to frame: (N, 68, 2)."""
     fresh = rng.standard_normal((count + 1, LANDMARKS, 2))
     fresh[1:] *= np.sqrt(1.0 - PERSISTENCE**2)
     error = noise * lfilter([1.0], [1.0, -PERSISTENCE], fresh, axis=0)[1:]
@@ -381,7 +381,7 @@ def tracking_error(count: int, noise: float, rng: np.random.Generator) -> Points
 
 
 def _kept(count: int, missing: float, rng: np.random.Generator) -> Ints:
-    """Which frames the tracker held on to."""
+    """Draw the frames that the tracker does not lose."""
     kept = np.ones(count, bool)
     kept[rng.permutation(count)[: round(rng.uniform(0.0, missing) * count)]] = False
     return np.flatnonzero(kept).astype(np.int64)

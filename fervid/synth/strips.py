@@ -1,8 +1,8 @@
-"""Drawn samples: a dataset that is nothing but names, each of which tells what to draw.
+"""Drawn samples: a dataset of names that describe what to draw.
 
-A name is `difficulty/seed/person/take/label`, and `/bare` where no face is to be painted, for streams that
-read landmarks alone: painting costs two hundred times what the landmarks do. The person depends on the seed
-and the person's number alone, so that the same people appear at every difficulty and with every label.
+A name is `difficulty/seed/person/take/label`, with `/bare` if no face is painted, for streams that read
+landmarks alone: painting takes two hundred times as long as landmarks. The person depends on the seed and the
+person's number alone, so that the same people appear at every difficulty and with every label.
 """
 
 from __future__ import annotations
@@ -21,7 +21,7 @@ from fervid.synth.people import Person, person
 from fervid.synth.sequences import Trajectory, difficulty_of, recipe_of, trajectory
 
 BARE = "/bare"
-EYES = 100.0  # pixels between the eyes in the picture that a tracker is imagined to have seen
+EYES = 100.0  # pixels between the eyes in the imagined video of a tracker
 
 
 def samples(
@@ -32,7 +32,7 @@ def samples(
     labels: Sequence[str] = EMOTIONS,
     bare: bool = False,
 ) -> Iterator[Sample]:
-    """`per_class` samples of each label, shared evenly among `people`."""
+    """Yield `per_class` samples of each label, divided evenly among `people`."""
     if people < 1 or per_class < 1 or seed < 0:
         raise UsageError("drawn samples need at least one person, one sample per class, and a seed from 0 on")
     difficulty_of(difficulty)
@@ -45,11 +45,11 @@ def samples(
 
 
 def acted(drawn: str) -> tuple[Person, Trajectory, np.random.Generator]:
-    """The person that a sample's name means, what this person does, and the chance left for drawing it."""
+    """Return the person of a sample's name, the motion, and the random generator for drawing it."""
     pieces = drawn.removesuffix(BARE).split("/")
     if len(pieces) != 5 or not all(piece.isascii() and piece.isdigit() for piece in pieces[1:4]):
         raise UsageError(
-            f"cannot draw {drawn}; it should read difficulty/seed/person/take/label, as in posed/0/3/1/anger"
+            f"cannot draw {drawn}: write difficulty/seed/person/take/label, as in posed/0/3/1/anger"
         )
     difficulty, label = pieces[0], pieces[4]
     seed, number, take = map(int, pieces[1:4])
@@ -65,10 +65,10 @@ def strip_of(name: str) -> Strip:
     painter = Painter(who, size, rng) if size > 1 else None
     faces = np.zeros((len(moved), size, size), np.uint8)
     landmarks = np.empty_like(moved.landmarks)
-    for row, (seen, true) in enumerate(zip(moved.landmarks * EYES, moved.clean * EYES, strict=True)):
-        # Cut where the tracker thinks the face is, and drawn where it really is.
-        matrix, _ = shape.alignment(seen, shape.MARGIN)
-        landmarks[row] = seen @ matrix[:, :2].T + matrix[:, 2]
+    for row, (tracked, true) in enumerate(zip(moved.landmarks * EYES, moved.clean * EYES, strict=True)):
+        # Cropped at the tracker's landmarks, and drawn at the true ones.
+        matrix, _ = shape.alignment(tracked, shape.MARGIN)
+        landmarks[row] = tracked @ matrix[:, :2].T + matrix[:, 2]
         if painter is not None:
             faces[row] = painter.paint(true @ matrix[:, :2].T + matrix[:, 2], moved.weights[row])
     return Strip(moved.time_base, moved.frame, faces, landmarks)
