@@ -1,4 +1,4 @@
-"""The clock of a video: the times of its frames, from the times of its packets or from a count of them."""
+"""The planned times of a video: from the times of its packets, or from a count of its frames."""
 
 from __future__ import annotations
 
@@ -120,6 +120,6 @@ def mean_rate(times: Times, declared: Fraction) -> Fraction | None:
     if span == 0:
         return None
     measured = Fraction(len(times.pts) - 1, span) / times.time_base
-    if abs(measured / declared - 1) < BEARS_OUT:
+    if abs(measured / declared - 1) < RATE_TOLERANCE:
         return declared
     return measured.limit_denominator(1001)
