@@ -1,33 +1,33 @@
-"""The few errors fervid raises on purpose; `cli/` alone catches them and turns them into one line."""
+"""The errors that fervid raises on purpose; `cli/` catches them and prints one line."""
 
 
 class FervidError(Exception):
-    """Something a person can mend; the message says what is wrong and what to do next."""
+    """A problem that the user can solve; the message says what is wrong and what to do next."""
 
     exit_code = 1
 
 
 class UsageError(FervidError):
-    """The request makes no sense, whatever the file holds."""
+    """The command line is not valid, whatever the input contains."""
 
     exit_code = 2
 
 
 class InputError(FervidError):
-    """An input cannot be read as what it is meant to be."""
+    """An input cannot be read."""
 
 
 class OutputError(FervidError):
-    """A result cannot be written where it was asked for."""
+    """A result cannot be written to its path."""
 
 
 class ModelError(FervidError):
-    """A model is unknown, damaged, or cannot run as asked."""
+    """A model is unknown, damaged, or cannot run on the device."""
 
 
 class WorkerError(FervidError):
-    """A worker process died or stood still over a piece of work, and did so again."""
+    """A worker died or got stuck on a task, and again on the second attempt."""
 
 
 class UnexpectedError(FervidError):
-    """A mistake of fervid's own, met where others' work should go on."""
+    """A bug in fervid, reported as an error so that other inputs are still processed."""

@@ -1,11 +1,11 @@
-"""Emotion sets, the words for them, and where each emotion lies on valence and arousal."""
+"""The emotions: their labels, words, colours, and their valence and arousal."""
 
 from collections.abc import Mapping
 
 EMOTIONS = ("anger", "disgust", "fear", "happiness", "sadness", "surprise", "neutral")
 NEUTRAL = "neutral"
 
-# Pleasure and arousal of Russell & Mehrabian (1977); contempt is not in their set and is a convention.
+# Pleasure and arousal from Russell & Mehrabian (1977). They have no contempt; its values are a convention.
 VALENCE_AROUSAL = {
     "anger": (-0.51, 0.59),
     "disgust": (-0.60, 0.35),
@@ -19,8 +19,8 @@ VALENCE_AROUSAL = {
 
 CONTEMPT = "contempt"  # appended to EMOTIONS by datasets and models that have it
 
-# One colour per emotion, wherever one is drawn. Told apart with any kind of colour vision, after the palette
-# of Okabe & Ito (2008); on a small patch the name should stand beside it all the same.
+# Colours of all drawings, distinct with any kind of colour vision, after the palette of Okabe & Ito (2008).
+# Small patches should also have the name beside them.
 COLOURS: Mapping[str, str] = {
     "anger": "#D55E00",
     "disgust": "#6B8E23",
@@ -32,7 +32,7 @@ COLOURS: Mapping[str, str] = {
     "contempt": "#8B5A2B",
 }
 
-# "calm" is no synonym of neutral: RAVDESS has both, and actors play them differently.
+# "calm" is not a synonym of neutral: RAVDESS has both, and its actors play them differently.
 WORDS = {
     "anger": ("anger", "angry", "ang"),
     "disgust": ("disgust", "disgusted", "dis"),
@@ -47,5 +47,5 @@ LABELS = {word: label for label, words in WORDS.items() for word in words}
 
 
 def label_of(word: str) -> str | None:
-    """fervid's label for a word in any case; None for a word that is none."""
+    """Return the label that a word means, in upper or lower case, or None."""
     return LABELS.get(word.strip().casefold())

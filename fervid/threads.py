@@ -1,4 +1,4 @@
-"""One thread for torch: parallelism is processes, and scores must not depend on the number of cores."""
+"""Run torch on one thread: fervid uses processes, and scores must not depend on the number of cores."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ import torch
 
 @contextmanager
 def one_thread() -> Iterator[None]:
-    """Let torch compute on one thread while the block runs."""
+    """Use one torch thread inside the block, and the former number after it."""
     before = torch.get_num_threads()
     torch.set_num_threads(1)
     try:

@@ -411,7 +411,7 @@ def rows(pts: Ints, time_base: Fraction, random: np.random.Generator, settings: 
     """Return the rows of a window that is drawn of a face with these frames."""
     empty = np.empty((len(pts), 68, 2), np.float32)
     face = clips.Face(
-        package._Pace(time_base), pts, np.ones(len(pts), np.float32), empty, clips.windows.GONE, None
+        package._Pace(time_base), pts, np.ones(len(pts), np.float32), empty, clips.windows.NO_CROPS, None
     )
     return package.window(face, random, settings).rows
 

@@ -103,7 +103,7 @@ def test_a_share_of_the_frames(tmp_path: Path, picture: Bytes) -> None:
     named = footage.strip_of(with_pixels(whole, frames=(3, 6)))
     assert len(third) == 3
     assert np.array_equal(third.faces, named.faces)
-    assert [strips._counted((Fraction(1, 3), Fraction(2, 3)), count) for count in (1, 2, 10)] == [
+    assert [strips._frames_of((Fraction(1, 3), Fraction(2, 3)), count) for count in (1, 2, 10)] == [
         (0, 1),
         (0, 2),
         (3, 7),
@@ -130,11 +130,11 @@ def test_the_box_of_a_picture_says_whose_face(tmp_path: Path, picture: Bytes) ->
     left, right = shape.eye_centres(nobody.landmarks)
     assert len(nobody) == 1 and nobody.faces.std() < 1 and (right - left)[0, 0] > 0
     outside = with_pixels(both, box=(901, 0, 10, 10))
-    with pytest.raises(InputError, match="outside of the picture"):
+    with pytest.raises(InputError, match="outside the picture"):
         footage.strip_of(outside)
     found = cut([replace(with_pixels(both, box=(780, 200, 96, 96)), name="a"), outside], tmp_path / "cache")
-    assert found.found.tolist() == [True, False]
-    with pytest.raises(ValueError, match="should hold pixels"):
+    assert found.has_strip.tolist() == [True, False]
+    with pytest.raises(ValueError, match="should have pixels"):
         with_pixels(both, box=(0, 0, 0, 5))
 
 
@@ -167,7 +167,7 @@ def test_faces_are_cut_once(tmp_path: Path, picture: Bytes, monkeypatch: pytest.
     samples = [*drawn, *pictures, Sample(name="broken", label="anger", pixels=OnDisk(str(broken)))]
     first = cut(samples, tmp_path / "cache")
     assert [sample.name for sample in first.samples] == [sample.name for sample in samples]
-    assert first.found.tolist() == [True] * 5 + [False]
+    assert first.has_strip.tolist() == [True] * 5 + [False]
     assert "is text, not a video" in first.troubles[5]
     assert np.array_equal(first[1].faces, synth.strip_of(drawn[1].pixels.name).faces)
 
@@ -203,9 +203,9 @@ def test_landmarks_alone_are_told_from_faces(tmp_path: Path) -> None:
         next(synth.samples("posed", 1, 1, 0, ["anger"], bare=is_bare)) for is_bare in (True, False)
     )
     with execute.serial() as executor:
-        assert footage.cut([drawn], executor, folder=tmp_path).bare is None
+        assert footage.cut([drawn], executor, folder=tmp_path).without_crops is None
         both = footage.cut([drawn, bare], executor, folder=tmp_path)
-    assert both.bare == bare.name
+    assert both.without_crops == bare.name
     assert np.array_equal(both.landmarks[0], both.landmarks[1])
     taught = np.ones((2, 1), np.float32)
     assert Clips(both, taught, ("displacement",))

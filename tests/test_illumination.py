@@ -166,7 +166,7 @@ def test_diffusion_solves_its_equations(side: int) -> None:
 
 
 def test_what_makes_no_sense_is_refused() -> None:
-    with pytest.raises(UsageError, match="there are none, he, linear"):
+    with pytest.raises(UsageError, match="choose one of none, he, linear"):
         illumination.normalise("candle", pictures())
     with pytest.raises(ValueError, match="faces should be"):
         illumination.normalise("he", pictures()[:, 3:])

@@ -60,7 +60,7 @@ def test_models_are_found_by_name_folder_and_file(folder: Path) -> None:
 
 @pytest.mark.parametrize("name", ["nobody", "", "../models", "/nowhere/at/all"])
 def test_an_unknown_model_is_refused(name: str) -> None:
-    with pytest.raises(ModelError, match=r"there are .*untrained.*; or give a folder"):
+    with pytest.raises(ModelError, match=r"choose one of .*untrained.*, or give a folder"):
         model.read_spec(name)
 
 

@@ -251,7 +251,7 @@ def test_stills_move_as_their_samples_say(tmp_path: Path) -> None:
     stills = [pictured(0, HAPPY), pictured(1, {})]
     moving = [packs.in_motion(one, "yes") for one in stills]
     found = cut([*stills, *moving], tmp_path)
-    assert found.found.all()
+    assert found.has_strip.all()
     counts = [len(found[place]) for place in range(4)]
     assert counts[:2] == [1, 1] and min(counts[2:]) > 5
     for place in (0, 1):

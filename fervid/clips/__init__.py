@@ -1,7 +1,4 @@
-"""The one road from a followed face to what a net reads: windows, the neutral face, and even light.
-
-Its users take its names from here, `clips.Window`, since most take some of each file.
-"""
+"""Clips: the inputs of the networks, cut from a track or a strip: windows, the neutral face, illumination."""
 
 from fervid.clips.illumination import contrast
 from fervid.clips.neutrals import NEUTRAL_SECONDS, neutral, population_neutral

@@ -1,4 +1,4 @@
-"""The neutral face that displacement is measured from: the person's own, or the population's."""
+"""The neutral face, from which displacement is measured: of the person, or of the population."""
 
 from __future__ import annotations
 
@@ -7,22 +7,21 @@ import numpy as np
 from fervid.faces import shape
 from fervid.types import Clock, Floats, Ints
 
-NEUTRAL_SECONDS = 10  # a person's neutral is learnt from so much of the track, then frozen
-AT_REST = 0.2  # share of these frames that counts: the least expressive
-STEADY = 9  # frames over which expressiveness is averaged: a blink is no expression, nor is noise rest
-NEUTRAL_LEAST = 1  # seconds: from less, a passing expression would pass for the neutral
+NEUTRAL_SECONDS = 10  # the neutral face is estimated from this much of a track, then fixed
+AT_REST = 0.2  # share of these frames that is used: the least expressive
+STEADY = 9  # frames over which expressiveness is averaged, against blinks and noise
+NEUTRAL_LEAST = 1  # seconds; a shorter track may be all one expression
 
 
 def population_neutral() -> Floats:
-    """Return the neutral face of nobody in particular: (68, 2) in eye distances."""
+    """Return the mean neutral face of many people: (68, 2) in eye distances."""
     return shape.figures()["neutral"][:, :2].astype(np.float32)
 
 
 def neutral(clock: Clock, pts: Ints, faces: Floats) -> Floats:
-    """Return a person's neutral face, from pose-free landmarks (N, 68, 2) of the first seconds of the track.
+    """Return a person's neutral face, from landmarks without pose (N, 68, 2) of the first seconds of a track.
 
-    It is the median of the least expressive frames: a face need not be at rest for most of the time, as long
-    as it is at times.
+    It is the median of the least expressive frames, so the face may be expressive most of the time.
     """
     if len(pts) < 2 or int(pts[-1] - pts[0]) * clock.time_base < NEUTRAL_LEAST:
         return population_neutral()

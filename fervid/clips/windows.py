@@ -1,4 +1,4 @@
-"""Windows of a face: where they stand, which frames they take, and what nets read of those frames.
+"""Windows of a face: their centres, their frames, and the arrays that networks read of these frames.
 
 Training, evaluation and analysis all cut their windows here.
 """
@@ -17,37 +17,37 @@ from fervid.faces import shape
 from fervid.samples import Strip
 from fervid.types import Array, Bytes, Clock, Floats, Ints, Track
 
-LENGTH = 16  # frames that a net reads
+LENGTH = 16  # frames in a window
 SPACING = Fraction(1, 25)  # seconds between them: 0.64 s in all
 STRIDE = Fraction(8, 25)  # seconds between windows: half a window
-GONE = np.empty((0, 0, 0), np.uint8)
+NO_CROPS = np.empty((0, 0, 0), np.uint8)
 
 
 @dataclass(frozen=True, eq=False)
 class Face:
-    """One face over time, a track or a strip; what nets read of it is made when it is first asked for."""
+    """A face over time, from a track or a strip; inputs of networks are computed when they are first used."""
 
     clock: Clock
     pts: Ints  # (N,) strictly ascending
     quality: Floats  # (N,)
-    landmarks: Floats  # (N, 68, 2) in pixels: of the picture, or of a strip's crops
-    crops: Bytes  # (N, M, M); none where the pixels are gone
+    landmarks: Floats  # (N, 68, 2) in pixels of the picture (track) or the crops (strip)
+    crops: Bytes  # (N, M, M), or NO_CROPS
     margin: int | None  # pixels around the crops of a strip; None for a track
 
     @classmethod
-    def of_track(cls, clock: Clock, track: Track, crops: Bytes = GONE) -> Face:
-        """Return a track as windows are cut from it."""
+    def of_track(cls, clock: Clock, track: Track, crops: Bytes = NO_CROPS) -> Face:
+        """Return the face of a track."""
         return cls(clock, track.pts, track.quality, track.landmarks, crops, None)
 
     @classmethod
     def of_strip(cls, strip: Strip) -> Face:
-        """Return a strip as windows are cut from it."""
+        """Return the face of a strip."""
         assert strip.quality is not None
         return cls(strip, strip.pts, strip.quality, strip.landmarks, strip.faces, shape.MARGIN)
 
     @property
     def faces(self) -> Bytes:
-        """The crops without their margin: (N, S, S)."""
+        """The crops without the margin: (N, S, S)."""
         edge = slice(self.margin, -self.margin if self.margin else None)
         return self.crops[:, edge, edge]
 
@@ -64,7 +64,7 @@ class Face:
 
     @cached_property
     def upright(self) -> Floats:
-        """The landmarks without the head's pose, in eye distances: (N, 68, 2)."""
+        """The landmarks without head pose, in eye distances: (N, 68, 2)."""
         return shape.without_pose(self.landmarks)
 
     @cached_property
@@ -74,57 +74,57 @@ class Face:
         return neutral(self.clock, self.pts[young], self.upright[young])
 
     def centres(self) -> Ints:
-        """Return the centres of all windows that this face has."""
+        """Return the centres of all windows of the face."""
         return centres(self.clock, self.pts, self.clock.start, None)
 
     def windows(self, moments: Ints | None = None) -> Iterator[Window]:
-        """Yield the windows at these centres, or all that this face has."""
+        """Yield the windows at these centres, or all windows of the face."""
         for centre in (self.centres() if moments is None else moments).tolist():
             yield Window(self, centre, rows(self.clock, self.pts, centre))
 
 
 @dataclass(frozen=True, eq=False)
 class Window:
-    """Some frames of a face that a net reads together; what it reads is cut when it is asked for."""
+    """Some frames of a face that a network reads together; arrays are cut when they are used."""
 
     face: Face
     centre: int  # pts
-    rows: Ints  # (L,) of the face's frames: LENGTH of them, but where training takes one or two
+    rows: Ints  # (L,) of the frames: L is LENGTH, but training may take one or two
 
     @classmethod
     def at(cls, face: Face, rows: Ints) -> Window:
-        """Return a window of these rows, the first of which is its centre."""
+        """Return the window of these rows, centred on the first."""
         return cls(face, int(face.pts[rows[0]]), rows)
 
-    def __getitem__(self, what: str) -> Array:
-        """Return `faces` (L, S, S), `points` in their pixels or `displacement` (L, 68, 2)."""
-        match what:
+    def __getitem__(self, name: str) -> Array:
+        """Return an input: `faces` (L, S, S), `points` in their pixels or `displacement` (L, 68, 2)."""
+        match name:
             case "faces":
                 return np.ascontiguousarray(self.take(self.face.faces))
             case "points":
                 return self.take(self.face.points)
             case "displacement":
                 return self.displacement(self.face.neutral)
-        raise KeyError(what)
+        raise KeyError(name)
 
     def displacement(self, neutral: Floats) -> Floats:
-        """Return how far each landmark is from where a neutral face has it: (L, 68, 2)."""
+        """Return the landmarks relative to a neutral face: (L, 68, 2)."""
         return self.take(self.face.upright) - neutral
 
     def take(self, frames: Array) -> Array:
-        """Return the window's rows of something that the face has for each frame."""
+        """Return the rows of the window from an array over the frames of the face."""
         return np.asarray(frames[self.rows])
 
     @property
     def quality(self) -> float:
-        """The mean quality of its frames."""
+        """The mean quality of the frames."""
         return float(self.take(self.face.quality).mean())
 
 
 def centres(clock: Clock, pts: Ints, start: int, stop: int | None) -> Ints:
-    """Return the window centres in [start, stop) that have one of the frames `pts` within half a stride.
+    """Return the window centres in [start, stop) with one of the frames `pts` within half a stride.
 
-    The first and the last are drawn onto the track: what lies beyond it may be another shot.
+    The first and the last are moved into the track, because the frames around it may be of another shot.
     """
     step = STRIDE / clock.time_base
     nearest = np.unique(np.rint((pts - clock.start) / float(step)).astype(np.int64))
@@ -137,7 +137,7 @@ def centres(clock: Clock, pts: Ints, start: int, stop: int | None) -> Ints:
 
 
 def rows(clock: Clock, pts: Ints, centre: int) -> Ints:
-    """Return which frames the window at `centre` takes, by time: (LENGTH,), repeated at the ends."""
+    """Return the frames of the window at `centre`, by time: (LENGTH,); the first or last may repeat."""
     spacing = SPACING / clock.time_base
     wanted = np.array([centre + float((i - Fraction(LENGTH - 1, 2)) * spacing) for i in range(LENGTH)])
     after = np.searchsorted(pts, wanted).clip(1, max(len(pts) - 1, 1))

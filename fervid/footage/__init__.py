@@ -1,4 +1,4 @@
-"""From a dataset's samples to strips of faces: by the road of analysis, once, kept on disk."""
+"""Footage: the face strips of a dataset, cut as in analysis, once, and kept on disk."""
 
 from __future__ import annotations
 
@@ -16,23 +16,23 @@ import numpy as np
 from fervid import cache, files
 from fervid.errors import FervidError, InputError
 from fervid.execute import Executor, results
-from fervid.footage.strips import TURNS, nothing
+from fervid.footage.strips import TURNS, empty_strip
 from fervid.footage.strips import PictureFinder as PictureFinder
 from fervid.footage.strips import strip_of as strip_of
 from fervid.samples import Drawn, OnDisk, Picture, Sample, Strip
 from fervid.types import Array, Bytes, Floats, Ints, Settings
 
-VERSION = 2  # of what the road makes of a sample; part of every key
+VERSION = 2  # of the strips; part of every key
 DECISIVE = ("sample_fps", "faces", "min_face", "detector", "landmarks")  # settings that strips depend on
-WHOLE = ("None", "None", None, "None")  # where only files have parts; so that keys stay as they were
-SHARD = 64  # samples that are cut as one task and lie in one file
+WHOLE = ("None", "None", None, "None")  # part of the key of pictures and drawings, as in earlier versions
+SHARD = 64  # samples that are cut as one task and stored in one file
 
-NO_FACE = "no face"  # the trouble of a sample in which none was found
+NO_FACE = "no face"  # the trouble of a sample without a detected face
 
 
 @dataclass(frozen=True, eq=False)
 class Footage:
-    """Samples with their strips, which stay on disk until they are looked at."""
+    """Samples and their strips; the crops are read from disk when they are used."""
 
     samples: tuple[Sample, ...]
     pts: tuple[Ints, ...]
@@ -40,55 +40,51 @@ class Footage:
     faces: tuple[Bytes, ...]  # memory-mapped
     landmarks: tuple[Floats, ...]
     quality: tuple[Floats, ...]
-    troubles: tuple[str, ...]  # "" or why there is no strip
+    troubles: tuple[str, ...]  # the reason why there is no strip, or ""
 
     def __len__(self) -> int:
         return len(self.samples)
 
-    def __getitem__(self, place: int) -> Strip:
-        return Strip(
-            self.time_bases[place],
-            self.pts[place],
-            self.faces[place],
-            self.landmarks[place],
-            self.quality[place],
-        )
+    def __getitem__(self, index: int) -> Strip:
+        times, crops = (self.time_bases[index], self.pts[index]), self.faces[index]
+        return Strip(*times, crops, self.landmarks[index], self.quality[index])
 
-    def take(self, places: Ints | Sequence[int]) -> Footage:
-        """Some of the samples."""
-        chosen = [int(place) for place in places]
-        names = ("samples", "pts", "time_bases", "faces", "landmarks", "quality", "troubles")
-        return Footage(*(tuple(getattr(self, name)[place] for place in chosen) for name in names))
+    def take(self, indices: Ints | Sequence[int]) -> Footage:
+        """Return some of the samples."""
+        chosen = [int(index) for index in indices]
+        return Footage(*(tuple(getattr(self, name)[index] for index in chosen) for name in COLUMNS))
 
     @classmethod
     def joined(cls, parts: Sequence[Footage]) -> Footage:
-        """The samples of several datasets, one after the other."""
-        names = ("samples", "pts", "time_bases", "faces", "landmarks", "quality", "troubles")
-        return cls(*(tuple(value for part in parts for value in getattr(part, name)) for name in names))
+        """Return the samples of all parts, in order."""
+        return cls(*(tuple(value for part in parts for value in getattr(part, name)) for name in COLUMNS))
 
     @property
-    def bare(self) -> str | None:
-        """The name of a sample that has landmarks alone, if there is one."""
+    def without_crops(self) -> str | None:
+        """The name of the first sample that has only landmarks, if any."""
         pairs = zip(self.samples, self.faces, strict=True)
         return next((sample.name for sample, faces in pairs if faces.shape[-1] == 1), None)
 
     @property
-    def found(self) -> Array:
-        """Which samples have a strip: (N,) of bool."""
+    def has_strip(self) -> Array:
+        """Whether each sample has a strip: (N,) of bool."""
         return np.array([not trouble for trouble in self.troubles], bool)
+
+
+COLUMNS = tuple(Footage.__dataclass_fields__)
 
 
 @dataclass(frozen=True)
 class Shard:
-    """Samples that are cut as one task and lie in one file: what travels to a worker."""
+    """Samples that are cut as one task, to be sent to a worker, and stored in one file."""
 
     samples: tuple[Sample, ...]
-    places: tuple[int, ...]  # of these samples among all that were asked for
+    indices: tuple[int, ...]  # of these samples in the whole list
     settings: Settings
     target: Path
 
     def footage(self) -> Footage:
-        """The strips, read where an earlier call left them, made where not."""
+        """Return the strips from the file, after making it if necessary."""
         if not _is_whole(self.target):
             _make(self)
         return _read(self)
@@ -97,28 +93,28 @@ class Shard:
 def shards(
     samples: Sequence[Sample], settings: Settings | None = None, folder: Path | None = None
 ) -> list[Shard]:
-    """Samples in parts that can be cut one by one.
+    """Divide samples into shards, stored in `folder` or the user's cache folder.
 
-    Strips lie in `folder`, or with the user's other caches, until they are deleted. The parts depend on which
-    samples there are, and not on their order: another split of the same data finds what the first one cut.
+    The order of the samples does not matter, so another split of the same data uses the same files.
     """
     wanted = settings or Settings()
-    place = (folder or cache.default_folder()) / "footage"
+    folder = (folder or cache.default_folder()) / "footage"
     groups: dict[tuple[str, str, str], list[int]] = {}
-    for at in sorted(range(len(samples)), key=lambda at: samples[at].name):
-        one = samples[at]
-        groups.setdefault((one.name.split("/")[0], one.split or "", _made(one)), []).append(at)
+    for index in sorted(range(len(samples)), key=lambda index: samples[index].name):
+        sample = samples[index]
+        key = (sample.name.split("/")[0], sample.split or "", _drawing(sample))
+        groups.setdefault(key, []).append(index)
     parts = []
     for group in groups.values():
         for low in range(0, len(group), SHARD):
-            places = tuple(group[low : low + SHARD])
-            own = tuple(samples[at] for at in places)
-            parts.append(Shard(own, places, wanted, place / f"{_key(own, wanted)}.span"))
+            indices = tuple(group[low : low + SHARD])
+            chosen = tuple(samples[index] for index in indices)
+            parts.append(Shard(chosen, indices, wanted, folder / f"{_key(chosen, wanted)}.span"))
     return parts
 
 
-def _made(sample: Sample) -> str:
-    """Say how `synth` makes a sample, if it does: crops of several sizes cannot lie in one file."""
+def _drawing(sample: Sample) -> str:
+    """Return the kind of drawing or motion that `synth` makes, or "": a file has crops of one size only."""
     match sample.pixels:
         case Picture(motion=name) | Drawn(name=name):
             return "/".join(word for word in name.split("/") if not word.isdigit())
@@ -132,14 +128,14 @@ def cut(
     folder: Path | None = None,
     tick: Callable[[int, int], None] = lambda done, total: None,
 ) -> Footage:
-    """The strips of samples, made by as many workers as the executor has."""
+    """Return the strips of samples, cut by the workers of the executor."""
     tasks, parts, done = shards(samples, settings, folder), [], 0
     for shard, _ in zip(tasks, results(executor(_work, tasks)), strict=True):
         parts.append(shard.footage())
         done += len(shard.samples)
         tick(done, len(samples))
-    back = np.argsort([place for shard in tasks for place in shard.places])
-    return Footage.joined(parts).take(back)
+    order = np.argsort([index for shard in tasks for index in shard.indices])
+    return Footage.joined(parts).take(order)
 
 
 def _work(shard: Shard) -> None:
@@ -148,7 +144,7 @@ def _work(shard: Shard) -> None:
 
 
 def _key(samples: Sequence[Sample], settings: Settings) -> str:
-    """A name that changes with whatever changes the strips; labels do not."""
+    """Return a hash of everything that the strips depend on; labels are not part of it."""
     wanted = {name: value for name, value in settings.as_json().items() if name in DECISIVE}
     state = hashlib.sha256(json.dumps([VERSION, wanted], sort_keys=True).encode())
     for sample in samples:
@@ -170,7 +166,7 @@ def _key(samples: Sequence[Sample], settings: Settings) -> str:
 
 
 def _state(path: Path) -> list[object]:
-    """Size and time of change of a file, or of each picture of a folder; nothing where it cannot be told."""
+    """Return name, size and time of change of a file or of each file of a folder; [] if unreadable."""
     try:
         if path.is_dir():
             return [_state(Path(entry.path)) for entry in sorted(os.scandir(path), key=lambda e: e.name)]
@@ -188,12 +184,12 @@ def _make(shard: Shard) -> None:
             strip = strip_of(sample, shard.settings)
             trouble = "" if len(strip) else NO_FACE
         except FervidError as failure:
-            strip, trouble = nothing(), str(failure)
+            strip, trouble = empty_strip(), str(failure)
         strips.append(strip)
         troubles.append(trouble)
     faces = np.concatenate([strip.faces for strip in strips])
     shard.target.parent.mkdir(parents=True, exist_ok=True, mode=0o700)
-    # A plain array, so that it can be mapped: crops outgrow memory.
+    # An array file of its own can be memory-mapped; crops may not fit in memory.
     with files.whole(_pictures(shard.target)) as stream:
         np.save(stream, faces, allow_pickle=False)
     cache.write(
@@ -226,7 +222,7 @@ def _read(shard: Shard) -> Footage:
     arrays = cache.read(shard.target)
     if arrays is None:
         raise InputError(
-            f"the cache {shard.target.parent} changes while it is read; set FERVID_CACHE_DIR elsewhere"
+            f"the cache {shard.target.parent} changed while it was read: set another FERVID_CACHE_DIR"
         )
     _allow_more_files()
     faces = np.load(_pictures(shard.target), mmap_mode="r", allow_pickle=False)
@@ -244,7 +240,7 @@ def _read(shard: Shard) -> Footage:
 
 @cache_once
 def _allow_more_files() -> None:
-    """Every mapped file stays open, and the usual limit is low where the hard one is not."""
+    """Raise the limit of open files to the hard limit: every mapped file stays open."""
     try:
         import resource
     except ImportError:  # Windows has no such limit

@@ -1,7 +1,7 @@
-"""From one sample to its strip: the main face of a video, of a picture, or of a part of either.
+"""Cut the strip of a sample: its main face, in a video, a picture or a part of either.
 
-The main face is the one that is largest for longest. Where a sample is a picture of a face, and the detector
-does not find it, a border is put around it, and at last the whole picture is taken for the face's box.
+The main face is the track with the largest sum of box areas. In a small picture where the detector finds no
+face, it is tried again with a border around the picture; then the whole picture is taken as the face's box.
 """
 
 from __future__ import annotations
@@ -23,49 +23,48 @@ from fervid.samples import Drawn, OnDisk, Picture, Sample, Strip
 from fervid.types import Bytes, Frame, Settings, Video
 from fervid.video import planning, reading, shots
 
-FACE_PICTURE = 256  # pixels: a picture no larger than this is one of a face, whatever the detector says
-AROUND = 0.5  # of the box of a face, kept of the picture on each side
-BORDER = 0.25  # of the side, put around a picture whose face fills it
-ENLARGED = 160  # pixels: the side of such a picture before the border, which the detector is good at
-TURNS = ("auto", "90", "270")  # as the file says; then, where a clip may lie on its side, either way
-STEADY = 0.5  # the share of frames with a face that shows which way is up
+FACE_PICTURE = 256  # pixels; a picture up to this size is assumed to show a face
+AROUND = 0.5  # of the size of a face's box, kept on each side
+BORDER = 0.25  # of the side, added around a small picture
+ENLARGED = 160  # pixels: the side of that picture before the border, a good size for the detector
+TURNS = ("auto", "90", "270")  # rotations to try, in order, for a clip that may be on its side
+STEADY = 0.5  # share of frames with a face at which a rotation is accepted
 
 
 @dataclass(frozen=True)
 class PictureFinder(FaceFinder):
-    """A finder for pictures of one face: it looks harder."""
+    """A finder for pictures of one face, which finds it in small pictures, too."""
 
-    known: tuple[float, ...] | None = None  # left, top, width, height: where the face is, if that is told
+    known: tuple[float, ...] | None = None  # left, top, width, height of the face in the picture
 
     def detect(self, luma: Bytes) -> list[Detection]:
-        found = self._meant(super().detect(luma))
-        if found or max(luma.shape) > FACE_PICTURE:
-            return found
+        detections = self._in_box(super().detect(luma))
+        if detections or max(luma.shape) > FACE_PICTURE:
+            return detections
         scale = ENLARGED / max(luma.shape)
         large = cv2.resize(luma, None, fx=scale, fy=scale, interpolation=cv2.INTER_CUBIC)
         border = int(BORDER * ENLARGED)
         around = cv2.copyMakeBorder(large, border, border, border, border, cv2.BORDER_REPLICATE)
         within = replace(self, min_face=FaceFinder.min_face)
-        found = [
+        detections = [
             (np.concatenate([(box[:2] - border) / scale, box[2:] / scale]).astype(np.float32), score)
             for box, score in FaceFinder.detect(within, np.asarray(around, np.uint8))
         ]
         height, width = luma.shape
-        return self._meant(found) or [(np.array(self.known or (0, 0, width, height), np.float32), 0.0)]
+        return self._in_box(detections) or [(np.array(self.known or (0, 0, width, height), np.float32), 0.0)]
 
-    def _meant(self, found: list[Detection]) -> list[Detection]:
-        """The faces whose middle lies where the face is told to be."""
+    def _in_box(self, detections: list[Detection]) -> list[Detection]:
+        """Return the detections with the centre inside the known box."""
         if self.known is None:
-            return found
+            return detections
         left, top, width, height = self.known
-        middles = [(box[:2] + box[2:] / 2 - (left, top)) / (width, height) for box, _ in found]
-        return [
-            one for one, middle in zip(found, middles, strict=True) if 0 <= middle.min() <= middle.max() <= 1
-        ]
+        middles = [(box[:2] + box[2:] / 2 - (left, top)) / (width, height) for box, _ in detections]
+        pairs = zip(detections, middles, strict=True)
+        return [face for face, middle in pairs if 0 <= middle.min() <= middle.max() <= 1]
 
 
 def strip_of(sample: Sample, settings: Settings | None = None) -> Strip:
-    """The main face of a sample; a strip of no frames where there is none."""
+    """Return the strip of a sample's main face; it is empty if there is no face."""
     wanted = settings or Settings()
     match sample.pixels:
         case Drawn(name):
@@ -84,66 +83,66 @@ def strip_of(sample: Sample, settings: Settings | None = None) -> Strip:
 def _of_picture(name: str, luma: Bytes, finder: FaceFinder, wanted: Settings) -> Strip:
     """Return the face of a picture as a strip of one frame."""
     luma = np.ascontiguousarray(luma)
-    return _followed(_picture(name, luma), iter([Frame(0, luma)]), finder, wanted)
+    return _follow(_picture(name, luma), iter([Frame(0, luma)]), finder, wanted)
 
 
 def _of_file(name: str, file: OnDisk, wanted: Settings) -> Strip:
-    """Return the main face of a file, turned until there is one if it may lie on its side."""
+    """Return the strip of a file's main face; try other rotations if the file may be on its side."""
     best: Strip | None = None
     for rotate in TURNS[:1] if file.is_upright else TURNS:
-        planned, frames = _frames(name, file, rotate)
-        kind = PictureFinder if len(planned.pts) == 1 else FaceFinder
-        strip = _followed(planned, frames, kind.of(wanted), wanted)
+        video, frames = _frames(name, file, rotate)
+        kind = PictureFinder if len(video.pts) == 1 else FaceFinder
+        strip = _follow(video, frames, kind.of(wanted), wanted)
         if best is None or len(strip) > len(best):
             best = strip
-        if len(best) >= STEADY * len(planned.pts):
+        if len(best) >= STEADY * len(video.pts):
             break
     assert best is not None
     return best
 
 
-def _followed(planned: Video, frames: Iterator[Frame], finder: FaceFinder, wanted: Settings) -> Strip:
-    """The main face of a planned video."""
+def _follow(video: Video, frames: Iterator[Frame], finder: FaceFinder, wanted: Settings) -> Strip:
+    """Follow the faces of a video; return the strip of the main face."""
     wide: dict[tuple[int, int], tuple[Bytes, np.ndarray]] = {}
 
     def watched(frames: Iterator[Frame]) -> Iterator[Frame]:
         for frame in frames:
-            now[0] = frame
+            last[0] = frame
             yield frame
 
-    now: list[Frame] = [Frame(0, np.zeros((1, 1), np.uint8))]
+    last: list[Frame] = [Frame(0, np.zeros((1, 1), np.uint8))]
     observed = []
-    for one in tracks.follow(planned, shots.mark(watched(frames)), finder, wanted):
-        observed.append(one)
-        for seen in one.faces:
-            # Here the picture is still at hand; the narrow crop that tracking made is the middle of this one.
-            matrix, _ = alignment(seen.landmarks, MARGIN)
-            wide[seen.track, one.pts] = (finder.crop(now[0].luma, seen.landmarks, MARGIN), matrix)
-    return _main_strip(planned, tracks.collect(planned, observed), wide)
+    for frame in tracks.follow(video, shots.mark(watched(frames)), finder, wanted):
+        observed.append(frame)
+        for face in frame.faces:
+            # The crop with a margin needs the picture; the crop of tracking is its middle.
+            matrix, _ = alignment(face.landmarks, MARGIN)
+            wide[face.track, frame.pts] = (finder.crop(last[0].luma, face.landmarks, MARGIN), matrix)
+    return _main_strip(video, tracks.collect(video, observed), wide)
 
 
-def nothing(time_base: Fraction = Fraction(1, 25)) -> Strip:
-    """A strip of no frames."""
+def empty_strip(time_base: Fraction = Fraction(1, 25)) -> Strip:
+    """Return a strip of no frames."""
     side = CROP + 2 * MARGIN
     faces, landmarks = np.empty((0, side, side), np.uint8), np.empty((0, 68, 2), np.float32)
     return Strip(time_base, np.empty(0, np.int64), faces, landmarks)
 
 
 def _main_strip(
-    planned: Video,
+    video: Video,
     followed: Sequence[tracks.Followed],
     wide: dict[tuple[int, int], tuple[Bytes, np.ndarray]],
 ) -> Strip:
     if not followed:
-        return nothing(planned.time_base)
-    main = max(followed, key=lambda one: (float(one.track.box[:, 2:].prod(1).sum()), -one.track.id)).track
+        return empty_strip(video.time_base)
+    main = max(followed, key=lambda face: (float(face.track.box[:, 2:].prod(1).sum()), -face.track.id)).track
     cut = [wide[main.id, pts] for pts in main.pts.tolist()]
     landmarks = [
         points @ matrix[:, :2].T + matrix[:, 2]
         for points, (_, matrix) in zip(main.landmarks, cut, strict=True)
     ]
     return Strip(
-        planned.time_base,
+        video.time_base,
         main.pts,
         np.stack([crop for crop, _ in cut]),
         np.stack(landmarks).astype(np.float32),
@@ -152,23 +151,25 @@ def _main_strip(
 
 
 def _frames(name: str, file: OnDisk, rotate: str) -> tuple[Video, Iterator[Frame]]:
-    """Return the planned video of a file, and the frames of the part that is meant."""
-    planned = planning.plan(file.path, rotate, file.rate)
-    start = None if file.start is None else planned.ticks(file.start)
-    stop = None if file.end is None else planned.ticks(file.end)
-    if file.frames is not None or file.share is not None:
-        low, high = file.frames or _counted(file.share, len(planned.pts))
-        if not 0 <= low < high <= len(planned.pts):
-            raise InputError(f"{name}: there are no frames {low} to {high} in {file.path}")
-        start = int(planned.pts[low])
-        stop = int(planned.pts[high]) if high < len(planned.pts) else None
-        planned = planned.between(start, stop)
-    return planned, reading.frames(planned, start, stop)
+    """Return a file as a planned video, and the frames of the part that the sample names."""
+    video = planning.plan(file.path, rotate, file.rate)
+    start = None if file.start is None else video.ticks(file.start)
+    stop = None if file.end is None else video.ticks(file.end)
+    count, frames = len(video.pts), file.frames
+    if frames is None and file.share is not None:
+        frames = _frames_of(file.share, count)
+    if frames is not None:
+        low, high = frames
+        if not 0 <= low < high <= count:
+            raise InputError(f"{name}: {file.path} has no frames {low} to {high}")
+        start = int(video.pts[low])
+        stop = int(video.pts[high]) if high < count else None
+        video = video.between(start, stop)
+    return video, reading.frames(video, start, stop)
 
 
-def _counted(share: tuple[Fraction, Fraction] | None, count: int) -> tuple[int, int]:
-    """Which of so many frames a share means: at least one."""
-    assert share is not None
+def _frames_of(share: tuple[Fraction, Fraction], count: int) -> tuple[int, int]:
+    """Return the range of frames of a share of `count` frames, at least one frame."""
     low = min(math.floor(share[0] * count), count - 1)
     return low, max(low + 1, math.ceil(share[1] * count))
 
@@ -176,13 +177,13 @@ def _counted(share: tuple[Fraction, Fraction] | None, count: int) -> tuple[int, 
 def _boxed(
     name: str, path: str, box: tuple[int, int, int, int]
 ) -> tuple[Bytes, tuple[float, float, float, float]]:
-    """A picture around the box of a face, no larger than a picture of a face, and the box in it."""
+    """Return the picture around the box of a face, at most FACE_PICTURE in size, and the box in it."""
     first = next(reading.frames(planning.plan(path)), None)
     if first is None:
         raise InputError(f"{name}: {path} cannot be decoded; copy it again")
     (left, top, width, height), (rows, columns) = box, first.luma.shape
     if left >= columns or top >= rows or left + width <= 0 or top + height <= 0:
-        raise InputError(f"{name}: the box {box} lies outside of the picture {path}, {columns}x{rows}")
+        raise InputError(f"{name}: the box {box} is outside the picture {path}, {columns}x{rows}")
     over, aside = round(AROUND * height), round(AROUND * width)
     low, first_row = max(0, left - aside), max(0, top - over)
     luma = first.luma[first_row : top + height + over, low : left + width + aside]
@@ -195,7 +196,7 @@ def _boxed(
 
 
 def _picture(name: str, luma: Bytes) -> Video:
-    """A picture as a video of one frame."""
+    """Return a picture as a video of one frame."""
     pts = np.zeros(1, np.int64)
     height, width = luma.shape
     return Video(

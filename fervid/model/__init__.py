@@ -1,4 +1,4 @@
-"""A model is data, a folder with a spec (JSON) and weights (safetensors); only running it needs torch."""
+"""Models: a folder with a spec (JSON) and weights (safetensors). Only running a model needs torch."""
 
 from fervid.model.predict import BATCH, Model, parts, read
 from fervid.model.spec import (

@@ -1,4 +1,4 @@
-"""A loaded model, and what it answers: logits per stream, their fusion, calibrated scores."""
+"""A loaded model: the logits of its streams, their fusion, and calibrated scores."""
 
 from __future__ import annotations
 
@@ -18,42 +18,42 @@ if TYPE_CHECKING:
 
     from fervid.streams.network import Network
 
-BATCH = 8  # every batch is padded to this: a score must not depend on its neighbours' number
-Input = Array | tuple[Array, ...]  # of one window: what a stream reads, or the several things that it reads
+BATCH = 8  # every batch is padded to this size: scores must not depend on the number of windows
+Input = Array | tuple[Array, ...]  # one window: the array that a stream reads, or several
 
 
 @dataclass(frozen=True)
 class Model:
-    """A model with its weights loaded; it computes on one thread, whatever the caller's torch does."""
+    """A model with its weights loaded; it always runs on one thread."""
 
     spec: Spec
     networks: Mapping[str, Network]
-    joint: Mapping[str, nn.Linear]  # the tops that were trained together; empty where the fusion is weighted
+    joint: Mapping[str, nn.Linear]  # top layers trained together; empty for weighted fusion
     device: torch.device
 
-    def reading(self, *what: str) -> list[StreamSpec]:
-        """Return the streams that read one of these, such as "faces", among other things or alone."""
-        return [stream for stream in self.spec.streams if not set(what).isdisjoint(parts(stream.reads))]
+    def reading(self, *inputs: str) -> list[StreamSpec]:
+        """Return the streams that read one of these inputs, such as "faces", alone or with others."""
+        return [stream for stream in self.spec.streams if not set(inputs).isdisjoint(parts(stream.reads))]
 
     def logits(self, stream: str, inputs: Sequence[Input]) -> Floats:
-        """Return what one stream says of windows, each (L, ...), to be fused: (N, C)."""
-        alone, joint = self.heads(stream, inputs)
-        return alone if joint is None else joint
+        """Return the logits of one stream for fusion, (N, C), from windows (L, ...)."""
+        own, joint = self.heads(stream, inputs)
+        return own if joint is None else joint
 
     def heads(self, stream: str, inputs: Sequence[Input]) -> tuple[Floats, Floats | None]:
-        """Return what one stream says of windows by its own top, and by its joint one if there is one."""
+        """Return the logits of one stream from its own top layer, and from its joint one if there is one."""
         import torch
 
         from fervid.threads import one_thread
 
         network, joint = self.networks[stream], self.joint.get(stream)
-        light = next(each.illumination for each in self.spec.streams if each.name == stream)
+        illumination = next(s.illumination for s in self.spec.streams if s.name == stream)
         empty = np.empty((0, len(self.spec.labels)), np.float32)
         own, together = [empty], [empty]
         with one_thread(), torch.inference_mode():
             for batch, count in _batches(inputs):
                 ready = [
-                    torch.from_numpy(clips.contrast(part, light) if part.dtype == np.uint8 else part)
+                    torch.from_numpy(clips.contrast(part, illumination) if part.dtype == np.uint8 else part)
                     for part in batch
                 ]
                 features = network.features(streams.joined(ready).to(self.device))
@@ -63,7 +63,7 @@ class Model:
         return np.concatenate(own), None if joint is None else np.concatenate(together)
 
     def fuse(self, logits: Mapping[str, Floats]) -> Floats:
-        """Return the fused logits from those of the streams."""
+        """Return the fused logits of the streams."""
         if self.spec.fusion == "joint":
             return np.sum([logits[stream.name] for stream in self.spec.streams], axis=0, dtype=np.float32)
         return self.weighted(logits)
@@ -74,29 +74,26 @@ class Model:
         return np.sum(terms, axis=0, dtype=np.float32)
 
     def probabilities(self, fused: Floats) -> Floats:
-        """Return calibrated scores (N, C) that sum to one in each row."""
+        """Return calibrated scores, (N, C); each row sums to 1."""
         scaled = fused.astype(np.float64) / self.spec.temperature
         powers = np.exp(scaled - scaled.max(axis=1, keepdims=True))
         return (powers / powers.sum(axis=1, keepdims=True)).astype(np.float32)
 
 
 def parts(reads: str) -> list[str]:
-    """Return the single things that a stream reads."""
+    """Return the names of the inputs of a stream: "faces+points" reads two."""
     return reads.split("+")
 
 
 def read(window: Mapping[str, Array] | clips.Window, reads: str) -> Input:
-    """Return what a stream reads of a window, which holds everything by name."""
+    """Return the input of a stream from a window."""
     wanted = tuple(window[part] for part in parts(reads))
     return wanted[0] if len(wanted) == 1 else wanted
 
 
 def _batches(inputs: Sequence[Input]) -> Iterator[tuple[list[Any], int]]:
-    """Yield stacks of exactly BATCH windows, the last filled up with copies, and how many of each are real.
-
-    There is one stack for each thing that is read.
-    """
+    """Yield batches of BATCH windows, one array per input, and the number of windows without the padding."""
     for start in range(0, len(inputs), BATCH):
-        some = [each if isinstance(each, tuple) else (each,) for each in inputs[start : start + BATCH]]
-        filled = some + [some[-1]] * (BATCH - len(some))
-        yield [np.stack(column) for column in zip(*filled, strict=True)], len(some)
+        windows = [w if isinstance(w, tuple) else (w,) for w in inputs[start : start + BATCH]]
+        padded = windows + [windows[-1]] * (BATCH - len(windows))
+        yield [np.stack(column) for column in zip(*padded, strict=True)], len(windows)

@@ -1,4 +1,4 @@
-"""The spec of a model, and where models lie: finding, describing and verifying one need no torch."""
+"""The spec of a model: find, read, describe and verify a model without torch."""
 
 from __future__ import annotations
 
@@ -16,10 +16,10 @@ from fervid.types import ModelInfo
 
 SPEC = "model.json"
 WEIGHTS = "model.safetensors"
-ACCURACY, CARD = "accuracy.json", "card.md"  # beside them, where somebody has measured and told
+ACCURACY, CARD = "accuracy.json", "card.md"  # optional files beside them
 FORMAT = 1
 FUSIONS = ("weighted", "joint")
-JOINT = "joint."  # before the names of the tops that were trained together
+JOINT = "joint."  # prefix of the weights of the joint top layers
 
 
 @dataclass(frozen=True)
@@ -27,20 +27,20 @@ class StreamSpec:
     """One network of a model."""
 
     name: str
-    reads: str
+    reads: str  # its inputs, such as "faces" or "faces+points"
     sizes: Mapping[str, int]
     weight: float = 1.0  # of its logits in the weighted sum
-    illumination: str = "none"  # how the light of its crops is evened out, see `illumination`
+    illumination: str = "none"  # normalisation of its crops, see `clips/illumination.py`
 
 
 @dataclass(frozen=True)
 class Spec:
-    """Everything of a model but its weights."""
+    """Everything about a model except its weights."""
 
     name: str
     labels: tuple[str, ...]
     streams: tuple[StreamSpec, ...]
-    fusion: str  # "weighted": the sum of the streams' logits by weight; "joint": of their joint tops' logits
+    fusion: str  # "weighted": weighted sum of the streams' logits; "joint": sum over their joint top layers
     temperature: float
     trained: bool
     licences: Mapping[str, str]
@@ -48,12 +48,12 @@ class Spec:
     weights_sha256: str
 
     def as_json(self) -> dict[str, Any]:
-        """Return the spec as its file holds it."""
+        """Return the spec as JSON values."""
         return {"format": FORMAT} | asdict(self)
 
     @classmethod
     def from_json(cls, value: Mapping[str, Any]) -> Spec:
-        """Read what `as_json` wrote."""
+        """Return the spec of JSON values."""
         return cls(
             name=str(value["name"]),
             labels=tuple(value["labels"]),
@@ -86,16 +86,16 @@ def find(name: str | Path) -> Path:
     if str(name) == "default":
         raise ModelError("the default model is missing: install fervid again, or give --model PATH")
     have = ", ".join(installed())
-    raise ModelError(f"no model {str(name)!r}: there are {have}; or give a folder that holds {SPEC}")
+    raise ModelError(f"no model {str(name)!r}: choose one of {have}, or give a folder with {SPEC}")
 
 
 def portable(name: str | Path) -> str:
-    """Return a model's name as other processes and machines understand it."""
+    """Return a name of the model that is valid in other processes: its name, or its absolute path."""
     return str(name) if str(name) in installed() else str(find(name).resolve())
 
 
 def read_spec(name: str | Path) -> Spec:
-    """Read the spec of a model; see `verify` for its weights."""
+    """Read the spec of a model, without checking the weights."""
     path = find(name) / SPEC
     try:
         value = json.loads(path.read_text(encoding="utf-8"))
@@ -113,18 +113,18 @@ def read_spec(name: str | Path) -> Spec:
     if not spec.streams or not spec.labels or len(set(spec.labels)) < len(spec.labels):
         raise ModelError(f"model {name} has no streams, or its labels repeat: it cannot be used")
     if spec.fusion not in FUSIONS:
-        raise ModelError(f"model {name} fuses by {spec.fusion!r}; this fervid knows {', '.join(FUSIONS)}")
+        raise ModelError(f"model {name} has the unknown fusion {spec.fusion!r}: upgrade fervid")
     return spec
 
 
 @lru_cache(maxsize=16)
 def _digest(path: Path, size: int, changed: int) -> str:
-    """Return the SHA-256 of a file in this state; it is read once, though every input of a batch asks."""
+    """Return the SHA-256 of a file with this size and time of change; a batch reads it only once."""
     return hashlib.sha256(path.read_bytes()).hexdigest()
 
 
 def verify(name: str | Path) -> None:
-    """Raise ModelError unless the weights are those that the spec was written for."""
+    """Raise ModelError if the weights do not have the SHA-256 of the spec."""
     spec, path = read_spec(name), find(name) / WEIGHTS
     try:
         status = path.stat()
@@ -133,12 +133,12 @@ def verify(name: str | Path) -> None:
         raise ModelError(f"cannot read the weights of model {name}: {failure.strerror}") from failure
     if digest != spec.weights_sha256:
         raise ModelError(
-            f"the weights of model {name} are damaged (another SHA-256 than the spec's): fetch them again"
+            f"the weights of model {name} are damaged (their SHA-256 differs from the spec): fetch them again"
         )
 
 
 def info(name: str | Path) -> ModelInfo:
-    """Return what a timeline says of a model, after a check of its weights."""
+    """Verify a model, and return its facts for a timeline."""
     verify(name)
     spec = read_spec(name)
     digest = hashlib.sha256(json.dumps(spec.as_json(), sort_keys=True).encode()).hexdigest()
@@ -153,9 +153,9 @@ def info(name: str | Path) -> ModelInfo:
 
 
 def accuracy(name: str | Path) -> dict[str, dict[str, float]]:
-    """Read what was measured of a model: rows of shares, one for each stream and fusion.
+    """Read the measured accuracy of a model: rows of shares, one for each stream and fusion.
 
-    There are none where nobody measured it, or measured other weights.
+    There are no rows if the model was not measured with these weights.
     """
     path, spec = find(name) / ACCURACY, read_spec(name)
     try:

@@ -1,4 +1,4 @@
-"""The weights of a model: from its folder into networks, and into a folder. Nothing is ever unpickled."""
+"""The weights of a model: load them into networks, and save them. Nothing is ever unpickled."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ DEVICES = ("cpu", "cuda")
 
 
 def check_device(device: str) -> None:
-    """Refuse a device that is not there; fervid never falls back in silence."""
+    """Raise ModelError if the device is not available; fervid never silently uses another one."""
     if device not in DEVICES:
         raise ModelError(f"unknown device {device!r}: use one of {', '.join(DEVICES)}")
     if device == "cuda":
@@ -37,11 +37,11 @@ def check_device(device: str) -> None:
 
 
 def load(name: str | Path, device: str = "cpu") -> Model:
-    """Return a model ready to run; it is loaded once per process."""
+    """Return a loaded model; a process loads it only once."""
     return _load(str(find(name)), device)
 
 
-@lru_cache(maxsize=2)  # an evaluation by protocol loads a model for each part
+@lru_cache(maxsize=2)  # evaluation by a protocol has a model for each part
 def _load(folder: str, device: str) -> Model:
     import torch
     from safetensors import SafetensorError
@@ -70,28 +70,28 @@ def _load(folder: str, device: str) -> Model:
 
 
 def _build(stream: StreamSpec, spec: Spec, tensors: Mapping[str, Array]) -> tuple[Network, nn.Linear | None]:
-    """Return a stream's network and its joint top, with their weights."""
+    """Return the network of a stream and its joint top layer, with their weights."""
     import torch
 
-    mark = f"{stream.name}."
+    prefix = f"{stream.name}."
     own = {
-        # Shipped weights are rounded to half precision, and count in full.
-        k.removeprefix(mark): torch.from_numpy(v.astype(np.float32) if v.dtype == np.float16 else v)
+        # Shipped weights are stored in half precision, but computed in single precision.
+        k.removeprefix(prefix): torch.from_numpy(v.astype(np.float32) if v.dtype == np.float16 else v)
         for k, v in tensors.items()
-        if k.startswith(mark)
+        if k.startswith(prefix)
     }
-    together = {k.removeprefix(JOINT): own.pop(k) for k in list(own) if k.startswith(JOINT)}
+    joint = {k.removeprefix(JOINT): own.pop(k) for k in list(own) if k.startswith(JOINT)}
     network = streams.build(stream.name, len(spec.labels), **stream.sizes)
     network.load_state_dict(own)
     if spec.fusion != "joint":
         return network, None
     top = torch.nn.Linear(network.top.in_features, len(spec.labels))
-    top.load_state_dict(together)
+    top.load_state_dict(joint)
     return network, top
 
 
 def save(folder: Path, spec: Spec, tensors: Mapping[str, Array]) -> None:
-    """Write a model, named `stream.parameter` -> values; the spec comes last, and with it the model."""
+    """Write a model; tensors are named `stream.parameter`. The spec is written last, as a mark of success."""
     from safetensors.numpy import save as encode
 
     folder.mkdir(parents=True, exist_ok=True)

@@ -99,8 +99,8 @@ class Clips:
         self.footage, self.taught, self.settings, self.by_motion = footage, taught, settings, by_motion
         self.reads = {part for one in reads for part in parts(one)}
         self.illumination, self.length, self.seed, self.size = illumination, length, seed, size
-        if "faces" in self.reads and footage.bare is not None:
-            raise UsageError(f"{footage.bare} has landmarks alone, and no faces to look at: leave it out")
+        if "faces" in self.reads and footage.without_crops is not None:
+            raise UsageError(f"{footage.without_crops} has landmarks alone, and no pictures: leave it out")
         self.coarse = coarse  # epochs that show faces small
         self.moving = moving  # share of an epoch's draws that are clips and no stills; 0: as they come
 

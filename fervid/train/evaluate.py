@@ -153,7 +153,7 @@ def predict(
         parts.append(part)
         done += len(task.shard.samples)
         listener.cutting(done, len(samples))
-    back = np.argsort([place for task in tasks for place in task.shard.places])
+    back = np.argsort([place for task in tasks for place in task.shard.indices])
     whole = {key: np.concatenate([part[key] for part in parts])[back] for key in parts[0]}
     for sample, trouble in zip(samples, whole["trouble"].tolist(), strict=True):
         if trouble and trouble != footage.NO_FACE:
@@ -177,9 +177,9 @@ def predict(
 def _score(task: _Task) -> dict[str, Array]:
     net, strips = model.load(task.model, task.device), task.shard.footage()
     count, classes = len(strips), len(net.spec.labels)
-    if strips.bare is not None and net.reading("faces"):
+    if strips.without_crops is not None and net.reading("faces"):
         raise UsageError(
-            f"{strips.bare} has landmarks alone, and {net.spec.name} looks at faces: take other data"
+            f"{strips.without_crops} has landmarks alone, and {net.spec.name} looks at faces: take other data"
         )
     totals: dict[str, Floats] = {}
     seen = np.zeros(count, np.int64)
@@ -193,7 +193,7 @@ def _score(task: _Task) -> dict[str, Array]:
         readable[[index for index, window in some if window.quality >= READABLE]] = True
     answer: dict[str, Array] = {
         "trouble": np.array(strips.troubles, dtype=object),
-        "rejected": strips.found & ~readable,
+        "rejected": strips.has_strip & ~readable,
     }
     for name in _names(net):
         total = totals.get(name, np.zeros((count, classes), np.float32))
@@ -229,5 +229,5 @@ def _fused(net: Model, each: dict[str, Floats], together: dict[str, Floats]) -> 
 
 def windows(strips: Footage) -> Iterator[tuple[int, Window]]:
     """Yield every window of every strip, and the index of its sample."""
-    for index in np.flatnonzero(strips.found).tolist():
+    for index in np.flatnonzero(strips.has_strip).tolist():
         yield from ((index, window) for window in Face.of_strip(strips[index]).windows())

@@ -129,7 +129,7 @@ class Run:
 
 def _with_faces(strips: Footage, part: Array, name: str, listener: Listener) -> Footage:
     """Return the samples of one part that show a face."""
-    count, chosen = int(part.sum()), strips.take(np.flatnonzero(strips.found & part))
+    count, chosen = int(part.sum()), strips.take(np.flatnonzero(strips.has_strip & part))
     if len(chosen) < count:
         listener.warn(f"{count - len(chosen)} of {count} {name} samples show no face, and are left out")
     if not len(chosen):
