@@ -46,15 +46,15 @@ def kind(name: str) -> Aggregate:
 
 def test_frames_are_averaged_in_groups_or_repeated_to_the_length() -> None:
     shares = torch.arange(8.0)[None, :, None].expand(-1, -1, 2)
-    shortened = AggregateAverage(2, 4, 1, groups=3, anchors=4).gathered_of(shares)
+    shortened = AggregateAverage(2, 4, 1, groups=3, anchors=4).combine(shares)
     assert shortened.tolist() == [[1.0, 1.0, 4.0, 4.0, 6.5, 6.5]]
-    lengthened = AggregateAverage(2, 4, 1, groups=10, anchors=4).gathered_of(shares)
+    lengthened = AggregateAverage(2, 4, 1, groups=10, anchors=4).combine(shares)
     assert lengthened[0, ::2].tolist() == [0, 0, 1, 2, 3, 4, 4, 5, 6, 7]
 
 
 def test_statistics_of_probabilities_by_hand() -> None:
     shares = torch.tensor([[[0.5, 0.3, 0.2], [0.1, 0.7, 0.2]]])
-    gathered = kind("aggregate_statistics").gathered_of(shares)  # type: ignore[attr-defined]
+    gathered = kind("aggregate_statistics").combine(shares)  # type: ignore[attr-defined]
     expected = [0.3, 0.5, 0.2, 0.5, 0.7, 0.2, 0.13, 0.29, 0.04, 0.25, 0.35, 0.0]
     assert gathered[0].tolist() == pytest.approx(expected)
 
@@ -77,9 +77,9 @@ def test_a_subspace_is_the_projection_on_the_span_of_its_frames() -> None:
     spanning = points(1, 3, 12)[0].double()
     frames = (points(1, 8, 3)[0].double() @ spanning * 30)[None].float()
     projection = spanning.T @ torch.linalg.inv(spanning @ spanning.T) @ spanning
-    gathered = network.gathered_of(frames)  # type: ignore[attr-defined]
+    gathered = network.combine(frames)  # type: ignore[attr-defined]
     torch.testing.assert_close(gathered, upper(projection[None]), rtol=1e-3, atol=1e-3)
-    turned = network.gathered_of(-2 * frames.flip(1))  # type: ignore[attr-defined]
+    turned = network.combine(-2 * frames.flip(1))  # type: ignore[attr-defined]
     torch.testing.assert_close(turned, gathered, rtol=1e-3, atol=1e-3)
 
 
@@ -87,7 +87,7 @@ def test_a_subspace_is_the_projection_on_the_span_of_its_frames() -> None:
 def test_a_covariance_is_the_logarithm_of_it(name: str) -> None:
     frames = points(1, 8, 12)
     expected = logm(np.cov(frames[0].double().numpy().T, bias=True) + EPSILON * np.eye(12))
-    gathered = kind(name).gathered_of(frames)  # type: ignore[attr-defined]
+    gathered = kind(name).combine(frames)  # type: ignore[attr-defined]
     torch.testing.assert_close(gathered, upper(torch.from_numpy(expected)[None]), rtol=1e-4, atol=1e-4)
 
 
@@ -112,7 +112,7 @@ def test_components_are_the_main_ones_whatever_the_order_of_frames() -> None:
     again = Components(6, 2)
     again.fit(frames.flip(0))
     torch.testing.assert_close(again.directions, components.directions, rtol=1e-3, atol=1e-3)
-    with pytest.raises(ValueError, match="6 features have no 7 components"):
+    with pytest.raises(ValueError, match="6 features cannot give 7 components"):
         Components(6, 7)
     with pytest.raises(ValueError, match="12 components cannot give 13 directions"):
         streams.build("aggregate_subspace", 7, width=4, blocks=1, components=12, directions=13)
@@ -122,11 +122,11 @@ def test_components_are_the_main_ones_whatever_the_order_of_frames() -> None:
 def test_a_window_of_one_picture_is_read_like_any_other(name: str) -> None:
     network = kind(name)
     still = some_clips(network, 6)[:, :1].expand(-1, 16, -1, -1)
-    network.fit(network.looked_at(some_clips(network, 8)))
+    network.fit(network.sampled_features(some_clips(network, 8)))
     with torch.inference_mode():
         logits = network(still)
     assert torch.isfinite(logits).all()
-    network.fit(network.looked_at(still))  # fitted on still windows alone
+    network.fit(network.sampled_features(still))  # fitted on still windows alone
     with torch.inference_mode():
         again = network(still)
     assert torch.isfinite(again).all()
@@ -326,7 +326,7 @@ def test_what_runs_is_what_was_fitted(name: str) -> None:
     round_weights(network)
     batch = some_clips(network, 12)
     with torch.no_grad():
-        network.fit(network.looked_at(batch))
+        network.fit(network.sampled_features(batch))
         logits = network(batch)
     stored = run.tensors({name: network}, {})
     assert any(value.dtype == np.float16 for value in stored.values())

@@ -20,6 +20,7 @@ from fervid.streams.survey.aggregate import Aggregate
 from fervid.survey.systems import SMALL
 from fervid.train import batches, fitting
 from fervid.train.batches import Clips
+from fervid.train.listener import SILENT
 from fervid.train.machine import Machine, has_bfloat16
 from fervid.train.recipe import Recipe
 from fervid.train.settling import settle
@@ -50,7 +51,7 @@ def clips(network: Network, count: int, length: int = 16) -> Tensor:
     points = 64 * torch.rand(count, length, 68, 2, generator=generator)
     displacement = 0.05 * torch.randn(count, length, 68, 2, generator=generator)
     inputs = {"faces": faces, "points": points, "displacement": displacement}
-    return streams.joined([inputs[name] for name in model.parts(network.reads)])
+    return streams.join_inputs([inputs[name] for name in model.parts(network.reads)])
 
 
 @pytest.mark.parametrize("name", streams.names())
@@ -62,7 +63,7 @@ def test_a_stream_runs_forward_and_back_and_every_weight_learns(name: str) -> No
         if isinstance(module, torch.nn.BatchNorm2d | torch.nn.BatchNorm3d):
             torch.nn.init.ones_(module.weight)  # a block that begins as its shortcut passes no gradient yet
     targets = torch.eye(CLASSES)[:5]
-    features, own = network.lesson(clips(network, 5, max(network.frames, 2)), targets)
+    features, own = network.features_and_loss(clips(network, 5, max(network.frames, 2)), targets)
     logits = network.top(features)
     assert logits.shape == (5, CLASSES) and torch.isfinite(logits).all()
     loss = torch.nn.functional.cross_entropy(logits, targets)
@@ -280,9 +281,9 @@ def test_a_stream_learns_what_is_easy(name: str, request: pytest.FixtureRequest,
         loss=lambda batch: lesson(batch, machine),
         judge=lambda: (0.0, 0.0, 0.0),  # the last round will do: no validation takes half the time
     )
-    fitting.fit(stage, training_set, recipe, machine, tmp_path / "state", None)
+    fitting.fit(stage, training_set, recipe, machine, tmp_path / "state", SILENT)
     if isinstance(network, Aggregate):
-        settle(network, training_set, training_set, recipe, machine, tmp_path / "machine", None)
+        settle(network, training_set, training_set, recipe, machine, tmp_path / "machine", SILENT)
     logits = fitting.answers(lambda batch: network(batch[network.reads]), training_set, 8, machine)
     accuracy, recall, _ = fitting.judged(logits, training_set.taught)
     assert accuracy > 0.9 and recall > 0.9

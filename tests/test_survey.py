@@ -22,7 +22,7 @@ from fervid.augment import OFF
 from fervid.faces import shape
 from fervid.faces.tracks import Followed
 from fervid.labels import EMOTIONS, NEUTRAL
-from fervid.streams.network import apart, chosen, together
+from fervid.streams.network import join, sample_frames, split
 from fervid.streams.survey import compact_gru, dap3d, flow, inception3d
 from fervid.streams.survey.mscnn import verification
 from fervid.survey.systems import SMALL
@@ -69,15 +69,16 @@ def test_a_stream_stands_in_the_file_of_its_name(name: str) -> None:
 
 def test_two_things_travel_as_one_tensor() -> None:
     faces, points = torch.randn(2, 5, 64, 64), torch.randn(2, 5, 68, 2)
-    back = apart(together(faces, points))
+    back = split(join(faces, points))
     assert torch.equal(back[0], faces) and torch.equal(back[1], points)
 
 
 def test_frames_are_chosen_from_the_first_to_the_last() -> None:
     clip = torch.arange(16.0)[None]
-    assert chosen(clip, 3)[0].tolist() == [0, 8, 15]
-    assert chosen(clip, 12)[0, [0, -1]].tolist() == [0, 15] and len(chosen(clip, 12)[0].unique()) == 12
-    assert chosen(clip[:, :1], 3)[0].tolist() == [0, 0, 0]
+    assert sample_frames(clip, 3)[0].tolist() == [0, 8, 15]
+    twelve = sample_frames(clip, 12)[0]
+    assert twelve[[0, -1]].tolist() == [0, 15] and len(twelve.unique()) == 12
+    assert sample_frames(clip[:, :1], 3)[0].tolist() == [0, 0, 0]
 
 
 # --- geometry
@@ -107,10 +108,10 @@ def test_a_grid_weighs_most_where_landmarks_are() -> None:
 
 def test_landmarks_reach_the_shortcuts() -> None:
     network = settled("inception3d")
-    faces, points = apart(some_clips(network, 2))
+    faces, points = split(some_clips(network, 2))
     with torch.inference_mode():
         assert not torch.allclose(
-            network(together(faces, points)), network(together(faces, points.flip(2))), atol=1e-4
+            network(join(faces, points)), network(join(faces, points.flip(2))), atol=1e-4
         )
 
 
@@ -154,7 +155,7 @@ def test_the_peak_learns_nothing_from_weaker_frames(name: str, monkeypatch: pyte
     taught = torch.eye(7)[:3]
 
     def slopes() -> Tensor:
-        _, own = network.lesson(pair, taught)
+        _, own = network.features_and_loss(pair, taught)
         assert own is not None
         (slope,) = torch.autograd.grad(own, pair)
         return slope.abs().sum((0, 2, 3))
@@ -164,12 +165,12 @@ def test_the_peak_learns_nothing_from_weaker_frames(name: str, monkeypatch: pyte
     monkeypatch.setattr("fervid.streams.survey.peak_piloted.PILOT", 0.0)
     assert slopes()[1] != other  # so much of it came from the peak
     with torch.inference_mode():
-        assert torch.equal(network.lesson(pair, taught)[0], network.features(pair[:, :1]))
+        assert torch.equal(network.features_and_loss(pair, taught)[0], network.features(pair[:, :1]))
 
 
 def test_the_gru_leaves_its_frame_net_alone() -> None:
     network = small("compact_gru").train()
-    features, own = network.lesson(some_clips(network, 3), torch.eye(7)[:3])
+    features, own = network.features_and_loss(some_clips(network, 3), torch.eye(7)[:3])
     assert own is not None and own > 0
     network.top(features).sum().backward()
     assert network.recurrent.weight_hh_l0.grad is not None  # type: ignore[union-attr]
@@ -194,7 +195,7 @@ def test_a_gru_begins_with_the_frame_net_that_is_there() -> None:
     frames = some_clips(parent, 2)
     assert isinstance(child, compact_gru.CompactGRU)
     with torch.inference_mode():
-        assert torch.equal(child.frame_top(child.each(frames[:, 8:9]))[:, 0], parent(frames))
+        assert torch.equal(child.frame_top(child.frame_features(frames[:, 8:9]))[:, 0], parent(frames))
 
 
 @pytest.mark.parametrize("name", ["cnn_lstm", "irnn"])
@@ -204,7 +205,8 @@ def test_nets_over_frames_begin_with_a_still(name: str) -> None:
     child.inflate(parent.state_dict())
     frames = some_clips(parent, 2)
     with torch.inference_mode():
-        assert torch.equal(child.each(frames), parent.each(frames))  # type: ignore[operator]
+        own, other = child.frame_features(frames), parent.frame_features(frames)  # type: ignore[operator]
+        assert torch.equal(own, other)
     with pytest.raises(RuntimeError):
         child.inflate(streams.build("still", 7, width=12).state_dict())
 

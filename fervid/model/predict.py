@@ -56,7 +56,7 @@ class Model:
                     torch.from_numpy(clips.contrast(part, illumination) if part.dtype == np.uint8 else part)
                     for part in batch
                 ]
-                features = network.features(streams.joined(ready).to(self.device))
+                features = network.features(streams.join_inputs(ready).to(self.device))
                 own.append(network.top(features)[:count].float().cpu().numpy())
                 if joint is not None:
                     together.append(joint(features)[:count].float().cpu().numpy())

@@ -72,11 +72,11 @@ def names() -> tuple[str, ...]:
     return _FILES
 
 
-def joined(parts: Sequence[Tensor]) -> Tensor:
+def join_inputs(parts: Sequence[Tensor]) -> Tensor:
     """Return a stream's one or two inputs as one tensor."""
-    from fervid.streams.network import together
+    from fervid.streams.network import join
 
-    return together(*parts) if len(parts) > 1 else parts[0]
+    return join(*parts) if len(parts) > 1 else parts[0]
 
 
 def build(name: str, classes: int, **sizes: int) -> Network:

@@ -1,4 +1,4 @@
-"""What every stream is: features of a clip, and one linear layer on top of them."""
+"""The base of all streams: features of a clip, and a linear layer on top of them."""
 
 from __future__ import annotations
 
@@ -9,40 +9,40 @@ from typing import ClassVar, Self
 import torch
 from torch import Tensor, nn
 
-POINTS = 68 * 2  # numbers that a frame's landmarks are
-# The parts of any net whose sizes go with the labels: nets of other labels have nothing to give to them.
+POINTS = 68 * 2  # numbers of a frame's landmarks
+# Parts with sizes that depend on the labels: their weights are not taken from a net of other labels.
 OF_LABELS = ("top.", "frame_top.", "space.", "forest.leaves")
 
 
-def together(faces: Tensor, points: Tensor) -> Tensor:
-    """Crops (B, L, S, S) and landmarks (B, L, 68, 2) as one tensor (B, L, S * S + 136)."""
+def join(faces: Tensor, points: Tensor) -> Tensor:
+    """Join crops (B, L, S, S) and landmarks (B, L, 68, 2) to one tensor (B, L, S * S + 136)."""
     return torch.cat([faces.flatten(2), points.flatten(2)], dim=2)
 
 
-def apart(clip: Tensor) -> tuple[Tensor, Tensor]:
-    """The inverse of `together`."""
+def split(clip: Tensor) -> tuple[Tensor, Tensor]:
+    """Return the crops and landmarks that `join` made this tensor of."""
     faces, points = clip[..., :-POINTS], clip[..., -POINTS:]
     side = math.isqrt(faces.shape[2])
     return faces.view(*faces.shape[:2], side, side), points.view(*points.shape[:2], POINTS // 2, 2)
 
 
-def chosen(clip: Tensor, count: int) -> Tensor:
-    """So many frames of a clip (B, L, ...), spread evenly from its first to its last."""
+def sample_frames(clip: Tensor, count: int) -> Tensor:
+    """Return `count` frames of a clip (B, L, ...), spread evenly from the first to the last."""
     length = clip.shape[1]
     if length == count:
         return clip
-    places = torch.linspace(0, length - 1, count, device=clip.device).round().long()
-    return clip[:, places]
+    indices = torch.linspace(0, length - 1, count, device=clip.device).round().long()
+    return clip[:, indices]
 
 
-def middle(clip: Tensor) -> Tensor:
-    """The middle frame of a clip: (B, L, S, S) -> (B, 1, S, S)."""
-    place = clip.shape[1] // 2
-    return clip[:, place : place + 1]
+def middle_frame(clip: Tensor) -> Tensor:
+    """Return the middle frame of a clip: (B, L, S, S) -> (B, 1, S, S)."""
+    index = clip.shape[1] // 2
+    return clip[:, index : index + 1]
 
 
-def begin_small(network: nn.Module) -> None:
-    """Weights for nets of ReLUs without normalisation, where torch's own start would fade."""
+def init_small(network: nn.Module) -> None:
+    """Set the weights of a net of ReLUs without normalisation, where torch's default start fades."""
     for module in network.modules():
         if isinstance(module, nn.Conv2d | nn.Conv3d | nn.Linear):
             nn.init.kaiming_normal_(module.weight, nonlinearity="relu")
@@ -53,21 +53,21 @@ def begin_small(network: nn.Module) -> None:
 
 
 class Network(nn.Module):
-    """A stream: `features` (B, F) of what it reads, and `top`, which turns them into logits (B, C).
+    """A stream: `features` (B, F) of its input, and `top`, which turns them into logits (B, C).
 
-    The top stands alone because joint fine-tuning trains it, and nothing else; and because center and island
-    loss look at the features below it.
+    The top is separate because joint fine-tuning trains it alone, and because center and island loss are of
+    the features below it.
     """
 
     reads: ClassVar[str]
-    # Of a clip in training; 1 for nets that look at single frames, 2 for pairs of a clip's peak and another.
+    # Of a clip in training; 1 for nets of single frames, 2 for pairs of a clip's peak and another frame.
     frames: ClassVar[int] = 16
-    by_motion: ClassVar[bool] = False  # taught where the face changes most, not where most expression is
-    coarse_numbers: ClassVar[bool] = True  # whether it may be learnt in bfloat16, where that is quicker
-    parent: ClassVar[str] = ""  # the stream from whose weights `inflate` begins
+    by_motion: ClassVar[bool] = False  # trained where the face changes most, not where it shows most
+    allows_bfloat16: ClassVar[bool] = True  # whether it may be trained in bfloat16, if that is faster
+    parent: ClassVar[str] = ""  # the stream whose weights `inflate` takes
     settles: ClassVar[bool] = False  # whether more is fitted once gradients are done (`train/settling.py`)
-    any_side: ClassVar[bool] = False  # whether it reads faces of other sizes than a crop's, too
-    # How it learns best, at batches of 128 clips.
+    any_side: ClassVar[bool] = False  # whether it also reads faces of other sizes than a crop's
+    # The best training settings, at batches of 128 clips.
     optimizer: ClassVar[str] = "sgd"
     rate: ClassVar[float] = 0.1
     decay: ClassVar[float] = 5e-4
@@ -76,8 +76,8 @@ class Network(nn.Module):
     def features(self, clip: Tensor) -> Tensor:
         raise NotImplementedError
 
-    def lesson(self, clip: Tensor, targets: Tensor) -> tuple[Tensor, Tensor | None]:
-        """The features of a clip that is learnt, and what this net itself adds to the loss, if anything."""
+    def features_and_loss(self, clip: Tensor, targets: Tensor) -> tuple[Tensor, Tensor | None]:
+        """Return the features of a clip in training, and the net's own addition to the loss, if any."""
         return self.features(clip), None
 
     def inflate(self, parent: Mapping[str, Tensor]) -> None:
@@ -85,7 +85,7 @@ class Network(nn.Module):
         raise NotImplementedError
 
     def placed(self, device: torch.device) -> Self:
-        """The network where it computes, with channels last, which convolutions like best."""
+        """Move the network to a device, with channels last, which is fastest for convolutions."""
         if any(isinstance(module, nn.Conv3d) for module in self.modules()):
             return self.to(device, memory_format=torch.channels_last_3d)  # type: ignore[call-overload]
         if any(isinstance(module, nn.Conv2d) for module in self.modules()):

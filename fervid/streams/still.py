@@ -76,9 +76,9 @@ class Still(Network):
         self.top = nn.Linear(before, classes)
 
     def features(self, clip: Tensor) -> Tensor:
-        return self.dropout(self.each(sampled(clip)).mean(1))
+        return self.dropout(self.frame_features(sampled(clip)).mean(1))
 
-    def each(self, clip: Tensor) -> Tensor:
+    def frame_features(self, clip: Tensor) -> Tensor:
         """Return the features of every frame: (B, L, S, S) -> (B, L, F)."""
         frames = clip.flatten(0, 1)[:, None]  # (B * L, 1, S, S)
         maps = self.blocks(nn.functional.relu(self.stem_norm(self.stem(frames))))

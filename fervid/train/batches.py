@@ -46,7 +46,7 @@ class Batch:
             value = {"faces": self.faces, "displacement": self.displacement, "points": self.points}[one]
             assert value is not None, f"this batch was made without {one}"
             values.append(value)
-        return streams.joined(values)
+        return streams.join_inputs(values)
 
 
 def targets(samples: Sequence[Sample], labels: Sequence[str], soft: float, smoothing: float) -> Floats:

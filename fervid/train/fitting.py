@@ -261,7 +261,7 @@ class Lesson(nn.Module):
         if self.recipe.mixup:
             clip, taught = _mixed(clip, taught, self.recipe.mixup)
         with machine.arithmetic(self.network):
-            features, own = self.network.lesson(clip, taught)
+            features, own = self.network.features_and_loss(clip, taught)
             logits = self.network.top(features)
         weights = self.weights
         assert isinstance(weights, Tensor)

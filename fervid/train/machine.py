@@ -39,7 +39,7 @@ class Machine:
         """
         norms = any(isinstance(module, nn.BatchNorm2d | nn.BatchNorm3d) for module in network.modules())
         if (
-            not (norms and network.coarse_numbers)
+            not (norms and network.allows_bfloat16)
             or sum(parameter.numel() for parameter in network.parameters()) < LARGE
         ):
             return contextlib.nullcontext()

@@ -73,7 +73,7 @@ def _drawn(
     with torch.no_grad():
         for start in range(0, len(order), recipe.batch):
             batch = clips.drawn(recipe.epochs, order[start : start + recipe.batch], machine.device)
-            found.append(network.looked_at(batch[network.reads]))
+            found.append(network.sampled_features(batch[network.reads]))
             labels.append(batch.targets.argmax(1))
             done = start / len(order)
             listener.tick(Progress("support vectors", 0, 0, done, math.nan, math.nan, math.nan))
@@ -85,7 +85,7 @@ def _plain(network: Aggregate, examination: Clips, recipe: Recipe, machine: Mach
     found, places = [], []
     with torch.no_grad():
         for who, batch in examination.plain(recipe.batch, machine.device):
-            found.append(network.looked_at(batch[network.reads]))
+            found.append(network.sampled_features(batch[network.reads]))
             places.append(who)
     return torch.cat(found), np.concatenate(places)
 

@@ -1,9 +1,9 @@
-"""What aggregating streams share: frames as vectors, one vector for a window, a support vector machine on it.
+"""The base of aggregating streams: frames as vectors, a vector per window, a support vector machine on it.
 
-Nothing between the frames and the machine learns by gradients. While the frame net does, by the softmax of
-its frames, the top learns a softmax over the windows' vectors, from which no gradient returns: it tells good
-rounds from bad ones. Then `fit` sets the vectors' space from clips, and a support vector machine takes the
-top's place (`train/settling.py`).
+Nothing between the frame net and the machine is trained by gradients. While the frame net is trained, on the
+softmax of its frames, the top learns a softmax over the windows' vectors, to select the best epoch; no
+gradient flows from it to the frame net. Then `fit` sets the vectors' space from clips, and a support vector
+machine replaces the top (`train/settling.py`).
 """
 
 from __future__ import annotations
@@ -14,23 +14,23 @@ from collections.abc import Mapping
 import torch
 from torch import Tensor, nn
 
-from fervid.streams.network import chosen
+from fervid.streams.network import sample_frames
 from fervid.streams.still import OverFrames
 
-AT_ONCE = 256  # windows whose matrices stand in memory together
-FOLLOWED = 0.1  # of a batch, in the running figures while the frame net learns
+AT_ONCE = 256  # windows with matrices in memory at the same time
+FOLLOWED = 0.1  # weight of a batch in the running statistics while the frame net is trained
 TINY = 1e-6
-EPSILON = 1e-2  # added to variances: of still pictures, frames have none. Components vary by 1 in the mean
-SINGULAR = 1e-6  # of the largest, below which an eigenvalue of a kernel counts as none
+EPSILON = 1e-2  # added to variances, as frames of a still picture have none; components' mean variance is 1
+SINGULAR = 1e-6  # of the largest: smaller eigenvalues of a kernel count as zero
 
 
 def rounded(values: Tensor) -> Tensor:
-    """As the file of a model keeps them, so that what comes after is fitted to what will run."""
+    """Round values as a model's file does, so that later parts are fitted to the values that will run."""
     return values.half().float()
 
 
 class Scaled(nn.Module):
-    """Vectors (B, D) about their mean, at a root mean square length of one: their angles stay."""
+    """Vectors (B, D) about their mean, scaled to a root mean square length of one."""
 
     centre: Tensor
     spread: Tensor
@@ -44,7 +44,7 @@ class Scaled(nn.Module):
 
     @property
     def width(self) -> int:
-        """How many numbers come out."""
+        """The length of the output vectors."""
         return len(self.centre)
 
     def forward(self, vectors: Tensor) -> Tensor:
@@ -54,11 +54,11 @@ class Scaled(nn.Module):
         return (vectors - self.centre) / self.spread
 
     def fit(self, vectors: Tensor) -> None:
-        """Take the mean and the length of these."""
+        """Set mean and scale from these vectors."""
         self._move(vectors, 1.0)
 
     def whitener(self) -> Tensor | None:
-        """What makes plain inner products of what comes out (width, rank); None where it is so already."""
+        """Return the matrix (width, rank) after which inner products are the kernel's; None if they are."""
         return None
 
     def _move(self, vectors: Tensor, share: float) -> None:
@@ -69,10 +69,10 @@ class Scaled(nn.Module):
 
 
 class Kernel(Scaled):
-    """How near vectors are to anchors, exp(-|x - a|^2): (B, D) -> (B, anchors).
+    """The similarity of vectors to anchors, exp(-|x - a|^2): (B, D) -> (B, anchors).
 
-    The anchors are windows of the training. With as many as there are windows, a linear machine on this is
-    the kernel machine itself; with fewer, the nearest to it that they can express (Nystroem).
+    The anchors are training windows. If all windows are anchors, a linear machine on this is the kernel
+    machine itself; with fewer, it is the Nystroem approximation.
     """
 
     anchors: Tensor
@@ -89,26 +89,26 @@ class Kernel(Scaled):
         return self._near(super().forward(vectors))
 
     def fit(self, vectors: Tensor) -> None:
-        """Take the mean and the length of these, and the first of them as anchors, again if too few."""
+        """Set mean and scale from these vectors, and the first of them as anchors, repeated if too few."""
         super().fit(vectors)
         count = min(len(vectors), len(self.anchors))
-        placed = super().forward(vectors[:count])
-        self.anchors.copy_(rounded(placed[torch.arange(len(self.anchors), device=placed.device) % count]))
+        scaled = super().forward(vectors[:count])
+        self.anchors.copy_(rounded(scaled[torch.arange(len(self.anchors), device=scaled.device) % count]))
 
     def whitener(self) -> Tensor:
         values, vectors = torch.linalg.eigh(self._near(self.anchors.double()))
         kept = values > SINGULAR * values[-1]
         return vectors[:, kept] / values[kept].sqrt()
 
-    def _near(self, placed: Tensor) -> Tensor:
-        anchors = self.anchors.to(placed.dtype)
-        inner = placed @ anchors.T
-        apart = placed.square().sum(1, keepdim=True) + anchors.square().sum(1) - 2 * inner
-        return torch.exp(-apart.clamp_min(0))
+    def _near(self, scaled: Tensor) -> Tensor:
+        anchors = self.anchors.to(scaled.dtype)
+        inner = scaled @ anchors.T
+        distance = scaled.square().sum(1, keepdim=True) + anchors.square().sum(1) - 2 * inner
+        return torch.exp(-distance.clamp_min(0))
 
 
 class Components(nn.Module):
-    """Features of frames along the directions in which they differ most, at a mean variance of one."""
+    """The main components of frames' features, scaled to a mean variance of one."""
 
     centre: Tensor
     directions: Tensor
@@ -116,16 +116,16 @@ class Components(nn.Module):
     def __init__(self, features: int, count: int) -> None:
         super().__init__()
         if count > features:
-            raise ValueError(f"{features} features have no {count} components")
+            raise ValueError(f"{features} features cannot give {count} components")
         self.register_buffer("centre", torch.zeros(features))
         self.register_buffer("directions", torch.eye(count, features))
 
-    def forward(self, each: Tensor) -> Tensor:
-        return (each - self.centre) @ self.directions.T
+    def forward(self, features: Tensor) -> Tensor:
+        return (features - self.centre) @ self.directions.T
 
-    def fit(self, each: Tensor) -> None:
-        """Take those of these frames (N, L, F)."""
-        frames = each.flatten(0, 1).double()
+    def fit(self, features: Tensor) -> None:
+        """Set the components from the features of frames (N, L, F)."""
+        frames = features.flatten(0, 1).double()
         centre = frames.mean(0)
         frames = frames - centre
         values, vectors = torch.linalg.eigh(frames.T @ frames / len(frames))
@@ -137,31 +137,31 @@ class Components(nn.Module):
         self.directions.copy_(rounded((directions * largest.sign() / scale).float()))
 
 
-def covariance(each: Tensor) -> Tensor:
-    """Of frames (B, L, D), with EPSILON on the diagonal, so that it has a logarithm: (B, D, D)."""
-    away = (each - each.mean(1, keepdim=True)).double()
-    own = away.mT @ away / each.shape[1]
-    return own + EPSILON * torch.eye(each.shape[2], dtype=own.dtype, device=own.device)
+def covariance(features: Tensor) -> Tensor:
+    """Return the covariance (B, D, D) of frames (B, L, D), plus EPSILON on the diagonal for the logarithm."""
+    centred = (features - features.mean(1, keepdim=True)).double()
+    matrix = centred.mT @ centred / features.shape[1]
+    return matrix + EPSILON * torch.eye(features.shape[2], dtype=matrix.dtype, device=matrix.device)
 
 
 def logarithm(matrices: Tensor) -> Tensor:
-    """Of symmetric positive matrices (B, D, D)."""
+    """Return the logarithm of symmetric positive matrices (B, D, D)."""
     values, vectors = torch.linalg.eigh(matrices)
     return (vectors * values.log()[:, None]) @ vectors.mT
 
 
 def upper(matrices: Tensor) -> Tensor:
-    """Symmetric matrices (B, D, D) as vectors (B, D (D + 1) / 2) with the same inner products."""
+    """Return symmetric matrices (B, D, D) as vectors (B, D (D + 1) / 2) with the same inner products."""
     side = matrices.shape[1]
     rows, columns = torch.triu_indices(side, side, device=matrices.device)
-    twice = torch.where(rows == columns, 1.0, math.sqrt(2))
-    return (matrices[:, rows, columns] * twice).float()
+    weights = torch.where(rows == columns, 1.0, math.sqrt(2))
+    return (matrices[:, rows, columns] * weights).float()
 
 
 class Aggregate(OverFrames):
     """`still` of a few frames of a window -> one vector -> a support vector machine.
 
-    A kind says how frames become a vector (`gathered`) and how long that is.
+    A subclass defines how frames become a vector (`gather`) and its length.
     """
 
     optimizer, rate, decay = "adamw", 1e-3, 1e-2
@@ -176,56 +176,56 @@ class Aggregate(OverFrames):
         self.space = Kernel(length, anchors) if anchors else Scaled(length)
         self.top = nn.Linear(self.space.width, classes)
 
-    def gathered(self, each: Tensor) -> Tensor:
-        """Frames' features (B, L, F) as one vector for each window (B, length)."""
+    def gather(self, features: Tensor) -> Tensor:
+        """Combine frames' features (B, L, F) to a vector per window (B, length)."""
         raise NotImplementedError
 
     def features(self, clip: Tensor) -> Tensor:
-        return self.read(self.looked_at(clip))
+        return self.read(self.sampled_features(clip))
 
-    def lesson(self, clip: Tensor, targets: Tensor) -> tuple[Tensor, Tensor | None]:
-        each = self.looked_at(clip)
-        said = self.frame_top(self.dropout(each))  # (B, L, C)
-        taught = targets[:, None].expand_as(said)
-        own = nn.functional.cross_entropy(said.flatten(0, 1).float(), taught.flatten(0, 1))
-        return self.read(each), own
+    def features_and_loss(self, clip: Tensor, targets: Tensor) -> tuple[Tensor, Tensor | None]:
+        features = self.sampled_features(clip)
+        logits = self.frame_top(self.dropout(features))  # (B, L, C)
+        repeated = targets[:, None].expand_as(logits)
+        own = nn.functional.cross_entropy(logits.flatten(0, 1).float(), repeated.flatten(0, 1))
+        return self.read(features), own
 
     def inflate(self, parent: Mapping[str, Tensor]) -> None:
-        """Start from the weights of a `still` of the same width and blocks; its top is that of the frames."""
+        """Start from the weights of a `still` of the same width and blocks; its top becomes `frame_top`."""
         named = {
             f"frame_{name}" if name.startswith("top.") else name: value for name, value in parent.items()
         }
         self.load_state_dict(self.state_dict() | named)
 
-    def looked_at(self, clip: Tensor) -> Tensor:
-        """The features of the frames that are looked at: (B, looks, F)."""
-        return self.each(chosen(clip, self.looks))
+    def sampled_features(self, clip: Tensor) -> Tensor:
+        """Return the features of `looks` frames of each clip: (B, looks, F)."""
+        return self.frame_features(sample_frames(clip, self.looks))
 
     @torch.no_grad()
-    def read(self, each: Tensor) -> Tensor:
-        """What the top reads of frames' features."""
-        with torch.autocast(each.device.type, enabled=False):
-            return self.space(self.gathered(each.float()))
+    def read(self, features: Tensor) -> Tensor:
+        """Return the top's input from frames' features."""
+        with torch.autocast(features.device.type, enabled=False):
+            return self.space(self.gather(features.float()))
 
     @torch.no_grad()
-    def fit(self, each: Tensor) -> None:
-        """Set the space from the features of windows (N, looks, F), in an order of chance."""
-        self.space.fit(torch.cat([self.gathered(part) for part in torch.split(each, AT_ONCE)]))
+    def fit(self, features: Tensor) -> None:
+        """Set the space from the features of windows (N, looks, F) in random order."""
+        self.space.fit(torch.cat([self.gather(part) for part in torch.split(features, AT_ONCE)]))
 
 
 class Decisions(Aggregate):
-    """Of the probabilities that frames are given."""
+    """An aggregate of frames' probabilities."""
 
-    def gathered(self, each: Tensor) -> Tensor:
-        return self.gathered_of(torch.softmax(self.frame_top(each), 2))
+    def gather(self, features: Tensor) -> Tensor:
+        return self.combine(torch.softmax(self.frame_top(features), 2))
 
-    def gathered_of(self, said: Tensor) -> Tensor:
-        """Probabilities (B, L, C) as one vector for each window."""
+    def combine(self, shares: Tensor) -> Tensor:
+        """Combine probabilities (B, L, C) to a vector per window."""
         raise NotImplementedError
 
 
 class Sets(Aggregate):
-    """Of the main components of frames' features: a window is a set of points."""
+    """An aggregate of the main components of frames' features: a window is a set of points."""
 
     def __init__(
         self,
@@ -240,14 +240,14 @@ class Sets(Aggregate):
         super().__init__(classes, width, blocks, looks, length, anchors)
         self.components = Components(self.frame_top.in_features, components)
 
-    def gathered(self, each: Tensor) -> Tensor:
-        return self.gathered_of(self.components(each))
+    def gather(self, features: Tensor) -> Tensor:
+        return self.combine(self.components(features))
 
-    def gathered_of(self, points: Tensor) -> Tensor:
-        """Points (B, L, D) as one vector for each window."""
+    def combine(self, points: Tensor) -> Tensor:
+        """Combine points (B, L, D) to a vector per window."""
         raise NotImplementedError
 
     @torch.no_grad()
-    def fit(self, each: Tensor) -> None:
-        self.components.fit(each)
-        super().fit(each)
+    def fit(self, features: Tensor) -> None:
+        self.components.fit(features)
+        super().fit(features)

@@ -33,7 +33,7 @@ class AggregateAverage(Decisions):
         super().__init__(classes, width, blocks, looks, groups * classes, anchors)
         self.groups = groups
 
-    def gathered_of(self, shares: Tensor) -> Tensor:
+    def combine(self, shares: Tensor) -> Tensor:
         count = shares.shape[1]
         if count < self.groups:
             shares = shares[:, torch.arange(self.groups, device=shares.device) * count // self.groups]

@@ -26,5 +26,5 @@ class AggregateCovariance(Sets):
     ) -> None:
         super().__init__(classes, width, blocks, looks, components, components * (components + 1) // 2)
 
-    def gathered_of(self, points: Tensor) -> Tensor:
+    def combine(self, points: Tensor) -> Tensor:
         return upper(logarithm(covariance(points)))

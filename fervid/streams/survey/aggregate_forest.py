@@ -15,7 +15,7 @@ import torch
 from torch import Tensor, nn
 
 from fervid.streams import stream
-from fervid.streams.network import chosen
+from fervid.streams.network import sample_frames
 from fervid.streams.still import OverFrames
 from fervid.streams.survey.aggregate_moments import moments
 
@@ -63,7 +63,7 @@ class AggregateForest(OverFrames):
         nn.init.zeros_(self.top.bias)
 
     def features(self, clip: Tensor) -> Tensor:
-        features = self.each(chosen(clip, self.looks))
+        features = self.frame_features(sample_frames(clip, self.looks))
         with torch.autocast(features.device.type, enabled=False):
             joined = moments(features.float())
             logs = self.forest(self.dropout(nn.functional.layer_norm(joined, joined.shape[1:])))

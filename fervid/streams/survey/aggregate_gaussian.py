@@ -35,5 +35,5 @@ class AggregateGaussian(Sets):
     ) -> None:
         super().__init__(classes, width, blocks, looks, components, (components + 1) * (components + 2) // 2)
 
-    def gathered_of(self, points: Tensor) -> Tensor:
+    def combine(self, points: Tensor) -> Tensor:
         return upper(embedded(points))

@@ -32,5 +32,5 @@ class AggregateMoments(Aggregate):
     def __init__(self, classes: int, width: int = 32, blocks: int = 2, looks: int = 8) -> None:
         super().__init__(classes, width, blocks, looks, 4 * (width << (STAGES - 1)))
 
-    def gathered(self, each: Tensor) -> Tensor:
-        return moments(each)
+    def gather(self, features: Tensor) -> Tensor:
+        return moments(features)

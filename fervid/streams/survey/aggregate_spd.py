@@ -34,5 +34,5 @@ class AggregateSPD(Sets):
         length = components * (components + 1) // 2
         super().__init__(classes, width, blocks, looks, components, length, anchors)
 
-    def gathered_of(self, points: Tensor) -> Tensor:
+    def combine(self, points: Tensor) -> Tensor:
         return upper(logarithm(covariance(points)))

@@ -25,7 +25,7 @@ class AggregateStatistics(Decisions):
     ) -> None:
         super().__init__(classes, width, blocks, looks, 4 * classes, anchors)
 
-    def gathered_of(self, shares: Tensor) -> Tensor:
+    def combine(self, shares: Tensor) -> Tensor:
         likeliest = shares.amax(2, keepdim=True)
         suppressed = torch.where(shares == likeliest, shares, 0.0)
         parts = (shares.mean(1), shares.amax(1), shares.square().mean(1), suppressed.mean(1))

@@ -36,7 +36,7 @@ class AggregateSubspace(Sets):
             raise ValueError(f"{components} components cannot give {directions} directions")
         self.directions = directions
 
-    def gathered_of(self, points: Tensor) -> Tensor:
+    def combine(self, points: Tensor) -> Tensor:
         exact = points.double()
         values, vectors = torch.linalg.eigh(exact.mT @ exact / points.shape[1])  # ascending
         values, vectors = values[:, -self.directions :].clamp_min(0), vectors[:, :, -self.directions :]

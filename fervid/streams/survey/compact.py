@@ -16,7 +16,7 @@ from __future__ import annotations
 from torch import Tensor, nn
 
 from fervid.streams import stream
-from fervid.streams.network import Network, begin_small, middle
+from fervid.streams.network import Network, init_small, middle_frame
 
 DROPOUT = 0.6
 
@@ -50,12 +50,12 @@ class Compact(Network):
         self.sixth = nn.Linear(hidden, hidden)
         self.dropout = nn.Dropout(DROPOUT)
         self.top = nn.Linear(hidden, classes)
-        begin_small(self)
+        init_small(self)
 
     def features(self, clip: Tensor) -> Tensor:
-        return self.each(middle(clip))[:, 0]
+        return self.frame_features(middle_frame(clip))[:, 0]
 
-    def each(self, clip: Tensor) -> Tensor:
+    def frame_features(self, clip: Tensor) -> Tensor:
         """Return the features of every frame: (B, L, S, S) -> (B, L, F)."""
         size = (self.side, self.side)
         large = nn.functional.interpolate(clip, size, mode="bilinear", align_corners=False)

@@ -17,7 +17,7 @@ import torch
 from torch import Tensor, nn
 
 from fervid.streams import stream
-from fervid.streams.network import begin_small, chosen
+from fervid.streams.network import init_small, sample_frames
 from fervid.streams.survey.compact import Compact
 
 FRAMES = 9
@@ -41,14 +41,14 @@ class CompactGRU(Compact):
     ) -> None:
         super().__init__(classes, first, second, hidden, side)
         self.frame_top = nn.Linear(hidden, classes)
-        begin_small(self.frame_top)
+        init_small(self.frame_top)
         self.recurrent = nn.GRU(classes, memory, batch_first=True)
         self.top = nn.Linear(memory, classes)
 
     def features(self, clip: Tensor) -> Tensor:
         return self._read(self._frame_logits(clip))
 
-    def lesson(self, clip: Tensor, targets: Tensor) -> tuple[Tensor, Tensor | None]:
+    def features_and_loss(self, clip: Tensor, targets: Tensor) -> tuple[Tensor, Tensor | None]:
         logits = self._frame_logits(clip)  # (B, 9, C)
         repeated = targets[:, None].expand_as(logits)
         own = nn.functional.cross_entropy(logits.flatten(0, 1).float(), repeated.flatten(0, 1))
@@ -63,7 +63,7 @@ class CompactGRU(Compact):
 
     def _frame_logits(self, clip: Tensor) -> Tensor:
         """Return the frame net's logits of nine frames: (B, 9, C)."""
-        return self.frame_top(self.each(chosen(clip, FRAMES)))
+        return self.frame_top(self.frame_features(sample_frames(clip, FRAMES)))
 
     def _read(self, logits: Tensor) -> Tensor:
         states, _ = self.recurrent(torch.softmax(logits, 2).detach())

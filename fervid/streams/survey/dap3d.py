@@ -17,7 +17,7 @@ import torch
 from torch import Tensor, nn
 
 from fervid.streams import stream
-from fervid.streams.network import Network, begin_small, chosen
+from fervid.streams.network import Network, init_small, sample_frames
 
 FRAMES = 6
 SIDE = 10  # of the maps on which parts are detected
@@ -72,12 +72,12 @@ class DAP3D(Network):
         self.shift = nn.Parameter(torch.zeros(len(PARTS), classes))
         self.dropout = nn.Dropout(DROPOUT)
         self.top = nn.Linear(len(PARTS) * classes, classes)
-        begin_small(self)
+        init_small(self)
         nn.init.normal_(self.within, std=(2 / (classes * maps)) ** 0.5)
         nn.init.normal_(self.top.weight, std=len(PARTS) ** -0.5)
 
     def features(self, clip: Tensor) -> Tensor:
-        maps = self.pool(nn.functional.relu(self.first(chosen(clip, FRAMES)[:, None])))
+        maps = self.pool(nn.functional.relu(self.first(sample_frames(clip, FRAMES)[:, None])))
         scores = self.pool(self.second(maps)).unflatten(1, (len(PARTS), -1))  # (B, 13, C * k, 2, 10, 10)
         penalties = torch.einsum("pmd,pds->pms", self.deformed, self.offsets)
         best = (scores.flatten(4) + penalties[:, :, None]).amax(4).mean(3)  # (B, 13, C * k)

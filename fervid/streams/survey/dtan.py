@@ -14,7 +14,7 @@ from __future__ import annotations
 from torch import Tensor, nn
 
 from fervid.streams import stream
-from fervid.streams.network import Network, begin_small, chosen
+from fervid.streams.network import Network, init_small, sample_frames
 
 FRAMES = 3
 SIDE = 64
@@ -39,10 +39,10 @@ class DTAN(Network):
         self.fourth = nn.Linear(hidden, hidden)
         self.dropout = nn.Dropout(DROPOUT)
         self.top = nn.Linear(hidden, classes)
-        begin_small(self)
+        init_small(self)
 
     def features(self, clip: Tensor) -> Tensor:
-        maps = self.pool(self.norm(nn.functional.relu(self.first(chosen(clip, FRAMES)))))
+        maps = self.pool(self.norm(nn.functional.relu(self.first(sample_frames(clip, FRAMES)))))
         maps = self.pool(self.norm(nn.functional.relu(self.second(maps))))
         third = self.dropout(nn.functional.relu(self.third(maps.flatten(1))))
         return self.dropout(nn.functional.relu(self.fourth(third)))

@@ -15,7 +15,7 @@ import torch
 from torch import Tensor, nn
 
 from fervid.streams import stream
-from fervid.streams.network import Network, begin_small, chosen
+from fervid.streams.network import Network, init_small, sample_frames
 
 FRAMES = 12
 # The inner points of iBUG-68 without the two inner corners of the mouth, which IntraFace does not have.
@@ -37,10 +37,10 @@ class DTGN(Network):
         self.second = nn.Linear(first, second)
         self.dropout = nn.Dropout(DROPOUT)
         self.top = nn.Linear(second, classes)
-        begin_small(self)
+        init_small(self)
 
     def features(self, clip: Tensor) -> Tensor:
-        points = chosen(clip, FRAMES)
+        points = sample_frames(clip, FRAMES)
         inner = points[:, :, INNER] - points[:, :, NOSE : NOSE + 1]  # (B, 12, 49, 2)
         spread = inner.std(2, correction=0, keepdim=True).clamp_min(1e-3)
         first = self.dropout(nn.functional.relu(self.first(torch.flatten(inner / spread, 1))))

@@ -19,7 +19,7 @@ import torch
 from torch import Tensor, nn
 
 from fervid.streams import stream
-from fervid.streams.network import Network, chosen
+from fervid.streams.network import Network, sample_frames
 
 FRAMES = 6
 CHANNELS = 3  # u, v, strain
@@ -88,4 +88,4 @@ class Flow(Network):
         self.top = nn.Linear(before, classes)
 
     def features(self, clip: Tensor) -> Tensor:
-        return self.dropout(self.layers(flow_and_strain(chosen(clip, FRAMES))).mean((2, 3)))
+        return self.dropout(self.layers(flow_and_strain(sample_frames(clip, FRAMES))).mean((2, 3)))

@@ -18,7 +18,7 @@ import torch
 from torch import Tensor, nn
 
 from fervid.streams import stream
-from fervid.streams.network import Network, apart, chosen
+from fervid.streams.network import Network, sample_frames, split
 
 FRAMES = 10
 SIDE = 64.0  # pixels of the crop in which landmarks are given
@@ -134,7 +134,7 @@ class Inception3D(Network):
         self.top = nn.Linear(hidden, classes)
 
     def features(self, clip: Tensor) -> Tensor:
-        faces, points = apart(chosen(clip, FRAMES))
+        faces, points = split(sample_frames(clip, FRAMES))
         maps = self.stem(faces[:, None])
         maps = self.smaller_a(self.a(maps, weighted(points, maps.shape[-1])))
         maps = self.smaller_b(self.b(maps, weighted(points, maps.shape[-1])))

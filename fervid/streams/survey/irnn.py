@@ -38,5 +38,5 @@ class IRNN(OverFrames):
         self.top = nn.Linear(hidden, classes)
 
     def features(self, clip: Tensor) -> Tensor:
-        states, _ = self.recurrent(self.dropout(self.each(clip[:, ::EVERY])))
+        states, _ = self.recurrent(self.dropout(self.frame_features(clip[:, ::EVERY])))
         return self.dropout(states[:, -1])

@@ -18,7 +18,7 @@ import torch
 from torch import Tensor, nn
 
 from fervid.streams import stream
-from fervid.streams.network import Network, begin_small, middle
+from fervid.streams.network import Network, init_small, middle_frame
 
 EDGE = 2  # pixels of 64 that are cut off on every side
 VERIFICATION = 0.05  # weight of the pairs
@@ -64,12 +64,12 @@ class MSCNN(Network):
         )
         self.hidden = nn.Linear(4 * width * 2 * 2, hidden)
         self.top = nn.Linear(hidden, classes)
-        begin_small(self)
+        init_small(self)
 
     def features(self, clip: Tensor) -> Tensor:
-        face = middle(clip)[..., EDGE:-EDGE, EDGE:-EDGE]
+        face = middle_frame(clip)[..., EDGE:-EDGE, EDGE:-EDGE]
         return nn.functional.relu(self.hidden(self.maps(face).flatten(1)))
 
-    def lesson(self, clip: Tensor, targets: Tensor) -> tuple[Tensor, Tensor | None]:
+    def features_and_loss(self, clip: Tensor, targets: Tensor) -> tuple[Tensor, Tensor | None]:
         features = self.features(clip)
         return features, VERIFICATION * verification(features, targets)

@@ -73,7 +73,7 @@ class PeakPiloted(Network):
 
     reads = "faces"
     frames = 2
-    coarse_numbers = False  # bfloat16 puts a new net's gradients off by 2/3 over 21 layers, 1/3 over 9
+    allows_bfloat16 = False  # bfloat16 puts a new net's gradients off by 2/3 over 21 layers, 1/3 over 9
     pilots: ClassVar[tuple[int, ...]] = (3,)  # stages after which the peak pilots; 3: the features
 
     def __init__(self, classes: int, width: int = 32) -> None:
@@ -103,7 +103,7 @@ class PeakPiloted(Network):
         features = self.levels(frames.flatten(0, 1))[-1]
         return self.dropout(features.view(*frames.shape[:2], -1).mean(1))
 
-    def lesson(self, clip: Tensor, targets: Tensor) -> tuple[Tensor, Tensor | None]:
+    def features_and_loss(self, clip: Tensor, targets: Tensor) -> tuple[Tensor, Tensor | None]:
         if clip.shape[1] != 2:
             return self.features(clip), None
         pairs = [level.chunk(2) for level in self.levels(torch.cat([clip[:, 0], clip[:, 1]]))]
