@@ -418,14 +418,14 @@ def test_merged_persons_are_one_everywhere(tmp_path: Path, form: str) -> None:
         "-q",
     ]
     assert run(arguments) == 0
-    found = read(tmp_path / "new")
-    (only,) = found.people
+    merged = read(tmp_path / "new")
+    (only,) = merged.people
     assert (only.id, only.name, only.tracks) == ("P2", "Ben", (0, 1))
-    ends = [(curve.start, curve.end) for curve in found.curves]
+    ends = [(curve.start, curve.end) for curve in merged.curves]
     assert only.ticks == max(end for _, end in ends) - min(start for start, _ in ends)
-    for part in (*found.curves, *found.segments, *found.peaks):
+    for part in (*merged.curves, *merged.segments, *merged.peaks):
         assert part.person == "P2"
-    assert {one.id for one in read(path).people} == {"P1", "P2"}, "the timeline itself stays"
+    assert {person.id for person in read(path).people} == {"P1", "P2"}, "the input file does not change"
 
 
 def test_one_line_of_json_is_rewritten_too(tmp_path: Path) -> None:

@@ -126,7 +126,7 @@ def test_weights_of_other_sizes_do_not_load(name: str) -> None:
 
 
 def test_an_unknown_stream_is_an_error() -> None:
-    with pytest.raises(ModelError, match="unknown stream 'c4d'; choose from aggregate_average, "):
+    with pytest.raises(ModelError, match="unknown stream 'c4d': choose from aggregate_average, "):
         streams.build("c4d", CLASSES)
 
 

@@ -36,9 +36,9 @@ def middle(landmarks: Floats) -> Floats:
 
 @dataclass
 class Stage:
-    """A finder for people people_of walk by script; the picture holds only the frame's number.
+    """A finder for people who walk by script; the picture contains only the frame's number.
 
-    Those people_of come later in the list stand behind: a face most of which is covered is not there.
+    People later in the list stand behind others: a face that is mostly covered is not visible.
     """
 
     people: Sequence[Walk]

@@ -433,7 +433,7 @@ def test_a_single_still(tmp_path: Path, suffix: str) -> None:
 
 @pytest.mark.parametrize(("orientation", "quarters"), [(1, 0), (6, -1), (3, 2), (8, 1)])
 def test_a_photograph_is_upright(tmp_path: Path, orientation: int, quarters: int) -> None:
-    """A telephone writes the turn into EXIF."""
+    """Check the turn that a phone writes into EXIF."""
     path = write_still(tmp_path / "face.jpg", picture(7, 96, 64), "mjpeg", "yuvj444p")
     data = path.read_bytes()
     tags = b"Exif\0\0MM\0*\0\0\0\x08\0\1" + b"\1\x12\0\3\0\0\0\1\0" + bytes([orientation]) + bytes(6)

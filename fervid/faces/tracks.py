@@ -145,7 +145,7 @@ class _Scene:
         self.lost = [face for face in self.lost if frame.pts - face.seen <= self.bridge]
 
     def _part_collisions(self) -> None:
-        """Where two followed faces became one, drop the one that is less similar to its confirmed face."""
+        """Drop one of two followed faces that became one: the less similar to its confirmed face."""
         for first in list(self.live):
             for second in list(self.live):
                 if first.track >= second.track or first not in self.live or second not in self.live:

@@ -1,4 +1,4 @@
-"""Frames' shares, averaged to a fixed length, and a kernel machine (Kahou et al., ICMI 2013).
+"""Frames' probabilities, averaged to a fixed length, and a kernel machine (Kahou et al., ICMI 2013).
 
 Faithful: a window's frames are cut into groups of equal length, the frame net's mean probabilities of all
 groups are joined to one vector, and a support vector machine with a radial kernel reads it. If there are
