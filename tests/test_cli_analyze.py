@@ -400,7 +400,7 @@ def test_peaks_refuse_what_a_timeline_cannot_take(call: Call, timeline: Path, tm
     (tmp_path / "cut.json").write_bytes(timeline.read_bytes()[:500])
     says(call("peaks", "cut.json"), 1, "cut.json")
     (tmp_path / "other.json").write_text("{}")
-    says(call("peaks", "other.json"), 1, "no timeline of fervid")
+    says(call("peaks", "other.json"), 1, "not a timeline of fervid")
 
 
 def test_no_peak_is_no_failure(call: Call, tmp_path: Path) -> None:

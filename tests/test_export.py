@@ -377,7 +377,7 @@ def test_the_golden_timeline_is_the_same_written_again() -> None:
 
 def test_json_cannot_be_made_of_json_lines() -> None:
     lines = reading.read(io.StringIO(text_of(timeline_of(), "jsonl")))
-    with pytest.raises(InputError, match="JSON Lines hold no curves"):
+    with pytest.raises(InputError, match="JSON Lines have no curves"):
         text_of(lines)
 
 
@@ -397,16 +397,16 @@ LINES = text_of(timeline_of(), "jsonl").splitlines(keepends=True)
     ("text", "message"),
     [
         (" \n", "is empty"),
-        ("no JSON at all", "no JSON, or was cut off"),
-        (text_of(timeline_of())[:-200], "no JSON, or was cut off"),
+        ("no JSON at all", "not JSON, or was cut off"),
+        (text_of(timeline_of())[:-200], "not JSON, or was cut off"),
         ("".join(LINES[:-1]), "cut off"),
         ("".join(LINES)[:-100], "cut off"),
         ("".join(LINES + LINES), "several timelines"),
-        ("[1, 2]", "no timeline of fervid"),
-        ('{"a": 1}', "no timeline of fervid"),
-        ("[" * 100_000, "no timeline of fervid|no JSON"),
+        ("[1, 2]", "not a timeline of fervid"),
+        ('{"a": 1}', "not a timeline of fervid"),
+        ("[" * 100_000, "not a timeline of fervid|not JSON"),
         (changed(schema_version="2.0"), "schema version 2.0, this fervid reads 1.1"),
-        (changed(schema_version=1), "no timeline of fervid"),
+        (changed(schema_version=1), "not a timeline of fervid"),
         (changed(peaks=[{"track": 0}]), "damaged"),
         (changed(peaks=None), "damaged"),
         (changed(source={"time_base": "1/0", "start": {"pts": 0}}), "damaged"),
@@ -414,7 +414,7 @@ LINES = text_of(timeline_of(), "jsonl").splitlines(keepends=True)
         (changed(source=None), "damaged"),
         (changed(model={}), "damaged"),
         (text_of(timeline_of()).replace('"prominence": 0', '"prominence": 1e999, "old": 0'), "damaged"),
-        (text_of(timeline_of()).replace('"valence": 0', '"valence": NaN, "old": 0'), "no JSON"),
+        (text_of(timeline_of()).replace('"valence": 0', '"valence": NaN, "old": 0'), "not JSON"),
     ],
 )
 def test_what_is_no_whole_timeline_is_refused(text: str, message: str) -> None:
@@ -579,7 +579,7 @@ def test_geometry_of_nothing_and_into_a_pipe() -> None:
 
 
 def test_geometry_refuses_a_wrong_count_or_shape() -> None:
-    with pytest.raises(ValueError, match="9 rows were promised, 5 came"):
+    with pytest.raises(ValueError, match="there should be 9 rows, got 5"):
         geometry.write(lambda: [rows_of(5)], 9, video_of(), EMOTIONS, io.BytesIO())
     with pytest.raises(ValueError, match="scores should have rows"):
         geometry.write(lambda: [rows_of(5)], 5, video_of(), CONTEMPT, io.BytesIO())

@@ -227,7 +227,7 @@ def test_tables_tell_a_person_s_id_and_name() -> None:
 
 @pytest.mark.parametrize("form", ["csv", "windows"])
 def test_json_lines_have_no_curves_to_make_a_table_of(form: str) -> None:
-    with pytest.raises(InputError, match=r"JSON Lines hold no curves.*write the timeline as JSON"):
+    with pytest.raises(InputError, match=r"JSON Lines have no curves.*write the timeline as JSON"):
         written(read_back(timeline_of(), "jsonl"), form)
 
 
@@ -423,7 +423,7 @@ def test_an_archive_that_numpy_saved_again_is_read(tmp_path: Path) -> None:
 def test_a_damaged_archive_is_refused(tmp_path: Path, damage: Callable[[Path], object]) -> None:
     path = tmp_path / "g.npz"
     damage(path)
-    with pytest.raises(InputError, match=r"no archive of .*--tracks., or is damaged"):
+    with pytest.raises(InputError, match=r"not an archive of .*--tracks., or is damaged"):
         list(geometry.read(str(path)).rows())
 
 
@@ -471,13 +471,13 @@ def test_frames_come_from_an_archive(call: Call, form: str) -> None:
         (
             ["out.json", "-o", "x.txt"],
             2,
-            ["suffix of no format, .txt", "srt (.srt)", "openface (.csv)"],
+            ["unknown suffix, .txt", "srt (.srt)", "openface (.csv)"],
         ),
-        (["out.json", "-f", "srt", "-o", "x.vtt"], 2, ["x.vtt is no name for srt", "vtt (.vtt)"]),
+        (["out.json", "-f", "srt", "-o", "x.vtt"], 2, ["x.vtt is not a file name for srt", "vtt (.vtt)"]),
         (["out.json", "-f", "yaml"], 2, ["json", "jsonl"]),
         (["out.json", "-f", "openface"], 1, ["row for every frame", "--tracks"]),
         (["g.npz", "-f", "srt"], 1, ["holds frames", "openface"]),
-        (["out.jsonl", "-f", "csv"], 1, ["JSON Lines hold no curves"]),
+        (["out.jsonl", "-f", "csv"], 1, ["JSON Lines have no curves"]),
         (["none.json", "-f", "srt"], 1, ["none.json", "no such file"]),
         ([".", "-f", "srt"], 1, ["cannot be read"]),
         ([CLIP, "-f", "srt"], 1, ["clip.mp4 is no timeline", "fervid analyze"]),
@@ -485,7 +485,7 @@ def test_frames_come_from_an_archive(call: Call, form: str) -> None:
         (["cut.json", "-f", "srt"], 1, ["cut.json", "cut off"]),
         (["cut.jsonl", "-f", "srt"], 1, ["cut.jsonl", "cut off"]),
         (["future.json", "-f", "srt"], 1, ["schema version 9."]),
-        (["strange.json", "-f", "srt"], 1, ["damaged", "'bored' is no label"]),
+        (["strange.json", "-f", "srt"], 1, ["damaged", "'bored' is not a label"]),
         (["sourceless.json", "-f", "eaf"], 1, ["damaged", "clock_offset"]),
         (["rateless.json", "-f", "srt"], 1, ["damaged", "rate"]),
         (["countless.json", "-f", "jsonl"], 1, ["damaged", "planned"]),

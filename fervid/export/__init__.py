@@ -1,4 +1,4 @@
-"""Every format that fervid writes: tables of pure writers, each loaded when it is used."""
+"""The tables of output formats; each writer's module is imported when it is first used."""
 
 from __future__ import annotations
 
@@ -14,15 +14,15 @@ from fervid.errors import UsageError
 
 @dataclass(frozen=True)
 class Format:
-    """One format: its writer, and the suffixes that its files may have."""
+    """An output format: its writer and its file suffixes."""
 
     writer: str  # module:function
-    suffix: str  # of the files that fervid names itself
+    suffix: str  # of files that fervid names itself
     others: tuple[str, ...] = ()
 
     @property
     def suffixes(self) -> tuple[str, ...]:
-        """What a file's name may end in, in letters of either case."""
+        """The endings of a file's name in this format; their case does not matter."""
         return tuple(Path(f"_{suffix}").suffix for suffix in (self.suffix, *self.others))
 
     def write(self, *arguments: Any) -> None:
@@ -31,7 +31,7 @@ class Format:
         getattr(import_module(module), function)(*arguments)
 
 
-# Formats of a whole timeline: `write(timeline, stream)`.
+# Formats of a timeline: `write(timeline, stream)`.
 TIMELINES = {
     "json": Format("fervid.export.timelines.json:write", ".json"),
     "jsonl": Format("fervid.export.timelines.jsonl:write", ".jsonl"),
@@ -49,7 +49,7 @@ PEAKS = {
     "jsonl": Format("fervid.export.timelines.peaks:jsonl", ".jsonl"),
     "csv": Format("fervid.export.timelines.peaks:csv", ".csv"),
 }
-# Formats of moments, for editing programs and players: `write(edit, stream)`.
+# Formats of peaks for editing programs and players: `write(edit, stream)`.
 EDITS = {
     "edl": Format("fervid.export.editors.edl:write", ".edl"),
     "otio": Format("fervid.export.editors.otio:write", ".otio"),
@@ -60,7 +60,7 @@ EDITS = {
     "srt": Format("fervid.export.timelines.subtitles:peaks_srt", ".srt"),
     "vtt": Format("fervid.export.timelines.subtitles:peaks_vtt", ".vtt"),
 }
-# Tables of a row per frame and face: `write(chunks, clock, labels, stream)`.
+# Tables with a row per frame and face: `write(chunks, clock, labels, stream)`.
 FRAMES = {
     "frames": Format("fervid.export.frames.table:write", ".csv"),
     "openface": Format("fervid.export.frames.openface:write", ".openface.csv"),
@@ -70,9 +70,9 @@ FRAMES = {
 def choose(
     formats: Mapping[str, Format], target: str, form: str | None = None, default: str | None = None
 ) -> str:
-    """Return the format to write `target` in: `form` where it is given, else its suffix's, else the default.
+    """Return the format to write `target` in: `form`, else the format of its suffix, else `default`.
 
-    A suffix must be one of the format's; standard output, pipes and names without a suffix take any format.
+    A suffix must belong to the format; standard output, pipes and names without a suffix take any format.
     """
     if form is not None and form not in formats:
         raise UsageError(f"there is no format {form!r}: choose one of {', '.join(formats)}")
@@ -80,11 +80,11 @@ def choose(
     suffix = Path(target).suffix.lower() if is_file else ""
     if not suffix:
         if form is None and default is None:
-            raise UsageError(f"say with --format how to write it: {', '.join(formats)}")
+            raise UsageError(f"give a --format: {', '.join(formats)}")
         return form or default or ""
-    fitting = [name for name, each in formats.items() if suffix in map(str.lower, each.suffixes)]
-    if fitting and form in (None, *fitting):
-        return form or fitting[0]
-    wrong = f"is no name for {form}" if fitting else f"has a suffix of no format, {suffix}"
-    known = ", ".join(f"{name} ({' '.join(each.suffixes)})" for name, each in formats.items())
-    raise UsageError(f"{target} {wrong}: the formats are {known}")
+    matches = [name for name, known in formats.items() if suffix in map(str.lower, known.suffixes)]
+    if matches and form in (None, *matches):
+        return form or matches[0]
+    problem = f"is not a file name for {form}" if matches else f"has an unknown suffix, {suffix}"
+    names = ", ".join(f"{name} ({' '.join(known.suffixes)})" for name, known in formats.items())
+    raise UsageError(f"{target} {problem}: the formats are {names}")

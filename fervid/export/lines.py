@@ -1,4 +1,4 @@
-"""Text that must stay on its line: what EDL, and all that is read line by line, asks of names."""
+"""Names as plain ASCII text, for EDL."""
 
 from __future__ import annotations
 
@@ -9,11 +9,11 @@ from fervid.files import one_line
 
 
 def ascii_line(text: str) -> str:
-    """The same in plain letters: accents are taken off, what else is beyond ASCII becomes an underscore."""
-    bare = (sign for sign in unicodedata.normalize("NFKD", text) if not unicodedata.combining(sign))
-    return one_line("".join(sign if sign.isascii() else "_" for sign in bare))
+    """Return text as one line of ASCII: accents are dropped, other characters become underscores."""
+    bare = (letter for letter in unicodedata.normalize("NFKD", text) if not unicodedata.combining(letter))
+    return one_line("".join(letter if letter.isascii() else "_" for letter in bare))
 
 
 def word(text: str) -> str:
-    """A name of letters, digits, `_`, `-` and `.` alone."""
+    """Return text with only ASCII letters, digits, `_`, `-` and `.`."""
     return re.sub(r"[^A-Za-z0-9_.-]+", "_", ascii_line(text))

@@ -1,1 +1,1 @@
-"""Tables of frames: a row for each frame and face."""
+"""Tables and archives with a row per frame and face."""

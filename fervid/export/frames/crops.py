@@ -1,4 +1,4 @@
-"""Aligned face crops: as one NumPy archive, or as a PNG file each."""
+"""Aligned face crops, as one NumPy archive or as PNG files."""
 
 from __future__ import annotations
 
@@ -24,9 +24,9 @@ LAYOUT = (
 def write_archive(
     chunks: Callable[[], Iterable[Crops]], video: Video, destination: BinaryIO | str | os.PathLike[str]
 ) -> None:
-    """Write `track` (N,), `pts` (N,) and `faces` (N, S, S), in memory bounded by a chunk.
+    """Write `track` (N,), `pts` (N,) and `faces` (N, S, S), one chunk in memory at a time.
 
-    `chunks` is called twice and gives the same crops each time: an archive tells its length first.
+    `chunks` is called twice and must give the same crops: the archive begins with their number.
     """
     tracks, moments, side = [np.empty(0, np.int64)], [np.empty(0, np.int64)], 0
     for crops in chunks():
@@ -52,12 +52,12 @@ def write_archive(
 
 
 def write_pictures(chunks: Iterable[Crops], video: Video, folder: Path) -> None:
-    """Write `track_0001/000000123.png`: the track, and the number of the frame counted from 0."""
+    """Write `track_0001/000000123.png`: the track, and the frame's number from 0."""
     for crops in chunks:
-        place = folder / f"track_{crops.track:04d}"
-        place.mkdir(exist_ok=True)
+        track = folder / f"track_{crops.track:04d}"
+        track.mkdir(exist_ok=True)
         for frame, face in zip(np.searchsorted(video.pts, crops.pts).tolist(), crops.faces, strict=True):
             done, data = cv2.imencode(".png", np.ascontiguousarray(face))
             if not done:
                 raise ValueError(f"a crop of shape {face.shape} cannot be a PNG")
-            (place / f"{frame:09d}.png").write_bytes(data.tobytes())
+            (track / f"{frame:09d}.png").write_bytes(data.tobytes())

@@ -1,4 +1,4 @@
-"""The per-frame geometry as a NumPy archive of flat columns, written and read as streams."""
+"""The geometry of faces as a NumPy archive of columns, written and read in chunks."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ from fervid.errors import InputError
 from fervid.export.timelines.shapes import NOTE
 from fervid.types import LANDMARKS, Array, Rows, Status, Video
 
-# What zipfile, zlib and NumPy raise over bytes that make no sense: seeks before the beginning among them.
+# What zipfile, zlib and NumPy raise for damaged files.
 DAMAGE = (
     zipfile.BadZipFile,
     zlib.error,
@@ -32,7 +32,7 @@ DAMAGE = (
     ArithmeticError,
     RuntimeError,
 )
-CHUNK = 4096  # rows that are read at once: about 2.5 MB
+CHUNK = 4096  # rows read at once: about 2.5 MB
 
 LAYOUT = (
     "A row per frame and face, one for a frame without a face (track -1, nan geometry). "
@@ -50,10 +50,9 @@ def write(
     labels: Sequence[str],
     destination: BinaryIO | str | os.PathLike[str],
 ) -> None:
-    """Write an archive that `numpy.load` opens without pickle, in memory bounded by a chunk.
+    """Write an archive that `numpy.load` opens without pickle, one chunk in memory at a time.
 
-    `chunks` is called once per column and gives the same rows each time; `count` is their number, which
-    stands before them in the file.
+    `chunks` is called once per column and must give the same `count` rows each time.
     """
     columns = _columns(len(labels))
     facts: dict[str, Array] = {
@@ -79,12 +78,12 @@ def write(
                     member.write(values.data)
                     written += len(values)
             if written != count:
-                raise ValueError(f"{count} rows were promised, {written} came")
+                raise ValueError(f"there should be {count} rows, got {written}")
 
 
 @dataclass(frozen=True)
 class Geometry:
-    """An archive that was opened: its clock, its labels, and its rows a chunk at a time."""
+    """An archive on disk: its clock, its labels, and its rows in chunks."""
 
     path: str
     time_base: Fraction
@@ -92,17 +91,17 @@ class Geometry:
     labels: tuple[str, ...]
 
     def rows(self) -> Iterator[Rows]:
-        """The rows, each column read as a stream."""
+        """Yield the rows in chunks."""
         with _readable(self.path), zipfile.ZipFile(self.path) as archive, ExitStack() as stack:
             streams = {}
             counts = set()
             for name, (kind, shape) in _columns(len(self.labels)).items():
                 stream = stack.enter_context(archive.open(f"{name}.npy"))
-                found, is_fortran, stored = _header(stream)
-                if found[1:] != shape or is_fortran or stored.newbyteorder("=") != np.dtype(kind):
-                    raise ValueError(f"its {name} are {stored} {found}")
+                (length, *rest), is_fortran, stored = _header(stream)
+                if tuple(rest) != shape or is_fortran or stored.newbyteorder("=") != np.dtype(kind):
+                    raise ValueError(f"its {name} are {stored} {(length, *rest)}")
                 streams[name] = (stream, kind, shape, stored)
-                counts.add(found[0])
+                counts.add(length)
             (count,) = counts
             for start in range(0, count, CHUNK):
                 length = min(CHUNK, count - start)
@@ -119,24 +118,24 @@ class Geometry:
 
 
 def read(path: str) -> Geometry:
-    """Open an archive that `write` wrote; what is none is refused."""
-    # Opened here: NumPy would leave a damaged file open.
-    with _readable(path), open(path, "rb") as file, np.load(file, allow_pickle=False) as found:
-        time_base = Fraction(*(int(part) for part in found["time_base"]))
+    """Open an archive that `write` wrote; raise InputError for any other file."""
+    # Opened here, since NumPy would not close a damaged file.
+    with _readable(path), open(path, "rb") as file, np.load(file, allow_pickle=False) as archive:
+        time_base = Fraction(*(int(part) for part in archive["time_base"]))
         if time_base <= 0:
             raise ValueError(f"its time base is {time_base}")
-        labels = tuple(str(label) for label in found["labels"])
-        return Geometry(path, time_base, int(found["start"]), labels)
+        labels = tuple(str(label) for label in archive["labels"])
+        return Geometry(path, time_base, int(archive["start"]), labels)
 
 
 @contextmanager
 def _readable(path: str) -> Iterator[None]:
-    """Tell of whatever is wrong inside as a damaged archive."""
+    """Raise InputError for the errors that a damaged archive causes."""
     try:
         yield
     except DAMAGE as error:
         raise InputError(
-            f"{path} is no archive of `fervid analyze --tracks`, or is damaged ({error}): write it again"
+            f"{path} is not an archive of `fervid analyze --tracks`, or is damaged ({error}): write it again"
         ) from error
 
 
@@ -155,7 +154,7 @@ def _exactly(stream: IO[bytes], size: int) -> bytes:
 
 
 def _columns(labels: int) -> dict[str, tuple[type[np.generic], tuple[int, ...]]]:
-    """Each column's type and the shape of its rows; the same as in `Rows`."""
+    """Return each column's type and the shape of its rows, as in `Rows`."""
     return {
         "frame": (np.int64, ()),
         "pts": (np.int64, ()),
@@ -170,7 +169,7 @@ def _columns(labels: int) -> dict[str, tuple[type[np.generic], tuple[int, ...]]]
 
 
 def _member(archive: zipfile.ZipFile, name: str) -> IO[bytes]:
-    """A stored member whose bytes depend on nothing but its content."""
+    """Open an uncompressed member whose bytes depend only on its content."""
     entry = zipfile.ZipInfo(f"{name}.npy", date_time=(1980, 1, 1, 0, 0, 0))
     entry.create_system = 3  # the same on every system
     return archive.open(entry, "w", force_zip64=True)

@@ -1,4 +1,4 @@
-"""Landmark trajectories as OpenFace's own CSV, so that its readers load them."""
+"""Landmarks as OpenFace's CSV, for programs that read it."""
 
 from __future__ import annotations
 
@@ -12,10 +12,9 @@ from fervid.types import LANDMARKS, Clock, Rows, Status
 
 
 def write(chunks: Iterable[Rows], clock: Clock, labels: Sequence[str], stream: TextIO) -> None:
-    """Write the rows as OpenFace does: frames from 1, no spaces in the header, zeros where there is no face.
+    """Write the rows as OpenFace does: frames from 1, no spaces in the header, zeros if there is no face.
 
-    `confidence` is the face's quality; `success` is 1 where it is readable. `labels` is taken as every
-    writer of rows takes it; landmarks need none.
+    `confidence` is the face's quality; `success` is 1 if it is readable. `labels` is unused.
     """
     columns = [f"{axis}_{point}" for axis in "xy" for point in range(LANDMARKS)]
     stream.write(",".join(["frame", "face_id", "timestamp", "confidence", "success", *columns]) + "\n")
@@ -23,7 +22,7 @@ def write(chunks: Iterable[Rows], clock: Clock, labels: Sequence[str], stream: T
     blank = "%d,0,%.6f,0.000,0" + ",0.00" * (2 * LANDMARKS) + "\n"
     for rows in chunks:
         points = rows.landmarks.astype(np.float64).transpose(0, 2, 1).reshape(len(rows), 2 * LANDMARKS)
-        found = np.isfinite(points.sum(axis=1))
+        has_face = np.isfinite(points.sum(axis=1))
         readable = np.equal(rows.status, Status.OK)
         facts = zip(
             (rows.frame + 1).tolist(),
@@ -32,10 +31,10 @@ def write(chunks: Iterable[Rows], clock: Clock, labels: Sequence[str], stream: T
             rows.quality.tolist(),
             readable.tolist(),
             (np.round(points, 2) + 0.0).tolist(),
-            found.tolist(),
+            has_face.tolist(),
             strict=True,
         )
         stream.writelines(
-            row % (frame, track, time, quality, success, *places) if face else blank % (frame, time)
-            for frame, track, time, quality, success, places, face in facts
+            row % (frame, track, time, quality, success, *coordinates) if face else blank % (frame, time)
+            for frame, track, time, quality, success, coordinates, face in facts
         )

@@ -1,4 +1,4 @@
-"""A CSV of one row per frame and face, and one for each frame that shows none."""
+"""A CSV table with a row per frame and face, and a row per frame without a face."""
 
 from __future__ import annotations
 
@@ -21,10 +21,10 @@ def write(
     stream: TextIO,
     people: Mapping[int, str] | None = None,
 ) -> None:
-    """Write the rows; cells are empty where there is no face, and the emotion where quality is low.
+    """Write the rows; cells without a face are empty, and so is the emotion where quality is low.
 
-    Time is in seconds from the first frame, boxes in pixels of the upright picture; `people` names the
-    person of a track. The stream should be opened with newline="".
+    Times are seconds from the first frame, boxes pixels of the upright picture; `people` gives the person
+    of a track. Open the stream with newline="".
     """
     table = csv.writer(stream, lineterminator="\n")
     box, rest = ["x", "y", "width", "height"], ["valence", "arousal", "quality"]
@@ -59,6 +59,6 @@ def write(
 
 
 def texts(values: Array, decimals: int) -> list[str]:
-    """Numbers (N,) as text of fixed decimals; empty where there is none, and no negative zero."""
+    """Return numbers (N,) as text with fixed decimals: empty for nan, and no negative zero."""
     form = f"%.{decimals}f"
     return [form % number(value, decimals) if value == value else "" for value in values.tolist()]

@@ -1,1 +1,1 @@
-"""Whole timelines and lists of peaks, written and read: one file per format."""
+"""Reading and writing of timelines and lists of peaks: one file per format."""

@@ -1,9 +1,10 @@
-"""A timeline as an ELAN annotation timeline (.eaf): a tier per person or track, and one of peaks."""
+"""A timeline as an ELAN annotation file (.eaf): a tier per person or track, and a tier of peaks."""
 
 from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
 from itertools import pairwise
+from operator import itemgetter
 from typing import TextIO
 from urllib.parse import quote
 from xml.etree import ElementTree
@@ -14,19 +15,19 @@ from fervid.export.timelines.tiers import clean, moments, player_seconds, tiers,
 from fervid.files import encodable
 from fervid.types import Timeline
 
-PEAK = 40  # milliseconds that a peak is drawn as: ELAN has no points
+PEAK = 40  # milliseconds that a peak takes up: ELAN has no points
 INSTANCE = "http://www.w3.org/2001/XMLSchema-instance"
 SCHEMA = "http://www.mpi.nl/tools/elan/EAFv3.0.xsd"
-DATE = "1970-01-01T00:00:00+00:00"  # ELAN wants one; the same timeline gives the same bytes
+DATE = "1970-01-01T00:00:00+00:00"  # required; fixed, so that the same timeline gives the same bytes
 VOCABULARY = "visible expression"
-UNDETERMINED = "http://cdb.iso.org/lg/CDB-00130975-001"  # the language of labels, as ELAN itself writes it
+UNDETERMINED = "http://cdb.iso.org/lg/CDB-00130975-001"  # the language of labels, as ELAN writes it
 MIME_TYPES = {"mp4": "video/mp4", "matroska": "video/x-matroska", "webm": "video/webm", "mpeg": "video/mpeg"}
 
 Row = tuple[int, int, str]  # milliseconds [start, end), text
 
 
 def write(timeline: Timeline, stream: TextIO) -> None:
-    """Write the timeline on the player's clock, in milliseconds, with the video as its medium."""
+    """Write the timeline in milliseconds of the player's clock, linked to the video."""
     root = Element(
         "ANNOTATION_DOCUMENT",
         {
@@ -53,8 +54,8 @@ def write(timeline: Timeline, stream: TextIO) -> None:
             for segment in tier.segments
         ]
         facts = {"ANNOTATOR": annotator, "LINGUISTIC_TYPE_REF": "expression", "PARTICIPANT": tier.who}
-        _tier(root, {**facts, "TIER_ID": unique(tier.name, taken)}, _apart(rows), slots)
-    peaks = _drawn([(round(time * 1000), text) for time, text in moments(timeline)])
+        _tier(root, {**facts, "TIER_ID": unique(tier.name, taken)}, _separate(rows), slots)
+    peaks = _peak_rows([(round(time * 1000), text) for time, text in moments(timeline)])
     facts = {"ANNOTATOR": annotator, "LINGUISTIC_TYPE_REF": "peak", "TIER_ID": unique("peaks", taken)}
     _tier(root, facts, peaks, slots)
     slots.write()
@@ -72,37 +73,33 @@ def write(timeline: Timeline, stream: TextIO) -> None:
 
 
 class _Slots:
-    """The time slots of a timeline: every tier refers to them, and they stand in order before all tiers."""
+    """The time slots, which all tiers refer to: ELAN lists them by time, before the tiers."""
 
     def __init__(self, order: Element) -> None:
         self._order = order
-        self._uses: list[tuple[int, int, Element, str]] = []  # time, when asked for, whose attribute
+        self._uses: list[tuple[int, int, Element, str]] = []  # milliseconds, order of use, element, attribute
         self.annotations = 0
 
     def use(self, milliseconds: int, annotation: Element, attribute: str) -> None:
         self._uses.append((milliseconds, len(self._uses), annotation, attribute))
 
     def write(self) -> None:
-        """Number the slots by time, one for each use, as ELAN does."""
-        for number, (milliseconds, _, annotation, attribute) in enumerate(sorted(self._uses, key=_when), 1):
+        """Number the slots by time, one per use, as ELAN does."""
+        for number, (milliseconds, _, annotation, attribute) in enumerate(
+            sorted(self._uses, key=itemgetter(0, 1)), 1
+        ):
             name = f"ts{number}"
             annotation.set(attribute, name)
             SubElement(self._order, "TIME_SLOT", {"TIME_SLOT_ID": name, "TIME_VALUE": str(milliseconds)})
 
 
-def _when(use: tuple[int, int, Element, str]) -> tuple[int, int]:
-    return use[:2]
-
-
 def _medium(timeline: Timeline, header: Element) -> None:
-    """Where ELAN looks for the video: in the folder of the .eaf, under the name that it had."""
+    """Link the video: ELAN looks for its name in the folder of the .eaf."""
     name = encodable(timeline.source.name)
     container = timeline.source.container
     mime = next((mime for part, mime in MIME_TYPES.items() if part in container), "video/*")
-    place = "./" + quote(name)
-    SubElement(
-        header, "MEDIA_DESCRIPTOR", {"MEDIA_URL": place, "MIME_TYPE": mime, "RELATIVE_MEDIA_URL": place}
-    )
+    url = "./" + quote(name)
+    SubElement(header, "MEDIA_DESCRIPTOR", {"MEDIA_URL": url, "MIME_TYPE": mime, "RELATIVE_MEDIA_URL": url})
 
 
 def _tier(root: Element, facts: dict[str, str], rows: Iterable[Row], slots: _Slots) -> None:
@@ -116,28 +113,28 @@ def _tier(root: Element, facts: dict[str, str], rows: Iterable[Row], slots: _Slo
         SubElement(annotation, "ANNOTATION_VALUE").text = text
 
 
-def _apart(rows: Sequence[Row]) -> list[Row]:
-    """Rows that neither overlap nor vanish once their times are whole milliseconds."""
-    apart: list[Row] = []
+def _separate(rows: Sequence[Row]) -> list[Row]:
+    """Return the rows without overlaps, each at least a millisecond long: rounding can cause both."""
+    separate: list[Row] = []
     reached = 0
     for start, end, text in rows:
         start = max(start, reached)
         reached = max(end, start + 1)
-        apart.append((start, reached, text))
-    return apart
+        separate.append((start, reached, text))
+    return separate
 
 
-def _drawn(moments: Sequence[tuple[int, str]]) -> list[Row]:
-    """Moments as short stretches, cut off where the next begins; those within one millisecond share one."""
-    told: dict[int, str] = {}
+def _peak_rows(moments: Sequence[tuple[int, str]]) -> list[Row]:
+    """Return peaks as short rows, cut off where the next begins; peaks of one millisecond share a row."""
+    texts: dict[int, str] = {}
     for time, text in moments:
-        told[time] = f"{told[time]}; {text}" if time in told else text
-    times = [*told, max(told, default=0) + PEAK]
-    return [(time, min(time + PEAK, after), told[time]) for time, after in pairwise(times)]
+        texts[time] = f"{texts[time]}; {text}" if time in texts else text
+    times = [*texts, max(texts, default=0) + PEAK]
+    return [(time, min(time + PEAK, after), texts[time]) for time, after in pairwise(times)]
 
 
 def _vocabulary(root: Element, labels: Sequence[str]) -> None:
-    """The kinds of tiers, and the emotions as a vocabulary that ELAN offers to whoever corrects them."""
+    """Write the kinds of tiers, and the labels as a vocabulary that ELAN offers to annotators."""
     kind = {"GRAPHIC_REFERENCES": "false", "TIME_ALIGNABLE": "true"}
     SubElement(
         root,

@@ -1,4 +1,4 @@
-"""The timeline as one JSON document."""
+"""A timeline as JSON."""
 
 from __future__ import annotations
 
@@ -12,19 +12,19 @@ import numpy as np
 from fervid.export.timelines import shapes
 from fervid.types import Timeline
 
-LINE = 180  # characters that an object may take on one line: all scores of a segment do
+LINE = 180  # the most characters of an object on one line: a segment's scores fit
 NUMBERS = ("score", "prominence", "valence", "arousal", "intensity")  # of a peak
 
 
 def write(timeline: Timeline, stream: TextIO) -> None:
-    """Write the whole timeline; the same timeline gives the same text."""
-    for piece in pieces(document(timeline)):
+    """Write the timeline; the same timeline gives the same text."""
+    for piece in pieces(as_json(timeline)):
         stream.write(piece)
     stream.write("\n")
 
 
-def document(timeline: Timeline) -> shapes.Object:
-    """Return the timeline in its JSON shapes, curves still as arrays."""
+def as_json(timeline: Timeline) -> shapes.Object:
+    """Return the timeline as a JSON object, with curves as arrays."""
     source, labels = timeline.source, timeline.labels
     return {
         "schema_version": shapes.SCHEMA_VERSION,
@@ -44,29 +44,28 @@ def document(timeline: Timeline) -> shapes.Object:
 
 
 def pieces(value: Any, margin: str = "") -> Iterator[str]:
-    """JSON text of a value, in pieces: arrays and small objects on one line, the rest indented."""
+    """Yield the JSON text of a value: arrays and small objects on one line, the rest indented."""
     inner = margin + "  "
     if isinstance(value, np.ndarray):
         values = value.tolist()
-        yield json.dumps(
-            values if value.dtype.kind == "i" else [shapes.number(one) for one in values], allow_nan=False
-        )
+        rounded = values if value.dtype.kind == "i" else [shapes.number(each) for each in values]
+        yield json.dumps(rounded, allow_nan=False)
     elif fits_one_line(value, margin):
         yield json.dumps(value, allow_nan=False)
     elif isinstance(value, dict):
-        for place, (key, child) in enumerate(value.items()):
-            yield f"{',' if place else '{'}\n{inner}{json.dumps(key)}: "
+        for index, (key, child) in enumerate(value.items()):
+            yield f"{',' if index else '{'}\n{inner}{json.dumps(key)}: "
             yield from pieces(child, inner)
         yield f"\n{margin}}}"
     else:
-        for place, child in enumerate(value):
-            yield f"{',' if place else '['}\n{inner}"
+        for index, child in enumerate(value):
+            yield f"{',' if index else '['}\n{inner}"
             yield from pieces(child, inner)
         yield f"\n{margin}]"
 
 
 def fits_one_line(value: Any, margin: str) -> bool:
-    """Whether a value is a scalar, or a container of scalars (one level deeper for objects) that is short."""
+    """Return whether a value is a scalar, or a short container of scalars (for objects, one level deeper)."""
     if not value or not isinstance(value, dict | list):
         return True
     children = value.values() if isinstance(value, dict) else value
@@ -80,6 +79,6 @@ def fits_one_line(value: Any, margin: str) -> bool:
 
 
 def schema() -> dict[str, Any]:
-    """The JSON Schema of the timeline (and, under `$defs/line`, of a line of JSONL)."""
-    found: dict[str, Any] = json.loads(Path(__file__).with_name("schema.json").read_text("utf-8"))
-    return found
+    """Return the JSON Schema of the timeline (and, under `$defs/line`, of a line of JSONL)."""
+    content: dict[str, Any] = json.loads(Path(__file__).with_name("schema.json").read_text("utf-8"))
+    return content

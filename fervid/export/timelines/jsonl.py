@@ -1,4 +1,4 @@
-"""The timeline as lines of JSON: a header at once, each segment once it is final, a summary at the end."""
+"""A timeline as JSON Lines: a header first, each segment once it is final, a summary at the end."""
 
 from __future__ import annotations
 
@@ -26,12 +26,12 @@ def header(source: Source, model: ModelInfo, settings: Mapping[str, object], str
 
 
 def segment(stretch: Segment, source: Source, labels: Sequence[str], stream: TextIO) -> None:
-    """Write one segment that is final."""
+    """Write a final segment."""
     _line({"type": "segment", **shapes.segment(stretch, source, labels)}, stream)
 
 
 def summary(timeline: Timeline, stream: TextIO) -> None:
-    """Write what only the whole analysis tells; a file without this line was cut off."""
+    """Write the last line; a file without it was cut off."""
     _line(
         {
             "type": "summary",
@@ -48,7 +48,7 @@ def summary(timeline: Timeline, stream: TextIO) -> None:
 
 
 def write(timeline: Timeline, stream: TextIO) -> None:
-    """Write a whole timeline; its curves stay behind, which JSON Lines do not hold."""
+    """Write a timeline without its curves, which JSON Lines do not contain."""
     header(timeline.source, timeline.model, timeline.settings, stream)
     for stretch in timeline.segments:
         segment(stretch, timeline.source, timeline.labels, stream)
@@ -57,4 +57,4 @@ def write(timeline: Timeline, stream: TextIO) -> None:
 
 def _line(value: Mapping[str, Any], stream: TextIO) -> None:
     stream.write(json.dumps(value, allow_nan=False) + "\n")
-    stream.flush()  # a reader at the other end of a pipe wants it now
+    stream.flush()  # for a reader at the other end of a pipe

@@ -1,4 +1,4 @@
-"""A timeline's peaks as a list by rank, first 1; times are seconds from the video's first frame."""
+"""A timeline's peaks by rank, from 1; times are seconds from the video's first frame."""
 
 from __future__ import annotations
 
@@ -14,9 +14,9 @@ COLUMNS = ["rank", "time", "pts", "onset", "offset", "track", "person", "emotion
 
 
 def json(timeline: Timeline, stream: TextIO) -> None:
-    """Write the peaks as one JSON document."""
-    document = {"note": shapes.NOTE, "source": shapes.whole_source(timeline), "peaks": _ranked(timeline)}
-    stream.writelines(pieces(document))
+    """Write the peaks as JSON."""
+    content = {"note": shapes.NOTE, "source": shapes.whole_source(timeline), "peaks": _ranked(timeline)}
+    stream.writelines(pieces(content))
     stream.write("\n")
 
 

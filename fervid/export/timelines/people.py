@@ -1,4 +1,4 @@
-"""A written timeline with other names for its people, and pictures of them."""
+"""Changed people in a written timeline, and their pictures."""
 
 from __future__ import annotations
 
@@ -13,25 +13,25 @@ from fervid.export.timelines.json import pieces
 from fervid.export.timelines.reading import kind, loads
 from fervid.types import Bytes, Curve, Floats, Peak, Segment, Timeline
 
-AROUND = 1.8  # side of a picture in sides of the face's box
+AROUND = 1.8  # side of a picture, relative to the longer side of the face's box
 
 
 def write(timeline: Timeline, text: str, stream: TextIO) -> None:
-    """Write the text that the timeline was read from, with the people that it has now.
+    """Write `text`, which the timeline was read from, with the timeline's people.
 
-    Nothing else changes, so that what a later version of fervid has put there stays.
+    Nothing else changes, so that fields of later versions of fervid stay.
     """
     text = text.removeprefix("\ufeff").strip()
     is_lines = kind(loads(text.split("\n", 1)[0])) == "header"
     lines = [json.loads(line) for line in (text.split("\n") if is_lines else [text])]
-    whole = lines[-1]  # the document, or the summary line
+    whole = lines[-1]  # the JSON object, or the summary line
     entries = {entry["id"]: entry for entry in whole["people"]}
     for person in timeline.people:
         shape = shapes.person(person, timeline.source)
         entries[person.id] |= {key: shape[key] for key in ("name", "tracks", "on_screen")}
     whole["people"] = [entries[person.id] for person in timeline.people]
     parts: dict[str, Sequence[Curve | Peak | Segment]] = {"tracks": timeline.curves, "peaks": timeline.peaks}
-    if not is_lines:  # whose the segments are was not known when their lines were written
+    if not is_lines:  # lines of segments do not name the person
         parts["segments"] = timeline.segments
     for name, owned in parts.items():
         for entry, part in zip(whole[name], owned, strict=True):
@@ -45,7 +45,7 @@ def write(timeline: Timeline, text: str, stream: TextIO) -> None:
 
 
 def _with_arrays(track: shapes.Object) -> shapes.Object:
-    """Return a track with its curves as arrays, each of which is written on a line."""
+    """Return a track with its curves as arrays, so that each is written on one line."""
     curve = {
         name: {label: np.array(values) for label, values in column.items()}
         if isinstance(column, dict)
@@ -56,14 +56,16 @@ def _with_arrays(track: shapes.Object) -> shapes.Object:
 
 
 def picture(image: Bytes, box: Floats) -> bytes:
-    """Return the square around a face's box in a frame (H, W, 3), as far as it lies in there, as PNG."""
+    """Return the square around a face's box in a frame (H, W, 3), cut off at the frame's edges, as PNG."""
     import cv2
 
     x, y, width, height = (shapes.number(value, shapes.BOX_DECIMALS) for value in box)
     side = AROUND * max(width, height)
     (left, right), (top, bottom) = (
-        (int(min(max(at - side / 2, 0), size - 1)), int(min(max(at + side / 2, 1), size)))
-        for at, size in zip((x + width / 2, y + height / 2), (image.shape[1], image.shape[0]), strict=True)
+        (int(min(max(middle - side / 2, 0), size - 1)), int(min(max(middle + side / 2, 1), size)))
+        for middle, size in zip(
+            (x + width / 2, y + height / 2), (image.shape[1], image.shape[0]), strict=True
+        )
     )
     done, data = cv2.imencode(".png", image[top : max(bottom, top + 1), left : max(right, left + 1)])
     if not done:

@@ -1,4 +1,4 @@
-"""A written timeline, JSON or JSON Lines, read back."""
+"""Reading of timelines from JSON and JSON Lines."""
 
 from __future__ import annotations
 
@@ -16,11 +16,11 @@ from fervid.export.timelines import shapes
 from fervid.export.timelines.json import NUMBERS
 from fervid.types import PERSON, Curve, Floats, ModelInfo, Peak, Person, Segment, Source, Tally, Timeline
 
-CURVES = ("quality", "valence", "arousal", "intensity")  # of a track, beside its scores
+CURVES = ("quality", "valence", "arousal", "intensity")  # of a track, besides its scores
 
 
 def read(stream: TextIO) -> Timeline:
-    """Read a timeline, JSON or JSON Lines; what it holds beyond this version's fields is passed over."""
+    """Read a timeline from JSON or JSON Lines; unknown fields are ignored."""
     name = getattr(stream, "name", "the timeline")
     try:
         text = stream.read().removeprefix("\ufeff")
@@ -31,7 +31,7 @@ def read(stream: TextIO) -> Timeline:
     try:
         return _timeline(_parse(text, str(name)), str(name))
     except RecursionError as error:
-        raise InputError(f"{name} is JSON, but no timeline of fervid") from error
+        raise InputError(f"{name} is JSON, but not a timeline of fervid") from error
     except (KeyError, TypeError, ValueError, ArithmeticError) as error:
         raise InputError(
             f"{name} is damaged ({type(error).__name__}: {error}): analyze the video again"
@@ -41,7 +41,7 @@ def read(stream: TextIO) -> Timeline:
 def _timeline(whole: dict[str, Any], name: str) -> Timeline:
     version = whole.get("schema_version")
     if not isinstance(version, str) or "source" not in whole:
-        raise InputError(f"{name} is JSON, but no timeline of fervid: give what `fervid analyze` wrote")
+        raise InputError(f"{name} is JSON, but not a timeline of fervid: give what `fervid analyze` wrote")
     if version.split(".")[0] != shapes.SCHEMA_VERSION.split(".")[0]:
         raise InputError(
             f"{name} has schema version {version}, this fervid reads {shapes.SCHEMA_VERSION}: "
@@ -75,7 +75,7 @@ def _source(entry: Mapping[str, Any]) -> Source:
         raise ValueError(f"a rate should be positive, got {rate}")
     timecode = entry.get("timecode")
     if timecode is not None and LABEL.fullmatch(timecode) is None:
-        raise ValueError(f"{timecode!r} is no timecode")
+        raise ValueError(f"{timecode!r} is not a timecode")
     return Source(
         name=str(_known(entry["name"])),
         sha256=str(_known(entry["sha256"])),
@@ -110,12 +110,12 @@ def _model(entry: Mapping[str, Any]) -> ModelInfo:
 
 def _known(fact: Any) -> Any:
     if fact is None:
-        raise ValueError("its source or model lacks facts")
+        raise ValueError("a field of its source or model is null")
     return fact
 
 
 def _parse(text: str, name: str) -> dict[str, Any]:
-    """The document, or the header and summary of a JSONL timeline as one."""
+    """Return the JSON object; of JSON Lines, the header, segments and summary as one object."""
     first = loads(text.lstrip().split("\n", 1)[0])
     if kind(first) == "header":
         lines = text.strip().split("\n")
@@ -123,27 +123,27 @@ def _parse(text: str, name: str) -> dict[str, Any]:
         if kind(last) != "summary":
             raise InputError(f"{name} ends before its summary line: it was cut off; analyze the video again")
         source = {**first["source"], "frames": last["frames"], "complete": last["complete"]}
-        told = [loads(line) for line in lines[1:-1]]
-        if any(kind(line) == "header" for line in told):
-            raise InputError(f"{name} holds several timelines: split it, one video per file")
-        # Who is who was not known when the segments were written: the tracks say it.
+        between = [loads(line) for line in lines[1:-1]]
+        if any(kind(line) == "header" for line in between):
+            raise InputError(f"{name} contains several timelines: split it, one video per file")
+        # Lines of segments do not name the person; the tracks do.
         persons = {track["id"]: track["person"] for track in last["tracks"]}
         segments = [
-            {**line, "person": persons.get(line["track"])} for line in told if kind(line) == "segment"
+            {**line, "person": persons.get(line["track"])} for line in between if kind(line) == "segment"
         ]
         if len(segments) < last["segments"]:
-            raise InputError(f"{name} lacks lines in its middle: analyze the video again")
+            raise InputError(f"{name} has lost lines in its middle: analyze the video again")
         return {**last, **first, "source": source, "segments": segments}
     whole = loads(text)
     if whole is None:
-        raise InputError(f"{name} is no JSON, or was cut off: analyze the video again")
+        raise InputError(f"{name} is not JSON, or was cut off: analyze the video again")
     if not isinstance(whole, dict):
-        raise InputError(f"{name} is JSON, but no timeline of fervid: give what `fervid analyze` wrote")
+        raise InputError(f"{name} is JSON, but not a timeline of fervid: give what `fervid analyze` wrote")
     return whole
 
 
 def loads(text: str) -> Any:
-    """Return the value that a text holds, None where it is no JSON."""
+    """Return the value of a JSON text, None if it is not JSON."""
     try:
         return json.loads(text, parse_constant=_refuse)
     except ValueError:
@@ -151,18 +151,18 @@ def loads(text: str) -> Any:
 
 
 def kind(value: Any) -> Any:
-    """Return what a line of JSON Lines says it is, None of any other value."""
+    """Return the type of a line of JSON Lines, None for any other value."""
     return value.get("type") if isinstance(value, dict) else None
 
 
 def _refuse(constant: str) -> None:
-    raise ValueError(f"{constant} is no JSON")
+    raise ValueError(f"{constant} is not JSON")
 
 
 def _numbers(entry: Mapping[str, Any], names: Sequence[str]) -> dict[str, float]:
     facts = {name: shapes.number(entry[name]) for name in names}
     if not all(math.isfinite(value) for value in facts.values()):
-        raise ValueError(f"it holds what is no number: {facts}")
+        raise ValueError(f"a number is not finite: {facts}")
     return facts
 
 
@@ -172,7 +172,7 @@ def _owner(entry: Mapping[str, Any]) -> str | None:
 
 def _person(entry: Mapping[str, Any]) -> Person:
     if not PERSON.fullmatch(entry["id"]):  # it names files
-        raise ValueError(f"{entry['id']!r} is no id of a person")
+        raise ValueError(f"{entry['id']!r} is not an id of a person")
     return Person(
         id=entry["id"],
         name=None if entry["name"] is None else str(entry["name"]),
@@ -190,12 +190,12 @@ def _box(entry: Mapping[str, float]) -> Floats:
 def _column(values: Sequence[float]) -> Floats:
     column = np.asarray(values, np.float32)
     if not np.isfinite(column).all():
-        raise ValueError("a curve holds what is no number")
+        raise ValueError("a curve contains a number that is not finite")
     return column
 
 
 def _curve(entry: Mapping[str, Any], labels: Sequence[str]) -> Curve:
-    """A track with its curve, which JSON Lines leave out."""
+    """Return a track with its curve, which is empty for JSON Lines."""
     empty = {**dict.fromkeys(("pts", *CURVES), ()), "scores": dict.fromkeys(labels, ())}
     curve, quality = entry.get("curve", empty), entry.get("quality")
     return Curve(
@@ -214,7 +214,7 @@ def _curve(entry: Mapping[str, Any], labels: Sequence[str]) -> Curve:
 
 def _segment(entry: Mapping[str, Any], labels: Sequence[str]) -> Segment:
     if entry["emotion"] not in labels:
-        raise ValueError(f"{entry['emotion']!r} is no label of its model")
+        raise ValueError(f"{entry['emotion']!r} is not a label of its model")
     return Segment(
         track=int(entry["track"]),
         start=int(entry["start"]["pts"]),

@@ -1,4 +1,4 @@
-"""How a timeline's nouns look in JSON: the one place that knows, for every format made of it."""
+"""The JSON objects that make up a timeline; other formats take their numbers and times from here, too."""
 
 from __future__ import annotations
 
@@ -29,19 +29,19 @@ NOTE = (
     "Scores describe visible facial expression as a model reads it from the picture. "
     "They do not say what a person feels, thinks or intends."
 )
-DECIMALS = 6  # of seconds, scores and all that follows from them
+DECIMALS = 6  # of seconds and scores
 BOX_DECIMALS = 2  # of a pixel
 
 Object = dict[str, Any]
 
 
 def seconds(clock: Clock, pts: int) -> float:
-    """Return the time of `pts` from the video's first frame, as text holds it."""
+    """Return the seconds from the video's first frame to `pts`, rounded as in JSON."""
     return number((int(pts) - clock.start) * clock.time_base)
 
 
 def times(clock: Clock, pts: Ints) -> Array:
-    """Return the seconds of many pts, (N,) f64."""
+    """Return the seconds (N,) float64 from the video's first frame to each of `pts`."""
     return (pts - clock.start) * clock.time_base.numerator / clock.time_base.denominator
 
 
@@ -50,22 +50,22 @@ def time(clock: Clock, pts: int) -> Object:
 
 
 def clock_offset(source: Source) -> Fraction:
-    """Return by how many seconds a player's clock is ahead, as JSON holds it."""
+    """Return the seconds by which a player's clock is ahead, rounded as in JSON."""
     return Fraction(str(number(source.clock_offset)))
 
 
 def number(value: float | Fraction | np.floating[Any], decimals: int = DECIMALS) -> float:
-    """A number as text holds it: rounded, and never a negative zero."""
+    """Return the number rounded for output, never a negative zero."""
     return round(float(value), decimals) + 0.0
 
 
 def scores(values: Array, labels: Sequence[str]) -> Object:
-    """Scores (C,) by the emotion's name."""
+    """Return scores (C,) by label."""
     return {label: number(value) for label, value in zip(labels, values, strict=True)}
 
 
 def source(video: Source) -> Object:
-    """Return what is known of a video before any of its frames is decoded."""
+    """Return what is known of a video before its frames are decoded."""
     return {
         "name": encodable(video.name),
         "sha256": video.sha256,
@@ -87,16 +87,12 @@ def source(video: Source) -> Object:
 
 
 def whole_source(timeline: Timeline) -> Object:
-    """Return what is known of a timeline's video, how its frames fared as well."""
-    return {
-        **source(timeline.source),
-        "frames": counts(timeline),
-        "complete": timeline.tally.complete,
-    }
+    """Return what is known of a timeline's video after the analysis."""
+    return {**source(timeline.source), "frames": counts(timeline), "complete": timeline.tally.complete}
 
 
 def counts(timeline: Timeline) -> Object:
-    """Return how the video's frames fared."""
+    """Return the counts of the video's frames."""
     return {
         "planned": timeline.source.planned,
         "decoded": timeline.tally.decoded,
@@ -117,7 +113,7 @@ def model(info: ModelInfo) -> Object:
 
 
 def shots(timeline: Timeline) -> list[Object]:
-    """Return each shot from its first frame to the next one's, the last to where the analysis ended."""
+    """Return each shot, from its first frame to the next shot's; the last ends with the analysis."""
     starts = timeline.shots.tolist()
     return [
         {"start": time(timeline.source, start), "end": time(timeline.source, end)}
@@ -126,28 +122,28 @@ def shots(timeline: Timeline) -> list[Object]:
 
 
 def people(timeline: Timeline) -> list[Object]:
-    return [person(one, timeline.source) for one in timeline.people]
+    return [person(each, timeline.source) for each in timeline.people]
 
 
-def person(one: Person, clock: Clock) -> Object:
-    """Who it is, and where to look for a picture; what the face is known by stands nowhere."""
+def person(known: Person, clock: Clock) -> Object:
+    """Return a person without the face descriptors, which no output contains."""
     return {
-        "id": one.id,
-        "name": one.name,
-        "tracks": list(one.tracks),
-        "on_screen": {"seconds": number(one.ticks * clock.time_base), "pts": one.ticks},
-        "portrait": {"time": time(clock, one.pts), "box": box(one.box)},
+        "id": known.id,
+        "name": known.name,
+        "tracks": list(known.tracks),
+        "on_screen": {"seconds": number(known.ticks * clock.time_base), "pts": known.ticks},
+        "portrait": {"time": time(clock, known.pts), "box": box(known.box)},
     }
 
 
 def box(values: Floats) -> Object:
-    """A box (4,) in pixels."""
+    """Return a box (4,) in pixels."""
     names = ("x", "y", "width", "height")
     return {name: number(value, BOX_DECIMALS) for name, value in zip(names, values, strict=True)}
 
 
 def track(curve: Curve, clock: Clock) -> Object:
-    """Return one track without its curve."""
+    """Return a track without its curve."""
     mean = curve.mean_quality
     if mean is None and len(curve.quality):
         mean = curve.quality.mean(dtype=np.float64)
@@ -163,17 +159,17 @@ def track(curve: Curve, clock: Clock) -> Object:
 
 
 def curves(timeline: Timeline) -> tuple[Curve, ...]:
-    """Return the curves; refuse a timeline of JSON Lines, which hold none."""
+    """Return the curves; raise InputError for a timeline of JSON Lines, which has none."""
     if not timeline.has_curves:
         raise InputError(
-            "JSON Lines hold no curves, and this format is made of them: "
+            "JSON Lines have no curves, which this format needs: "
             "write the timeline as JSON (`fervid analyze -t out.json`), or export `segments`"
         )
     return timeline.curves
 
 
 def whole_curve(curve: Curve, clock: Clock, labels: Sequence[str]) -> Object:
-    """A track's curve, as arrays of one length."""
+    """Return a track's curve as arrays of the same length."""
     return {
         "pts": curve.pts,
         "seconds": times(clock, curve.pts),

@@ -20,7 +20,7 @@ FORMATS = ("srt", "vtt")
 
 @dataclass(frozen=True)
 class Cue:
-    """One line of text and when to show it, in seconds on the player's clock."""
+    """A line of text, and when to show it in seconds of the player's clock."""
 
     start: Fraction
     end: Fraction
@@ -28,12 +28,12 @@ class Cue:
 
 
 def write(cues: Iterable[Cue], stream: TextIO, format: str) -> None:
-    """Write the cues by their start; each is shown for a millisecond at least.
+    """Write the cues by start, each for at least a millisecond.
 
-    WebVTT tells in a note what scores mean; SubRip has no place for one.
+    WebVTT gets a note on what scores mean; SubRip has no comments.
     """
     if format not in FORMATS:
-        raise UsageError(f"there are no {format!r} subtitles: choose one of {', '.join(FORMATS)}")
+        raise UsageError(f"unknown subtitle format {format!r}: choose one of {', '.join(FORMATS)}")
     if format == "vtt":
         stream.write(f"WEBVTT\n\nNOTE\n{NOTE}\n")
     ordered = sorted(cues, key=lambda cue: cue.start)
@@ -45,12 +45,12 @@ def write(cues: Iterable[Cue], stream: TextIO, format: str) -> None:
             stream.write(f"\n{count}\n{times}\n{html.escape(clean(cue.text), quote=False)}\n")
         else:
             times = f"{timecode(start / 1000, ',')} --> {timecode(end / 1000, ',')}"
-            # SubRip cannot escape: an arrow in the text would be read as times.
+            # SubRip has no escapes: an arrow in the text would be read as times.
             stream.write(f"{count}\n{times}\n{clean(cue.text).replace('-->', '->')}\n\n")
 
 
 def cues(timeline: Timeline) -> list[Cue]:
-    """A cue per segment: the emotion and how sure the model is, and whose where there are several."""
+    """Return a cue per segment: its emotion and score, and the person if there are several."""
     called = names(timeline)
     has_several = len({called[segment.track] for segment in timeline.segments}) > 1
     return [
@@ -75,7 +75,7 @@ def vtt(timeline: Timeline, stream: TextIO) -> None:
 
 
 def moments(edit: Edit) -> list[Cue]:
-    """A cue per peak that was chosen."""
+    """Return a cue per chosen peak."""
     return [
         Cue(moment.start + edit.clock_offset, moment.end + edit.clock_offset, moment.name)
         for moment in edit.moments

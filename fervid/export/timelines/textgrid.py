@@ -1,4 +1,4 @@
-"""A timeline as a Praat TextGrid: an interval tier per person or track, and points for the peaks."""
+"""A timeline as a Praat TextGrid: an interval tier per person or track, and a point tier of peaks."""
 
 from __future__ import annotations
 
@@ -10,26 +10,26 @@ from fervid.export.timelines.shapes import DECIMALS, NOTE, number
 from fervid.export.timelines.tiers import moments, player_seconds, tiers, unique
 from fervid.types import Timeline
 
-SHORTEST = Fraction(1, 1000)  # seconds that a TextGrid lasts at least: Praat refuses an empty time domain
+SHORTEST = Fraction(1, 1000)  # seconds: Praat does not open a TextGrid of no length
 
 
 def write(timeline: Timeline, stream: TextIO) -> None:
-    """Write the timeline on the player's clock, with a last tier that tells what scores mean.
+    """Write the timeline on the player's clock, with a last tier that explains what scores mean.
 
-    Praat's format has comments, but few of its other readers know them.
+    Praat's format has comments, but few other programs can read them.
     """
-    found = tiers(timeline)
+    all_tiers = tiers(timeline)
     peaks = moments(timeline)
     length = player_seconds(timeline, timeline.source.start + timeline.source.duration)
-    ends = [player_seconds(timeline, tier.segments[-1].end) for tier in found]
+    ends = [player_seconds(timeline, tier.segments[-1].end) for tier in all_tiers]
     length = max([length, SHORTEST, *ends, *(time for time, _ in peaks)])
     end = _seconds(length)
     stream.write(
         'File type = "ooTextFile"\nObject class = "TextGrid"\n\n'
-        f"xmin = 0\nxmax = {end}\ntiers? <exists>\nsize = {len(found) + 2}\nitem []:\n"
+        f"xmin = 0\nxmax = {end}\ntiers? <exists>\nsize = {len(all_tiers) + 2}\nitem []:\n"
     )
     taken: set[str] = set()
-    for place, tier in enumerate(found, 1):
+    for index, tier in enumerate(all_tiers, 1):
         rows = [
             (
                 _seconds(player_seconds(timeline, segment.start)),
@@ -38,24 +38,24 @@ def write(timeline: Timeline, stream: TextIO) -> None:
             )
             for segment in tier.segments
         ]
-        _intervals(stream, place, unique(tier.name, taken), rows, end)
-    _points(stream, len(found) + 1, unique("peaks", taken), peaks, end)
-    _intervals(stream, len(found) + 2, unique("note", taken), [("0", end, NOTE)], end)
+        _intervals(stream, index, unique(tier.name, taken), rows, end)
+    _points(stream, len(all_tiers) + 1, unique("peaks", taken), peaks, end)
+    _intervals(stream, len(all_tiers) + 2, unique("note", taken), [("0", end, NOTE)], end)
 
 
-def _intervals(stream: TextIO, place: int, name: str, rows: Sequence[tuple[str, str, str]], end: str) -> None:
-    """An interval tier; what no row covers becomes an interval without text, as Praat wants it."""
+def _intervals(stream: TextIO, index: int, name: str, rows: Sequence[tuple[str, str, str]], end: str) -> None:
+    """Write an interval tier; Praat needs an interval without text wherever no row is."""
     filled, reached = [], "0"
     for low, high, text in rows:
         if float(low) > float(reached):
             filled.append((reached, low, ""))
             reached = low
-        if float(high) > float(reached):  # not so where a tick is shorter than the last decimal
+        if float(high) > float(reached):  # false where a tick is shorter than the last decimal
             filled.append((reached, high, text))
             reached = high
     if float(end) > float(reached):
         filled.append((reached, end, ""))
-    _head(stream, place, "IntervalTier", name, end)
+    _head(stream, index, "IntervalTier", name, end)
     stream.write(f"        intervals: size = {len(filled)}\n")
     for count, (low, high, text) in enumerate(filled, 1):
         stream.write(
@@ -64,8 +64,8 @@ def _intervals(stream: TextIO, place: int, name: str, rows: Sequence[tuple[str, 
         )
 
 
-def _points(stream: TextIO, place: int, name: str, moments: Sequence[tuple[Fraction, str]], end: str) -> None:
-    _head(stream, place, "TextTier", name, end)
+def _points(stream: TextIO, index: int, name: str, moments: Sequence[tuple[Fraction, str]], end: str) -> None:
+    _head(stream, index, "TextTier", name, end)
     stream.write(f"        points: size = {len(moments)}\n")
     for count, (time, text) in enumerate(moments, 1):
         stream.write(
@@ -74,15 +74,15 @@ def _points(stream: TextIO, place: int, name: str, moments: Sequence[tuple[Fract
         )
 
 
-def _head(stream: TextIO, place: int, kind: str, name: str, end: str) -> None:
+def _head(stream: TextIO, index: int, kind: str, name: str, end: str) -> None:
     stream.write(
-        f'    item [{place}]:\n        class = "{kind}"\n        name = {_quoted(name)}\n'
+        f'    item [{index}]:\n        class = "{kind}"\n        name = {_quoted(name)}\n'
         f"        xmin = 0\n        xmax = {end}\n"
     )
 
 
 def _seconds(time: Fraction) -> str:
-    """A time as text; no exponent, which some readers do not know, and no zeros at its end."""
+    """Return a time as text without an exponent, which some programs cannot read, or final zeros."""
     return f"{number(time):.{DECIMALS}f}".rstrip("0").rstrip(".")
 
 

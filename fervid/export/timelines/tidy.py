@@ -1,4 +1,4 @@
-"""A timeline as tables for statistics: tidy CSV, times in seconds from the first frame."""
+"""A timeline as tidy CSV tables; times are seconds from the video's first frame."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from fervid.export.timelines import shapes
 from fervid.export.timelines.tiers import clean
 from fervid.types import Curve, Timeline
 
-MEASURES = ("valence", "arousal", "intensity", "quality")  # of a window, whatever the emotion
+MEASURES = ("valence", "arousal", "intensity", "quality")  # of a window
 
 
 def scores(timeline: Timeline, stream: TextIO) -> None:
@@ -19,11 +19,11 @@ def scores(timeline: Timeline, stream: TextIO) -> None:
     curves = _curves(timeline)
     table = csv.writer(stream, lineterminator="\n")
     table.writerow(["track", "person", "name", "pts", "time", "quality", "emotion", "score"])
-    for curve, whose in curves:
+    for curve, person in curves:
         columns = zip(curve.pts.tolist(), _times(timeline, curve), texts(curve.quality, 6), strict=True)
         rows = [texts(row, 6) for row in curve.scores]
         table.writerows(
-            [curve.track, *whose, *window, emotion, score]
+            [curve.track, *person, *window, emotion, score]
             for window, row in zip(columns, rows, strict=True)
             for emotion, score in zip(timeline.labels, row, strict=True)
         )
@@ -34,36 +34,36 @@ def windows(timeline: Timeline, stream: TextIO) -> None:
     curves = _curves(timeline)
     table = csv.writer(stream, lineterminator="\n")
     table.writerow(["track", "person", "name", "pts", "time", *timeline.labels, *MEASURES])
-    for curve, whose in curves:
+    for curve, person in curves:
         columns = [
             curve.pts.tolist(),
             _times(timeline, curve),
             *(texts(curve.scores[:, column], 6) for column in range(len(timeline.labels))),
             *(texts(getattr(curve, name), 6) for name in MEASURES),
         ]
-        table.writerows([curve.track, *whose, *row] for row in zip(*columns, strict=True))
+        table.writerows([curve.track, *person, *row] for row in zip(*columns, strict=True))
 
 
 def segments(timeline: Timeline, stream: TextIO) -> None:
-    """Write a row per segment: where it begins and ends, its emotion, and the mean of every score."""
-    told = ["emotion", "confidence", "valence", "arousal", "intensity", "frames"]
+    """Write a row per segment, with its mean scores."""
+    columns = ["emotion", "confidence", "valence", "arousal", "intensity", "frames"]
     table = csv.writer(stream, lineterminator="\n")
     times = ["start_pts", "end_pts", "start", "end", "duration"]
-    table.writerow(["track", "person", "name", *times, *told, *timeline.labels])
+    table.writerow(["track", "person", "name", *times, *columns, *timeline.labels])
     named = _names(timeline)
     for stretch in timeline.segments:
-        found = shapes.segment(stretch, timeline.source, timeline.labels)
+        shape = shapes.segment(stretch, timeline.source, timeline.labels)
         table.writerow(
             [stretch.track, stretch.person or "", named.get(stretch.person, "")]
-            + [stretch.start, stretch.end, found["start"]["seconds"], found["end"]["seconds"]]
+            + [stretch.start, stretch.end, shape["start"]["seconds"], shape["end"]["seconds"]]
             + [shapes.number((stretch.end - stretch.start) * timeline.source.time_base)]
-            + [found[column] for column in told]
-            + list(found["scores"].values())
+            + [shape[column] for column in columns]
+            + list(shape["scores"].values())
         )
 
 
 def _curves(timeline: Timeline) -> Iterator[tuple[Curve, tuple[str, str]]]:
-    """Each track's curve, with its person's id and name."""
+    """Return each track's curve with the person's id and name."""
     named = _names(timeline)
     return ((curve, (curve.person or "", named.get(curve.person, ""))) for curve in shapes.curves(timeline))
 

@@ -1,4 +1,4 @@
-"""Who a timeline shows, each in rows of segments that do not overlap, for formats that have tiers."""
+"""A timeline's segments as tiers, in which segments do not overlap."""
 
 from __future__ import annotations
 
@@ -13,42 +13,42 @@ from fervid.types import Segment, Timeline
 
 @dataclass(frozen=True, eq=False)
 class Tier:
-    """Segments of one person, or of one track where nobody was told apart."""
+    """Segments of a person, or of a track that belongs to no person."""
 
-    name: str  # no other tier has it
+    name: str  # unique
     who: str
-    segments: tuple[Segment, ...]  # by start; none overlaps another
+    segments: tuple[Segment, ...]  # by start, without overlaps
 
 
 def player_seconds(timeline: Timeline, pts: int) -> Fraction:
-    """A time on the clock that players show: the container's, on which the first frame may come late."""
+    """Return seconds of the container's clock, which players show; its first frame may be after zero."""
     source = timeline.source
     return max(Fraction(0), (pts - source.start) * source.time_base + clock_offset(source))
 
 
 def names(timeline: Timeline) -> dict[int, str]:
-    """What to call each track in text: its person's name, else the person's id, else `track 3`."""
+    """Return a name for each track: its person's name, else the person's id, else `track 3`."""
     people = {person.id: clean(person.name or "") for person in timeline.people}
-    called = {}
-    for curve in timeline.curves:
-        person = curve.person
-        called[curve.track] = (
-            f"track {curve.track}" if person is None else people.get(person) or clean(person)
-        )
-    heard = {segment.track for segment in timeline.segments} | {peak.track for peak in timeline.peaks}
-    return called | {track: f"track {track}" for track in heard - set(called)}
+    called = {
+        curve.track: f"track {curve.track}"
+        if curve.person is None
+        else people.get(curve.person) or clean(curve.person)
+        for curve in timeline.curves
+    }
+    used = {segment.track for segment in timeline.segments} | {peak.track for peak in timeline.peaks}
+    return called | {track: f"track {track}" for track in used - set(called)}
 
 
 def tiers(timeline: Timeline) -> list[Tier]:
-    """A tier per person or track, in the order of their first segments.
+    """Return a tier per person or track, in the order of their first segments.
 
-    Where two tracks of one person are on screen together, that person has a second tier.
+    A person with two tracks at the same time gets a second tier.
     """
     called = names(timeline)
     by_track: dict[int, list[Segment]] = defaultdict(list)
     for segment in timeline.segments:
         by_track[segment.track].append(segment)
-    runs = [sorted(found, key=lambda segment: segment.start) for found in by_track.values()]
+    runs = [sorted(segments, key=lambda segment: segment.start) for segments in by_track.values()]
     runs.sort(key=lambda run: (run[0].start, run[0].track))
     lanes: dict[str, list[list[Segment]]] = {}  # by person or track: two people may have one name
     for run in runs:
@@ -68,16 +68,16 @@ def tiers(timeline: Timeline) -> list[Tier]:
 
 
 def moments(timeline: Timeline) -> list[tuple[Fraction, str]]:
-    """The peaks by time on the player's clock, one text a moment: whose, what stands out, its score."""
+    """Return the moments of peaks in player seconds, each with a text of name, emotion and score."""
     called = names(timeline)
-    found: dict[int, list[str]] = defaultdict(list)
+    texts: dict[int, list[str]] = defaultdict(list)
     for peak in timeline.peaks:
-        found[peak.apex].append(f"{called[peak.track]}: {peak.emotion} {number(peak.score):.2f}")
-    return [(player_seconds(timeline, apex), "; ".join(found[apex])) for apex in sorted(found)]
+        texts[peak.apex].append(f"{called[peak.track]}: {peak.emotion} {number(peak.score):.2f}")
+    return [(player_seconds(timeline, apex), "; ".join(texts[apex])) for apex in sorted(texts)]
 
 
 def unique(name: str, taken: set[str]) -> str:
-    """The name, with a number where it is taken; it is taken from now on."""
+    """Return the name, with a number if it is taken, and add it to `taken`."""
     chosen, count = name, 1
     while chosen in taken:
         count += 1
@@ -87,5 +87,5 @@ def unique(name: str, taken: set[str]) -> str:
 
 
 def clean(text: str) -> str:
-    """Return text as one line of characters that can be shown: what every format of text can hold."""
+    """Return text as one printable line, which every text format can store."""
     return one_line(encodable(text), " ")
