@@ -62,7 +62,7 @@ def test_a_person_is_in_one_part_whatever_else_a_pack_holds(tmp_path: Path) -> N
 def test_people_of_stills_and_of_acts_are_the_same(tmp_path: Path) -> None:
     place = write(tmp_path)
     stills, acts = f"portraits:{place}", f"acted:{place}?per_class={PEOPLE}"
-    with pytest.raises(InputError, match="the same people"):
+    with pytest.raises(InputError, match="have the same people"):
         gather((stills,), (acts,), (), 0.5, 0)
     apart = gather((f"{stills}?part=training", f"{acts}&part=training"), (f"{stills}?part=test",), (), 0.5, 0)
     assert {sample.split for sample in apart.train} == {"training"}

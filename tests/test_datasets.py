@@ -23,7 +23,7 @@ from fervid import datasets, synth
 from fervid.cli import main
 from fervid.datasets import Dataset, Option, Spec, disk, fer2013, naming, splitting, tagging
 from fervid.errors import InputError, UsageError
-from fervid.labels import EMOTIONS, VALENCE_AROUSAL
+from fervid.labels import EMOTIONS, LABELS, VALENCE_AROUSAL
 from fervid.samples import OnDisk, Sample
 from fervid.video import source
 
@@ -117,7 +117,7 @@ def test_home_is_expanded(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> No
         ("folder:x?split=", ["split= has no value"]),
         ("folder:x?rate=0", ["rate=0", "above 0"]),
         ("folder:x?rate=fast", ["rate=fast", "number"]),
-        ("synth:posed?people=0", ["people=0", "from 1 on"]),
+        ("synth:posed?people=0", ["people=0", "1 or more"]),
         ("synth:posed?people=many", ["people=many"]),
         ("synth:posed?people=²", ["people=²"]),
         ("synth:hard", ["synth:hard", "posed, medium, spontaneous, weak"]),
@@ -163,16 +163,16 @@ def test_a_dataset_holds_together() -> None:
         Dataset(("fear",), (sample, sample))
     with pytest.raises(ValueError, match="usual order"):
         Dataset(("fear", "anger"), ())
-    with pytest.raises(ValueError, match="labels that the dataset has not"):
+    with pytest.raises(ValueError, match="labels that the dataset does not have"):
         Dataset(("anger",), (sample,))
-    with pytest.raises(ValueError, match="labels that the dataset has not"):
+    with pytest.raises(ValueError, match="labels that the dataset does not have"):
         Dataset(("anger",), (Sample("a", "anger", pixels=OnDisk("a"), votes={"anger": 0.5, "fear": 0.5}),))
     with pytest.raises(ValueError, match="calm"):
         naming.ordered(["calm"])
 
 
 def test_words_for_emotions() -> None:
-    assert set(naming.ORDER) == set(VALENCE_AROUSAL) == set(naming.LABELS.values())
+    assert set(naming.ORDER) == set(VALENCE_AROUSAL) == set(LABELS.values())
     assert [naming.label_of(w) for w in ("Happy", " JOY ", "Afraid", "calm", "")] == [
         "happiness",
         "happiness",
@@ -282,8 +282,8 @@ def test_parts_above_the_classes(tmp_path: Path, above: str) -> None:
 @pytest.mark.parametrize(
     ("names", "words"),
     [
-        (["happy/a.mp4", "bored/b.mp4"], ["bored", "no class", "happy", "contempt"]),
-        (["happy/a.mp4", "calm/b.mp4"], ["calm", "no class"]),
+        (["happy/a.mp4", "bored/b.mp4"], ["bored", "not a class", "happy", "contempt"]),
+        (["happy/a.mp4", "calm/b.mp4"], ["calm", "not a class"]),
         (["train/happy/a.mp4", "happy/b.mp4"], ["happy", "beside train"]),
         (["a.mp4", "b.mp4"], ["2 files and no folders", "expected"]),
         (["happy/", "sad/"], ["no sample", "classes without samples: 2"]),
@@ -376,14 +376,14 @@ def test_missing_files_of_a_table_are_told(tmp_path: Path) -> None:
         ("path,label\na.mp4\n", ["line 2", "1 cells, not 2"]),
         ("path,label,start\na.mp4,sad,soon\n", ["start is 'soon'"]),
         ("path,label,start\na.mp4,sad,1/0\n", ["start is '1/0'"]),
-        ("path,label,start\na.mp4,sad,-1\n", ["before the video begins"]),
+        ("path,label,start\na.mp4,sad,-1\n", ["before the start"]),
         ("path,label,start,end\na.mp4,sad,2,2\n", ["end (2 s) is not after start (2 s)"]),
         ("path,label,end\na.mp4,sad,0\n", ["not after start (0 s)"]),
         ("path,label,fear\na.mp4,sad,many\n", ["votes for fear", "'many'"]),
         ("path,label,fear\na.mp4,sad,-2\n", ["votes for fear", "below 0"]),
-        ("path,label\na.mp4,sad\na.mp4,happy\n", ["line 3", "a.mp4 is happiness, and sadness in line 2"]),
+        ("path,label\na.mp4,sad\na.mp4,happy\n", ["line 3", "a.mp4 is happiness here and sadness in line 2"]),
         ("path,label\n/r/a.mp4,sad\na.mp4,sad\n", ["another file in line 2"]),
-        ('path,label\n"a.mp4,sad\n', ["no csv"]),
+        ('path,label\n"a.mp4,sad\n', ["not csv"]),
         ("path,label\n", ["no sample"]),
     ],
 )
@@ -428,7 +428,7 @@ def test_afew(tmp_path: Path, train: str) -> None:
         ["test", "withheld"],
         ["773"],
         ["383"],
-        ["no videos", ".wav"],
+        ["not videos", ".wav"],
         ["no films"],
     ):
         assert remarked(found, *words), words
@@ -441,7 +441,7 @@ def test_afew_from_one_part_and_from_above(tmp_path: Path) -> None:
     write(tmp_path, "AFEW/Train_AFEW/Angry/1.avi", "AFEW/Train_AFEW/Train_AFEW/Angry/1.avi")
     whole, part = datasets.read(f"afew:{tmp_path}"), datasets.read(f"afew:{tmp_path}/AFEW/Train_AFEW")
     assert seen(whole) == seen(part) == {"train/Angry/1.avi": "anger"}
-    assert remarked(whole, "there twice, read once: 1")
+    assert remarked(whole, "found twice, read once: 1")
 
 
 def test_afew_of_no_part(tmp_path: Path) -> None:
@@ -488,7 +488,7 @@ def test_ckplus(tmp_path: Path) -> None:
     assert found.labels == (*naming.BASIC, "contempt")
     assert {sample.subject for sample in found.samples} == {"S005", "S010", "S999"}
     assert {sample.pixels.rate for sample in found.samples} == {30}
-    assert remarked(found, "nobody labelled", "1 (S010/006)")
+    assert remarked(found, "sequences without a label", "1 (S010/006)")
     assert remarked(found, "4 labelled sequences; the whole set has 327")
 
 
@@ -554,7 +554,7 @@ def test_ckplus_in_disorder(tmp_path: Path) -> None:
     assert remarked(found, "labels that cannot be read", ": 3 (S020/001")
     assert remarked(found, "without pictures", "S020/003")
     assert remarked(found, "neutral", "S020/004")
-    assert remarked(found, "no person", "other")
+    assert remarked(found, "not of a person", "other")
 
 
 def test_ckplus_halves(tmp_path: Path) -> None:
@@ -579,7 +579,7 @@ def test_ckplus48(tmp_path: Path, above: str) -> None:
     assert Counter(seen(found).values()) == {"anger": 3, "happiness": 1, "contempt": 1}
     assert {sample.subject for sample in found.samples} == {"S010", "S026", "S138"}
     assert "anger/S010_004_00000017.png" in seen(found)
-    for words in (["981"], ["no pictures of CK+", "copy.png"], ["no class", "extra"]):
+    for words in (["981"], ["not pictures of CK+", "copy.png"], ["not a class", "extra"]):
         assert remarked(found, *words), words
     six = datasets.read(f"ckplus48:{tmp_path}?classes=6")
     assert "contempt" not in six.labels
@@ -608,11 +608,11 @@ def test_ravdess(tmp_path: Path, above: str) -> None:
     happy = next(sample for sample in found.samples if sample.label == "happiness")
     assert Path(happy.pixels.path).name == "01-01-03-01-01-01-01.mp4"  # with sound, though both are there
     for words in (
-        ["repeat", ": 1"],
-        ["sound alone", ".wav"],
+        ["same pictures", ": 1"],
+        ["sound files", ".wav"],
         ["calm", "skip"],
         ["song", ": 1"],
-        ["no videos", "-09-"],
+        ["not videos", "-09-"],
     ):
         assert remarked(found, *words), words
     everything = Counter(seen(datasets.read(f"ravdess:{tmp_path}?channel=all&calm=neutral")).values())
@@ -673,7 +673,7 @@ def test_cremad_as_seen(tmp_path: Path) -> None:
         {"sadness": 0.75, "neutral": 0.25},
     ]
     assert remarked(found, "tied", "1 (1001_IEO_HAP_HI.FLV)")
-    assert remarked(found, "does not have", "1 (1002_TIE_NEU_XX.flv)")
+    assert remarked(found, "not in the table", "1 (1002_TIE_NEU_XX.flv)")
 
 
 def test_cremad_without_its_tables(tmp_path: Path) -> None:
@@ -791,11 +791,11 @@ def test_fer2013_with_odd_rows(tmp_path: Path) -> None:
     odd += [f"0,{pixels(1).replace(' ', '  ', 1)},Training\n", f'0,"{black}","Training"\n', "0,7 7"]
     found = datasets.read(f"fer2013:{fer(tmp_path, *odd)}")
     assert len(found.samples) == 6
-    assert remarked(found, "no code from 0 to 6", "2 (row 5, row 6)")
-    assert remarked(found, "do not hold 48x48 pixels", ": 4 (row 7, row 9, row 10, ...)")
-    assert remarked(found, "no known part", "row 8")
+    assert remarked(found, "not a code from 0 to 6", "2 (row 5, row 6)")
+    assert remarked(found, "without 48x48 pixels", ": 4 (row 7, row 9, row 10, ...)")
+    assert remarked(found, "unknown part", "row 8")
     assert remarked(found, "too few or too many columns", "2 (row 11, row 14)")
-    assert remarked(found, "black all over", "Training/00013")
+    assert remarked(found, "black pictures", "Training/00013")
 
 
 @given(values=some.lists(some.integers(0, 255), min_size=4, max_size=4), seed=some.integers(0, 99))
@@ -843,7 +843,7 @@ def test_labels_agree_with_a_plain_count() -> None:
 @pytest.mark.parametrize(
     ("break_it", "words"),
     [
-        (lambda text: text.replace("Training", "PublicTest", 1), "of different parts"),
+        (lambda text: text.replace("Training", "PublicTest", 1), "different parts"),
         (lambda text: text.rsplit("\n", 2)[0] + "\n", "row 4 .* different parts"),
         (lambda text: text + "PrivateTest,,0,0,0,0,0,0,0,0,0,0\n", "5 rows and FER\\+'s table 6"),
         (lambda text: text.replace("contempt", "scorn"), "no column 'contempt'"),
@@ -896,7 +896,7 @@ def test_ferplus(tmp_path: Path) -> None:
         "PublicTest/00003": "happiness",
         "PublicTest/00004": "sadness",
     }
-    assert remarked(found, "nearly the same", "1 (Training/00001)")
+    assert remarked(found, "near-duplicates", "1 (Training/00001)")
     assert dict(found.samples[0].votes) == {"anger": 0.6, "neutral": 0.4}
     assert (found.samples[1].pixels.luma == picture(2)).all()
     assert len(datasets.read(f"{spec}?duplicates=keep").samples) == 5
@@ -920,7 +920,7 @@ def test_ferplus(tmp_path: Path) -> None:
         ({"fer2013": np.zeros(5)}, "'fer2013' .* kind i or u"),
         ({"images": np.zeros((5, 48, 48, 3), np.uint8)}, "3 axes"),
         ({"images": np.zeros((5, 48, 48), np.uint16)}, "not uint8"),
-        ({"fer2013": np.array([None] * 5)}, "no pack that can be read"),
+        ({"fer2013": np.array([None] * 5)}, "not a pack that can be read"),
     ],
 )
 def test_packs_that_are_wrong(tmp_path: Path, changes: dict[str, object], words: str) -> None:
@@ -1034,7 +1034,7 @@ def test_the_dataset_s_own_parts() -> None:
     split = splitting.official(of("train", "dev"))
     assert [len(split.train), len(split.validation), len(split.test)] == [1, 0, 1]
     for parts, words in (
-        (("train", None), "belongs to no part"),
+        (("train", None), "has no part"),
         (("train", "fold7"), "'fold7'"),
         (("train", "train"), "no part to test"),
         (("val", "test"), "no part to train"),
@@ -1074,11 +1074,11 @@ def test_holding_out_is_stratified() -> None:
 def test_splits_that_cannot_be() -> None:
     samples = people("af", "af")
     for wrong, words in (
-        (lambda: splitting.folds(samples, 3), "as many people, and there are 2"),
+        (lambda: splitting.folds(samples, 3), "that many people, and there are 2"),
         (lambda: splitting.leave_one_subject_out(people("af")), "two are needed"),
         (
             lambda: splitting.leave_one_subject_out([Sample("x", "fear", pixels=OnDisk("x"))]),
-            "no subject for 1 \\(x\\)",
+            "needs a subject: none for 1 \\(x\\)",
         ),
         (lambda: splitting.hold_out(people("a", "f"), 0.5, 0), "last samples of a label"),
         (lambda: splitting.check_disjoint(samples, samples[:1]), "same people: 1 \\(p00\\)"),

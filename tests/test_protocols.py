@@ -104,7 +104,7 @@ def test_each_set_is_left_out_with_the_labels_that_all_have() -> None:
         assert {sample.label for sample in (*part.train, *part.test)} == {"anger", "fear"}
         assert {f"on {sample.origin}" for sample in part.test} == {part.name}
     assert found.remarks == (
-        "labels that all 3 sets have, and that count: anger, fear",
+        "only the labels that all 3 sets have are used: anger, fear",
         "left out of ckplus:CK+: surprise (2), contempt (2)",
         "left out of oulu:Oulu: surprise (1)",
         "left out of afew:AFEW: neutral (3)",
@@ -115,12 +115,12 @@ def test_each_set_is_left_out_with_the_labels_that_all_have() -> None:
     ("protocol", "words"),
     [
         ("kfold:ten", "kfold:N, kfold:N:dealt, kfold:N:blocks, loso, official, leave-one-set-out"),
-        ("kfold:10:shuffled", "--protocol is one of"),
-        ("kfold:10:blocks:2", "--protocol is one of"),
-        ("kfold:-3", "--protocol is one of"),
-        ("kfold:1:blocks", "1 folds make no sense"),
-        ("loso:3", "--protocol is one of"),
-        ("", "--protocol is one of"),
+        ("kfold:10:shuffled", "--protocol must be one of"),
+        ("kfold:10:blocks:2", "--protocol must be one of"),
+        ("kfold:-3", "--protocol must be one of"),
+        ("kfold:1:blocks", "1 folds are not valid"),
+        ("loso:3", "--protocol must be one of"),
+        ("", "--protocol must be one of"),
     ],
 )
 def test_what_is_no_protocol(protocol: str, words: str) -> None:
@@ -130,9 +130,9 @@ def test_what_is_no_protocol(protocol: str, words: str) -> None:
 
 def test_sets_that_cannot_be_left_out() -> None:
     one, two = people(["a"], origin="x"), people(["b"], ("anger", "sadness"), "y")
-    with pytest.raises(InputError, match=r"two are needed, and there is x: name more with --data"):
+    with pytest.raises(InputError, match=r"two are needed, and there is x: add more with --data"):
         plan(one, "leave-one-set-out")
-    with pytest.raises(InputError, match=r"there is none: name"):
+    with pytest.raises(InputError, match=r"there is none: add"):
         plan([], "leave-one-set-out")
     with pytest.raises(InputError, match=r"x has anger, fear; y has anger, sadness"):
         plan([*one, *two], "leave-one-set-out")

@@ -1,7 +1,7 @@
-"""Datasets: a reader for each layout that they are published in, named `NAME:PATH[?option=value&...]`.
+"""Datasets: a reader for each published layout, chosen by `NAME:PATH[?option=value&...]`.
 
-A layout is one file of this package. It turns a path into samples: where the pixels are, what the face
-shows, whose face it is. No pixel is looked at, but where a dataset keeps its pixels as numbers in a table.
+Each layout is a file of this package, with a function that turns a path into samples. It reads pixels only if
+they are numbers in a table; otherwise a sample has the path of its file.
 """
 
 from __future__ import annotations
@@ -18,7 +18,7 @@ from fervid.errors import InputError, UsageError
 from fervid.files import shown
 from fervid.samples import OnDisk, Sample
 
-_FILES = (  # each layout has the name of its file
+_FILES = (  # names of the files, and of their layouts
     "folder",
     "csv",
     "afew",
@@ -37,14 +37,14 @@ _FILES = (  # each layout has the name of its file
     "acted",
     "synth",
 )
-ALL = "all"  # the value of `split` that takes every part
+ALL = "all"  # the value of an option that selects everything
 
 
 @dataclass(frozen=True, eq=False)
 class Dataset:
-    """What a reader found: samples, the labels that they may have, and what was strange about them."""
+    """A dataset as read: its samples, their possible labels, and remarks on oddities."""
 
-    labels: tuple[str, ...]  # in the order of every fervid model, whether or not samples have them
+    labels: tuple[str, ...]  # in the usual order, with or without samples
     samples: tuple[Sample, ...]
     remarks: tuple[str, ...] = ()
 
@@ -53,34 +53,34 @@ class Dataset:
             raise ValueError(f"labels should be in their usual order, got {self.labels}")
         if len({sample.name for sample in self.samples}) < len(self.samples):
             raise ValueError("two samples have the same name")
-        strangers = {sample.label for sample in self.samples} - set(self.labels)
-        strangers |= {label for sample in self.samples for label in sample.votes} - set(self.labels)
-        if strangers:
-            raise ValueError(f"samples have labels that the dataset has not: {sorted(strangers)}")
+        unknown = {sample.label for sample in self.samples} - set(self.labels)
+        unknown |= {label for sample in self.samples for label in sample.votes} - set(self.labels)
+        if unknown:
+            raise ValueError(f"samples have labels that the dataset does not have: {sorted(unknown)}")
 
 
 @dataclass(frozen=True)
 class Option:
-    """What may follow the question mark: one of some words, a whole number, or any text."""
+    """An option of a layout: one of some words, a whole number, or any text."""
 
     default: str
     meaning: str
     choices: tuple[str, ...] = ()
-    least: int | None = None  # the smallest whole number, where it is one
+    least: int | None = None  # the smallest value, for a whole number
 
     def check(self, name: str, value: str) -> str:
-        """The value as the reader wants it."""
+        """Return a valid value, with the case of the choices; raise UsageError for others."""
         if self.choices:
             for choice in self.choices:
                 if choice.casefold() == value.casefold():
                     return choice
-            raise UsageError(f"{name}={value} makes no sense: choose among {', '.join(self.choices)}")
+            raise UsageError(f"{name}={value} is not valid: choose one of {', '.join(self.choices)}")
         if self.least is not None:
             if not value.isascii() or not value.isdigit() or int(value) < self.least:
-                raise UsageError(f"{name}={value} makes no sense: give a whole number from {self.least} on")
+                raise UsageError(f"{name}={value} is not valid: give a whole number, {self.least} or more")
             return str(int(value))
         if not value:
-            raise UsageError(f"{name}= has no value: give one, or leave the option out")
+            raise UsageError(f"{name}= has no value: give a value, or omit the option")
         return value
 
 
@@ -89,7 +89,7 @@ Reader = Callable[[str, Mapping[str, str]], Dataset]
 
 @dataclass(frozen=True)
 class Layout:
-    """One way in which datasets lie on the disk, and the function that reads it."""
+    """A layout of datasets on disk, and the function that reads it."""
 
     name: str
     description: str  # one line
@@ -99,7 +99,7 @@ class Layout:
 
 @dataclass(frozen=True)
 class Spec:
-    """What a person asks for: a layout, where it is, and the options that were given."""
+    """A dataset that the user names: its layout, its path, and options."""
 
     name: str
     path: str
@@ -118,7 +118,7 @@ def layout(name: str, description: str, **options: Option) -> Callable[[Reader],
 
     def register(read: Reader) -> Reader:
         if name in _LAYOUTS:
-            raise ValueError(f"two layouts are called {name!r}")
+            raise ValueError(f"two layouts have the name {name!r}")
         _LAYOUTS[name] = Layout(name, description, options, read)
         return read
 
@@ -126,29 +126,29 @@ def layout(name: str, description: str, **options: Option) -> Callable[[Reader],
 
 
 def layouts() -> tuple[Layout, ...]:
-    """Every layout there is, with its description and options."""
+    """Return all layouts."""
     for file in _FILES:
         import_module(f"fervid.datasets.{file}")
     return tuple(_LAYOUTS[name] for name in dict.fromkeys((*_FILES, *_LAYOUTS)))
 
 
 def names() -> tuple[str, ...]:
-    """The names of all layouts."""
-    return tuple(each.name for each in layouts())
+    """Return the names of all layouts."""
+    return tuple(layout.name for layout in layouts())
 
 
 def parse(spec: str) -> Spec:
-    """Take `NAME:PATH[?option=value&option=value]` apart; the longest path that exists is the path."""
+    """Split `NAME:PATH[?option=value&option=value]`; PATH is the longest path that exists."""
     name, colon, rest = spec.partition(":")
     if not colon:
         raise UsageError(
-            f"{shown(spec)} does not say how to read it: write NAME:PATH, for example "
+            f"{shown(spec)} has no layout: write NAME:PATH, for example "
             f"folder:{shown(spec)}; NAME is one of {', '.join(names())}"
         )
     wanted = _named(name)
     path, _, query = rest.partition("?")
     for longer, after in _cuts(rest):
-        if longer and os.path.exists(disk.place(longer)):
+        if longer and os.path.exists(disk.expand(longer)):
             path, query = longer, after
             break
     if not path:
@@ -157,33 +157,33 @@ def parse(spec: str) -> Spec:
 
 
 def read(spec: str) -> Dataset:
-    """Read the dataset that a spec names; what is there and cannot be used is left out, with a remark."""
-    asked = parse(spec)
-    wanted = _named(asked.name)
-    options = {name: option.default for name, option in wanted.options.items()} | dict(asked.options)
-    found = wanted.read(asked.path, options)
+    """Read the dataset that a spec names; leave out samples that cannot be read, with a remark."""
+    parsed = parse(spec)
+    wanted = _named(parsed.name)
+    options = {name: option.default for name, option in wanted.options.items()} | dict(parsed.options)
+    dataset = wanted.read(parsed.path, options)
     if "split" in options and options["split"] != ALL:
-        found = _of_split(found, options["split"], asked.path)
-    if not found.samples:
-        told = f": {'; '.join(found.remarks)}" if found.remarks else ""
-        raise InputError(f"{shown(asked.path)} holds no sample that can be used{told}")
-    return _whole(found, asked.path)
+        dataset = _of_split(dataset, options["split"], parsed.path)
+    if not dataset.samples:
+        remarks = f": {'; '.join(dataset.remarks)}" if dataset.remarks else ""
+        raise InputError(f"{shown(parsed.path)} has no sample that can be used{remarks}")
+    return _whole(dataset, parsed.path)
 
 
 def _named(name: str) -> Layout:
-    for each in layouts():
-        if each.name == name.casefold():
-            return each
-    raise UsageError(f"unknown dataset layout {name!r}: choose among {', '.join(names())}")
+    for layout in layouts():
+        if layout.name == name.casefold():
+            return layout
+    raise UsageError(f"unknown dataset layout {name!r}: choose one of {', '.join(names())}")
 
 
 def _cuts(text: str) -> Iterator[tuple[str, str]]:
-    """Every way to cut the text into a path and what follows a question mark, the longest path first."""
+    """Yield every split of the text at a question mark, the longest path first."""
     yield text, ""
-    at = text.rfind("?")
-    while at >= 0:
-        yield text[:at], text[at + 1 :]
-        at = text.rfind("?", 0, at)
+    mark = text.rfind("?")
+    while mark >= 0:
+        yield text[:mark], text[mark + 1 :]
+        mark = text.rfind("?", 0, mark)
 
 
 def _options(wanted: Layout, query: str) -> dict[str, str]:
@@ -191,8 +191,8 @@ def _options(wanted: Layout, query: str) -> dict[str, str]:
     for piece in query.split("&") if query else ():
         name, equals, value = piece.partition("=")
         if name not in wanted.options:
-            there_are = ", ".join(wanted.options) or "none"
-            raise UsageError(f"{wanted.name} has no option {name!r}; there are: {there_are}")
+            have = ", ".join(wanted.options) or "none"
+            raise UsageError(f"{wanted.name} has no option {name!r}; its options are: {have}")
         if not equals:
             raise UsageError(f"option {name} of {wanted.name} needs a value: write {name}=...")
         if name in options:
@@ -201,19 +201,19 @@ def _options(wanted: Layout, query: str) -> dict[str, str]:
     return options
 
 
-def _of_split(found: Dataset, split: str, path: str) -> Dataset:
-    kept = tuple(s for s in found.samples if s.split is not None and s.split.casefold() == split.casefold())
+def _of_split(dataset: Dataset, split: str, path: str) -> Dataset:
+    kept = tuple(s for s in dataset.samples if s.split is not None and s.split.casefold() == split.casefold())
     if not kept:
-        there_are = ", ".join(sorted({s.split for s in found.samples if s.split is not None})) or "none"
-        raise InputError(f"{shown(path)} has no part {split!r}; its parts are: {shown(there_are)}")
-    return replace(found, samples=kept)
+        have = ", ".join(sorted({s.split for s in dataset.samples if s.split is not None})) or "none"
+        raise InputError(f"{shown(path)} has no part {split!r}; its parts are: {shown(have)}")
+    return replace(dataset, samples=kept)
 
 
-def _whole(found: Dataset, root: str) -> Dataset:
-    """The same without samples whose files are missing, empty or pointers to what was never fetched."""
+def _whole(dataset: Dataset, root: str) -> Dataset:
+    """Return the dataset without samples that have a missing or empty file, or a Git LFS pointer."""
     remarks, kept = Remarks(), []
     faults: dict[str, str | None] = {}
-    for sample in found.samples:
+    for sample in dataset.samples:
         path = sample.pixels.path if isinstance(sample.pixels, OnDisk) else ""
         if path not in faults:
             faults[path] = disk.fault(Path(path)) if path else None
@@ -222,9 +222,9 @@ def _whole(found: Dataset, root: str) -> Dataset:
             kept.append(sample)
         else:
             remarks.count(f"left out, {fault}", sample.name)
-    told = remarks.told()
+    texts = remarks.texts()
     if not kept:
         raise InputError(
-            f"none of the {len(found.samples)} samples of {shown(root)} can be used: {'; '.join(told)}"
+            f"none of the {len(dataset.samples)} samples of {shown(root)} can be used: {'; '.join(texts)}"
         )
-    return replace(found, samples=tuple(kept), remarks=found.remarks + told)
+    return replace(dataset, samples=tuple(kept), remarks=dataset.remarks + texts)

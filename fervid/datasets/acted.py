@@ -1,4 +1,4 @@
-"""`acted`: the neutral faces of a pack of portraits, set to act each emotion."""
+"""`acted`: the neutral faces of a pack of portraits, animated with each emotion."""
 
 from __future__ import annotations
 
@@ -16,17 +16,17 @@ from fervid.labels import CONTEMPT, EMOTIONS, NEUTRAL
     "acted",
     "neutral portraits of such a pack, animated by the sequences of synth",
     difficulty=Option(
-        "medium", "how strong the expressions are, and how much else there is to see", synth.DIFFICULTIES
+        "medium", "how strong the expressions are, and how much else moves", synth.DIFFICULTIES
     ),
     per_class=Option("60", "samples of each label, shared among the people", least=1),
-    classes=Option("7", "6 without neutral, 7 with it, 8 with contempt, too", ("6", "7", "8")),
-    only=Option(ALL, "samples of one label alone", (ALL, *EMOTIONS, CONTEMPT)),
-    seed=Option("0", "other seeds choose other actions", least=0),
+    classes=Option("7", "6 without neutral, 7 with it, 8 also with contempt", ("6", "7", "8")),
+    only=Option(ALL, "only samples of this label", (ALL, *EMOTIONS, CONTEMPT)),
+    seed=Option("0", "seed of the animations", least=0),
     part=packs.PART,
     half=packs.HALF,
 )
 def read(path: str, options: Mapping[str, str]) -> Dataset:
-    """List who shall act what; nothing is drawn yet."""
+    """List the samples; they are drawn later."""
     cast = [
         sample
         for sample in portraits.people(path)
@@ -39,16 +39,16 @@ def read(path: str, options: Mapping[str, str]) -> Dataset:
         raise InputError(f"{shown(path)} has no neutral portrait of the part {part}")
     labels = synth.LABELS[options["classes"]]
     if options["only"] not in (ALL, *labels):
-        raise UsageError(f"only={options['only']} is none of the {len(labels)} classes: give classes, too")
+        raise UsageError(f"only={options['only']} is none of the {len(labels)} classes: give classes= too")
     difficulty, seed, count = options["difficulty"], options["seed"], int(options["per_class"])
     samples = []
     for label in labels if options["only"] == ALL else (options["only"],):
         for take in range(count):
-            # The same faces act every label, so that looks tell nothing; few takes are spread over all faces.
+            # Every label has the same faces, so that identity does not predict it.
             face = cast[(take * max(1, len(cast) // count)) % len(cast)]
             name = f"{difficulty}/{seed}/{take}/{label}/{face.name}"
             motion = f"act/{difficulty}/{zlib.crc32(name.encode())}/{label}"
-            # Whoever has no name is told by the picture: the same face in several samples is one person's.
+            # A face without a name counts as one person, in all samples that show it.
             subject = face.subject or face.name
             samples.append(replace(packs.moved(face, name, motion), label=label, subject=subject))
     return Dataset(labels, tuple(samples))

@@ -1,4 +1,4 @@
-"""`afew`: Acted Facial Expressions in the Wild: clips of films, in parts, in classes."""
+"""`afew`: Acted Facial Expressions in the Wild: clips of films, in folders by part and class."""
 
 from __future__ import annotations
 
@@ -13,10 +13,10 @@ from fervid.files import VIDEOS, shown
 from fervid.labels import EMOTIONS
 from fervid.samples import OnDisk, Sample
 
-EXPECTED = "the folder that holds Train_AFEW/<class>/*.avi and Val_AFEW/<class>/*.avi"
-NAMED = re.compile(r"(train|val|validation|test)(_afew)?", re.IGNORECASE)  # a part, named alone
+EXPECTED = "the folder with Train_AFEW/<class>/*.avi and Val_AFEW/<class>/*.avi"
+NAMED = re.compile(r"(train|val|validation|test)(_afew)?", re.IGNORECASE)  # the folder of a part
 DEPTH = 5  # folders between the root and a class, at most
-ALIGNED = "alignedfaces"  # how folders of faces that others have cut begin
+ALIGNED = "alignedfaces"  # prefix of folders with cropped faces
 CLIPS = {"train": 773, "val": 383}  # of AFEW 7.0
 
 SPLIT = Option(ALL, "only this part", choices=(ALL, "train", "val"))
@@ -35,36 +35,36 @@ def read(path: str, options: Mapping[str, str]) -> Dataset:
         for file in disk.files(folder):
             name = f"{part}/{folder.name}/{file.name}"
             if file.suffix.lower() not in VIDEOS:
-                remarks.count("files that are no videos, left out", name)
+                remarks.count("files that are not videos, left out", name)
             elif name in samples:
-                remarks.count("clips that are there twice, read once", name)
+                remarks.count("clips found twice, read once", name)
             else:
                 samples[name] = Sample(name, label, OnDisk(str(file)), split=part)
     if not samples:
-        raise InputError(f"{shown(path)} is not AFEW: expected {EXPECTED}; {disk.found_in(root)}")
+        raise InputError(f"{shown(path)} is not AFEW: expected {EXPECTED}; {disk.listing(root)}")
     for part, whole in CLIPS.items():
         count = sum(sample.split == part for sample in samples.values())
         if count != whole:
-            remarks.say(f"the part {part} has {count:,} clips; AFEW 7.0 has {whole}")
-    remarks.say(
-        "AFEW names no people and no films: in splits of our own each clip counts as a person of its own, "
-        "and faces of one film fall on both sides; its own train and val share no film"
+            remarks.add(f"the part {part} has {count:,} clips; AFEW 7.0 has {whole}")
+    remarks.add(
+        "AFEW names no people and no films: fervid's own splits count each clip as a different person, "
+        "so faces of one film are on both sides; AFEW's train and val share no film"
     )
-    return Dataset(EMOTIONS, tuple(samples.values()), remarks.told())
+    return Dataset(EMOTIONS, tuple(samples.values()), remarks.texts())
 
 
-def _classes(place: Path, part: str | None, depth: int, remarks: Remarks) -> Iterator[tuple[str, Path]]:
-    """Every class folder with its part, however often the archives are nested."""
-    for folder in disk.folders(place):
+def _classes(root: Path, part: str | None, depth: int, remarks: Remarks) -> Iterator[tuple[str, Path]]:
+    """Yield every class folder with its part, in nested archives, too."""
+    for folder in disk.folders(root):
         named = _part(folder.name) or part
         if folder.name.casefold().startswith(ALIGNED):
-            remarks.count("folders of faces that others have cut, left out: fervid cuts its own", folder.name)
+            remarks.count("folders of cropped faces, left out: fervid crops faces itself", folder.name)
         elif naming.label_of(folder.name) and part == "test":
             remarks.count("classes of the test part, left out: its labels are withheld", folder.name)
         elif naming.label_of(folder.name) and part is None:
             raise InputError(
-                f"{shown(folder)} lies in neither Train_AFEW nor Val_AFEW; name {EXPECTED}, "
-                f"or read it as folder:{shown(place)}"
+                f"{shown(folder)} is in neither Train_AFEW nor Val_AFEW; give {EXPECTED}, "
+                f"or read it as folder:{shown(root)}"
             )
         elif naming.label_of(folder.name):
             assert part is not None
@@ -76,5 +76,5 @@ def _classes(place: Path, part: str | None, depth: int, remarks: Remarks) -> Ite
 
 
 def _part(name: str) -> str | None:
-    """The part that a folder is by its name: Train_AFEW, Val_AFEW, Train, Validation, ..."""
+    """Return the part that a folder name means: Train_AFEW, Val_AFEW, Train, Validation, ..."""
     return naming.part_of(name.replace("-", "_").split("_")[0])

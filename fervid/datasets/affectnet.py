@@ -1,4 +1,4 @@
-"""`affectnet`: faces from the web with expression, valence and arousal, in its older and its newer layout."""
+"""`affectnet`: faces from the web, in the older layout (tables) or the newer one (a file per label)."""
 
 from __future__ import annotations
 
@@ -6,6 +6,7 @@ import csv
 import re
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
+from itertools import chain
 from pathlib import Path
 
 import numpy as np
@@ -17,7 +18,7 @@ from fervid.files import shown
 from fervid.samples import OnDisk, Sample
 
 EXPECTED = (
-    "AffectNet's folder, which holds Manually_Annotated_file_lists/training.csv and Manually_Annotated/, "
+    "AffectNet's folder, with Manually_Annotated_file_lists/training.csv and Manually_Annotated/, "
     "or train_set/ and val_set/ with images/ and annotations/"
 )
 CODES = ("neutral", "happiness", "sadness", "surprise", "fear", "disgust", "anger", "contempt")
@@ -27,7 +28,7 @@ PICTURES = ("Manually_Annotated/Manually_Annotated_Images", "Manually_Annotated_
 TABLES = {"training.csv": "train", "validation.csv": "val"}
 PATH, EXPRESSION = "subdirectory_filepath", "expression"
 BOX = ("face_x", "face_y", "face_width", "face_height")
-COLUMNS = (PATH, *BOX, "facial_landmarks", EXPRESSION, "valence", "arousal")  # of a table without a head
+COLUMNS = (PATH, *BOX, "facial_landmarks", EXPRESSION, "valence", "arousal")  # of a table without a header
 IMAGES, ANNOTATIONS = "images", "annotations"
 PART = re.compile(r"(train|training|val|validation|test)([ _-]?set)?", re.IGNORECASE)
 DEPTH = 3  # folders between the root and those of images, at most
@@ -37,7 +38,7 @@ Box = tuple[int, int, int, int]
 
 @dataclass(frozen=True)
 class _Row:
-    """One picture with its code, wherever that stands."""
+    """One picture with the code of its label."""
 
     name: str
     part: str
@@ -59,7 +60,7 @@ def read(path: str, options: Mapping[str, str]) -> Dataset:
     tables = _tables(root)
     parts = [] if tables else list(_parts(root, None, DEPTH))
     if not tables and not parts:
-        raise InputError(f"{shown(path)} is not AffectNet: expected {EXPECTED}; {disk.found_in(root)}")
+        raise InputError(f"{shown(path)} is not AffectNet: expected {EXPECTED}; {disk.listing(root)}")
     rows = (
         _listed(tables, _pictures(root, path), split, remarks)
         if tables
@@ -71,22 +72,22 @@ def read(path: str, options: Mapping[str, str]) -> Dataset:
         if code in OTHERS:
             remarks.count(f"pictures of {OTHERS[code]}, left out", row.name)
         elif code is None or not 0 <= code < len(CODES):
-            remarks.count("pictures whose label is no code from 0 to 10, left out", row.name)
+            remarks.count("pictures with a label that is not a code from 0 to 10, left out", row.name)
         elif CODES[code] not in chosen:
-            told = f"pictures of {CODES[code]}, which is not among the {len(chosen)} classes"
-            remarks.count(told, row.name)
+            kind = f"pictures of {CODES[code]}, which is not among the {len(chosen)} classes"
+            remarks.count(kind, row.name)
         elif row.name in samples:
-            remarks.count("pictures that are there twice, read once", row.name)
+            remarks.count("pictures found twice, read once", row.name)
         else:
             pixels = OnDisk(str(row.path), box=row.box)
             samples[row.name] = Sample(row.name, CODES[code], pixels, split=row.part)
-    remarks.say("valence and arousal are not read: fervid learns labels, and derives both from these")
-    remarks.say("AffectNet names no people: in splits of our own each picture counts as a person of its own")
-    return Dataset(chosen, tuple(samples.values()), remarks.told())
+    remarks.add("valence and arousal are not read: fervid derives both from the labels")
+    remarks.add("AffectNet names no people: fervid's own splits count each picture as a different person")
+    return Dataset(chosen, tuple(samples.values()), remarks.texts())
 
 
 def _whole(text: str) -> int | None:
-    """A code, which some copies write as 1.0; None for no whole number."""
+    """Return a code as a number, or None; some copies write 1 as 1.0."""
     try:
         number = float(text)
     except ValueError:
@@ -95,25 +96,24 @@ def _whole(text: str) -> int | None:
 
 
 def _tables(root: Path) -> dict[str, Path]:
-    """The older layout's table of each part."""
-    for place in (*(disk.named(root, name) for name in LISTS), root):
-        files = disk.files(place) if place is not None else []
-        found = {TABLES[file.name.casefold()]: file for file in files if file.name.casefold() in TABLES}
-        if found:
-            return found
+    """Return the table of each part, in the older layout."""
+    for folder in (*(disk.named(root, name) for name in LISTS), root):
+        files = disk.files(folder) if folder is not None else []
+        tables = {TABLES[file.name.casefold()]: file for file in files if file.name.casefold() in TABLES}
+        if tables:
+            return tables
     return {}
 
 
 def _pictures(root: Path, path: str) -> Path:
-    near = [root, root.parent]  # the folder of the tables may be named
-    for place in near:
+    for folder in (root, root.parent):  # the path may be the folder of the tables
         for name in PICTURES:
-            found = disk.named(place, name)
-            if found is not None:
-                return found
+            pictures = disk.named(folder, name)
+            if pictures is not None:
+                return pictures
     raise InputError(
-        f"{shown(path)} holds tables and no pictures of AffectNet: expected {PICTURES[0]}/ beside them; "
-        f"{disk.found_in(root)}"
+        f"{shown(path)} has tables and no pictures of AffectNet: expected {PICTURES[0]}/ beside them; "
+        f"{disk.listing(root)}"
     )
 
 
@@ -125,7 +125,7 @@ def _listed(tables: Mapping[str, Path], pictures: Path, split: str, remarks: Rem
             with open(disk.file(table, EXPECTED), encoding="utf-8-sig", newline="") as stream:
                 yield from _rows(table, csv.reader(stream), part, pictures, remarks)
         except (UnicodeDecodeError, csv.Error) as failure:
-            raise InputError(f"{shown(table)} is no table of AffectNet: {failure}") from failure
+            raise InputError(f"{shown(table)} is not a table of AffectNet: {failure}") from failure
 
 
 def _rows(
@@ -137,12 +137,12 @@ def _rows(
         if EXPRESSION not in columns:
             raise InputError(f"{shown(table)} has no column {EXPRESSION!r}, only {', '.join(words)}")
     elif len(head) == len(COLUMNS):
-        columns, cells = COLUMNS, _and(head, cells)  # a table without a head begins with a picture
+        columns, cells = COLUMNS, chain([head], cells)  # no header: the first line is a picture
     else:
-        told = shown(", ".join(head)[:80]) or "empty"
+        line = shown(", ".join(head)[:80]) or "empty"
         raise InputError(
-            f"{shown(table)} is no table of AffectNet: expected the columns {', '.join(COLUMNS)}; its "
-            f"first line is {told}"
+            f"{shown(table)} is not a table of AffectNet: expected the columns {', '.join(COLUMNS)}; its "
+            f"first line is {line}"
         )
     has_box = set(BOX) <= set(columns)
     for number, row in enumerate(cells, 1):
@@ -155,17 +155,12 @@ def _rows(
         written = facts[PATH].strip().replace("\\", "/")
         box = _box([facts[side] for side in BOX]) if has_box else None
         if box is None and _whole(facts[EXPRESSION]) not in OTHERS:
-            remarks.count("pictures without a face's box, searched for the largest face", f"{part}/{written}")
+            remarks.count("pictures without a box of the face: the largest face is used", f"{part}/{written}")
         yield _Row(f"{part}/{written}", part, pictures / written, facts[EXPRESSION], box)
 
 
-def _and(first: list[str], rest: Iterator[list[str]]) -> Iterator[list[str]]:
-    yield first
-    yield from rest
-
-
 def _box(cells: list[str]) -> Box | None:
-    """Left, top, width and height; None where they are no box, as for pictures without a face."""
+    """Return left, top, width and height, or None if they are not a box, as for pictures without a face."""
     left, top, width, height = map(_whole, cells)
     if left is None or top is None or width is None or height is None or min(width, height) < 1:
         return None
@@ -173,17 +168,17 @@ def _box(cells: list[str]) -> Box | None:
 
 
 def _parts(folder: Path, part: str | None, depth: int) -> Iterator[tuple[str, Path, Path]]:
-    """Every pair of folders of images and annotations, with the part that the folder above names."""
+    """Yield every pair of folders of images and annotations, with the part named by the folder above."""
     names = PART.fullmatch(folder.name)
     named = naming.part_of(names[1]) if names else part
     images, annotations = disk.named(folder, IMAGES), disk.named(folder, ANNOTATIONS)
     if images is not None and annotations is not None:
         if named is None:
-            raise InputError(f"{shown(folder)} lies in neither train_set nor val_set: expected {EXPECTED}")
+            raise InputError(f"{shown(folder)} is in neither train_set nor val_set: expected {EXPECTED}")
         yield named, images, annotations
     elif depth:
-        for each in disk.folders(folder):
-            yield from _parts(each, named, depth - 1)
+        for below in disk.folders(folder):
+            yield from _parts(below, named, depth - 1)
 
 
 def _annotated(parts: list[tuple[str, Path, Path]], split: str, remarks: Remarks) -> Iterator[_Row]:
@@ -199,6 +194,6 @@ def _annotated(parts: list[tuple[str, Path, Path]], split: str, remarks: Remarks
             except (OSError, ValueError, EOFError):
                 remarks.count("labels that cannot be read, left out", name)
             else:
-                # One number, or one as text.
+                # A number, or text.
                 written = str(code.reshape(-1).astype(str)[0]) if code.size == 1 else ""
                 yield _Row(name, part, file, written)

@@ -1,4 +1,4 @@
-"""Sequences of stills that begin neutral and end at the apex, and the samples that each gives."""
+"""Samples from sequences of stills that begin neutral and end at the apex."""
 
 from __future__ import annotations
 
@@ -23,16 +23,15 @@ def samples(
     frames: str,
     has_neutral: bool,
 ) -> list[Sample]:
-    """A sequence as a clip, or as stills of its apex; and its first picture as a neutral face."""
+    """Return a sequence as a clip or as stills of its apex, and its first picture as a neutral face."""
     if frames == "all":
         folder = str(pictures[0].parent)
-        found = [Sample(name, label, OnDisk(folder, rate=rate), subject=person)]
+        samples = [Sample(name, label, OnDisk(folder, rate=rate), subject=person)]
         if has_neutral:
-            first = f"{name}/first"
             still = OnDisk(folder, frames=(0, 1), rate=rate)
-            found.append(Sample(first, NEUTRAL, still, subject=person))
-        return found
+            samples.append(Sample(f"{name}/first", NEUTRAL, still, subject=person))
+        return samples
     stills = [(label, file) for file in pictures[-PEAK:]]
     if has_neutral and len(pictures) > PEAK:
         stills.append((NEUTRAL, pictures[0]))
-    return [Sample(f"{name}/{file.name}", shows, OnDisk(str(file)), subject=person) for shows, file in stills]
+    return [Sample(f"{name}/{file.name}", shown, OnDisk(str(file)), subject=person) for shown, file in stills]

@@ -1,4 +1,4 @@
-"""`ckplus`: the Extended Cohn-Kanade set: sequences of stills from a neutral face to the apex."""
+"""`ckplus`: CK+, the Extended Cohn-Kanade set: sequences of stills from a neutral face to the apex."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from fervid.files import shown
 from fervid.labels import CONTEMPT, NEUTRAL
 from fervid.samples import Sample
 
-EXPECTED = "CK+'s folder, which holds cohn-kanade-images/S005/001/*.png and Emotion/S005/001/*_emotion.txt"
+EXPECTED = "CK+'s folder, with cohn-kanade-images/S005/001/*.png and Emotion/S005/001/*_emotion.txt"
 PICTURES = (
     "cohn-kanade-images",
     "extended-cohn-kanade-images/cohn-kanade-images",
@@ -58,56 +58,53 @@ def read(path: str, options: Mapping[str, str]) -> Dataset:
         subject, has_neutral = name.split("/")[0], NEUTRAL in labels
         samples += apex.samples(name, label, files, subject, RATE, options["frames"], has_neutral)
     if labelled != LABELLED:
-        remarks.say(f"{labelled} labelled sequences; the whole set has {LABELLED}, of 118 people")
-    return Dataset(labels, tuple(samples), remarks.told())
+        remarks.add(f"{labelled} labelled sequences; the whole set has {LABELLED}, of 118 people")
+    return Dataset(labels, tuple(samples), remarks.texts())
 
 
 def _find(root: Path, path: str) -> tuple[Path, Path]:
-    """The folder of pictures and the folder of labels, wherever in the usual nestings the root is."""
-    near = [root, *disk.folders(root)]
-    above = [root.parent, root.parent.parent]
-    is_inside = _has_people(root) or disk.named(root, PICTURES[0]) is not None
-    places = near + (above if is_inside else [])
-    pictures = _first(places, PICTURES)
+    """Return the folders of pictures and labels; `root` may be any of the usual nested folders."""
+    folders = [root, *disk.folders(root)]
+    if _has_people(root) or disk.named(root, PICTURES[0]) is not None:
+        folders += [root.parent, root.parent.parent]
+    pictures = _first(folders, PICTURES)
     if pictures is None and _has_people(root) and _first([root.parent], LABELS) != root:
-        pictures = root  # under a name of its own
+        pictures = root  # with another name
     if pictures is None:
-        raise InputError(
-            f"{shown(path)} holds no pictures of CK+: expected {EXPECTED}; {disk.found_in(root)}"
-        )
-    emotions = _first(places, LABELS)
+        raise InputError(f"{shown(path)} has no pictures of CK+: expected {EXPECTED}; {disk.listing(root)}")
+    emotions = _first(folders, LABELS)
     if emotions is None:
         raise InputError(
-            f"{shown(path)} holds no labels of CK+: expected {EXPECTED}; the labels come in an archive "
-            "of their own, Emotion_labels.zip, to be unpacked beside the pictures"
+            f"{shown(path)} has no labels of CK+: expected {EXPECTED}; unpack the separate archive "
+            "Emotion_labels.zip beside the pictures"
         )
     return pictures, emotions
 
 
-def _first(places: list[Path], names: tuple[str, ...]) -> Path | None:
-    for place in places:
+def _first(folders: list[Path], names: tuple[str, ...]) -> Path | None:
+    for folder in folders:
         for name in names:
-            found = disk.named(place, name)
-            if found is not None and _has_people(found):
-                return found
+            match = disk.named(folder, name)
+            if match is not None and _has_people(match):
+                return match
     return None
 
 
 def _has_people(folder: Path) -> bool:
-    return any(PERSON.fullmatch(each.name) for each in disk.folders(folder))
+    return any(PERSON.fullmatch(below.name) for below in disk.folders(folder))
 
 
 def _labels(emotions: Path, remarks: Remarks) -> Iterator[tuple[str, str]]:
-    """Each labelled sequence, as S005/001, with its label."""
+    """Yield each labelled sequence, such as S005/001, with its label."""
     for person in disk.folders(emotions):
         if not PERSON.fullmatch(person.name):
-            remarks.count("folders of labels that are no person, left out", person.name)
+            remarks.count("folders of labels that are not of a person, left out", person.name)
             continue
         for sequence in disk.folders(person):
             name = f"{person.name}/{sequence.name}"
             files = [file for file in disk.files(sequence) if file.suffix.lower() == ".txt"]
             if not files:
-                remarks.count("sequences that nobody labelled (their label folder is empty)", name)
+                remarks.count("sequences without a label (their label folder is empty)", name)
                 continue
             label = _label(files[0])
             if label is None:
@@ -117,9 +114,9 @@ def _labels(emotions: Path, remarks: Remarks) -> Iterator[tuple[str, str]]:
 
 
 def _label(file: Path) -> str | None:
-    """A label file holds one number, as `   3.0000000e+00`."""
+    """Read a label file, a number such as `   3.0000000e+00`."""
     try:
         number = float(file.read_text("ascii"))
-    except ValueError:  # which UnicodeDecodeError is, too
+    except ValueError:  # includes UnicodeDecodeError
         return None
     return CODES[int(number)] if number in range(len(CODES)) else None

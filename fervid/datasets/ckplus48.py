@@ -1,10 +1,9 @@
-"""`ckplus48`: the apex pictures of CK+, 48x48, in a folder per class, as they go around."""
+"""`ckplus48`: CK+48, an unofficial copy of the apex pictures of CK+, 48x48, in a folder per class."""
 
 from __future__ import annotations
 
 import re
 from collections.abc import Mapping
-from pathlib import Path
 
 from fervid.datasets import Dataset, Option, disk, layout, naming
 from fervid.datasets.ckplus import CLASSES, PERSON
@@ -13,7 +12,7 @@ from fervid.errors import InputError
 from fervid.files import STILLS, shown
 from fervid.samples import OnDisk, Sample
 
-EXPECTED = "the folder that holds anger/S010_004_00000017.png, contempt/, disgust/, ..."
+EXPECTED = "the folder with anger/S010_004_00000017.png, contempt/, disgust/, ..."
 NAME = re.compile(rf"({PERSON.pattern})_(\d{{3}})_\d+", re.IGNORECASE)
 PICTURES = 981  # 3 of each of the 327 labelled sequences
 
@@ -29,16 +28,17 @@ def read(path: str, options: Mapping[str, str]) -> Dataset:
     samples: list[Sample] = []
     count = 0
     nested = disk.folders(root)
-    places = nested if any(naming.label_of(each.name) for each in nested) else _inner(nested)
-    for folder in places:
+    if not any(naming.label_of(folder.name) for folder in nested):
+        nested = [folder for above in nested for folder in disk.folders(above)]
+    for folder in nested:
         label = naming.label_of(folder.name)
         if label is None:
-            remarks.count("folders that are no class, left out", folder.name)
+            remarks.count("folders that are not a class, left out", folder.name)
             continue
         for file in disk.files(folder):
             name, parts = f"{folder.name}/{file.name}", NAME.fullmatch(file.stem)
             if parts is None or file.suffix.lower() not in STILLS:
-                remarks.count("files that are no pictures of CK+, left out", name)
+                remarks.count("files that are not pictures of CK+, left out", name)
                 continue
             count += 1
             if label in labels:
@@ -46,11 +46,7 @@ def read(path: str, options: Mapping[str, str]) -> Dataset:
             else:
                 remarks.count(f"pictures of {label}, which is not among the {len(labels)} classes", name)
     if not count:
-        raise InputError(f"{shown(path)} is not CK+48: expected {EXPECTED}; {disk.found_in(root)}")
+        raise InputError(f"{shown(path)} is not CK+48: expected {EXPECTED}; {disk.listing(root)}")
     if count != PICTURES:
-        remarks.say(f"{count} pictures; the whole set has {PICTURES}")
-    return Dataset(labels, tuple(samples), remarks.told())
-
-
-def _inner(nested: list[Path]) -> list[Path]:
-    return [folder for each in nested for folder in disk.folders(each)]
+        remarks.add(f"{count} pictures; the whole set has {PICTURES}")
+    return Dataset(labels, tuple(samples), remarks.texts())

@@ -1,4 +1,4 @@
-"""`cremad`: the Crowd-sourced Emotional Multimodal Actors Dataset: 91 actors, and what others saw in them."""
+"""`cremad`: CREMA-D: videos of 91 actors, with the votes of people who watched them."""
 
 from __future__ import annotations
 
@@ -14,13 +14,13 @@ from fervid.files import VIDEOS, shown
 from fervid.labels import EMOTIONS
 from fervid.samples import OnDisk, Sample
 
-EXPECTED = "CREMA-D's folder, which holds VideoFlash/1001_DFA_ANG_XX.flv"
+EXPECTED = "CREMA-D's folder, with VideoFlash/1001_DFA_ANG_XX.flv"
 FOLDER = "VideoFlash"
 SUMMARY, TABULATED = "processedResults/summaryTable.csv", "processedResults/tabulatedVotes.csv"
 NAME = re.compile(r"(\d{4})_[A-Z]{3}_(ANG|DIS|FEA|HAP|NEU|SAD)_(LO|MD|HI|XX?)", re.IGNORECASE)
 LETTERS = {"A": "anger", "D": "disgust", "F": "fear", "H": "happiness", "N": "neutral", "S": "sadness"}
 LABELS = tuple(label for label in EMOTIONS if label in LETTERS.values())
-FACE_ALONE = 2  # hundred thousands of a row's key in the tabulated votes: 1 voice, 2 face, 3 both
+FACE_ALONE = 2  # the key of a row // 100,000 in the tabulated votes: 1 voice, 2 face, 3 both
 CLIPS = 7442
 
 
@@ -29,20 +29,20 @@ CLIPS = 7442
     "CREMA-D: videos of 91 actors, 6 classes, with votes",
     labels=Option(
         "intended",
-        "what the actor meant to show, or what most who saw the face alone saw",
+        "the emotion that the actor was asked to show, or the majority of people who saw only the face",
         ("intended", "face"),
     ),
 )
 def read(path: str, options: Mapping[str, str]) -> Dataset:
-    """Read the videos, labelled as asked."""
+    """Read the videos, with the labels of the option."""
     named = disk.folder(path, EXPECTED)
     root = _root(named)
     folder, remarks = disk.named(root, FOLDER), Remarks()
     clips = {} if folder is None else _clips(folder, remarks)
     if not clips:
-        raise InputError(f"{shown(path)} is not CREMA-D: expected {EXPECTED}; {disk.found_in(named)}")
+        raise InputError(f"{shown(path)} is not CREMA-D: expected {EXPECTED}; {disk.listing(named)}")
     if len(clips) != CLIPS:
-        remarks.say(f"{len(clips):,} videos; the whole set has {CLIPS:,}")
+        remarks.add(f"{len(clips):,} videos; the whole set has {CLIPS:,}")
     seen = _face_votes(root) if options["labels"] == "face" else {}
     shares = _shares(root, remarks) if options["labels"] == "face" else {}
     samples = []
@@ -51,7 +51,7 @@ def read(path: str, options: Mapping[str, str]) -> Dataset:
         if options["labels"] == "face":
             vote = seen.get(key)
             if vote is None:
-                remarks.count("videos that the table of votes does not have, left out", file.name)
+                remarks.count("videos that are not in the table of votes, left out", file.name)
                 continue
             if ":" in vote:
                 remarks.count("videos whose votes are tied, left out", file.name)
@@ -62,16 +62,16 @@ def read(path: str, options: Mapping[str, str]) -> Dataset:
             continue
         votes = shares.get(key, {})
         samples.append(Sample(file.name, label, OnDisk(str(file)), votes, subject=parts[1]))
-    return Dataset(LABELS, tuple(samples), remarks.told())
+    return Dataset(LABELS, tuple(samples), remarks.texts())
 
 
 def _root(named: Path) -> Path:
-    """The set's own folder, where it or its folder of videos is named, or one that holds it."""
+    """Return the folder of the set; `named` may also be its folder of videos, or the folder above it."""
     if named.name.casefold() == FOLDER.casefold():
         return named.parent
-    for place in (named, *disk.folders(named)):
-        if disk.named(place, FOLDER) is not None:
-            return place
+    for folder in (named, *disk.folders(named)):
+        if disk.named(folder, FOLDER) is not None:
+            return folder
     return named
 
 
@@ -80,31 +80,31 @@ def _clips(folder: Path, remarks: Remarks) -> dict[str, tuple[Path, re.Match[str
     for file in disk.files(folder):
         parts = NAME.fullmatch(file.stem)
         if parts is None or file.suffix.lower() not in VIDEOS:
-            remarks.count("files that are no videos of CREMA-D, left out", file.name)
+            remarks.count("files that are not videos of CREMA-D, left out", file.name)
         elif _key(file.stem) in clips:
-            remarks.count("videos that are there in a second format, left out", file.name)
+            remarks.count("videos in a second format, left out", file.name)
         else:
             clips[_key(file.stem)] = file, parts
     return clips
 
 
 def _key(name: str) -> str:
-    """A clip's name as the tables have it; one file, 1040_ITH_SAD_X, lacks its last letter."""
+    """Return a clip's name as in the tables; one file, 1040_ITH_SAD_X, lacks its last letter."""
     name = name.strip().upper()
     return name + "X" if name.endswith("_X") else name
 
 
 def _face_votes(root: Path) -> dict[str, str]:
-    """What most people saw who saw the face alone: a letter, or several with colons between."""
+    """Return the majority of votes on the face alone, per clip: a letter, or several joined by colons."""
     table = disk.file(root / SUMMARY, f"the table {SUMMARY}, which labels=face needs")
     return {_key(row["filename"]): row["facevote"].strip() for row in _table(table, "filename", "facevote")}
 
 
 def _shares(root: Path, remarks: Remarks) -> dict[str, dict[str, float]]:
-    """The share of each label among those who saw the face alone."""
+    """Return the share of each label in the votes on the face alone, per clip."""
     table = root / TABULATED
     if disk.fault(table) is not None:
-        remarks.say(f"there is no {TABULATED}: the majority's label stands alone, without shares")
+        remarks.add(f"there is no {TABULATED}: samples have the label of the majority, without shares")
         return {}
     shares = {}
     for row in _table(table, "", "filename", *(letter.casefold() for letter in LETTERS)):
@@ -120,7 +120,7 @@ def _shares(root: Path, remarks: Remarks) -> dict[str, dict[str, float]]:
 
 
 def _table(path: Path, *columns: str) -> Iterator[dict[str, str]]:
-    """The rows of a table, under column names in lower case."""
+    """Yield the rows of a table, with column names in lower case."""
     try:
         with open(path, encoding="utf-8-sig", newline="") as stream:
             reader = csv.reader(stream)
@@ -132,4 +132,4 @@ def _table(path: Path, *columns: str) -> Iterator[dict[str, str]]:
                 if len(cells) == len(head):
                     yield dict(zip(head, cells, strict=True))
     except (UnicodeDecodeError, csv.Error) as failure:
-        raise InputError(f"{shown(path)} is no table of CREMA-D: {failure}") from failure
+        raise InputError(f"{shown(path)} is not a table of CREMA-D: {failure}") from failure

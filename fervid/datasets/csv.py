@@ -1,4 +1,4 @@
-"""`csv`: a table with a row per sample: path, label, and what else is known of it."""
+"""`csv`: a table with a row per sample: path, label, and optional columns."""
 
 from __future__ import annotations
 
@@ -18,24 +18,25 @@ from fervid.samples import OnDisk, Sample
 
 EXPECTED = "a csv file whose first line names its columns: path,label[,subject,split,start,end,...]"
 COLUMNS = ("path", "label", "subject", "split", "start", "end")
-HEAD = 1 << 16  # bytes that a first line may have
-ROOT = Option("", "the folder that paths count from; by default the csv's own")
+HEAD = 1 << 16  # most bytes of the first line
+ROOT = Option("", "the folder that paths are relative to; by default that of the csv")
 
 
 @dataclass(frozen=True)
 class _Row:
-    """One line of the table; its number counts from 1, as editors do."""
+    """One line of the table, numbered from 1 as in editors."""
 
     line: int
     cells: Mapping[str, str]
 
-    def wrong(self, what: str) -> InputError:
-        return InputError(f"line {self.line}: {what}")
+    def wrong(self, problem: str) -> InputError:
+        """Return an error with the number of the line."""
+        return InputError(f"line {self.line}: {problem}")
 
 
 @layout("csv", "a table of path,label[,subject,split,start,end,votes]", root=ROOT, split=SPLIT, rate=RATE)
 def read(path: str, options: Mapping[str, str]) -> Dataset:
-    """Read the table; every row must be right."""
+    """Read the table; a wrong row is an error."""
     table, remarks, rate = disk.file(path, EXPECTED), Remarks(), rate_of(options["rate"])
     root = disk.folder(options["root"], "the folder that root= names") if options["root"] else table.parent
     try:
@@ -47,17 +48,17 @@ def read(path: str, options: Mapping[str, str]) -> Dataset:
             line, twin = samples.setdefault(sample.name, (row.line, sample))
             if twin is not sample:
                 if twin.pixels != sample.pixels:
-                    raise row.wrong(f"{sample.name} is another file in line {line}: write all paths alike")
+                    raise row.wrong(f"{sample.name} is another file in line {line}: write paths in one way")
                 if twin.label != sample.label:
-                    raise row.wrong(f"{sample.name} is {sample.label}, and {twin.label} in line {line}")
+                    raise row.wrong(f"{sample.name} is {sample.label} here and {twin.label} in line {line}")
                 remarks.count("repeated rows, left out", f"line {row.line}")
     except InputError as error:
         raise InputError(f"{shown(path)}: {error}") from error
     kept = tuple(sample for _, sample in samples.values())
     if all(sample.subject is None for sample in kept):
-        remarks.say("no column `subject`: in splits, each sample counts as a person of its own")
+        remarks.add("no column `subject`: splits count each sample as a different person")
     labels = {sample.label for sample in kept} | {label for sample in kept for label in sample.votes}
-    return Dataset(naming.ordered(labels), kept, remarks.told())
+    return Dataset(naming.ordered(labels), kept, remarks.texts())
 
 
 def _rows(table: Path, remarks: Remarks) -> Iterator[_Row]:
@@ -71,16 +72,14 @@ def _rows(table: Path, remarks: Remarks) -> Iterator[_Row]:
             keys = [_key(column) for column in columns]
             for needed in ("path", "label"):
                 if needed not in keys:
-                    there_are = ", ".join(columns) or "nothing"
-                    raise InputError(
-                        f"line 1: there is no column {needed!r}, only {there_are}; expected {EXPECTED}"
-                    )
+                    have = ", ".join(columns) or "nothing"
+                    raise InputError(f"line 1: no column {needed!r}, only {have}; expected {EXPECTED}")
             twice = sorted({key for key in keys if key is not None and keys.count(key) > 1})
             if twice:
                 raise InputError(f"line 1: two columns mean {twice[0]!r}; keep one of them")
             for column, key in zip(columns, keys, strict=True):
                 if key is None:
-                    remarks.count("columns that are not read", column or "one without a name")
+                    remarks.count("columns that are not read", column or "a column without a name")
             for cells in reader:
                 if not any(cell.strip() for cell in cells):
                     continue  # an empty line
@@ -89,21 +88,21 @@ def _rows(table: Path, remarks: Remarks) -> Iterator[_Row]:
                 pairs = zip(keys, cells, strict=True)
                 yield _Row(reader.line_num, {key: cell.strip() for key, cell in pairs if key is not None})
     except UnicodeDecodeError as failure:
-        raise InputError("it is not written in UTF-8; save it again as UTF-8") from failure
+        raise InputError("it is not in UTF-8; save it again as UTF-8") from failure
     except csv.Error as failure:
         raise InputError(
-            f"line {reader.line_num}: it is no csv ({failure}); save it again as csv"
+            f"line {reader.line_num}: it is not csv ({failure}); save it again as csv"
         ) from failure
 
 
 def _key(column: str) -> str | None:
-    """What a column means: one of COLUMNS, or the label whose votes it holds."""
+    """Return the meaning of a column: one of COLUMNS, or the label that it has votes for."""
     word = column.casefold()
     return word if word in COLUMNS else naming.label_of(word)
 
 
 def _base(rows: list[_Row]) -> str:
-    """The folder that all absolute paths of the table share, so that names can be told without it."""
+    """Return the common folder of all absolute paths, which is removed from the names of samples."""
     absolute = [row.cells["path"] for row in rows if os.path.isabs(row.cells["path"])]
     return os.path.commonpath([os.path.dirname(path) for path in absolute]) if absolute else ""
 
@@ -114,11 +113,11 @@ def _sample(row: _Row, root: Path, base: str, rate: Fraction) -> Sample:
         raise row.wrong("the path is empty")
     label = naming.label_of(row.cells["label"])
     if label is None:
-        raise row.wrong(f"{row.cells['label']!r} is no label that fervid knows: {naming.FULL_WORDS}")
-    place = root / written
-    if os.sep == "/" and "\\" in written and not place.exists():
-        written = written.replace("\\", "/")  # a table that Windows wrote
-        place = root / written
+        raise row.wrong(f"{row.cells['label']!r} is not a label of fervid; it has {naming.FULL_WORDS}")
+    path = root / written
+    if os.sep == "/" and "\\" in written and not path.exists():
+        written = written.replace("\\", "/")  # written on Windows
+        path = root / written
     start, end = _seconds(row, "start"), _seconds(row, "end")
     if end is not None and end <= (start or 0):
         raise row.wrong(f"end ({float(end):g} s) is not after start ({float(start or 0):g} s)")
@@ -128,7 +127,7 @@ def _sample(row: _Row, root: Path, base: str, rate: Fraction) -> Sample:
     return Sample(
         Path(name).as_posix(),
         label,
-        OnDisk(str(place), start, end, rate=rate if place.is_dir() else None),
+        OnDisk(str(path), start, end, rate=rate if path.is_dir() else None),
         votes=_votes(row),
         subject=row.cells.get("subject") or None,
         split=row.cells.get("split") or None,
@@ -142,21 +141,21 @@ def _seconds(row: _Row, column: str) -> Fraction | None:
     try:
         seconds = Fraction(text)
     except (ValueError, ZeroDivisionError) as failure:
-        raise row.wrong(f"{column} is {text!r}, no number of seconds") from failure
+        raise row.wrong(f"{column} is {text!r}, which is not a number of seconds") from failure
     if seconds < 0:
-        raise row.wrong(f"{column} is {text}, before the video begins")
+        raise row.wrong(f"{column} is {text}, before the start of the video")
     return seconds
 
 
 def _votes(row: _Row) -> dict[str, float]:
-    """The shares of the labels that got votes; empty where nobody voted."""
+    """Return the shares of the labels with votes; empty if there are no votes."""
     votes: dict[str, Fraction] = {}
     for label in naming.ORDER:
         text = row.cells.get(label, "")
         try:
             vote = Fraction(text) if text else Fraction(0)
         except (ValueError, ZeroDivisionError) as failure:
-            raise row.wrong(f"the votes for {label} are {text!r}, no number") from failure
+            raise row.wrong(f"the votes for {label} are {text!r}, which is not a number") from failure
         if vote < 0:
             raise row.wrong(f"the votes for {label} are {text}, below 0")
         if vote:

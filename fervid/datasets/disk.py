@@ -1,4 +1,4 @@
-"""What lies in a dataset's folders: entries without debris, files that are none, and words for both."""
+"""Files and folders of datasets: list them without debris, find damaged ones, and describe them in errors."""
 
 from __future__ import annotations
 
@@ -17,39 +17,39 @@ DEBRIS = frozenset({"$recycle.bin", "@eadir", "__macosx", "__pycache__", "deskto
 # fmt: on
 
 POINTER_HEAD = b"version https://git-lfs"
-POINTER_SIZE = 1024  # bytes that no pointer of Git LFS exceeds
-NAMED = 6  # entries that a message about a folder names
+POINTER_SIZE = 1024  # most bytes of a Git LFS pointer
+NAMED = 6  # most entries in a message about a folder
 
 
-def place(path: str) -> Path:
-    """Where a path leads; a ~ at its head is the person's home, which no shell expands after a colon."""
+def expand(path: str) -> Path:
+    """Return a path with a leading ~ expanded: shells do not expand it after a colon."""
     return Path(path) if os.path.exists(path) else Path(os.path.expanduser(path))
 
 
 def folder(path: str, expected: str) -> Path:
-    """The folder at `path`, or an error that says what should be there."""
-    found = place(path)
-    if not found.exists():
+    """Return the absolute path of a folder; raise InputError with what is expected if it is not one."""
+    root = expand(path)
+    if not root.exists():
         raise InputError(f"there is no folder {shown(path)}; expected {expected}")
-    if not found.is_dir():
-        hint = "; unpack it and name the folder" if found.suffix.lower() in ARCHIVES else ""
+    if not root.is_dir():
+        hint = "; unpack it and give the folder" if root.suffix.lower() in ARCHIVES else ""
         raise InputError(f"{shown(path)} is a file; expected {expected}{hint}")
-    return Path(os.path.abspath(found))
+    return Path(os.path.abspath(root))
 
 
 def file(path: str | Path, expected: str) -> Path:
-    """The whole file at `path`, or an error that says what should be there."""
-    found = place(str(path))
-    if found.is_dir():
-        raise InputError(f"{shown(path)} is a folder; expected {expected}; {found_in(found)}")
-    wrong = fault(found)
+    """Return the path of a file; raise InputError with what is expected if it is missing or damaged."""
+    expanded = expand(str(path))
+    if expanded.is_dir():
+        raise InputError(f"{shown(path)} is a folder; expected {expected}; {listing(expanded)}")
+    wrong = fault(expanded)
     if wrong is not None:
         raise InputError(f"{shown(path)} is {wrong}; expected {expected}")
-    return found
+    return expanded
 
 
 def contents(path: Path) -> tuple[list[Path], list[Path]]:
-    """The folders and the files of a folder, each in natural order (2 before 10), without debris."""
+    """Return the folders and the files in a folder, in natural order (2 before 10), without debris."""
     try:
         with os.scandir(path) as entries:
             kept = [e for e in entries if not e.name.startswith(".") and e.name.lower() not in DEBRIS]
@@ -64,34 +64,34 @@ def contents(path: Path) -> tuple[list[Path], list[Path]]:
 
 
 def folders(path: Path) -> list[Path]:
-    """The folders of a folder."""
+    """Return the folders in a folder."""
     return contents(path)[0]
 
 
 def files(path: Path) -> list[Path]:
-    """The files of a folder."""
+    """Return the files in a folder."""
     return contents(path)[1]
 
 
 def pictures(path: Path) -> list[Path]:
-    """The pictures of a folder, in the order in which they are read as a video."""
+    """Return the pictures in a folder, in the order in which they are read as a video."""
     return [file for file in files(path) if file.suffix.lower() in STILLS]
 
 
 def tree(path: Path, depth: int) -> Iterator[tuple[Path, list[Path]]]:
-    """Each folder down to `depth` below `path`, with its files."""
-    below, found = contents(path)
-    yield path, found
+    """Yield each folder down to `depth` below `path`, with its files."""
+    below, own = contents(path)
+    yield path, own
     if depth:
-        for each in below:
-            yield from tree(each, depth - 1)
+        for nested in below:
+            yield from tree(nested, depth - 1)
 
 
 def named(path: Path, name: str) -> Path | None:
-    """The folder `name`, which may hold slashes, below `path`, in any case."""
+    """Return the folder `name` (which may have slashes) below `path`, in upper or lower case, or None."""
     for piece in name.split("/"):
         below = folders(path) if path.is_dir() else []
-        match = next((each for each in below if each.name.casefold() == piece.casefold()), None)
+        match = next((entry for entry in below if entry.name.casefold() == piece.casefold()), None)
         if match is None:
             return None
         path = match
@@ -99,12 +99,12 @@ def named(path: Path, name: str) -> Path | None:
 
 
 def fault(path: Path) -> str | None:
-    """Why there is nothing to decode at `path`; None where it looks whole."""
+    """Return why `path` cannot be decoded, or None if it looks whole."""
     try:
         status = path.stat()
         if stat.S_ISDIR(status.st_mode):
-            found = pictures(path)
-            return next(filter(None, map(fault, found)), None) if found else "without pictures"
+            stills = pictures(path)
+            return next(filter(None, map(fault, stills)), None) if stills else "without pictures"
         if status.st_size == 0:
             return "empty"
         if status.st_size <= POINTER_SIZE and is_pointer(path):
@@ -117,14 +117,14 @@ def fault(path: Path) -> str | None:
 
 
 def is_pointer(path: Path) -> bool:
-    """Whether a file only names what Git LFS would fetch."""
+    """Return whether a file is a Git LFS pointer."""
     with open(path, "rb") as stream:
         return stream.read(len(POINTER_HEAD)) == POINTER_HEAD
 
 
-def found_in(path: Path) -> str:
-    """What a folder holds, for a message."""
-    below, there = contents(path)
-    names = [f"{shown(each.name)}/" for each in below] + [shown(each.name) for each in there]
+def listing(path: Path) -> str:
+    """Return a description of the contents of a folder, for errors."""
+    below, own = contents(path)
+    names = [f"{shown(entry.name)}/" for entry in below] + [shown(entry.name) for entry in own]
     more = f" and {len(names) - NAMED:,} more" if len(names) > NAMED else ""
     return f"found {', '.join(names[:NAMED])}{more}" if names else "found nothing in it"

@@ -1,4 +1,4 @@
-"""`fer2013`: a table of 35,887 grey faces, 48x48, as numbers; FER+'s votes may stand beside it."""
+"""`fer2013`: FER2013, a table of 35,887 grey faces, 48x48, as numbers; optionally with FER+'s votes."""
 
 from __future__ import annotations
 
@@ -19,13 +19,13 @@ from fervid.types import Bytes
 EXPECTED = "fer2013.csv (emotion,pixels,Usage) or icml_face_data.csv (the same columns in another order)"
 FILES = ("fer2013.csv", "icml_face_data.csv")
 ROWS = 35_887
-LINE = 1 << 17  # bytes that a line may have; 2,304 numbers take a tenth of it
+LINE = 1 << 17  # most bytes of a line; 2,304 numbers take a tenth of it
 SPACE, ZERO = 32, 48  # in ASCII
 
 
 @dataclass(frozen=True, eq=False)
 class _Row:
-    """One picture of the table; `index` counts all rows, also those that are not asked for."""
+    """One picture of the table; `index` counts all rows, including those left out."""
 
     index: int
     code: int
@@ -37,16 +37,16 @@ class _Row:
     "fer2013",
     "FER2013: a csv of grey 48x48 pictures, 7 classes; 8 with FER+'s votes",
     usage=Option(ALL, "only this part", (*tagging.USAGES, ALL)),
-    votes=Option("", "FER+'s fer2013new.csv, beside the csv or where the path leads: shares, not one label"),
+    votes=Option("", "FER+'s fer2013new.csv, beside the csv or at this path: shares, not one label"),
     labels=tagging.LABELS,
     classes=tagging.CLASSES,
 )
 def read(path: str, options: Mapping[str, str]) -> Dataset:
-    """Read the pictures, labelled as asked."""
+    """Read the pictures, with the labels of the options."""
     by_majority = options["labels"] == "majority"
     if not options["votes"] and (by_majority or options["classes"] == "8"):
-        asked = "labels=majority" if by_majority else "classes=8"
-        raise UsageError(f"{asked} needs FER+'s votes: give votes=fer2013new.csv")
+        option = "labels=majority" if by_majority else "classes=8"
+        raise UsageError(f"{option} needs FER+'s votes: give votes=fer2013new.csv")
     table, remarks = _table(path), Remarks()
     tags = _votes(_beside(table, options["votes"])) if options["votes"] else None
     rows = list(_rows(table, options["usage"], tags, remarks))
@@ -54,28 +54,28 @@ def read(path: str, options: Mapping[str, str]) -> Dataset:
     votes = None if tags is None else tags[1][[row.index for row in rows]]
     labelled = tagging.label([row.code for row in rows], votes, chosen, by_majority, True)
     samples = []
-    for row, verdict in zip(rows, labelled, strict=True):
+    for row, labelling in zip(rows, labelled, strict=True):
         name = f"{row.usage}/{row.index:05}"
-        if verdict is None:
+        if labelling is None:
             remarks.count("pictures on which FER+'s taggers did not agree, left out", name)
             continue
         if not row.picture.any():
-            remarks.count("pictures that are black all over, kept", name)
-        samples.append(Sample(name, verdict[0], Picture(row.picture), votes=verdict[1], split=row.usage))
-    remarks.say("FER2013 names no people: in splits of our own each picture counts as a person of its own")
-    return Dataset(chosen, tuple(samples), remarks.told())
+            remarks.count("black pictures, kept", name)
+        samples.append(Sample(name, labelling[0], Picture(row.picture), votes=labelling[1], split=row.usage))
+    remarks.add("FER2013 names no people: fervid's own splits count each picture as a different person")
+    return Dataset(chosen, tuple(samples), remarks.texts())
 
 
 def _table(path: str) -> Path:
-    place = disk.place(path)
-    if place.is_dir():
-        for folder in (place, *disk.folders(place)):
+    root = disk.expand(path)
+    if root.is_dir():
+        for folder in (root, *disk.folders(root)):
             for name in FILES:
                 if (folder / name).is_file():
                     return disk.file(folder / name, EXPECTED)
         raise InputError(
-            f"{shown(path)} does not hold what was expected, {EXPECTED}; {disk.found_in(place)}; "
-            f"where the pictures lie in folders, one for each class, write folder:{shown(path)}"
+            f"{shown(path)} is not FER2013: expected {EXPECTED}; {disk.listing(root)}; "
+            f"if it has a folder of pictures for each class, write folder:{shown(path)}"
         )
     return disk.file(path, EXPECTED)
 
@@ -92,12 +92,12 @@ def _rows(
         head = [cell.decode("ascii", "replace") for cell in _cells(stream.readline(LINE))]
         columns = [cell.removeprefix("\ufffd" * 3).casefold() for cell in head]  # a byte order mark
         if not {"emotion", "pixels", "usage"} <= set(columns):
-            told = shown(", ".join(head)[:80])
-            raise InputError(f"{shown(table)} is not FER2013: expected {EXPECTED}; its first line is {told}")
+            line = shown(", ".join(head)[:80])
+            raise InputError(f"{shown(table)} is not FER2013: expected {EXPECTED}; its first line is {line}")
         emotion, pixels, part = (columns.index(name) for name in ("emotion", "pixels", "usage"))
         index = -1
-        while line := stream.readline(LINE):
-            cells = _cells(line)
+        while text := stream.readline(LINE):
+            cells = _cells(text)
             if cells == [b""]:
                 continue
             index += 1
@@ -105,42 +105,42 @@ def _rows(
             if len(cells) != len(columns):
                 remarks.count("rows with too few or too many columns, left out", where)
                 continue
-            found = cells[part].decode("ascii", "replace")
-            if tags is not None and (index >= len(tags[0]) or tags[0][index] != found):
+            name = cells[part].decode("ascii", "replace")
+            if tags is not None and (index >= len(tags[0]) or tags[0][index] != name):
                 raise InputError(
-                    f"row {index} of {shown(table)} and of FER+'s table are of different parts: "
-                    "they do not belong together; take both whole and in their own order"
+                    f"row {index} has different parts in {shown(table)} and in FER+'s table: "
+                    "use both files complete and in their original order"
                 )
-            if found not in tagging.USAGES:
-                remarks.count("rows of no known part, left out", where)
+            if name not in tagging.USAGES:
+                remarks.count("rows of an unknown part, left out", where)
                 continue
-            if usage not in (found, ALL):
+            if usage not in (name, ALL):
                 continue
             picture, code = _numbers(cells[pixels]), cells[emotion]
             if picture is None:
-                remarks.count(f"rows that do not hold {tagging.SIDE}x{tagging.SIDE} pixels, left out", where)
+                remarks.count(f"rows without {tagging.SIDE}x{tagging.SIDE} pixels, left out", where)
             elif not code.isdigit() or int(code) >= len(tagging.CODES):
-                remarks.count("rows whose emotion is no code from 0 to 6, left out", where)
+                remarks.count("rows with an emotion that is not a code from 0 to 6, left out", where)
             else:
-                yield _Row(index, int(code), found, picture)
+                yield _Row(index, int(code), name, picture)
     if tags is not None and index + 1 != len(tags[0]):
         raise InputError(
             f"{shown(table)} has {index + 1:,} rows and FER+'s table {len(tags[0]):,}: "
-            "they do not belong together, or one of them is cut off; copy both again"
+            "they are of different sets, or a file is incomplete; copy both again"
         )
     if index + 1 != ROWS:
-        remarks.say(f"{index + 1:,} rows; the whole set has {ROWS:,}")
+        remarks.add(f"{index + 1:,} rows; the whole set has {ROWS:,}")
 
 
 def _cells(line: bytes) -> list[bytes]:
-    """No cell of these tables holds a comma; some have spaces or quotes around them."""
+    """Split a line at commas, which no cell contains, and strip spaces and quotes."""
     return [cell.strip(b' "\t\r\n') for cell in line.split(b",")]
 
 
 def _numbers(text: bytes) -> Bytes | None:
-    """Decimal numbers with single spaces between, as a picture; None where they are none.
+    """Return decimal numbers with single spaces between them as a picture, or None if they are not that.
 
-    Made from the digits of the whole row at once: the built-in ways take several times as long.
+    It parses the digits of the whole row at once, several times as fast as the built-in ways.
     """
     letters = np.frombuffer(text, np.uint8)
     ends = np.append(np.flatnonzero(letters == SPACE), len(letters))
@@ -160,7 +160,7 @@ def _numbers(text: bytes) -> Bytes | None:
 
 
 def _votes(table: Path) -> tuple[list[str], tagging.Votes]:
-    """The part of each row of FER+'s table, and its votes."""
+    """Return the part and the votes of each row of FER+'s table."""
     usages, counts = [], []
     try:
         with open(table, encoding="utf-8-sig", newline="") as stream:

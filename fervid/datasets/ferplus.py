@@ -1,4 +1,4 @@
-"""`ferplus`: FER2013's pictures with FER+'s votes, as a pack."""
+"""`ferplus`: the pictures of FER2013 with the votes of FER+, as a pack."""
 
 from __future__ import annotations
 
@@ -26,14 +26,14 @@ ARRAYS = {
     "FER2013 with FER+'s votes, as an .npz pack, 7 or 8 classes",
     usage=Option(ALL, "only this part", (*tagging.USAGES, ALL)),
     labels=tagging.LABELS,
-    votes=Option("yes", "the shares of the taggers' votes, or one label alone", ("yes", "no")),
+    votes=Option("yes", "the shares of the taggers' votes, or only one label", ("yes", "no")),
     classes=tagging.CLASSES,
     most=packs.MOST,
     motion=packs.MOTION,
-    duplicates=Option("drop", "training pictures nearly the same as one for validation", ("drop", "keep")),
+    duplicates=Option("drop", "training pictures nearly equal to validation ones", ("drop", "keep")),
 )
 def read(path: str, options: Mapping[str, str]) -> Dataset:
-    """Read the pictures, labelled as asked."""
+    """Read the pictures, with the labels of the options."""
     arrays, remarks = packs.read(path, ARRAYS), Remarks()
     _check(path, arrays["fer2013"], len(tagging.CODES), "fer2013")
     _check(path, arrays["usage"], len(tagging.USAGES), "usage")
@@ -52,21 +52,21 @@ def read(path: str, options: Mapping[str, str]) -> Dataset:
         options["votes"] == "yes",
     )
     samples = []
-    for row, verdict in zip(rows.tolist(), labelled, strict=True):
+    for row, labelling in zip(rows.tolist(), labelled, strict=True):
         usage = tagging.USAGES[arrays["usage"][row]]
         name = f"{usage}/{row:05}"
         if arrays["duplicates_validation"][row] and options["duplicates"] == "drop":
-            remarks.count("pictures nearly the same as one for validation, left out", name)
-        elif verdict is None:
+            remarks.count("near-duplicates of validation pictures, left out", name)
+        elif labelling is None:
             remarks.count("pictures on which FER+'s taggers did not agree, left out", name)
         else:
             picture = arrays["images"][row]
-            still = Sample(name, verdict[0], Picture(picture), votes=verdict[1], split=usage)
+            still = Sample(name, labelling[0], Picture(picture), votes=labelling[1], split=usage)
             samples.append(packs.in_motion(still, options["motion"]))
-    remarks.say("FER2013 names no people: in splits of our own each picture counts as a person of its own")
-    return Dataset(chosen, tuple(packs.spread(samples, int(options["most"]))), remarks.told())
+    remarks.add("FER2013 names no people: fervid's own splits count each picture as a different person")
+    return Dataset(chosen, tuple(packs.spread(samples, int(options["most"]))), remarks.texts())
 
 
 def _check(path: str, codes: packs.Array, count: int, name: str) -> None:
     if len(codes) and not 0 <= int(codes.min()) <= int(codes.max()) < count:
-        raise InputError(f"the array {name!r} of {shown(path)} should hold codes from 0 to {count - 1}")
+        raise InputError(f"the array {name!r} of {shown(path)} should have codes from 0 to {count - 1}")

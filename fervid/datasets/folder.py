@@ -1,4 +1,4 @@
-"""`folder`: a folder for each class, of videos, folders of stills, or stills; parts may stand above them."""
+"""`folder`: a folder for each class, of videos, folders of stills, or stills; optionally inside parts."""
 
 from __future__ import annotations
 
@@ -12,71 +12,70 @@ from fervid.errors import InputError, UsageError
 from fervid.files import STILLS, VIDEOS, shown
 from fervid.samples import OnDisk, Sample
 
-EXPECTED = "a folder that holds one folder for each class (happy/, sad/, ...), or train/ and val/ with those"
-NESTED = 3  # folders that may stand alone in one another above the classes
+EXPECTED = "a folder with one folder for each class (happy/, sad/, ...), or train/ and val/ with these"
+NESTED = 3  # most folders above the classes that contain only the next folder
 
-SPLIT = Option(ALL, "only this part, as the dataset calls it")
+SPLIT = Option(ALL, "only this part, by the dataset's own name")
 RATE = Option("25", "pictures per second in folders of stills; a number or a fraction")
 
 
 @layout("folder", "a folder per class: videos, folders of stills, or stills", split=SPLIT, rate=RATE)
 def read(path: str, options: Mapping[str, str]) -> Dataset:
-    """Read classes, or parts that hold classes."""
+    """Read the folders of classes, or of parts that contain classes."""
     root, remarks, rate = disk.folder(path, EXPECTED), Remarks(), rate_of(options["rate"])
     parts = _parts(root, remarks)
     samples = [
         sample
-        for part, place in parts
-        for folder in _classes(place, remarks)
-        for sample in _samples(folder, place if part is None else place.parent, part, rate, remarks)
+        for part, above in parts
+        for folder in _classes(above)
+        for sample in _samples(folder, above if part is None else above.parent, part, rate, remarks)
     ]
-    found = {naming.label_of(folder.name) for _, place in parts for folder in disk.folders(place)}
-    remarks.say("folders name no people: in splits, each sample counts as a person of its own")
-    return Dataset(naming.ordered(label for label in found if label), tuple(samples), remarks.told())
+    labels = {naming.label_of(folder.name) for _, above in parts for folder in disk.folders(above)}
+    remarks.add("folders name no people: splits count each sample as a different person")
+    return Dataset(naming.ordered(label for label in labels if label), tuple(samples), remarks.texts())
 
 
 def rate_of(text: str) -> Fraction:
-    """Pictures per second."""
+    """Return the option `rate`, pictures per second, as a fraction."""
     try:
         rate = Fraction(text)
     except (ValueError, ZeroDivisionError) as failure:
-        raise UsageError(f"rate={text} is no rate: give a number such as 25, or 30000/1001") from failure
+        raise UsageError(f"rate={text} is not a number: give one such as 25 or 30000/1001") from failure
     if rate <= 0:
-        raise UsageError(f"rate={text} makes no sense: give a number above 0")
+        raise UsageError(f"rate={text} is not valid: give a number above 0")
     return rate
 
 
 def _parts(root: Path, remarks: Remarks) -> list[tuple[str | None, Path]]:
-    """The folders that hold classes, each with the part that it is; None where there are no parts."""
-    place = root
+    """Return the folders of classes, each with its part, or None if there are no parts."""
     for _ in range(NESTED):
-        below = disk.folders(place)
+        below = disk.folders(root)
         if len(below) != 1 or naming.label_of(below[0].name) or naming.part_of(below[0].name):
             break
-        place = below[0]  # an archive's own folder, and the like
-    below, files = disk.contents(place)
+        root = below[0]  # for example the folder of an archive
+    below, files = disk.contents(root)
     if not below:
         kinds = f"{len(files):,} files and no folders" if files else "nothing"
-        raise InputError(f"{shown(place)} holds {kinds}; expected {EXPECTED}")
+        raise InputError(f"{shown(root)} contains {kinds}; expected {EXPECTED}")
     for stray in files:
         remarks.count("files beside the class folders, left out", stray.name)
-    if any(naming.part_of(each.name) for each in below):
-        for each in below:
-            if naming.part_of(each.name) is None:
+    if any(naming.part_of(folder.name) for folder in below):
+        for folder in below:
+            if naming.part_of(folder.name) is None:
                 raise InputError(
-                    f"{shown(each)} stands beside train, val or test and is none of them; "
-                    "move it away, or name one part alone"
+                    f"{shown(folder)} is beside train, val or test and is none of them; "
+                    "move it away, or give the path of one part"
                 )
-        return [(each.name, each) for each in below]
-    return [(None, place)]
+        return [(folder.name, folder) for folder in below]
+    return [(None, root)]
 
 
-def _classes(place: Path, remarks: Remarks) -> list[Path]:
-    classes = disk.folders(place)
-    for each in classes:
-        if naming.label_of(each.name) is None:
+def _classes(above: Path) -> list[Path]:
+    classes = disk.folders(above)
+    for folder in classes:
+        if naming.label_of(folder.name) is None:
             raise InputError(
-                f"{shown(each)} is no class that fervid knows; rename it to one of these or move it "
+                f"{shown(folder)} is not a class of fervid; rename it to one of these or move it "
                 f"away: {naming.FULL_WORDS}"
             )
     return classes

@@ -1,8 +1,7 @@
-"""`mmi`: the MMI facial expression database: sessions from neutral over the apex to neutral, with XML beside.
+"""`mmi`: the MMI facial expression database: sessions from neutral to the apex to neutral, with XML.
 
-Neither the codes of emotions and views nor what lies on its side stands in a document that comes with it:
-they are as those who have worked with the set tell. So what is written as a word is read, too, and which
-way is up is looked for in the pictures.
+No document of the set explains the codes of emotions and views, or which videos are on their side. The codes
+here come from people who have used the set. Words are read as well as codes, and other rotations are tried.
 """
 
 from __future__ import annotations
@@ -18,11 +17,11 @@ from fervid.errors import InputError
 from fervid.files import VIDEOS, shown
 from fervid.samples import OnDisk, Sample
 
-EXPECTED = "MMI's folder, which holds Sessions/<number>/session.xml, S002-106.avi and S002-106.xml"
+EXPECTED = "MMI's folder, with Sessions/<number>/session.xml, S002-106.avi and S002-106.xml"
 SESSIONS, SESSION, UNITS = "sessions", "session.xml", "aucs"
 DEPTH = 3  # folders between the root and the sessions, at most
 NAME = re.compile(r"(S\d{3})-\d+", re.IGNORECASE)
-CODES = ("", "anger", "disgust", "fear", "happiness", "sadness", "surprise")  # beyond: scream, boredom, sleep
+CODES = ("", "anger", "disgust", "fear", "happiness", "sadness", "surprise")  # then: scream, boredom, sleep
 VIEWS = {"0": "front", "1": "profile", "2": "dual"}
 MIDDLE = (Fraction(1, 3), Fraction(2, 3))
 FRONTAL = 205  # sequences that most papers report on
@@ -39,7 +38,7 @@ WITHIN = re.compile(r"<\s*emotion\s*>\s*([^<>]*?)\s*<", re.IGNORECASE)
     "MMI: videos neutral to apex to neutral, 6 classes",
     view=Option(
         "frontal",
-        "the face from the front, also where its profile stands beside it; that alone; or profiles, too",
+        "frontal faces, with or without the profile beside them; without; or also profiles",
         ("frontal", "front", ALL),
     ),
     frames=Option("all", "the whole video, or its middle third, where the apex is", ("all", "middle")),
@@ -49,27 +48,27 @@ def read(path: str, options: Mapping[str, str]) -> Dataset:
     root, remarks = disk.folder(path, EXPECTED), Remarks()
     sessions = list(_sessions(root, DEPTH))
     if not sessions:
-        raise InputError(f"{shown(path)} is not MMI: expected {EXPECTED}; {disk.found_in(root)}")
+        raise InputError(f"{shown(path)} is not MMI: expected {EXPECTED}; {disk.listing(root)}")
     wanted = {"frontal": ("front", "dual"), "front": ("front",), ALL: tuple(VIEWS.values())}[options["view"]]
     samples: dict[str, Sample] = {}
     for session, files in sessions:
-        found = _labelled(session, files, remarks)
-        if found is None:
+        labelled = _labelled(session, files, remarks)
+        if labelled is None:
             continue
-        film, label = found
+        film, label = labelled
         name = f"{session.name}/{film.stem}"
         view = _view(files)
         if view is None:
-            remarks.count("sessions that do not say their view, taken for frontal", name)
+            remarks.count("sessions without a view, read as frontal", name)
             view = "front"
         if view not in wanted:
             remarks.count(f"sessions of the view {view}, left out (view={options['view']})", name)
         elif name in samples:
-            remarks.count("sessions that are there twice, read once", name)
+            remarks.count("sessions found twice, read once", name)
         else:
             person = NAME.fullmatch(film.stem)
             if person is None:
-                remarks.count("videos whose name tells nobody, each a person of its own", name)
+                remarks.count("videos without a person in the name, each counted as a different person", name)
             samples[name] = Sample(
                 name,
                 label,
@@ -81,27 +80,27 @@ def read(path: str, options: Mapping[str, str]) -> Dataset:
                 subject=person[1].upper() if person else None,
             )
     if options["view"] == "frontal" and len(samples) != FRONTAL:
-        remarks.say(f"{len(samples)} frontal sequences of the six emotions; most papers have {FRONTAL}")
-    return Dataset(naming.BASIC, tuple(samples.values()), remarks.told())
+        remarks.add(f"{len(samples)} frontal sequences of the six emotions; most papers have {FRONTAL}")
+    return Dataset(naming.BASIC, tuple(samples.values()), remarks.texts())
 
 
 def _sessions(folder: Path, depth: int) -> Iterator[tuple[Path, list[Path]]]:
-    """Every folder of a session with its files: one that holds a session.xml, or a number within Sessions."""
+    """Yield every folder of a session (with a session.xml, or a number inside Sessions) and its files."""
     below, files = disk.contents(folder)
     is_numbered = folder.name.isdigit() and folder.parent.name.casefold() == SESSIONS
     if is_numbered or any(file.name.casefold() == SESSION for file in files):
         yield folder, files
     elif depth:
-        for each in below:
-            yield from _sessions(each, depth - 1)
+        for nested in below:
+            yield from _sessions(nested, depth - 1)
 
 
 def _labelled(session: Path, files: list[Path], remarks: Remarks) -> tuple[Path, str] | None:
-    """The video of a session and the emotion in it, if it has both."""
+    """Return the video and the emotion of a session, if it has both."""
     films = [file for file in files if file.suffix.lower() in VIDEOS]
     code = _emotion(files, films[0].stem if films else "")
     if code is None:
-        remarks.count("sessions without an emotion (those of action units, mostly), left out", session.name)
+        remarks.count("sessions without an emotion (mostly of action units), left out", session.name)
     elif not films:
         remarks.count("labelled sessions without a video, left out", session.name)
     elif code.isdecimal() and int(code) >= len(CODES):
@@ -117,7 +116,7 @@ def _labelled(session: Path, files: list[Path], remarks: Remarks) -> tuple[Path,
 
 
 def _emotion(files: list[Path], stem: str) -> str | None:
-    """What the first file that speaks of an emotion says of it; the video's own, and session.xml last."""
+    """Return the emotion from the first XML file that has one; the video's own first, session.xml last."""
     written = [file for file in files if file.suffix.lower() == ".xml" and UNITS not in file.stem.casefold()]
     written.sort(key=lambda file: (file.name.casefold() == SESSION, file.stem != stem))
     for file in written:
@@ -134,15 +133,15 @@ def _emotion(files: list[Path], stem: str) -> str | None:
 
 def _view(files: list[Path]) -> str | None:
     file = next((file for file in files if file.name.casefold() == SESSION), None)
-    said = VIEW.search(_text(file)) if file is not None else None
-    if said is None:
+    view = VIEW.search(_text(file)) if file is not None else None
+    if view is None:
         return None
-    word = said[1].casefold()
+    word = view[1].casefold()
     return VIEWS.get(word, word if word in VIEWS.values() else None)
 
 
 def _text(file: Path) -> str:
-    """XML as text: a few words of it are wanted, whatever elements stand around them in this or that copy."""
+    """Return XML as text: the elements differ between copies, so patterns read the few words needed."""
     try:
         data = file.read_bytes()
     except OSError as failure:

@@ -1,11 +1,10 @@
-"""Words for emotions: what datasets and people call them, and the order that fervid keeps them in."""
+"""Names of emotions and parts in datasets, and the order of fervid's labels."""
 
 from __future__ import annotations
 
 from collections.abc import Iterable
 
 from fervid.labels import CONTEMPT, EMOTIONS, NEUTRAL, WORDS
-from fervid.labels import LABELS as LABELS
 from fervid.labels import label_of as label_of
 
 ORDER = (*EMOTIONS, CONTEMPT)
@@ -28,14 +27,13 @@ PARTS = {
 
 
 def part_of(word: str) -> str | None:
-    """Which part a dataset's own word for it means: train, val or test."""
+    """Return the part that a word means: train, val or test; None for other words."""
     return PARTS.get(word.strip().casefold())
 
 
 def ordered(labels: Iterable[str]) -> tuple[str, ...]:
-    """The labels in the order that holds everywhere, each once."""
+    """Return the labels in the usual order, each once."""
     given = set(labels)
-    strangers = given - set(ORDER)
-    if strangers:
-        raise ValueError(f"no labels of fervid's: {sorted(strangers)}")
+    if given - set(ORDER):
+        raise ValueError(f"not labels of fervid: {sorted(given - set(ORDER))}")
     return tuple(label for label in ORDER if label in given)

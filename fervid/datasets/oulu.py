@@ -1,4 +1,4 @@
-"""`oulu`: Oulu-CASIA: 80 people, six expressions, two cameras, three lights, as sequences of stills."""
+"""`oulu`: Oulu-CASIA: sequences of stills of 80 people, with two cameras and three illuminations."""
 
 from __future__ import annotations
 
@@ -15,8 +15,8 @@ from fervid.files import shown
 from fervid.labels import EMOTIONS, NEUTRAL
 from fervid.samples import Sample
 
-EXPECTED = "Oulu-CASIA's folder, which holds VL/Strong/P001/Anger/*.jpeg, or OriginalImg/ with VL/ in it"
-CAMERAS = {"vl": "VL", "vis": "VL", "ni": "NI", "nir": "NI"}  # in visible light, in near infrared
+EXPECTED = "Oulu-CASIA's folder, with VL/Strong/P001/Anger/*.jpeg, or OriginalImg/ with VL/ in it"
+CAMERAS = {"vl": "VL", "vis": "VL", "ni": "NI", "nir": "NI"}  # visible light, near infrared
 CAMERA = re.compile(r"(vl|vis|nir?)([ _-]?(a?cropped|img))?", re.IGNORECASE)
 LIGHTS = {"strong": "Strong", "weak": "Weak", "dark": "Dark"}
 PERSON = re.compile(r"P\d{3}", re.IGNORECASE)
@@ -27,20 +27,20 @@ LABELS = {"6": naming.BASIC, "7": EMOTIONS}
 
 
 @dataclass(frozen=True)
-class _Place:
-    """What the folders above a sequence say of it."""
+class _Above:
+    """The camera and illumination named by the folders above a sequence."""
 
     camera: str | None = None
     light: str | None = None
-    is_cut: bool = False  # by the set's authors, around the face
+    is_cut: bool = False  # cropped by the authors
 
-    def within(self, name: str) -> _Place:
-        """What is known one folder further down."""
-        word, found = name.casefold(), CAMERA.fullmatch(name)
+    def within(self, name: str) -> _Above:
+        """Return what is known inside a folder with this name."""
+        word, camera = name.casefold(), CAMERA.fullmatch(name)
         is_cut = self.is_cut or word.startswith("preprocess") or word.endswith("cropped")
         return replace(
             self,
-            camera=CAMERAS[found[1].casefold()] if found else self.camera,
+            camera=CAMERAS[camera[1].casefold()] if camera else self.camera,
             light=LIGHTS.get(word, self.light),
             is_cut=is_cut,
         )
@@ -55,31 +55,31 @@ class _Place:
     frames=apex.FRAMES,
 )
 def read(path: str, options: Mapping[str, str]) -> Dataset:
-    """Read the sequences of the wanted cameras and lights."""
+    """Read the sequences of the chosen cameras and illuminations."""
     root, remarks = disk.folder(path, EXPECTED), Remarks()
-    above = _Place()
+    above = _Above()
     for name in root.parts[-3:]:
         above = above.within(name)
-    found = list(_people(root, above, DEPTH))
-    if not found:
-        raise InputError(f"{shown(path)} is not Oulu-CASIA: expected {EXPECTED}; {disk.found_in(root)}")
+    people = list(_people(root, above, DEPTH))
+    if not people:
+        raise InputError(f"{shown(path)} is not Oulu-CASIA: expected {EXPECTED}; {disk.listing(root)}")
     wanted = [
-        (place, person)
-        for place, person in found
-        if options["camera"] in (place.camera, ALL) and options["light"] in (place.light, ALL)
+        (above, person)
+        for above, person in people
+        if options["camera"] in (above.camera, ALL) and options["light"] in (above.light, ALL)
     ]
-    has_originals = {(place.camera, place.light) for place, _ in wanted if not place.is_cut}
+    has_originals = {(above.camera, above.light) for above, _ in wanted if not above.is_cut}
     samples: dict[str, list[Sample]] = {}
-    for place, person in wanted:
-        if place.is_cut and (place.camera, place.light) in has_originals:
-            told = "folders of faces that others have cut, left out: fervid cuts its own"
-            remarks.count(told, f"{place.camera}/{place.light}/{person.name}")
+    for above, person in wanted:
+        if above.is_cut and (above.camera, above.light) in has_originals:
+            kind = "folders of cropped faces, left out: fervid crops faces itself"
+            remarks.count(kind, f"{above.camera}/{above.light}/{person.name}")
             continue
-        if place.is_cut:
-            remarks.count("folders of faces that others have cut, for want of whole pictures", person.name)
-        for name, label, pictures in _sequences(place, person, remarks):
+        if above.is_cut:
+            remarks.count("folders of cropped faces, read because whole pictures are missing", person.name)
+        for name, label, pictures in _sequences(above, person, remarks):
             if name in samples:
-                remarks.count("sequences that are there twice, read once", name)
+                remarks.count("sequences found twice, read once", name)
                 continue
             samples[name] = apex.samples(
                 name,
@@ -90,29 +90,29 @@ def read(path: str, options: Mapping[str, str]) -> Dataset:
                 options["frames"],
                 NEUTRAL in LABELS[options["classes"]],
             )
-    _count(len(samples), {(place.camera, place.light) for place, _ in found}, options, remarks)
-    together = tuple(sample for each in samples.values() for sample in each)
-    return Dataset(LABELS[options["classes"]], together, remarks.told())
+    _count(len(samples), {(above.camera, above.light) for above, _ in people}, options, remarks)
+    together = tuple(sample for sequence in samples.values() for sample in sequence)
+    return Dataset(LABELS[options["classes"]], together, remarks.texts())
 
 
-def _people(folder: Path, place: _Place, depth: int) -> Iterator[tuple[_Place, Path]]:
-    """Every person's folder, with the camera and the light above it."""
+def _people(folder: Path, above: _Above, depth: int) -> Iterator[tuple[_Above, Path]]:
+    """Yield the folder of every person, with its camera and illumination."""
     for below in disk.folders(folder):
         if PERSON.fullmatch(below.name):
-            if place.camera is None or place.light is None:
-                missing = "camera (VL, NI)" if place.camera is None else "light (Strong, Weak, Dark)"
+            if above.camera is None or above.light is None:
+                missing = "camera (VL, NI)" if above.camera is None else "light (Strong, Weak, Dark)"
                 raise InputError(f"no folder above {shown(below)} names the {missing}: expected {EXPECTED}")
-            yield place, below
+            yield above, below
         elif depth:
-            yield from _people(below, place.within(below.name), depth - 1)
+            yield from _people(below, above.within(below.name), depth - 1)
 
 
-def _sequences(place: _Place, person: Path, remarks: Remarks) -> Iterator[tuple[str, str, list[Path]]]:
+def _sequences(above: _Above, person: Path, remarks: Remarks) -> Iterator[tuple[str, str, list[Path]]]:
     for folder in disk.folders(person):
-        name = f"{place.camera}/{place.light}/{person.name.upper()}/{folder.name.capitalize()}"
+        name = f"{above.camera}/{above.light}/{person.name.upper()}/{folder.name.capitalize()}"
         label = naming.label_of(folder.name)
         if label is None or label not in naming.BASIC:
-            remarks.count("folders that are none of the six expressions, left out", name)
+            remarks.count("folders of none of the six expressions, left out", name)
             continue
         pictures = disk.pictures(folder)
         if pictures:
@@ -122,15 +122,15 @@ def _sequences(place: _Place, person: Path, remarks: Remarks) -> Iterator[tuple[
 
 
 def _count(
-    count: int, there: set[tuple[str | None, str | None]], options: Mapping[str, str], remarks: Remarks
+    count: int, parts: set[tuple[str | None, str | None]], options: Mapping[str, str], remarks: Remarks
 ) -> None:
-    """Say what is missing of the whole, and which parts there are besides."""
+    """Remark on missing sequences, and on the available parts if there are none."""
     cameras = 2 if options["camera"] == ALL else 1
     lights = 3 if options["light"] == ALL else 1
     if count != WHOLE * cameras * lights:
-        remarks.say(
+        remarks.add(
             f"{count:,} sequences; the whole set has {WHOLE * cameras * lights:,} of these, of 80 people"
         )
     if count == 0:
-        parts = ", ".join(sorted(f"camera={camera}&light={light}" for camera, light in there))
-        remarks.say(f"there are: {parts}")
+        have = ", ".join(sorted(f"camera={camera}&light={light}" for camera, light in parts))
+        remarks.add(f"there are: {have}")

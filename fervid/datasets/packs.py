@@ -1,4 +1,4 @@
-"""Packs: a dataset as arrays of one length in an .npz file; and the parts and motions of their pictures."""
+"""Packs: datasets as arrays of equal length in an .npz file, and parts and animation of their pictures."""
 
 from __future__ import annotations
 
@@ -20,18 +20,18 @@ from fervid.samples import Picture, Sample
 Array = npt.NDArray[Any]
 
 PARTS = ("training", "validation", "test")
-PART = Option(ALL, "only these people: eight tenths, a tenth and a tenth, by their names", (*PARTS, ALL))
+PART = Option(ALL, "only these people: 80 %, 10 % and 10 % of them, by name", (*PARTS, ALL))
 HALVES = ("first", "second")
-HALF = Option(ALL, "only these people, one of two halves of the part, by their names", (*HALVES, ALL))
+HALF = Option(ALL, "only these people: one half of the part, by name", (*HALVES, ALL))
 MOTION = Option(
-    "no", "show how each expression came, and neutral faces as they blink and talk", ("yes", "no")
+    "no", "animate the pictures: the onset of each expression; neutral faces blink and talk", ("yes", "no")
 )
 
-MOST = Option("0", "at most so many pictures of one class, spread over the pack; 0: all", least=0)
+MOST = Option("0", "at most this many pictures of a class, spread over the pack; 0: all", least=0)
 
 
 def spread(samples: list[Sample], most: int) -> list[Sample]:
-    """At most `most` samples of each label, from all over the list; 0 keeps them all."""
+    """Return at most `most` samples of each label, spread over the list; 0 returns all."""
     kept = np.ones(len(samples), bool)
     labels = np.array([sample.label for sample in samples])
     for label in np.unique(labels) if most else ():
@@ -43,18 +43,18 @@ def spread(samples: list[Sample], most: int) -> list[Sample]:
 
 
 def part_of(person: str) -> str:
-    """The part that somebody belongs to, whatever else a pack holds."""
+    """Return the part of a person, which does not depend on the rest of the pack."""
     tenth = zlib.crc32(person.encode()) % 10
     return PARTS[max(0, tenth - 7)]
 
 
 def half_of(person: str) -> str:
-    """The half of its part that somebody belongs to."""
+    """Return the half of the part that a person is in."""
     return HALVES[zlib.crc32(person.encode()) // 10 % 2]
 
 
 def in_motion(sample: Sample, wanted: str) -> Sample:
-    """Return the sample of a picture, set in motion if that is wanted."""
+    """Return the sample of a picture, animated unless the option is "no"."""
     if wanted == "no":
         return sample
     seed = zlib.crc32(sample.name.encode())
@@ -63,34 +63,34 @@ def in_motion(sample: Sample, wanted: str) -> Sample:
 
 
 def moved(sample: Sample, name: str, motion: str) -> Sample:
-    """Return the sample of a picture under another name, set in motion."""
+    """Return the sample of a picture with another name and a motion."""
     assert isinstance(sample.pixels, Picture)
     return replace(sample, name=name, pixels=replace(sample.pixels, motion=motion))
 
 
 def read(path: str, wanted: Mapping[str, tuple[int, str]]) -> dict[str, Array]:
-    """The wanted arrays of a pack; each is named with its number of axes and its kinds (as dtype.kind)."""
+    """Read arrays of a pack; `wanted` has the number of axes and the kinds (dtype.kind) of each."""
     expected = f"an .npz file with the arrays {', '.join(wanted)}"
-    place = disk.file(path, expected)
+    file = disk.file(path, expected)
     try:
-        if not zipfile.is_zipfile(place):  # numpy would take other kinds of file
-            raise ValueError("no zip archive")
-        with open(place, "rb") as stream, np.load(stream, allow_pickle=False) as pack:
-            there = pack.files
-            missing = [name for name in wanted if name not in there]
-            packed = "images" in missing and {"webp", "offset"} <= set(there)
+        if not zipfile.is_zipfile(file):  # numpy also loads other kinds of files
+            raise ValueError("not a zip archive")
+        with open(file, "rb") as stream, np.load(stream, allow_pickle=False) as pack:
+            have = pack.files
+            missing = [name for name in wanted if name not in have]
+            packed = "images" in missing and {"webp", "offset"} <= set(have)
             if packed:
                 missing.remove("images")
             if missing:
                 raise InputError(
                     f"{shown(path)} has no array {missing[0]!r}: expected {expected}; it has "
-                    f"{', '.join(there) or 'none'}"
+                    f"{', '.join(have) or 'none'}"
                 )
-            arrays = {name: pack[name] for name in wanted if name in there}
+            arrays = {name: pack[name] for name in wanted if name in have}
             if packed:
                 arrays["images"] = _decoded(path, pack["webp"], pack["offset"])
     except (OSError, ValueError, EOFError, RuntimeError, zipfile.BadZipFile, zlib.error) as failure:
-        raise InputError(f"{shown(path)} is no pack that can be read: expected {expected}") from failure
+        raise InputError(f"{shown(path)} is not a pack that can be read: expected {expected}") from failure
     count = len(arrays["images"])
     for name, (axes, kinds) in wanted.items():
         array = arrays[name]
@@ -105,7 +105,7 @@ def read(path: str, wanted: Mapping[str, tuple[int, str]]) -> dict[str, Array]:
 
 
 def _decoded(path: str, blob: Array, offset: Array) -> Array:
-    """The pictures that lie coded one behind the other, all of one size: (N, H, W)."""
+    """Decode pictures of one size, stored one after the other: (N, H, W)."""
     import cv2
 
     pictures: list[Array] = []

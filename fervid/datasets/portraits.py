@@ -1,4 +1,4 @@
-"""`portraits`: grey portraits of named people, as a pack."""
+"""`portraits`: a pack of grey portraits of named people."""
 
 from __future__ import annotations
 
@@ -35,18 +35,18 @@ def read(path: str, options: Mapping[str, str]) -> Dataset:
             )
         else:
             samples.append(packs.in_motion(sample, options["motion"]))
-    return Dataset(chosen, tuple(samples), remarks.told())
+    return Dataset(chosen, tuple(samples), remarks.texts())
 
 
 def people(path: str) -> list[Sample]:
-    """Every picture of a pack, with who it shows."""
+    """Return every picture of a pack, with its person."""
     arrays = packs.read(path, ARRAYS)
     samples = []
     for row, (code, person) in enumerate(
         zip(arrays["label"].tolist(), arrays["person"].tolist(), strict=True)
     ):
         if not 0 <= code < len(CODES):
-            raise InputError(f"label {code} in row {row} of {shown(path)} is no code from 0 to 7")
+            raise InputError(f"label {code} in row {row} of {shown(path)} is not a code from 0 to 7")
         name = f"{person}/{row:05}"
         samples.append(
             Sample(

@@ -1,4 +1,4 @@
-"""The protocols of the field, by the words that ask for them: which samples train, and which are tested."""
+"""Protocols of the field, by name: how to divide samples into training and test."""
 
 from __future__ import annotations
 
@@ -13,12 +13,12 @@ from fervid.samples import Sample
 
 SET_BY_SET = "leave-one-set-out"
 SPELLINGS = ("kfold:N", *(f"kfold:N:{way}" for way in WAYS), "loso", "official", SET_BY_SET)
-USUAL = 10  # folds, where no number is given
+USUAL = 10  # folds by default
 
 
 @dataclass(frozen=True, eq=False)
 class Plan:
-    """What to train and test, one part after the other, and what to know of it."""
+    """The parts of a protocol, each trained and tested in turn, and remarks."""
 
     protocol: str
     parts: tuple[Split, ...]
@@ -26,13 +26,13 @@ class Plan:
 
     @property
     def samples(self) -> tuple[Sample, ...]:
-        """Every sample that trains, judges or is tested in any part, once."""
-        everybody = (sample for part in self.parts for sample in (*part.train, *part.validation, *part.test))
-        return tuple({sample.name: sample for sample in everybody}.values())
+        """Every sample of any part, once."""
+        used = (sample for part in self.parts for sample in (*part.train, *part.validation, *part.test))
+        return tuple({sample.name: sample for sample in used}.values())
 
 
 def plan(samples: Sequence[Sample], protocol: str) -> Plan:
-    """Share samples out as a protocol wants it."""
+    """Divide samples by a protocol."""
     name, *rest = protocol.split(":")
     if name == "kfold" and len(rest) <= 2:
         count, way = (*rest, "", "")[:2]
@@ -44,24 +44,22 @@ def plan(samples: Sequence[Sample], protocol: str) -> Plan:
         return Plan(protocol, (splitting.official(samples),))
     if protocol == SET_BY_SET:
         return leave_one_set_out(samples)
-    raise UsageError(f"--protocol is one of {', '.join(SPELLINGS)}, not {protocol!r}")
+    raise UsageError(f"--protocol must be one of {', '.join(SPELLINGS)}, not {protocol!r}")
 
 
 def leave_one_set_out(samples: Sequence[Sample]) -> Plan:
-    """A part for each dataset, which alone is tested; only labels that all datasets have are kept."""
+    """Make a part for each dataset, which is its test; keep only the labels that all datasets have."""
     sets = {sample.origin: Counter[str]() for sample in samples}
     for sample in samples:
         sets[sample.origin][sample.label] += 1
     if len(sets) < 2:
-        there = next(iter(sets), "none") or "one without a name"
-        raise InputError(f"to leave one set out, two are needed, and there is {there}: name more with --data")
+        have = next(iter(sets), "none") or "one without a name"
+        raise InputError(f"to leave one set out, two are needed, and there is {have}: add more with --data")
     common = naming.ordered(label for label in naming.ORDER if all(counts[label] for counts in sets.values()))
     if len(common) < 2:
-        each = "; ".join(
-            f"{origin} has {', '.join(naming.ordered(counts))}" for origin, counts in sets.items()
-        )
-        raise InputError(f"the sets have fewer than two labels in common: {each}")
-    remarks = [f"labels that all {len(sets)} sets have, and that count: {', '.join(common)}"]
+        have = "; ".join(f"{name} has {', '.join(naming.ordered(counts))}" for name, counts in sets.items())
+        raise InputError(f"the sets have fewer than two labels in common: {have}")
+    remarks = [f"only the labels that all {len(sets)} sets have are used: {', '.join(common)}"]
     for origin, counts in sets.items():
         others = ", ".join(
             f"{label} ({counts[label]:,})" for label in naming.ordered(set(counts) - set(common))

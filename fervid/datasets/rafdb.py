@@ -1,4 +1,4 @@
-"""`rafdb`: RAF-DB's basic emotions: 15,339 faces from the web, labelled by forty people each."""
+"""`rafdb`: the basic emotions of RAF-DB: 15,339 faces from the web, each labelled by forty people."""
 
 from __future__ import annotations
 
@@ -13,9 +13,12 @@ from fervid.files import shown
 from fervid.labels import EMOTIONS
 from fervid.samples import OnDisk, Sample
 
-EXPECTED = "RAF-DB's folder basic, which holds EmoLabel/list_patition_label.txt and Image/aligned/*.jpg"
-LISTS = ("list_patition_label.txt", "list_partition_label.txt")  # as it is called, as it is meant
-LABELS, OWN = "EmoLabel", "basic"  # the folder of the list; the set's own, beside one of compound emotions
+EXPECTED = "RAF-DB's folder basic, with EmoLabel/list_patition_label.txt and Image/aligned/*.jpg"
+LISTS = ("list_patition_label.txt", "list_partition_label.txt")  # misspelt, as published; and corrected
+LABELS, OWN = (
+    "EmoLabel",
+    "basic",
+)  # the folder of the list; the folder of basic emotions
 CODES = ("", "surprise", "fear", "disgust", "happiness", "sadness", "anger", "neutral")
 COMPOUND = 11  # the highest code of the compound emotions
 PARTS = {"train": 12_271, "test": 3_068}
@@ -27,15 +30,15 @@ ALIGNED = "_aligned"
     "RAF-DB: pictures with one of 7 basic emotions",
     split=Option(ALL, "only this part", choices=(ALL, *PARTS)),
     images=Option(
-        "aligned", "faces of 100x100 as the authors cut them, or the pictures", ("aligned", "original")
+        "aligned", "faces of 100x100 cropped by the authors, or whole pictures", ("aligned", "original")
     ),
 )
 def read(path: str, options: Mapping[str, str]) -> Dataset:
-    """Read the list, and the pictures that it names."""
+    """Read the list and its pictures."""
     named, remarks = disk.folder(path, EXPECTED), Remarks()
     root, table = _list(named, path)
     images = _images(root, options["images"], path)
-    there = {file.stem.casefold(): file for file in disk.files(images)}
+    files = {file.stem.casefold(): file for file in disk.files(images)}
     samples: dict[str, Sample] = {}
     for line, name, code in _rows(table, remarks):
         part = name.split("_")[0].casefold()
@@ -43,8 +46,8 @@ def read(path: str, options: Mapping[str, str]) -> Dataset:
             remarks.count("lines of neither train nor test, left out", f"line {line}")
             continue
         stem = Path(name).stem
-        both = (f"{stem}{ALIGNED}", stem) if options["images"] == "aligned" else (stem,)
-        file = next((there[each.casefold()] for each in both if each.casefold() in there), images / name)
+        stems = (f"{stem}{ALIGNED}", stem) if options["images"] == "aligned" else (stem,)
+        file = next((files[s.casefold()] for s in stems if s.casefold() in files), images / name)
         if name in samples:
             remarks.count("pictures that are listed twice, read once", name)
         else:
@@ -52,13 +55,13 @@ def read(path: str, options: Mapping[str, str]) -> Dataset:
     for part, whole in PARTS.items():
         count = sum(sample.split == part for sample in samples.values())
         if count != whole:
-            remarks.say(f"the part {part} lists {count:,} pictures; RAF-DB has {whole:,}")
-    remarks.say("RAF-DB names no people: in splits of our own each picture counts as a person of its own")
-    return Dataset(EMOTIONS, tuple(samples.values()), remarks.told())
+            remarks.add(f"the part {part} lists {count:,} pictures; RAF-DB has {whole:,}")
+    remarks.add("RAF-DB names no people: fervid's own splits count each picture as a different person")
+    return Dataset(EMOTIONS, tuple(samples.values()), remarks.texts())
 
 
 def _list(named: Path, path: str) -> tuple[Path, Path]:
-    """The folder that holds labels and pictures, and its list."""
+    """Return the folder of labels and pictures, and its list."""
     above = [named.parent] if named.name.casefold() in (LABELS.casefold(), "image") else []
     nested = sorted(disk.folders(named), key=lambda folder: folder.name.casefold() != OWN)
     for root in (*above, named, *nested):
@@ -66,32 +69,32 @@ def _list(named: Path, path: str) -> tuple[Path, Path]:
             for file in disk.files(folder) if folder is not None else ():
                 if file.name.casefold() in LISTS:
                     return root, disk.file(file, EXPECTED)
-    raise InputError(f"{shown(path)} is not RAF-DB: expected {EXPECTED}; {disk.found_in(named)}")
+    raise InputError(f"{shown(path)} is not RAF-DB: expected {EXPECTED}; {disk.listing(named)}")
 
 
 def _images(root: Path, wanted: str, path: str) -> Path:
-    for place in (f"Image/{wanted}", wanted):
-        found = disk.named(root, place)
-        if found is not None:
-            return disk.named(found, wanted) or found  # archives are nested sometimes
+    for name in (f"Image/{wanted}", wanted):
+        images = disk.named(root, name)
+        if images is not None:
+            return disk.named(images, wanted) or images  # some archives are nested
     raise InputError(
-        f"{shown(path)} holds no pictures of RAF-DB: expected Image/{wanted}/ beside {LABELS}/; "
-        f"{disk.found_in(root)}; they come in an archive of their own, to be unpacked there"
+        f"{shown(path)} has no pictures of RAF-DB: expected Image/{wanted}/ beside {LABELS}/; "
+        f"{disk.listing(root)}; unpack the separate archive of pictures there"
     )
 
 
 def _rows(table: Path, remarks: Remarks) -> Iterator[tuple[int, str, int]]:
-    """Each line's number, name and code."""
+    """Yield the number, name and code of each line."""
     with open(table, encoding="utf-8-sig", errors="replace") as stream:
         rows = [(number, line.split()) for number, line in enumerate(stream, 1) if line.strip()]
     codes = Counter(int(cells[1]) for _, cells in rows if len(cells) == 2 and cells[1].isdecimal())
     if any(len(CODES) <= code <= COMPOUND for code in codes):
         raise InputError(
             f"{shown(table)} has codes up to {max(codes)}: it is RAF-DB's list of compound emotions, "
-            "which are none of fervid's labels; name the folder basic"
+            "which fervid does not have; give the folder basic"
         )
     for number, cells in rows:
         if len(cells) == 2 and cells[1].isdecimal() and 0 < int(cells[1]) < len(CODES):
             yield number, cells[0], int(cells[1])
         else:
-            remarks.count("lines that are no name and code from 1 to 7, left out", f"line {number}")
+            remarks.count("lines without a name and a code from 1 to 7, left out", f"line {number}")

@@ -1,4 +1,4 @@
-"""`ravdess`: the Ryerson Audio-Visual Database of Emotional Speech and Song: 24 actors, codes as names."""
+"""`ravdess`: RAVDESS, videos of 24 actors who speak and sing; file names are codes."""
 
 from __future__ import annotations
 
@@ -13,10 +13,10 @@ from fervid.files import VIDEOS, shown
 from fervid.labels import EMOTIONS
 from fervid.samples import OnDisk, Sample
 
-EXPECTED = "the folder that holds Actor_01/01-01-03-02-01-01-01.mp4 (or Video_Speech_Actor_01/Actor_01/...)"
+EXPECTED = "the folder with Actor_01/01-01-03-02-01-01-01.mp4 (or Video_Speech_Actor_01/Actor_01/...)"
 DEPTH = 3  # folders between the root and the files, at most
 NAME = re.compile(r"(\d\d)-(\d\d)-(\d\d)-\d\d-\d\d-\d\d-(\d\d)")
-MODALITIES = ("01", "02")  # with sound, without: the same pictures, and the first is preferred
+MODALITIES = ("01", "02")  # with sound, without: the same pictures; the first is preferred
 SOUND = "03"
 CHANNELS = {"01": "speech", "02": "song"}
 CALM = "calm"
@@ -36,26 +36,26 @@ CODES = {
     "ravdess",
     "RAVDESS: videos of 24 actors, 7 classes",
     channel=Option("speech", "spoken, sung, or both", ("speech", "song", ALL)),
-    calm=Option("skip", "leave calm out, or count it as neutral", ("skip", "neutral")),
+    calm=Option("skip", "leave calm out, or read it as neutral", ("skip", "neutral")),
 )
 def read(path: str, options: Mapping[str, str]) -> Dataset:
-    """Read the videos, each once, whether it comes with sound or without."""
+    """Read the videos, each once, with or without sound."""
     root, remarks = disk.folder(path, EXPECTED), Remarks()
-    takes: dict[str, tuple[str, Path]] = {}  # what was played -> modality and file
+    takes: dict[str, tuple[str, Path]] = {}  # codes of a take -> modality and file
     for _, files in disk.tree(root, DEPTH):
         for file in files:
             codes = NAME.fullmatch(file.stem)
             if codes is not None and (codes[1] == SOUND or file.suffix.lower() == ".wav"):
-                remarks.count("sound alone, left out", file.name)
+                remarks.count("sound files, left out", file.name)
             elif codes is None or file.suffix.lower() not in VIDEOS or not _is_known(codes):
-                remarks.count("files that are no videos of RAVDESS, left out", file.name)
+                remarks.count("files that are not videos of RAVDESS, left out", file.name)
             else:
                 take = file.stem[3:]
                 if take in takes:
-                    remarks.count("videos that repeat another's pictures, left out", file.name)
+                    remarks.count("videos with the same pictures as another, left out", file.name)
                 takes[take] = min(takes.get(take, (codes[1], file)), (codes[1], file))
     if not takes:
-        raise InputError(f"{shown(path)} is not RAVDESS: expected {EXPECTED}; {disk.found_in(root)}")
+        raise InputError(f"{shown(path)} is not RAVDESS: expected {EXPECTED}; {disk.listing(root)}")
     samples = []
     for take, (_, file) in sorted(takes.items(), key=lambda item: (item[0][-2:], item[0])):
         channel, label, actor = CHANNELS[take[:2]], CODES[take[3:5]], f"Actor_{take[-2:]}"
@@ -65,9 +65,9 @@ def read(path: str, options: Mapping[str, str]) -> Dataset:
             remarks.count("calm videos, left out (calm=skip)", file.name)
         else:
             label = "neutral" if label == CALM else label
-            # The name leaves out whether the video has sound, so that it is the same with either.
+            # The name is the same with and without sound.
             samples.append(Sample(f"{actor}/{take}", label, OnDisk(str(file)), subject=actor))
-    return Dataset(EMOTIONS, tuple(samples), remarks.told())
+    return Dataset(EMOTIONS, tuple(samples), remarks.texts())
 
 
 def _is_known(codes: re.Match[str]) -> bool:

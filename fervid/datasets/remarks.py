@@ -1,33 +1,33 @@
-"""What was strange about a dataset, gathered by kind, and told once with a count and a few names."""
+"""Remarks on a dataset: oddities by kind, each with a count and a few names."""
 
 from __future__ import annotations
 
 from fervid.files import shown
 
-NAMED = 3  # names that a remark shows
+NAMED = 3  # names in a remark
 
 
 class Remarks:
-    """Grows while a reader reads."""
+    """Collects remarks while a dataset is read."""
 
     def __init__(self) -> None:
         self._plain: list[str] = []
         self._counts: dict[str, list[str]] = {}
 
-    def say(self, text: str) -> None:
-        """A remark that stands once."""
+    def add(self, text: str) -> None:
+        """Add a remark."""
         self._plain.append(text)
 
     def count(self, kind: str, name: str) -> None:
-        """One more of its kind."""
+        """Add a name to a kind of oddity."""
         self._counts.setdefault(kind, []).append(shown(name))
 
-    def told(self) -> tuple[str, ...]:
-        """All of it, in sentences for people."""
+    def texts(self) -> tuple[str, ...]:
+        """Return all remarks as text."""
         return *self._plain, *(f"{kind}: {some(names)}" for kind, names in self._counts.items())
 
 
 def some(names: list[str]) -> str:
-    """How many there are, and the first few of them."""
+    """Return the number of names and the first few."""
     more = ", ..." if len(names) > NAMED else ""
     return f"{len(names):,} ({', '.join(names[:NAMED])}{more})"

@@ -1,4 +1,4 @@
-"""`savee`: Surrey Audio-Visual Expressed Emotion: four men speak, with markers painted on their faces."""
+"""`savee`: SAVEE, videos of four speaking men with markers painted on their faces."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from fervid.files import VIDEOS, shown
 from fervid.labels import EMOTIONS
 from fervid.samples import OnDisk, Sample
 
-EXPECTED = "SAVEE's folder, which holds AudioVisualClip/DC/a1.avi, AudioVisualClip/JE/, ..."
+EXPECTED = "SAVEE's folder, with AudioVisualClip/DC/a1.avi, AudioVisualClip/JE/, ..."
 DEPTH = 4  # folders between the root and the files, at most
 ACTORS = ("DC", "JE", "JK", "KL")
 NAME = re.compile(rf"(?:({'|'.join(ACTORS)})[ _-]?)?(sa|su|a|d|f|h|n)(\d{{1,2}})", re.IGNORECASE)
@@ -30,7 +30,7 @@ CLIPS = 480
 
 @layout("savee", "SAVEE: videos of 4 men with painted markers, 7 classes")
 def read(path: str, options: Mapping[str, str]) -> Dataset:
-    """Read the videos; the actor is a file's folder, or the beginning of its name."""
+    """Read the videos; the actor is the folder of a file, or the start of its name."""
     root, remarks = disk.folder(path, EXPECTED), Remarks()
     samples: dict[str, Sample] = {}
     for folder, files in disk.tree(root, DEPTH):
@@ -38,21 +38,21 @@ def read(path: str, options: Mapping[str, str]) -> Dataset:
             parts = NAME.fullmatch(file.stem)
             actor = (parts[1] if parts and parts[1] else folder.name).upper()
             if file.suffix.lower() == ".wav":
-                remarks.count("sound alone, left out", file.name)
+                remarks.count("sound files, left out", file.name)
             elif parts is None or file.suffix.lower() not in VIDEOS:
-                remarks.count("files that are no videos of SAVEE, left out", file.name)
+                remarks.count("files that are not videos of SAVEE, left out", file.name)
             elif actor not in ACTORS:
                 remarks.count(f"videos of none of the actors {', '.join(ACTORS)}, left out", file.name)
             else:
                 code = parts[2].lower()
                 name = f"{actor}/{code}{int(parts[3]):02}"
                 if name in samples:
-                    remarks.count("clips that are there twice, read once", name)
+                    remarks.count("clips found twice, read once", name)
                 else:
                     samples[name] = Sample(name, CODES[code], OnDisk(str(file)), subject=actor)
     if not samples:
-        raise InputError(f"{shown(path)} is not SAVEE: expected {EXPECTED}; {disk.found_in(root)}")
+        raise InputError(f"{shown(path)} is not SAVEE: expected {EXPECTED}; {disk.listing(root)}")
     if len(samples) != CLIPS:
-        remarks.say(f"{len(samples)} videos; the whole set has {CLIPS}, 120 of each actor")
-    remarks.say("markers are painted on the faces: a net may learn these, too, and no other set has them")
-    return Dataset(EMOTIONS, tuple(samples.values()), remarks.told())
+        remarks.add(f"{len(samples)} videos; the whole set has {CLIPS}, 120 of each actor")
+    remarks.add("markers are painted on the faces: a network may learn them, and no other set has them")
+    return Dataset(EMOTIONS, tuple(samples.values()), remarks.texts())

@@ -1,4 +1,4 @@
-"""What FER2013 and its second labelling, FER+, share: codes, ten taggers' votes, and labels from both."""
+"""Labels of FER2013 and of its second labelling, FER+, by the votes of ten taggers."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from fervid.labels import EMOTIONS
 CODES = ("anger", "disgust", "fear", "happiness", "sadness", "surprise", "neutral")  # of FER2013
 USAGES = ("Training", "PublicTest", "PrivateTest")
 SIDE = 48  # pixels
-# FER+'s columns, in the order of its table; the last two are no labels.
+# The columns of FER+; the last two are not labels.
 COLUMNS = (
     "neutral",
     "happiness",
@@ -28,9 +28,9 @@ COLUMNS = (
 )
 
 Votes = npt.NDArray[np.int64]  # (N, 10) in the order of COLUMNS
-Labelling = tuple[str, dict[str, float]]  # a label, and shares where there are any
+Labelling = tuple[str, dict[str, float]]  # a label, and shares of votes or nothing
 
-LABELS = Option("original", "FER2013's own, or FER+'s where most taggers agree", ("original", "majority"))
+LABELS = Option("original", "those of FER2013, or of FER+ if most taggers agree", ("original", "majority"))
 CLASSES = Option("7", "7, or 8 with contempt", ("7", "8"))
 CHOSEN = {"7": EMOTIONS, "8": naming.ORDER}
 
@@ -38,10 +38,10 @@ CHOSEN = {"7": EMOTIONS, "8": naming.ORDER}
 def label(
     codes: Sequence[int], votes: Votes | None, chosen: Sequence[str], by_majority: bool, soft: bool
 ) -> list[Labelling | None]:
-    """A label and shares for each picture; None for one that has no label.
+    """Return the label and shares of each picture, or None for a picture without a label.
 
-    Shares are over the chosen labels alone: votes for others, for `unknown` and for no face are dropped. By
-    majority, a label needs more than half of all votes, the dropped ones included, as FER+'s authors have it.
+    Shares are of the votes for the chosen labels; other votes are dropped. By majority, a label needs more
+    than half of all votes, including the dropped ones, as the authors of FER+ define it.
     """
     if votes is None:
         return [(CODES[code], {}) for code in codes]
@@ -56,7 +56,7 @@ def label(
             continue
         total = int(counts[row].sum())
         shares = (
-            {chosen[at]: int(counts[row, at]) / total for at in np.flatnonzero(counts[row]).tolist()}
+            {chosen[i]: int(counts[row, i]) / total for i in np.flatnonzero(counts[row]).tolist()}
             if soft
             else {}
         )
