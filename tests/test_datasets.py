@@ -1092,7 +1092,7 @@ def test_splits_that_cannot_be() -> None:
         with pytest.raises(InputError, match=words):
             wrong()  # type: ignore[no-untyped-call]
     for usage in (lambda: splitting.folds(samples, 1), lambda: splitting.hold_out(samples, 1.0, 0)):
-        with pytest.raises(UsageError, match="make"):
+        with pytest.raises(UsageError, match="not valid"):
             usage()  # type: ignore[no-untyped-call]
 
 
