@@ -16,7 +16,7 @@ from fervid import analysis, execute, footage, synth
 from fervid.errors import InputError, UsageError
 from fervid.faces import shape
 from fervid.footage import Footage, strips
-from fervid.samples import OnDisk, Picture, Sample, Strip
+from fervid.samples import Drawn, OnDisk, Picture, Sample, Strip
 from fervid.train.batches import Clips
 from fervid.types import Bytes, Settings
 from fervid.video import planning, reading
@@ -211,3 +211,24 @@ def test_landmarks_alone_are_told_from_faces(tmp_path: Path) -> None:
     assert Clips(both, taught, ("displacement",))
     with pytest.raises(UsageError, match="landmarks alone"):
         Clips(both, taught, ("faces",))
+
+
+def test_keys_of_the_cache_stay_as_they_are(tmp_path: Path) -> None:
+    """A change here throws away every user's footage: raise VERSION, and say so in the changelog."""
+    flat = np.arange(16, dtype=np.uint8).reshape(4, 4)
+    kinds = {
+        "drawn": Drawn("posed/0/1/0/fear"),
+        "moving": Picture(flat, "onset/12"),
+        "part": OnDisk("/nowhere/x.mp4", Fraction(1, 3), Fraction(2), is_upright=False),
+        "boxed": OnDisk("/nowhere/x.png", box=(1, 2, 30, 40)),
+        "still": Picture(flat),
+    }
+    samples = [Sample(f"{kind}/x", "fear", pixels) for kind, pixels in kinds.items()]
+    shards = footage.shards(samples, folder=tmp_path)
+    assert {shard.samples[0].name: shard.target.stem[:8] for shard in shards} == {
+        "boxed/x": "bd1dfd81",
+        "drawn/x": "b864b76b",
+        "moving/x": "3f2f8e05",
+        "part/x": "974634ee",
+        "still/x": "5f67f74d",
+    }
