@@ -26,7 +26,7 @@ from fervid.streams.network import join, sample_frames, split
 from fervid.streams.survey import compact_gru, dap3d, flow, inception3d
 from fervid.streams.survey.mscnn import verification
 from fervid.survey.systems import SMALL
-from fervid.train.batches import WEAK, Clips, targets
+from fervid.train.batches import WEAK, Clips, target_shares
 from fervid.train.machine import Machine
 from fervid.types import Settings, Status, Track, Video
 
@@ -234,7 +234,7 @@ def test_an_irnn_begins_by_remembering() -> None:
 
 def learnt(length: int, by_motion: bool = False) -> Clips:
     found = drawn(("happiness", "surprise", NEUTRAL), 3, 3, length=40)
-    taught = targets(found.samples, EMOTIONS, 0.0, 0.0)
+    taught = target_shares(found.samples, EMOTIONS, 0.0, 0.0)
     return Clips(found, taught, ("faces", "points"), length=length, by_motion=by_motion)
 
 
@@ -253,7 +253,7 @@ def test_a_pair_is_the_peak_and_another_frame_that_shows_it() -> None:
 
 def test_a_pair_of_a_picture_is_the_picture_twice() -> None:
     found = drawn(("happiness",), 1, 1, length=1)
-    clip = Clips(found, targets(found.samples, EMOTIONS, 0.0, 0.0), ("faces",), length=2)
+    clip = Clips(found, target_shares(found.samples, EMOTIONS, 0.0, 0.0), ("faces",), length=2)
     assert clip._drawn(0, np.random.default_rng(0)).rows.tolist() == [0, 0]
 
 
@@ -336,7 +336,7 @@ def test_analysis_gives_landmarks_to_the_nets_that_look_for_them(tmp_path: Path)
     said = {name: np.concatenate([part[name] for part in parts]) for name in names}
 
     reads = tuple({net.reads for net in networks.values()})
-    mine = Clips(found, targets(found.samples, EMOTIONS, 0.0, 0.0), reads, OFF)
+    mine = Clips(found, target_shares(found.samples, EMOTIONS, 0.0, 0.0), reads, OFF)
     taken = [clips.rows(video(), track.pts, centre) for centre in moments.tolist()]
     windows = [clips.Window.at(mine.faces[0], rows) for rows in taken]
     nothing = np.zeros(len(windows), np.int64)

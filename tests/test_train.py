@@ -33,7 +33,7 @@ from fervid.labels import EMOTIONS, NEUTRAL
 from fervid.samples import Drawn, Sample, Strip
 from fervid.streams.still import Still
 from fervid.train import evaluate, folders, frozen, run, starting, state
-from fervid.train.batches import Clips, targets
+from fervid.train.batches import Clips, target_shares
 from fervid.train.listener import SILENT, Listener, Progress
 from fervid.train.machine import Machine, open_machine
 from fervid.train.material import Material, arrange, gather
@@ -332,7 +332,7 @@ def test_faces_are_shown_small_at_first(
 
 def test_small_faces_are_the_same_faces() -> None:
     found = drawn(LABELS, 2, 2)
-    taught = targets(found.samples, LABELS, 0.0, 0.0)
+    taught = target_shares(found.samples, LABELS, 0.0, 0.0)
     small, usual = (
         Clips(found, taught, ("faces", "displacement"), STRONG, coarse=coarse) for coarse in (2, 0)
     )
@@ -423,7 +423,7 @@ def _empty(strip: Strip) -> Strip:
 
 def test_clips_depend_on_their_epoch_and_place_alone() -> None:
     found = drawn(LABELS, 3, 3, length=40)
-    taught = targets(found.samples, LABELS, 0.0, 0.0)
+    taught = target_shares(found.samples, LABELS, 0.0, 0.0)
     clips = Clips(found, taught, ("faces", "displacement"), STRONG, seed=4)
     whole = clips.drawn(2, np.array([0, 3, 5]), CPU.device)
     again = clips.drawn(2, np.array([5]), CPU.device)
@@ -439,7 +439,7 @@ def test_clips_depend_on_their_epoch_and_place_alone() -> None:
 
 def test_plain_clips_are_what_analysis_reads() -> None:
     found = drawn(LABELS, 2, 2, length=40)
-    taught = targets(found.samples, LABELS, 0.0, 0.0)
+    taught = target_shares(found.samples, LABELS, 0.0, 0.0)
     clips = Clips(found, taught, ("faces+points", "displacement"), OFF)
     from fervid.train.evaluate import windows
 
@@ -456,7 +456,7 @@ def test_plain_clips_are_what_analysis_reads() -> None:
 
 def test_targets_mix_votes_and_labels() -> None:
     voted = replace(sample("a", "happiness"), votes={"happiness": 0.6, "surprise": 0.4})
-    taught = targets([voted, sample("b", "surprise")], LABELS, 0.5, 0.1)
+    taught = target_shares([voted, sample("b", "surprise")], LABELS, 0.5, 0.1)
     assert taught.tolist() == [
         pytest.approx([0.9 * 0.8 + 0.05, 0.9 * 0.2 + 0.05]),
         pytest.approx([0.05, 0.95]),
@@ -466,12 +466,12 @@ def test_targets_mix_votes_and_labels() -> None:
 def test_votes_for_labels_that_are_not_taught_do_not_count() -> None:
     some = replace(sample("a", "happiness"), votes={"happiness": 0.3, "surprise": 0.3, "contempt": 0.4})
     none = replace(sample("b", "surprise"), votes={"contempt": 1.0})
-    assert targets([some, none], LABELS, 1.0, 0.0).tolist() == [pytest.approx([0.5, 0.5]), [0.0, 1.0]]
+    assert target_shares([some, none], LABELS, 1.0, 0.0).tolist() == [pytest.approx([0.5, 0.5]), [0.0, 1.0]]
 
 
 def test_nets_of_frames_are_taught_those_that_show_the_expression() -> None:
     found = drawn((*LABELS, NEUTRAL), 2, 1, length=60)
-    shown = Clips(found, targets(found.samples, EMOTIONS, 0.0, 0.0), ("faces",), length=1)
+    shown = Clips(found, target_shares(found.samples, EMOTIONS, 0.0, 0.0), ("faces",), length=1)
     for place, sample in enumerate(found.samples):
         taught, usual = [], []
         for seed in range(40):
@@ -488,7 +488,7 @@ def test_nets_of_frames_are_taught_those_that_show_the_expression() -> None:
 def test_clips_and_stills_come_in_the_share_that_is_asked_for(share: float) -> None:
     clips_of, stills_of = drawn(LABELS, 2, 2), drawn(LABELS, 3, 3, length=1)
     both = Footage.joined([stills_of, clips_of])
-    taught = targets(both.samples, LABELS, 0.0, 0.0)
+    taught = target_shares(both.samples, LABELS, 0.0, 0.0)
     shown = Clips(both, taught, ("faces",), length=1, size=40, moving=share)
     for epoch in range(2):
         draws = np.concatenate([draws for _, draws in shown.epoch(epoch, 8)])
@@ -504,7 +504,7 @@ def test_clips_and_stills_come_in_the_share_that_is_asked_for(share: float) -> N
 def both() -> Clips:
     """Two stills and two clips of five and of four windows."""
     found = Footage.joined([drawn(LABELS, 1, 1, length=1), drawn(LABELS, 1, 1, length=30)])
-    return Clips(found, targets(found.samples, LABELS, 0.0, 0.0), ("displacement",))
+    return Clips(found, target_shares(found.samples, LABELS, 0.0, 0.0), ("displacement",))
 
 
 def test_whole_clips_are_looked_at_as_analysis_does(both: Clips) -> None:
@@ -568,21 +568,21 @@ def test_frozen_clips_are_drawn_as_clips_are(both: Clips) -> None:
         assert ours == theirs and lessons.steps(2) == both.steps(2)
     batch = lessons.drawn(1, np.array([3, 0, 6]), CPU.device)
     assert batch.features["tiny_displacement"].flatten().tolist() == [3, 0, 2]
-    assert batch.targets.tolist() == both.taught[[3, 0, 2]].tolist()
+    assert batch.targets.tolist() == both.targets[[3, 0, 2]].tolist()
 
 
 def test_features_of_other_data_are_refused(both: Clips, tmp_path: Path) -> None:
     network = {"tiny_displacement": streams.build("tiny_displacement", len(LABELS))}
     path = tmp_path / "x.safetensors"
     frozen.features(network, both, 4, CPU, path, SILENT)
-    fewer = Clips(both.footage.take([0, 1]), both.taught[:2], ("displacement",))
+    fewer = Clips(both.footage.take([0, 1]), both.targets[:2], ("displacement",))
     with pytest.raises(InputError, match="of other data than this run"):
         frozen.features(network, fewer, 4, CPU, path, SILENT)
 
 
 def test_a_clip_that_comes_twice_in_an_epoch_is_drawn_twice() -> None:
     found = drawn(LABELS, 2, 2)
-    taught = targets(found.samples, LABELS, 0.0, 0.0)
+    taught = target_shares(found.samples, LABELS, 0.0, 0.0)
     clips = Clips(found, taught, ("displacement",), STRONG, size=12)
     draws = np.concatenate([draws for _, draws in clips.epoch(0, 4)])
     assert sorted(draws.tolist()) == list(range(12))
@@ -903,7 +903,7 @@ def test_a_checkpoint_of_other_labels_is_told(material: Material, strips: Path, 
 def test_landmarks_that_are_no_numbers_are_told() -> None:
     found = drawn(LABELS, 2, 2)
     found.landmarks[1][3, 40] = np.nan
-    clips = Clips(found, targets(found.samples, LABELS, 0.0, 0.0), ("displacement",), OFF)
+    clips = Clips(found, target_shares(found.samples, LABELS, 0.0, 0.0), ("displacement",), OFF)
     with pytest.raises(InputError, match=f"landmarks of {found.samples[1].name} are not all numbers"):
         clips.drawn(0, np.arange(4), CPU.device)
 

@@ -7,7 +7,7 @@ import torch
 from fervid import streams
 from fervid.streams.network import Network
 from fervid.train import starting
-from fervid.train.fitting import USUAL_BATCH, Lesson, Stage, answers, judged
+from fervid.train.fitting import USUAL_BATCH, Stage, StreamLoss, answers, figures
 from fervid.train.recipe import FINE
 from fervid.train.settling import settle
 from fervid.train.stages import Run, round_weights
@@ -27,7 +27,7 @@ def learn(run: Run, name: str) -> Network:
 
 
 def _begun(run: Run, name: str) -> Network:
-    """Return a stream with its first weights, where it computes."""
+    """Return a stream with its initial weights, on the device of the run."""
     torch.manual_seed(run.recipe.seed)  # of the first weights
     network = streams.build(name, len(run.labels), **run.recipe.sizes.get(name, {}))
     bases = sorted(run.bases, key=lambda base: name not in base.networks)  # before a parent's are
@@ -38,14 +38,14 @@ def _begun(run: Run, name: str) -> Network:
 
 def _stage(run: Run, network: Network, name: str) -> Stage:
     recipe, machine = run.recipe, run.machine
-    lesson = Lesson(network, len(run.labels), run.counts, recipe).to(machine.device)
+    loss = StreamLoss(network, len(run.labels), run.counts, recipe).to(machine.device)
     by_size = recipe.batch / USUAL_BATCH
     rate = network.rate * recipe.rate * (by_size if network.optimizer == "sgd" else by_size**0.5)
-    examination = run.examination(network)
+    validation = run.validation_clips(network)
 
-    def judge() -> tuple[float, float, float]:
-        said = answers(lambda batch: network(batch[network.reads]), examination, recipe.batch, machine)
-        return judged(said, run.truth)
+    def validate() -> tuple[float, float, float]:
+        logits = answers(lambda batch: network(batch[network.reads]), validation, recipe.batch, machine)
+        return figures(logits, run.truth)
 
     return Stage(
         name=name,
@@ -53,16 +53,17 @@ def _stage(run: Run, network: Network, name: str) -> Stage:
         rate=rate * (FINE if recipe.finetune else 1.0),
         decay=network.decay,
         optimizer=network.optimizer,
-        learner=lesson,
-        loss=lambda batch: lesson(batch, machine),
-        judge=judge,
+        learner=loss,
+        loss=lambda batch: loss(batch, machine),
+        validate=validate,
     )
 
 
 def _settle(run: Run, network: Network, name: str) -> None:
-    """Fit what gradients leave alone in a stream."""
-    shown, examination, path = run.clips(network), run.examination(network), run.checkpoint(f"{name}.machine")
-    state = settle(network, shown, examination, run.recipe, run.machine, path, run.listener)
+    """Fit the parts of a stream that gradients do not train."""
+    training, validation = run.clips(network), run.validation_clips(network)
+    path = run.checkpoint(f"{name}.machine")
+    state = settle(network, training, validation, run.recipe, run.machine, path, run.listener)
     strength, accuracy = (state.history[key][state.best_epoch] for key in ("strength", "validation_accuracy"))
     run.listener.note(f"{name}: support vectors, penalty {strength:g}, validation accuracy {accuracy:.4f}")
     round_weights(network)

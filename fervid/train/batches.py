@@ -1,4 +1,4 @@
-"""Clips as a net is taught them: drawn, changed, stacked; the same for a seed, whatever came before."""
+"""Training batches: windows drawn from clips, augmented and stacked; the same for the same seed."""
 
 from __future__ import annotations
 
@@ -22,9 +22,9 @@ from fervid.model import parts
 from fervid.samples import Sample
 from fervid.types import Array, Floats, Ints
 
-PERSONAL = 0.5  # how often a person's own neutral is taught where it is known, instead of the population's
-TRIES = 3  # windows, or frames of one, that are drawn, of which the most telling is taught
-WEAK = 1 / 3  # of the peak's distance from the neutral: what is nearer shows too little to be one of a pair
+PERSONAL = 0.5  # how often a person's own neutral is used, where it is known, instead of the population's
+TRIES = 3  # windows, or frames of a window, that are drawn; training uses the most expressive
+WEAK = 1 / 3  # of the peak's distance from the neutral: a nearer frame shows too little for a pair
 COARSE = 48  # pixels: the side of faces that are shown small
 LOOKS = 3  # windows of a strip at which validation looks
 
@@ -38,7 +38,7 @@ class Batch:
     points: Tensor | None  # (B, L, 68, 2) in the pixels of a crop
     targets: Tensor  # (B, C)
     people: Tensor  # (B,) a number for each person
-    features: Mapping[str, Tensor] = field(default_factory=dict)  # of frozen streams, in place of the above
+    features: Mapping[str, Tensor] = field(default_factory=dict)  # of frozen streams, instead of the above
 
     def __getitem__(self, reads: str) -> Tensor:
         values = []
@@ -49,18 +49,18 @@ class Batch:
         return streams.join_inputs(values)
 
 
-def targets(samples: Sequence[Sample], labels: Sequence[str], soft: float, smoothing: float) -> Floats:
-    """What each sample is taught as: (N, C), rows that sum to one."""
-    place = {label: column for column, label in enumerate(labels)}
-    taught = np.zeros((len(samples), len(labels)), np.float32)
+def target_shares(samples: Sequence[Sample], labels: Sequence[str], soft: float, smoothing: float) -> Floats:
+    """Return the training target of each sample: (N, C), rows that sum to one."""
+    index = {label: column for column, label in enumerate(labels)}
+    targets = np.zeros((len(samples), len(labels)), np.float32)
     for row, sample in enumerate(samples):
-        votes = {label: votes for label, votes in sample.votes.items() if label in place}
+        votes = {label: votes for label, votes in sample.votes.items() if label in index}
         total = sum(votes.values())
-        share = soft if total > 0 else 0.0  # nobody voted for a label that is taught
-        taught[row, place[sample.label]] += 1 - share
+        share = soft if total > 0 else 0.0  # nobody voted for a label of the model
+        targets[row, index[sample.label]] += 1 - share
         for label, part in votes.items():
-            taught[row, place[label]] += share * part / (total or 1)
-    return (1 - smoothing) * taught + np.float32(smoothing / len(labels))
+            targets[row, index[label]] += share * part / (total or 1)
+    return (1 - smoothing) * targets + np.float32(smoothing / len(labels))
 
 
 def _faces(footage: Footage) -> Iterator[Face]:
@@ -85,7 +85,7 @@ class Clips:
     def __init__(
         self,
         footage: Footage,
-        taught: Floats,
+        targets: Floats,
         reads: Sequence[str],
         settings: Augmentation = OFF,
         illumination: str = "none",
@@ -96,7 +96,7 @@ class Clips:
         moving: float = 0.0,
         by_motion: bool = False,
     ) -> None:
-        self.footage, self.taught, self.settings, self.by_motion = footage, taught, settings, by_motion
+        self.footage, self.targets, self.settings, self.by_motion = footage, targets, settings, by_motion
         self.reads = {part for one in reads for part in parts(one)}
         self.illumination, self.length, self.seed, self.size = illumination, length, seed, size
         if "faces" in self.reads and footage.without_crops is not None:
@@ -119,7 +119,7 @@ class Clips:
 
     @cached_property
     def people(self) -> Ints:
-        """A number for each sample's person, another one where nobody knows who it is: (N,)."""
+        """A number for each sample's person, (N,); a sample of an unknown person has a number of its own."""
         numbers: dict[str, int] = {}
         names = [sample.subject or f"/{sample.name}" for sample in self.footage.samples]
         return np.array([numbers.setdefault(name, len(numbers)) for name in names], np.int64)
@@ -130,10 +130,10 @@ class Clips:
         return tuple(map(_moved, _faces(self.footage), self.neutrals))
 
     def _drawn_window(self, index: int, random: np.random.Generator) -> Window:
-        """Draw a window of a strip where its label shows: of a few, that of most motion, or least if neutral.
+        """Draw a few windows; return the one with the most motion, or the least if the label is neutral.
 
-        A clip is labelled as a whole, and begins and ends with no expression as often as not. With
-        `by_motion` it is the one in which the expression changes most.
+        A clip has one label for all of it, and often begins and ends with no expression. With `by_motion`,
+        take the window in which the expression changes most.
         """
         face = self.faces[index]
         if len(face.pts) == 1:
@@ -145,7 +145,7 @@ class Clips:
         return tries[int(np.argmin(telling) if is_neutral else np.argmax(telling))]
 
     def _drawn_pair(self, index: int, random: np.random.Generator) -> Window:
-        """Draw the frame of a strip that shows its label best, and another one that shows it, too."""
+        """Draw the frame of a strip that shows its label best, and another that shows it too."""
         moved = self.moved[index]
         is_neutral = self.footage.samples[index].label == NEUTRAL
         peak = int(np.argmin(moved) if is_neutral else np.argmax(moved))
@@ -154,7 +154,7 @@ class Clips:
         return Window.at(self.faces[index], np.array([peak, random.choice(others)], np.int64))
 
     def _drawn_frame(self, index: int, random: np.random.Generator) -> Window:
-        """Draw a frame of a window: of a few, the one of most motion, or any if neutral."""
+        """Draw a few frames of a window; return the one with the most motion, or any if neutral."""
         drawn = self._drawn_window(index, random)
         tries = drawn.rows[random.integers(clips.LENGTH, size=TRIES)]
         if len(drawn.face.pts) == 1 or self.footage.samples[index].label == NEUTRAL:
@@ -162,12 +162,12 @@ class Clips:
         return Window.at(drawn.face, tries[[int(np.argmax(self.moved[index][tries]))]])
 
     def _drawn(self, index: int, random: np.random.Generator) -> Window:
-        """Draw the frames of a strip that are taught this time."""
+        """Draw the frames of a strip for one training sample."""
         draw = {1: self._drawn_frame, 2: self._drawn_pair}.get(self.length, self._drawn_window)
         return draw(index, random)
 
     def epoch(self, number: int, batch: int, part: int = 0, parts: int = 1) -> Iterator[tuple[int, Ints]]:
-        """The steps of an epoch and which draws each takes; of every batch, one `part` of `parts`.
+        """Yield the steps of an epoch and the draws of each; of every batch, one `part` of `parts`.
 
         Draw `k` is clip `k` modulo the number of clips.
         """
@@ -178,12 +178,12 @@ class Clips:
         )
         if self.moving:
             order = random.permutation(order)
-        steps = self.steps(batch)  # what is left over has its turn in another epoch
+        steps = self.steps(batch)  # the rest comes in another epoch
         for step in range(steps):
             yield step, order[step * batch : (step + 1) * batch][part::parts]
 
     def _kinds(self, size: int) -> list[tuple[Ints, int]]:
-        """Clips that are drawn alike, and how many of an epoch's draws are theirs."""
+        """Return groups of clips that are drawn alike, and how many of an epoch's draws each group gets."""
         moves = np.array([len(pts) > 1 for pts in self.footage.pts])
         everyone: Ints = np.arange(len(self))
         if not self.moving or moves.all() or not moves.any():
@@ -192,32 +192,32 @@ class Clips:
         return [(everyone[~moves], size - count), (everyone[moves], count)]
 
     def _turns(self, order: Ints, count: int) -> Ints:
-        """So many draws of these clips; where clips come more than once, each time is a draw of its own."""
+        """Return `count` draws of these clips; a clip that comes twice is two draws."""
         turns = np.arange(count)
         return np.asarray(order[turns % len(order)] + turns // len(order) * len(self), np.int64)
 
     def steps(self, batch: int) -> int:
-        """How many steps make an epoch."""
+        """Return the number of steps in an epoch."""
         return max(1, (self.size or len(self)) // batch)
 
     def drawn(self, number: int, draws: Ints, device: torch.device) -> Batch:
-        """These draws as epoch `number` shows them."""
+        """Return a batch of these draws, as epoch `number` augments them."""
         chosen = []
-        places = draws % len(self)
-        personal = np.zeros(len(places), bool)
-        for at, (draw, place) in enumerate(zip(draws.tolist(), places.tolist(), strict=True)):
+        indices = draws % len(self)
+        personal = np.zeros(len(indices), bool)
+        for at, (draw, index) in enumerate(zip(draws.tolist(), indices.tolist(), strict=True)):
             random = np.random.default_rng([self.seed, number, draw])
             personal[at] = random.random() < PERSONAL
-            chosen.append(self._drawn(place, random))
+            chosen.append(self._drawn(index, random))
         seeds, side = mix(self.seed, number, draws), COARSE if number < self.coarse else shape.CROP
-        return self._stack(places, chosen, personal, seeds, self.settings, device, side)
+        return self._stack(indices, chosen, personal, seeds, self.settings, device, side)
 
     def plain(
         self, batch: int, device: torch.device, some: Ints | None = None, looks: int | None = LOOKS
     ) -> Iterator[tuple[Ints, Batch]]:
-        """Clips as analysis sees them, all or `some`, and whose each window is.
+        """Yield batches of clips as analysis sees them, all or `some`, with the clip index of each window.
 
-        At most `looks` windows of each, spread over its inside; None is every window that analysis has.
+        Take at most `looks` windows of each clip, spread over it; None takes every window that analysis has.
         """
         windows: list[tuple[int, Window]] = []
         for index in range(len(self)) if some is None else some.tolist():
@@ -231,14 +231,14 @@ class Clips:
                 windows.append((index, whole if self.length > 1 else Window.at(face, middle)))
         for low in range(0, len(windows), batch):
             part = windows[low : low + batch]
-            places = np.array([index for index, _ in part], np.int64)
+            indices = np.array([index for index, _ in part], np.int64)
             chosen = [each for _, each in part]
             everyone = np.ones(len(part), bool)
-            yield places, self._stack(places, chosen, everyone, np.zeros(len(part), np.int64), OFF, device)
+            yield indices, self._stack(indices, chosen, everyone, np.zeros(len(part), np.int64), OFF, device)
 
     def _stack(
         self,
-        places: Ints,
+        indices: Ints,
         chosen: Sequence[Window],
         personal: Array,
         seeds: Ints,
@@ -247,12 +247,12 @@ class Clips:
         side: int = shape.CROP,
     ) -> Batch:
         faces = landmarks = neutral = None
-        if "faces" in self.reads:  # with their margin, in which they are moved about
+        if "faces" in self.reads:  # with their margin, into which augmentation moves them
             faces = np.stack([each.take(each.face.crops) for each in chosen])
         if not self.reads.isdisjoint(("displacement", "points")):
             landmarks = np.stack([each.take(each.face.landmarks) for each in chosen])
         if "displacement" in self.reads:
-            own = self.neutrals[places]
+            own = self.neutrals[indices]
             neutral = np.where(personal[:, None, None], own, clips.population_neutral()).astype(np.float32)
 
         def sent(array: Array | None) -> Tensor | None:
@@ -262,7 +262,7 @@ class Clips:
         pictures, points, rest = moved
         displacement = None
         if points is not None:
-            self._check(places, points)
+            self._check(indices, points)
         if points is not None and rest is not None:
             upright = shape.without_pose(points.flatten(0, 1).cpu().numpy()).reshape(points.shape)
             displacement = torch.from_numpy(upright).to(device) - rest[:, None]
@@ -274,19 +274,19 @@ class Clips:
             pictures,
             displacement,
             points,
-            torch.from_numpy(self.taught[places]).to(device),
-            torch.from_numpy(self.people[places]).to(device),
+            torch.from_numpy(self.targets[indices]).to(device),
+            torch.from_numpy(self.people[indices]).to(device),
         )
 
-    def _check(self, places: Ints, points: Tensor) -> None:
-        """Refuse landmarks that are no numbers: one of them would spoil every weight."""
-        for place, fine in zip(places.tolist(), torch.isfinite(points).all(3).all(2).all(1), strict=True):
+    def _check(self, indices: Ints, points: Tensor) -> None:
+        """Raise InputError for landmarks that are not numbers: a single one would spoil every weight."""
+        for index, fine in zip(indices.tolist(), torch.isfinite(points).all(3).all(2).all(1), strict=True):
             if not fine:
-                name = self.footage.samples[place].name
+                name = self.footage.samples[index].name
                 raise InputError(f"the landmarks of {name} are not all numbers: leave that sample out")
 
     def _contrast(self, pictures: Tensor) -> Tensor:
-        """As `clips.contrast`, where the pictures are."""
+        """Do what `clips.contrast` does, on the device that holds the pictures."""
         if self.illumination != "none":
             whole = pictures.clamp(0, 255).round().to(torch.uint8).cpu().numpy()
             return torch.from_numpy(clips.contrast(whole, self.illumination)).to(pictures.device)

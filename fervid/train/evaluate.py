@@ -33,7 +33,7 @@ AT_ONCE = 64  # windows that are scored together: they are many bytes
 
 
 def divide(plan: Plan, recipe: Recipe) -> list[tuple[Split, Material]]:
-    """The parts of a plan, and what is learnt from each; refuses one that could never be."""
+    """Return the parts of a plan with their material; raise InputError for a part that cannot be trained."""
     labels = labels_of(plan.samples)
     divided = []
     for part in plan.parts:
@@ -58,7 +58,7 @@ def divide(plan: Plan, recipe: Recipe) -> list[tuple[Split, Material]]:
 
 
 def folder_of(part: Split, runs: Path) -> Path:
-    """Where the model for a part of a protocol lies among its runs."""
+    """Return the folder of the model for a part of a protocol."""
     return runs / re.sub(r"[^\w.-]+", "_", part.name)
 
 
@@ -74,7 +74,7 @@ def by_protocol(
     listener: Listener = SILENT,
     over: Sequence[Path] = (),
 ) -> Predictions:
-    """Train for each part of a protocol, if `runs` has it not yet, and score what it held back.
+    """Train a model for each part of a protocol, unless `runs` has it, and score the held-out samples.
 
     `over` are finished runs of single streams by the same protocol, whose nets are taken over as they are:
     what is on top of them, a fusion or a machine, alone is learnt.
@@ -85,7 +85,7 @@ def by_protocol(
         listener.warn(remark)
     labels = labels_of(plan.samples)
     divided = []
-    # All that could be wrong with one of them is told before the first is trained.
+    # Report whatever is wrong with any part before the first is trained.
     for part, material in divide(plan, recipe):
         folder = folder_of(part, runs)
         own = recipe
@@ -119,7 +119,7 @@ def by_protocol(
 
 
 def labels_of(samples: Sequence[Sample]) -> tuple[str, ...]:
-    """The labels that occur, in their usual order."""
+    """Return the labels that occur, in their usual order."""
     there = {sample.label for sample in samples}
     return tuple(label for label in (*EMOTIONS, CONTEMPT) if label in there)
 
@@ -143,7 +143,7 @@ def predict(
     fold: int = 0,
     listener: Listener = SILENT,
 ) -> Predictions:
-    """What a model says of samples: the mean over each one's windows; `labels` None takes all that occur."""
+    """Return a model's predictions, the mean over each sample's windows; `labels` None means all."""
     labels = labels or labels_of(samples)
     folder = str(model.find(name).resolve())
     spec = model.read_spec(folder)
@@ -153,7 +153,7 @@ def predict(
         parts.append(part)
         done += len(task.shard.samples)
         listener.cutting(done, len(samples))
-    back = np.argsort([place for task in tasks for place in task.shard.indices])
+    back = np.argsort([index for task in tasks for index in task.shard.indices])
     whole = {key: np.concatenate([part[key] for part in parts])[back] for key in parts[0]}
     for sample, trouble in zip(samples, whole["trouble"].tolist(), strict=True):
         if trouble and trouble != footage.NO_FACE:
@@ -186,10 +186,10 @@ def _score(task: _Task) -> dict[str, Array]:
     readable = np.zeros(count, bool)
     stream = windows(strips)
     while some := list(islice(stream, AT_ONCE)):
-        places = np.array([index for index, _ in some], np.int64)
+        indices = np.array([index for index, _ in some], np.int64)
         for name, logits in _answers(net, [window for _, window in some]).items():
-            np.add.at(totals.setdefault(name, np.zeros((count, classes), np.float32)), places, logits)
-        np.add.at(seen, places, 1)
+            np.add.at(totals.setdefault(name, np.zeros((count, classes), np.float32)), indices, logits)
+        np.add.at(seen, indices, 1)
         readable[[index for index, window in some if window.quality >= READABLE]] = True
     answer: dict[str, Array] = {
         "trouble": np.array(strips.troubles, dtype=object),
@@ -203,7 +203,7 @@ def _score(task: _Task) -> dict[str, Array]:
 
 
 def _answers(net: Model, windows: Sequence[Window]) -> dict[str, Floats]:
-    """What each stream alone and each fusion says of windows."""
+    """Return the logits of each stream alone and of each fusion."""
     each: dict[str, Floats] = {}
     together: dict[str, Floats] = {}
     for stream in net.spec.streams:
@@ -214,13 +214,13 @@ def _answers(net: Model, windows: Sequence[Window]) -> dict[str, Floats]:
 
 
 def _names(net: Model) -> list[str]:
-    """The keys of what `_answers` gives."""
+    """Return the keys of what `_answers` returns."""
     empty = {stream.name: np.empty((0, len(net.spec.labels)), np.float32) for stream in net.spec.streams}
     return [*empty, *_fused(net, empty, empty)]
 
 
 def _fused(net: Model, each: dict[str, Floats], together: dict[str, Floats]) -> dict[str, Floats]:
-    """The fusions that this model can be asked for."""
+    """Return the logits of the fusions that this model has."""
     if len(net.spec.streams) == 1:
         return {}
     fused = {"weighted": net.weighted(each)}

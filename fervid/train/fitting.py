@@ -1,4 +1,4 @@
-"""One stage of training: a network, clips to learn from, clips to be judged by, and a state that resumes."""
+"""One stage of training: a learner, its batches, its validation, and a state that resumes."""
 
 from __future__ import annotations
 
@@ -39,20 +39,20 @@ USUAL_BATCH = 128  # for which the streams' learning rates are meant
 
 @dataclass
 class Stage:
-    """What is learnt in one go: the weights of `learner`, judged through `network`."""
+    """A stage: what learns, how, and how it is validated."""
 
     name: str
     epochs: int
     rate: float
     decay: float
     optimizer: str  # "sgd" or "adamw"
-    learner: nn.Module  # whose parameters learn and are averaged
-    loss: Callable[[Batch], tuple[Tensor, Tensor]]  # the loss, and the logits (B, C) that count as the answer
-    judge: Callable[[], tuple[float, float, float]]  # accuracy, mean recall and loss on validation
+    learner: nn.Module  # its parameters are trained and averaged
+    loss: Callable[[Batch], tuple[Tensor, Tensor]]  # the loss, and the logits (B, C) of the answer
+    validate: Callable[[], tuple[float, float, float]]  # accuracy, mean recall and loss on validation
 
 
-class Lessons(Protocol):
-    """What a stage learns from: the same draws for a seed, whatever came before."""
+class Draws(Protocol):
+    """The batches of a stage: a seed gives the same draws every time."""
 
     def steps(self, batch: int) -> int: ...
 
@@ -62,7 +62,7 @@ class Lessons(Protocol):
 
 
 def fit(
-    stage: Stage, clips: Lessons, recipe: Recipe, machine: Machine, checkpoint: Path, listener: Listener
+    stage: Stage, clips: Draws, recipe: Recipe, machine: Machine, checkpoint: Path, listener: Listener
 ) -> states.State:
     """Train, from the checkpoint if there is one; the learner ends with its best averaged weights."""
     learner = stage.learner
@@ -82,14 +82,14 @@ def fit(
 
     while not state.finished:
         learner.train()
-        for step, places in clips.epoch(state.epoch, recipe.batch, machine.part, machine.parts):
+        for step, indices in clips.epoch(state.epoch, recipe.batch, machine.part, machine.parts):
             if step < state.step:
                 continue
             now = state.epoch * steps + step
             for group in optimizer.param_groups:
                 group["lr"] = stage.rate * _schedule(now / (stage.epochs * steps))
             torch.manual_seed(hash((recipe.seed, stage.epochs, now, machine.part)) % (1 << 31))
-            batch = clips.drawn(state.epoch, places, machine.device)
+            batch = clips.drawn(state.epoch, indices, machine.device)
             sums = _step(stage, batch, optimizer, machine, state.epoch)
             _follow(average, learner, recipe.average, now)
             state.sums = [before + more for before, more in zip(state.sums, sums, strict=True)]
@@ -98,7 +98,7 @@ def fit(
             if time.monotonic() - written > states.BETWEEN_CHECKPOINTS:
                 keep()
                 written = time.monotonic()
-        _judge(stage, state, average, learner, machine, recipe.patience)
+        _close_epoch(stage, state, average, learner, machine, recipe.patience)
         listener.tick(_progress(stage, state, steps))
         keep()
         written = time.monotonic()
@@ -111,7 +111,7 @@ def fit(
 def _resumed(
     checkpoint: Path, learner: nn.Module, average: dict[str, Tensor], optimizer: torch.optim.Optimizer
 ) -> states.State:
-    """Return how far the stage has come, with what it has learnt put back; a new state where it begins."""
+    """Restore a stage from its checkpoint; return its state, or a new one."""
     state = states.read(checkpoint) or states.State()
     if state.tensors:
         try:
@@ -130,7 +130,7 @@ def _resumed(
 def _step(
     stage: Stage, batch: Batch, optimizer: torch.optim.Optimizer, machine: Machine, epoch: int
 ) -> tuple[float, float, float]:
-    """Learn from one batch; return the sum of its losses, how many answers were right, and of how many."""
+    """Train on one batch; return its summed loss, its number of right answers, and its size."""
     loss, answer = stage.loss(batch)
     if not torch.isfinite(loss.detach()):
         raise ModelError(
@@ -147,7 +147,7 @@ def _step(
     return float(loss.detach()) * count, float(right), float(count)
 
 
-def _judge(
+def _close_epoch(
     stage: Stage,
     state: states.State,
     average: dict[str, Tensor],
@@ -155,13 +155,13 @@ def _judge(
     machine: Machine,
     patience: int,
 ) -> None:
-    """Close an epoch: the averaged weights are judged, and kept if they are the best so far."""
+    """Close an epoch: validate the averaged weights, and keep them if they are the best so far."""
     machine.evened(learner)
     own = {name: value.detach().clone() for name, value in _floats(learner).items()}
     learner.load_state_dict(learner.state_dict() | average)
     learner.eval()
     with torch.inference_mode():
-        accuracy, recall, loss = machine.agreed(stage.judge())
+        accuracy, recall, loss = machine.agreed(stage.validate())
     sums = machine.total(state.sums)
     for name, value in (
         ("loss", sums[0] / sums[2]),
@@ -171,7 +171,7 @@ def _judge(
         ("validation_mean_recall", recall),
     ):
         state.history.setdefault(name, []).append(value)
-    score = (accuracy + recall) / 2  # neither a common nor a rare class shall decide alone
+    score = (accuracy + recall) / 2  # neither a common nor a rare class should decide alone
     if score > state.best:
         state.gained = state.epoch
     if math.isnan(score) or score >= state.best:
@@ -184,14 +184,14 @@ def _judge(
 
 
 def _schedule(done: float) -> float:
-    """The learning rate's share of its peak."""
+    """Return the learning rate as a share of its peak."""
     if done < WARM_UP:
         return max(done / WARM_UP, 0.01)
     return 0.5 * (1 + math.cos(math.pi * (done - WARM_UP) / (1 - WARM_UP)))
 
 
 def _optimizer(stage: Stage) -> torch.optim.Optimizer:
-    """Weight decay for kernels and matrices alone: on norms and biases it only costs."""
+    """Return the optimizer; only kernels and matrices have weight decay: on norms and biases it hurts."""
     wide = [p for p in stage.learner.parameters() if p.requires_grad and p.dim() > 1]
     thin = [p for p in stage.learner.parameters() if p.requires_grad and p.dim() <= 1]
     groups = [{"params": wide, "weight_decay": stage.decay}, {"params": thin, "weight_decay": 0.0}]
@@ -201,7 +201,7 @@ def _optimizer(stage: Stage) -> torch.optim.Optimizer:
 
 
 def _tensors(optimizer: torch.optim.Optimizer) -> dict[str, Tensor]:
-    """What an optimizer remembers, by parameter and name."""
+    """Return the state of an optimizer, by parameter and name."""
     return {
         f"{index}.{name}": torch.as_tensor(value)
         for index, memory in optimizer.state_dict()["state"].items()
@@ -219,13 +219,13 @@ def _restore(optimizer: torch.optim.Optimizer, tensors: dict[str, Tensor]) -> No
 
 
 def _floats(network: nn.Module) -> dict[str, Tensor]:
-    """Weights and running figures, which can be averaged; counters cannot."""
+    """Return weights and running statistics, which can be averaged; counters cannot."""
     return {name: value for name, value in network.state_dict().items() if value.is_floating_point()}
 
 
 @torch.no_grad()
 def _follow(average: dict[str, Tensor], network: nn.Module, kept: float, step: int) -> None:
-    """Move the averaged weights; early ones, far from anything good, are forgotten sooner."""
+    """Move the averaged weights; early ones count for less."""
     kept = min(kept, (1 + step) / (10 + step))
     for name, value in _floats(network).items():
         average[name].lerp_(value, 1 - kept)
@@ -245,8 +245,8 @@ def _progress(stage: Stage, state: states.State, steps: int) -> Progress:
     )
 
 
-class Lesson(nn.Module):
-    """A stream with what is taught beside its logits: by its own kind, and as the recipe asks."""
+class StreamLoss(nn.Module):
+    """A stream with its loss: cross-entropy, the stream's own term, and those of the recipe."""
 
     def __init__(self, network: Network, classes: int, counts: Tensor, recipe: Recipe) -> None:
         super().__init__()
@@ -257,65 +257,65 @@ class Lesson(nn.Module):
         self.island = IslandLoss(classes, width) if recipe.island_loss else None
 
     def forward(self, batch: Batch, machine: Machine) -> tuple[Tensor, Tensor]:
-        clip, taught = batch[self.network.reads], batch.targets
+        clip, targets = batch[self.network.reads], batch.targets
         if self.recipe.mixup:
-            clip, taught = _mixed(clip, taught, self.recipe.mixup)
+            clip, targets = _mixed(clip, targets, self.recipe.mixup)
         with machine.arithmetic(self.network):
-            features, own = self.network.features_and_loss(clip, taught)
+            features, own = self.network.features_and_loss(clip, targets)
             logits = self.network.top(features)
         weights = self.weights
         assert isinstance(weights, Tensor)
-        loss = cross_entropy(logits, taught, weights)
+        loss = cross_entropy(logits, targets, weights)
         if own is not None:
             loss = loss + own
         if self.center is not None:
-            loss = loss + self.recipe.center_loss * self.center(features, taught)
+            loss = loss + self.recipe.center_loss * self.center(features, targets)
         if self.island is not None:
-            loss = loss + self.recipe.island_loss * self.island(features, taught)
+            loss = loss + self.recipe.island_loss * self.island(features, targets)
         if self.recipe.locality_loss:
-            loss = loss + self.recipe.locality_loss * locality_preserving(features, taught)
+            loss = loss + self.recipe.locality_loss * locality_preserving(features, targets)
         if self.recipe.tuplet_loss:
-            loss = loss + self.recipe.tuplet_loss * tuplet_clusters(features, taught, batch.people)
+            loss = loss + self.recipe.tuplet_loss * tuplet_clusters(features, targets, batch.people)
         if self.recipe.triplet_loss:
-            loss = loss + self.recipe.triplet_loss * exponential_triplets(features, taught)
+            loss = loss + self.recipe.triplet_loss * exponential_triplets(features, targets)
         return loss, logits
 
 
-def _mixed(clip: Tensor, taught: Tensor, strength: float) -> tuple[Tensor, Tensor]:
-    """Every clip with a share of another one, in what is seen and in what is taught.
+def _mixed(clip: Tensor, targets: Tensor, strength: float) -> tuple[Tensor, Tensor]:
+    """Blend every clip and its target with a share of another clip and its target.
 
-    The draws come from torch's own generator, which each step seeds anew.
+    The draws come from torch's own generator, which each step seeds.
     """
     share = torch.distributions.Beta(strength, strength).sample((len(clip),)).to(clip.device)
-    share = torch.maximum(share, 1 - share)  # the first of the two leads
+    share = torch.maximum(share, 1 - share)  # the clip keeps the larger share
     other = torch.randperm(len(clip)).to(clip.device)
     wide = share.view(-1, *[1] * (clip.dim() - 1))
-    return wide * clip + (1 - wide) * clip[other], share[:, None] * taught + (1 - share)[:, None] * taught[
+    return wide * clip + (1 - wide) * clip[other], share[:, None] * targets + (1 - share)[:, None] * targets[
         other
     ]
 
 
 def answers(heads: Callable[[Batch], Tensor], clips: Clips, batch: int, machine: Machine) -> Floats:
-    """The mean logits of every clip's windows: (N, C); a clip without a window has nan."""
+    """Return the mean logits of every clip's windows: (N, C); a clip without a window has nan."""
     total: Floats | None = None
     count = np.zeros(len(clips), np.int64)
     with torch.inference_mode():
-        for places, ready in clips.plain(batch, machine.device):
+        for indices, ready in clips.plain(batch, machine.device):
             logits = heads(ready).float().cpu().numpy()
             if total is None:
                 total = np.zeros((len(clips), logits.shape[1]), np.float32)
-            np.add.at(total, places, logits)
-            np.add.at(count, places, 1)
-    assert total is not None, "there is nothing to judge by"
+            np.add.at(total, indices, logits)
+            np.add.at(count, indices, 1)
+    assert total is not None, "there is nothing to validate on"
     with np.errstate(invalid="ignore"):
         return np.asarray(total / count[:, None], np.float32)
 
 
-def judged(logits: Floats, taught: Floats) -> tuple[float, float, float]:
-    """Accuracy, mean recall over the classes that occur, and loss; the truth is the largest share."""
-    truth: Ints = taught.argmax(1)
+def figures(logits: Floats, targets: Floats) -> tuple[float, float, float]:
+    """Return accuracy, mean recall over the classes that occur, and loss; the truth is the largest share."""
+    truth: Ints = targets.argmax(1)
     right = logits.argmax(1) == truth
     recalls = [right[truth == label].mean() for label in np.unique(truth)]
     shifted = logits - logits.max(1, keepdims=True)
     chance = shifted - np.log(np.exp(shifted).sum(1, keepdims=True))
-    return float(right.mean()), float(np.mean(recalls)), float(-(taught * chance).sum(1).mean())
+    return float(right.mean()), float(np.mean(recalls)), float(-(targets * chance).sum(1).mean())

@@ -1,4 +1,4 @@
-"""The folder of a run: the recipe that it was begun with, its checkpoints, and whether it is done."""
+"""The folder of a run: its recipe, its checkpoints, and whether it is done."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ def begin(folder: Path, recipe: Recipe, material: Material) -> None:
 
 
 def check_material(folder: Path, material: Material) -> None:
-    """Refuse to go on with other samples, or other parts of them, than a run was begun with."""
+    """Raise UsageError unless the samples and their parts are those that the run began with."""
     value = json.loads((folder / RECIPE).read_text(encoding="utf-8"))
     if value.get("material") != digest(material):
         raise InputError(
@@ -33,12 +33,12 @@ def check_material(folder: Path, material: Material) -> None:
 
 
 def is_done(folder: Path) -> bool:
-    """Whether a run came to its end."""
+    """Return whether a run is complete."""
     return (folder / model.SPEC).is_file() and not (folder / STATE).exists()
 
 
 def recipe_of(folder: Path) -> Recipe:
-    """The recipe of a run that was begun."""
+    """Return the recipe of a run."""
     try:
         return Recipe.from_json(json.loads((folder / RECIPE).read_text(encoding="utf-8")))
     except (OSError, ValueError, TypeError) as failure:

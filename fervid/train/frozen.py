@@ -1,4 +1,4 @@
-"""Whole clips as streams see them that learn no more: all that is taught or judged on top of them.
+"""Whole clips as streams see them that learn no more: all that is targets or judged on top of them.
 
 Nothing of it changes from one epoch to the next. So it is worked out once, every clip as analysis sees it,
 and kept beside the checkpoints; several processes share the work.
@@ -36,12 +36,12 @@ def features(
     machine: Machine,
     checkpoint: Path,
     listener: Listener,
-    judged: bool = True,
+    exact: bool = True,
 ) -> Features:
-    """What trained streams see in every clip, from the checkpoint as far as it has been worked out before.
+    """Return the mean features of every clip, reusing those in the checkpoint.
 
-    The mean says all that a top needs: it is linear, so what it says of a mean is the mean of what it says.
-    What is `judged` has full precision, as in analysis; what is learnt from is as coarse as in training.
+    The mean is enough for a top: it is linear, so its answer for the mean is the mean of its answers. With
+    `exact`, features have full precision, as in analysis; without, they are as coarse as in training.
     """
     parts = [
         checkpoint.with_name(f"{checkpoint.stem}.{part}of{machine.parts}{checkpoint.suffix}")
@@ -49,15 +49,15 @@ def features(
     ]
     own = np.arange(machine.part, len(clips), machine.parts)
     state = states.read(parts[machine.part]) or states.State()
-    found = {name: [rows] for name, rows in state.part("features").items()}
+    features_of = {name: [rows] for name, rows in state.part("features").items()}
     written = time.monotonic()
     while state.step < len(own):
         some = own[state.step : state.step + AT_ONCE]
-        for name, rows in _seen(networks, clips, some, batch, machine, judged).items():
-            found.setdefault(name, []).append(rows)
+        for name, rows in _seen(networks, clips, some, batch, machine, exact).items():
+            features_of.setdefault(name, []).append(rows)
         state.step += len(some)
         if state.step == len(own) or time.monotonic() - written > states.BETWEEN_CHECKPOINTS:
-            state.keep("features", {name: torch.cat(rows) for name, rows in found.items()})
+            state.keep("features", {name: torch.cat(rows) for name, rows in features_of.items()})
             states.write(parts[machine.part], state)
             written = time.monotonic()
         done = state.step / len(own)
@@ -79,27 +79,27 @@ def features(
 
 @torch.inference_mode()
 def _seen(
-    networks: Mapping[str, Network], clips: Clips, some: Ints, batch: int, machine: Machine, judged: bool
+    networks: Mapping[str, Network], clips: Clips, some: Ints, batch: int, machine: Machine, exact: bool
 ) -> Features:
-    """The mean features of some clips: (S, F) of each stream."""
+    """Return the mean features of some clips: (S, F) for each stream."""
     totals: dict[str, Tensor] = {}
     count = np.zeros(len(clips), np.int64)
     row = np.zeros(len(clips), np.int64)
     row[some] = np.arange(len(some))
-    for places, ready in clips.plain(batch, machine.device, some, looks=None):
-        np.add.at(count, places, 1)
-        whose = torch.from_numpy(row[places]).to(machine.device)
+    for indices, ready in clips.plain(batch, machine.device, some, looks=None):
+        np.add.at(count, indices, 1)
+        owners = torch.from_numpy(row[indices]).to(machine.device)
         for name, network in networks.items():
-            with nullcontext() if judged else machine.arithmetic(network):
+            with nullcontext() if exact else machine.arithmetic(network):
                 seen = network.features(ready[network.reads]).float()
             total = totals.setdefault(name, seen.new_zeros(len(some), seen.shape[1]))
-            total.index_add_(0, whose, seen)
+            total.index_add_(0, owners, seen)
     windows = torch.from_numpy(count[some]).to(machine.device)[:, None]
     return {name: total / windows for name, total in totals.items()}
 
 
 class Frozen:
-    """Clips of which only features are left, drawn in the order in which the clips would be."""
+    """Batches of kept features, drawn in the order in which the clips would be."""
 
     def __init__(self, clips: Clips, seen: Features) -> None:
         self.clips, self.seen = clips, seen
@@ -111,11 +111,11 @@ class Frozen:
         return self.clips.epoch(number, batch, part, parts)
 
     def drawn(self, number: int, draws: Ints, device: torch.device) -> Batch:
-        """These draws, which are the same in every epoch."""
-        places = draws % len(self.clips)
-        targets = torch.from_numpy(self.clips.taught[places]).to(device)
-        people = torch.from_numpy(self.clips.people[places]).to(device)
-        rows = torch.from_numpy(places).to(device)
+        """Return a batch of these draws; it is the same in every epoch."""
+        indices = draws % len(self.clips)
+        targets = torch.from_numpy(self.clips.targets[indices]).to(device)
+        people = torch.from_numpy(self.clips.people[indices]).to(device)
+        rows = torch.from_numpy(indices).to(device)
         return Batch(
             None, None, None, targets, people, {name: whole[rows] for name, whole in self.seen.items()}
         )

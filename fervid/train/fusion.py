@@ -14,7 +14,7 @@ from torch import Tensor, nn
 
 from fervid.streams.network import Network
 from fervid.train.batches import Batch
-from fervid.train.fitting import Stage, judged
+from fervid.train.fitting import Stage, figures
 from fervid.train.frozen import Features, Frozen
 from fervid.train.losses import balance, cross_entropy
 from fervid.train.recipe import FINE, Recipe
@@ -22,7 +22,7 @@ from fervid.train.stages import Run
 from fervid.types import Floats
 
 RATE, DECAY = 1e-2, 1e-2
-DROPOUT = 0.3  # of the frozen features: the streams know their clips too well to need each other
+DROPOUT = 0.3  # of the frozen features: on clips they were trained on, streams would not need each other
 
 Tops = dict[str, nn.Linear]  # stream -> its top after joint fine-tuning
 
@@ -34,8 +34,8 @@ def joint_loss(
     together: float = Recipe.sum_loss,
     weights: Tensor | None = None,
 ) -> Tensor:
-    """Return each stream's cross-entropy, and that of the sum of their logits, added up."""
-    alone = torch.stack([cross_entropy(one, targets, weights) for one in logits]).sum()
+    """Return the sum of each stream's cross-entropy and that of their summed logits."""
+    alone = torch.stack([cross_entropy(own_logits, targets, weights) for own_logits in logits]).sum()
     return own * alone + together * cross_entropy(torch.stack(logits).sum(0), targets, weights)
 
 
@@ -46,7 +46,9 @@ def summed(tops: Mapping[str, nn.Linear], seen: Features) -> Floats:
     return np.asarray(logits.sum(0).cpu().numpy(), np.float32)
 
 
-def learn(run: Run, networks: Mapping[str, Network], weights: Mapping[str, float], judges: Features) -> Tops:
+def learn(
+    run: Run, networks: Mapping[str, Network], weights: Mapping[str, float], validation: Features
+) -> Tops:
     """Return the tops after joint fine-tuning, on frozen features; they begin as the weighted sum."""
     tops = {name: _begun(run, network, name, weights[name]) for name, network in networks.items()}
     of_labels = balance(run.counts, run.recipe.balance).to(run.machine.device)
@@ -65,15 +67,15 @@ def learn(run: Run, networks: Mapping[str, Network], weights: Mapping[str, float
         optimizer="adamw",
         learner=nn.ModuleDict(tops),
         loss=loss,
-        judge=lambda: judged(summed(tops, judges), run.truth),
+        validate=lambda: figures(summed(tops, validation), run.truth),
     )
-    whole = run.whole(networks, run.train, run.taught)
-    run.fit(stage, Frozen(whole, run.seen(networks, whole, "clips", judged=False)))
+    whole = run.whole(networks, run.train, run.targets)
+    run.fit(stage, Frozen(whole, run.seen(networks, whole, "clips", exact=False)))
     return tops
 
 
 def _begun(run: Run, network: Network, name: str, weight: float) -> nn.Linear:
-    """Return a top to begin from: of the model that is fine-tuned, or the stream's own by its weight."""
+    """Return the top to begin with: the fine-tuned model's, or the stream's own times its weight."""
     top = nn.Linear(network.top.in_features, len(run.labels))
     joint = run.bases[0].joint.get(name) if run.recipe.finetune else None
     share = 1.0 if joint is not None else weight

@@ -1,4 +1,4 @@
-"""Who hears of a run while it works: in one argument, so that every stage can pass it on."""
+"""Callbacks of a training run, in a single argument that stages pass along."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from dataclasses import dataclass
 
 @dataclass(frozen=True)
 class Progress:
-    """What a bar shows of a stage."""
+    """The progress of a stage, for a bar."""
 
     stage: str
     epoch: int
@@ -25,12 +25,12 @@ def _ignore(*_: object) -> None:
 
 @dataclass(frozen=True)
 class Listener:
-    """What is called while a run works; by default nothing is."""
+    """Functions that a run calls while it works; the defaults do nothing."""
 
-    warn: Callable[[str], None] = _ignore  # what is strange
-    note: Callable[[str], None] = _ignore  # what is merely good to know
+    warn: Callable[[str], None] = _ignore  # about something unusual
+    note: Callable[[str], None] = _ignore  # about something good to know
     tick: Callable[[Progress], None] = _ignore  # after each step and each epoch
-    cutting: Callable[[int, int], None] = _ignore  # how many samples have been looked at, and of how many
+    cutting: Callable[[int, int], None] = _ignore  # how many samples have been cut, and of how many
 
 
 SILENT = Listener()

@@ -1,6 +1,6 @@
-"""What training minimises: cross-entropy with soft labels, and the losses that draw a class together.
+"""What training minimises: cross-entropy with soft labels, and losses that pull a class together.
 
-Where these need one label, a soft one counts by its largest share.
+Where these need a single label, a soft label counts as its largest share.
 """
 
 from __future__ import annotations
@@ -10,7 +10,7 @@ from torch import Tensor, nn
 
 
 def cross_entropy(logits: Tensor, targets: Tensor, weights: Tensor | None = None) -> Tensor:
-    """Cross-entropy (B, C) against distributions (B, C), as a mean; `weights` (C,) balance the classes.
+    """Return the mean cross-entropy (B, C) against distributions (B, C); `weights` (C,) balance the classes.
 
     A sample weighs what its labels weigh, and the mean is by weight, as for hard labels.
     """
@@ -21,9 +21,9 @@ def cross_entropy(logits: Tensor, targets: Tensor, weights: Tensor | None = None
 
 
 def balance(counts: Tensor, strength: float) -> Tensor:
-    """Weights (C,) of classes with these counts: 0 leaves them alone, 1 makes every class weigh the same.
+    """Return weights (C,) of classes with these counts: 0 changes nothing, 1 gives all classes one weight.
 
-    Their mean over the samples is one; a class without samples weighs nothing.
+    Their mean over the samples is 1; a class without samples has weight 0.
     """
     counts = counts.float()
     weights = torch.where(counts > 0, counts.clamp_min(1e-9) ** -strength, 0.0)
@@ -79,7 +79,7 @@ class IslandLoss(CenterLoss):
         return loss + self.spread * apart
 
 
-NEIGHBOURS = 20  # of a sample's own class, whose mean it is drawn to
+NEIGHBOURS = 20  # of a sample's own class: it is pulled to their mean
 THRESHOLD, MARGIN = (
     1.0,
     0.5,
@@ -88,7 +88,7 @@ TRIPLET_MARGIN = 0.2
 
 
 def locality_preserving(features: Tensor, targets: Tensor, neighbours: int = NEIGHBOURS) -> Tensor:
-    """Half the squared distance to the mean of the nearest in the batch of the same class (Li et al., 2017).
+    """Return half the squared distance to the mean of the nearest of the same class (Li et al., 2017).
 
     A mean over the samples that have company. The neighbours are constants, as in the paper's gradient.
     """
@@ -97,10 +97,10 @@ def locality_preserving(features: Tensor, targets: Tensor, neighbours: int = NEI
     same = label[:, None] == label
     same.fill_diagonal_(False)
     away = torch.cdist(fixed, fixed).masked_fill(~same, torch.inf)
-    near, places = away.topk(min(neighbours, len(away)), largest=False)  # (B, k)
+    near, indices = away.topk(min(neighbours, len(away)), largest=False)  # (B, k)
     counted = near.isfinite().float()[..., None]
     count = counted.sum(1)  # (B, 1)
-    mean = (fixed[places] * counted).sum(1) / count.clamp_min(1)
+    mean = (fixed[indices] * counted).sum(1) / count.clamp_min(1)
     each = (features - mean).square().sum(1) / 2 * (count[:, 0] > 0)
     return each.sum() / (count > 0).sum().clamp_min(1)
 
@@ -108,12 +108,12 @@ def locality_preserving(features: Tensor, targets: Tensor, neighbours: int = NEI
 def tuplet_clusters(
     features: Tensor, targets: Tensor, people: Tensor, threshold: float = THRESHOLD, margin: float = MARGIN
 ) -> Tensor:
-    """The (N+M)-tuplet clusters loss (Liu, Vijaya Kumar, You and Jia, 2017): a mean over a batch's classes.
+    """Return the (N+M)-tuplet clusters loss (Liu, Vijaya Kumar, You and Jia, 2017), a mean over classes.
 
-    The features of a class, at unit length, are drawn to within a threshold of their centre, and those of
+    The features of a class, at unit length, are pulled to within a threshold of their centre, and those of
     other classes pushed out of it, both by a margin; what lies well does not count. Of the others those of
     the same people are taken, so that it is not the person that is learnt; where a batch has none, all are.
-    The paper learns the distance; here it is the squared one.
+    The paper learns the distance; this uses the squared distance.
     """
     unit, label = nn.functional.normalize(features.float(), dim=1), targets.argmax(1)
     losses = [unit.sum() * 0]
@@ -131,11 +131,11 @@ def tuplet_clusters(
 
 
 def exponential_triplets(features: Tensor, targets: Tensor, margin: float = TRIPLET_MARGIN) -> Tensor:
-    """Triplets of a batch, of which the harder weigh exponentially more (after Guo et al., 2016).
+    """Return the triplet loss of a batch; harder triplets weigh exponentially more (after Guo et al., 2016).
 
-    The same class shall be nearer than another, by a margin, in squared distances of unit features. What a
+    The same class should be nearer than another, by a margin, in squared distances of unit features. What a
     triplet lacks of that, h, costs exp(h) - 1, so that its gradient weighs exp(h); a mean over those that
-    lack any. The authors' own form could not be read; this one keeps what is told of it.
+    lack any. The authors' own form could not be read; this one keeps what others report of it.
     """
     unit, label = nn.functional.normalize(features.float(), dim=1), targets.argmax(1)
     away = 2 - 2 * unit @ unit.T  # (B, B)

@@ -28,11 +28,11 @@ class Machine:
 
     @property
     def leads(self) -> bool:
-        """Whether this process writes files and speaks."""
+        """Whether this process writes files and prints messages."""
         return self.part == 0
 
     def arithmetic(self, network: Network) -> AbstractContextManager[object]:
-        """bfloat16 where it pays: for large normalised convolutions, on hardware that computes in it.
+        """Compute in bfloat16 where it pays: for large normalised convolutions, on hardware that has it.
 
         Recurrent nets gain nothing and lose digits; without normalisation gradients leave its range; and on
         a CPU the gradients of narrow 3-D convolutions have come out as garbage in it.
@@ -51,12 +51,12 @@ class Machine:
         """Average the gradients over the processes."""
         if self.parts == 1:
             return
-        found = [parameter.grad for parameter in network.parameters() if parameter.grad is not None]
-        together = torch.cat([gradient.flatten() for gradient in found])  # one message for all of them
+        gradients = [parameter.grad for parameter in network.parameters() if parameter.grad is not None]
+        together = torch.cat([gradient.flatten() for gradient in gradients])  # one message for all of them
         distributed.all_reduce(together)
         together /= self.parts
-        shares = torch.split(together, [gradient.numel() for gradient in found])
-        for gradient, share in zip(found, shares, strict=True):
+        shares = torch.split(together, [gradient.numel() for gradient in gradients])
+        for gradient, share in zip(gradients, shares, strict=True):
             gradient.copy_(share.view_as(gradient))
 
     def total(self, values: list[float]) -> list[float]:
@@ -68,12 +68,12 @@ class Machine:
         return summed.tolist()
 
     def agreed(self, values: tuple[float, float, float]) -> tuple[float, float, float]:
-        """What the leading process found, for all: they shall decide alike."""
+        """Return the leading process's values in all processes, so that they decide alike."""
         if self.parts == 1:
             return values
-        told = torch.tensor(values, dtype=torch.float64, device=self.device)
-        distributed.broadcast(told, 0)
-        first, second, third = told.tolist()
+        agreed = torch.tensor(values, dtype=torch.float64, device=self.device)
+        distributed.broadcast(agreed, 0)
+        first, second, third = agreed.tolist()
         return first, second, third
 
     def evened(self, network: nn.Module) -> None:
@@ -86,7 +86,7 @@ class Machine:
                 buffer /= self.parts
 
     def wait(self) -> None:
-        """Until every process is here."""
+        """Wait until every process is here."""
         if self.parts > 1:
             distributed.barrier()
 
@@ -98,7 +98,7 @@ def has_bfloat16() -> bool:
 
 @contextmanager
 def open_machine(device: str = "cpu", jobs: int | None = None) -> Iterator[Machine]:
-    """The machine of this run; under torchrun, one of several processes on one GPU or CPU each."""
+    """Open the machine of this run; under torchrun, one of several processes on one GPU or CPU each."""
     check_device(device)
     parts = int(os.environ.get("WORLD_SIZE", "1"))
     if jobs is not None:  # of this computer: its processes share them
@@ -116,7 +116,7 @@ def open_machine(device: str = "cpu", jobs: int | None = None) -> Iterator[Machi
 
 @contextmanager
 def _one_of(parts: int, device: str) -> Iterator[Machine]:
-    """One of several processes that learn together, as torchrun has started them."""
+    """Join the processes that torchrun has started."""
     here = int(os.environ.get("LOCAL_RANK", "0"))
     if device == "cuda":
         torch.cuda.set_device(here)

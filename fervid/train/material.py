@@ -1,4 +1,4 @@
-"""What a run learns from and is judged by: samples of datasets, in two parts that share no face."""
+"""The training and validation samples of a run: two parts that share no face."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ ORDER = (*EMOTIONS, CONTEMPT)
 
 @dataclass(frozen=True, eq=False)
 class Material:
-    """Samples with the labels that a model of them has."""
+    """Training and validation samples, and the labels of the model."""
 
     labels: tuple[str, ...]
     train: tuple[Sample, ...]
@@ -37,48 +37,48 @@ def gather(
     seed: int,
     complete: bool = True,
 ) -> Material:
-    """Read every dataset; without validation data, hold a part of the people out."""
+    """Read every dataset; without validation data, hold out a part of the people."""
     roots: dict[str, str] = {}
     train, remarks = read(data, roots)
-    judges, more = read(validation, roots)
-    return arrange(train, judges, labels, held_out, seed, (*remarks, *more), complete)
+    validation_samples, more = read(validation, roots)
+    return arrange(train, validation_samples, labels, held_out, seed, (*remarks, *more), complete)
 
 
 def arrange(
     train: Sequence[Sample],
-    judges: Sequence[Sample],
+    validation: Sequence[Sample],
     labels: Sequence[str],
     held_out: float,
     seed: int,
     remarks: tuple[str, ...] = (),
     complete: bool = True,
 ) -> Material:
-    """Samples to learn from and to be judged by; of the former, where there are none of the latter.
+    """Return the material of a run; without validation samples, a share of the training people validates.
 
-    `complete` asks that there be something to learn every label from.
+    With `complete`, every label needs a training sample.
     """
-    if judges:
-        splitting.check_disjoint(train, judges)
-        check_apart(train, judges)
+    if validation:
+        splitting.check_disjoint(train, validation)
+        check_apart(train, validation)
     elif held_out > 0:
-        train, judges = splitting.hold_out(train, held_out, seed)
+        train, validation = splitting.hold_out(train, held_out, seed)
     else:
         raise UsageError("there is nothing to judge by: give --validation, or a --held-out above 0")
-    return Material(_labels(train, judges, labels, complete), tuple(train), tuple(judges), remarks)
+    return Material(_labels(train, validation, labels, complete), tuple(train), tuple(validation), remarks)
 
 
 def _labels(
-    train: Sequence[Sample], judges: Sequence[Sample], wanted: Sequence[str], complete: bool
+    train: Sequence[Sample], validation: Sequence[Sample], wanted: Sequence[str], complete: bool
 ) -> tuple[str, ...]:
-    """The labels to learn, in their usual order: those asked for, or all that occur."""
+    """Return the labels to learn, in their usual order: those asked for, or all that occur."""
     counts = Counter(sample.label for sample in train)
-    there = counts if complete else counts + Counter(sample.label for sample in judges)
+    there = counts if complete else counts + Counter(sample.label for sample in validation)
     taken = tuple(label for label in ORDER if label in (wanted or there))
-    strangers = Counter(sample.label for sample in (*train, *judges) if sample.label not in taken)
-    if strangers:
-        told = ", ".join(f"{label} ({count})" for label, count in strangers.items())
+    unknown = Counter(sample.label for sample in (*train, *validation) if sample.label not in taken)
+    if unknown:
+        listed = ", ".join(f"{label} ({count})" for label, count in unknown.items())
         raise InputError(
-            f"there are samples with labels outside of {', '.join(taken)}: {told}; leave them out "
+            f"there are samples with labels outside of {', '.join(taken)}: {listed}; leave them out "
             "of the data, or name them in --labels"
         )
     missing = [label for label in wanted if not counts[label]]
@@ -90,7 +90,7 @@ def _labels(
 
 
 def digest(material: Material) -> str:
-    """A name for just these samples in just these parts."""
+    """Return a digest of these samples in these parts."""
     rows = [
         row
         for part in (material.train, material.validation)
@@ -102,10 +102,10 @@ def digest(material: Material) -> str:
     return hashlib.sha256(json.dumps([material.labels, rows]).encode()).hexdigest()
 
 
-def check_apart(train: Sequence[Sample], judges: Sequence[Sample]) -> None:
-    """Refuse a file that is learnt from and judged by, under whatever names."""
+def check_apart(train: Sequence[Sample], validation: Sequence[Sample]) -> None:
+    """Raise InputError if a file is in both the training and the validation set, under whatever names."""
     learnt = {_pixels(sample): sample.name for sample in train}
-    for sample in judges:
+    for sample in validation:
         pixels = _pixels(sample)
         if pixels is not None and pixels in learnt:
             raise InputError(
@@ -128,9 +128,9 @@ def _pixels(sample: Sample) -> tuple[object, ...] | None:
 def read(
     specs: Sequence[str], roots: dict[str, str] | None = None
 ) -> tuple[tuple[Sample, ...], tuple[str, ...]]:
-    """The samples of several datasets, with names and subjects that tell them apart.
+    """Return the samples of several datasets, with names and subjects that are unique, and the remarks.
 
-    `roots` holds the names that were given to folders so far: one folder, read in two ways, holds the same
+    `roots` has the names given to folders so far: a folder that is read in two ways contains the same
     people.
     """
     roots = {} if roots is None else roots
@@ -138,7 +138,7 @@ def read(
     remarks: list[str] = []
     taken: set[str] = set()
     for spec in specs:
-        asked, found = datasets.parse(spec), datasets.read(spec)
+        asked, dataset = datasets.parse(spec), datasets.read(spec)
         path = Path(asked.path)
         folder = os.path.realpath(path.parent if path.is_file() else path) if path.exists() else asked.path
         if folder not in roots:
@@ -148,15 +148,15 @@ def read(
         own = (
             f"{asked.name}:{roots[folder]}/{path.name}" if path.is_file() else f"{asked.name}:{roots[folder]}"
         )
-        for sample in found.samples:
+        for sample in dataset.samples:
             name = f"{own}/{sample.name}"
             if name in taken:
                 raise InputError(f"{sample.name} of {spec} is there twice: give each part of a dataset once")
             taken.add(name)
             person = sample.subject
-            # Who is drawn is the same person at every difficulty.
+            # A drawn person is the same at every difficulty.
             if person is not None and not isinstance(sample.pixels, Drawn):
                 person = f"{roots[folder]}/{person}"
             samples.append(replace(sample, name=name, subject=person, origin=own))
-        remarks += [f"{spec}: {remark}" for remark in found.remarks]
+        remarks += [f"{spec}: {remark}" for remark in dataset.remarks]
     return tuple(samples), tuple(remarks)

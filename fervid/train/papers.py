@@ -26,7 +26,7 @@ LICENCES = {
 
 
 def named(specs: Sequence[str]) -> tuple[str, ...]:
-    """Return what was learnt from, without where it lay."""
+    """Return the names of the training data, without their folders."""
     names = []
     for asked in map(datasets.parse, specs):
         options = "&".join(f"{name}={Path(value).name}" for name, value in asked.options.items())
@@ -42,7 +42,7 @@ def spec(
     fusion: str,
     temperature: float,
 ) -> Spec:
-    """Return all that is said of a model but its weights."""
+    """Return everything about a model except its weights."""
     recipe = run.recipe
     return Spec(
         name=run.folder.resolve().name,
@@ -67,7 +67,7 @@ def spec(
 
 
 def write(run: Run, spec: Spec, own: Mapping[str, Floats], fused: Floats) -> None:
-    """Write every paper into the run folder."""
+    """Write the curves, figures and card into the run folder."""
     folder, histories = run.folder, run.histories
     files.write(folder / HISTORY, json.dumps(histories, indent=1) + "\n")
     for stage, history in histories.items():
@@ -80,14 +80,14 @@ def write(run: Run, spec: Spec, own: Mapping[str, Floats], fused: Floats) -> Non
 
 
 def validation(run: Run, spec: Spec, own: Mapping[str, Floats], fused: Floats) -> Predictions:
-    """Return what the finished model says of the validation part."""
+    """Return the predictions of the finished model on the validation set."""
     logits = dict(own)
     if len(own) > 1:
         parts = [np.float32(stream.weight) * own[stream.name] for stream in spec.streams]
         logits["weighted"] = np.asarray(np.sum(parts, axis=0), np.float32)
     headline = next(iter(own)) if len(own) == 1 else spec.fusion
     logits[headline] = fused.astype(np.float32)
-    count, samples = len(run.judges), run.judges.samples
+    count, samples = len(run.validation), run.validation.samples
     return Predictions(
         labels=spec.labels,
         model_labels=spec.labels,

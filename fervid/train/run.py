@@ -29,11 +29,11 @@ from fervid.train.recipe import Recipe
 from fervid.train.stages import Run
 from fervid.types import Array, Floats
 
-DOUBT = 50  # samples that the temperature from before is worth
+DOUBT = 50  # samples: the weight of the previous temperature
 
 
 def check(recipe: Recipe, material: Material, device: str) -> None:
-    """Refuse, before anything is written or deleted, what could never become a model."""
+    """Raise an error, before anything is written or deleted, if this could never become a model."""
     model.check_device(device)
     labels = material.labels
     bases = starting.models(recipe)
@@ -73,7 +73,7 @@ def train(
     cache: Path | None = None,
     listener: Listener = SILENT,
 ) -> Path:
-    """Carry a run that was begun to its end: its folder is then a model."""
+    """Finish a run that was begun; its folder is then a model."""
     check_material(folder, material)
     bases = starting.models(recipe)
     if recipe.finetune:
@@ -90,10 +90,10 @@ def train(
 
 
 def _finish(run: Run) -> Path:
-    """Carry out every stage, and write the model."""
+    """Run every stage, and write the model."""
     networks = {name: alone.learn(run, name) for name in run.recipe.streams}
-    whole = run.whole(networks, run.judges, run.truth)
-    seen = run.seen(networks, whole, "validation", judged=True)
+    whole = run.whole(networks, run.validation, run.truth)
+    seen = run.seen(networks, whole, "validation", exact=True)
     own = {name: fusion.summed({name: network.top}, seen) for name, network in networks.items()}
     weights = metrics.fit_weights(own, run.truth.argmax(1)) if len(own) > 1 else dict.fromkeys(own, 1.0)
     tops: fusion.Tops = {}
@@ -113,15 +113,15 @@ def _finish(run: Run) -> Path:
 
 
 def _temperature(run: Run, fused: Floats) -> float:
-    """Return what the fused logits are divided by; few samples to judge by say little of it."""
+    """Return the temperature of the fused logits; with few validation samples, stay near the previous one."""
     before = run.bases[0].spec.temperature if run.recipe.finetune else 1.0
     fitted = metrics.fit_temperature(fused, run.truth.argmax(1))
-    trust = len(run.judges) / (len(run.judges) + DOUBT)
+    trust = len(run.validation) / (len(run.validation) + DOUBT)
     return float(fitted**trust * before ** (1 - trust))
 
 
 def tensors(networks: Mapping[str, Network], tops: Mapping[str, nn.Linear]) -> dict[str, Array]:
-    """Return what a model's file holds."""
+    """Return the tensors of a model's file."""
     values: dict[str, Array] = {}
     for name, network in networks.items():
         parts = {f"{name}.{key}": value for key, value in network.state_dict().items()}

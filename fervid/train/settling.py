@@ -1,8 +1,8 @@
-"""The second step of aggregating streams: a support vector machine takes the place of the top.
+"""The second step of aggregating streams: a support vector machine replaces the top layer.
 
 The machine is one against the rest for each class, with a squared hinge, which is smooth and has one minimum;
-it is fitted in full, on windows as training shows them. How strongly it is held to small weights is what
-judges best on the validation part, as for the epoch.
+it is fitted in full, on windows as training shows them. The strength of its regularisation is the one that
+does best on the validation set, as with the epoch.
 """
 
 from __future__ import annotations
@@ -19,7 +19,7 @@ from fervid.streams.network import Network
 from fervid.streams.survey.aggregate import AT_ONCE, Aggregate, rounded
 from fervid.train import state as states
 from fervid.train.batches import Clips
-from fervid.train.fitting import judged
+from fervid.train.fitting import figures
 from fervid.train.listener import Listener, Progress
 from fervid.train.losses import balance
 from fervid.train.machine import Machine
@@ -27,28 +27,28 @@ from fervid.train.recipe import Recipe
 from fervid.types import Array, Floats, Ints
 
 STRENGTHS = (1e-1, 1e-2, 1e-3, 1e-4, 1e-5)  # of the penalty on weights: 1 / (N C), as C is usually meant
-DRAWS, WINDOWS = 3, 20_000  # windows that are drawn of each clip, and of all at most
+DRAWS, WINDOWS = 3, 20_000  # windows that are drawn of each clip, and at most of all
 STEPS = 500  # of one fit, at most
-MARGIN = 3.0  # the logit of a decision of one, so that a temperature near one calibrates it
+MARGIN = 3.0  # the logit of a decision value of 1, so that a temperature near 1 calibrates it
 
 
 def settle(
     network: Network,
     clips: Clips,
-    examination: Clips,
+    validation_clips: Clips,
     recipe: Recipe,
     machine: Machine,
     checkpoint: Path,
     listener: Listener,
 ) -> states.State:
-    """Set what gradients leave alone in a network, from the checkpoint if it has been done before."""
-    assert isinstance(network, Aggregate)  # the one kind that settles
+    """Fit the parts of a network that gradients do not train, or restore them from the checkpoint."""
+    assert isinstance(network, Aggregate)  # the only kind that settles
     network.eval()
     if machine.leads and not checkpoint.is_file():
         windows = _drawn(network, clips, recipe, machine, listener)
-        judges = _plain(network, examination, recipe, machine)
+        validation = _plain(network, validation_clips, recipe, machine)
         network.fit(windows[0])
-        state = _best(network, windows, judges, examination.taught, recipe)
+        state = _best(network, windows, validation, validation_clips.targets, recipe)
         state.keep("network", network.state_dict())
         states.write(checkpoint, state)
     machine.wait()
@@ -66,7 +66,7 @@ def settle(
 def _drawn(
     network: Aggregate, clips: Clips, recipe: Recipe, machine: Machine, listener: Listener
 ) -> tuple[Tensor, Tensor]:
-    """Windows as another epoch would show them, shuffled: features (N, L, F), and labels (N,)."""
+    """Return windows as another epoch would show them, shuffled: features (N, L, F), and labels (N,)."""
     count = DRAWS * len(clips)
     order = np.random.default_rng([recipe.seed, recipe.epochs]).permutation(count)[:WINDOWS]
     found, labels = [], []
@@ -80,66 +80,68 @@ def _drawn(
     return torch.cat(found), torch.cat(labels)
 
 
-def _plain(network: Aggregate, examination: Clips, recipe: Recipe, machine: Machine) -> tuple[Tensor, Ints]:
-    """The windows to judge by, and whose each one is."""
-    found, places = [], []
+def _plain(
+    network: Aggregate, validation_clips: Clips, recipe: Recipe, machine: Machine
+) -> tuple[Tensor, Ints]:
+    """Return the validation windows, and the clip index of each."""
+    found, indices = [], []
     with torch.no_grad():
-        for who, batch in examination.plain(recipe.batch, machine.device):
+        for who, batch in validation_clips.plain(recipe.batch, machine.device):
             found.append(network.sampled_features(batch[network.reads]))
-            places.append(who)
-    return torch.cat(found), np.concatenate(places)
+            indices.append(who)
+    return torch.cat(found), np.concatenate(indices)
 
 
 @torch.no_grad()
 def _best(
     network: Aggregate,
     windows: tuple[Tensor, Tensor],
-    judges: tuple[Tensor, Ints],
+    validation: tuple[Tensor, Ints],
     truth: Floats,
     recipe: Recipe,
 ) -> states.State:
-    """Put the machine into the network whose strength judges best; of equals, the one of smallest weights."""
+    """Put the machine that validates best into the network; of equals, that with the smallest weights."""
     each, labels = windows
     whitener, classes = network.space.whitener(), network.top.out_features
-    rows, judged_rows = (_read(network, found) for found in (each, judges[0]))
+    rows, validation_rows = (_read(network, found) for found in (each, validation[0]))
     plain = rows if whitener is None else rows @ whitener
     signs = 2.0 * nn.functional.one_hot(labels, classes).double() - 1
     weights = balance(torch.bincount(labels, minlength=classes), recipe.balance).double()[labels]
     state = states.State(finished=True, history={"strength": list(STRENGTHS)})
     machine = plain.new_zeros(plain.shape[1] + 1, classes)
-    for place, strength in enumerate(STRENGTHS):
+    for index, strength in enumerate(STRENGTHS):
         machine = fitted(plain, signs, weights, strength, machine)
         top = machine[:-1] if whitener is None else whitener @ machine[:-1]
         top, threshold = rounded((MARGIN * top).float()), (MARGIN * machine[-1]).float()
-        said = (judged_rows @ top.double() + threshold).cpu().numpy()
-        accuracy, recall, _ = judged(_means(said, judges[1], len(truth)), truth)
+        said = (validation_rows @ top.double() + threshold).cpu().numpy()
+        accuracy, recall, _ = figures(_means(said, validation[1], len(truth)), truth)
         state.history.setdefault("validation_accuracy", []).append(accuracy)
         state.history.setdefault("validation_mean_recall", []).append(recall)
         if (accuracy + recall) / 2 > state.best:
-            state.best, state.best_epoch = (accuracy + recall) / 2, place
+            state.best, state.best_epoch = (accuracy + recall) / 2, index
             network.top.weight.copy_(top.T)
             network.top.bias.copy_(threshold)
     return state
 
 
 def _read(network: Aggregate, each: Tensor) -> Tensor:
-    """What the top reads of many windows."""
+    """Return what the top reads of many windows."""
     return torch.cat([network.read(part) for part in torch.split(each, AT_ONCE)]).double()
 
 
-def _means(said: Array, places: Ints, count: int) -> Floats:
-    """The mean of each clip's windows; a clip without one has nan."""
+def _means(said: Array, indices: Ints, count: int) -> Floats:
+    """Return the mean of each clip's windows; a clip without windows has nan."""
     total = np.zeros((count, said.shape[1]))
-    np.add.at(total, places, said)
+    np.add.at(total, indices, said)
     with np.errstate(invalid="ignore"):
-        return np.asarray(total / np.bincount(places, minlength=count)[:, None], np.float32)
+        return np.asarray(total / np.bincount(indices, minlength=count)[:, None], np.float32)
 
 
 @torch.enable_grad()
 def fitted(rows: Tensor, signs: Tensor, weights: Tensor, strength: float, begun: Tensor) -> Tensor:
-    """The machines (D + 1, C) of rows (N, D) and signs (N, C), each with its threshold in the last row.
+    """Return the machines (D + 1, C) for rows (N, D) and signs (N, C); the last row has the thresholds.
 
-    Least is strength / 2 |w|^2 + the mean of weight * max(0, 1 - sign (x w + b))^2.
+    They minimise strength / 2 |w|^2 + the mean of weight * max(0, 1 - sign (x w + b))^2.
     """
     machine = begun.clone().requires_grad_()
     search = torch.optim.LBFGS(

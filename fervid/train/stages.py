@@ -1,4 +1,4 @@
-"""What the stages of a run share: its data in two parts, its machine, its folder, and who hears of it."""
+"""What the stages of a run share: its two sets of data, its machine, its folder and its listener."""
 
 from __future__ import annotations
 
@@ -15,8 +15,8 @@ from fervid.errors import InputError
 from fervid.footage import Footage
 from fervid.model import Model
 from fervid.streams.network import Network
-from fervid.train.batches import Clips, targets
-from fervid.train.fitting import Lessons, Stage, fit
+from fervid.train.batches import Clips, target_shares
+from fervid.train.fitting import Draws, Stage, fit
 from fervid.train.folders import STATE
 from fervid.train.frozen import Features, features
 from fervid.train.listener import Listener
@@ -29,7 +29,7 @@ from fervid.types import Array, Floats
 
 @dataclass(frozen=True, eq=False)
 class Run:
-    """A run under way."""
+    """A training run in progress."""
 
     recipe: Recipe
     folder: Path
@@ -37,11 +37,11 @@ class Run:
     listener: Listener
     bases: Sequence[Model]  # to start from
     labels: tuple[str, ...]
-    train: Footage  # what is learnt from
-    judges: Footage  # what is judged by
-    taught: Floats  # (N, C) of what is learnt from
-    truth: Floats  # (M, C) of what is judged by
-    counts: Tensor  # (C,) samples that are learnt from
+    train: Footage  # training set
+    validation: Footage  # validation set
+    targets: Floats  # (N, C) of the training set
+    truth: Floats  # (M, C) of the validation set
+    counts: Tensor  # (C,) training samples per label
     histories: dict[str, History] = field(default_factory=dict)  # of the stages that are done
 
     @classmethod
@@ -55,29 +55,31 @@ class Run:
         listener: Listener,
         bases: Sequence[Model],
     ) -> Run:
-        """Divide the strips of a run's samples; warn of what is left out, and refuse what cannot do."""
+        """Divide the strips of a run's samples into the two sets; warn about those left out."""
         for remark in material.remarks:
             listener.warn(remark)
         is_learnt = np.arange(len(strips)) < len(material.train)
         train = _with_faces(strips, is_learnt, "training", listener)
-        judges = _with_faces(strips, ~is_learnt, "validation", listener)
+        validation = _with_faces(strips, ~is_learnt, "validation", listener)
         labels = material.labels
-        counts = targets(train.samples, labels, 0.0, 0.0).sum(0)
+        counts = target_shares(train.samples, labels, 0.0, 0.0).sum(0)
         missing = ", ".join(label for label, count in zip(labels, counts, strict=True) if not count)
         if missing and not recipe.finetune:
             raise InputError(f"no sample of {missing} shows a face: there is nothing to learn it from")
         if missing:
             listener.warn(f"there is no sample of {missing}: the model may unlearn it")
-        taught = targets(train.samples, labels, recipe.soft_labels, recipe.smoothing)
-        truth, tensor = targets(judges.samples, labels, 0.0, 0.0), torch.from_numpy(counts)
-        return cls(recipe, folder, machine, listener, bases, labels, train, judges, taught, truth, tensor)
+        targets = target_shares(train.samples, labels, recipe.soft_labels, recipe.smoothing)
+        truth, tensor = target_shares(validation.samples, labels, 0.0, 0.0), torch.from_numpy(counts)
+        return cls(
+            recipe, folder, machine, listener, bases, labels, train, validation, targets, truth, tensor
+        )
 
     def clips(self, network: Network, coarse: int = 0) -> Clips:
-        """Return what a stream learns from; the first `coarse` epochs show it small."""
+        """Return the training clips of a stream; the first `coarse` epochs show them small."""
         settings = AUGMENTATIONS[self.recipe.augmentation]
         return Clips(
             self.train,
-            self.taught,
+            self.targets,
             (network.reads,),
             replace(settings, illumination="kuo") if self.recipe.variants else settings,
             self.recipe.illumination,
@@ -89,16 +91,16 @@ class Run:
             network.by_motion,
         )
 
-    def examination(self, network: Network) -> Clips:
-        """Return what a stream is judged by."""
+    def validation_clips(self, network: Network) -> Clips:
+        """Return the validation clips of a stream."""
         light = self.recipe.illumination
-        return Clips(self.judges, self.truth, (network.reads,), illumination=light, length=network.frames)
+        return Clips(self.validation, self.truth, (network.reads,), illumination=light, length=network.frames)
 
-    def whole(self, networks: Mapping[str, Network], strips: Footage, taught: Floats) -> Clips:
-        """Return clips for trained streams, which look at all of each."""
+    def whole(self, networks: Mapping[str, Network], strips: Footage, targets: Floats) -> Clips:
+        """Return whole clips, for trained streams."""
         return Clips(
             strips,
-            taught,
+            targets,
             sorted({network.reads for network in networks.values()}),
             illumination=self.recipe.illumination,
             seed=self.recipe.seed,
@@ -106,13 +108,13 @@ class Run:
             moving=self.recipe.moving,
         )
 
-    def seen(self, networks: Mapping[str, Network], clips: Clips, name: str, judged: bool) -> Features:
-        """Return what trained streams see in clips."""
+    def seen(self, networks: Mapping[str, Network], clips: Clips, name: str, exact: bool) -> Features:
+        """Return the features of trained streams for whole clips."""
         path = self.checkpoint(f"{name}.features")
-        return features(networks, clips, self.recipe.batch, self.machine, path, self.listener, judged)
+        return features(networks, clips, self.recipe.batch, self.machine, path, self.listener, exact)
 
-    def fit(self, stage: Stage, lessons: Lessons) -> None:
-        """Train one stage; its weights are then as the model's file will hold them."""
+    def fit(self, stage: Stage, lessons: Draws) -> None:
+        """Train a stage, and round its weights as the model's file will have them."""
         path = self.checkpoint(stage.name)
         state = fit(stage, lessons, self.recipe, self.machine, path, self.listener)
         self.histories[stage.name] = state.history
@@ -123,12 +125,12 @@ class Run:
         round_weights(stage.learner)
 
     def checkpoint(self, name: str) -> Path:
-        """Where a stage keeps how far it has come."""
+        """Return the checkpoint of a stage."""
         return self.folder / STATE / f"{name}.safetensors"
 
 
 def _with_faces(strips: Footage, part: Array, name: str, listener: Listener) -> Footage:
-    """Return the samples of one part that show a face."""
+    """Return the samples of a set that show a face."""
     count, chosen = int(part.sum()), strips.take(np.flatnonzero(strips.has_strip & part))
     if len(chosen) < count:
         listener.warn(f"{count - len(chosen)} of {count} {name} samples show no face, and are left out")
@@ -139,7 +141,7 @@ def _with_faces(strips: Footage, part: Array, name: str, listener: Listener) -> 
 
 @torch.no_grad()
 def round_weights(network: nn.Module) -> None:
-    """Round to half precision, in which weights are stored: what is calibrated is what will run."""
+    """Round to half precision, as weights are stored, so that the calibrated model is the one that runs."""
     for parameter in network.parameters():
         if parameter.dim() > 1:
             parameter.copy_(parameter.half().float())

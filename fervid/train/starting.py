@@ -1,4 +1,4 @@
-"""What a run starts from: models whose streams it takes over, keeps as they are, or fine-tunes."""
+"""The models that a run starts from: their streams are taken over, kept as they are, or fine-tuned."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ def models(recipe: Recipe) -> list[Model]:
 
 
 def finetuning(name: str | Path, recipe: Recipe) -> Recipe:
-    """Return a recipe for going on with a model, with the architecture that it has."""
+    """Return a recipe for fine-tuning a model, with the model's architecture."""
     folder = model.find(name)
     spec = model.read_spec(folder)
     lights = {stream.illumination for stream in spec.streams if "faces" in stream.reads}
@@ -37,7 +37,7 @@ def finetuning(name: str | Path, recipe: Recipe) -> Recipe:
 
 
 def known(given: tuple[str, ...], labels: tuple[str, ...]) -> tuple[str, ...]:
-    """Return the labels of the model, which have to hold those that are given by the data."""
+    """Return the model's labels; raise InputError if the data has others."""
     strangers = [label for label in given if label not in labels]
     if strangers:
         raise InputError(
@@ -71,7 +71,7 @@ def take_over(network: Network, name: str, base: Model, labels: tuple[str, ...])
 
 
 def check_kept(name: str, bases: Sequence[Model], labels: tuple[str, ...], light: str) -> None:
-    """Refuse a stream that is not learnt, and that no model has as it is needed."""
+    """Raise UsageError for a stream that is not trained and that no starting model has as it is needed."""
     kind, wanted = streams.registered(name), name
     base = next((base for base in bases if name in base.networks), None)
     if base is None and kind.settles:  # its parent will do: the rest is fitted without epochs

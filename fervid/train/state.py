@@ -1,4 +1,4 @@
-"""Where an interrupted stage of training goes on: one file, written whole or not at all, never unpickled."""
+"""The checkpoint of a training stage: one file, written whole or not at all, never unpickled."""
 
 from __future__ import annotations
 
@@ -36,12 +36,12 @@ class State:
     tensors: dict[str, Tensor] = field(default_factory=dict)
 
     def part(self, name: str) -> dict[str, Tensor]:
-        """The tensors of one part."""
+        """Return the tensors of a part."""
         mark = f"{name}/"
         return {key.removeprefix(mark): value for key, value in self.tensors.items() if key.startswith(mark)}
 
     def keep(self, name: str, tensors: Mapping[str, Tensor]) -> None:
-        """Replace the tensors of one part by copies of these."""
+        """Replace the tensors of a part by copies of these."""
         for key in [key for key in self.tensors if key.startswith(f"{name}/")]:
             del self.tensors[key]
         for key, value in tensors.items():
@@ -64,7 +64,7 @@ def write(path: Path, state: State) -> None:
 
 
 def read(path: Path) -> State | None:
-    """The state of an interrupted stage; None where there is none."""
+    """Return the state of an interrupted stage, or None."""
     if not path.is_file():
         return None
     try:
