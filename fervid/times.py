@@ -1,4 +1,4 @@
-"""Times as text for people; what a file format asks for stays with its writer."""
+"""Times as text for people. Times in a file format belong to its writer."""
 
 from __future__ import annotations
 
@@ -19,8 +19,14 @@ def stamp(seconds: float | Fraction, has_tenths: bool = False) -> str:
     return f"{text}.{tenths}" if has_tenths else text
 
 
+def estimate(seconds: float) -> str:
+    """Return how long something takes, in whole seconds or, after two days, hours: 3 d 4 h, 2:05:09, 0:42."""
+    days, hours = divmod(round(seconds) // 3600, 24)
+    return f"{days} d {hours} h" if days >= 2 else stamp(round(seconds))
+
+
 def timecode(seconds: float | Fraction, point: str = ".") -> str:
-    """Return HH:MM:SS.mmm, as subtitles and `--start` have it."""
+    """Return HH:MM:SS.mmm, as in subtitles and `--start`."""
     rest, thousandths = divmod(round(seconds * 1000), 1000)
     hours, minutes, rest = split(rest)
     return f"{hours:02}:{minutes:02}:{rest:02}{point}{thousandths:03}"

@@ -9,7 +9,7 @@ from fervid import times
 
 def test_a_time_in_a_message() -> None:
     seconds = (0, 9.96, 59.96, 61.2, 3725.04, Fraction(360_000))
-    assert [times.clock(each) for each in seconds] == [
+    assert [times.clock(value) for value in seconds] == [
         "0.0 s",
         "10.0 s",
         "1:00.0",
@@ -20,8 +20,22 @@ def test_a_time_in_a_message() -> None:
 
 
 def test_a_time_on_an_axis() -> None:
-    assert [times.stamp(each) for each in (0, 62.9, 3725.04)] == ["0:00", "1:02", "1:02:05"]
-    assert [times.stamp(each, has_tenths=True) for each in (3, 3725.04)] == ["0:03.0", "1:02:05.0"]
+    assert [times.stamp(value) for value in (0, 62.9, 3725.04)] == ["0:00", "1:02", "1:02:05"]
+    assert [times.stamp(value, has_tenths=True) for value in (3, 3725.04)] == ["0:03.0", "1:02:05.0"]
+
+
+def test_an_estimate_has_no_tenths() -> None:
+    seconds = (0.4, 41.6, 59.96, 309, 7509, 172_799, 172_800, 273_600)
+    assert [times.estimate(value) for value in seconds] == [
+        "0:00",
+        "0:42",
+        "1:00",
+        "5:09",
+        "2:05:09",
+        "47:59:59",
+        "2 d 0 h",
+        "3 d 4 h",
+    ]
 
 
 def test_a_time_in_subtitles() -> None:

@@ -16,7 +16,7 @@ from fervid.cli.shared.messages import Messages, log
 from fervid.cli.shared.work import Shared, read_shared
 from fervid.errors import InputError, OutputError, UsageError
 from fervid.files import shown
-from fervid.times import clock
+from fervid.times import clock, estimate
 
 if TYPE_CHECKING:
     from fervid.batch import Chosen, Results, Wish
@@ -253,7 +253,7 @@ def _summarize(messages: Messages, tally: Tally, folder: str, figures: dict[str,
     for name, value in (
         ("inputs", f"{len(tally.inputs)}: {counts}"),
         ("without a face", str(tally.faceless)),
-        ("video", f"{clock(tally.seconds)} in {clock(tally.elapsed)}{speed}"),
+        ("video", f"{clock(tally.seconds)} in {estimate(tally.elapsed)}{speed}"),
         ("spans", f"{tally.spans}, {tally.reused} of them reused"),
     ):
         table.add_row(name, value)

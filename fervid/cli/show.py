@@ -229,7 +229,7 @@ def times(timeline: Timeline, cells: int) -> str:
     gap = max(12, cells // 6)
     for place in range(0, cells, gap):
         moment = timeline.source.seconds(start + round((end - start) * place / cells))
-        text = stamp(moment)
+        text = stamp(int(moment))
         if place + len(text) <= cells:
             line = line.ljust(place) + text
     return line

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any
 
 from fervid.cli.shared.messages import Bar, Messages, log
 from fervid.files import encodable, shown
-from fervid.times import clock
+from fervid.times import estimate
 
 if TYPE_CHECKING:
     from rich.progress import ProgressColumn
@@ -141,7 +141,7 @@ class Watch:
             count=f"{tally.done + tally.skipped + tally.failed}/{len(tally.inputs)}",
             failed=f"{tally.failed} failed" if tally.failed else "",
             speed="" if tally.speed is None else f"{tally.speed:.1f}x",
-            left="" if tally.left is None else f"{clock(tally.left)} left",
+            left="" if tally.left is None else f"{estimate(tally.left)} left",
             names=", ".join(names[:NAMES]) + more,
         )
 
