@@ -226,10 +226,10 @@ def test_a_system_that_fails_stops_no_other(
     ("arguments", "code", "words"),
     [
         ([], 2, "--data"),
-        (["--synthetic", "-d", BARE], 2, "leave out --data"),
+        (["--synthetic", "-d", BARE], 2, "cannot be combined with --data"),
         (["-d", BARE, "--folds", "1"], 2, "--folds"),
-        (["-d", BARE, "--folds", "2", "--protocol", "loso"], 2, "one of them"),
-        (["-d", BARE, "--protocol", "halves"], 2, "--protocol is one of"),
+        (["-d", BARE, "--folds", "2", "--protocol", "loso"], 2, "cannot be combined"),
+        (["-d", BARE, "--protocol", "halves"], 2, "--protocol must be one of"),
         (["-d", BARE, "--only", "c3d,c4d"], 2, "not 'c4d'"),
         (["-d", BARE, "--size", "tiny"], 2, "--size"),
         (["-d", BARE, "--rate", "-1"], 2, "--rate"),
