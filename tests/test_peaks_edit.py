@@ -160,7 +160,7 @@ def test_persons_are_called_by_name() -> None:
         ({"rate": Fraction(29611, 1000)}, {"rate": Fraction(30)}, None),
         ({"clock_offset": Fraction(1, 2)}, {}, "its pictures begin 0.500 s into the file"),
         ({"clock_offset": Fraction(1, 100)}, {}, None),
-        ({"timecode": "01:00:00:30"}, {}, "its start timecode is left aside"),
+        ({"timecode": "01:00:00:30"}, {}, "its start timecode is ignored"),
         ({"timecode": "01:00:00:30"}, {"begin": "02:00:00:00"}, None),
     ],
 )
@@ -572,7 +572,7 @@ def test_peaks_rank_by_the_score_that_is_asked_for() -> None:
         (["--timecode", "01:00:00:00", "-f", "ffmetadata"], ("--timecode is for", "not for ffmetadata")),
         (["--timecode-rate", "25", "-f", "csv"], ("--timecode-rate is for", "not for csv")),
         (["--pad", "-1,2", "-f", "edl"], ("--pad", "1,2")),
-        (["--timecode", "noon", "-f", "edl"], ("'noon' is no timecode",)),
+        (["--timecode", "noon", "-f", "edl"], ("'noon' is not a timecode",)),
         (["--timecode-rate", "22", "-f", "edl"], ("no rate of 22", "29.97")),
         (["--start", "3", "-f", "edl"], ("--start is for videos",)),
     ],

@@ -84,14 +84,14 @@ def test_no_marker_of_a_long_film_is_a_frame_off(
 @pytest.mark.parametrize(
     ("rate", "label", "complaint"),
     [
-        (NTSC30, "00:01:00;00", "left out of drop-frame"),
-        (NTSC60, "00:01:00;03", "left out of drop-frame"),
+        (NTSC30, "00:01:00;00", "does not exist in drop-frame"),
+        (NTSC60, "00:01:00;03", "does not exist in drop-frame"),
         (Fraction(25), "00:00:00:25", "25 frames a second"),
         (Fraction(25), "00:00:00;10", "write : before the frames"),
-        (NTSC24, "00:00:00;10", "23.976 frames a second do not have"),
-        (Fraction(25), "24:00:00:00", "no timecode"),
-        (Fraction(25), "1:00:00", "no timecode"),
-        (Fraction(25), "", "no timecode"),
+        (NTSC24, "00:00:00;10", "23.976 frames a second do not allow"),
+        (Fraction(25), "24:00:00:00", "not a timecode"),
+        (Fraction(25), "1:00:00", "not a timecode"),
+        (Fraction(25), "", "not a timecode"),
     ],
 )
 def test_what_is_no_label_is_refused(rate: Fraction, label: str, complaint: str) -> None:

@@ -1,1 +1,1 @@
-"""Peaks for editing programs and players: one file per format."""
+"""Formats of peaks for editing programs and players: one file per format."""

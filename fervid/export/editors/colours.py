@@ -1,4 +1,4 @@
-"""What editing programs call the colours of emotions: each knows a few by name, and takes the nearest."""
+"""The colours of emotions in editing programs, each of which has its own small palette."""
 
 from __future__ import annotations
 
@@ -10,13 +10,13 @@ from fervid.labels import COLOURS, NEUTRAL
 
 @dataclass(frozen=True)
 class Colour:
-    """One emotion's colour in the programs' palettes; within each, emotions differ."""
+    """An emotion's colour in each program; no two emotions share one."""
 
     hexadecimal: str  # #RRGGBB of `labels.COLOURS`
-    resolve: str  # DaVinci Resolve's markers
-    premiere: str  # #RRGGBB of a marker colour that Premiere has
-    locator: str  # Avid's locators, in EDL
-    otio: str  # OpenTimelineIO's MarkerColor
+    resolve: str  # marker colour of DaVinci Resolve
+    premiere: str  # #RRGGBB of a marker colour of Premiere
+    locator: str  # locator colour of Avid, in EDL
+    otio: str  # MarkerColor of OpenTimelineIO
 
     @property
     def rgb(self) -> tuple[int, int, int]:
@@ -24,7 +24,7 @@ class Colour:
 
 
 def rgb(colour: str) -> tuple[int, int, int]:
-    """Red, green and blue of #RRGGBB."""
+    """Return red, green and blue of #RRGGBB."""
     red, green, blue = bytes.fromhex(colour.removeprefix("#"))
     return red, green, blue
 
@@ -42,6 +42,6 @@ _PALETTES: Mapping[str, tuple[str, str, str, str]] = {
 
 
 def of(emotion: str) -> Colour:
-    """The colour of an emotion; one that has none looks as neutral does."""
+    """Return the colour of an emotion; an unknown emotion gets neutral's."""
     known = emotion if emotion in _PALETTES else NEUTRAL
     return Colour(COLOURS[known], *_PALETTES[known])

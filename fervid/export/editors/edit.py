@@ -1,4 +1,4 @@
-"""What an editing program is told: one video, its timecode, and the moments in it."""
+"""An edit: a video, its timecode and its peaks, as all formats of editing programs need them."""
 
 from __future__ import annotations
 
@@ -13,14 +13,14 @@ from fervid.export.timelines.json import NUMBERS
 from fervid.files import encodable
 from fervid.types import Peak, Source, Timeline
 
-RECORD = "01:00:00:00"  # where a programme begins, by old custom
-HANDLES = (Fraction(1, 2), Fraction(1, 2))  # seconds that a clip holds before and after its moment
+RECORD = "01:00:00:00"  # where a programme begins by convention
+HANDLES = (Fraction(1, 2), Fraction(1, 2))  # seconds of a clip before and after its moment
 NOTE = "visible expression as a model reads it, not what a person feels"
 
 
 @dataclass(frozen=True)
 class Moment:
-    """One peak with a name; its times are exact seconds from the video's first frame."""
+    """A peak with a name; times are exact seconds from the video's first frame."""
 
     rank: int
     peak: Peak
@@ -33,7 +33,7 @@ class Moment:
 
 @dataclass(frozen=True)
 class Mark:
-    """Where a moment is marked: frames of the video, half-open, counted from its first."""
+    """The marked frames [start, end) of a moment, counted from the video's first frame."""
 
     moment: Moment
     start: int
@@ -46,7 +46,7 @@ class Mark:
 
 @dataclass(frozen=True)
 class Piece:
-    """A stretch of the video that is laid on the programme's timeline, with its marks."""
+    """A range of the video's frames on the programme's timeline, with its marks."""
 
     name: str
     start: int
@@ -61,10 +61,10 @@ class Piece:
 
 @dataclass(frozen=True)
 class Edit:
-    """Moments of one video, by time, as every editing format takes them.
+    """The moments of a video, by time.
 
-    As markers, the whole video is laid down with a mark on each moment; as clips, each moment is laid down
-    behind the one before.
+    As markers, the programme is the whole video with a mark on each moment; as clips, it is the moments
+    one after another.
     """
 
     name: str  # the video's file name
@@ -74,11 +74,11 @@ class Edit:
     width: int
     height: int
     audio_channels: int
-    clock_offset: Fraction  # seconds by which a player's clock is ahead
+    clock_offset: Fraction  # seconds that a player's clock is ahead
     moments: tuple[Moment, ...]
     as_clips: bool = False
-    marks_stretches: bool = False  # marks cover their moments and do not stand at the apex alone
-    remarks: tuple[str, ...] = ()  # what its user should know
+    marks_stretches: bool = False  # marks cover whole moments instead of the apex
+    remarks: tuple[str, ...] = ()  # messages for the user
 
     @property
     def title(self) -> str:
@@ -90,18 +90,18 @@ class Edit:
 
     @property
     def length(self) -> int:
-        """Frames of the programme."""
+        """The programme's length in frames."""
         return sum(piece.length for piece in self.pieces())
 
     @property
     def record(self) -> Timecode:
-        """The programme's timecode: the video's own where that is laid down whole."""
+        """The programme's timecode: the video's own unless it is cut into clips."""
         if not self.as_clips:
             return self.timecode
         return self.timecode.beginning(RECORD[:8] + (";" if self.timecode.drops else ":") + RECORD[9:])
 
     def stretch(self, moment: Moment) -> tuple[int, int]:
-        """The frames of a moment: at least one, all of them in the video."""
+        """Return the frames [start, end) of a moment: at least one, within the video."""
         start = min(self.timecode.frame_at(moment.start), self.frames - 1)
         return start, min(max(self.timecode.frame_at(moment.end), start + 1), self.frames)
 
@@ -112,17 +112,17 @@ class Edit:
         return Mark(moment, apex, apex + 1)
 
     def pieces(self) -> list[Piece]:
-        """What is laid on the programme's timeline, in order."""
+        """Return the pieces of the programme, in order."""
         if not self.as_clips:
             return [Piece(self.name, 0, self.frames, 0, tuple(map(self.mark, self.moments)))]
-        found: list[Piece] = []
+        pieces: list[Piece] = []
         for moment in self.moments:
             start, end = self.stretch(moment)
-            record = found[-1].record + found[-1].length if found else 0
-            # The clip is the moment already: what is worth a mark in it is the apex.
+            record = pieces[-1].record + pieces[-1].length if pieces else 0
+            # The clip is the whole moment, so the mark is at the apex.
             apex = min(max(self.timecode.frame_at(moment.apex), start), end - 1)
-            found.append(Piece(moment.name, start, end, record, (Mark(moment, apex, apex + 1),)))
-        return found
+            pieces.append(Piece(moment.name, start, end, record, (Mark(moment, apex, apex + 1),)))
+        return pieces
 
 
 def plan(
@@ -133,10 +133,10 @@ def plan(
     rate: Fraction | None = None,
     begin: str | None = None,
 ) -> Edit:
-    """Plan the edit of a timeline's peaks, which stand in the order of their rank, first 1.
+    """Plan the edit of a timeline's peaks, which are in the order of their rank.
 
-    A moment reaches from a peak's onset to its offset and by `pad` further, clips by HANDLES where none is
-    given. `rate` and `begin` overrule what the video tells of its timecode.
+    A moment is a peak from onset to offset, extended by `pad` (clips: by HANDLES if it is None). `rate` and
+    `begin` replace the rate and start of the video's timecode.
     """
     source = timeline.source
     own = Fraction(25) if source.rate is None else source.rate
@@ -166,7 +166,7 @@ def _moment(rank: int, peak: Peak, timeline: Timeline, pad: tuple[Fraction, Frac
     onset, apex, offset = (
         (pts - source.start) * source.time_base for pts in (peak.onset, peak.apex, peak.offset)
     )
-    # As JSON holds them, so that a timeline read back gives the same text.
+    # Rounded as in JSON, so that a timeline read from a file gives the same text.
     score, prominence, valence, arousal, intensity = (shapes.number(getattr(peak, name)) for name in NUMBERS)
     who = "" if peak.person is None else f"{encodable(names.get(peak.person, peak.person))}: "
     return Moment(
@@ -186,7 +186,7 @@ def _moment(rank: int, peak: Peak, timeline: Timeline, pad: tuple[Fraction, Frac
 def _numbering(
     source: Source, own: Fraction, counted: Fraction, begin: str | None
 ) -> tuple[Timecode, list[str]]:
-    """The video's timecode, and what is odd about it."""
+    """Return the video's timecode, and messages about it."""
     plain = Timecode(counted)
     if begin is not None:
         return plain.beginning(begin), []
@@ -195,25 +195,25 @@ def _numbering(
     try:
         return plain.beginning(timecode.moved(source.timecode, own, counted)), []
     except UsageError as error:
-        return plain, [f"its start timecode is left aside: {error}"]
+        return plain, [f"its start timecode is ignored: {error}"]
 
 
 def _remarks(source: Source, own: Fraction, counted: Fraction, is_chosen: bool) -> list[str]:
-    found = []
+    remarks = []
     if source.has_variable_rate:
-        found.append(
-            f"its rate varies ({float(own):.5g} frames a second on average): moments are placed by time, at "
-            f"{float(counted):.5g}; --timecode-rate takes the rate of your sequence; "
-            "editing a copy of constant rate is safer"
+        remarks.append(
+            f"its rate varies ({float(own):.5g} frames a second on average): moments are set by time, at "
+            f"{float(counted):.5g}; give the rate of your sequence with --timecode-rate, or better, "
+            "edit a copy of constant rate"
         )
     elif not is_chosen and not timecode.holds_all(own):
-        found.append(
-            f"timecode has no rate of {float(own):.5g} frames a second: moments are placed by time, at "
-            f"{float(counted):.5g}; --timecode-rate takes the rate of your sequence"
+        remarks.append(
+            f"timecode has no rate of {float(own):.5g} frames a second: moments are set by time, at "
+            f"{float(counted):.5g}; give the rate of your sequence with --timecode-rate"
         )
     late = shapes.clock_offset(source)
     if late * counted >= Fraction(1, 2):
-        found.append(
+        remarks.append(
             f"its pictures begin {float(late):.3f} s into the file: frames are counted from the first picture"
         )
-    return found
+    return remarks

@@ -1,7 +1,7 @@
-"""CMX 3600: an event for each piece, and a locator for each mark.
+"""CMX 3600 EDL: an event per piece, a locator per mark.
 
-Written by hand: otio-cmx3600-adapter takes 29.97 for drop-frame always, writes no FCM line, makes a reel of
-eight letters of the file's name, and puts names of markers in capitals.
+Written by hand, since otio-cmx3600-adapter always takes 29.97 for drop-frame, writes no FCM line, uses eight
+letters of the file's name as the reel, and writes marker names in capitals.
 """
 
 from __future__ import annotations
@@ -13,14 +13,14 @@ from fervid.export.editors.edit import NOTE, Edit, Mark, Piece
 from fervid.export.lines import ascii_line, word
 from fervid.files import one_line
 
-NO_REEL = "AX"  # a source that is no tape
-LONGEST_REEL = 32  # CMX had 8 characters; programs of today read and write this many
-CHANNELS = ("V", "B", "AA/V")  # by how many channels of sound go with the picture: EDL has two
+NO_REEL = "AX"  # a source that is not a tape
+LONGEST_REEL = 32  # CMX had 8 characters; today's programs read and write 32
+CHANNELS = ("V", "B", "AA/V")  # by number of audio channels: EDL has at most two
 TITLE = 70  # characters
 
 
 def write(edit: Edit, stream: TextIO) -> None:
-    """Write the edit; names beyond ASCII stand in comments alone."""
+    """Write the edit; only comments contain other characters than ASCII."""
     stream.write(header(edit))
     reel = word(edit.reel or "")[:LONGEST_REEL] or NO_REEL
     channels = CHANNELS[min(edit.audio_channels, 2)]
@@ -35,13 +35,13 @@ def write(edit: Edit, stream: TextIO) -> None:
 
 
 def header(edit: Edit) -> str:
-    """What every EDL begins with."""
+    """Return the first lines of an EDL."""
     counting = "DROP FRAME" if edit.timecode.drops else "NON-DROP FRAME"
     return f"TITLE: {ascii_line(edit.title)[:TITLE]}\nFCM: {counting}\n\n"
 
 
 def _locator(edit: Edit, piece: Piece, mark: Mark) -> str:
-    """A mark in the programme's time."""
-    place = edit.record.label(piece.record + mark.start - piece.start)
+    """Return the line of a mark, at the programme's timecode."""
+    time = edit.record.label(piece.record + mark.start - piece.start)
     colour = colours.of(mark.moment.peak.emotion).locator
-    return f"* LOC: {place} {colour:<7} {one_line(mark.moment.name)}\n"
+    return f"* LOC: {time} {colour:<7} {one_line(mark.moment.name)}\n"

@@ -1,7 +1,7 @@
 """FCPXML, for Final Cut Pro and DaVinci Resolve.
 
-Written by hand: otio-fcpx-xml-adapter leaves the frame's length empty at 23.976, 29.97 and 59.94, and sets
-markers a frame off. Times here are exact fractions of a second, whole frames all.
+Written by hand, since otio-fcpx-xml-adapter leaves the frame duration empty at 23.976, 29.97 and 59.94, and
+sets markers one frame off. Times are exact fractions of a second, always whole frames.
 """
 
 from __future__ import annotations
@@ -18,7 +18,7 @@ VERSION = "1.8"  # read by Final Cut Pro since 10.4.1, and by DaVinci Resolve
 
 
 def write(edit: Edit, stream: TextIO) -> None:
-    """Write a project of one timeline."""
+    """Write a project with one timeline."""
     root = Element("fcpxml", version=VERSION)
     resources = SubElement(root, "resources")
     SubElement(

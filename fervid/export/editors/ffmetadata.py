@@ -1,4 +1,4 @@
-"""FFmpeg's metadata: a chapter for each moment, on the clock that a player shows."""
+"""FFmpeg's metadata format: a chapter per moment, on the player's clock."""
 
 from __future__ import annotations
 
@@ -11,13 +11,13 @@ from typing import TextIO
 from fervid.export.editors.edit import NOTE, Edit
 from fervid.files import one_line
 
-TICKS = 1000  # of a chapter, per second: mp4 knows no finer ones
+TICKS = 1000  # per second: mp4 chapters have milliseconds
 
 
 def write(edit: Edit, stream: TextIO) -> None:
-    """Write chapters that do not overlap: each ends where the next begins; what begins together is one.
+    """Write chapters without overlaps: each is cut off at the next; moments with the same start are one.
 
-    In mp4 the first chapter begins at zero whatever it says, so that one stands before the first moment.
+    In mp4 the first chapter always begins at zero, so there is a chapter before the first moment.
     """
     stream.write(f";FFMETADATA1\ncomment={_value(NOTE)}\n")
     moments = sorted(edit.moments, key=lambda moment: (moment.start, moment.rank))
@@ -38,7 +38,7 @@ def _chapter(stream: TextIO, start: int, end: int, title: str) -> None:
 
 
 def _ticks(edit: Edit, seconds: Fraction) -> int:
-    """A moment on the player's clock: never before its frame is shown."""
+    """Return ticks of the player's clock, rounded up: never before the frame is shown."""
     return math.ceil((seconds + edit.clock_offset) * TICKS)
 
 

@@ -1,4 +1,4 @@
-"""XML as text: what both formats of it share."""
+"""XML as text."""
 
 from __future__ import annotations
 
@@ -6,13 +6,13 @@ from xml.etree.ElementTree import Element, indent, tostring
 
 
 def plain(text: str) -> str:
-    """Text without what XML cannot hold: control signs but for tabs and line ends, and lone surrogates."""
-    kept = (sign for sign in text if sign in "\t\n\r" or (sign >= " " and not "\ud800" <= sign <= "\udfff"))
-    return "".join(sign for sign in kept if sign not in "\ufffe\uffff")
+    """Return text without the characters that XML forbids: most control characters, and lone surrogates."""
+    kept = (char for char in text if char in "\t\n\r" or (char >= " " and not "\ud800" <= char <= "\udfff"))
+    return "".join(char for char in kept if char not in "\ufffe\uffff")
 
 
 def document(root: Element, kind: str) -> str:
-    """A whole document, with the declarations that its readers ask for."""
+    """Return an XML document with its declarations."""
     indent(root)
     text = tostring(root, encoding="unicode")
     return f'<?xml version="1.0" encoding="UTF-8"?>\n<!DOCTYPE {kind}>\n{text}\n'

@@ -1,4 +1,4 @@
-"""OpenTimelineIO, by its own library."""
+"""OpenTimelineIO's JSON, written by its library."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ if TYPE_CHECKING:
 
 
 def write(edit: Edit, stream: TextIO) -> None:
-    """Write a timeline with a video track, and an audio track where there is sound."""
+    """Write a timeline with a video track, and an audio track if the video has audio."""
     require()
     from opentimelineio import adapters, schema
 
@@ -35,7 +35,7 @@ def write(edit: Edit, stream: TextIO) -> None:
 
 
 def require() -> None:
-    """Refuse to begin without the library."""
+    """Raise UsageError if OpenTimelineIO is not installed."""
     try:
         import opentimelineio  # noqa: F401
     except ImportError as error:
@@ -85,7 +85,7 @@ def _time(edit: Edit, frames: int) -> RationalTime:
 
 
 def _range(edit: Edit, start: int, length: int) -> TimeRange:
-    """Frames of the video, in its own timecode."""
+    """Return frames of the video in its timecode."""
     from opentimelineio.opentime import TimeRange
 
     return TimeRange(_time(edit, edit.timecode.first + start), _time(edit, length))

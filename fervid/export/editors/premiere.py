@@ -1,8 +1,7 @@
-"""Premiere's XML, which is Final Cut Pro 7's: a sequence with markers on its clips.
+"""Final Cut Pro 7's XML, which Premiere reads: a sequence with markers on its clips.
 
-Written by hand: otio-fcp-adapter loses the colour, leaves out the size of the picture, writes rates twice,
-and counts markers from midnight where the file has a timecode, while its clip's in and out count from the
-first frame.
+Written by hand, since otio-fcp-adapter drops colours and the picture's size, writes rates twice, and in a
+file with a timecode counts markers from midnight, but a clip's in and out from the first frame.
 """
 
 from __future__ import annotations
@@ -18,7 +17,7 @@ from fervid.export.editors.timecode import Timecode
 
 
 def write(edit: Edit, stream: TextIO) -> None:
-    """Write one sequence, in which sound is linked to its picture."""
+    """Write a sequence with audio linked to its video."""
     root = Element("xmeml", version="4")
     sequence = SubElement(root, "sequence", id="sequence-1")
     _text(sequence, "name", edit.title)
@@ -32,14 +31,14 @@ def write(edit: Edit, stream: TextIO) -> None:
     pieces = edit.pieces()
     kinds = ["video", *["audio"] * edit.audio_channels]
     audio = SubElement(media, "audio")
-    for place, kind in enumerate(kinds):
+    for index, kind in enumerate(kinds):
         track = SubElement(video if kind == "video" else audio, "track")
         for number, piece in enumerate(pieces, 1):
-            clip = _clip(track, edit, piece, place, number)
+            clip = _clip(track, edit, piece, index, number)
             if kind == "audio":
                 origin = SubElement(clip, "sourcetrack")
                 _text(origin, "mediatype", "audio")
-                _text(origin, "trackindex", place)
+                _text(origin, "trackindex", index)
             else:
                 for mark in piece.marks:
                     _marker(clip, mark, edit.marks_stretches and not edit.as_clips)
@@ -49,8 +48,8 @@ def write(edit: Edit, stream: TextIO) -> None:
     stream.write(document(root, "xmeml"))
 
 
-def _clip(track: Element, edit: Edit, piece: Piece, place: int, number: int) -> Element:
-    clip = SubElement(track, "clipitem", id=f"clip-{place}-{number}")
+def _clip(track: Element, edit: Edit, piece: Piece, index: int, number: int) -> Element:
+    clip = SubElement(track, "clipitem", id=f"clip-{index}-{number}")
     _text(clip, "name", piece.name)
     _text(clip, "duration", edit.frames)
     _rate(clip, edit)
@@ -59,7 +58,7 @@ def _clip(track: Element, edit: Edit, piece: Piece, place: int, number: int) -> 
     _text(clip, "in", piece.start)
     _text(clip, "out", piece.end)
     file = SubElement(clip, "file", id="file-1")
-    if (place, number) == (0, 1):  # told once, and meant by its id from then on
+    if (index, number) == (0, 1):  # described once, then referred to by its id
         _file(file, edit)
     return clip
 
@@ -86,7 +85,7 @@ def _shape(parent: Element, edit: Edit) -> None:
 
 
 def _marker(clip: Element, mark: Mark, is_stretch: bool) -> None:
-    """A marker, in frames of the video from its first; a point has no end."""
+    """Write a marker in frames from the video's first; a point has no end."""
     colour = colours.of(mark.moment.peak.emotion)
     marker = SubElement(clip, "marker")
     _text(marker, "comment", mark.moment.comment)
@@ -94,18 +93,18 @@ def _marker(clip: Element, mark: Mark, is_stretch: bool) -> None:
     _text(marker, "in", mark.start)
     _text(marker, "out", mark.end if is_stretch else -1)
     red, green, blue = colours.rgb(colour.premiere)
-    _text(marker, "pproColor", 0xFF << 24 | blue << 16 | green << 8 | red)  # Premiere's alone
-    shade = SubElement(marker, "color")  # everybody else's
+    _text(marker, "pproColor", 0xFF << 24 | blue << 16 | green << 8 | red)  # for Premiere
+    shade = SubElement(marker, "color")  # for other programs
     for name, value in zip(("alpha", "red", "green", "blue"), (0, *colour.rgb), strict=True):
         _text(shade, name, value)
 
 
 def _links(clip: Element, kinds: list[str], number: int) -> None:
-    for place, kind in enumerate(kinds):
+    for index, kind in enumerate(kinds):
         link = SubElement(clip, "link")
-        _text(link, "linkclipref", f"clip-{place}-{number}")
+        _text(link, "linkclipref", f"clip-{index}-{number}")
         _text(link, "mediatype", kind)
-        _text(link, "trackindex", max(1, place))
+        _text(link, "trackindex", max(1, index))
         _text(link, "clipindex", number)
 
 

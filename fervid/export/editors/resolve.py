@@ -1,4 +1,4 @@
-"""DaVinci Resolve's EDL of timeline markers. No library writes it."""
+"""DaVinci Resolve's EDL of timeline markers, which no library writes."""
 
 from __future__ import annotations
 
@@ -12,12 +12,12 @@ from fervid.files import one_line
 
 
 def write(edit: Edit, stream: TextIO) -> None:
-    """Write a marker for each frame at which moments are marked: a timeline has room for one on a frame."""
+    """Write a marker for each marked frame; Resolve allows one per frame, so moments may share it."""
     stream.write(header(edit))
     marks = sorted(map(edit.mark, edit.moments), key=lambda mark: (mark.start, mark.moment.rank))
     for number, (start, group) in enumerate(groupby(marks, lambda mark: mark.start), 1):
         together = list(group)
-        # The event is a frame long, whatever the marker is: its length stands behind D.
+        # The event is always one frame long; the marker's length follows D.
         span = f"{edit.timecode.label(start)} {edit.timecode.label(start + 1)}"
         note, name = (
             " / ".join(_field(getattr(mark.moment, text)) for mark in together)
@@ -30,5 +30,5 @@ def write(edit: Edit, stream: TextIO) -> None:
 
 
 def _field(text: str) -> str:
-    """Text between two bars."""
+    """Return text without the bars that separate fields."""
     return one_line(text).replace("|", "/")
