@@ -68,7 +68,9 @@ def test_no_curves_and_no_faces_are_no_failure() -> None:
 
 
 def test_a_stretch_outside_is_refused() -> None:
-    with pytest.raises(UsageError, match="nothing to plot from 20 s to 12 s: the timeline is of 0 s to 12 s"):
+    with pytest.raises(
+        UsageError, match="nothing to plot from 20 s to 12 s: the timeline covers 0 s to 12 s"
+    ):
         svg_of(read_back(timeline_of(video_of())), start=20)
 
 

@@ -330,7 +330,7 @@ def test_standard_input_and_output(fervid: Fervid, written: Path) -> None:
         (lambda text: text.replace('"schema_version": "1.', '"schema_version": "2.'), "version 2."),
         (lambda text: text[: len(text) // 2], "cut off"),
         (lambda text: "", "is empty"),
-        (lambda text: "[1, 2]", "no timeline"),
+        (lambda text: "[1, 2]", "not a timeline"),
         (lambda text: text.replace('"track": 1', '"track": 9'), "track 9"),
         (lambda text: text.replace('"emotion": "sadness"', '"emotion": "glee"'), "glee"),
     ],

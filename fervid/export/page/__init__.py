@@ -1,1 +1,1 @@
-"""Timelines to look at: the report's page and the plot."""
+"""Drawn timelines: the report's page and the plot."""

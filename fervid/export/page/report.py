@@ -1,4 +1,4 @@
-"""A timeline as one page to look at: all it needs is inside it, and it asks the network for nothing."""
+"""A timeline as an HTML page, which needs no other file and no network."""
 
 from __future__ import annotations
 
@@ -21,22 +21,22 @@ from fervid.timeline import covered
 from fervid.types import READABLE, Array, Peak, Timeline
 
 PAGE = Path(__file__).parent
-# One script, in this order; each file is one idea.
+# The files of the page's script, in order.
 SCRIPTS = ("data.js", "view.js", "lanes.js", "curves.js", "details.js", "tables.js", "player.js", "page.js")
-MILLI = 3  # decimals of seconds and scores: finer than any screen
+MILLI = 3  # decimals of seconds and scores: enough for a screen
 LEVELS = 255  # of a score in a curve, 0 to 1
 TERNARY = 127  # of valence and arousal, -1 to 1
 
 
 @dataclass(frozen=True)
 class Extras:
-    """What a report shows beyond its timeline."""
+    """What a report shows besides its timeline."""
 
-    peaks: Sequence[Peak] = ()  # most telling first
+    peaks: Sequence[Peak] = ()  # by rank
     pictures: Mapping[int, bytes] = field(default_factory=dict)  # apex -> JPEG
-    film: str | None = None  # where the video lies, as a URL relative to the page
-    accuracy: Mapping[str, Mapping[str, float]] = field(default_factory=dict)  # rows of shares
-    knows_model: bool = False  # whether the model that made the timeline is installed here
+    film: str | None = None  # URL of the video, relative to the page
+    accuracy: Mapping[str, Mapping[str, float]] = field(default_factory=dict)  # measured on, measure -> share
+    knows_model: bool = False  # whether the timeline's model is installed
 
 
 def write(timeline: Timeline, stream: TextIO, extras: Extras) -> None:
@@ -49,7 +49,7 @@ def write(timeline: Timeline, stream: TextIO, extras: Extras) -> None:
             f"script-src '{_hash(script)}'",
             f"style-src '{_hash(style)}'",
             "img-src data:",
-            "media-src 'self' file: blob:",  # not every browser takes a file beside the page for 'self'
+            "media-src 'self' file: blob:",  # some browsers do not count a file next to the page as 'self'
             "base-uri 'none'",
             "form-action 'none'",
         ]
@@ -68,9 +68,9 @@ def write(timeline: Timeline, stream: TextIO, extras: Extras) -> None:
 
 
 def payload(timeline: Timeline, extras: Extras) -> dict[str, Any]:
-    """All that the page's script reads: seconds count from the video's first frame."""
-    found = rows(timeline)
-    place = {track: index for index, row in enumerate(found) for track in row.tracks}
+    """Return the data of the page's script, with seconds from the video's first frame."""
+    all_rows = rows(timeline)
+    row_of = {track: index for index, row in enumerate(all_rows) for track in row.tracks}
     labels, source = timeline.labels, shapes.whole_source(timeline)
     model = shapes.model(timeline.model)
     start, end = analysed(timeline)
@@ -98,39 +98,39 @@ def payload(timeline: Timeline, extras: Extras) -> dict[str, Any]:
         "neutral": list(labels).index(NEUTRAL) if NEUTRAL in labels else -1,
         "shots": [seconds(start) for start in timeline.shots.tolist()],
         "coverage": _coverage(timeline),
-        "rows": [_row(timeline, row) for row in found],
+        "rows": [_row(timeline, row) for row in all_rows],
         "tracks": {
             "id": [curve.track for curve in timeline.curves],
-            "row": [place[curve.track] for curve in timeline.curves],
+            "row": [row_of[curve.track] for curve in timeline.curves],
             "start": [seconds(curve.start) for curve in timeline.curves],
             "end": [seconds(curve.end) for curve in timeline.curves],
             "windows": [len(curve.pts) for curve in timeline.curves],
         },
         "segments": {
-            "row": [place[one.track] for one in timeline.segments],
-            "track": [one.track for one in timeline.segments],
-            "start": [seconds(one.start) for one in timeline.segments],
-            "end": [seconds(one.end) for one in timeline.segments],
-            "emotion": [labels.index(one.emotion) for one in timeline.segments],
+            "row": [row_of[segment.track] for segment in timeline.segments],
+            "track": [segment.track for segment in timeline.segments],
+            "start": [seconds(segment.start) for segment in timeline.segments],
+            "end": [seconds(segment.end) for segment in timeline.segments],
+            "emotion": [labels.index(segment.emotion) for segment in timeline.segments],
             **_numbers(timeline.segments, ("confidence", "valence", "arousal", "intensity")),
         },
         "peaks": {
-            "row": [place[one.track] for one in extras.peaks],
-            "track": [one.track for one in extras.peaks],
-            "start": [seconds(one.onset) for one in extras.peaks],
-            "time": [seconds(one.apex) for one in extras.peaks],
-            "end": [seconds(one.offset) for one in extras.peaks],
-            "emotion": [labels.index(one.emotion) for one in extras.peaks],
+            "row": [row_of[peak.track] for peak in extras.peaks],
+            "track": [peak.track for peak in extras.peaks],
+            "start": [seconds(peak.onset) for peak in extras.peaks],
+            "time": [seconds(peak.apex) for peak in extras.peaks],
+            "end": [seconds(peak.offset) for peak in extras.peaks],
+            "emotion": [labels.index(peak.emotion) for peak in extras.peaks],
             **_numbers(extras.peaks, ("score", "prominence", "valence", "arousal", "intensity")),
         },
-        "pictures": [_picture(extras.pictures.get(one.apex)) for one in extras.peaks],
+        "pictures": [_picture(extras.pictures.get(peak.apex)) for peak in extras.peaks],
         "windows": _windows(timeline),
         "film": extras.film,
     }
 
 
 def _row(timeline: Timeline, row: Row) -> dict[str, Any]:
-    """A row with its totals, in seconds."""
+    """Return a row with its totals in seconds."""
     start, end = analysed(timeline)
     tick = float(timeline.source.time_base)
     inside = set(row.tracks)
@@ -148,22 +148,24 @@ def _row(timeline: Timeline, row: Row) -> dict[str, Any]:
 
 
 def _coverage(timeline: Timeline) -> dict[str, float]:
-    """How much of the analysed time shows a face, and one that can be read, in seconds."""
+    """Return the seconds analysed, those with a face, and those with a readable face."""
     tick = float(timeline.source.time_base)
     start, end = analysed(timeline)
     return {
         "length": round((end - start) * tick, MILLI),
         "seen": round(covered((curve.start, curve.end) for curve in timeline.curves) * tick, MILLI),
-        "readable": round(covered((one.start, one.end) for one in timeline.segments) * tick, MILLI),
+        "readable": round(
+            covered((segment.start, segment.end) for segment in timeline.segments) * tick, MILLI
+        ),
     }
 
 
-def _numbers(found: Sequence[Any], names: Sequence[str]) -> dict[str, list[float]]:
-    return {name: [shapes.number(getattr(one, name), MILLI) for one in found] for name in names}
+def _numbers(parts: Sequence[Any], names: Sequence[str]) -> dict[str, list[float]]:
+    return {name: [shapes.number(getattr(part, name), MILLI) for part in parts] for name in names}
 
 
 def _windows(timeline: Timeline) -> dict[str, str] | None:
-    """All curves one after the other, as arrays in base64; None where there are none (JSON Lines)."""
+    """Return all curves, concatenated, as arrays in base64; None if there are none (JSON Lines)."""
     curves = timeline.curves
     if not any(len(curve.pts) for curve in curves):
         return None
@@ -197,7 +199,7 @@ def _picture(jpeg: bytes | None) -> str | None:
 
 
 def _embedded(value: Mapping[str, Any]) -> str:
-    """JSON that no HTML parser takes for anything else: it holds no markup's first letter."""
+    """Return JSON without `&`, `<` and `>`, so that it is safe inside HTML."""
     text = json.dumps(value, allow_nan=False, separators=(",", ":"))
     return text.replace("&", "\\u0026").replace("<", "\\u003c").replace(">", "\\u003e")
 

@@ -1,4 +1,4 @@
-"""Whose faces stand in which row, wherever a timeline is drawn: in a report, a plot, a terminal."""
+"""The rows of a drawn timeline (report, plot, terminal): people, or tracks."""
 
 from __future__ import annotations
 
@@ -14,27 +14,26 @@ from fervid.files import encodable
 from fervid.labels import COLOURS
 from fervid.types import Array, Curve, Timeline
 
-MOST_TRACKS = 12  # that get a row each, where nobody joined them into people
-UNKNOWN_COLOUR = "#5A5A5A"  # of a label that fervid has no colour for
+MOST_TRACKS = 12  # with a row each if there are no people
+UNKNOWN_COLOUR = "#5A5A5A"  # of a label that has no colour
 
 
 @dataclass(frozen=True)
 class Row:
-    """One person, one track, or several tracks that do not overlap."""
+    """A person, a track, or several tracks that do not overlap."""
 
     name: str
-    kind: str  # "person", "track", or "faces": tracks packed together
+    kind: str  # "person", "track", or "faces" (several tracks)
     tracks: tuple[int, ...]
 
 
 def rows(timeline: Timeline) -> tuple[Row, ...]:
-    """The rows of a timeline: people by how long they are seen, else tracks, packed where they are many."""
+    """Return a timeline's rows: people by time on screen, then other tracks, packed if there are many."""
     known = {curve.track for curve in timeline.curves}
-    told = {segment.track for segment in timeline.segments} | {peak.track for peak in timeline.peaks}
-    lost = told - known
-    if lost:
+    used = {segment.track for segment in timeline.segments} | {peak.track for peak in timeline.peaks}
+    if unknown := used - known:
         raise InputError(
-            f"the timeline is damaged: it tells of track {min(lost)}, which is not among its tracks; "
+            f"the timeline is damaged: it refers to track {min(unknown)}, which is not among its tracks; "
             "analyze the video again"
         )
     people: dict[str, list[Curve]] = defaultdict(list)
@@ -44,7 +43,7 @@ def rows(timeline: Timeline) -> tuple[Row, ...]:
     nameless = [curve for curve in timeline.curves if curve.person is None]
     names = {person: encodable(timeline.names.get(person, person)) for person in people}
     seen = {person: sum(curve.end - curve.start for curve in curves) for person, curves in people.items()}
-    found = [
+    people_rows = [
         Row(names[person], "person", tuple(curve.track for curve in people[person]))
         for person in sorted(people, key=lambda person: (-seen[person], person))
     ]
@@ -52,28 +51,30 @@ def rows(timeline: Timeline) -> tuple[Row, ...]:
         return tuple(Row(f"Track {curve.track}", "track", (curve.track,)) for curve in nameless)
     packed = _packed(nameless)
     word = "Others" if people else "Faces"
-    for place, tracks in enumerate(packed, 1):
-        found.append(Row(word if len(packed) == 1 else f"{word} {place}", "faces", tracks))
-    return tuple(found)
+    others = [
+        Row(word if len(packed) == 1 else f"{word} {number}", "faces", tracks)
+        for number, tracks in enumerate(packed, 1)
+    ]
+    return (*people_rows, *others)
 
 
 def _packed(curves: Iterable[Curve]) -> list[tuple[int, ...]]:
-    """Tracks in as few rows as possible, so that none overlaps another of its row."""
+    """Return tracks in as few rows as possible, without overlaps within a row."""
     lines: list[list[int]] = []
-    free: list[tuple[int, int]] = []  # when a row is free again, and which
+    free: list[tuple[int, int]] = []  # (end of the row's last track, index of the row)
     for curve in sorted(curves, key=lambda curve: (curve.start, curve.track)):
         if free and free[0][0] <= curve.start:
-            _, place = heappop(free)
+            _, index = heappop(free)
         else:
-            place = len(lines)
+            index = len(lines)
             lines.append([])
-        lines[place].append(curve.track)
-        heappush(free, (curve.end, place))
+        lines[index].append(curve.track)
+        heappush(free, (curve.end, index))
     return [tuple(line) for line in lines]
 
 
 def analysed(timeline: Timeline) -> tuple[int, int]:
-    """The stretch of the video that was looked at, [start, end) in pts."""
+    """Return the analysed range of the video, [start, end) in pts."""
     start, end = timeline.source.start, timeline.source.end
     if len(timeline.shots):
         start, end = int(timeline.shots[0]), timeline.end
@@ -81,9 +82,9 @@ def analysed(timeline: Timeline) -> tuple[int, int]:
 
 
 def shares(timeline: Timeline, row: Row, edges: Array) -> Array:
-    """Ticks (B, C + 2) that a row spends between neighbouring edges: on each label, unreadable, and in all.
+    """Return the ticks (B, C + 2) of a row between neighbouring edges: per label, unreadable, and in all.
 
-    What overlaps within the row counts each time, but never more than the whole.
+    Tracks that overlap within the row each count.
     """
     labels = list(timeline.labels)
     inside = set(row.tracks)
@@ -104,5 +105,5 @@ def _overlap(start: int, end: int, edges: Array) -> Array:
 
 
 def colours(labels: Sequence[str]) -> list[str]:
-    """The colour of each label."""
+    """Return the colour of each label."""
     return [COLOURS.get(label, UNKNOWN_COLOUR) for label in labels]
