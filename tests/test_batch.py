@@ -452,7 +452,7 @@ def test_a_frame_s_number_is_no_time_for_many(call: Call, films: Path) -> None:
         ((), "name videos or folders"),
         (("-",), "--from-file - reads a list"),
         (("films", "-f", "json,strange"), "should name some of json"),
-        (("films", "--no-cache", "--keep-cache"), "contradict"),
+        (("films", "--no-cache", "--keep-cache"), "cannot be combined"),
         (("films", "--dask-address", "tcp://x:1"), "give --executor dask"),
     ],
 )

@@ -361,7 +361,7 @@ def test_words_that_are_no_emotion_are_told_and_can_be_explained(call: Call) -> 
     table("human.csv", [(0, 1, "happy"), (1, 2, "Smile"), (2, 3, "Smile"), (3, 4, "unsure"), (3, 4, "")])
     done = call("compare", "out.json", "human.csv")
     assert done.returncode == 0
-    assert "Smile (2), unsure (1); --label" in done.stderr
+    assert "Smile (2), unsure (1); map them with --label" in done.stderr
     found = figures(call, "out.json", "human.csv", "--label", "smile=joy")
     assert found["annotators"][0]["left_out"] == {"unsure": 1}
     assert found["together"]["frames"] == 75
@@ -593,11 +593,11 @@ def test_a_table_that_makes_no_sense_is_refused(tmp_path: Path, text: str, messa
         (["out.json", "folder.csv"], 1, ["folder.csv cannot be read"]),
         (["out.json", "binary.csv"], 1, ["binary.csv is not text"]),
         (["out.json", "out.eaf"], 1, ["out.eaf is no ELAN document"]),
-        (["human.csv", "human.csv"], 1, ["human.csv is no timeline"]),
+        (["human.csv", "human.csv"], 1, ["human.csv is not a timeline"]),
         (["gone.json", "human.csv"], 1, ["gone.json", "no such file"]),
         (["future.json", "human.csv"], 1, ["schema version 9."]),
-        (["out.json", "human.csv", "--offset", "soon"], 2, ["'soon' is no number of seconds"]),
-        (["out.json", "human.csv", "--offset", "nan"], 2, ["'nan' is no number of seconds"]),
+        (["out.json", "human.csv", "--offset", "soon"], 2, ["'soon' is not a number of seconds"]),
+        (["out.json", "human.csv", "--offset", "nan"], 2, ["'nan' is not a number of seconds"]),
         (["fast.json", "human.csv"], 1, ["frames, which cannot be"]),
         (["late.json", "human.csv"], 1, ["damaged"]),
         (["out.json", "human.csv", "--clock", "mine"], 2, ["player", "first-frame"]),

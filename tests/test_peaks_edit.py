@@ -551,7 +551,7 @@ def test_a_person_is_chosen_by_id_or_name(call: Call, written: Path) -> None:
     assert len(both.stdout.splitlines()) == 3
     says(call("peaks", written, "--person", "Bob"), 2, "no person 'Bob'", "P1 (Anna), P2")
     written.write_text(text_of(timeline_of()))
-    says(call("peaks", written, "--person", "Bob"), 2, "nobody is told apart")
+    says(call("peaks", written, "--person", "Bob"), 2, "the timeline has no people")
 
 
 def test_peaks_rank_by_the_score_that_is_asked_for() -> None:
@@ -589,7 +589,7 @@ def test_what_makes_no_sense_is_refused(
 def test_nothing_found_is_an_empty_file_and_said(call: Call, written: Path, tmp_path: Path) -> None:
     done = call("peaks", written, "--emotion", "fear", "-o", "none.edl")
     assert done.returncode == 0
-    assert "there is no such peak" in done.stderr
+    assert "no peaks match" in done.stderr
     assert (tmp_path / "none.edl").read_text() == "TITLE: Peaks of film.mp4\nFCM: NON-DROP FRAME\n\n"
 
 

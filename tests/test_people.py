@@ -438,7 +438,7 @@ def test_one_line_of_json_is_rewritten_too(tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("arguments", "complaint", "code"),
     [
-        (["--name", "P1=Anna"], "say where the changed timeline goes: -o FILE, or -y", 2),
+        (["--name", "P1=Anna"], "no output for the changed timeline: give -o FILE, or -y", 2),
         (["--name", "P9=Anna", "-y"], "there is no person 'P9' in it: choose among P1, P2", 2),
         (["--name", "P1", "-y"], "write --name ID=NAME", 2),
         (["--merge", "P1=", "-y"], "write --merge ID=ID", 2),
@@ -450,7 +450,7 @@ def test_one_line_of_json_is_rewritten_too(tmp_path: Path) -> None:
             2,
         ),
         (["--name", "P1=a\nb", "-y"], "cannot name a person", 1),
-        (["-o", "new.json"], "nothing is to be changed", 2),
+        (["-o", "new.json"], "there is nothing to change", 2),
         (["--pictures", "here"], "--pictures needs the video", 2),
         (["--gallery", "here", "-y"], "--gallery needs the video", 2),
         (["--video", "film.mp4"], "--video is for --pictures and --gallery", 2),
@@ -483,7 +483,7 @@ def test_a_timeline_without_persons_is_reported(tmp_path: Path, capfd: pytest.Ca
     path = tmp_path / "out.json"
     path.write_text(text_of(timeline_of()), encoding="utf-8")
     assert run(["people", str(path)]) == 0
-    assert capfd.readouterr().out == "no person was told apart\n"
+    assert capfd.readouterr().out == "no people were identified\n"
 
 
 def test_persons_that_are_together_are_merged_with_a_warning(
@@ -582,7 +582,7 @@ def test_real_people_are_separate_persons() -> None:
 
 def test_contradicting_options_are_an_error(capfd: pytest.CaptureFixture[str]) -> None:
     assert run(["analyze", str(CLIP), "--no-people", "--gallery", "portraits", "-t", "-"]) == 2
-    assert "--gallery names people, and --no-people leaves them out" in capfd.readouterr().err
+    assert "--gallery and --no-people cannot be combined" in capfd.readouterr().err
 
 
 def test_names_are_checked() -> None:

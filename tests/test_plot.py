@@ -87,10 +87,10 @@ def test_the_command(call: Call, tmp_path: Path) -> None:
     assert (tmp_path / "a.pdf").read_bytes().startswith(b"%PDF-")
     for arguments, words in (
         (("-o", "a.pdf"), "use -y"),
-        (("-o", "a.gif"), "says no format: end its name in .png, .svg, .pdf"),
+        (("-o", "a.gif"), "must end in one of .png, .svg, .pdf"),
         (("-o", "b.png", "--start", "9f"), "in seconds"),
         (("-o", "no/b.png"), "there is no folder"),
-        ((), "Missing option -o"),
+        ((), "Missing option '-o'"),
     ):
         done = call("plot", "out.json", *arguments)
         assert done.returncode in (1, 2)

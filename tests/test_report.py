@@ -24,7 +24,7 @@ from conftest import Call, Fervid
 from playwright.sync_api import Browser
 from timelines import faceless, read_back, text_of, timeline_of
 
-from fervid.cli.report import address, telling
+from fervid.cli.report import address, illustrated
 from fervid.errors import InputError
 from fervid.export.page import report
 from fervid.export.page.rows import Row, rows, shares
@@ -223,9 +223,9 @@ def test_names_that_are_no_unicode_can_be_written(video: Video) -> None:
 def test_pictures_go_to_the_highest_and_to_some_of_each_kind() -> None:
     high = [Peak(1, "happiness", at, at, at, 1.0, 1.0, 0, 0, 0, "P1") for at in range(40)]
     low = [Peak(2, "fear", at, at, at, 0.5, 0.5, 0, 0, 0, "P2") for at in range(40, 50)]
-    assert [peak.apex for peak in telling([*high, *low])] == [*range(24), 40, 41, 42, 43]
+    assert [peak.apex for peak in illustrated([*high, *low])] == [*range(24), 40, 41, 42, 43]
     many = [Peak(at, "fear", at, at, at, 0.5, 0.5, 0, 0, 0) for at in range(100)]
-    assert telling(many) == many[:60]
+    assert illustrated(many) == many[:60]
 
 
 def bits(picture: Array) -> int:
@@ -353,7 +353,7 @@ def test_what_cannot_be_is_refused(call: Call, written: Path, clip: Path, tmp_pa
         (("--video", "gone.mp4", "-o", "page.html"), 1, "there is no file"),
         (("-o", "none/page.html"), 1, "there is no folder"),
         (("-o", written), 1, "is an input"),
-        ((), 2, "Missing option -o"),
+        ((), 2, "Missing option '-o'"),
     ):
         done = call("report", written, *arguments)
         assert (done.returncode, len(done.stderr.splitlines())) == (code, 1), done.stderr

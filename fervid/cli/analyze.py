@@ -24,7 +24,7 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True)
 class Targets:
-    """Where the results of one input go."""
+    """The files for the results of one input."""
 
     timeline: str | None = None
     format: str = "json"
@@ -57,9 +57,9 @@ class Targets:
     "--format",
     "form",
     type=click.Choice(list(TIMELINES)),
-    help="The timeline's format.  [default: by the file's suffix, else json]",
+    help="The timeline's format.  [default: from the suffix, otherwise json]",
 )
-@click.option("-o", "--output-dir", metavar="DIR", help="Write each input's timeline as DIR/<its name>.json.")
+@click.option("-o", "--output-dir", metavar="DIR", help="Write each timeline as DIR/<name>.json.")
 @options.target("--frames", help="Write a CSV row per frame and face; - is standard output.")
 @options.target(
     "--tracks", metavar="FILE.npz", help="Write per-frame boxes, landmarks, pose and scores (NumPy)."
@@ -88,24 +88,24 @@ def analyze(
     """Turn each INPUT into a timeline of who is on screen, when, and what the face shows.
 
     INPUT is a video file, a folder of stills, a URL, or - for standard input. The suffix of the timeline
-    chooses its format. A summary goes to standard error. Exit codes: 0 done, 1 nothing could be done,
-    2 usage, 3 some inputs failed, 130 interrupted.
+    chooses its format. A summary goes to standard error. Exit codes: 0 success, 1 failure, 2 wrong usage,
+    3 some inputs failed, 130 interrupted.
     """
     named = Targets(timeline, "", frames, tracks).all
     output.check_targets(named, inputs, overwrite, messages.log_file)
-    targets = plan_targets(inputs, timeline, form, output_dir, frames, tracks)
+    planned = plan_targets(inputs, timeline, form, output_dir, frames, tracks)
     if output_dir is not None:
-        written = [target for each in targets for target in each.all]
-        output.check_targets(written, inputs, overwrite, messages.log_file)
-    by_input = dict(zip(inputs, targets, strict=True))
+        paths = [path for targets in planned for path in targets.all]
+        output.check_targets(paths, inputs, overwrite, messages.log_file)
+    by_input = dict(zip(inputs, planned, strict=True))
     results: list[tuple[Timeline, Targets]] = []
     with open_work(messages, values) as work:
 
-        def one(name: str, path: str) -> None:
+        def analyze_input(name: str, path: str) -> None:
             with work.start(name, path) as run:
                 results.append((write(run, by_input[name]), by_input[name]))
 
-        code = each_input(messages, inputs, one)
+        code = each_input(messages, inputs, analyze_input)
     if results and not messages.quiet:
         summarize(messages, results)
     return code
@@ -119,20 +119,20 @@ def plan_targets(
     frames: str | None,
     tracks: str | None,
 ) -> list[Targets]:
-    """Where each input's results go; the folder of --output-dir is made here."""
+    """Return the targets of each input, and create the folder of --output-dir."""
     for option, value in (("--timeline", timeline), ("--frames", frames), ("--tracks", tracks)):
         if value is not None and len(inputs) > 1:
             raise UsageError(
-                f"{option} names one file for {len(inputs)} inputs: use --output-dir, or one input"
+                f"{option} names one file for {len(inputs)} inputs: use --output-dir, or give one input"
             )
     if len(set(inputs)) < len(inputs):
-        raise UsageError("the same input is named twice")
+        raise UsageError("an input is named twice: name each once")
     if tracks == output.STANDARD:
-        raise UsageError("--tracks needs a file: an archive cannot be written to standard output")
+        raise UsageError("--tracks cannot be written to standard output: name a file")
     if timeline is not None and output_dir is not None:
-        raise UsageError("--timeline and --output-dir both say where the timeline goes: use one of them")
+        raise UsageError("--timeline and --output-dir cannot be combined: use one of them")
     if form is not None and timeline is None and output_dir is None:
-        raise UsageError("--format says how to write a timeline: say where with --timeline or --output-dir")
+        raise UsageError("--format needs --timeline or --output-dir: add one of them")
     if output_dir is None:
         form = "json" if timeline is None else choose(TIMELINES, timeline, form, "json")
         return [Targets(timeline, form, frames, tracks)] * len(inputs)
@@ -142,19 +142,19 @@ def plan_targets(
 
 
 def name_outputs(inputs: Sequence[str]) -> list[str]:
-    """A file name, without suffix, for each input: its stem, or its whole name where stems collide."""
-    own = [_own_name(name) for name in inputs]
-    stems = [Path(name).stem for name in own]
-    # Folded: a.mp4 and A.mov are one file where case is no difference.
+    """Return a file name without suffix for each input: its stem, or its whole name if stems collide."""
+    names = [_file_name(name) for name in inputs]
+    stems = [Path(name).stem for name in names]
+    # Case is ignored: some file systems cannot store both a.json and A.json.
     uses = Counter(stem.casefold() for stem in stems)
-    names = [stem if uses[stem.casefold()] == 1 else name for name, stem in zip(own, stems, strict=True)]
-    doubled = [name for name, count in Counter(name.casefold() for name in names).items() if count > 1]
-    if doubled:
-        raise UsageError(f"several inputs are called {doubled[0]}: give them output folders of their own")
-    return names
+    chosen = [stem if uses[stem.casefold()] == 1 else name for name, stem in zip(names, stems, strict=True)]
+    for name, count in Counter(name.casefold() for name in chosen).items():
+        if count > 1:
+            raise UsageError(f"several inputs are called {name}: analyze them into different folders")
+    return chosen
 
 
-def _own_name(name: str) -> str:
+def _file_name(name: str) -> str:
     if is_remote(name):
         from fervid.video.remote import place
 
@@ -163,7 +163,7 @@ def _own_name(name: str) -> str:
 
 
 def write(run: Run, targets: Targets) -> Timeline:
-    """Do the analysis and write what was asked for."""
+    """Analyze one input and write its results."""
     from fervid.export.frames import geometry, table
     from fervid.export.timelines import jsonl
 
@@ -190,7 +190,7 @@ def write(run: Run, targets: Targets) -> Timeline:
 
 
 def summarize(messages: Messages, results: Sequence[tuple[Timeline, Targets]]) -> None:
-    """The table on standard error, and where the results are."""
+    """Print a table of the results and the paths written, on standard error."""
     from fervid.cli.shared.summary import table
 
     messages.console.print(table([timeline for timeline, _ in results]))
@@ -199,4 +199,4 @@ def summarize(messages: Messages, results: Sequence[tuple[Timeline, Targets]]) -
             if target != output.STANDARD:
                 messages.say(f"wrote {target}")
     if not any(targets.all for _, targets in results):
-        messages.say("nothing was written: use --timeline FILE (- for standard output) to keep the timeline")
+        messages.say("nothing was written: use --timeline FILE to keep the timeline (- is standard output)")

@@ -1,4 +1,4 @@
-"""`fervid annotate`: what an analysis saw, drawn into the video."""
+"""`fervid annotate`: draw the results of an analysis into the video."""
 
 from __future__ import annotations
 
@@ -21,16 +21,7 @@ if TYPE_CHECKING:
 
 KINDS = ("boxes", "landmarks", "labels", "curve")
 SUFFIXES = (".mp4", ".m4v", ".mov", ".mkv")
-PIPED = ".mkv"  # of what goes to standard output: a container that is made to be streamed
-
-
-def _kinds(ctx: click.Context, param: click.Parameter, value: str) -> tuple[str, ...]:
-    found = tuple(dict.fromkeys(name.strip() for name in value.split(",") if name.strip()))
-    if not found or any(name not in KINDS for name in found):
-        raise click.BadParameter(
-            f"{value!r} should name some of {', '.join(KINDS)}, with commas between them"
-        )
-    return found
+PIPED = ".mkv"  # the container on standard output: it can be streamed
 
 
 @options.command(
@@ -43,68 +34,48 @@ def _kinds(ctx: click.Context, param: click.Parameter, value: str) -> tuple[str,
     """,
 )
 @click.argument("input", metavar="INPUT")
-@click.option("-t", "--timeline", metavar="FILE", help="Draw what this timeline of INPUT (.json) tells.")
+@click.option("-t", "--timeline", metavar="FILE", help="Draw this timeline of INPUT (.json).")
 @click.option(
-    "--tracks", metavar="FILE.npz", help="Where its faces are: what `fervid analyze --tracks` wrote with it."
+    "--tracks", metavar="FILE.npz", help="Take the faces from what `fervid analyze --tracks` wrote with it."
 )
-@options.target("-o", "--output", "target", help="Write here: .mp4, .mov or .mkv; - is standard output.")
-@click.option(
-    "--draw",
-    metavar="KINDS",
-    default=",".join(KINDS),
-    show_default=True,
-    callback=_kinds,
-    help="What to draw, with commas between.",
+@options.target(
+    "-o", "--output", "target", required=True, help="Write here: .mp4, .mov or .mkv; - is standard output."
 )
+@options.kinds("--draw", KINDS, help="What to draw, separated by commas.")
 @options.apply(*options.MODEL, *options.SELECTION, *options.WORK, options.OVERWRITE)
-@click.pass_context
+@click.pass_obj
 def annotate(
-    ctx: click.Context,
+    messages: Messages,
     /,
     input: str,
     timeline: str | None,
     tracks: str | None,
-    target: str | None,
+    target: str,
     draw: tuple[str, ...],
     overwrite: bool,
     **values: Any,
 ) -> None:
-    """Draw into INPUT, a video, what an analysis saw: boxes, landmarks, labels, and below it a running curve.
+    """Draw the results of an analysis into the video INPUT: boxes, landmarks, labels, a curve below.
 
-    INPUT is analyzed first, with the options that `fervid analyze` knows. With --timeline its emotions,
-    people and range are drawn instead, and only the faces are found again, since a timeline does not hold
-    where they are in each frame; --tracks spares that as well. Sound is kept, and every frame its time.
+    fervid analyzes INPUT first, and takes the options of `fervid analyze` for that. With --timeline it
+    draws the emotions, people and range of the timeline. A timeline does not contain the box of a face in
+    each frame, so fervid detects faces again, unless you give --tracks. The sound and the times of frames
+    stay the same.
     """
-    messages = ctx.find_object(Messages)
-    assert messages is not None
-    if target is None:
-        raise UsageError("say where to write with -o FILE (- for standard output)")
     suffix = PIPED if target == output.STANDARD else Path(target).suffix.lower()
     if suffix not in SUFFIXES:
-        raise UsageError(f"{target} should end in one of {', '.join(SUFFIXES)}")
+        raise UsageError(f"{target} must end in one of {', '.join(SUFFIXES)}")
     if tracks is not None and timeline is None:
-        raise UsageError("--tracks goes with the timeline of the same analysis: name it with --timeline")
+        raise UsageError("--tracks needs the timeline of the same analysis: give it with --timeline")
     if timeline is not None:
-        refuse_analysis_options(ctx, tracks is not None)
+        detection = set() if tracks is not None else {"jobs", "no_cache", "keep_cache"}
+        options.forbid(values.keys() - detection, "does not apply to a finished timeline")
     inputs = [name for name in (input, timeline, tracks) if name is not None]
     output.check_targets([target], inputs, overwrite, messages.log_file)
-    with local_path(input) as path, analyzed(messages, input, path, timeline, tracks, values) as found:
-        write(messages, *found, draw, target, suffix)
+    with local_path(input) as path, analyzed(messages, input, path, timeline, tracks, values) as results:
+        write(messages, *results, draw, target, suffix)
     if target != output.STANDARD and not messages.quiet:
         messages.say(f"wrote {target}")
-
-
-def refuse_analysis_options(ctx: click.Context, has_tracks: bool) -> None:
-    """A timeline says how its video was analyzed: options that would change that are refused."""
-    kept = {"input", "timeline", "tracks", "target", "draw", "overwrite"}
-    kept |= set() if has_tracks else {"jobs", "no_cache", "keep_cache"}
-    for parameter in ctx.command.params:
-        name = parameter.name or ""
-        given = ctx.get_parameter_source(name) is click.core.ParameterSource.COMMANDLINE
-        if given and name not in kept and parameter.expose_value:
-            raise UsageError(
-                f"{parameter.opts[-1]} is for an analysis; with --timeline it is done: leave it out"
-            )
 
 
 @contextmanager
@@ -116,14 +87,14 @@ def analyzed(
     tracks: str | None,
     values: dict[str, Any],
 ) -> Iterator[tuple[Timeline, Video, Iterable[Rows]]]:
-    """Give the timeline, its video, and the geometry of its frames: analyzed now, or read, or both."""
+    """Yield the timeline, its video and the faces of each frame, from files or a new analysis."""
     if timeline is None:
         with open_work(messages, values) as work, work.start(name, path) as run:
             yield run.timeline, run.video, run.rows()
         return
     read = read_timeline(timeline, timeline)
     if any(not len(curve.pts) for curve in read.curves):
-        raise InputError(f"{timeline} holds no curves, as JSON Lines do not: give the timeline as .json")
+        raise InputError(f"{timeline} contains no curves, like all JSON Lines: give a timeline in .json")
     from fervid.video import planning
 
     video = planning.of(read.source, path)
@@ -147,18 +118,20 @@ def analyzed(
             tick=bar.tick,
         ) as run:
             bar.begin(run.selected_seconds)
-            assert run.timeline is not None  # this does the work
+            assert run.timeline is not None  # runs the analysis
             yield read, video, run.rows()
 
 
 def settings_of(timeline: Timeline) -> Settings:
-    """Return the settings that a timeline was made with."""
+    """Return the settings that made a timeline."""
     from fervid.types import Settings
 
     try:
         return Settings.from_json(timeline.settings)
     except TypeError as error:
-        raise InputError("the timeline's settings are not those of this fervid: analyze it again") from error
+        raise InputError(
+            "the timeline has settings that this version of fervid does not know: analyze the video again"
+        ) from error
 
 
 def write(
@@ -170,7 +143,7 @@ def write(
     target: str,
     suffix: str,
 ) -> None:
-    """Draw, and write the film."""
+    """Write the annotated video."""
     from fervid.analysis.spans import selection
     from fervid.drawing.annotator import Annotator
     from fervid.export.timelines.shapes import NOTE

@@ -1,9 +1,10 @@
-"""`fervid compare`: a timeline beside annotations that people made."""
+"""`fervid compare`: measure how well a timeline agrees with manual annotations."""
 
 from __future__ import annotations
 
 import json
 from fractions import Fraction
+from itertools import combinations
 from typing import TYPE_CHECKING, Any
 
 import click
@@ -23,7 +24,7 @@ TIMES = ("player", "first-frame")
 
 
 class OffsetType(click.ParamType[Fraction]):
-    """Seconds, of either sign."""
+    """Seconds, positive or negative."""
 
     name = "seconds"
 
@@ -33,7 +34,7 @@ class OffsetType(click.ParamType[Fraction]):
         try:
             return seconds(str(value))
         except ValueError:
-            self.fail(f"{value!r} is no number of seconds")
+            self.fail(f"{value!r} is not a number of seconds")
 
 
 @options.command(
@@ -47,20 +48,22 @@ class OffsetType(click.ParamType[Fraction]):
 )
 @click.argument("input", metavar="INPUT")
 @click.argument("annotations", metavar="ANNOTATIONS...", nargs=-1, required=True)
-@click.option("--tier", "tiers", multiple=True, help="Only this tier of annotations; may be repeated.")
-@click.option("--person", "persons", multiple=True, help="Whose segments to compare with; may be repeated.")
-@click.option("--track", "tracks", type=int, multiple=True, help="The same by a track's number.")
+@click.option("--tier", "tiers", multiple=True, help="Only this tier of the annotations; may be repeated.")
+@click.option(
+    "--person", "persons", multiple=True, help="Compare with this person's segments; may be repeated."
+)
+@click.option("--track", "tracks", type=int, multiple=True, help="The same, by the number of a track.")
 @click.option(
     "--offset",
     type=OffsetType(),
     default="0",
     show_default=True,
-    help="Seconds to add to every time of the annotations.",
+    help="Add this to every time of the annotations; may be negative.",
 )
 @click.option(
     "--clock",
     type=click.Choice(TIMES),
-    help="What the annotations' zero is.  [default: player for EAF and TextGrid, else first-frame]",
+    help="The zero of the annotations' times.  [default: player for EAF and TextGrid, otherwise first-frame]",
 )
 @click.option("--label", "words", multiple=True, metavar="WORD=EMOTION", help="Another word for an emotion.")
 @click.option("--json", "as_json", is_flag=True, help="Print every figure as JSON.")
@@ -76,34 +79,35 @@ def compare(
     words: tuple[str, ...],
     as_json: bool,
 ) -> None:
-    """Tell how far the timeline INPUT agrees with annotations made by hand.
+    """Measure how well the timeline INPUT agrees with manual annotations.
 
-    ANNOTATIONS are ELAN documents (.eaf), Praat TextGrids, or tables with columns start, end and label (.csv,
-    .tsv), a file or a tier for each annotator. Labels are matched by name. Tiers that are called as people or
-    tracks of the timeline are compared with those; a tier of any other name with all faces, where no two are
-    seen at once, or with the --person or --track that is meant.
+    ANNOTATIONS are ELAN documents (.eaf), Praat TextGrids (.TextGrid), or tables with columns start, end and
+    label (.csv, .tsv), with a file or a tier for each annotator. Labels are matched by name. A tier with the
+    name of a person or track of the timeline is compared with it. Any other tier is compared with the given
+    --person or --track, or with all faces if no two are visible at once.
     """
     from fervid.annotations import read
     from fervid.annotations.pairing import Choice
     from fervid.annotations.pairing import compare as pair
 
     choice = Choice(tiers, persons, tracks, offset, clock, dict(map(_word, words)))
-    for place in annotations:
-        if annotations.count(place) > 1:
-            raise UsageError(f"{place} is named twice: name each file once")
+    for name in annotations:
+        if annotations.count(name) > 1:
+            raise UsageError(f"{name} is named twice: name each file once")
     with local_path(input) as path:
         timeline = read_timeline(path, input)
-    found = pair(timeline, [read(place) for place in annotations], choice)
-    if found.left_out:
-        log.warning("left out, since nobody in the timeline is called so: %s", ", ".join(found.left_out))
-    for rater in found.raters:
+    comparison = pair(timeline, [read(name) for name in annotations], choice)
+    if comparison.left_out:
+        names = ", ".join(comparison.left_out)
+        log.warning("left out, because nobody in the timeline has this name: %s", names)
+    for rater in comparison.raters:
         _warn(rater)
-    figures = report(timeline, found)
-    show(json.dumps(figures, indent=2) if as_json else told(figures))
+    figures = report(timeline, comparison)
+    show(json.dumps(figures, indent=2) if as_json else text_of(figures))
 
 
 def _word(text: str) -> tuple[str, str]:
-    """WORD=EMOTION."""
+    """Return the word and the label of WORD=EMOTION."""
     from fervid.labels import label_of
 
     word, separator, emotion = text.rpartition("=")
@@ -117,59 +121,60 @@ def _warn(rater: Rater) -> None:
     if rater.strangers:
         words = ", ".join(f"{word} ({count})" for word, count in sorted(rater.strangers.items()))
         log.warning(
-            "%s: left out what is no emotion: %s; --label WORD=EMOTION takes a word in", rater.name, words
+            "%s: left out labels that are not emotions: %s; map them with --label WORD=EMOTION",
+            rater.name,
+            words,
         )
     if rater.overlaps:
         log.warning("%s: %d annotations overlap; the later one counts", rater.name, rater.overlaps)
 
 
-def report(timeline: Timeline, found: Comparison) -> dict[str, Any]:
-    """Every figure, for JSON."""
+def report(timeline: Timeline, comparison: Comparison) -> dict[str, Any]:
+    """Return every figure, for JSON."""
     from fervid.export.timelines import shapes
 
     source = shapes.source(timeline.source)
-    labels, step = found.labels, found.ruler.step
-    agreements = [rater.agreement(labels) for rater in found.raters]
+    labels, step, ruler = comparison.labels, comparison.ruler.step, comparison.ruler
+    agreements = [rater.agreement(labels) for rater in comparison.raters]
     between = []
-    for place, one in enumerate(found.raters):
-        for other in found.raters[place + 1 :]:
-            both = one.beside(other, labels)
-            if both is not None:
-                figures = both.report(step)
-                kept = {name: figures[name] for name in ("frames", "accuracy", "kappa")}
-                between.append({"annotators": [one.name, other.name], **kept})
+    for rater, other in combinations(comparison.raters, 2):
+        both = rater.beside(other, labels)
+        if both is not None:
+            figures = both.report(step)
+            kept = {name: figures[name] for name in ("frames", "accuracy", "kappa")}
+            between.append({"annotators": [rater.name, other.name], **kept})
     return {
         "note": shapes.NOTE,
         "source": {name: source[name] for name in ("name", "sha256", "clock_offset")},
         "model": {"name": timeline.model.name, "sha256": timeline.model.sha256},
         "labels": list(labels),
         "compared": {
-            "start": round(float(found.ruler.start), 6),
-            "seconds": round(float(found.ruler.count * step), 6),
-            "frames": found.ruler.count,
+            "start": round(float(ruler.start), 6),
+            "seconds": round(float(ruler.count * step), 6),
+            "frames": ruler.count,
         },
         "annotators": [
             {
                 "name": rater.name,
-                "tiers": [{"tier": each.tier, "compared_with": each.whose} for each in rater.ratings],
+                "tiers": [{"tier": rating.tier, "compared_with": rating.whose} for rating in rater.ratings],
                 "left_out": dict(sorted(rater.strangers.items())),
                 "overlapping": rater.overlaps,
                 **agreement.report(step),
             }
-            for rater, agreement in zip(found.raters, agreements, strict=True)
+            for rater, agreement in zip(comparison.raters, agreements, strict=True)
         ],
         "together": sum(agreements[1:], agreements[0]).report(step),
         "between_annotators": between,
     }
 
 
-def told(figures: dict[str, Any]) -> str:
-    """The figures for a person: tables of plain text."""
+def text_of(figures: dict[str, Any]) -> str:
+    """Return the figures as tables of plain text."""
     raters = figures["annotators"]
     compared = figures["compared"]
     several = len(raters) > 1
     rows = [*raters, {"name": "together", **figures["together"]}] if several else raters
-    width = max(10, *(len(each["name"]) for each in rows))
+    width = max(10, *(len(row["name"]) for row in rows))
     lines = [
         f"{figures['source']['name']}: {compared['frames']} frames, {compared['seconds']:.3f} s; "
         f"model {figures['model']['name']}",
@@ -177,21 +182,21 @@ def told(figures: dict[str, Any]) -> str:
         f"{'annotator':<{width}}"
         + "".join(f"{name:>10}" for name in ("frames", "accuracy", "kappa", "macro F1", "found")),
     ]
-    for each in rows:
-        cells = (each["accuracy"], each["kappa"], each["macro_f1"], each["found"])
-        lines.append(f"{each['name']:<{width}}{each['frames']:>10}" + "".join(map(_cell, cells)))
+    for row in rows:
+        cells = (row["accuracy"], row["kappa"], row["macro_f1"], row["found"])
+        lines.append(f"{row['name']:<{width}}{row['frames']:>10}" + "".join(map(_cell, cells)))
     for pair in figures["between_annotators"]:
         lines.append(
             f"between {' and '.join(pair['annotators'])}: accuracy {_figure(pair['accuracy'])}, "
             f"kappa {_figure(pair['kappa'])} over {pair['frames']} frames"
         )
-    for each in raters:
-        lines.append(f"{each['name']} compared: {', '.join(map(_pair, each['tiers']))}")
+    for rater in raters:
+        lines.append(f"{rater['name']} compared: {', '.join(map(_pair, rater['tiers']))}")
     lines += ["", "coverage, in seconds"]
-    for each in rows:
-        parts = {part: found["seconds"] for part, found in each["coverage"].items()}
+    for row in rows:
+        parts = {part: coverage["seconds"] for part, coverage in row["coverage"].items()}
         lines.append(
-            f"{each['name']:<{width}}  both {parts['both']:.1f}, annotator only "
+            f"{row['name']:<{width}}  both {parts['both']:.1f}, annotator only "
             f"{parts['annotator_only']:.1f}, timeline only {parts['timeline_only']:.1f}, "
             f"neither {parts['neither']:.1f}"
         )
@@ -200,24 +205,24 @@ def told(figures: dict[str, Any]) -> str:
 
 
 def _emotions(labels: list[str], figures: dict[str, Any]) -> list[str]:
-    """Per emotion, and what was taken for what, for those that occur."""
+    """Return lines of figures per emotion and the confusion matrix, for emotions that occur."""
     counts = figures["confusion"]
-    places = [place for place in range(len(labels)) if sum(counts[place]) + sum(row[place] for row in counts)]
+    used = [index for index in range(len(labels)) if sum(counts[index]) + sum(row[index] for row in counts)]
     lines = [f"{'emotion':<12}" + "".join(f"{name:>11}" for name in ("frames", "precision", "recall", "F1"))]
-    for place in places:
-        found = figures["per_emotion"][labels[place]]
-        cells = "".join(f"{_figure(found[name]):>11}" for name in ("precision", "recall", "f1"))
-        lines.append(f"{labels[place]:<12}{found['frames']:>11}{cells}")
-    lines += ["", "confusion: a row per annotated emotion, in frames, as the timeline has it"]
-    lines.append(" " * 12 + "".join(f"{labels[place][:9]:>10}" for place in places))
-    for place in places:
-        lines.append(f"{labels[place]:<12}" + "".join(f"{counts[place][column]:>10}" for column in places))
+    for label in (labels[index] for index in used):
+        emotion = figures["per_emotion"][label]
+        cells = "".join(f"{_figure(emotion[name]):>11}" for name in ("precision", "recall", "f1"))
+        lines.append(f"{label:<12}{emotion['frames']:>11}{cells}")
+    lines += ["", "confusion in frames: a row per annotated emotion, a column per emotion of the timeline"]
+    lines.append(" " * 12 + "".join(f"{labels[column][:9]:>10}" for column in used))
+    for row in used:
+        lines.append(f"{labels[row]:<12}" + "".join(f"{counts[row][column]:>10}" for column in used))
     return lines
 
 
-def _pair(each: dict[str, str]) -> str:
-    tier, whose = each["tier"] or "rows", each["compared_with"]
-    return tier if tier == whose else f"{tier} with {whose}"
+def _pair(tier: dict[str, str]) -> str:
+    name, other = tier["tier"] or "rows", tier["compared_with"]
+    return name if name == other else f"{name} with {other}"
 
 
 def _cell(value: float | None) -> str:

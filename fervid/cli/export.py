@@ -1,4 +1,4 @@
-"""`fervid export`: a timeline for other programs."""
+"""`fervid export`: write a timeline in another format."""
 
 from __future__ import annotations
 
@@ -27,21 +27,19 @@ from fervid.export import FRAMES, TIMELINES, choose
     "--format",
     "form",
     type=click.Choice([*TIMELINES, *FRAMES]),
-    help="How to write it.  [default: by the file's suffix]",
+    help="The format.  [default: from the suffix]",
 )
 @options.target("-o", "--output", "target", help="Write here; - is standard output.  [default: -]")
 @options.apply(options.OVERWRITE)
-@click.pass_context
-def export(ctx: click.Context, /, input: str, form: str | None, target: str | None, overwrite: bool) -> None:
+@click.pass_obj
+def export(messages: Messages, /, input: str, form: str | None, target: str | None, overwrite: bool) -> None:
     """Write the timeline INPUT in another format.
 
-    INPUT is what `fervid analyze` wrote (.json, .jsonl); - is standard input. openface and frames take the
-    archive of every frame instead, which `fervid analyze --tracks` and `fervid extract` write (.npz).
-    A suffix must belong to the format. Subtitles, TextGrid and EAF tell times as a player shows them,
-    tables in seconds from the first frame.
+    INPUT is a file that `fervid analyze` wrote (.json, .jsonl); - is standard input. The formats openface
+    and frames need the archive (.npz) that `fervid analyze --tracks` or `fervid extract` wrote instead.
+    The suffix must belong to the format. Subtitles, TextGrid and EAF contain times as a player shows them;
+    tables contain seconds from the first frame.
     """
-    messages = ctx.find_object(Messages)
-    assert messages is not None
     target = target or output.STANDARD
     output.check_targets([target], [input], overwrite, messages.log_file)
     chosen = choose({**TIMELINES, **FRAMES}, target, form)
@@ -55,14 +53,14 @@ def export(ctx: click.Context, /, input: str, form: str | None, target: str | No
 def _write_timeline(messages: Messages, path: str, name: str, form: str, target: str) -> None:
     if form not in TIMELINES:
         raise InputError(
-            f"{form} has a row for every frame, and a timeline has none of them: give the archive that "
+            f"{form} has a row for every frame, which a timeline does not contain: give the archive that "
             "`fervid analyze --tracks FILE.npz` writes"
         )
     timeline = read_timeline(path, name)
     with output.open_text(target) as stream:
         TIMELINES[form].write(timeline, stream)
     if not timeline.segments and not messages.quiet:
-        messages.say("no face was read in it: there is no segment")
+        messages.say("no segments: no face was read")
 
 
 def _write_frames(path: str, name: str, form: str, target: str) -> None:
@@ -70,8 +68,8 @@ def _write_frames(path: str, name: str, form: str, target: str) -> None:
 
     if form not in FRAMES:
         raise InputError(
-            f"{name} holds frames, of which {' and '.join(FRAMES)} are made: "
-            f"choose one of them with --format, or give a timeline for {form}"
+            f"{name} is an archive of frames: choose --format {' or '.join(FRAMES)}, "
+            f"or give a timeline for {form}"
         )
     archive = geometry.read(path)
     with output.open_text(target) as stream:

@@ -1,4 +1,4 @@
-"""`fervid extract`: landmarks and aligned faces, without any model."""
+"""`fervid extract`: landmarks and aligned faces, without a model."""
 
 from __future__ import annotations
 
@@ -19,16 +19,6 @@ if TYPE_CHECKING:
 KINDS = ("landmarks", "csv", "crops")
 
 
-def _kinds(ctx: click.Context, param: click.Parameter, value: str) -> tuple[str, ...]:
-    found = tuple(dict.fromkeys(name.strip() for name in value.split(",") if name.strip()))
-    unknown = [name for name in found if name not in KINDS]
-    if unknown or not found:
-        raise click.BadParameter(
-            f"{value!r} should name some of {', '.join(KINDS)}, with commas between them"
-        )
-    return found
-
-
 @options.command(
     "extract",
     examples="""
@@ -39,22 +29,10 @@ def _kinds(ctx: click.Context, param: click.Parameter, value: str) -> tuple[str,
 )
 @click.argument("input", metavar="INPUT")
 @click.option(
-    "-o", "--output-dir", metavar="DIR", required=True, help="Write into this folder; made where missing."
+    "-o", "--output-dir", metavar="DIR", required=True, help="Write into this folder; it is created."
 )
-@click.option(
-    "--what",
-    metavar="KINDS",
-    default=",".join(KINDS),
-    show_default=True,
-    callback=_kinds,
-    help="What to write, with commas between.",
-)
-@click.option(
-    "--crops",
-    "crops",
-    type=click.Choice(["npz", "png"]),
-    help="How to write crops.  [default: npz]",
-)
+@options.kinds("--what", KINDS, help="What to write, separated by commas.")
+@click.option("--crops", type=click.Choice(["npz", "png"]), help="How to write crops.  [default: npz]")
 @options.apply(*options.SELECTION, *options.WORK, options.OVERWRITE)
 @click.pass_obj
 def extract(
@@ -67,17 +45,17 @@ def extract(
     overwrite: bool,
     **values: Any,
 ) -> int:
-    """Write the faces of INPUT as data, into DIR, named after the input.
+    """Write the faces of INPUT as data into DIR.
 
     \b
     landmarks  NAME.landmarks.npz   68 points, boxes, pose and quality per frame (NumPy)
-    csv        NAME.csv             landmarks as OpenFace's own CSV, which its readers load
+    csv        NAME.csv             landmarks in OpenFace's columns
     crops      NAME.faces.npz, or NAME.faces/track_0001/000000123.png   aligned faces
 
-    INPUT is a video file, a folder of stills, or - for standard input. No model takes part.
+    INPUT is a video file, a folder of stills, or - for standard input. No model is needed.
     """
     if crops is not None and "crops" not in what:
-        raise UsageError(f"--crops {crops} says how to write crops, but --what leaves them out")
+        raise UsageError(f"--crops {crops} needs crops, but --what leaves them out: add crops to --what")
     crops = crops or "npz"
     folder = output.make_folder(output_dir)
     name = name_outputs([input])[0]
@@ -90,11 +68,11 @@ def extract(
     output.check_targets(plain, [input], overwrite, messages.log_file)
     with open_work(messages, values) as work:
 
-        def one(name: str, path: str) -> None:
+        def extract_input(name: str, path: str) -> None:
             with work.start(name, path, crops="crops" in targets) as run:
                 write(run, targets, crops)
 
-        code = each_input(messages, [input], one)
+        code = each_input(messages, [input], extract_input)
     if code == 0 and not messages.quiet:
         for target in targets.values():
             messages.say(f"wrote {target}")
@@ -102,11 +80,11 @@ def extract(
 
 
 def write(run: Run, targets: dict[str, str], crops: str) -> None:
-    """Do the analysis and write what was asked for."""
+    """Analyze the input and write its faces."""
     from fervid.export.frames import crops as pictures
     from fervid.export.frames import geometry, openface
 
-    for _ in run.segments():  # none comes without a model: this does the work
+    for _ in run.segments():  # runs the analysis; without a model there are none
         pass
     if "landmarks" in targets:
         with output.open_binary(targets["landmarks"]) as binary:

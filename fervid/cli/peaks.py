@@ -23,23 +23,23 @@ if TYPE_CHECKING:
     from fervid.types import Timeline
 
 FORMATS = {"table": Format("fervid.cli.shared.summary:write_peaks", ".txt"), **PEAKS, **EDITS}
-LAID = ("edl", "otio", "premiere", "fcpxml")  # a programme, in which the video lies whole or cut
-COUNTED = (*LAID, "markers")  # formats that count frames, by timecode
+LAID = ("edl", "otio", "premiere", "fcpxml")  # formats that place the video, whole or cut, on a timeline
+COUNTED = (*LAID, "markers")  # formats with timecodes
 PAD = re.compile(r"\s*(\d+(?:\.\d*)?|\.\d+)\s*(?:,\s*(\d+(?:\.\d*)?|\.\d+)\s*)?")
 
 
 class PadType(click.ParamType[tuple[Fraction, Fraction]]):
-    """Seconds before and after, with a comma between; one number stands for both."""
+    """Seconds before and after, separated by a comma; one number is for both."""
 
     name = "pad"
 
     def convert(
         self, value: Any, param: click.Parameter | None, ctx: click.Context | None
     ) -> tuple[Fraction, Fraction]:
-        found = PAD.fullmatch(str(value))
-        if found is None:
-            self.fail(f"{value!r} is no pad: give seconds before and after, as 1,2 or 0.5,0.5")
-        return Fraction(found[1]), Fraction(found[2] or found[1])
+        match = PAD.fullmatch(str(value))
+        if match is None:
+            self.fail(f"{value!r} is not a pad: give seconds before and after, such as 1,2")
+        return Fraction(match[1]), Fraction(match[2] or match[1])
 
 
 def _split(ctx: click.Context, param: click.Parameter, values: tuple[str, ...]) -> tuple[str, ...]:
@@ -59,60 +59,64 @@ def _split(ctx: click.Context, param: click.Parameter, values: tuple[str, ...]) 
 )
 @click.argument("input", metavar="INPUT")
 @click.option(
-    "--emotion", "emotions", multiple=True, callback=_split, help="Only this; repeat it, or use commas."
+    "--emotion",
+    "emotions",
+    multiple=True,
+    callback=_split,
+    help="Only this emotion; repeat it or use commas.",
 )
-@click.option("--person", "persons", multiple=True, help="Only this one, by id or name; repeat it for more.")
-@click.option("--top", type=click.IntRange(1), help="Only so many, the highest.")
+@click.option("--person", "persons", multiple=True, help="Only this person, by id or name; may be repeated.")
+@click.option("--top", type=click.IntRange(1), metavar="N", help="Only the N highest.")
 @click.option(
     "--score",
     type=click.Choice(["prominence", "arousal", "intensity"]),
     default="prominence",
     show_default=True,
-    help="What makes a peak high.",
+    help="What to rank peaks by.",
 )
 @click.option(
     "--min-gap",
     type=click.FloatRange(0),
     default=0.0,
     show_default=True,
-    help="Seconds between two peaks, at least.",
+    help="The least time between two peaks, in seconds.",
 )
 @click.option(
     "-f",
     "--format",
     "form",
     type=click.Choice(list(FORMATS)),
-    help="How to write them.  [default: by the file's suffix, else table]",
+    help="The format.  [default: from the suffix, otherwise table]",
 )
 @click.option(
     "--pad",
     type=PadType(),
     metavar="BEFORE,AFTER",
-    help="Seconds before a moment's onset and after its offset.  [default: 0.5,0.5 for clips, else markers "
-    "stand at the apex]",
+    help="Seconds before a moment's onset and after its offset.  [default: 0.5,0.5 for clips; markers are at "
+    "the apex]",
 )
 @click.option(
     "--as",
     "layout",
     type=click.Choice(["markers", "clips"]),
-    help="Mark moments on the whole video, or cut them out.  [default: clips for edl, else markers]",
+    help="Mark moments on the whole video, or cut them out.  [default: clips for edl, otherwise markers]",
 )
 @click.option(
     "--timecode",
     metavar="HH:MM:SS:FF",
-    help="Timecode of the first frame.  [default: the file's own, else zero]",
+    help="Timecode of the first frame.  [default: the file's own, otherwise zero]",
 )
 @click.option(
     "--timecode-rate",
     type=options.RateType(),
-    help="Frames per second that timecode counts.  [default: the video's]",
+    help="Frames per second of the timecode.  [default: the video's]",
 )
 @options.target("-o", "--output", "target", help="Write here; - is standard output.  [default: -]")
 @options.apply(*cutting.OPTIONS)
 @options.apply(*options.MODEL, *options.SELECTION, *options.PEOPLE, *options.WORK, options.OVERWRITE)
-@click.pass_context
+@click.pass_obj
 def peaks(
-    ctx: click.Context,
+    messages: Messages,
     /,
     input: str,
     emotions: tuple[str, ...],
@@ -129,27 +133,24 @@ def peaks(
     overwrite: bool,
     **values: Any,
 ) -> None:
-    """List the peaks of INPUT, highest first, or write them for an editing program, by time.
+    """List the peaks of INPUT, highest first, or write them for an editing program, in order of time.
 
-    INPUT is a timeline that `fervid analyze` wrote (.json, .jsonl), or a video, which is then analyzed with
-    the options that `fervid analyze` knows. - is standard input.
+    INPUT is a timeline that `fervid analyze` wrote (.json, .jsonl), or a video; - is standard input. fervid
+    analyzes a video first, and takes the options of `fervid analyze` for that.
 
-    edl is CMX 3600, markers DaVinci Resolve's EDL of timeline markers, premiere Premiere's XML, ffmetadata
-    chapters for FFmpeg, srt and vtt subtitles; otio and fcpxml are what they are called.
-    Peaks are of visible expression, not of what a person feels.
+    edl is CMX 3600, markers is DaVinci Resolve's EDL of timeline markers, otio is OpenTimelineIO, premiere
+    is Premiere's XML, fcpxml is Final Cut Pro's, ffmetadata is chapters for FFmpeg, srt and vtt are
+    subtitles. Peaks are of visible expression, not of what a person feels.
     """
-    messages = ctx.find_object(Messages)
-    assert messages is not None
     target = target or output.STANDARD
     form = export.choose(FORMATS, target, form, "table")
     cuts = cutting.split(values, pad, overwrite)
-    refuse_other_formats_options(ctx, form, cuts.are_asked_for)
-    check_edit(form, timecode, timecode_rate)
+    check_edit(form, timecode, timecode_rate, cuts.are_requested)
     output.check_targets([target, *cuts.targets], [input, *cuts.inputs], overwrite, messages.log_file)
     with local_path(input) as path:
         cuts.check(is_timeline(path))
         if is_timeline(path):
-            refuse_analysis_options(ctx, values)
+            options.forbid(values, "is for videos, and this input is a timeline")
             timeline = read_timeline(path, input)
         else:
             with open_work(messages, values) as work, work.start(input, path) as run:
@@ -162,7 +163,7 @@ def peaks(
             with output.open_text(target) as stream:
                 FORMATS[form].write(timeline, stream)
         if not timeline.peaks and not messages.quiet:
-            messages.say("there is no such peak")
+            messages.say("no peaks match")
         cuts.write(messages, timeline, path)
 
 
@@ -174,38 +175,26 @@ def choose(
     score: str,
     min_gap: float,
 ) -> Timeline:
-    """Return the timeline with only the peaks that were asked for, highest first."""
+    """Return the timeline with only the requested peaks, highest first."""
     from fervid.timeline.peaks import rank
 
     labels, tick = timeline.labels, timeline.source.time_base
     unknown = [name for name in emotions if name not in labels]
     if unknown:
-        raise UsageError(f"there is no emotion {unknown[0]!r} in it: choose among {', '.join(labels)}")
-    who = ids(persons, timeline.names) if persons else None
-    peaks = rank(timeline.peaks, tick, emotions or None, top, min_gap, who, score)
+        raise UsageError(f"unknown emotion {unknown[0]!r}: choose one of {', '.join(labels)}")
+    chosen = ids(persons, timeline.names) if persons else None
+    peaks = rank(timeline.peaks, tick, emotions or None, top, min_gap, chosen, score)
     return replace(timeline, peaks=tuple(peaks))
 
 
-def refuse_other_formats_options(ctx: click.Context, form: str, cuts: bool) -> None:
-    """Refuse an option that the format has no use for."""
-    takers: dict[str, tuple[str, ...]] = {
-        **({} if cuts else {"pad": tuple(EDITS)}),
-        "layout": LAID,
-        "timecode": COUNTED,
-        "timecode_rate": COUNTED,
-    }
-    for parameter in ctx.command.params:
-        formats = takers.get(parameter.name or "")
-        if formats and form not in formats and ctx.params[parameter.name or ""] is not None:
-            raise UsageError(
-                f"{parameter.opts[0]} is for {', '.join(formats)}, and not for {form}: leave it out"
-            )
-
-
-def check_edit(form: str, label: str | None, rate: Fraction | None) -> None:
-    """Refuse, before any work, what no edit could be made with."""
+def check_edit(form: str, label: str | None, rate: Fraction | None, is_cut: bool) -> None:
+    """Check the format, its options and the timecode before any work."""
     from fervid.export.editors import otio, timecode
 
+    pad = () if is_cut else ("pad",)
+    for names, formats in ((pad, EDITS), (("layout",), LAID), (("timecode", "timecode_rate"), COUNTED)):
+        if form not in formats:
+            options.forbid(names, f"is for {', '.join(formats)}, not for {form}")
     if form == "otio":
         otio.require()
     if label is not None:
@@ -215,22 +204,13 @@ def check_edit(form: str, label: str | None, rate: Fraction | None) -> None:
 
 
 def ids(persons: Sequence[str], known: Mapping[str, str]) -> set[str]:
-    """Return the ids of persons who were asked for by id or by name."""
+    """Return the ids of people given by id or by name."""
     for person in persons:
         if person not in known and person not in known.values():
-            told = ", ".join(name if name == key else f"{key} ({name})" for key, name in known.items())
-            advice = f"choose among {told}" if known else "nobody is told apart in it"
-            raise UsageError(f"there is no person {person!r} in it: {advice}")
+            listed = ", ".join(name if name == key else f"{key} ({name})" for key, name in known.items())
+            advice = f"choose one of {listed}" if known else "the timeline has no people"
+            raise UsageError(f"there is no person {person!r}: {advice}")
     return {key for key, name in known.items() if key in persons or name in persons}
-
-
-def refuse_analysis_options(ctx: click.Context, values: Mapping[str, Any]) -> None:
-    """A timeline is not analyzed again: options that would ask for it are refused, not ignored."""
-    for parameter in ctx.command.params:
-        name = parameter.name or ""
-        given = ctx.get_parameter_source(name) is click.core.ParameterSource.COMMANDLINE
-        if given and name in values:
-            raise UsageError(f"{parameter.opts[0]} is for videos, and this input is a timeline: leave it out")
 
 
 def write_edit(

@@ -1,4 +1,4 @@
-"""`fervid people`: who a timeline tells of, and what they are called."""
+"""`fervid people`: list, name and merge the people of a timeline."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ def _pairs(ctx: click.Context, param: click.Parameter, values: tuple[str, ...]) 
         first, sign, second = (part.strip() for part in value.partition("="))
         if not sign or not first or (not second and param.name == "merges"):
             raise click.BadParameter(
-                f"{value!r} is no pair: write {param.opts[0]} {param.metavar}", ctx, param
+                f"{value!r} is not a pair: write {param.opts[0]} {param.metavar}", ctx, param
             )
         pairs.append((first, second))
     return pairs
@@ -42,7 +42,12 @@ def _pairs(ctx: click.Context, param: click.Parameter, values: tuple[str, ...]) 
 )
 @click.argument("input", metavar="TIMELINE")
 @click.option(
-    "--name", "names", metavar="ID=NAME", multiple=True, callback=_pairs, help="Call a person so; repeat it."
+    "--name",
+    "names",
+    metavar="ID=NAME",
+    multiple=True,
+    callback=_pairs,
+    help="Give a person this name; may be repeated.",
 )
 @click.option(
     "--merge",
@@ -50,14 +55,14 @@ def _pairs(ctx: click.Context, param: click.Parameter, values: tuple[str, ...]) 
     metavar="ID=ID",
     multiple=True,
     callback=_pairs,
-    help="The second person is the first, too; repeat it.",
+    help="Merge the second person into the first; may be repeated.",
 )
-@click.option("--gallery", metavar="DIR", help="Name persons by portraits: a picture or folder per name.")
-@click.option("--video", "film", metavar="FILE", help="The video of the timeline: pictures come from there.")
-@click.option("--pictures", metavar="DIR", help="Write a picture of each person there, as P1.png and so on.")
-@click.option("--json", "as_json", is_flag=True, help="List them as JSON.")
+@click.option("--gallery", metavar="DIR", help="Name people by portraits; needs --video.")
+@click.option("--video", "film", metavar="FILE", help="The video of the timeline.")
+@click.option("--pictures", metavar="DIR", help="Write P1.png and so on into DIR; needs --video.")
+@click.option("--json", "as_json", is_flag=True, help="List people as JSON.")
 @options.target("-o", "--output", "target", help="Write the changed timeline here; - is standard output.")
-@click.option("-y", "--overwrite", is_flag=True, help="Overwrite; without --output, the timeline itself.")
+@click.option("-y", "--overwrite", is_flag=True, help="Overwrite; without -o, change the timeline in place.")
 @click.pass_obj
 def people(
     messages: Messages,
@@ -72,29 +77,30 @@ def people(
     target: str | None,
     overwrite: bool,
 ) -> None:
-    """List the persons of TIMELINE, and name or merge them.
+    """List the people of TIMELINE, and name or merge them.
 
-    TIMELINE is what `fervid analyze` wrote (.json, .jsonl); - is standard input. A person may be told by id
-    or name; `--name P1=` takes a name away. Merging comes first, then the gallery, then --name. A changed
-    timeline is written whole to --output, or in place with -y. Persons are told apart by a net that errs:
-    look at the pictures.
+    TIMELINE is a file that `fervid analyze` wrote (.json, .jsonl); - is standard input. ID is an id (P1) or
+    a name; `--name P1=` removes a name. fervid merges first, then applies the gallery, then --name. It
+    writes the whole changed timeline to --output, or in place with -y. People are identified by a network
+    that makes mistakes: check the pictures.
     """
-    changes = bool(names or merges or gallery)
-    if changes and target is None and not overwrite:
-        raise UsageError(f"say where the changed timeline goes: -o FILE, or -y to change {input} itself")
-    if changes and target is None and input == output.STANDARD:
-        raise UsageError("the timeline came by standard input: say with -o where the changed one goes")
-    if target is not None and not changes:
-        raise UsageError("nothing is to be changed: give --name, --merge or --gallery with --output")
-    if film is None and (pictures or gallery):
+    is_changed = bool(names or merges or gallery)
+    needs_video = "--pictures" if pictures else "--gallery" if gallery else None
+    if is_changed and target is None and not overwrite:
         raise UsageError(
-            f"{'--pictures' if pictures else '--gallery'} needs the video: give it with --video FILE"
+            f"no output for the changed timeline: give -o FILE, or -y to change {input} in place"
         )
-    if film is not None and not (pictures or gallery):
+    if is_changed and target is None and input == output.STANDARD:
+        raise UsageError("standard input cannot be changed in place: give -o FILE")
+    if target is not None and not is_changed:
+        raise UsageError("there is nothing to change: give --name, --merge or --gallery with --output")
+    if film is None and needs_video:
+        raise UsageError(f"{needs_video} needs the video: give it with --video FILE")
+    if film is not None and not needs_video:
         raise UsageError("--video is for --pictures and --gallery: give one of them")
-    if changes:
-        place = input if target is None else target
-        output.check_targets([place], [] if place == input else [input], overwrite, messages.log_file)
+    target = target or input
+    if is_changed:
+        output.check_targets([target], [] if target == input else [input], overwrite, messages.log_file)
     with local_path(input) as path:
         timeline = read_timeline(path, input)
         text = Path(path).read_text(encoding="utf-8")
@@ -106,13 +112,13 @@ def people(
     changed = change(messages, timeline, video, merges, gallery, names)
     if pictures is not None and video is not None:
         write_pictures(messages, changed, video, pictures, overwrite)
-    if changes:
+    if is_changed:
         from fervid.export.timelines import people as writer
 
-        with output.open_text(place) as stream:
+        with output.open_text(target) as stream:
             writer.write(changed, text, stream)
-        if place != output.STANDARD:
-            messages.say(f"wrote {place}")
+        if target != output.STANDARD:
+            messages.say(f"wrote {target}")
     elif pictures is None or as_json:
         show(timeline, as_json)
 
@@ -125,7 +131,7 @@ def change(
     gallery: str | None,
     names: list[tuple[str, str]],
 ) -> Timeline:
-    """Return the timeline with persons merged, then named by the gallery, then by hand."""
+    """Return the timeline with people merged, then named by the gallery, then by hand."""
     from fervid.timeline.people import merge, rename
 
     for first, second in merges:
@@ -135,22 +141,22 @@ def change(
             log.warning("%s and %s are on screen together for %.1f s", first, second, seconds)
     if gallery is not None and video is not None:
         timeline = name_by_gallery(messages, timeline, video, gallery)
-    for who, name in names:
+    for person, name in names:
         if name:
             from fervid.people import check_name
 
             check_name(name)
-        timeline = rename(timeline, who, name or None)
+        timeline = rename(timeline, person, name or None)
     return timeline
 
 
 def show(timeline: Timeline, as_json: bool) -> None:
-    """Write the list of persons to standard output."""
+    """Write the list of people to standard output."""
     with output.open_text(output.STANDARD) as stream:
         if as_json:
             write_json(timeline, stream)
         elif not timeline.people:
-            stream.write("no person was told apart\n")
+            stream.write("no people were identified\n")
         else:
             from fervid.cli.shared.summary import console, people_table
 
@@ -158,7 +164,7 @@ def show(timeline: Timeline, as_json: bool) -> None:
 
 
 def write_json(timeline: Timeline, stream: TextIO) -> None:
-    """Write the persons and the seconds of each visible expression."""
+    """Write the people as JSON, with the seconds of each visible expression."""
     from fervid.export.timelines import shapes
     from fervid.export.timelines.json import pieces
     from fervid.timeline.people import expressions
@@ -179,7 +185,7 @@ def write_json(timeline: Timeline, stream: TextIO) -> None:
 
 
 def name_by_gallery(messages: Messages, timeline: Timeline, video: Video, folder: str) -> Timeline:
-    """Name the persons whose picture is like a portrait of the gallery."""
+    """Name the people who match a portrait of the gallery."""
     from fervid.people import nearest_names
     from fervid.timeline.people import rename
 
@@ -193,18 +199,19 @@ def name_by_gallery(messages: Messages, timeline: Timeline, video: Video, folder
         else:
             descriptors[person.id] = descriptor
     named: dict[str, str] = {}
-    for who, name in nearest_names(descriptors, gallery):
-        if name not in named.values() and who not in named:
-            named[who] = name
-            timeline = rename(timeline, who, name)
-            messages.say(f"{who} is {name}")
-        elif who not in named:
-            messages.say(f"{who} looks like {name}, too: --merge {name}={who} where they are the same")
+    for person_id, name in nearest_names(descriptors, gallery):
+        if name not in named.values() and person_id not in named:
+            named[person_id] = name
+            timeline = rename(timeline, person_id, name)
+            messages.say(f"{person_id} is {name}")
+        elif person_id not in named:
+            hint = f"if they are the same, use --merge {name}={person_id}"
+            messages.say(f"{person_id} looks like {name}, too: {hint}")
     return timeline
 
 
 def describe(video: Video, person: Person) -> Any:
-    """Return what the face of a person's picture is like, (1, 128); None where the frame is lost."""
+    """Return the face descriptor (1, 128) of a person's picture; None if the frame cannot be decoded."""
     from fervid.faces.finder import FaceFinder, describe
     from fervid.video import reading
 
@@ -218,20 +225,20 @@ def describe(video: Video, person: Person) -> Any:
 def write_pictures(
     messages: Messages, timeline: Timeline, video: Video, folder: str, overwrite: bool
 ) -> None:
-    """Write a picture of each person, cut from the video."""
+    """Cut a picture of each person from the video and write it."""
     from fervid.export.timelines.people import picture
     from fervid.video import thumbnails
 
     path = output.make_folder(folder)
-    wanted = {str(path / f"{person.id}.png"): person for person in timeline.people}
-    output.check_targets(wanted, [video.path], overwrite, messages.log_file)
-    missing = set(wanted)
+    targets = {str(path / f"{person.id}.png"): person for person in timeline.people}
+    output.check_targets(targets, [video.path], overwrite, messages.log_file)
+    missing = set(targets)
     for moment, image in thumbnails.in_colour(video, [person.pts for person in timeline.people]):
-        for target, person in wanted.items():
+        for target, person in targets.items():
             if person.pts == moment:
                 with output.open_binary(target) as stream:
                     stream.write(picture(image, person.box))
                 missing.discard(target)
     for target in sorted(missing):
-        log.warning("%s is not written: its frame cannot be decoded", target)
-    messages.say(f"wrote {len(wanted) - len(missing)} pictures to {folder}")
+        log.warning("%s was not written: its frame cannot be decoded", target)
+    messages.say(f"wrote {len(targets) - len(missing)} pictures to {folder}")

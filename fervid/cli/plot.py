@@ -1,4 +1,4 @@
-"""`fervid plot`: a timeline as a picture for papers."""
+"""`fervid plot`: draw a timeline as a figure for papers."""
 
 from __future__ import annotations
 
@@ -24,43 +24,39 @@ FORMATS = ("png", "svg", "pdf")
     """,
 )
 @click.argument("input", metavar="TIMELINE")
-@options.target("-o", "--output", "target", help="Write here: .png, .svg or .pdf.  [required]")
-@click.option("--start", type=MomentType(), help="Begin here: seconds or HH:MM:SS.mmm.")
-@click.option("--end", type=MomentType(), help="End here, written likewise.")
+@options.target("-o", "--output", "target", required=True, help="Write here: .png, .svg or .pdf.")
+@click.option("--start", type=MomentType(), help="Start here: seconds or HH:MM:SS.mmm.")
+@click.option("--end", type=MomentType(), help="End before this time, in the same forms.")
 @click.option(
     "--width",
     type=click.FloatRange(2, 100),
     default=7.2,
     show_default=True,
-    help="Inches; letters stay 8 pt.",
+    help="The width in inches; letters are 8 point at any width.",
 )
 @click.option(
-    "--dpi", type=click.IntRange(30, 2400), default=200, show_default=True, help="Dots an inch, of a PNG."
+    "--dpi", type=click.IntRange(30, 2400), default=200, show_default=True, help="Dots per inch of a PNG."
 )
 @options.apply(options.OVERWRITE)
-@click.pass_context
+@click.pass_obj
 def plot(
-    ctx: click.Context,
+    messages: Messages,
     /,
     input: str,
-    target: str | None,
+    target: str,
     start: Moment | None,
     end: Moment | None,
     width: float,
     dpi: int,
     overwrite: bool,
 ) -> None:
-    """Draw TIMELINE: bands, peaks, valence and arousal. It needs matplotlib: pip install 'fervid[charts]'.
+    """Draw TIMELINE: bands, peaks, valence and arousal. This needs matplotlib: pip install 'fervid[charts]'.
 
-    TIMELINE is what `fervid analyze` wrote (.json, .jsonl); - is standard input.
+    TIMELINE is a file that `fervid analyze` wrote (.json, .jsonl); - is standard input.
     """
-    messages = ctx.find_object(Messages)
-    assert messages is not None
-    if target is None:
-        raise click.MissingParameter(ctx=ctx, param_hint="-o", param_type="option")
     form = Path(target).suffix.lower().removeprefix(".")
     if form not in FORMATS:
-        raise UsageError(f"{target} says no format: end its name in .{', .'.join(FORMATS)}")
+        raise UsageError(f"{target} must end in one of .{', .'.join(FORMATS)}")
     output.check_targets([target], [input], overwrite, messages.log_file)
     with local_path(input) as path:
         timeline = read_timeline(path, input)
@@ -78,5 +74,5 @@ def _seconds(moment: Moment | None) -> float | None:
     if moment is None:
         return None
     if moment.seconds is None:
-        raise UsageError("a timeline does not list its frames: give --start and --end in seconds")
+        raise UsageError("a timeline does not contain frame times: give --start and --end in seconds")
     return float(moment.seconds)

@@ -1,4 +1,4 @@
-"""`fervid report`: a timeline as a page to look at."""
+"""`fervid report`: write a page that shows a timeline."""
 
 from __future__ import annotations
 
@@ -20,10 +20,11 @@ from fervid.errors import ModelError
 if TYPE_CHECKING:
     from fervid.types import Peak, Timeline, Video
 
-PICTURE_WIDTH = 320  # pixels of a peak's picture
-HIGHEST = 24  # peaks that have one,
-OF_EACH = 4  # and of each emotion and each track, so that filters find some,
-MOST = 60  # but no more than so many in all
+PICTURE_WIDTH = 320  # pixels
+# The peaks with a picture: the highest, and some of each emotion and person, so that filters show some.
+HIGHEST = 24
+OF_EACH = 4
+MOST = 60  # in all
 
 
 @options.command(
@@ -34,23 +35,17 @@ MOST = 60  # but no more than so many in all
     """,
 )
 @click.argument("input", metavar="TIMELINE")
-@click.option(
-    "--video", metavar="FILE", help="The video: played beside its timeline, and pictures of peaks are cut."
-)
-@options.target("-o", "--output", "target", help="Write the page here; - is standard output.  [required]")
+@click.option("--video", metavar="FILE", help="The video: the page plays it and shows pictures of peaks.")
+@options.target("-o", "--output", "target", required=True, help="Write the page here; - is standard output.")
 @options.apply(options.OVERWRITE)
-@click.pass_context
-def report(ctx: click.Context, /, input: str, video: str | None, target: str | None, overwrite: bool) -> None:
+@click.pass_obj
+def report(messages: Messages, /, input: str, video: str | None, target: str, overwrite: bool) -> None:
     """Write a page that shows TIMELINE: bands, curves, peaks, totals, and how good the model is.
 
-    TIMELINE is what `fervid analyze` wrote (.json, .jsonl); - is standard input. The page is one file that
-    asks the network for nothing. With --video it plays the video, which it looks for where it lies now, seen
-    from the page: move them together.
+    TIMELINE is a file that `fervid analyze` wrote (.json, .jsonl); - is standard input. The page is one
+    file and needs no network. With --video it plays the video from its current path relative to the page:
+    if you move them, move them together.
     """
-    messages = ctx.find_object(Messages)
-    assert messages is not None
-    if target is None:
-        raise click.MissingParameter(ctx=ctx, param_hint="-o", param_type="option")
     inputs = [input] if video is None else [input, video]
     output.check_targets([target], inputs, overwrite, messages.log_file)
     with local_path(input) as path:
@@ -61,8 +56,7 @@ def report(ctx: click.Context, /, input: str, video: str | None, target: str | N
     peaks = rank(timeline.peaks, timeline.source.time_base)
     film, pictures = None, {}
     if video is not None:
-        found = open_video(messages, timeline, video)
-        pictures = cut_pictures(messages, found, telling(peaks))
+        pictures = cut_pictures(messages, open_video(messages, timeline, video), illustrated(peaks))
         film = None if Path(video).is_dir() else address(video, target)
     figures, is_known = model_figures(timeline)
     extras = writer.Extras(peaks, pictures, film, figures, is_known)
@@ -81,20 +75,20 @@ def open_video(messages: Messages, timeline: Timeline, path: str) -> Video:
         return planning.of(timeline.source, path, bar.tick)
 
 
-def telling(peaks: Sequence[Peak]) -> list[Peak]:
-    """The peaks to have pictures: the highest of all, then of each emotion and each person."""
-    found = list(peaks[:HIGHEST])
+def illustrated(peaks: Sequence[Peak]) -> list[Peak]:
+    """Return the peaks that get a picture: the highest of all, then of each emotion and each person."""
+    chosen = list(peaks[:HIGHEST])
     counts: Counter[str] = Counter()
     for peak in peaks:
         kinds = (peak.emotion, peak.person or str(peak.track))
         if any(counts[kind] < OF_EACH for kind in kinds):
-            found.append(peak)
+            chosen.append(peak)
         counts.update(kinds)
-    return list(dict.fromkeys(found))[:MOST]
+    return list(dict.fromkeys(chosen))[:MOST]
 
 
 def cut_pictures(messages: Messages, video: Video, peaks: Sequence[Peak]) -> dict[int, bytes]:
-    """A JPEG for each peak's apex."""
+    """Return a JPEG of the frame at each peak's apex, by its pts."""
     from fervid.video.thumbnails import thumbnails
 
     with messages.bar("cutting pictures") as bar:
@@ -103,7 +97,7 @@ def cut_pictures(messages: Messages, video: Video, peaks: Sequence[Peak]) -> dic
 
 
 def address(video: str, target: str) -> str:
-    """Where a video lies, as a URL that a page at `target` finds it by."""
+    """Return the URL of a video, relative to a page at `target`."""
     folder = os.getcwd() if target == output.STANDARD else os.path.dirname(os.path.realpath(target))
     path = os.path.realpath(video)
     try:
@@ -114,7 +108,7 @@ def address(video: str, target: str) -> str:
 
 
 def model_figures(timeline: Timeline) -> tuple[Mapping[str, Mapping[str, Any]], bool]:
-    """What was measured of the timeline's model, and whether it is installed here."""
+    """Return the accuracy of the timeline's model, and whether that model is installed."""
     from fervid import model
 
     for name in model.installed():
@@ -122,5 +116,5 @@ def model_figures(timeline: Timeline) -> tuple[Mapping[str, Mapping[str, Any]], 
             if model.info(name).sha256 == timeline.model.sha256:
                 return model.accuracy(name), True
         except ModelError:
-            continue  # a damaged model is not the one, and `fervid models verify` tells of it
+            continue  # a damaged model is another one; `fervid models verify` reports it
     return {}, False

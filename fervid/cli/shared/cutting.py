@@ -1,4 +1,4 @@
-"""`fervid peaks --cut` and `--montage`: the chosen moments as clips, and as one reel."""
+"""`fervid peaks --cut` and `--montage`: write the chosen moments as clips, and as one reel."""
 
 from __future__ import annotations
 
@@ -21,15 +21,14 @@ if TYPE_CHECKING:
     from fervid.types import Peak, Timeline, Video
 
 SUFFIXES = (".mp4", ".mov", ".mkv", ".webm", ".ts")
-ENCODED = ".mp4"  # of clips that are encoded anew
-LONGEST_NAME = 40  # letters of a person's name in a file's name
-
+ENCODED = ".mp4"  # the suffix of encoded clips
+LONGEST_NAME = 40  # letters of a name in a file name
 
 OPTIONS: list[options.Decorator[Any]] = [
-    click.option("--cut", metavar="DIR", help="Write each moment as a clip into this folder."),
+    click.option("--cut", metavar="DIR", help="Write each moment as a clip into DIR."),
     options.target("--montage", help="Write the moments, in order of time, as one reel."),
     click.option(
-        "--exact", is_flag=True, help="Encode clips anew to begin at the very frame, not at a keyframe."
+        "--exact", is_flag=True, help="Encode clips again to begin at the exact frame, not at a keyframe."
     ),
     click.option("--video", metavar="FILE", help="The video of a timeline, for --cut and --montage."),
 ]
@@ -45,7 +44,7 @@ def split(values: dict[str, Any], pad: tuple[Fraction, Fraction] | None, overwri
 
 @dataclass(frozen=True)
 class Cuts:
-    """What is asked for."""
+    """The requested clips and reel."""
 
     cut: str | None
     montage: str | None
@@ -55,7 +54,7 @@ class Cuts:
     overwrite: bool
 
     @property
-    def are_asked_for(self) -> bool:
+    def are_requested(self) -> bool:
         return self.cut is not None or self.montage is not None
 
     @property
@@ -67,28 +66,28 @@ class Cuts:
         return [] if self.video is None else [self.video]
 
     def check(self, is_timeline: bool) -> None:
-        """Refuse, before any work, what cannot be done; the folder is made here."""
-        if not self.are_asked_for:
+        """Check the options before any work, and create the folder."""
+        if not self.are_requested:
             for option, value in (("--exact", self.exact), ("--video", self.video)):
                 if value:
-                    raise UsageError(f"{option} is about clips: say where they go with --cut or --montage")
+                    raise UsageError(f"{option} needs --cut or --montage: add one of them")
             return
         if is_timeline and self.video is None:
-            raise UsageError("a timeline holds no pictures: name the video that it is of with --video")
+            raise UsageError("a timeline contains no pictures: give its video with --video")
         if not is_timeline and self.video is not None:
-            raise UsageError("--video is for timelines, and this input is a video itself: leave it out")
+            raise UsageError("--video is for timelines, and this input is a video: leave it out")
         if self.montage is not None and Path(self.montage).suffix.lower() not in SUFFIXES:
-            raise UsageError(f"the montage {self.montage} should end in one of {', '.join(SUFFIXES)}")
+            raise UsageError(f"the montage {self.montage} must end in one of {', '.join(SUFFIXES)}")
         if self.cut is not None:
             output.make_folder(self.cut)
 
     def write(self, messages: Messages, timeline: Timeline, path: str) -> None:
-        """Cut the timeline's peaks out of its video, which is `path` where none was named."""
-        if not self.are_asked_for:
+        """Cut the timeline's peaks from --video, or from the video at `path`."""
+        if not self.are_requested:
             return
         if not timeline.peaks:
             if self.montage is not None:
-                raise InputError("no moment was chosen, so there is no montage: ask for others")
+                raise InputError("no peaks match, so there is no montage: choose other peaks")
             return
         from fervid.video import planning
 
@@ -96,11 +95,11 @@ class Cuts:
 
 
 class Cutter:
-    """Cuts one video, and tells of it."""
+    """Writes the clips and the reel of one video, and reports them."""
 
     def __init__(self, cuts: Cuts, messages: Messages, video: Video) -> None:
         self.cuts, self.messages, self.video = cuts, messages, video
-        self._told: set[str] = set()
+        self._warned: set[str] = set()
 
     def write(self, peaks: Sequence[Peak]) -> None:
         if self.cuts.cut is not None:
@@ -114,32 +113,32 @@ class Cutter:
         suffix = copy_suffix(self.video)
         is_encoded = self._is_encoded(suffix)
         suffix = ENCODED if is_encoded else suffix
-        names = [name_of(peak, place, self.video) + suffix for place, peak in enumerate(peaks, 1)]
+        names = [name_of(peak, rank, self.video) + suffix for rank, peak in enumerate(peaks, 1)]
         targets = [str(folder / name) for name in names]
         output.check_targets(targets, [self.video.path], self.cuts.overwrite, self.messages.log_file)
         early = [
             self._make([peak], target, is_encoded, describe(peak, self.video))
             for peak, target in zip(peaks, targets, strict=True)
         ]
-        self._tell(f"wrote {len(targets)} clip{'s' * (len(targets) > 1)} into {folder}", max(early))
+        self._report(f"wrote {len(targets)} clip{'s' * (len(targets) > 1)} into {folder}", max(early))
 
     def _write_montage(self, peaks: Sequence[Peak], target: str) -> None:
         suffix = Path(target).suffix.lower()
         is_encoded = self._is_encoded(suffix)
         if is_encoded and suffix == ".webm":
-            raise UsageError("H.264 does not go into .webm: name the montage .mp4, .mov or .mkv")
+            raise UsageError("a .webm file cannot contain H.264: name the montage .mp4, .mov or .mkv")
         moments = f"{len(peaks)} moment{'s' * (len(peaks) > 1)}"
         early = self._make(peaks, target, is_encoded, f"{moments} of {self.video.name}, chosen by fervid")
-        self._tell(f"wrote {target}", early)
+        self._report(f"wrote {target}", early)
 
     def _make(self, peaks: Sequence[Peak], target: str, is_encoded: bool, title: str) -> float:
-        """Write moments as one file; gives by how many seconds a copy begins too early, at most."""
+        """Write moments as one file; return the most seconds by which a copied moment begins too early."""
         from fervid.export.timelines.shapes import NOTE
         from fervid.video import cutting
 
         video, suffix = self.video, Path(target).suffix.lower()
-        wanted = [padded(peak, self.cuts.pad, video) for peak in peaks]
-        exact = [cutting.at_frames(video, *moment) for moment in wanted]
+        moments = [padded(peak, self.cuts.pad, video) for peak in peaks]
+        exact = [cutting.at_frames(video, *moment) for moment in moments]
         note = {"title": title, "comment": NOTE}
         if is_encoded:
             pieces = cutting.merged(exact)
@@ -148,51 +147,51 @@ class Cutter:
                 bar.begin(float(length * video.time_base))
                 cutting.encode(video, pieces, stream, suffix, note, bar.tick)
             return 0.0
-        copied = [cutting.at_keyframes(video, *moment) for moment in wanted]
+        copied = [cutting.at_keyframes(video, *moment) for moment in moments]
         with output.open_binary(target) as stream:
             cutting.copy(video, cutting.merged(copied), stream, suffix, note)
-        early = max(one.start - other.start for one, other in zip(exact, copied, strict=True))
+        early = max(wanted.start - copy.start for wanted, copy in zip(exact, copied, strict=True))
         return float(early * video.time_base)
 
     def _is_encoded(self, suffix: str) -> bool:
-        """Whether such a file has to be encoded; says why where it was not asked for."""
+        """Return whether a file has to be encoded; warn if that was not requested."""
         from fervid.video.cutting import obstacle
 
         if self.cuts.exact:
             return True
         reason = obstacle(self.video, suffix)
-        if reason is not None and reason not in self._told:
-            log.warning("%s cannot be copied: %s. It is encoded anew", self.video.name, reason)
-            self._told.add(reason)
+        if reason is not None and reason not in self._warned:
+            log.warning("%s is encoded again; it cannot be copied: %s", self.video.name, reason)
+            self._warned.add(reason)
         return reason is not None
 
-    def _tell(self, text: str, early: float) -> None:
+    def _report(self, text: str, early: float) -> None:
         if not self.messages.quiet:
-            hint = f", beginning at keyframes up to {early:.1f} s early (--exact does not)"
+            hint = f", at keyframes up to {early:.1f} s early (use --exact to avoid this)"
             self.messages.say(text + (hint if early >= 0.05 else ""))
 
 
 def padded(peak: Peak, pad: tuple[Fraction, Fraction], video: Video) -> tuple[int, int]:
-    """The moment with what stands before and after it, within the video."""
+    """Return the moment with its pads, within the video, in pts."""
     start = max(video.start, peak.onset - video.length(pad[0]))
     stop = min(video.end, peak.offset + video.length(pad[1]))
     return start, max(stop, start + 1)
 
 
-def name_of(peak: Peak, place: int, video: Video) -> str:
-    """`001_happiness_P1_00-01-23`: sorts by rank; the time is the apex."""
+def name_of(peak: Peak, rank: int, video: Video) -> str:
+    """Return a file name such as `001_happiness_P1_00-01-23`: rank, emotion, person, time of the apex."""
     who = f"T{peak.track}" if peak.person is None else safe(peak.person)
     time = "{:02}-{:02}-{:02}".format(*times.split(int(video.seconds(peak.apex))))
-    return f"{place:03}_{safe(peak.emotion)}_{who}_{time}"
+    return f"{rank:03}_{safe(peak.emotion)}_{who}_{time}"
 
 
 def safe(name: str) -> str:
-    """A name as every file system takes it: letters of any script, digits and dashes."""
-    kept = re.sub(r"[\W_]+", "-", unicodedata.normalize("NFC", name)).strip("-")
-    return kept[:LONGEST_NAME] or "unnamed"
+    """Return a name that is valid on every file system: letters of any script, digits and dashes."""
+    valid = re.sub(r"[\W_]+", "-", unicodedata.normalize("NFC", name)).strip("-")
+    return valid[:LONGEST_NAME] or "unnamed"
 
 
 def describe(peak: Peak, video: Video) -> str:
-    """What a player shows as a clip's title."""
+    """Return a clip's title, as a player shows it."""
     who = "" if peak.person is None else f" of {peak.person}"
     return f"visible {peak.emotion}{who} at {times.clock(video.seconds(peak.apex))} of {video.name}"

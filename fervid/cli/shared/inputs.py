@@ -1,4 +1,4 @@
-"""Inputs one after the other: what is no file is copied first; a failure of one stops none."""
+"""Inputs of a command: copy those that are not files, and continue after one fails."""
 
 from __future__ import annotations
 
@@ -21,19 +21,19 @@ def each_input(messages: Messages, inputs: Sequence[str], work: Callable[[str, s
     if inputs.count(STANDARD) > 1:
         raise UsageError("standard input (-) can be read only once")
     failures: dict[int, FervidError] = {}
-    for place, name in enumerate(inputs):
+    for index, name in enumerate(inputs):
         try:
             with local_path(name) as path:
                 work(name, path)
         except ModelError:
-            raise  # the next input would fail alike
+            raise  # every input would fail
         except FervidError as error:
             messages.fail(str(error), error)
-            failures[place] = error
+            failures[index] = error
     if not failures:
         return 0
     if len(inputs) > 1:
-        names = ", ".join(label(inputs[place]) for place in failures)
+        names = ", ".join(label(inputs[index]) for index in failures)
         log.error("%d of %d inputs failed: %s", len(failures), len(inputs), names)
     if len(failures) < len(inputs):
         return SOME_FAILED
@@ -41,12 +41,12 @@ def each_input(messages: Messages, inputs: Sequence[str], work: Callable[[str, s
 
 
 def is_remote(name: str) -> bool:
-    """Whether an input is a URL."""
+    """Return whether an input is a URL."""
     return "://" in name and not os.path.lexists(name)
 
 
 def label(name: str) -> str:
-    """An input as messages call it: a URL without its secrets."""
+    """Return an input's name for messages: a URL without its secrets."""
     if is_remote(name):
         from fervid.video.remote import redacted
 
@@ -56,7 +56,7 @@ def label(name: str) -> str:
 
 @contextmanager
 def local_path(name: str) -> Iterator[str]:
-    """Where an input lies; standard input and what a URL names are copied while the block runs."""
+    """Yield the path of an input: for standard input and URLs, of a copy that is deleted after the block."""
     if is_remote(name):
         from fervid.video.remote import fetched
 
@@ -69,9 +69,9 @@ def local_path(name: str) -> Iterator[str]:
         yield name
         return
     if sys.stdin is None or sys.stdin.isatty():
-        raise UsageError("nothing is piped into standard input (-): name a file, or pipe a video in")
+        raise UsageError("standard input (-) is a terminal: name a file, or pipe one in")
     from fervid.video.source import spool
 
     with tempfile.TemporaryDirectory(prefix="fervid-") as folder:
-        # A name that is the same each time: it stands in the timeline.
+        # Always the same name, because the timeline contains it.
         yield str(spool(sys.stdin.buffer, Path(folder)).rename(Path(folder) / "stdin"))

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Callable
+from collections.abc import Callable, Collection, Sequence
 from dataclasses import dataclass, replace
 from fractions import Fraction
 from typing import TYPE_CHECKING, Any, TypeVar
@@ -84,9 +84,35 @@ def _target(ctx: click.Context, param: click.Parameter, value: str | None) -> st
     return STANDARD if value in ("/dev/stdout", "/dev/fd/1") else value
 
 
-def target(*names: str, help: str, metavar: str = "FILE") -> Decorator[Any]:
-    """An option that names an output file."""
-    return click.option(*names, metavar=metavar, callback=_target, help=help)
+def target(*names: str, help: str, metavar: str = "FILE", required: bool = False) -> Decorator[Any]:
+    """Return an option that names an output file."""
+    return click.option(*names, metavar=metavar, required=required, callback=_target, help=help)
+
+
+def kinds(option: str, names: Sequence[str], help: str) -> Decorator[Any]:
+    """Return an option that takes some of `names`, separated by commas; all by default."""
+
+    def split(ctx: click.Context, param: click.Parameter, value: str) -> tuple[str, ...]:
+        chosen = tuple(dict.fromkeys(name.strip() for name in value.split(",") if name.strip()))
+        if not chosen or not set(chosen) <= set(names):
+            raise click.BadParameter(
+                f"{value!r} is not valid: give any of {', '.join(names)}, separated by commas"
+            )
+        return chosen
+
+    default = ",".join(names)
+    return click.option(
+        option, metavar="KINDS", default=default, show_default=True, callback=split, help=help
+    )
+
+
+def forbid(names: Collection[str], reason: str) -> None:
+    """Raise UsageError if one of the named options is on the command line."""
+    ctx = click.get_current_context()
+    for parameter in ctx.command.params:
+        source = ctx.get_parameter_source(parameter.name or "")
+        if parameter.name in names and source is click.core.ParameterSource.COMMANDLINE:
+            raise UsageError(f"{parameter.opts[-1]} {reason}: leave it out")
 
 
 @dataclass(frozen=True)

@@ -1,4 +1,4 @@
-"""Where results go: checked before the work, whole or not at all; standard output and pipes directly."""
+"""Outputs: check targets before the work, then write files whole or not at all."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ STANDARD = "-"  # the name of standard input and output
 
 
 def check_log(log_file: str, inputs: Iterable[str]) -> None:
-    """Refuse to append a log to an input."""
+    """Raise OutputError if the log file is an input."""
     if any(_is_same(log_file, name) for name in inputs):
         raise OutputError(f"the log file {log_file} is an input: name another file")
 
@@ -27,25 +27,23 @@ def check_log(log_file: str, inputs: Iterable[str]) -> None:
 def check_targets(
     targets: Iterable[str], inputs: Iterable[str], overwrite: bool, log_file: str | None = None
 ) -> None:
-    """Refuse, before any work, a target that cannot be written or must not be."""
+    """Check before any work that every target can be written and is no input and no other target."""
     readable = [name for name in inputs if name != STANDARD]
-    taken: list[str] = []
-    if log_file is not None:
-        taken.append(log_file)
+    taken = [] if log_file is None else [log_file]
     for target in targets:
         if any(_is_same(target, other) for other in taken):
-            raise UsageError(f"{_name(target)} is asked for twice: give each output a place of its own")
+            raise UsageError(f"{_name(target)} is named twice: give each output its own file")
         taken.append(target)
         if target == STANDARD:
             _standard_output()
             continue
         for name in readable:
             if _is_same(target, name):
-                raise OutputError(f"{target} is an input: writing there would destroy it; name another file")
-        _check_place(target, overwrite)
+                raise OutputError(f"{target} is an input and would be destroyed: name another file")
+        _check_target(target, overwrite)
 
 
-def _check_place(target: str, overwrite: bool) -> None:
+def _check_target(target: str, overwrite: bool) -> None:
     path = Path(os.path.realpath(target))
     if path.is_dir():
         raise OutputError(f"{target} is a folder: name a file")
@@ -56,40 +54,39 @@ def _check_place(target: str, overwrite: bool) -> None:
     if path.is_file() and not overwrite:
         raise OutputError(f"{target} exists already: use -y to overwrite it")
     if not path.parent.is_dir():
-        raise OutputError(f"cannot write {target}: there is no folder {path.parent}; create it first")
+        raise OutputError(f"cannot write {target}: there is no folder {path.parent}; create it")
     if not os.access(path.parent, os.W_OK | os.X_OK):
         raise OutputError(f"cannot write {target}: no permission to write in {path.parent}")
 
 
 def check_folder(target: str, overwrite: bool, folders: str, files: str) -> None:
-    """Refuse, before any work, to replace a folder of anything but `folders` of `files` (patterns)."""
+    """Check before any work that a folder can be replaced: it has only `folders` of `files` (patterns)."""
     if not os.path.lexists(target):
         return
     if not os.path.isdir(target):
-        raise OutputError(f"{target} is a file, and a folder should go there: move it away")
+        raise OutputError(f"{target} is a file, not a folder: move it, or choose another folder")
     if not overwrite:
         raise OutputError(f"{target} exists already: use -y to overwrite it")
     for entry in sorted(Path(target).iterdir()):
         is_ours = re.fullmatch(folders, entry.name) and entry.is_dir() and not entry.is_symlink()
         if not is_ours or not all(re.fullmatch(files, name) for name in os.listdir(entry)):
-            raise OutputError(f"{entry} is nothing that fervid wrote: move it away, or choose another folder")
+            raise OutputError(f"fervid did not write {entry}: move it, or choose another folder")
 
 
-def _is_same(one: str, other: str) -> bool:
-    """Whether two names mean one file, through links of either kind."""
-    if STANDARD in (one, other):
-        return one == other
+def _is_same(path: str, other: str) -> bool:
+    """Return whether two paths are the same file, also through links."""
+    if STANDARD in (path, other):
+        return path == other
     try:
-        if os.path.samefile(one, other):
-            # /dev/null and the like take any number of outputs
-            return stat.S_ISREG(os.stat(one).st_mode) or stat.S_ISDIR(os.stat(one).st_mode)
-        return False
+        mode = os.stat(path).st_mode
+        # Several outputs may go to /dev/null and other devices.
+        return os.path.samefile(path, other) and (stat.S_ISREG(mode) or stat.S_ISDIR(mode))
     except OSError:
-        return os.path.realpath(one) == os.path.realpath(other)
+        return os.path.realpath(path) == os.path.realpath(other)
 
 
 def make_folder(folder: str) -> Path:
-    """The folder that outputs go to, made where it is missing, and writable."""
+    """Create the folder for outputs if it is missing, check that it is writable, and return it."""
     path = Path(folder)
     try:
         path.mkdir(parents=True, exist_ok=True)
@@ -112,15 +109,15 @@ def _failure(target: str, error: OSError) -> OutputError:
 
 @contextmanager
 def open_binary(target: str) -> Iterator[BinaryIO]:
-    """Open a stream whose content appears at `target` whole, when the block ends well, or not at all.
+    """Open a stream to `target`; the file appears whole when the block ends, or not at all after an error.
 
-    Standard output and what is no regular file (a pipe, a device) are written directly.
+    Standard output, pipes and devices are written directly.
     """
-    path = Path(os.path.realpath(target))  # a link stays a link; the file that it names is replaced
+    path = Path(os.path.realpath(target))  # a link stays a link; its file is replaced
 
     def explain(error: OSError) -> Exception:
         if target == STANDARD and isinstance(error, BrokenPipeError):
-            return error  # the reader has seen enough: `| head` is no failure
+            return error  # the reader closed the pipe, like `| head`
         return _failure(target, error)
 
     if target == STANDARD:
@@ -141,27 +138,27 @@ def _standard_output() -> int:
 
 @contextmanager
 def open_text(target: str) -> Iterator[TextIO]:
-    """Do the same for text: UTF-8, lines ended by a line feed on every system."""
+    """Open a text stream like `open_binary`: UTF-8, with line feeds on every system."""
     with open_binary(target) as binary:
         stream = io.TextIOWrapper(binary, encoding="utf-8", newline="")
         try:
             yield stream
             stream.flush()
         finally:
-            # Whole already, or thrown away: what is left in the buffer must not be tried again.
+            # Everything is written, or discarded after an error: do not write the buffer again.
             with suppress(OSError, OutputError, ValueError):
                 stream.detach()
 
 
 def show(text: str) -> None:
-    """Write a line to standard output, now."""
+    """Write a line to standard output at once."""
     with open_text(STANDARD) as stream:
         stream.write(text + "\n")
 
 
 @contextmanager
 def open_folder(target: str) -> Iterator[Path]:
-    """Make a folder whose content appears at `target` whole or not at all; what stood there is replaced."""
+    """Open a folder that replaces `target` whole when the block ends, or not at all after an error."""
     try:
         with files.whole_folder(Path(os.path.realpath(target))) as folder:
             yield folder

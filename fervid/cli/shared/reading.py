@@ -1,4 +1,4 @@
-"""Inputs that fervid itself wrote: a timeline, or the archive of every frame's geometry."""
+"""Read files that fervid wrote: timelines and archives of frames."""
 
 from __future__ import annotations
 
@@ -14,27 +14,25 @@ BYTE_ORDER_MARK = b"\xef\xbb\xbf"
 
 
 def is_archive(path: str) -> bool:
-    """Whether a file is a zip archive, as NumPy's .npz is."""
+    """Return whether a file is a zip archive, like NumPy's .npz."""
     return _head(path).startswith(b"PK")
 
 
 def is_timeline(path: str) -> bool:
-    """Whether a file is a written timeline and not a video: by its suffix, or else by its first byte."""
+    """Return whether a file is a timeline and not a video, by its suffix or its first byte."""
     if Path(path).suffix.lower() in (".json", ".jsonl"):
         return True
     return Path(path).is_file() and _head(path).removeprefix(BYTE_ORDER_MARK).lstrip().startswith(b"{")
 
 
 def read_timeline(path: str, name: str) -> Timeline:
-    """The timeline in a file; `name` is what the user called it."""
+    """Read the timeline at `path`; `name` is its name in messages."""
     from fervid.export.timelines.reading import read
 
     head = _head(path).removeprefix(BYTE_ORDER_MARK).strip()
     if head and not is_timeline(path):
-        what = "what is piped in" if name == "-" else name
-        raise InputError(
-            f"{what} is no timeline: make one of a video with `fervid analyze VIDEO -t out.json`"
-        )
+        what = "standard input" if name == "-" else name
+        raise InputError(f"{what} is not a timeline: make one with `fervid analyze VIDEO -t out.json`")
     try:
         with open(path, encoding="utf-8") as stream:
             return read(stream)

@@ -1,9 +1,9 @@
-"""Tables for people: what an analysis found, and lists of peaks."""
+"""Tables for the terminal: the results of an analysis, peaks and people."""
 
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from typing import TYPE_CHECKING, TextIO
+from typing import TYPE_CHECKING, Literal, TextIO
 
 from rich import box
 from rich.console import Console
@@ -16,19 +16,18 @@ from fervid.times import clock, timecode
 if TYPE_CHECKING:
     from fervid.types import Timeline
 
-TOP = 3  # emotions and peaks that a summary names
+TOP = 3  # expressions and peaks in a row
 
 
 def table(timelines: Sequence[Timeline]) -> Table:
-    """A row per video: its length, who was seen for how much of it, and what the faces showed most."""
-    found = Table(box=box.SIMPLE_HEAD, pad_edge=False)
+    """Return a row per video: its length, its faces, their expressions and the highest peaks."""
+    rows = Table(box=box.SIMPLE_HEAD, pad_edge=False)
     for heading in ("video", "length", "faces", "seen", "expressions", "highest peaks"):
-        found.add_column(
-            heading, overflow="fold", justify="right" if heading in ("length", "seen") else "left"
-        )
+        justify: Literal["left", "right"] = "right" if heading in ("length", "seen") else "left"
+        rows.add_column(heading, overflow="fold", justify=justify)
     for timeline in timelines:
         name = timeline.source.name if timeline.tally.complete else f"{timeline.source.name} (incomplete)"
-        found.add_row(
+        rows.add_row(
             Text(name),
             clock(timeline.source.duration * timeline.source.time_base),
             _faces(timeline),
@@ -37,8 +36,8 @@ def table(timelines: Sequence[Timeline]) -> Table:
             _peaks(timeline),
         )
     if not all(timeline.model.trained for timeline in timelines):
-        found.caption = "The model is untrained: its scores mean nothing."
-    return found
+        rows.caption = "The model is untrained: its scores mean nothing."
+    return rows
 
 
 def write_peaks(timeline: Timeline, stream: TextIO) -> None:
@@ -48,23 +47,23 @@ def write_peaks(timeline: Timeline, stream: TextIO) -> None:
 
 
 def console(stream: TextIO) -> Console:
-    """Return a console on a stream, wide where it is no terminal: other programs read whole lines."""
+    """Return a console on a stream; without a terminal it has 120 columns, so that lines stay whole."""
     return Console(file=stream, highlight=False, width=None if stream.isatty() else 120)
 
 
 def peak_table(timeline: Timeline) -> Table:
     """Return a row per peak, in the order of the timeline."""
     has_people = any(peak.person for peak in timeline.peaks)
-    found = Table(box=box.SIMPLE_HEAD, pad_edge=False)
+    rows = Table(box=box.SIMPLE_HEAD, pad_edge=False)
     for heading in ("rank", "time", "emotion", "score", "prominence", "from", "to", "track"):
-        found.add_column(heading, justify="left" if heading == "emotion" else "right")
+        rows.add_column(heading, justify="left" if heading == "emotion" else "right")
     if has_people:
-        found.add_column("person")
+        rows.add_column("person")
     for rank, peak in enumerate(timeline.peaks, 1):
         apex, onset, offset = (
             timecode(timeline.source.seconds(pts)) for pts in (peak.apex, peak.onset, peak.offset)
         )
-        found.add_row(
+        rows.add_row(
             str(rank),
             apex,
             peak.emotion,
@@ -75,21 +74,20 @@ def peak_table(timeline: Timeline) -> Table:
             str(peak.track),
             *([peak.person or ""] if has_people else []),
         )
-    return found
+    return rows
 
 
 def people_table(timeline: Timeline) -> Table:
-    """Return a row per person: for how long, since when, and what the face showed most."""
+    """Return a row per person: time on screen, first appearance and expressions."""
     source = timeline.source
-    found = Table(
-        box=box.SIMPLE_HEAD, pad_edge=False, caption="Expressions are visible ones, as a model reads them."
-    )
+    caption = "Expressions are visible ones, as a model reads them."
+    rows = Table(box=box.SIMPLE_HEAD, pad_edge=False, caption=caption)
     for heading in ("person", "name", "on screen", "tracks", "first seen", "picture at", "expressions"):
         is_text = heading in ("person", "name", "expressions")
-        found.add_column(heading, overflow="fold", justify="left" if is_text else "right")
+        rows.add_column(heading, overflow="fold", justify="left" if is_text else "right")
     for person in timeline.people:
         first = min(curve.start for curve in timeline.curves if curve.track in person.tracks)
-        found.add_row(
+        rows.add_row(
             person.id,
             Text(person.name or ""),
             clock(person.ticks * source.time_base),
@@ -98,7 +96,7 @@ def people_table(timeline: Timeline) -> Table:
             timecode(source.seconds(person.pts)),
             _expressions(expressions(timeline, person)),
         )
-    return found
+    return rows
 
 
 def _faces(timeline: Timeline) -> str:
@@ -107,7 +105,7 @@ def _faces(timeline: Timeline) -> str:
     tracks = f"{len(timeline.curves)} track{'s' if len(timeline.curves) > 1 else ''}"
     if not timeline.people:
         return tracks
-    # A line each: the table is as narrow as a terminal may be.
+    # On two lines, because terminals can be narrow.
     return f"{len(timeline.people)} {'person' if len(timeline.people) == 1 else 'people'},\n{tracks}"
 
 
@@ -117,7 +115,7 @@ def _seen(timeline: Timeline) -> str:
 
 
 def _expressions(spent: Mapping[str, int]) -> str:
-    """Return the first expressions, each with its share of the time."""
+    """Return the longest expressions, each with its share of the time."""
     total = sum(spent.values())
     return ", ".join(f"{name} {ticks / total:.0%}" for name, ticks in list(spent.items())[:TOP] if total)
 

@@ -1,4 +1,4 @@
-"""Starting analyses as the options ask: workers, cache, device, bar; for every command that needs one."""
+"""Start analyses with the options that commands share: workers, cache, device and progress bar."""
 
 from __future__ import annotations
 
@@ -22,10 +22,10 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True)
 class Shared:
-    """The options that all analyses of one call share, checked."""
+    """The checked options that all analyses of one call share."""
 
     selection: Selection
-    model: str | None  # None: geometry alone
+    model: str | None  # None: no expressions, only faces and landmarks
     device: str
     store: Store
     gallery: Gallery | None
@@ -34,7 +34,7 @@ class Shared:
     address: str | None
 
     def open_executor(self, contained: bool = False) -> AbstractContextManager[Executor]:
-        """Open what runs the work; `contained`: a crash in a decoder ends a worker, and nothing else."""
+        """Open the executor; if `contained`, a crash in a decoder ends only a worker."""
         from fervid import execute
 
         return execute.open_executor(self.jobs, self.executor, self.address, contained)
@@ -42,7 +42,7 @@ class Shared:
 
 @dataclass(frozen=True)
 class Work:
-    """What the analyses of one call share."""
+    """The messages, options and executor that the analyses of one call share."""
 
     messages: Messages
     options: Shared
@@ -50,7 +50,7 @@ class Work:
 
     @contextmanager
     def start(self, name: str, path: str, crops: bool = False) -> Iterator[Run]:
-        """Plan one input and open its run; its bar is shown while the block runs."""
+        """Plan one input, open its run, and show a progress bar during the block."""
         from fervid import analysis
 
         label, options = inputs.label(name), self.options
@@ -77,21 +77,21 @@ class Work:
             if tally.undecodable:
                 log.warning("%s: %d packets could not be decoded and were skipped", label, tally.undecodable)
             if not tally.complete:
-                log.warning("%s is incomplete: it ends before the end that it declares", label)
+                log.warning("%s is incomplete: it ends before its declared end", label)
 
 
 @contextmanager
 def open_work(messages: Messages, values: dict[str, Any]) -> Iterator[Work]:
-    """Check the shared options of a command and open what its analyses share."""
+    """Check the shared options of a command and open its executor."""
     options = read_shared(values)
     with options.open_executor() as executor:
         yield Work(messages, options, executor)
 
 
 def read_shared(values: dict[str, Any]) -> Shared:
-    """Take the shared options out of a command's parameters, and refuse, before any work, what is wrong.
+    """Take the shared options out of a command's parameters and check them before any work.
 
-    `values` are the parameters of the option groups; those of MODEL may be absent.
+    `values` are the parameters of the option groups; those of MODEL and PEOPLE may be absent.
     """
     from fervid.cache import Store, limit
 
@@ -101,14 +101,14 @@ def read_shared(values: dict[str, Any]) -> Shared:
     jobs, no_cache, keep_cache = (values.pop(name) for name in ("jobs", "no_cache", "keep_cache"))
     folder = values.pop("gallery", None)
     if folder is not None and not selection.rest.people:
-        raise UsageError("--gallery names people, and --no-people leaves them out: use one of them")
+        raise UsageError("--gallery and --no-people cannot be combined: use one of them")
     gallery = open_gallery(folder)
     executor, address = values.pop("executor"), values.pop("dask_address")
     if address is not None and executor != "dask":
-        raise UsageError("--dask-address names a Dask cluster: give --executor dask with it")
+        raise UsageError("--dask-address needs --executor dask: add it")
     model, device = values.pop("model", None), values.pop("device", "cpu")
     if no_cache and keep_cache:
-        raise UsageError("--no-cache and --keep-cache contradict each other: use one of them")
+        raise UsageError("--no-cache and --keep-cache cannot be combined: use one of them")
     if model is not None:
         from fervid.model import info
 
@@ -118,12 +118,12 @@ def read_shared(values: dict[str, Any]) -> Shared:
 
 
 def open_gallery(folder: str | None) -> Gallery | None:
-    """Return the portraits of a folder, if one is named."""
+    """Read the gallery in a folder, and warn of pictures that cannot be used; None without a folder."""
     if folder is None:
         return None
     from fervid.people import read_gallery
 
-    found = read_gallery(folder)
-    for complaint in found.unused:
+    gallery = read_gallery(folder)
+    for complaint in gallery.unused:
         log.warning("not used: %s", complaint)
-    return found
+    return gallery
