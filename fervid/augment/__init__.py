@@ -23,8 +23,6 @@ from fervid.clips import Face, Window
 from fervid.faces import shape
 from fervid.types import LANDMARKS, Array, Floats, Ints
 
-__all__ = ["AUGMENTATIONS", "MILD", "OFF", "STRONG", "Augmentation", "augment", "mix", "window"]
-
 WHOLE = shape.CROP + 2 * shape.MARGIN
 
 

@@ -5,19 +5,3 @@ from fervid.batch.inputs import Chosen, Input, choose
 from fervid.batch.records import Record
 from fervid.batch.running import Advanced, Batch, Begun, Ended, Event
 from fervid.batch.work import FORMATS, Wish
-
-__all__ = [
-    "FORMATS",
-    "MANIFEST",
-    "Advanced",
-    "Batch",
-    "Begun",
-    "Chosen",
-    "Ended",
-    "Event",
-    "Input",
-    "Record",
-    "Results",
-    "Wish",
-    "choose",
-]

@@ -3,15 +3,3 @@
 from fervid.clips.illumination import contrast
 from fervid.clips.neutrals import NEUTRAL_SECONDS, neutral, population_neutral
 from fervid.clips.windows import LENGTH, Face, Window, centres, rows
-
-__all__ = [
-    "LENGTH",
-    "NEUTRAL_SECONDS",
-    "Face",
-    "Window",
-    "centres",
-    "contrast",
-    "neutral",
-    "population_neutral",
-    "rows",
-]

@@ -15,21 +15,6 @@ from fervid.execute.local import AHEAD, pool
 
 NAMES = ("serial", "local", "dask")
 
-__all__ = [
-    "AHEAD",
-    "NAMES",
-    "Done",
-    "Event",
-    "Executor",
-    "Failed",
-    "Reached",
-    "cores",
-    "open_executor",
-    "pool",
-    "results",
-    "serial",
-]
-
 
 @contextmanager
 def open_executor(

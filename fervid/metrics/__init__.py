@@ -16,27 +16,3 @@ from fervid.metrics.counts import (
 from fervid.metrics.fitting import fit_temperature, fit_weights
 from fervid.metrics.predictions import Predictions, confidence, predicted, probabilities
 from fervid.metrics.report import LEVEL, bootstrap, brier, interval, log_loss, report, resampled, rows
-
-__all__ = [
-    "LEVEL",
-    "NO_FACE",
-    "Calibration",
-    "Confusion",
-    "Predictions",
-    "RiskCoverage",
-    "adaptive_ece",
-    "bootstrap",
-    "brier",
-    "confidence",
-    "ece",
-    "fit_temperature",
-    "fit_weights",
-    "interval",
-    "log_loss",
-    "predicted",
-    "probabilities",
-    "report",
-    "resampled",
-    "risk_coverage",
-    "rows",
-]

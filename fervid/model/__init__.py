@@ -19,28 +19,3 @@ from fervid.model.spec import (
     verify,
 )
 from fervid.model.weights import check_device, load, save
-
-__all__ = [
-    "ACCURACY",
-    "BATCH",
-    "CARD",
-    "FUSIONS",
-    "JOINT",
-    "SPEC",
-    "WEIGHTS",
-    "Model",
-    "Spec",
-    "StreamSpec",
-    "accuracy",
-    "check_device",
-    "find",
-    "info",
-    "installed",
-    "load",
-    "parts",
-    "portable",
-    "read",
-    "read_spec",
-    "save",
-    "verify",
-]

@@ -3,17 +3,3 @@
 from fervid.people.descriptors import APART, best, empty, merge
 from fervid.people.gallery import Gallery, check_name, name_groups, nearest_names, read_gallery
 from fervid.people.grouping import group_tracks, number
-
-__all__ = [
-    "APART",
-    "Gallery",
-    "best",
-    "check_name",
-    "empty",
-    "group_tracks",
-    "merge",
-    "name_groups",
-    "nearest_names",
-    "number",
-    "read_gallery",
-]

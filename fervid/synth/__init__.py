@@ -25,36 +25,3 @@ from fervid.synth.people import UNITS, Person, person
 from fervid.synth.puppet import Puppet, carry, eye_distance, similarity
 from fervid.synth.sequences import DIFFICULTIES, RECIPES, Difficulty, Trajectory, trajectory
 from fervid.synth.strips import acted, samples, strip_of
-
-__all__ = [
-    "DIFFICULTIES",
-    "RECIPES",
-    "TOUCHING",
-    "UNITS",
-    "Action",
-    "Difficulty",
-    "Painter",
-    "Person",
-    "Points",
-    "Puppet",
-    "Trajectory",
-    "acted",
-    "acted_part",
-    "action_units",
-    "activity",
-    "carry",
-    "draw",
-    "ease",
-    "eye_distance",
-    "in_motion",
-    "mirror",
-    "move",
-    "neutral_face",
-    "part",
-    "person",
-    "samples",
-    "similarity",
-    "strip_of",
-    "trajectory",
-    "view_of",
-]

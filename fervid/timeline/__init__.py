@@ -3,5 +3,3 @@
 from fervid.timeline.build import build
 from fervid.timeline.curves import covered, intensity, interpolate, valence_arousal
 from fervid.timeline.smoothing import Smoother
-
-__all__ = ["Smoother", "build", "covered", "intensity", "interpolate", "valence_arousal"]
