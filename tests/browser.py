@@ -1,4 +1,4 @@
-"""A real browser for the tests of pages: Chromium where there is one, driven by Playwright."""
+"""Chromium for the tests of pages, driven by Playwright."""
 
 from __future__ import annotations
 
@@ -22,19 +22,19 @@ DESK = {"width": 1200, "height": 900}
 
 @contextmanager
 def chromium() -> Iterator[Browser]:
-    """The browser that is installed; the test is skipped where there is none."""
-    program = next((found for name in NAMES if (found := shutil.which(name))), None)
+    """Open the installed Chromium; skip the test if there is none."""
+    program = next(filter(None, map(shutil.which, NAMES)), None)
     if program is None:
-        pytest.skip(f"there is no Chromium here ({', '.join(NAMES)}): apt-get install chromium")
+        pytest.skip(f"Chromium is not installed ({', '.join(NAMES)}): apt-get install chromium")
     with sync_playwright() as playwright:
-        # As root it runs in no sandbox; what it opens here is our own.
+        # Root cannot use the sandbox; the pages are our own.
         browser = playwright.chromium.launch(executable_path=program, args=["--no-sandbox"])
         yield browser
         browser.close()
 
 
 class Opened:
-    """A page, and everything that happened to it."""
+    """An open page, with its console messages, errors, dialogs and requests."""
 
     def __init__(self, browser: Browser, path: Path, **options: Any) -> None:
         self.context = browser.new_context(viewport=options.pop("viewport", DESK), **options)
@@ -55,22 +55,22 @@ class Opened:
         return self.page.locator(f":is({selector}):visible").count()
 
     def settle(self) -> None:
-        """Wait until what changed is drawn."""
+        """Wait until changes are drawn."""
         self.page.evaluate(
             "() => new Promise((done) => requestAnimationFrame(() => requestAnimationFrame(done)))"
         )
 
     def ink(self, canvas: str) -> npt.NDArray[np.uint8]:
-        """The pixels of a canvas, (H, W, 4)."""
+        """Return the pixels of a canvas, (H, W, 4)."""
         self.settle()
         address = self.page.evaluate("(name) => document.getElementById(name).toDataURL()", canvas)
         return _decoded(base64.b64decode(address.partition(",")[2]), cv2.IMREAD_UNCHANGED)
 
     def shot(self, selector: str) -> npt.NDArray[np.uint8]:
-        """What stands on the screen at an element, (H, W) in grey."""
+        """Return a screenshot of an element, (H, W) in grey."""
         return _decoded(self.page.locator(selector).screenshot(), cv2.IMREAD_GRAYSCALE)
 
 
 def _decoded(picture: bytes, kind: int) -> npt.NDArray[np.uint8]:
-    found: npt.NDArray[np.uint8] = cv2.imdecode(np.frombuffer(picture, np.uint8), kind)
-    return found
+    pixels: npt.NDArray[np.uint8] = cv2.imdecode(np.frombuffer(picture, np.uint8), kind)
+    return pixels

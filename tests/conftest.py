@@ -1,4 +1,4 @@
-"""What several tests share."""
+"""Fixtures and helpers that several tests share."""
 
 from __future__ import annotations
 
@@ -17,17 +17,17 @@ import pytest
 import quick
 from hypothesis import settings
 
-# One thread in every numeric library, here and in what tests start: the nets are tiny, and threads that wait
-# for each other on a busy machine cost more than they save.
+# One thread per numeric library, here and in the processes of tests: the networks are tiny, and on a busy
+# machine more threads are slower.
 os.environ["OMP_NUM_THREADS"] = "1"
 
-# How long an example takes is no business of a test.
+# Examples may take any time on a busy machine.
 settings.register_profile("fervid", deadline=None)
 settings.load_profile("fervid")
 
 ROOT = Path(__file__).parents[1]
 CLIP = quick.CLIP
-# The files of tests that take longest, the longest first.
+# The slowest test files, the slowest first.
 LONG = (
     "test_train_default",
     "test_train",
@@ -40,30 +40,30 @@ LONG = (
     "test_readme",
 )
 
-UNWANTED = {"PYTHONUNBUFFERED", "NO_COLOR", "FORCE_COLOR", "COLUMNS", "FERVID_MODEL"}  # they change output
+UNWANTED = {"PYTHONUNBUFFERED", "NO_COLOR", "FORCE_COLOR", "COLUMNS", "FERVID_MODEL"}  # these change output
 
 Fervid = Callable[..., "subprocess.CompletedProcess[str]"]
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """Mark what is quick; what takes longest comes first, so that none is left alone with it at the end."""
+    """Mark quick tests, and run the slowest files first, so that no worker runs one alone at the end."""
     for item in items:
         if isinstance(item, pytest.Function) and quick.is_quick(item):
             item.add_marker("quick")
-    place = {name: number for number, name in enumerate(LONG)}
-    items.sort(key=lambda item: place.get(item.path.stem, len(place)))
+    order = {name: number for number, name in enumerate(LONG)}
+    items.sort(key=lambda item: order.get(item.path.stem, len(order)))
 
 
 @pytest.fixture(autouse=True)
-def guarded(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> None:
-    """Hold a quick test to it."""
+def guard(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Make a quick test fail if it starts a process or runs a network."""
     if request.node.get_closest_marker("quick") is not None:
-        quick.refuse(monkeypatch)
+        quick.forbid(monkeypatch)
 
 
 @pytest.fixture(scope="session", autouse=True)
-def elsewhere(tmp_path_factory: pytest.TempPathFactory) -> Iterator[None]:
-    """A cache folder for what several tests share, so that nobody's own is read or written."""
+def shared_cache(tmp_path_factory: pytest.TempPathFactory) -> Iterator[None]:
+    """Set a cache folder for fixtures that several tests share, instead of the user's."""
     with pytest.MonkeyPatch.context() as patch:
         patch.setenv("FERVID_CACHE_DIR", str(tmp_path_factory.mktemp("cache")))
         yield
@@ -71,7 +71,7 @@ def elsewhere(tmp_path_factory: pytest.TempPathFactory) -> Iterator[None]:
 
 @pytest.fixture(autouse=True)
 def cache(tmp_path_factory: pytest.TempPathFactory, monkeypatch: pytest.MonkeyPatch) -> Path:
-    """A cache folder of the test's own, so that none reads what another left."""
+    """Set a new cache folder for each test, and return it."""
     folder = tmp_path_factory.mktemp("cache")
     monkeypatch.setenv("FERVID_CACHE_DIR", str(folder))
     return folder
@@ -79,7 +79,7 @@ def cache(tmp_path_factory: pytest.TempPathFactory, monkeypatch: pytest.MonkeyPa
 
 @pytest.fixture
 def fervid(tmp_path: Path) -> Fervid:
-    """Run the program as a shell does: `fervid("info", clip)`, in the test's folder."""
+    """Run the program in a process, in the test's folder: `fervid("info", clip)`."""
 
     def run(
         *arguments: str | Path, input: bytes | None = None, env: dict[str, str] | None = None
@@ -101,7 +101,7 @@ def fervid(tmp_path: Path) -> Fervid:
 
 @dataclass(frozen=True)
 class Done:
-    """What a call of the program came to, named as `subprocess` does."""
+    """The result of a call of the program, with the names of `subprocess`."""
 
     returncode: int
     stdout: str
@@ -109,7 +109,7 @@ class Done:
 
 
 class Call:
-    """Run the program inside this process, which has torch already: several times as fast."""
+    """Runs the program in this process, where torch is loaded: several times as fast."""
 
     def __init__(self, capfd: pytest.CaptureFixture[str]) -> None:
         self._capfd = capfd
@@ -117,12 +117,12 @@ class Call:
     def __call__(self, *arguments: str | Path) -> Done:
         self._capfd.readouterr()
         code = run_here(arguments)
-        told = self._capfd.readouterr()
-        return Done(code, told.out, told.err)
+        captured = self._capfd.readouterr()
+        return Done(code, captured.out, captured.err)
 
 
 def run_here(arguments: Sequence[str | Path]) -> int:
-    """Run the program inside this process, and leave it as it was; the exit code."""
+    """Run the program in this process, restore the signal handlers, and return the exit code."""
     from fervid.cli import main
 
     named = [getattr(signal, name, None) for name in ("SIGINT", "SIGTERM", "SIGHUP")]
@@ -135,20 +135,20 @@ def run_here(arguments: Sequence[str | Path]) -> int:
 
 
 def made_in(folder: Path, *arguments: str | Path) -> None:
-    """The same in a folder, for what several tests share: that goes well, or is told why not."""
-    with pytest.MonkeyPatch.context() as patch, redirect_stderr(io.StringIO()) as told:
+    """Run the program in a folder, for files that several tests share, and check that it succeeds."""
+    with pytest.MonkeyPatch.context() as patch, redirect_stderr(io.StringIO()) as errors:
         patch.chdir(folder)
         for name in UNWANTED:
             patch.delenv(name, raising=False)
         code = run_here(arguments)
-    assert code == 0, told.getvalue()
+    assert code == 0, errors.getvalue()
 
 
 @pytest.fixture
 def call(capfd: pytest.CaptureFixture[str], tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Call:
-    """Run the program as `fervid` does, but in this process, with the tiny model: `call("info", clip)`.
+    """Run the program like `fervid`, but in this process and with the tiny model: `call("info", clip)`.
 
-    For whatever is no matter of processes: signals, pipes, what is imported, who inherits what.
+    Tests of signals, pipes, imports and inheritance need `fervid`.
     """
     monkeypatch.chdir(tmp_path)
     for name in UNWANTED:
@@ -158,19 +158,19 @@ def call(capfd: pytest.CaptureFixture[str], tmp_path: Path, monkeypatch: pytest.
 
 
 def command(arguments: Sequence[str | Path]) -> list[str]:
-    """The command line that runs fervid from this checkout."""
+    """Return the command line that runs fervid from this checkout."""
     return [sys.executable, "-W", "error", "-m", "fervid", *map(str, arguments)]
 
 
 def environment(**more: str) -> dict[str, str]:
-    """The environment without what would change output, with the checkout importable from any folder."""
+    """Return an environment that cannot change output, in which any folder can import this checkout."""
     kept = {name: value for name, value in os.environ.items() if name not in UNWANTED}
     return {**kept, "PYTHONPATH": str(ROOT), **more}
 
 
 @pytest.fixture(scope="session")
 def short(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """Two seconds of the example clip, in which the face smiles."""
+    """Write two seconds of the example clip, in which the face smiles."""
     from fervid.video import cutting, planning
 
     source, path = planning.plan(CLIP), tmp_path_factory.mktemp("short") / "film.mp4"
@@ -182,5 +182,5 @@ def short(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 @pytest.fixture
 def clip(tmp_path: Path) -> Path:
-    """The example clip, copied to where a test may do what it likes."""
+    """Copy the example clip to where a test may change it."""
     return Path(shutil.copy(CLIP, tmp_path / "movie.mp4"))

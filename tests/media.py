@@ -1,7 +1,7 @@
-"""Makes small synthetic videos: exact pixels where the codec is lossless, exact times always.
+"""Make small synthetic videos, with exact times, and exact pixels if the codec is lossless.
 
-`write` is the plain road; what it cannot say (covers, edit lists, damage) the functions below it say.
-Pictures are luma arrays `(H, W) u8`; chroma is neutral, so that luma alone carries the picture.
+`write` makes plain videos; the functions below it add covers, edit lists and damage.
+Pictures are luma arrays `(H, W) u8`; chroma is neutral.
 """
 
 from __future__ import annotations
@@ -18,18 +18,14 @@ from av.container import OutputContainer
 
 Picture = npt.NDArray[np.uint8]
 
-LOSSLESS = {"qp": "0", "preset": "ultrafast"}  # libx264: every pixel comes back; it makes no B-frames so
-B_FRAMES = {
-    "crf": "18",
-    "bf": "3",
-    "x264-params": "b-adapt=0",
-}  # libx264: nearly the same pixels, out of order
+LOSSLESS = {"qp": "0", "preset": "ultrafast"}  # libx264: keeps every pixel; makes no B-frames
+B_FRAMES = {"crf": "18", "bf": "3", "x264-params": "b-adapt=0"}  # libx264: nearly the same pixels
 OPEN_GOP = {"crf": "18", "x264-params": "open-gop=1:bframes=3:b-adapt=0"}
 COLOURED = {"rgb24", "bgr24", "rgba", "bgra", "rgb8", "pal8", "gbrp", "yuyv422", "rgb48le", "rgb48be"}
 
 
 def picture(index: int, width: int = 64, height: int = 48) -> Picture:
-    """A picture that no other index has: a drifting ramp, a moving block, the index in binary on top."""
+    """Return a unique picture of an index: a drifting ramp, a moving block, the index in binary on top."""
     rows, columns = np.mgrid[:height, :width]
     luma: Picture = ((rows * 2 + columns * 3 + index * 5) % 160 + 40).astype(np.uint8)
     left, top = (index * 3) % max(1, width - 12), (index * 2) % max(1, height - 12)
@@ -44,7 +40,7 @@ def pictures(count: int, width: int = 64, height: int = 48) -> list[Picture]:
 
 
 def frame_of(luma: Picture, pixel_format: str = "yuv420p") -> av.VideoFrame:
-    """The luma as a frame of any pixel format; where that has a luma plane, exactly."""
+    """Return the luma as a frame of any pixel format; exact if the format has a luma plane."""
     if pixel_format in COLOURED:
         colour = np.ascontiguousarray(np.repeat(luma[:, :, None], 3, axis=2))
         return av.VideoFrame.from_ndarray(colour, format="rgb24").reformat(format=pixel_format)
@@ -65,8 +61,8 @@ def write(
     path: Path,
     luma: Iterable[Picture],
     *,
-    pts: Sequence[int] | None = None,  # without: one frame each 1/rate, from 0
-    time_base: Fraction | None = None,  # of these pts
+    pts: Sequence[int] | None = None,  # None: one frame each 1/rate, from 0
+    time_base: Fraction | None = None,  # of pts
     rate: Fraction | int = 25,
     codec: str = "libx264",
     options: Mapping[str, str] | None = None,  # the encoder's
@@ -86,7 +82,7 @@ def write(
     if options is None:
         options = LOSSLESS if codec == "libx264" else {}
     with av.open(path, "w", format=container, options=dict(container_options or {})) as out:
-        codec_name = cast(Literal["libx264"], codec)  # any; the annotation of av lists them all
+        codec_name = cast(Literal["libx264"], codec)  # any codec; the annotation of av lists all of them
         stream = out.add_stream(codec_name, rate=Fraction(rate), options={"g": str(gop), **options})
         stream.width, stream.height, stream.pix_fmt = width, height, pixel_format
         stream.codec_context.thread_count = 1
@@ -118,7 +114,7 @@ def _silence(out: OutputContainer, stream: av.AudioStream, seconds: float) -> No
 
 
 def write_sound(path: Path, cover: Path | None = None, as_track: bool = False) -> Path:
-    """Two seconds of silence; a JPEG cover comes as an attached picture, or as a plain track."""
+    """Write two seconds of silence, and a JPEG cover as an attached picture or a plain track."""
     with av.open(path, "w") as out:
         sound = out.add_stream("aac", rate=8000, layout="mono")
         if cover is not None:
@@ -134,7 +130,7 @@ def write_sound(path: Path, cover: Path | None = None, as_track: bool = False) -
 
 
 def write_still(path: Path, luma: Picture, codec: str = "png", pixel_format: str = "rgb24") -> Path:
-    """One still picture; `codec` mjpeg with yuvj444p makes a JPEG."""
+    """Write one still picture; `codec` mjpeg with yuvj444p makes a JPEG."""
     context = av.VideoCodecContext.create(cast(Literal["png"], codec), "w")
     context.width, context.height, context.pix_fmt = luma.shape[1], luma.shape[0], pixel_format
     context.time_base = Fraction(1, 25)
@@ -150,7 +146,7 @@ def write_still(path: Path, luma: Picture, codec: str = "png", pixel_format: str
 
 
 def edit(path: Path, segments: Sequence[tuple[int, int]]) -> Path:
-    """Replace the edit list of an mp4 whose moov stands last: (milliseconds, first tick) of each part."""
+    """Replace the edit list of an mp4 that ends with its moov: (milliseconds, first tick) of each part."""
     data = bytearray(path.read_bytes())
     at = data.index(b"elst")
     old = int.from_bytes(data[at + 8 : at + 12], "big")
@@ -167,7 +163,7 @@ def edit(path: Path, segments: Sequence[tuple[int, int]]) -> Path:
 
 
 def damaged(path: Path, source: Path, at: float, length: int) -> Path:
-    """A copy with `length` bytes of garbage at a share of its size."""
+    """Write a copy with `length` bytes of garbage at a share of its size."""
     data = bytearray(source.read_bytes())
     start = int(len(data) * at)
     data[start : start + length] = np.random.default_rng(5).bytes(length)
@@ -176,7 +172,7 @@ def damaged(path: Path, source: Path, at: float, length: int) -> Path:
 
 
 def truncated(path: Path, source: Path, share: float) -> Path:
-    """A copy of only the first share of the bytes."""
+    """Write a copy of only the first share of the bytes."""
     data = source.read_bytes()
     path.write_bytes(data[: int(len(data) * share)])
     return path

@@ -1,8 +1,7 @@
-"""Tells which tests are quick: those in which neither a process, nor a browser, nor a net has a part.
+"""Find the quick tests: those without a process, a browser or a network.
 
-That follows from what a test names, itself or through its fixtures and the helpers that it calls, so that
-nobody has to mark anything. What slips through is found when it runs: a quick test is refused processes and
-nets.
+A test is quick if neither it, nor its fixtures, nor the helpers that it calls name such a thing, so no test
+needs a mark. As a check, a quick test fails if it starts a process or runs a network.
 """
 
 from __future__ import annotations
@@ -20,7 +19,7 @@ import pytest
 HERE = Path(__file__).parent
 CLIP = HERE.parent / "examples" / "clip.mp4"
 
-# What starts processes, opens browsers, finds faces or runs nets, by the beginning of a module's name.
+# Modules that start processes, open browsers, detect faces or run networks, with their submodules.
 SLOW = (
     "subprocess",
     "multiprocessing",
@@ -36,28 +35,29 @@ SLOW = (
     "fervid.streams",
     "fervid.survey",
     "fervid.train",
-    "importlib",  # a script is loaded, of which no name tells what it does
+    "importlib",  # loads a script, which can do anything
 )
-# Words to the program that make it do so, where a test runs it in its own process.
+# Names that run the program in the test's process, and the arguments that make it slow.
 PROGRAM = {"run_here", "fervid.cli.main"}
 WORDS = {"analyze", "annotate", "batch", "bench", "eval", "extract", "finetune", "train", CLIP}
 
 
 def is_quick(item: pytest.Function) -> bool:
-    """Whether all that a test names is quick."""
-    found = item._fixtureinfo.name2fixturedefs
-    fixtures = [fixture.func for name in item.fixturenames for fixture in found.get(name, ())]
-    named, said = reached([item.obj, *fixtures])
-    if any(map(is_slow, named)):
+    """Return whether everything that a test names is quick."""
+    definitions = item._fixtureinfo.name2fixturedefs
+    fixtures = [fixture.func for name in item.fixturenames for fixture in definitions.get(name, ())]
+    values, constants = reached([item.obj, *fixtures])
+    if any(map(is_slow, values)):
         return False
-    if not any(getattr(one, "__name__", "") in PROGRAM for one in named):
+    if not any(getattr(value, "__name__", "") in PROGRAM for value in values):
         return True
-    given = item.callspec.params.values() if hasattr(item, "callspec") else ()
-    return WORDS.isdisjoint(one for one in flat([*named, *said, *given]) if isinstance(one, str | Path))
+    parameters = item.callspec.params.values() if hasattr(item, "callspec") else ()
+    words = flat([*values, *constants, *parameters])
+    return WORDS.isdisjoint(word for word in words if isinstance(word, str | Path))
 
 
 def is_slow(value: object) -> bool:
-    """Whether something is a slow module, or out of one, or its name."""
+    """Return whether a value is a slow module, is from one, or is its name."""
     if isinstance(value, ModuleType):
         name = value.__name__
     else:
@@ -66,44 +66,44 @@ def is_slow(value: object) -> bool:
 
 
 def reached(functions: Iterable[Callable[..., Any]]) -> tuple[list[object], list[object]]:
-    """Whatever functions of the tests name: values of their modules, and modules by name; their constants."""
-    named: list[object] = []
-    said: list[object] = []
-    ahead: list[object] = [*functions]
+    """Return the values and module names that functions and the helpers of tests use, and their constants."""
+    values: list[object] = []
+    constants: list[object] = []
+    queue: list[object] = [*functions]
     seen: set[int] = set()
-    while ahead:
-        one = ahead.pop()
-        if id(one) in seen:
+    while queue:
+        function = queue.pop()
+        if id(function) in seen:
             continue
-        seen.add(id(one))
-        if isinstance(one, type):
-            ahead += vars(one).values()
+        seen.add(id(function))
+        if isinstance(function, type):
+            queue += vars(function).values()
         for wrapped in ("fget", "__func__", "hypothesis", "inner_test", "__wrapped__"):
-            one = getattr(one, wrapped, one)
-        if not isinstance(one, FunctionType):
+            function = getattr(function, wrapped, function)
+        if not isinstance(function, FunctionType):
             continue
-        for code in codes(one.__code__):
-            said += code.co_consts
-            within = [name for name in code.co_names if name == "fervid" or name.startswith("fervid.")]
+        for code in codes(function.__code__):
+            constants += code.co_consts
+            modules = [name for name in code.co_names if name == "fervid" or name.startswith("fervid.")]
             for name in code.co_names:
-                named += [name, *(f"{room}.{name}" for room in within)]  # as if imported in the function
-                value = one.__globals__.get(name)
-                named.append(value)
+                values += [name, *(f"{module}.{name}" for module in modules)]  # imported in the function
+                value = function.__globals__.get(name)
+                values.append(value)
                 if is_of_tests(value):
-                    ahead.append(value)
-    return named, said
+                    queue.append(value)
+    return values, constants
 
 
 def codes(code: CodeType) -> Iterator[CodeType]:
-    """A function's code and that of the functions inside it."""
+    """Yield a function's code and the code of the functions inside it."""
     yield code
-    for one in code.co_consts:
-        if isinstance(one, CodeType):
-            yield from codes(one)
+    for constant in code.co_consts:
+        if isinstance(constant, CodeType):
+            yield from codes(constant)
 
 
 def is_of_tests(value: object) -> bool:
-    """Whether a function or class is one of the tests' own."""
+    """Return whether a function or class is defined in the tests."""
     module = sys.modules.get(getattr(value, "__module__", None) or "")
     file = getattr(module, "__file__", None)
     return file is not None and Path(file).parent == HERE
@@ -117,13 +117,13 @@ def flat(values: Iterable[object]) -> Iterator[object]:
             yield value
 
 
-def refuse(patch: pytest.MonkeyPatch) -> None:
-    """Let a quick test that starts a process or runs a net fail, and say why."""
+def forbid(patch: pytest.MonkeyPatch) -> None:
+    """Make the test fail if it starts a process or runs a network."""
 
-    def refused(*arguments: object, **named: object) -> None:
-        pytest.fail("a process or a net in a test that tests/quick.py takes for quick: tell it there")
+    def fail(*arguments: object, **options: object) -> None:
+        pytest.fail("a process or a network in a test that counts as quick: add its name to tests/quick.py")
 
-    patch.setattr(subprocess.Popen, "__init__", refused)
-    patch.setattr(BaseProcess, "start", refused)
+    patch.setattr(subprocess.Popen, "__init__", fail)
+    patch.setattr(BaseProcess, "start", fail)
     if "torch" in sys.modules:
-        patch.setattr(sys.modules["torch"].nn.Module, "__call__", refused)
+        patch.setattr(sys.modules["torch"].nn.Module, "__call__", fail)

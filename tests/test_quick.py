@@ -1,4 +1,4 @@
-"""What counts as a quick test: nobody marks one, and none can start a process or run a net."""
+"""Test which tests count as quick, and that those cannot start a process or run a network."""
 
 from __future__ import annotations
 
@@ -51,7 +51,7 @@ def imported_inside() -> None:
     assert analysis
 
 
-def of_a_room_imported_inside() -> None:
+def from_a_module_imported_inside() -> None:
     from fervid.train.recipe import Recipe
 
     assert Recipe
@@ -65,7 +65,7 @@ def by_an_option(call: Call) -> None:
     call("analyze", CLIP)
 
 
-def that_only_reads(call: Call) -> None:
+def only_reading(call: Call) -> None:
     call("export", "out.json")
 
 
@@ -77,33 +77,33 @@ def that_only_reads(call: Call) -> None:
         (through_a_class, False),
         (inside_a_function, False),
         (imported_inside, False),
-        (of_a_room_imported_inside, False),
+        (from_a_module_imported_inside, False),
         (by_a_command, False),
         (by_an_option, False),
-        (that_only_reads, True),
+        (only_reading, True),
     ],
 )
-def test_what_is_quick_follows_from_what_is_named(
+def test_a_test_is_quick_if_it_names_nothing_slow(
     function: Run, is_quick: bool, request: pytest.FixtureRequest
 ) -> None:
     item = pytest.Function.from_parent(request.node.parent, name=function.__name__, callobj=function)
     assert quick.is_quick(item) == is_quick
 
 
-def test_a_quick_test_is_refused_processes_and_nets() -> None:
-    """Named by words that hide them, so that this test counts as quick itself."""
-    started: list[Run] = [
+def test_a_quick_test_cannot_start_processes_or_run_networks() -> None:
+    """Start them by hidden names, so that this test itself counts as quick."""
+    starters: list[Run] = [
         lambda: vars(quick)["subprocess"].Popen(["true"]),
         lambda: vars(quick)["BaseProcess"].start(None),
         lambda: globals()["torch"].nn.Identity()(1),
     ]
-    for one in started:
-        with pytest.raises(pytest.fail.Exception, match=r"takes for quick"):
-            one()
+    for start in starters:
+        with pytest.raises(pytest.fail.Exception, match=r"counts as quick"):
+            start()
 
 
 def test_most_tests_of_this_suite_are_quick(request: pytest.FixtureRequest) -> None:
-    """Or `make quick` tells little."""
+    """Check that `make quick` runs more than half of the tests."""
     items = request.session.items
     if len(items) > 2000:
         assert sum(item.get_closest_marker("quick") is not None for item in items) > len(items) / 2

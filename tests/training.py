@@ -1,4 +1,4 @@
-"""Footage that tests train on: drawn people at the height of an expression."""
+"""Make the footage that tests train on: drawn people with an expression."""
 
 from __future__ import annotations
 
@@ -14,12 +14,12 @@ from fervid.samples import Sample, Strip
 
 
 def drawn(labels: Sequence[str], people: int, per_class: int, seed: int = 0, length: int = 16) -> Footage:
-    """The last frames of posed sequences, on which the expression is held."""
+    """Return the last frames of posed sequences, which show the full expression."""
     return footage(*_ends(labels, people, per_class, seed, length, last))
 
 
 def risen(labels: Sequence[str], people: int, per_class: int, seed: int = 0, length: int = 16) -> Footage:
-    """The frames of posed sequences in which the expression comes."""
+    """Return the frames of posed sequences in which the face moves most."""
     return footage(*_ends(labels, people, per_class, seed, length, rising))
 
 
@@ -40,9 +40,9 @@ def last(strip: Strip, length: int) -> Strip:
 
 
 def rising(strip: Strip, length: int) -> Strip:
-    away = strip.landmarks[length:] - strip.landmarks[:-length]
-    place = int(np.square(away - away.mean(1, keepdims=True)).sum((1, 2)).argmax())
-    return _only(strip, slice(place, place + length))
+    moves = strip.landmarks[length:] - strip.landmarks[:-length]
+    start = int(np.square(moves - moves.mean(1, keepdims=True)).sum((1, 2)).argmax())
+    return _only(strip, slice(start, start + length))
 
 
 def _only(strip: Strip, rows: slice) -> Strip:
@@ -56,7 +56,7 @@ def _only(strip: Strip, rows: slice) -> Strip:
 
 
 def footage(samples: Sequence[Sample], strips: Sequence[Strip]) -> Footage:
-    """Samples with strips of the test's own making."""
+    """Return footage of samples and their strips."""
     return Footage(
         samples=tuple(samples),
         pts=tuple(strip.pts for strip in strips),
