@@ -243,7 +243,7 @@ def test_faces_stay_between_frames_that_were_looked_at(plain: Video) -> None:
 
 def test_geometry_of_another_analysis_is_refused(plain: Video) -> None:
     found = Spy(timeline_of(plain, [curve(plain)]), [rows(plain, [Status.OK], track=7)])
-    with pytest.raises(InputError, match="not of one analysis"):
+    with pytest.raises(InputError, match="timeline does not have: write both again"):
         found.at(0)
 
 

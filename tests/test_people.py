@@ -439,14 +439,14 @@ def test_one_line_of_json_is_rewritten_too(tmp_path: Path) -> None:
     ("arguments", "complaint", "code"),
     [
         (["--name", "P1=Anna"], "no output for the changed timeline: give -o FILE, or -y", 2),
-        (["--name", "P9=Anna", "-y"], "there is no person 'P9' in it: choose among P1, P2", 2),
+        (["--name", "P9=Anna", "-y"], "there is no person 'P9' in it: choose one of P1, P2", 2),
         (["--name", "P1", "-y"], "write --name ID=NAME", 2),
         (["--merge", "P1=", "-y"], "write --merge ID=ID", 2),
-        (["--merge", "P1=P1", "-y"], "one person already", 2),
+        (["--merge", "P1=P1", "-y"], "already the same person", 2),
         (["--name", "P1=P2", "-y"], "P2 is an id that fervid gives to persons", 1),
         (
             ["--name", "P1=A", "--name", "P2=A", "-y"],
-            "another person is called A already: use --merge A=P2",
+            "another person is already called A: use --merge A=P2",
             2,
         ),
         (["--name", "P1=a\nb", "-y"], "cannot name a person", 1),

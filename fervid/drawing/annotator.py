@@ -1,4 +1,4 @@
-"""Who is on screen at each frame and what their face shows: a timeline, and the geometry of its frames."""
+"""Frames painted with boxes, labels and curves, from a timeline and its geometry."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ from fervid.types import Bytes, Floats, Rows, Segment, Status, Timeline
 
 @dataclass(frozen=True, eq=False)
 class Seen:
-    """One face in one frame: where it is, and whose track."""
+    """A face in a frame."""
 
     track: int
     box: Floats  # (4,)
@@ -28,31 +28,31 @@ class Seen:
 
 
 def frames_of(chunks: Iterable[Rows]) -> Iterator[tuple[int, list[Seen] | None]]:
-    """Each frame's pts and faces, in order; None where the frame was not looked at."""
+    """Yield each frame's pts and faces, in order; None if the frame was not sampled."""
     for rows in chunks:
         bounds = np.flatnonzero(np.diff(rows.frame)) + 1
-        for places in np.split(np.arange(len(rows)), bounds):
-            if not len(places):
+        for indices in np.split(np.arange(len(rows)), bounds):
+            if not len(indices):
                 continue
-            first = places[0]
+            first = indices[0]
             if rows.status[first] == Status.NOT_SAMPLED:
                 yield int(rows.pts[first]), None
                 continue
             faces = [
                 Seen(
-                    int(rows.track[place]),
-                    rows.box[place],
-                    rows.landmarks[place],
-                    bool(rows.status[place] == Status.OK),
+                    int(rows.track[row]),
+                    rows.box[row],
+                    rows.landmarks[row],
+                    bool(rows.status[row] == Status.OK),
                 )
-                for place in places
-                if rows.track[place] >= 0
+                for row in indices
+                if rows.track[row] >= 0
             ]
             yield int(rows.pts[first]), faces
 
 
 class Annotator:
-    """Paints the frames of one video, in order."""
+    """Paints the frames of a video, in order."""
 
     def __init__(self, timeline: Timeline, geometry: Iterable[Rows], kinds: Collection[str] = KINDS) -> None:
         self._source, self._labels = timeline.source, timeline.labels
@@ -61,7 +61,7 @@ class Annotator:
         self._segments: dict[int, list[Segment]] = {}
         for segment in sorted(timeline.segments, key=lambda segment: segment.start):
             self._segments.setdefault(segment.track, []).append(segment)
-        self._starts = {track: [each.start for each in some] for track, some in self._segments.items()}
+        self._starts = {track: [each.start for each in parts] for track, parts in self._segments.items()}
         self._names = {
             curve.track: f"T{curve.track}"
             if curve.person is None
@@ -74,7 +74,7 @@ class Annotator:
         self._past: deque[tuple[float, int, Floats]] = deque()  # seconds, track, scores
 
     def paint(self, pts: int, picture: Bytes) -> Bytes:
-        """The picture of the frame at `pts`, annotated."""
+        """Return the picture of the frame at `pts`, painted."""
         faces = self._faces(pts)
         shown = [self._shown(face, pts) for face in faces]
         self._remember(pts, faces)
@@ -82,7 +82,7 @@ class Annotator:
         return self.painter.paint(picture, shown, self._history(), _clock(seconds))
 
     def _faces(self, pts: int) -> list[Seen]:
-        """The faces of a frame; between frames that were looked at, those of the last one stay."""
+        """Return the faces of a frame, or of the last sampled frame before it."""
         while self._ahead is not None and self._ahead[0] < pts:
             self._ahead = next(self._frames, None)
         if self._ahead is not None and self._ahead[0] == pts:
@@ -92,8 +92,8 @@ class Annotator:
         for face in self._held:
             if face.track not in self._curves:
                 raise InputError(
-                    f"the geometry has a track {face.track} that the timeline does not know: "
-                    "they are not of one analysis; make both with one `fervid analyze --timeline --tracks`"
+                    f"the geometry has a track {face.track} that the timeline does not have: "
+                    "write both again with one `fervid analyze --timeline --tracks`"
                 )
         return [face for face in self._held if pts < self._curves[face.track].end]
 
@@ -102,19 +102,19 @@ class Annotator:
         return interpolate(curve.pts, curve.scores, np.array([pts], np.int64))[0]
 
     def _shown(self, face: Seen, pts: int) -> Shown:
-        """What is said of a face: the emotion of its segment, with the score that it has now."""
-        place = bisect_right(self._starts.get(face.track, []), pts) - 1
-        segment = self._segments[face.track][place] if place >= 0 else None
+        """Return what to paint for a face: the emotion of its segment, with its score at `pts`."""
+        index = bisect_right(self._starts.get(face.track, []), pts) - 1
+        segment = self._segments[face.track][index] if index >= 0 else None
         emotion = segment.emotion if segment is not None and pts < segment.end and face.is_clear else None
         score = 0.0 if emotion is None else float(self._scores(face.track, pts)[self._labels.index(emotion)])
         return Shown(face.box, face.landmarks, self._names[face.track], emotion, score)
 
     def _remember(self, pts: int, faces: Sequence[Seen]) -> None:
-        """The scores of the largest face join the running curve."""
+        """Add the scores of the largest face to the history."""
         seconds = self._source.seconds(pts)
         if faces:
             lead = max(faces, key=lambda face: (float(face.box[2] * face.box[3]), -face.track))
-            # A face that is not clear leaves a hole.
+            # An unreadable face leaves a gap.
             scores = self._scores(lead.track, pts) if lead.is_clear else np.full(len(self._labels), np.nan)
             self._past.append((seconds, lead.track, scores.astype(np.float32)))
         else:
@@ -130,6 +130,6 @@ class Annotator:
 
 
 def _clock(seconds: float) -> str:
-    """`1:02:03.4` or `2:03.4`: the time from the first frame."""
+    """Return the time from the first frame as `1:02:03.4` or `2:03.4`."""
     tenths = int(Fraction(seconds).limit_denominator(1_000_000) * 10)
     return stamp(Fraction(tenths, 10), has_tenths=True)

@@ -1,4 +1,4 @@
-"""From the scores of windows to segments, peaks and the whole timeline."""
+"""Segments, peaks and the timeline, made from the scores of windows."""
 
 from fervid.timeline.build import build
 from fervid.timeline.curves import covered, intensity, interpolate, valence_arousal

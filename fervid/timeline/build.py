@@ -1,4 +1,4 @@
-"""The parts of a timeline, put together."""
+"""The timeline, put together from its parts."""
 
 from __future__ import annotations
 
@@ -19,8 +19,8 @@ def build(
     segments: Sequence[Segment],
     people: Sequence[Person] = (),
 ) -> Timeline:
-    """Put the timeline together: say who is who, find the peaks, and bring everything into one order."""
-    person = {track: one.id for one in people for track in one.tracks}
+    """Build the timeline: set the person of each part, find the peaks, and sort."""
+    person = {track: known.id for known in people for track in known.tracks}
     curves = [replace(curve, person=person.get(curve.track)) for curve in curves]
     segments = [replace(segment, person=person.get(segment.track)) for segment in segments]
     peaks = [peak for curve in curves for peak in find_peaks(source, curve, model.labels)]

@@ -1,4 +1,4 @@
-"""What follows from curves: valence, arousal, intensity, values between windows, and how long they cover."""
+"""Values derived from curves: valence, arousal, intensity, interpolation and coverage."""
 
 from __future__ import annotations
 
@@ -11,22 +11,22 @@ from fervid.types import Floats, Ints
 
 
 def valence_arousal(scores: Floats, labels: Sequence[str]) -> tuple[Floats, Floats]:
-    """Where scores (N, C) lie on valence and arousal: the mean of the emotions' places, each (N,)."""
-    places = np.array([VALENCE_AROUSAL[label] for label in labels])  # (C, 2)
-    values = np.clip(scores.astype(np.float64) @ places, -1, 1).astype(np.float32)
+    """Return the valence and arousal (N,) of scores (N, C): the weighted mean of the labels' coordinates."""
+    coordinates = np.array([VALENCE_AROUSAL[label] for label in labels])  # (C, 2)
+    values = np.clip(scores.astype(np.float64) @ coordinates, -1, 1).astype(np.float32)
     return values[:, 0], values[:, 1]
 
 
 def intensity(scores: Floats, labels: Sequence[str]) -> Floats:
-    """How far scores (N, C) are from neutral, 0 to 1."""
+    """Return the intensity (N,) of scores (N, C): 1 minus the score of neutral."""
     strength: Floats = np.clip(1 - scores[:, list(labels).index(NEUTRAL)], 0, 1).astype(np.float32)
     return strength
 
 
 def interpolate(window_pts: Ints, values: Floats, pts: Ints) -> Floats:
-    """Values (N, C) at window centres, read at any pts (M,): linear between centres, held beyond the ends.
+    """Interpolate values (N, C) at window centres linearly at any pts (M,); the end values hold outside.
 
-    It equals the overlap-add of triangular windows, so rows that sum to one still do.
+    This equals the overlap-add of triangular windows, so rows that sum to 1 still do.
     """
     if len(window_pts) == 0:
         raise ValueError("there is no window to interpolate from")
@@ -40,7 +40,7 @@ def interpolate(window_pts: Ints, values: Floats, pts: Ints) -> Floats:
 
 
 def covered(ranges: Iterable[tuple[int, int]]) -> int:
-    """The ticks that half-open ranges cover together, those that overlap counted once."""
+    """Return the ticks in the union of half-open ranges."""
     total, reached = 0, None
     for start, end in sorted(ranges):
         begin = start if reached is None else max(start, reached)

@@ -1,4 +1,4 @@
-"""The moments at which an emotion stands out, and which of them to look at first."""
+"""Peaks: how they are found and ranked."""
 
 from __future__ import annotations
 
@@ -14,22 +14,22 @@ from fervid.errors import UsageError
 from fervid.labels import NEUTRAL
 from fervid.types import READABLE, Curve, Floats, Peak, Source
 
-STEP = 0.05  # seconds between the points on which a curve is searched, at most
+STEP = 0.05  # the most seconds between the points of the search
 SIGMA = 0.2  # seconds of the Gaussian that smooths a curve before the search
-HEIGHT = 0.25  # a peak's least smoothed score
-PROMINENCE = 0.1  # how far it rises at least above what lies between it and a higher one
-DISTANCE = 0.5  # seconds between two peaks of one emotion, at least
-FOOT = 0.8  # onset and offset lie where the curve has fallen by this share of the prominence
+HEIGHT = 0.25  # the least smoothed score of a peak
+PROMINENCE = 0.1  # the least rise above the lowest point between it and a higher peak
+DISTANCE = 0.5  # the fewest seconds between two peaks of an emotion
+FOOT = 0.8  # onset and offset are where the curve has fallen by this share of the prominence
 SCORES = ("prominence", "arousal", "intensity")  # what peaks can be ranked by
-DECIMALS = 6  # by which scores rank: those of a written timeline, which must rank alike
-LONGEST_HOLE = 1.0  # seconds without a readable window that a curve is carried over
+DECIMALS = 6  # of scores when ranking, so that a timeline read from a file ranks the same
+LONGEST_HOLE = 1.0  # the most seconds without a readable window within a searched piece
 
 
 def find_peaks(source: Source, curve: Curve, labels: Sequence[str]) -> list[Peak]:
-    """The peaks of every emotion but neutral on one track's curve, by time.
+    """Find the peaks of every emotion but neutral on a track's curve, by time.
 
-    `score`, valence, arousal and intensity are the curve's own at the apex; the prominence is that of the
-    curve lightly smoothed, where chance level stands for the unknown before and after it.
+    `score`, valence, arousal and intensity are the curve's at the apex; the prominence is that of the
+    smoothed curve, which is continued at chance level before its start and after its end.
     """
     readable = np.flatnonzero(curve.quality >= READABLE)
     if len(readable) == 0:
@@ -41,12 +41,12 @@ def find_peaks(source: Source, curve: Curve, labels: Sequence[str]) -> list[Peak
 
 
 def _search(curve: Curve, rows: npt.NDArray[np.intp], labels: Sequence[str], tick: float) -> Iterator[Peak]:
-    """The peaks on the windows `rows`, between which there is no long hole."""
+    """Yield the peaks on the windows `rows`, which have no long hole between them."""
     from scipy.ndimage import gaussian_filter1d
     from scipy.signal import find_peaks, peak_widths
 
     pts = curve.pts[rows]
-    # The stretch that the piece speaks for: to the track's own ends, or to the hole.
+    # The piece ends at the track's ends, or at the hole.
     low = curve.start if rows[0] == 0 else int(pts[0])
     high = curve.end if rows[-1] == len(curve.pts) - 1 else int(pts[-1])
     length = float(pts[-1] - pts[0])
@@ -58,7 +58,7 @@ def _search(curve: Curve, rows: npt.NDArray[np.intp], labels: Sequence[str], tic
         return float(np.interp(apex, curve.pts, values))
 
     def moment(index: float) -> int:
-        """The pts of a fractional index into the padded curve; beyond the curve lies its end."""
+        """Return the pts of a fractional index into the padded curve, clamped to the piece."""
         if index < 1:
             return low
         if index > count:
@@ -104,13 +104,13 @@ def rank(
     person: Collection[str] | None = None,
     score: str = "prominence",
 ) -> list[Peak]:
-    """The peaks worth seeing first: highest `score` first, each at least `min_gap` seconds from any above it.
+    """Rank peaks by `score`, highest first, dropping any within `min_gap` seconds of a higher one.
 
-    `emotion` and `person` keep those alone; the gap then holds between all that are left, of whatever emotion
-    or track. Ties go to the earlier peak. A peak's place in the list is its rank; sort by `apex` for time.
+    `emotion` and `person` filter the peaks first; the gap is between all that remain, of any emotion or
+    track. Of equal scores, the earlier peak is first.
     """
     if score not in SCORES:
-        raise UsageError(f"peaks are not ranked by {score!r}: choose one of {', '.join(SCORES)}")
+        raise UsageError(f"peaks cannot be ranked by {score!r}: choose one of {', '.join(SCORES)}")
     wanted = [
         peak
         for peak in peaks
@@ -125,8 +125,8 @@ def rank(
     for peak in wanted:
         if top is not None and len(chosen) >= top:
             break
-        place = bisect(taken, peak.apex)
-        if any(abs(peak.apex - near) < gap for near in taken[max(0, place - 1) : place + 1]):
+        index = bisect(taken, peak.apex)
+        if any(abs(peak.apex - near) < gap for near in taken[max(0, index - 1) : index + 1]):
             continue
         insort(taken, peak.apex)
         chosen.append(peak)

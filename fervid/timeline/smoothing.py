@@ -1,4 +1,4 @@
-"""From the scores of windows, fed in order, to segments."""
+"""Segments, made from the scores of windows that are fed in order."""
 
 from __future__ import annotations
 
@@ -12,19 +12,19 @@ import numpy.typing as npt
 from fervid.timeline.curves import intensity, valence_arousal
 from fervid.types import READABLE, Floats, Ints, Segment, Settings, Source, check
 
-DWELL = 1.5  # seconds that an expression lasts on average: what a switch of label costs
+DWELL = 1.5  # mean seconds of an expression, which sets the cost of a change of label
 LAG = 10.0  # seconds past a window after which its label is final
-# A window's score counts as no less than this, so that no window decides alone: at most log(1 / 0.002) = 6.2
-# nats, where to switch and back costs 6.8 (7 labels, windows 0.32 s apart).
+# The least score of a window, so that no single window changes the label: it weighs at most log(1 / 0.002) =
+# 6.2 nats, and a change and back costs 6.8 (7 labels, windows 0.32 s apart).
 FLOOR = 2e-3
 
 Doubles = npt.NDArray[np.float64]
 
 
 def crossing(before: int, after: int, lead: float, lag: float) -> int:
-    """The pts in (before, after] at which a line from `lead` at `before` to `lag` at `after` meets zero.
+    """Return the pts in (before, after] where a line from `lead` at `before` to `lag` at `after` is zero.
 
-    Clamped so that what ends there still holds the instant `before`, and what begins there holds `after`.
+    So a range that ends there contains `before`, and one that begins there contains `after`.
     """
     if lead <= 0:
         return before + 1
@@ -34,11 +34,11 @@ def crossing(before: int, after: int, lead: float, lag: float) -> int:
 
 
 class Viterbi:
-    """The likeliest label of each window, decided once the windows reach LAG past it.
+    """The likeliest label of each window, final once a window is LAG or more after it.
 
-    A label stays with probability exp(-dt / DWELL) and is otherwise drawn anew, uniformly. Each window's
-    label is read off the best path through the first window at least LAG later (or the last of all), so the
-    answer depends on the windows alone, never on how they were handed over.
+    A label stays with probability exp(-dt / DWELL) and is otherwise drawn again, uniformly. Each window's
+    label is that of the best path at the first window LAG or more after it (or at the last window), so the
+    result does not depend on how the windows are split into calls.
     """
 
     def __init__(self, classes: int, dwell: float, lag: int) -> None:
@@ -51,7 +51,7 @@ class Viterbi:
         self._last: int | None = None
 
     def push(self, pts: int, evidence: Doubles) -> Iterator[int]:
-        """Take one window's log-likelihoods (C,); yield the labels that it makes final, oldest first."""
+        """Add a window's log-likelihoods (C,); yield the labels that become final, oldest first."""
         if self._last is not None:
             stay = np.exp(-(pts - self._last) / self._dwell)
             draw = (1 - stay) / len(self._labels)
@@ -70,7 +70,7 @@ class Viterbi:
             yield self._decide()
 
     def flush(self) -> Iterator[int]:
-        """Yield the labels of all windows still undecided: nothing more will come."""
+        """Yield the labels of all undecided windows, at the end of the track."""
         while self._waiting:
             yield self._decide()
 
@@ -83,38 +83,38 @@ class Viterbi:
 
 @dataclass
 class Run:
-    """Neighbouring windows of one label, as sums: what a segment is made of."""
+    """Neighbouring windows with the same label, as sums; a segment is made from it."""
 
     label: int
-    start: int  # of the stretch that it covers
-    first: int  # pts of its first window, and that window's scores
+    start: int  # pts
+    first: int  # pts of the first window
     first_scores: Floats
-    last: int
+    last: int  # pts of the last window
     last_scores: Floats
     total: Doubles  # (C,) summed scores
     windows: int = 1
-    frames: int = 0  # counted so far; only the oldest run still held counts any
+    frames: int = 0  # counted so far, in the oldest run only
 
     def extend(self, later: Run) -> None:
-        """Take in the run that follows, keeping this one's label and start."""
+        """Append the next run, keeping this run's label and start."""
         self.last, self.last_scores = later.last, later.last_scores
         self.total = self.total + later.total
         self.windows += later.windows
 
     def until(self, later: Run) -> int:
-        """Where this run gives way to the next: the two emotions' scores cross there."""
+        """Return the pts where this run ends and the next begins: where the scores of their labels cross."""
         lead = float(self.last_scores[self.label] - self.last_scores[later.label])
         lag = float(later.first_scores[self.label] - later.first_scores[later.label])
         return crossing(self.last, later.first, lead, lag)
 
 
 class Smoother:
-    """Turns one track's windows, fed in order, into segments, each given out once it is final.
+    """Turns a track's windows, fed in order, into segments, each returned once it is final.
 
-    A run of labels shorter than `settings.min_segment` goes to whichever neighbour its own windows score
-    higher, left to right; at the edge of a stretch there is one neighbour. A readable stretch that is
-    shorter as a whole is one segment, of its highest mean score. Windows of unreadable faces carry no
-    evidence and belong to no segment. Only what is undecided is held.
+    A run shorter than `settings.min_segment` is merged into the neighbour whose label its windows score
+    higher, from left to right. A readable stretch that is shorter as a whole becomes one segment with the
+    label of the highest mean score. Windows with an unreadable face carry no evidence and belong to no
+    segment. Only undecided windows are kept in memory.
     """
 
     def __init__(self, source: Source, track: int, labels: Sequence[str], settings: Settings) -> None:
@@ -127,11 +127,11 @@ class Smoother:
         self._origin: int | None = None  # pts of the first frame
         self._fed: int | None = None  # pts of the last window fed
         self._placed: tuple[int, float] | None = None  # pts and quality of the last decided window
-        self._settled: Run | None = None  # long enough; waits for `_open` to be so, too
+        self._settled: Run | None = None  # long enough; final once `_open` is, too
         self._open: Run | None = None
 
     def feed(self, pts: Ints, scores: Floats, quality: Floats, frames: Ints) -> list[Segment]:
-        """Take windows (N,), scores (N, C), and the track's frames (M,) at least up to the last window."""
+        """Add windows (N,), scores (N, C), and the track's frames (M,) at least up to the last window."""
         check("pts", pts, (None,), np.int64)
         check("scores", scores, (len(pts), len(self._labels)), np.float32)
         check("quality", quality, (len(pts),), np.float32)
@@ -157,7 +157,7 @@ class Smoother:
         return segments
 
     def close(self, end: int) -> list[Segment]:
-        """End the track at `end` (half-open); return what was still undecided."""
+        """End the track at `end` (exclusive); return the remaining segments."""
         segments: list[Segment] = []
         for label in self._viterbi.flush():
             segments += self._place(*self._undecided.popleft(), label)
@@ -187,7 +187,7 @@ class Smoother:
         return crossing(before[0], pts, READABLE - before[1], READABLE - quality)
 
     def _switch(self, done: Run, run: Run) -> Iterator[Segment]:
-        """Begin `run` after `done`, which is complete now: settle it, or give it to a neighbour."""
+        """Begin `run` after `done`: settle `done` if it is long enough, else merge it into a neighbour."""
         left, edge = self._settled, done.until(run)
         self._open = run
         if edge - done.start >= self._minimum:
@@ -212,7 +212,7 @@ class Smoother:
         """End the readable stretch at `end`."""
         left, last = self._settled, self._open
         self._settled = self._open = None
-        if last is None or end <= (left or last).start:  # a window's centre may lie outside a short track
+        if last is None or end <= (left or last).start:  # a window's centre can be outside a short track
             return
         if left is not None and end - last.start < self._minimum:
             left.extend(last)
@@ -243,7 +243,7 @@ class Smoother:
         )
 
     def _count_frames(self) -> None:
-        """Let go of frames whose segment is certain: those before the last window of the oldest open run."""
+        """Count and drop the frames before the last window of the oldest run, to which they surely belong."""
         oldest = self._settled or self._open
         if oldest is not None:
             low, high = np.searchsorted(self._frames, [oldest.start, oldest.last])
