@@ -423,7 +423,7 @@ def test_an_input_that_vanishes_fails_alone(
     monkeypatch.setattr(folders.Results, "open", vanish)
     assert call("batch", "films/", "-o", "out").returncode == 3
     first, *_ = manifest(tmp_path / "out")
-    assert (first["status"], first["error"]) == ("failed", "there is no file films/a/one.mp4; check the name")
+    assert (first["status"], first["error"]) == ("failed", "there is no file films/a/one.mp4: check the name")
 
 
 def test_names_with_line_ends_and_bytes_that_are_no_text(call: Call, films: Path, tmp_path: Path) -> None:

@@ -1,4 +1,4 @@
-"""Inputs named by a URL: from a server on this machine, and from fsspec's store in memory."""
+"""Inputs named by a URL: on a local server, and in fsspec's memory store."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ from fervid.video import remote
 
 
 class Quiet(http.server.SimpleHTTPRequestHandler):
-    """Serves a folder; `broken.mp4` ends before the length that it declares."""
+    """Serves a folder; `broken.mp4` ends before its declared length."""
 
     def do_GET(self) -> None:
         if not self.path.startswith("/broken"):
@@ -40,17 +40,17 @@ def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
     folder = tmp_path_factory.mktemp("server")
     shutil.copy(CLIP, folder / "a film.mp4")
     (folder / "empty.mp4").touch()
-    with http.server.ThreadingHTTPServer(("127.0.0.1", 0), partial(Quiet, directory=folder)) as found:
-        thread = threading.Thread(target=found.serve_forever)
+    with http.server.ThreadingHTTPServer(("127.0.0.1", 0), partial(Quiet, directory=folder)) as http_server:
+        thread = threading.Thread(target=http_server.serve_forever)
         thread.start()
-        yield f"http://127.0.0.1:{found.server_address[1]}"
-        found.shutdown()
+        yield f"http://127.0.0.1:{http_server.server_address[1]}"
+        http_server.shutdown()
         thread.join()
 
 
 @pytest.fixture(autouse=True)
 def temporary(tmp_path_factory: pytest.TempPathFactory, monkeypatch: pytest.MonkeyPatch) -> Iterator[Path]:
-    """A temporary folder of the test's own, in which nothing may stay."""
+    """Set an own temporary folder for each test, and check that it is empty in the end."""
     folder = tmp_path_factory.mktemp("temporary")
     monkeypatch.setattr(tempfile, "tempdir", str(folder))
     yield folder
@@ -68,7 +68,7 @@ def test_a_film_on_a_server_is_a_file_like_any_other(call: Call, server: str, tm
     ).read_bytes()
 
 
-def test_a_store_that_fsspec_knows(call: Call, tmp_path: Path) -> None:
+def test_a_store_of_fsspec(call: Call, tmp_path: Path) -> None:
     with fsspec.open("memory://bucket#1/a.mp4", "wb") as stream:
         stream.write(CLIP.read_bytes())
     shutil.copy(CLIP, tmp_path / "a.mp4")
@@ -78,28 +78,28 @@ def test_a_store_that_fsspec_knows(call: Call, tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize(
-    ("url", "told"),
+    ("url", "message"),
     [
-        ("{server}/none.mp4?signature=secret", "the server says 404 File not found"),
-        ("{server}/broken.mp4", "broke off after 3000 of 5000 bytes"),
+        ("{server}/none.mp4?signature=secret", "the server answers 404 File not found"),
+        ("{server}/broken.mp4", "ended after 3000 of 5000 bytes"),
         ("{server}/empty.mp4", "empty.mp4 is empty"),
         ("http://127.0.0.1:1/a.mp4", "Connection refused; check the address"),
         ("memory://nothing.mp4", "there is no memory://nothing.mp4"),
         ("strange://a/b.mp4", "strange://a/b.mp4: ValueError: Protocol not known: strange"),
         ("rtsp://user:secret@camera/1", "rtsp://camera/1 is a stream, not a file: pipe it, `ffmpeg"),
         ("{server}/live.m3u8", "is a stream"),
-        ("http://[::1/a.mp4", "is no URL"),
+        ("http://[::1/a.mp4", "is not a valid URL"),
     ],
 )
-def test_what_cannot_be_fetched_is_told_in_one_line(call: Call, server: str, url: str, told: str) -> None:
+def test_an_error_of_fetching_is_one_line(call: Call, server: str, url: str, message: str) -> None:
     done = call("analyze", url.format(server=server), "-t", "out.json")
     assert done.returncode in (1, 2)
-    assert told in done.stderr
+    assert message in done.stderr
     assert "secret" not in done.stderr
     assert done.stderr.count("\n") == 1
 
 
-def test_one_that_fails_does_not_stop_the_rest(call: Call, server: str, tmp_path: Path) -> None:
+def test_a_failure_does_not_stop_the_other_inputs(call: Call, server: str, tmp_path: Path) -> None:
     urls = [f"{server}/none.mp4?secret", f"{server}/a%20film.mp4"]
     done = call("analyze", *urls, *SHORT, "-o", "out")
     assert done.returncode == 3
@@ -129,5 +129,5 @@ def test_a_file_whose_name_looks_like_a_url_is_a_file(call: Call, tmp_path: Path
         ("https://host/", ("host",)),
     ],
 )
-def test_a_url_s_place_is_one_that_a_file_system_takes(url: str, names: tuple[str, ...]) -> None:
-    assert remote.place(url) == names
+def test_names_of_a_url_are_valid_file_names(url: str, names: tuple[str, ...]) -> None:
+    assert remote.file_names(url) == names

@@ -86,7 +86,7 @@ def test_subtitles_are_no_video(tmp_path: Path) -> None:
 def test_noise_is_no_video(tmp_path: Path) -> None:
     path = tmp_path / "film.mp4"
     path.write_bytes(np.random.default_rng(3).bytes(9000))
-    assert "is no video that can be read" in refusal(path)
+    assert "is not a video that can be read" in refusal(path)
 
 
 def test_an_mp4_without_its_index(tmp_path: Path) -> None:
@@ -413,9 +413,9 @@ def test_a_broken_still_is_counted_and_a_larger_one_resized(tmp_path: Path) -> N
 
 
 def test_folders_without_pictures(tmp_path: Path) -> None:
-    assert "holds no pictures; name a video" in refusal(tmp_path)
+    assert "contains no pictures: name a video" in refusal(tmp_path)
     write(tmp_path / "film.mp4", pictures(1))
-    assert "it holds 1 video files" in refusal(tmp_path)
+    assert "name its videos (1) one by one" in refusal(tmp_path)
     (tmp_path / "1.png").write_bytes(b"nothing")
     assert "no picture in" in refusal(tmp_path)
 
@@ -489,11 +489,11 @@ def test_input_that_does_not_fit(tmp_path: Path, monkeypatch: pytest.MonkeyPatch
     monkeypatch.setattr(shutil, "disk_usage", lambda _: usage(0, 0, source.ROOM_LEFT + source.CHUNK))
     assert source.spool(io.BytesIO(bytes(source.CHUNK)), tmp_path).stat().st_size == source.CHUNK
     monkeypatch.setattr(shutil, "disk_usage", lambda _: usage(0, 0, source.ROOM_LEFT))
-    with pytest.raises(OutputError, match="is full"):
+    with pytest.raises(OutputError, match="is too full for standard input"):
         source.spool(io.BytesIO(bytes(source.CHUNK)), tmp_path)
     assert len(list(tmp_path.iterdir())) == 1
 
 
 def test_a_temporary_folder_that_is_not_there(tmp_path: Path) -> None:
-    with pytest.raises(OutputError, match="set TMPDIR elsewhere"):
+    with pytest.raises(OutputError, match="set TMPDIR to another folder"):
         source.spool(io.BytesIO(b"film"), tmp_path / "nowhere")

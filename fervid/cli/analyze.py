@@ -156,9 +156,9 @@ def name_outputs(inputs: Sequence[str]) -> list[str]:
 
 def _file_name(name: str) -> str:
     if is_remote(name):
-        from fervid.video.remote import place
+        from fervid.video.remote import file_names
 
-        return place(name)[-1]
+        return file_names(name)[-1]
     return "stdin" if name == output.STANDARD else Path(name).resolve().name
 
 

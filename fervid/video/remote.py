@@ -1,4 +1,4 @@
-"""Inputs that lie elsewhere: named by a URL, copied to the temporary folder, then files like any other."""
+"""Inputs named by a URL: they are copied to the temporary folder first."""
 
 from __future__ import annotations
 
@@ -17,8 +17,8 @@ from fervid.errors import FervidError, InputError, UsageError
 from fervid.files import shown
 from fervid.video import source
 
-WAIT = 60  # seconds that a server may be silent
-PLAIN = ("http", "https", "ftp", "file")  # read without any further library
+WAIT = 60  # seconds without data after which a server has failed
+PLAIN = ("http", "https", "ftp", "file")  # read by the standard library
 LIVE = ("hls", "mms", "mmsh", "rtmp", "rtmps", "rtp", "rtsp", "rtsps", "srt", "udp")
 PLAYLISTS = (".m3u8", ".mpd")
 
@@ -26,19 +26,19 @@ _URL = re.compile(r"[A-Za-z][A-Za-z0-9+.-]+://", re.ASCII)
 
 
 def is_remote(name: str) -> bool:
-    """Whether an input's name is a URL."""
+    """Return whether an input's name is a URL."""
     return _URL.match(name) is not None
 
 
 def redacted(url: str) -> str:
-    """Return a URL without what may be secret in it: a password, a signature."""
+    """Return a URL without its secrets: password and query."""
     parts = _split(url)
     host = parts.netloc.rpartition("@")[2]
     return shown(f"{parts.scheme}://{host}{parts.path}")
 
 
-def place(url: str) -> tuple[str, ...]:
-    """The host and path as names that a file system takes."""
+def file_names(url: str) -> tuple[str, ...]:
+    """Return the host and the pieces of the path as file names."""
     parts = _split(url)
     names = [parts.netloc.rpartition("@")[2].replace(":", "_"), *map(unquote, parts.path.split("/"))]
     plain = [re.sub(r"[\0/\\]", "_", name) for name in names]
@@ -47,7 +47,7 @@ def place(url: str) -> tuple[str, ...]:
 
 @contextmanager
 def fetched(url: str) -> Iterator[str]:
-    """Where a copy of the content lies while the block runs, under its own name."""
+    """Copy the content for the block; yield the path of the copy, which has the file's own name."""
     parts = _split(url)
     if parts.scheme in LIVE or parts.path.lower().endswith(PLAYLISTS):
         raise InputError(
@@ -58,21 +58,18 @@ def fetched(url: str) -> Iterator[str]:
         opened = _plain(url) if parts.scheme in PLAIN else _by_fsspec(url, parts.scheme)
         with opened as stream:
             copy = source.spool(stream, Path(folder), redacted(url))
-        # Its own name, for it stands in the timeline.
-        yield str(copy.rename(Path(folder) / place(url)[-1]))
+        yield str(copy.rename(Path(folder) / file_names(url)[-1]))  # the timeline contains the name
 
 
 def _split(url: str) -> SplitResult:
     try:
         parts = urlsplit(url)
     except ValueError as failure:
-        raise UsageError(f"{shown(url)} is no URL: {failure}") from failure
-    # bucket#1/film.mp4: a key may hold what is a query or a fragment on the web.
-    return parts if parts.scheme in ("http", "https") else parts._replace(path=_whole_path(url, parts))
-
-
-def _whole_path(url: str, parts: SplitResult) -> str:
-    return url.partition("://")[2].removeprefix(parts.netloc)
+        raise UsageError(f"{shown(url)} is not a valid URL: {failure}") from failure
+    if parts.scheme in ("http", "https"):
+        return parts
+    # bucket#1/film.mp4: elsewhere, what looks like a query or a fragment is part of the path.
+    return parts._replace(path=url.partition("://")[2].removeprefix(parts.netloc))
 
 
 @contextmanager
@@ -84,7 +81,7 @@ def _plain(url: str) -> Iterator[BinaryIO]:
     except HTTPError as failure:
         with failure:
             raise InputError(
-                f"cannot fetch {redacted(url)}: the server says {failure.code} {failure.reason}"
+                f"cannot fetch {redacted(url)}: the server answers {failure.code} {failure.reason}"
             ) from failure
     except (URLError, OSError, ValueError, http.client.HTTPException) as failure:
         reason = getattr(failure, "reason", None) or getattr(failure, "strerror", None) or failure
@@ -94,7 +91,7 @@ def _plain(url: str) -> Iterator[BinaryIO]:
 
 
 class _Watched:
-    """A stream whose failures are the input's, and which notices an end before the declared length."""
+    """A stream that raises InputError if reading fails or it ends before the declared length."""
 
     def __init__(self, stream: BinaryIO, name: str, length: str | None = None) -> None:
         self._stream, self._name, self._done = stream, name, 0
@@ -103,12 +100,12 @@ class _Watched:
     def read(self, size: int) -> bytes:
         try:
             piece = self._stream.read(size)
-        except Exception as failure:  # each store raises errors of its own
+        except Exception as failure:  # each store has its own errors
             raise InputError(f"cannot read {self._name}: {type(failure).__name__}: {failure}") from failure
         self._done += len(piece)
         if not piece and self._length is not None and self._done < self._length:
             raise InputError(
-                f"{self._name} broke off after {self._done} of {self._length} bytes; run the command again"
+                f"{self._name} ended after {self._done} of {self._length} bytes: run the command again"
             )
         return piece
 
@@ -119,16 +116,16 @@ def _by_fsspec(url: str, scheme: str) -> Iterator[BinaryIO]:
         import fsspec
     except ImportError as failure:
         raise UsageError(
-            f"{scheme}:// needs fsspec: pip install 'fervid[remote]', and the library of that store"
+            f"{scheme}:// needs fsspec: pip install 'fervid[remote]' and the library for {scheme}"
         ) from failure
     try:
         with cast(AbstractContextManager[BinaryIO], fsspec.open(url, "rb")) as stream:
             yield cast(BinaryIO, _Watched(stream, redacted(url)))
     except FervidError:
         raise
-    except ImportError as failure:  # fsspec is there, what it needs for this store is not
+    except ImportError as failure:  # fsspec needs a library for this store
         raise UsageError(f"{scheme}:// needs one more library: {failure}") from failure
     except FileNotFoundError as failure:
-        raise InputError(f"there is no {redacted(url)}; check the name") from failure
-    except Exception as failure:  # each store raises errors of its own
+        raise InputError(f"there is no {redacted(url)}: check the name") from failure
+    except Exception as failure:  # each store has its own errors
         raise InputError(f"cannot read {redacted(url)}: {type(failure).__name__}: {failure}") from failure

@@ -1,7 +1,4 @@
-"""What lies on the disk, before any decoder looks at it: stills, contents, wholeness, standard input.
-
-Only bytes are read here; what they mean as pictures is `video`'s affair.
-"""
+"""Files as bytes, before they are decoded: stills of a folder, digests, truncation, copies of streams."""
 
 from __future__ import annotations
 
@@ -20,76 +17,66 @@ from fervid.errors import InputError, OutputError
 from fervid.files import STILLS, VIDEOS, natural, shown
 
 CHUNK = 1 << 20  # bytes read at once
-ROOM_LEFT = 64 << 20  # bytes that spooling leaves free for everyone else on the disk
+ROOM_LEFT = 64 << 20  # bytes that spooling leaves free on the disk
 
-Tick = Callable[[float], None]  # told the share done, 0 .. 1
+Tick = Callable[[float], None]  # called with the share done, 0 .. 1
 
 
 def stills(folder: Path) -> list[Path]:
-    """The pictures of a folder in natural order (2 before 10); debris and hidden files are left out."""
+    """Return the pictures of a folder in natural order (2 before 10), without hidden files."""
     try:
         entries = sorted(folder.iterdir(), key=lambda entry: natural(entry.name))
     except PermissionError as failure:
         raise InputError(
-            f"no permission to read the folder {shown(folder)}; change its access rights"
+            f"no permission to read the folder {shown(folder)}: change its access rights"
         ) from failure
-    pictures = [
-        e for e in entries if e.suffix.lower() in STILLS and not e.name.startswith(".") and e.is_file()
-    ]
+    pictures = [e for e in entries if e.suffix.lower() in STILLS and e.name[0] != "." and e.is_file()]
     if not pictures:
         films = sum(entry.suffix.lower() in VIDEOS for entry in entries)
-        hint = (
-            f"it holds {films} video files: name them one by one"
-            if films
-            else "name a video, or a folder of stills"
-        )
-        raise InputError(f"the folder {shown(folder)} holds no pictures; {hint}")
+        advice = f"its videos ({films}) one by one" if films else "a video or a folder of pictures"
+        raise InputError(f"the folder {shown(folder)} contains no pictures: name {advice}")
     return pictures
 
 
 def readable(path: Path) -> None:
-    """Raise an error that says what to do about a file that cannot be opened or is empty."""
+    """Raise InputError for a file that cannot be opened or is empty."""
     try:
         status = path.stat()
-        if not stat.S_ISREG(status.st_mode):  # opening a pipe would wait for whoever writes into it
-            raise InputError(f"{shown(path)} is not a regular file; send it to standard input and name it -")
+        if not stat.S_ISREG(status.st_mode):  # opening a pipe would block until it is written to
+            raise InputError(f"{shown(path)} is not a regular file: pipe it into standard input and name -")
         with open(path, "rb"):
             pass
     except FileNotFoundError as failure:
-        raise InputError(f"there is no file {shown(path)}; check the name") from failure
+        raise InputError(f"there is no file {shown(path)}: check the name") from failure
     except PermissionError as failure:
-        raise InputError(f"no permission to read {shown(path)}; change its access rights") from failure
+        raise InputError(f"no permission to read {shown(path)}: change its access rights") from failure
     except OSError as failure:
         raise InputError(f"cannot read {shown(path)}: {failure.strerror}") from failure
     if status.st_size == 0:
-        raise InputError(f"{shown(path)} is empty; copy or download it again")
+        raise InputError(f"{shown(path)} is empty: copy or download it again")
 
 
 def complaint(path: Path) -> str:
-    """Why no decoder wants this file, as far as its first bytes tell, and what to do."""
+    """Return why a file cannot be decoded, judging by its first bytes, and what to do."""
     with open(path, "rb") as file:
         head = file.read(4096)
     if head[4:8] in (b"ftyp", b"mdat", b"moov", b"free", b"wide", b"skip"):
         with open(path, "rb") as file:
             has_index = any(kind == b"moov" for kind, _ in _boxes(file))
         if not has_index:
-            return (
-                "is an mp4 without its index (moov), cut off while it was written; copy or download it again"
-            )
-        return "is a damaged mp4; copy or download it again"
+            return "is an mp4 without its index (moov), so it is truncated: copy or download it again"
+        return "is a damaged mp4: copy or download it again"
     try:
         text = head[:-3].decode("utf-8") if len(head) == 4096 else head.decode("utf-8")
     except UnicodeDecodeError:
-        return (
-            "is no video that can be read, or its beginning is damaged; copy it again, or convert it to mp4"
-        )
+        return "is not a video that can be read, or its start is damaged: copy it again or convert it to mp4"
     if all(letter.isprintable() or letter.isspace() for letter in text):
-        return "is text, not a video; check the name"
-    return "is no video that can be read; check the name"
+        return "is text, not a video: check the name"
+    return "is not a video that can be read: check the name"
 
 
 def digest(path: Path, tick: Tick | None = None) -> str:
-    """The SHA-256 of a file's contents, in hexadecimal."""
+    """Return the SHA-256 of a file's content, in hexadecimal."""
     total, done, state = max(1, path.stat().st_size), 0, hashlib.sha256()
     with open(path, "rb") as file:
         while chunk := file.read(CHUNK):
@@ -101,7 +88,7 @@ def digest(path: Path, tick: Tick | None = None) -> str:
 
 
 def digest_folder(pictures: list[Path], tick: Tick | None = None) -> str:
-    """The SHA-256 over the names and contents of stills, in their order."""
+    """Return the SHA-256 of the names and contents of stills, in order."""
     state = hashlib.sha256()
     for done, picture in enumerate(pictures, 1):
         state.update(os.fsencode(picture.name) + b"\0" + bytes.fromhex(digest(picture)))
@@ -111,12 +98,12 @@ def digest_folder(pictures: list[Path], tick: Tick | None = None) -> str:
 
 
 def content(path: Path) -> str:
-    """Return the SHA-256 of a video or of a folder of stills; one that has not changed is read once."""
+    """Return the SHA-256 of a video or a folder of stills, cached until a file changes."""
     if not path.is_dir():
         readable(path)
     files = stills(path) if path.is_dir() else [path]
     status = [file.stat() for file in files]
-    return _content(path, tuple((each.st_size, each.st_mtime_ns, each.st_ino) for each in status))
+    return _content(path, tuple((s.st_size, s.st_mtime_ns, s.st_ino) for s in status))
 
 
 @lru_cache(maxsize=64)
@@ -125,11 +112,11 @@ def _content(path: Path, state: tuple[tuple[int, int, int], ...]) -> str:
 
 
 def ends_early(path: Path) -> bool:
-    """Whether the file is shorter than its own outermost headers promise.
+    """Return whether a file is truncated.
 
-    Durations are no evidence: sound may outlast the picture, and variable rates are declared wrongly. The
-    sizes of the outermost boxes are exact where the container has them: mp4, Matroska, AVI. And FLV, GIF and
-    MPEG-TS show it when they stop in the middle of a tag or packet.
+    Durations do not show it: sound may outlast the picture, and variable frame rates are declared wrongly. In
+    mp4, Matroska and AVI the sizes of the outermost boxes are exact. FLV, GIF and MPEG-TS are truncated if
+    they end within a tag or packet.
     """
     size = path.stat().st_size
     with open(path, "rb") as file:
@@ -155,7 +142,7 @@ def ends_early(path: Path) -> bool:
 
 
 def _boxes(file: BinaryIO) -> Iterator[tuple[bytes, int]]:
-    """The kind and promised end of each outermost mp4 box."""
+    """Yield the kind of each outermost mp4 box, and its end according to its header."""
     at = 0
     while True:
         file.seek(at)
@@ -163,14 +150,14 @@ def _boxes(file: BinaryIO) -> Iterator[tuple[bytes, int]]:
         length, kind = int.from_bytes(head[:4], "big"), head[4:8]
         if length == 1:
             length = int.from_bytes(head[8:16], "big")
-        if length < 8 or not kind.isalnum():  # 0: it runs to the end of the file; else no box at all
+        if length < 8 or not kind.isalnum():  # 0: the box extends to the end of the file; others: not a box
             return
         at += length
         yield kind, at
 
 
 def _matroska_end(head: bytes) -> int:
-    """Where the segment of a Matroska file promises to end; 0 where it does not say (a live recording)."""
+    """Return the end of a Matroska segment according to its header; 0 if unknown (a live recording)."""
     header, at = _varint(head, 4)
     at += header or 0
     if head[at : at + 4] != b"\x18\x53\x80\x67":
@@ -180,7 +167,7 @@ def _matroska_end(head: bytes) -> int:
 
 
 def _varint(data: bytes, at: int) -> tuple[int | None, int]:
-    """An EBML length, None where it is unknown, and where the content begins."""
+    """Return an EBML length (None if unknown) and the offset of the content."""
     if at >= len(data) or data[at] == 0:
         return None, at
     width = 9 - data[at].bit_length()
@@ -189,7 +176,7 @@ def _varint(data: bytes, at: int) -> tuple[int | None, int]:
 
 
 def _riff_ends(file: BinaryIO) -> Iterator[int]:
-    """The promised end of each outermost RIFF chunk: an AVI over 1 GB has several."""
+    """Yield the end of each outermost RIFF chunk according to its header: an AVI over 1 GB has several."""
     at = 0
     while True:
         file.seek(at)
@@ -201,15 +188,15 @@ def _riff_ends(file: BinaryIO) -> Iterator[int]:
         at += at % 2
 
 
-def spool(stream: BinaryIO, folder: Path, what: str = "standard input") -> Path:
-    """Copy a stream into a temporary file of the folder, which the caller deletes."""
+def spool(stream: BinaryIO, folder: Path, name: str = "standard input") -> Path:
+    """Copy a stream into a temporary file in a folder; the caller deletes it."""
     try:
-        handle, name = tempfile.mkstemp(prefix="fervid-input-", dir=folder)
+        handle, copy = tempfile.mkstemp(prefix="fervid-input-", dir=folder)
     except OSError as failure:
         raise OutputError(
-            f"cannot write in {shown(folder)}: {failure.strerror}; set TMPDIR elsewhere"
+            f"cannot write in {shown(folder)}: {failure.strerror}; set TMPDIR to another folder"
         ) from failure
-    path, size = Path(name), 0
+    path, size = Path(copy), 0
     try:
         with open(handle, "wb") as file:
             while chunk := stream.read(CHUNK):
@@ -218,15 +205,16 @@ def spool(stream: BinaryIO, folder: Path, what: str = "standard input") -> Path:
                 file.write(chunk)
                 size += len(chunk)
         if size == 0:
-            raise InputError(f"{what} is empty; check where it comes from")
+            raise InputError(f"{name} is empty: check its source")
     except OSError as failure:
         path.unlink()
         if failure.errno != errno.ENOSPC:
             raise OutputError(
-                f"cannot copy {what} to {shown(folder)}: {failure.strerror or failure}"
+                f"cannot copy {name} to {shown(folder)}: {failure.strerror or failure}"
             ) from failure
-        message = f"{shown(folder)} is full: {what} does not fit; free some space or set TMPDIR elsewhere"
-        raise OutputError(message) from failure
+        raise OutputError(
+            f"{shown(folder)} is too full for {name}: free some space or set TMPDIR to another folder"
+        ) from failure
     except BaseException:
         path.unlink()
         raise
