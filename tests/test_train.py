@@ -837,7 +837,7 @@ def test_protocols_from_the_shell(call: Call, tmp_path: Path, tiny: list[str]) -
         (["train", "-d", "synth:posed", "-o", "x", "--streams", "c5d"], "--streams"),
         (["eval", "--model", "untrained"], "--data"),
         (["eval", "-d", "synth:posed", "--model", "untrained", "--epochs", "3"], "give it with --protocol"),
-        (["eval", "-d", "synth:posed", "--protocol", "halves"], "--protocol is one of"),
+        (["eval", "-d", "synth:posed", "--protocol", "halves"], "--protocol must be one of"),
         (["eval", "-d", "synth:posed", "--model", "untrained", "--json", "--predictions", "-"], "both"),
         (["finetune", "--model", "untrained", "-o", "x"], "--data"),
         (["train", "-d", SYNTH, "-o", "x", "--start-from", "nosuch"], "no model"),
