@@ -1,4 +1,4 @@
-"""Tiny copies of datasets on the disk, and what a reader made of them."""
+"""Tiny copies of datasets on disk, and checks of what a reader returns."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ POINTER = "version https://git-lfs.github.com/spec/v1\noid sha256:4d7a\nsize 123
 
 
 def write(root: Path, *names: str, text: str = "x") -> Path:
-    """Files of a few bytes; a name that ends with a slash is a folder."""
+    """Write files of a few bytes; a name that ends with a slash is a folder."""
     for name in names:
         path = root / name
         if name.endswith("/"):
@@ -21,10 +21,10 @@ def write(root: Path, *names: str, text: str = "x") -> Path:
     return root
 
 
-def seen(found: Dataset) -> dict[str, str]:
-    return {sample.name: sample.label for sample in found.samples}
+def seen(dataset: Dataset) -> dict[str, str]:
+    return {sample.name: sample.label for sample in dataset.samples}
 
 
-def remarked(found: Dataset, *words: str) -> bool:
-    """Whether one remark holds all the words."""
-    return any(all(word in remark for word in words) for remark in found.remarks)
+def remarked(dataset: Dataset, *words: str) -> bool:
+    """Return whether a remark contains all the words."""
+    return any(all(word in remark for word in words) for remark in dataset.remarks)

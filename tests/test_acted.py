@@ -1,4 +1,4 @@
-"""Packs of pictures: whose they are, how many are taken, how they move; and faces that are set to act."""
+"""Packs of pictures: people, numbers of pictures, and animation; and neutral faces that act emotions."""
 
 from __future__ import annotations
 
@@ -22,12 +22,12 @@ PEOPLE = 30
 def write(
     folder: Path, people: int = PEOPLE, codes: tuple[int, ...] = (NEUTRAL, HAPPINESS, HAPPINESS)
 ) -> str:
-    """A pack of portraits of different people, each with every code; nothing is to be seen on them."""
-    place = folder / "p.npz"
+    """Write a pack of random portraits of different people, each with every code."""
+    path = folder / "p.npz"
     person = np.repeat([f"Anna_{number:02}" for number in range(people)], len(codes))
     images = np.random.default_rng(0).integers(0, 256, (len(person), 8, 8)).astype(np.uint8)
-    np.savez(place, images=images, person=person, label=np.tile(codes, people))
-    return str(place)
+    np.savez(path, images=images, person=person, label=np.tile(codes, people))
+    return str(path)
 
 
 def read(spec: str) -> tuple[Sample, ...]:
@@ -38,7 +38,7 @@ def read(spec: str) -> tuple[Sample, ...]:
 
 
 @pytest.mark.parametrize("layout", ["portraits", "acted"])
-def test_parts_share_nobody_and_hold_everybody(tmp_path: Path, layout: str) -> None:
+def test_every_person_is_in_one_part(tmp_path: Path, layout: str) -> None:
     spec = f"{layout}:{write(tmp_path)}"
     parts = {part: read(f"{spec}?part={part}") for part in packs.PARTS}
     people = {part: {sample.subject for sample in samples} for part, samples in parts.items()}
@@ -51,7 +51,7 @@ def test_parts_share_nobody_and_hold_everybody(tmp_path: Path, layout: str) -> N
         assert sorted(names) == sorted(sample.name for sample in read(spec))
 
 
-def test_a_person_is_in_one_part_whatever_else_a_pack_holds(tmp_path: Path) -> None:
+def test_the_part_of_a_person_does_not_depend_on_the_pack(tmp_path: Path) -> None:
     few = {sample.subject: sample.split for sample in read(f"portraits:{write(tmp_path, people=7)}")}
     many = {sample.subject: sample.split for sample in read(f"portraits:{write(tmp_path)}")}
     assert len(few) == 7 and few.items() <= many.items()
@@ -60,8 +60,8 @@ def test_a_person_is_in_one_part_whatever_else_a_pack_holds(tmp_path: Path) -> N
 
 
 def test_people_of_stills_and_of_acts_are_the_same(tmp_path: Path) -> None:
-    place = write(tmp_path)
-    stills, acts = f"portraits:{place}", f"acted:{place}?per_class={PEOPLE}"
+    path = write(tmp_path)
+    stills, acts = f"portraits:{path}", f"acted:{path}?per_class={PEOPLE}"
     with pytest.raises(InputError, match="have the same people"):
         gather((stills,), (acts,), (), 0.5, 0)
     apart = gather((f"{stills}?part=training", f"{acts}&part=training"), (f"{stills}?part=test",), (), 0.5, 0)
@@ -72,9 +72,9 @@ def test_people_of_stills_and_of_acts_are_the_same(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize("most", [1, 2, 7, 29, 30, 100])
-def test_most_takes_pictures_from_all_over(tmp_path: Path, most: int) -> None:
-    place = write(tmp_path, codes=(NEUTRAL, HAPPINESS))
-    samples = read(f"portraits:{place}?most={most}")
+def test_most_spreads_pictures_over_the_pack(tmp_path: Path, most: int) -> None:
+    path = write(tmp_path, codes=(NEUTRAL, HAPPINESS))
+    samples = read(f"portraits:{path}?most={most}")
     for label in ("neutral", "happiness"):
         rows = [int(sample.name.split("/")[1]) // 2 for sample in samples if sample.label == label]
         assert len(rows) == min(most, PEOPLE)
@@ -84,33 +84,33 @@ def test_most_takes_pictures_from_all_over(tmp_path: Path, most: int) -> None:
             assert steps.max() - steps.min() <= 1
 
 
-def test_most_leaves_rare_classes_whole(tmp_path: Path) -> None:
-    place = write(tmp_path, people=6, codes=(NEUTRAL, HAPPINESS, HAPPINESS))
+def test_most_keeps_rare_classes(tmp_path: Path) -> None:
+    path = write(tmp_path, people=6, codes=(NEUTRAL, HAPPINESS, HAPPINESS))
     for options, counts in (("", (6, 12)), ("?most=0", (6, 12)), ("?most=8", (6, 8)), ("?most=3", (3, 3))):
-        found = Counter(sample.label for sample in read(f"portraits:{place}{options}"))
+        found = Counter(sample.label for sample in read(f"portraits:{path}{options}"))
         assert (found["neutral"], found["happiness"]) == counts
-    assert Counter(sample.label for sample in read(f"portraits:{place}?part=training&most=2")) == {
+    assert Counter(sample.label for sample in read(f"portraits:{path}?part=training&most=2")) == {
         "neutral": 2,
         "happiness": 2,
     }
 
 
-# --- stills and how they move
+# --- stills and their animation
 
 
 def ferplus(folder: Path) -> str:
-    """A pack of FER2013 with a happy and a neutral picture of each part."""
-    place = folder / "f.npz"
+    """Write a pack of FER2013 with a happy and a neutral picture of each part."""
+    path = folder / "f.npz"
     votes = np.zeros((6, 10), np.uint8)
     np.savez(
-        place,
+        path,
         images=np.zeros((6, 48, 48), np.uint8),
         fer2013=np.array([3, 6] * 3),
         votes=votes,
         usage=np.repeat([0, 1, 2], 2),
         duplicates_validation=np.zeros(6, bool),
     )
-    return str(place)
+    return str(path)
 
 
 @pytest.mark.parametrize("layout", ["portraits", "ferplus"])
@@ -125,7 +125,7 @@ def test_stills_and_their_motion_can_be_read_together(tmp_path: Path, layout: st
         kind = moved.pixels.motion.split("/")
         assert kind[0] == ("act" if still.label == "neutral" else "onset")
         assert kind[-1] == "neutral" or kind[-1].isdigit()
-    assert len({sample.pixels.motion for sample in moving}) == len(moving)  # none moves as another
+    assert len({sample.pixels.motion for sample in moving}) == len(moving)  # all motions differ
     assert [sample.pixels.motion for sample in read(f"{spec}?motion=yes")] == [
         sample.pixels.motion for sample in moving
     ]
@@ -137,7 +137,7 @@ def test_stills_and_their_motion_can_be_read_together(tmp_path: Path, layout: st
         read(f"{spec}?motion=perhaps")
 
 
-def test_most_holds_for_what_moves(tmp_path: Path) -> None:
+def test_most_also_limits_animated_pictures(tmp_path: Path) -> None:
     samples = read(f"ferplus:{ferplus(tmp_path)}?motion=yes&most=2&votes=no")
     assert [sample.name for sample in samples] == [
         f"moving/{name}"
@@ -157,9 +157,7 @@ def test_the_same_faces_act_every_label(tmp_path: Path) -> None:
     assert len({tuple(people) for people in faces.values()}) == 1
     turns = Counter(faces["anger"])
     assert len(turns) == 9 and max(turns.values()) - min(turns.values()) <= 1
-    assert len({sample.pixels.motion for sample in found.samples}) == len(
-        found.samples
-    )  # each take is its own
+    assert len({sample.pixels.motion for sample in found.samples}) == len(found.samples)  # each take differs
     for sample in found.samples:
         act, difficulty, seed, label = sample.pixels.motion.split("/")
         assert (act, difficulty, label) == ("act", "weak", sample.label) and seed.isdigit()
@@ -171,11 +169,11 @@ def test_few_takes_are_spread_over_all_faces(tmp_path: Path) -> None:
     assert "neutral" not in {sample.label for sample in samples}
 
 
-def test_only_neutral_portraits_act(tmp_path: Path) -> None:
-    place = write(tmp_path, people=5)
-    rows = {int(sample.name.rpartition("/")[2]) for sample in read(f"acted:{place}?per_class=5")}
+def test_only_neutral_portraits_are_animated(tmp_path: Path) -> None:
+    path = write(tmp_path, people=5)
+    rows = {int(sample.name.rpartition("/")[2]) for sample in read(f"acted:{path}?per_class=5")}
     assert rows == {0, 3, 6, 9, 12}  # each person's first picture
-    assert {sample.label for sample in read(f"acted:{place}?classes=8")} == {*EMOTIONS, "contempt"}
+    assert {sample.label for sample in read(f"acted:{path}?classes=8")} == {*EMOTIONS, "contempt"}
     happy = write(tmp_path, people=5, codes=(HAPPINESS, CONTEMPT))
     with pytest.raises(InputError, match=r"p\.npz has no neutral portrait of the part all"):
         read(f"acted:{happy}")
@@ -185,7 +183,7 @@ def test_only_neutral_portraits_act(tmp_path: Path) -> None:
         read(f"acted:{write(tmp_path, people=1)}?part={other}")
 
 
-def test_one_label_alone_is_acted_as_among_the_others(tmp_path: Path) -> None:
+def test_one_label_alone_gives_the_same_samples(tmp_path: Path) -> None:
     spec = f"acted:{write(tmp_path)}?per_class=4"
     alone = read(f"{spec}&only=fear")
     among = [sample for sample in read(spec) if sample.label == "fear"]
@@ -196,7 +194,7 @@ def test_one_label_alone_is_acted_as_among_the_others(tmp_path: Path) -> None:
         read(f"{spec}&only=contempt")
 
 
-def test_halves_of_a_part_have_nobody_in_common(tmp_path: Path) -> None:
+def test_halves_of_a_part_share_no_person(tmp_path: Path) -> None:
     spec = f"acted:{write(tmp_path, people=40)}?per_class=40&only=fear"
     for part in ("all", "training"):
         whole, *halves = (
@@ -206,7 +204,7 @@ def test_halves_of_a_part_have_nobody_in_common(tmp_path: Path) -> None:
         assert all(halves) and halves[0] | halves[1] == whole and not halves[0] & halves[1]
 
 
-def test_other_seeds_choose_other_actions_of_the_same_faces(tmp_path: Path) -> None:
+def test_another_seed_animates_the_same_faces_differently(tmp_path: Path) -> None:
     spec = f"acted:{write(tmp_path)}?per_class=4"
     first, again, other = read(spec), read(spec), read(f"{spec}&seed=1")
     assert [sample.pixels.motion for sample in first] == [sample.pixels.motion for sample in again]
@@ -219,7 +217,7 @@ def test_other_seeds_choose_other_actions_of_the_same_faces(tmp_path: Path) -> N
 
 
 def test_a_face_without_a_name_stays_in_one_part(tmp_path: Path) -> None:
-    """It acts every label, and would else be learnt from and judged by."""
+    """It acts every label, and could otherwise be in training and in validation."""
     np.savez(
         tmp_path / "p.npz",
         images=np.zeros((6, 8, 8), np.uint8),

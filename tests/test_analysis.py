@@ -1,4 +1,4 @@
-"""The whole road on real faces: workers, resumption, seams, and what containers may do to a film."""
+"""The whole analysis on real faces: workers, resuming, ends of spans, and containers."""
 
 from __future__ import annotations
 
@@ -33,19 +33,19 @@ from fervid.video import reading
 
 MODEL = "untrained"
 SMALL = (320, 240)
-CLOSE, WIDE = 190, 240  # frames of the example clip: where its first shot ends, where its last begins
+CLOSE, WIDE = 190, 240  # frames of the example clip: the end of its first shot, the start of its last
 
 
 @pytest.fixture(scope="session")
 def faces() -> list[Picture]:
-    """The example clip's luma at half its size."""
+    """Return the luma of the example clip at half size."""
     with av.open(str(CLIP)) as container:
         whole = [frame.to_ndarray(format="gray") for frame in container.decode(video=0)]
     return [cv2.resize(luma, SMALL, interpolation=cv2.INTER_AREA) for luma in whole]
 
 
 def back_and_forth(faces: list[Picture], low: int, high: int, count: int) -> Iterator[Picture]:
-    """A face, followed so that nothing jumps."""
+    """Yield frames forwards and backwards, without jumps."""
     last = high - 1 - low
     for step in range(count):
         yield faces[low + last - abs(last - step % (2 * last))]
@@ -53,13 +53,13 @@ def back_and_forth(faces: list[Picture], low: int, high: int, count: int) -> Ite
 
 @pytest.fixture(scope="session")
 def shown(faces: list[Picture]) -> list[Picture]:
-    """Seventy seconds at ten frames a second: a shot longer than a span, and another behind a cut (46 s)."""
+    """Return 70 seconds at 10 frames a second: a shot longer than a span, and after a cut at 46 s another."""
     return [*back_and_forth(faces, 0, CLOSE, 460), *back_and_forth(faces, WIDE, len(faces), 240)]
 
 
 @pytest.fixture(scope="session")
 def film(faces: list[Picture], tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """The same two shots at five frames a second, which cost half."""
+    """Write the same two shots at 5 frames a second, which take half the time."""
     path = tmp_path_factory.mktemp("film") / "film.mp4"
     pictures = [*back_and_forth(faces, 0, CLOSE, 230), *back_and_forth(faces, WIDE, len(faces), 120)]
     return write(path, pictures, rate=5, gop=10, options={"crf": "20", "preset": "ultrafast"})
@@ -67,7 +67,7 @@ def film(faces: list[Picture], tmp_path_factory: pytest.TempPathFactory) -> Path
 
 @dataclass(frozen=True)
 class Outcome:
-    """All that a run gives."""
+    """All outputs of a run."""
 
     timeline: Timeline
     texts: Mapping[str, str]
@@ -102,7 +102,7 @@ def analyse(path: Path, folder: Path, jobs: int = 1, **options: object) -> Outco
 
 @pytest.fixture(scope="session")
 def store(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """Where the entries of `whole` lie; to be copied, not changed."""
+    """Return the folder of the entries of `whole`, which tests copy and do not change."""
     return tmp_path_factory.mktemp("store")
 
 
@@ -112,7 +112,7 @@ def whole(film: Path, store: Path) -> Outcome:
 
 
 def entries(folder: Path) -> dict[str, int]:
-    """When each span result was written."""
+    """Return the time at which each result was written."""
     return {path.name: path.stat().st_mtime_ns for path in folder.glob("*/*") if path.suffix == ".span"}
 
 
@@ -133,7 +133,7 @@ def test_the_film_has_several_spans_and_a_shot_longer_than_one(whole: Outcome, s
     assert len(entries(store)) == 3
     clock = whole.timeline.source
     assert [clock.seconds(pts) for pts in whole.timeline.shots.tolist()] == [0, 46]
-    # One track per shot: the seam at 30 s joins, and so does that at 60 s.
+    # One track per shot: tracks are joined at 30 s and 60 s.
     assert [(clock.seconds(c.start), clock.seconds(c.end)) for c in whole.timeline.curves] == [
         (0, 46),
         (46, 70),
@@ -153,14 +153,14 @@ def test_the_bytes_do_not_depend_on_the_callers_threads(film: Path, whole: Outco
     torch.set_num_threads(3)
     try:
         with analysis.start(film, model=MODEL, store=Store(tmp_path)) as run:
-            assert {torch.get_num_threads() for _ in run.segments()} == {3}  # between its steps, too
+            assert {torch.get_num_threads() for _ in run.segments()} == {3}  # also between its steps
             assert_same(outcome(run), whole)
         assert torch.get_num_threads() == 3
     finally:
         torch.set_num_threads(before)
 
 
-def test_an_interrupted_run_goes_on_where_it_was(film: Path, whole: Outcome, tmp_path: Path) -> None:
+def test_an_interrupted_run_resumes(film: Path, whole: Outcome, tmp_path: Path) -> None:
     class Interrupted(Exception):
         pass
 
@@ -181,7 +181,7 @@ def test_an_interrupted_run_goes_on_where_it_was(film: Path, whole: Outcome, tmp
     assert len(after) == 3 and done.items() <= after.items()  # not written again
 
 
-def test_what_is_missing_or_damaged_is_done_again(
+def test_missing_and_damaged_results_are_computed_again(
     film: Path, whole: Outcome, store: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     for path in store.glob("*/*.span"):
@@ -204,7 +204,7 @@ def test_what_is_missing_or_damaged_is_done_again(
     assert calls == [0, 2]
 
 
-def test_seams_hardly_show(
+def test_spans_give_the_same_as_one_pass(
     film: Path, whole: Outcome, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(spans, "LENGTH", 10000)
@@ -213,74 +213,74 @@ def test_seams_hardly_show(
     assert len(unsplit.timeline.curves) == len(whole.timeline.curves)
     for name in ("frame", "pts", "track", "status"):
         assert np.array_equal(unsplit.rows[name], whole.rows[name]), name
-    # Measured: no difference at all, on either seam. Every look of the detector places a face anew, so that a
-    # span agrees with the whole from the first look in its halo.
+    # Measured: no difference. Each detection locates a face from scratch, so that a span agrees with one pass
+    # from the first detection in its halo.
     shown = whole.rows["track"] > 0
     eyes = shape.eye_distance(whole.rows["landmarks"][shown])
     off = np.abs(unsplit.rows["landmarks"] - whole.rows["landmarks"])[shown].max((1, 2)) / eyes
     assert off.max() < 0.001
-    for one, other in zip(unsplit.timeline.curves, whole.timeline.curves, strict=True):
-        assert np.array_equal(one.pts, other.pts)
-        assert np.abs(one.scores - other.scores).max() < 0.001
+    for curve, other in zip(unsplit.timeline.curves, whole.timeline.curves, strict=True):
+        assert np.array_equal(curve.pts, other.pts)
+        assert np.abs(curve.scores - other.scores).max() < 0.001
     assert segments(unsplit.timeline) == segments(whole.timeline)
 
 
-# --- how far it is
+# --- progress
 
 
 def ticks(path: Path, jobs: int, folder: Path) -> tuple[list[float], float]:
-    """What the bar is told, and what it is told at the end."""
-    told: list[float] = []
+    """Return the reported progress, and the expected total."""
+    ticked: list[float] = []
     with (
         execute.open_executor(jobs) as executor,
-        analysis.start(path, model=MODEL, executor=executor, store=Store(folder), tick=told.append) as run,
+        analysis.start(path, model=MODEL, executor=executor, store=Store(folder), tick=ticked.append) as run,
     ):
         assert run.timeline
-        return told, run.selected_seconds
+        return ticked, run.selected_seconds
 
 
 @pytest.mark.parametrize("jobs", [1, 2])
 def test_the_bar_moves_within_spans_and_never_back(film: Path, tmp_path: Path, jobs: int) -> None:
-    told, total = ticks(film, jobs, tmp_path)
-    assert all(one < other for one, other in pairwise(told))
-    assert told[0] > 0 and told[-1] == total == 70
-    assert set(told) - {30, 40, 60, 70}  # what whole spans add up to
-    if jobs == 1:  # in one's own process every frame is told
-        assert max(np.diff([0, *told])) < 4  # a tenth of a span for its nets
+    progress, total = ticks(film, jobs, tmp_path)
+    assert all(before < after for before, after in pairwise(progress))
+    assert progress[0] > 0 and progress[-1] == total == 70
+    assert set(progress) - {30, 40, 60, 70}  # ends of spans
+    if jobs == 1:  # in this process every frame is reported
+        assert max(np.diff([0, *progress])) < 4  # a tenth of a span is for the networks
 
 
 def test_one_span_alone_moves_the_bar(seconds: list[Picture], tmp_path: Path) -> None:
-    told, total = ticks(write(tmp_path / "film.mp4", seconds), 2, tmp_path)
-    assert len(told) > 40 and told[-1] == total == 2
+    progress, total = ticks(write(tmp_path / "film.mp4", seconds), 2, tmp_path)
+    assert len(progress) > 40 and progress[-1] == total == 2
 
 
-def test_work_done_again_or_long_ago_leaves_the_bar_in_bounds(film: Path, tmp_path: Path) -> None:
+def test_repeated_and_stored_work_keeps_the_bar_in_bounds(film: Path, tmp_path: Path) -> None:
     def halting(
         function: Callable[[object], Generator[float]], tasks: Iterable[object], deadline: float | None = None
     ) -> Iterator[object]:
-        """An executor whose workers die once in every task."""
-        for place, task in enumerate(tasks):
+        """Run tasks as workers that die once in every task."""
+        for index, task in enumerate(tasks):
             for done in islice(function(task), 75):
-                yield execute.Reached(place, done)
+                yield execute.Reached(index, done)
             for done in function(task):
-                yield execute.Reached(place, done)
-            yield execute.Done(place, [])
+                yield execute.Reached(index, done)
+            yield execute.Done(index, [])
 
     halting.is_remote = False  # type: ignore[attr-defined]
-    told: list[float] = []
+    progress: list[float] = []
     half = Settings(end=Fraction(60))
     store = Store(tmp_path, keep=True)
     with analysis.start(
-        film, model=MODEL, settings=half, executor=halting, store=store, tick=told.append
+        film, model=MODEL, settings=half, executor=halting, store=store, tick=progress.append
     ) as run:
         assert run.timeline
-    assert all(one < other for one, other in pairwise(told))
-    assert told[-1] == run.selected_seconds == 60
+    assert all(before < after for before, after in pairwise(progress))
+    assert progress[-1] == run.selected_seconds == 60
     again, total = ticks(film, 1, tmp_path)
     assert again[:2] == [30, 60] and again[2] < 61 and again[-1] == total == 70
 
 
-# --- few keyframes, or none that a seek finds
+# --- few keyframes, or none that can be sought
 
 SPAN = 5  # seconds
 SELDOM = {**LOSSLESS, "x264-params": "scenecut=0:keyint=infinite"}
@@ -288,16 +288,16 @@ SELDOM = {**LOSSLESS, "x264-params": "scenecut=0:keyint=infinite"}
 
 @dataclass(frozen=True)
 class Wrapped:
-    """The same pictures, in two wrappings."""
+    """The same pictures in three containers."""
 
     often: Path
     seldom: Path
-    unsought: Path  # some times are missing: no seek is trusted
+    unsought: Path  # some times are missing: seeking is not reliable
 
 
 @pytest.fixture(scope="session")
 def wrapped(shown: list[Picture], tmp_path_factory: pytest.TempPathFactory) -> Wrapped:
-    folder, part = tmp_path_factory.mktemp("wrapped"), shown[300:600]  # the cut stands at 16 s
+    folder, part = tmp_path_factory.mktemp("wrapped"), shown[300:600]  # the cut is at 16 s
     return Wrapped(
         write(folder / "often.mp4", part, rate=10, gop=10),
         write(folder / "seldom.mp4", part, rate=10, gop=100000, options=SELDOM),
@@ -306,14 +306,14 @@ def wrapped(shown: list[Picture], tmp_path_factory: pytest.TempPathFactory) -> W
             part,
             rate=10,
             pts=range(-5, 295),
-            container_options={"avoid_negative_ts": "disabled"},  # negative times come out as none at all
+            container_options={"avoid_negative_ts": "disabled"},  # negative times are read as missing
         ),
     )
 
 
 @pytest.fixture
 def short(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Spans so short that the film has six of them; here alone, workers do not know."""
+    """Shorten spans so that the film has six; only in this process, not in workers."""
     monkeypatch.setattr(spans, "LENGTH", SPAN)
 
 
@@ -346,29 +346,29 @@ def test_a_stretch_without_keyframes_gives_what_keyframes_give(
         alive -= 1
 
     monkeypatch.setattr(reading, "frames", counted)
-    one = analyse(getattr(wrapped, name), tmp_path)
-    clock, other = one.timeline.source, often.timeline.source
+    result = analyse(getattr(wrapped, name), tmp_path)
+    clock, other = result.timeline.source, often.timeline.source
     assert len(clock.keyframes) == 1 if name == "seldom" else not clock.seekable
     assert len(entries(tmp_path)) == 6
     assert passes == 1
-    # Two spans overlap by twenty frames: held are those around a cut, no more.
+    # Spans overlap by 20 frames, but only those around a cut are in memory.
     assert alive == 0 and most <= 12
-    assert one.timeline.tally == often.timeline.tally == Tally(300, often.timeline.tally.with_faces)
+    assert result.timeline.tally == often.timeline.tally == Tally(300, often.timeline.tally.with_faces)
     for column in ("frame", "track", "status", "box", "landmarks"):
-        assert np.array_equal(one.rows[column], often.rows[column], equal_nan=True), column
+        assert np.array_equal(result.rows[column], often.rows[column], equal_nan=True), column
     assert [clock.seconds(pts) for pts in clock.pts.tolist()] == [
         other.seconds(at) for at in other.pts.tolist()
     ]
-    assert [clock.seconds(pts) for pts in one.timeline.shots.tolist()] == [0, 16]
-    assert len(one.timeline.curves) == len(often.timeline.curves) == 2
-    for curve, same in zip(one.timeline.curves, often.timeline.curves, strict=True):
+    assert [clock.seconds(pts) for pts in result.timeline.shots.tolist()] == [0, 16]
+    assert len(result.timeline.curves) == len(often.timeline.curves) == 2
+    for curve, same in zip(result.timeline.curves, often.timeline.curves, strict=True):
         assert np.abs(curve.scores - same.scores).max() < 0.001
-    both = zip(segments(one.timeline), segments(often.timeline), strict=True)
+    both = zip(segments(result.timeline), segments(often.timeline), strict=True)
     assert all(own == pytest.approx(same, abs=0.002) for own, same in ((a[:2], b[:2]) for a, b in both))
 
 
 @pytest.mark.usefixtures("short")
-def test_a_killed_run_over_a_long_stretch_goes_on_where_it_was(wrapped: Wrapped, tmp_path: Path) -> None:
+def test_a_killed_run_over_a_long_stretch_resumes(wrapped: Wrapped, tmp_path: Path) -> None:
     class Killed(Exception):
         pass
 
@@ -385,7 +385,7 @@ def test_a_killed_run_over_a_long_stretch_goes_on_where_it_was(wrapped: Wrapped,
     assert_same(analyse(wrapped.seldom, tmp_path / "killed", jobs=2), whole)
     after = entries(tmp_path / "killed")
     assert len(after) == 6 and done.items() <= after.items()
-    # And two that were lost, with one between them.
+    # And after two entries, with one between them, are lost.
     found = sorted((tmp_path / "killed").glob("*/*.span"), key=lambda path: int(path.name.split("-")[0]))
     found[1].unlink()
     found[3].unlink()
@@ -395,28 +395,28 @@ def test_a_killed_run_over_a_long_stretch_goes_on_where_it_was(wrapped: Wrapped,
 @pytest.mark.usefixtures("short")
 def test_the_spans_of_a_long_stretch_come_one_by_one(wrapped: Wrapped, tmp_path: Path) -> None:
     seen = []
-    told: list[float] = []
-    with analysis.start(wrapped.unsought, model=MODEL, store=Store(tmp_path), tick=told.append) as run:
+    progress: list[float] = []
+    with analysis.start(wrapped.unsought, model=MODEL, store=Store(tmp_path), tick=progress.append) as run:
         for segment in run.segments():
-            seen.append((run.video.seconds(segment.end), told[-1]))
-    assert all(one < other for one, other in pairwise(told)) and told[-1] == 30
-    assert seen[0][1] < 30  # and not once everything is done
+            seen.append((run.video.seconds(segment.end), progress[-1]))
+    assert all(before < after for before, after in pairwise(progress)) and progress[-1] == 30
+    assert seen[0][1] < 30  # not only at the end
 
 
 def test_a_part_of_a_long_stretch(wrapped: Wrapped, tmp_path: Path, short: None, often: Outcome) -> None:
     part = Settings(start=Fraction(12), end=Fraction(22))
-    one = analyse(wrapped.seldom, tmp_path, settings=part)
+    result = analyse(wrapped.seldom, tmp_path, settings=part)
     assert len(entries(tmp_path)) == 3
-    assert one.timeline.tally.decoded == 100 and one.timeline.tally.complete
+    assert result.timeline.tally.decoded == 100 and result.timeline.tally.complete
     inside = (often.rows["frame"] >= 120) & (often.rows["frame"] < 220)
-    assert np.array_equal(one.rows["frame"], often.rows["frame"][inside])
-    assert np.allclose(one.rows["landmarks"], often.rows["landmarks"][inside], atol=1e-3, equal_nan=True)
+    assert np.array_equal(result.rows["frame"], often.rows["frame"][inside])
+    assert np.allclose(result.rows["landmarks"], often.rows["landmarks"][inside], atol=1e-3, equal_nan=True)
 
 
-def test_a_damaged_stretch_counts_as_a_whole(
+def test_a_damaged_stretch_has_the_tally_of_one_pass(
     shown: list[Picture], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """Nothing can be sought behind damage; where the spans begin is no matter to what is lost."""
+    """Damaged frames are counted once, wherever spans begin."""
     sound = write(tmp_path / "film.avi", shown[:300], rate=10, codec="ffv1")
     hurt = damaged(tmp_path / "hurt.avi", sound, 0.5, 3000)
     monkeypatch.setattr(spans, "LENGTH", 10000)
@@ -425,14 +425,14 @@ def test_a_damaged_stretch_counts_as_a_whole(
     parts = analyse(hurt, tmp_path / "parts").timeline
     assert len(entries(tmp_path / "parts")) > len(entries(tmp_path / "whole")) == 1
     assert parts.tally == whole.tally
-    told: list[Tally] = []
-    decoded = sum(1 for _ in reading.frames(whole.source, tally=told.append))
-    assert (parts.tally.decoded, parts.tally.undecodable) == (decoded, told[0].undecodable)
+    tallies: list[Tally] = []
+    decoded = sum(1 for _ in reading.frames(whole.source, tally=tallies.append))
+    assert (parts.tally.decoded, parts.tally.undecodable) == (decoded, tallies[0].undecodable)
     assert parts.tally.undecodable > 0
 
 
 def test_long_stretches_in_workers_give_the_same(shown: list[Picture], tmp_path: Path) -> None:
-    """Two stretches of more than a minute, two frames a second: workers know nothing of patches."""
+    """Two stretches of over a minute at 2 frames a second, because workers have spans of full length."""
     options = {**LOSSLESS, "x264-params": "scenecut=0"}
     path = write(tmp_path / "film.mp4", shown[:266], rate=2, gop=134, options=options)
     whole = analyse(path, tmp_path / "one")
@@ -469,12 +469,12 @@ def test_a_selection_gives_the_same_on_its_part(film: Path, whole: Outcome, tmp_
     assert np.allclose(part.rows["landmarks"], whole.rows["landmarks"][inside], atol=1e-3)
 
 
-# --- one face in many wrappings
+# --- one face in many containers
 
 
 @pytest.fixture(scope="session")
 def seconds(faces: list[Picture]) -> list[Picture]:
-    """Two seconds, in which a smile begins."""
+    """Return two seconds in which a smile begins."""
     return faces[15:65]
 
 
@@ -488,7 +488,7 @@ MATRICES = {90: (0, 1, -1, 0), 180: (-1, 0, 0, -1), 270: (0, -1, 1, 0)}
 
 
 @pytest.mark.parametrize("turn", MATRICES)
-def test_a_film_that_stands_on_its_side_gives_the_same(
+def test_a_rotated_film_gives_the_same(
     seconds: list[Picture], plain: Outcome, tmp_path: Path, turn: int
 ) -> None:
     lying = [np.ascontiguousarray(np.rot90(luma, turn // 90)) for luma in seconds]
@@ -503,17 +503,17 @@ def test_an_mpeg_ts_gives_the_curves_of_an_mp4(
 ) -> None:
     other = analyse(write(tmp_path / "film.ts", seconds, pts=range(250, 300)), tmp_path / "cache")
     assert other.timeline.source.start != 0 and other.timeline.source.container == "mpegts"
-    (one,), (two,) = other.timeline.curves, plain.timeline.curves
+    (curve,), (expected,) = other.timeline.curves, plain.timeline.curves
     times = [
         [run.timeline.source.seconds(pts) for pts in curve.pts.tolist()]
-        for run, curve in ((other, one), (plain, two))
+        for run, curve in ((other, curve), (plain, expected))
     ]
     assert times[0] == pytest.approx(times[1], abs=1e-4)
-    assert np.abs(one.scores - two.scores).max() < 1e-6
+    assert np.abs(curve.scores - expected.scores).max() < 1e-6
 
 
 def test_full_range_reads_like_limited_range(seconds: list[Picture], tmp_path: Path) -> None:
-    """The same scene as either kind of camera codes it."""
+    """The same scene in both kinds of coding gives nearly the same scores."""
     scenes = [np.clip(luma.astype(np.float32) / 255, 0, 1) for luma in seconds[:30]]
     limited = [np.rint(16 + 219 * scene).astype(np.uint8) for scene in scenes]
     full = [np.rint(255 * scene).astype(np.uint8) for scene in scenes]
@@ -523,12 +523,12 @@ def test_full_range_reads_like_limited_range(seconds: list[Picture], tmp_path: P
         with analysis.start(path, model=MODEL, store=Store.temporary(), crops=True) as run:
             runs.append(outcome(run))
             crops.append(clips.contrast(np.concatenate([chunk.faces for chunk in run.crops()])[None]))
-    one, two = runs
-    (first,), (second,) = one.timeline.curves, two.timeline.curves
-    eyes = float(shape.eye_distance(one.rows["landmarks"]).mean())
-    # Measured: 0.005 eye distances, 0.05 deviations of grey, 0.04; the untrained net makes much of little.
+    limited_run, full_run = runs
+    (first,), (second,) = limited_run.timeline.curves, full_run.timeline.curves
+    eyes = float(shape.eye_distance(limited_run.rows["landmarks"]).mean())
+    # Measured: 0.005 eye distances, 0.05 deviations of grey, 0.04 of scores.
     figures = (
-        float(np.abs(one.rows["landmarks"] - two.rows["landmarks"]).mean()) / eyes,
+        float(np.abs(limited_run.rows["landmarks"] - full_run.rows["landmarks"]).mean()) / eyes,
         float(np.abs(crops[0] - crops[1]).mean()),
         float(np.abs(first.scores - second.scores).mean()),
     )
@@ -537,9 +537,9 @@ def test_full_range_reads_like_limited_range(seconds: list[Picture], tmp_path: P
 
 def test_a_black_film_gives_a_valid_empty_timeline(tmp_path: Path) -> None:
     black = analyse(write(tmp_path / "black.mp4", [np.full((48, 64), 16, np.uint8)] * 30), tmp_path / "cache")
-    told = black.timeline
-    assert (told.curves, told.segments, told.peaks) == ((), (), ())
-    assert told.shots.tolist() == [0] and told.tally.decoded == 30 and told.tally.with_faces == 0
+    timeline = black.timeline
+    assert (timeline.curves, timeline.segments, timeline.peaks) == ((), (), ())
+    assert timeline.shots.tolist() == [0] and timeline.tally.decoded == 30 and timeline.tally.with_faces == 0
     assert set(black.rows["status"].tolist()) == {Status.NO_FACE} and black.row_count == 30
     jsonschema.validate(json.loads(black.texts["json"]), schema())
 
@@ -557,7 +557,7 @@ def test_stills(faces: list[Picture], tmp_path: Path, count: int) -> None:
     jsonschema.validate(json.loads(still.texts["json"]), schema())
 
 
-def test_a_film_that_was_cut_off_says_so(seconds: list[Picture], tmp_path: Path) -> None:
+def test_a_truncated_film_is_incomplete(seconds: list[Picture], tmp_path: Path) -> None:
     film = write(tmp_path / "film.ts", seconds)
     cut = analyse(truncated(tmp_path / "cut.ts", film, 0.6), tmp_path / "cache").timeline
     assert not cut.tally.complete

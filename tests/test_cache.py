@@ -1,4 +1,4 @@
-"""The cache: whose an entry is, what stays within the limit, and runs that share it."""
+"""The cache: entries, the size limit, and several runs at the same time."""
 
 from __future__ import annotations
 
@@ -54,7 +54,7 @@ sys.stdin.readline()
 
 @pytest.fixture
 def store(cache: Path) -> Store:
-    """Three videos in the cache, the first used longest ago."""
+    """Return a cache of three videos; the first was used longest ago."""
     store = Store(cache)
     for age, key in enumerate(reversed(KEYS)):
         disk.write(store.entry(key, 0, None), ARRAYS)
@@ -64,7 +64,7 @@ def store(cache: Path) -> Store:
 
 @contextmanager
 def other_run(folder: Path, key: str) -> Iterator[None]:
-    """Another process that uses the results of a key."""
+    """Run another process that uses the results of a key."""
     with process(HOLD, folder, key) as (_, said):
         assert said == "held"
         yield
@@ -72,7 +72,7 @@ def other_run(folder: Path, key: str) -> Iterator[None]:
 
 @contextmanager
 def process(script: str, *arguments: str | Path) -> Iterator[tuple[subprocess.Popen[bytes], str]]:
-    """A script in a process of its own, once it has said a line; killed in the end."""
+    """Run a script in another process, wait for its first line, and kill it at the end."""
     with subprocess.Popen(
         [sys.executable, "-c", script, *map(str, arguments)],
         env=environment(),
@@ -89,17 +89,17 @@ def there(folder: Path) -> list[str]:
     return [key for key in KEYS if (folder / key / "0-end.span").exists()]
 
 
-def test_the_videos_used_longest_ago_go_first(store: Store, cache: Path) -> None:
-    one = disk.usage(cache).span_bytes // 3
-    store.trim(2 * one + 100)
+def test_least_recently_used_videos_are_deleted_first(store: Store, cache: Path) -> None:
+    size = disk.usage(cache).span_bytes // 3
+    store.trim(2 * size + 100)
     assert there(cache) == KEYS[1:]
-    store.trim(2 * one + 100)
+    store.trim(2 * size + 100)
     assert there(cache) == KEYS[1:]
     store.trim(0)
     assert there(cache) == []
 
 
-def test_what_a_run_uses_outlasts_the_limit_and_other_runs(store: Store, cache: Path) -> None:
+def test_results_in_use_are_not_deleted(store: Store, cache: Path) -> None:
     with other_run(cache, KEYS[0]):
         store.trim(0)
         assert there(cache) == KEYS[:1]
@@ -108,11 +108,11 @@ def test_what_a_run_uses_outlasts_the_limit_and_other_runs(store: Store, cache: 
         store.hold(KEYS[0])
         store.forget(KEYS[0], succeeded=True)
         assert there(cache) == KEYS[:1]
-    store.trim(0)  # killed, it uses nothing any more
+    store.trim(0)  # the other run was killed
     assert there(cache) == []
 
 
-def test_what_a_worker_holds_is_free_when_its_program_has_ended(store: Store, cache: Path) -> None:
+def test_results_of_a_worker_can_be_deleted_after_its_program_ended(store: Store, cache: Path) -> None:
     with process(LEND, cache) as (program, lender), process(WORKER, cache, KEYS[0], lender) as (_, said):
         assert said == "held"
         store.trim(0)
@@ -122,14 +122,14 @@ def test_what_a_worker_holds_is_free_when_its_program_has_ended(store: Store, ca
         program.kill()
         program.wait()
         assert disk.usage(cache).in_use == 0
-        store.forget(KEYS[0], succeeded=True)  # though the worker lives
+        store.forget(KEYS[0], succeeded=True)  # while the worker runs
         assert not (cache / KEYS[0]).exists()
     with store.lent():
         pass
     assert list(cache.iterdir()) == []
 
 
-def test_what_a_dead_worker_held_is_free_though_its_program_lives(store: Store, cache: Path) -> None:
+def test_results_of_a_dead_worker_can_be_deleted_while_its_program_runs(store: Store, cache: Path) -> None:
     with store.lent() as lent:
         with process(WORKER, cache, KEYS[0], lent.lender):
             store.trim(0)
@@ -139,7 +139,7 @@ def test_what_a_dead_worker_held_is_free_though_its_program_lives(store: Store, 
     assert list(cache.iterdir()) == []
 
 
-def test_no_worker_begins_once_its_program_has_ended(
+def test_a_worker_does_not_start_after_its_program_ended(
     store: Store, cache: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     store.trim(0)
@@ -150,7 +150,7 @@ def test_no_worker_begins_once_its_program_has_ended(
     assert list(cache.iterdir()) == []
 
 
-def test_what_comes_too_late_is_not_written(store: Store, cache: Path) -> None:
+def test_a_result_after_deletion_is_not_written(store: Store, cache: Path) -> None:
     entry = store.entry(KEYS[0], 0, 9)
     assert disk.write(entry, ARRAYS, makes_folder=False)
     store.trim(0)
@@ -158,14 +158,14 @@ def test_what_comes_too_late_is_not_written(store: Store, cache: Path) -> None:
     assert list(cache.iterdir()) == []
 
 
-def test_what_comes_while_a_folder_is_deleted_goes_with_it(
+def test_a_file_written_during_deletion_is_deleted(
     store: Store, cache: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     remove, calls = Path.rmdir, []
 
     def late(folder: Path) -> None:
         calls.append(folder)
-        if len(calls) == 1:  # whoever opened it before, writes there still
+        if len(calls) == 1:  # by a process that had opened the folder before
             (folder / ".9-end.span.0.part").touch()
         remove(folder)
 
@@ -174,7 +174,7 @@ def test_what_comes_while_a_folder_is_deleted_goes_with_it(
     assert sorted(path.name for path in cache.iterdir()) == KEYS[1:]
 
 
-def test_a_deletion_that_was_cut_off_is_brought_to_its_end(store: Store, cache: Path) -> None:
+def test_an_interrupted_deletion_is_finished(store: Store, cache: Path) -> None:
     for key in KEYS[:2]:
         (cache / key).rename(cache / f"{key}.gone")
     store.forget(KEYS[0], succeeded=True)
@@ -215,7 +215,7 @@ def test_a_result_is_written_though_its_folder_is_deleted_meanwhile(
     assert disk.read(store.entry(KEYS[0], 0, 9)) is not None
 
 
-def test_a_whole_entry_of_another_place_counts_as_none(store: Store) -> None:
+def test_an_entry_of_another_span_counts_as_missing(store: Store) -> None:
     own = store.entry(KEYS[0], 0, None)
     for foreign in (store.entry(KEYS[0], 0, 900), store.entry(KEYS[1], 0, None)):
         foreign.write_bytes(own.read_bytes())
@@ -233,13 +233,13 @@ def test_the_limit_is_a_size(text: str, bytes_: int, monkeypatch: pytest.MonkeyP
     assert disk.limit() == bytes_
 
 
-def test_a_limit_that_is_no_size_is_refused(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_limit_that_is_not_a_size_is_an_error(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("FERVID_CACHE_LIMIT", "much")
     with pytest.raises(UsageError, match="write bytes, or 500MB"):
         disk.limit()
 
 
-def test_such_a_limit_is_told_before_any_work(
+def test_a_wrong_limit_is_reported_before_any_work(
     call: Call, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
 ) -> None:
     monkeypatch.setenv("FERVID_CACHE_LIMIT", "much")
@@ -249,7 +249,7 @@ def test_such_a_limit_is_told_before_any_work(
     assert list(tmp_path.iterdir()) == []
 
 
-def test_the_limit_is_kept_by_itself(store: Store, cache: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_run_applies_the_limit(store: Store, cache: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("FERVID_CACHE_LIMIT", "0")
     monkeypatch.setattr(disk, "_holds", iter([0]))
     store.hold("3" * 32)
@@ -272,7 +272,7 @@ def test_info_counts_what_is_there(call: Call, store: Store, cache: Path) -> Non
 @pytest.mark.parametrize(
     ("kind", "left"), [((), []), (("spans",), ["a.npy"]), (("footage",), ["0-end.span"] * 3)]
 )
-def test_clear_deletes_what_is_fervid_s_and_nothing_else(
+def test_clear_deletes_only_files_of_fervid(
     call: Call, store: Store, cache: Path, kind: tuple[str, ...], left: list[str]
 ) -> None:
     (cache / "footage").mkdir()
@@ -295,7 +295,7 @@ def test_an_empty_cache_is_no_error(call: Call, monkeypatch: pytest.MonkeyPatch,
     assert not (tmp_path / "nothing").exists()
 
 
-def test_a_lock_is_one_s_alone_or_many_s(tmp_path: Path) -> None:
+def test_locks_are_shared_or_exclusive(tmp_path: Path) -> None:
     first, second = files.take_lock(tmp_path / "a", shared=True), files.take_lock(tmp_path / "a", shared=True)
     assert first is not None and second is not None
     assert files.take_lock(tmp_path / "a") is None

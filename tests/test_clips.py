@@ -1,4 +1,4 @@
-"""Windows of a track: the grid they stand on, the frames they take, the light and the neutral face."""
+"""Windows of a track: their grid and their frames, contrast, and the neutral face."""
 
 from __future__ import annotations
 
@@ -29,19 +29,19 @@ def track(pts: Sequence[int]) -> Track:
     )
 
 
-def test_windows_stand_on_a_grid_of_the_stream() -> None:
+def test_windows_are_on_a_grid_of_the_stream() -> None:
     planned = video(range(5000, 15000, 40), MILLISECONDS)
     pts = np.arange(7000, 9000, 40)
     moments = clips.centres(planned, pts, planned.start, None)
-    # The first stands on the track: what lies before it may be another shot.
+    # The first is on the track: frames before it may be of another shot.
     assert moments.tolist() == [7000, *(5000 + 320 * k for k in range(7, 13))]
-    # Spans that join share the windows out, none twice and none lost.
+    # Adjacent spans divide the windows: none is repeated, none is lost.
     for seam in (*range(7700, 8300, 40), 8200):
         parts = [clips.centres(planned, pts, 5000, seam), clips.centres(planned, pts, seam, None)]
         assert np.concatenate(parts).tolist() == moments.tolist()
 
 
-def test_a_hole_in_a_track_has_no_windows() -> None:
+def test_a_gap_in_a_track_has_no_windows() -> None:
     planned = video(range(0, 20000, 40), MILLISECONDS)
     pts = np.concatenate([np.arange(0, 2000, 40), np.arange(9000, 11000, 40)])
     moments = clips.centres(planned, pts, 0, None)
@@ -49,7 +49,7 @@ def test_a_hole_in_a_track_has_no_windows() -> None:
     assert ((moments > 2200) & (moments < 8800)).sum() == 0
 
 
-def test_grids_of_an_awkward_time_base_do_not_wander() -> None:
+def test_grids_of_an_awkward_time_base_do_not_drift() -> None:
     planned = video(range(0, 10_000_000, 3003), Fraction(1, 90000))
     moments = clips.centres(planned, planned.pts, 0, None)
     assert moments.tolist() == [round(k * 28800) for k in range(len(moments))]
@@ -89,7 +89,7 @@ def test_a_short_track_has_one_window(count: int) -> None:
     crops = np.arange(count, dtype=np.uint8)[:, None, None] * np.ones((1, 8, 8), np.uint8)
     (window,) = clips.Face.of_track(planned, short, crops).windows()
     assert window["faces"].shape == (16, 8, 8) and window["points"].shape == (16, 68, 2)
-    assert (window["faces"][:, 0, 0] == window.rows).all()  # the crop of each frame that was taken
+    assert (window["faces"][:, 0, 0] == window.rows).all()  # the crop of each of its frames
     assert window.quality == 1 and short.pts[0] <= window.centre <= short.pts[-1]
     assert np.array_equal(
         window["displacement"], window.take(window.face.upright) - clips.population_neutral()
@@ -98,50 +98,50 @@ def test_a_short_track_has_one_window(count: int) -> None:
         window["sound"]
 
 
-def test_a_window_makes_only_what_is_read() -> None:
+def test_a_window_computes_only_what_is_read() -> None:
     face = clips.Face.of_track(video(range(0, 8000, 40), MILLISECONDS), track([4160, 4200]))
     (window,) = face.windows()
     assert window["points"].shape == (16, 68, 2)
     assert "points" in vars(face) and "upright" not in vars(face)
 
 
-def test_contrast_knows_neither_gain_nor_offset() -> None:
+def test_contrast_removes_gain_and_offset() -> None:
     faces = np.random.default_rng(0).integers(60, 120, (2, 16, 8, 8)).astype(np.uint8)
     plain = clips.contrast(faces)
     assert plain.mean((1, 2, 3)) == pytest.approx([0, 0], abs=1e-5)
     assert plain.std((1, 2, 3)) == pytest.approx([1, 1], abs=1e-5)
     assert clips.contrast((faces * 2 + 10).astype(np.uint8)) == pytest.approx(plain, abs=1e-5)
-    # Each clip by itself.
+    # Each window alone.
     assert np.array_equal(clips.contrast(faces[1:]), plain[1:])
     assert not clips.contrast(np.full((1, 16, 8, 8), 77, np.uint8)).any()
 
 
 @pytest.mark.parametrize("resting", [slice(0, 30), slice(35, 65), slice(70, 100)])
 @pytest.mark.parametrize("unit", ["AU12", "AU4", "AU27", "AU15"])
-def test_the_neutral_is_what_a_face_returns_to(resting: slice, unit: str) -> None:
+def test_the_neutral_is_the_face_at_rest(resting: slice, unit: str) -> None:
     planned = video(range(0, 20000, 40), MILLISECONDS)
     figures = shape.figures()
     person = 1.5 * figures["identity"][3, :, :2] - figures["identity"][1, :, :2]
     own = (clips.population_neutral() + person).astype(np.float32)
     moved = figures["au"][figures["au_names"].tolist().index(unit), :, :2].astype(np.float32)
-    faces = np.repeat((own + moved)[None], 100, 0)  # an expression, for most of the time
+    faces = np.repeat((own + moved)[None], 100, 0)  # an expression most of the time
     faces[resting] = own
     faces += np.random.default_rng(0).normal(0, 0.005, faces.shape).astype(np.float32)
-    found = clips.neutral(planned, np.arange(0, 4000, 40), faces)
-    assert found == pytest.approx(own, abs=0.006)
+    neutral = clips.neutral(planned, np.arange(0, 4000, 40), faces)
+    assert neutral == pytest.approx(own, abs=0.006)
 
 
 @pytest.mark.parametrize("count", [0, 1, 2, 25])
-def test_the_neutral_of_less_than_a_second_is_the_populations(count: int) -> None:
+def test_a_track_of_less_than_a_second_has_the_neutral_of_the_population(count: int) -> None:
     planned = video(range(0, 20000, 40), MILLISECONDS)
     faces = np.full((count, 68, 2), 5, np.float32)
-    found = clips.neutral(planned, np.arange(count) * 40, faces)
-    assert np.array_equal(found, clips.population_neutral())
+    neutral = clips.neutral(planned, np.arange(count) * 40, faces)
+    assert np.array_equal(neutral, clips.population_neutral())
     own = np.full((26, 68, 2), 5, np.float32)
-    assert np.array_equal(clips.neutral(planned, np.arange(26) * 40, own), own[0])  # a second: one's own
+    assert np.array_equal(clips.neutral(planned, np.arange(26) * 40, own), own[0])  # a second is enough
 
 
-def test_the_populations_neutral_is_in_eye_distances() -> None:
+def test_the_neutral_of_the_population_is_in_eye_distances() -> None:
     neutral = clips.population_neutral()
     assert shape.eye_distance(neutral[None])[0] == pytest.approx(1, abs=1e-3)
     assert shape.without_pose(face_at(300, 200)[None])[0] == pytest.approx(neutral, abs=1e-3)

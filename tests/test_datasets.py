@@ -1,4 +1,4 @@
-"""Readers of datasets, each on a tiny copy of the real layout, debris and errata included."""
+"""Readers of datasets, each on a tiny copy of the real layout with its debris and errors."""
 
 from __future__ import annotations
 
@@ -30,7 +30,7 @@ from fervid.video import source
 # --- specs and the registry
 
 
-def test_every_layout_is_listed_and_says_what_it_is() -> None:
+def test_every_layout_is_listed_with_a_description() -> None:
     assert datasets.names() == tuple(dict.fromkeys(datasets.names()))
     assert {"afew", "ckplus", "ravdess", "cremad", "fer2013", "folder", "csv"} <= set(datasets.names())
     for layout in datasets.layouts():
@@ -42,7 +42,7 @@ def test_every_layout_is_listed_and_says_what_it_is() -> None:
                 assert option.check(name, option.default) == option.default
 
 
-def test_two_layouts_of_one_name_are_refused() -> None:
+def test_two_layouts_of_one_name_are_an_error() -> None:
     with pytest.raises(ValueError, match="two layouts"):
         datasets.layout("folder", "again")(lambda path, options: Dataset((), ()))
 
@@ -51,14 +51,14 @@ words = some.text(string.ascii_letters + string.digits + "äß漢 ./\\:-_%+", mi
 
 
 @given(path=words, usage=some.sampled_from(("Training", "PublicTest", "all")), votes=words)
-def test_what_is_written_is_parsed_again(path: str, usage: str, votes: str) -> None:
+def test_a_spec_as_text_is_parsed_back(path: str, usage: str, votes: str) -> None:
     for options in ({}, {"usage": usage}, {"usage": usage, "votes": votes}):
         spec = Spec("fer2013", path, options)
         assert datasets.parse(str(spec)) == spec
 
 
 @given(path=some.text(some.characters(exclude_characters="\0", exclude_categories=["Cs"])))
-def test_any_text_is_parsed_or_refused(path: str) -> None:
+def test_any_text_is_parsed_or_an_error(path: str) -> None:
     try:
         spec = datasets.parse(f"folder:{path}")
     except UsageError:
@@ -125,7 +125,7 @@ def test_home_is_expanded(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> No
         ("fer2013:x?classes=8", ["classes=8", "votes="]),
     ],
 )
-def test_what_makes_no_sense_is_refused(tmp_path: Path, spec: str, words: Sequence[str]) -> None:
+def test_invalid_specs_are_errors(tmp_path: Path, spec: str, words: Sequence[str]) -> None:
     (tmp_path / "x").mkdir()
     spec = spec.replace(":x", f":{tmp_path}/x")
     with pytest.raises(UsageError) as caught:
@@ -135,8 +135,8 @@ def test_what_makes_no_sense_is_refused(tmp_path: Path, spec: str, words: Sequen
 
 
 @pytest.mark.parametrize("name", [name for name in datasets.names() if name != "synth"])
-def test_every_layout_says_what_it_expected(tmp_path: Path, name: str) -> None:
-    """A path that is not there, an empty folder or file, a folder of something else, a pointer."""
+def test_every_layout_reports_what_it_expected(tmp_path: Path, name: str) -> None:
+    """Try a missing path, an empty folder, a folder of something else, an archive and a pointer."""
     for path in ("nothing", "empty/", "strange/odd.txt", "file.zip", "pointer.csv"):
         write(tmp_path, path, text=POINTER if path.startswith("pointer") else "x")
         (tmp_path / "nothing").unlink(missing_ok=True)
@@ -157,7 +157,7 @@ def test_options_check_their_values() -> None:
             option.check("x", value)
 
 
-def test_a_dataset_holds_together() -> None:
+def test_an_inconsistent_dataset_is_an_error() -> None:
     sample = Sample("a", "fear", pixels=OnDisk("a.mp4"))
     with pytest.raises(ValueError, match="same name"):
         Dataset(("fear",), (sample, sample))
@@ -185,7 +185,7 @@ def test_words_for_emotions() -> None:
 # --- the disk
 
 
-def test_pictures_come_as_the_reader_of_videos_takes_them(tmp_path: Path) -> None:
+def test_pictures_are_listed_in_the_order_of_the_video_reader(tmp_path: Path) -> None:
     write(
         tmp_path,
         "10.png",
@@ -208,7 +208,7 @@ def test_pictures_come_as_the_reader_of_videos_takes_them(tmp_path: Path) -> Non
     ]
 
 
-def test_debris_is_no_content(tmp_path: Path) -> None:
+def test_debris_is_not_listed(tmp_path: Path) -> None:
     write(tmp_path, "__MACOSX/a.png", "@eaDir/", ".git/", ".DS_Store", "desktop.ini", "b/", "c.txt")
     assert disk.contents(tmp_path) == ([tmp_path / "b"], [tmp_path / "c.txt"])
 
@@ -218,9 +218,9 @@ def test_faults(tmp_path: Path) -> None:
     write(tmp_path, "pointer.avi", "half/2.png", text=POINTER)
     write(tmp_path, "half/1.png")
     write(tmp_path, "empty.avi", text="")
-    write(tmp_path, "long.avi", text=POINTER + "x" * 2000)  # no pointer is as long as this
-    found = {name: disk.fault(tmp_path / name) for name in ("good.avi", "clip", "long.avi")}
-    assert set(found.values()) == {None}
+    write(tmp_path, "long.avi", text=POINTER + "x" * 2000)  # longer than any pointer
+    dataset = {name: disk.fault(tmp_path / name) for name in ("good.avi", "clip", "long.avi")}
+    assert set(dataset.values()) == {None}
     assert disk.fault(tmp_path / "empty.avi") == "empty"
     assert disk.fault(tmp_path / "gone.avi") == disk.fault(tmp_path / "good.avi" / "x") == "missing"
     assert disk.fault(tmp_path / "texts") == disk.fault(tmp_path / "none") == "without pictures"
@@ -228,18 +228,18 @@ def test_faults(tmp_path: Path) -> None:
         assert "git lfs pull" in (disk.fault(tmp_path / name) or "")
 
 
-def test_what_cannot_be_used_is_left_out_with_a_remark(tmp_path: Path) -> None:
+def test_unusable_samples_are_left_out_with_a_remark(tmp_path: Path) -> None:
     write(tmp_path, *(f"happy/{n}.mp4" for n in range(5)), text=POINTER)
     with pytest.raises(InputError, match=r"none of the 5 samples .*git lfs pull"):
         datasets.read(f"folder:{tmp_path}")
     write(tmp_path, "happy/whole.mp4")
     write(tmp_path, "happy/empty.mp4", text="")
     (tmp_path / "happy" / "gone.mp4").symlink_to(tmp_path / "nowhere.mp4")
-    found = datasets.read(f"folder:{tmp_path}")
-    assert seen(found) == {"happy/whole.mp4": "happiness"}
-    assert remarked(found, "left out, a Git LFS pointer", "5 (happy/0.mp4, happy/1.mp4, happy/2.mp4, ...)")
-    assert remarked(found, "left out, empty: 1 (happy/empty.mp4)")
-    assert remarked(found, "left out, missing: 1 (happy/gone.mp4)")
+    dataset = datasets.read(f"folder:{tmp_path}")
+    assert seen(dataset) == {"happy/whole.mp4": "happiness"}
+    assert remarked(dataset, "left out, a Git LFS pointer", "5 (happy/0.mp4, happy/1.mp4, happy/2.mp4, ...)")
+    assert remarked(dataset, "left out, empty: 1 (happy/empty.mp4)")
+    assert remarked(dataset, "left out, missing: 1 (happy/gone.mp4)")
 
 
 # --- folder
@@ -250,15 +250,15 @@ def test_a_folder_per_class(tmp_path: Path) -> None:
     write(
         tmp_path, "sad/bare/readme.md", "Contempt/", "__MACOSX/Happy/a.MP4", "readme.txt", "Happy/.DS_Store"
     )
-    found = datasets.read(f"folder:{tmp_path}?rate=30000/1001")
-    assert seen(found) == {"Happy/a.MP4": "happiness", "JOY/still.png": "happiness", "sad/clip": "sadness"}
-    assert found.labels == ("happiness", "sadness", "contempt")
-    assert remarked(found, "neither videos nor pictures", "Happy/notes.txt")
-    assert remarked(found, "folders without pictures", "sad/bare")
-    assert remarked(found, "classes without samples: 1 (Contempt)")
-    assert remarked(found, "beside the class folders", "readme.txt")
-    assert remarked(found, "name no people")
-    rates = {sample.name: sample.pixels.rate for sample in found.samples}
+    dataset = datasets.read(f"folder:{tmp_path}?rate=30000/1001")
+    assert seen(dataset) == {"Happy/a.MP4": "happiness", "JOY/still.png": "happiness", "sad/clip": "sadness"}
+    assert dataset.labels == ("happiness", "sadness", "contempt")
+    assert remarked(dataset, "neither videos nor pictures", "Happy/notes.txt")
+    assert remarked(dataset, "folders without pictures", "sad/bare")
+    assert remarked(dataset, "classes without samples: 1 (Contempt)")
+    assert remarked(dataset, "beside the class folders", "readme.txt")
+    assert remarked(dataset, "name no people")
+    rates = {sample.name: sample.pixels.rate for sample in dataset.samples}
     assert rates == {"Happy/a.MP4": None, "JOY/still.png": None, "sad/clip": Fraction(30000, 1001)}
 
 
@@ -268,8 +268,8 @@ def test_parts_above_the_classes(tmp_path: Path, above: str) -> None:
         tmp_path,
         *(f"{above}{name}" for name in ("train/happy/a.avi", "Validation/happy/a.avi", "train/sad/")),
     )
-    found = datasets.read(f"folder:{tmp_path}")
-    assert [(s.name, s.split) for s in found.samples] == [
+    dataset = datasets.read(f"folder:{tmp_path}")
+    assert [(s.name, s.split) for s in dataset.samples] == [
         ("train/happy/a.avi", "train"),
         ("Validation/happy/a.avi", "Validation"),
     ]
@@ -289,7 +289,7 @@ def test_parts_above_the_classes(tmp_path: Path, above: str) -> None:
         (["happy/", "sad/"], ["no sample", "classes without samples: 2"]),
     ],
 )
-def test_folders_that_are_no_classes(tmp_path: Path, names: list[str], words: list[str]) -> None:
+def test_folders_that_are_not_classes(tmp_path: Path, names: list[str], words: list[str]) -> None:
     with pytest.raises(InputError) as caught:
         datasets.read(f"folder:{write(tmp_path, *names)}")
     for word in words:
@@ -315,22 +315,22 @@ def test_a_table_with_everything(tmp_path: Path) -> None:
         "b,FEAR,,test,,,,,\n"
         '"c d.png",neutral,bob,test,,,,2,\n',
     )
-    found = datasets.read(spec)
-    assert seen(found) == {
+    dataset = datasets.read(spec)
+    assert seen(dataset) == {
         "a.mp4@1.5-3": "happiness",
         "a.mp4@3-": "sadness",
         "b": "fear",
         "c d.png": "neutral",
     }
-    first, second, third, last = found.samples
+    first, second, third, last = dataset.samples
     assert (first.pixels.start, first.pixels.end) == (Fraction(3, 2), 3)
     assert (first.subject, first.split) == ("anna", "train")
     assert dict(first.votes) == {"happiness": 0.75, "sadness": 0.25}
     assert (dict(second.votes), second.pixels.end) == ({}, None)
     assert (third.pixels.rate, third.subject) == (25, None)
     assert dict(last.votes) == {"sadness": 1.0}
-    assert found.labels == ("fear", "happiness", "sadness", "neutral")
-    assert remarked(found, "columns that are not read", "note")
+    assert dataset.labels == ("fear", "happiness", "sadness", "neutral")
+    assert remarked(dataset, "columns that are not read", "note")
     assert len(datasets.read(f"{spec}?split=TEST").samples) == 2
 
 
@@ -338,13 +338,13 @@ def test_a_table_with_everything(tmp_path: Path) -> None:
 def test_other_delimiters_and_windows_paths(tmp_path: Path, delimiter: str) -> None:
     write(tmp_path, "set/clips/a.mp4")
     spec = table(tmp_path, f"path{delimiter}label\r\nclips\\a.mp4{delimiter}joy\r\n")
-    found = datasets.read(f"{spec}?root={tmp_path / 'set'}")
-    assert seen(found) == {"clips/a.mp4": "happiness"}
-    assert Path(found.samples[0].pixels.path).exists()
-    assert remarked(found, "no column `subject`")
+    dataset = datasets.read(f"{spec}?root={tmp_path / 'set'}")
+    assert seen(dataset) == {"clips/a.mp4": "happiness"}
+    assert Path(dataset.samples[0].pixels.path).exists()
+    assert remarked(dataset, "no column `subject`")
 
 
-def test_names_of_absolute_paths_leave_the_machine_out(tmp_path: Path) -> None:
+def test_names_of_absolute_paths_are_the_same_on_every_machine(tmp_path: Path) -> None:
     write(tmp_path, "x/a.mp4", "x/y/b.mp4")
     spec = table(tmp_path, f"path,label\n{tmp_path}/x/a.mp4,sad\n{tmp_path}/x/y/b.mp4,sad\n")
     assert list(seen(datasets.read(spec))) == ["a.mp4", "y/b.mp4"]
@@ -352,15 +352,15 @@ def test_names_of_absolute_paths_leave_the_machine_out(tmp_path: Path) -> None:
 
 def test_a_repeated_row_counts_once(tmp_path: Path) -> None:
     write(tmp_path, "a.mp4")
-    found = datasets.read(table(tmp_path, "path,label\na.mp4,sad\n./a.mp4,sadness\n"))
-    assert len(found.samples) == 1
-    assert remarked(found, "repeated rows, left out: 1 (line 3)")
+    dataset = datasets.read(table(tmp_path, "path,label\na.mp4,sad\n./a.mp4,sadness\n"))
+    assert len(dataset.samples) == 1
+    assert remarked(dataset, "repeated rows, left out: 1 (line 3)")
 
 
-def test_missing_files_of_a_table_are_told(tmp_path: Path) -> None:
+def test_missing_files_of_a_table_are_remarked(tmp_path: Path) -> None:
     write(tmp_path, "a.mp4")
-    found = datasets.read(table(tmp_path, "path,label\na.mp4,sad\nb.mp4,sad\n"))
-    assert remarked(found, "left out, missing: 1 (b.mp4)")
+    dataset = datasets.read(table(tmp_path, "path,label\na.mp4,sad\nb.mp4,sad\n"))
+    assert remarked(dataset, "left out, missing: 1 (b.mp4)")
     with pytest.raises(InputError, match=r"none of the 1 samples .* missing"):
         datasets.read(table(tmp_path, "path,label\nb.mp4,sad\n"))
 
@@ -387,7 +387,7 @@ def test_missing_files_of_a_table_are_told(tmp_path: Path) -> None:
         ("path,label\n", ["no sample"]),
     ],
 )
-def test_tables_that_are_wrong(tmp_path: Path, text: str, words: list[str]) -> None:
+def test_wrong_tables(tmp_path: Path, text: str, words: list[str]) -> None:
     with pytest.raises(InputError) as caught:
         datasets.read(table(write(tmp_path, "a.mp4"), text))
     for word in ("list.csv", *words):
@@ -415,14 +415,14 @@ def test_afew(tmp_path: Path, train: str) -> None:
         "Train_AFEW/AlignedFaces_LBPTOP_Points/Faces/000046280/000.jpg",
         "__MACOSX/Val_AFEW/Sad/1.avi",
     )
-    found = datasets.read(f"afew:{tmp_path}")
-    assert seen(found) == {
+    dataset = datasets.read(f"afew:{tmp_path}")
+    assert seen(dataset) == {
         "train/Angry/000046280.avi": "anger",
         "train/Happy/010203040.AVI": "happiness",
         "val/Neutral/000123.avi": "neutral",
     }
-    assert found.labels == EMOTIONS
-    assert {sample.subject for sample in found.samples} == {None}
+    assert dataset.labels == EMOTIONS
+    assert {sample.subject for sample in dataset.samples} == {None}
     for words in (
         ["AlignedFaces"],
         ["test", "withheld"],
@@ -431,9 +431,9 @@ def test_afew(tmp_path: Path, train: str) -> None:
         ["not videos", ".wav"],
         ["no films"],
     ):
-        assert remarked(found, *words), words
+        assert remarked(dataset, *words), words
     assert [s.name for s in datasets.read(f"afew:{tmp_path}?split=val").samples] == ["val/Neutral/000123.avi"]
-    split = splitting.official(found.samples)
+    split = splitting.official(dataset.samples)
     assert [len(split.train), len(split.validation), len(split.test)] == [2, 0, 1]
 
 
@@ -455,7 +455,7 @@ def test_afew_of_no_part(tmp_path: Path) -> None:
 
 
 def ckplus(root: Path, images: str = "cohn-kanade-images", emotion: str = "Emotion") -> Path:
-    """Four labelled sequences of three people, one that is not, and what archives leave lying."""
+    """Write four labelled sequences of three people, one without a label, and debris of archives."""
     for sequence, frames, code in (
         ("S005/001", (1, 2, 4, 5, 11), 3),  # frame numbers skip
         ("S010/002", (1, 2, 3, 4), 2),
@@ -478,18 +478,18 @@ def ckplus(root: Path, images: str = "cohn-kanade-images", emotion: str = "Emoti
 
 
 def test_ckplus(tmp_path: Path) -> None:
-    found = datasets.read(f"ckplus:{ckplus(tmp_path)}")
-    assert seen(found) == {
+    dataset = datasets.read(f"ckplus:{ckplus(tmp_path)}")
+    assert seen(dataset) == {
         "S005/001": "disgust",
         "S010/002": "contempt",
         "S010/004": "happiness",
         "S999/003": "surprise",
     }
-    assert found.labels == (*naming.BASIC, "contempt")
-    assert {sample.subject for sample in found.samples} == {"S005", "S010", "S999"}
-    assert {sample.pixels.rate for sample in found.samples} == {30}
-    assert remarked(found, "sequences without a label", "1 (S010/006)")
-    assert remarked(found, "4 labelled sequences; the whole set has 327")
+    assert dataset.labels == (*naming.BASIC, "contempt")
+    assert {sample.subject for sample in dataset.samples} == {"S005", "S010", "S999"}
+    assert {sample.pixels.rate for sample in dataset.samples} == {30}
+    assert remarked(dataset, "sequences without a label", "1 (S010/006)")
+    assert remarked(dataset, "4 labelled sequences; the whole set has 327")
 
 
 def test_ckplus_classes_and_frames(tmp_path: Path) -> None:
@@ -511,7 +511,7 @@ def test_ckplus_classes_and_frames(tmp_path: Path) -> None:
         "S005_001_00000011": "disgust",
         "S005_001_00000001": "neutral",
     }
-    # A sequence of three pictures is all apex: none is left to be neutral.
+    # All three pictures of a short sequence are the apex: none is neutral.
     assert [label for name, label in seen(peak).items() if name.startswith("S010/004")] == ["happiness"] * 3
 
 
@@ -534,27 +534,27 @@ def test_ckplus_classes_and_frames(tmp_path: Path) -> None:
     ],
 )
 def test_ckplus_however_it_was_unpacked(tmp_path: Path, images: str, emotion: str, named: str) -> None:
-    found = datasets.read(f"ckplus:{ckplus(tmp_path, images, emotion) / named}")
-    assert list(seen(found)) == ["S005/001", "S010/002", "S010/004", "S999/003"]
+    dataset = datasets.read(f"ckplus:{ckplus(tmp_path, images, emotion) / named}")
+    assert list(seen(dataset)) == ["S005/001", "S010/002", "S010/004", "S999/003"]
 
 
-def test_ckplus_in_disorder(tmp_path: Path) -> None:
+def test_ckplus_with_oddities(tmp_path: Path) -> None:
     ckplus(tmp_path)
     write(tmp_path, "Emotion/S020/001/a_emotion.txt", text="nan")
     write(tmp_path, "Emotion/S020/002/a_emotion.txt", text="9.0")
-    write(tmp_path, "Emotion/S020/003/a_emotion.txt", text="   1.0000000e+00")  # its pictures are missing
+    write(tmp_path, "Emotion/S020/003/a_emotion.txt", text="   1.0000000e+00")  # without pictures
     write(tmp_path, "Emotion/S020/004/a_emotion.txt", text="   0.0000000e+00")
     (tmp_path / "Emotion/S020/005").mkdir()
     (tmp_path / "Emotion/S020/005/a_emotion.txt").write_bytes(b"\xff\xfe1")
     write(tmp_path, "Emotion/other/001/")
     write(tmp_path, "cohn-kanade-images/S010/002/S010_002_00000002.png", text="")
-    found = datasets.read(f"ckplus:{tmp_path}")
-    assert "S010/002" not in seen(found)
-    assert remarked(found, "left out, empty: 1 (S010/002)")
-    assert remarked(found, "labels that cannot be read", ": 3 (S020/001")
-    assert remarked(found, "without pictures", "S020/003")
-    assert remarked(found, "neutral", "S020/004")
-    assert remarked(found, "not of a person", "other")
+    dataset = datasets.read(f"ckplus:{tmp_path}")
+    assert "S010/002" not in seen(dataset)
+    assert remarked(dataset, "left out, empty: 1 (S010/002)")
+    assert remarked(dataset, "labels that cannot be read", ": 3 (S020/001")
+    assert remarked(dataset, "without pictures", "S020/003")
+    assert remarked(dataset, "neutral", "S020/004")
+    assert remarked(dataset, "not of a person", "other")
 
 
 def test_ckplus_halves(tmp_path: Path) -> None:
@@ -575,12 +575,12 @@ def test_ckplus48(tmp_path: Path, above: str) -> None:
         f"{above}happy/S026_006_00000013.png",
     )
     write(tmp_path, f"{above}contempt/S138_008_00000007.PNG", f"{above}happy/copy.png", f"{above}extra/x.png")
-    found = datasets.read(f"ckplus48:{tmp_path}")
-    assert Counter(seen(found).values()) == {"anger": 3, "happiness": 1, "contempt": 1}
-    assert {sample.subject for sample in found.samples} == {"S010", "S026", "S138"}
-    assert "anger/S010_004_00000017.png" in seen(found)
+    dataset = datasets.read(f"ckplus48:{tmp_path}")
+    assert Counter(seen(dataset).values()) == {"anger": 3, "happiness": 1, "contempt": 1}
+    assert {sample.subject for sample in dataset.samples} == {"S010", "S026", "S138"}
+    assert "anger/S010_004_00000017.png" in seen(dataset)
     for words in (["981"], ["not pictures of CK+", "copy.png"], ["not a class", "extra"]):
-        assert remarked(found, *words), words
+        assert remarked(dataset, *words), words
     six = datasets.read(f"ckplus48:{tmp_path}?classes=6")
     assert "contempt" not in six.labels
     assert remarked(six, "pictures of contempt")
@@ -597,16 +597,16 @@ def test_ravdess(tmp_path: Path, above: str) -> None:
     codes += ["01-01-02-01-01-01-01", "01-02-04-01-01-01-01", "01-01-09-01-01-01-01"]
     write(tmp_path, *(f"{above}{code}.mp4" for code in codes), f"{above}03-01-06-01-01-01-01.wav")
     write(tmp_path, f"{above.replace('01', '02')}01-01-08-01-02-02-02.MP4")
-    found = datasets.read(f"ravdess:{tmp_path}")
-    assert seen(found) == {
+    dataset = datasets.read(f"ravdess:{tmp_path}")
+    assert seen(dataset) == {
         "Actor_01/01-01-01-01-01-01": "neutral",
         "Actor_01/01-03-01-01-01-01": "happiness",
         "Actor_01/01-05-02-01-01-01": "anger",
         "Actor_02/01-08-01-02-02-02": "surprise",
     }
-    assert {sample.subject for sample in found.samples} == {"Actor_01", "Actor_02"}
-    happy = next(sample for sample in found.samples if sample.label == "happiness")
-    assert Path(happy.pixels.path).name == "01-01-03-01-01-01-01.mp4"  # with sound, though both are there
+    assert {sample.subject for sample in dataset.samples} == {"Actor_01", "Actor_02"}
+    happy = next(sample for sample in dataset.samples if sample.label == "happiness")
+    assert Path(happy.pixels.path).name == "01-01-03-01-01-01-01.mp4"  # the one with sound, of two
     for words in (
         ["same pictures", ": 1"],
         ["sound files", ".wav"],
@@ -614,7 +614,7 @@ def test_ravdess(tmp_path: Path, above: str) -> None:
         ["song", ": 1"],
         ["not videos", "-09-"],
     ):
-        assert remarked(found, *words), words
+        assert remarked(dataset, *words), words
     everything = Counter(seen(datasets.read(f"ravdess:{tmp_path}?channel=all&calm=neutral")).values())
     assert everything == {"neutral": 2, "happiness": 1, "anger": 1, "sadness": 1, "surprise": 1}
     assert seen(datasets.read(f"ravdess:{tmp_path}?channel=song")) == {
@@ -653,27 +653,27 @@ def votes_of_cremad(root: Path) -> Path:
 
 @pytest.mark.parametrize("named", ["", "VideoFlash", ".."])
 def test_cremad_as_intended(tmp_path: Path, named: str) -> None:
-    found = datasets.read(f"cremad:{cremad(tmp_path / 'CREMA-D') / named}")
-    assert seen(found) == {
+    dataset = datasets.read(f"cremad:{cremad(tmp_path / 'CREMA-D') / named}")
+    assert seen(dataset) == {
         "1001_DFA_ANG_XX.flv": "anger",
         "1001_IEO_HAP_HI.FLV": "happiness",
         "1002_TIE_NEU_XX.flv": "neutral",
         "1040_ITH_SAD_X.flv": "sadness",
     }
-    assert found.labels == ("anger", "disgust", "fear", "happiness", "sadness", "neutral")
-    assert {sample.subject for sample in found.samples} == {"1001", "1002", "1040"}
-    assert remarked(found, "4 videos; the whole set has 7,442")
+    assert dataset.labels == ("anger", "disgust", "fear", "happiness", "sadness", "neutral")
+    assert {sample.subject for sample in dataset.samples} == {"1001", "1002", "1040"}
+    assert remarked(dataset, "4 videos; the whole set has 7,442")
 
 
 def test_cremad_as_seen(tmp_path: Path) -> None:
-    found = datasets.read(f"cremad:{votes_of_cremad(cremad(tmp_path))}?labels=face")
-    assert seen(found) == {"1001_DFA_ANG_XX.flv": "disgust", "1040_ITH_SAD_X.flv": "sadness"}
-    assert [dict(sample.votes) for sample in found.samples] == [
+    dataset = datasets.read(f"cremad:{votes_of_cremad(cremad(tmp_path))}?labels=face")
+    assert seen(dataset) == {"1001_DFA_ANG_XX.flv": "disgust", "1040_ITH_SAD_X.flv": "sadness"}
+    assert [dict(sample.votes) for sample in dataset.samples] == [
         {"anger": 0.25, "disgust": 0.75},
         {"sadness": 0.75, "neutral": 0.25},
     ]
-    assert remarked(found, "tied", "1 (1001_IEO_HAP_HI.FLV)")
-    assert remarked(found, "not in the table", "1 (1002_TIE_NEU_XX.flv)")
+    assert remarked(dataset, "tied", "1 (1001_IEO_HAP_HI.FLV)")
+    assert remarked(dataset, "not in the table", "1 (1002_TIE_NEU_XX.flv)")
 
 
 def test_cremad_without_its_tables(tmp_path: Path) -> None:
@@ -681,9 +681,9 @@ def test_cremad_without_its_tables(tmp_path: Path) -> None:
         datasets.read(f"cremad:{cremad(tmp_path)}?labels=face")
     votes_of_cremad(tmp_path)
     (tmp_path / "processedResults/tabulatedVotes.csv").unlink()
-    found = datasets.read(f"cremad:{tmp_path}?labels=face")
-    assert [dict(sample.votes) for sample in found.samples] == [{}, {}]
-    assert remarked(found, "no processedResults/tabulatedVotes.csv")
+    dataset = datasets.read(f"cremad:{tmp_path}?labels=face")
+    assert [dict(sample.votes) for sample in dataset.samples] == [{}, {}]
+    assert remarked(dataset, "no processedResults/tabulatedVotes.csv")
 
 
 @pytest.mark.parametrize(
@@ -699,7 +699,7 @@ def test_cremad_without_its_tables(tmp_path: Path) -> None:
         ("tabulatedVotes.csv", "A,D\n1,2\n", "no column ''"),
     ],
 )
-def test_cremad_with_tables_that_are_wrong(tmp_path: Path, name: str, text: str, words: str) -> None:
+def test_cremad_with_wrong_tables(tmp_path: Path, name: str, text: str, words: str) -> None:
     votes_of_cremad(cremad(tmp_path))
     (tmp_path / "processedResults" / name).write_text(text)
     with pytest.raises(InputError, match=words):
@@ -718,7 +718,7 @@ TAGS = "Usage,Image name,neutral,happiness,surprise,sadness,anger,disgust,fear,c
 PARTS = ("Training", "Training", "Training", "PublicTest", "PrivateTest")
 VOTES = (
     (4, 0, 0, 0, 6, 0, 0, 0, 0, 0),  # anger
-    (0, 5, 0, 0, 0, 0, 0, 0, 5, 0),  # half is no majority
+    (0, 5, 0, 0, 0, 0, 0, 0, 5, 0),  # half is not a majority
     (0, 0, 0, 0, 1, 1, 0, 8, 0, 0),  # contempt
     (0, 0, 0, 0, 0, 0, 0, 0, 0, 10),  # no face
     (7, 0, 0, 3, 0, 0, 0, 0, 0, 0),  # neutral
@@ -745,24 +745,24 @@ def fer(root: Path, *more: str, has_votes: bool = True) -> Path:
 
 
 def test_fer2013(tmp_path: Path) -> None:
-    found = datasets.read(f"fer2013:{fer(tmp_path)}")
-    assert seen(found) == {
+    dataset = datasets.read(f"fer2013:{fer(tmp_path)}")
+    assert seen(dataset) == {
         "Training/00000": "anger",
         "Training/00001": "disgust",
         "Training/00002": "fear",
         "PublicTest/00003": "happiness",
         "PrivateTest/00004": "sadness",
     }
-    for row, sample in enumerate(found.samples):
+    for row, sample in enumerate(dataset.samples):
         assert sample.pixels.luma is not None
         assert sample.pixels.luma.dtype == np.uint8
         assert (sample.pixels.luma == picture(row)).all()
         assert sample.split == PARTS[row]
         assert not sample.votes
-    assert remarked(found, "5 rows; the whole set has 35,887")
-    public = datasets.read(f"fer2013:{tmp_path}?usage=PublicTest")  # the folder will do
+    assert remarked(dataset, "5 rows; the whole set has 35,887")
+    public = datasets.read(f"fer2013:{tmp_path}?usage=PublicTest")  # the path may be a folder
     assert list(seen(public)) == ["PublicTest/00003"]
-    parts = splitting.official(found.samples)
+    parts = splitting.official(dataset.samples)
     assert [len(parts.train), len(parts.validation), len(parts.test)] == [3, 1, 1]
 
 
@@ -789,13 +789,13 @@ def test_fer2013_with_odd_rows(tmp_path: Path) -> None:
     ]
     odd += [f"0,{pixels(1)[:-1]}x,Training\n", f"0,{'256' + pixels(1)[1:]},Training\n", "\n", "0,1,2,3\n"]
     odd += [f"0,{pixels(1).replace(' ', '  ', 1)},Training\n", f'0,"{black}","Training"\n', "0,7 7"]
-    found = datasets.read(f"fer2013:{fer(tmp_path, *odd)}")
-    assert len(found.samples) == 6
-    assert remarked(found, "not a code from 0 to 6", "2 (row 5, row 6)")
-    assert remarked(found, "without 48x48 pixels", ": 4 (row 7, row 9, row 10, ...)")
-    assert remarked(found, "unknown part", "row 8")
-    assert remarked(found, "too few or too many columns", "2 (row 11, row 14)")
-    assert remarked(found, "black pictures", "Training/00013")
+    dataset = datasets.read(f"fer2013:{fer(tmp_path, *odd)}")
+    assert len(dataset.samples) == 6
+    assert remarked(dataset, "not a code from 0 to 6", "2 (row 5, row 6)")
+    assert remarked(dataset, "without 48x48 pixels", ": 4 (row 7, row 9, row 10, ...)")
+    assert remarked(dataset, "unknown part", "row 8")
+    assert remarked(dataset, "too few or too many columns", "2 (row 11, row 14)")
+    assert remarked(dataset, "black pictures", "Training/00013")
 
 
 @given(values=some.lists(some.integers(0, 255), min_size=4, max_size=4), seed=some.integers(0, 99))
@@ -824,7 +824,7 @@ def test_votes(tmp_path: Path) -> None:
     assert seen(agreed) == {"Training/00000": "anger", "PrivateTest/00004": "neutral"}
     assert remarked(agreed, "did not agree", ": 3 (")
     assert seen(datasets.read(f"{spec}&labels=majority&classes=8"))["Training/00002"] == "contempt"
-    test = datasets.read(f"{spec}&labels=majority&usage=PrivateTest")  # rows count from the table's first
+    test = datasets.read(f"{spec}&labels=majority&usage=PrivateTest")  # rows are numbered in the whole table
     assert seen(test) == {"PrivateTest/00004": "neutral"}
 
 
@@ -853,7 +853,7 @@ def test_labels_agree_with_a_plain_count() -> None:
         (lambda text: "", "empty"),
     ],
 )
-def test_votes_that_do_not_belong(tmp_path: Path, break_it: Callable[[str], str], words: str) -> None:
+def test_votes_of_another_set(tmp_path: Path, break_it: Callable[[str], str], words: str) -> None:
     table, tags = fer(tmp_path), tmp_path / "fer2013new.csv"
     tags.write_text(break_it(tags.read_text()))
     with pytest.raises(InputError, match=words):
@@ -889,16 +889,16 @@ def pack(root: Path, **changes: object) -> str:
 
 def test_ferplus(tmp_path: Path) -> None:
     spec = pack(tmp_path)
-    found = datasets.read(spec)
-    assert seen(found) == {
+    dataset = datasets.read(spec)
+    assert seen(dataset) == {
         "Training/00000": "anger",
         "Training/00002": "fear",
         "PublicTest/00003": "happiness",
         "PublicTest/00004": "sadness",
     }
-    assert remarked(found, "near-duplicates", "1 (Training/00001)")
-    assert dict(found.samples[0].votes) == {"anger": 0.6, "neutral": 0.4}
-    assert (found.samples[1].pixels.luma == picture(2)).all()
+    assert remarked(dataset, "near-duplicates", "1 (Training/00001)")
+    assert dict(dataset.samples[0].votes) == {"anger": 0.6, "neutral": 0.4}
+    assert (dataset.samples[1].pixels.luma == picture(2)).all()
     assert len(datasets.read(f"{spec}?duplicates=keep").samples) == 5
     assert not any(sample.votes for sample in datasets.read(f"{spec}?votes=no").samples)
     assert list(seen(datasets.read(f"{spec}?usage=publictest"))) == ["PublicTest/00003", "PublicTest/00004"]
@@ -923,25 +923,25 @@ def test_ferplus(tmp_path: Path) -> None:
         ({"fer2013": np.array([None] * 5)}, "not a pack that can be read"),
     ],
 )
-def test_packs_that_are_wrong(tmp_path: Path, changes: dict[str, object], words: str) -> None:
+def test_wrong_packs(tmp_path: Path, changes: dict[str, object], words: str) -> None:
     with pytest.raises(InputError, match=words):
         datasets.read(pack(tmp_path, **changes))
 
 
-def test_a_pack_may_hold_its_pictures_coded(tmp_path: Path) -> None:
+def test_a_pack_may_have_encoded_pictures(tmp_path: Path) -> None:
     plain = datasets.read(pack(tmp_path))
     coded = [
         cv2.imencode(".webp", picture(row).astype(np.uint8), [cv2.IMWRITE_WEBP_QUALITY, 101])[1]
         for row in range(5)
     ]
     offset = np.cumsum([0, *(len(one) for one in coded)])
-    found = datasets.read(pack(tmp_path, images=None, webp=np.concatenate(coded), offset=offset))
-    for ours, theirs in zip(found.samples, plain.samples, strict=True):
+    dataset = datasets.read(pack(tmp_path, images=None, webp=np.concatenate(coded), offset=offset))
+    for ours, theirs in zip(dataset.samples, plain.samples, strict=True):
         assert ours.name == theirs.name
         assert (ours.pixels.luma == theirs.pixels.luma).all()
 
 
-def test_packs_that_are_damaged(tmp_path: Path) -> None:
+def test_damaged_packs(tmp_path: Path) -> None:
     spec = pack(tmp_path)
     file = tmp_path / "pack.npz"
     whole = file.read_bytes()
@@ -956,9 +956,9 @@ def test_packs_that_are_damaged(tmp_path: Path) -> None:
 def test_portraits(tmp_path: Path) -> None:
     images, person = np.zeros((4, 144, 144), np.uint8), np.array(["Ann_B", "Ann_B", "", "Émile"])
     np.savez(tmp_path / "p.npz", images=images, person=person, label=np.array([7, 4, 1, 0]))
-    found = datasets.read(f"portraits:{tmp_path / 'p.npz'}")
-    assert seen(found) == {"Ann_B/00000": "neutral", "Ann_B/00001": "happiness", "Émile/00003": "anger"}
-    assert remarked(found, "contempt", ": 1 (/00002)")
+    dataset = datasets.read(f"portraits:{tmp_path / 'p.npz'}")
+    assert seen(dataset) == {"Ann_B/00000": "neutral", "Ann_B/00001": "happiness", "Émile/00003": "anger"}
+    assert remarked(dataset, "contempt", ": 1 (/00002)")
     eight = datasets.read(f"portraits:{tmp_path / 'p.npz'}?classes=8")
     assert [sample.subject for sample in eight.samples] == ["Ann_B", "Ann_B", None, "Émile"]
     np.savez(tmp_path / "p.npz", images=images, person=person, label=np.array([7, 4, 1, 8]))
@@ -971,14 +971,14 @@ def test_portraits(tmp_path: Path) -> None:
 
 @pytest.mark.skipif(not hasattr(synth, "samples"), reason="nothing to draw yet")
 def test_synth() -> None:
-    found = datasets.read("synth:posed?people=3&per_class=6&classes=8&seed=1")
-    assert found.labels == naming.ORDER
-    assert len(found.samples) == 3 * 2 * 8
-    assert len({sample.subject for sample in found.samples}) == 3
-    assert all(sample.pixels.name for sample in found.samples)
+    dataset = datasets.read("synth:posed?people=3&per_class=6&classes=8&seed=1")
+    assert dataset.labels == naming.ORDER
+    assert len(dataset.samples) == 3 * 2 * 8
+    assert len({sample.subject for sample in dataset.samples}) == 3
+    assert all(sample.pixels.name for sample in dataset.samples)
     again = datasets.read("synth:posed?people=3&per_class=6&classes=8&seed=1")
     other = datasets.read("synth:posed?people=3&per_class=6&classes=8&seed=2")
-    drawn = [[sample.pixels.name for sample in each.samples] for each in (found, again, other)]
+    drawn = [[sample.pixels.name for sample in each.samples] for each in (dataset, again, other)]
     assert drawn[0] == drawn[1] != drawn[2]
 
 
@@ -986,7 +986,7 @@ def test_synth() -> None:
 
 
 def people(*counts: str) -> list[Sample]:
-    """A sample per letter: `a` anger, `f` fear, `n` neutral; a person per word."""
+    """Return a sample per letter (`a` anger, `f` fear, `n` neutral) and a person per word."""
     labels = {"a": "anger", "f": "fear", "n": "neutral"}
     return [
         Sample(f"{at:02}/{n}", labels[letter], pixels=OnDisk("x"), subject=f"p{at:02}")
@@ -997,15 +997,15 @@ def people(*counts: str) -> list[Sample]:
 
 def test_folds_deal_people_out() -> None:
     samples = people(*["afn"] * 7)
-    found = splitting.folds(samples[::-1], 3)
-    tested = [sorted({sample.subject for sample in split.test}) for split in found]
+    splits = splitting.folds(samples[::-1], 3)
+    tested = [sorted({sample.subject for sample in split.test}) for split in splits]
     assert tested == [["p00", "p03", "p06"], ["p01", "p04"], ["p02", "p05"]]
-    for split in found:
+    for split in splits:
         assert len(split.train) + len(split.test) == len(samples)
         splitting.check_disjoint(split.train, split.test)
 
 
-def test_people_who_are_not_known_are_themselves() -> None:
+def test_unknown_people_count_as_different() -> None:
     samples = [Sample(f"s{n}", "fear", pixels=OnDisk("x")) for n in range(4)] + [
         Sample("x", "fear", pixels=OnDisk("x"), subject="s0")
     ]
@@ -1013,8 +1013,8 @@ def test_people_who_are_not_known_are_themselves() -> None:
 
 
 def test_one_person_is_left_out() -> None:
-    found = splitting.leave_one_subject_out(people("a", "af", "n"))
-    assert [(split.name, len(split.test)) for split in found] == [
+    splits = splitting.leave_one_subject_out(people("a", "af", "n"))
+    assert [(split.name, len(split.test)) for split in splits] == [
         ("without p00", 1),
         ("without p01", 2),
         ("without p02", 1),
@@ -1071,7 +1071,7 @@ def test_holding_out_is_stratified() -> None:
     assert {s.subject for s in first} != {s.subject for s in second}
 
 
-def test_splits_that_cannot_be() -> None:
+def test_impossible_splits() -> None:
     samples = people("af", "af")
     for wrong, words in (
         (lambda: splitting.folds(samples, 3), "that many people, and there are 2"),
@@ -1103,13 +1103,13 @@ Run = Callable[..., tuple[int, str, str]]
 
 @pytest.fixture
 def run(capfd: pytest.CaptureFixture[str], tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Run:
-    """Run `fervid datasets` within this process, in the test's folder: exit code, output, errors."""
+    """Return a function that runs `fervid datasets` in this process: exit code, output, errors."""
     monkeypatch.chdir(tmp_path)
 
     def run(*arguments: str) -> tuple[int, str, str]:
         code = main.run(["datasets", *arguments])
-        told = capfd.readouterr()
-        return code, told.out, told.err
+        captured = capfd.readouterr()
+        return code, captured.out, captured.err
 
     return run
 
@@ -1159,25 +1159,25 @@ def test_people_are_counted(run: Run, tmp_path: Path) -> None:
         ("folder:\udcff", 1, "there is no folder"),
     ],
 )
-def test_a_dataset_that_cannot_be_used(run: Run, spec: str, code: int, words: str) -> None:
+def test_an_unusable_dataset(run: Run, spec: str, code: int, words: str) -> None:
     done = run("check", spec, "--json")
     assert done[:2] == (code, "")
     assert words in done[2]
     assert done[2].count("\n") == 1
 
 
-def test_names_that_are_no_text_are_shown(run: Run, tmp_path: Path) -> None:
+def test_names_that_are_not_text_are_shown(run: Run, tmp_path: Path) -> None:
     write(tmp_path, "clips/sad/a.mp4")
     try:
         write(tmp_path, "clips/sad/\udcff.txt", "clips/sad/\udcfe.mp4")
     except OSError:
-        pytest.skip("this disk takes no such names")
+        pytest.skip("this file system does not allow such names")
     assert "sad/\ufffd.txt" in run("check", "folder:clips")[1]
     assert json.loads(run("check", "folder:clips", "--json")[1])["samples"] == 2
 
 
-def test_the_command_loads_no_nets_and_no_pixels(fervid: Fervid, tmp_path: Path) -> None:
-    """Checking a dataset is no reason to wait for torch or OpenCV."""
+def test_the_command_does_not_import_torch_or_opencv(fervid: Fervid, tmp_path: Path) -> None:
+
     write(tmp_path, "clips/sad/a.mp4", *(f"{name}.py" for name in ("torch", "cv2", "dlib", "scipy", "av")))
     for name in ("torch", "cv2", "dlib", "scipy", "av"):
         (tmp_path / f"{name}.py").write_text("raise ImportError('not needed')")

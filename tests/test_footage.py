@@ -1,4 +1,4 @@
-"""From samples to strips: the road of analysis, pictures of a face, and a cache that knows its samples."""
+"""Footage: strips of samples, small pictures, and the files in the cache."""
 
 from __future__ import annotations
 
@@ -36,11 +36,11 @@ def strip() -> Strip:
 
 @pytest.fixture(scope="module")
 def picture(strip: Strip) -> Bytes:
-    """The face of the example clip as a small picture that it fills, as FER2013 has them."""
+    """Return a face of the example clip that fills a small picture, as in FER2013."""
     return np.asarray(cv2.resize(strip.faces[5], (48, 48), interpolation=cv2.INTER_AREA), np.uint8)
 
 
-def test_a_strip_is_what_analysis_cuts(strip: Strip) -> None:
+def test_a_strip_has_the_crops_of_analysis(strip: Strip) -> None:
     settings = Settings(start=MOVING.pixels.start, end=MOVING.pixels.end)
     with analysis.start(CLIP, model=None, settings=settings, crops=True) as run:
         parts = list(run.crops())
@@ -49,13 +49,13 @@ def test_a_strip_is_what_analysis_cuts(strip: Strip) -> None:
     _, ours, theirs = np.intersect1d(strip.pts, pts, return_indices=True)
     assert len(ours) > 40
     edge = slice(shape.MARGIN, -shape.MARGIN)
-    # Analysis decodes a halo before its start, so that the first face was found elsewhere in the film.
+    # Analysis decodes a halo before its start, so it found the first face in another frame.
     settled = ours >= 10
     difference = np.abs(strip.faces[ours[settled]][:, edge, edge].astype(int) - crops[theirs[settled]])
     assert difference.mean() < 2
 
 
-def test_landmarks_lie_on_the_crops(strip: Strip) -> None:
+def test_landmarks_are_on_the_crops(strip: Strip) -> None:
     left, right = shape.eye_centres(strip.landmarks)
     size = shape.CROP + 2 * shape.MARGIN
     assert strip.faces.shape[1:] == (size, size)
@@ -66,14 +66,14 @@ def test_landmarks_lie_on_the_crops(strip: Strip) -> None:
     assert strip.quality is not None and strip.quality.max() > 0.3
 
 
-def test_a_picture_that_a_face_fills(picture: Bytes) -> None:
-    found = footage.strip_of(Sample(name="face", label="happiness", pixels=Picture(picture)))
-    assert len(found) == 1
-    left, right = shape.eye_centres(found.landmarks)
+def test_a_face_that_fills_the_picture_is_found(picture: Bytes) -> None:
+    result = footage.strip_of(Sample(name="face", label="happiness", pixels=Picture(picture)))
+    assert len(result) == 1
+    left, right = shape.eye_centres(result.landmarks)
     assert 18 < float((right - left)[0, 0]) < 34
 
 
-def test_a_small_picture_is_a_face_whatever_it_shows() -> None:
+def test_a_small_picture_always_counts_as_a_face() -> None:
     flat = np.full((48, 48), 120, np.uint8)
     flat[20:24, 10:38] = 40
     finder = footage.PictureFinder()
@@ -87,9 +87,9 @@ def test_a_part_of_a_folder_of_pictures(tmp_path: Path, picture: Bytes) -> None:
     for number in range(6):
         cv2.imwrite(str(tmp_path / f"{number}.png"), large)
     some = Sample(name="x", label="happiness", pixels=OnDisk(str(tmp_path), frames=(3, 6), rate=Fraction(30)))
-    found = footage.strip_of(some)
-    assert len(found) in (0, 3)  # three looks at the same picture
-    assert found.time_base == Fraction(1, 30)
+    result = footage.strip_of(some)
+    assert len(result) in (0, 3)  # the same picture three times
+    assert result.time_base == Fraction(1, 30)
     with pytest.raises(InputError, match="no frames 3 to 9"):
         footage.strip_of(with_pixels(some, frames=(3, 9)))
 
@@ -112,7 +112,7 @@ def test_a_share_of_the_frames(tmp_path: Path, picture: Bytes) -> None:
         with_pixels(whole, share=(Fraction(2, 3), Fraction(2, 3)))
 
 
-def test_the_box_of_a_picture_says_whose_face(tmp_path: Path, picture: Bytes) -> None:
+def test_the_box_selects_the_face_in_a_picture(tmp_path: Path, picture: Bytes) -> None:
     canvas = np.full((400, 900), 120, np.uint8)
     canvas[20:380, 20:380] = cv2.resize(picture, (360, 360))
     canvas[200:296, 780:876] = cv2.resize(picture, (96, 96))[:, ::-1]
@@ -124,22 +124,22 @@ def test_the_box_of_a_picture_says_whose_face(tmp_path: Path, picture: Bytes) ->
     difference = boxed.faces[:, edge, edge].astype(int) - small.faces[:, edge, edge]
     assert np.abs(difference).mean() < 10
     mirrored = boxed.faces[:, edge, edge][:, :, ::-1].astype(int) - small.faces[:, edge, edge]
-    assert np.abs(mirrored).mean() > 20  # it is not the large one
+    assert np.abs(mirrored).mean() > 20  # it is not the large face
     assert len(footage.strip_of(with_pixels(both, box=(-30, -30, 430, 430)))) == 1
-    nobody = footage.strip_of(with_pixels(both, box=(450, 60, 200, 200)))  # whoever drew the box is believed
+    nobody = footage.strip_of(with_pixels(both, box=(450, 60, 200, 200)))  # the box counts
     left, right = shape.eye_centres(nobody.landmarks)
     assert len(nobody) == 1 and nobody.faces.std() < 1 and (right - left)[0, 0] > 0
     outside = with_pixels(both, box=(901, 0, 10, 10))
     with pytest.raises(InputError, match="outside the picture"):
         footage.strip_of(outside)
-    found = cut([replace(with_pixels(both, box=(780, 200, 96, 96)), name="a"), outside], tmp_path / "cache")
-    assert found.has_strip.tolist() == [True, False]
+    result = cut([replace(with_pixels(both, box=(780, 200, 96, 96)), name="a"), outside], tmp_path / "cache")
+    assert result.has_strip.tolist() == [True, False]
     with pytest.raises(ValueError, match="should have pixels"):
         with_pixels(both, box=(0, 0, 0, 5))
 
 
 @pytest.mark.parametrize("turns", [1, 3])
-def test_a_clip_on_its_side_is_turned_until_there_is_a_face(tmp_path: Path, strip: Strip, turns: int) -> None:
+def test_a_clip_on_its_side_is_rotated(tmp_path: Path, strip: Strip, turns: int) -> None:
     planned = planning.plan(CLIP)
     frames = list(reading.frames(planned, int(strip.pts[0]), int(strip.pts[8])))
     lying = media.write(tmp_path / "lying.mp4", [np.rot90(frame.luma, turns) for frame in frames])
@@ -175,7 +175,7 @@ def test_faces_are_cut_once(tmp_path: Path, picture: Bytes, monkeypatch: pytest.
         raise AssertionError("cut again")
 
     monkeypatch.setattr(footage, "strip_of", never)
-    again = cut([*reversed(samples)], tmp_path / "cache")  # in another order, under other labels
+    again = cut([*reversed(samples)], tmp_path / "cache")  # in another order
     for here, there in zip(again.faces, reversed(first.faces), strict=True):
         assert np.array_equal(here, there)
     relabelled = cut([replace(sample, label="neutral") for sample in samples], tmp_path / "cache")
@@ -184,21 +184,21 @@ def test_faces_are_cut_once(tmp_path: Path, picture: Bytes, monkeypatch: pytest.
     before = [faces.copy() for faces in first.faces]
     damaged = next((tmp_path / "cache" / "footage").glob("*.npy"))
     content = damaged.read_bytes()
-    damaged.unlink()  # a file of its own: the other one is still mapped
+    damaged.unlink()  # the old file is still mapped
     damaged.write_bytes(content[:-100])
     mended = cut(samples, tmp_path / "cache")
     for here, there in zip(mended.faces, before, strict=True):
         assert np.array_equal(here, there)
 
 
-def test_footage_can_be_taken_apart_and_joined(tmp_path: Path) -> None:
+def test_footage_can_be_split_and_joined(tmp_path: Path) -> None:
     whole = cut(list(synth.samples("posed", 2, 2, 0, ("anger", "fear"))), tmp_path)
     parts = Footage.joined([whole.take([2, 3]), whole.take([0])])
     assert [s.name for s in parts.samples] == [whole.samples[k].name for k in (2, 3, 0)]
     assert np.array_equal(parts[2].landmarks, whole[0].landmarks)
 
 
-def test_landmarks_alone_are_told_from_faces(tmp_path: Path) -> None:
+def test_samples_with_only_landmarks_are_reported(tmp_path: Path) -> None:
     bare, drawn = (
         next(synth.samples("posed", 1, 1, 0, ["anger"], bare=is_bare)) for is_bare in (True, False)
     )

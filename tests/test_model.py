@@ -1,4 +1,4 @@
-"""A model as data: found, described, verified, saved, loaded, and its scores."""
+"""Models: find, describe, verify, save and load them, and their scores."""
 
 from __future__ import annotations
 
@@ -20,11 +20,11 @@ from fervid.labels import EMOTIONS
 
 @pytest.fixture
 def folder(tmp_path: Path) -> Path:
-    """A copy of the untrained model, to be damaged."""
+    """Return a copy of the untrained model, to be damaged."""
     return Path(shutil.copytree(model.find("untrained"), tmp_path / "model"))
 
 
-def test_a_second_stream_of_one_name_is_refused() -> None:
+def test_two_streams_of_one_name_are_an_error() -> None:
     name = streams.names()[0]
     with pytest.raises(ValueError, match=name):
         streams.stream(name)(lambda classes: torch.nn.Linear(1, classes))
@@ -32,7 +32,7 @@ def test_a_second_stream_of_one_name_is_refused() -> None:
 
 
 @pytest.mark.parametrize("name", model.installed())
-def test_installed_models_are_sound(name: str) -> None:
+def test_installed_models_are_valid(name: str) -> None:
     model.verify(name)
     info, net = model.info(name), model.load(name)
     assert info.name == net.spec.name == name
@@ -59,12 +59,12 @@ def test_models_are_found_by_name_folder_and_file(folder: Path) -> None:
 
 
 @pytest.mark.parametrize("name", ["nobody", "", "../models", "/nowhere/at/all"])
-def test_an_unknown_model_is_refused(name: str) -> None:
+def test_an_unknown_model_is_an_error(name: str) -> None:
     with pytest.raises(ModelError, match=r"choose one of .*untrained.*, or give a folder"):
         model.read_spec(name)
 
 
-def test_damaged_weights_are_refused(folder: Path) -> None:
+def test_damaged_weights_are_an_error(folder: Path) -> None:
     weights = bytearray((folder / model.WEIGHTS).read_bytes())
     weights[-5] ^= 1
     (folder / model.WEIGHTS).write_bytes(weights)
@@ -79,7 +79,7 @@ def test_damaged_weights_are_refused(folder: Path) -> None:
 @pytest.mark.parametrize(
     "content", [b"", b"{", b"[]", b"{}", b"null", b"\xff\xfe", b'{"format": 1, "name": "x"}']
 )
-def test_a_damaged_spec_is_refused(folder: Path, content: bytes) -> None:
+def test_a_damaged_spec_is_an_error(folder: Path, content: bytes) -> None:
     (folder / model.SPEC).write_bytes(content)
     with pytest.raises(ModelError, match="damaged"):
         model.load(folder)
@@ -101,14 +101,14 @@ def test_a_damaged_spec_is_refused(folder: Path, content: bytes) -> None:
         ),
     ],
 )
-def test_a_spec_that_makes_no_sense_is_refused(folder: Path, change: dict[str, object], message: str) -> None:
+def test_an_invalid_spec_is_an_error(folder: Path, change: dict[str, object], message: str) -> None:
     value = json.loads((folder / model.SPEC).read_text())
     (folder / model.SPEC).write_text(json.dumps({**value, **change}))
     with pytest.raises(ModelError, match=message):
         model.load(folder)
 
 
-def test_a_device_that_is_not_there_is_refused(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_missing_device_is_an_error(monkeypatch: pytest.MonkeyPatch) -> None:
     model.check_device("cpu")
     monkeypatch.setattr(torch.cuda, "is_available", lambda: False)
     with pytest.raises(ModelError, match="--device cpu"):
@@ -160,7 +160,7 @@ def test_logits_do_not_depend_on_the_batch(name: str, stream: model.StreamSpec) 
     assert net.logits(stream.name, []).shape == (0, len(net.spec.labels))
 
 
-def test_a_net_answers_on_one_thread_whatever_the_caller_has(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_networks_run_on_one_thread_and_keep_the_callers_threads(monkeypatch: pytest.MonkeyPatch) -> None:
     net = model.load("untrained")
     stream, seen = net.spec.streams[0], []
 
@@ -182,7 +182,7 @@ def test_a_net_answers_on_one_thread_whatever_the_caller_has(monkeypatch: pytest
 FIGURES = {"rows": {"stills": {"one": 0.5, "both": 0.75}}, "weights_sha256": ""}
 
 
-def test_figures_are_those_of_the_weights_or_none(folder: Path) -> None:
+def test_accuracy_is_of_these_weights_or_missing(folder: Path) -> None:
     assert model.accuracy(folder) == {}
     sha256 = model.read_spec(folder).weights_sha256
     (folder / model.ACCURACY).write_text(json.dumps(FIGURES | {"weights_sha256": sha256}))
@@ -192,7 +192,7 @@ def test_figures_are_those_of_the_weights_or_none(folder: Path) -> None:
 
 
 @pytest.mark.parametrize("text", ["{", "[]", "{}", '{"weights_sha256": "%s", "rows": {"stills": 3}}'])
-def test_damaged_figures_are_told(folder: Path, text: str) -> None:
+def test_damaged_accuracy_is_an_error(folder: Path, text: str) -> None:
     text = text.replace("%s", model.read_spec(folder).weights_sha256)
     (folder / model.ACCURACY).write_text(text)
     with pytest.raises(ModelError, match=r"accuracy\.json"):

@@ -1,4 +1,4 @@
-"""The protocols of the field: whom they test, what they hold out to judge by, and what comes of it."""
+"""Protocols: the people in each test part, the validation sets, and the figures."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ from fervid.train import material
 
 
 def people(names: Sequence[str], labels: Sequence[str] = ("anger", "fear"), origin: str = "") -> list[Sample]:
-    """A sample of each label for everybody."""
+    """Return a sample of each label for each person."""
     return [
         Sample(path, label, pixels=OnDisk(path), subject=name, origin=origin)
         for name in names
@@ -29,24 +29,24 @@ def people(names: Sequence[str], labels: Sequence[str] = ("anger", "fear"), orig
 
 
 def whom(samples: Sequence[Sample], protocol: str) -> list[list[str]]:
-    """Who is tested in each part."""
-    found = []
+    """Return the people who are tested in each part."""
+    result = []
     for part in plan(samples, protocol).parts:
         subjects = (sample.subject or sample.name for sample in part.test)
-        found.append(list(dict.fromkeys(subjects)))
-    return found
+        result.append(list(dict.fromkeys(subjects)))
+    return result
 
 
 CKPLUS = [f"S{number:03}" for number in range(5, 123)]  # 118 people, as in CK+
 
 
 @pytest.mark.parametrize("spelling", ["kfold:10", "kfold:10:dealt", "kfold", "kfold::dealt"])
-def test_people_are_dealt_out_in_steps_of_ten(spelling: str) -> None:
+def test_people_are_dealt_into_ten_folds(spelling: str) -> None:
     parts = whom(people(CKPLUS[::-1]), spelling)
     assert [sorted(part) for part in parts] == [CKPLUS[at::10] for at in range(10)]
 
 
-def test_people_are_cut_into_ascending_blocks() -> None:
+def test_people_are_divided_into_ascending_blocks() -> None:
     parts = [sorted(part) for part in whom(people(CKPLUS[::-1]), "kfold:10:blocks")]
     assert [person for part in parts for person in part] == CKPLUS
     assert sorted(len(part) for part in parts) == [11, 11, *[12] * 8]
@@ -54,7 +54,7 @@ def test_people_are_cut_into_ascending_blocks() -> None:
     assert whom(people(oulu), "kfold:10:blocks")[1] == oulu[8:16]
 
 
-def test_people_ascend_as_people_count() -> None:
+def test_people_are_in_natural_order() -> None:
     assert whom(people(["10", "2", "1", "9"]), "kfold:2:blocks") == [["2", "1"], ["10", "9"]]
     assert whom(people(["10", "2", "1"]), "loso") == [["1"], ["2"], ["10"]]
 
@@ -76,12 +76,12 @@ def test_the_parts_of_afew() -> None:
 @pytest.mark.parametrize(
     "protocol", ["kfold:3", "kfold:3:blocks", "loso", "leave-one-set-out", "kfold:9:blocks"]
 )
-def test_nobody_who_is_tested_was_learnt_from_or_judged_by(protocol: str) -> None:
+def test_training_validation_and_test_share_no_person(protocol: str) -> None:
     sets = [people([f"{origin}{at}" for at in range(4)], origin=origin) for origin in ("x", "y", "z")]
     samples = [sample for each in sets for sample in each]
-    found = plan(samples, protocol).parts
-    assert sorted(sample.name for part in found for sample in part.test) == sorted(s.name for s in samples)
-    for part in found:
+    result = plan(samples, protocol).parts
+    assert sorted(sample.name for part in result for sample in part.test) == sorted(s.name for s in samples)
+    for part in result:
         arranged = material.arrange(part.train, part.validation, (), 0.3, 0)
         faces = [
             {splitting.person(sample) for sample in each}
@@ -95,15 +95,15 @@ def test_each_set_is_left_out_with_the_labels_that_all_have() -> None:
     ck = people(["S1", "S2"], ("anger", "contempt", "fear", "surprise"), "ckplus:CK+")
     oulu = people(["P1"], ("anger", "fear", "surprise"), "oulu:Oulu")
     afew = people(["A1", "A2", "A3"], ("anger", "fear", "neutral"), "afew:AFEW")
-    found = plan([*ck, *oulu, *afew], "leave-one-set-out")
-    assert [part.name for part in found.parts] == ["on ckplus:CK+", "on oulu:Oulu", "on afew:AFEW"]
-    assert [(len(part.train), len(part.test)) for part in found.parts] == [(8, 4), (10, 2), (6, 6)]
+    result = plan([*ck, *oulu, *afew], "leave-one-set-out")
+    assert [part.name for part in result.parts] == ["on ckplus:CK+", "on oulu:Oulu", "on afew:AFEW"]
+    assert [(len(part.train), len(part.test)) for part in result.parts] == [(8, 4), (10, 2), (6, 6)]
     everybody = ["A1", "A2", "A3", "P1", "S1", "S2"]
-    assert sorted(sample.subject or "" for sample in found.samples) == sorted(everybody * 2)
-    for part in found.parts:
+    assert sorted(sample.subject or "" for sample in result.samples) == sorted(everybody * 2)
+    for part in result.parts:
         assert {sample.label for sample in (*part.train, *part.test)} == {"anger", "fear"}
         assert {f"on {sample.origin}" for sample in part.test} == {part.name}
-    assert found.remarks == (
+    assert result.remarks == (
         "only the labels that all 3 sets have are used: anger, fear",
         "left out of ckplus:CK+: surprise (2), contempt (2)",
         "left out of oulu:Oulu: surprise (1)",
@@ -123,7 +123,7 @@ def test_each_set_is_left_out_with_the_labels_that_all_have() -> None:
         ("", "--protocol must be one of"),
     ],
 )
-def test_what_is_no_protocol(protocol: str, words: str) -> None:
+def test_unknown_protocols(protocol: str, words: str) -> None:
     with pytest.raises(UsageError, match=words):
         plan(people(["a", "b"]), protocol)
 
@@ -138,8 +138,8 @@ def test_sets_that_cannot_be_left_out() -> None:
         plan([*one, *two], "leave-one-set-out")
 
 
-def test_every_spelling_is_understood() -> None:
-    samples = [replace(one, split="train" if one.origin == "x" else "test") for one in both()]
+def test_every_spelling_is_accepted() -> None:
+    samples = [replace(sample, split="train" if sample.origin == "x" else "test") for sample in both()]
     for spelling in protocols.SPELLINGS:
         assert plan(samples, spelling.replace("N", "2")).parts
 
@@ -148,11 +148,11 @@ def both() -> list[Sample]:
     return [*people(["a", "b"], origin="x"), *people(["c", "d"], origin="y")]
 
 
-def test_samples_know_which_data_they_are_of(tmp_path: Path) -> None:
+def test_samples_have_the_origin_of_their_data(tmp_path: Path) -> None:
     write(tmp_path, "one/clips/train/happy/1.mp4", "one/clips/test/sad/2.mp4", "two/clips/happy/1.mp4")
     specs = [f"folder:{tmp_path}/one/clips?split={part}" for part in ("train", "test")]
     samples, _ = material.read([*specs, f"folder:{tmp_path}/two/clips"])
-    # Two parts of one dataset stay together, however they are given.
+    # Two parts of one dataset have one origin.
     assert [sample.origin for sample in samples] == ["folder:clips", "folder:clips", "folder:clips#2"]
 
 
@@ -161,13 +161,13 @@ Run = Callable[..., tuple[int, str, str]]
 
 @pytest.fixture
 def run(capfd: pytest.CaptureFixture[str], tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Run:
-    """Run `fervid eval` within this process, in the test's folder: exit code, output, errors."""
+    """Return a function that runs `fervid eval` in this process: exit code, output, errors."""
     monkeypatch.chdir(tmp_path)
 
     def run(*arguments: str) -> tuple[int, str, str]:
         code = main.run(["eval", *arguments, "-j", "1"])
-        told = capfd.readouterr()
-        return code, told.out, told.err
+        captured = capfd.readouterr()
+        return code, captured.out, captured.err
 
     return run
 
@@ -192,12 +192,12 @@ def test_each_set_is_tested(run: Run, tmp_path: Path) -> None:
     assert "left out of synth:medium: neutral (3), contempt (3)" in errors
     kept = sorted(path.name for path in (tmp_path / "runs").iterdir())
     assert kept == ["on_synth_medium", "on_synth_posed"]
-    told = run(*data, *rest)[1]
-    assert "mean and deviation over 2 folds: accuracy 0." in told and ", mean recall 0." in told
-    assert f"  on synth:posed: 18 samples, accuracy {means[0]:.3f}, mean recall" in told
+    out = run(*data, *rest)[1]
+    assert "mean and deviation over 2 folds: accuracy 0." in out and ", mean recall 0." in out
+    assert f"  on synth:posed: 18 samples, accuracy {means[0]:.3f}, mean recall" in out
 
 
-def test_sets_that_share_faces_are_refused(run: Run, tmp_path: Path) -> None:
+def test_sets_that_share_faces_are_an_error(run: Run, tmp_path: Path) -> None:
     rest = ["--protocol", "leave-one-set-out", "--streams", "tiny_displacement"]
     code, _, errors = run("-d", "synth:posed?people=2", "-d", "synth:weak?people=2", *rest)
     assert code == 1 and "the same people: 2 (" in errors

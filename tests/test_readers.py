@@ -1,4 +1,4 @@
-"""Readers of MMI, Oulu-CASIA, SAVEE, RAF-DB and AffectNet, on tiny copies, with the mess of real ones."""
+"""Readers of MMI, Oulu-CASIA, SAVEE, RAF-DB and AffectNet, on tiny copies with realistic errors."""
 
 from __future__ import annotations
 
@@ -50,17 +50,17 @@ def mmi(root: Path) -> Path:
 
 @pytest.mark.parametrize("named", ["", "Sessions", "..", "Sessions/1767"])
 def test_mmi(tmp_path: Path, named: str) -> None:
-    found = datasets.read(f"mmi:{mmi(tmp_path / 'MMI') / named}")
+    dataset = datasets.read(f"mmi:{mmi(tmp_path / 'MMI') / named}")
     whole = {"224/S002-106": "surprise", "1767/S028-001": "anger"}
-    assert seen(found) == ({"1767/S028-001": "anger"} if named.endswith("1767") else whole)
-    assert found.labels == naming.BASIC
+    assert seen(dataset) == ({"1767/S028-001": "anger"} if named.endswith("1767") else whole)
+    assert dataset.labels == naming.BASIC
     if not named.endswith("1767"):
-        facts = {sample.name: (sample.subject, sample.pixels.is_upright) for sample in found.samples}
+        facts = {sample.name: (sample.subject, sample.pixels.is_upright) for sample in dataset.samples}
         assert facts == {"224/S002-106": ("S002", True), "1767/S028-001": ("S028", False)}
-        assert remarked(found, "view profile, left out", "1 (36/S021-010)")
-        assert remarked(found, "code 9", "1 (300)")
-        assert remarked(found, "without an emotion", "1 (12)")
-        assert remarked(found, "2 frontal sequences", "205")
+        assert remarked(dataset, "view profile, left out", "1 (36/S021-010)")
+        assert remarked(dataset, "code 9", "1 (300)")
+        assert remarked(dataset, "without an emotion", "1 (12)")
+        assert remarked(dataset, "2 frontal sequences", "205")
 
 
 def test_mmi_views_and_the_middle(tmp_path: Path) -> None:
@@ -92,7 +92,7 @@ def test_an_emotion_however_it_is_written(tmp_path: Path, label: str, code: str)
     assert only(f"mmi:{tmp_path}").label == "happiness"
 
 
-def test_mmi_in_disorder(tmp_path: Path) -> None:
+def test_mmi_with_oddities(tmp_path: Path) -> None:
     mmi(tmp_path)
     session(tmp_path, 400, "S031-001", None, code=3)
     session(tmp_path, 401, "take7", 0, code=5)
@@ -103,24 +103,30 @@ def test_mmi_in_disorder(tmp_path: Path) -> None:
     write(session(tmp_path, 405, "S031-006", 0) / "Sessions/405", "S031-006b.avi")
     write(session(tmp_path, 406, "S031-007", 0) / "Sessions/406", "S031-007.avi", text="")
     write(tmp_path / "Sessions", "readme.txt", "no session/note.txt")
-    found = datasets.read(f"mmi:{tmp_path}")
-    assert list(seen(found)) == ["224/S002-106", "400/S031-001", "401/take7", "405/S031-006", "1767/S028-001"]
-    assert remarked(found, "without a view", "400/S031-001")
-    assert remarked(found, "without a person", "401/take7")
-    assert remarked(found, "cannot be read", "2 (402 (cross), 403 (0))")
-    assert remarked(found, "without a video", "1 (404)")
-    assert remarked(found, "beside the first", "S031-006b.avi")
-    assert remarked(found, "left out, empty: 1 (406/S031-007)")
+    dataset = datasets.read(f"mmi:{tmp_path}")
+    assert list(seen(dataset)) == [
+        "224/S002-106",
+        "400/S031-001",
+        "401/take7",
+        "405/S031-006",
+        "1767/S028-001",
+    ]
+    assert remarked(dataset, "without a view", "400/S031-001")
+    assert remarked(dataset, "without a person", "401/take7")
+    assert remarked(dataset, "cannot be read", "2 (402 (cross), 403 (0))")
+    assert remarked(dataset, "without a video", "1 (404)")
+    assert remarked(dataset, "beside the first", "S031-006b.avi")
+    assert remarked(dataset, "left out, empty: 1 (406/S031-007)")
 
 
 # --- Oulu-CASIA
 
 
 def oulu(root: Path, *above: str, count: int = 5) -> Path:
-    for place in above:
+    for folder in above:
         for person, emotion in (("P001", "Anger"), ("P001", "Surprise"), ("P012", "Happiness")):
-            write(root, *(f"{place}/{person}/{emotion}/{frame:03}.jpeg" for frame in range(count)))
-        write(root, f"{place}/.DS_Store", f"{place}/P001/Thumbs.db")
+            write(root, *(f"{folder}/{person}/{emotion}/{frame:03}.jpeg" for frame in range(count)))
+        write(root, f"{folder}/.DS_Store", f"{folder}/P001/Thumbs.db")
     return root
 
 
@@ -145,21 +151,21 @@ SEQUENCES = {
     ],
 )
 def test_oulu(tmp_path: Path, above: str, named: str) -> None:
-    found = datasets.read(f"oulu:{oulu(tmp_path, above) / named}")
-    assert seen(found) == SEQUENCES
-    assert found.labels == naming.BASIC
-    assert {sample.subject for sample in found.samples} == {"P001", "P012"}
-    assert {sample.pixels.rate for sample in found.samples} == {25}
-    assert remarked(found, "3 sequences; the whole set has 480")
-    assert remarked(found, "whole pictures are missing") == above.startswith("PreProcess")
+    dataset = datasets.read(f"oulu:{oulu(tmp_path, above) / named}")
+    assert seen(dataset) == SEQUENCES
+    assert dataset.labels == naming.BASIC
+    assert {sample.subject for sample in dataset.samples} == {"P001", "P012"}
+    assert {sample.pixels.rate for sample in dataset.samples} == {25}
+    assert remarked(dataset, "3 sequences; the whole set has 480")
+    assert remarked(dataset, "whole pictures are missing") == above.startswith("PreProcess")
 
 
 def test_oulu_cameras_and_lights(tmp_path: Path) -> None:
     oulu(tmp_path, "VL/Strong", "VL/Dark", "NI/Weak", "PreProcess Img/VL_Acropped/Strong")
-    found = datasets.read(f"oulu:{tmp_path}")
-    assert seen(found) == SEQUENCES
-    assert "PreProcess" not in found.samples[0].pixels.path
-    assert remarked(found, "cropped faces, left out", "2 (VL/Strong/P001, VL/Strong/P012)")
+    dataset = datasets.read(f"oulu:{tmp_path}")
+    assert seen(dataset) == SEQUENCES
+    assert "PreProcess" not in dataset.samples[0].pixels.path
+    assert remarked(dataset, "cropped faces, left out", "2 (VL/Strong/P001, VL/Strong/P012)")
     count = {
         query: len(datasets.read(f"oulu:{tmp_path}?{query}").samples)
         for query in ("camera=all&light=all", "camera=ni&light=weak", "light=all", "light=dark")
@@ -188,21 +194,21 @@ def test_oulu_classes_and_frames(tmp_path: Path) -> None:
     assert peak["VL/Strong/P001/Anger/004.jpeg"] == "anger"
 
 
-def test_oulu_in_disorder(tmp_path: Path) -> None:
+def test_oulu_with_oddities(tmp_path: Path) -> None:
     oulu(tmp_path, "a/VL/Strong", "b/VL/Strong")
     write(
         tmp_path, "a/VL/Strong/P002/Bored/0.jpeg", "a/VL/Strong/P002/Neutral/0.jpeg", "a/VL/Strong/P003/Fear/"
     )
     write(tmp_path, "a/VL/Strong/P004/fear/000.jpeg", text="")
-    found = datasets.read(f"oulu:{tmp_path}")
-    assert seen(found) == SEQUENCES
-    assert remarked(found, "found twice, read once: 3 (VL/Strong/P001/Anger")
-    assert remarked(found, "none of the six", "2 (VL/Strong/P002/Bored, VL/Strong/P002/Neutral)")
-    assert remarked(found, "without pictures", "VL/Strong/P003/Fear")
-    assert remarked(found, "left out, empty: 1 (VL/Strong/P004/Fear)")
-    for place, missing in (("c/Strong", "camera"), ("c/VL", "light")):
+    dataset = datasets.read(f"oulu:{tmp_path}")
+    assert seen(dataset) == SEQUENCES
+    assert remarked(dataset, "found twice, read once: 3 (VL/Strong/P001/Anger")
+    assert remarked(dataset, "none of the six", "2 (VL/Strong/P002/Bored, VL/Strong/P002/Neutral)")
+    assert remarked(dataset, "without pictures", "VL/Strong/P003/Fear")
+    assert remarked(dataset, "left out, empty: 1 (VL/Strong/P004/Fear)")
+    for folder, missing in (("c/Strong", "camera"), ("c/VL", "light")):
         with pytest.raises(InputError, match=f"names the {missing}.*expected"):
-            datasets.read(f"oulu:{oulu(tmp_path / missing, place)}")
+            datasets.read(f"oulu:{oulu(tmp_path / missing, folder)}")
 
 
 # --- SAVEE
@@ -220,8 +226,8 @@ def test_savee(tmp_path: Path, pattern: str) -> None:
     names = ["a1", "d15", "f02", "h3", "n30", "sa7", "su8", "x1"]
     write(tmp_path, *(pattern.format(actor="DC", name=name) for name in names))
     write(tmp_path, pattern.format(actor="kl", name="SA01"), ".DS_Store", "AudioData/DC/a01.wav", "info.txt")
-    found = datasets.read(f"savee:{tmp_path}")
-    assert seen(found) == {
+    dataset = datasets.read(f"savee:{tmp_path}")
+    assert seen(dataset) == {
         "DC/a01": "anger",
         "DC/d15": "disgust",
         "DC/f02": "fear",
@@ -231,21 +237,21 @@ def test_savee(tmp_path: Path, pattern: str) -> None:
         "DC/su08": "surprise",
         "KL/sa01": "sadness",
     }
-    assert found.labels == EMOTIONS
-    assert {sample.subject for sample in found.samples} == {"DC", "KL"}
+    assert dataset.labels == EMOTIONS
+    assert {sample.subject for sample in dataset.samples} == {"DC", "KL"}
     for words in (["sound files", "a01.wav"], ["not videos", "x1"], ["480"], ["markers"]):
-        assert remarked(found, *words), words
-    assert len(splitting.leave_one_subject_out(found.samples)) == 2
+        assert remarked(dataset, *words), words
+    assert len(splitting.leave_one_subject_out(dataset.samples)) == 2
 
 
-def test_savee_in_disorder(tmp_path: Path) -> None:
+def test_savee_with_oddities(tmp_path: Path) -> None:
     write(tmp_path, "DC/a1.avi", "DC/a01.avi", "clips/h1.avi", "DC/su9.avi")
     write(tmp_path, "JE/n1.avi", text=POINTER)
-    found = datasets.read(f"savee:{tmp_path}")
-    assert list(seen(found)) == ["DC/a01", "DC/su09"]
-    assert remarked(found, "found twice", "DC/a01")
-    assert remarked(found, "none of the actors", "h1.avi")
-    assert remarked(found, "Git LFS pointer", "JE/n01")
+    dataset = datasets.read(f"savee:{tmp_path}")
+    assert list(seen(dataset)) == ["DC/a01", "DC/su09"]
+    assert remarked(dataset, "found twice", "DC/a01")
+    assert remarked(dataset, "none of the actors", "h1.avi")
+    assert remarked(dataset, "Git LFS pointer", "JE/n01")
 
 
 # --- RAF-DB
@@ -267,17 +273,17 @@ def rafdb(root: Path, labels: str = "EmoLabel/list_patition_label.txt") -> Path:
 def test_rafdb(tmp_path: Path, named: str) -> None:
     rafdb(tmp_path / "basic")
     write(tmp_path, "compound/EmoLabel/list_patition_label.txt", text="train_0001.jpg 11\n")
-    found = datasets.read(f"rafdb:{tmp_path / named}")
+    dataset = datasets.read(f"rafdb:{tmp_path / named}")
     labels = ("surprise", "fear", "disgust", "happiness", "sadness", "anger", "neutral")
     expected = {f"train_{at:05}.jpg": label for at, label in enumerate(labels, 1)}
-    assert seen(found) == expected | {"test_0001.jpg": "happiness"}
-    assert found.labels == EMOTIONS
-    assert found.samples[0].pixels.path.endswith("basic/Image/aligned/train_00001_aligned.jpg")
-    parts = splitting.official(found.samples)
+    assert seen(dataset) == expected | {"test_0001.jpg": "happiness"}
+    assert dataset.labels == EMOTIONS
+    assert dataset.samples[0].pixels.path.endswith("basic/Image/aligned/train_00001_aligned.jpg")
+    parts = splitting.official(dataset.samples)
     assert [len(parts.train), len(parts.validation), len(parts.test)] == [7, 0, 1]
-    assert remarked(found, "train lists 7", "12,271")
-    assert remarked(found, "test lists 1", "3,068")
-    assert remarked(found, "names no people")
+    assert remarked(dataset, "train lists 7", "12,271")
+    assert remarked(dataset, "test lists 1", "3,068")
+    assert remarked(dataset, "names no people")
 
 
 def test_rafdb_parts_and_pictures(tmp_path: Path) -> None:
@@ -286,7 +292,7 @@ def test_rafdb_parts_and_pictures(tmp_path: Path) -> None:
     assert sample.pixels.path.endswith("Image/original/test_0001.jpg")
 
 
-def test_rafdb_in_disorder(tmp_path: Path) -> None:
+def test_rafdb_with_oddities(tmp_path: Path) -> None:
     rafdb(tmp_path)
     table = tmp_path / "EmoLabel/list_patition_label.txt"
     more = (
@@ -296,17 +302,17 @@ def test_rafdb_in_disorder(tmp_path: Path) -> None:
     (tmp_path / "Image/aligned/train_00002_aligned.jpg").rename(
         tmp_path / "Image/aligned/TRAIN_00002_aligned.JPG"
     )
-    found = datasets.read(f"rafdb:{tmp_path}")
-    assert len(found.samples) == 8
-    assert remarked(found, "listed twice", "train_00001.jpg")
-    assert remarked(found, "left out, missing: 1 (train_00009.jpg)")
-    assert remarked(found, "neither train nor test: 1") or remarked(
-        found, "neither train nor test", "line 11"
+    dataset = datasets.read(f"rafdb:{tmp_path}")
+    assert len(dataset.samples) == 8
+    assert remarked(dataset, "listed twice", "train_00001.jpg")
+    assert remarked(dataset, "left out, missing: 1 (train_00009.jpg)")
+    assert remarked(dataset, "neither train nor test: 1") or remarked(
+        dataset, "neither train nor test", "line 11"
     )
-    assert remarked(found, "without a name and a code", "3 (line 12, line 13, line 14)")
+    assert remarked(dataset, "without a name and a code", "3 (line 12, line 13, line 14)")
 
 
-def test_rafdb_that_is_another(tmp_path: Path) -> None:
+def test_rafdb_of_compound_emotions(tmp_path: Path) -> None:
     write(tmp_path, "compound/EmoLabel/list_patition_label.txt", text="train_0001.jpg 1\ntrain_0002.jpg 11\n")
     write(tmp_path, "compound/Image/aligned/train_0001_aligned.jpg")
     for named in ("", "compound"):
@@ -360,10 +366,10 @@ AFFECT = {
     [(HEAD, "Manually_Annotated_file_lists/"), (HEAD.upper(), ""), ("", "manually_annotated_file_lists/")],
 )
 def test_affectnet(tmp_path: Path, head: str, lists: str) -> None:
-    found = datasets.read(f"affectnet:{affectnet(tmp_path, head, lists)}")
-    assert seen(found) == AFFECT
-    assert found.labels == EMOTIONS
-    assert {sample.pixels.box for sample in found.samples} == {(10, 20, 30, 40)}
+    dataset = datasets.read(f"affectnet:{affectnet(tmp_path, head, lists)}")
+    assert seen(dataset) == AFFECT
+    assert dataset.labels == EMOTIONS
+    assert {sample.pixels.box for sample in dataset.samples} == {(10, 20, 30, 40)}
     for words in (
         ["no expression", "train/689/8.jpg"],
         ["uncertain", "train/689/9.jpg"],
@@ -372,10 +378,10 @@ def test_affectnet(tmp_path: Path, head: str, lists: str) -> None:
         ["valence and arousal"],
         ["names no people"],
     ):
-        assert remarked(found, *words), words
+        assert remarked(dataset, *words), words
     eight = datasets.read(f"affectnet:{tmp_path}?classes=8&split=val")
     assert seen(eight) == {"val/12/a.JPG": "surprise", "val/12/b.png": "contempt"}
-    parts = splitting.official(found.samples)
+    parts = splitting.official(dataset.samples)
     assert [len(parts.train), len(parts.test)] == [7, 1]
 
 
@@ -397,13 +403,13 @@ def test_affectnet_with_odd_rows(tmp_path: Path) -> None:
     ]
     table.write_text(table.read_text() + "".join(odd))
     write(tmp_path, "Manually_Annotated/Manually_Annotated_Images/689/y.jpg")
-    found = datasets.read(f"affectnet:{tmp_path}?classes=8&split=train")
-    assert remarked(found, "found twice", "train/689/1.jpg")
-    assert remarked(found, "left out, missing: 1 (train/689/x.jpg)")
-    assert remarked(found, "too few or too many columns", "1 (row 14 of training.csv)")
-    assert remarked(found, "not a code from 0 to 10", ": 3 (")
-    assert remarked(found, "without a box", ": 1 (train/689/y.jpg)")
-    assert Counter(seen(found).values())["happiness"] == 2
+    dataset = datasets.read(f"affectnet:{tmp_path}?classes=8&split=train")
+    assert remarked(dataset, "found twice", "train/689/1.jpg")
+    assert remarked(dataset, "left out, missing: 1 (train/689/x.jpg)")
+    assert remarked(dataset, "too few or too many columns", "1 (row 14 of training.csv)")
+    assert remarked(dataset, "not a code from 0 to 10", ": 3 (")
+    assert remarked(dataset, "without a box", ": 1 (train/689/y.jpg)")
+    assert Counter(seen(dataset).values())["happiness"] == 2
 
 
 @pytest.mark.parametrize(
@@ -416,7 +422,7 @@ def test_affectnet_with_odd_rows(tmp_path: Path) -> None:
         ("subDirectory_filePath,expression\n" + "x" * 200_000 + ",1\n", "not a table of AffectNet"),
     ],
 )
-def test_affectnet_with_a_table_that_is_wrong(tmp_path: Path, text: str, words: str) -> None:
+def test_affectnet_with_a_wrong_table(tmp_path: Path, text: str, words: str) -> None:
     write(affectnet(tmp_path), "Manually_Annotated_file_lists/training.csv", text=text)
     with pytest.raises(InputError, match=words):
         datasets.read(f"affectnet:{tmp_path}")
@@ -444,22 +450,22 @@ def test_affectnet_in_its_newer_layout(tmp_path: Path, above: str) -> None:
     annotated(tmp_path / f"{above}val_set", {"0": "0"})
     write(train, "images/14.jpg", "images/15.jpg", "images/.DS_Store", "images/readme.txt")
     write(train, "annotations/15_exp.npy")
-    found = datasets.read(f"affectnet:{tmp_path}")
-    assert seen(found) == {
+    dataset = datasets.read(f"affectnet:{tmp_path}")
+    assert seen(dataset) == {
         "train/0.jpg": "happiness",
         "train/5.jpg": "anger",
         "train/10.jpg": "sadness",
         "train/13.jpg": "fear",
         "val/0.jpg": "neutral",
     }
-    assert {sample.pixels.box for sample in found.samples} == {None}
+    assert {sample.pixels.box for sample in dataset.samples} == {None}
     for words in (
         ["no expression", "train/11.jpg"],
         ["contempt", "train/12.jpg"],
         ["without a label", "train/14.jpg"],
         ["cannot be read", "train/15.jpg"],
     ):
-        assert remarked(found, *words), words
+        assert remarked(dataset, *words), words
     assert len(seen(datasets.read(f"affectnet:{train}"))) == 4
     assert list(seen(datasets.read(f"affectnet:{tmp_path}?split=val"))) == ["val/0.jpg"]
 

@@ -1,4 +1,4 @@
-"""The plan of spans, their results as arrays, and the cache that holds them."""
+"""The plan of spans, their results as arrays, and their entries in the cache."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ START = 700  # pts of the first frame
 
 
 def film(seconds: float, keyframes: float = 2.0) -> Video:
-    """A video of 10 frames a second, its pts in milliseconds."""
+    """Return a video of 10 frames a second, with pts in milliseconds."""
     planned = video(range(START, START + round(seconds * 1000), 100), Fraction(1, 1000))
     step = round(keyframes * 1000)
     return replace(
@@ -35,16 +35,16 @@ def film(seconds: float, keyframes: float = 2.0) -> Video:
 def bounds(
     planned: Video, start: str | None = None, end: str | None = None
 ) -> list[tuple[float, float | None]]:
-    """Seconds from the first frame of every span."""
+    """Return the start and end of every span, in seconds from the first frame."""
     chosen = Settings(
         start=None if start is None else Fraction(start), end=None if end is None else Fraction(end)
     )
-    found = spans.plan(planned, chosen)
-    assert [span.index for span in found] == list(range(len(found)))
-    return [((s.start - START) / 1000, None if s.stop is None else (s.stop - START) / 1000) for s in found]
+    plan = spans.plan(planned, chosen)
+    assert [span.index for span in plan] == list(range(len(plan)))
+    return [((s.start - START) / 1000, None if s.stop is None else (s.stop - START) / 1000) for s in plan]
 
 
-def test_spans_stand_on_the_keyframes_nearest_to_multiples_of_30_seconds() -> None:
+def test_spans_begin_at_keyframes_nearest_to_multiples_of_30_seconds() -> None:
     assert bounds(film(100)) == [(0, 30), (30, 60), (60, 90), (90, None)]
     assert bounds(film(100, keyframes=7)) == [(0, 28), (28, 63), (63, 91), (91, None)]
 
@@ -56,22 +56,22 @@ def test_a_short_video_is_one_span() -> None:
 
 @pytest.mark.parametrize("keyframes", [0.1, 2, 7, 45, 61, 1000])
 @pytest.mark.parametrize("seconds", [60, 100, 125.3])
-def test_spans_hold_every_frame_once(seconds: float, keyframes: float) -> None:
+def test_every_frame_is_in_one_span(seconds: float, keyframes: float) -> None:
     planned = film(seconds, keyframes)
-    found = spans.plan(planned, Settings())
-    assert [sum(pts in span for span in found) for pts in planned.pts.tolist()] == [1] * len(planned.pts)
-    assert all(any(pts in span for pts in planned.pts.tolist()) for span in found)
-    assert len({span.start for span in found}) == len(found)
-    assert all(span.start in planned.pts for span in found)
-    assert all(15000 <= spans.length(planned, span) <= 61000 for span in found[:-1])
-    assert sum(spans.length(planned, span) for span in found) == planned.duration
+    plan = spans.plan(planned, Settings())
+    assert [sum(pts in span for span in plan) for pts in planned.pts.tolist()] == [1] * len(planned.pts)
+    assert all(any(pts in span for pts in planned.pts.tolist()) for span in plan)
+    assert len({span.start for span in plan}) == len(plan)
+    assert all(span.start in planned.pts for span in plan)
+    assert all(15000 <= spans.length(planned, span) <= 61000 for span in plan[:-1])
+    assert sum(spans.length(planned, span) for span in plan) == planned.duration
 
 
-def test_where_keyframes_are_seldom_spans_begin_at_other_frames() -> None:
+def test_with_rare_keyframes_spans_begin_at_other_frames() -> None:
     assert bounds(film(100, keyframes=55)) == [(0, 55), (55, None)]  # near enough
-    assert bounds(film(100, keyframes=1000)) == [(0, 30), (30, 60), (60, None)]  # no short one at the end
+    assert bounds(film(100, keyframes=1000)) == [(0, 30), (30, 60), (60, None)]  # no short span at the end
     assert bounds(film(200, keyframes=100)) == [
-        *[(0, 30), (30, 60), (60, 100)],  # no short one before a keyframe
+        *[(0, 30), (30, 60), (60, 100)],  # no short span before a keyframe
         *[(100, 120), (120, 150), (150, 180), (180, None)],
     ]
 
@@ -90,7 +90,7 @@ def test_a_decoding_pass_begins_at_a_keyframe() -> None:
     assert passes(replace(film(100), seekable=False)) == [[0, 1, 2]]
 
 
-def test_start_and_end_select_and_do_not_move_the_grid() -> None:
+def test_start_and_end_do_not_move_the_grid() -> None:
     planned = film(100)
     assert bounds(planned, "35") == [(35, 60), (60, 90), (90, None)]
     assert bounds(planned, "30") == [(30, 60), (60, 90), (90, None)]
@@ -101,7 +101,7 @@ def test_start_and_end_select_and_do_not_move_the_grid() -> None:
     assert bounds(planned, None, "5000") == [(0, 30), (30, 60), (60, 90), (90, 5000)]
 
 
-def test_what_cannot_be_sought_is_cut_at_any_frame() -> None:
+def test_without_seeking_spans_begin_at_any_frame() -> None:
     whole = [(0, 30), (30, 60), (60, None)]
     assert bounds(replace(film(100), seekable=False)) == whole
     assert bounds(replace(film(100), seekable=False), "35", "40") == [(35, 40)]
@@ -116,12 +116,12 @@ def test_what_cannot_be_sought_is_cut_at_any_frame() -> None:
 @pytest.mark.parametrize(
     ("start", "end"), [("100", None), ("-1", None), ("500", "600"), ("9", "9"), ("9", "3"), (None, "0")]
 )
-def test_a_selection_that_holds_nothing_is_refused(start: str | None, end: str | None) -> None:
+def test_an_empty_selection_is_an_error(start: str | None, end: str | None) -> None:
     with pytest.raises(UsageError, match=r"--(start|end) "):
         bounds(film(100), start, end)
 
 
-def test_the_halo_reaches_a_second_over_either_end() -> None:
+def test_the_halo_is_a_second_at_each_end() -> None:
     planned = film(100)
     first, middle, last = (Span(0, START, 30700), Span(1, 30700, 60700), Span(2, 60700, None))
     assert spans.with_halo(planned, first) == (START, 31700)
@@ -129,8 +129,8 @@ def test_the_halo_reaches_a_second_over_either_end() -> None:
     assert spans.with_halo(planned, last) == (59700, None)
 
 
-def test_spans_of_one_pass_see_what_each_would_see_alone(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Halos over three spans and more, a span without any frame, and one that begins behind a gap."""
+def test_spans_of_one_pass_give_the_same_as_alone(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Halos over several spans, a span without frames, and a span that begins after a gap."""
     times = [*range(START, 9000, 100), *range(40000, 43000, 100)]
     planned = replace(film(50), pts=np.array(times, np.int64), seekable=False)
     bounds = [START, 1200, 1300, 5000, 12000, 20000, 41000, 41050, None]
@@ -140,7 +140,7 @@ def test_spans_of_one_pass_see_what_each_would_see_alone(monkeypatch: pytest.Mon
     def frames(_: Video, low: int, high: int | None, tally: Callable[[Tally], None]) -> Iterator[Frame]:
         passes.append((low, high))
         for pts in times:
-            if low <= pts and (high is None or pts < high) and pts != 4000:  # which cannot be decoded
+            if low <= pts and (high is None or pts < high) and pts != 4000:  # 4000 cannot be decoded
                 yield Frame(pts, np.full((48, 64), 200 if 3000 <= pts < 41000 else 20, np.uint8))
         tally(Tally(complete=high is not None))
 
@@ -151,18 +151,18 @@ def test_spans_of_one_pass_see_what_each_would_see_alone(monkeypatch: pytest.Mon
     assert passes == [(START, None)]
     alone = [spans.analyze_span(planned, span, options) for span in chosen]
     assert len(passes) == 1 + len(chosen)
-    for one, other in zip(found, alone, strict=True):
-        assert_same(results.pack(one), results.pack(other))
-    assert [pts for one in found for pts in one.pts.tolist()] == [pts for pts in times if pts != 4000]
-    assert sorted(pts for one in found for pts in one.cuts.tolist()) == [3000, 41000]
-    assert sum((one.tally for one in found), Tally()) == Tally(len(times) - 1, 0, 1, False)
-    # And where those between are known already.
+    for result, other in zip(found, alone, strict=True):
+        assert_same(results.pack(result), results.pack(other))
+    assert [pts for result in found for pts in result.pts.tolist()] == [pts for pts in times if pts != 4000]
+    assert sorted(pts for result in found for pts in result.cuts.tolist()) == [3000, 41000]
+    assert sum((result.tally for result in found), Tally()) == Tally(len(times) - 1, 0, 1, False)
+    # And when the spans between them are stored already.
     some = [step.result for step in spans.analyze(planned, chosen[1::3], options) if step.result is not None]
-    for one, other in zip(some, alone[1::3], strict=True):
-        assert_same(results.pack(one), results.pack(other))
+    for result, other in zip(some, alone[1::3], strict=True):
+        assert_same(results.pack(result), results.pack(other))
 
 
-def test_a_span_tells_how_far_it_is(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_span_reports_progress(monkeypatch: pytest.MonkeyPatch) -> None:
     planned = film(40)
 
     def frames(_: Video, low: int, high: int | None, tally: Callable[[Tally], None]) -> Iterator[Frame]:
@@ -175,7 +175,7 @@ def test_a_span_tells_how_far_it_is(monkeypatch: pytest.MonkeyPatch) -> None:
         step.share for step in spans.analyze(planned, [Span(0, START, 30700)], spans.Options(Settings()))
     ]
     assert len(shares) == 311 and shares[0] == 0 and shares[-1] == 1
-    assert all(0 < other - one < 0.004 for one, other in pairwise(shares[:-1]))
+    assert all(0 < after - before < 0.004 for before, after in pairwise(shares[:-1]))
 
 
 def followed(number: int, pts: Sequence[int]) -> Track:
@@ -200,12 +200,12 @@ def result(tracks: int, crops: bool = False, nets: bool = True) -> results.SpanR
         flags=random.integers(0, 4, 20).astype(np.uint8),
         cuts=np.array([4, 9]),
         tracks=found,
-        moments=tuple(np.arange(place) * 8 for place in range(tracks)),  # the first has none
+        moments=tuple(np.arange(number) * 8 for number in range(tracks)),  # the first track has none
         logits=tuple(
-            {name: random.normal(size=(place, 7)).astype(np.float32) for name in ("a", "b")} if nets else {}
-            for place in range(tracks)
+            {name: random.normal(size=(number, 7)).astype(np.float32) for name in ("a", "b")} if nets else {}
+            for number in range(tracks)
         ),
-        crops=tuple(random.integers(0, 255, (len(one) - 2, 8, 8)).astype(np.uint8) for one in found)
+        crops=tuple(random.integers(0, 255, (len(track) - 2, 8, 8)).astype(np.uint8) for track in found)
         if crops
         else (),
     )
@@ -220,7 +220,7 @@ def assert_same(first: dict[str, Array], second: dict[str, Array]) -> None:
 @pytest.mark.parametrize("tracks", [0, 1, 3])
 @pytest.mark.parametrize("crops", [False, True])
 @pytest.mark.parametrize("nets", [False, True])
-def test_a_result_comes_back_from_its_arrays(tmp_path: Path, tracks: int, crops: bool, nets: bool) -> None:
+def test_a_result_survives_packing(tmp_path: Path, tracks: int, crops: bool, nets: bool) -> None:
     own = result(tracks, crops, nets)
     cache.write(tmp_path / "key" / "entry.span", results.pack(own))
     arrays = cache.read(tmp_path / "key" / "entry.span")
@@ -244,7 +244,7 @@ def entry(tmp_path: Path) -> Path:
     return path
 
 
-def test_an_entry_that_was_cut_off_counts_as_none(entry: Path) -> None:
+def test_a_truncated_entry_counts_as_missing(entry: Path) -> None:
     whole = entry.read_bytes()
     for length in range(len(whole)):
         entry.write_bytes(whole[:length])
@@ -253,12 +253,12 @@ def test_an_entry_that_was_cut_off_counts_as_none(entry: Path) -> None:
 
 
 @pytest.mark.parametrize("number", [0, 5, 7])
-def test_an_entry_with_a_flipped_bit_counts_as_none(entry: Path, number: int) -> None:
+def test_an_entry_with_a_flipped_bit_counts_as_missing(entry: Path, number: int) -> None:
     whole = entry.read_bytes()
     refused = 0
-    for place in range(len(whole)):
+    for index in range(len(whole)):
         hurt = bytearray(whole)
-        hurt[place] ^= 1 << number
+        hurt[index] ^= 1 << number
         entry.write_bytes(hurt)
         refused += cache.read(entry) is None and not entry.exists()
     assert refused == len(whole)
@@ -275,13 +275,13 @@ def npy() -> bytes:
     [b"", b"hello", b"PK\x03\x04", b"\x80\x04N.", npy()],
     ids=["empty", "text", "zip", "pickle", "npy"],
 )
-def test_a_foreign_file_counts_as_none(entry: Path, content: bytes) -> None:
+def test_a_foreign_file_counts_as_missing(entry: Path, content: bytes) -> None:
     entry.write_bytes(content)
     assert cache.read(entry) is None
     assert not entry.exists()
 
 
-def test_an_entry_is_written_whole_or_not_at_all(entry: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_an_entry_is_written_completely_or_not_at_all(entry: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     before = entry.read_bytes()
 
     def full(_: int) -> None:
@@ -298,12 +298,12 @@ def test_an_entry_is_written_whole_or_not_at_all(entry: Path, monkeypatch: pytes
     assert list(entry.parent.iterdir()) == [entry]
 
 
-def test_nothing_is_left_beside_an_entry(entry: Path) -> None:
+def test_writing_an_entry_leaves_no_other_files(entry: Path) -> None:
     assert list(entry.parent.iterdir()) == [entry]
-    assert entry.parent.stat().st_mode & 0o077 == 0  # where faces were is nobody else's business
+    assert entry.parent.stat().st_mode & 0o077 == 0  # biometric data: readable only by the user
 
 
-def test_no_entry_is_none(tmp_path: Path) -> None:
+def test_a_missing_entry_is_none(tmp_path: Path) -> None:
     assert cache.read(tmp_path / "nothing.span") is None
 
 
@@ -316,7 +316,7 @@ def test_no_entry_is_none(tmp_path: Path) -> None:
         (False, False, False, False),
     ],
 )
-def test_entries_outlive_what_they_should(
+def test_entries_are_kept_or_deleted_at_the_end_of_a_run(
     tmp_path: Path, keep: bool, resume: bool, succeeded: bool, left: bool
 ) -> None:
     store = cache.Store(tmp_path / "store", keep, resume)
