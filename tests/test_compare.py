@@ -87,7 +87,7 @@ def figures(call: Call, *arguments: str) -> Any:
 # --- figures
 
 
-def test_a_stretch_covers_the_frames_whose_middle_it_holds() -> None:
+def test_a_stretch_covers_the_frames_with_their_middle_in_it() -> None:
     ruler = Ruler(Fraction(1), Fraction(1, 10), 10)  # middles at 1.05, 1.15 ... 1.95
 
     def painted(start: str, end: str) -> list[int]:
@@ -106,11 +106,11 @@ def test_kappa_of_a_known_table() -> None:
     """The 2 x 2 table of many textbooks: 20, 5, 10, 15 give 0.4."""
     annotated = np.repeat([0, 0, 1, 1], [20, 5, 10, 15]).astype(np.int8)
     seen = np.repeat([0, 1, 0, 1], [20, 5, 10, 15]).astype(np.int8)
-    found = Agreement.of(("anger", "fear"), annotated, seen)
-    assert found.kappa == pytest.approx(0.4)
-    assert found.confusion.accuracy == pytest.approx(0.7)
-    assert found.confusion.precision == pytest.approx([20 / 30, 15 / 20])
-    assert found.confusion.recall == pytest.approx([20 / 25, 15 / 25])
+    agreement = Agreement.of(("anger", "fear"), annotated, seen)
+    assert agreement.kappa == pytest.approx(0.4)
+    assert agreement.confusion.accuracy == pytest.approx(0.7)
+    assert agreement.confusion.precision == pytest.approx([20 / 30, 15 / 20])
+    assert agreement.confusion.recall == pytest.approx([20 / 25, 15 / 25])
     constant = np.zeros(9, np.int8)
     assert np.isnan(Agreement.of(("anger", "fear"), constant, constant).kappa)
 
@@ -118,14 +118,14 @@ def test_kappa_of_a_known_table() -> None:
 def test_every_figure_is_that_of_the_frames_one_by_one() -> None:
     generator = np.random.default_rng(3)
     annotated, seen = generator.integers(NONE, 7, (2, 5000)).astype(np.int8)
-    found = Agreement.of(EMOTIONS, annotated, seen)
+    agreement = Agreement.of(EMOTIONS, annotated, seen)
     both = (annotated != NONE) & (seen != NONE)
     agreed = float((annotated[both] == seen[both]).mean())
     chance = sum(float((annotated[both] == k).mean() * (seen[both] == k).mean()) for k in range(7))
-    assert found.confusion.accuracy == pytest.approx(agreed)
-    assert found.kappa == pytest.approx((agreed - chance) / (1 - chance))
-    assert found.found == pytest.approx(float((seen == annotated)[annotated != NONE].mean()))
-    assert found.coverage == {
+    assert agreement.confusion.accuracy == pytest.approx(agreed)
+    assert agreement.kappa == pytest.approx((agreed - chance) / (1 - chance))
+    assert agreement.matched == pytest.approx(float((seen == annotated)[annotated != NONE].mean()))
+    assert agreement.coverage == {
         "both": int(both.sum()),
         "annotator_only": int(((annotated != NONE) & (seen == NONE)).sum()),
         "timeline_only": int(((annotated == NONE) & (seen != NONE)).sum()),
@@ -135,7 +135,7 @@ def test_every_figure_is_that_of_the_frames_one_by_one() -> None:
         Agreement.of(EMOTIONS, annotated[rows], seen[rows]) for rows in np.split(np.arange(5000), [7, 900])
     ]
     added = parts[0] + parts[1] + parts[2]
-    assert (added.counts == found.counts).all()
+    assert (added.counts == agreement.counts).all()
     with pytest.raises(ValueError, match="different labels"):
         added + Agreement.of(("anger",), seen[:0], seen[:0])
 
@@ -143,10 +143,15 @@ def test_every_figure_is_that_of_the_frames_one_by_one() -> None:
 def test_nothing_in_common_has_no_figures(call: Call) -> None:
     put(film((0, 0, 1, "anger")))
     table("human.csv", [(2, 3, "anger")])
-    found = figures(call, "out.json", "human.csv")["together"]
-    assert (found["frames"], found["accuracy"], found["kappa"], found["macro_f1"]) == (0, None, None, None)
-    assert found["found"] == 0
-    assert {part: each["seconds"] for part, each in found["coverage"].items()} == {
+    result = figures(call, "out.json", "human.csv")["together"]
+    assert (result["frames"], result["accuracy"], result["kappa"], result["macro_f1"]) == (
+        0,
+        None,
+        None,
+        None,
+    )
+    assert result["found"] == 0
+    assert {part: each["seconds"] for part, each in result["coverage"].items()} == {
         "both": 0,
         "annotator_only": 1,
         "timeline_only": 1,
@@ -164,8 +169,8 @@ SEGMENTS = [(0, 0.0, 1.0, "happiness"), (0, 1.0, 2.0, "sadness"), (0, 3.0, 4.0, 
 def test_the_table_and_the_json_tell_the_same(call: Call) -> None:
     put(film(*SEGMENTS))
     table("anna.csv", [(0, 0.5, "Joy"), (0.5, 2.0, "sad"), (2.0, 3.0, "neutral")])
-    found = figures(call, "out.json", "anna.csv")
-    (anna,) = found["annotators"]
+    result = figures(call, "out.json", "anna.csv")
+    (anna,) = result["annotators"]
     assert (anna["name"], anna["frames"]) == ("anna", 50)
     assert anna["tiers"] == [{"tier": "", "compared_with": "all faces"}]
     # Of 50 frames the first 12 (the middle of the 13th lies at 0.5) and the last 25 agree.
@@ -180,12 +185,12 @@ def test_the_table_and_the_json_tell_the_same(call: Call) -> None:
         "f1": pytest.approx(50 / 63, abs=1e-6),
     }
     assert anna["coverage"]["timeline_only"] == {"seconds": 1.0, "share": 0.25}
-    assert found["together"] == {key: anna[key] for key in found["together"]}
-    assert "not say what a person feels" in found["note"]
-    told = call("compare", "out.json", "anna.csv").stdout
-    for word in ("0.740", "100 frames, 4.000 s", "annotator only 1.0", "rows with all faces", found["note"]):
-        assert word in told
-    assert "disgust" not in told  # which nobody named
+    assert result["together"] == {key: anna[key] for key in result["together"]}
+    assert "not say what a person feels" in result["note"]
+    output = call("compare", "out.json", "anna.csv").stdout
+    for word in ("0.740", "100 frames, 4.000 s", "annotator only 1.0", "rows with all faces", result["note"]):
+        assert word in output
+    assert "disgust" not in output  # which nobody named
 
 
 @pytest.mark.parametrize("offset", [0.0, 0.32])
@@ -195,8 +200,8 @@ def test_what_is_exported_agrees_with_its_timeline(call: Call, target: str, offs
     put(film(*SEGMENTS[:2], (1, 0.5, 3.7, "fear"), (2, 2.1, 4.0, "anger"), persons=people, offset=offset))
     line = ("export", "out.json", "-o", target, *(("-f", "segments") if target == "film.csv" else ()))
     assert call(*line).returncode == 0
-    found = figures(call, "out.json", target)
-    (only,) = found["annotators"]
+    result = figures(call, "out.json", target)
+    (only,) = result["annotators"]
     assert (only["accuracy"], only["kappa"], only["found"]) == (1, 1, 1)
     assert {(each["tier"], each["compared_with"]) for each in only["tiers"]} == {("P1", "P1"), ("P2", "P2")}
     assert only["coverage"]["annotator_only"]["seconds"] == only["coverage"]["timeline_only"]["seconds"] == 0
@@ -220,9 +225,9 @@ def test_only_the_part_that_was_analyzed_counts(call: Call) -> None:
     settings = Settings(start=Fraction(1), end=Fraction(2))
     put(film((0, 1.0, 2.0, "sadness"), settings=settings))
     table("human.csv", [(0, 4, "sadness")])
-    found = figures(call, "out.json", "human.csv")
-    assert found["compared"] == {"start": 1.0, "seconds": 1.0, "frames": 25}
-    assert found["together"]["coverage"]["both"]["share"] == 1
+    result = figures(call, "out.json", "human.csv")
+    assert result["compared"] == {"start": 1.0, "seconds": 1.0, "frames": 25}
+    assert result["together"]["coverage"]["both"]["share"] == 1
 
 
 def test_a_still_is_one_frame() -> None:
@@ -279,21 +284,21 @@ def test_tiers_are_matched_by_name_participant_and_given_name(call: Call, tmp_pa
 
 def tiers_of(call: Call, path: Path) -> list[dict[str, str]]:
     (only,) = figures(call, "out.json", str(path))["annotators"]
-    found: list[dict[str, str]] = only["tiers"]
-    return found
+    document: list[dict[str, str]] = only["tiers"]
+    return document
 
 
 def elan(
     name: str, tiers: dict[str, Rows], who: dict[str, str] | None = None, by: dict[str, str] | None = None
 ) -> Path:
     """A file as pympi writes it."""
-    found = pympi.Eaf(author="somebody")
-    found.remove_tier("default")
+    document = pympi.Eaf(author="somebody")
+    document.remove_tier("default")
     for tier, rows in tiers.items():
-        found.add_tier(tier, part=(who or {}).get(tier), ann=(by or {}).get(tier))
+        document.add_tier(tier, part=(who or {}).get(tier), ann=(by or {}).get(tier))
         for start, end, text in rows:
-            found.add_annotation(tier, round(start * 1000), round(end * 1000), text)
-    found.to_file(name)
+            document.add_annotation(tier, round(start * 1000), round(end * 1000), text)
+    document.to_file(name)
     return Path(name)
 
 
@@ -312,9 +317,9 @@ def test_a_person_s_own_tier_is_taken_before_others(call: Call) -> None:
     elan("x.eaf", {"P2": [(0, 2, "fear")], "P1": [(0, 2, "anger")]})
     both = figures(call, "out.json", "x.eaf", "--person", "P1", "--tier", "P1", "--tier", "P2")
     assert [(each["name"], each["accuracy"]) for each in both["annotators"]] == [("x P2", 0), ("x P1", 1)]
-    found = figures(call, "out.json", "x.eaf", "--person", "P1")
-    assert found["annotators"][0]["tiers"] == [{"tier": "P1", "compared_with": "P1"}]
-    assert found["together"]["accuracy"] == 1
+    document = figures(call, "out.json", "x.eaf", "--person", "P1")
+    assert document["annotators"][0]["tiers"] == [{"tier": "P1", "compared_with": "P1"}]
+    assert document["together"]["accuracy"] == 1
 
 
 # --- annotators
@@ -326,19 +331,19 @@ def test_several_annotators_each_together_and_between(call: Call) -> None:
     table("b.csv", [(0, 2, "anger"), (2, 3, "fear")])
     os.mkdir("c")
     table("c/a.csv", [(3, 4, "fear")])
-    found = figures(call, "out.json", "a.csv", "b.csv", "c/a.csv")
-    assert [each["name"] for each in found["annotators"]] == ["a.csv", "b", "a.csv (2)"]
-    assert [each["accuracy"] for each in found["annotators"]] == [1, pytest.approx(2 / 3, abs=1e-6), 0]
-    assert found["together"]["frames"] == 100 + 75 + 25
-    assert found["together"]["accuracy"] == pytest.approx(150 / 200)
-    assert [(each["annotators"], each["frames"]) for each in found["between_annotators"]] == [
+    document = figures(call, "out.json", "a.csv", "b.csv", "c/a.csv")
+    assert [each["name"] for each in document["annotators"]] == ["a.csv", "b", "a.csv (2)"]
+    assert [each["accuracy"] for each in document["annotators"]] == [1, pytest.approx(2 / 3, abs=1e-6), 0]
+    assert document["together"]["frames"] == 100 + 75 + 25
+    assert document["together"]["accuracy"] == pytest.approx(150 / 200)
+    assert [(each["annotators"], each["frames"]) for each in document["between_annotators"]] == [
         (["a.csv", "b"], 75),
         (["a.csv", "a.csv (2)"], 25),
         (["b", "a.csv (2)"], 0),
     ]
-    assert found["between_annotators"][0]["accuracy"] == pytest.approx(2 / 3, abs=1e-6)
-    told = call("compare", "out.json", "a.csv", "b.csv").stdout
-    assert "together" in told and "between a and b: accuracy 0.667" in told
+    assert document["between_annotators"][0]["accuracy"] == pytest.approx(2 / 3, abs=1e-6)
+    output = call("compare", "out.json", "a.csv", "b.csv").stdout
+    assert "together" in output and "between a and b: accuracy 0.667" in output
     says(call("compare", "out.json", "a.csv", "a.csv"), 2, "a.csv is named twice")
 
 
@@ -346,11 +351,11 @@ def test_annotators_whom_one_file_names(call: Call) -> None:
     put(film((0, 0, 4, "anger")))
     rows = [(0, 4, "anger,Ann"), (0, 2, "anger,Ben"), (2, 4, "fear,Ben")]
     table("both.csv", rows, "start,end,label,Annotator")
-    found = figures(call, "out.json", "both.csv")
-    assert [(each["name"], each["accuracy"]) for each in found["annotators"]] == [("Ann", 1), ("Ben", 0.5)]
+    document = figures(call, "out.json", "both.csv")
+    assert [(each["name"], each["accuracy"]) for each in document["annotators"]] == [("Ann", 1), ("Ben", 0.5)]
     elan("x.eaf", {"1": [(0, 4, "anger")], "2": [(0, 4, "fear")]}, by={"1": "Ann", "2": "Ben"})
-    found = figures(call, "out.json", "x.eaf")
-    assert [(each["name"], each["accuracy"]) for each in found["annotators"]] == [("Ann", 1), ("Ben", 0)]
+    document = figures(call, "out.json", "x.eaf")
+    assert [(each["name"], each["accuracy"]) for each in document["annotators"]] == [("Ann", 1), ("Ben", 0)]
 
 
 # --- words
@@ -362,9 +367,9 @@ def test_words_that_are_no_emotion_are_told_and_can_be_explained(call: Call) -> 
     done = call("compare", "out.json", "human.csv")
     assert done.returncode == 0
     assert "Smile (2), unsure (1); map them with --label" in done.stderr
-    found = figures(call, "out.json", "human.csv", "--label", "smile=joy")
-    assert found["annotators"][0]["left_out"] == {"unsure": 1}
-    assert found["together"]["frames"] == 75
+    document = figures(call, "out.json", "human.csv", "--label", "smile=joy")
+    assert document["annotators"][0]["left_out"] == {"unsure": 1}
+    assert document["together"]["frames"] == 75
     says(call("compare", "out.json", "human.csv", "--label", "smile"), 2, "WORD=EMOTION")
     says(call("compare", "out.json", "human.csv", "--label", "smile=bored"), 2, "WORD=EMOTION")
     table("none.csv", [(0, 1, "Smile")])
@@ -374,10 +379,10 @@ def test_words_that_are_no_emotion_are_told_and_can_be_explained(call: Call) -> 
 def test_an_emotion_that_the_model_lacks_counts_as_missed(call: Call) -> None:
     put(film((0, 0, 2, "anger")))
     table("human.csv", [(0, 1, "anger"), (1, 2, "contempt")])
-    found = figures(call, "out.json", "human.csv")
-    assert found["labels"] == [*EMOTIONS, "contempt"]
-    assert found["together"]["per_emotion"]["contempt"]["recall"] == 0
-    assert found["together"]["accuracy"] == 0.5
+    document = figures(call, "out.json", "human.csv")
+    assert document["labels"] == [*EMOTIONS, "contempt"]
+    assert document["together"]["per_emotion"]["contempt"]["recall"] == 0
+    assert document["together"]["accuracy"] == 0.5
 
 
 def test_annotations_that_overlap_are_told(call: Call) -> None:
@@ -392,22 +397,22 @@ def test_annotations_that_overlap_are_told(call: Call) -> None:
 
 
 def rows_of(sheet: Sheet, tier: str) -> list[tuple[float, float, str]]:
-    (found,) = [each for each in sheet.tiers if each.name == tier]
-    return [(float(each.start), float(each.end), each.text) for each in found.annotations]
+    (match,) = [each for each in sheet.tiers if each.name == tier]
+    return [(float(each.start), float(each.end), each.text) for each in match.annotations]
 
 
 def test_elan_s_dependent_tiers_take_their_parents_times(tmp_path: Path) -> None:
-    found = pympi.Eaf()
-    found.add_linguistic_type("assoc", "Symbolic_Association", timealignable=False)
-    found.add_linguistic_type("part", "Symbolic_Subdivision", timealignable=False)
-    found.add_tier("face")
-    found.add_annotation("face", 1000, 2000, "a face")
-    found.add_annotation("face", 3000, 4000, "again")
-    found.add_tier("emotion", "assoc", "face")
-    found.add_ref_annotation("emotion", "face", 3500, "fear")
-    found.add_ref_annotation("emotion", "face", 1500, "anger")
+    document = pympi.Eaf()
+    document.add_linguistic_type("assoc", "Symbolic_Association", timealignable=False)
+    document.add_linguistic_type("part", "Symbolic_Subdivision", timealignable=False)
+    document.add_tier("face")
+    document.add_annotation("face", 1000, 2000, "a face")
+    document.add_annotation("face", 3000, 4000, "again")
+    document.add_tier("emotion", "assoc", "face")
+    document.add_ref_annotation("emotion", "face", 3500, "fear")
+    document.add_ref_annotation("emotion", "face", 1500, "anger")
     path = tmp_path / "x.eaf"
-    found.to_file(str(path))
+    document.to_file(str(path))
     text = path.read_text()
     assert "REF_ANNOTATION" in text
     assert rows_of(read(str(path)), "emotion") == [(1, 2, "anger"), (3, 4, "fear")]
@@ -422,11 +427,11 @@ def test_elan_s_dependent_tiers_take_their_parents_times(tmp_path: Path) -> None
 
 def test_elan_s_slots_without_a_time_lie_between_their_neighbours(tmp_path: Path) -> None:
     path = tmp_path / "x.eaf"
-    found = pympi.Eaf()
-    found.add_tier("t")
+    document = pympi.Eaf()
+    document.add_tier("t")
     for start, text in ((0, "anger"), (1000, "fear"), (1500, "anger")):
-        found.add_annotation("t", start, {0: 1000, 1000: 1500, 1500: 3000}[start], text)
-    found.to_file(str(path))
+        document.add_annotation("t", start, {0: 1000, 1000: 1500, 1500: 3000}[start], text)
+    document.to_file(str(path))
     root = ElementTree.fromstring(path.read_text())
     for slot in root.iterfind("TIME_ORDER/TIME_SLOT"):
         if slot.get("TIME_VALUE") in ("1000", "1500"):
@@ -440,11 +445,11 @@ def test_elan_s_slots_without_a_time_lie_between_their_neighbours(tmp_path: Path
 
 def test_elan_s_media_offset_is_understood(tmp_path: Path) -> None:
     path = tmp_path / "x.eaf"
-    found = pympi.Eaf()
-    found.add_linked_file("film.mp4", mimetype="video/mp4", time_origin=2500)
-    found.add_tier("t")
-    found.add_annotation("t", 0, 1000, "anger")
-    found.to_file(str(path))
+    document = pympi.Eaf()
+    document.add_linked_file("film.mp4", mimetype="video/mp4", time_origin=2500)
+    document.add_tier("t")
+    document.add_annotation("t", 0, 1000, "anger")
+    document.to_file(str(path))
     assert rows_of(read(str(path)), "t") == [(2.5, 3.5, "anger")]
 
 
@@ -452,8 +457,8 @@ def test_elan_s_media_offset_is_understood(tmp_path: Path) -> None:
     ("change", "message"),
     [
         (lambda text: text[:400], "was cut off"),
-        (lambda text: "<html/>", "no ELAN document"),
-        (lambda text: text.replace("UTF-8", "UBF-8"), "no ELAN document"),
+        (lambda text: "<html/>", "not an ELAN document"),
+        (lambda text: text.replace("UTF-8", "UBF-8"), "not an ELAN document"),
         (lambda text: "", "was cut off"),
         (lambda text: text.replace("<HEADER>", '<HEADER TIME_UNITS="PAL-frames">'), "PAL-frames"),
         (lambda text: text.replace('TIME_VALUE="0"', 'TIME_VALUE="soon"'), "damaged"),
@@ -466,10 +471,10 @@ def test_a_damaged_elan_document_is_refused(
     tmp_path: Path, change: Callable[[str], str], message: str
 ) -> None:
     path = tmp_path / "x.eaf"
-    found = pympi.Eaf()
-    found.add_tier("t")
-    found.add_annotation("t", 0, 1000, "anger")
-    found.to_file(str(path))
+    document = pympi.Eaf()
+    document.add_tier("t")
+    document.add_annotation("t", 0, 1000, "anger")
+    document.to_file(str(path))
     changed = change(path.read_text())
     assert changed != path.read_text()
     path.write_text(changed)
@@ -482,11 +487,11 @@ def test_a_damaged_elan_document_is_refused(
 
 def praat_writes(path: Path, form: str) -> list[tuple[float, float, str]]:
     rows = [(0.25, 1.0, "anger"), (1.0, 2.5, 'sad "quoted" <x> 3 ! no comment'), (3.0, 3.125, "Zoë")]
-    found = praat.Textgrid(0, 4)
-    found.addTier(praat.IntervalTier("emotion", rows, 0, 4))
-    found.addTier(praat.PointTier("points", [(1.0, "anger"), (2.0, "fear")], 0, 4))
-    found.addTier(praat.IntervalTier("empty", [], 0, 4))
-    found.save(str(path), format=form, includeBlankSpaces=True)
+    grid = praat.Textgrid(0, 4)
+    grid.addTier(praat.IntervalTier("emotion", rows, 0, 4))
+    grid.addTier(praat.PointTier("points", [(1.0, "anger"), (2.0, "fear")], 0, 4))
+    grid.addTier(praat.IntervalTier("empty", [], 0, 4))
+    grid.save(str(path), format=form, includeBlankSpaces=True)
     return rows
 
 
@@ -517,7 +522,7 @@ def test_a_textgrid_that_is_cut_off_anywhere_is_refused(tmp_path: Path) -> None:
     data = path.read_bytes().rstrip()
     for length in range(0, len(data) - 1, 7):
         path.write_bytes(data[:length])
-        with pytest.raises(InputError, match=r"damaged|no TextGrid"):
+        with pytest.raises(InputError, match=r"damaged|not a TextGrid"):
             read(str(path))
     path.write_bytes(data)
     assert read(str(path)).tiers
@@ -529,9 +534,9 @@ def test_a_textgrid_that_is_cut_off_anywhere_is_refused(tmp_path: Path) -> None:
         (b"ooBinaryFile\x08TextGrid", "binary"),
         (b'"Praat chronological TextGrid text file"\n0 1', "chronological"),
         (b"\xff\xfex", "damaged"),
-        (b"\x00\x01\x02", "no TextGrid"),
+        (b"\x00\x01\x02", "not a TextGrid"),
         (b'"ooTextFile" "TextGrid" 0 1 <exists> 1 "Pitch" "x" 0 1 0', "unknown kind"),
-        (b'"ooTextFile" "TextGrid" 0 1 <exists> 1 "IntervalTier" 0 1', "should stand"),
+        (b'"ooTextFile" "TextGrid" 0 1 <exists> 1 "IntervalTier" 0 1', "expected a text, got"),
         (b'"ooTextFile" "TextGrid" 0 1 <exists> 1.5e', "damaged"),
     ],
 )
@@ -567,12 +572,12 @@ def test_tables_as_people_write_them(tmp_path: Path, text: str) -> None:
     [
         ("", "no column 'start'"),
         ("start,end\n1,2\n", "no column 'label'"),
-        ("start,end,label\n1,2,fear\n3,soon,fear\n", "line 3: 'soon' is no time"),
+        ("start,end,label\n1,2,fear\n3,soon,fear\n", "line 3: 'soon' is not a time"),
         ("start,end,label\n2,2,fear\n", "line 2: it ends at 2, not after"),
-        ("start,end,label\n1,nan,fear\n", "line 2: 'nan' is no time"),
-        ("start,end,label\n1,1e999999999,fear\n", "line 2: '1e999999999' is no time"),
-        ("start,end,label\n1\n", "line 2: '' is no time"),
-        ("start,end,label\n1,1/0,fear\n", "line 2: '1/0' is no time"),
+        ("start,end,label\n1,nan,fear\n", "line 2: 'nan' is not a time"),
+        ("start,end,label\n1,1e999999999,fear\n", "line 2: '1e999999999' is not a time"),
+        ("start,end,label\n1\n", "line 2: '' is not a time"),
+        ("start,end,label\n1,1/0,fear\n", "line 2: '1/0' is not a time"),
     ],
 )
 def test_a_table_that_makes_no_sense_is_refused(tmp_path: Path, text: str, message: str) -> None:
@@ -592,13 +597,13 @@ def test_a_table_that_makes_no_sense_is_refused(tmp_path: Path, text: str, messa
         (["out.json", "gone.eaf"], 1, ["gone.eaf", "no such file"]),
         (["out.json", "folder.csv"], 1, ["folder.csv cannot be read"]),
         (["out.json", "binary.csv"], 1, ["binary.csv is not text"]),
-        (["out.json", "out.eaf"], 1, ["out.eaf is no ELAN document"]),
+        (["out.json", "out.eaf"], 1, ["out.eaf is not an ELAN document"]),
         (["human.csv", "human.csv"], 1, ["human.csv is not a timeline"]),
         (["gone.json", "human.csv"], 1, ["gone.json", "no such file"]),
         (["future.json", "human.csv"], 1, ["schema version 9."]),
         (["out.json", "human.csv", "--offset", "soon"], 2, ["'soon' is not a number of seconds"]),
         (["out.json", "human.csv", "--offset", "nan"], 2, ["'nan' is not a number of seconds"]),
-        (["fast.json", "human.csv"], 1, ["frames, which cannot be"]),
+        (["fast.json", "human.csv"], 1, ["frames, more than fervid compares"]),
         (["late.json", "human.csv"], 1, ["damaged"]),
         (["out.json", "human.csv", "--clock", "mine"], 2, ["player", "first-frame"]),
         (["none.json", "human.csv", "--track", "1"], 2, ["no track 1", "no face was found"]),
@@ -624,9 +629,9 @@ def test_what_cannot_be_compared_is_one_line(
 def test_a_film_without_a_face_is_compared(call: Call) -> None:
     put(film())
     table("human.csv", [(0, 1, "fear")])
-    found = figures(call, "out.json", "human.csv")["together"]
-    assert (found["frames"], found["found"]) == (0, 0)
-    assert found["coverage"]["annotator_only"]["seconds"] == 1
+    result = figures(call, "out.json", "human.csv")["together"]
+    assert (result["frames"], result["found"]) == (0, 0)
+    assert result["coverage"]["annotator_only"]["seconds"] == 1
 
 
 def test_odd_names_of_files_tiers_and_people(call: Call) -> None:
@@ -655,8 +660,8 @@ def test_a_timeline_in_a_pipe_and_a_reader_who_leaves(tmp_path: Path) -> None:
         process.stdout.close()
         process.stdin.write(text)
         process.stdin.close()
-        told = process.stderr.read()
-        assert (process.wait(), told) == (1, b"")
+        output = process.stderr.read()
+        assert (process.wait(), output) == (1, b"")
 
 
 def test_the_library_compares_without_the_command(tmp_path: Path) -> None:
@@ -664,9 +669,9 @@ def test_the_library_compares_without_the_command(tmp_path: Path) -> None:
 
     path = tmp_path / "human.csv"
     path.write_text("start,end,label\n0,1,happiness\n")
-    found = pair(read_back(film(*SEGMENTS)), [read(str(path))], Choice())
-    assert found.raters[0].agreement(found.labels).confusion.accuracy == 1
+    result = pair(read_back(film(*SEGMENTS)), [read(str(path))], Choice())
+    assert result.raters[0].agreement(result.labels).confusion.accuracy == 1
     with pytest.raises(FervidError, match="no tier"):
         pair(read_back(film(*SEGMENTS)), [read(str(path))], Choice(tiers=("x",)))
-    with pytest.raises(UsageError, match="no file of annotations"):
+    with pytest.raises(UsageError, match="not a file of annotations"):
         read("human.docx")

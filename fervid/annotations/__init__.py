@@ -1,4 +1,4 @@
-"""Annotations made by hand: what ELAN, Praat or a table hold, as tiers of stretches of text."""
+"""Annotations made by hand, read from ELAN, Praat or tables."""
 
 from __future__ import annotations
 
@@ -17,12 +17,12 @@ READERS = {
     ".tsv": "fervid.annotations.table",
 }
 
-LONGEST = 1e9  # seconds: no time is later
+LONGEST = 1e9  # the latest time, in seconds
 
 
 @dataclass(frozen=True)
 class Annotation:
-    """A stretch [start, end) in seconds, and what was written of it."""
+    """A text about the time [start, end) in seconds."""
 
     start: Fraction
     end: Fraction
@@ -31,7 +31,7 @@ class Annotation:
 
 @dataclass(frozen=True)
 class Tier:
-    """A row of annotations: of whom, and by whom, where the file tells."""
+    """A named row of annotations, with the person shown and the annotator if the file names them."""
 
     name: str
     annotations: tuple[Annotation, ...]  # by start
@@ -41,18 +41,18 @@ class Tier:
 
 @dataclass(frozen=True)
 class Sheet:
-    """One file of annotations."""
+    """A file of annotations."""
 
     path: str
     tiers: tuple[Tier, ...]
-    is_on_player_clock: bool  # else its times count from the video's first frame
+    is_on_player_clock: bool  # else times are from the video's first frame
 
 
 def read(path: str) -> Sheet:
     """Read a file of annotations by its suffix."""
     suffix = Path(path).suffix.lower()
     if suffix not in READERS:
-        raise UsageError(f"{path} is no file of annotations: give one of {', '.join(READERS)}")
+        raise UsageError(f"{path} is not a file of annotations: give one of {', '.join(READERS)}")
     reader: Callable[[bytes, str], Sheet] = import_module(READERS[suffix]).read
     try:
         data = Path(path).read_bytes()
@@ -64,13 +64,13 @@ def read(path: str) -> Sheet:
 
 
 def seconds(text: str) -> Fraction:
-    """A decimal number of seconds, exactly as it is written."""
-    value = float(text)  # which has no exponents that an exact number could drown in
+    """Return a decimal number of seconds, exactly as written."""
+    value = float(text)  # checked first: a Fraction of a huge exponent would take forever
     if not abs(value) < LONGEST:
-        raise ValueError(f"{text} is no time")
+        raise ValueError(f"{text} is not a time")
     return Fraction(str(value))
 
 
 def ordered(annotations: list[Annotation]) -> tuple[Annotation, ...]:
-    """The annotations by start."""
+    """Return the annotations by start."""
     return tuple(sorted(annotations, key=lambda each: (each.start, each.end)))

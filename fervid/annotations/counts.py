@@ -1,4 +1,4 @@
-"""How far a timeline agrees with annotations, frame by frame, in counts that add."""
+"""Agreement between a timeline and annotations, as counts of frames."""
 
 from __future__ import annotations
 
@@ -14,23 +14,23 @@ import numpy.typing as npt
 from fervid.metrics.counts import NO_FACE, Confusion
 from fervid.types import Ints, check
 
-NONE = -1  # of a frame: nothing was said of it
+NONE = -1  # a frame without a label
 
-Said = npt.NDArray[np.int8]  # (N,) what is said of each frame: an index of a label, or NONE
+Labels = npt.NDArray[np.int8]  # (N,) each frame's index of a label, or NONE
 
 Stretch = tuple[Fraction, Fraction, int]  # seconds from the first frame [start, end), index of a label
 
 
 @dataclass(frozen=True)
 class Ruler:
-    """The frames that are compared, at the video's mean rate; each stands for the moment in its middle."""
+    """The compared frames, at the video's mean rate; a frame's time is that of its middle."""
 
     start: Fraction  # seconds from the first frame
     step: Fraction  # seconds
     count: int
 
-    def paint(self, stretches: Iterable[Stretch]) -> Said:
-        """What is said of each frame; of stretches that overlap, the later one in the list."""
+    def paint(self, stretches: Iterable[Stretch]) -> Labels:
+        """Return each frame's label; of stretches that overlap, the last in the list counts."""
         frames = np.full(self.count, NONE, np.int8)
         for start, end, label in stretches:
             low, high = (math.ceil((time - self.start) / self.step - Fraction(1, 2)) for time in (start, end))
@@ -40,17 +40,17 @@ class Ruler:
 
 @dataclass(frozen=True, eq=False)
 class Agreement:
-    """How often two said what of the same frames; agreements add."""
+    """A confusion matrix of an annotator and a timeline (or another annotator), which can be added."""
 
     labels: tuple[str, ...]
-    counts: Ints  # (C + 1, C + 1) the annotator x the timeline; the last of each: nothing
+    counts: Ints  # (C + 1, C + 1) annotator x timeline; the last is NONE
 
     def __post_init__(self) -> None:
         check("counts", self.counts, (len(self.labels) + 1, len(self.labels) + 1), np.int64)
 
     @classmethod
-    def of(cls, labels: tuple[str, ...], annotated: Said, seen: Said) -> Agreement:
-        """Count frames."""
+    def of(cls, labels: tuple[str, ...], annotated: Labels, seen: Labels) -> Agreement:
+        """Count the frames of each pair of labels."""
         size = len(labels) + 1
         pairs = (annotated.astype(np.int64) % size) * size + seen.astype(np.int64) % size  # NONE is the last
         return cls(labels, np.bincount(pairs, minlength=size * size).astype(np.int64).reshape(size, size))
@@ -62,14 +62,14 @@ class Agreement:
 
     @property
     def confusion(self) -> Confusion:
-        """Of the frames of which both say something."""
+        """The confusion over frames that both labelled."""
         counts = self.counts[:NONE].copy()
         counts[:, NO_FACE] = 0
         return Confusion(self.labels, counts)
 
     @property
     def kappa(self) -> float:
-        """Cohen's kappa where both say something; nan where chance alone would agree everywhere."""
+        """Cohen's kappa over frames that both labelled; nan if chance alone would agree everywhere."""
         counts = self.counts[:NONE, :NONE]
         total = int(counts.sum())
         chance = int((counts.sum(axis=0) * counts.sum(axis=1)).sum())  # of total ** 2
@@ -78,24 +78,23 @@ class Agreement:
         return (total * int(counts.trace()) - chance) / (total * total - chance)
 
     @property
-    def found(self) -> float:
-        """The share of annotated frames of which the timeline says the same; nothing is not the same."""
+    def matched(self) -> float:
+        """The share of annotated frames with the same label in the timeline."""
         annotated = int(self.counts[:NONE].sum())
         return int(self.counts[:NONE, :NONE].trace()) / annotated if annotated else float("nan")
 
     @property
     def coverage(self) -> dict[str, int]:
-        """Frames of which both, one, or neither say something."""
-        silent = int(self.counts[NONE, NONE])
+        """The numbers of frames labelled by both, by one, or by neither."""
         return {
             "both": int(self.counts[:NONE, :NONE].sum()),
             "annotator_only": int(self.counts[:NONE, NONE].sum()),
             "timeline_only": int(self.counts[NONE, :NONE].sum()),
-            "neither": silent,
+            "neither": int(self.counts[NONE, NONE]),
         }
 
     def report(self, step: Fraction) -> dict[str, Any]:
-        """Every figure, for JSON; undefined ones are None. `step` is a frame in seconds."""
+        """Return all figures for JSON, undefined ones as None. `step` is the seconds of a frame."""
         confusion = self.confusion
         frames = max(1, int(self.counts.sum()))
         return {
@@ -104,15 +103,15 @@ class Agreement:
             "kappa": _figure(self.kappa),
             "macro_f1": _figure(confusion.macro_f1),
             "mean_recall": _figure(confusion.mean_recall),
-            "found": _figure(self.found),
+            "found": _figure(self.matched),
             "per_emotion": {
                 label: {
-                    "frames": int(confusion.support[place]),
-                    "precision": _figure(confusion.precision[place]),
-                    "recall": _figure(confusion.recall[place]),
-                    "f1": _figure(confusion.f1[place]),
+                    "frames": int(confusion.support[index]),
+                    "precision": _figure(confusion.precision[index]),
+                    "recall": _figure(confusion.recall[index]),
+                    "f1": _figure(confusion.f1[index]),
                 }
-                for place, label in enumerate(self.labels)
+                for index, label in enumerate(self.labels)
             },
             "confusion": confusion.counts[:, :NO_FACE].tolist(),
             "coverage": {

@@ -16,17 +16,19 @@ Extent = tuple[Fraction, Fraction]  # milliseconds
 
 
 def read(data: bytes, path: str) -> Sheet:
-    """Every tier with its annotations, those that refer to others included."""
+    """Read all tiers, including annotations that refer to others."""
     try:
         root = ElementTree.fromstring(data)
-    except (ElementTree.ParseError, LookupError, ValueError) as error:  # the last two: of its encoding
-        raise InputError(f"{path} is no ELAN document, or was cut off ({error}): save it again") from error
+    except (ElementTree.ParseError, LookupError, ValueError) as error:  # the last two: unknown encodings
+        raise InputError(
+            f"{path} is not an ELAN document, or was cut off ({error}): save it again"
+        ) from error
     if root.tag != "ANNOTATION_DOCUMENT":
-        raise InputError(f"{path} is XML, but no ELAN document")
+        raise InputError(f"{path} is XML, but not an ELAN document")
     header = root.find("HEADER")
     units = "milliseconds" if header is None else header.get("TIME_UNITS", "milliseconds")
     if units != "milliseconds":
-        raise InputError(f"{path} tells times in {units}: save it with a newer ELAN, which has milliseconds")
+        raise InputError(f"{path} has times in {units}: save it with a newer ELAN, which writes milliseconds")
     try:
         return Sheet(path, _tiers(root, _origin(header)), is_on_player_clock=True)
     except (KeyError, ValueError) as error:
@@ -34,7 +36,7 @@ def read(data: bytes, path: str) -> Sheet:
 
 
 def _origin(header: Element | None) -> int:
-    """Where the first medium stands when the annotations' clock is at zero, in milliseconds."""
+    """Return the milliseconds of the first medium at zero of the annotations' clock."""
     media = [] if header is None else header.findall("MEDIA_DESCRIPTOR")
     return int(media[0].get("TIME_ORIGIN") or 0) if media else 0
 
@@ -66,15 +68,15 @@ def _tiers(root: Element, origin: int) -> tuple[Tier, ...]:
 
 def _texts(tier: Element) -> list[tuple[str, str]]:
     return [
-        (found.attrib["ANNOTATION_ID"], (found.findtext("ANNOTATION_VALUE") or "").strip())
-        for found in tier.iterfind("ANNOTATION/*")
+        (annotation.attrib["ANNOTATION_ID"], (annotation.findtext("ANNOTATION_VALUE") or "").strip())
+        for annotation in tier.iterfind("ANNOTATION/*")
     ]
 
 
 def _aligned(tier: Element, slots: Mapping[str, str | None]) -> dict[str, Extent]:
-    """The extents of a tier's own annotations; a slot without a time lies evenly between its neighbours."""
-    found = tier.findall("ANNOTATION/ALIGNABLE_ANNOTATION")
-    used = {each.attrib[side] for each in found for side in ("TIME_SLOT_REF1", "TIME_SLOT_REF2")}
+    """Return the extents of a tier's annotations; slots without a time are spread between their neighbours."""
+    annotations = tier.findall("ANNOTATION/ALIGNABLE_ANNOTATION")
+    used = {each.attrib[side] for each in annotations for side in ("TIME_SLOT_REF1", "TIME_SLOT_REF2")}
     missing = used - set(slots)
     if missing:
         raise ValueError(f"there is no time slot {min(missing)}")
@@ -86,43 +88,43 @@ def _aligned(tier: Element, slots: Mapping[str, str | None]) -> dict[str, Extent
             time[each.attrib["TIME_SLOT_REF1"]],
             time[each.attrib["TIME_SLOT_REF2"]],
         )
-        for each in found
+        for each in annotations
     }
 
 
 def _filled(values: Sequence[str | None]) -> list[Fraction]:
-    """Times in their order, with those that are missing spread evenly between their neighbours."""
-    known = [place for place, value in enumerate(values) if value is not None]
+    """Return the times, with missing ones spread evenly between their neighbours."""
+    known = [index for index, value in enumerate(values) if value is not None]
     if values and not known:
-        raise ValueError("a tier has no time at all")
+        raise ValueError("a tier has no times")
     times = [Fraction(int(value or 0)) for value in values]
     for before, after in pairwise(known):
         step = (times[after] - times[before]) / (after - before)
-        for place in range(before + 1, after):
-            times[place] = times[before] + step * (place - before)
-    for place in range(known[0] if known else 0):
-        times[place] = times[known[0]]
-    for place in range(known[-1] + 1 if known else 0, len(values)):
-        times[place] = times[known[-1]]
+        for index in range(before + 1, after):
+            times[index] = times[before] + step * (index - before)
+    for index in range(known[0] if known else 0):
+        times[index] = times[known[0]]
+    for index in range(known[-1] + 1 if known else 0, len(values)):
+        times[index] = times[known[-1]]
     return times
 
 
 def _resolve(root: Element, extents: dict[str, Extent]) -> None:
-    """Give annotations that refer to others their extents: several of one parent share it evenly."""
+    """Add the extents of annotations that refer to others: those of a parent share its extent evenly."""
     waiting: dict[tuple[str, str], list[str]] = {}  # parent and tier -> children, in order
     for tier in root.iterfind("TIER"):
         children: dict[str, list[str]] = defaultdict(list)
-        for found in tier.iterfind("ANNOTATION/REF_ANNOTATION"):
-            children[found.attrib["ANNOTATION_REF"]].append(found.attrib["ANNOTATION_ID"])
+        for child in tier.iterfind("ANNOTATION/REF_ANNOTATION"):
+            children[child.attrib["ANNOTATION_REF"]].append(child.attrib["ANNOTATION_ID"])
         for parent, names in children.items():
             waiting[parent, tier.attrib["TIER_ID"]] = names
     while waiting:
         ready = [key for key in waiting if key[0] in extents]
         if not ready:
-            raise ValueError("annotations refer to some that are not there")
+            raise ValueError("annotations refer to others that do not exist")
         for key in ready:
             start, end = extents[key[0]]
             names = waiting.pop(key)
             step = (end - start) / len(names)
-            for place, name in enumerate(names):
-                extents[name] = (start + place * step, start + (place + 1) * step)
+            for index, name in enumerate(names):
+                extents[name] = (start + index * step, start + (index + 1) * step)

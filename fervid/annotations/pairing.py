@@ -1,4 +1,4 @@
-"""Which tier of annotations is compared with whose segments."""
+"""Pairs of an annotation tier and the timeline's segments that it is compared with."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from fractions import Fraction
 from pathlib import Path
 
 from fervid.annotations import Annotation, Sheet, Tier
-from fervid.annotations.counts import Agreement, Ruler, Said, Stretch
+from fervid.annotations.counts import Agreement, Labels, Ruler, Stretch
 from fervid.errors import InputError, UsageError
 from fervid.export.timelines import shapes
 from fervid.export.timelines.tiers import clean, names, tiers, unique
@@ -18,73 +18,73 @@ from fervid.types import Segment, Timeline
 
 ORDER = (*EMOTIONS, CONTEMPT)
 MOST_FRAMES = 100_000_000  # five days at 240 a second
-ALL = "all faces"  # whom a tier is compared with where the file does not tell, and no two are seen at once
+ALL = "all faces"  # compared with a tier that names no person, if no two faces are seen at once
 
 
 @dataclass(frozen=True)
 class Choice:
-    """What the user said of what to compare, and how to read it."""
+    """The user's options: what to compare, and how to read the annotations."""
 
     tiers: Sequence[str] = ()
     persons: Sequence[str] = ()
     tracks: Sequence[int] = ()
-    offset: Fraction = Fraction(0)  # seconds that are added to every annotation's times
-    clock: str | None = None  # "player", "first-frame", or by the kind of file
+    offset: Fraction = Fraction(0)  # seconds added to the annotations' times
+    clock: str | None = None  # "player" or "first-frame"; None: by the kind of file
     words: Mapping[str, str] = field(default_factory=dict)  # more words for emotions, in lower case
 
 
 @dataclass(frozen=True, eq=False)
 class Rating:
-    """One tier beside the segments that it is compared with, frame by frame."""
+    """A tier and the segments that it is compared with, frame by frame."""
 
     tier: str
-    whose: str
-    annotated: Said
-    seen: Said
+    compared_with: str  # a tier of the timeline, chosen people, or ALL
+    annotated: Labels
+    seen: Labels
 
 
 @dataclass(frozen=True, eq=False)
 class Rater:
-    """One annotator: the tiers that are compared, and what in them could not be."""
+    """An annotator: the compared tiers, and what in them could not be compared."""
 
     name: str
     path: str
     ratings: tuple[Rating, ...]
-    strangers: Mapping[str, int]  # words that are no emotion, and how often they stand
-    overlaps: int  # annotations that begin before the one before them has ended
+    unknown: Mapping[str, int]  # words that are not an emotion -> how often
+    overlaps: int  # annotations that begin before the previous one has ended
 
     def agreement(self, labels: tuple[str, ...]) -> Agreement:
-        """Over all of the annotator's tiers."""
+        """Return the agreement with the timeline over all tiers."""
         first, *rest = (Agreement.of(labels, each.annotated, each.seen) for each in self.ratings)
         return sum(rest, first)
 
-    def beside(self, other: Rater, labels: tuple[str, ...]) -> Agreement | None:
-        """Between two annotators, where they annotated the same; None where nothing is."""
-        theirs = {each.whose: each for each in other.ratings}
-        found = [
-            Agreement.of(labels, each.annotated, theirs[each.whose].annotated)
+    def agreement_with(self, other: Rater, labels: tuple[str, ...]) -> Agreement | None:
+        """Return the agreement with another annotator on the same people, None if there are none."""
+        theirs = {each.compared_with: each for each in other.ratings}
+        agreements = [
+            Agreement.of(labels, each.annotated, theirs[each.compared_with].annotated)
             for each in self.ratings
-            if each.whose in theirs
+            if each.compared_with in theirs
         ]
-        return sum(found[1:], found[0]) if found else None
+        return sum(agreements[1:], agreements[0]) if agreements else None
 
 
 @dataclass(frozen=True, eq=False)
 class Comparison:
-    """A timeline beside its annotators."""
+    """A timeline and its annotators."""
 
     labels: tuple[str, ...]
     ruler: Ruler
     raters: tuple[Rater, ...]
-    left_out: tuple[str, ...]  # tiers of emotions that are of nobody in the timeline, beside others that are
+    left_out: tuple[str, ...]  # tiers that match nobody, where other tiers do
 
 
 def compare(timeline: Timeline, sheets: Sequence[Sheet], choice: Choice) -> Comparison:
-    """Pair tiers with people: as was said, else by name, else all faces where no two are seen at once."""
+    """Pair tiers with people: by the options, else by name, else with all faces if no two are seen at once."""
     known = [tier.name for sheet in sheets for tier in sheet.tiers]
     for name in choice.tiers:
         if name not in known:
-            raise UsageError(f"there is no tier {name!r}: choose among {_list(known)}")
+            raise UsageError(f"there is no tier {name!r}: choose one of {_list(known)}")
     ruler = measure(timeline)
     annotated = {
         label for sheet in sheets for tier in _chosen(sheet, choice) for label in _labels(tier, choice)
@@ -100,35 +100,35 @@ def compare(timeline: Timeline, sheets: Sequence[Sheet], choice: Choice) -> Comp
             raise InputError(
                 f"{sheet.path} has no emotion in "
                 + (f"the tier {_list(choice.tiers)}" if choice.tiers else "any of its tiers")
-                + f": words that are known are {_list(ORDER)}, and others by --label WORD=EMOTION"
+                + f": known words are {_list(ORDER)}; add others with --label WORD=EMOTION"
             )
         matched = people.pair(sheet, usable)
         compared = {id(tier) for tier, _ in matched}
         left_out += [f"{sheet.path}: {clean(tier.name)}" for tier in usable if id(tier) not in compared]
-        place = Path(sheet.path)
-        is_clear = sum(Path(other.path).stem == place.stem for other in sheets) == 1
-        groups = _by_rater(matched, sheet.path, place.stem if is_clear else place.name, choice)
+        path = Path(sheet.path)
+        is_unique = sum(Path(other.path).stem == path.stem for other in sheets) == 1
+        groups = _by_rater(matched, sheet.path, path.stem if is_unique else path.name, choice)
         for name, pairs in groups.items():
             ratings = tuple(
                 Rating(
                     clean(tier.name),
-                    whose,
+                    target,
                     ruler.paint(_stretches(tier, sheet, timeline, labels, choice)),
-                    ruler.paint(people.stretches(whose, labels)),
+                    ruler.paint(people.stretches(target, labels)),
                 )
-                for tier, whose in pairs
+                for tier, target in pairs
             )
-            strangers = Counter(
+            unknown = Counter(
                 clean(each.text) for tier, _ in pairs for each in tier.annotations if not _label(each, choice)
             )
-            strangers.pop("", None)
+            unknown.pop("", None)
             overlaps = sum(_overlaps(tier) for tier, _ in pairs)
-            raters.append(Rater(unique(clean(name), taken), sheet.path, ratings, strangers, overlaps))
+            raters.append(Rater(unique(clean(name), taken), sheet.path, ratings, unknown, overlaps))
     return Comparison(labels, ruler, tuple(raters), tuple(left_out))
 
 
 def measure(timeline: Timeline) -> Ruler:
-    """The frames of the part that was analyzed, at the mean rate."""
+    """Return the frames of the analysed part, at the video's mean rate."""
     source, settings = timeline.source, timeline.settings
     length = source.duration * source.time_base
     start = Fraction(str(settings.get("start") or 0))
@@ -137,17 +137,21 @@ def measure(timeline: Timeline) -> Ruler:
         raise InputError("the timeline covers no time: analyze the video again")
     count = 1 if source.rate is None else max(1, round((end - start) * source.rate))
     if count > MOST_FRAMES:
-        raise InputError(f"the timeline tells of {count} frames, which cannot be: analyze the video again")
+        raise InputError(
+            f"the timeline has {count} frames, more than fervid compares: analyze the video again"
+        )
     return Ruler(start, (end - start) / count, count)
 
 
 class _People:
-    """Whose segments there are to compare with."""
+    """The segments that tiers can be compared with, by name."""
 
     def __init__(self, timeline: Timeline, choice: Choice) -> None:
         self._timeline, self._called = timeline, names(timeline)
         self._segments: dict[str, Sequence[Segment]] = {ALL: timeline.segments}
-        self._by_name: dict[str, str] = {}  # lower case: a tier's name, a person's, its id
+        self._by_name: dict[
+            str, str
+        ] = {}  # name of a tier, name or id of a person, in lower case -> key of _segments
         self._chosen = ""
         self._are_tiers_chosen = bool(choice.tiers)
         if choice.persons or choice.tracks:
@@ -161,17 +165,19 @@ class _People:
                     self._by_name.setdefault(alias.casefold(), tier.name)
 
     def _choose(self, choice: Choice) -> None:
-        """All segments of the people and tracks that were named, as one."""
+        """Add the segments of all chosen people and tracks under one name."""
         curves = self._timeline.curves
         wanted: set[int] = set()
         for person in choice.persons:
-            found = {curve.track for curve in curves if person in (curve.person, self._called[curve.track])}
-            if not found:
-                raise UsageError(f"there is no person {person!r} in the timeline: choose among {self._all()}")
-            wanted |= found
+            theirs = {curve.track for curve in curves if person in (curve.person, self._called[curve.track])}
+            if not theirs:
+                raise UsageError(
+                    f"there is no person {person!r} in the timeline: choose one of {self._all()}"
+                )
+            wanted |= theirs
         for track in choice.tracks:
             if track not in self._called:
-                raise UsageError(f"there is no track {track} in the timeline: choose among {self._all()}")
+                raise UsageError(f"there is no track {track} in the timeline: choose one of {self._all()}")
             wanted.add(track)
         self._chosen = " + ".join([*choice.persons, *(f"track {track}" for track in choice.tracks)])
         self._segments[self._chosen] = [
@@ -185,13 +191,13 @@ class _People:
         return _list(self._called.values()) or "none: no face was found"
 
     def pair(self, sheet: Sheet, usable: Sequence[Tier]) -> list[tuple[Tier, str]]:
-        """Each tier with whose segments it is compared."""
+        """Return each compared tier with the name of its segments."""
         if self._chosen and self._are_tiers_chosen:
             return [(tier, self._chosen) for tier in usable]
         matched = [
-            (tier, whose)
+            (tier, target)
             for tier in usable
-            if (whose := self._by_name.get(tier.name.casefold()) or self._by_name.get(tier.who.casefold()))
+            if (target := self._by_name.get(tier.name.casefold()) or self._by_name.get(tier.who.casefold()))
         ]
         if matched:
             return matched
@@ -199,8 +205,8 @@ class _People:
             return [(tier, self._chosen) for tier in usable]
         if self._crowded():
             raise UsageError(
-                f"{sheet.path} does not tell whom it annotates, and several faces are seen at once: "
-                f"say --person or --track, one of {self._all()}"
+                f"{sheet.path} does not name a person, and several faces are seen at once: "
+                f"give --person or --track, one of {self._all()}"
             )
         return [(tier, ALL) for tier in usable]
 
@@ -213,8 +219,8 @@ class _People:
             reached, track = max(segment.end, reached or segment.end), segment.track
         return False
 
-    def stretches(self, whose: str, labels: tuple[str, ...]) -> list[Stretch]:
-        """What the timeline says, the surest last: of two tracks at once it is the one that counts."""
+    def stretches(self, target: str, labels: tuple[str, ...]) -> list[Stretch]:
+        """Return the timeline's stretches by confidence, so that the surer of two tracks at once counts."""
         clock = self._timeline.source
         return [
             (
@@ -222,37 +228,37 @@ class _People:
                 (segment.end - clock.start) * clock.time_base,
                 labels.index(segment.emotion),
             )
-            for segment in sorted(self._segments[whose], key=lambda segment: segment.confidence)
+            for segment in sorted(self._segments[target], key=lambda segment: segment.confidence)
         ]
 
 
 def _by_rater(
     pairs: Sequence[tuple[Tier, str]], path: str, called: str, choice: Choice
 ) -> dict[str, list[tuple[Tier, str]]]:
-    """The pairs of one file by annotator: as the file tells, else by tier where tiers were chosen."""
+    """Return the pairs of a file by annotator: as the file names them, else by chosen tier."""
     annotators = {tier.annotator for tier, _ in pairs}
     groups: dict[str, list[tuple[Tier, str]]] = {}
-    for tier, whose in pairs:
+    for tier, target in pairs:
         name = tier.annotator or called if len(annotators) > 1 else called
-        groups.setdefault(name, []).append((tier, whose))
+        groups.setdefault(name, []).append((tier, target))
     if not any(_shared(group) for group in groups.values()):
         return groups
     if choice.tiers:
-        return {f"{called} {tier.name}": [(tier, whose)] for tier, whose in pairs}
-    first, second, whose = next(found for group in groups.values() if (found := _shared(group)))
+        return {f"{called} {tier.name}": [(tier, target)] for tier, target in pairs}
+    first, second, target = next(shared for group in groups.values() if (shared := _shared(group)))
     raise UsageError(
-        f"{path}: the tiers {first!r} and {second!r} are both of {whose}: choose with --tier; "
-        "several are taken as several annotators"
+        f"{path}: the tiers {first!r} and {second!r} are both of {target}: choose with --tier; "
+        "several tiers count as several annotators"
     )
 
 
 def _shared(group: Sequence[tuple[Tier, str]]) -> tuple[str, str, str] | None:
-    """Two tiers of one person, if there are."""
+    """Return two tiers compared with the same person and its name, None if there are none."""
     seen: dict[str, str] = {}
-    for tier, whose in group:
-        if whose in seen:
-            return seen[whose], tier.name, whose
-        seen[whose] = tier.name
+    for tier, target in group:
+        if target in seen:
+            return seen[target], tier.name, target
+        seen[target] = tier.name
     return None
 
 
@@ -271,7 +277,7 @@ def _chosen(sheet: Sheet, choice: Choice) -> list[Tier]:
 def _stretches(
     tier: Tier, sheet: Sheet, timeline: Timeline, labels: tuple[str, ...], choice: Choice
 ) -> list[Stretch]:
-    """What an annotator says, in seconds from the first frame."""
+    """Return the annotations of a tier that are emotions, in seconds from the first frame."""
     shift = choice.offset
     is_on_player_clock = sheet.is_on_player_clock if choice.clock is None else choice.clock == "player"
     if is_on_player_clock:

@@ -1,4 +1,4 @@
-"""Annotations in a table: a row each, with commas, semicolons or tabs between the cells."""
+"""Tables of annotations: a row each, with commas, semicolons or tabs between the cells."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from fractions import Fraction
 from fervid.annotations import Annotation, Sheet, Tier, ordered, seconds
 from fervid.errors import InputError
 
-# What columns are called, in any case; the first that is there counts.
+# Names of columns, in any case; the first name that the table has counts.
 START = ("start", "begin", "onset", "from", "start_time", "begin_time", "begin_time_ss_msec", "tmin")
 END = ("end", "stop", "offset", "to", "end_time", "end_time_ss_msec", "tmax")
 LABEL = ("emotion", "label", "expression", "annotation", "text", "value")
@@ -24,7 +24,7 @@ TIMECODE = re.compile(r"(?:(\d+):)?(\d+):(\d+(?:\.\d*)?)")
 
 
 def read(data: bytes, path: str) -> Sheet:
-    """The rows as tiers: of each tier, annotator and person that they name."""
+    """Read the rows as tiers: one for each tier, person and annotator that they name."""
     try:
         text = data.decode("utf-8-sig")
     except UnicodeDecodeError as error:
@@ -55,40 +55,40 @@ def read(data: bytes, path: str) -> Sheet:
         for row in rows:
             if any(cell.strip() for cell in row):
                 cells = {
-                    what: row[place].strip() if place is not None and place < len(row) else ""
-                    for what, place in columns.items()
+                    what: row[column].strip() if column is not None and column < len(row) else ""
+                    for what, column in columns.items()
                 }
                 track = f"track {cells['track']}" if cells["track"] else ""
-                named = (row[place].strip() for place in persons if place < len(row))
+                named = (row[column].strip() for column in persons if column < len(row))
                 who = next((name for name in named if name), track)
-                found = _annotation(cells, f"{path}, line {rows.line_num}", delimiter)
-                tiers[cells["tier"], who, cells["annotator"]].append(found)
+                annotation = _annotation(cells, f"{path}, line {rows.line_num}", delimiter)
+                tiers[cells["tier"], who, cells["annotator"]].append(annotation)
     except csv.Error as error:
-        raise InputError(f"{path} is no table ({error}): save it as CSV in UTF-8") from error
+        raise InputError(f"{path} is not a table ({error}): save it as CSV in UTF-8") from error
     return Sheet(
         path,
         tuple(
-            Tier(" ".join(filter(None, key)), ordered(found), who=key[1], annotator=key[2])
-            for key, found in tiers.items()
+            Tier(" ".join(filter(None, key)), ordered(annotations), who=key[1], annotator=key[2])
+            for key, annotations in tiers.items()
         ),
         is_on_player_clock=False,
     )
 
 
-def _annotation(cells: dict[str, str], place: str, delimiter: str) -> Annotation:
-    start, end = (_seconds(cells[side], place, delimiter) for side in ("start", "end"))
+def _annotation(cells: dict[str, str], line: str, delimiter: str) -> Annotation:
+    start, end = (_seconds(cells[side], line, delimiter) for side in ("start", "end"))
     if end <= start:
-        raise InputError(f"{place}: it ends at {cells['end']}, not after its start at {cells['start']}")
+        raise InputError(f"{line}: it ends at {cells['end']}, not after its start at {cells['start']}")
     return Annotation(start, end, cells["label"])
 
 
-def _seconds(text: str, place: str, delimiter: str) -> Fraction:
-    """Seconds as a number, or a timecode; a decimal comma is understood where it separates no cells."""
+def _seconds(text: str, line: str, delimiter: str) -> Fraction:
+    """Return seconds from a number or a timecode, with a decimal comma unless commas separate cells."""
     plain = text if delimiter == "," else text.replace(",", ".")
-    if found := TIMECODE.fullmatch(plain):
-        hours, minutes = int(found[1] or 0), int(found[2])
-        return hours * 3600 + minutes * 60 + Fraction(found[3])
+    if match := TIMECODE.fullmatch(plain):
+        hours, minutes = int(match[1] or 0), int(match[2])
+        return hours * 3600 + minutes * 60 + Fraction(match[3])
     try:
         return seconds(plain)
     except ValueError as error:
-        raise InputError(f"{place}: {text!r} is no time: write seconds, or HH:MM:SS.mmm") from error
+        raise InputError(f"{line}: {text!r} is not a time: write seconds, or HH:MM:SS.mmm") from error

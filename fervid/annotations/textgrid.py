@@ -10,15 +10,15 @@ from fractions import Fraction
 from fervid.annotations import Annotation, Sheet, Tier, ordered, seconds
 from fervid.errors import InputError
 
-# What Praat itself reads of its text files: quoted texts, <flags>, and numbers that stand free. The rest is
-# for people, so that the long and the short form are one; after an exclamation mark comes a comment.
+# What Praat reads of its text files: quoted texts, <flags> and free-standing numbers. It ignores the rest, so
+# the long and the short form read the same; an exclamation mark begins a comment.
 TOKENS = re.compile(
     r'"(?P<text>(?:[^"]|"")*)"|<(?P<flag>\w+)>|(?<!\S)(?P<number>[-+]?\d[\d.eE+-]*)(?!\S)|!.*'
 )
 
 
 def read(data: bytes, path: str) -> Sheet:
-    """Every interval tier; points have no length that could be compared."""
+    """Read all interval tiers; points have no duration to compare."""
     try:
         return Sheet(path, tuple(_tiers(_decoded(data, path))), is_on_player_clock=True)
     except ValueError as error:
@@ -34,11 +34,11 @@ def _decoded(data: bytes, path: str) -> str:
         try:
             text = data.decode("utf-8-sig")
         except UnicodeDecodeError:
-            text = data.decode("latin-1")  # old files; the words for emotions are the same in it
+            text = data.decode("latin-1")  # old files; English labels are the same in it
     if "chronological" in text[:100]:
         raise InputError(f"{path} is a chronological TextGrid: save it as text (Save as text file...)")
     if "TextGrid" not in text[:200]:
-        raise InputError(f"{path} is no TextGrid")
+        raise InputError(f"{path} is not a TextGrid")
     return text
 
 
@@ -66,18 +66,16 @@ def _tiers(text: str) -> Iterator[Tier]:
                 string()
         elif kind == "IntervalTier":
             rows = [(number(), number(), string().strip()) for _ in range(count)]
-            found = [Annotation(start, end, text) for start, end, text in rows if text and end > start]
-            yield Tier(name.strip(), ordered(found))
+            annotations = [Annotation(start, end, text) for start, end, text in rows if text and end > start]
+            yield Tier(name.strip(), ordered(annotations))
         else:
             raise ValueError(f"it has a tier of the unknown kind {kind!r}")
 
 
 def _next(tokens: Iterator[re.Match[str]], kind: str) -> str:
-    found = next(tokens, None)
-    while found is not None and found.lastgroup is None:  # a comment
-        found = next(tokens, None)
-    if found is None:
+    token = next((token for token in tokens if token.lastgroup is not None), None)  # else a comment
+    if token is None:
         raise ValueError("it ends early")
-    if found.lastgroup != kind:
-        raise ValueError(f"a {kind} should stand where {found[0][:40]} does")
-    return found[kind]
+    if token.lastgroup != kind:
+        raise ValueError(f"expected a {kind}, got {token[0][:40]}")
+    return token[kind]

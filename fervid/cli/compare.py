@@ -118,8 +118,8 @@ def _word(text: str) -> tuple[str, str]:
 
 
 def _warn(rater: Rater) -> None:
-    if rater.strangers:
-        words = ", ".join(f"{word} ({count})" for word, count in sorted(rater.strangers.items()))
+    if rater.unknown:
+        words = ", ".join(f"{word} ({count})" for word, count in sorted(rater.unknown.items()))
         log.warning(
             "%s: left out labels that are not emotions: %s; map them with --label WORD=EMOTION",
             rater.name,
@@ -138,7 +138,7 @@ def report(timeline: Timeline, comparison: Comparison) -> dict[str, Any]:
     agreements = [rater.agreement(labels) for rater in comparison.raters]
     between = []
     for rater, other in combinations(comparison.raters, 2):
-        both = rater.beside(other, labels)
+        both = rater.agreement_with(other, labels)
         if both is not None:
             figures = both.report(step)
             kept = {name: figures[name] for name in ("frames", "accuracy", "kappa")}
@@ -156,8 +156,10 @@ def report(timeline: Timeline, comparison: Comparison) -> dict[str, Any]:
         "annotators": [
             {
                 "name": rater.name,
-                "tiers": [{"tier": rating.tier, "compared_with": rating.whose} for rating in rater.ratings],
-                "left_out": dict(sorted(rater.strangers.items())),
+                "tiers": [
+                    {"tier": rating.tier, "compared_with": rating.compared_with} for rating in rater.ratings
+                ],
+                "left_out": dict(sorted(rater.unknown.items())),
                 "overlapping": rater.overlaps,
                 **agreement.report(step),
             }
