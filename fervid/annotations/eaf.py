@@ -74,7 +74,7 @@ def _texts(tier: Element) -> list[tuple[str, str]]:
 
 
 def _aligned(tier: Element, slots: Mapping[str, str | None]) -> dict[str, Extent]:
-    """Return the extents of a tier's annotations; slots without a time are spread between their neighbours."""
+    """Return the extents of a tier's annotations, with slots without a time spread evenly."""
     annotations = tier.findall("ANNOTATION/ALIGNABLE_ANNOTATION")
     used = {each.attrib[side] for each in annotations for side in ("TIME_SLOT_REF1", "TIME_SLOT_REF2")}
     missing = used - set(slots)

@@ -80,7 +80,7 @@ class Comparison:
 
 
 def compare(timeline: Timeline, sheets: Sequence[Sheet], choice: Choice) -> Comparison:
-    """Pair tiers with people: by the options, else by name, else with all faces if no two are seen at once."""
+    """Pair tiers with people: by the options, else by name, else with all faces if they do not overlap."""
     known = [tier.name for sheet in sheets for tier in sheet.tiers]
     for name in choice.tiers:
         if name not in known:
