@@ -1,4 +1,4 @@
-"""The program as a shell sees it: help, exit codes, one line for each failure. No video is analyzed here."""
+"""Test the command line without analyzing a video: help, exit codes, and one line per failure."""
 
 from __future__ import annotations
 
@@ -28,7 +28,7 @@ from fervid.types import Settings
 
 
 def says(done: subprocess.CompletedProcess[str], code: int, *words: str) -> None:
-    """The command failed with `code` and one line of error that holds `words`."""
+    """Check that a command failed with `code`, and with one line of error that contains `words`."""
     assert done.returncode == code, done.stderr
     assert done.stdout == ""
     lines = done.stderr.splitlines()
@@ -50,10 +50,10 @@ def test_every_command_has_help_with_examples(name: str) -> None:
 
 
 @pytest.mark.parametrize("name", COMMANDS)
-def test_static_help_is_a_command_of_that_name(name: str) -> None:
-    found = program.get_command(click.Context(program), name)
-    assert found is not None
-    assert found.name == name
+def test_every_listed_command_exists(name: str) -> None:
+    command = program.get_command(click.Context(program), name)
+    assert command is not None
+    assert command.name == name
 
 
 def test_version(fervid: Fervid) -> None:
@@ -102,7 +102,7 @@ def test_times(text: str, moment: Moment) -> None:
 @pytest.mark.parametrize(
     "text", ["", "-1", "1e3", "nan", "inf", "90 f", "1:60", "1:2:3:4", "60:00:60", "f", "1.5f"]
 )
-def test_no_times(text: str) -> None:
+def test_invalid_times_are_an_error(text: str) -> None:
     with pytest.raises(click.BadParameter, match="is not a time: give seconds"):
         MomentType().convert(text, None, None)
 
@@ -115,11 +115,11 @@ def test_rates() -> None:
             RateType().convert(text, None, None)
 
 
-@pytest.mark.parametrize("left_out", [(), ("min_segment", "people")])
-def test_every_setting_is_an_option_with_the_same_default(left_out: tuple[str, ...]) -> None:
+@pytest.mark.parametrize("missing", [(), ("min_segment", "people")])
+def test_every_setting_is_an_option_with_the_same_default(missing: tuple[str, ...]) -> None:
     values = analyze.make_context("analyze", ["film.mp4"]).params
     assert Settings.__dataclass_fields__.keys() <= values.keys()
-    for name in left_out:  # some commands have no such option
+    for name in missing:  # not every command has these options
         del values[name]
     assert split_selection(values).settings("film.mp4") == Settings()
     assert not Settings.__dataclass_fields__.keys() & values.keys()
@@ -134,10 +134,9 @@ def test_settings_from_json_are_exact_again() -> None:
         Settings.from_json({"mood": 1})
 
 
-def test_a_time_that_was_shown_can_be_given() -> None:
+def test_a_printed_time_is_a_valid_option() -> None:
     assert timecode(3723.0045) == "01:02:03.004"
-    found = MomentType().convert(timecode(59.9996), None, None)
-    assert found == Moment(seconds=Fraction(60))
+    assert MomentType().convert(timecode(59.9996), None, None) == Moment(seconds=Fraction(60))
 
 
 # --- where outputs go
@@ -146,7 +145,7 @@ def test_a_time_that_was_shown_can_be_given() -> None:
 def targets_of(*inputs: str, **options: str) -> list[str]:
     names = ("timeline", "form", "output_dir", "frames", "tracks")
     planned = plan_targets(inputs, **{name: options.get(name) for name in names})
-    return [f"{each.format} {' '.join(each.all)}" for each in planned]
+    return [f"{targets.format} {' '.join(targets.all)}" for targets in planned]
 
 
 def test_the_format_is_the_option_or_the_suffix_or_json() -> None:
@@ -171,15 +170,15 @@ def test_the_format_is_the_option_or_the_suffix_or_json() -> None:
     ],
     ids=" ".join,
 )
-def test_a_suffix_of_another_format_is_refused_before_any_work(
+def test_a_suffix_of_another_format_is_an_error_before_any_work(
     arguments: list[str], capfd: pytest.CaptureFixture[str], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.chdir(tmp_path)
-    assert run(arguments) == 2  # there is no input, and nobody asked for it yet
-    said = capfd.readouterr().err
-    assert f"{arguments[3]} " in said
-    assert "the formats are " in said
-    assert "srt (.srt)" in said
+    assert run(arguments) == 2  # the missing input was not read yet
+    error = capfd.readouterr().err
+    assert f"{arguments[3]} " in error
+    assert "the formats are " in error
+    assert "srt (.srt)" in error
     assert not list(tmp_path.iterdir())
 
 
@@ -198,12 +197,12 @@ def test_outputs_are_named_after_inputs() -> None:
         name_outputs(["x/a.mp4", "y/a.mp4"])
 
 
-def test_the_folder_is_made(tmp_path: Path) -> None:
+def test_the_output_folder_is_created(tmp_path: Path) -> None:
     folder = tmp_path / "new" / "out"
     assert targets_of("a.mp4", output_dir=str(folder)) == [f"json {folder / 'a.json'}"]
     assert targets_of("a.mp4", output_dir=str(folder), form="jsonl") == [f"jsonl {folder / 'a.jsonl'}"]
-    named = f"windows {folder / 'a.windows.csv'}"
-    assert targets_of("a.mp4", output_dir=str(folder), form="windows") == [named]
+    windows = f"windows {folder / 'a.windows.csv'}"
+    assert targets_of("a.mp4", output_dir=str(folder), form="windows") == [windows]
     assert folder.is_dir()
 
 
@@ -235,7 +234,7 @@ def test_the_folder_is_made(tmp_path: Path) -> None:
     ],
     ids=lambda value: " ".join(value) if isinstance(value, list) else None,
 )
-def test_usage_is_refused_before_any_work(
+def test_wrong_usage_is_an_error_before_any_work(
     capfd: pytest.CaptureFixture[str],
     tmp_path: Path,
     monkeypatch: pytest.MonkeyPatch,
@@ -244,8 +243,8 @@ def test_usage_is_refused_before_any_work(
 ) -> None:
     monkeypatch.chdir(tmp_path)
     code = main.run(arguments)
-    told = capfd.readouterr()
-    says(subprocess.CompletedProcess(arguments, code, told.out, told.err), 2, *words)
+    captured = capfd.readouterr()
+    says(subprocess.CompletedProcess(arguments, code, captured.out, captured.err), 2, *words)
     assert list(tmp_path.iterdir()) == []
 
 
@@ -256,27 +255,27 @@ def test_a_missing_file_is_one_line(fervid: Fervid) -> None:
     says(fervid("info", "missing.mp4"), 1, "missing.mp4", "no such file")
 
 
-def test_a_traceback_is_for_those_who_ask(fervid: Fervid) -> None:
+def test_a_traceback_needs_vv(fervid: Fervid) -> None:
     quiet, loud = fervid("info", "missing.mp4", "-v"), fervid("-v", "info", "-v", "missing.mp4")
     assert "Traceback" not in quiet.stderr
     assert "Traceback" in loud.stderr
     assert loud.stderr.splitlines()[-1] == quiet.stderr.splitlines()[-1]
 
 
-def test_what_nobody_expected_asks_for_a_report(
+def test_an_unexpected_error_asks_for_a_report(
     monkeypatch: pytest.MonkeyPatch, capfd: pytest.CaptureFixture[str]
 ) -> None:
     monkeypatch.setattr("fervid.export.timelines.json.schema", lambda: 1 / 0)
     assert main.run(["schema"]) == 1
-    told = capfd.readouterr()
-    assert told.out == ""
-    assert told.err.startswith(
+    captured = capfd.readouterr()
+    assert captured.out == ""
+    assert captured.err.startswith(
         "fervid: error: unexpected ZeroDivisionError: division by zero; please report it"
     )
-    assert told.err.count("\n") == 1
+    assert captured.err.count("\n") == 1
 
 
-def test_an_interruption_that_an_extension_takes_for_an_error_is_one(
+def test_an_interruption_is_reported_even_if_an_extension_raises_another_error(
     monkeypatch: pytest.MonkeyPatch, capfd: pytest.CaptureFixture[str]
 ) -> None:
     def load() -> None:
@@ -295,7 +294,7 @@ def test_an_interruption_that_an_extension_takes_for_an_error_is_one(
     assert capfd.readouterr() == ("", "fervid: interrupted\n")
 
 
-def test_some_failed_is_3_and_each_is_named(fervid: Fervid) -> None:
+def test_some_failures_are_code_3_and_are_named(fervid: Fervid) -> None:
     done = fervid("info", "one.mp4", CLIP, "two.mp4")
     assert done.returncode == 3
     assert "clip.mp4" in done.stdout
@@ -305,23 +304,23 @@ def test_some_failed_is_3_and_each_is_named(fervid: Fervid) -> None:
     assert "2 of 3 inputs failed: one.mp4, two.mp4" in done.stderr
 
 
-def test_all_failed_is_1(fervid: Fervid) -> None:
+def test_failure_of_all_inputs_is_code_1(fervid: Fervid) -> None:
     assert fervid("info", "one.mp4", "two.mp4").returncode == 1
 
 
-def test_the_log_file_has_what_the_screen_has_not(fervid: Fervid, tmp_path: Path) -> None:
+def test_the_log_file_has_tracebacks_and_is_appended_to(fervid: Fervid, tmp_path: Path) -> None:
     fervid("info", "missing.mp4", "-q", "--log-file", "log")
     written = (tmp_path / "log").read_text()
     assert "ERROR missing.mp4" in written
     assert "Traceback" in written
     fervid("--log-file", "log", "info", "missing.mp4")
-    assert (tmp_path / "log").read_text().count("ERROR missing.mp4") == 2  # it is appended to
+    assert (tmp_path / "log").read_text().count("ERROR missing.mp4") == 2
     says(fervid("info", CLIP, "--log-file", "none/log"), 1, "log file none/log")
 
 
 @pytest.mark.parametrize("buffered", [True, False])
 def test_a_closed_pipe_is_silent(tmp_path: Path, buffered: bool) -> None:
-    """The reader is gone before the first byte comes, whether that is found at the first write or at exit."""
+    """Close the pipe before the first byte; without buffering the first write fails, otherwise the exit."""
     more = {} if buffered else {"PYTHONUNBUFFERED": "1"}
     with subprocess.Popen(
         command(["schema"]), env=environment(**more), stdout=subprocess.PIPE, stderr=subprocess.PIPE
@@ -334,7 +333,7 @@ def test_a_closed_pipe_is_silent(tmp_path: Path, buffered: bool) -> None:
 
 
 @pytest.mark.skipif(not Path("/dev/full").exists(), reason="no /dev/full")
-def test_a_full_disk_behind_standard_output() -> None:
+def test_a_full_disk_for_standard_output() -> None:
     with open("/dev/full", "wb") as full:
         done = subprocess.run(
             command(["schema"]), env=environment(), stdout=full, stderr=subprocess.PIPE, text=True
@@ -343,23 +342,23 @@ def test_a_full_disk_behind_standard_output() -> None:
     assert done.stderr == "fervid: error: cannot write standard output: No space left on device\n"
 
 
-def test_standard_output_may_be_closed() -> None:
+def test_closed_standard_output_is_an_error() -> None:
     line = " ".join(command(["schema"]))
     done = subprocess.run(["sh", "-c", f"{line} >&-"], env=environment(), capture_output=True, text=True)
     says(done, 1, "standard output is closed")
 
 
-# --- commands that look at no video
+# --- commands without a video
 
 
 def test_the_schema_is_a_schema(fervid: Fervid) -> None:
     jsonschema.Draft202012Validator.check_schema(json.loads(fervid("schema").stdout))
 
 
-def test_info_tells_what_a_file_holds(fervid: Fervid) -> None:
-    found = json.loads(fervid("info", "--json", CLIP).stdout)
-    assert found["input"] == str(CLIP)
-    assert (found["width"], found["height"]) == (640, 480)
+def test_info_describes_a_file(fervid: Fervid) -> None:
+    facts = json.loads(fervid("info", "--json", CLIP).stdout)
+    assert facts["input"] == str(CLIP)
+    assert (facts["width"], facts["height"]) == (640, 480)
     assert "640" in fervid("info", CLIP).stdout
 
 
@@ -369,12 +368,12 @@ def test_info_reads_standard_input(fervid: Fervid) -> None:
     says(fervid("info", "-"), 1, "standard input is empty")
 
 
-def test_doctor_finds_this_installation_well(fervid: Fervid) -> None:
+def test_doctor_reports_no_problem_here(fervid: Fervid) -> None:
     done = fervid("doctor", "--json")
     report = json.loads(done.stdout)
     assert done.returncode == 0
     assert report["ok"] is True
-    found = {finding["name"]: finding for finding in report["findings"]}
+    findings = {finding["name"]: finding for finding in report["findings"]}
     assert {
         "fervid",
         "python",
@@ -386,19 +385,19 @@ def test_doctor_finds_this_installation_well(fervid: Fervid) -> None:
         "cuda",
         "cores",
         "cache",
-    } <= set(found)
-    assert "iBUG 300-W" in found["licence"]["detail"]
-    assert "libavcodec" in found["ffmpeg"]["detail"]
+    } <= set(findings)
+    assert "iBUG 300-W" in findings["licence"]["detail"]
+    assert "libavcodec" in findings["ffmpeg"]["detail"]
 
 
-def test_doctor_fails_where_something_is_broken(fervid: Fervid, tmp_path: Path) -> None:
+def test_doctor_fails_if_something_is_broken(fervid: Fervid, tmp_path: Path) -> None:
     (tmp_path / "file").touch()
     done = fervid("doctor", env={"FERVID_CACHE_DIR": str(tmp_path / "file" / "cache")})
     assert done.returncode == 1
     assert next(line for line in done.stdout.splitlines() if line.startswith("broken")).split()[1] == "cache"
 
 
-def test_doctor_tells_of_a_missing_library(fervid: Fervid, tmp_path: Path) -> None:
+def test_doctor_reports_a_missing_library(fervid: Fervid, tmp_path: Path) -> None:
     (tmp_path / "dlib.py").write_text("raise ImportError('libdlib.so is missing')")
     done = fervid("doctor", env={"PYTHONPATH": f"{tmp_path}:{ROOT}"})
     assert done.returncode == 1
@@ -407,7 +406,7 @@ def test_doctor_tells_of_a_missing_library(fervid: Fervid, tmp_path: Path) -> No
 
 def test_models_are_listed_and_verified(fervid: Fervid) -> None:
     listed = json.loads(fervid("models", "list", "--json").stdout)
-    untrained = next(each for each in listed["models"] if each["name"] == "untrained")
+    untrained = next(model for model in listed["models"] if model["name"] == "untrained")
     assert untrained["trained"] is False
     assert "happiness" in untrained["labels"]
     assert "iBUG 300-W" in listed["notice"]
@@ -416,7 +415,7 @@ def test_models_are_listed_and_verified(fervid: Fervid) -> None:
     says(fervid("models", "verify", "nonsense"), 1, "nonsense")
 
 
-def test_how_to_write_crops_needs_crops_to_write(fervid: Fervid) -> None:
+def test_the_crops_option_needs_crops(fervid: Fervid) -> None:
     done = fervid("extract", "any.mp4", "-o", "out", "--what", "csv", "--crops", "png")
     assert done.returncode == 2
     assert "--what leaves them out" in done.stderr

@@ -1,4 +1,4 @@
-"""analyze, extract and peaks as a shell sees them, on seconds of the example clip."""
+"""Test analyze, extract and peaks on the command line, with seconds of the example clip."""
 
 from __future__ import annotations
 
@@ -31,7 +31,7 @@ UNTRAINED = ("--model", "untrained")
 
 @pytest.fixture(scope="module")
 def timeline(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """The timeline of the whole example clip."""
+    """Write the timeline of the whole example clip."""
     folder = tmp_path_factory.mktemp("timeline")
     line = command(["analyze", CLIP, *UNTRAINED, "-q", "-t", "out.json", "--no-cache"])
     subprocess.run(line, cwd=folder, env=environment(), check=True)
@@ -39,9 +39,9 @@ def timeline(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 def read(path: Path) -> Any:
-    found = json.loads(path.read_text("utf-8"))
-    jsonschema.validate(found, schema())
-    return found
+    timeline = json.loads(path.read_text("utf-8"))
+    jsonschema.validate(timeline, schema())
+    return timeline
 
 
 # --- analyze: results
@@ -52,13 +52,13 @@ def test_a_timeline_and_a_summary(call: Call, tmp_path: Path) -> None:
     assert (done.returncode, done.stdout) == (0, "")
     for word in ("clip.mp4", "15.0 s", "1 track", "100%", "untrained", "wrote out.json"):
         assert word in done.stderr
-    found = read(tmp_path / "out.json")
-    assert found["source"]["frames"]["decoded"] == 30
-    assert found["model"]["trained"] is False
+    timeline = read(tmp_path / "out.json")
+    assert timeline["source"]["frames"]["decoded"] == 30
+    assert timeline["model"]["trained"] is False
     assert os.listdir(tmp_path) == ["out.json"]
 
 
-def test_quiet_says_nothing(call: Call) -> None:
+def test_quiet_prints_nothing(call: Call) -> None:
     done = call("-q", "analyze", CLIP, *SHORT, "-t", "out.json")
     assert (done.returncode, done.stdout, done.stderr) == (0, "", "")
 
@@ -119,12 +119,12 @@ def test_a_video_without_faces_is_a_valid_empty_timeline(call: Call, tmp_path: P
     write_video(tmp_path / "black.mp4", [np.full((96, 128), 16, np.uint8)] * 20)
     done = call("analyze", "black.mp4", "-t", "out.json")
     assert done.returncode == 0
-    found = read(tmp_path / "out.json")
-    assert (found["tracks"], found["segments"], found["peaks"]) == ([], [], [])
-    assert found["source"]["frames"]["decoded"] == 20
+    timeline = read(tmp_path / "out.json")
+    assert (timeline["tracks"], timeline["segments"], timeline["peaks"]) == ([], [], [])
+    assert timeline["source"]["frames"]["decoded"] == 20
 
 
-def test_a_truncated_file_gives_what_it_holds_and_says_so(call: Call, tmp_path: Path) -> None:
+def test_a_truncated_file_is_analyzed_with_a_warning(call: Call, tmp_path: Path) -> None:
     write_video(tmp_path / "whole.mkv", [np.full((96, 128), 16 + i, np.uint8) for i in range(100)])
     data = (tmp_path / "whole.mkv").read_bytes()
     (tmp_path / "cut.mkv").write_bytes(data[: len(data) // 2])
@@ -146,10 +146,10 @@ def test_a_bad_file_does_not_stop_the_rest(call: Call, tmp_path: Path) -> None:
     assert os.listdir(tmp_path / "out") == ["good.json"]
 
 
-# --- refusals, before and after the work
+# --- errors, before and after the work
 
 
-def test_an_existing_file_is_kept_unless_told(call: Call, tmp_path: Path) -> None:
+def test_an_existing_file_is_kept_without_y(call: Call, tmp_path: Path) -> None:
     (tmp_path / "out.json").write_text("mine")
     says(call("analyze", CLIP, *SHORT, "-t", "out.json"), 1, "out.json exists already: use -y")
     assert (tmp_path / "out.json").read_text() == "mine"
@@ -164,7 +164,7 @@ def test_the_input_is_never_the_output(call: Call, clip: Path) -> None:
     assert clip.read_bytes() == before
 
 
-def test_a_missing_folder_is_told_before_the_work(call: Call) -> None:
+def test_a_missing_folder_is_an_error_before_the_work(call: Call) -> None:
     says(call("analyze", CLIP, "-t", "none/out.json"), 1, "there is no folder")
 
 
@@ -174,7 +174,7 @@ def test_a_full_disk(call: Call, option: str) -> None:
     says(call("analyze", CLIP, *SHORT, option, "/dev/full"), 1, "/dev/full", "No space left")
 
 
-def test_a_full_disk_under_standard_output(fervid: Fervid) -> None:
+def test_a_full_disk_for_standard_output(fervid: Fervid) -> None:
     if not Path("/dev/full").exists():
         pytest.skip("no /dev/full")
     with open("/dev/full", "wb") as full:
@@ -197,7 +197,7 @@ def make_sound(path: Path) -> None:
 
 
 def make_header(path: Path) -> None:
-    """A video that promises a stream and holds no frame."""
+    """Write a video that declares a stream and contains no frame."""
     with av.open(str(path), "w") as container:
         stream = container.add_stream("libx264", rate=25, width=64, height=48)
         stream.pix_fmt = "yuv420p"
@@ -209,7 +209,7 @@ def make_header(path: Path) -> None:
     [Path.touch, Path.mkdir, make_text, make_sound, make_header, lambda path: None],
     ids=["empty", "folder", "text", "sound", "no frames", "missing"],
 )
-def test_what_is_no_video_is_one_line(call: Call, tmp_path: Path, make: Any) -> None:
+def test_an_input_that_is_not_a_video_is_an_error(call: Call, tmp_path: Path, make: Any) -> None:
     make(tmp_path / "input.mp4")
     says(call("analyze", "input.mp4", "-t", "out.json"), 1, "input.mp4")
     assert not (tmp_path / "out.json").exists()
@@ -218,15 +218,15 @@ def test_what_is_no_video_is_one_line(call: Call, tmp_path: Path, make: Any) -> 
 @pytest.mark.parametrize(
     "arguments", [["--start", "15"], ["--start", "16", "--end", "20"], ["--start", "375f"]]
 )
-def test_a_range_behind_the_end(call: Call, arguments: list[str]) -> None:
+def test_a_range_after_the_end_is_an_error(call: Call, arguments: list[str]) -> None:
     says(call("analyze", CLIP, *arguments), 2)
 
 
-def test_a_frame_that_is_not_there(call: Call) -> None:
+def test_a_missing_frame_is_an_error(call: Call) -> None:
     says(call("analyze", CLIP, "--end", "376f"), 2, "has 375 frames")
 
 
-def test_models_that_cannot_be_had(call: Call, tmp_path: Path) -> None:
+def test_a_missing_or_damaged_model_is_an_error(call: Call, tmp_path: Path) -> None:
     says(call("analyze", CLIP, "--model", "nonsense"), 1, "nonsense")
     (tmp_path / "bad.safetensors").write_bytes(b"no weights")
     says(call("analyze", CLIP, "--model", "bad.safetensors"), 1, "bad.safetensors")
@@ -246,7 +246,7 @@ def test_cuda_without_a_gpu_never_falls_back(call: Call) -> None:
 @pytest.mark.parametrize("kind", [signal.SIGINT, signal.SIGTERM])
 @pytest.mark.parametrize("jobs", ["1", "2"])
 def test_an_interruption_is_clean(tmp_path: Path, kind: signal.Signals, jobs: str) -> None:
-    """Once its first output has begun, the run is interrupted: 130, a line, and nothing half-written."""
+    """Interrupt a run after its first output: it exits with 130 and one line, and leaves no partial file."""
     line = command(["analyze", CLIP, *UNTRAINED, "-t", "out.jsonl", "--jobs", jobs])
     with subprocess.Popen(
         line, cwd=tmp_path, env=environment(), stderr=subprocess.PIPE, text=True
@@ -255,13 +255,13 @@ def test_an_interruption_is_clean(tmp_path: Path, kind: signal.Signals, jobs: st
             assert process.poll() is None
             time.sleep(0.02)
         process.send_signal(kind)
-        _, told = process.communicate()
+        _, errors = process.communicate()
     assert process.returncode == 130
-    assert told.strip() == "fervid: interrupted"
+    assert errors.strip() == "fervid: interrupted"
     assert os.listdir(tmp_path) == []
 
 
-def test_a_reader_that_leaves_is_no_failure(tmp_path: Path) -> None:
+def test_a_reader_that_closes_the_pipe_is_not_an_error(tmp_path: Path) -> None:
     line = command(["analyze", CLIP, *UNTRAINED, *SHORT, "-q", "-t", "-", "-f", "jsonl"])
     with subprocess.Popen(
         line, env=environment(), stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True
@@ -278,51 +278,51 @@ def test_a_reader_that_leaves_is_no_failure(tmp_path: Path) -> None:
 
 
 def on_terminal(*arguments: str | Path, **env: str) -> tuple[str, str]:
-    """What goes to standard output, a pipe, and to standard error, a terminal of 120 columns."""
+    """Run with a pipe and a terminal of 120 columns; return standard output and standard error."""
     import pty
 
-    ours, theirs = pty.openpty()
-    shown = environment(TERM="xterm", COLUMNS="120")
+    terminal, stderr = pty.openpty()
+    variables = environment(TERM="xterm", COLUMNS="120")
     with subprocess.Popen(
         command(["analyze", CLIP, *UNTRAINED, *SHORT, "-t", "-", "-f", "jsonl", *arguments]),
-        env={**shown, **env},
+        env={**variables, **env},
         stdout=subprocess.PIPE,
-        stderr=theirs,
+        stderr=stderr,
         text=True,
     ) as process:
-        os.close(theirs)
-        told = b""
+        os.close(stderr)
+        screen = b""
         while True:
             try:
-                piece = os.read(ours, 4096)
-            except OSError:  # how Linux says that nobody holds the other end any more
+                piece = os.read(terminal, 4096)
+            except OSError:  # on Linux: the process has closed its end
                 break
             if not piece:
                 break
-            told += piece
+            screen += piece
         assert process.stdout is not None
         output = process.stdout.read()
-    os.close(ours)
-    assert process.returncode == 0, told
-    return output, told.decode("utf-8")
+    os.close(terminal)
+    assert process.returncode == 0, screen
+    return output, screen.decode("utf-8")
 
 
 def test_a_bar_is_shown_on_a_terminal_and_leaves_the_data_alone(call: Call) -> None:
-    data, told = on_terminal()
-    assert re.search(r"clip\.mp4.*━.*100%.*\dx", told)
+    data, screen = on_terminal()
+    assert re.search(r"clip\.mp4.*━.*100%.*\dx", screen)
     assert data == call("analyze", CLIP, *SHORT, "-t", "-", "-f", "jsonl").stdout
 
 
 @pytest.mark.parametrize("jobs", ["1", "2"])
 def test_the_bar_moves_while_one_span_is_analysed(jobs: str) -> None:
-    _, told = on_terminal("--end", "15", "--jobs", jobs)
-    assert re.search(r"\b[1-9]\d?%", told)
+    _, screen = on_terminal("--end", "15", "--jobs", jobs)
+    assert re.search(r"\b[1-9]\d?%", screen)
 
 
 @pytest.mark.parametrize(
     ("arguments", "env"), [(["-q"], {}), (["--no-progress"], {}), ([], {"TERM": "dumb"})], ids=str
 )
-def test_no_bar_where_none_is_wanted(arguments: list[str], env: dict[str, str]) -> None:
+def test_no_bar_if_it_is_turned_off(arguments: list[str], env: dict[str, str]) -> None:
     assert "━" not in on_terminal(*arguments, **env)[1]
 
 
@@ -353,7 +353,7 @@ def test_extract_writes_all_kinds(call: Call, tmp_path: Path) -> None:
     assert (cv2.imread(str(pictures[7]), cv2.IMREAD_GRAYSCALE) == faces[7]).all()
 
 
-def test_extract_replaces_only_when_told(call: Call, tmp_path: Path) -> None:
+def test_extract_replaces_only_with_y(call: Call, tmp_path: Path) -> None:
     line = ("extract", CLIP, "--end", "0.2", "-j", "1", "-o", ".", "--what", "crops", "--crops", "png")
     assert call(*line).returncode == 0
     says(call(*line), 1, "use -y")
@@ -365,20 +365,17 @@ def test_extract_replaces_only_when_told(call: Call, tmp_path: Path) -> None:
 
 
 def test_peaks_of_a_timeline(call: Call, timeline: Path, tmp_path: Path) -> None:
-    held = read(timeline)
+    expected = sorted((peak["prominence"] for peak in read(timeline)["peaks"]), reverse=True)
     done = call("peaks", timeline, "-f", "json")
     assert done.returncode == 0
-    found = json.loads(done.stdout)["peaks"]
-    assert len(found) == len(held["peaks"]) > 0
-    assert [peak["prominence"] for peak in found] == sorted(
-        (p["prominence"] for p in held["peaks"]), reverse=True
-    )
+    peaks = json.loads(done.stdout)["peaks"]
+    assert peaks and [peak["prominence"] for peak in peaks] == expected
     assert call("peaks", timeline, "--top", "1", "-o", "peaks.csv").returncode == 0
     with open(tmp_path / "peaks.csv", encoding="utf-8", newline="") as stream:
         rows = list(csv.DictReader(stream))
-    assert [row["pts"] for row in rows] == [str(found[0]["apex"]["pts"])]
+    assert [row["pts"] for row in rows] == [str(peaks[0]["apex"]["pts"])]
     shown = call("peaks", timeline, "--top", "1").stdout
-    assert found[0]["emotion"] in shown
+    assert peaks[0]["emotion"] in shown
     assert "00:00:" in shown
 
 
@@ -395,7 +392,7 @@ def test_peaks_of_some_emotions(call: Call, timeline: Path) -> None:
     says(call("peaks", timeline, "--emotion", "joy"), 2, "joy", "happiness")
 
 
-def test_peaks_refuse_what_a_timeline_cannot_take(call: Call, timeline: Path, tmp_path: Path) -> None:
+def test_invalid_options_and_timelines_are_an_error(call: Call, timeline: Path, tmp_path: Path) -> None:
     says(call("peaks", timeline, "--start", "2"), 2, "--start is for videos")
     (tmp_path / "cut.json").write_bytes(timeline.read_bytes()[:500])
     says(call("peaks", "cut.json"), 1, "cut.json")
@@ -403,7 +400,7 @@ def test_peaks_refuse_what_a_timeline_cannot_take(call: Call, timeline: Path, tm
     says(call("peaks", "other.json"), 1, "not a timeline of fervid")
 
 
-def test_no_peak_is_no_failure(call: Call, tmp_path: Path) -> None:
+def test_no_peak_is_not_an_error(call: Call, tmp_path: Path) -> None:
     write_video(tmp_path / "black.mp4", [np.full((96, 128), 16, np.uint8)] * 20)
     done = call("peaks", "black.mp4", "-f", "csv")
     assert done.returncode == 0

@@ -1,4 +1,4 @@
-"""The example clip holds what its ground truth says, and a tracker can see it."""
+"""Test that the example clip matches its ground truth, as dlib tracks it, and the puppet that draws it."""
 
 from __future__ import annotations
 
@@ -27,7 +27,7 @@ def truth() -> dict:
 
 @pytest.fixture(scope="module")
 def frames() -> list[np.ndarray]:
-    """The clip's luma, frame by frame, checked to lie on the grid of its frame rate."""
+    """Decode the clip's luma, and check the time of every frame."""
     with av.open(str(EXAMPLES / "clip.mp4")) as container:
         decoded = [(frame.time, frame.to_ndarray(format="gray")) for frame in container.decode(video=0)]
     assert [time for time, _ in decoded] == pytest.approx([index / 25 for index in range(len(decoded))])
@@ -36,7 +36,7 @@ def frames() -> list[np.ndarray]:
 
 @pytest.fixture(scope="module")
 def see(frames):
-    """Detect and landmark the one face of a frame as dlib sees it."""
+    """Return a function that gives dlib's box and landmarks of the one face of a frame."""
     detector = dlib.get_frontal_face_detector()
     models = Path(importlib.util.find_spec("face_recognition_models").origin).parent / "models"
     predictor = dlib.shape_predictor(str(models / "shape_predictor_68_face_landmarks.dat"))
@@ -50,7 +50,7 @@ def see(frames):
 
 
 def upright(points: Points) -> Points:
-    """Landmarks in eye distances, from between the eyes, with the roll taken out."""
+    """Return landmarks in eye distances, with the middle of the eyes as the origin, without roll."""
     right, left = points[36:42].mean(axis=0), points[42:48].mean(axis=0)
     across = left - right
     size = np.linalg.norm(across)
@@ -59,7 +59,7 @@ def upright(points: Points) -> Points:
 
 
 def measures(points: Points) -> dict[str, float]:
-    """What the face does, in eye distances, down positive."""
+    """Measure a face, in eye distances, with y downwards."""
     p = upright(points)
     return {
         "width": p[54, 0] - p[48, 0],
@@ -73,7 +73,7 @@ def measures(points: Points) -> dict[str, float]:
 
 
 def change(see, truth: dict, emotion: str) -> dict[str, float]:
-    """How the tracked face at the apex differs from the tracked neutral face just before the onset."""
+    """Return the change of each measure from just before the onset to the apex."""
     fps = truth["fps"]
     shown = next(e for shot in truth["shots"] for e in shot["expressions"] if e["emotion"] == emotion)
     onset, start, end = (round(shown[key] * fps) for key in ("onset", "apex_start", "apex_end"))
@@ -82,7 +82,7 @@ def change(see, truth: dict, emotion: str) -> dict[str, float]:
     return {name: np.mean([a[name] for a in apex]) - np.mean([n[name] for n in neutral]) for name in apex[0]}
 
 
-def test_decodes_to_what_the_truth_says(frames, truth):
+def test_frames_and_shots_match_the_truth(frames, truth):
     assert len(frames) == truth["frames"]
     assert {frame.shape for frame in frames} == {(truth["height"], truth["width"])}
     assert truth["shots"][0]["start_frame"] == 0
@@ -94,7 +94,7 @@ def test_decodes_to_what_the_truth_says(frames, truth):
             assert shot["start"] < times[0] < times[1] < times[2] < times[3] < shot["end"]
 
 
-def test_cuts_are_where_the_truth_says_and_nowhere_else(frames, truth):
+def test_cuts_match_the_truth(frames, truth):
     small = np.stack([cv2.resize(f, (64, 48), interpolation=cv2.INTER_AREA) for f in frames]).astype(float)
     jumps = np.abs(np.diff(small, axis=0)).mean(axis=(1, 2))
     cuts = [shot["start_frame"] for shot in truth["shots"][1:]]
@@ -102,7 +102,7 @@ def test_cuts_are_where_the_truth_says_and_nowhere_else(frames, truth):
     assert np.delete(jumps, [cut - 1 for cut in cuts]).max() < 10
 
 
-def test_the_face_is_found_where_the_truth_says(see, truth):
+def test_boxes_and_landmarks_match_the_truth(see, truth):
     for face in truth["faces"][::5]:
         (x, y, width, height), points = see(face["frame"])
         left, top, wide, high = face["box"]
@@ -147,12 +147,12 @@ def test_sadness_lowers_the_corners_and_lifts_the_inner_brows(see, truth):
     assert abs(seen["gap"]) < 0.03
 
 
-# ---- the parts that the script is built from
+# --- the parts of the script
 
 
 @pytest.fixture
 def drawn() -> tuple[np.ndarray, Points]:
-    """A face drawn with plain strokes, and its landmarks."""
+    """Draw a simple face; return the picture and its landmarks."""
     landmarks = synth.neutral_face()[:, :2] * 60 + (160, 110)
     picture = np.full((320, 320, 3), 150, np.uint8)
     cv2.fillPoly(picture, [cv2.convexHull(landmarks.astype(np.int32))], (190, 200, 220))
@@ -162,7 +162,7 @@ def drawn() -> tuple[np.ndarray, Points]:
 
 
 def animate(portrait: np.ndarray, landmarks: Points, weights: dict[str, float]) -> np.ndarray:
-    """Return the photograph with action units put on."""
+    """Return the photograph with action units applied."""
     return synth.Puppet(portrait, landmarks).pose(synth.move(landmarks, weights))[0]
 
 
@@ -172,7 +172,7 @@ def test_without_weights_the_photograph_stays_as_it_is(drawn):
     assert np.abs(still.astype(int) - picture).mean() < 0.5
 
 
-def test_a_dropped_jaw_shows_the_dark_of_the_mouth_and_leaves_the_corners_of_the_picture(drawn):
+def test_a_dropped_jaw_opens_a_dark_mouth_and_keeps_the_edges_of_the_picture(drawn):
     picture, landmarks = drawn
     view = synth.view_of(landmarks)
     moved, placed = synth.Puppet(picture, landmarks).pose(synth.move(landmarks, {"AU26": 1.0}, view))
@@ -196,7 +196,7 @@ def test_grey_pictures_move_like_coloured_ones(drawn):
     assert np.abs(moved.astype(int) - grey).max() > 20
 
 
-def test_the_view_finds_size_and_turn_of_the_head():
+def test_the_view_has_the_size_and_turn_of_the_head():
     turn = np.radians(20)
     scale = 50 * np.array([[np.cos(turn), -np.sin(turn), 0], [np.sin(turn), np.cos(turn), 0]])
     landmarks = synth.neutral_face() @ scale.T + (300, 200)
@@ -210,7 +210,7 @@ def test_lids_and_lips_never_pass_through_each_other():
         assert moved[lower, 1] - moved[upper, 1] > -1e-6
 
 
-def test_an_action_rises_holds_and_goes():
+def test_an_action_rises_holds_and_falls():
     action = synth.Action(1.0, 1.5, 2.0, 3.0, {"AU12": 0.8}, sag=0.1)
     assert action.level(0.9) == 0
     assert action.level(1.25) == pytest.approx(0.5)
@@ -223,7 +223,7 @@ def test_an_action_rises_holds_and_goes():
     assert synth.activity([action, action], 1.5) == {"AU12": pytest.approx(1.6)}
 
 
-def test_what_makes_no_sense_is_refused():
+def test_invalid_arguments_are_an_error():
     with pytest.raises(UsageError, match="order"):
         synth.Action(1.0, 0.5, 2.0, 3.0, {})
     with pytest.raises(UsageError, match="AU99"):

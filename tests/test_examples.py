@@ -1,4 +1,4 @@
-"""The scripts of examples/ run, and leave what they promise."""
+"""Test that the scripts of examples/ run and write their results."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ NEEDS_JQ = pytest.mark.skipif(shutil.which("jq") is None, reason="jq is not inst
 
 
 def on_one_core() -> None:
-    """Let what is started next see a single core, so that it starts no workers of its own."""
+    """Limit a new process to one core, so that it starts no workers."""
     if hasattr(os, "sched_setaffinity"):
         os.sched_setaffinity(0, {min(os.sched_getaffinity(0))})
 
@@ -29,7 +29,7 @@ def run(tmp_path: Path) -> Run:
 
 
 class Run:
-    """Runs a script in the test's folder, with `fervid` on the path and the tiny model."""
+    """Runs an example in the test's folder, with `fervid` on the path and the tiny model."""
 
     def __init__(self, folder: Path) -> None:
         self.folder = folder
@@ -50,20 +50,20 @@ class Run:
             capture_output=True,
             check=False,
         )
-        said = done.stderr.decode("utf-8")
-        assert done.returncode == 0, said
-        assert "error" not in said
+        errors = done.stderr.decode("utf-8")
+        assert done.returncode == 0, errors
+        assert "error" not in errors
         return done.stdout.decode("utf-8")
 
 
-def test_every_script_is_told_of() -> None:
-    told = set(re.findall(r"\]\((\w+\.(?:sh|py))\)", (EXAMPLES / "README.md").read_text("utf-8")))
+def test_every_script_is_documented() -> None:
+    linked = set(re.findall(r"\]\((\w+\.(?:sh|py))\)", (EXAMPLES / "README.md").read_text("utf-8")))
     scripts = {path.name for path in EXAMPLES.iterdir() if path.suffix in (".sh", ".py")}
-    assert told == scripts - {"make_clip.py"}
+    assert linked == scripts - {"make_clip.py"}
     assert all(os.access(EXAMPLES / name, os.X_OK) for name in scripts if name.endswith(".sh"))
 
 
-def test_a_trailer_s_moments(run: Run, short: Path) -> None:
+def test_moments_for_a_trailer(run: Run, short: Path) -> None:
     run("trailer.sh", short, "out dir")
     folder = run.folder / "out dir"
     with (folder / "moments.csv").open(encoding="utf-8") as stream:
@@ -76,32 +76,32 @@ def test_a_trailer_s_moments(run: Run, short: Path) -> None:
 @NEEDS_JQ
 def test_afew_is_scored(run: Run) -> None:
     run("toy_afew.py", "toy")
-    said = run("afew.sh", "toy", "scored")
-    assert re.search(r"\d+ % of 4 clips named right, 0 without a face", said)
+    printed = run("afew.sh", "toy", "scored")
+    assert re.search(r"\d+ % of 4 clips named right, 0 without a face", printed)
     with (run.folder / "scored" / "predictions.csv").open(encoding="utf-8") as stream:
         assert len(list(csv.DictReader(stream))) == 4
 
 
 @NEEDS_JQ
-def test_a_pipeline_adds_up(run: Run, short: Path) -> None:
+def test_the_seconds_of_a_pipeline_add_up(run: Run, short: Path) -> None:
     rows = [line.split("\t") for line in run("pipeline.sh", input=short).splitlines()]
     seconds = [float(number) for number, _ in rows]
     assert seconds == sorted(seconds, reverse=True)
     assert sum(seconds) == pytest.approx(2, abs=0.3)
 
 
-def test_a_model_learns_one_s_own_clips(run: Run) -> None:
+def test_a_model_is_finetuned_on_own_clips(run: Run) -> None:
     run("toy_afew.py", "toy")
-    said = run("finetune.sh", "toy/Train_AFEW", "toy/Val_AFEW", "better", "1")
-    assert said.index("before:") < said.index("after:")
+    printed = run("finetune.sh", "toy/Train_AFEW", "toy/Val_AFEW", "better", "1")
+    assert printed.index("before:") < printed.index("after:")
     assert (run.folder / "better" / "model.safetensors").exists()
 
 
 def test_a_timeline_becomes_tables(run: Run) -> None:
     pandas = pytest.importorskip("pandas")
-    said = run("read_timeline.py", ROOT / "tests" / "golden" / "clip.json", "curves.csv")
-    assert "seconds of each visible expression" in said
-    assert "happiness" in said
+    printed = run("read_timeline.py", ROOT / "tests" / "golden" / "clip.json", "curves.csv")
+    assert "seconds of each visible expression" in printed
+    assert "happiness" in printed
     table = pandas.read_csv(run.folder / "curves.csv")
     assert {"track", "seconds", "valence", "happiness"} <= set(table.columns)
     assert len(table) > 20

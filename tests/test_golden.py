@@ -1,4 +1,4 @@
-"""The timeline of the example clip is the one that was looked at and kept."""
+"""Test that the timeline of the example clip is the stored one, which was checked by eye."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 from make_golden import GOLDEN, make
 
-# How far numbers may differ between kinds of CPU; whole numbers, times among them, are equal.
+# Differences between CPUs; integers, such as times, are equal.
 TOLERANCE = 1e-4
 PIXELS = 0.5  # of boxes
 
@@ -18,27 +18,27 @@ def pair() -> tuple[Any, Any]:
     return json.loads(make()), json.loads(GOLDEN.read_text(encoding="utf-8"))
 
 
-def assert_alike(now: Any, then: Any, place: str = "", tolerance: float = TOLERANCE) -> None:
-    assert type(now) is type(then), place
+def assert_alike(now: Any, then: Any, path: str = "", tolerance: float = TOLERANCE) -> None:
+    assert type(now) is type(then), path
     if isinstance(now, dict):
-        assert list(now) == list(then), place
+        assert list(now) == list(then), path
         for name in now:
-            assert_alike(now[name], then[name], f"{place}.{name}", PIXELS if name == "box" else tolerance)
+            assert_alike(now[name], then[name], f"{path}.{name}", PIXELS if name == "box" else tolerance)
     elif isinstance(now, list):
-        assert len(now) == len(then), place
-        for index, (one, other) in enumerate(zip(now, then, strict=True)):
-            assert_alike(one, other, f"{place}[{index}]", tolerance)
+        assert len(now) == len(then), path
+        for index, (item, other) in enumerate(zip(now, then, strict=True)):
+            assert_alike(item, other, f"{path}[{index}]", tolerance)
     elif isinstance(now, float):
-        assert now == pytest.approx(then, abs=tolerance), place
+        assert now == pytest.approx(then, abs=tolerance), path
     else:
-        assert now == then, place
+        assert now == then, path
 
 
-def test_the_timeline_is_the_one_that_was_kept(pair: tuple[Any, Any]) -> None:
+def test_the_timeline_is_the_golden_one(pair: tuple[Any, Any]) -> None:
     assert_alike(*pair)
 
 
-def test_the_golden_timeline_has_something_to_lose(pair: tuple[Any, Any]) -> None:
+def test_the_golden_timeline_has_tracks_shots_segments_and_peaks(pair: tuple[Any, Any]) -> None:
     _, golden = pair
     assert len(golden["tracks"]) == 2 and len(golden["shots"]) == 3
     assert len(golden["segments"]) >= 3 and golden["peaks"]

@@ -1,4 +1,4 @@
-"""Results appear whole or not at all, and nothing is destroyed on the way."""
+"""Test that results appear whole or not at all, and that nothing else is overwritten."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ def left_behind(folder: Path) -> list[str]:
     return [name for name in os.listdir(folder) if name.endswith(".part")]
 
 
-def test_text_appears_once_it_is_whole(tmp_path: Path) -> None:
+def test_a_file_appears_when_it_is_whole(tmp_path: Path) -> None:
     target = tmp_path / "out.json"
     with output.open_text(str(target)) as stream:
         stream.write("é\n")
@@ -31,7 +31,7 @@ def test_text_appears_once_it_is_whole(tmp_path: Path) -> None:
     assert not left_behind(tmp_path)
 
 
-def test_a_failure_leaves_what_stood_there(tmp_path: Path) -> None:
+def test_a_failure_keeps_the_old_file(tmp_path: Path) -> None:
     target = tmp_path / "out.json"
     target.write_text("old")
     with pytest.raises(RuntimeError, match="half way"), output.open_text(str(target)) as stream:
@@ -41,7 +41,7 @@ def test_a_failure_leaves_what_stood_there(tmp_path: Path) -> None:
     assert not left_behind(tmp_path)
 
 
-def test_mode_is_as_umask_gives(tmp_path: Path) -> None:
+def test_the_mode_follows_the_umask(tmp_path: Path) -> None:
     before = os.umask(0o027)
     try:
         with output.open_binary(str(tmp_path / "out")) as stream:
@@ -64,25 +64,25 @@ def test_a_link_stays_a_link(tmp_path: Path) -> None:
 def test_a_pipe_is_written_directly(tmp_path: Path) -> None:
     pipe = tmp_path / "pipe"
     os.mkfifo(pipe)
-    got: list[bytes] = []
-    reader = threading.Thread(target=lambda: got.append(pipe.read_bytes()))
+    received: list[bytes] = []
+    reader = threading.Thread(target=lambda: received.append(pipe.read_bytes()))
     reader.start()
     output.check_targets([str(pipe)], [], overwrite=False)
     with output.open_text(str(pipe)) as stream:
         stream.write("through")
     reader.join()
-    assert got == [b"through"]
+    assert received == [b"through"]
     assert stat.S_ISFIFO(pipe.stat().st_mode)
 
 
 @pytest.mark.skipif(not Path("/dev/full").exists(), reason="no /dev/full")
-def test_a_full_device_is_told() -> None:
+def test_a_full_device_is_an_error() -> None:
     with pytest.raises(OutputError, match=r"/dev/full.*[Nn]o space"), output.open_text("/dev/full") as stream:
         stream.write("x")
 
 
-def test_a_file_that_cannot_grow_is_no_half_file(tmp_path: Path) -> None:
-    """A limit on file size stands for a full disk: the write fails in the middle of the file."""
+def test_a_failed_write_leaves_no_partial_file(tmp_path: Path) -> None:
+    """Limit the file size, like a full disk, so that the write fails in the middle of the file."""
     script = "from fervid.cli.shared.output import *\nwith open_text('out.csv') as s: s.write('x' * 100000)"
     done = subprocess.run(
         [sys.executable, "-c", script],
@@ -123,7 +123,7 @@ def test_a_folder_of_something_else_is_not_replaced(tmp_path: Path) -> None:
         output.check_folder(str(target), True, *patterns)
 
 
-def refusal(targets: list[Path | str], inputs: list[Path | str] = [], overwrite: bool = False) -> str:  # noqa: B006
+def error_of(targets: list[Path | str], inputs: list[Path | str] = [], overwrite: bool = False) -> str:  # noqa: B006
     with pytest.raises(OutputError) as caught:
         output.check_targets(map(str, targets), map(str, inputs), overwrite)
     return str(caught.value)
@@ -132,7 +132,7 @@ def refusal(targets: list[Path | str], inputs: list[Path | str] = [], overwrite:
 def test_an_existing_file_needs_permission(tmp_path: Path) -> None:
     target = tmp_path / "out.json"
     target.touch()
-    assert "use -y" in refusal([target])
+    assert "use -y" in error_of([target])
     output.check_targets([str(target)], [], overwrite=True)
 
 
@@ -149,7 +149,7 @@ def test_an_input_is_never_overwritten(tmp_path: Path, kind: str) -> None:
         target.hardlink_to(movie)
     else:
         target = tmp_path / ".." / tmp_path.name / "movie.mp4"
-    assert "is an input" in refusal([target], [movie], overwrite=True)
+    assert "is an input" in error_of([target], [movie], overwrite=True)
 
 
 def test_a_log_file_is_never_an_input_or_an_output(tmp_path: Path) -> None:
@@ -161,11 +161,11 @@ def test_a_log_file_is_never_an_input_or_an_output(tmp_path: Path) -> None:
         output.check_targets([str(log)], [str(movie)], True, str(log))
 
 
-def test_a_place_that_cannot_be_written(tmp_path: Path) -> None:
-    assert "there is no folder" in refusal([tmp_path / "missing" / "out.json"])
-    assert "is a folder" in refusal([tmp_path])
+def test_a_target_that_cannot_be_written_is_an_error(tmp_path: Path) -> None:
+    assert "there is no folder" in error_of([tmp_path / "missing" / "out.json"])
+    assert "is a folder" in error_of([tmp_path])
     (tmp_path / "file").touch()
-    assert "there is no folder" in refusal([tmp_path / "file" / "out.json"])
+    assert "there is no folder" in error_of([tmp_path / "file" / "out.json"])
     with pytest.raises(OutputError, match="is a file"):
         output.make_folder(str(tmp_path / "file"))
     with pytest.raises(OutputError, match="cannot create"):
@@ -173,15 +173,15 @@ def test_a_place_that_cannot_be_written(tmp_path: Path) -> None:
 
 
 @pytest.mark.skipif(os.geteuid() == 0, reason="root may write anywhere")
-def test_a_folder_without_permission(tmp_path: Path) -> None:
+def test_a_folder_without_permission_is_an_error(tmp_path: Path) -> None:
     tmp_path.chmod(0o500)
-    assert "no permission" in refusal([tmp_path / "out.json"])
+    assert "no permission" in error_of([tmp_path / "out.json"])
     with pytest.raises(OutputError, match="no permission"):
         output.make_folder(str(tmp_path))
     tmp_path.chmod(0o700)
 
 
-def test_one_target_for_two_outputs(tmp_path: Path) -> None:
+def test_one_target_for_two_outputs_is_an_error(tmp_path: Path) -> None:
     with pytest.raises(UsageError, match="twice"):
         output.check_targets([str(tmp_path / "a"), f"{tmp_path}/./a"], [], overwrite=True)
     with pytest.raises(UsageError, match="twice"):
@@ -189,5 +189,5 @@ def test_one_target_for_two_outputs(tmp_path: Path) -> None:
     output.check_targets(["/dev/null", "/dev/null"], [], overwrite=False)
 
 
-def test_the_checkout_is_what_is_tested() -> None:
+def test_the_tests_import_this_checkout() -> None:
     assert Path(output.__file__).is_relative_to(ROOT)

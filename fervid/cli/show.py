@@ -137,7 +137,7 @@ def bands(timeline: Timeline, rows: Sequence[Row], width: int, has_colour: bool)
     yield Text()
     items = [(mark, label) for label, mark in zip(timeline.labels, marks, strict=True)]
     line = Text()
-    for mark, label in [*items, (UNREADABLE_MARK, "an unreadable face"), (LEVELS[1:], "intensity")]:
+    for mark, label in [*items, (UNREADABLE_MARK, "a face that cannot be read"), (LEVELS[1:], "intensity")]:
         has_room = line.cell_len + cell_len(mark) + 1 + len(label) <= width
         if line.cell_len and not has_room:
             yield line
