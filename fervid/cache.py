@@ -1,12 +1,12 @@
-"""Span results on disk: written whole or not at all, checked when read, gone when no longer needed.
+"""Span results on disk: written atomically, checked when read, deleted when no longer needed.
 
-They hold where faces were, whose they may be and what the nets said, never pictures (but for `extract`'s
-crops): that is biometric data still, so that it is deleted when a run succeeds unless it is to be kept. What
-is kept stays within a limit: the videos that were used longest ago go first, and none that a run is using.
+They contain faces' positions and descriptors and the nets' logits, and no pictures except `extract`'s crops.
+This is biometric data, so a run deletes it when it succeeds, unless it is to be kept. What is kept is limited
+in size: the videos used longest ago are deleted first, and none that a run is using.
 
-A process that was killed may take its time to end, and its workers longer. What they hold then counts for
-nothing, and what they still write must not outlast the run that takes over. So a worker holds in the name of
-its program, no worker makes a folder again that was deleted, and a folder is renamed before it is emptied.
+A killed process may take some time to end, and its workers longer. Their locks must not count then, and what
+they still write must not outlast the run that takes over. So the locks of workers belong to their program,
+workers do not recreate a deleted folder, and a folder is renamed before it is emptied.
 """
 
 from __future__ import annotations
@@ -35,28 +35,28 @@ from fervid.errors import OutputError, UsageError, WorkerError
 from fervid.files import Lock
 from fervid.types import Array
 
-VERSION = 5  # of what the files hold; part of every key
-DIGEST = 32  # bytes of a SHA-256, with which every file begins
-PLACE = "_place"  # the array that tells which entry a file is
+VERSION = 5  # of the files' content; part of every key
+DIGEST = 32  # bytes of a SHA-256, at the start of every file
+NAME = "_place"  # the array with the name of the file's entry
 
-FOOTAGE = "footage"  # the folder of strips that training cuts: it stays until it is deleted by hand
-LIMIT = 20 * 10**9  # bytes of span results that are kept, where FERVID_CACHE_LIMIT says nothing
-TRIM_EVERY = 100  # videos between two looks at the size of everything
+FOOTAGE = "footage"  # the folder of strips that training cuts; only the user deletes it
+LIMIT = 20 * 10**9  # bytes of span results that are kept unless FERVID_CACHE_LIMIT is set
+TRIM_EVERY = 100  # videos between two checks of the total size
 UNITS = {"": 1, "k": 10**3, "m": 10**6, "g": 10**9, "t": 10**12}
 
-GONE = ".gone"  # behind the name of a key's folder that is being deleted
-LENDER = ".lender"  # behind the name of a program whose workers use the store; a file that it has locked
-AT_ONCE = 5.0  # seconds in which whoever deletes a folder is done with it
-LOOKS = 5  # at a lock, until it counts as held: others may be looking at the same moment
+GONE = ".gone"  # suffix of a key's folder that is being deleted
+LENDER = ".lender"  # suffix of a file that a program has locked while its workers use the store
+DELETED_WITHIN = 5.0  # seconds that deleting a folder takes at most
+ATTEMPTS = 5  # at a lock until it counts as taken: another process may just be checking it
 
 _KEY = re.compile(r"[0-9a-f]{32}")
-_OURS = re.compile(r".*\.lock|.+\.(span|npy|part)")  # what a key's folder, or the footage, may hold
-_held: dict[Path, list[Lock]] = {}  # by the key's folder
+_OURS = re.compile(r".*\.lock|.+\.(span|npy|part)")  # files in a key's folder or in the footage
+_held: dict[Path, list[Lock]] = {}  # by the folder of the key
 _holds = count()
 
 
 def default_folder() -> Path:
-    """FERVID_CACHE_DIR, or where this platform keeps caches."""
+    """Return FERVID_CACHE_DIR, or the platform's folder for caches."""
     if own := os.environ.get("FERVID_CACHE_DIR"):
         return Path(own)
     if sys.platform == "darwin":
@@ -68,36 +68,36 @@ def default_folder() -> Path:
 
 @dataclass(frozen=True)
 class Store:
-    """A folder of span results, and whether they outlive a run that succeeded, or one that did not."""
+    """A folder of span results, and whether they outlive a successful (`keep`) or failed (`resume`) run."""
 
     folder: Path
     keep: bool = False
     resume: bool = True
-    lender: str = ""  # the program in whose name a worker uses it
+    lender: str = ""  # names the program that a worker belongs to
 
     @classmethod
     def default(cls, keep: bool = False) -> Store:
-        """The user's own cache: an interrupted run goes on from it."""
+        """Return the user's cache, from which an interrupted run resumes."""
         return cls(default_folder(), keep)
 
     @classmethod
     def temporary(cls) -> Store:
-        """A folder of one run, deleted with it."""
+        """Return a folder for one run, deleted at its end."""
         return cls(Path(tempfile.gettempdir()) / f"fervid-{secrets.token_hex(8)}", resume=False)
 
     def entry(self, key: str, start: int, stop: int | None) -> Path:
-        """Where the result of a span lies."""
+        """Return the path of a span's result."""
         return self.folder / key / f"{start}-{'end' if stop is None else stop}.span"
 
     @contextmanager
     def lent(self) -> Iterator[Store]:
-        """The same store for workers of this process: what they hold is free when this process has ended."""
+        """Yield this store for workers: their locks count only as long as this process lives."""
         _sweep(self.folder)
         name = secrets.token_hex(8)
         try:
             self.folder.mkdir(parents=True, exist_ok=True, mode=0o700)
             while (lock := files.take_lock(self.folder / f".{name}{LENDER}")) is None:
-                time.sleep(0.01)  # somebody looks whether it is free
+                time.sleep(0.01)  # another process is checking the lock
         except OSError as failure:
             raise _failure(self.folder, failure) from failure
         try:
@@ -106,13 +106,13 @@ class Store:
             lock.release(remove=True)
 
     def hold(self, key: str) -> None:
-        """Say that a run uses these results: until it forgets them, nobody else deletes them."""
+        """Lock the results of a key: no other run deletes them until this one forgets them."""
         if self.resume and next(_holds) % TRIM_EVERY == 0:
             self.trim(limit())
         folder = self.folder / key
-        until = time.monotonic() + AT_ONCE
+        until = time.monotonic() + DELETED_WITHIN
         while (lock := self._hold(folder)) is None and time.monotonic() < until:
-            time.sleep(0.01)  # somebody is deleting it
+            time.sleep(0.01)  # another run is deleting it
         if lock is not None:
             _held.setdefault(folder, []).append(lock)
 
@@ -126,19 +126,19 @@ class Store:
             lock = files.take_lock(folder / f"{self.lender and '.'}{self.lender}.lock", shared=True)
         except FileNotFoundError:
             return None
-        except OSError:  # no right: writing a result will say so
+        except OSError:  # no permission: writing a result will report it
             return Lock(folder, None)
-        # Asked when the folder is there: whoever goes on once the program is dead finds it, and deletes it.
+        # Checked after making the folder: a run that takes over from a dead program finds and deletes it.
         if self.lender and _is_orphan():
             if lock is not None:
                 lock.release(remove=True)
-            with suppress(OSError):  # results of an earlier run lie there
+            with suppress(OSError):  # it contains results of an earlier run
                 folder.rmdir()
-            raise WorkerError("the program that this process works for has ended")
+            raise WorkerError("the program of this worker process has ended")
         return lock
 
     def forget(self, key: str, succeeded: bool) -> None:
-        """Delete what a run left, where it is of no more use to this run or another."""
+        """Delete the results of a run unless they are to be kept or another run uses them."""
         folder = self.folder / key
         if held := _held.pop(folder, []):
             held.pop().release()
@@ -150,11 +150,11 @@ class Store:
             _delete(folder)
 
     def trim(self, limit: int) -> None:
-        """Delete the videos used longest ago, until those that stay take no more than `limit` bytes."""
+        """Delete the videos used longest ago until the others take at most `limit` bytes."""
         _sweep(self.folder)
-        found = [(folder.stat().st_mtime, folder, _size(folder)) for folder in _keys(self.folder)]
-        total = sum(size for _, _, size in found)
-        for _, folder, size in sorted(found):
+        videos = [(folder.stat().st_mtime, folder, _size(folder)) for folder in _keys(self.folder)]
+        total = sum(size for _, _, size in videos)
+        for _, folder, size in sorted(videos):
             if total <= limit:
                 return
             if _delete(folder):
@@ -162,29 +162,29 @@ class Store:
 
 
 def limit() -> int:
-    """How many bytes of span results are kept: FERVID_CACHE_LIMIT (500MB, 20GB), or the default."""
+    """Return how many bytes of span results are kept: FERVID_CACHE_LIMIT (500MB, 20GB), or LIMIT."""
     text = os.environ.get("FERVID_CACHE_LIMIT", "").strip()
     if not text:
         return LIMIT
-    found = re.fullmatch(r"(\d+(?:\.\d+)?)\s*([kmgt]?)b?", text.lower())
-    if found is None:
-        raise UsageError(f"FERVID_CACHE_LIMIT={text} is no size: write bytes, or 500MB, 20GB")
-    return int(float(found[1]) * UNITS[found[2]])
+    match = re.fullmatch(r"(\d+(?:\.\d+)?)\s*([kmgt]?)b?", text.lower())
+    if match is None:
+        raise UsageError(f"FERVID_CACHE_LIMIT={text} is not a size: write bytes, or 500MB, 20GB")
+    return int(float(match[1]) * UNITS[match[2]])
 
 
 @dataclass(frozen=True)
 class Usage:
-    """What a cache folder holds."""
+    """The content of a cache folder."""
 
-    videos: int  # of which there are span results
-    in_use: int  # of those, by a run under way
+    videos: int  # that have span results
+    in_use: int  # of these videos, by a run
     spans: int
     span_bytes: int
     footage_bytes: int
 
 
 def usage(folder: Path) -> Usage:
-    """Count what is there; nothing is deleted."""
+    """Return the content of a cache folder; nothing is deleted."""
     keys = [key for key in _keys(folder) if _results(key)]
     return Usage(
         videos=len(keys),
@@ -196,18 +196,18 @@ def usage(folder: Path) -> Usage:
 
 
 def clear(folder: Path, spans: bool = True, footage: bool = True) -> None:
-    """Delete what fervid keeps there, and nothing else; what a run is using stays."""
+    """Delete fervid's files in a cache folder, except those that a run is using."""
     if spans:
         _sweep(folder)
         for key in _keys(folder):
             _delete(key)
-    place = folder / FOOTAGE
-    if footage and place.is_dir() and not place.is_symlink():
-        _remove(place)
+    strips = folder / FOOTAGE
+    if footage and strips.is_dir() and not strips.is_symlink():
+        _remove(strips)
 
 
 def _keys(folder: Path) -> Iterator[Path]:
-    """The folders of span results; anything else that lies beside them is not ours."""
+    """Yield the folders of span results; anything else in the folder is not fervid's."""
     for entry in _entries(folder):
         if _KEY.fullmatch(entry.name) and entry.is_dir(follow_symlinks=False):
             yield Path(entry.path)
@@ -221,7 +221,7 @@ def _entries(folder: Path) -> list[os.DirEntry[str]]:
 
 
 def _sweep(folder: Path) -> None:
-    """Delete what killed programs left that nobody goes on with."""
+    """Delete what killed programs left behind that no run resumes."""
     for entry in _entries(folder):
         name, _, end = entry.name.rpartition(".")
         if f".{end}" == GONE and _KEY.fullmatch(name) and entry.is_dir(follow_symlinks=False):
@@ -238,7 +238,7 @@ def _results(folder: Path) -> list[str]:
 
 
 def _size(folder: Path) -> int:
-    """Bytes of the files in a folder, as far as they are still there."""
+    """Return the bytes of the files in a folder; files that vanish meanwhile do not count."""
     total = 0
     try:
         with os.scandir(folder) as entries:
@@ -262,7 +262,7 @@ def _is_used(folder: Path) -> bool:
 
 
 def _take_all(folder: Path) -> list[Lock] | None:
-    """Every lock on a key's folder, so that nobody holds it; None where a run does that lives."""
+    """Take every lock on a key's folder; return None if a living run has one."""
     taken: list[Lock] = []
     try:
         for path in [folder / ".lock", *folder.glob(".*.lock")]:
@@ -272,8 +272,8 @@ def _take_all(folder: Path) -> list[Lock] | None:
             elif path.name == ".lock" or not _is_free(folder.parent / f"{path.stem}{LENDER}"):
                 break
         else:
-            found, taken = taken, []
-            return found
+            kept, taken = taken, []  # not released below
+            return kept
     finally:
         for lock in taken:
             lock.release()
@@ -281,9 +281,9 @@ def _take_all(folder: Path) -> list[Lock] | None:
 
 
 def _take(path: Path) -> Lock | None:
-    """A lock for oneself; who only looks whether it is free is waited for."""
-    for is_again in range(LOOKS):
-        if is_again:
+    """Take an exclusive lock; wait for processes that only check whether it is free."""
+    for attempt in range(ATTEMPTS):
+        if attempt:
             time.sleep(0.01)
         if (lock := files.take_lock(path)) is not None:
             return lock
@@ -291,7 +291,7 @@ def _take(path: Path) -> Lock | None:
 
 
 def _is_free(lender: Path) -> bool:
-    """Whether a program that lent the store has ended; its file goes then."""
+    """Return whether a program that lent the store has ended; delete its file if so."""
     try:
         lock = _take(lender) if lender.exists() else Lock(lender, None)
         if lock is not None:
@@ -307,21 +307,21 @@ def _is_orphan() -> bool:
 
 
 def _delete(folder: Path) -> bool:
-    """Delete a key's folder; False where a run uses it."""
+    """Delete a key's folder; return False if a run uses it."""
     gone = folder.with_name(folder.name + GONE)
     if gone.is_dir():
-        _remove(gone)  # whoever began it was killed
+        _remove(gone)  # the process that started to delete it was killed
     if not folder.is_dir():
         return True
     try:
         taken = _take_all(folder)
-    except OSError:  # deleted by another, or not ours to delete
+    except OSError:  # deleted by another run, or no permission
         return not folder.is_dir()
     if taken is None:
         return False
     try:
         if all(_OURS.fullmatch(name) for name in os.listdir(folder)):
-            # Whoever comes now makes another, and what still writes there does so in this one.
+            # From now on a new run makes a new folder, and old workers write into the renamed one.
             os.replace(folder, gone)
             _remove(gone)
         else:
@@ -333,7 +333,7 @@ def _delete(folder: Path) -> bool:
 
 
 def _remove(folder: Path) -> None:
-    """Delete what is ours in a folder, and the folder where nothing else is left in it."""
+    """Delete fervid's files in a folder, and the folder if nothing else is in it."""
     while folder.is_dir():
         for name in (names := [name for name in os.listdir(folder) if _OURS.fullmatch(name)]):
             (folder / name).unlink(missing_ok=True)
@@ -342,17 +342,17 @@ def _remove(folder: Path) -> None:
         except OSError as failure:
             if failure.errno not in (errno.ENOTEMPTY, errno.EEXIST, errno.ENOENT):
                 raise
-            if not names:  # somebody keeps something of theirs there
+            if not names:  # only other files are left
                 return
 
 
 def write(path: Path, arrays: Mapping[str, Array], makes_folder: bool = True) -> bool:
-    """Write a result, whole or not at all, after the digest of what follows.
+    """Write a result atomically, after a digest of it.
 
-    False where its folder is gone, and is not to be made again.
+    Return False if its folder is gone and `makes_folder` is false.
     """
     packed = io.BytesIO()
-    np.savez(packed, allow_pickle=False, **arrays, **{PLACE: np.array(_place(path))})
+    np.savez(packed, allow_pickle=False, **arrays, **{NAME: np.array(_name(path))})
     for is_last in (False, True):
         try:
             if makes_folder:
@@ -364,7 +364,7 @@ def write(path: Path, arrays: Mapping[str, Array], makes_folder: bool = True) ->
                 raise _failure(path.parent.parent, failure) from failure
             if not makes_folder:
                 return False
-            # Another run has just deleted the folder: once more.
+            # Another run has just deleted the folder: try again.
     return True
 
 
@@ -381,24 +381,24 @@ def _write_whole(path: Path, packed: io.BytesIO) -> None:
         stream.write(packed.getbuffer())
 
 
-def _place(path: Path) -> str:
-    """What an entry is called: a file that was moved or copied to another's name is not that other."""
+def _name(path: Path) -> str:
+    """Return the name of an entry. It is stored in the file too, so that a renamed file is not accepted."""
     return f"{path.parent.name}/{path.name}"
 
 
 def read(path: Path) -> dict[str, Array] | None:
-    """A result, or None where there is none that is whole."""
+    """Return a result; None if it is missing or damaged."""
     try:
         content = path.read_bytes()
-    except OSError:  # none there; or one that cannot be read, and writing it again will tell
+    except OSError:  # missing, or unreadable: writing it again will report why
         return None
-    # A flipped bit in a zip's directory can raise nearly anything, so that its own checksums are not enough.
+    # A zip's own checksums are not enough: a flipped bit in its directory can raise nearly any exception.
     if hashlib.sha256(content[DIGEST:]).digest() != content[:DIGEST]:
-        path.unlink(missing_ok=True)  # cut off, damaged, or not ours
+        path.unlink(missing_ok=True)  # truncated, damaged, or not written by fervid
         return None
     with np.load(io.BytesIO(content[DIGEST:]), allow_pickle=False) as pack:
         arrays = {name: pack[name] for name in pack.files}
-    if str(arrays.pop(PLACE, "")) != _place(path):
-        path.unlink(missing_ok=True)  # another's
+    if str(arrays.pop(NAME, "")) != _name(path):
+        path.unlink(missing_ok=True)  # of another entry
         return None
     return arrays

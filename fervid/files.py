@@ -1,4 +1,4 @@
-"""Files: names as text, suffixes, files and folders that appear whole or not at all, locks."""
+"""Files: names as text, suffixes, atomic writes, locks."""
 
 from __future__ import annotations
 
@@ -15,13 +15,11 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, BinaryIO, cast
 
-if sys.platform != "win32":  # which has no such locks: there, nothing is refused
+if sys.platform != "win32":  # Windows has no flock: there, every lock is granted
     import fcntl
 
-TAKEN = (errno.EWOULDBLOCK, errno.EAGAIN, errno.EACCES)  # how a lock that another process has is refused
-# What to raise for a file that cannot be written: errors of the block itself are passed on as they are.
-Explain = Callable[[OSError], Exception]
-
+TAKEN = (errno.EWOULDBLOCK, errno.EAGAIN, errno.EACCES)  # another process has the lock
+Explain = Callable[[OSError], Exception]  # returns what to raise for a file that cannot be written
 
 # fmt: off
 STILLS = frozenset({".bmp", ".jfif", ".jp2", ".jpe", ".jpeg", ".jpg", ".pbm", ".pgm", ".png", ".pnm", ".ppm",
@@ -32,30 +30,30 @@ VIDEOS = frozenset({".avi", ".flv", ".gif", ".m2ts", ".m4v", ".mkv", ".mov", ".m
 
 
 def shown(name: str | Path) -> str:
-    """Return a name for a message: on one line, with a sign for each letter that cannot be printed."""
+    """Return a name for a message: one line, with U+FFFD for each character that cannot be printed."""
     return "".join(letter if letter.isprintable() else "\ufffd" for letter in str(name))
 
 
 def encodable(name: str) -> str:
-    r"""Return a name for a file in UTF-8: bytes of it that are not UTF-8 become `\xNN`, and none is lost."""
+    r"""Return a name that can be encoded in UTF-8: other bytes become `\xNN`."""
 
-    def escape(found: re.Match[str]) -> str:
-        code = ord(found[0])
+    def escape(match: re.Match[str]) -> str:
+        code = ord(match[0])
         return f"\\x{code - 0xDC00:02x}" if 0xDC80 <= code <= 0xDCFF else f"\\u{code:04x}"
 
     return re.sub("[\ud800-\udfff]", escape, name)
 
 
 def one_line(text: str, instead: str = "") -> str:
-    """Return text for a format that is read line by line; `instead` stands for what cannot be seen."""
-    seen = (letter if letter.isprintable() or letter.isspace() else instead for letter in text)
-    return " ".join("".join(seen).split())
+    """Return text on one line with single spaces; `instead` replaces what cannot be printed."""
+    printable = (letter if letter.isprintable() or letter.isspace() else instead for letter in text)
+    return " ".join("".join(printable).split())
 
 
 def natural(name: str) -> tuple[list[tuple[int, str]], str]:
-    """Return what sorts names as people do: 2 before 10."""
+    """Return a sort key for the natural order of names: 2 before 10."""
     pieces = re.split(r"([0-9]+)", name.lower())  # text, digits, text, ...
-    return [(int(piece), "") if at % 2 else (0, piece) for at, piece in enumerate(pieces)], name
+    return [(int(piece), "") if index % 2 else (0, piece) for index, piece in enumerate(pieces)], name
 
 
 def _itself(error: OSError) -> OSError:
@@ -63,14 +61,14 @@ def _itself(error: OSError) -> OSError:
 
 
 def write(path: Path, content: bytes | str) -> None:
-    """Write a file, whole or not at all; text is UTF-8."""
+    """Write a file atomically; text is UTF-8."""
     with whole(path) as stream:
         stream.write(content if isinstance(content, bytes) else content.encode())
 
 
 @contextmanager
 def whole(path: Path, explain: Explain = _itself, within: Path | None = None) -> Iterator[BinaryIO]:
-    """Open a file that appears at `path` once the block ends well; `within` is the folder it waits in."""
+    """Open a file that replaces `path` when the block succeeds; it is written in `within`, or beside it."""
     beside = _beside(path, within)
     try:
         with opened(beside, "xb", explain) as stream:
@@ -88,7 +86,7 @@ def whole(path: Path, explain: Explain = _itself, within: Path | None = None) ->
 
 @contextmanager
 def whole_folder(path: Path) -> Iterator[Path]:
-    """Make a folder that appears at `path` once the block ends well; what stood there is replaced."""
+    """Make a folder that replaces `path` when the block succeeds."""
     beside = _beside(path)
     try:
         beside.mkdir()
@@ -97,7 +95,7 @@ def whole_folder(path: Path) -> Iterator[Path]:
             shutil.rmtree(path)
         os.replace(beside, path)
     finally:
-        shutil.rmtree(beside, ignore_errors=True)  # gone by now where all went well
+        shutil.rmtree(beside, ignore_errors=True)  # it no longer exists after success
 
 
 def _beside(path: Path, within: Path | None = None) -> Path:
@@ -106,7 +104,7 @@ def _beside(path: Path, within: Path | None = None) -> Path:
 
 @contextmanager
 def opened(file: Path | int, mode: str, explain: Explain, closefd: bool = True) -> Iterator[BinaryIO]:
-    """Open a path or a descriptor for writing; of several failures the first is told."""
+    """Open a path or a descriptor for writing; of several errors the first is raised."""
     with _explained(explain):
         raw = _Explaining(file, mode, closefd)
     raw.explain = explain
@@ -118,12 +116,12 @@ def opened(file: Path | int, mode: str, explain: Explain, closefd: bool = True) 
         with suppress(Exception):
             stream.close()
         raise
-    with _explained(explain):  # some network file systems tell only now
+    with _explained(explain):  # some network file systems report errors only now
         stream.close()
 
 
 class _Explaining(io.FileIO):
-    """A raw file: its own failures are explained, while those of whoever writes into it are not."""
+    """A raw file that passes its own errors to `explain`; those of the block stay as they are."""
 
     explain: Explain
 
@@ -137,21 +135,21 @@ def _explained(explain: Explain) -> Iterator[None]:
     try:
         yield
     except OSError as error:
-        reason = explain(error)
-        if reason is error:
+        explained = explain(error)
+        if explained is error:
             raise
-        raise reason from error
+        raise explained from error
 
 
 @dataclass
 class Lock:
-    """A lock that is held until it is released, or its process ends, however that ends."""
+    """A file lock, held until it is released or its process ends."""
 
     path: Path
     _descriptor: int | None
 
     def release(self, remove: bool = False) -> None:
-        """Release the lock; `remove` deletes the file first, so that nobody takes a lock that is going."""
+        """Release the lock; `remove` deletes its file first, so that no process locks a file about to go."""
         if self._descriptor is None:
             return
         if remove:
@@ -161,9 +159,9 @@ class Lock:
 
 
 def take_lock(path: Path, shared: bool = False) -> Lock | None:
-    """Lock a file, made where it is missing; None where another process has it.
+    """Lock a file, creating it if needed; return None if another process has locked it.
 
-    Many may share a lock, or one have it alone. A file system that knows no locks refuses nobody.
+    A lock is exclusive or shared. On a file system without locks every lock is granted.
     """
     while True:
         descriptor = os.open(path, os.O_RDWR | os.O_CREAT | getattr(os, "O_CLOEXEC", 0), 0o600)
@@ -177,12 +175,11 @@ def take_lock(path: Path, shared: bool = False) -> Lock | None:
                 return None
         if _is_there(path, descriptor):
             return Lock(path, descriptor)
-        os.close(descriptor)  # deleted by its last holder between our two steps
+        os.close(descriptor)  # its last holder deleted it between open and flock
 
 
 def _is_there(path: Path, descriptor: int) -> bool:
     try:
-        there = os.stat(path)
+        return os.path.samestat(os.stat(path), os.fstat(descriptor))
     except FileNotFoundError:
         return False
-    return os.path.samestat(there, os.fstat(descriptor))

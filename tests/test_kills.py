@@ -1,4 +1,4 @@
-"""A film whose analysis is killed, for real, at moments that a seed draws: the same bytes in the end."""
+"""Killing the analysis of a film at random times changes no byte of its output."""
 
 from __future__ import annotations
 
@@ -14,11 +14,11 @@ from conftest import CLIP, ROOT, environment
 from media import write
 
 
-@pytest.mark.skipif(sys.platform != "linux", reason="processes are looked for in /proc")
-def test_kills_at_seeded_moments_change_no_byte(tmp_path: Path) -> None:
+@pytest.mark.skipif(sys.platform != "linux", reason="needs /proc")
+def test_kills_at_seeded_times_change_no_byte(tmp_path: Path) -> None:
     with av.open(str(CLIP)) as container:
         luma = [frame.to_ndarray(format="gray") for frame in container.decode(video=0)]
-    small = [cv2.resize(one, (320, 240), interpolation=cv2.INTER_AREA) for one in luma[:130:2]]
+    small = [cv2.resize(picture, (320, 240), interpolation=cv2.INTER_AREA) for picture in luma[:130:2]]
     film = write(tmp_path / "film.mp4", small, rate=1, gop=10)
     arguments = ["--rounds", "1", "--kills", "2", "--seed", "7", "--jobs", "2", "--json"]
     done = subprocess.run(

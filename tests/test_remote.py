@@ -129,5 +129,5 @@ def test_a_file_whose_name_looks_like_a_url_is_a_file(call: Call, tmp_path: Path
         ("https://host/", ("host",)),
     ],
 )
-def test_names_of_a_url_are_valid_file_names(url: str, names: tuple[str, ...]) -> None:
-    assert remote.file_names(url) == names
+def test_the_parts_of_a_url_are_valid_file_names(url: str, names: tuple[str, ...]) -> None:
+    assert remote.path_parts(url) == names

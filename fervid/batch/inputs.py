@@ -149,7 +149,7 @@ def _placed(found: Iterable[_Found], base: str) -> Iterator[Input]:
     taken = {name.casefold() for name in RESERVED}
     for one in found:
         if remote.is_remote(one.path):
-            name, parts = remote.redacted(one.path), remote.file_names(one.path)
+            name, parts = remote.redacted(one.path), remote.path_parts(one.path)
         else:
             name = os.path.relpath(one.path, base).replace(os.sep, "/")
             parts = tuple(name.split("/"))

@@ -156,9 +156,9 @@ def name_outputs(inputs: Sequence[str]) -> list[str]:
 
 def _file_name(name: str) -> str:
     if is_remote(name):
-        from fervid.video.remote import file_names
+        from fervid.video.remote import path_parts
 
-        return file_names(name)[-1]
+        return path_parts(name)[-1]
     return "stdin" if name == output.STANDARD else Path(name).resolve().name
 
 

@@ -37,7 +37,7 @@ def redacted(url: str) -> str:
     return shown(f"{parts.scheme}://{host}{parts.path}")
 
 
-def file_names(url: str) -> tuple[str, ...]:
+def path_parts(url: str) -> tuple[str, ...]:
     """Return the host and the pieces of the path as file names."""
     parts = _split(url)
     names = [parts.netloc.rpartition("@")[2].replace(":", "_"), *map(unquote, parts.path.split("/"))]
@@ -58,7 +58,7 @@ def fetched(url: str) -> Iterator[str]:
         opened = _plain(url) if parts.scheme in PLAIN else _by_fsspec(url, parts.scheme)
         with opened as stream:
             copy = source.spool(stream, Path(folder), redacted(url))
-        yield str(copy.rename(Path(folder) / file_names(url)[-1]))  # the timeline contains the name
+        yield str(copy.rename(Path(folder) / path_parts(url)[-1]))  # the timeline contains the name
 
 
 def _split(url: str) -> SplitResult:
