@@ -478,7 +478,7 @@ def test_filters_by_emotion_and_person(open_page: Callable[..., Opened], video: 
     assert "happiness" in one.text("#peaks li >> nth=0")
     assert (one.ink("bands") != before).any()
     one.page.locator("#person").select_option(label="P2")
-    assert one.text("#no-peaks") == "No peak passes the filters."
+    assert one.text("#no-peaks") == "No peak matches the filters."
     assert one.count("#labels button") == 1
     one.page.get_by_role("button", name="happiness", exact=True).click()
     assert one.count("#list-table tbody tr") == 1
@@ -559,7 +559,7 @@ def test_a_video_that_is_gone_is_said_and_can_be_chosen(
 ) -> None:
     one = open_page(timeline_of(video), film="gone.mp4")
     one.page.locator("#missing").wait_for()
-    assert "film.mp4 is not where this page looks for it" in one.text("#missing")
+    assert "film.mp4 is not where this page expects it" in one.text("#missing")
     assert one.count("#stage") == 0
     one.page.set_input_files("#file", film)
     one.page.wait_for_function("() => document.getElementById('video').readyState >= 2")
@@ -575,14 +575,14 @@ def test_nothing_found_is_said(open_page: Callable[..., Opened], video: Video) -
     assert "nothing to add up" in one.text("#totals")
     said = one.text("#warnings")
     assert "untrained" in said
-    assert "ends before" in said
+    assert "is cut off" in said
     assert "7 frames" in said
     assert one.count("canvas") == 0
 
 
 def test_json_lines_are_drawn_without_curves(open_page: Callable[..., Opened], video: Video) -> None:
     one = open_page(read_back(timeline_of(video), jsonl))
-    assert "JSON Lines, which hold no curves" in one.text("#no-curves")
+    assert "JSON Lines, which have no curves" in one.text("#no-curves")
     assert one.count("#lines") == 0
     assert len(np.unique(one.ink("bands").reshape(-1, 4), axis=0)) > 3
     one.page.locator("#bands").hover(position=where(one, 3, 0))

@@ -1,15 +1,15 @@
-// Valence and arousal over time: the chosen row's in ink, the others' faintly behind it.
-const CURVE = 74; // pixels of each of the two
+// Valence and arousal over time: the chosen row dark, the others faint.
+const CURVE = 74; // height of valence, and of arousal, in pixels
 const BETWEEN = 14;
-const LONGEST_HOLE = 1.5; // seconds between windows that a line is carried over
+const LONGEST_HOLE = 1.5; // the most seconds between windows that a line connects
 const KINDS = ['valence', 'arousal'];
 
 function drawCurves() {
   if (!curves) return;
   const { context, width } = prepare(byId('lines'), KINDS.length * CURVE + (KINDS.length - 1) * BETWEEN);
   const chosen = view.person ?? view.chosen;
-  KINDS.forEach((kind, place) => {
-    const top = place * (CURVE + BETWEEN);
+  KINDS.forEach((kind, index) => {
+    const top = index * (CURVE + BETWEEN);
     const middle = top + CURVE / 2;
     context.fillStyle = theme.faint;
     context.fillRect(0, top, width, 1);
@@ -37,10 +37,10 @@ function drawCurves() {
   });
 }
 
-/** One row's line, in one stroke; where several windows share a pixel, their mean. */
+/** Draw a row's line in one stroke; windows of the same pixel are averaged. */
 function drawLine(context, row, kind, middle, width, isFilled) {
   const pieces = [];
-  for (const track of row.found) {
+  for (const track of row.tracks) {
     if (track.end > view.start && track.start < view.end) addPieces(pieces, track, kind, middle, scaleOf(width));
   }
   context.beginPath();
@@ -61,7 +61,7 @@ function drawLine(context, row, kind, middle, width, isFilled) {
   context.globalAlpha = 1;
 }
 
-/** Add a track's line as lists of x, y, x, y: a new one after each hole. */
+/** Add a track's line as lists of x, y, x, y: a new list after each hole. */
 function addPieces(pieces, track, kind, middle, scale) {
   const tall = CURVE / 2 - 3;
   const least = 255 * data.readable;
@@ -94,14 +94,14 @@ function addPieces(pieces, track, kind, middle, scale) {
   finish();
 }
 
-/** The curves in words, for who does not see them. */
+/** Describe the curves for screen readers. */
 function describeCurves() {
   const chosen = view.person ?? view.chosen;
   if (!curves || chosen === null) return;
   const mean = (kind) => {
     let sum = 0;
     let count = 0;
-    for (const track of rows[chosen].found) {
+    for (const track of rows[chosen].tracks) {
       for (let at = track.first; at < track.first + track.windows; at += 1) {
         if (curves.quality[at] >= 255 * data.readable) [sum, count] = [sum + curves[kind][at] / 127, count + 1];
       }

@@ -1,4 +1,4 @@
-// What the page was given, unpacked; and the few helpers that every other part uses.
+// The page's data, unpacked, and helpers that all other files use.
 const data = JSON.parse(document.getElementById('data').textContent);
 const { labels, colours, neutral } = data;
 const LOW = data.range[0]; // seconds from the video's first frame
@@ -6,7 +6,7 @@ const HIGH = Math.max(data.range[1], LOW + 0.001);
 
 const byId = (id) => document.getElementById(id);
 
-/** An element with properties and children; text always goes in as text. */
+/** Make an element with properties and children; strings are always text, never markup. */
 function make(tag, properties = {}, ...children) {
   const element = document.createElement(tag);
   for (const [name, value] of Object.entries(properties)) {
@@ -24,7 +24,7 @@ function swatch(emotion) {
   return mark;
 }
 
-/** A bar of shares side by side, in the emotions' colours; `whole` is what its full width means. */
+/** Make a bar of the emotions' shares, side by side; `whole` is the value of its full width. */
 function stack(values, whole) {
   const bar = make('div', { class: 'stack', 'aria-hidden': 'true' });
   const order = labels.map((_, emotion) => emotion).sort((a, b) => (a === neutral) - (b === neutral));
@@ -45,7 +45,7 @@ function unpack(text, kind) {
   return new kind(bytes.buffer);
 }
 
-/** A time for people: 12.3 s below a minute is 0:12.3, and hours come where there are any. */
+/** Format a time: 12.3 s is 0:12.3; hours only if there are any. */
 function clock(seconds, decimals = 1) {
   const unit = 10 ** decimals;
   const all = Math.round(Math.max(0, seconds) * unit);
@@ -55,7 +55,7 @@ function clock(seconds, decimals = 1) {
   return `${Math.floor(minutes / 60)}:${String(minutes % 60).padStart(2, '0')}:${rest}`;
 }
 
-/** A length for people: 0.4 s, 23 s, 4 min 5 s, 1 h 4 min. */
+/** Format a duration: 0.4 s, 23 s, 4 min 5 s, 1 h 4 min. */
 function length(seconds) {
   if (seconds < 9.95) return `${seconds.toFixed(1)} s`;
   const whole = Math.round(seconds);
@@ -72,29 +72,29 @@ function percent(share) {
 }
 
 const signed = (value) => `${value < 0 ? '−' : '+'}${Math.abs(value).toFixed(2)}`;
-const plural = (count, one, many = `${one}s`) => `${count.toLocaleString('en')} ${count === 1 ? one : many}`;
+const plural = (count, singular, many = `${singular}s`) => `${count.toLocaleString('en')} ${count === 1 ? singular : many}`;
 
-/** Columns of one length as a list of objects. */
+/** Turn columns of the same length into a list of objects. */
 function unfold(columns) {
   const names = Object.keys(columns);
   return columns[names[0]].map((_, at) => Object.fromEntries(names.map((name) => [name, columns[name][at]])));
 }
 
 const segments = unfold(data.segments);
-const peaks = unfold(data.peaks).map((peak, place) => ({ ...peak, place, picture: data.pictures[place] }));
+const peaks = unfold(data.peaks).map((peak, index) => ({ ...peak, picture: data.pictures[index] }));
 const tracks = unfold(data.tracks);
-const rows = data.rows.map((row, index) => ({ ...row, index, segments: [], peaks: [], found: [] }));
+const rows = data.rows.map((row, index) => ({ ...row, index, segments: [], peaks: [], tracks: [] }));
 for (const segment of segments) rows[segment.row].segments.push(segment);
 for (const peak of peaks) rows[peak.row].peaks.push(peak);
 let windowsSoFar = 0;
 for (const track of tracks) {
   track.first = windowsSoFar;
   windowsSoFar += track.windows;
-  rows[track.row].found.push(track);
+  rows[track.row].tracks.push(track);
 }
 for (const row of rows) {
   row.segments.sort((a, b) => a.start - b.start);
-  row.found.sort((a, b) => a.start - b.start);
+  row.tracks.sort((a, b) => a.start - b.start);
   row.longest = row.segments.reduce((most, segment) => Math.max(most, segment.end - segment.start), 0);
 }
 
@@ -106,7 +106,7 @@ const curves = data.windows && {
   quality: unpack(data.windows.quality, Uint8Array),
 };
 
-/** The first place in [low, high) of an ascending list whose value is at least `wanted`. */
+/** Return the first index in [low, high) of an ascending list with a value of at least `wanted`. */
 function firstAtLeast(values, wanted, low = 0, high = values.length) {
   while (low < high) {
     const middle = (low + high) >> 1;
@@ -116,7 +116,7 @@ function firstAtLeast(values, wanted, low = 0, high = values.length) {
   return low;
 }
 
-/** The segments of a row that touch [start, end). */
+/** Return the segments of a row that overlap [start, end). */
 function segmentsWithin(row, start, end) {
   let low = 0;
   let high = row.segments.length;
@@ -125,17 +125,17 @@ function segmentsWithin(row, start, end) {
     if (row.segments[middle].start < start - row.longest) low = middle + 1;
     else high = middle;
   }
-  const found = [];
+  const within = [];
   for (; low < row.segments.length && row.segments[low].start < end; low += 1) {
-    if (row.segments[low].end > start) found.push(row.segments[low]);
+    if (row.segments[low].end > start) within.push(row.segments[low]);
   }
-  return found;
+  return within;
 }
 
 const segmentAt = (row, time) => segmentsWithin(row, time, time + 1e-6)[0] ?? null;
-const trackAt = (row, time) => row.found.find((track) => track.start <= time && time < track.end) ?? null;
+const trackAt = (row, time) => row.tracks.find((track) => track.start <= time && time < track.end) ?? null;
 
-/** What a track's curves say at a moment, between its two nearest windows; null where there are none. */
+/** Interpolate a track's curves at a time; null if it has none. */
 function readingAt(track, time) {
   if (!curves || !track || !track.windows) return null;
   const stop = track.first + track.windows;

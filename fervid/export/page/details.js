@@ -1,7 +1,7 @@
-// What is told of a moment: the tip at the pointer, the panel beside the player, the words for screen readers.
+// Details of a moment: the tip at the pointer, the panel next to the player, the text for screen readers.
 const tip = byId('tip');
 
-/** Bars of all scores, highest first. */
+/** Make bars of all scores, highest first. */
 function scoreBars(scores) {
   const grid = make('div', { class: 'scores' });
   const order = scores.map((_, emotion) => emotion).sort((a, b) => scores[b] - scores[a]);
@@ -18,7 +18,7 @@ function scoreBars(scores) {
   return grid;
 }
 
-/** Everything about one row at one moment. */
+/** Describe a row at a time, as elements. */
 function describe(row, time) {
   const track = trackAt(row, time);
   const segment = segmentAt(row, time);
@@ -56,14 +56,14 @@ const hideTip = () => {
   tip.hidden = true;
 };
 
-/** A segment in one sentence. */
+/** Describe a segment in a sentence. */
 function sentence(row, segment) {
   const values = `valence ${signed(segment.valence)}, arousal ${signed(segment.arousal)}`;
   const stretch = `${clock(segment.start)} to ${clock(segment.end)}`;
   return `${row.name}: ${labels[segment.emotion]}, ${stretch}, mean score ${percent(segment.confidence)}, ${values}`;
 }
 
-/** The panel beside the player: everyone at the film's moment. */
+/** Fill the panel next to the player: all rows at the player's time. */
 function showNow() {
   if (view.playing === null) return;
   byId('now-time').textContent = clock(view.playing);
@@ -73,14 +73,14 @@ function showNow() {
       const track = trackAt(row, view.playing);
       const segment = segmentAt(row, view.playing);
       const reading = segment && readingAt(track, view.playing);
-      const said = segment
+      const text = segment
         ? `${labels[segment.emotion]} ${percent(reading ? reading.scores[segment.emotion] : segment.confidence)}`
         : track ? 'not readable' : 'not on screen';
       const scores = reading ? reading.scores : labels.map((_, emotion) => Number(segment?.emotion === emotion));
       return make(
         'div',
         { class: segment ? 'now-row' : 'now-row gone' },
-        make('div', { class: 'now-head' }, make('span', { title: row.name }, row.name), make('span', {}, said)),
+        make('div', { class: 'now-head' }, make('span', { title: row.name }, row.name), make('span', {}, text)),
         stack(scores, 1),
       );
     }),

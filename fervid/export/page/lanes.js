@@ -1,18 +1,18 @@
-// The bands: who showed what, when, on one canvas; the time axis above them and the whole below.
+// The bands of all rows on a canvas, with the time axis above and the overview below.
 const AXIS = 34; // pixels above the first row: times, and the strip of shots
 const ROW = 38;
 const BAND = 18;
-const REST = 6; // the height of neutral
-const TOP = 14; // from a row's upper edge to its band: the peaks stand there
+const REST = 6; // height of neutral
+const TOP = 14; // from a row's upper edge to its band: space for peaks
 const OVERVIEW = 34;
-const ROOM = 11; // pixels from one peak to the next
+const ROOM = 11; // the fewest pixels between peaks
 const STEPS = [0.1, 0.2, 0.5, 1, 2, 5, 10, 15, 30, 60, 120, 300, 600, 900, 1800, 3600, 7200];
 const LETTERS = '12px system-ui, -apple-system, "Segoe UI", Roboto, "Noto Sans", sans-serif';
 
 let theme = {};
 const probe = document.body.appendChild(make('span', { class: 'away', 'aria-hidden': 'true' }));
 
-/** The colours of the theme as a canvas takes them. */
+/** Read the theme's colours for the canvas. */
 function readTheme() {
   for (const name of ['page', 'card', 'ink', 'quiet', 'line', 'faint', 'track', 'accent']) {
     probe.style.color = `var(--${name})`;
@@ -20,7 +20,7 @@ function readTheme() {
   }
 }
 
-/** A canvas as wide as its place, sharp on any screen. */
+/** Fit a canvas to its parent's width and the screen's resolution. */
 function prepare(canvas, height) {
   const ratio = window.devicePixelRatio || 1;
   const width = Math.max(1, Math.floor(canvas.parentElement.clientWidth));
@@ -39,7 +39,7 @@ function prepare(canvas, height) {
 
 const scaleOf = (width) => width / (view.end - view.start); // pixels a second
 
-/** Black or white, whichever reads better on a colour. */
+/** Black or white, whichever has more contrast with each emotion's colour. */
 const inkOn = colours.map((colour) => {
   const [red, green, blue] = [1, 3, 5].map((at) => {
     const value = parseInt(colour.slice(at, at + 2), 16) / 255;
@@ -60,7 +60,7 @@ function drawBands() {
   const wanted = shownRows();
   const { context, width, height } = prepare(canvas, AXIS + wanted.length * ROW);
   drawAxis(context, width, height);
-  wanted.forEach((row, place) => drawRow(context, row, AXIS + place * ROW, width));
+  wanted.forEach((row, index) => drawRow(context, row, AXIS + index * ROW, width));
   drawMoments(context, width, height);
 }
 
@@ -80,7 +80,7 @@ function drawAxis(context, width, height) {
   drawShots(context, width, scale, height);
 }
 
-/** Shots in two shades, and where they are long enough their borders through all rows. */
+/** Draw shots in two shades, and the borders of long ones through all rows. */
 function drawShots(context, width, scale, height) {
   const first = Math.max(0, firstAtLeast(data.shots, view.start) - 1);
   let border = -100;
@@ -102,7 +102,7 @@ function drawRow(context, row, top, width) {
   const y = top + TOP;
   context.fillStyle = theme.track;
   context.beginPath();
-  for (const track of row.found) {
+  for (const track of row.tracks) {
     if (track.end > view.start && track.start < view.end) addBar(context, track, scale, width, y, BAND, 0.5);
   }
   context.fill();
@@ -116,7 +116,7 @@ function drawRow(context, row, top, width) {
   drawPeaks(context, row, top, scale);
 }
 
-/** Add a stretch of time to the path, with round corners where it is long enough to have any. */
+/** Add a bar to the path, with round corners if it is long enough. */
 function addBar(context, stretch, scale, width, y, tall, gap) {
   const left = Math.max(-8, (stretch.start - view.start) * scale);
   const right = Math.min(width + 8, (stretch.end - view.start) * scale);
@@ -125,29 +125,29 @@ function addBar(context, stretch, scale, width, y, tall, gap) {
   else context.roundRect(left, y, wide, tall, 3);
 }
 
-/** All of a row's segments of one emotion, in one stroke of the brush: there may be thousands. */
-function drawEmotion(context, found, emotion, scale, width, y) {
+/** Draw a row's segments of an emotion as one path, since there may be thousands. */
+function drawEmotion(context, shown, emotion, scale, width, y) {
   const isResting = emotion === neutral;
   const tall = isResting ? REST : BAND;
   context.globalAlpha = isShown(emotion) ? 1 : 0.12;
   context.fillStyle = colours[emotion];
   context.beginPath();
-  for (const segment of found) {
-    const gap = (segment.end - segment.start) * scale > 4 ? 1 : 0.25; // to the next one
+  for (const segment of shown) {
+    const gap = (segment.end - segment.start) * scale > 4 ? 1 : 0.25; // to the next segment
     addBar(context, segment, scale, width, y + (BAND - tall) / 2, tall, gap);
   }
   context.fill();
   if (isResting || !isShown(emotion)) return;
   const text = labels[emotion];
   context.fillStyle = inkOn[emotion];
-  for (const segment of found) {
+  for (const segment of shown) {
     const left = Math.max(0, (segment.start - view.start) * scale);
     const right = Math.min(width, (segment.end - view.start) * scale);
     if (right - left > widthOf(context, text) + 12) context.fillText(text, left + 6, y + BAND / 2 + 0.5);
   }
 }
 
-/** What is too short to see at this zoom: per pixel, expressions by their share of its time. */
+/** Draw segments too short to see: each pixel shows the expressions by their share of its time. */
 function drawNarrow(context, present, scale, width, y) {
   const wide = labels.length;
   const last = Math.ceil(width) - 1;
@@ -179,15 +179,15 @@ function drawNarrow(context, present, scale, width, y) {
   }
 }
 
-/** The most telling peaks that have room beside each other, as arrows above the band. */
+/** Draw the highest peaks that fit next to each other, as arrows above the band. */
 function drawPeaks(context, row, top, scale) {
   const taken = new Map(); // pixels by stretches of ROOM
   for (const peak of row.peaks) {
     if (peak.time < view.start || peak.time > view.end || !isShown(peak.emotion)) continue;
     const x = (peak.time - view.start) * scale;
-    const place = Math.floor(x / ROOM);
-    if ([place - 1, place, place + 1].some((near) => Math.abs((taken.get(near) ?? -ROOM) - x) < ROOM)) continue;
-    taken.set(place, x);
+    const slot = Math.floor(x / ROOM);
+    if ([slot - 1, slot, slot + 1].some((near) => Math.abs((taken.get(near) ?? -ROOM) - x) < ROOM)) continue;
+    taken.set(slot, x);
     context.fillStyle = colours[peak.emotion];
     context.beginPath();
     context.moveTo(x - 4.5, top + TOP - 9);
@@ -197,7 +197,7 @@ function drawPeaks(context, row, top, scale) {
   }
 }
 
-/** The pointer's moment, the film's, and the keyboard's segment. */
+/** Draw the pointer's time, the player's time, and the segment that has the keyboard focus. */
 function drawMoments(context, width, height) {
   const scale = scaleOf(width);
   const line = (time, colour, thick) => {
@@ -207,20 +207,20 @@ function drawMoments(context, width, height) {
   if (view.pointer) line(view.pointer.time, theme.quiet, 1);
   if (view.playing !== null) line(view.playing, theme.ink, 2);
   if (!view.focus) return;
-  const place = shownRows().indexOf(view.focus.row);
-  if (place < 0) return;
+  const index = shownRows().indexOf(view.focus.row);
+  if (index < 0) return;
   const left = (view.focus.segment.start - view.start) * scale;
   const right = (view.focus.segment.end - view.start) * scale;
   context.strokeStyle = theme.accent;
   context.lineWidth = 2;
   context.beginPath();
-  context.roundRect(left - 2, AXIS + place * ROW + TOP - 3, Math.max(5, right - left + 3), BAND + 6, 5);
+  context.roundRect(left - 2, AXIS + index * ROW + TOP - 3, Math.max(5, right - left + 3), BAND + 6, 5);
   context.stroke();
 }
 
-const strip = { canvas: document.createElement('canvas'), key: '' }; // the whole film, drawn once
+const strip = { canvas: document.createElement('canvas'), key: '' }; // the whole video, drawn once
 
-/** The whole film in one strip, and what part of it is shown above. */
+/** Draw the overview: the whole video, with the part shown above. */
 function drawOverview() {
   const canvas = byId('overview');
   const { context, width, height } = prepare(canvas, OVERVIEW);
@@ -247,7 +247,7 @@ function drawOverview() {
   }
 }
 
-/** Per pixel of the whole film, how long the shown rows express what. */
+/** Draw the time of each expression in the shown rows, per pixel of the whole video. */
 function drawStrip(width, height, scale) {
   strip.canvas.width = width;
   strip.canvas.height = height;
@@ -281,11 +281,11 @@ function drawStrip(width, height, scale) {
   }
 }
 
-/** The moment and the row at a place on a canvas of the timeline's width. */
-function placeOf(event, canvas) {
+/** Return the time and row at the pointer's position on a canvas. */
+function positionOf(event, canvas) {
   const box = canvas.getBoundingClientRect();
   const time = view.start + ((event.clientX - box.left) / box.width) * (view.end - view.start);
-  const place = Math.floor((event.clientY - box.top - AXIS) / ROW);
-  const row = canvas.id === 'bands' ? (shownRows()[place] ?? null) : null;
+  const index = Math.floor((event.clientY - box.top - AXIS) / ROW);
+  const row = canvas.id === 'bands' ? (shownRows()[index] ?? null) : null;
   return { time: Math.min(Math.max(time, view.start), view.end), row };
 }

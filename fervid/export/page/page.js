@@ -1,9 +1,9 @@
-// The controls, and the first drawing.
+// Controls, and the first drawing.
 function fillChips() {
-  const place = byId('emotions');
-  const used = labels.map((_, emotion) => emotion).filter((emotion) => segments.some((one) => one.emotion === emotion)
-    || peaks.some((one) => one.emotion === emotion));
-  place.replaceChildren(...used.map((emotion) => {
+  const chips = byId('emotions');
+  const used = labels.map((_, emotion) => emotion).filter((emotion) => segments.some((segment) => segment.emotion === emotion)
+    || peaks.some((peak) => peak.emotion === emotion));
+  chips.replaceChildren(...used.map((emotion) => {
     const chip = make('button', { type: 'button', 'aria-pressed': 'false' }, swatch(emotion), labels[emotion]);
     chip.addEventListener('click', () => {
       if (!view.emotions.delete(emotion)) view.emotions.add(emotion);
@@ -25,7 +25,7 @@ function fillPersons() {
   byId('who').hidden = rows.length < 2;
 }
 
-/** After a change of what passes the filters. */
+/** Update everything after a change of the filters. */
 function filtered() {
   view.focus = null;
   list.page = 0;
@@ -36,10 +36,10 @@ function filtered() {
 }
 
 function fillLabels() {
-  const place = byId('labels');
+  const names = byId('labels');
   const axis = make('div', { class: 'axis-name' }, 'shots');
   axis.style.height = `${AXIS}px`;
-  place.replaceChildren(axis, ...shownRows().map((row) => {
+  names.replaceChildren(axis, ...shownRows().map((row) => {
     const isChosen = row.index === (view.person ?? view.chosen);
     const button = make('button', { type: 'button', title: row.name, 'aria-pressed': String(isChosen) }, make('span', {}, row.name));
     button.style.height = `${ROW}px`;
@@ -75,17 +75,17 @@ function fillLegend() {
   byId('legend').replaceChildren(...(neutral >= 0 ? [resting] : []), item('unread', 'a face that cannot be read'),
     item('peak', 'peak'), item('shot', 'shots'));
   byId('keys').replaceChildren(
-    make('span', { class: 'keyboard' }, 'Click to go to a moment; drag to move, Ctrl and the wheel to zoom. Keys: arrows go from segment '
-      + 'to segment and row to row, Enter goes there, + − 0 zoom, Shift and arrows move.'),
+    make('span', { class: 'keyboard' }, 'Click to go to a moment; drag to move, Ctrl and the wheel to zoom. Keys: arrows select a segment '
+      + 'or row, Enter goes to it, + − 0 zoom, Shift and arrows move.'),
   );
   if (data.windows === null && rows.length) {
     byId('no-curves').hidden = false;
-    byId('no-curves').textContent = 'This timeline is JSON Lines, which hold no curves: valence, arousal and the scores of '
-      + 'single moments are in the JSON that fervid analyze writes.';
+    byId('no-curves').textContent = 'This timeline is JSON Lines, which have no curves. For valence, arousal and scores over time, '
+      + 'write the timeline as JSON with fervid analyze.';
   }
   const isEmpty = !rows.length;
   byId('no-rows').hidden = !isEmpty;
-  byId('no-rows').textContent = 'No face was found in this video. Smaller faces are looked for with --min-face.';
+  byId('no-rows').textContent = 'No face was found in this video. To detect smaller faces, analyze it with a smaller --min-face.';
   for (const name of ['chart', 'legend', 'keys', 'shown', 'list-card']) byId(name).hidden = isEmpty;
   for (const group of document.querySelectorAll('#timeline .filters, #timeline .group')) group.hidden = isEmpty;
 }
@@ -103,7 +103,7 @@ function draggable(canvas) {
     canvas.setPointerCapture(event.pointerId);
   });
   canvas.addEventListener('pointermove', (event) => {
-    const place = placeOf(event, canvas);
+    const position = positionOf(event, canvas);
     if (touches.has(event.pointerId)) touches.set(event.pointerId, event.clientX);
     if (dragged && touches.size === 2 && dragged.apart > 10) {
       const middle = (dragged.start + dragged.end) / 2;
@@ -115,8 +115,8 @@ function draggable(canvas) {
       show(dragged.start - shift, dragged.end - shift);
     }
     if (event.pointerType === 'mouse') {
-      view.pointer = place;
-      if (place.row && !dragged?.moved) showTip(place.row, place.time, event.clientX, event.clientY);
+      view.pointer = position;
+      if (position.row && !dragged?.moved) showTip(position.row, position.time, event.clientX, event.clientY);
       else hideTip();
       changed();
     }
@@ -126,7 +126,7 @@ function draggable(canvas) {
     touches.delete(event.pointerId);
     if (!touches.size) dragged = null;
     if (!wasClick) return;
-    const { time, row } = placeOf(event, canvas);
+    const { time, row } = positionOf(event, canvas);
     goTo(time, row);
     fillLabels();
     if (event.pointerType !== 'mouse' && row) {
@@ -144,7 +144,7 @@ function draggable(canvas) {
   canvas.addEventListener('wheel', (event) => {
     if (event.ctrlKey || event.metaKey) {
       event.preventDefault();
-      zoom(Math.exp(Math.min(60, Math.max(-60, event.deltaY)) / 120), placeOf(event, canvas).time);
+      zoom(Math.exp(Math.min(60, Math.max(-60, event.deltaY)) / 120), positionOf(event, canvas).time);
     } else if (event.shiftKey || Math.abs(event.deltaX) > Math.abs(event.deltaY)) {
       event.preventDefault();
       pan(((event.deltaX || event.deltaY) / canvas.clientWidth) * (view.end - view.start));
@@ -153,13 +153,13 @@ function draggable(canvas) {
 }
 
 function apart() {
-  const [one, other] = [...touches.values()];
-  return other === undefined ? 0 : Math.abs(one - other);
+  const [first, second] = [...touches.values()];
+  return second === undefined ? 0 : Math.abs(first - second);
 }
 
 function overviewMoves() {
   const canvas = byId('overview');
-  let grip = null; // seconds from the window's middle, or where a new one begins
+  let grip = null; // { by: seconds into the shown part } or { from: start of a new one }
   const timeOf = (event) => {
     const box = canvas.getBoundingClientRect();
     return LOW + Math.min(1, Math.max(0, (event.clientX - box.left) / box.width)) * (HIGH - LOW);
@@ -191,15 +191,15 @@ function moveFocus(step, rowStep) {
   const present = shownRows();
   if (!present.length) return;
   const was = view.focus;
-  let place = was ? present.indexOf(was.row) : Math.max(0, present.findIndex((row) => row.index === view.chosen));
-  if (rowStep) place = Math.min(present.length - 1, Math.max(0, place + rowStep));
-  const row = present[place];
+  let index = was ? present.indexOf(was.row) : Math.max(0, present.findIndex((row) => row.index === view.chosen));
+  if (rowStep) index = Math.min(present.length - 1, Math.max(0, index + rowStep));
+  const row = present[index];
   const passing = row.segments.filter(isWanted);
   if (!passing.length) {
-    byId('spoken').textContent = `${row.name}: nothing passes the filters.`;
+    byId('spoken').textContent = `${row.name}: no segment matches the filters.`;
     return;
   }
-  let at = was && was.row === row ? passing.indexOf(was.segment) + step : passing.findIndex((one) => one.end > (was ? was.segment.start : view.start));
+  let at = was && was.row === row ? passing.indexOf(was.segment) + step : passing.findIndex((segment) => segment.end > (was ? was.segment.start : view.start));
   at = Math.min(passing.length - 1, Math.max(0, at));
   view.focus = { row, segment: passing[at] };
   view.chosen = row.index;
@@ -227,7 +227,7 @@ const KEYS = {
   Home: () => show(LOW, LOW + view.end - view.start),
   End: () => show(HIGH - (view.end - view.start), HIGH),
   Enter: () => view.focus && goTo(view.focus.segment.start, view.focus.row),
-  ' ': () => (video.paused || !film.isThere ? KEYS.Enter() : video.pause()),
+  ' ': () => (video.paused || !film.isLoaded ? KEYS.Enter() : video.pause()),
   '+': () => zoom(0.5, middleOfFocus()),
   '=': () => zoom(0.5, middleOfFocus()),
   '-': () => zoom(2, middleOfFocus()),
@@ -272,7 +272,7 @@ byId('theme').addEventListener('click', () => {
 });
 window.matchMedia('(prefers-color-scheme: dark)').addEventListener('change', () => setTheme(themeName));
 
-/** On paper: light, the whole film, at the width of the sheet. */
+/** Prepare for printing: light, the whole video, at the paper's width. */
 function toPaper(isPaper) {
   const root = document.documentElement;
   if (isPaper) root.dataset.theme = 'light';

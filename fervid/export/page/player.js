@@ -1,15 +1,15 @@
-// The film: where it is, where its first frame stands on the browser's clock, and going to a moment.
+// The video player: loading the video, finding its first frame on the browser's clock, and seeking.
 const video = byId('video');
-const HAIR = 0.001; // seconds past a frame's start, so that rounding does not show the one before
-const LONGEST_WAIT = 3000; // milliseconds until a first frame that does not come is given up
+const HAIR = 0.001; // seconds after a frame's start, so that rounding does not show the previous frame
+const LONGEST_WAIT = 3000; // milliseconds to wait for the first frame
 
-// Browsers do not agree where a file's clock begins: some count from the container's zero, some from its first
-// packet. The first frame that is shown says where it stands, and all seconds here count from that frame.
-const film = { zero: null, isThere: false, wish: null };
+// Some browsers count a file's time from the container's zero, others from its first packet. The first frame
+// that is shown gives the offset, and all seconds here count from that frame.
+const film = { zero: null, isLoaded: false, target: null };
 
 function attach(address) {
   film.zero = null;
-  film.isThere = false;
+  film.isLoaded = false;
   byId('stage').hidden = false;
   byId('missing').hidden = true;
   if (video.requestVideoFrameCallback) {
@@ -21,17 +21,17 @@ function attach(address) {
 function settle(zero) {
   if (film.zero !== null) return;
   film.zero = zero;
-  if (film.wish !== null) seek(film.wish);
+  if (film.target !== null) seek(film.target);
 }
 
 video.addEventListener('loadeddata', () => {
-  film.isThere = true;
+  film.isLoaded = true;
   view.playing ??= 0;
   if (!video.requestVideoFrameCallback) settle(data.source.offset);
   else setTimeout(() => settle(data.source.offset), LONGEST_WAIT);
   const lasts = video.duration;
   if (film.isChosen && Number.isFinite(lasts) && Math.abs(lasts - data.source.duration - data.source.offset) > 2) {
-    tellMissing(`That video lasts ${clock(lasts)}, and this timeline's ${clock(data.source.duration)}: it may be another one.`);
+    showMissing(`That video is ${clock(lasts)} long, but this timeline's is ${clock(data.source.duration)}: it may be another video.`);
   }
   changed();
 });
@@ -40,32 +40,32 @@ video.addEventListener('error', () => {
   byId('stage').hidden = true;
   view.playing = null;
   const name = data.source.name;
-  tellMissing(film.isChosen
+  showMissing(film.isChosen
     ? 'This browser cannot play that file.'
-    : `${name} is not where this page looks for it, or this browser cannot play it. Put it back, or choose it here.`);
+    : `${name} is not where this page expects it, or this browser cannot play it. Move it back, or choose it here.`);
   changed();
 });
 
-function tellMissing(text) {
+function showMissing(text) {
   byId('missing').hidden = false;
   byId('missing-text').textContent = text;
 }
 
 const filmTime = () => video.currentTime - (film.zero ?? data.source.offset);
 
-/** Go to a moment of the film and play. */
+/** Go to a time of the video and play. */
 function seek(time) {
-  film.wish = time;
-  if (film.isThere && film.zero !== null) {
-    film.wish = null;
+  film.target = time;
+  if (film.isLoaded && film.zero !== null) {
+    film.target = null;
     video.currentTime = film.zero + time + HAIR;
   }
-  // Where nothing is loaded yet, this loads it. A browser may want a click on the player itself first.
+  // This also loads the video. A browser may require a click on the player first.
   const playing = video.play();
   if (playing) playing.catch(() => undefined);
 }
 
-/** What a click on anything with a time does. */
+/** Go to a time after a click on anything that has one. */
 function goTo(time, row) {
   if (row) view.chosen = row.index;
   reveal(time);
@@ -100,5 +100,5 @@ byId('file').addEventListener('change', () => {
 
 function startPlayer() {
   if (data.film) attach(data.film);
-  else tellMissing('Moments can be played where the video is.');
+  else showMissing('Choose the video to play moments from it.');
 }

@@ -1,4 +1,4 @@
-// The parts that are text: key figures, totals, peaks, the list of everything, quality, the model.
+// The text parts of the page: key figures, totals, peaks, the full table, quality, the model.
 const PAGE_ROWS = 100;
 
 function tile(name, value, title) {
@@ -11,7 +11,7 @@ function fillTiles() {
   const resting = neutral < 0 ? 0 : rows.reduce((sum, row) => sum + row.seconds[neutral], 0);
   const people = rows.filter((row) => row.kind === 'person').length;
   byId('tiles').replaceChildren(
-    tile('looked at', length(whole)),
+    tile('analysed', length(whole)),
     people ? tile(people === 1 ? 'person' : 'people', people) : tile(tracks.length === 1 ? 'track of a face' : 'tracks of faces', tracks.length.toLocaleString('en')),
     tile('of the time with a face', percent(seen / whole)),
     tile('of the time with a readable face', percent(readable / whole)),
@@ -26,7 +26,7 @@ function fillFacts() {
   byId('facts').textContent = [length(source.duration), size, `model ${model.name}`].filter(Boolean).join('  ·  ');
   const warnings = [];
   if (model.trained === false) warnings.push('The model is untrained: its scores mean nothing.');
-  if (source.complete === false) warnings.push('The video ends before its file says so: this timeline covers what was there.');
+  if (source.complete === false) warnings.push('The video file is cut off: this timeline covers the part that exists.');
   const lost = source.frames?.undecodable ?? 0;
   if (lost > 0) warnings.push(`${plural(lost, 'frame')} of the video could not be decoded.`);
   byId('warnings').replaceChildren(...warnings.map((text) => make('p', { class: 'warning' }, text)));
@@ -39,11 +39,11 @@ function head(...names) {
   })));
 }
 
-/** Time per person and emotion. */
+/** Fill the table of time per person and emotion. */
 function fillTotals() {
-  const place = byId('totals');
+  const totals = byId('totals');
   if (!rows.length) {
-    place.replaceChildren(make('p', { class: 'empty' }, 'No face was found, so that there is nothing to add up.'));
+    totals.replaceChildren(make('p', { class: 'empty' }, 'No face was found, so there is nothing to add up.'));
     return;
   }
   const longest = Math.max(...rows.map((row) => row.seen), 0.001);
@@ -62,7 +62,7 @@ function fillTotals() {
     ));
   }
   const who = rows.every((row) => row.kind === 'person') ? 'Person' : 'Who';
-  place.replaceChildren(make(
+  totals.replaceChildren(make(
     'table', {},
     head(who, ['on screen', 'right'], ['readable', 'right'], ['share of each expression', 'wide'],
       ...used.map((emotion) => [labels[emotion], 'right', swatch(emotion)])),
@@ -70,7 +70,7 @@ function fillTotals() {
   ));
 }
 
-const CARDS = 24; // peaks shown as cards; the table has them all
+const CARDS = 24; // peaks shown as cards; the table has all peaks
 
 function fillPeaks() {
   const wanted = peaks.filter(isWanted);
@@ -94,14 +94,14 @@ function fillPeaks() {
   }));
   const empty = byId('no-peaks');
   empty.hidden = cards.length > 0;
-  empty.textContent = peaks.length ? 'No peak passes the filters.' : 'No expression stands out enough to be a peak.';
+  empty.textContent = peaks.length ? 'No peak matches the filters.' : 'No expression stands out enough to be a peak.';
   byId('peaks-count').textContent = !cards.length ? ''
     : cards.length < wanted.length ? `the ${cards.length} highest of ${wanted.length.toLocaleString('en')}` : plural(cards.length, 'peak');
 }
 
 const list = { kind: 'segments', page: 0 };
 
-/** The table of everything, a page at a time: a long film has thousands of rows. */
+/** Fill the table of all segments or peaks, a page at a time: a long video has thousands of rows. */
 function fillList() {
   if (!byId('list').open) return;
   const isSegments = list.kind === 'segments';
@@ -115,25 +115,25 @@ function fillList() {
   byId('list-back').disabled = list.page === 0;
   byId('list-on').disabled = list.page === pages - 1;
   byId('list-count').textContent = some.length
-    ? `${from + 1} to ${from + some.length} of ${wanted.length.toLocaleString('en')}` : 'Nothing passes the filters.';
+    ? `${from + 1} to ${from + some.length} of ${wanted.length.toLocaleString('en')}` : 'Nothing matches the filters.';
   const body = make('tbody');
-  for (const one of some) {
-    const row = rows[one.row];
-    const start = make('button', { type: 'button' }, clock(one.start, 2));
-    start.setAttribute('aria-label', `Go to ${clock(one.start, 2)}`);
-    start.addEventListener('click', () => goTo(one.start, row));
+  for (const item of some) {
+    const row = rows[item.row];
+    const start = make('button', { type: 'button' }, clock(item.start, 2));
+    start.setAttribute('aria-label', `Go to ${clock(item.start, 2)}`);
+    start.addEventListener('click', () => goTo(item.start, row));
     body.append(make(
       'tr', {},
       make('td', {}, start),
-      ...(isSegments ? [] : [make('td', { class: 'right' }, clock(one.time, 2))]),
-      make('td', { class: 'right' }, clock(one.end, 2)),
+      ...(isSegments ? [] : [make('td', { class: 'right' }, clock(item.time, 2))]),
+      make('td', { class: 'right' }, clock(item.end, 2)),
       make('td', {}, row.name),
-      make('td', {}, swatch(one.emotion), labels[one.emotion]),
-      make('td', { class: 'right' }, percent(isSegments ? one.confidence : one.score)),
-      make('td', { class: 'right' }, isSegments ? one.intensity.toFixed(2) : one.prominence.toFixed(2)),
-      make('td', { class: 'right' }, signed(one.valence)),
-      make('td', { class: 'right' }, signed(one.arousal)),
-      make('td', { class: 'right' }, one.track),
+      make('td', {}, swatch(item.emotion), labels[item.emotion]),
+      make('td', { class: 'right' }, percent(isSegments ? item.confidence : item.score)),
+      make('td', { class: 'right' }, isSegments ? item.intensity.toFixed(2) : item.prominence.toFixed(2)),
+      make('td', { class: 'right' }, signed(item.valence)),
+      make('td', { class: 'right' }, signed(item.arousal)),
+      make('td', { class: 'right' }, item.track),
     ));
   }
   byId('list-table').replaceChildren(make('table', {}, head(
@@ -142,8 +142,8 @@ function fillList() {
   ), body));
 }
 
-function entries(place, pairs) {
-  byId(place).replaceChildren(...pairs.filter(([, value]) => value !== null && value !== undefined && value !== '').flatMap(
+function entries(id, pairs) {
+  byId(id).replaceChildren(...pairs.filter(([, value]) => value !== null && value !== undefined && value !== '').flatMap(
     ([name, value]) => [make('dt', {}, name), make('dd', {}, value)],
   ));
 }
@@ -157,10 +157,10 @@ function fillQuality() {
   const quality = seen ? weights.reduce((sum, row) => sum + row.quality * row.seen, 0) / seen : null;
   const isPart = settings.start != null || settings.end != null;
   entries('quality', [
-    ['Looked at', `${clock(LOW)} – ${clock(HIGH)}${isPart ? `, a part of ${clock(source.duration)}` : ', the whole video'}`],
+    ['Analysed', `${clock(LOW)} – ${clock(HIGH)}${isPart ? `, part of ${clock(source.duration)}` : ', the whole video'}`],
     ['With a face', `${length(coverage.seen)}, ${percent(coverage.seen / coverage.length)}`],
     ['With a readable face', `${length(coverage.readable)}, ${percent(coverage.readable / coverage.length)}`],
-    ['Mean quality', quality === null ? null : `${quality.toFixed(2)} of 1; below ${data.readable} a face is not read`],
+    ['Mean quality', quality === null ? null : `${quality.toFixed(2)} of 1; below ${data.readable} a face is not readable`],
     ['Frames', [['planned', frames.planned], ['decoded', frames.decoded], ['with faces', frames.with_faces], ['undecodable', frames.undecodable]]
       .filter(([, value]) => value !== undefined).map(([name, value]) => `${many(value)} ${name}`).join(', ')],
     ['Complete', source.complete === undefined ? null : source.complete ? 'yes' : 'no: the file ends early'],
@@ -184,11 +184,11 @@ function fillModel() {
   const figures = Object.entries(model.accuracy ?? {});
   const hint = byId('accuracy-hint');
   if (!figures.length) {
-    hint.textContent = model.known ? 'Nobody has measured this model.'
-      : 'The model that made this timeline is not installed where this page was made, so that its figures are unknown here.';
+    hint.textContent = model.known ? 'This model has not been measured.'
+      : 'The model of this timeline was not installed where this page was made, so its figures are unknown.';
     return;
   }
-  hint.textContent = 'Share of labels that agree, in per cent, by stream and fusion, as the model’s card tells it.';
+  hint.textContent = 'Share of labels that agree, in per cent, by stream and fusion, from the model’s card.';
   const columns = [...new Set(figures.flatMap(([, row]) => Object.keys(row)))];
   const body = make('tbody');
   for (const [name, row] of figures) {

@@ -1,15 +1,15 @@
-// What is looked at just now: the stretch of time, the filters, the focus. Whoever changes it calls changed().
-const SHORTEST = Math.min(0.5, HIGH - LOW); // seconds that the whole width shows at least
+// The state of the page: the time shown, the filters, the focus. After a change of it, call changed().
+const SHORTEST = Math.min(0.5, HIGH - LOW); // the fewest seconds that the chart can show
 const MOST_ROWS = 12; // rows shown before "show all"
 
 const view = {
   start: LOW,
   end: HIGH,
   emotions: new Set(), // empty: all
-  person: null, // index of the one row shown; null: all
-  chosen: rows.length ? 0 : null, // the row whose curves stand out
+  person: null, // index of the only row shown; null: all
+  chosen: rows.length ? 0 : null, // index of the row with dark curves
   allRows: rows.length <= MOST_ROWS,
-  focus: null, // { row, segment } of the keyboard
+  focus: null, // { row, segment } selected by keyboard
   pointer: null, // { time, row } under the mouse
   playing: null, // seconds; null: no video
 };
@@ -53,7 +53,7 @@ function reveal(time) {
 }
 
 const isShown = (emotion) => view.emotions.size === 0 || view.emotions.has(emotion);
-const isWanted = (found) => isShown(found.emotion) && (view.person === null || found.row === view.person);
+const isWanted = (item) => isShown(item.emotion) && (view.person === null || item.row === view.person);
 
 function shownRows() {
   if (view.person !== null) return [rows[view.person]];
