@@ -46,8 +46,8 @@ class Footage:
         return len(self.samples)
 
     def __getitem__(self, index: int) -> Strip:
-        times, crops = (self.time_bases[index], self.pts[index]), self.faces[index]
-        return Strip(*times, crops, self.landmarks[index], self.quality[index])
+        pts, faces, landmarks = self.pts[index], self.faces[index], self.landmarks[index]
+        return Strip(self.time_bases[index], pts, faces, landmarks, self.quality[index])
 
     def take(self, indices: Ints | Sequence[int]) -> Footage:
         """Return some of the samples."""
@@ -85,8 +85,7 @@ class Shard:
 
     def footage(self) -> Footage:
         """Return the strips from the file, after making it if necessary."""
-        if not _is_whole(self.target):
-            _make(self)
+        _work(self)
         return _read(self)
 
 
