@@ -109,7 +109,7 @@ class Done:
 
 
 class Call:
-    """Runs the program in this process, where torch is loaded: several times as fast."""
+    """A function that runs the program in this process, where torch is loaded: several times as fast."""
 
     def __init__(self, capfd: pytest.CaptureFixture[str]) -> None:
         self._capfd = capfd

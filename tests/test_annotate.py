@@ -409,13 +409,13 @@ def test_a_film_goes_into_a_pipe(analyzed: Path) -> None:
 @pytest.mark.parametrize(
     ("options", "code", "words"),
     [
-        ((), 2, "-o FILE"),
+        ((), 2, "Missing option '-o'"),
         (("-o", "a.avi"), 2, ".mp4"),
         (("-o", "a.mp4", "--tracks", "geometry.npz"), 2, "--timeline"),
         (("-o", "a.mp4", "-t", "out.json", "--model", "untrained"), 2, "--model"),
         (("-o", "a.mp4", "-t", "out.json", "--tracks", "geometry.npz", "-j1"), 2, "--jobs"),
         (("-o", "a.mp4", "-t", "out.jsonl"), 1, "no curves"),
-        (("-o", "a.mp4", "-t", "movie.mp4"), 1, "no timeline"),
+        (("-o", "a.mp4", "-t", "movie.mp4"), 1, "is not a timeline"),
         (("-o", "a.mp4", "-t", "out.json", "--tracks", "out.jsonl"), 1, "--tracks"),
         (("-o", "a.mp4", "--draw", "faces"), 2, "boxes"),
         (("-o", "read.mp4"), 1, "use -y"),

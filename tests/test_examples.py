@@ -29,7 +29,7 @@ def run(tmp_path: Path) -> Run:
 
 
 class Run:
-    """Runs an example in the test's folder, with `fervid` on the path and the tiny model."""
+    """A function that runs an example in the test's folder, with `fervid` on the path and the tiny model."""
 
     def __init__(self, folder: Path) -> None:
         self.folder = folder

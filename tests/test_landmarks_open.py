@@ -161,9 +161,9 @@ def script() -> Iterator[ModuleType]:
 
 @pytest.fixture(scope="module")
 def drawn(tmp_path_factory: pytest.TempPathFactory, script: ModuleType) -> Path:
-    """Write a pack like the real one: drawn people at rest, each turned and moved differently.
+    """Write a pack like the real one: drawn neutral people, each turned and moved differently.
 
-    As there, points lie beside what they name.
+    As in the real pack, points have an offset from what they name.
     """
     chance = np.random.default_rng(3)
     points, packed = [], []

@@ -23,8 +23,8 @@ if TYPE_CHECKING:
     from fervid.types import Timeline
 
 FORMATS = {"table": Format("fervid.cli.shared.summary:write_peaks", ".txt"), **PEAKS, **EDITS}
-LAID = ("edl", "otio", "premiere", "fcpxml")  # formats that place the video, whole or cut, on a timeline
-COUNTED = (*LAID, "markers")  # formats with timecodes
+EDITING = ("edl", "otio", "premiere", "fcpxml")  # formats that place the video, whole or cut, on a timeline
+WITH_TIMECODE = (*EDITING, "markers")  # formats with timecodes
 PAD = re.compile(r"\s*(\d+(?:\.\d*)?|\.\d+)\s*(?:,\s*(\d+(?:\.\d*)?|\.\d+)\s*)?")
 
 
@@ -192,7 +192,11 @@ def check_edit(form: str, label: str | None, rate: Fraction | None, is_cut: bool
     from fervid.export.editors import otio, timecode
 
     pad = () if is_cut else ("pad",)
-    for names, formats in ((pad, EDITS), (("layout",), LAID), (("timecode", "timecode_rate"), COUNTED)):
+    for names, formats in (
+        (pad, EDITS),
+        (("layout",), EDITING),
+        (("timecode", "timecode_rate"), WITH_TIMECODE),
+    ):
         if form not in formats:
             options.forbid(names, f"is for {', '.join(formats)}, not for {form}")
     if form == "otio":
@@ -226,7 +230,7 @@ def write_edit(
     from fervid.export.editors.edit import plan
 
     edit = plan(timeline, pad=pad, as_clips=as_clips, rate=rate, begin=timecode)
-    if form in COUNTED:
+    if form in WITH_TIMECODE:
         for remark in edit.remarks:
             log.warning("%s: %s", edit.name, remark)
     with output.open_text(target) as stream:

@@ -95,7 +95,7 @@ class Cuts:
 
 
 class Cutter:
-    """Writes the clips and the reel of one video, and reports them."""
+    """The writer of one video's clips and reel."""
 
     def __init__(self, cuts: Cuts, messages: Messages, video: Video) -> None:
         self.cuts, self.messages, self.video = cuts, messages, video
