@@ -105,7 +105,7 @@ def read_shared(values: dict[str, Any]) -> Shared:
     gallery = open_gallery(folder)
     executor, address = values.pop("executor"), values.pop("dask_address")
     if address is not None and executor != "dask":
-        raise UsageError("--dask-address needs --executor dask: add it")
+        raise UsageError("--dask-address is for a Dask cluster: give --executor dask with it")
     model, device = values.pop("model", None), values.pop("device", "cpu")
     if no_cache and keep_cache:
         raise UsageError("--no-cache and --keep-cache cannot be combined: use one of them")
