@@ -1,4 +1,4 @@
-"""A batch that is killed, for real, and begun again: the same bytes as one that was left in peace."""
+"""A batch that is killed and resumed writes the same bytes as one that was not interrupted."""
 
 from __future__ import annotations
 
@@ -29,12 +29,12 @@ from fervid import execute
 from fervid.cli import main
 
 ARGUMENTS = ("batch", "films", "--model", "untrained", "--faces", "largest", "--progress", "json")
-PATIENCE = 300  # seconds until a test gives up waiting for its moment
+PATIENCE = 300  # seconds that a test waits for its condition
 
 
 @pytest.fixture(scope="module")
 def films(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """A film of three spans, clips, one of them twice, a damaged file; the last clip has a face."""
+    """Write a film of three spans, clips (one of them twice, the last with a face) and a damaged file."""
     folder = tmp_path_factory.mktemp("kills")
     (folder / "films").mkdir()
     write_video(folder / "films" / "long.mp4", pictures(75, 64, 48), rate=1)
@@ -43,9 +43,11 @@ def films(tmp_path_factory: pytest.TempPathFactory) -> Path:
     shutil.copy(folder / "films" / "clip0.mp4", folder / "films" / "twin.mp4")
     (folder / "films" / "text.mp4").write_text("hello")
     with av.open(str(CLIP)) as container:
-        seen = [frame.to_ndarray(format="gray") for frame in islice(container.decode(video=0), 40)]
-    small = [cv2.resize(luma, (320, 240), interpolation=cv2.INTER_AREA) for luma in seen]
-    write_video(folder / "films" / "z.mp4", small)  # it takes longest: a batch is killed before its end
+        frames = [frame.to_ndarray(format="gray") for frame in islice(container.decode(video=0), 40)]
+    small = [cv2.resize(luma, (320, 240), interpolation=cv2.INTER_AREA) for luma in frames]
+    write_video(
+        folder / "films" / "z.mp4", small
+    )  # it takes longest, so that the batch is killed before its end
     return folder
 
 
@@ -56,23 +58,23 @@ def serial(*_: object, **__: object) -> Iterator[execute.Executor]:
 
 
 def run(folder: Path, out: str) -> dict[str, Any]:
-    """The same batch in this process, which has torch already; what it tells at its end."""
-    told = io.StringIO()
-    with pytest.MonkeyPatch.context() as patch, redirect_stderr(told):
+    """Run the batch in this process, which has imported torch; return its last line of progress."""
+    stderr = io.StringIO()
+    with pytest.MonkeyPatch.context() as patch, redirect_stderr(stderr):
         patch.chdir(folder)
         patch.setattr(execute, "open_executor", serial)
         before = {number: signal.getsignal(number) for number in (signal.SIGTERM, signal.SIGHUP)}
         try:
-            assert main.run([*ARGUMENTS, "-o", out]) == 3, told.getvalue()
+            assert main.run([*ARGUMENTS, "-o", out]) == 3, stderr.getvalue()
         finally:
             for number, handler in before.items():
                 signal.signal(number, handler)
-    found: dict[str, Any] = json.loads(told.getvalue().splitlines()[-1])
-    return found
+    end: dict[str, Any] = json.loads(stderr.getvalue().splitlines()[-1])
+    return end
 
 
-def kill_when(folder: Path, out: str, moment: Callable[[], bool], *more: str) -> None:
-    """Run a batch and kill it, workers and all, as soon as the moment has come."""
+def kill_when(folder: Path, out: str, condition: Callable[[], bool], *more: str) -> None:
+    """Run a batch and kill it, with its workers, as soon as the condition is true."""
     with subprocess.Popen(
         command([*ARGUMENTS, "-o", out, *more]),
         cwd=folder,
@@ -81,8 +83,8 @@ def kill_when(folder: Path, out: str, moment: Callable[[], bool], *more: str) ->
         start_new_session=True,
     ) as batch:
         until = time.monotonic() + PATIENCE
-        while not moment():
-            assert batch.poll() is None, "it came to its end before the moment did"
+        while not condition():
+            assert batch.poll() is None, "the batch ended before the condition was true"
             assert time.monotonic() < until
             time.sleep(0.002)
         os.killpg(batch.pid, signal.SIGKILL)
@@ -96,7 +98,7 @@ def contents(folder: Path) -> dict[str, bytes]:
 
 @pytest.fixture(scope="module")
 def whole(films: Path, tmp_path_factory: pytest.TempPathFactory) -> dict[str, bytes]:
-    """What a batch leaves that nobody disturbs."""
+    """Return the files of a batch that was not interrupted."""
     with pytest.MonkeyPatch.context() as patch:
         patch.setenv("FERVID_CACHE_DIR", str(tmp_path_factory.mktemp("cache")))
         end = run(films, "whole")
@@ -121,14 +123,14 @@ def test_a_killed_batch_ends_in_the_same_bytes(
     end = run(films, out)
     assert contents(films / out) == whole
     assert end["skipped"] >= lines
-    assert list(cache.iterdir()) == []  # what the killed run left there is gone, too
+    assert list(cache.iterdir()) == []  # the killed run left nothing there
 
 
-def test_an_interrupted_film_goes_on_after_its_last_span(
+def test_an_interrupted_film_resumes_after_its_last_span(
     films: Path, whole: dict[str, bytes], cache: Path
 ) -> None:
     def spans() -> int:
-        """Of the one film that has several."""
+        """Return the number of spans of the film that has several."""
         return max((len(list(key.glob("*.span"))) for key in cache.iterdir()), default=0)
 
     kill_when(films, "film", lambda: spans() >= 2, "-j", "1")
@@ -138,7 +140,9 @@ def test_an_interrupted_film_goes_on_after_its_last_span(
     assert end["reused"] >= left
 
 
-def test_what_is_interrupted_says_so_and_goes_on(films: Path, whole: dict[str, bytes], cache: Path) -> None:
+def test_an_interrupted_batch_reports_it_and_resumes(
+    films: Path, whole: dict[str, bytes], cache: Path
+) -> None:
     with subprocess.Popen(
         command([*ARGUMENTS, "-o", "stopped", "-j", "1"]),
         cwd=films,
@@ -159,20 +163,20 @@ def test_what_is_interrupted_says_so_and_goes_on(films: Path, whole: dict[str, b
 
 
 def processes_of(parent: int) -> list[int]:
-    """The workers of a batch."""
-    found = []
-    for place in Path("/proc").glob("[0-9]*"):
+    """Return the workers of a batch."""
+    workers = []
+    for folder in Path("/proc").glob("[0-9]*"):
         try:
-            its_parent = int((place / "stat").read_text().rpartition(")")[2].split()[1])
-            is_worker = b"spawn_main" in (place / "cmdline").read_bytes()
+            its_parent = int((folder / "stat").read_text().rpartition(")")[2].split()[1])
+            is_worker = b"spawn_main" in (folder / "cmdline").read_bytes()
         except (FileNotFoundError, ProcessLookupError):
             continue
         if its_parent == parent and is_worker:
-            found.append(int(place.name))
-    return found
+            workers.append(int(folder.name))
+    return workers
 
 
-def is_there(process: int) -> bool:
+def is_running(process: int) -> bool:
     try:
         return Path(f"/proc/{process}/stat").read_text().rpartition(")")[2].split()[0] != "Z"
     except (FileNotFoundError, ProcessLookupError):
@@ -180,7 +184,7 @@ def is_there(process: int) -> bool:
 
 
 def stopped_at_work(batch: int, cache: Path) -> list[int]:
-    """The workers of a batch, stopped while one has a span in the cache and holds it."""
+    """Stop and return the workers of a batch if one is using a span in the cache."""
     workers = processes_of(batch)
     for worker in workers:
         os.kill(worker, signal.SIGSTOP)
@@ -192,7 +196,7 @@ def stopped_at_work(batch: int, cache: Path) -> list[int]:
     return []
 
 
-@pytest.mark.skipif(sys.platform != "linux", reason="processes are looked for in /proc")
+@pytest.mark.skipif(sys.platform != "linux", reason="needs /proc")
 def test_workers_that_outlive_a_killed_batch_leave_nothing(
     films: Path, whole: dict[str, bytes], cache: Path
 ) -> None:
@@ -210,11 +214,11 @@ def test_workers_that_outlive_a_killed_batch_leave_nothing(
     try:
         run(films, "outlived")
         assert contents(films / "outlived") == whole
-        assert list(cache.iterdir()) == []  # though the stopped ones hold what they were at
+        assert list(cache.iterdir()) == []  # although the stopped workers still have their locks
     finally:
         for worker in workers:
             os.kill(worker, signal.SIGCONT)
-    while any(is_there(worker) for worker in workers):
+    while any(is_running(worker) for worker in workers):
         assert time.monotonic() < until
         time.sleep(0.01)
-    assert list(cache.iterdir()) == []  # nor have they written anything since
+    assert list(cache.iterdir()) == []  # and the workers have written nothing since
