@@ -66,10 +66,10 @@ def test_every_emotion_has_a_colour_of_its_own() -> None:
 def test_each_kind_is_drawn_only_where_it_is_asked_for(kind: str) -> None:
     painter = Painter(320, 240, EMOTIONS, [kind])
     empty = Painter(320, 240, EMOTIONS, []).paint(blank(320, 240), [face(100, 80, 90)], EMPTY, "0:00.0")
-    found = painter.paint(blank(320, 240), [face(100, 80, 90)], EMPTY, "0:00.0")
-    assert found.shape == (240 + painter.strip, 320, 3)
+    picture = painter.paint(blank(320, 240), [face(100, 80, 90)], EMPTY, "0:00.0")
+    assert picture.shape == (240 + painter.strip, 320, 3)
     assert (painter.strip > 0) == (kind == "curve")
-    assert np.array_equal(found[:240], empty) == (kind == "curve")
+    assert np.array_equal(picture[:240], empty) == (kind == "curve")
 
 
 @pytest.mark.parametrize("level", [0, 128, 255])
@@ -77,9 +77,9 @@ def test_each_kind_is_drawn_only_where_it_is_asked_for(kind: str) -> None:
 def test_labels_are_readable_on_any_background(level: int, size: tuple[int, int]) -> None:
     painter = Painter(*size, EMOTIONS, ["labels"])
     side = min(size) * 0.4
-    found = painter.paint(blank(*size, level), [face(10, size[1] * 0.4, side)], EMPTY, "0:00.0")
-    changed = np.flatnonzero((found != level).any((1, 2)))
-    label = found[changed[0] : changed[0] + painter._scaled(24), 10 + painter._scaled(14) :]
+    picture = painter.paint(blank(*size, level), [face(10, size[1] * 0.4, side)], EMPTY, "0:00.0")
+    changed = np.flatnonzero((picture != level).any((1, 2)))
+    label = picture[changed[0] : changed[0] + painter._scaled(24), 10 + painter._scaled(14) :]
     luminance = label.mean(2)
     dark, bright = np.percentile(luminance[:, :40], 5), luminance.max()
     assert bright > 240
@@ -88,7 +88,7 @@ def test_labels_are_readable_on_any_background(level: int, size: tuple[int, int]
 
 def test_labels_stay_in_the_picture_and_off_each_other() -> None:
     own = Painter(640, 360, EMOTIONS, ["labels"])
-    places: list[tuple[int, int, int, int]] = []
+    boxes: list[tuple[int, int, int, int]] = []
     for shown in (
         face(0, 0, 100),
         face(600, 0, 100),
@@ -96,12 +96,12 @@ def test_labels_stay_in_the_picture_and_off_each_other() -> None:
         face(-50, 300, 200, name="a name that is far too long for any label " * 3),
         face(500, 340, 300, emotion=None),
     ):
-        places.append(own._draw_label(blank(640, 360), shown, places))
-    for x, y, width, height in places:
+        boxes.append(own._draw_label(blank(640, 360), shown, boxes))
+    for x, y, width, height in boxes:
         assert 0 <= x <= x + width <= 640
         assert 0 <= y <= y + height <= 360
     assert not any(
-        painter_module._overlap(place, other) for at, place in enumerate(places) for other in places[:at]
+        painter_module._overlap(index, other) for at, index in enumerate(boxes) for other in boxes[:at]
     )
 
 
@@ -113,8 +113,8 @@ def test_any_size_is_painted(size: tuple[int, int]) -> None:
     scores[20:25] = np.nan
     history = History(seconds, scores, [30], "P1")
     shown = [face(-30, -20, 500), face(size[0] - 5, size[1] - 5, 40, emotion=None)]
-    found = painter.paint(blank(*size), shown, history, "1:02:03.4")
-    assert (found.shape[1], found.shape[0]) == painter.size
+    picture = painter.paint(blank(*size), shown, history, "1:02:03.4")
+    assert (picture.shape[1], picture.shape[0]) == painter.size
     assert painter.size[1] % 2 == 0
 
 
@@ -196,7 +196,7 @@ def segment(plan: Video, first: int, stop: int, emotion: str) -> Segment:
 
 def rows(plan: Video, status: list[Status], track: int = 1) -> Rows:
     count = len(status)
-    has_face = np.array([found in (Status.OK, Status.LOW_QUALITY) for found in status])
+    has_face = np.array([result in (Status.OK, Status.LOW_QUALITY) for result in status])
     box = np.where(has_face[:, None], np.arange(count)[:, None] + [0, 0, 20, 20], np.nan).astype(np.float32)
     return Rows(
         np.arange(count),
@@ -224,10 +224,10 @@ def test_a_label_is_its_segment_s(plain: Video) -> None:
     segments = [segment(plain, 0, 10, "happiness"), segment(plain, 20, 50, "fear")]
     status = [Status.OK] * 30 + [Status.LOW_QUALITY] * 20
     timeline = timeline_of(plain, [curve(plain, person="P1")], segments, "Anna")
-    found = Spy(timeline, [rows(plain, status)])
-    shown = [found.at(frame)[0] for frame in range(50)]
-    assert {one.name for one in shown} == {"Anna"}
-    said = [one.emotion for one in shown]
+    spy = Spy(timeline, [rows(plain, status)])
+    shown = [spy.at(frame)[0] for frame in range(50)]
+    assert {each.name for each in shown} == {"Anna"}
+    said = [each.emotion for each in shown]
     assert said == ["happiness"] * 10 + [None] * 10 + ["fear"] * 10 + [None] * 20
     assert shown[0].score == pytest.approx(1)
     assert shown[25].score == pytest.approx(0)
@@ -236,15 +236,15 @@ def test_a_label_is_its_segment_s(plain: Video) -> None:
 def test_faces_stay_between_frames_that_were_looked_at(plain: Video) -> None:
     status = [Status.OK, Status.NOT_SAMPLED, Status.NOT_SAMPLED] * 3 + [Status.NO_FACE, Status.NOT_SAMPLED]
     short = replace(curve(plain), end=int(plain.pts[7]))
-    found = Spy(timeline_of(plain, [short]), [rows(plain, status)])
-    lefts = [[float(one.box[0]) for one in found.at(frame)] for frame in range(len(status))]
+    spy = Spy(timeline_of(plain, [short]), [rows(plain, status)])
+    lefts = [[float(each.box[0]) for each in spy.at(frame)] for frame in range(len(status))]
     assert lefts == [[0], [0], [0], [3], [3], [3], [6], [], [], [], []]  # not longer than its track
 
 
 def test_geometry_of_another_analysis_is_refused(plain: Video) -> None:
-    found = Spy(timeline_of(plain, [curve(plain)]), [rows(plain, [Status.OK], track=7)])
+    spy = Spy(timeline_of(plain, [curve(plain)]), [rows(plain, [Status.OK], track=7)])
     with pytest.raises(InputError, match="timeline does not have: write both again"):
-        found.at(0)
+        spy.at(0)
 
 
 def test_an_archive_of_geometry_is_read_back(plain: Video, tmp_path: Path) -> None:
@@ -292,10 +292,10 @@ def rewritten(plan: Video, target: Path, start: int | None = None, stop: int | N
 def test_every_frame_keeps_its_time_and_its_picture(tmp_path: Path) -> None:
     ragged = [0, 1, 2, 5, 6, 9, 14, 15, 16, 20]
     plan = planning.plan(media.write(tmp_path / "a.mkv", media.pictures(10, 160, 120), pts=ragged))
-    found = rewritten(plan, tmp_path / "b.mp4")
-    assert times(found) == [Fraction(pts, 25) for pts in ragged]
-    for one, other in zip(reading.frames(planning.plan(found)), reading.frames(plan), strict=True):
-        assert np.abs(one.luma.astype(int) - other.luma).mean() < 4
+    copy = rewritten(plan, tmp_path / "b.mp4")
+    assert times(copy) == [Fraction(pts, 25) for pts in ragged]
+    for first, second in zip(reading.frames(planning.plan(copy)), reading.frames(plan), strict=True):
+        assert np.abs(first.luma.astype(int) - second.luma).mean() < 4
 
 
 @pytest.mark.parametrize(
@@ -303,10 +303,10 @@ def test_every_frame_keeps_its_time_and_its_picture(tmp_path: Path) -> None:
 )
 def test_turned_pictures_come_out_upright(matrix: tuple[int, int, int, int], tmp_path: Path) -> None:
     plan = planning.plan(media.write(tmp_path / "a.mp4", media.pictures(5, 160, 120), matrix=matrix))
-    found = planning.plan(rewritten(plan, tmp_path / "b.mp4"))
-    assert (found.width, found.height, found.rotation) == (plan.width, plan.height, 0)
-    for one, other in zip(reading.frames(found), reading.frames(plan), strict=True):
-        assert np.abs(one.luma.astype(int) - other.luma).mean() < 4
+    copied = planning.plan(rewritten(plan, tmp_path / "b.mp4"))
+    assert (copied.width, copied.height, copied.rotation) == (plan.width, plan.height, 0)
+    for first, second in zip(reading.frames(copied), reading.frames(plan), strict=True):
+        assert np.abs(first.luma.astype(int) - second.luma).mean() < 4
 
 
 @pytest.mark.parametrize("space", [1, 5], ids=["709", "601"])
@@ -322,9 +322,9 @@ def test_colours_come_out_as_they_went_in(space: int, tmp_path: Path) -> None:
         frame.pts = 0
         out.mux([*stream.encode(frame), *stream.encode(None)])
     with av.open(rewritten(planning.plan(path), tmp_path / "b.mp4")) as container:
-        found = next(container.decode(video=0))
-        assert int(found.colorspace) == space
-        for plane, value in zip(found.planes, (120, 90, 180), strict=True):
+        result = next(container.decode(video=0))
+        assert int(result.colorspace) == space
+        for plane, value in zip(result.planes, (120, 90, 180), strict=True):
             assert abs(int(np.frombuffer(plane, np.uint8)[0]) - value) <= 2
 
 
@@ -332,10 +332,10 @@ def test_colours_come_out_as_they_went_in(space: int, tmp_path: Path) -> None:
 def test_sound_stays_with_the_picture(suffix: str, tmp_path: Path) -> None:
     plan = planning.plan(tone(tmp_path / "a.mkv", 3.0))
     whole, rate = samples(tmp_path / "a.mkv")
-    found = rewritten(plan, tmp_path / f"b{suffix}", plan.ticks(1), plan.ticks(Fraction("2.6")))
-    with av.open(found) as container:
+    copy = rewritten(plan, tmp_path / f"b{suffix}", plan.ticks(1), plan.ticks(Fraction("2.6")))
+    with av.open(copy) as container:
         assert container.streams.audio[0].codec_context.name == ("aac" if suffix == ".mp4" else "pcm_s16le")
-    wave, _ = samples(found)
+    wave, _ = samples(copy)
     part = slice(rate // 10, rate)
     assert np.corrcoef(wave[part], whole[rate:][part])[0, 1] > 0.98
 
@@ -359,18 +359,18 @@ def analyzed(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 def test_boxes_lie_where_the_face_is(analyzed: Path) -> None:
-    found = colours(analyzed / "read.mp4")
+    shown = colours(analyzed / "read.mp4")
     chunks = list(geometry.read(str(analyzed / "geometry.npz")).rows())
     boxes = np.concatenate([part.box for part in chunks])
-    assert len(found) == len(boxes) == 20
+    assert len(shown) == len(boxes) == 20
     plain = colours(CLIP)[35:55]
-    for one, other, (x, y, width, height) in zip(found, plain, boxes, strict=True):
-        picture = one[: other.shape[0]].astype(int)
+    for first, second, (x, y, width, height) in zip(shown, plain, boxes, strict=True):
+        picture = first[: second.shape[0]].astype(int)
         edge = picture[round(y + height / 2), round(x) - 1 : round(x) + 2]
-        assert np.abs(edge - other[round(y + height / 2), round(x) - 1 : round(x) + 2]).max() > 25
+        assert np.abs(edge - second[round(y + height / 2), round(x) - 1 : round(x) + 2]).max() > 25
         # Far from the box, the corner's note and the label nothing is changed.
-        assert np.abs(picture[:, -60:] - other[:, -60:]).mean() < 4
-        assert round(x + width) < other.shape[1] - 60
+        assert np.abs(picture[:, -60:] - second[:, -60:]).mean() < 4
+        assert round(x + width) < second.shape[1] - 60
     assert times(analyzed / "read.mp4") == [Fraction(index, 25) for index in range(20)]
 
 
@@ -383,15 +383,15 @@ def test_the_note_stands_in_the_file_and_in_the_corner(analyzed: Path) -> None:
 
 def test_faces_are_found_again_where_no_geometry_is_given(analyzed: Path, call: Call, tmp_path: Path) -> None:
     again = ("-t", analyzed / "out.json", "-o", "again.mp4", "-j1")
-    anew = ("--model", "untrained", "--start", "1.4", "--end", "2.2", "-o", "anew.mp4", "-j1")
-    for arguments in (again, anew):
+    fresh = ("--model", "untrained", "--start", "1.4", "--end", "2.2", "-o", "anew.mp4", "-j1")
+    for arguments in (again, fresh):
         done = call("annotate", CLIP, *arguments)
         assert done.returncode == 0, done.stderr
         assert re.search(r"wrote \w+\.mp4", done.stderr)
     expected = colours(analyzed / "read.mp4")
     for name in ("again.mp4", "anew.mp4"):
-        found = colours(tmp_path / name)
-        assert all(np.array_equal(one, other) for one, other in zip(found, expected, strict=True))
+        shown = colours(tmp_path / name)
+        assert all(np.array_equal(first, second) for first, second in zip(shown, expected, strict=True))
 
 
 def test_a_film_goes_into_a_pipe(analyzed: Path) -> None:

@@ -45,7 +45,7 @@ CONTEMPT = (*EMOTIONS, "contempt")
 
 def video_of(count: int = 100, **changes: object) -> Video:
     pts = START + 512 * np.arange(count, dtype=np.int64)
-    found = Video(
+    result = Video(
         path="/somewhere/secret/film.mp4",
         name="film.mp4",
         sha256="ab" * 32,
@@ -62,7 +62,7 @@ def video_of(count: int = 100, **changes: object) -> Video:
         pts=pts,
         keyframes=pts[:1],
     )
-    return replace(found, **changes)  # type: ignore[arg-type]
+    return replace(result, **changes)  # type: ignore[arg-type]
 
 
 def model_of(labels: tuple[str, ...] = EMOTIONS) -> ModelInfo:
@@ -162,8 +162,8 @@ def strict(text: str) -> dict[str, object]:
     def refuse(constant: str) -> None:
         raise AssertionError(f"{constant} is no JSON")
 
-    found: dict[str, object] = json.loads(text, parse_constant=refuse)
-    return found
+    result: dict[str, object] = json.loads(text, parse_constant=refuse)
+    return result
 
 
 # The timeline as JSON
@@ -176,8 +176,8 @@ def test_every_timeline_fits_the_schema(name: str) -> None:
     timeline = TIMELINES[name]()
     Draft202012Validator(schema).validate(strict(text_of(timeline)))
     line = Draft202012Validator({"$ref": "#/$defs/line", "$defs": schema["$defs"]})
-    for one in text_of(timeline, "jsonl").splitlines():
-        line.validate(strict(one))
+    for each in text_of(timeline, "jsonl").splitlines():
+        line.validate(strict(each))
 
 
 def objects_in(value: object) -> Iterator[dict[str, object]]:
@@ -220,9 +220,9 @@ def test_the_schema_knows_all_labels_and_settings_and_its_twins_agree() -> None:
 
 
 def test_json_says_what_the_timeline_holds() -> None:
-    found = strict(text_of(timeline_of()))
-    assert found["schema_version"] == "1.1"
-    assert found["source"] == {
+    content = strict(text_of(timeline_of()))
+    assert content["schema_version"] == "1.1"
+    assert content["source"] == {
         "name": "film.mp4",
         "sha256": "ab" * 32,
         "container": "mov,mp4",
@@ -241,14 +241,14 @@ def test_json_says_what_the_timeline_holds() -> None:
         "frames": {"planned": 100, "decoded": 98, "with_faces": 90, "undecodable": 2},
         "complete": False,
     }
-    assert found["shots"] == [
+    assert content["shots"] == [
         {"start": {"seconds": 0.0, "pts": 1024}, "end": {"seconds": 2.0, "pts": 26624}},
         {"start": {"seconds": 2.0, "pts": 26624}, "end": {"seconds": 4.0, "pts": 52224}},
     ]
-    segment = found["segments"][1]  # type: ignore[index]
+    segment = content["segments"][1]  # type: ignore[index]
     assert segment["start"] == {"seconds": 0.703125, "pts": 10024}
     assert segment["scores"]["happiness"] == 0.7 and segment["valence"] == 0
-    track = found["tracks"][0]  # type: ignore[index]
+    track = content["tracks"][0]  # type: ignore[index]
     assert track["box"] == {"x": 10.13, "y": -3.5, "width": 200.0, "height": 220.04}
     assert track["quality"] == 0.75
     curve = track["curve"]
@@ -257,7 +257,7 @@ def test_json_says_what_the_timeline_holds() -> None:
         [1] * 30, abs=1e-5
     )
     assert {len(value) for value in (*curve["scores"].values(), curve["pts"], curve["valence"])} == {30}
-    peaks = found["peaks"]
+    peaks = content["peaks"]
     assert [(peak["track"], peak["emotion"]) for peak in peaks] == [(0, "happiness"), (1, "happiness")]  # type: ignore[attr-defined,index]
 
 
@@ -328,12 +328,12 @@ def test_jsonl_streams_what_json_holds() -> None:
 def test_a_timeline_is_read_back(format: str, name: str) -> None:
     timeline = TIMELINES[name]()
     text = text_of(timeline, format)
-    found = reading.read(io.StringIO("\ufeff" + text))
-    assert found.labels == timeline.model.labels
-    assert shapes.whole_source(found) == strict(text_of(timeline))["source"]
-    assert text_of(found, format) == text, "written again it is the same"
-    assert len(found.peaks) == len(timeline.peaks)
-    for read, made in zip(found.peaks, timeline.peaks, strict=True):
+    result = reading.read(io.StringIO("\ufeff" + text))
+    assert result.labels == timeline.model.labels
+    assert shapes.whole_source(result) == strict(text_of(timeline))["source"]
+    assert text_of(result, format) == text, "written again it is the same"
+    assert len(result.peaks) == len(timeline.peaks)
+    for read, made in zip(result.peaks, timeline.peaks, strict=True):
         assert (read.track, read.emotion, read.onset, read.apex, read.offset, read.person) == (
             made.track,
             made.emotion,
@@ -344,13 +344,16 @@ def test_a_timeline_is_read_back(format: str, name: str) -> None:
         )
         assert [read.score, read.prominence] == pytest.approx([made.score, made.prominence], abs=1e-6)
     assert [
-        (one.track, one.start, one.end, one.emotion, one.frames, one.person) for one in found.segments
-    ] == [(one.track, one.start, one.end, one.emotion, one.frames, one.person) for one in timeline.segments]
-    for stretch, given in zip(found.segments, timeline.segments, strict=True):
+        (each.track, each.start, each.end, each.emotion, each.frames, each.person) for each in result.segments
+    ] == [
+        (each.track, each.start, each.end, each.emotion, each.frames, each.person)
+        for each in timeline.segments
+    ]
+    for stretch, given in zip(result.segments, timeline.segments, strict=True):
         assert stretch.scores == pytest.approx(given.scores, abs=1e-6)
         assert stretch.confidence == pytest.approx(given.confidence, abs=1e-6)
-    assert found.shots.tolist() == timeline.shots.tolist()
-    for curve, drawn in zip(found.curves, timeline.curves, strict=True):
+    assert result.shots.tolist() == timeline.shots.tolist()
+    for curve, drawn in zip(result.curves, timeline.curves, strict=True):
         assert (curve.track, curve.start, curve.end, curve.frames) == (
             drawn.track,
             drawn.start,
@@ -445,9 +448,9 @@ def rows_of(count: int, first: int = 0, labels: tuple[str, ...] = EMOTIONS) -> R
     absent = status == Status.NO_FACE
 
     def values(*shape: int) -> np.ndarray:
-        found = generator.random((count, *shape)).astype(np.float32)
-        found[absent] = np.nan
-        return found
+        result = generator.random((count, *shape)).astype(np.float32)
+        result[absent] = np.nan
+        return result
 
     scores = values(len(labels))
     return Rows(
@@ -477,8 +480,8 @@ def test_frames_have_a_row_each() -> None:
     assert [int(row["frame"]) for row in table] == list(range(20))
     assert [int(row["pts"]) for row in table] == chunk.pts.tolist()
     assert table[1]["time"] == "0.040000"
-    for place, row in enumerate(table):
-        status = Status(int(chunk.status[place]))
+    for index, row in enumerate(table):
+        status = Status(int(chunk.status[index]))
         assert row["status"] == status.label
         filled = {name for name, value in row.items() if value}
         if status is Status.NO_FACE:
@@ -487,10 +490,10 @@ def test_frames_have_a_row_each() -> None:
         assert filled == set(row) - ({"emotion"} if status is Status.LOW_QUALITY else set())
         assert (row["track"], row["person"]) == ("2", "P1, the first")
         scores = [float(row[name]) for name in EMOTIONS]
-        assert scores == pytest.approx(chunk.scores[place].tolist(), abs=1e-6)
+        assert scores == pytest.approx(chunk.scores[index].tolist(), abs=1e-6)
         assert status is not Status.OK or row["emotion"] == EMOTIONS[int(np.argmax(scores))]
-        assert float(row["x"]) == pytest.approx(chunk.box[place, 0], abs=0.006)
-        valence, arousal = valence_arousal(chunk.scores[place : place + 1], EMOTIONS)
+        assert float(row["x"]) == pytest.approx(chunk.box[index, 0], abs=0.006)
+        valence, arousal = valence_arousal(chunk.scores[index : index + 1], EMOTIONS)
         assert [float(row["valence"]), float(row["arousal"])] == pytest.approx(
             [valence[0], arousal[0]], abs=1e-6
         )
@@ -543,14 +546,14 @@ def test_geometry_loads_without_pickle(tmp_path: Path) -> None:
     chunks = [part(chunk, 0, 7), part(chunk, 7, 7), part(chunk, 7, 50)]
     path = tmp_path / "geometry.npz"
     geometry.write(lambda: iter(chunks), 50, video_of(), EMOTIONS, path)
-    with np.load(path, allow_pickle=False) as found:
+    with np.load(path, allow_pickle=False) as result:
         for field in fields(Rows):
             values = getattr(chunk, field.name)
-            assert found[field.name].dtype == values.dtype
-            np.testing.assert_array_equal(found[field.name], values)
-        assert found["labels"].tolist() == list(EMOTIONS)
-        assert found["time_base"].tolist() == [1, 12800] and found["start"] == START
-        assert "yaw, pitch, roll" in str(found["note"])
+            assert result[field.name].dtype == values.dtype
+            np.testing.assert_array_equal(result[field.name], values)
+        assert result["labels"].tolist() == list(EMOTIONS)
+        assert result["time_base"].tolist() == [1, 12800] and result["start"] == START
+        assert "yaw, pitch, roll" in str(result["note"])
     stream = io.BytesIO()
     geometry.write(lambda: [chunk], 50, video_of(), EMOTIONS, stream)
     assert stream.getvalue() == path.read_bytes()
@@ -574,8 +577,8 @@ def test_geometry_of_nothing_and_into_a_pipe() -> None:
 
     pipe = Pipe()
     geometry.write(list, 0, video_of(), CONTEMPT, pipe)  # type: ignore[arg-type]
-    with np.load(io.BytesIO(bytes(pipe.content)), allow_pickle=False) as found:
-        assert found["landmarks"].shape == (0, 68, 2) and found["scores"].shape == (0, 8)
+    with np.load(io.BytesIO(bytes(pipe.content)), allow_pickle=False) as result:
+        assert result["landmarks"].shape == (0, 68, 2) and result["scores"].shape == (0, 8)
 
 
 def test_geometry_refuses_a_wrong_count_or_shape() -> None:
@@ -598,15 +601,15 @@ def peaks_text(format: str, timeline: Timeline) -> str:
 def test_peaks_read_back_are_written_as_peaks_just_found(format: str) -> None:
     timeline = timeline_of()
     source = strict(text_of(timeline))["source"]
-    found = peaks_text(format, timeline)
-    assert found == peaks_text(format, reading.read(io.StringIO(text_of(timeline))))
+    result = peaks_text(format, timeline)
+    assert result == peaks_text(format, reading.read(io.StringIO(text_of(timeline))))
     if format == "json":
-        rows = strict(found)["peaks"]
-        assert strict(found)["source"] == source
+        rows = strict(result)["peaks"]
+        assert strict(result)["source"] == source
     elif format == "jsonl":
-        rows = [strict(line) for line in found.splitlines()]
+        rows = [strict(line) for line in result.splitlines()]
     else:
-        rows = list(csv.DictReader(io.StringIO(found)))
+        rows = list(csv.DictReader(io.StringIO(result)))
         apex = timeline.peaks[0].apex
         assert (rows[0]["time"], rows[0]["pts"]) == (str(round((apex - START) / 12800, 6)), str(apex))
         assert rows[0]["person"] == ""

@@ -58,44 +58,44 @@ def read_back(timeline: Timeline, form: str = "json") -> Timeline:
     return reading.read(io.StringIO(text_of(timeline, form)))
 
 
-def written(document: Timeline, form: str) -> str:
+def written(timeline: Timeline, form: str) -> str:
     stream = io.StringIO()
-    export.TIMELINES[form].write(document, stream)
+    export.TIMELINES[form].write(timeline, stream)
     return stream.getvalue()
 
 
-def table_of(document: Timeline, form: str) -> list[dict[str, str]]:
-    return list(csv.DictReader(io.StringIO(written(document, form), newline="")))
+def table_of(timeline: Timeline, form: str) -> list[dict[str, str]]:
+    return list(csv.DictReader(io.StringIO(written(timeline, form), newline="")))
 
 
 def peopled(*names: str | None, tracks: tuple[int, ...] = (0, 1)) -> Timeline:
     """The film with a person for each track, called by name where there is one."""
-    ids = {track: f"P{place}" for place, track in enumerate(tracks, 1)}
-    found = timeline_of()
-    found = replace(
-        found,
+    ids = {track: f"P{index}" for index, track in enumerate(tracks, 1)}
+    timeline = timeline_of()
+    timeline = replace(
+        timeline,
         people=tuple(
             person_of(person, (track,), name)
             for (track, person), name in zip(ids.items(), names, strict=True)
         ),
-        curves=tuple(replace(curve, person=ids[curve.track]) for curve in found.curves),
-        segments=tuple(replace(one, person=ids[one.track]) for one in found.segments),
-        peaks=tuple(replace(one, person=ids[one.track]) for one in found.peaks),
+        curves=tuple(replace(curve, person=ids[curve.track]) for curve in timeline.curves),
+        segments=tuple(replace(each, person=ids[each.track]) for each in timeline.segments),
+        peaks=tuple(replace(each, person=ids[each.track]) for each in timeline.peaks),
     )
-    return read_back(found)
+    return read_back(timeline)
 
 
-def spans(document: Timeline) -> list[tuple[float, float, str]]:
+def spans(timeline: Timeline) -> list[tuple[float, float, str]]:
     """Every segment on the player's clock, in seconds."""
-    found = [
+    rows = [
         (
-            float(tiers.player_seconds(document, one.start)),
-            float(tiers.player_seconds(document, one.end)),
-            one.emotion,
+            float(tiers.player_seconds(timeline, each.start)),
+            float(tiers.player_seconds(timeline, each.end)),
+            each.emotion,
         )
-        for one in document.segments
+        for each in timeline.segments
     ]
-    return sorted(found)
+    return sorted(rows)
 
 
 # --- subtitles
@@ -103,27 +103,27 @@ def spans(document: Timeline) -> list[tuple[float, float, str]]:
 
 def cues_by_ffmpeg(path: Path) -> list[tuple[float, float, str]]:
     """As FFmpeg reads them, which most players do."""
-    found = []
+    rows = []
     with av.open(str(path)) as container:
         for packet in container.demux(subtitles=0):
             if packet.pts is not None:
                 start = float(packet.pts * packet.time_base)
-                found.append((start, start + float(packet.duration * packet.time_base), bytes(packet)))
-    return sorted((start, end, text.decode()) for start, end, text in found)
+                rows.append((start, start + float(packet.duration * packet.time_base), bytes(packet)))
+    return sorted((start, end, text.decode()) for start, end, text in rows)
 
 
 @pytest.mark.parametrize("form", subtitles.FORMATS)
 @pytest.mark.parametrize("name", sorted(TIMELINES))
 def test_segments_are_subtitles_at_the_player_s_times(name: str, form: str, tmp_path: Path) -> None:
-    document = read_back(TIMELINES[name]())
+    timeline = read_back(TIMELINES[name]())
     path = tmp_path / f"film.{form}"
-    path.write_text(written(document, form), "utf-8")
-    if not document.segments and form == "srt":
+    path.write_text(written(timeline, form), "utf-8")
+    if not timeline.segments and form == "srt":
         assert path.read_text() == ""
         return
-    found = cues_by_ffmpeg(path)
-    assert len(found) == len(document.segments)
-    for (start, end, text), (low, high, emotion) in zip(found, spans(document), strict=True):
+    result = cues_by_ffmpeg(path)
+    assert len(result) == len(timeline.segments)
+    for (start, end, text), (low, high, emotion) in zip(result, spans(timeline), strict=True):
         assert (start, end) == pytest.approx((low, high), abs=5.01e-4)
         assert emotion in text
 
@@ -161,13 +161,13 @@ def test_cues_come_in_order_last_a_millisecond_and_pass_an_hour(form: str, tmp_p
 
 
 def test_odd_names_stay_text_in_subtitles(tmp_path: Path) -> None:
-    document = peopled(MALICIOUS, "Ben")
+    timeline = peopled(MALICIOUS, "Ben")
     for form in subtitles.FORMATS:
-        (tmp_path / f"x.{form}").write_text(written(document, form), "utf-8")
+        (tmp_path / f"x.{form}").write_text(written(timeline, form), "utf-8")
         assert len(cues_by_ffmpeg(tmp_path / f"x.{form}")) == 3
     captions = list(webvtt.read(str(tmp_path / "x.vtt")))
     assert html.unescape(captions[0].text) == f"{SHOWN}: neutral 0.70"
-    assert "<img" not in written(document, "vtt")
+    assert "<img" not in written(timeline, "vtt")
 
 
 # --- tables
@@ -175,29 +175,29 @@ def test_odd_names_stay_text_in_subtitles(tmp_path: Path) -> None:
 
 @pytest.mark.parametrize("name", sorted(TIMELINES))
 def test_the_long_table_has_a_row_per_track_window_and_emotion(name: str) -> None:
-    document = read_back(TIMELINES[name]())
-    rows = table_of(document, "csv")
-    assert len(rows) == sum(len(curve.pts) for curve in document.curves) * len(document.labels)
-    for curve in document.curves:
+    timeline = read_back(TIMELINES[name]())
+    rows = table_of(timeline, "csv")
+    assert len(rows) == sum(len(curve.pts) for curve in timeline.curves) * len(timeline.labels)
+    for curve in timeline.curves:
         ours = [row for row in rows if row["track"] == str(curve.track)]
-        scores = np.array([float(row["score"]) for row in ours]).reshape(-1, len(document.labels))
+        scores = np.array([float(row["score"]) for row in ours]).reshape(-1, len(timeline.labels))
         assert scores == pytest.approx(curve.scores, abs=1e-6)
-        assert [row["emotion"] for row in ours] == list(document.labels) * len(curve.pts)
-        times = [float(row["time"]) for row in ours[:: len(document.labels)]]
+        assert [row["emotion"] for row in ours] == list(timeline.labels) * len(curve.pts)
+        times = [float(row["time"]) for row in ours[:: len(timeline.labels)]]
         assert times == pytest.approx([float((pts - START) * BASE) for pts in curve.pts.tolist()], abs=1e-6)
 
 
 @pytest.mark.parametrize("name", sorted(TIMELINES))
 def test_the_wide_table_has_a_row_per_track_and_window(name: str) -> None:
-    document = read_back(TIMELINES[name]())
-    rows = table_of(document, "windows")
-    assert len(rows) == sum(len(curve.pts) for curve in document.curves)
-    for curve in document.curves:
+    timeline = read_back(TIMELINES[name]())
+    rows = table_of(timeline, "windows")
+    assert len(rows) == sum(len(curve.pts) for curve in timeline.curves)
+    for curve in timeline.curves:
         ours = [row for row in rows if row["track"] == str(curve.track)]
         for measure in ("valence", "arousal", "intensity", "quality"):
-            found = [float(row[measure]) for row in ours]
-            assert found == pytest.approx(getattr(curve, measure).tolist(), abs=1e-6)
-        for column, label in enumerate(document.labels):
+            result = [float(row[measure]) for row in ours]
+            assert result == pytest.approx(getattr(curve, measure).tolist(), abs=1e-6)
+        for column, label in enumerate(timeline.labels):
             assert [float(row[label]) for row in ours] == pytest.approx(
                 curve.scores[:, column].tolist(), abs=1e-6
             )
@@ -206,23 +206,23 @@ def test_the_wide_table_has_a_row_per_track_and_window(name: str) -> None:
 @pytest.mark.parametrize("form", ["json", "jsonl"])
 @pytest.mark.parametrize("name", sorted(TIMELINES))
 def test_the_table_of_segments_has_a_row_each(name: str, form: str) -> None:
-    document = read_back(TIMELINES[name](), form)
-    rows = table_of(document, "segments")
-    assert len(rows) == len(document.segments)
-    for row, segment in zip(rows, document.segments, strict=True):
+    timeline = read_back(TIMELINES[name](), form)
+    rows = table_of(timeline, "segments")
+    assert len(rows) == len(timeline.segments)
+    for row, segment in zip(rows, timeline.segments, strict=True):
         assert (row["emotion"], row["start_pts"]) == (segment.emotion, str(segment.start))
         assert row["person"] == (segment.person or "")
         assert float(row["end"]) - float(row["start"]) == pytest.approx(float(row["duration"]), abs=2e-6)
-        assert [float(row[label]) for label in document.labels] == pytest.approx(
+        assert [float(row[label]) for label in timeline.labels] == pytest.approx(
             segment.scores.tolist(), abs=1e-6
         )
 
 
 def test_tables_tell_a_person_s_id_and_name() -> None:
-    document = peopled("Anna, the first", None)
+    timeline = peopled("Anna, the first", None)
     for form in ("csv", "windows", "segments"):
-        whose = {(row["track"], row["person"], row["name"]) for row in table_of(document, form)}
-        assert whose == {("0", "P1", "Anna, the first"), ("1", "P2", "")}
+        owners = {(row["track"], row["person"], row["name"]) for row in table_of(timeline, form)}
+        assert owners == {("0", "P1", "Anna, the first"), ("1", "P2", "")}
 
 
 @pytest.mark.parametrize("form", ["csv", "windows"])
@@ -237,16 +237,16 @@ def test_json_lines_have_no_curves_to_make_a_table_of(form: str) -> None:
 @pytest.mark.parametrize("name", sorted(TIMELINES))
 def test_json_becomes_the_json_lines_that_analyze_writes(name: str) -> None:
     timeline = TIMELINES[name]()
-    found = [json.loads(line) for line in written(read_back(timeline), "jsonl").splitlines()]
+    rows = [json.loads(line) for line in written(read_back(timeline), "jsonl").splitlines()]
     direct = [json.loads(line) for line in text_of(timeline, "jsonl").splitlines()]
-    for lines in (found, direct):
+    for lines in (rows, direct):
         for track in lines[-1]["tracks"]:  # a mean of numbers that were rounded meanwhile
             track["quality"] = None if track["quality"] is None else round(track["quality"], 4)
-    assert found == direct
+    assert rows == direct
     schema = whole.schema()
     line = Draft202012Validator({"$ref": "#/$defs/line", "$defs": schema["$defs"]})
-    for one in found:
-        line.validate(one)
+    for each in rows:
+        line.validate(each)
 
 
 # --- TextGrid
@@ -260,54 +260,54 @@ def praat_reads(text: str, tmp_path: Path) -> praat.Textgrid:
 
 @pytest.mark.parametrize("name", sorted(TIMELINES))
 def test_praat_reads_every_segment_and_peak(name: str, tmp_path: Path) -> None:
-    document = read_back(TIMELINES[name]())
-    found = praat_reads(written(document, "textgrid"), tmp_path)
-    assert found.tierNames[-2:] == ("peaks", "note")
-    assert [entry.label for entry in found.getTier("note").entries] == [NOTE]
+    timeline = read_back(TIMELINES[name]())
+    grid = praat_reads(written(timeline, "textgrid"), tmp_path)
+    assert grid.tierNames[-2:] == ("peaks", "note")
+    assert [entry.label for entry in grid.getTier("note").entries] == [NOTE]
     entries = sorted(
         (entry.start, entry.end, entry.label)
-        for tier in found.tierNames[:-2]
-        for entry in found.getTier(tier).entries
+        for tier in grid.tierNames[:-2]
+        for entry in grid.getTier(tier).entries
     )
-    for (start, end, emotion), (low, high, given) in zip(entries, spans(document), strict=True):
+    for (start, end, emotion), (low, high, given) in zip(entries, spans(timeline), strict=True):
         assert (start, end) == pytest.approx((low, high), abs=1e-6)
         assert emotion == given
-    apexes = [float(tiers.player_seconds(document, peak.apex)) for peak in document.peaks]
-    points = [point.time for point in found.getTier("peaks").entries]
+    apexes = [float(tiers.player_seconds(timeline, peak.apex)) for peak in timeline.peaks]
+    points = [point.time for point in grid.getTier("peaks").entries]
     assert points == pytest.approx(sorted(set(apexes)), abs=1e-6)
 
 
 def test_peaks_at_one_moment_share_a_point(tmp_path: Path) -> None:
-    document = read_back(timeline_of())
-    (one, other) = document.peaks
-    assert one.apex == other.apex
-    (point,) = praat_reads(written(document, "textgrid"), tmp_path).getTier("peaks").entries
-    assert point.label.startswith(f"track 0: happiness {one.score:.2f}; track 1: happiness")
+    timeline = read_back(timeline_of())
+    (first, second) = timeline.peaks
+    assert first.apex == second.apex
+    (point,) = praat_reads(written(timeline, "textgrid"), tmp_path).getTier("peaks").entries
+    assert point.label.startswith(f"track 0: happiness {first.score:.2f}; track 1: happiness")
 
 
 def test_tiers_are_people_and_nobody_s_name_breaks_them(tmp_path: Path) -> None:
-    document = peopled(MALICIOUS, MALICIOUS)
-    found = praat_reads(written(document, "textgrid"), tmp_path)
-    assert found.tierNames == (SHOWN, f"{SHOWN} (2)", "peaks", "note")
+    timeline = peopled(MALICIOUS, MALICIOUS)
+    grid = praat_reads(written(timeline, "textgrid"), tmp_path)
+    assert grid.tierNames == (SHOWN, f"{SHOWN} (2)", "peaks", "note")
     called = praat_reads(written(peopled("peaks", "note"), "textgrid"), tmp_path)
     assert called.tierNames == ("peaks", "note", "peaks (2)", "note (2)")
 
 
 def overlapping() -> Timeline:
     """One person who is seen twice at once, as in a mirror, and again later."""
-    found = read_back(timeline_of())
+    result = read_back(timeline_of())
     later = replace(segment_of(2, START + 50000, START + 51200, "fear"), person="P1")
-    segments = (*(replace(one, person="P1") for one in found.segments), later)
-    curves = tuple(replace(curve, person="P1") for curve in (*found.curves, curve_of(2)))
-    return replace(found, segments=segments, curves=curves, people=(person_of("P1", (0, 1, 2)),))
+    segments = (*(replace(each, person="P1") for each in result.segments), later)
+    curves = tuple(replace(curve, person="P1") for curve in (*result.curves, curve_of(2)))
+    return replace(result, segments=segments, curves=curves, people=(person_of("P1", (0, 1, 2)),))
 
 
 def test_a_person_seen_twice_at_once_has_two_tiers(tmp_path: Path) -> None:
-    document = overlapping()
-    found = tiers.tiers(document)
-    assert [(tier.name, len(tier.segments)) for tier in found] == [("P1", 3), ("P1 (2)", 1)]
-    assert praat_reads(written(document, "textgrid"), tmp_path).tierNames[:2] == ("P1", "P1 (2)")
-    assert len(elan_reads(written(document, "eaf"), tmp_path).get_annotation_data_for_tier("P1 (2)")) == 1
+    timeline = overlapping()
+    result = tiers.tiers(timeline)
+    assert [(tier.name, len(tier.segments)) for tier in result] == [("P1", 3), ("P1 (2)", 1)]
+    assert praat_reads(written(timeline, "textgrid"), tmp_path).tierNames[:2] == ("P1", "P1 (2)")
+    assert len(elan_reads(written(timeline, "eaf"), tmp_path).get_annotation_data_for_tier("P1 (2)")) == 1
 
 
 # --- EAF
@@ -321,50 +321,50 @@ def elan_reads(text: str, tmp_path: Path) -> pympi.Eaf:
 
 @pytest.mark.parametrize("name", sorted(TIMELINES))
 def test_pympi_reads_every_segment_and_peak(name: str, tmp_path: Path) -> None:
-    document = read_back(TIMELINES[name]())
-    found = elan_reads(written(document, "eaf"), tmp_path)
-    names = list(found.get_tier_names())
+    timeline = read_back(TIMELINES[name]())
+    elan = elan_reads(written(timeline, "eaf"), tmp_path)
+    names = list(elan.get_tier_names())
     assert names[-1] == "peaks"
-    rows = sorted(row for tier in names[:-1] for row in found.get_annotation_data_for_tier(tier))
-    given = [(round(low * 1000), round(high * 1000), emotion) for low, high, emotion in spans(document)]
+    rows = sorted(row for tier in names[:-1] for row in elan.get_annotation_data_for_tier(tier))
+    given = [(round(low * 1000), round(high * 1000), emotion) for low, high, emotion in spans(timeline)]
     assert rows == given
-    apexes = sorted({round(tiers.player_seconds(document, peak.apex) * 1000) for peak in document.peaks})
-    assert [start for start, _, _ in found.get_annotation_data_for_tier("peaks")] == apexes
-    (medium,) = found.get_linked_files()
+    apexes = sorted({round(tiers.player_seconds(timeline, peak.apex) * 1000) for peak in timeline.peaks})
+    assert [start for start, _, _ in elan.get_annotation_data_for_tier("peaks")] == apexes
+    (medium,) = elan.get_linked_files()
     assert medium["RELATIVE_MEDIA_URL"] == "./film.mp4"
     assert medium["MIME_TYPE"] == "video/mp4"
-    assert dict(found.get_properties())["note"] == NOTE
-    slots = [found.timeslots[f"ts{place}"] for place in range(1, len(found.timeslots) + 1)]
+    assert dict(elan.get_properties())["note"] == NOTE
+    slots = [elan.timeslots[f"ts{index}"] for index in range(1, len(elan.timeslots) + 1)]
     assert slots == sorted(slots)
 
 
 def test_elan_is_offered_the_emotions_and_knows_who_is_who(tmp_path: Path) -> None:
-    found = elan_reads(written(peopled("Anna", None), "eaf"), tmp_path)
-    entries = found.get_cv_entries("visible expression")
+    elan = elan_reads(written(peopled("Anna", None), "eaf"), tmp_path)
+    entries = elan.get_cv_entries("visible expression")
     assert [values[0][0] for values, _ in entries.values()] == list(EMOTIONS)
-    kind = found.get_parameters_for_linguistic_type("expression")
+    kind = elan.get_parameters_for_linguistic_type("expression")
     assert kind["CONTROLLED_VOCABULARY_REF"] == "visible expression"
-    assert found.get_parameters_for_tier("Anna")["PARTICIPANT"] == "Anna"
-    assert found.get_parameters_for_tier("P2")["ANNOTATOR"] == "fervid, model hand"
+    assert elan.get_parameters_for_tier("Anna")["PARTICIPANT"] == "Anna"
+    assert elan.get_parameters_for_tier("P2")["ANNOTATOR"] == "fervid, model hand"
 
 
 def test_names_are_escaped_in_eaf(tmp_path: Path) -> None:
-    document = peopled(MALICIOUS, "&amp;")
-    source = replace(document.source, name='a "b" & <c> ü#?.mp4')
-    found = elan_reads(written(replace(document, source=source), "eaf"), tmp_path)
-    assert list(found.get_tier_names()) == [SHOWN, "&amp;", "peaks"]
-    assert found.get_linked_files()[0]["MEDIA_URL"] == "./a%20%22b%22%20%26%20%3Cc%3E%20%C3%BC%23%3F.mp4"
+    timeline = peopled(MALICIOUS, "&amp;")
+    source = replace(timeline.source, name='a "b" & <c> ü#?.mp4')
+    elan = elan_reads(written(replace(timeline, source=source), "eaf"), tmp_path)
+    assert list(elan.get_tier_names()) == [SHOWN, "&amp;", "peaks"]
+    assert elan.get_linked_files()[0]["MEDIA_URL"] == "./a%20%22b%22%20%26%20%3Cc%3E%20%C3%BC%23%3F.mp4"
 
 
 def test_no_annotation_of_a_tier_overlaps_or_is_empty(tmp_path: Path) -> None:
-    document = read_back(timeline_of())
-    tick = [segment_of(0, START + place, START + place + 1, "fear") for place in range(3)]
-    first, second = document.peaks
+    timeline = read_back(timeline_of())
+    tick = [segment_of(0, START + index, START + index + 1, "fear") for index in range(3)]
+    first, second = timeline.peaks
     near = (first, replace(second, apex=first.apex + 256))  # 20 ms later
-    document = replace(document, segments=tuple(tick), peaks=near)
-    found = elan_reads(written(document, "eaf"), tmp_path)
-    for tier in found.get_tier_names():
-        rows = sorted(found.get_annotation_data_for_tier(tier))
+    timeline = replace(timeline, segments=tuple(tick), peaks=near)
+    elan = elan_reads(written(timeline, "eaf"), tmp_path)
+    for tier in elan.get_tier_names():
+        rows = sorted(elan.get_annotation_data_for_tier(tier))
         assert len(rows) > 1
         assert all(start < end for start, end, _ in rows)
         assert all(one[1] <= other[0] for one, other in pairwise(rows))
@@ -385,23 +385,23 @@ def test_an_archive_gives_the_openface_rows_that_the_video_gave(
     direct, again = io.StringIO(), io.StringIO()
     openface.write([rows_of(50)], video_of(), EMOTIONS, direct)
     monkeypatch.setattr(geometry, "CHUNK", 7)
-    found = geometry.read(str(archive(tmp_path / "g.npz")))
-    assert found.labels == EMOTIONS
-    assert [len(rows) for rows in found.rows()] == [7] * 7 + [1]
-    openface.write(found.rows(), found, found.labels, again)
+    stored = geometry.read(str(archive(tmp_path / "g.npz")))
+    assert stored.labels == EMOTIONS
+    assert [len(rows) for rows in stored.rows()] == [7] * 7 + [1]
+    openface.write(stored.rows(), stored, stored.labels, again)
     assert again.getvalue() == direct.getvalue()
 
 
 def resaved(path: Path, **changes: np.ndarray | None) -> Path:
-    with np.load(archive(path)) as found:
-        columns = {**found, **changes}
+    with np.load(archive(path)) as result:
+        columns = {**result, **changes}
     np.savez_compressed(path, **{name: value for name, value in columns.items() if value is not None})
     return path
 
 
 def test_an_archive_that_numpy_saved_again_is_read(tmp_path: Path) -> None:
-    found = geometry.read(str(resaved(tmp_path / "g.npz")))
-    (rows,) = found.rows()
+    stored = geometry.read(str(resaved(tmp_path / "g.npz")))
+    (rows,) = stored.rows()
     np.testing.assert_array_equal(rows.landmarks, rows_of(50).landmarks)
 
 
@@ -536,8 +536,8 @@ def test_a_reader_who_leaves_is_no_error(tmp_path: Path) -> None:
     with subprocess.Popen(line, env=environment(), stdout=subprocess.PIPE, stderr=subprocess.PIPE) as process:
         assert process.stdout is not None and process.stderr is not None
         process.stdout.close()
-        told = process.stderr.read()
-        assert (process.wait(), told) == (1, b"")
+        output = process.stderr.read()
+        assert (process.wait(), output) == (1, b"")
 
 
 def test_help_is_instant() -> None:
@@ -552,10 +552,10 @@ def test_help_is_instant() -> None:
 
 
 def test_the_offset_of_the_clock_moves_players_times_and_no_table(tmp_path: Path) -> None:
-    document = read_back(timeline_of())
-    assert written(document, "srt").startswith("1\n00:00:00,080 -->")
-    first = table_of(document, "segments")[0]
+    timeline = read_back(timeline_of())
+    assert written(timeline, "srt").startswith("1\n00:00:00,080 -->")
+    first = table_of(timeline, "segments")[0]
     assert float(first["start"]) == 0
-    assert float(table_of(document, "csv")[len(EMOTIONS)]["time"]) == pytest.approx(STEP / 12800)
-    still = replace(document, source=replace(document.source, clock_offset=Fraction(-5)))
+    assert float(table_of(timeline, "csv")[len(EMOTIONS)]["time"]) == pytest.approx(STEP / 12800)
+    still = replace(timeline, source=replace(timeline.source, clock_offset=Fraction(-5)))
     assert written(still, "srt").startswith("1\n00:00:00,000 -->")

@@ -50,7 +50,7 @@ KINDS = [
 
 def source_of(rate: str = "25/1", minutes: float = 100, **changes: Any) -> Source:
     """A timeline's source: a long film in a clock of milliseconds."""
-    found = Source(
+    result = Source(
         name="film.mp4",
         sha256="ab" * 32,
         container="mov,mp4",
@@ -64,7 +64,7 @@ def source_of(rate: str = "25/1", minutes: float = 100, **changes: Any) -> Sourc
         height=360,
         rotation=0,
     )
-    return replace(found, **changes)
+    return replace(result, **changes)
 
 
 def plan_of(peaks: list[Peak], source: Source, names: Mapping[str, str] | None = None, **how: Any) -> Edit:
@@ -104,9 +104,9 @@ def frames_of(rate: str) -> list[int]:
     return sorted({*range(40, last, 8111), 1798, 1800, 1801, 3600, 17982, last, round(5400 * Fraction(rate))})
 
 
-def clips(found: schema.Timeline) -> list[schema.Clip]:
+def clips(result: schema.Timeline) -> list[schema.Clip]:
     """The clips of its pictures."""
-    return [clip for track in found.video_tracks() for clip in track.find_clips()]
+    return [clip for track in result.video_tracks() for clip in track.find_clips()]
 
 
 # What a moment is
@@ -211,12 +211,12 @@ def test_a_timeline_of_an_older_fervid_is_enough() -> None:
 @pytest.mark.parametrize("as_clips", [False, True], ids=["markers", "clips"])
 def test_a_timeline_read_back_gives_the_same_file(form: str, as_clips: bool) -> None:
     timeline = timeline_of()
-    found = []
+    rows = []
     for score in SCORES:
         for each in (timeline, reading.read(io.StringIO(text_of(timeline)))):
             ranked = replace(each, peaks=tuple(rank(each.peaks, BASE, score=score)))
-            found.append(text(edit.plan(ranked, as_clips=as_clips), form))
-    assert found[::2] == found[1::2]
+            rows.append(text(edit.plan(ranked, as_clips=as_clips), form))
+    assert rows[::2] == rows[1::2]
     assert timeline.source.start == START
 
 
@@ -235,24 +235,24 @@ def test_edl_is_read_back(rate: str, begin: str | None) -> None:
             source_of(rate, timecode=begin, reel="A001C002_220101_R1AB", audio_channels=2),
             **how,
         )
-        found = adapters.read_from_string(text(made, "edl"), "cmx_3600", rate=float(made.timecode.rate))
-        assert len(list(found.audio_tracks())) == 2
-        heard = clips(found)
+        result = adapters.read_from_string(text(made, "edl"), "cmx_3600", rate=float(made.timecode.rate))
+        assert len(list(result.audio_tracks())) == 2
+        heard = clips(result)
         assert [clip.metadata["cmx_3600"]["reel"] for clip in heard] == ["A001C002_220101_R1AB"] * len(heard)
         assert {clip.name for clip in heard} == {"film.mp4"}
-        told = [
+        output = [
             (clip.source_range.start_time.value - made.timecode.first, clip.source_range.duration.value)
             for clip in heard
         ]
-        assert told == [(piece.start, piece.length) for piece in made.pieces()]
-        places = frames if not how else [piece.record + 10 for piece in made.pieces()]
+        assert output == [(piece.start, piece.length) for piece in made.pieces()]
+        boxes = frames if not how else [piece.record + 10 for piece in made.pieces()]
         if not made.timecode.drops:  # the adapter passes by locators that drop frames
             marks = [marker for clip in heard for marker in clip.markers]
-            told = [marker.marked_range.start_time.value - made.record.first for marker in marks]
-            assert told == places
+            output = [marker.marked_range.start_time.value - made.record.first for marker in marks]
+            assert output == boxes
             assert {(marker.name, marker.color) for marker in marks} == {("happiness 0.91", "YELLOW")}
         lines = [line.split() for line in text(made, "edl").splitlines() if line.startswith("* LOC")]
-        assert [made.record.frame(words[2]) for words in lines] == places
+        assert [made.record.frame(words[2]) for words in lines] == boxes
     assert ("FCM: DROP FRAME" in text(made, "edl")) is bool(begin and ";" in begin)
 
 
@@ -265,13 +265,13 @@ def test_resolve_s_markers_are_read_back(rate: str, begin: str | None) -> None:
     peaks = [*(peak_at(frame, rate) for frame in frames), peak_at(frames[0], rate, "fear")]
     made = plan_of(peaks, source_of(rate, timecode=begin))
     written = text(made, "markers")
-    found = adapters.read_from_string(written, "cmx_3600", rate=float(made.timecode.rate))
-    starts = [clip.source_range.start_time.value - made.timecode.first for clip in clips(found)]
+    result = adapters.read_from_string(written, "cmx_3600", rate=float(made.timecode.rate))
+    starts = [clip.source_range.start_time.value - made.timecode.first for clip in clips(result)]
     assert starts == frames
     markers = [MARKER.fullmatch(line) for line in written.splitlines() if "|" in line]
     assert len(markers) == len(frames)  # one on a frame: two moments share the first
-    told = [marker.groups()[1:] for marker in markers if marker]
-    assert told == [
+    output = [marker.groups()[1:] for marker in markers if marker]
+    assert output == [
         ("Yellow", "happiness 0.91 / fear 0.91", "1"),
         *[("Yellow", "happiness 0.91", "1")] * (len(frames) - 1),
     ]
@@ -285,12 +285,12 @@ def test_resolve_s_markers_are_read_back(rate: str, begin: str | None) -> None:
 def test_otio_is_read_back(rate: str, begin: str | None, as_clips: bool) -> None:
     changes = {"timecode": begin, "reel": "R1", "audio_channels": 2, "name": ODD}
     made = edit_of(frames_of(rate), rate, changes=changes, as_clips=as_clips)
-    found = adapters.read_from_string(text(made, "otio"), "otio_json")
-    assert found.global_start_time.value == made.record.first
-    assert len(found.audio_tracks()) == 1
-    assert found.duration().value == made.length
+    result = adapters.read_from_string(text(made, "otio"), "otio_json")
+    assert result.global_start_time.value == made.record.first
+    assert len(result.audio_tracks()) == 1
+    assert result.duration().value == made.length
     marks = []
-    for clip, piece in zip(clips(found), made.pieces(), strict=True):
+    for clip, piece in zip(clips(result), made.pieces(), strict=True):
         assert clip.source_range.start_time.rate == float(made.timecode.rate)
         assert clip.source_range.start_time.value == made.timecode.first + piece.start
         assert clip.source_range.duration.value == piece.length
@@ -309,10 +309,10 @@ def test_premiere_s_xml_is_read_back(rate: str, begin: str | None, as_clips: boo
     changes = {"timecode": begin, "reel": "R1", "audio_channels": 2, "name": ODD}
     made = edit_of(frames_of(rate), rate, changes=changes, as_clips=as_clips)
     written = text(made, "premiere")
-    found = adapters.read_from_string(written, "fcp_xml")
+    result = adapters.read_from_string(written, "fcp_xml")
     marks = []
-    assert len(found.audio_tracks()) == 2
-    for clip, piece in zip(clips(found), made.pieces(), strict=True):
+    assert len(result.audio_tracks()) == 2
+    for clip, piece in zip(clips(result), made.pieces(), strict=True):
         assert clip.source_range.start_time.value == made.timecode.first + piece.start
         assert clip.source_range.duration.value == piece.length
         assert clip.source_range.start_time.rate == pytest.approx(float(made.timecode.rate))
@@ -346,8 +346,8 @@ def test_fcpxml_is_read_back(rate: str, begin: str | None, as_clips: bool) -> No
     assert step == 1 / made.timecode.rate
     # Final Cut takes whole frames alone.
     times = ("start", "duration", "offset", "tcStart")
-    told = [seconds(value) / step for one in root.iter() for key, value in one.items() if key in times]
-    assert told and all(time.denominator == 1 for time in told)
+    output = [seconds(value) / step for each in root.iter() for key, value in each.items() if key in times]
+    assert output and all(time.denominator == 1 for time in output)
     marks = [seconds(mark.get("start")) / step - made.timecode.first for mark in root.iter("marker")]
     assert marks == frames_of(rate)
     assert [seconds(clip.get("start")) / step for clip in root.iter("asset-clip")] == [
@@ -355,9 +355,11 @@ def test_fcpxml_is_read_back(rate: str, begin: str | None, as_clips: bool) -> No
     ]
     asset = root.find(".//asset")
     assert asset is not None and unquote(asset.get("src", "")) == ODD
-    found = adapters.read_from_string(written, "fcpx_xml")
+    result = adapters.read_from_string(written, "fcpx_xml")
     (timeline,) = (
-        [one for one in found if isinstance(one, schema.Timeline)] if hasattr(found, "__iter__") else [found]
+        [each for each in result if isinstance(each, schema.Timeline)]
+        if hasattr(result, "__iter__")
+        else [result]
     )
     read = [mark for clip in clips(timeline) for mark in clip.markers]
     assert len(read) == len(marks)
@@ -396,21 +398,21 @@ def test_chapters_are_read_back_on_the_player_s_clock(tmp_path: Path, suffix: st
         (Fraction("4.45"), Fraction("5.25"), "happiness 0.91"),
         (Fraction("15.85"), Fraction("16.65"), "happiness 0.91 / fear 0.91"),
     ]
-    assert told(chapters) == expected
+    assert output(chapters) == expected
     if suffix == "mp4":  # which knows no gap between chapters
         expected[2] = (expected[2][0], expected[3][0], expected[2][2])
-    assert told(muxed) == expected
+    assert output(muxed) == expected
 
 
-def told(chapters: list[Any]) -> list[tuple[Fraction, Fraction, str]]:
+def output(chapters: list[Any]) -> list[tuple[Fraction, Fraction, str]]:
     """Begin, end and title of each chapter."""
     return [
         (
-            one["start"] * Fraction(one["time_base"]),
-            one["end"] * Fraction(one["time_base"]),
-            one["metadata"]["title"],
+            each["start"] * Fraction(each["time_base"]),
+            each["end"] * Fraction(each["time_base"]),
+            each["metadata"]["title"],
         )
-        for one in chapters
+        for each in chapters
     ]
 
 
@@ -442,7 +444,7 @@ def test_odd_names_break_nothing(as_clips: bool) -> None:
     assert marker and marker[3] == 'A/n"n <a>; 2: happiness 0.91'
     for form in ("premiere", "fcpxml"):
         root = ElementTree.fromstring(text(made, form))
-        names = [one.get("value") or one.findtext("name") for one in root.iter("marker")]
+        names = [each.get("value") or each.findtext("name") for each in root.iter("marker")]
         assert names == ['A|n"n\n<a>; 2: happiness 0.91']
     lone = plan_of([peak_at(50, "25/1", person="P\udc80")], source_of(name="\ud800"), as_clips=as_clips)
     for form in EDITS:
@@ -462,8 +464,8 @@ def test_no_peaks_make_an_empty_file_that_can_be_read(tmp_path: Path, form: str,
         assert "-->" not in written
         return
     adapter = {"otio": "otio_json", "premiere": "fcp_xml", "fcpxml": "fcpx_xml"}.get(form, "cmx_3600")
-    found = adapters.read_from_string(written, adapter)
-    timeline = found if isinstance(found, schema.Timeline) else found[0]
+    result = adapters.read_from_string(written, adapter)
+    timeline = result if isinstance(result, schema.Timeline) else result[0]
     is_whole = not as_clips and form != "markers"
     assert len(clips(timeline)) == is_whole
     assert [mark for clip in clips(timeline) for mark in clip.markers] == []
@@ -471,11 +473,11 @@ def test_no_peaks_make_an_empty_file_that_can_be_read(tmp_path: Path, form: str,
 
 def test_every_emotion_has_colours_of_its_own() -> None:
     assert set(COLOURS) == {*EMOTIONS, "contempt"}
-    found = [colours.of(emotion) for emotion in COLOURS]
+    rows = [colours.of(emotion) for emotion in COLOURS]
     for palette in ("hexadecimal", "resolve", "premiere", "locator", "otio"):
-        assert len({getattr(colour, palette) for colour in found}) == len(COLOURS)
+        assert len({getattr(colour, palette) for colour in rows}) == len(COLOURS)
     known = {name for name in dir(schema.MarkerColor) if name.isupper()}
-    assert {colour.otio for colour in found} <= known
+    assert {colour.otio for colour in rows} <= known
     assert colours.of("envy") == colours.of("neutral")
     assert set(RATES)
 

@@ -22,19 +22,19 @@ from fervid.types import Timeline
 pytest.importorskip("matplotlib")
 
 
-def svg_of(document: Timeline, **look: float) -> str:
-    return draw(document, document.peaks, Look("svg", **look)).decode()  # type: ignore[arg-type]
+def svg_of(timeline: Timeline, **look: float) -> str:
+    return draw(timeline, timeline.peaks, Look("svg", **look)).decode()  # type: ignore[arg-type]
 
 
 def words_of(svg: str) -> str:
     return " ".join(
-        "".join(found.itertext()) for found in ElementTree.fromstring(svg).iter() if "text" in found.tag
+        "".join(result.itertext()) for result in ElementTree.fromstring(svg).iter() if "text" in result.tag
     )
 
 
 def test_a_png_holds_the_colours_of_what_is_shown() -> None:
-    document = read_back(timeline_of(video_of()))
-    picture = cv2.imdecode(np.frombuffer(draw(document, document.peaks, Look(dots=100)), np.uint8), 1)
+    timeline = read_back(timeline_of(video_of()))
+    picture = cv2.imdecode(np.frombuffer(draw(timeline, timeline.peaks, Look(dots=100)), np.uint8), 1)
     assert picture.shape[1] == 720
     there = {f"#{red:02X}{green:02X}{blue:02X}" for blue, green, red in picture.reshape(-1, 3)}
     for emotion in ("neutral", "happiness", "sadness", "surprise"):
@@ -50,10 +50,10 @@ def test_an_svg_holds_names_times_and_the_note_as_text() -> None:
 
 
 def test_the_same_timeline_gives_the_same_bytes() -> None:
-    document = read_back(timeline_of(video_of()))
-    assert svg_of(document) == svg_of(document)
+    timeline = read_back(timeline_of(video_of()))
+    assert svg_of(timeline) == svg_of(timeline)
     pdf = Look("pdf")
-    assert draw(document, document.peaks, pdf) == draw(document, document.peaks, pdf)
+    assert draw(timeline, timeline.peaks, pdf) == draw(timeline, timeline.peaks, pdf)
 
 
 def test_a_part_has_finer_times() -> None:

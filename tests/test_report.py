@@ -63,10 +63,10 @@ def video(film: Path) -> Video:
     return plan(film)
 
 
-def page_of(document: Timeline, **extras: object) -> str:
+def page_of(timeline: Timeline, **extras: object) -> str:
     stream = io.StringIO()
-    peaks = rank(document.peaks, document.source.time_base)
-    report.write(document, stream, report.Extras(peaks, **extras))  # type: ignore[arg-type]
+    peaks = rank(timeline.peaks, timeline.source.time_base)
+    report.write(timeline, stream, report.Extras(peaks, **extras))  # type: ignore[arg-type]
     return stream.getvalue()
 
 
@@ -82,11 +82,11 @@ class Tags(HTMLParser):
         self.found.append((tag, dict(attrs)))
 
 
-def told(page: str) -> dict[str, object]:
+def output(page: str) -> dict[str, object]:
     """What the page's script reads."""
-    found = re.search(r'<script type="application/json" id="data">(.*?)</script>', page, re.DOTALL)
-    assert found
-    value: dict[str, object] = json.loads(found[1])
+    result = re.search(r'<script type="application/json" id="data">(.*?)</script>', page, re.DOTALL)
+    assert result
+    value: dict[str, object] = json.loads(result[1])
     return value
 
 
@@ -94,8 +94,8 @@ def told(page: str) -> dict[str, object]:
 
 
 def test_totals_are_the_segments_sums(video: Video) -> None:
-    document = read_back(timeline_of(video, "P1", "P2"))
-    first, second = report.payload(document, report.Extras())["rows"]
+    timeline = read_back(timeline_of(video, "P1", "P2"))
+    first, second = report.payload(timeline, report.Extras())["rows"]
     spent = dict(zip(EMOTIONS, first["seconds"], strict=True))
     assert (first["name"], first["seen"], first["tracks"]) == ("P1", 8, 1)
     assert (spent["neutral"], spent["happiness"], spent["sadness"], spent["anger"]) == (2, 3, 3, 0)
@@ -103,8 +103,8 @@ def test_totals_are_the_segments_sums(video: Video) -> None:
 
 
 def test_coverage_counts_each_moment_once(video: Video) -> None:
-    found = report.payload(read_back(timeline_of(video)), report.Extras())
-    assert found["coverage"] == {"length": 12, "seen": 11, "readable": 10}
+    result = report.payload(read_back(timeline_of(video)), report.Extras())
+    assert result["coverage"] == {"length": 12, "seen": 11, "readable": 10}
     assert covered([(0, 5), (3, 4), (8, 9), (4, 6)]) == 7
     assert covered([]) == 0
 
@@ -115,72 +115,72 @@ def test_curves_survive_the_packing(video: Video) -> None:
     scores = np.frombuffer(base64.b64decode(windows["scores"]), "u1").reshape(-1, len(EMOTIONS)) / 255
     times = np.frombuffer(base64.b64decode(windows["time"]), "<f4")
     valence = np.frombuffer(base64.b64decode(windows["valence"]), "i1") / 127
-    assert np.abs(scores - np.concatenate([one.scores for one in timeline.curves])).max() < 0.003
-    assert np.abs(valence - np.concatenate([one.valence for one in timeline.curves])).max() < 0.005
-    expected = [video.seconds(pts) for one in timeline.curves for pts in one.pts]
+    assert np.abs(scores - np.concatenate([opened.scores for opened in timeline.curves])).max() < 0.003
+    assert np.abs(valence - np.concatenate([opened.valence for opened in timeline.curves])).max() < 0.005
+    expected = [video.seconds(pts) for opened in timeline.curves for pts in opened.pts]
     assert times == pytest.approx(expected, abs=1e-3)
 
 
 def test_json_lines_have_no_curves(video: Video) -> None:
-    found = report.payload(read_back(timeline_of(video), jsonl), report.Extras())
-    assert found["windows"] is None
-    assert len(found["segments"]["start"]) == 4
+    result = report.payload(read_back(timeline_of(video), jsonl), report.Extras())
+    assert result["windows"] is None
+    assert len(result["segments"]["start"]) == 4
 
 
 def test_colours_are_those_of_the_labels(video: Video) -> None:
-    found = report.payload(read_back(timeline_of(video)), report.Extras())
-    assert dict(zip(found["labels"], found["colours"], strict=True)) == {
+    result = report.payload(read_back(timeline_of(video)), report.Extras())
+    assert dict(zip(result["labels"], result["colours"], strict=True)) == {
         label: COLOURS[label] for label in EMOTIONS
     }
 
 
 def test_people_stand_by_how_long_they_are_seen_and_under_their_names(video: Video) -> None:
-    document = read_back(timeline_of(video, "P1", "P2"))
+    timeline = read_back(timeline_of(video, "P1", "P2"))
     other = {"P1": "P2", "P2": "P1", None: None}  # the one who is seen longer comes second by id
-    curves = tuple(replace(curve, person=other[curve.person]) for curve in document.curves)
-    first, second = document.people
+    curves = tuple(replace(curve, person=other[curve.person]) for curve in timeline.curves)
+    first, second = timeline.people
     people = (replace(second, name="Anna"), replace(first, name=None))
-    named = replace(document, curves=curves, people=people)
+    named = replace(timeline, curves=curves, people=people)
     assert [row.name for row in rows(named)] == ["Anna", "P1"]
     half = read_back(timeline_of(video, "P1", None))
     assert [(row.name, row.kind) for row in rows(half)] == [("P1", "person"), ("Others", "faces")]
 
 
 def test_many_tracks_are_packed_so_that_none_overlaps(video: Video) -> None:
-    document = read_back(timeline_of(video))
+    timeline = read_back(timeline_of(video))
     draws = np.random.default_rng(4)
     curves = []
     for number in range(60):
         start = int(draws.integers(0, 10_000))
         curves.append(
-            replace(document.curves[0], track=number, start=start, end=start + int(draws.integers(1, 900)))
+            replace(timeline.curves[0], track=number, start=start, end=start + int(draws.integers(1, 900)))
         )
-    found = rows(replace(document, curves=tuple(curves), segments=(), peaks=()))
-    assert sorted(track for row in found for track in row.tracks) == list(range(60))
-    deepest = max(sum(one.start <= at.start < one.end for one in curves) for at in curves)
-    assert len(found) == deepest
-    for row in found:
+    result = rows(replace(timeline, curves=tuple(curves), segments=(), peaks=()))
+    assert sorted(track for row in result for track in row.tracks) == list(range(60))
+    deepest = max(sum(opened.start <= at.start < opened.end for opened in curves) for at in curves)
+    assert len(result) == deepest
+    for row in result:
         spans = sorted((curves[track].start, curves[track].end) for track in row.tracks)
         assert all(before[1] <= after[0] for before, after in pairwise(spans))
 
 
 def test_shares_add_up_to_the_time_on_screen(video: Video) -> None:
-    document = read_back(timeline_of(video))
+    timeline = read_back(timeline_of(video))
     edges = np.linspace(video.start, video.end, 38).astype(np.int64)
-    table = shares(document, Row("all", "faces", (0, 1)), edges)
+    table = shares(timeline, Row("all", "faces", (0, 1)), edges)
     assert table[:, :-1].sum(axis=1) == pytest.approx(table[:, -1])
     assert table[:, -1].sum() == pytest.approx(video.length(13))
 
 
 def test_a_track_that_is_not_there_is_damage(video: Video) -> None:
-    document = read_back(timeline_of(video))
+    timeline = read_back(timeline_of(video))
     with pytest.raises(InputError, match=r"track 1, which is not among its tracks; analyze"):
-        rows(replace(document, curves=document.curves[:1]))
+        rows(replace(timeline, curves=timeline.curves[:1]))
 
 
 def test_the_policy_allows_exactly_what_is_in_the_page(video: Video) -> None:
     page = page_of(read_back(timeline_of(video)))
-    policy = next(found["content"] for _, found in Tags(page).found if found.get("http-equiv"))
+    policy = next(result["content"] for _, result in Tags(page).found if result.get("http-equiv"))
     assert policy is not None
     assert policy.startswith("default-src 'none'; ")
     for kind in ("script", "style"):
@@ -194,24 +194,24 @@ def test_the_policy_allows_exactly_what_is_in_the_page(video: Video) -> None:
 def test_the_page_names_no_place_in_the_network(video: Video) -> None:
     page = page_of(read_back(timeline_of(video)))
     assert "://" not in page
-    assert {tag for tag, found in Tags(page).found if found.get("src")} == set()
+    assert {tag for tag, result in Tags(page).found if result.get("src")} == set()
 
 
 def test_names_stay_text(video: Video) -> None:
     page = page_of(read_back(timeline_of(replace(video, name=HOSTILE), HOSTILE, "P2")), film=HOSTILE)
     assert "<img" not in page
     assert page.count("</script>") == 2
-    value = told(page)
+    value = output(page)
     assert value["source"]["name"] == HOSTILE  # type: ignore[index]
     assert value["film"] == HOSTILE
 
 
 def test_names_that_are_no_unicode_can_be_written(video: Video) -> None:
-    document = read_back(timeline_of(replace(video, name="a\udcff"), "P1", "P2"))
+    timeline = read_back(timeline_of(replace(video, name="a\udcff"), "P1", "P2"))
     odd = replace(
-        document,
-        source=replace(document.source, name="a\ud800"),
-        people=(replace(document.people[0], name="b\udfff"), document.people[1]),
+        timeline,
+        source=replace(timeline.source, name="a\ud800"),
+        people=(replace(timeline.people[0], name="b\udfff"), timeline.people[1]),
     )
     assert "<title>a\\ud800 " in page_of(odd).encode("utf-8").decode("utf-8")
     assert rows(odd)[0].name == "b\\udfff"
@@ -242,9 +242,9 @@ def number_of(jpeg: bytes) -> int:
 def test_pictures_show_the_frame_of_their_moment(video: Video, seekable: bool) -> None:
     frames = [0, 3, 24, 25, 131, 299]
     moments = [int(video.pts[at]) for at in frames] + [int(video.pts[131]) + 1]  # between two frames
-    found = dict(thumbnails(replace(video, seekable=seekable), moments, 320))
-    assert [number_of(found[moment]) for moment in moments] == [*frames, 131]
-    assert cv2.imdecode(np.frombuffer(found[moments[0]], np.uint8), 1).shape == (240, 320, 3)
+    result = dict(thumbnails(replace(video, seekable=seekable), moments, 320))
+    assert [number_of(result[moment]) for moment in moments] == [*frames, 131]
+    assert cv2.imdecode(np.frombuffer(result[moments[0]], np.uint8), 1).shape == (240, 320, 3)
 
 
 def test_pictures_stand_upright(tmp_path: Path) -> None:
@@ -307,7 +307,7 @@ def test_the_command_writes_a_page_with_pictures(
 ) -> None:
     done = call("report", written, "--video", film, "-o", "page.html")
     assert (done.returncode, done.stderr) == (0, "wrote page.html\n")
-    value = told((tmp_path / "page.html").read_text("utf-8"))
+    value = output((tmp_path / "page.html").read_text("utf-8"))
     assert value["film"] == address(str(film), str(tmp_path / "page.html"))
     pictures = value["pictures"]
     assert isinstance(pictures, list)
@@ -366,8 +366,8 @@ def test_what_cannot_be_is_refused(call: Call, written: Path, clip: Path, tmp_pa
 
 @pytest.fixture(scope="module")
 def browser() -> Iterator[Browser]:
-    with chromium() as found:
-        yield found
+    with chromium() as result:
+        yield result
 
 
 @pytest.fixture
@@ -382,36 +382,36 @@ def open_page(browser: Browser, tmp_path: Path) -> Iterator[Callable[..., Opened
         return pages[-1]
 
     yield open_one
-    for one in pages:
-        one.context.close()
-        assert one.complaints == []
-        assert [url for url in one.asked if not url.startswith(("file:", "data:", "blob:"))] == []
+    for opened in pages:
+        opened.context.close()
+        assert opened.complaints == []
+        assert [url for url in opened.asked if not url.startswith(("file:", "data:", "blob:"))] == []
 
 
 def test_it_opens_without_asking_for_anything(open_page: Callable[..., Opened], video: Video) -> None:
-    one = open_page(timeline_of(video))
-    assert one.text("h1") == "film.mp4"
-    assert "They do not say what a person feels" in one.text("#note")
-    assert "92 %" in one.text("#tiles")  # 11 s of 12 with a face
-    assert one.count("#labels button") == 2
-    assert "not installed" in one.text("#accuracy-hint")
-    assert len(one.asked) == 1
+    opened = open_page(timeline_of(video))
+    assert opened.text("h1") == "film.mp4"
+    assert "They do not say what a person feels" in opened.text("#note")
+    assert "92 %" in opened.text("#tiles")  # 11 s of 12 with a face
+    assert opened.count("#labels button") == 2
+    assert "not installed" in opened.text("#accuracy-hint")
+    assert len(opened.asked) == 1
     for canvas in ("bands", "lines", "overview"):
-        assert len(np.unique(one.ink(canvas).reshape(-1, 4), axis=0)) > 3
+        assert len(np.unique(opened.ink(canvas).reshape(-1, 4), axis=0)) > 3
 
 
-def where(one: Opened, time: float, row: int) -> dict[str, float]:
+def where(opened: Opened, time: float, row: int) -> dict[str, float]:
     """The place of a moment on the canvas of bands, while it shows all twelve seconds."""
-    box = one.page.locator("#bands").bounding_box()
+    box = opened.page.locator("#bands").bounding_box()
     assert box
     return {"x": box["width"] * time / 12, "y": 34 + 38 * row + 22}
 
 
-def shown_frame(one: Opened) -> int:
+def shown_frame(opened: Opened) -> int:
     """The number in the frame on the screen, once the player has come to rest."""
-    one.page.wait_for_function("() => !document.getElementById('video').seeking")
-    one.settle()
-    shot = one.shot("#video")
+    opened.page.wait_for_function("() => !document.getElementById('video').seeking")
+    opened.settle()
+    shot = opened.shot("#video")
     wide = shot.shape[0] * 4 // 3  # the rest is black on both sides
     left = (shot.shape[1] - wide) // 2
     return bits(shot[:, left : left + wide])
@@ -422,30 +422,32 @@ def test_a_click_on_a_band_shows_its_frame(
 ) -> None:
     """The picture begins two seconds after the sound: frame 0 stands at 2 s of the player's clock."""
     assert video.clock_offset == 2
-    one = open_page(timeline_of(video), film=film.as_uri())
-    one.page.wait_for_function("() => document.getElementById('video').readyState >= 2")
-    one.page.evaluate("() => { document.getElementById('video').play = () => undefined; }")
+    opened = open_page(timeline_of(video), film=film.as_uri())
+    opened.page.wait_for_function("() => document.getElementById('video').readyState >= 2")
+    opened.page.evaluate("() => { document.getElementById('video').play = () => undefined; }")
     for time, row in ((3.0, 0), (6.5, 1), (0.5, 0)):
-        one.page.locator("#bands").click(position=where(one, time, row))
-        found = shown_frame(one)
-        assert abs(found * STEP / 1000 - time) < 0.06
-        assert abs(one.page.evaluate("() => document.getElementById('video').currentTime") - time - 2) < 0.03
+        opened.page.locator("#bands").click(position=where(opened, time, row))
+        result = shown_frame(opened)
+        assert abs(result * STEP / 1000 - time) < 0.06
+        assert (
+            abs(opened.page.evaluate("() => document.getElementById('video').currentTime") - time - 2) < 0.03
+        )
 
 
 def test_a_click_on_a_peak_and_enter_play(open_page: Callable[..., Opened], video: Video, film: Path) -> None:
-    one = open_page(timeline_of(video), film=film.as_uri())
+    opened = open_page(timeline_of(video), film=film.as_uri())
     playing = "() => !document.getElementById('video').paused"
-    one.page.locator("#peaks button").first.click()
-    one.page.wait_for_function(playing)
-    one.page.evaluate("() => document.getElementById('video').pause()")
-    one.page.locator("#lanes").focus()
-    one.page.keyboard.press("ArrowRight")
-    one.page.keyboard.press("ArrowRight")
-    one.page.evaluate("() => { document.getElementById('video').play = () => undefined; }")
-    one.page.keyboard.press("Enter")
-    start = re.search(r"(\d):(\d\d\.\d) to", one.text("#spoken"))
+    opened.page.locator("#peaks button").first.click()
+    opened.page.wait_for_function(playing)
+    opened.page.evaluate("() => document.getElementById('video').pause()")
+    opened.page.locator("#lanes").focus()
+    opened.page.keyboard.press("ArrowRight")
+    opened.page.keyboard.press("ArrowRight")
+    opened.page.evaluate("() => { document.getElementById('video').play = () => undefined; }")
+    opened.page.keyboard.press("Enter")
+    start = re.search(r"(\d):(\d\d\.\d) to", opened.text("#spoken"))
     assert start
-    assert abs(shown_frame(one) * STEP / 1000 - float(start[2])) < 0.06
+    assert abs(shown_frame(opened) * STEP / 1000 - float(start[2])) < 0.06
 
 
 def test_the_clock_of_a_file_whose_picture_begins_late_is_found(
@@ -458,171 +460,171 @@ def test_the_clock_of_a_file_whose_picture_begins_late_is_found(
     )
     late = plan(path)
     assert late.clock_offset == 0
-    one = open_page(timeline_of(late), film=path.as_uri())
-    one.page.wait_for_function("() => document.getElementById('video').readyState >= 2")
-    one.page.evaluate("() => { document.getElementById('video').play = () => undefined; }")
-    one.page.locator("#bands").click(position=where(one, 3.0, 0))
-    assert abs(shown_frame(one) * STEP / 1000 - 3.0) < 0.06
+    opened = open_page(timeline_of(late), film=path.as_uri())
+    opened.page.wait_for_function("() => document.getElementById('video').readyState >= 2")
+    opened.page.evaluate("() => { document.getElementById('video').play = () => undefined; }")
+    opened.page.locator("#bands").click(position=where(opened, 3.0, 0))
+    assert abs(shown_frame(opened) * STEP / 1000 - 3.0) < 0.06
 
 
 def test_filters_by_emotion_and_person(open_page: Callable[..., Opened], video: Video) -> None:
-    one = open_page(timeline_of(video, "P1", "P2"))
-    one.page.locator("#list summary").click()
-    one.page.locator("#list-table tbody tr").first.wait_for()  # a list hears later that it was opened
-    assert one.count("#list-table tbody tr") == 4
-    everything = one.count("#peaks li")
-    before = one.ink("bands")
-    one.page.get_by_role("button", name="happiness", exact=True).click()
-    assert one.count("#list-table tbody tr") == 1
-    assert 0 < one.count("#peaks li") < everything
-    assert "happiness" in one.text("#peaks li >> nth=0")
-    assert (one.ink("bands") != before).any()
-    one.page.locator("#person").select_option(label="P2")
-    assert one.text("#no-peaks") == "No peak matches the filters."
-    assert one.count("#labels button") == 1
-    one.page.get_by_role("button", name="happiness", exact=True).click()
-    assert one.count("#list-table tbody tr") == 1
-    assert "surprise" in one.text("#list-table tbody")
+    opened = open_page(timeline_of(video, "P1", "P2"))
+    opened.page.locator("#list summary").click()
+    opened.page.locator("#list-table tbody tr").first.wait_for()  # a list hears later that it was opened
+    assert opened.count("#list-table tbody tr") == 4
+    everything = opened.count("#peaks li")
+    before = opened.ink("bands")
+    opened.page.get_by_role("button", name="happiness", exact=True).click()
+    assert opened.count("#list-table tbody tr") == 1
+    assert 0 < opened.count("#peaks li") < everything
+    assert "happiness" in opened.text("#peaks li >> nth=0")
+    assert (opened.ink("bands") != before).any()
+    opened.page.locator("#person").select_option(label="P2")
+    assert opened.text("#no-peaks") == "No peak matches the filters."
+    assert opened.count("#labels button") == 1
+    opened.page.get_by_role("button", name="happiness", exact=True).click()
+    assert opened.count("#list-table tbody tr") == 1
+    assert "surprise" in opened.text("#list-table tbody")
 
 
 def test_zoom_by_buttons_wheel_keys_and_drag(open_page: Callable[..., Opened], video: Video) -> None:
-    one = open_page(timeline_of(video))
+    opened = open_page(timeline_of(video))
 
     def shown() -> tuple[float, float]:
-        one.settle()
-        start, end = (float(part.split(":")[1]) for part in one.text("#shown").split(" – "))
+        opened.settle()
+        start, end = (float(part.split(":")[1]) for part in opened.text("#shown").split(" – "))
         return start, end
 
     assert shown() == (0, 12)
-    one.page.locator("#in").click()
+    opened.page.locator("#in").click()
     assert shown() == (3, 9)
-    box = one.page.locator("#bands").bounding_box()
+    box = opened.page.locator("#bands").bounding_box()
     assert box
-    one.page.mouse.move(box["x"] + box["width"] / 2, box["y"] + 60)
-    one.page.mouse.down()
-    one.page.mouse.move(box["x"] + box["width"] / 2 + box["width"] / 6, box["y"] + 60, steps=4)
-    one.page.mouse.up()
+    opened.page.mouse.move(box["x"] + box["width"] / 2, box["y"] + 60)
+    opened.page.mouse.down()
+    opened.page.mouse.move(box["x"] + box["width"] / 2 + box["width"] / 6, box["y"] + 60, steps=4)
+    opened.page.mouse.up()
     assert shown() == (2, 8)
-    one.page.keyboard.down("Control")
-    one.page.mouse.wheel(0, -100)
-    one.page.keyboard.up("Control")
+    opened.page.keyboard.down("Control")
+    opened.page.mouse.wheel(0, -100)
+    opened.page.keyboard.up("Control")
     low, high = shown()
     assert high - low < 6
     assert low <= 5.1 <= high  # what lay under the pointer still does
-    one.page.locator("#lanes").focus()
-    one.page.keyboard.press("0")
+    opened.page.locator("#lanes").focus()
+    opened.page.keyboard.press("0")
     assert shown() == (0, 12)
-    one.page.keyboard.press("+")
+    opened.page.keyboard.press("+")
     assert shown() == (3, 9)
-    one.page.keyboard.press("Shift+ArrowRight")
+    opened.page.keyboard.press("Shift+ArrowRight")
     assert shown() == (4.5, 10.5)
 
 
 def test_keys_go_through_the_segments_and_say_them(open_page: Callable[..., Opened], video: Video) -> None:
-    one = open_page(timeline_of(video, "P1", "P2"))
-    one.page.locator("#lanes").focus()
-    one.page.keyboard.press("ArrowRight")
-    one.page.keyboard.press("ArrowRight")
-    assert one.text("#spoken").startswith("P1: happiness, 0:02.0 to 0:05.0, mean score 88 %, valence +0")
-    one.page.keyboard.press("ArrowDown")
-    assert one.text("#spoken").startswith("P2: surprise, 0:06.0 to 0:10.0")
-    assert one.page.locator("#lanes").get_attribute("role") == "application"
+    opened = open_page(timeline_of(video, "P1", "P2"))
+    opened.page.locator("#lanes").focus()
+    opened.page.keyboard.press("ArrowRight")
+    opened.page.keyboard.press("ArrowRight")
+    assert opened.text("#spoken").startswith("P1: happiness, 0:02.0 to 0:05.0, mean score 88 %, valence +0")
+    opened.page.keyboard.press("ArrowDown")
+    assert opened.text("#spoken").startswith("P2: surprise, 0:06.0 to 0:10.0")
+    assert opened.page.locator("#lanes").get_attribute("role") == "application"
 
 
 def test_the_tip_tells_the_moment_under_the_pointer(open_page: Callable[..., Opened], video: Video) -> None:
-    one = open_page(timeline_of(video))
-    one.page.locator("#bands").hover(position=where(one, 3, 0))
-    said = one.text("#tip")
+    opened = open_page(timeline_of(video))
+    opened.page.locator("#bands").hover(position=where(opened, 3, 0))
+    said = opened.text("#tip")
     assert "happiness\n88 %" in said
     assert "0:02.0 – 0:05.0" in said
-    one.page.locator("#bands").hover(position=where(one, 10.5, 1))
-    assert "cannot be read" in one.text("#tip")
-    one.page.locator("#bands").hover(position=where(one, 11.5, 1))
-    assert "not on screen" in one.text("#tip")
+    opened.page.locator("#bands").hover(position=where(opened, 10.5, 1))
+    assert "cannot be read" in opened.text("#tip")
+    opened.page.locator("#bands").hover(position=where(opened, 11.5, 1))
+    assert "not on screen" in opened.text("#tip")
 
 
 def test_hostile_names_do_nothing(open_page: Callable[..., Opened], video: Video) -> None:
-    one = open_page(timeline_of(replace(video, name=HOSTILE), HOSTILE, "P2"), film=HOSTILE)
-    one.page.locator("#missing").wait_for()  # what is no film is said to be none
-    one.page.locator("#list summary").click()
-    one.page.locator("#bands").hover(position=where(one, 3, 0))
-    assert one.text("h1") == HOSTILE
-    assert HOSTILE in one.text("#totals")
-    assert HOSTILE in one.text("#tip")
-    assert one.page.title() == f"{HOSTILE} – visible expression"
-    assert one.count("img") == 0
-    one.complaints = [said for said in one.complaints if "ERR_FILE_NOT_FOUND" not in said]
+    opened = open_page(timeline_of(replace(video, name=HOSTILE), HOSTILE, "P2"), film=HOSTILE)
+    opened.page.locator("#missing").wait_for()  # what is no film is said to be none
+    opened.page.locator("#list summary").click()
+    opened.page.locator("#bands").hover(position=where(opened, 3, 0))
+    assert opened.text("h1") == HOSTILE
+    assert HOSTILE in opened.text("#totals")
+    assert HOSTILE in opened.text("#tip")
+    assert opened.page.title() == f"{HOSTILE} – visible expression"
+    assert opened.count("img") == 0
+    opened.complaints = [said for said in opened.complaints if "ERR_FILE_NOT_FOUND" not in said]
 
 
 def test_a_video_that_is_gone_is_said_and_can_be_chosen(
     open_page: Callable[..., Opened], video: Video, film: Path
 ) -> None:
-    one = open_page(timeline_of(video), film="gone.mp4")
-    one.page.locator("#missing").wait_for()
-    assert "film.mp4 is not where this page expects it" in one.text("#missing")
-    assert one.count("#stage") == 0
-    one.page.set_input_files("#file", film)
-    one.page.wait_for_function("() => document.getElementById('video').readyState >= 2")
-    assert one.count("#stage") == 1
-    assert one.count("#missing") == 0
-    one.complaints = [said for said in one.complaints if "ERR_FILE_NOT_FOUND" not in said]
+    opened = open_page(timeline_of(video), film="gone.mp4")
+    opened.page.locator("#missing").wait_for()
+    assert "film.mp4 is not where this page expects it" in opened.text("#missing")
+    assert opened.count("#stage") == 0
+    opened.page.set_input_files("#file", film)
+    opened.page.wait_for_function("() => document.getElementById('video').readyState >= 2")
+    assert opened.count("#stage") == 1
+    assert opened.count("#missing") == 0
+    opened.complaints = [said for said in opened.complaints if "ERR_FILE_NOT_FOUND" not in said]
 
 
 def test_nothing_found_is_said(open_page: Callable[..., Opened], video: Video) -> None:
-    one = open_page(faceless(video))
-    assert "No face was found" in one.text("#timeline")
-    assert "No expression stands out" in one.text("#no-peaks")
-    assert "nothing to add up" in one.text("#totals")
-    said = one.text("#warnings")
+    opened = open_page(faceless(video))
+    assert "No face was found" in opened.text("#timeline")
+    assert "No expression stands out" in opened.text("#no-peaks")
+    assert "nothing to add up" in opened.text("#totals")
+    said = opened.text("#warnings")
     assert "untrained" in said
     assert "is cut off" in said
     assert "7 frames" in said
-    assert one.count("canvas") == 0
+    assert opened.count("canvas") == 0
 
 
 def test_json_lines_are_drawn_without_curves(open_page: Callable[..., Opened], video: Video) -> None:
-    one = open_page(read_back(timeline_of(video), jsonl))
-    assert "JSON Lines, which have no curves" in one.text("#no-curves")
-    assert one.count("#lines") == 0
-    assert len(np.unique(one.ink("bands").reshape(-1, 4), axis=0)) > 3
-    one.page.locator("#bands").hover(position=where(one, 3, 0))
-    assert "mean score 88 %" in one.text("#tip")
+    opened = open_page(read_back(timeline_of(video), jsonl))
+    assert "JSON Lines, which have no curves" in opened.text("#no-curves")
+    assert opened.count("#lines") == 0
+    assert len(np.unique(opened.ink("bands").reshape(-1, 4), axis=0)) > 3
+    opened.page.locator("#bands").hover(position=where(opened, 3, 0))
+    assert "mean score 88 %" in opened.text("#tip")
 
 
 def test_dark_follows_the_system_and_the_switch(open_page: Callable[..., Opened], video: Video) -> None:
-    one = open_page(timeline_of(video), color_scheme="dark")
+    opened = open_page(timeline_of(video), color_scheme="dark")
     ground = "() => getComputedStyle(document.documentElement).backgroundColor"
-    dark = one.page.evaluate(ground)
-    dark_ink = one.ink("lines")
-    one.page.locator("#theme").click()
-    assert "light" in one.text("#theme")
-    light = one.page.evaluate(ground)
+    dark = opened.page.evaluate(ground)
+    dark_ink = opened.ink("lines")
+    opened.page.locator("#theme").click()
+    assert "light" in opened.text("#theme")
+    light = opened.page.evaluate(ground)
     assert (dark, light) == ("rgb(19, 19, 22)", "rgb(245, 245, 243)")
-    assert (one.ink("lines") != dark_ink).any()
+    assert (opened.ink("lines") != dark_ink).any()
 
 
 def test_a_phone_needs_no_sideways_scrolling(
     open_page: Callable[..., Opened], video: Video, film: Path
 ) -> None:
     name = "a_very_long_name_without_any_place_to_break_it_at_all_" * 3
-    one = open_page(
+    opened = open_page(
         timeline_of(replace(video, name=name), name, "P2"), film=film.as_uri(), viewport=PHONE, has_touch=True
     )
-    one.page.wait_for_function("() => document.getElementById('video').readyState >= 2")
-    assert one.page.evaluate("() => document.documentElement.scrollWidth") <= PHONE["width"]
-    one.page.evaluate("() => { document.getElementById('video').play = () => undefined; }")
-    place = where(one, 3, 0)
-    one.page.locator("#bands").scroll_into_view_if_needed()
-    one.page.locator("#bands").tap(position=place)
-    assert abs(shown_frame(one) * STEP / 1000 - 3) < 0.12
+    opened.page.wait_for_function("() => document.getElementById('video').readyState >= 2")
+    assert opened.page.evaluate("() => document.documentElement.scrollWidth") <= PHONE["width"]
+    opened.page.evaluate("() => { document.getElementById('video').play = () => undefined; }")
+    index = where(opened, 3, 0)
+    opened.page.locator("#bands").scroll_into_view_if_needed()
+    opened.page.locator("#bands").tap(position=index)
+    assert abs(shown_frame(opened) * STEP / 1000 - 3) < 0.12
 
 
 def test_paper_gets_the_whole_film_in_light(open_page: Callable[..., Opened], video: Video) -> None:
-    one = open_page(timeline_of(video), color_scheme="dark")
-    one.page.locator("#in").click()
-    assert one.page.pdf()[:5] == b"%PDF-"
-    one.settle()
-    assert one.text("#shown") == "0:03.0 – 0:09.0"  # the screen is as it was
-    one.page.emulate_media(media="print")
-    assert one.count("#theme, .group, .who, #list") == 0
-    assert one.count("#bands") == 1
+    opened = open_page(timeline_of(video), color_scheme="dark")
+    opened.page.locator("#in").click()
+    assert opened.page.pdf()[:5] == b"%PDF-"
+    opened.settle()
+    assert opened.text("#shown") == "0:03.0 – 0:09.0"  # the screen is as it was
+    opened.page.emulate_media(media="print")
+    assert opened.count("#theme, .group, .who, #list") == 0
+    assert opened.count("#bands") == 1

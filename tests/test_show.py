@@ -25,10 +25,10 @@ from fervid.types import Timeline
 NAMES = ("P1", "P2")
 
 
-def shown(document: Timeline, width: int = 80, top: int = 10) -> list[str]:
+def shown(timeline: Timeline, width: int = 80, top: int = 10) -> list[str]:
     """The lines as a pipe gets them."""
     stream = io.StringIO()
-    show_on(Console(file=stream, width=width, highlight=False), document, top)
+    show_on(Console(file=stream, width=width, highlight=False), timeline, top)
     return stream.getvalue().splitlines()
 
 
@@ -60,9 +60,9 @@ def test_the_bands_are_the_segments() -> None:
 
 
 def test_json_lines_show_the_intensity_of_segments() -> None:
-    document = read_back(timeline_of(video_of(), *NAMES), jsonl)
+    timeline = read_back(timeline_of(video_of(), *NAMES), jsonl)
     edges = np.linspace(0, 300, 13)
-    values = intensities(document, rows(document)[0], edges)
+    values = intensities(timeline, rows(timeline)[0], edges)
     assert values[:2] == pytest.approx([0.12, 0.12])
     assert values[2:8] == pytest.approx([0.98] * 6)
     assert np.isnan(values[8:]).all()

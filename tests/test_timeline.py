@@ -124,19 +124,19 @@ def test_interpolation_is_the_overlap_add_of_triangles() -> None:
     generator = np.random.default_rng(1)
     values = generator.dirichlet(np.ones(7), 12).astype(np.float32)
     pts = np.arange(START - 500, START + 12 * STEP + 500, 37, dtype=np.int64)
-    found = interpolate(centres(12), values, pts)
+    result = interpolate(centres(12), values, pts)
     held = np.clip(pts, START, START + 11 * STEP)
     weights = np.maximum(0, 1 - abs(held[:, None] - centres(12)) / STEP)  # (M, N)
-    assert found == pytest.approx(weights @ values, abs=1e-6)
-    assert found.sum(axis=1) == pytest.approx(1, abs=1e-6)
-    assert found.dtype == np.float32
+    assert result == pytest.approx(weights @ values, abs=1e-6)
+    assert result.sum(axis=1) == pytest.approx(1, abs=1e-6)
+    assert result.dtype == np.float32
 
 
 def test_interpolation_of_one_window_holds_and_of_none_is_refused() -> None:
-    one = sure(["fear"])
-    assert (interpolate(centres(1), one, np.array([0, START, 10**12])) == one).all()
+    each = sure(["fear"])
+    assert (interpolate(centres(1), each, np.array([0, START, 10**12])) == each).all()
     with pytest.raises(ValueError, match="no window"):
-        interpolate(centres(0), one[:0], np.array([START]))
+        interpolate(centres(0), each[:0], np.array([START]))
 
 
 # The decoder
@@ -171,13 +171,11 @@ def test_viterbi_equals_its_definition(seed: int, grid: bool, lag: int) -> None:
     pts = (START + np.cumsum(steps)).tolist()
     evidence = np.log(generator.dirichlet(np.full(4, 0.3), 70).clip(2e-3))
     viterbi = Viterbi(4, 1500.0, lag)
-    found = [
-        label for instant, row in zip(pts, evidence, strict=True) for label in viterbi.push(instant, row)
-    ]
-    assert len(found) < 70
-    found += viterbi.flush()
-    assert found == slow_viterbi(pts, evidence, 1500.0, lag)
-    assert len(set(found)) > 1
+    rows = [label for instant, row in zip(pts, evidence, strict=True) for label in viterbi.push(instant, row)]
+    assert len(rows) < 70
+    rows += viterbi.flush()
+    assert rows == slow_viterbi(pts, evidence, 1500.0, lag)
+    assert len(set(rows)) > 1
 
 
 # Segments
@@ -215,8 +213,8 @@ def test_a_crossing_stays_between_the_windows() -> None:
 
 def test_flicker_is_smoothed() -> None:
     names = ["sadness"] * 40
-    for place in (5, 12, 13, 30):
-        names[place] = "surprise"
+    for position in (5, 12, 13, 30):
+        names[position] = "surprise"
     scores = sure(names, 0.6)
     assert (scores.argmax(axis=1) == EMOTIONS.index("surprise")).sum() == 4
     assert [segment.emotion for segment in smooth(scores)] == ["sadness"]
@@ -264,8 +262,8 @@ def test_a_short_run_between_two_of_a_kind_joins_them() -> None:
 
 
 def test_short_runs_at_the_edges_go_to_their_only_neighbour() -> None:
-    found = runs(2, ("fear", 4, 0.94), ("anger", 20, 0.94), ("sadness", 4, 0.94))
-    assert found == [("anger", 8.8)]
+    result = runs(2, ("fear", 4, 0.94), ("anger", 20, 0.94), ("sadness", 4, 0.94))
+    assert result == [("anger", 8.8)]
 
 
 def test_a_stretch_shorter_than_the_minimum_is_one_segment_of_its_mean() -> None:
@@ -332,21 +330,21 @@ def test_any_chunking_gives_the_same_segments(case: tuple[Floats, Floats, float,
     inside = [sum(s.start <= instant < s.end for s in whole) for instant in centres(len(scores)).tolist()]
     assert inside == (quality >= READABLE).astype(int).tolist()
     pts = centres(len(scores))
-    for one, other in pairwise(whole):
-        assert one.emotion != other.emotion or one.end < other.start
-        if one.end == other.start:  # the boundary is the crossing of these two emotions
-            row = int(np.searchsorted(pts, one.end)) - 1
-            lead = scores[:, EMOTIONS.index(one.emotion)] - scores[:, EMOTIONS.index(other.emotion)]
-            assert one.end == crossing(pts[row], pts[row + 1], float(lead[row]), float(lead[row + 1]))
+    for first, second in pairwise(whole):
+        assert first.emotion != second.emotion or first.end < second.start
+        if first.end == second.start:  # the boundary is the crossing of these two emotions
+            row = int(np.searchsorted(pts, first.end)) - 1
+            lead = scores[:, EMOTIONS.index(first.emotion)] - scores[:, EMOTIONS.index(second.emotion)]
+            assert first.end == crossing(pts[row], pts[row + 1], float(lead[row]), float(lead[row + 1]))
     for segment in whole:
         rows = (pts >= segment.start) & (pts < segment.end)
         assert segment.scores == pytest.approx(scores[rows].mean(axis=0), abs=1e-6)
     frames = np.arange(START, centres(len(scores))[-1] + STEP // 2, FRAME)
-    for place, segment in enumerate(whole):
+    for position, segment in enumerate(whole):
         assert segment.frames == ((frames >= segment.start) & (frames < segment.end)).sum()
         if segment.end - segment.start < minimum * TICKS:  # then it stands alone between gaps
-            assert place == 0 or whole[place - 1].end < segment.start
-            assert place == len(whole) - 1 or whole[place + 1].start > segment.end
+            assert position == 0 or whole[position - 1].end < segment.start
+            assert position == len(whole) - 1 or whole[position + 1].start > segment.end
 
 
 def test_segments_come_while_the_film_runs_and_little_is_held() -> None:
@@ -551,24 +549,24 @@ def test_build_brings_all_into_one_order() -> None:
     segments = smooth(scores)
     shots = np.array([START], np.int64)
     people = (Person("P1", None, (segments[0].track, 4), 100, START, np.zeros(4, np.float32)),)
-    one, other = (
+    first, second = (
         build(video(), MODEL, Settings(), Tally(9, 9), shots, curves, parts, people)
         for curves, parts in (([curve, early], segments), ([early, curve], segments[::-1]))
     )
-    assert [curve.track for curve in one.curves] == [1, 4]
-    assert [(peak.emotion, peak.track) for peak in one.peaks] == [
+    assert [curve.track for curve in first.curves] == [1, 4]
+    assert [(peak.emotion, peak.track) for peak in first.peaks] == [
         ("happiness", 1),
         ("happiness", 4),
         ("fear", 1),
         ("fear", 4),
     ]
-    assert one.peaks == other.peaks
-    for found in (one, other):
-        assert [(part.start, part.end, part.emotion) for part in found.segments] == [
+    assert first.peaks == second.peaks
+    for result in (first, second):
+        assert [(part.start, part.end, part.emotion) for part in result.segments] == [
             (part.start, part.end, part.emotion) for part in segments
         ]
-    assert one.people == people
-    assert [curve.person for curve in one.curves] == [None, "P1"]
-    assert {peak.person for peak in one.peaks if peak.track == 4} == {"P1"}
-    assert {segment.person for segment in one.segments} == {"P1"}
-    assert one.settings == Settings().as_json()
+    assert first.people == people
+    assert [curve.person for curve in first.curves] == [None, "P1"]
+    assert {peak.person for peak in first.peaks if peak.track == 4} == {"P1"}
+    assert {segment.person for segment in first.segments} == {"P1"}
+    assert first.settings == Settings().as_json()

@@ -66,7 +66,7 @@ def track_of(video: Video, segments: list[Segment], end: float) -> Curve:
     """A track whose curve shows what its segments say."""
     step = video.length(Fraction(32, 100))
     pts = np.arange(segments[0].start, segments[-1].end, step, dtype=np.int64)
-    scores = np.stack([next(one for one in segments if one.start <= at < one.end).scores for at in pts])
+    scores = np.stack([next(each for each in segments if each.start <= at < each.end).scores for at in pts])
     valence, arousal = valence_arousal(scores, EMOTIONS)
     return Curve(
         track=segments[0].track,
@@ -104,9 +104,9 @@ def timeline_of(video: Video, *people: str | None) -> Timeline:
     ids = {track: f"P{track + 1}" for track in named}
     return replace(
         timeline,
-        curves=tuple(replace(one, person=ids.get(one.track)) for one in timeline.curves),
-        segments=tuple(replace(one, person=ids.get(one.track)) for one in timeline.segments),
-        peaks=tuple(replace(one, person=ids.get(one.track)) for one in timeline.peaks),
+        curves=tuple(replace(each, person=ids.get(each.track)) for each in timeline.curves),
+        segments=tuple(replace(each, person=ids.get(each.track)) for each in timeline.segments),
+        peaks=tuple(replace(each, person=ids.get(each.track)) for each in timeline.peaks),
         people=tuple(
             Person(ids[track], name, (track,), 0, video.start, np.zeros(4, np.float32))
             for track, name in named.items()
