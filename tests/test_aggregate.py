@@ -22,7 +22,7 @@ from fervid.streams.survey.aggregate_forest import Forest
 from fervid.streams.survey.aggregate_gaussian import embedded
 from fervid.streams.survey.aggregate_moments import moments
 from fervid.survey.systems import SMALL as SMALL_SIZES
-from fervid.train import alone, folders, run, settling, state
+from fervid.train import alone, folders, run, state, support_vectors
 from fervid.train.listener import Listener, Progress
 from fervid.train.material import Material, arrange
 from fervid.train.recipe import Recipe
@@ -148,7 +148,7 @@ def test_a_machine_is_where_its_cost_is_least() -> None:
     rows, labels = data(60, 5, 3)
     signs = 2.0 * nn.functional.one_hot(labels, 3).double() - 1
     share = torch.linspace(0.5, 1.5, 60, dtype=torch.float64)
-    machine = settling.fitted(rows, signs, share, 1e-2, torch.zeros(6, 3, dtype=torch.float64))
+    machine = support_vectors.fit_machine(rows, signs, share, 1e-2, torch.zeros(6, 3, dtype=torch.float64))
     missed = (1 - signs * (rows @ machine[:-1] + machine[-1])).clamp_min(0)
     assert (missed == 0).any() and (missed > 0).any()
     pull = (share[:, None] * signs * missed * 2) / 60
@@ -165,7 +165,7 @@ def test_with_all_windows_as_anchors_it_is_the_kernel_machine() -> None:
     assert near.diagonal().numpy() == pytest.approx(np.ones(40), abs=1e-3)
     whitener = space.whitener()
     start = torch.zeros(whitener.shape[1] + 1, 2, dtype=torch.float64)
-    machine = settling.fitted(near @ whitener, signs, torch.ones(40).double(), 1e-2, start)
+    machine = support_vectors.fit_machine(near @ whitener, signs, torch.ones(40).double(), 1e-2, start)
     values = near @ (whitener @ machine[:-1]) + machine[-1]
     # The shares of the support vectors at the optimum.
     shares = signs * (1 - signs * values).clamp_min(0) * 2 / 40 / 1e-2
@@ -278,7 +278,11 @@ def test_a_machine_is_fitted_on_an_existing_frame_net(
     still: Path, material: Material, strips: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     states: list[state.State] = []
-    monkeypatch.setattr(alone, "settle", lambda *given: states.append(settling.settle(*given)) or states[-1])
+    monkeypatch.setattr(
+        alone,
+        "fit_support_vectors",
+        lambda *given: states.append(support_vectors.fit_support_vectors(*given)) or states[-1],
+    )
     recipe = recipe_of("aggregate_moments", epochs=0, start_from=(str(still),))
     run.check(recipe, material, "cpu")
     warned: list[str] = []
@@ -287,7 +291,7 @@ def test_a_machine_is_fitted_on_an_existing_frame_net(
     history = states[0].history
     pairs = zip(history["validation_accuracy"], history["validation_mean_recall"], strict=True)
     scores = [(accuracy + recall) / 2 for accuracy, recall in pairs]
-    assert len(scores) == len(settling.STRENGTHS) and scores.index(max(scores)) == states[0].best_epoch
+    assert len(scores) == len(support_vectors.STRENGTHS) and scores.index(max(scores)) == states[0].best_epoch
     mine, parent = weights(child), weights(still)
     for name, value in parent.items():
         end = name.removeprefix("still.")

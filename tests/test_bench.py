@@ -299,7 +299,7 @@ def test_every_stream_has_a_row_after_which_its_fusions_come() -> None:
     assert set(SMALL) <= set(usual)
     assert set(systems.OVER_STILL) <= set(usual)
     for place, system in enumerate(systems.chosen()):
-        assert all(usual.index(one.name) < place for one in system.over)
+        assert all(usual.index(one.name) < place for one in system.bases)
 
 
 def test_a_fusion_of_streams_learnt_alone_is_the_one_that_learns_them(tmp_path: Path) -> None:
@@ -313,7 +313,7 @@ def test_a_fusion_of_streams_learnt_alone_is_the_one_that_learns_them(tmp_path: 
     def said(recipe: Recipe, folder: str, *fused: Path) -> evaluate.Predictions:
         with execute.serial() as executor:
             return evaluate.by_protocol(
-                "kfold:2", samples, recipe, tmp_path / folder, executor, machine, over=fused
+                "kfold:2", samples, recipe, tmp_path / folder, executor, machine, bases=fused
             )
 
     whole = said(usual, "whole")

@@ -23,7 +23,7 @@ from fervid.train.batches import Clips
 from fervid.train.listener import SILENT
 from fervid.train.machine import Machine, has_bfloat16
 from fervid.train.recipe import Recipe
-from fervid.train.settling import settle
+from fervid.train.support_vectors import fit_support_vectors
 
 CLASSES = len(EMOTIONS)
 
@@ -268,7 +268,7 @@ def test_a_stream_learns_what_is_easy(name: str, request: pytest.FixtureRequest,
         if isinstance(module, torch.nn.BatchNorm2d | torch.nn.BatchNorm3d):
             module.momentum = 0.4  # the run is short, and validation uses the running statistics
     lesson = fitting.StreamLoss(network, len(EASY), torch.ones(len(EASY)), recipe)
-    targets = batches.target_shares(easy.samples, EASY, 0.0, 0.0)
+    targets = batches.make_targets(easy.samples, EASY, 0.0, 0.0)
     training_set = Clips(easy, targets, (network.reads,), length=network.frames, by_motion=network.by_motion)
 
     stage = fitting.Stage(
@@ -279,13 +279,19 @@ def test_a_stream_learns_what_is_easy(name: str, request: pytest.FixtureRequest,
         optimizer=network.optimizer,
         learner=lesson,
         loss=lambda batch: lesson(batch, machine),
-        validate=lambda: (0.0, 0.0, 0.0),  # the last round will do: no validation takes half the time
+        validate=lambda: (
+            0.0,
+            0.0,
+            0.0,
+        ),  # the last epoch is enough: without validation it takes half the time
     )
     fitting.fit(stage, training_set, recipe, machine, tmp_path / "state", SILENT)
     if isinstance(network, Aggregate):
-        settle(network, training_set, training_set, recipe, machine, tmp_path / "machine", SILENT)
-    logits = fitting.answers(lambda batch: network(batch[network.reads]), training_set, 8, machine)
-    accuracy, recall, _ = fitting.figures(logits, training_set.targets)
+        fit_support_vectors(
+            network, training_set, training_set, recipe, machine, tmp_path / "machine", SILENT
+        )
+    logits = fitting.mean_logits(lambda batch: network(batch[network.reads]), training_set, 8, machine)
+    accuracy, recall, _ = fitting.measure(logits, training_set.targets)
     assert accuracy > 0.9 and recall > 0.9
 
 

@@ -26,7 +26,7 @@ from fervid.streams.network import join, sample_frames, split
 from fervid.streams.survey import compact_gru, dap3d, flow, inception3d
 from fervid.streams.survey.mscnn import verification
 from fervid.survey.systems import SMALL
-from fervid.train.batches import WEAK, Clips, target_shares
+from fervid.train.batches import WEAK, Clips, make_targets
 from fervid.train.machine import Machine
 from fervid.types import Settings, Status, Track, Video
 
@@ -183,7 +183,7 @@ def test_the_gru_leaves_its_frame_net_alone() -> None:
 def test_deep_nets_are_learnt_in_float32(name: str, whole: bool) -> None:
     with torch.device("meta"):
         network = streams.build(name, 7)
-    assert isinstance(Machine(torch.device("cpu")).arithmetic(network), nullcontext) == whole
+    assert isinstance(Machine(torch.device("cpu")).autocast(network), nullcontext) == whole
 
 
 # --- beginning from another net
@@ -234,14 +234,14 @@ def test_an_irnn_begins_by_remembering() -> None:
 
 def learnt(length: int, by_motion: bool = False) -> Clips:
     found = drawn(("happiness", "surprise", NEUTRAL), 3, 3, length=40)
-    taught = target_shares(found.samples, EMOTIONS, 0.0, 0.0)
+    taught = make_targets(found.samples, EMOTIONS, 0.0, 0.0)
     return Clips(found, taught, ("faces", "points"), length=length, by_motion=by_motion)
 
 
 def test_a_pair_is_the_peak_and_another_frame_that_shows_it() -> None:
     found = learnt(2)
     for place, sample in enumerate(found.footage.samples):
-        moved = found.moved[place]
+        moved = found.motion[place]
         for seed in range(10):
             peak, other = found._drawn(place, np.random.default_rng(seed)).rows
             assert peak != other
@@ -253,14 +253,16 @@ def test_a_pair_is_the_peak_and_another_frame_that_shows_it() -> None:
 
 def test_a_pair_of_a_picture_is_the_picture_twice() -> None:
     found = drawn(("happiness",), 1, 1, length=1)
-    clip = Clips(found, target_shares(found.samples, EMOTIONS, 0.0, 0.0), ("faces",), length=2)
+    clip = Clips(found, make_targets(found.samples, EMOTIONS, 0.0, 0.0), ("faces",), length=2)
     assert clip._drawn(0, np.random.default_rng(0)).rows.tolist() == [0, 0]
 
 
 def test_nets_of_motion_are_taught_where_the_face_changes() -> None:
     still, moving = learnt(16), learnt(16, by_motion=True)
     spread = [
-        np.mean([np.ptp(one.moved[0][one._drawn(0, np.random.default_rng(seed)).rows]) for seed in range(20)])
+        np.mean(
+            [np.ptp(one.motion[0][one._drawn(0, np.random.default_rng(seed)).rows]) for seed in range(20)]
+        )
         for one in (still, moving)
     ]
     assert spread[0] < spread[1]
@@ -336,7 +338,7 @@ def test_analysis_gives_landmarks_to_the_nets_that_look_for_them(tmp_path: Path)
     said = {name: np.concatenate([part[name] for part in parts]) for name in names}
 
     reads = tuple({net.reads for net in networks.values()})
-    mine = Clips(found, target_shares(found.samples, EMOTIONS, 0.0, 0.0), reads, OFF)
+    mine = Clips(found, make_targets(found.samples, EMOTIONS, 0.0, 0.0), reads, OFF)
     taken = [clips.rows(video(), track.pts, centre) for centre in moments.tolist()]
     windows = [clips.Window.at(mine.faces[0], rows) for rows in taken]
     nothing = np.zeros(len(windows), np.int64)

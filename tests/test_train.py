@@ -33,7 +33,7 @@ from fervid.labels import EMOTIONS, NEUTRAL
 from fervid.samples import Drawn, Sample, Strip
 from fervid.streams.still import Still
 from fervid.train import evaluate, folders, frozen, run, starting, state
-from fervid.train.batches import Clips, target_shares
+from fervid.train.batches import Clips, make_targets
 from fervid.train.listener import SILENT, Listener, Progress
 from fervid.train.machine import Machine, open_machine
 from fervid.train.material import Material, arrange, gather
@@ -304,7 +304,9 @@ def test_a_stream_that_no_model_has(
     recipe = replace(SMALL, epochs=1, joint_epochs=1, start_from=bases)
     run.check(recipe, material, "cpu")
     trained(recipe, material, tmp_path / "run", strips, listener=Listener(warn=warned.append))
-    assert warned == ["tiny_displacement begins anew: no model to start from has such a stream"]
+    assert warned == [
+        "tiny_displacement starts from random weights: no model to start from has such a stream"
+    ]
     with pytest.raises(UsageError, match="no model to start from has a stream tiny_displacement"):
         run.check(replace(recipe, epochs=0), material, "cpu")
 
@@ -332,7 +334,7 @@ def test_faces_are_shown_small_at_first(
 
 def test_small_faces_are_the_same_faces() -> None:
     found = drawn(LABELS, 2, 2)
-    taught = target_shares(found.samples, LABELS, 0.0, 0.0)
+    taught = make_targets(found.samples, LABELS, 0.0, 0.0)
     small, usual = (
         Clips(found, taught, ("faces", "displacement"), STRONG, coarse=coarse) for coarse in (2, 0)
     )
@@ -347,7 +349,7 @@ def test_small_faces_are_the_same_faces() -> None:
 
 def test_a_loss_that_explodes_is_told(material: Material, strips: Path, tmp_path: Path) -> None:
     recipe = replace(SMALL, streams=("tiny_faces",), rate=1e30)
-    with pytest.raises(ModelError, match=r"no longer a number in epoch .* lower --rate"):
+    with pytest.raises(ModelError, match=r"is not a number in epoch .* lower --rate"):
         trained(recipe, material, tmp_path / "run", strips)
 
 
@@ -356,7 +358,7 @@ def test_a_damaged_checkpoint_is_told(material: Material, strips: Path, tmp_path
     folders.begin(folder, SMALL, material)
     (folder / folders.STATE / "tiny_faces.safetensors").write_bytes(b"rubbish")
     with (
-        pytest.raises(InputError, match=r"checkpoint .* is damaged; delete it"),
+        pytest.raises(InputError, match=r"checkpoint .* is damaged: delete it"),
         execute.serial() as executor,
     ):
         run.train(SMALL, material, folder, executor, CPU, cache=strips)
@@ -383,7 +385,7 @@ def test_people_are_in_one_part_alone() -> None:
     ("labels", "words"),
     [
         (("happiness",), r"labels outside of happiness: surprise \(20\)"),
-        (("happiness", "surprise", "anger"), "no sample of anger to learn from"),
+        (("happiness", "surprise", "anger"), "no training sample of anger"),
     ],
 )
 def test_labels_that_do_not_fit_the_data(labels: tuple[str, ...], words: str) -> None:
@@ -392,7 +394,7 @@ def test_labels_that_do_not_fit_the_data(labels: tuple[str, ...], words: str) ->
 
 
 def test_no_validation_at_all_is_refused() -> None:
-    with pytest.raises(UsageError, match="nothing to judge by"):
+    with pytest.raises(UsageError, match="no validation set"):
         arrange([sample("a", "anger"), sample("b", "fear")], (), (), 0.0, 0)
 
 
@@ -410,7 +412,7 @@ def test_samples_without_a_face_are_told_and_left_out(
     split = Material(LABELS, (*found.samples[:4], *found.samples[4:]), nothing.samples)
     with pytest.raises(InputError, match="no validation sample shows a face"):
         trained(SMALL, split, tmp_path / "run", tmp_path, listener=Listener(warn=warned.append))
-    assert warned == ["2 of 2 validation samples show no face, and are left out"]
+    assert warned == ["2 of 2 validation samples show no face and are left out"]
 
 
 def _empty(strip: Strip) -> Strip:
@@ -423,7 +425,7 @@ def _empty(strip: Strip) -> Strip:
 
 def test_clips_depend_on_their_epoch_and_place_alone() -> None:
     found = drawn(LABELS, 3, 3, length=40)
-    taught = target_shares(found.samples, LABELS, 0.0, 0.0)
+    taught = make_targets(found.samples, LABELS, 0.0, 0.0)
     clips = Clips(found, taught, ("faces", "displacement"), STRONG, seed=4)
     whole = clips.drawn(2, np.array([0, 3, 5]), CPU.device)
     again = clips.drawn(2, np.array([5]), CPU.device)
@@ -439,7 +441,7 @@ def test_clips_depend_on_their_epoch_and_place_alone() -> None:
 
 def test_plain_clips_are_what_analysis_reads() -> None:
     found = drawn(LABELS, 2, 2, length=40)
-    taught = target_shares(found.samples, LABELS, 0.0, 0.0)
+    taught = make_targets(found.samples, LABELS, 0.0, 0.0)
     clips = Clips(found, taught, ("faces+points", "displacement"), OFF)
     from fervid.train.evaluate import windows
 
@@ -456,7 +458,7 @@ def test_plain_clips_are_what_analysis_reads() -> None:
 
 def test_targets_mix_votes_and_labels() -> None:
     voted = replace(sample("a", "happiness"), votes={"happiness": 0.6, "surprise": 0.4})
-    taught = target_shares([voted, sample("b", "surprise")], LABELS, 0.5, 0.1)
+    taught = make_targets([voted, sample("b", "surprise")], LABELS, 0.5, 0.1)
     assert taught.tolist() == [
         pytest.approx([0.9 * 0.8 + 0.05, 0.9 * 0.2 + 0.05]),
         pytest.approx([0.05, 0.95]),
@@ -466,20 +468,20 @@ def test_targets_mix_votes_and_labels() -> None:
 def test_votes_for_labels_that_are_not_taught_do_not_count() -> None:
     some = replace(sample("a", "happiness"), votes={"happiness": 0.3, "surprise": 0.3, "contempt": 0.4})
     none = replace(sample("b", "surprise"), votes={"contempt": 1.0})
-    assert target_shares([some, none], LABELS, 1.0, 0.0).tolist() == [pytest.approx([0.5, 0.5]), [0.0, 1.0]]
+    assert make_targets([some, none], LABELS, 1.0, 0.0).tolist() == [pytest.approx([0.5, 0.5]), [0.0, 1.0]]
 
 
 def test_nets_of_frames_are_taught_those_that_show_the_expression() -> None:
     found = drawn((*LABELS, NEUTRAL), 2, 1, length=60)
-    shown = Clips(found, target_shares(found.samples, EMOTIONS, 0.0, 0.0), ("faces",), length=1)
+    shown = Clips(found, make_targets(found.samples, EMOTIONS, 0.0, 0.0), ("faces",), length=1)
     for place, sample in enumerate(found.samples):
         taught, usual = [], []
         for seed in range(40):
             frame = shown._drawn(place, np.random.default_rng(seed)).rows
             window = shown._drawn_window(place, np.random.default_rng(seed)).rows
             assert len(frame) == 1 and frame[0] in window
-            taught.append(shown.moved[place][frame[0]])
-            usual.append(shown.moved[place][window].mean())
+            taught.append(shown.motion[place][frame[0]])
+            usual.append(shown.motion[place][window].mean())
         if sample.label != NEUTRAL:
             assert np.mean(taught) > np.mean(usual)
 
@@ -488,7 +490,7 @@ def test_nets_of_frames_are_taught_those_that_show_the_expression() -> None:
 def test_clips_and_stills_come_in_the_share_that_is_asked_for(share: float) -> None:
     clips_of, stills_of = drawn(LABELS, 2, 2), drawn(LABELS, 3, 3, length=1)
     both = Footage.joined([stills_of, clips_of])
-    taught = target_shares(both.samples, LABELS, 0.0, 0.0)
+    taught = make_targets(both.samples, LABELS, 0.0, 0.0)
     shown = Clips(both, taught, ("faces",), length=1, size=40, moving=share)
     for epoch in range(2):
         draws = np.concatenate([draws for _, draws in shown.epoch(epoch, 8)])
@@ -504,7 +506,7 @@ def test_clips_and_stills_come_in_the_share_that_is_asked_for(share: float) -> N
 def both() -> Clips:
     """Two stills and two clips of five and of four windows."""
     found = Footage.joined([drawn(LABELS, 1, 1, length=1), drawn(LABELS, 1, 1, length=30)])
-    return Clips(found, target_shares(found.samples, LABELS, 0.0, 0.0), ("displacement",))
+    return Clips(found, make_targets(found.samples, LABELS, 0.0, 0.0), ("displacement",))
 
 
 def test_whole_clips_are_looked_at_as_analysis_does(both: Clips) -> None:
@@ -535,9 +537,9 @@ def test_what_frozen_streams_see_of_a_clip_is_worked_out_once(
 
     def seen(part: int) -> torch.Tensor:
         here, path = Apart(CPU.device, part, parts), tmp_path / "x.safetensors"
-        return frozen.features({"tiny_displacement": network}, both, 4, here, path, Listener(tick=stop))[
-            "tiny_displacement"
-        ]
+        return frozen.compute_features(
+            {"tiny_displacement": network}, both, 4, here, path, Listener(tick=stop)
+        )["tiny_displacement"]
 
     def stop(progress: Progress) -> None:
         raise Stop
@@ -574,15 +576,15 @@ def test_frozen_clips_are_drawn_as_clips_are(both: Clips) -> None:
 def test_features_of_other_data_are_refused(both: Clips, tmp_path: Path) -> None:
     network = {"tiny_displacement": streams.build("tiny_displacement", len(LABELS))}
     path = tmp_path / "x.safetensors"
-    frozen.features(network, both, 4, CPU, path, SILENT)
+    frozen.compute_features(network, both, 4, CPU, path, SILENT)
     fewer = Clips(both.footage.take([0, 1]), both.targets[:2], ("displacement",))
-    with pytest.raises(InputError, match="of other data than this run"):
-        frozen.features(network, fewer, 4, CPU, path, SILENT)
+    with pytest.raises(InputError, match="has other data than this run"):
+        frozen.compute_features(network, fewer, 4, CPU, path, SILENT)
 
 
 def test_a_clip_that_comes_twice_in_an_epoch_is_drawn_twice() -> None:
     found = drawn(LABELS, 2, 2)
-    taught = target_shares(found.samples, LABELS, 0.0, 0.0)
+    taught = make_targets(found.samples, LABELS, 0.0, 0.0)
     clips = Clips(found, taught, ("displacement",), STRONG, size=12)
     draws = np.concatenate([draws for _, draws in clips.epoch(0, 4)])
     assert sorted(draws.tolist()) == list(range(12))
@@ -609,7 +611,7 @@ def test_folders_of_one_name_are_two_and_a_file_in_both_parts_is_refused(tmp_pat
     assert len(gather((ours,), (theirs,), (), 0.5, 0).validation) == 2
     table = tmp_path / "list.csv"
     table.write_text("path,label\nalice/clips/happiness/0.png,happiness\n")
-    with pytest.raises(InputError, match=r"is to be judged by, and is .* that is learnt from"):
+    with pytest.raises(InputError, match=r"is the same file as .* of the training set"):
         gather((ours,), (f"csv:{table}",), (), 0.5, 0)
 
 
@@ -623,7 +625,7 @@ def test_tables_of_one_folder_hold_the_same_people(tmp_path: Path) -> None:
 
 def test_a_protocol_tells_of_a_hopeless_fold_before_it_trains(tmp_path: Path) -> None:
     rows = [*synth.samples("posed", 3, 3, 0, LABELS), *synth.samples("posed", 1, 1, 0, ("anger",))]
-    words = "fold 1 of kfold:3: there is no sample of anger"
+    words = "fold 1 of kfold:3: there is no training sample of anger"
     with pytest.raises(InputError, match=words), execute.serial() as executor:
         evaluate.by_protocol("kfold:3", rows, SMALL, tmp_path / "runs", executor, CPU)
     assert not (tmp_path / "runs").exists()
@@ -821,7 +823,7 @@ def test_protocols_from_the_shell(call: Call, tmp_path: Path, tiny: list[str]) -
     again = call("eval", "-d", data, *rest)
     assert again.stdout == done.stdout and "epoch" not in again.stderr
     other = call("eval", "-d", data, *rest, "--seed", "7")
-    assert other.returncode == 2 and "begun with other settings" in other.stderr
+    assert other.returncode == 2 and "started with other settings" in other.stderr
     rest[1] = "kfold:3"
     split = call("eval", "-d", data, *rest)
     assert split.returncode == 1 and "another split" in split.stderr
@@ -846,7 +848,7 @@ def test_protocols_from_the_shell(call: Call, tmp_path: Path, tiny: list[str]) -
             "no model",
         ),
         (["train", "-d", SYNTH, "-o", "x", "--device", "cuda"], "no CUDA GPU"),
-        (["train", "-d", SYNTH, "-o", "x", "--streams", "still", "--size", "still.foo=3"], "of these sizes"),
+        (["train", "-d", SYNTH, "-o", "x", "--streams", "still", "--size", "still.foo=3"], "these sizes"),
         (
             ["train", "-d", SYNTH, "-o", "x", "--streams", "still", "--size", "still.width=0"],
             "--size must be",
@@ -896,14 +898,14 @@ def test_a_checkpoint_of_other_labels_is_told(material: Material, strips: Path, 
     with pytest.raises(InputError, match="with other data, or another split"), execute.serial() as executor:
         run.train(SMALL, other, folder, executor, CPU, cache=strips)
     folders.begin(folder, SMALL, other)  # whoever forces it
-    with pytest.raises(InputError, match="of other labels or sizes"), execute.serial() as executor:
+    with pytest.raises(InputError, match="has other labels or sizes"), execute.serial() as executor:
         run.train(SMALL, other, folder, executor, CPU, cache=strips)
 
 
 def test_landmarks_that_are_no_numbers_are_told() -> None:
     found = drawn(LABELS, 2, 2)
     found.landmarks[1][3, 40] = np.nan
-    clips = Clips(found, target_shares(found.samples, LABELS, 0.0, 0.0), ("displacement",), OFF)
+    clips = Clips(found, make_targets(found.samples, LABELS, 0.0, 0.0), ("displacement",), OFF)
     with pytest.raises(InputError, match=f"landmarks of {found.samples[1].name} are not all numbers"):
         clips.drawn(0, np.arange(4), CPU.device)
 

@@ -122,7 +122,7 @@ def _recipe(model: str | None, values: dict[str, Any], given: list[str]) -> Reci
     ]
     if fixed:
         raise UsageError(f"--{fixed[0].replace('_', '-')} is decided by the model: leave it out, or --model")
-    return starting.finetuning(model, recipe)
+    return starting.finetune_recipe(model, recipe)
 
 
 def _report(said: Predictions, as_json: bool, predictions: str | None, pictures: str | None) -> None:

@@ -59,7 +59,7 @@ def finetune(
 
     if not values["data"]:
         raise UsageError("name your clips with --data, for example folder:my_clips/")
-    recipe = starting.finetuning(model, training.recipe_of(values))
+    recipe = starting.finetune_recipe(model, training.recipe_of(values))
     material = run.prepare(recipe)
     folder = training.begin(output, overwrite, recipe, material, device)
     training.carry_out(messages, recipe, folder, device, jobs, no_cache, material)

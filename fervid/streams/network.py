@@ -65,7 +65,7 @@ class Network(nn.Module):
     by_motion: ClassVar[bool] = False  # trained where the face changes most, not where it shows most
     allows_bfloat16: ClassVar[bool] = True  # whether it may be trained in bfloat16, if that is faster
     parent: ClassVar[str] = ""  # the stream that `inflate` takes weights from
-    settles: ClassVar[bool] = False  # whether more is fitted once gradients are done (`train/settling.py`)
+    has_support_vectors: ClassVar[bool] = False  # whether `train/support_vectors.py` replaces the top
     any_side: ClassVar[bool] = False  # whether it also reads faces of other sizes than a crop's
     # The best training settings, at batches of 128 clips.
     optimizer: ClassVar[str] = "sgd"

@@ -22,7 +22,7 @@ from fervid.execute import Executor
 from fervid.samples import Sample
 from fervid.survey import timing
 from fervid.survey.systems import PAIR, SMALL, System, everything
-from fervid.train import evaluate, papers
+from fervid.train import evaluate, reports
 from fervid.train.listener import SILENT, Listener
 from fervid.train.machine import Machine
 from fervid.train.material import Material, digest
@@ -60,7 +60,7 @@ class Ground:
         shared = {name: value for name, value in self.recipe.as_json().items() if name not in NOT_SHARED}
         return {
             "data": {
-                "specs": list(papers.named(self.specs)),
+                "specs": list(reports.named(self.specs)),
                 "sha256": digest(Material(labels, self.samples, ())),
                 "clips": len(self.samples),
                 "people": len({sample.subject or sample.name for sample in self.samples}),
@@ -194,7 +194,7 @@ class Survey:
     def _made(self, system: System) -> Row:
         """Train, score and time a system, after those that it takes over."""
         ground = self.ground
-        for stream in system.over:
+        for stream in system.bases:
             if isinstance(self.row(stream), Failure):
                 raise InputError(f"its stream {stream.name} failed")
         sizes = {name: ground.sizes[name] for name in system.streams if name in ground.sizes}
@@ -213,7 +213,7 @@ class Survey:
             ground.machine,
             cache=ground.cache,
             listener=ground.listener,
-            over=[self.runs(stream) for stream in system.over],
+            bases=[self.runs(stream) for stream in system.bases],
         )
         part, _ = self.parts[0]
         net = model.load(evaluate.folder_of(part, self.runs(system)))

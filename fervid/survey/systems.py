@@ -59,7 +59,7 @@ class System:
         return "+".join(self.streams) + (f"-{self.fusion}" if self.fusion else "")
 
     @property
-    def over(self) -> tuple[System, ...]:
+    def bases(self) -> tuple[System, ...]:
         """Return the systems that are trained before it: it takes over their nets as they are."""
         if self.fusion:
             return tuple(System((name,)) for name in self.streams)
@@ -81,7 +81,7 @@ FUSIONS = (
 def everything() -> tuple[System, ...]:
     """Return every system there is, toys too; each comes after those that it takes over."""
     singles = [System((name,)) for name in streams.names()]
-    return (*sorted(singles, key=lambda system: len(system.over)), *FUSIONS)
+    return (*sorted(singles, key=lambda system: len(system.bases)), *FUSIONS)
 
 
 def chosen(only: Sequence[str] = ()) -> tuple[System, ...]:

@@ -1,1 +1,1 @@
-"""Training: from labelled data and a recipe to a model, and how well it does."""
+"""Training and evaluation of models on labelled data."""

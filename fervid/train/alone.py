@@ -7,45 +7,45 @@ import torch
 from fervid import streams
 from fervid.streams.network import Network
 from fervid.train import starting
-from fervid.train.fitting import USUAL_BATCH, Stage, StreamLoss, answers, figures
+from fervid.train.fitting import USUAL_BATCH, Stage, StreamLoss, mean_logits, measure
 from fervid.train.recipe import FINE
-from fervid.train.settling import settle
 from fervid.train.stages import Run, round_weights
+from fervid.train.support_vectors import fit_support_vectors
 
 
-def learn(run: Run, name: str) -> Network:
+def train(run: Run, name: str) -> Network:
     """Return one stream, trained; without epochs, as the models to start from have it."""
-    recipe, network = run.recipe, _begun(run, name)
+    recipe, network = run.recipe, _initial(run, name)
     if recipe.epochs:
         coarse = round(recipe.coarse * recipe.epochs) if network.any_side else 0
-        run.fit(_stage(run, network, name), run.clips(network, coarse))
+        run.fit(_stage(run, network, name), run.training_clips(network, coarse))
     elif any(name in base.networks for base in run.bases):
         return network.eval()
-    if network.settles:
-        _settle(run, network, name)
+    if network.has_support_vectors:
+        _fit_support_vectors(run, network, name)
     return network.eval()
 
 
-def _begun(run: Run, name: str) -> Network:
-    """Return a stream with its initial weights, on the device of the run."""
+def _initial(run: Run, name: str) -> Network:
+    """Return a stream with its first weights, on the run's device."""
     torch.manual_seed(run.recipe.seed)  # of the first weights
     network = streams.build(name, len(run.labels), **run.recipe.sizes.get(name, {}))
-    bases = sorted(run.bases, key=lambda base: name not in base.networks)  # before a parent's are
+    bases = sorted(run.bases, key=lambda base: name not in base.networks)  # the same stream before a parent
     if bases and not any(starting.take_over(network, name, base, run.labels) for base in bases):
-        run.listener.warn(f"{name} begins anew: no model to start from has such a stream")
+        run.listener.warn(f"{name} starts from random weights: no model to start from has such a stream")
     return network.placed(run.machine.device)
 
 
 def _stage(run: Run, network: Network, name: str) -> Stage:
     recipe, machine = run.recipe, run.machine
-    loss = StreamLoss(network, len(run.labels), run.counts, recipe).to(machine.device)
+    learner = StreamLoss(network, len(run.labels), run.counts, recipe).to(machine.device)
     by_size = recipe.batch / USUAL_BATCH
     rate = network.rate * recipe.rate * (by_size if network.optimizer == "sgd" else by_size**0.5)
-    validation = run.validation_clips(network)
+    clips = run.validation_clips(network)
 
     def validate() -> tuple[float, float, float]:
-        logits = answers(lambda batch: network(batch[network.reads]), validation, recipe.batch, machine)
-        return figures(logits, run.truth)
+        logits = mean_logits(lambda batch: network(batch[network.reads]), clips, recipe.batch, machine)
+        return measure(logits, run.truth)
 
     return Stage(
         name=name,
@@ -53,17 +53,17 @@ def _stage(run: Run, network: Network, name: str) -> Stage:
         rate=rate * (FINE if recipe.finetune else 1.0),
         decay=network.decay,
         optimizer=network.optimizer,
-        learner=loss,
-        loss=lambda batch: loss(batch, machine),
+        learner=learner,
+        loss=lambda batch: learner(batch, machine),
         validate=validate,
     )
 
 
-def _settle(run: Run, network: Network, name: str) -> None:
-    """Fit the parts of a stream that gradients do not train."""
-    training, validation = run.clips(network), run.validation_clips(network)
+def _fit_support_vectors(run: Run, network: Network, name: str) -> None:
+    """Replace the top of a trained stream by a support vector machine."""
+    training, validation = run.training_clips(network), run.validation_clips(network)
     path = run.checkpoint(f"{name}.machine")
-    state = settle(network, training, validation, run.recipe, run.machine, path, run.listener)
+    state = fit_support_vectors(network, training, validation, run.recipe, run.machine, path, run.listener)
     strength, accuracy = (state.history[key][state.best_epoch] for key in ("strength", "validation_accuracy"))
     run.listener.note(f"{name}: support vectors, penalty {strength:g}, validation accuracy {accuracy:.4f}")
     round_weights(network)

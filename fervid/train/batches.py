@@ -1,4 +1,4 @@
-"""Training batches: windows drawn from clips, augmented and stacked; the same for the same seed."""
+"""Batches of clips: drawn at random, augmented and stacked; a seed and a step determine the batch."""
 
 from __future__ import annotations
 
@@ -22,54 +22,54 @@ from fervid.model import parts
 from fervid.samples import Sample
 from fervid.types import Array, Floats, Ints
 
-PERSONAL = 0.5  # how often a person's own neutral is used, where it is known, instead of the population's
-TRIES = 3  # windows, or frames of a window, that are drawn; training uses the most expressive
-WEAK = 1 / 3  # of the peak's distance from the neutral: a nearer frame shows too little for a pair
-COARSE = 48  # pixels: the side of faces that are shown small
-LOOKS = 3  # windows of a strip at which validation looks
+PERSONAL = 0.5  # how often displacements are from the person's own neutral, not the population's
+TRIES = 3  # windows, or frames of one, that are drawn; the most expressive is used
+WEAK = 1 / 3  # of the peak's distance from the neutral: nearer frames are not drawn for a pair
+COARSE = 48  # pixels: the side of faces in coarse epochs
+LOOKS = 3  # windows of a strip that validation reads
 
 
 @dataclass(frozen=True)
 class Batch:
-    """What a step reads; what no stream of the step asks for is None."""
+    """The input of a training step; what no stream reads is None."""
 
     faces: Tensor | None  # (B, L, S, S) at unit contrast
     displacement: Tensor | None  # (B, L, 68, 2)
     points: Tensor | None  # (B, L, 68, 2) in the pixels of a crop
     targets: Tensor  # (B, C)
-    people: Tensor  # (B,) a number for each person
-    features: Mapping[str, Tensor] = field(default_factory=dict)  # of frozen streams, instead of the above
+    people: Tensor  # (B,) numbers of people
+    features: Mapping[str, Tensor] = field(default_factory=dict)  # of frozen streams, which read nothing else
 
     def __getitem__(self, reads: str) -> Tensor:
         values = []
-        for one in parts(reads):
-            value = {"faces": self.faces, "displacement": self.displacement, "points": self.points}[one]
-            assert value is not None, f"this batch was made without {one}"
+        for part in parts(reads):
+            value = {"faces": self.faces, "displacement": self.displacement, "points": self.points}[part]
+            assert value is not None, f"this batch was made without {part}"
             values.append(value)
         return streams.join_inputs(values)
 
 
-def target_shares(samples: Sequence[Sample], labels: Sequence[str], soft: float, smoothing: float) -> Floats:
-    """Return the training target of each sample: (N, C), rows that sum to one."""
-    index = {label: column for column, label in enumerate(labels)}
+def make_targets(samples: Sequence[Sample], labels: Sequence[str], soft: float, smoothing: float) -> Floats:
+    """Return the target of each sample: (N, C), rows that sum to one."""
+    column = {label: index for index, label in enumerate(labels)}
     targets = np.zeros((len(samples), len(labels)), np.float32)
     for row, sample in enumerate(samples):
-        votes = {label: votes for label, votes in sample.votes.items() if label in index}
+        votes = {label: votes for label, votes in sample.votes.items() if label in column}
         total = sum(votes.values())
-        share = soft if total > 0 else 0.0  # nobody voted for a label of the model
-        targets[row, index[sample.label]] += 1 - share
+        share = soft if total > 0 else 0.0  # no votes for these labels
+        targets[row, column[sample.label]] += 1 - share
         for label, part in votes.items():
-            targets[row, index[label]] += share * part / (total or 1)
+            targets[row, column[label]] += share * part / (total or 1)
     return (1 - smoothing) * targets + np.float32(smoothing / len(labels))
 
 
 def _faces(footage: Footage) -> Iterator[Face]:
-    """Yield the face of each sample; what one of them makes goes with it."""
+    """Yield the face of each sample; the arrays that a face computes are freed with it."""
     return (Face.of_strip(footage[index]) for index in range(len(footage)))
 
 
-def _moved(face: Face, neutral: Floats) -> Floats:
-    """How far the inner face is from a neutral, at each frame: root mean square (N,)."""
+def _motion(face: Face, neutral: Floats) -> Floats:
+    """Return the distance of the inner face from a neutral, at each frame: root mean square (N,)."""
     if len(face.pts) < 2:
         return np.zeros(len(face.pts), np.float32)
     away = face.upright[:, 17:] - neutral[17:]
@@ -77,9 +77,9 @@ def _moved(face: Face, neutral: Floats) -> Floats:
 
 
 class Clips:
-    """Footage of which windows are drawn, `length` frames long.
+    """Footage and its targets (N, C), from which windows of `length` frames are drawn.
 
-    That is 1 for streams over single frames, and 2 for pairs of a clip's peak and another of its frames.
+    `length` is 1 for streams of single frames, and 2 for pairs of a clip's peak and another of its frames.
     """
 
     def __init__(
@@ -97,72 +97,74 @@ class Clips:
         by_motion: bool = False,
     ) -> None:
         self.footage, self.targets, self.settings, self.by_motion = footage, targets, settings, by_motion
-        self.reads = {part for one in reads for part in parts(one)}
+        self.reads = {part for name in reads for part in parts(name)}
         self.illumination, self.length, self.seed, self.size = illumination, length, seed, size
         if "faces" in self.reads and footage.without_crops is not None:
-            raise UsageError(f"{footage.without_crops} has landmarks alone, and no pictures: leave it out")
-        self.coarse = coarse  # epochs that show faces small
-        self.moving = moving  # share of an epoch's draws that are clips and no stills; 0: as they come
+            raise UsageError(
+                f"{footage.without_crops} has landmarks and no pictures, but faces are read: leave it out"
+            )
+        self.coarse = coarse  # epochs with faces of COARSE pixels, from the first
+        self.moving = moving  # share of an epoch's draws that are clips, not stills; 0: as they come
 
     def __len__(self) -> int:
         return len(self.footage)
 
     @cached_property
     def faces(self) -> tuple[Face, ...]:
-        """Each sample's face, of which windows are cut."""
+        """The face of each sample."""
         return tuple(_faces(self.footage))
 
     @cached_property
     def neutrals(self) -> Floats:
-        """Each strip's own neutral, or the population's: (N, 68, 2)."""
+        """The neutral of each sample's person, or the population's: (N, 68, 2)."""
         return np.stack([face.neutral for face in _faces(self.footage)])
 
     @cached_property
     def people(self) -> Ints:
-        """A number for each sample's person, (N,); a sample of an unknown person has a number of its own."""
+        """The number of each sample's person (N,); a sample without a known person has its own number."""
         numbers: dict[str, int] = {}
         names = [sample.subject or f"/{sample.name}" for sample in self.footage.samples]
         return np.array([numbers.setdefault(name, len(numbers)) for name in names], np.int64)
 
     @cached_property
-    def moved(self) -> tuple[Floats, ...]:
-        """How far each frame's face is from the strip's neutral, in eye distances: (frames,) each."""
-        return tuple(map(_moved, _faces(self.footage), self.neutrals))
+    def motion(self) -> tuple[Floats, ...]:
+        """The distance of each frame's face from the sample's neutral, in eye distances: (frames,) each."""
+        return tuple(map(_motion, _faces(self.footage), self.neutrals))
 
     def _drawn_window(self, index: int, random: np.random.Generator) -> Window:
-        """Draw a few windows; return the one with the most motion, or the least if the label is neutral.
+        """Draw the window with the largest motion of TRIES windows, or the smallest if neutral.
 
-        A clip has one label for all of it, and often begins and ends with no expression. With `by_motion`,
-        take the window in which the expression changes most.
+        The label is of the whole clip, which often begins and ends without expression. With `by_motion` it is
+        the window in which the expression changes most.
         """
         face = self.faces[index]
         if len(face.pts) == 1:
             return Window(face, int(face.pts[0]), np.zeros(clips.LENGTH, np.int64))
         tries = [window(face, random, self.settings) for _ in range(TRIES)]
-        judge = np.ptp if self.by_motion else np.mean
-        telling = [float(judge(self.moved[index][each.rows])) for each in tries]
+        measure = np.ptp if self.by_motion else np.mean
+        motions = [float(measure(self.motion[index][candidate.rows])) for candidate in tries]
         is_neutral = self.footage.samples[index].label == NEUTRAL
-        return tries[int(np.argmin(telling) if is_neutral else np.argmax(telling))]
+        return tries[int(np.argmin(motions) if is_neutral else np.argmax(motions))]
 
     def _drawn_pair(self, index: int, random: np.random.Generator) -> Window:
-        """Draw the frame of a strip that shows its label best, and another that shows it too."""
-        moved = self.moved[index]
+        """Draw the frame that shows the label most clearly, and another that shows it."""
+        motion = self.motion[index]
         is_neutral = self.footage.samples[index].label == NEUTRAL
-        peak = int(np.argmin(moved) if is_neutral else np.argmax(moved))
-        others = np.flatnonzero(is_neutral | (moved >= WEAK * moved.max()))
+        peak = int(np.argmin(motion) if is_neutral else np.argmax(motion))
+        others = np.flatnonzero(is_neutral | (motion >= WEAK * motion.max()))
         others = others[others != peak] if len(others) > 1 else others
         return Window.at(self.faces[index], np.array([peak, random.choice(others)], np.int64))
 
     def _drawn_frame(self, index: int, random: np.random.Generator) -> Window:
-        """Draw a few frames of a window; return the one with the most motion, or any if neutral."""
+        """Draw the frame with the largest motion of TRIES frames, or any if neutral."""
         drawn = self._drawn_window(index, random)
         tries = drawn.rows[random.integers(clips.LENGTH, size=TRIES)]
         if len(drawn.face.pts) == 1 or self.footage.samples[index].label == NEUTRAL:
             return Window.at(drawn.face, tries[:1])
-        return Window.at(drawn.face, tries[[int(np.argmax(self.moved[index][tries]))]])
+        return Window.at(drawn.face, tries[[int(np.argmax(self.motion[index][tries]))]])
 
     def _drawn(self, index: int, random: np.random.Generator) -> Window:
-        """Draw the frames of a strip for one training sample."""
+        """Draw the frames of a sample."""
         draw = {1: self._drawn_frame, 2: self._drawn_pair}.get(self.length, self._drawn_window)
         return draw(index, random)
 
@@ -174,16 +176,16 @@ class Clips:
         random = np.random.default_rng([self.seed, number])
         size = max(self.size or len(self), batch)
         order = np.concatenate(
-            [self._turns(random.permutation(who), count) for who, count in self._kinds(size)]
+            [self._turns(random.permutation(indices), count) for indices, count in self._kinds(size)]
         )
         if self.moving:
             order = random.permutation(order)
-        steps = self.steps(batch)  # the rest comes in another epoch
+        steps = self.steps(batch)  # draws beyond the last full batch are left out
         for step in range(steps):
             yield step, order[step * batch : (step + 1) * batch][part::parts]
 
     def _kinds(self, size: int) -> list[tuple[Ints, int]]:
-        """Return groups of clips that are drawn alike, and how many of an epoch's draws each group gets."""
+        """Return groups of clips, each with its number of draws in an epoch."""
         moves = np.array([len(pts) > 1 for pts in self.footage.pts])
         everyone: Ints = np.arange(len(self))
         if not self.moving or moves.all() or not moves.any():
@@ -192,22 +194,22 @@ class Clips:
         return [(everyone[~moves], size - count), (everyone[moves], count)]
 
     def _turns(self, order: Ints, count: int) -> Ints:
-        """Return `count` draws of these clips; a clip that comes twice is two draws."""
+        """Return `count` draws of these clips in turn; each repetition of a clip is another draw."""
         turns = np.arange(count)
         return np.asarray(order[turns % len(order)] + turns // len(order) * len(self), np.int64)
 
     def steps(self, batch: int) -> int:
-        """Return the number of steps in an epoch."""
+        """Return the number of steps of an epoch."""
         return max(1, (self.size or len(self)) // batch)
 
     def drawn(self, number: int, draws: Ints, device: torch.device) -> Batch:
-        """Return a batch of these draws, as epoch `number` augments them."""
+        """Return the batch of these draws in epoch `number`."""
         chosen = []
         indices = draws % len(self)
         personal = np.zeros(len(indices), bool)
-        for at, (draw, index) in enumerate(zip(draws.tolist(), indices.tolist(), strict=True)):
+        for row, (draw, index) in enumerate(zip(draws.tolist(), indices.tolist(), strict=True)):
             random = np.random.default_rng([self.seed, number, draw])
-            personal[at] = random.random() < PERSONAL
+            personal[row] = random.random() < PERSONAL
             chosen.append(self._drawn(index, random))
         seeds, side = mix(self.seed, number, draws), COARSE if number < self.coarse else shape.CROP
         return self._stack(indices, chosen, personal, seeds, self.settings, device, side)
@@ -215,9 +217,10 @@ class Clips:
     def plain(
         self, batch: int, device: torch.device, some: Ints | None = None, looks: int | None = LOOKS
     ) -> Iterator[tuple[Ints, Batch]]:
-        """Yield batches of clips as analysis sees them, all or `some`, with the clip index of each window.
+        """Yield batches of windows without augmentation, as in analysis, with the clip's index of each.
 
-        Take at most `looks` windows of each clip, spread over it; None takes every window that analysis has.
+        `some` are the indices of clips, by default all. Each clip gives up to `looks` windows, spread evenly;
+        with None, every window that analysis has.
         """
         windows: list[tuple[int, Window]] = []
         for index in range(len(self)) if some is None else some.tolist():
@@ -232,9 +235,9 @@ class Clips:
         for low in range(0, len(windows), batch):
             part = windows[low : low + batch]
             indices = np.array([index for index, _ in part], np.int64)
-            chosen = [each for _, each in part]
-            everyone = np.ones(len(part), bool)
-            yield indices, self._stack(indices, chosen, everyone, np.zeros(len(part), np.int64), OFF, device)
+            chosen = [window for _, window in part]
+            personal = np.ones(len(part), bool)
+            yield indices, self._stack(indices, chosen, personal, np.zeros(len(part), np.int64), OFF, device)
 
     def _stack(
         self,
@@ -247,19 +250,20 @@ class Clips:
         side: int = shape.CROP,
     ) -> Batch:
         faces = landmarks = neutral = None
-        if "faces" in self.reads:  # with their margin, into which augmentation moves them
-            faces = np.stack([each.take(each.face.crops) for each in chosen])
+        if "faces" in self.reads:  # with the margin that augmentation needs
+            faces = np.stack([window.take(window.face.crops) for window in chosen])
         if not self.reads.isdisjoint(("displacement", "points")):
-            landmarks = np.stack([each.take(each.face.landmarks) for each in chosen])
+            landmarks = np.stack([window.take(window.face.landmarks) for window in chosen])
         if "displacement" in self.reads:
             own = self.neutrals[indices]
             neutral = np.where(personal[:, None, None], own, clips.population_neutral()).astype(np.float32)
 
-        def sent(array: Array | None) -> Tensor | None:
+        def send(array: Array | None) -> Tensor | None:
             return None if array is None else torch.from_numpy(np.ascontiguousarray(array)).to(device)
 
-        moved = augment(sent(faces), sent(landmarks), sent(neutral), settings, seeds, shape.CROP)
-        pictures, points, rest = moved
+        pictures, points, rest = augment(
+            send(faces), send(landmarks), send(neutral), settings, seeds, shape.CROP
+        )
         displacement = None
         if points is not None:
             self._check(indices, points)
@@ -279,14 +283,14 @@ class Clips:
         )
 
     def _check(self, indices: Ints, points: Tensor) -> None:
-        """Raise InputError for landmarks that are not numbers: a single one would spoil every weight."""
-        for index, fine in zip(indices.tolist(), torch.isfinite(points).all(3).all(2).all(1), strict=True):
-            if not fine:
-                name = self.footage.samples[index].name
-                raise InputError(f"the landmarks of {name} are not all numbers: leave that sample out")
+        """Raise InputError if a landmark is nan or infinite, which would spoil every weight."""
+        is_finite = torch.isfinite(points).all(3).all(2).all(1).cpu().numpy()
+        for index in indices[~is_finite]:
+            name = self.footage.samples[index].name
+            raise InputError(f"the landmarks of {name} are not all numbers: leave that sample out")
 
     def _contrast(self, pictures: Tensor) -> Tensor:
-        """Do what `clips.contrast` does, on the device that holds the pictures."""
+        """Normalise contrast and illumination like `clips.contrast`, on the device of the pictures."""
         if self.illumination != "none":
             whole = pictures.clamp(0, 255).round().to(torch.uint8).cpu().numpy()
             return torch.from_numpy(clips.contrast(whole, self.illumination)).to(pictures.device)

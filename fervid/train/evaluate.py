@@ -1,4 +1,4 @@
-"""How good a model is on labelled data: scored as analysis scores it, by the protocols of the field."""
+"""Evaluation on labelled data, with the scores of analysis, by the protocols of the field."""
 
 from __future__ import annotations
 
@@ -25,22 +25,22 @@ from fervid.samples import Sample
 from fervid.train import folders, run
 from fervid.train.listener import SILENT, Listener
 from fervid.train.machine import Machine
-from fervid.train.material import Material, arrange, check_apart
+from fervid.train.material import Material, arrange, check_no_shared_files
 from fervid.train.recipe import Recipe
 from fervid.types import READABLE, Array, Floats, Settings
 
-AT_ONCE = 64  # windows that are scored together: they are many bytes
+AT_ONCE = 64  # windows in a batch, to limit memory
 
 
 def divide(plan: Plan, recipe: Recipe) -> list[tuple[Split, Material]]:
-    """Return the parts of a plan with their material; raise InputError for a part that cannot be trained."""
+    """Return the parts of a plan with their training data; raise an error if one cannot be trained."""
     labels = labels_of(plan.samples)
     divided = []
     for part in plan.parts:
-        learnt = (*part.train, *part.validation)
-        splitting.check_disjoint(learnt, part.test)
-        if {sample.origin for sample in learnt}.isdisjoint(sample.origin for sample in part.test):
-            check_apart(learnt, part.test)  # two sets may hold the same files
+        training = (*part.train, *part.validation)
+        splitting.check_disjoint(training, part.test)
+        if {sample.origin for sample in training}.isdisjoint(sample.origin for sample in part.test):
+            check_no_shared_files(training, part.test)  # two datasets can contain the same files
         wanted = () if recipe.finetune else (recipe.labels or labels)
         try:
             material = arrange(
@@ -58,7 +58,7 @@ def divide(plan: Plan, recipe: Recipe) -> list[tuple[Split, Material]]:
 
 
 def folder_of(part: Split, runs: Path) -> Path:
-    """Return the folder of the model for a part of a protocol."""
+    """Return the run folder of a part of a protocol."""
     return runs / re.sub(r"[^\w.-]+", "_", part.name)
 
 
@@ -72,12 +72,12 @@ def by_protocol(
     *,
     cache: Path | None = None,
     listener: Listener = SILENT,
-    over: Sequence[Path] = (),
+    bases: Sequence[Path] = (),
 ) -> Predictions:
-    """Train a model for each part of a protocol, unless `runs` has it, and score the held-out samples.
+    """Train a model for each part of a protocol, unless `runs` has it, and evaluate its test samples.
 
-    `over` are finished runs of single streams by the same protocol, whose nets are taken over as they are:
-    what is on top of them, a fusion or a machine, alone is learnt.
+    `bases` are finished runs of single streams by the same protocol. Their networks are kept unchanged, and
+    only what is on top of them is trained: a fusion or a support vector machine.
     """
     parts: list[Predictions] = []
     plan = protocols.plan(samples, protocol)
@@ -85,12 +85,12 @@ def by_protocol(
         listener.warn(remark)
     labels = labels_of(plan.samples)
     divided = []
-    # Report whatever is wrong with any part before the first is trained.
+    # Check every part before the first is trained.
     for part, material in divide(plan, recipe):
         folder = folder_of(part, runs)
         own = recipe
-        if over:
-            alone = tuple(str((each / folder.name).resolve()) for each in over)
+        if bases:
+            alone = tuple(str((base / folder.name).resolve()) for base in bases)
             own = replace(recipe, epochs=0, start_from=alone)
         run.check(own, material, machine.device.type)
         divided.append((part, material, folder, own))
@@ -98,7 +98,7 @@ def by_protocol(
         if not (folder / folders.RECIPE).is_file():
             folders.begin(folder, own, material)
         elif folders.recipe_of(folder) != own:
-            raise UsageError(f"{folder} was begun with other settings: name another folder in --runs")
+            raise UsageError(f"{folder} was started with other settings: name another folder in --runs")
         folders.check_material(folder, material)
         if not folders.is_done(folder):
             listener.note(f"{part.name}: {fold + 1} of {len(divided)}")
@@ -120,8 +120,8 @@ def by_protocol(
 
 def labels_of(samples: Sequence[Sample]) -> tuple[str, ...]:
     """Return the labels that occur, in their usual order."""
-    there = {sample.label for sample in samples}
-    return tuple(label for label in (*EMOTIONS, CONTEMPT) if label in there)
+    present = {sample.label for sample in samples}
+    return tuple(label for label in (*EMOTIONS, CONTEMPT) if label in present)
 
 
 @dataclass(frozen=True)
@@ -143,7 +143,7 @@ def predict(
     fold: int = 0,
     listener: Listener = SILENT,
 ) -> Predictions:
-    """Return a model's predictions, the mean over each sample's windows; `labels` None means all."""
+    """Return a model's predictions: means over each sample's windows. By default, all labels that occur."""
     labels = labels or labels_of(samples)
     folder = str(model.find(name).resolve())
     spec = model.read_spec(folder)
@@ -152,9 +152,9 @@ def predict(
     for task, part in zip(tasks, results(executor(_score, tasks)), strict=True):
         parts.append(part)
         done += len(task.shard.samples)
-        listener.cutting(done, len(samples))
-    back = np.argsort([index for task in tasks for index in task.shard.indices])
-    whole = {key: np.concatenate([part[key] for part in parts])[back] for key in parts[0]}
+        listener.crop(done, len(samples))
+    order = np.argsort([index for task in tasks for index in task.shard.indices])
+    whole = {key: np.concatenate([part[key] for part in parts])[order] for key in parts[0]}
     for sample, trouble in zip(samples, whole["trouble"].tolist(), strict=True):
         if trouble and trouble != footage.NO_FACE:
             listener.warn(f"{sample.name}: {trouble}")
@@ -179,52 +179,52 @@ def _score(task: _Task) -> dict[str, Array]:
     count, classes = len(strips), len(net.spec.labels)
     if strips.without_crops is not None and net.reading("faces"):
         raise UsageError(
-            f"{strips.without_crops} has landmarks alone, and {net.spec.name} looks at faces: take other data"
+            f"{strips.without_crops} has no pictures, which {net.spec.name} needs: give other data"
         )
     totals: dict[str, Floats] = {}
-    seen = np.zeros(count, np.int64)
+    windows_of = np.zeros(count, np.int64)
     readable = np.zeros(count, bool)
     stream = windows(strips)
-    while some := list(islice(stream, AT_ONCE)):
-        indices = np.array([index for index, _ in some], np.int64)
-        for name, logits in _answers(net, [window for _, window in some]).items():
+    while batch := list(islice(stream, AT_ONCE)):
+        indices = np.array([index for index, _ in batch], np.int64)
+        for name, logits in _logits(net, [window for _, window in batch]).items():
             np.add.at(totals.setdefault(name, np.zeros((count, classes), np.float32)), indices, logits)
-        np.add.at(seen, indices, 1)
-        readable[[index for index, window in some if window.quality >= READABLE]] = True
-    answer: dict[str, Array] = {
+        np.add.at(windows_of, indices, 1)
+        readable[[index for index, window in batch if window.quality >= READABLE]] = True
+    scores: dict[str, Array] = {
         "trouble": np.array(strips.troubles, dtype=object),
         "rejected": strips.has_strip & ~readable,
     }
     for name in _names(net):
         total = totals.get(name, np.zeros((count, classes), np.float32))
-        mean = total / np.maximum(seen, 1)[:, None]
-        answer[name] = np.where(seen[:, None] > 0, mean, np.nan).astype(np.float32)
-    return answer
+        mean = total / np.maximum(windows_of, 1)[:, None]
+        scores[name] = np.where(windows_of[:, None] > 0, mean, np.nan).astype(np.float32)
+    return scores
 
 
-def _answers(net: Model, windows: Sequence[Window]) -> dict[str, Floats]:
+def _logits(net: Model, windows: Sequence[Window]) -> dict[str, Floats]:
     """Return the logits of each stream alone and of each fusion."""
-    each: dict[str, Floats] = {}
-    together: dict[str, Floats] = {}
+    alone: dict[str, Floats] = {}
+    jointly: dict[str, Floats] = {}
     for stream in net.spec.streams:
         own, joint = net.heads(stream.name, [model.read(window, stream.reads) for window in windows])
-        each[stream.name] = own
-        together[stream.name] = own if joint is None else joint
-    return each | _fused(net, each, together)
+        alone[stream.name] = own
+        jointly[stream.name] = own if joint is None else joint
+    return alone | _fused(net, alone, jointly)
 
 
 def _names(net: Model) -> list[str]:
-    """Return the keys of what `_answers` returns."""
+    """Return the keys of `_logits`."""
     empty = {stream.name: np.empty((0, len(net.spec.labels)), np.float32) for stream in net.spec.streams}
     return [*empty, *_fused(net, empty, empty)]
 
 
-def _fused(net: Model, each: dict[str, Floats], together: dict[str, Floats]) -> dict[str, Floats]:
-    """Return the logits of the fusions that this model has."""
+def _fused(net: Model, alone: dict[str, Floats], jointly: dict[str, Floats]) -> dict[str, Floats]:
+    """Return the logits of each fusion that the model has."""
     if len(net.spec.streams) == 1:
         return {}
-    fused = {"weighted": net.weighted(each)}
-    return fused | ({"joint": net.fuse(together)} if net.spec.fusion == "joint" else {})
+    fused = {"weighted": net.weighted(alone)}
+    return fused | ({"joint": net.fuse(jointly)} if net.spec.fusion == "joint" else {})
 
 
 def windows(strips: Footage) -> Iterator[tuple[int, Window]]:

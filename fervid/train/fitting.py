@@ -1,4 +1,4 @@
-"""One stage of training: a learner, its batches, its validation, and a state that resumes."""
+"""One stage of training: epochs over a training set, validation, and checkpoints."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
-from fervid.errors import InputError, ModelError
+from fervid.errors import ModelError
 from fervid.streams.network import Network
 from fervid.train import state as states
 from fervid.train.batches import Batch, Clips
@@ -31,15 +31,15 @@ from fervid.train.machine import Machine
 from fervid.train.recipe import Recipe
 from fervid.types import Floats, Ints
 
-WARM_UP = 0.1  # share of the steps in which the learning rate rises; it falls along a cosine for the rest
+WARM_UP = 0.1  # share of the steps in which the learning rate rises; then it falls along a cosine
 LONGEST_GRADIENT = 5.0
 MOMENTUM = 0.9
-USUAL_BATCH = 128  # for which the streams' learning rates are meant
+USUAL_BATCH = 128  # clips: the streams' learning rates are for this batch
 
 
 @dataclass
 class Stage:
-    """A stage: what learns, how, and how it is validated."""
+    """A module to train, its loss and its validation."""
 
     name: str
     epochs: int
@@ -47,12 +47,12 @@ class Stage:
     decay: float
     optimizer: str  # "sgd" or "adamw"
     learner: nn.Module  # its parameters are trained and averaged
-    loss: Callable[[Batch], tuple[Tensor, Tensor]]  # the loss, and the logits (B, C) of the answer
-    validate: Callable[[], tuple[float, float, float]]  # accuracy, mean recall and loss on validation
+    loss: Callable[[Batch], tuple[Tensor, Tensor]]  # the loss, and the logits (B, C)
+    validate: Callable[[], tuple[float, float, float]]  # accuracy, mean recall and loss
 
 
-class Draws(Protocol):
-    """The batches of a stage: a seed gives the same draws every time."""
+class TrainingSet(Protocol):
+    """The training set of a stage, drawn in batches that depend on the seed and the step alone."""
 
     def steps(self, batch: int) -> int: ...
 
@@ -62,19 +62,19 @@ class Draws(Protocol):
 
 
 def fit(
-    stage: Stage, clips: Draws, recipe: Recipe, machine: Machine, checkpoint: Path, listener: Listener
+    stage: Stage, clips: TrainingSet, recipe: Recipe, machine: Machine, checkpoint: Path, listener: Listener
 ) -> states.State:
-    """Train, from the checkpoint if there is one; the learner ends with its best averaged weights."""
+    """Train from the checkpoint, if there is one, and load the best averaged weights into the learner."""
     learner = stage.learner
     optimizer = _optimizer(stage)
     average = {name: value.detach().clone() for name, value in _floats(learner).items()}
-    state = _resumed(checkpoint, learner, average, optimizer)
-    machine.wait()  # before the first process writes a newer one
+    state = _resume(checkpoint, learner, average, optimizer)
+    machine.wait()  # until all have read it, before the main process writes another
     steps = clips.steps(recipe.batch)
     written = time.monotonic()
 
-    def keep() -> None:
-        if machine.leads:
+    def save() -> None:
+        if machine.is_main:
             state.keep("learner", learner.state_dict())
             state.keep("average", average)
             state.keep("optimizer", _tensors(optimizer))
@@ -82,25 +82,25 @@ def fit(
 
     while not state.finished:
         learner.train()
-        for step, indices in clips.epoch(state.epoch, recipe.batch, machine.part, machine.parts):
+        for step, draws in clips.epoch(state.epoch, recipe.batch, machine.part, machine.parts):
             if step < state.step:
                 continue
             now = state.epoch * steps + step
             for group in optimizer.param_groups:
                 group["lr"] = stage.rate * _schedule(now / (stage.epochs * steps))
             torch.manual_seed(hash((recipe.seed, stage.epochs, now, machine.part)) % (1 << 31))
-            batch = clips.drawn(state.epoch, indices, machine.device)
+            batch = clips.drawn(state.epoch, draws, machine.device)
             sums = _step(stage, batch, optimizer, machine, state.epoch)
             _follow(average, learner, recipe.average, now)
             state.sums = [before + more for before, more in zip(state.sums, sums, strict=True)]
             state.step = step + 1
             listener.tick(_progress(stage, state, steps))
             if time.monotonic() - written > states.BETWEEN_CHECKPOINTS:
-                keep()
+                save()
                 written = time.monotonic()
-        _close_epoch(stage, state, average, learner, machine, recipe.patience)
+        _end_epoch(stage, state, average, learner, machine, recipe.patience)
         listener.tick(_progress(stage, state, steps))
-        keep()
+        save()
         written = time.monotonic()
     best = state.part("best")
     learner.load_state_dict(learner.state_dict() | {k: v.to(machine.device) for k, v in best.items()})
@@ -108,46 +108,40 @@ def fit(
     return state
 
 
-def _resumed(
+def _resume(
     checkpoint: Path, learner: nn.Module, average: dict[str, Tensor], optimizer: torch.optim.Optimizer
 ) -> states.State:
-    """Restore a stage from its checkpoint; return its state, or a new one."""
+    """Return the state of the stage and load its weights; a new state if there is no checkpoint."""
     state = states.read(checkpoint) or states.State()
     if state.tensors:
-        try:
+        with states.explained(checkpoint):
             learner.load_state_dict(state.part("learner"))
             for name, value in state.part("average").items():
                 average[name].copy_(value)
             _restore(optimizer, state.part("optimizer"))
-        except (RuntimeError, KeyError, ValueError) as failure:
-            raise InputError(
-                f"the checkpoint {checkpoint} is of other labels or sizes than this run: its data has "
-                "changed; begin again with --overwrite"
-            ) from failure
     return state
 
 
 def _step(
     stage: Stage, batch: Batch, optimizer: torch.optim.Optimizer, machine: Machine, epoch: int
 ) -> tuple[float, float, float]:
-    """Train on one batch; return its summed loss, its number of right answers, and its size."""
-    loss, answer = stage.loss(batch)
+    """Train on one batch; return its summed loss, its correct predictions, and its clips."""
+    loss, logits = stage.loss(batch)
     if not torch.isfinite(loss.detach()):
         raise ModelError(
-            f"the loss of {stage.name} is no longer a number in epoch {epoch + 1}: begin again with a lower "
-            "--rate"
+            f"the loss of {stage.name} is not a number in epoch {epoch + 1}: start again with a lower --rate"
         )
     optimizer.zero_grad(set_to_none=True)
     loss.backward()  # type: ignore[no-untyped-call]
-    machine.shared(stage.learner)
+    machine.average_gradients(stage.learner)
     nn.utils.clip_grad_norm_(stage.learner.parameters(), LONGEST_GRADIENT)
     optimizer.step()
     count = len(batch.targets)
-    right = (answer.argmax(1) == batch.targets.argmax(1)).sum()
+    right = (logits.argmax(1) == batch.targets.argmax(1)).sum()
     return float(loss.detach()) * count, float(right), float(count)
 
 
-def _close_epoch(
+def _end_epoch(
     stage: Stage,
     state: states.State,
     average: dict[str, Tensor],
@@ -155,13 +149,13 @@ def _close_epoch(
     machine: Machine,
     patience: int,
 ) -> None:
-    """Close an epoch: validate the averaged weights, and keep them if they are the best so far."""
-    machine.evened(learner)
+    """Validate the averaged weights after an epoch, and keep them if they are the best so far."""
+    machine.average_buffers(learner)
     own = {name: value.detach().clone() for name, value in _floats(learner).items()}
     learner.load_state_dict(learner.state_dict() | average)
     learner.eval()
     with torch.inference_mode():
-        accuracy, recall, loss = machine.agreed(stage.validate())
+        accuracy, recall, loss = machine.broadcast(stage.validate())
     sums = machine.total(state.sums)
     for name, value in (
         ("loss", sums[0] / sums[2]),
@@ -171,7 +165,7 @@ def _close_epoch(
         ("validation_mean_recall", recall),
     ):
         state.history.setdefault(name, []).append(value)
-    score = (accuracy + recall) / 2  # neither a common nor a rare class should decide alone
+    score = (accuracy + recall) / 2  # so that neither common nor rare classes decide alone
     if score > state.best:
         state.gained = state.epoch
     if math.isnan(score) or score >= state.best:
@@ -179,19 +173,19 @@ def _close_epoch(
         state.keep("best", average)
     learner.load_state_dict(learner.state_dict() | own)
     state.epoch, state.step, state.sums = state.epoch + 1, 0, [0.0, 0.0, 0.0]
-    late = patience and state.epoch - 1 - state.gained >= patience
-    state.finished = bool(late) or state.epoch >= stage.epochs
+    is_late = patience and state.epoch - 1 - state.gained >= patience
+    state.finished = bool(is_late) or state.epoch >= stage.epochs
 
 
 def _schedule(done: float) -> float:
-    """Return the learning rate as a share of its peak."""
+    """Return the learning rate, as a share of its peak, after a share of the steps."""
     if done < WARM_UP:
         return max(done / WARM_UP, 0.01)
     return 0.5 * (1 + math.cos(math.pi * (done - WARM_UP) / (1 - WARM_UP)))
 
 
 def _optimizer(stage: Stage) -> torch.optim.Optimizer:
-    """Return the optimizer; only kernels and matrices have weight decay: on norms and biases it hurts."""
+    """Make the optimizer, with weight decay on kernels and matrices, not on norms and biases."""
     wide = [p for p in stage.learner.parameters() if p.requires_grad and p.dim() > 1]
     thin = [p for p in stage.learner.parameters() if p.requires_grad and p.dim() <= 1]
     groups = [{"params": wide, "weight_decay": stage.decay}, {"params": thin, "weight_decay": 0.0}]
@@ -219,13 +213,13 @@ def _restore(optimizer: torch.optim.Optimizer, tensors: dict[str, Tensor]) -> No
 
 
 def _floats(network: nn.Module) -> dict[str, Tensor]:
-    """Return weights and running statistics, which can be averaged; counters cannot."""
+    """Return weights and running statistics, which can be averaged, unlike counters."""
     return {name: value for name, value in network.state_dict().items() if value.is_floating_point()}
 
 
 @torch.no_grad()
 def _follow(average: dict[str, Tensor], network: nn.Module, kept: float, step: int) -> None:
-    """Move the averaged weights; early ones count for less."""
+    """Update the averaged weights; the decay is smaller in the first steps, so that early weights fade."""
     kept = min(kept, (1 + step) / (10 + step))
     for name, value in _floats(network).items():
         average[name].lerp_(value, 1 - kept)
@@ -233,7 +227,7 @@ def _follow(average: dict[str, Tensor], network: nn.Module, kept: float, step: i
 
 def _progress(stage: Stage, state: states.State, steps: int) -> Progress:
     count = state.sums[2] or math.nan
-    seen = state.history.get("validation_accuracy", [])
+    validation = state.history.get("validation_accuracy", [])
     return Progress(
         stage=stage.name,
         epoch=min(state.epoch + 1, stage.epochs),
@@ -241,12 +235,12 @@ def _progress(stage: Stage, state: states.State, steps: int) -> Progress:
         done=1.0 if state.finished else (state.epoch + state.step / steps) / stage.epochs,
         loss=state.sums[0] / count,
         accuracy=state.sums[1] / count,
-        validation=seen[-1] if seen else math.nan,
+        validation=validation[-1] if validation else math.nan,
     )
 
 
 class StreamLoss(nn.Module):
-    """A stream with its loss: cross-entropy, the stream's own term, and those of the recipe."""
+    """A stream and its training loss: cross-entropy, the stream's own loss, and those of the recipe."""
 
     def __init__(self, network: Network, classes: int, counts: Tensor, recipe: Recipe) -> None:
         super().__init__()
@@ -259,8 +253,8 @@ class StreamLoss(nn.Module):
     def forward(self, batch: Batch, machine: Machine) -> tuple[Tensor, Tensor]:
         clip, targets = batch[self.network.reads], batch.targets
         if self.recipe.mixup:
-            clip, targets = _mixed(clip, targets, self.recipe.mixup)
-        with machine.arithmetic(self.network):
+            clip, targets = _mix_up(clip, targets, self.recipe.mixup)
+        with machine.autocast(self.network):
             features, own = self.network.features_and_loss(clip, targets)
             logits = self.network.top(features)
         weights = self.weights
@@ -281,22 +275,18 @@ class StreamLoss(nn.Module):
         return loss, logits
 
 
-def _mixed(clip: Tensor, targets: Tensor, strength: float) -> tuple[Tensor, Tensor]:
-    """Blend every clip and its target with a share of another clip and its target.
-
-    The draws come from torch's own generator, which each step seeds.
-    """
+def _mix_up(clip: Tensor, targets: Tensor, strength: float) -> tuple[Tensor, Tensor]:
+    """Blend every clip and its target with another, at random from torch's generator, seeded each step."""
     share = torch.distributions.Beta(strength, strength).sample((len(clip),)).to(clip.device)
-    share = torch.maximum(share, 1 - share)  # the clip keeps the larger share
+    share = torch.maximum(share, 1 - share)  # the clip itself has the larger share
     other = torch.randperm(len(clip)).to(clip.device)
     wide = share.view(-1, *[1] * (clip.dim() - 1))
-    return wide * clip + (1 - wide) * clip[other], share[:, None] * targets + (1 - share)[:, None] * targets[
-        other
-    ]
+    share = share[:, None]
+    return wide * clip + (1 - wide) * clip[other], share * targets + (1 - share) * targets[other]
 
 
-def answers(heads: Callable[[Batch], Tensor], clips: Clips, batch: int, machine: Machine) -> Floats:
-    """Return the mean logits of every clip's windows: (N, C); a clip without a window has nan."""
+def mean_logits(heads: Callable[[Batch], Tensor], clips: Clips, batch: int, machine: Machine) -> Floats:
+    """Return the mean logits of every clip's windows: (N, C); nan for a clip without a window."""
     total: Floats | None = None
     count = np.zeros(len(clips), np.int64)
     with torch.inference_mode():
@@ -306,16 +296,16 @@ def answers(heads: Callable[[Batch], Tensor], clips: Clips, batch: int, machine:
                 total = np.zeros((len(clips), logits.shape[1]), np.float32)
             np.add.at(total, indices, logits)
             np.add.at(count, indices, 1)
-    assert total is not None, "there is nothing to validate on"
+    assert total is not None, "the validation set is empty"
     with np.errstate(invalid="ignore"):
         return np.asarray(total / count[:, None], np.float32)
 
 
-def figures(logits: Floats, targets: Floats) -> tuple[float, float, float]:
-    """Return accuracy, mean recall over the classes that occur, and loss; the truth is the largest share."""
+def measure(logits: Floats, targets: Floats) -> tuple[float, float, float]:
+    """Return accuracy, mean recall over the classes that occur, and loss; the label is the largest share."""
     truth: Ints = targets.argmax(1)
     right = logits.argmax(1) == truth
     recalls = [right[truth == label].mean() for label in np.unique(truth)]
     shifted = logits - logits.max(1, keepdims=True)
-    chance = shifted - np.log(np.exp(shifted).sum(1, keepdims=True))
-    return float(right.mean()), float(np.mean(recalls)), float(-(targets * chance).sum(1).mean())
+    log_probability = shifted - np.log(np.exp(shifted).sum(1, keepdims=True))
+    return float(right.mean()), float(np.mean(recalls)), float(-(targets * log_probability).sum(1).mean())

@@ -10,12 +10,12 @@ from fervid.errors import InputError
 from fervid.train.material import Material, digest
 from fervid.train.recipe import Recipe
 
-STATE = "state"  # the folder of checkpoints within a run folder; gone when the run is done
+STATE = "state"  # the folder of checkpoints; deleted when the run is done
 RECIPE = "recipe.json"
 
 
 def begin(folder: Path, recipe: Recipe, material: Material) -> None:
-    """Lay out a run folder."""
+    """Create a run folder."""
     folder.mkdir(parents=True, exist_ok=True)
     (folder / STATE).mkdir(exist_ok=True)
     value = recipe.as_json() | {"material": digest(material)}
@@ -23,17 +23,17 @@ def begin(folder: Path, recipe: Recipe, material: Material) -> None:
 
 
 def check_material(folder: Path, material: Material) -> None:
-    """Raise UsageError unless the samples and their parts are those that the run began with."""
+    """Raise InputError if a run was started with other samples, or another split of them."""
     value = json.loads((folder / RECIPE).read_text(encoding="utf-8"))
     if value.get("material") != digest(material):
         raise InputError(
-            f"the run in {folder} was begun with other data, or another split of it: begin anew, or name "
-            "another folder"
+            f"the run in {folder} was started with other data, or another split of it: start again with "
+            "--overwrite, or name another folder"
         )
 
 
 def is_done(folder: Path) -> bool:
-    """Return whether a run is complete."""
+    """Return whether a run is finished."""
     return (folder / model.SPEC).is_file() and not (folder / STATE).exists()
 
 
@@ -43,5 +43,5 @@ def recipe_of(folder: Path) -> Recipe:
         return Recipe.from_json(json.loads((folder / RECIPE).read_text(encoding="utf-8")))
     except (OSError, ValueError, TypeError) as failure:
         raise InputError(
-            f"{folder} holds no training run that could be resumed; start one without --resume"
+            f"{folder} contains no training run to resume: start one without --resume"
         ) from failure

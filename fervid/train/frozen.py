@@ -1,7 +1,7 @@
-"""Whole clips as streams see them that learn no more: all that is targets or judged on top of them.
+"""The features of trained streams, for training and validating what is on top of them.
 
-Nothing of it changes from one epoch to the next. So it is worked out once, every clip as analysis sees it,
-and kept beside the checkpoints; several processes share the work.
+They are the same in every epoch, so they are computed once, from every window of a clip as in analysis, and
+stored beside the checkpoints. Several processes share the work.
 """
 
 from __future__ import annotations
@@ -24,24 +24,24 @@ from fervid.train.listener import Listener, Progress
 from fervid.train.machine import Machine
 from fervid.types import Ints
 
-AT_ONCE = 128  # clips: an interruption never changes which windows share a batch
+AT_ONCE = 128  # clips: fixed, so that an interruption does not change the batches
 
 Features = Mapping[str, Tensor]  # stream -> the mean over the windows of each clip (N, F)
 
 
-def features(
+def compute_features(
     networks: Mapping[str, Network],
     clips: Clips,
     batch: int,
     machine: Machine,
     checkpoint: Path,
     listener: Listener,
-    exact: bool = True,
+    full_precision: bool = True,
 ) -> Features:
-    """Return the mean features of every clip, reusing those in the checkpoint.
+    """Return the features of trained streams for every clip; resume from the checkpoint.
 
-    The mean is enough for a top: it is linear, so its answer for the mean is the mean of its answers. With
-    `exact`, features have full precision, as in analysis; without, they are as coarse as in training.
+    The mean over windows is enough for a top, which is linear. Validation needs full precision, as in
+    analysis; features to train on have the precision of training.
     """
     parts = [
         checkpoint.with_name(f"{checkpoint.stem}.{part}of{machine.parts}{checkpoint.suffix}")
@@ -49,15 +49,15 @@ def features(
     ]
     own = np.arange(machine.part, len(clips), machine.parts)
     state = states.read(parts[machine.part]) or states.State()
-    features_of = {name: [rows] for name, rows in state.part("features").items()}
+    features = {name: [rows] for name, rows in state.part("features").items()}
     written = time.monotonic()
     while state.step < len(own):
-        some = own[state.step : state.step + AT_ONCE]
-        for name, rows in _seen(networks, clips, some, batch, machine, exact).items():
-            features_of.setdefault(name, []).append(rows)
-        state.step += len(some)
+        indices = own[state.step : state.step + AT_ONCE]
+        for name, rows in _mean_features(networks, clips, indices, batch, machine, full_precision).items():
+            features.setdefault(name, []).append(rows)
+        state.step += len(indices)
         if state.step == len(own) or time.monotonic() - written > states.BETWEEN_CHECKPOINTS:
-            state.keep("features", {name: torch.cat(rows) for name, rows in features_of.items()})
+            state.keep("features", {name: torch.cat(rows) for name, rows in features.items()})
             states.write(parts[machine.part], state)
             written = time.monotonic()
         done = state.step / len(own)
@@ -71,38 +71,43 @@ def features(
             whole.setdefault(name, rows.new_empty(len(clips), rows.shape[1]))
             if len(rows) != len(whole[name][part :: machine.parts]):
                 raise InputError(
-                    f"the checkpoint {path} is of other data than this run: begin again with --overwrite"
+                    f"the checkpoint {path} has other data than this run: start again with --overwrite"
                 )
             whole[name][part :: machine.parts] = rows
     return whole
 
 
 @torch.inference_mode()
-def _seen(
-    networks: Mapping[str, Network], clips: Clips, some: Ints, batch: int, machine: Machine, exact: bool
+def _mean_features(
+    networks: Mapping[str, Network],
+    clips: Clips,
+    indices: Ints,
+    batch: int,
+    machine: Machine,
+    full_precision: bool,
 ) -> Features:
-    """Return the mean features of some clips: (S, F) for each stream."""
+    """Return the mean features of some clips: (S, F) of each stream."""
     totals: dict[str, Tensor] = {}
     count = np.zeros(len(clips), np.int64)
     row = np.zeros(len(clips), np.int64)
-    row[some] = np.arange(len(some))
-    for indices, ready in clips.plain(batch, machine.device, some, looks=None):
-        np.add.at(count, indices, 1)
-        owners = torch.from_numpy(row[indices]).to(machine.device)
+    row[indices] = np.arange(len(indices))
+    for owners, ready in clips.plain(batch, machine.device, indices, looks=None):
+        np.add.at(count, owners, 1)
+        rows = torch.from_numpy(row[owners]).to(machine.device)
         for name, network in networks.items():
-            with nullcontext() if exact else machine.arithmetic(network):
-                seen = network.features(ready[network.reads]).float()
-            total = totals.setdefault(name, seen.new_zeros(len(some), seen.shape[1]))
-            total.index_add_(0, owners, seen)
-    windows = torch.from_numpy(count[some]).to(machine.device)[:, None]
+            with nullcontext() if full_precision else machine.autocast(network):
+                values = network.features(ready[network.reads]).float()
+            total = totals.setdefault(name, values.new_zeros(len(indices), values.shape[1]))
+            total.index_add_(0, rows, values)
+    windows = torch.from_numpy(count[indices]).to(machine.device)[:, None]
     return {name: total / windows for name, total in totals.items()}
 
 
 class Frozen:
-    """Batches of kept features, drawn in the order in which the clips would be."""
+    """The features of clips, drawn in the same order as the clips."""
 
-    def __init__(self, clips: Clips, seen: Features) -> None:
-        self.clips, self.seen = clips, seen
+    def __init__(self, clips: Clips, features: Features) -> None:
+        self.clips, self.features = clips, features
 
     def steps(self, batch: int) -> int:
         return self.clips.steps(batch)
@@ -111,11 +116,11 @@ class Frozen:
         return self.clips.epoch(number, batch, part, parts)
 
     def drawn(self, number: int, draws: Ints, device: torch.device) -> Batch:
-        """Return a batch of these draws; it is the same in every epoch."""
+        """Return the batch of these draws, which is the same in every epoch."""
         indices = draws % len(self.clips)
         targets = torch.from_numpy(self.clips.targets[indices]).to(device)
         people = torch.from_numpy(self.clips.people[indices]).to(device)
         rows = torch.from_numpy(indices).to(device)
         return Batch(
-            None, None, None, targets, people, {name: whole[rows] for name, whole in self.seen.items()}
+            None, None, None, targets, people, {name: whole[rows] for name, whole in self.features.items()}
         )

@@ -1,4 +1,4 @@
-"""Callbacks of a training run, in a single argument that stages pass along."""
+"""The callbacks of a run, in one argument that all stages share."""
 
 from __future__ import annotations
 
@@ -12,8 +12,8 @@ class Progress:
 
     stage: str
     epoch: int
-    epochs: int  # 0 where nothing is learnt by epochs
-    done: float  # share of the stage
+    epochs: int  # 0 in stages without epochs
+    done: float  # share of the stage, 0 to 1
     loss: float
     accuracy: float
     validation: float  # accuracy of the last validation; nan before the first
@@ -25,12 +25,12 @@ def _ignore(*_: object) -> None:
 
 @dataclass(frozen=True)
 class Listener:
-    """Functions that a run calls while it works; the defaults do nothing."""
+    """Functions that a run calls; by default they do nothing."""
 
-    warn: Callable[[str], None] = _ignore  # about something unusual
-    note: Callable[[str], None] = _ignore  # about something good to know
+    warn: Callable[[str], None] = _ignore  # of problems
+    note: Callable[[str], None] = _ignore  # of results
     tick: Callable[[Progress], None] = _ignore  # after each step and each epoch
-    cutting: Callable[[int, int], None] = _ignore  # how many samples have been cut, and of how many
+    crop: Callable[[int, int], None] = _ignore  # samples with cropped faces so far, and of all
 
 
 SILENT = Listener()

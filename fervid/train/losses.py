@@ -1,6 +1,6 @@
-"""What training minimises: cross-entropy with soft labels, and losses that pull a class together.
+"""The losses of training: cross-entropy with soft labels, and losses that pull a class together.
 
-Where these need a single label, a soft label counts as its largest share.
+Where a loss needs a hard label, it takes the largest share of the soft label.
 """
 
 from __future__ import annotations
@@ -10,20 +10,20 @@ from torch import Tensor, nn
 
 
 def cross_entropy(logits: Tensor, targets: Tensor, weights: Tensor | None = None) -> Tensor:
-    """Return the mean cross-entropy (B, C) against distributions (B, C); `weights` (C,) balance the classes.
+    """Return the mean cross-entropy of logits (B, C) against distributions (B, C).
 
-    A sample weighs what its labels weigh, and the mean is by weight, as for hard labels.
+    `weights` (C,) balance the classes: the mean is weighted, as in torch's cross-entropy with hard labels.
     """
-    each = -(targets * nn.functional.log_softmax(logits.float(), dim=1))  # (B, C)
+    losses = -(targets * nn.functional.log_softmax(logits.float(), dim=1))  # (B, C)
     if weights is None:
-        return each.sum(1).mean()
-    return (each * weights).sum() / (targets * weights).sum().clamp_min(1e-9)
+        return losses.sum(1).mean()
+    return (losses * weights).sum() / (targets * weights).sum().clamp_min(1e-9)
 
 
 def balance(counts: Tensor, strength: float) -> Tensor:
-    """Return weights (C,) of classes with these counts: 0 changes nothing, 1 gives all classes one weight.
+    """Return weights (C,) of classes with these counts: none at strength 0, 1 gives all the same weight.
 
-    Their mean over the samples is 1; a class without samples has weight 0.
+    The mean weight over samples is 1; a class without samples has weight 0.
     """
     counts = counts.float()
     weights = torch.where(counts > 0, counts.clamp_min(1e-9) ** -strength, 0.0)
@@ -31,10 +31,9 @@ def balance(counts: Tensor, strength: float) -> Tensor:
 
 
 class CenterLoss(nn.Module):
-    """Half the squared distance of features to their class's centre (Wen et al., 2016).
+    """Center loss: half the squared distance of features to their class's centre (Wen et al., 2016).
 
-    The centres follow by the rule of the paper, `rate` of the way to the mean of the batch, and not by
-    gradients.
+    Centres are not trained by gradients: as in the paper, each moves by `rate` towards the mean of the batch.
     """
 
     centres: Tensor
@@ -57,10 +56,10 @@ class CenterLoss(nn.Module):
 
 
 class IslandLoss(CenterLoss):
-    """Center loss, and the cosine of every two centres, so that classes part (Cai et al., 2018).
+    """Island loss: center loss, and the cosines of all pairs of centres (Cai et al., 2018).
 
-    The paper's centres learn by gradients too; here the pull between centres reaches the features through
-    the batch's own means, which are what the centres follow.
+    The paper also trains the centres by gradients. Here the cosines are of the batch's means, which the
+    centres follow.
     """
 
     def __init__(self, classes: int, features: int, rate: float = 0.5, spread: float = 10.0) -> None:
@@ -71,49 +70,48 @@ class IslandLoss(CenterLoss):
         loss = super().forward(features, targets)
         label = targets.argmax(1)
         count = torch.bincount(label, minlength=len(self.centres))
-        here = torch.nonzero(count).flatten()
+        present = torch.nonzero(count).flatten()
         sums = torch.zeros_like(self.centres).index_add(0, label, features.float())
-        means = nn.functional.normalize(sums[here] / count[here, None], dim=1)  # (K, F)
+        means = nn.functional.normalize(sums[present] / count[present, None], dim=1)  # (K, F)
         cosines = means @ means.T
         apart = (cosines + 1).sum() - (cosines.diagonal() + 1).sum()  # over ordered pairs of classes
         return loss + self.spread * apart
 
 
-NEIGHBOURS = 20  # of a sample's own class: it is pulled to their mean
-THRESHOLD, MARGIN = (
-    1.0,
-    0.5,
-)  # squared distance of unit features at which a cluster ends, and the gap around it
+NEIGHBOURS = 20  # of the same class
+# Squared distances of unit features: the radius of a cluster, and the gap around it.
+THRESHOLD, MARGIN = 1.0, 0.5
 TRIPLET_MARGIN = 0.2
 
 
 def locality_preserving(features: Tensor, targets: Tensor, neighbours: int = NEIGHBOURS) -> Tensor:
-    """Return half the squared distance to the mean of the nearest of the same class (Li et al., 2017).
+    """Return the locality-preserving loss (Li et al., 2017).
 
-    A mean over the samples that have company. The neighbours are constants, as in the paper's gradient.
+    It is half the squared distance to the mean of the nearest samples of the same class in the batch, as a
+    mean over the samples that have such neighbours. Neighbours are constants, as in the paper's gradient.
     """
     features, label = features.float(), targets.argmax(1)
     fixed = features.detach()
     same = label[:, None] == label
     same.fill_diagonal_(False)
     away = torch.cdist(fixed, fixed).masked_fill(~same, torch.inf)
-    near, indices = away.topk(min(neighbours, len(away)), largest=False)  # (B, k)
+    near, neighbour = away.topk(min(neighbours, len(away)), largest=False)  # (B, k)
     counted = near.isfinite().float()[..., None]
     count = counted.sum(1)  # (B, 1)
-    mean = (fixed[indices] * counted).sum(1) / count.clamp_min(1)
-    each = (features - mean).square().sum(1) / 2 * (count[:, 0] > 0)
-    return each.sum() / (count > 0).sum().clamp_min(1)
+    mean = (fixed[neighbour] * counted).sum(1) / count.clamp_min(1)
+    losses = (features - mean).square().sum(1) / 2 * (count[:, 0] > 0)
+    return losses.sum() / (count > 0).sum().clamp_min(1)
 
 
 def tuplet_clusters(
     features: Tensor, targets: Tensor, people: Tensor, threshold: float = THRESHOLD, margin: float = MARGIN
 ) -> Tensor:
-    """Return the (N+M)-tuplet clusters loss (Liu, Vijaya Kumar, You and Jia, 2017), a mean over classes.
+    """Return the (N+M)-tuplet clusters loss (Liu, Vijaya Kumar, You and Jia, 2017), as a mean over classes.
 
-    The features of a class, at unit length, are pulled to within a threshold of their centre, and those of
-    other classes pushed out of it, both by a margin; what lies well does not count. Of the others those of
-    the same people are taken, so that it is not the person that is learnt; where a batch has none, all are.
-    The paper learns the distance; this uses the squared distance.
+    Features have unit length. Those of a class are pulled to within a threshold of their centre, and those of
+    other classes pushed out of it, both by a margin; features beyond the margin add nothing. Of the other
+    classes only samples of the same people count, so that the network does not learn identity; if a batch has
+    none, all count. The paper learns the distance; this is the squared distance.
     """
     unit, label = nn.functional.normalize(features.float(), dim=1), targets.argmax(1)
     losses = [unit.sum() * 0]
@@ -131,11 +129,12 @@ def tuplet_clusters(
 
 
 def exponential_triplets(features: Tensor, targets: Tensor, margin: float = TRIPLET_MARGIN) -> Tensor:
-    """Return the triplet loss of a batch; harder triplets weigh exponentially more (after Guo et al., 2016).
+    """Return a triplet loss with an exponential weight on hard triplets (after Guo et al., 2016).
 
-    The same class should be nearer than another, by a margin, in squared distances of unit features. What a
-    triplet lacks of that, h, costs exp(h) - 1, so that its gradient weighs exp(h); a mean over those that
-    lack any. The authors' own form could not be read; this one keeps what others report of it.
+    A sample of the same class should be nearer than one of another class, by a margin, in squared distances
+    of unit features. A triplet that misses this by h > 0 costs exp(h) - 1, so that its gradient has the
+    weight exp(h); the loss is the mean over these. We could not read the authors' formula; this one follows
+    descriptions of it.
     """
     unit, label = nn.functional.normalize(features.float(), dim=1), targets.argmax(1)
     away = 2 - 2 * unit @ unit.T  # (B, B)

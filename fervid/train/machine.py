@@ -1,4 +1,4 @@
-"""The hardware of a training run: its device, its arithmetic, and the other processes of a torchrun."""
+"""The hardware of a training run: device, precision, and the other processes of torchrun."""
 
 from __future__ import annotations
 
@@ -20,22 +20,22 @@ LARGE = 1_000_000  # weights
 
 @dataclass(frozen=True)
 class Machine:
-    """One process among `parts` of the same run."""
+    """One process among `parts` of the same run; all have the same data and weights."""
 
     device: torch.device
     part: int = 0
     parts: int = 1
 
     @property
-    def leads(self) -> bool:
-        """Whether this process writes files and prints messages."""
+    def is_main(self) -> bool:
+        """Whether this process writes files and messages."""
         return self.part == 0
 
-    def arithmetic(self, network: Network) -> AbstractContextManager[object]:
-        """Compute in bfloat16 where it pays: for large normalised convolutions, on hardware that has it.
+    def autocast(self, network: Network) -> AbstractContextManager[object]:
+        """Compute in bfloat16 where it is faster: large normalised convolutions, on hardware that has it.
 
-        Recurrent nets gain nothing and lose digits; without normalisation gradients leave its range; and on
-        a CPU the gradients of narrow 3-D convolutions have come out as garbage in it.
+        Recurrent networks gain no speed and lose precision; without normalisation gradients leave its range;
+        and on a CPU the gradients of narrow 3-D convolutions have been wrong in it.
         """
         norms = any(isinstance(module, nn.BatchNorm2d | nn.BatchNorm3d) for module in network.modules())
         if (
@@ -47,7 +47,7 @@ class Machine:
             return torch.autocast("cuda", torch.bfloat16, enabled=torch.cuda.is_bf16_supported())
         return torch.autocast("cpu", torch.bfloat16, enabled=has_bfloat16())
 
-    def shared(self, network: nn.Module) -> None:
+    def average_gradients(self, network: nn.Module) -> None:
         """Average the gradients over the processes."""
         if self.parts == 1:
             return
@@ -60,24 +60,24 @@ class Machine:
             gradient.copy_(share.view_as(gradient))
 
     def total(self, values: list[float]) -> list[float]:
-        """Sum over the processes."""
+        """Return the sums over the processes."""
         if self.parts == 1:
             return values
         summed = torch.tensor(values, dtype=torch.float64, device=self.device)
         distributed.all_reduce(summed)
         return summed.tolist()
 
-    def agreed(self, values: tuple[float, float, float]) -> tuple[float, float, float]:
-        """Return the leading process's values in all processes, so that they decide alike."""
+    def broadcast(self, values: tuple[float, float, float]) -> tuple[float, float, float]:
+        """Return the main process's values, so that all processes decide alike."""
         if self.parts == 1:
             return values
-        agreed = torch.tensor(values, dtype=torch.float64, device=self.device)
-        distributed.broadcast(agreed, 0)
-        first, second, third = agreed.tolist()
+        tensor = torch.tensor(values, dtype=torch.float64, device=self.device)
+        distributed.broadcast(tensor, 0)
+        first, second, third = tensor.tolist()
         return first, second, third
 
-    def evened(self, network: nn.Module) -> None:
-        """Average the running figures of normalisation, which each process gathers for itself."""
+    def average_buffers(self, network: nn.Module) -> None:
+        """Average the running statistics of normalisation, which differ between processes."""
         if self.parts == 1:
             return
         for buffer in network.buffers():
@@ -86,45 +86,45 @@ class Machine:
                 buffer /= self.parts
 
     def wait(self) -> None:
-        """Wait until every process is here."""
+        """Wait for every process."""
         if self.parts > 1:
             distributed.barrier()
 
 
 def has_bfloat16() -> bool:
-    """Whether the processor multiplies bfloat16 itself; elsewhere it would be slower than float32."""
+    """Return whether the CPU has bfloat16 instructions; without them it is slower than float32."""
     return bool(torch.cpu._is_avx512_bf16_supported() or torch.cpu._is_amx_tile_supported())
 
 
 @contextmanager
 def open_machine(device: str = "cpu", jobs: int | None = None) -> Iterator[Machine]:
-    """Open the machine of this run; under torchrun, one of several processes on one GPU or CPU each."""
+    """Open the machine of this run; under torchrun, one of several processes, each on its GPU or CPU."""
     check_device(device)
     parts = int(os.environ.get("WORLD_SIZE", "1"))
-    if jobs is not None:  # of this computer: its processes share them
+    if jobs is not None:  # shared by the processes of this computer
         torch.set_num_threads(max(1, jobs // int(os.environ.get("LOCAL_WORLD_SIZE", "1"))))
-    torch.set_flush_denormal(True)  # fading gradients would slow a processor down tenfold
+    torch.set_flush_denormal(True)  # denormal gradients slow a CPU down tenfold
     try:
         if parts == 1:
             yield Machine(torch.device(device))
         else:
-            with _one_of(parts, device) as machine:
+            with _open_process(parts, device) as machine:
                 yield machine
     finally:
         torch.set_flush_denormal(False)
 
 
 @contextmanager
-def _one_of(parts: int, device: str) -> Iterator[Machine]:
+def _open_process(parts: int, device: str) -> Iterator[Machine]:
     """Join the processes that torchrun has started."""
-    here = int(os.environ.get("LOCAL_RANK", "0"))
+    local = int(os.environ.get("LOCAL_RANK", "0"))
     if device == "cuda":
-        torch.cuda.set_device(here)
-    # The first process finds the faces while the others wait: for hours, where there are many.
+        torch.cuda.set_device(local)
+    # The others wait while the main process detects faces, which can take hours.
     distributed.init_process_group("nccl" if device == "cuda" else "gloo", timeout=timedelta(days=3))
     try:
         yield Machine(
-            torch.device(device, here) if device == "cuda" else torch.device(device),
+            torch.device(device, local) if device == "cuda" else torch.device(device),
             distributed.get_rank(),
             parts,
         )

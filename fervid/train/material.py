@@ -1,4 +1,4 @@
-"""The training and validation samples of a run: two parts that share no face."""
+"""The training and validation samples of a run, which share no people and no files."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ ORDER = (*EMOTIONS, CONTEMPT)
 
 @dataclass(frozen=True, eq=False)
 class Material:
-    """Training and validation samples, and the labels of the model."""
+    """Training and validation samples, and the labels of a model trained on them."""
 
     labels: tuple[str, ...]
     train: tuple[Sample, ...]
@@ -37,11 +37,11 @@ def gather(
     seed: int,
     complete: bool = True,
 ) -> Material:
-    """Read every dataset; without validation data, hold out a part of the people."""
+    """Read every dataset; without validation data, hold out a share of the people."""
     roots: dict[str, str] = {}
     train, remarks = read(data, roots)
-    validation_samples, more = read(validation, roots)
-    return arrange(train, validation_samples, labels, held_out, seed, (*remarks, *more), complete)
+    validating, more = read(validation, roots)
+    return arrange(train, validating, labels, held_out, seed, (*remarks, *more), complete)
 
 
 def arrange(
@@ -53,17 +53,17 @@ def arrange(
     remarks: tuple[str, ...] = (),
     complete: bool = True,
 ) -> Material:
-    """Return the material of a run; without validation samples, a share of the training people validates.
+    """Check training and validation samples; without validation samples, hold out a share of the people.
 
     With `complete`, every label needs a training sample.
     """
     if validation:
         splitting.check_disjoint(train, validation)
-        check_apart(train, validation)
+        check_no_shared_files(train, validation)
     elif held_out > 0:
         train, validation = splitting.hold_out(train, held_out, seed)
     else:
-        raise UsageError("there is nothing to judge by: give --validation, or a --held-out above 0")
+        raise UsageError("there is no validation set: give --validation, or a --held-out above 0")
     return Material(_labels(train, validation, labels, complete), tuple(train), tuple(validation), remarks)
 
 
@@ -72,50 +72,50 @@ def _labels(
 ) -> tuple[str, ...]:
     """Return the labels to learn, in their usual order: those asked for, or all that occur."""
     counts = Counter(sample.label for sample in train)
-    there = counts if complete else counts + Counter(sample.label for sample in validation)
-    taken = tuple(label for label in ORDER if label in (wanted or there))
+    present = counts if complete else counts + Counter(sample.label for sample in validation)
+    taken = tuple(label for label in ORDER if label in (wanted or present))
     unknown = Counter(sample.label for sample in (*train, *validation) if sample.label not in taken)
     if unknown:
-        listed = ", ".join(f"{label} ({count})" for label, count in unknown.items())
+        counted = ", ".join(f"{label} ({count})" for label, count in unknown.items())
         raise InputError(
-            f"there are samples with labels outside of {', '.join(taken)}: {listed}; leave them out "
+            f"there are samples with labels outside of {', '.join(taken)}: {counted}; leave them out "
             "of the data, or name them in --labels"
         )
     missing = [label for label in wanted if not counts[label]]
     if missing:
         raise InputError(
-            f"there is no sample of {', '.join(missing)} to learn from; add data, or leave it out of --labels"
+            f"there is no training sample of {', '.join(missing)}: add data, or leave it out of --labels"
         )
     return taken
 
 
 def digest(material: Material) -> str:
-    """Return a digest of these samples in these parts."""
+    """Return a hash of these samples in these parts."""
     rows = [
         row
         for part in (material.train, material.validation)
         for row in (
-            *([one.name, one.label, one.subject, sorted(one.votes.items())] for one in part),
+            *([s.name, s.label, s.subject, sorted(s.votes.items())] for s in part),
             ["", "", None, []],  # the end of the part
         )
     ]
     return hashlib.sha256(json.dumps([material.labels, rows]).encode()).hexdigest()
 
 
-def check_apart(train: Sequence[Sample], validation: Sequence[Sample]) -> None:
-    """Raise InputError if a file is in both the training and the validation set, under whatever names."""
-    learnt = {_pixels(sample): sample.name for sample in train}
+def check_no_shared_files(train: Sequence[Sample], validation: Sequence[Sample]) -> None:
+    """Raise InputError if a file is in training and validation, even under different names."""
+    training = {_pixels(sample): sample.name for sample in train}
     for sample in validation:
         pixels = _pixels(sample)
-        if pixels is not None and pixels in learnt:
+        if pixels is not None and pixels in training:
             raise InputError(
-                f"{sample.name} is to be judged by, and is {learnt[pixels]} that is learnt from: "
-                "a model that has seen it is not tested"
+                f"{sample.name} is the same file as {training[pixels]} of the training set: "
+                "leave it out of one of them"
             )
 
 
 def _pixels(sample: Sample) -> tuple[object, ...] | None:
-    """Return what makes two samples the same pixels, however a picture is set in motion; None if drawn."""
+    """Return a key that is equal for samples of the same pixels, animated or not; None if drawn."""
     match sample.pixels:
         case Picture(luma):
             return (hashlib.sha256(luma.tobytes()).digest(),)
@@ -128,10 +128,9 @@ def _pixels(sample: Sample) -> tuple[object, ...] | None:
 def read(
     specs: Sequence[str], roots: dict[str, str] | None = None
 ) -> tuple[tuple[Sample, ...], tuple[str, ...]]:
-    """Return the samples of several datasets, with names and subjects that are unique, and the remarks.
+    """Return the samples of several datasets, with unique names and subjects, and remarks.
 
-    `roots` has the names given to folders so far: a folder that is read in two ways contains the same
-    people.
+    `roots` maps folders to the names they have so far: a folder that is read in two ways has the same people.
     """
     roots = {} if roots is None else roots
     samples: list[Sample] = []
@@ -151,10 +150,10 @@ def read(
         for sample in dataset.samples:
             name = f"{own}/{sample.name}"
             if name in taken:
-                raise InputError(f"{sample.name} of {spec} is there twice: give each part of a dataset once")
+                raise InputError(f"{sample.name} of {spec} occurs twice: give each part of a dataset once")
             taken.add(name)
             person = sample.subject
-            # A drawn person is the same at every difficulty.
+            # Drawn people are the same at every difficulty.
             if person is not None and not isinstance(sample.pixels, Drawn):
                 person = f"{roots[folder]}/{person}"
             samples.append(replace(sample, name=name, subject=person, origin=own))

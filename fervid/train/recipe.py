@@ -1,4 +1,4 @@
-"""What decides what training makes of its data: one frozen record, kept beside the model that it made."""
+"""The settings of a training run: one frozen record, stored beside the model."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from typing import Any
 from fervid import streams
 from fervid.errors import UsageError
 
-FINE = 0.1  # of the usual rate, where a trained model is fine-tuned
+FINE = 0.1  # of the usual rate, in fine-tuning
 FINE_EPOCHS = 10
 
 SETTING = "setting"  # the key of a field's Setting in its metadata; None: the field is no option
@@ -18,28 +18,28 @@ DATASET = "NAME:PATH[?option=value]"
 
 @dataclass(frozen=True)
 class Setting:
-    """What the command line says of a field of `Recipe`, and the limits of its value."""
+    """The help of a field of `Recipe` on the command line, and the limits of its value."""
 
     help: str
     low: float | None = None
     high: float | None = None
     choices: tuple[str, ...] = ()
-    names: tuple[str, ...] = ()  # of the option; none: it is called as the field is
+    names: tuple[str, ...] = ()  # of the option; by default the name of the field
     metavar: str | None = None
-    joined: str = ""  # between several values in one option; "": the option is given once for each
+    joined: str = ""  # joins several values in one option; "": the option is repeated
 
 
 def _setting(
     default: Any, help: str, low: float | None = None, high: float | None = None, **more: Any
 ) -> Any:
-    """Make a field with a `Setting`; a default that is a type is called for each recipe."""
+    """Make a field with a `Setting`; a default that is a type is a factory."""
     kind = {"default_factory": default} if isinstance(default, type) else {"default": default}
     return field(**kind, metadata={SETTING: Setting(help, low, high, **more)})
 
 
 @dataclass(frozen=True)
 class Recipe:
-    """The settings of a training run: defaults, and the help and limits of the options made of them."""
+    """The settings of a training run, with the defaults, help and limits of the options."""
 
     data: tuple[str, ...] = _setting(
         (),
@@ -71,10 +71,10 @@ class Recipe:
         "as c3d does from still; may be repeated.",
         metavar="MODEL",
     )
-    finetune: bool = field(default=False, metadata={SETTING: None})  # a command of its own
+    finetune: bool = field(default=False, metadata={SETTING: None})  # set by `fervid finetune`
     epochs: int = _setting(40, "Epochs for each stream; 0 keeps the streams as --start-from gives them.", 0)
     joint_epochs: int = _setting(10, "Epochs of joint fine-tuning.", 1)
-    # What the paper of joint fine-tuning weighs the losses with (Jung et al., 2015).
+    # The weights of the losses in the paper on joint fine-tuning (Jung et al., 2015).
     own_loss: float = _setting(1.0, "In joint fine-tuning, the weight of each stream's own loss.", 0)
     sum_loss: float = _setting(0.1, "In joint fine-tuning, the weight of the loss of their sum.", 0)
     epoch_clips: int = _setting(0, "Clips per epoch; 0 draws one of every sample.", 0)
@@ -145,7 +145,7 @@ class Recipe:
             raise UsageError("--size must be at least 1")
 
     def _check_choices(self) -> None:
-        from fervid.clips import illumination  # imports much: options are made of this file
+        from fervid.clips import illumination  # imported here: it is slow, and the options need this module
 
         choices = {name: setting.choices for name, setting in settings().items() if setting.choices}
         for name, known in (choices | {"illumination": illumination.names()}).items():
@@ -157,7 +157,7 @@ class Recipe:
 
     @classmethod
     def from_json(cls, value: Mapping[str, Any]) -> Recipe:
-        known = {each.name for each in fields(cls)}
+        known = {field.name for field in fields(cls)}
         kept: dict[str, Any] = {
             k: tuple(v) if isinstance(v, list) else v for k, v in value.items() if k in known
         }
@@ -165,6 +165,5 @@ class Recipe:
 
 
 def settings() -> dict[str, Setting]:
-    """Return the settings of those fields of `Recipe` that are options, by name."""
-    each = {each.name: each.metadata[SETTING] for each in fields(Recipe)}
-    return {name: setting for name, setting in each.items() if setting is not None}
+    """Return the settings of the fields of `Recipe` that are options, by name."""
+    return {field.name: s for field in fields(Recipe) if (s := field.metadata[SETTING]) is not None}

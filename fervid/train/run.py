@@ -1,7 +1,7 @@
-"""A whole training run: data, each stream alone, their fusion, calibration, and the model with its papers.
+"""A whole training run: data, each stream alone, their fusion, calibration, and the model with its reports.
 
-Every stage keeps its state in the run folder, so that `resume` goes on from wherever the run was stopped, to
-the very weights that it would have had.
+Every stage keeps its checkpoint in the run folder, so that an interrupted run resumes and ends with the same
+weights.
 """
 
 from __future__ import annotations
@@ -20,7 +20,7 @@ from fervid.errors import UsageError
 from fervid.execute import Executor
 from fervid.footage import Footage
 from fervid.streams.network import Network
-from fervid.train import alone, fusion, papers, starting
+from fervid.train import alone, fusion, reports, starting
 from fervid.train.folders import STATE, check_material
 from fervid.train.listener import SILENT, Listener
 from fervid.train.machine import Machine
@@ -29,16 +29,16 @@ from fervid.train.recipe import Recipe
 from fervid.train.stages import Run
 from fervid.types import Array, Floats
 
-DOUBT = 50  # samples: the weight of the previous temperature
+DOUBT = 50  # samples that outweigh the temperature of the model before
 
 
 def check(recipe: Recipe, material: Material, device: str) -> None:
-    """Raise an error, before anything is written or deleted, if this could never become a model."""
+    """Raise an error if a recipe cannot become a model, before anything is written or deleted."""
     model.check_device(device)
     labels = material.labels
     bases = starting.models(recipe)
     if recipe.finetune:
-        labels = starting.known(labels, bases[0].spec.labels)
+        labels = starting.check_labels(labels, bases[0].spec.labels)
     for name in recipe.streams:
         sizes = recipe.sizes.get(name, {})
         try:
@@ -46,9 +46,9 @@ def check(recipe: Recipe, material: Material, device: str) -> None:
                 streams.build(name, len(labels), **sizes)
         except (TypeError, ValueError, RuntimeError) as failure:
             shown = ", ".join(f"{name}.{size}={value}" for size, value in sizes.items())
-            raise UsageError(f"there is no {name} of these sizes ({shown}): {failure}") from failure
+            raise UsageError(f"{name} does not accept these sizes ({shown}): {failure}") from failure
         if recipe.epochs == 0:
-            starting.check_kept(name, bases, labels, recipe.illumination)
+            starting.check_untrained(name, bases, labels, recipe.illumination)
 
 
 def prepare(recipe: Recipe) -> Material:
@@ -73,47 +73,47 @@ def train(
     cache: Path | None = None,
     listener: Listener = SILENT,
 ) -> Path:
-    """Finish a run that was begun; its folder is then a model."""
+    """Train in a run folder, from its checkpoints, until it is a model."""
     check_material(folder, material)
     bases = starting.models(recipe)
     if recipe.finetune:
-        material = replace(material, labels=starting.known(material.labels, bases[0].spec.labels))
+        material = replace(material, labels=starting.check_labels(material.labels, bases[0].spec.labels))
     everything = (*material.train, *material.validation)
 
     def cut() -> Footage:
-        return footage.cut(everything, executor, folder=cache, tick=listener.cutting)
+        return footage.cut(everything, executor, folder=cache, tick=listener.crop)
 
-    strips = cut() if machine.leads else None
+    strips = cut() if machine.is_main else None
     machine.wait()
-    strips = strips or cut()  # the others find what the first has left
+    strips = strips or cut()  # the others read what the main process has stored
     return _finish(Run.of(recipe, material, strips, folder, machine, listener, bases))
 
 
 def _finish(run: Run) -> Path:
-    """Run every stage, and write the model."""
-    networks = {name: alone.learn(run, name) for name in run.recipe.streams}
-    whole = run.whole(networks, run.validation, run.truth)
-    seen = run.seen(networks, whole, "validation", exact=True)
-    own = {name: fusion.summed({name: network.top}, seen) for name, network in networks.items()}
+    """Run every stage, and write the model and its reports."""
+    networks = {name: alone.train(run, name) for name in run.recipe.streams}
+    clips = run.whole_clips(networks, run.validation, run.truth)
+    features = run.features(networks, clips, "validation", full_precision=True)
+    own = {name: fusion.sum_logits({name: network.top}, features) for name, network in networks.items()}
     weights = metrics.fit_weights(own, run.truth.argmax(1)) if len(own) > 1 else dict.fromkeys(own, 1.0)
     tops: fusion.Tops = {}
     fused = np.sum([np.float32(weights[name]) * logits for name, logits in own.items()], axis=0)
     rule = run.recipe.fusion if len(networks) > 1 else "weighted"
     if rule == "joint":
-        tops = fusion.learn(run, networks, weights, seen)
-        fused = fusion.summed(tops, seen)
+        tops = fusion.train(run, networks, weights, features)
+        fused = fusion.sum_logits(tops, features)
     temperature = _temperature(run, fused)
-    if run.machine.leads:
-        spec = papers.spec(run, networks, weights, rule, temperature)
+    if run.machine.is_main:
+        spec = reports.spec(run, networks, weights, rule, temperature)
         model.save(run.folder, spec, tensors(networks, tops))
-        papers.write(run, spec, own, fused)
+        reports.write(run, spec, own, fused)
         shutil.rmtree(run.folder / STATE, ignore_errors=True)
     run.machine.wait()
     return run.folder
 
 
 def _temperature(run: Run, fused: Floats) -> float:
-    """Return the temperature of the fused logits; with few validation samples, stay near the previous one."""
+    """Return the divisor of the fused logits, nearer to the previous one if validation is small."""
     before = run.bases[0].spec.temperature if run.recipe.finetune else 1.0
     fitted = metrics.fit_temperature(fused, run.truth.argmax(1))
     trust = len(run.validation) / (len(run.validation) + DOUBT)
@@ -121,7 +121,7 @@ def _temperature(run: Run, fused: Floats) -> float:
 
 
 def tensors(networks: Mapping[str, Network], tops: Mapping[str, nn.Linear]) -> dict[str, Array]:
-    """Return the tensors of a model's file."""
+    """Return the arrays of a model's file."""
     values: dict[str, Array] = {}
     for name, network in networks.items():
         parts = {f"{name}.{key}": value for key, value in network.state_dict().items()}

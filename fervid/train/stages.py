@@ -1,4 +1,4 @@
-"""What the stages of a run share: its two sets of data, its machine, its folder and its listener."""
+"""The data, machine, folder and listener that the stages of a run share."""
 
 from __future__ import annotations
 
@@ -15,10 +15,10 @@ from fervid.errors import InputError
 from fervid.footage import Footage
 from fervid.model import Model
 from fervid.streams.network import Network
-from fervid.train.batches import Clips, target_shares
-from fervid.train.fitting import Draws, Stage, fit
+from fervid.train.batches import Clips, make_targets
+from fervid.train.fitting import Stage, TrainingSet, fit
 from fervid.train.folders import STATE
-from fervid.train.frozen import Features, features
+from fervid.train.frozen import Features, compute_features
 from fervid.train.listener import Listener
 from fervid.train.machine import Machine
 from fervid.train.material import Material
@@ -29,7 +29,7 @@ from fervid.types import Array, Floats
 
 @dataclass(frozen=True, eq=False)
 class Run:
-    """A training run in progress."""
+    """A running training run."""
 
     recipe: Recipe
     folder: Path
@@ -37,12 +37,12 @@ class Run:
     listener: Listener
     bases: Sequence[Model]  # to start from
     labels: tuple[str, ...]
-    train: Footage  # training set
-    validation: Footage  # validation set
+    train: Footage
+    validation: Footage
     targets: Floats  # (N, C) of the training set
     truth: Floats  # (M, C) of the validation set
-    counts: Tensor  # (C,) training samples per label
-    histories: dict[str, History] = field(default_factory=dict)  # of the stages that are done
+    counts: Tensor  # (C,) training samples
+    histories: dict[str, History] = field(default_factory=dict)  # of finished stages
 
     @classmethod
     def of(
@@ -55,27 +55,27 @@ class Run:
         listener: Listener,
         bases: Sequence[Model],
     ) -> Run:
-        """Divide the strips of a run's samples into the two sets; warn about those left out."""
+        """Split the strips into training and validation; warn of samples left out, and check the rest."""
         for remark in material.remarks:
             listener.warn(remark)
-        is_learnt = np.arange(len(strips)) < len(material.train)
-        train = _with_faces(strips, is_learnt, "training", listener)
-        validation = _with_faces(strips, ~is_learnt, "validation", listener)
+        is_training = np.arange(len(strips)) < len(material.train)
+        train = _with_faces(strips, is_training, "training", listener)
+        validation = _with_faces(strips, ~is_training, "validation", listener)
         labels = material.labels
-        counts = target_shares(train.samples, labels, 0.0, 0.0).sum(0)
+        counts = make_targets(train.samples, labels, 0.0, 0.0).sum(0)
         missing = ", ".join(label for label, count in zip(labels, counts, strict=True) if not count)
         if missing and not recipe.finetune:
-            raise InputError(f"no sample of {missing} shows a face: there is nothing to learn it from")
+            raise InputError(
+                f"no training sample of {missing} shows a face: add data, or leave the label out of --labels"
+            )
         if missing:
-            listener.warn(f"there is no sample of {missing}: the model may unlearn it")
-        targets = target_shares(train.samples, labels, recipe.soft_labels, recipe.smoothing)
-        truth, tensor = target_shares(validation.samples, labels, 0.0, 0.0), torch.from_numpy(counts)
-        return cls(
-            recipe, folder, machine, listener, bases, labels, train, validation, targets, truth, tensor
-        )
+            listener.warn(f"there is no training sample of {missing}: the model may unlearn it")
+        wanted = make_targets(train.samples, labels, recipe.soft_labels, recipe.smoothing)
+        truth, tensor = make_targets(validation.samples, labels, 0.0, 0.0), torch.from_numpy(counts)
+        return cls(recipe, folder, machine, listener, bases, labels, train, validation, wanted, truth, tensor)
 
-    def clips(self, network: Network, coarse: int = 0) -> Clips:
-        """Return the training clips of a stream; the first `coarse` epochs show them small."""
+    def training_clips(self, network: Network, coarse: int = 0) -> Clips:
+        """Return the training set of a stream; the first `coarse` epochs show faces smaller."""
         settings = AUGMENTATIONS[self.recipe.augmentation]
         return Clips(
             self.train,
@@ -92,12 +92,12 @@ class Run:
         )
 
     def validation_clips(self, network: Network) -> Clips:
-        """Return the validation clips of a stream."""
-        light = self.recipe.illumination
-        return Clips(self.validation, self.truth, (network.reads,), illumination=light, length=network.frames)
+        """Return the validation set of a stream."""
+        illumination, length = self.recipe.illumination, network.frames
+        return Clips(self.validation, self.truth, (network.reads,), illumination=illumination, length=length)
 
-    def whole(self, networks: Mapping[str, Network], strips: Footage, targets: Floats) -> Clips:
-        """Return whole clips, for trained streams."""
+    def whole_clips(self, networks: Mapping[str, Network], strips: Footage, targets: Floats) -> Clips:
+        """Return clips for trained streams, which read all windows of each."""
         return Clips(
             strips,
             targets,
@@ -108,15 +108,17 @@ class Run:
             moving=self.recipe.moving,
         )
 
-    def seen(self, networks: Mapping[str, Network], clips: Clips, name: str, exact: bool) -> Features:
-        """Return the features of trained streams for whole clips."""
-        path = self.checkpoint(f"{name}.features")
-        return features(networks, clips, self.recipe.batch, self.machine, path, self.listener, exact)
+    def features(
+        self, networks: Mapping[str, Network], clips: Clips, name: str, full_precision: bool
+    ) -> Features:
+        """Return the features of trained streams for clips."""
+        path, batch = self.checkpoint(f"{name}.features"), self.recipe.batch
+        return compute_features(networks, clips, batch, self.machine, path, self.listener, full_precision)
 
-    def fit(self, stage: Stage, lessons: Draws) -> None:
-        """Train a stage, and round its weights as the model's file will have them."""
+    def fit(self, stage: Stage, clips: TrainingSet) -> None:
+        """Train one stage, and round its weights as the model's file stores them."""
         path = self.checkpoint(stage.name)
-        state = fit(stage, lessons, self.recipe, self.machine, path, self.listener)
+        state = fit(stage, clips, self.recipe, self.machine, path, self.listener)
         self.histories[stage.name] = state.history
         accuracy = state.history["validation_accuracy"][state.best_epoch]
         self.listener.note(
@@ -125,15 +127,15 @@ class Run:
         round_weights(stage.learner)
 
     def checkpoint(self, name: str) -> Path:
-        """Return the checkpoint of a stage."""
+        """Return the path of a stage's checkpoint."""
         return self.folder / STATE / f"{name}.safetensors"
 
 
 def _with_faces(strips: Footage, part: Array, name: str, listener: Listener) -> Footage:
-    """Return the samples of a set that show a face."""
+    """Return the samples of one part that show a face."""
     count, chosen = int(part.sum()), strips.take(np.flatnonzero(strips.has_strip & part))
     if len(chosen) < count:
-        listener.warn(f"{count - len(chosen)} of {count} {name} samples show no face, and are left out")
+        listener.warn(f"{count - len(chosen)} of {count} {name} samples show no face and are left out")
     if not len(chosen):
         raise InputError(f"no {name} sample shows a face: check the data with `fervid datasets check`")
     return chosen
@@ -141,7 +143,7 @@ def _with_faces(strips: Footage, part: Array, name: str, listener: Listener) -> 
 
 @torch.no_grad()
 def round_weights(network: nn.Module) -> None:
-    """Round to half precision, as weights are stored, so that the calibrated model is the one that runs."""
+    """Round weights to half precision, as they are stored, so that calibration is of the stored model."""
     for parameter in network.parameters():
         if parameter.dim() > 1:
             parameter.copy_(parameter.half().float())

@@ -1,4 +1,4 @@
-"""The models that a run starts from: their streams are taken over, kept as they are, or fine-tuned."""
+"""The models that a run starts from: it takes over weights, keeps streams unchanged, or fine-tunes."""
 
 from __future__ import annotations
 
@@ -20,35 +20,35 @@ def models(recipe: Recipe) -> list[Model]:
     return [model.load(name) for name in recipe.start_from]
 
 
-def finetuning(name: str | Path, recipe: Recipe) -> Recipe:
-    """Return a recipe for fine-tuning a model, with the model's architecture."""
+def finetune_recipe(name: str | Path, recipe: Recipe) -> Recipe:
+    """Return a recipe for fine-tuning a model, with its architecture."""
     folder = model.find(name)
     spec = model.read_spec(folder)
-    lights = {stream.illumination for stream in spec.streams if "faces" in stream.reads}
+    methods = {stream.illumination for stream in spec.streams if "faces" in stream.reads}
     return replace(
         recipe,
         streams=tuple(stream.name for stream in spec.streams),
         sizes={stream.name: dict(stream.sizes) for stream in spec.streams},
         fusion=spec.fusion,
-        illumination=next(iter(lights), "none"),
+        illumination=next(iter(methods), "none"),
         start_from=(str(folder),),
         finetune=True,
     )
 
 
-def known(given: tuple[str, ...], labels: tuple[str, ...]) -> tuple[str, ...]:
-    """Return the model's labels; raise InputError if the data has others."""
-    strangers = [label for label in given if label not in labels]
-    if strangers:
+def check_labels(given: tuple[str, ...], labels: tuple[str, ...]) -> tuple[str, ...]:
+    """Return the labels of the model; raise InputError if the data has others."""
+    unknown = [label for label in given if label not in labels]
+    if unknown:
         raise InputError(
-            f"the data has {', '.join(strangers)}, which the model does not know ({', '.join(labels)}): "
-            "leave such samples out, or train a model of your own with --start-from"
+            f"the data has {', '.join(unknown)}, which the model does not know ({', '.join(labels)}): "
+            "leave these samples out, or train another model with --start-from"
         )
     return labels
 
 
 def take_over(network: Network, name: str, base: Model, labels: tuple[str, ...]) -> bool:
-    """Take weights from a model: of the same stream, or of its parent; return whether there are any."""
+    """Take weights from a model: of the same stream, or of its parent. Return whether it has one."""
     same_labels = base.spec.labels == labels
     own, parent = base.networks.get(name), base.networks.get(network.parent)
     source = own or parent
@@ -65,25 +65,25 @@ def take_over(network: Network, name: str, base: Model, labels: tuple[str, ...])
             network.load_state_dict(tops | weights)
     except (RuntimeError, KeyError) as failure:
         raise InputError(
-            f"stream {name} has other sizes than in the model to start from: give --size as it has them"
+            f"stream {name} has other sizes than in the model to start from: give the same with --size"
         ) from failure
     return True
 
 
-def check_kept(name: str, bases: Sequence[Model], labels: tuple[str, ...], light: str) -> None:
-    """Raise UsageError for a stream that is not trained and that no starting model has as it is needed."""
+def check_untrained(name: str, bases: Sequence[Model], labels: tuple[str, ...], illumination: str) -> None:
+    """Raise UsageError if no model has a stream that is kept untrained."""
     kind, wanted = streams.registered(name), name
     base = next((base for base in bases if name in base.networks), None)
-    if base is None and kind.settles:  # its parent will do: the rest is fitted without epochs
+    if base is None and kind.has_support_vectors:  # its parent is enough: the rest needs no epochs
         name, wanted = kind.parent, f"{name}, or {kind.parent}"
         base = next((base for base in bases if name in base.networks), None)
     if base is None:
-        raise UsageError(f"no model to start from has a stream {wanted}, and without --epochs none is learnt")
+        raise UsageError(f"no model to start from has a stream {wanted}, and --epochs 0 trains none")
     if base.spec.labels != labels:
         raise UsageError(
-            f"{name} was taught {', '.join(base.spec.labels)}, and the data has {', '.join(labels)}: without "
-            "--epochs these should be the same"
+            f"{name} was trained on {', '.join(base.spec.labels)}, and the data has {', '.join(labels)}: "
+            "with --epochs 0 they must be the same"
         )
     own = next(stream for stream in base.spec.streams if stream.name == name)
-    if "faces" in own.reads and own.illumination != light:
-        raise UsageError(f"{name} was taught under --illumination {own.illumination}: give the same")
+    if "faces" in own.reads and own.illumination != illumination:
+        raise UsageError(f"{name} was trained with --illumination {own.illumination}: give the same")

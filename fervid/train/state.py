@@ -1,9 +1,10 @@
-"""The checkpoint of a training stage: one file, written whole or not at all, never unpickled."""
+"""The checkpoint of a stage of training: one file, written completely or not at all, without pickle."""
 
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -18,30 +19,32 @@ from fervid.errors import InputError, OutputError
 
 History = dict[str, list[float]]
 
-BETWEEN_CHECKPOINTS = 60.0  # seconds of work that an interruption may cost
+BETWEEN_CHECKPOINTS = 60.0  # seconds
 
 
 @dataclass
 class State:
-    """How far a stage has come; its tensors are named `part/name`."""
+    """The progress of a stage; tensors are named `part/name`."""
 
     epoch: int = 0
     step: int = 0  # within the epoch
-    sums: list[float] = field(default_factory=lambda: [0.0, 0.0, 0.0])  # of the epoch: loss, right, clips
+    sums: list[float] = field(default_factory=lambda: [0.0, 0.0, 0.0])  # of the epoch: loss, correct, clips
     best: float = -1.0
     best_epoch: int = -1
-    gained: int = -1  # the last epoch that was better than all before, and not merely as good
+    gained: int = -1  # the last epoch that was strictly better than all before
     finished: bool = False
     history: History = field(default_factory=dict)
     tensors: dict[str, Tensor] = field(default_factory=dict)
 
     def part(self, name: str) -> dict[str, Tensor]:
-        """Return the tensors of a part."""
-        mark = f"{name}/"
-        return {key.removeprefix(mark): value for key, value in self.tensors.items() if key.startswith(mark)}
+        """Return the tensors of one part."""
+        prefix = f"{name}/"
+        return {
+            key.removeprefix(prefix): value for key, value in self.tensors.items() if key.startswith(prefix)
+        }
 
     def keep(self, name: str, tensors: Mapping[str, Tensor]) -> None:
-        """Replace the tensors of a part by copies of these."""
+        """Replace the tensors of one part by copies of `tensors`."""
         for key in [key for key in self.tensors if key.startswith(f"{name}/")]:
             del self.tensors[key]
         for key, value in tensors.items():
@@ -52,19 +55,17 @@ _PLAIN = ("epoch", "step", "sums", "best", "best_epoch", "gained", "finished", "
 
 
 def write(path: Path, state: State) -> None:
-    """Write the state, whole or not at all."""
+    """Write the state, completely or not at all."""
     header = json.dumps({name: getattr(state, name) for name in _PLAIN})
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
         files.write(path, save(state.tensors or {"none": torch.zeros(1)}, {"state": header}))
     except OSError as failure:
-        raise OutputError(
-            f"cannot write the checkpoint {path}: {failure.strerror}; free some space"
-        ) from failure
+        raise OutputError(f"cannot write the checkpoint {path}: {failure.strerror}") from failure
 
 
 def read(path: Path) -> State | None:
-    """Return the state of an interrupted stage, or None."""
+    """Return the state of an interrupted stage; None if there is no checkpoint."""
     if not path.is_file():
         return None
     try:
@@ -73,6 +74,18 @@ def read(path: Path) -> State | None:
             tensors = {key: stream.get_tensor(key) for key in stream.keys()}  # noqa: SIM118
     except (SafetensorError, OSError, KeyError, TypeError, ValueError) as failure:
         raise InputError(
-            f"the checkpoint {path} is damaged; delete it, and its stage begins again"
+            f"the checkpoint {path} is damaged: delete it, and its stage starts again"
         ) from failure
     return State(**plain, tensors=tensors)
+
+
+@contextmanager
+def explained(path: Path) -> Iterator[None]:
+    """Turn the errors of loading a checkpoint that does not fit the run into an InputError."""
+    try:
+        yield
+    except (RuntimeError, KeyError, ValueError) as failure:
+        raise InputError(
+            f"the checkpoint {path} has other labels or sizes than this run, so its data has changed: start "
+            "again with --overwrite"
+        ) from failure

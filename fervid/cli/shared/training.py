@@ -272,11 +272,11 @@ def carry_out(
     with (
         execute.open_executor(jobs) as executor,
         hardware(device, jobs) as machine,
-        listening(messages, speaks=machine.leads) as listener,  # of several processes one speaks
+        listening(messages, speaks=machine.is_main) as listener,  # of several processes one speaks
         strips(no_cache) as cache,
     ):
         run.train(
             recipe, material or run.prepare(recipe), folder, executor, machine, cache=cache, listener=listener
         )
-    if machine.leads:
+    if machine.is_main:
         show(str(folder))

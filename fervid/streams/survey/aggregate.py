@@ -3,7 +3,7 @@
 Nothing between the frame net and the machine is trained by gradients. While the frame net is trained, on the
 softmax of its frames, the top learns a softmax over the windows' vectors, to select the best epoch; no
 gradient flows from it to the frame net. Then `fit` sets the vectors' space from clips, and a support vector
-machine replaces the top (`train/settling.py`).
+machine replaces the top (`train/support_vectors.py`).
 """
 
 from __future__ import annotations
@@ -165,7 +165,7 @@ class Aggregate(OverFrames):
     """
 
     optimizer, rate, decay = "adamw", 1e-3, 1e-2
-    settles = True
+    has_support_vectors = True
 
     def __init__(
         self, classes: int, width: int, blocks: int, looks: int, length: int, anchors: int = 0

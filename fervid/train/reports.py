@@ -1,4 +1,4 @@
-"""What a run leaves beside the weights: curves, figures on validation, pictures, and the model card."""
+"""The report files of a run: curves, validation figures, pictures, and the model card."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ LICENCES = {
 
 
 def named(specs: Sequence[str]) -> tuple[str, ...]:
-    """Return the names of the training data, without their folders."""
+    """Return the names of datasets, without their folders."""
     names = []
     for asked in map(datasets.parse, specs):
         options = "&".join(f"{name}={Path(value).name}" for name, value in asked.options.items())
@@ -42,7 +42,7 @@ def spec(
     fusion: str,
     temperature: float,
 ) -> Spec:
-    """Return everything about a model except its weights."""
+    """Return the description of a model, without the hash of its weights."""
     recipe = run.recipe
     return Spec(
         name=run.folder.resolve().name,
@@ -67,7 +67,7 @@ def spec(
 
 
 def write(run: Run, spec: Spec, own: Mapping[str, Floats], fused: Floats) -> None:
-    """Write the curves, figures and card into the run folder."""
+    """Write every report file into the run folder."""
     folder, histories = run.folder, run.histories
     files.write(folder / HISTORY, json.dumps(histories, indent=1) + "\n")
     for stage, history in histories.items():
@@ -80,7 +80,7 @@ def write(run: Run, spec: Spec, own: Mapping[str, Floats], fused: Floats) -> Non
 
 
 def validation(run: Run, spec: Spec, own: Mapping[str, Floats], fused: Floats) -> Predictions:
-    """Return the predictions of the finished model on the validation set."""
+    """Return the predictions of the finished model for the validation set."""
     logits = dict(own)
     if len(own) > 1:
         parts = [np.float32(stream.weight) * own[stream.name] for stream in spec.streams]
