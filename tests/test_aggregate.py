@@ -301,7 +301,7 @@ def test_a_machine_is_fitted_on_an_existing_frame_net(
     assert len(states) == 1 and same(weights(kept), mine), "a stream that is already trained does not change"
     with pytest.raises(UsageError, match="has a stream aggregate_subspace, or still"):
         run.check(recipe_of("aggregate_subspace", epochs=0, start_from=(str(child),)), material, "cpu")
-    with pytest.raises(UsageError, match="under --illumination none"):
+    with pytest.raises(UsageError, match="with --illumination none"):
         run.check(replace(recipe, illumination="he"), material, "cpu")
 
 

@@ -206,7 +206,7 @@ def test_a_system_that_fails_stops_no_other(
     code, out, err = survey(capfd, *asked, "dtan,dtgn,dtan+dtgn-joint")
     assert code == 3
     table_of = found(out)
-    assert "landmarks alone" in table_of["dtan"]["failure"]
+    assert "has no pictures" in table_of["dtan"]["failure"]
     assert table_of["dtan+dtgn-joint"]["failure"] == "its stream dtan failed"
     assert table_of["dtgn"]["rank"] == 1 and table_of["dtgn"]["times_default_pair"] is None
     assert "fervid: warning: dtan failed: " in err and "Traceback" not in err

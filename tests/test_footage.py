@@ -209,7 +209,7 @@ def test_samples_with_only_landmarks_are_reported(tmp_path: Path) -> None:
     assert np.array_equal(both.landmarks[0], both.landmarks[1])
     taught = np.ones((2, 1), np.float32)
     assert Clips(both, taught, ("displacement",))
-    with pytest.raises(UsageError, match="landmarks alone"):
+    with pytest.raises(UsageError, match="has no pictures"):
         Clips(both, taught, ("faces",))
 
 

@@ -267,7 +267,7 @@ def test_a_stream_learns_what_is_easy(name: str, request: pytest.FixtureRequest,
             module.p = 0.0
         if isinstance(module, torch.nn.BatchNorm2d | torch.nn.BatchNorm3d):
             module.momentum = 0.4  # the run is short, and validation uses the running statistics
-    lesson = fitting.StreamLoss(network, len(EASY), torch.ones(len(EASY)), recipe)
+    learner = fitting.StreamLoss(network, len(EASY), torch.ones(len(EASY)), recipe)
     targets = batches.make_targets(easy.samples, EASY, 0.0, 0.0)
     training_set = Clips(easy, targets, (network.reads,), length=network.frames, by_motion=network.by_motion)
 
@@ -277,8 +277,8 @@ def test_a_stream_learns_what_is_easy(name: str, request: pytest.FixtureRequest,
         rate=network.rate * HASTE.get(name, 4.0) * (16 / 128 if network.optimizer == "sgd" else 1.0),
         decay=network.decay,
         optimizer=network.optimizer,
-        learner=lesson,
-        loss=lambda batch: lesson(batch, machine),
+        learner=learner,
+        loss=lambda batch: learner(batch, machine),
         validate=lambda: (
             0.0,
             0.0,

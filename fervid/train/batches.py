@@ -101,7 +101,7 @@ class Clips:
         self.illumination, self.length, self.seed, self.size = illumination, length, seed, size
         if "faces" in self.reads and footage.without_crops is not None:
             raise UsageError(
-                f"{footage.without_crops} has landmarks and no pictures, but faces are read: leave it out"
+                f"{footage.without_crops} has no pictures, which streams of faces need: leave it out"
             )
         self.coarse = coarse  # epochs with faces of COARSE pixels, from the first
         self.moving = moving  # share of an epoch's draws that are clips, not stills; 0: as they come
