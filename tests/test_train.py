@@ -185,7 +185,7 @@ def test_illumination_goes_with_the_model(material: Material, strips: Path, tmp_
 def test_finetuning_begins_where_the_model_is(
     whole: Path, material: Material, strips: Path, tmp_path: Path
 ) -> None:
-    recipe = starting.finetuning(whole, replace(SMALL, rate=1e-9, average=0.0))
+    recipe = starting.finetune_recipe(whole, replace(SMALL, rate=1e-9, average=0.0))
     net = model.load(trained(recipe, material, tmp_path / "run", strips))
     before = model.load(whole)
     for name, network in net.networks.items():
@@ -197,7 +197,7 @@ def test_finetuning_begins_where_the_model_is(
 def test_finetuning_refuses_labels_that_the_model_has_not(whole: Path, strips: Path, tmp_path: Path) -> None:
     other = arrange(tuple(synth.samples("posed", 3, 3, 0, ("anger", "surprise"))), (), (), 0.4, 0)
     with pytest.raises(InputError, match=r"anger, which the model does not know \(happiness, surprise\)"):
-        trained(starting.finetuning(whole, SMALL), other, tmp_path / "run", strips)
+        trained(starting.finetune_recipe(whole, SMALL), other, tmp_path / "run", strips)
 
 
 def test_a_frame_net_is_inflated(material: Material, strips: Path, tmp_path: Path) -> None:
@@ -750,7 +750,7 @@ def test_a_bar_is_shown_on_a_terminal_alone(
     monkeypatch.setenv("TERM", term)
     monkeypatch.setenv("COLUMNS", "120")
     with listening(messages) as listener:
-        listener.cutting(1, 2)
+        listener.crop(1, 2)
         listener.tick(Progress("still", 1, 2, 0.25, 0.5, 0.75, math.nan))
     assert ("epoch 1/2  loss 0.500  accuracy 0.750" in screen.getvalue()) == is_shown
 
