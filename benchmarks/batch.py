@@ -38,7 +38,7 @@ SHARES = """
 import json, sys, time
 from fervid import execute, model
 from fervid.analysis import spans
-from fervid.batch import Batch, Results, Wish, choose
+from fervid.batch import Batch, Request, Results, find_inputs
 from fervid.cache import Store
 from fervid.types import Settings
 
@@ -66,14 +66,14 @@ def analyze(*arguments, of=spans.analyze):
 
 spans.analyze = analyze
 model.Model.logits = lambda *arguments, of=model.Model.logits: timed(of, *arguments)
-wish = Wish(("json",), Settings(), name, model.info(name).sha256)
+request = Request(("json",), Settings(), name, model.info(name).sha256)
 times, folder = [], Results(results)
 folder.read()
 folder.open()
 with execute.serial() as executor:
-    for each in choose(paths, None, results).inputs:
+    for each in find_inputs(paths, None, results).inputs:
         inside[:], begun = [0.0, 0.0], clocks()
-        Batch([each], wish, folder, executor, Store.default(), 1).run()
+        Batch([each], request, folder, executor, Store.default(), 1).run()
         times.append([[end - start for end, start in zip(clocks(), begun)], list(inside)])
 folder.close()
 print(json.dumps(times))

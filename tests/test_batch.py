@@ -279,7 +279,7 @@ def test_known_labels_are_scored(call: Call, tmp_path: Path, bare: Path) -> None
 def test_labels_need_a_folder_with_an_emotion_s_name(call: Call, films: Path) -> None:
     done = call("batch", "films/", "-o", "out", "--labels", "folder")
     assert done.returncode == 1
-    assert "no input lies in a folder named after an emotion" in done.stderr
+    assert "no input is in a folder named after an emotion" in done.stderr
 
 
 def test_a_model_that_knows_none_of_the_labels_is_refused_before_any_work(
@@ -331,8 +331,8 @@ def test_a_list_on_standard_input(
     [
         ("", "there are no inputs"),
         ("name,subject\nx,7\n", "has no column of paths"),
-        ("path,a,a\nx,7,8\n", "two columns of one name"),
-        ("path,subject\nx,7,8\n", "line 2: expected 2 cells and a path, found 3"),
+        ("path,a,a\nx,7,8\n", "two columns with the same name"),
+        ("path,subject\nx,7,8\n", "line 2: expected 2 cells and a path, not 3"),
         ("path,subject\n,7\n", "line 2"),
         ('path,subject\n"x,7\n', "unexpected end of data"),
     ],
@@ -381,7 +381,7 @@ def test_two_batches_at_once_on_one_folder(call: Call, films: Path, tmp_path: Pa
     assert lock is not None
     done = call("batch", "films/b", "-o", "out")
     assert done.returncode == 1
-    assert "another batch is writing in out: wait for it, or name another folder" in done.stderr
+    assert "another batch is writing to out: wait for it, or name another folder" in done.stderr
     lock.release()
     assert call("batch", "films/b", "-o", "out").returncode == 0
 
@@ -392,7 +392,7 @@ def test_an_unwritable_folder(call: Call, films: Path, monkeypatch: pytest.Monke
 
     monkeypatch.setattr(files, "take_lock", refuse)
     done = call("batch", "films/b", "-o", "out")
-    assert (done.returncode, "cannot write in out: Permission denied" in done.stderr) == (1, True)
+    assert (done.returncode, "cannot write to out: Permission denied" in done.stderr) == (1, True)
 
 
 def test_a_folder_that_is_a_file(call: Call, films: Path, tmp_path: Path) -> None:

@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from fervid.batch import Chosen, choose
+from fervid.batch import InputList, find_inputs
 from fervid.batch.inputs import LONGEST, RESERVED
 
 
@@ -25,11 +25,11 @@ def make(*names: str) -> None:
 
 
 def names(*arguments: str, results: str = "out") -> list[str]:
-    return [item.name for item in choose(arguments, None, results).inputs]
+    return [item.name for item in find_inputs(arguments, None, results).inputs]
 
 
-def places(found: Chosen) -> list[str]:
-    return [item.place for item in found.inputs]
+def stems(found: InputList) -> list[str]:
+    return [item.stem for item in found.inputs]
 
 
 def test_folders_are_searched_for_videos_in_order() -> None:
@@ -48,7 +48,7 @@ def test_a_path_is_taken_once_whatever_it_is_called() -> None:
     make("f/a.mp4")
     os.symlink("a.mp4", "f/link.mp4")
     os.symlink("f", "g")
-    found = choose(["f", "f/../f/a.mp4", "g/a.mp4", "f/link.mp4"], None, "out")
+    found = find_inputs(["f", "f/../f/a.mp4", "g/a.mp4", "f/link.mp4"], None, "out")
     assert [item.name for item in found.inputs] == ["f/a.mp4"]
     assert found.repeats == 4
 
@@ -71,10 +71,10 @@ def test_the_folder_of_results_is_not_searched_within_an_input() -> None:
 
 def test_what_is_not_there_is_an_input_that_fails() -> None:
     os.mkdir("empty")
-    found = choose(["gone.mp4", "empty", "*.mkv"], None, "out").inputs
-    assert [(item.name, item.trouble) for item in found] == [
+    found = find_inputs(["gone.mp4", "empty", "*.mkv"], None, "out").inputs
+    assert [(item.name, item.error) for item in found] == [
         ("gone.mp4", ""),  # found out when its turn comes, as for one that vanishes
-        ("empty", "the folder holds no videos"),
+        ("empty", "the folder contains no videos"),
         ("*.mkv", "no file matches this pattern"),
     ]
 
@@ -89,8 +89,8 @@ def test_a_folder_that_cannot_be_read_is_an_input_that_fails(monkeypatch: pytest
         return scan(path)
 
     monkeypatch.setattr(os, "scandir", refuse)
-    found = choose(["f"], None, "out").inputs
-    assert [(item.name, item.trouble) for item in found] == [
+    found = find_inputs(["f"], None, "out").inputs
+    assert [(item.name, item.error) for item in found] == [
         ("f/a.mp4", ""),
         ("f/secret", "the folder cannot be read: Permission denied"),
     ]
@@ -104,11 +104,11 @@ def test_patterns_are_for_shells_that_do_not_expand_them() -> None:
 
 def test_outputs_mirror_paths_from_here_or_from_what_holds_them_all(tmp_path: Path) -> None:
     make("f/a.mp4", "f/b/a.mp4", "../there/x/a.mp4", "../there/y/a.mp4")
-    assert places(choose(["f"], None, "out")) == ["f/a.mp4", "f/b/a.mp4"]
-    assert places(choose(["f/b"], None, "out")) == ["f/b/a.mp4"]
-    assert places(choose([str(tmp_path / "there" / "x")], None, "out")) == ["x/a.mp4"]
-    assert places(choose(["../there/x", "../there/y/a.mp4"], None, "out")) == ["x/a.mp4", "y/a.mp4"]
-    assert places(choose(["f", "../there/x"], None, "out")) == [
+    assert stems(find_inputs(["f"], None, "out")) == ["f/a.mp4", "f/b/a.mp4"]
+    assert stems(find_inputs(["f/b"], None, "out")) == ["f/b/a.mp4"]
+    assert stems(find_inputs([str(tmp_path / "there" / "x")], None, "out")) == ["x/a.mp4"]
+    assert stems(find_inputs(["../there/x", "../there/y/a.mp4"], None, "out")) == ["x/a.mp4", "y/a.mp4"]
+    assert stems(find_inputs(["f", "../there/x"], None, "out")) == [
         "here/f/a.mp4",
         "here/f/b/a.mp4",
         "there/x/a.mp4",
@@ -119,24 +119,24 @@ def test_no_two_inputs_have_one_output() -> None:
     make(
         "f/a.mp4", "f/A.mp4", "f/a.mp4.2", "f/a.mov", "f/e\u0301.mp4", "f/\u00e9.mp4", "manifest", "EMOTIONS"
     )
-    found = choose(["f", "f/a.mp4.2", "manifest", "EMOTIONS"], None, "out")
-    folded = [place.casefold() for place in places(found)]
+    found = find_inputs(["f", "f/a.mp4.2", "manifest", "EMOTIONS"], None, "out")
+    folded = [place.casefold() for place in stems(found)]
     assert len(set(folded)) == len(folded) == 8
     assert not set(folded) & set(RESERVED)
 
 
 def test_a_name_leaves_room_for_a_suffix() -> None:
     make("f/" + "n" * 251 + ".mp4", "f/" + "n" * 250 + "m.mp4", "f/" + "é" * 120 + ".mp4")
-    found = places(choose(["f"], None, "out"))
+    found = stems(find_inputs(["f"], None, "out"))
     assert len(set(found)) == 3
     assert all(len(os.fsencode(place)) <= LONGEST + len("f/") for place in found)
 
 
 def test_urls_have_places_without_secrets() -> None:
-    found = choose(
+    found = find_inputs(
         ["https://me:secret@host/a/b.mp4?key=secret", "https://host/a/b.mp4?key=other"], None, "out"
     )
-    assert places(found) == ["host/a/b.mp4", "host/a/b.mp4.2"]
+    assert stems(found) == ["host/a/b.mp4", "host/a/b.mp4.2"]
     assert {item.name for item in found.inputs} == {"https://host/a/b.mp4"}
 
 
@@ -164,7 +164,7 @@ def test_a_hundred_thousand_files(monkeypatch: pytest.MonkeyPatch) -> None:
 
     os.mkdir("f")
     monkeypatch.setattr(os, "scandir", scan)
-    found = choose(["f"], None, "out")
+    found = find_inputs(["f"], None, "out")
     assert len(found.inputs) == 100_000
-    assert found.inputs[-1].place == "f/99/999.mp4"
-    assert len({item.place for item in found.inputs}) == 100_000
+    assert found.inputs[-1].stem == "f/99/999.mp4"
+    assert len({item.stem for item in found.inputs}) == 100_000

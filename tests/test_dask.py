@@ -1,4 +1,4 @@
-"""A Dask cluster, for real: a scheduler and workers as processes of their own."""
+"""A real Dask cluster: a scheduler and workers as separate processes."""
 
 from __future__ import annotations
 
@@ -33,7 +33,7 @@ PATIENCE = 120  # seconds to wait for other processes on a busy machine
 
 @dataclass(frozen=True)
 class Running:
-    """A scheduler that runs, and where its file and its workers' logs lie."""
+    """A running scheduler, and the folder of its file and its workers' logs."""
 
     folder: Path
 
@@ -43,7 +43,7 @@ class Running:
 
     @contextmanager
     def worker(self, preload: str = "", *, nanny: bool = False) -> Iterator[int]:
-        """One more worker; the process's number."""
+        """Start one more worker and yield its process id."""
         name = f"worker-{time.monotonic_ns()}"
         more = ["--nanny" if nanny else "--no-nanny"]
         if preload:
@@ -57,7 +57,7 @@ class Running:
 
 @contextmanager
 def dask(folder: Path, name: str, *arguments: str) -> Iterator[int]:
-    """A process of Dask's, ended with the block."""
+    """Run `dask` with arguments while the block runs, and yield its process id."""
     paths = {"PYTHONPATH": f"{ROOT}{os.pathsep}{ROOT / 'tests'}", "FERVID_CACHE_DIR": str(folder / name)}
     with (folder / f"{name}.log").open("w") as log:
         process = subprocess.Popen(
@@ -77,22 +77,30 @@ def dask(folder: Path, name: str, *arguments: str) -> Iterator[int]:
 def wait_until(moment: Callable[[], bool]) -> None:
     until = time.monotonic() + PATIENCE
     while not moment():
-        assert time.monotonic() < until, "it did not come about"
+        assert time.monotonic() < until, "nothing happened"
         time.sleep(0.02)
 
 
 @pytest.fixture(scope="module")
 def running(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Running]:
-    """A scheduler and two workers, of which one is watched over by a nanny, as is Dask's default."""
+    """Start a scheduler and two workers, one of them with a nanny (Dask's default)."""
     folder = tmp_path_factory.mktemp("dask")
-    place = Running(folder)
-    arguments = ["--host", "127.0.0.1", "--port", "0", "--no-dashboard", "--scheduler-file", place.address]
+    scheduler = Running(folder)
+    arguments = [
+        "--host",
+        "127.0.0.1",
+        "--port",
+        "0",
+        "--no-dashboard",
+        "--scheduler-file",
+        scheduler.address,
+    ]
     with ExitStack() as stack:
         stack.enter_context(dask(folder, "scheduler", "scheduler", *arguments))
         wait_until((folder / "scheduler.json").exists)
-        stack.enter_context(place.worker())
-        stack.enter_context(place.worker(nanny=True))
-        yield place
+        stack.enter_context(scheduler.worker())
+        stack.enter_context(scheduler.worker(nanny=True))
+        yield scheduler
 
 
 @pytest.fixture(scope="module")
@@ -129,7 +137,7 @@ def surroundings(_: int) -> tuple[int, str | None]:
 
 
 def wait_for_go(task: Number) -> Generator[float, None, int]:
-    """Tells which Dask worker has it, and stays there until it may go on."""
+    """Report which Dask worker runs it, and wait for a signal."""
     number, folder = task
     (folder / f"at-{os.getppid()}").touch()
     for step in range(10 * PATIENCE):
@@ -144,26 +152,24 @@ def apart(events: Iterator[Event]) -> list[object]:
     return [e.result if isinstance(e, Done) else e.error for e in events if not isinstance(e, Reached)]
 
 
-def test_failures_deaths_and_hangs_stay_where_they_are(far: Executor, tmp_path: Path) -> None:
+def test_failures_deaths_and_hangs_affect_only_their_task(far: Executor, tmp_path: Path) -> None:
     numbers = ((number, tmp_path) for number in range(7))
     ends = apart(far(troubled, numbers, deadline=2.0))
     assert [end for end in ends if isinstance(end, int)] == [0, 5, 6]
     refused, died, hung, mistaken = ends[1:5]
     assert isinstance(refused, InputError) and str(refused) == "one cannot be read; try two"
     assert isinstance(died, WorkerError) and "died twice" in str(died)
-    assert isinstance(hung, WorkerError) and "stood still twice" in str(hung)
+    assert isinstance(hung, WorkerError) and "hung twice" in str(hung)
     assert isinstance(mistaken, UnexpectedError) and "in troubled" in "".join(mistaken.__notes__)
     assert [(tmp_path / str(number)).read_text() for number in range(5)] == ["x", "x", "xx", "xx", "x"]
 
 
-def test_work_is_done_by_processes_with_one_thread(far: Executor) -> None:
+def test_tasks_run_in_processes_with_one_thread(far: Executor) -> None:
     for parent, threads in execute.results(far(surroundings, range(4))):
         assert parent != os.getpid() and threads == "1"
 
 
-def test_how_far_tasks_are_is_told_and_a_killed_worker_loses_nothing(
-    running: Running, tmp_path: Path
-) -> None:
+def test_progress_comes_and_a_killed_worker_loses_nothing(running: Running, tmp_path: Path) -> None:
     with (
         running.worker() as doomed,
         execute.open_executor(name="dask", address=running.address) as executor,
@@ -182,11 +188,11 @@ def test_how_far_tasks_are_is_told_and_a_killed_worker_loses_nothing(
     assert ends == [Done(number, number) for number in range(6)]
 
 
-def test_work_that_nobody_waits_for_ends(far: Executor, tmp_path: Path) -> None:
+def test_tasks_of_a_closed_run_end(far: Executor, tmp_path: Path) -> None:
     events = far(wait_for_go, [(number, tmp_path) for number in range(4)])
     assert isinstance(next(events), Reached)
     events.close()  # type: ignore[attr-defined]
-    assert apart(far(surroundings, [0]))  # a thread is free again, though nobody said go
+    assert apart(far(surroundings, [0]))  # a thread is free again, without the signal
 
 
 # --- one film
@@ -194,10 +200,10 @@ def test_work_that_nobody_waits_for_ends(far: Executor, tmp_path: Path) -> None:
 
 @pytest.fixture(scope="module")
 def film(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """Seventy-five seconds of a face at one frame a second: three spans."""
+    """Write a film of a face, 75 s at one frame per second: three spans."""
     with av.open(str(CLIP)) as container:
         luma = [frame.to_ndarray(format="gray") for frame in container.decode(video=0)]
-    small = [cv2.resize(one, (320, 240), interpolation=cv2.INTER_AREA) for one in luma[:75]]
+    small = [cv2.resize(frame, (320, 240), interpolation=cv2.INTER_AREA) for frame in luma[:75]]
     return write(tmp_path_factory.mktemp("film") / "film.mp4", small, rate=1, gop=10)
 
 
@@ -209,28 +215,28 @@ def geometry_of(run: analysis.Run) -> bytes:
     return packed.getvalue()
 
 
-def test_a_film_is_the_same_from_many_machines_and_lies_in_the_callers_store(
+def test_a_film_is_the_same_from_a_cluster_and_is_in_the_callers_store(
     running: Running, film: Path, tmp_path: Path
 ) -> None:
     with analysis.start(film, model=None, store=Store(tmp_path / "here")) as run:
         whole = geometry_of(run)
-    told: list[float] = []
+    progress: list[float] = []
     store = Store(tmp_path / "far", keep=True)
     with running.worker() as doomed, execute.open_executor(name="dask", address=running.address) as executor:
 
         def tick(done: float) -> None:
-            if not told:
+            if not progress:
                 os.kill(doomed, signal.SIGKILL)
-            told.append(done)
+            progress.append(done)
 
         with analysis.start(film, model=None, executor=executor, store=store, tick=tick) as run:
             assert geometry_of(run) == whole
             assert run.stored_count == run.span_count == 3
-    assert all(one < other for one, other in pairwise(told)) and told[-1] == 75
+    assert all(a < b for a, b in pairwise(progress)) and progress[-1] == 75
     assert not list(running.folder.glob("*/*/*.span"))  # workers keep nothing
 
 
-def test_what_the_store_has_is_not_asked_for_again(far: Executor, film: Path, tmp_path: Path) -> None:
+def test_stored_spans_are_not_computed_again(far: Executor, film: Path, tmp_path: Path) -> None:
     store = Store(tmp_path, keep=True)
     with analysis.start(film, model=None, executor=far, store=store) as run:
         whole = geometry_of(run)
@@ -243,7 +249,7 @@ def test_what_the_store_has_is_not_asked_for_again(far: Executor, film: Path, tm
     assert len(after) == 3 and before.items() <= after.items()
 
 
-def test_workers_with_another_film_or_none_are_refused(far: Executor, film: Path, tmp_path: Path) -> None:
+def test_workers_with_another_film_or_none_are_an_error(far: Executor, film: Path, tmp_path: Path) -> None:
     own = tmp_path / "own.mp4"
     own.write_bytes(film.read_bytes())
     with analysis.start(own, model=None, executor=far, store=Store(tmp_path / "store")) as run:
@@ -258,7 +264,7 @@ def test_workers_with_another_film_or_none_are_refused(far: Executor, film: Path
     assert not list(tmp_path.glob("store/*/*.span"))
 
 
-def test_workers_with_another_model_are_refused(far: Executor, film: Path, tmp_path: Path) -> None:
+def test_workers_with_another_model_are_an_error(far: Executor, film: Path, tmp_path: Path) -> None:
     with analysis.start(film, model="untrained", store=Store(tmp_path)) as run:
         terms = run.terms
         far.check(tasks.check, terms)
@@ -268,7 +274,9 @@ def test_workers_with_another_model_are_refused(far: Executor, film: Path, tmp_p
     ):
         with pytest.raises(UsageError, match=words):
             far.check(tasks.check, wrong)
-        (late,) = far(tasks.work, [replace(task_of(run), terms=wrong)])  # who came after the question
+        (late,) = far(
+            tasks.work, [replace(task_of(run), terms=wrong)]
+        )  # a worker that joined after the check
         assert isinstance(late, Failed) and late.error.args[0].startswith("on ")
 
 
@@ -283,16 +291,16 @@ def task_of(run: analysis.Run) -> tasks.Task:
         ("import sys; sys.modules['fervid'] = None", "it has no fervid: install it"),
     ],
 )
-def test_workers_with_another_fervid_or_none_are_refused(running: Running, preload: str, words: str) -> None:
+def test_workers_with_another_fervid_or_none_are_an_error(running: Running, preload: str, words: str) -> None:
     with (
         running.worker(preload),
-        pytest.raises(UsageError, match=rf"1 of \d Dask workers cannot take part.*{words}"),
+        pytest.raises(UsageError, match=rf"1 of \d Dask workers cannot be used.*{words}"),
         execute.open_executor(name="dask", address=running.address),
     ):
         pass
 
 
-# --- where no cluster is
+# --- without a cluster
 
 
 @pytest.mark.parametrize(
@@ -300,33 +308,33 @@ def test_workers_with_another_fervid_or_none_are_refused(running: Running, prelo
     [
         ("tcp://127.0.0.1:9", "no Dask scheduler answers at tcp://127.0.0.1:9"),
         ("nowhere.json", "there is no scheduler file nowhere.json"),
-        ("what://ever", "begins with tcp:// or tls://"),
+        ("what://ever", "must begin with tcp:// or tls://"),
         ("tls://127.0.0.1:9", "needs certificates"),
     ],
 )
-def test_where_no_scheduler_is_it_is_told(address: str, words: str, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_missing_scheduler_is_an_error(address: str, words: str, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(cluster, "CONNECT_WITHIN", 0.5)
     with pytest.raises(UsageError, match=words), execute.open_executor(name="dask", address=address):
         pass
 
 
-def test_a_scheduler_that_has_no_workers_or_goes_is_told(
+def test_a_scheduler_without_workers_or_that_dies_is_an_error(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(cluster, "COME_WITHIN", 5.0)
-    place = Running(tmp_path)
-    arguments = ["--host", "127.0.0.1", "--port", "0", "--no-dashboard", "--scheduler-file", place.address]
+    monkeypatch.setattr(cluster, "WORKER_WITHIN", 5.0)
+    running = Running(tmp_path)
+    arguments = ["--host", "127.0.0.1", "--port", "0", "--no-dashboard", "--scheduler-file", running.address]
     with dask(tmp_path, "scheduler", "scheduler", *arguments) as scheduler:
         wait_until((tmp_path / "scheduler.json").exists)
         with (
             pytest.raises(UsageError, match="has no workers: start some with"),
-            execute.open_executor(name="dask", address=place.address),
+            execute.open_executor(name="dask", address=running.address),
         ):
             pass
         with (
-            place.worker() as worker,
-            pytest.raises(WorkerError, match="has gone; start it"),
-            execute.open_executor(name="dask", address=place.address) as executor,
+            running.worker() as worker,
+            pytest.raises(WorkerError, match="does not answer any more; start it"),
+            execute.open_executor(name="dask", address=running.address) as executor,
         ):
             for event in executor(wait_for_go, [(0, tmp_path)]):
                 assert isinstance(event, Reached)
@@ -341,7 +349,7 @@ def test_without_dask_the_extra_is_named(monkeypatch: pytest.MonkeyPatch) -> Non
         pass
 
 
-def test_the_program_says_the_same_by_way_of_a_cluster(
+def test_analyze_writes_the_same_with_a_cluster(
     running: Running, fervid: Fervid, clip: Path, tmp_path: Path
 ) -> None:
     common = ("analyze", clip, "--model", "untrained", "--end", "1")
@@ -353,7 +361,10 @@ def test_the_program_says_the_same_by_way_of_a_cluster(
     assert json.loads((tmp_path / "far.json").read_text())["segments"] is not None
     for wrong, words in (
         (("--dask-address", running.address), "give --executor dask with it"),
-        (("--executor", "dask", "--dask-address", running.address, "-j", "2"), "--jobs is for workers here"),
+        (
+            ("--executor", "dask", "--dask-address", running.address, "-j", "2"),
+            "--jobs does not apply to a Dask cluster",
+        ),
     ):
         refused = fervid(*common, "-t", "more.json", *wrong)
         assert refused.returncode == 2 and words in refused.stderr

@@ -18,7 +18,7 @@ from fervid import execute
 from fervid.errors import FervidError, InputError, UnexpectedError, UsageError, WorkerError
 from fervid.execute import Done, Event, Reached, results
 
-Number = tuple[int, Path]  # what a task is here: a number, and a folder of the test's
+Number = tuple[int, Path]  # a task: a number, and a folder of the test
 
 
 def square(number: int) -> int:
@@ -63,7 +63,7 @@ def count_up(number: int) -> Iterator[float]:
 
 
 def wait_to_be_seen(folder: Path) -> Iterator[float]:
-    """Goes on once the caller knows how far it is, or gives up."""
+    """Wait until the caller has seen the first progress, up to a minute."""
     yield 1.0
     for _ in range(600):
         if (folder / "seen").exists():
@@ -94,7 +94,7 @@ def hang_at_two(task: Number) -> Iterator[float]:
 
 
 def slow_but_sure(number: int) -> Iterator[float]:
-    """Longer than the deadline of its test in all, but never silent for long; its number stands still."""
+    """Take longer than the deadline of the test, but report often; the reported number stays the same."""
     for _ in range(20):
         time.sleep(0.1)
         yield 1.0
@@ -118,7 +118,7 @@ def share_nothing(_: int) -> Callable[[], None]:
 
 
 def who_else(task: Number) -> list[str]:
-    """Who works at the same time; the first attempt of the task in the middle dies."""
+    """Return the tasks that run at the same time; the first attempt of task 3 dies."""
     number, folder = task
     sign = folder / f"{number}-{os.getpid()}"
     sign.touch()
@@ -143,16 +143,16 @@ def big(task: tuple[int, bytes]) -> tuple[int, bytes]:
 
 
 def apart(events: Iterable[Event]) -> tuple[dict[int, list[float]], list[object]]:
-    """How far each task was told to be, and the results, which come in the order of the tasks."""
+    """Return the reported progress of each task, and the results in the order of the tasks."""
     reached: dict[int, list[float]] = defaultdict(list)
-    found: list[object] = []
+    ends: list[object] = []
     for event in events:
         if isinstance(event, Reached):
-            reached[event.place].append(event.done)
+            reached[event.index].append(event.done)
         else:
-            assert event.place == len(found)
-            found.append(event.result if isinstance(event, Done) else event.error)
-    return reached, found
+            assert event.index == len(ends)
+            ends.append(event.result if isinstance(event, Done) else event.error)
+    return reached, ends
 
 
 def values(events: Iterable[Event]) -> list[object]:
@@ -160,7 +160,7 @@ def values(events: Iterable[Event]) -> list[object]:
 
 
 def living() -> list[int]:
-    """The workers that run; one that its pool has just buried may still stand in the list of children."""
+    """Return the running workers; the list of children may still contain one that its pool has just ended."""
 
     def runs(pid: int) -> bool:
         try:
@@ -187,7 +187,7 @@ def test_results_come_in_the_order_of_the_tasks(jobs: int) -> None:
         assert values(run(square, [4])) == [16]
 
 
-def test_workers_are_spawned_and_hold_to_one_thread() -> None:
+def test_workers_are_spawned_and_use_one_thread() -> None:
     with execute.pool(2) as run:
         for kind, pid, threads in results(run(describe, range(4))):
             assert kind == "SpawnProcess"  # a fork of a process in which torch has run can hang
@@ -195,7 +195,7 @@ def test_workers_are_spawned_and_hold_to_one_thread() -> None:
             assert threads == "1"
 
 
-def test_one_task_runs_here_unless_it_shall_be_contained() -> None:
+def test_one_task_runs_in_this_process_unless_contained() -> None:
     with execute.pool(2) as run:
         assert values(run(own_pid, [0])) == [os.getpid()]
     with execute.open_executor(1) as run:
@@ -210,7 +210,7 @@ def test_one_task_runs_here_unless_it_shall_be_contained() -> None:
 
 
 @pytest.mark.parametrize("jobs", [1, 2])
-def test_a_failure_takes_its_place_and_stops_no_other(jobs: int) -> None:
+def test_a_failure_comes_in_order_and_stops_no_other_task(jobs: int) -> None:
     with execute.open_executor(jobs) as run:
         *before, failure, after = values(run(refuse_three, range(5)))
     assert [*before, after] == [0, 1, 2, 4]
@@ -218,7 +218,7 @@ def test_a_failure_takes_its_place_and_stops_no_other(jobs: int) -> None:
 
 
 @pytest.mark.parametrize("jobs", [1, 2])
-def test_who_asks_for_results_alone_meets_the_failure(jobs: int) -> None:
+def test_results_raises_the_first_failure(jobs: int) -> None:
     done = []
     with pytest.raises(InputError, match="three cannot"), execute.open_executor(jobs) as run:
         for result in results(run(refuse_three, range(9))):
@@ -226,10 +226,10 @@ def test_who_asks_for_results_alone_meets_the_failure(jobs: int) -> None:
     assert done == [0, 1, 2]
 
 
-def test_a_run_that_failed_leaves_the_workers_to_the_next() -> None:
+def test_workers_serve_another_run_after_a_failure() -> None:
     with execute.pool(2) as run:
         failures = []
-        for _ in range(2):  # the error that is kept holds on to all that it passed
+        for _ in range(2):  # a kept error keeps the frames of its traceback alive
             try:
                 list(results(run(refuse_three, range(9))))
             except InputError as error:
@@ -239,76 +239,76 @@ def test_a_run_that_failed_leaves_the_workers_to_the_next() -> None:
 
 
 @pytest.mark.parametrize("jobs", [1, 2])
-def test_a_mistake_becomes_a_failure_that_keeps_its_traceback(jobs: int) -> None:
+def test_a_bug_becomes_a_failure_that_keeps_its_traceback(jobs: int) -> None:
     with execute.open_executor(jobs) as run:
         first, failure, last = values(run(stumble, range(3)))
     assert (first, last) == (-1, 1)
     assert isinstance(failure, UnexpectedError)
     assert str(failure).startswith("unexpected ZeroDivisionError: division by zero; please report")
-    told = "".join(traceback.format_exception(failure))
-    assert "in stumble" in told and "return 1 / (number - 1)" in told
+    text = "".join(traceback.format_exception(failure))
+    assert "in stumble" in text and "return 1 / (number - 1)" in text
 
 
 @pytest.mark.parametrize("jobs", [1, 2])
-def test_what_the_system_refuses_is_told_in_its_words(jobs: int) -> None:
+def test_errors_of_the_system_keep_their_message(jobs: int) -> None:
     with execute.open_executor(jobs) as run:
         for failure in values(run(vanish, [0, 1])):
             assert isinstance(failure, FervidError) and not isinstance(failure, UnexpectedError)
             assert str(failure) == "/nowhere/at/all: No such file or directory"
 
 
-def test_a_result_that_cannot_travel_is_a_failure() -> None:
+def test_a_result_that_cannot_be_pickled_is_a_failure() -> None:
     with execute.pool(2) as run:
         assert all(isinstance(failure, UnexpectedError) for failure in values(run(share_nothing, [0, 1])))
 
 
-# --- how far tasks are
+# --- progress
 
 
-def test_a_generator_tells_how_far_it_is() -> None:
-    told: list[Event] = [Reached(0, 1), Reached(0, 2), Done(0, 4), Done(1, 0), Reached(2, 1), Done(2, 1)]
+def test_a_generator_yields_its_progress() -> None:
+    events: list[Event] = [Reached(0, 1), Reached(0, 2), Done(0, 4), Done(1, 0), Reached(2, 1), Done(2, 1)]
     with execute.serial() as run:
-        assert list(run(count_up, [2, 0, 1])) == told
+        assert list(run(count_up, [2, 0, 1])) == events
     with execute.pool(2) as run:
-        assert list(run(count_up, [2])) == told[:3]  # alone, it runs here
+        assert list(run(count_up, [2])) == events[:3]  # a single task runs in this process
 
 
 @pytest.mark.parametrize("jobs", [1, 2])
-def test_how_far_tasks_are_is_told_while_they_run(tmp_path: Path, jobs: int) -> None:
+def test_progress_comes_while_tasks_run(tmp_path: Path, jobs: int) -> None:
     folders = [tmp_path / name for name in "abcdefg"]
     for folder in folders:
         folder.mkdir()
-    found = []
+    ends = []
     with execute.open_executor(jobs) as run:
         for event in run(wait_to_be_seen, folders):
             if isinstance(event, Done):
-                found.append(event.result)
+                ends.append(event.result)
             elif isinstance(event, Reached) and event.done == 1:
-                (folders[event.place] / "seen").touch()
-    assert found == ["seen"] * 7
+                (folders[event.index] / "seen").touch()
+    assert ends == ["seen"] * 7
 
 
-def test_work_that_a_run_left_behind_tells_the_next_nothing(tmp_path: Path) -> None:
+def test_tasks_of_a_closed_run_do_not_affect_the_next_run(tmp_path: Path) -> None:
     with execute.pool(2) as run:
         events = run(wait_to_be_seen, [tmp_path] * 9)
         assert isinstance(next(events), Reached)
-        with pytest.raises(RuntimeError, match="have a run already"):
+        with pytest.raises(RuntimeError, match="have an unfinished run"):
             next(run(count_up, [0, 0]))
         events.close()  # type: ignore[attr-defined]
-        reached, found = apart(run(count_up, [0] * 20))
-        assert found == [0] * 20
+        reached, ends = apart(run(count_up, [0] * 20))
+        assert ends == [0] * 20
         assert not reached
 
 
-def test_a_dying_worker_does_not_upset_how_far_tasks_are(tmp_path: Path) -> None:
+def test_progress_is_right_although_a_worker_dies(tmp_path: Path) -> None:
     with execute.pool(2) as run:
-        reached, found = apart(run(die_on_the_way, [(number, tmp_path) for number in range(6)]))
-    assert found == list(range(6))
+        reached, ends = apart(run(die_on_the_way, [(number, tmp_path) for number in range(6)]))
+    assert ends == list(range(6))
     assert (tmp_path / "died").exists()
-    assert all(set(told) <= {1.0, 2.0} for told in reached.values())
+    assert all(set(numbers) <= {1.0, 2.0} for numbers in reached.values())
 
 
-def test_tasks_are_taken_only_a_little_ahead() -> None:
+def test_tasks_are_read_only_slightly_ahead() -> None:
     taken: list[int] = []
 
     def tasks():
@@ -324,14 +324,14 @@ def test_tasks_are_taken_only_a_little_ahead() -> None:
 # --- workers that die or hang
 
 
-def test_what_a_dying_worker_left_is_done_again(tmp_path: Path) -> None:
+def test_the_task_of_a_dying_worker_runs_again(tmp_path: Path) -> None:
     with execute.pool(2) as run:
         assert values(run(die_once, [(number, tmp_path) for number in range(6)])) == list(range(6))
     assert (tmp_path / "died").exists()
 
 
 @pytest.mark.parametrize("jobs", [1, 2])
-def test_a_place_at_which_workers_always_die_fails_alone(tmp_path: Path, jobs: int) -> None:
+def test_a_task_at_which_workers_always_die_fails_alone(tmp_path: Path, jobs: int) -> None:
     with execute.open_executor(jobs, contained=True) as run:
         first, second, failure, *rest = values(run(die_at_two, [(number, tmp_path) for number in range(6)]))
     assert [first, second, *rest] == [0, 1, 3, 4, 5]
@@ -339,20 +339,20 @@ def test_a_place_at_which_workers_always_die_fails_alone(tmp_path: Path, jobs: i
     assert (tmp_path / "deaths").read_text() == "xx"
 
 
-def test_a_task_alone_is_contained_too(tmp_path: Path) -> None:
+def test_a_single_task_can_be_contained(tmp_path: Path) -> None:
     with execute.open_executor(2, contained=True) as run:
         (failure,) = values(run(die_at_two, [(2, tmp_path)]))
     assert isinstance(failure, WorkerError)
 
 
-def test_the_second_attempt_has_the_machine_for_itself(tmp_path: Path) -> None:
+def test_the_second_attempt_runs_alone(tmp_path: Path) -> None:
     with execute.pool(2) as run:
         others = values(run(who_else, [(number, tmp_path) for number in range(9)]))
     assert (tmp_path / "died").exists()
     assert others[3] == []
 
 
-@pytest.mark.skipif(sys.platform != "linux", reason="kills by its own means")
+@pytest.mark.skipif(sys.platform != "linux", reason="kills differ")
 def test_a_worker_killed_from_outside_is_replaced(tmp_path: Path) -> None:
     with execute.pool(2) as run:
         pids: set[object] = set()
@@ -363,16 +363,16 @@ def test_a_worker_killed_from_outside_is_replaced(tmp_path: Path) -> None:
     assert len(pids) == 3
 
 
-def test_a_task_that_hangs_meets_its_deadline_and_the_others_do_not_wait_for_it(tmp_path: Path) -> None:
+def test_a_task_that_hangs_fails_and_the_others_do_not_wait(tmp_path: Path) -> None:
     with execute.pool(2) as run:
-        found = values(run(hang_at_two, [(number, tmp_path) for number in range(5)], deadline=1.5))
-    failure = found.pop(2)
-    assert found == [0, 1, 3, 4]
-    assert isinstance(failure, WorkerError) and "stood still twice" in str(failure)
+        ends = values(run(hang_at_two, [(number, tmp_path) for number in range(5)], deadline=1.5))
+    failure = ends.pop(2)
+    assert ends == [0, 1, 3, 4]
+    assert isinstance(failure, WorkerError) and "hung twice" in str(failure)
     assert (tmp_path / "hung").read_text() == "xx"
 
 
-def test_a_slow_task_that_shows_life_may_take_its_time() -> None:
+def test_a_slow_task_with_progress_does_not_hang() -> None:
     with execute.pool(2) as run:
         assert values(run(slow_but_sure, [7, 8], deadline=1.8)) == [7, 8]
 
@@ -404,8 +404,8 @@ def test_workers_start_with_the_first_task() -> None:
 
 
 @pytest.mark.parametrize("jobs", [0, -2])
-def test_too_few_jobs_are_refused(jobs: int) -> None:
-    with pytest.raises(UsageError, match="--jobs should be at least 1"), execute.open_executor(jobs):
+def test_too_few_jobs_are_an_error(jobs: int) -> None:
+    with pytest.raises(UsageError, match="--jobs must be at least 1"), execute.open_executor(jobs):
         pass
 
 

@@ -208,8 +208,8 @@ class Run:
                     for span, arrays in event.result:
                         cache.write(self._path(span), arrays)
                 done = int(event.done) if isinstance(event, Reached) else ends[current][-1]
-                if done > reached[event.place]:
-                    reached[event.place] = min(done, ends[event.place][-1])
+                if done > reached[event.index]:
+                    reached[event.index] = min(done, ends[event.index][-1])
                     if self.tick is not None:
                         self.tick(self.video.seconds(self.video.start + sum(reached)))
                 # Workers here store each span as it finishes; workers elsewhere return whole passes.

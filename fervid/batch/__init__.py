@@ -1,7 +1,7 @@
-"""Many inputs at once: which they are, what is done with each, and a folder of results."""
+"""Batches: many inputs, the work on each, and a folder of results."""
 
 from fervid.batch.folder import MANIFEST, Results
-from fervid.batch.inputs import Chosen, Input, choose
+from fervid.batch.inputs import Input, InputList, find_inputs
 from fervid.batch.records import Record
 from fervid.batch.running import Advanced, Batch, Begun, Ended, Event
-from fervid.batch.work import FORMATS, Wish
+from fervid.batch.work import FORMATS, Request

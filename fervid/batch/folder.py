@@ -1,7 +1,7 @@
-"""The folder of results: its manifest, who writes in it, and how an interrupted batch finds its way back.
+"""The folder of results: outputs, the manifest, and the journal from which an interrupted batch resumes.
 
-While a batch runs, `.fervid-batch` holds a lock, a journal with a line for each input that is done, and what
-is being written. It goes when the batch has come to its end, and only then the manifest is written anew.
+While a batch runs, `.fervid-batch` contains a lock, a journal with a line for each finished input, and files
+that are being written. At the end of the batch the manifest is written, then `.fervid-batch` is deleted.
 """
 
 from __future__ import annotations
@@ -17,7 +17,7 @@ from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import replace
 from pathlib import Path
-from typing import Any, BinaryIO
+from typing import BinaryIO
 
 from fervid import files
 from fervid.batch.inputs import Input
@@ -28,14 +28,14 @@ from fervid.files import Lock, encodable, shown
 
 MANIFEST = "manifest.jsonl"
 STATE = ".fervid-batch"
-# What will not be better for the next input: the batch stops there.
+# Errors that the next input would meet too: the batch stops.
 FULL = (errno.ENOSPC, errno.EDQUOT, errno.EROFS, errno.EIO)
 
 Writer = Callable[[BinaryIO], object]
 
 
 class Results:
-    """One batch's hold on its folder; `read` alone changes nothing there."""
+    """The folder of results of one batch. Only `read` leaves the folder unchanged."""
 
     def __init__(self, folder: str | Path, overwrite: bool = False) -> None:
         self.folder = Path(folder)
@@ -45,52 +45,52 @@ class Results:
         self._overwrite = overwrite
         self._lock: Lock | None = None
         self._journal: BinaryIO | None = None
-        self._known: dict[str, Record] = {}  # by the output's place, as text
+        self._known: dict[str, Record] = {}  # finished, by input
         self._old: list[Record] = []
-        self._earlier: dict[str, Record] = {}  # the same by input
-        self.unfinished: list[str] = []  # the cache's keys of inputs that are done, and may lie there yet
+        self._earlier: dict[str, Record] = {}  # all of the last manifest, by input
+        self.unfinished: list[str] = []  # cache keys of finished inputs that may still be in the cache
 
     def read(self) -> None:
-        """Learn what is done already: from the last manifest, and from the journal of a batch cut short."""
+        """Read what is done already from the last manifest, and from the journal of an interrupted batch."""
         self._old = [record for record, _ in _lines(self.folder / MANIFEST)]
         self._earlier = {record.input: record for record in self._old}
         journal = list(_lines(self._journal_path))
         self.unfinished = [key for _, key in journal if key]
         if self._overwrite:
-            # A batch that overwrites and was cut short goes on: its journal holds what it did itself.
+            # An interrupted batch that overwrites resumes: its own journal lists what it has done.
             known = [record for record, _ in journal] if self._marker.exists() else []
         else:
             known = [*self._old, *(record for record, _ in journal)]
         self._known = {record.input: record for record in known if record.is_done}
 
     def open(self) -> None:
-        """Make the folder, and keep others from writing in it."""
+        """Make the folder and lock it, so that no other batch writes to it."""
         try:
             self._state.mkdir(parents=True, exist_ok=True)
             self._lock = files.take_lock(self._state / "lock")
         except (FileExistsError, NotADirectoryError) as failure:
             raise OutputError(f"{shown(self.folder)} is a file: name a folder") from failure
         except OSError as failure:
-            raise OutputError(f"cannot write in {shown(self.folder)}: {failure.strerror}") from failure
+            raise OutputError(f"cannot write to {shown(self.folder)}: {failure.strerror}") from failure
         if self._lock is None:
             raise OutputError(
-                f"another batch is writing in {shown(self.folder)}: wait for it, or name another folder"
+                f"another batch is writing to {shown(self.folder)}: wait for it, or name another folder"
             )
         self.read()
         try:
             if self._overwrite and not self._marker.exists():
                 self._journal_path.unlink(missing_ok=True)
                 self._marker.touch()
-            self._journal = open(self._journal_path, "ab")  # noqa: SIM115 - it stays open until the batch ends
+            self._journal = open(self._journal_path, "ab")  # noqa: SIM115 - stays open until the batch ends
             if self._journal.tell():
-                self._journal.write(b"\n")  # behind a line that was cut off
+                self._journal.write(b"\n")  # after a line that was cut off
         except OSError as failure:
             raise _failure(self._journal_path, failure) from failure
 
     def close(self) -> None:
-        """Let go; what is needed to go on stays."""
+        """Close the journal and release the lock; both files stay, so that the batch can be resumed."""
         if self._journal is not None:
-            with suppress(OSError):  # told when it was written
+            with suppress(OSError):  # reported when it was written
                 self._journal.close()
             self._journal = None
         if self._lock is not None:
@@ -98,44 +98,42 @@ class Results:
             self._lock = None
 
     def known(self, item: Input, formats: Sequence[str]) -> Record | None:
-        """The record of an input whose outputs are all there and whole."""
+        """Return the record of an input if all its outputs exist and are unchanged."""
         record = self._known.get(encodable(item.name))
         if record is None or record.key is None:
             return None
-        for form in formats:
-            if not self._has(record, form, self._place(item, form)):
-                return None
-        return record
+        has_all = all(self._has(record, form, item.stem + FORMATS[form]) for form in formats)
+        return record if has_all else None
 
-    def _has(self, record: Record, form: str, place: str) -> bool:
-        """Whether a format's output is there as the record tells it."""
-        told = (record.outputs.get(form), record.digests.get(form))
-        return None not in told and told == (encodable(place), _digest(self.folder / place))
+    def _has(self, record: Record, form: str, path: str) -> bool:
+        """Return whether a format's output is the file that the record describes."""
+        expected = (record.outputs.get(form), record.digests.get(form))
+        return None not in expected and expected == (encodable(path), _digest(self.folder / path))
 
-    def strangers(self, items: Iterable[Input], formats: Sequence[str]) -> Iterator[Path]:
-        """Files that stand where outputs should go, and are none of this folder's."""
+    def foreign_files(self, items: Iterable[Input], formats: Sequence[str]) -> Iterator[Path]:
+        """Yield existing files that outputs would replace, and that no batch has written."""
         if self._overwrite or self._state.is_dir():
-            return  # a batch that was cut short has looked already; what is there may be its own
-        ours = {record.input for record in self._old if record.is_done}  # in whatever formats
+            return  # an interrupted batch has checked already, and files may be its own
+        ours = {record.input for record in self._old if record.is_done}  # in any format
         for item in items:
             for form in formats if encodable(item.name) not in ours else ():
-                place = self._place(item, form)
-                if os.path.lexists(self.folder / place):
-                    yield self.folder / place
+                path = self.folder / (item.stem + FORMATS[form])
+                if os.path.lexists(path):
+                    yield path
 
     def save(self, item: Input, record: Record, writers: Mapping[str, Writer], cached: str) -> Record:
-        """Write an input's outputs, each whole or not at all, then remember that they are there."""
+        """Write an input's outputs, each whole or not at all, then add its record to the journal."""
         earlier = self._earlier.get(record.input)
         digests, outputs = {}, {}
         for form in FORMATS:
-            place = self._place(item, form)
+            path = item.stem + FORMATS[form]
             if form in writers:
-                digests[form] = self.put(place, writers[form])
-            elif earlier is None or earlier.key != record.key or not self._has(earlier, form, place):
+                digests[form] = self.write(path, writers[form])
+            elif earlier is None or earlier.key != record.key or not self._has(earlier, form, path):
                 continue
-            else:  # written by an earlier batch that wished for other formats
+            else:  # written by an earlier batch with other formats
                 digests[form] = earlier.digests[form]
-            outputs[form] = encodable(place)
+            outputs[form] = encodable(path)
         record = replace(record, outputs=outputs, digests=digests)
         line = json.dumps({**record.as_json(), "cached": cached}) + "\n"
         assert self._journal is not None
@@ -146,9 +144,9 @@ class Results:
             raise _failure(self._journal_path, failure) from failure
         return record
 
-    def put(self, place: str, writer: Writer) -> str:
+    def write(self, path: str, writer: Writer) -> str:
         """Write one file below the folder, whole or not at all, and return its SHA-256."""
-        target = self.folder / place
+        target = self.folder / path
         try:
             target.parent.mkdir(parents=True, exist_ok=True)
             with files.whole(target, within=self._state) as stream:
@@ -159,7 +157,7 @@ class Results:
         assert digest is not None
         return digest
 
-    def put_table(self, place: str, header: Sequence[str], rows: Iterable[Sequence[str]]) -> None:
+    def write_table(self, path: str, header: Sequence[str], rows: Iterable[Sequence[str]]) -> None:
         """Write a CSV below the folder."""
 
         def write(stream: BinaryIO) -> None:
@@ -170,18 +168,18 @@ class Results:
             text.flush()
             text.detach()
 
-        self.put(place, write)
+        self.write(path, write)
 
     def finish(self, records: Sequence[Record]) -> None:
-        """Write the manifest: this batch's inputs in order, then what earlier ones left here; tidy up."""
+        """Write the manifest (inputs of this batch in order, then of earlier batches) and drop the state."""
         here = {record.input for record in records}
         earlier = [
             record
             for record in self._old
-            if record.is_done and record.input not in here and self._is_there(record)
+            if record.is_done and record.input not in here and self._has_outputs(record)
         ]
         lines = [json.dumps(record.as_json()) + "\n" for record in [*records, *earlier]]
-        self.put(MANIFEST, lambda stream: stream.writelines(line.encode() for line in lines))
+        self.write(MANIFEST, lambda stream: stream.writelines(line.encode() for line in lines))
         if self._journal is not None:
             self._journal.close()
             self._journal = None
@@ -190,17 +188,12 @@ class Results:
             self._lock = None
         shutil.rmtree(self._state, ignore_errors=True)
 
-    def _place(self, item: Input, form: str) -> str:
-        return item.place + FORMATS[form]
-
-    def _is_there(self, record: Record) -> bool:
-        return bool(record.outputs) and all(
-            (self.folder / place).exists() for place in record.outputs.values()
-        )
+    def _has_outputs(self, record: Record) -> bool:
+        return bool(record.outputs) and all((self.folder / path).exists() for path in record.outputs.values())
 
 
 def _lines(path: Path) -> Iterator[tuple[Record, str]]:
-    """The records of a manifest or journal, and the cache's key of each; a line that was cut off is none."""
+    """Yield the records of a manifest or journal and their cache keys; damaged lines are skipped."""
     if not path.is_file():
         return
     for line in path.read_bytes().split(b"\n"):
@@ -209,12 +202,8 @@ def _lines(path: Path) -> Iterator[tuple[Record, str]]:
             record = Record.from_json(value)
         except (ValueError, TypeError, KeyError, AttributeError):
             continue
-        yield record, _word(value)
-
-
-def _word(value: Any) -> str:
-    found = value.get("cached", "")
-    return found if isinstance(found, str) else ""
+        cached = value.get("cached", "")
+        yield record, cached if isinstance(cached, str) else ""
 
 
 def _digest(path: Path) -> str | None:
@@ -226,11 +215,11 @@ def _digest(path: Path) -> str | None:
 
 
 def _failure(path: Path, failure: OSError) -> FervidError:
-    """What to say of a file that cannot be written: of this one alone, or of all that would follow."""
+    """Return an InputError for a failure of one file, an OutputError for one that would affect all."""
     if failure.errno in (errno.ENOSPC, errno.EDQUOT):
         return OutputError(
-            f"no space is left for {shown(path)}: free some and run the same command again, "
-            "which goes on from here"
+            f"no space is left for {shown(path)}: free some and run the same command again: "
+            "it resumes from here"
         )
     reason = f"cannot write {shown(path)}: {failure.strerror or failure}"
     return OutputError(reason) if failure.errno in FULL else InputError(reason)

@@ -1,4 +1,4 @@
-"""Which inputs a batch has: folders are searched, each file is taken once, each has outputs of its own."""
+"""The inputs of a batch: folders are searched, each file is taken once, and outputs have distinct paths."""
 
 from __future__ import annotations
 
@@ -9,161 +9,156 @@ import unicodedata
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 
-from fervid.batch.lists import Listed
+from fervid.batch.lists import PathList
 from fervid.errors import InputError
 from fervid.files import STILLS, VIDEOS
 from fervid.video import remote
 
-LONGEST = 200  # bytes of a name; file systems take 255, and a format's suffix comes behind
-RESERVED = (
-    "manifest",
-    "emotions",
-    "predictions",
-    "accuracy",
-    ".fervid-batch",
-)  # what the folder itself holds
+LONGEST = 200  # bytes of a name: file systems allow 255, with the suffix of the format
+# Files of the folder of results itself.
+RESERVED = ("manifest", "emotions", "predictions", "accuracy", ".fervid-batch")
 
 
 @dataclass(frozen=True)
 class Input:
-    """One thing to analyse."""
+    """One video to analyze."""
 
-    path: str  # as this process finds it; or a URL
-    name: str  # from where outputs are mirrored: what manifests and messages call it
-    place: str  # of its outputs below the folder of results, without a format's suffix
-    size: int = 0  # bytes, as far as they are known
-    trouble: str = ""  # why it cannot be analysed
+    path: str  # absolute, or a URL
+    name: str  # in manifests and messages: relative to the folder that outputs mirror
+    stem: str  # the path of its outputs below the folder of results, without a format's suffix
+    size: int = 0  # bytes; 0: unknown
+    error: str = ""  # why it cannot be analyzed
 
 
 @dataclass(frozen=True)
-class Chosen:
-    """The inputs of a batch, and the rows of the list that named them."""
+class InputList:
+    """The inputs of a batch, and the rows of the table that listed them."""
 
     inputs: tuple[Input, ...]
-    rows: tuple[tuple[int, Mapping[str, str]], ...]  # place of the input, further cells
+    rows: tuple[tuple[int, Mapping[str, str]], ...]  # index of the input, further cells
     columns: tuple[str, ...] = ()  # of these cells
 
     @property
     def repeats(self) -> int:
-        """How often an input was named again."""
+        """The number of times that an input was named again."""
         return len(self.rows) - len(self.inputs)
 
 
 @dataclass
-class _Found:
-    """A path as it was found, before all are known."""
+class _Match:
+    """A path that was found, before its name and stem are known."""
 
     path: str
     real: str
     size: int = 0
-    trouble: str = ""
+    error: str = ""
 
 
 @dataclass
 class _Search:
-    skip: str | None  # the folder of results, if it lies in what is searched
-    anchors: set[str] = field(default_factory=set)  # folders that hold what was named
+    skip: str | None  # the folder of results, unless it is itself an input
+    anchors: set[str] = field(default_factory=set)  # the parent folders of named paths
 
-    def named(self, name: str) -> Iterator[_Found]:
-        """What an argument stands for: a file, a URL, the videos of a folder, or what a pattern matches."""
-        if remote.is_remote(name) and not os.path.lexists(name):
-            yield _Found(name, name)
+    def resolve(self, name: str) -> Iterator[_Match]:
+        """Yield what an argument names: a file, a URL, a folder of videos, or the matches of a pattern."""
+        if remote.is_remote(name):
+            yield _Match(name, name)
             return
         if not os.path.lexists(name) and glob.has_magic(name):
             matches = sorted(glob.glob(name, recursive=True))
             if not matches:
-                yield self._trouble(name, "no file matches this pattern")
+                yield self._failed(name, "no file matches this pattern")
             for match in matches:
-                yield from self.named(match)
+                yield from self.resolve(match)
             return
         path = os.path.abspath(name)
         self.anchors.add(os.path.dirname(path))
         if not os.path.isdir(path):
-            yield _Found(path, os.path.realpath(path), _size(path))
+            yield _Match(path, os.path.realpath(path), _size(path))
             return
-        found = list(self._walk(path, os.path.realpath(path), set()))
-        yield from found or [self._trouble(name, "the folder holds no videos")]
+        videos = list(self._walk(path, os.path.realpath(path), set()))
+        yield from videos or [self._failed(name, "the folder contains no videos")]
 
-    def _trouble(self, name: str, reason: str) -> _Found:
+    def _failed(self, name: str, reason: str) -> _Match:
         path = os.path.abspath(name)
         self.anchors.add(os.path.dirname(path))
-        return _Found(path, path, 0, reason)
+        return _Match(path, path, 0, reason)
 
-    def _walk(self, path: str, real: str, seen: set[str]) -> Iterator[_Found]:
-        """Videos in the order of their names, links followed, no folder twice; a folder of stills is one."""
+    def _walk(self, path: str, real: str, seen: set[str]) -> Iterator[_Match]:
+        """Yield videos in the order of names; links are followed, and a folder of stills is one video."""
         if real in seen or real == self.skip:
             return
         seen.add(real)
         try:
             entries = sorted(os.scandir(path), key=lambda entry: os.fsencode(entry.name))
         except OSError as failure:
-            yield _Found(path, real, 0, f"the folder cannot be read: {failure.strerror}")
+            yield _Match(path, real, 0, f"the folder cannot be read: {failure.strerror}")
             return
         entries = [entry for entry in entries if not entry.name.startswith(".")]
         folders = [entry for entry in entries if _is_folder(entry)]
         suffixes = [os.path.splitext(entry.name)[1].lower() for entry in entries]
         if not folders and not VIDEOS & set(suffixes) and STILLS & set(suffixes):
-            yield _Found(path, real, sum(map(_entry_size, entries)))
+            yield _Match(path, real, sum(map(_entry_size, entries)))
             return
         for entry, suffix in zip(entries, suffixes, strict=True):
             own = os.path.realpath(entry.path) if entry.is_symlink() else os.path.join(real, entry.name)
             if _is_folder(entry):
                 yield from self._walk(entry.path, own, seen)
             elif suffix in VIDEOS:
-                yield _Found(entry.path, own, _entry_size(entry))
+                yield _Match(entry.path, own, _entry_size(entry))
 
 
-def choose(named: Sequence[str], listed: Listed | None, results: str) -> Chosen:
-    """The inputs that names and a list stand for, each resolved path once, in order."""
+def find_inputs(named: Sequence[str], listed: PathList | None, results: str) -> InputList:
+    """Find the inputs of arguments and a list, in order, each real path once."""
     folder = os.path.realpath(results)
     tops = {os.path.realpath(name) for name in [*named, *(listed.paths if listed else ())]}
     search = _Search(None if folder in tops else folder)
-    found: dict[str, _Found] = {}
+    matches: dict[str, _Match] = {}
     rows: list[tuple[str, Mapping[str, str]]] = []
     cells: Iterable[Mapping[str, str]] = [{}] * len(named)
     names = list(named)
     if listed is not None:
         names, cells = [*names, *listed.paths], [*cells, *listed.cells]
     for name, row in zip(names, cells, strict=True):
-        for one in search.named(name):
-            found.setdefault(one.real, one)
-            rows.append((one.real, row))
-    at = {real: place for place, real in enumerate(found)}
-    return Chosen(
-        tuple(_placed(found.values(), _base(search.anchors))),
-        tuple((at[real], row) for real, row in rows),
+        for match in search.resolve(name):
+            matches.setdefault(match.real, match)
+            rows.append((match.real, row))
+    indices = {real: index for index, real in enumerate(matches)}
+    return InputList(
+        tuple(_inputs(matches.values(), _base(search.anchors))),
+        tuple((indices[real], row) for real, row in rows),
         () if listed is None else listed.columns,
     )
 
 
 def _base(anchors: set[str]) -> str:
-    """The folder that outputs are mirrored from: where we are if it holds all, else the deepest that does."""
+    """Return the folder that outputs mirror: the current one, or else the deepest with all inputs in it."""
     try:
         shared = os.path.commonpath([os.getcwd(), *anchors])
         return os.getcwd() if shared == os.getcwd() else os.path.commonpath(list(anchors))
     except ValueError as failure:  # Windows: on several drives
-        raise InputError("the inputs lie on several drives: run one batch for each") from failure
+        raise InputError("the inputs are on several drives: run one batch for each") from failure
 
 
-def _placed(found: Iterable[_Found], base: str) -> Iterator[Input]:
+def _inputs(matches: Iterable[_Match], base: str) -> Iterator[Input]:
     taken = {name.casefold() for name in RESERVED}
-    for one in found:
-        if remote.is_remote(one.path):
-            name, parts = remote.redacted(one.path), remote.path_parts(one.path)
+    for match in matches:
+        if remote.is_remote(match.path):
+            name, parts = remote.redacted(match.path), remote.path_parts(match.path)
         else:
-            name = os.path.relpath(one.path, base).replace(os.sep, "/")
+            name = os.path.relpath(match.path, base).replace(os.sep, "/")
             parts = tuple(name.split("/"))
         short = "/".join(map(_short, parts))
-        place, number = short, 2
-        # Folded: what differs in case or in the composition of its accents is one file on some systems.
-        while unicodedata.normalize("NFC", place).casefold() in taken:
-            place, number = f"{short}.{number}", number + 1
-        taken.add(unicodedata.normalize("NFC", place).casefold())
-        yield Input(one.path, name, place, one.size, one.trouble)
+        stem, number = short, 2
+        # On some systems, names that differ in case or in the composition of accents are the same file.
+        while (folded := unicodedata.normalize("NFC", stem).casefold()) in taken:
+            stem, number = f"{short}.{number}", number + 1
+        taken.add(folded)
+        yield Input(match.path, name, stem, match.size, match.error)
 
 
 def _short(name: str) -> str:
-    """A name that leaves room for a suffix, still one's own."""
+    """Return a name that leaves room for a suffix; long names end in a digest, so that they stay distinct."""
     raw = os.fsencode(name)
     if len(raw) <= LONGEST:
         return name
@@ -181,7 +176,7 @@ def _is_folder(entry: os.DirEntry[str]) -> bool:
 def _entry_size(entry: os.DirEntry[str]) -> int:
     try:
         return entry.stat().st_size
-    except OSError:  # a dangling link: reading it will tell
+    except OSError:  # a dangling link: reading it reports the error
         return 0
 
 

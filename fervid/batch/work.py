@@ -1,4 +1,4 @@
-"""One input from its path to its outputs: what a worker does, and what travels to it and back."""
+"""The work on one input, from its path to its outputs, and what is sent to a worker and back."""
 
 from __future__ import annotations
 
@@ -28,19 +28,19 @@ from fervid.export.timelines.shapes import SCHEMA_VERSION, number
 from fervid.types import Floats, Settings
 from fervid.video import remote, source
 
-# What a format's file is called, behind the input's whole name.
+# The suffix of each format's file, after the whole name of the input.
 FORMATS = {name: form.suffix for name, form in TIMELINES.items()} | {
     "csv": FRAMES["frames"].suffix,
     "openface": FRAMES["openface"].suffix,
     "npz": ".npz",
 }
-BEGUN = 1e-3  # the share that is told when a worker takes an input
-PREPARED = 0.95  # the share of the work that lies in the spans
+BEGUN = 1e-3  # the share that is reported when a worker takes an input
+PREPARED = 0.95  # the share of the work that is done with the spans
 
 
 @dataclass(frozen=True)
-class Wish:
-    """What is asked for each input alike."""
+class Request:
+    """What a batch should do with every input."""
 
     formats: tuple[str, ...]
     settings: Settings
@@ -51,7 +51,7 @@ class Wish:
     device: str = "cpu"
 
     def key(self, sha256: str) -> str:
-        """What the results of some content depend on, as one word; paths and formats are no part of it."""
+        """Return a hash of what the results depend on: content, settings and model, not paths or formats."""
         facts = {
             "version": [cache.VERSION, SCHEMA_VERSION],
             "content": sha256,
@@ -66,51 +66,51 @@ class Wish:
 
 @dataclass(frozen=True)
 class Job:
-    """One input as it travels to a worker."""
+    """An input as it is sent to a worker."""
 
     path: str
     name: str
-    wish: Wish
-    most_spans: int  # an input of more is left to all workers together
-    known: str | None  # the key of the results that are there
-    store: Store | None  # lent, for span results; None: they go to a folder of the worker's own
+    request: Request
+    most_spans: int  # an input with more is done by all workers together
+    known: str | None  # the key of existing results
+    store: Store | None  # lent, for span results; None: the worker uses a folder of its own
 
 
 @dataclass(frozen=True)
 class Made:
-    """An input was analysed: its record, still without outputs, and these."""
+    """The answer for an input that was analyzed: its record, still without outputs, and the outputs."""
 
     record: Record
     texts: Mapping[str, bytes]  # by format
-    cached: str  # under which its spans lie in the store, until the outputs are safe
-    reused: int  # spans that lay there already
+    cached: str  # the key of its spans in the store, until the outputs are written
+    reused: int  # spans that were there already
 
 
 @dataclass(frozen=True)
 class Same:
-    """The results that are there are those of this content."""
+    """The answer if the existing results are of the same content."""
 
 
 @dataclass(frozen=True)
 class Long:
-    """An input of many spans."""
+    """The answer for an input with many spans."""
 
 
 Answer = Made | Same | Long
 
 
 def work(job: Job) -> Generator[float, None, Answer]:
-    """Do one input, as far as it is for one worker; tells the share done, and returns an Answer."""
+    """Process an input in one worker; yield the share done, and return an Answer."""
     yield BEGUN
     with local(job.path) as path:
-        if job.known is not None and job.wish.key(source.content(Path(path))) == job.known:
+        if job.known is not None and job.request.key(source.content(Path(path))) == job.known:
             return Same()
-        # What is lent is kept until the outputs are written: the caller deletes it.
+        # A lent store is kept until the outputs are written: the caller deletes its entries.
         store = Store.temporary() if job.store is None else job.store
-        with start(path, job.wish, store) as run:
-            if run.model is None or run.model.sha256 != job.wish.model_sha256:
+        with start(path, job.request, store) as run:
+            if run.model is None or run.model.sha256 != job.request.model_sha256:
                 raise ModelError(
-                    f"on {socket.gethostname()}: the model {job.wish.model} is another one there"
+                    f"on {socket.gethostname()}: the model {job.request.model} differs from the one here"
                 )
             yield BEGUN
             if run.span_count > job.most_spans:
@@ -118,24 +118,24 @@ def work(job: Job) -> Generator[float, None, Answer]:
             reused = run.stored_count
             for share in run.prepare():
                 yield BEGUN + (PREPARED - BEGUN) * share
-            texts = {name: _bytes(run, name) for name in job.wish.formats}
-            made = Made(record_of(run, job.name, job.wish), texts, run.key, reused)
-            yield 1.0  # what was done sooner than what stands before it waits there
+            texts = {name: _bytes(run, name) for name in job.request.formats}
+            made = Made(record_of(run, job.name, job.request), texts, run.key, reused)
+            yield 1.0  # the result waits until those of earlier inputs are there
             return made
 
 
 def start(
-    path: str, wish: Wish, store: Store, executor: Executor | None = None, tick: Tick | None = None
+    path: str, request: Request, store: Store, executor: Executor | None = None, tick: Tick | None = None
 ) -> Run:
-    """The analysis of one input, as it is wished for."""
+    """Start the analysis of one input."""
     return analysis.start(
         path,
-        model=wish.model,
-        settings=wish.settings,
-        rotate=wish.rotate,
-        frame_rate=wish.frame_rate,
+        model=request.model,
+        settings=request.settings,
+        rotate=request.rotate,
+        frame_rate=request.frame_rate,
         executor=executor,
-        device=wish.device,
+        device=request.device,
         store=store,
         tick=tick,
     )
@@ -143,7 +143,7 @@ def start(
 
 @contextmanager
 def local(path: str) -> Iterator[str]:
-    """Where an input lies while the block runs."""
+    """Yield the local path of an input while the block runs."""
     if remote.is_remote(path):
         with remote.fetched(path) as copy:
             yield copy
@@ -176,7 +176,7 @@ def _write_text(run: Run, form: str, text: TextIO) -> None:
     elif form in FRAMES:
         FRAMES[form].write(run.rows(), run.video, labels, text)
     else:
-        raise UsageError(f"there is no format {form!r}: choose some of {', '.join(FORMATS)}")
+        raise UsageError(f"there is no format {form!r}: choose from {', '.join(FORMATS)}")
 
 
 def _bytes(run: Run, form: str) -> bytes:
@@ -185,8 +185,8 @@ def _bytes(run: Run, form: str) -> bytes:
     return stream.getvalue()
 
 
-def record_of(run: Run, name: str, wish: Wish) -> Record:
-    """What the manifest tells of an analysed input, but for its outputs."""
+def record_of(run: Run, name: str, request: Request) -> Record:
+    """Return the manifest record of an analyzed input, without its outputs."""
     timeline = run.timeline
     tally, video = timeline.tally, run.video
     shown: dict[str, int] = defaultdict(int)
@@ -210,15 +210,15 @@ def record_of(run: Run, name: str, wish: Wish) -> Record:
         scores=None if main is None else {k: number(v) for k, v in zip(labels, main, strict=True)},
         shown={label: number(shown[label] * video.time_base) for label in labels if label in shown},
         sha256=video.sha256,
-        key=wish.key(video.sha256),
+        key=request.key(video.sha256),
     )
 
 
 def _main_scores(run: Run) -> Floats | None:
-    """What the main face shows over all of its windows, (C,): the face that is largest for longest.
+    """Return the mean scores (C,) of the main face: the one that is largest for longest.
 
-    The mean of logits, as `fervid eval` has it: scores are a softmax of them, so that the mean of their
-    logarithms differs by a constant that the softmax takes out again.
+    They are the softmax of mean logits, as in `fervid eval`. The logarithms of the scores differ from the
+    logits by a constant that the softmax removes.
     """
     curves = {curve.track: curve for curve in run.timeline.curves if len(curve.pts)}
     if not curves:

@@ -19,7 +19,7 @@ from fervid.files import shown
 from fervid.times import clock, estimate
 
 if TYPE_CHECKING:
-    from fervid.batch import Chosen, Results, Wish
+    from fervid.batch import InputList, Request, Results
     from fervid.cli.shared.watching import Tally
 
 
@@ -107,12 +107,12 @@ def batch(
 
     shared = read_shared(values)
     chosen = _chosen(inputs, from_file, output_dir)
-    wish = _wish(shared, formats)
-    model_labels = read_spec(wish.model).labels
+    request = _request(shared, formats)
+    model_labels = read_spec(request.model).labels
     true_labels = tables.labels_by_folder(chosen.inputs, model_labels) if labels == "folder" else {}
     results = _results(output_dir, overwrite, chosen, formats)
     if dry_run:
-        return _tell_plan(results, chosen, wish)
+        return _tell_plan(results, chosen, request)
     if chosen.repeats and not messages.quiet:
         log.warning("%d inputs are named more than once: each is done once", chosen.repeats)
     figures = None
@@ -122,7 +122,7 @@ def batch(
             watching(messages, chosen.inputs, progress) as watch,
         ):
             workers = shared.jobs if shared.jobs is not None else execute.cores()
-            work = Batch(chosen.inputs, wish, results, executor, shared.store, workers, deadline, watch)
+            work = Batch(chosen.inputs, request, results, executor, shared.store, workers, deadline, watch)
             records = work.run()
         tables.write_emotions(results, chosen, records, model_labels)
         if true_labels:
@@ -139,22 +139,22 @@ def batch(
 
 @contextmanager
 def _opened(results: Results, progress: str | None) -> Iterator[None]:
-    """Hold the folder of results; what is done stays, however the block ends."""
+    """Open the folder of results; finished results stay, however the block ends."""
     try:
         results.open()
         yield
     except KeyboardInterrupt:
         if progress is None:
-            log.warning("what is done is kept: the same command goes on from here")
+            log.warning("finished inputs are kept: repeat the command to resume")
         raise
     finally:
         results.close()
 
 
-def _chosen(inputs: Sequence[str], from_file: str | None, output_dir: str) -> Chosen:
-    from fervid.batch import choose
+def _chosen(inputs: Sequence[str], from_file: str | None, output_dir: str) -> InputList:
+    from fervid.batch import find_inputs
 
-    chosen = choose(inputs, _listed(from_file, inputs), output_dir)
+    chosen = find_inputs(inputs, _listed(from_file, inputs), output_dir)
     if not chosen.inputs:
         raise InputError("there are no inputs: name videos or folders, or a list with --from-file")
     return chosen
@@ -176,8 +176,8 @@ def _listed(name: str | None, inputs: Sequence[str]) -> Any:
     return lists.read(sys.stdin.buffer.read(), "standard input")
 
 
-def _wish(shared: Shared, formats: tuple[str, ...]) -> Wish:
-    from fervid.batch import Wish
+def _request(shared: Shared, formats: tuple[str, ...]) -> Request:
+    from fervid.batch import Request
     from fervid.model import check_device, info, portable
 
     selection = shared.selection
@@ -186,7 +186,7 @@ def _wish(shared: Shared, formats: tuple[str, ...]) -> Wish:
             raise UsageError("a frame's number is another time in each video: give seconds or a timecode")
     check_device(shared.device)
     assert shared.model is not None
-    return Wish(
+    return Request(
         formats=formats,
         settings=selection.settings(""),
         model=portable(shared.model),
@@ -197,36 +197,36 @@ def _wish(shared: Shared, formats: tuple[str, ...]) -> Wish:
     )
 
 
-def _results(folder: str, overwrite: bool, chosen: Chosen, formats: Sequence[str]) -> Results:
-    """Read what the folder holds already; refuse to replace what is none of it."""
+def _results(folder: str, overwrite: bool, chosen: InputList, formats: Sequence[str]) -> Results:
+    """Read the folder of results; raise OutputError if files of others would be replaced."""
     from fervid.batch import Results
 
     results = Results(folder, overwrite)
     results.read()
-    stranger = next(results.strangers(chosen.inputs, formats), None)
-    if stranger is not None:
+    foreign = next(results.foreign_files(chosen.inputs, formats), None)
+    if foreign is not None:
         raise OutputError(
-            f"{shown(stranger)} exists already, and no manifest there knows it: use -y to overwrite it, "
+            f"{shown(foreign)} exists already, and no manifest there knows it: use -y to overwrite it, "
             "or name another folder"
         )
     return results
 
 
-def _tell_plan(results: Results, chosen: Chosen, wish: Wish) -> int:
-    """A line for each input: what would be done, with which, and where its results would go."""
+def _tell_plan(results: Results, chosen: InputList, request: Request) -> int:
+    """Print a line per input: what would be done, and where its results would go."""
     from fervid.batch import FORMATS
     from fervid.errors import FervidError
     from fervid.video import remote, source
 
     lines = []
     for item in chosen.inputs:
-        targets = [shown(item.place + FORMATS[form]) for form in wish.formats]
+        targets = [shown(item.stem + FORMATS[form]) for form in request.formats]
         what = "analyze"
-        if item.trouble:
-            what, targets = "fail", [item.trouble]
-        elif (record := results.known(item, wish.formats)) and not remote.is_remote(item.path):
+        if item.error:
+            what, targets = "fail", [item.error]
+        elif (record := results.known(item, request.formats)) and not remote.is_remote(item.path):
             try:
-                if wish.key(source.content(Path(item.path))) == record.key:
+                if request.key(source.content(Path(item.path))) == record.key:
                     what = "skip"
             except FervidError as error:
                 what, targets = "fail", [str(error)]

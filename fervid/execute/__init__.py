@@ -1,6 +1,6 @@
-"""Where work runs: here, in worker processes, or on a Dask cluster.
+"""Executors: run tasks in this process, in worker processes or on a Dask cluster.
 
-Executors are functions of one signature, and results come in the order of the tasks.
+All have the same signature, and results come in the order of the tasks.
 """
 
 from __future__ import annotations
@@ -20,23 +20,22 @@ NAMES = ("serial", "local", "dask")
 def open_executor(
     jobs: int | None = None, name: str = "local", address: str | None = None, contained: bool = False
 ) -> Iterator[Executor]:
-    """The executor of a name: "local" with as many workers as asked for (None: one per core); "dask" with
-    those of the cluster at an address; "serial".
+    """Open an executor: "serial", "local" with `jobs` workers (None: one per core), or "dask".
 
-    One local worker is this process, unless the work is to be contained: then a crash or a decoder that
-    hangs ends a process of its own, even where there is one job or one task.
+    With one job, "local" runs tasks in this process. If `contained`, even one task runs in a worker process,
+    so that a crash or a decoder that hangs does not end this process.
     """
     if name not in NAMES:
-        raise UsageError(f"--executor is one of {', '.join(NAMES)}, not {name!r}")
-    wanted = jobs if jobs is not None else cores()
-    if wanted < 1:
-        raise UsageError(f"--jobs should be at least 1, not {wanted}")
+        raise UsageError(f"--executor {name!r} is not valid: choose one of {', '.join(NAMES)}")
+    workers = jobs if jobs is not None else cores()
+    if workers < 1:
+        raise UsageError(f"--jobs must be at least 1, not {workers}")
     if name == "dask":
         with _cluster(jobs, address) as executor:
             yield executor
         return
-    here = name == "serial" or (wanted == 1 and not contained)
-    with serial() if here else pool(wanted, contained) as executor:
+    here = name == "serial" or (workers == 1 and not contained)
+    with serial() if here else pool(workers, contained) as executor:
         yield executor
 
 
@@ -45,6 +44,6 @@ def _cluster(jobs: int | None, address: str | None) -> AbstractContextManager[Ex
         from fervid.execute.cluster import cluster
     except ImportError as failure:
         raise UsageError(
-            "--executor dask needs the library Dask: pip install 'fervid[dask]', here and on each worker"
+            "--executor dask needs Dask: pip install 'fervid[dask]', here and on each worker"
         ) from failure
     return cluster(jobs, address)

@@ -1,7 +1,7 @@
-"""A Dask cluster: whoever answers at an address. Results travel; files do not.
+"""A Dask cluster. Results are sent back; files are not sent.
 
-A Dask worker hands each task to a process of its own, as `local` does: what kills or blocks that process
-touches neither the worker nor its other tasks, and its libraries run on one thread whatever the worker does.
+A Dask worker runs each task in a process of its own, as `local` does. If that process dies or hangs, the
+worker and its other tasks go on, and libraries in it use one thread whatever the worker does.
 """
 
 from __future__ import annotations
@@ -30,32 +30,37 @@ from distributed.worker import thread_state
 from fervid import __version__
 from fervid.errors import FervidError, UsageError, WorkerError
 from fervid.execute.events import Done, Event, Executor, Failed, Function, Reached, failure_of
-from fervid.execute.here import SURROUNDINGS, cores
-from fervid.execute.local import LOOK_EVERY, Pool
+from fervid.execute.here import ENVIRONMENT, cores
+from fervid.execute.local import POLL_EVERY, Pool
 
-AHEAD = 2  # tasks on their way, per thread of the cluster
+AHEAD = 2  # submitted tasks per thread of the cluster
 CONNECT_WITHIN = 10.0  # seconds for the scheduler to answer
-COME_WITHIN = 60.0  # seconds for the first worker to come
-COUNT_EVERY = 2.0  # seconds between two looks at who takes part
-GONE_FOR = 300.0  # seconds without any worker, until the run ends
-TELL_EVERY = 1.0  # seconds between two words of a worker on how far it is
-IDLE_FOR = 60.0  # seconds that a worker keeps a process without work: it holds models in memory
+WORKER_WITHIN = 60.0  # seconds to wait for the first worker
+COUNT_EVERY = 2.0  # seconds between two counts of workers
+GONE_FOR = 300.0  # seconds without any worker, after which the run fails
+REPORT_EVERY = 1.0  # seconds between two reports of a worker's progress
+IDLE_FOR = 60.0  # seconds that a worker keeps an idle process, which has models in memory
 SCHEMES = ("tcp", "tls", "ws", "wss", "ucx")
-STARTED = ("--dask-address names a Dask scheduler that runs", "see docs/cluster.md")
+ADVICE = "--dask-address must name a running Dask scheduler, see docs/cluster.md"
 
 
 @contextmanager
 def cluster(jobs: int | None = None, address: str | None = None) -> Iterator[Executor]:
-    """The cluster at an address (`tcp://…`, `tls://…`, or a scheduler's .json file), or one of this process.
+    """Connect to the cluster at an address (`tcp://…`, `tls://…`, or a scheduler's .json file).
 
-    Without an address Dask's own setting `scheduler-address` is taken; without that, a small cluster lives
-    in this process, with `jobs` threads.
+    The default address is Dask's own setting `scheduler-address`. Without one, a small cluster with `jobs`
+    threads runs in this process.
     """
     for name in list(logging.root.manager.loggerDict):
-        if name.split(".")[0] in ("distributed", "tornado"):  # they tell in tracebacks what is told here
+        if name.split(".")[0] in (
+            "distributed",
+            "tornado",
+        ):  # they log tracebacks of errors that fervid reports
             logging.getLogger(name).setLevel(logging.CRITICAL + 1)
     if address is not None and jobs is not None:
-        raise UsageError("--jobs is for workers here: a Dask cluster has those that were started for it")
+        raise UsageError(
+            "--jobs does not apply to a Dask cluster: it has the workers that were started for it"
+        )
     address = address or dask.config.get("scheduler-address", None)
     if address is None:
         threads = jobs if jobs is not None else cores()
@@ -79,50 +84,48 @@ def cluster(jobs: int | None = None, address: str | None = None) -> Iterator[Exe
 def _connect(address: Any) -> Client:
     is_file = isinstance(address, str) and address.endswith(".json")
     if is_file and not os.path.isfile(address):
-        raise UsageError(f"there is no scheduler file {address}: {STARTED[0]}, {STARTED[1]}")
+        raise UsageError(f"there is no scheduler file {address}: {ADVICE}")
     if isinstance(address, str) and not is_file:
         _check_address(address)
     where: dict[str, Any] = {"scheduler_file": address} if is_file else {"address": address}
     try:
         return Client(**where, timeout=CONNECT_WITHIN, set_as_default=False)
     except (OSError, ValueError, TypeError) as failure:  # TimeoutError is an OSError
-        raise UsageError(
-            f"no Dask scheduler answers at {address}: {failure}; {STARTED[0]}, {STARTED[1]}"
-        ) from failure
+        raise UsageError(f"no Dask scheduler answers at {address}: {failure}; {ADVICE}") from failure
 
 
 def _check_address(address: str) -> None:
-    """Refuse what a client could not even begin with: it would leave its own mess behind."""
+    """Raise UsageError for an address with which a client would fail and log its own errors."""
     scheme, is_given, _ = address.partition("://")
     if is_given and scheme not in SCHEMES:
-        raise UsageError(f"--dask-address begins with tcp:// or tls://, and not with {scheme}://")
+        raise UsageError(f"--dask-address must begin with tcp:// or tls://, not {scheme}://")
     if scheme == "tls" and Security().get_connection_args("client").get("ssl_context") is None:
         raise UsageError(
             "--dask-address tls:// needs certificates: set DASK_DISTRIBUTED__COMM__TLS__CA_FILE "
-            "and its like, see docs/cluster.md"
+            "and similar settings, see docs/cluster.md"
         )
 
 
 @dataclass(frozen=True)
 class Order:
-    """A task on the wire."""
+    """A task as it is sent to a Dask worker."""
 
     version: str
-    topic: str  # under which to tell how far it is
-    place: int
-    body: bytes  # the function and the task, to be read by the process that does the work
+    topic: str  # for reports of progress
+    index: int
+    body: bytes  # the pickled function and task, unpickled by the process that runs it
     deadline: float | None
 
 
 @dataclass(eq=False)
 class _Sent:
-    place: int
+    index: int
     future: Future[Any]
-    told: float = 0.0
+    reached: float = 0.0
 
 
 class Cluster:
-    """Runs tasks wherever a worker is free."""
+    """Runs tasks on the workers of a Dask cluster."""
 
     is_remote = True
 
@@ -130,7 +133,7 @@ class Cluster:
         self._client = client
         self._scheduler: str = client.scheduler.address
         try:
-            client.wait_for_workers(1, timeout=COME_WITHIN)
+            client.wait_for_workers(1, timeout=WORKER_WITHIN)
         except TimeoutError as failure:
             raise UsageError(
                 f"the Dask scheduler at {self._scheduler} has no workers: start some with "
@@ -139,50 +142,50 @@ class Cluster:
         self._check_versions()
 
     def check(self, function: Function, argument: Any) -> None:
-        """Call `function(argument)` on each worker, and refuse those that cannot take part."""
-        found = self._ask(_checked, (function, argument))
-        self._refuse({name: str(one) for name, one in found.items() if one is not None})
+        """Call `function(argument)` on each worker; raise UsageError if any call raises."""
+        errors = self._ask(_checked, (function, argument))
+        self._raise({name: str(error) for name, error in errors.items() if error is not None})
 
     def _check_versions(self) -> None:
-        troubles = {}
-        # A function of the standard library: one of ours would end a worker that has none.
-        for name, found in self._ask(resolve_name, "fervid:__version__").items():
-            if isinstance(found, Exception):
-                troubles[name] = "it has no fervid: install it in the Python that runs this worker"
-            elif found != __version__:
-                troubles[name] = f"it has fervid {found}, and this is {__version__}"
-        self._refuse(troubles)
+        errors = {}
+        # A function of the standard library: a worker without fervid dies of one of ours.
+        for name, version in self._ask(resolve_name, "fervid:__version__").items():
+            if isinstance(version, Exception):
+                errors[name] = "it has no fervid: install it in the Python that runs this worker"
+            elif version != __version__:
+                errors[name] = f"it has fervid {version}, and this is {__version__}"
+        self._raise(errors)
 
     def _ask(self, function: Function, argument: Any) -> dict[str, Any]:
-        """What each worker answers, or the exception that came instead."""
+        """Return the result of each worker, or its exception."""
         futures = {
             name: self._client.submit(
                 function, argument, workers=[name], allow_other_workers=False, pure=False
             )
             for name in self._threads()
         }
-        found = {}
+        answers = {}
         for name, future in futures.items():
             while not future.done():
-                time.sleep(LOOK_EVERY / 4)
+                time.sleep(POLL_EVERY / 4)
                 if name not in self._threads():
-                    break  # it left, and takes no part
+                    break  # it has left the cluster
             else:
-                found[name] = future.result() if future.status == "finished" else future.exception()
-        return found
+                answers[name] = future.result() if future.status == "finished" else future.exception()
+        return answers
 
-    def _refuse(self, troubles: Mapping[str, str]) -> None:
-        if troubles:
-            told = "; ".join(f"{name}: {trouble}" for name, trouble in sorted(troubles.items()))
+    def _raise(self, errors: Mapping[str, str]) -> None:
+        if errors:
+            messages = "; ".join(f"{name}: {error}" for name, error in sorted(errors.items()))
             raise UsageError(
-                f"{len(troubles)} of {len(self._threads())} Dask workers cannot take part, so that nothing "
-                f"was begun. {told}. Mend or stop them"
+                f"{len(errors)} of {len(self._threads())} Dask workers cannot be used, so nothing was "
+                f"started. {messages}. Fix or stop them"
             )
 
     def _threads(self) -> dict[str, int]:
-        """Each worker's number of threads."""
-        found: dict[str, int] = self._client.nthreads()
-        return found
+        """Return the number of threads of each worker."""
+        threads: dict[str, int] = self._client.nthreads()
+        return threads
 
     def __call__(
         self, function: Function, tasks: Iterable[Any], deadline: float | None = None
@@ -195,7 +198,7 @@ class Cluster:
 
 
 class _Run:
-    """One run over tasks."""
+    """One run of a function over tasks."""
 
     def __init__(
         self, client: Client, scheduler: str, function: Function, tasks: Iterable[Any], deadline: float | None
@@ -204,11 +207,11 @@ class _Run:
         self._function, self._source, self._deadline = function, enumerate(tasks), deadline
         self._topic = f"fervid-{uuid.uuid4().hex}"
         self._waiting: deque[_Sent] = deque()
-        self._heard: deque[tuple[int, float]] = deque()  # from the client's own thread
-        self._news = threading.Event()
-        self._room = 0
+        self._reports: deque[tuple[int, float]] = deque()  # filled by the client's own thread
+        self._wakeup = threading.Event()
+        self._capacity = 0
         self._counted = self._seen = time.monotonic()
-        client.subscribe_topic(self._topic, self._hear)
+        client.subscribe_topic(self._topic, self._receive)
         self._count()
 
     def events(self) -> Iterator[Event]:
@@ -216,65 +219,65 @@ class _Run:
             self._send()
             if not self._waiting:
                 return
-            yield from self._told()
+            yield from self._progress()
             if self._waiting[0].future.done():
                 yield self._end(self._waiting.popleft())
                 continue
-            self._news.wait(LOOK_EVERY)
-            self._news.clear()
+            self._wakeup.wait(POLL_EVERY)
+            self._wakeup.clear()
             if time.monotonic() - self._counted > COUNT_EVERY:
                 self._count()
 
     def close(self) -> None:
-        """Take back what is not done."""
+        """Cancel unfinished tasks."""
         if self._client.status == "running":
             self._client.cancel([sent.future for sent in self._waiting])
             self._client.unsubscribe_topic(self._topic)
 
     def _count(self) -> None:
-        """How many tasks may be on their way: workers come and go."""
+        """Update the number of tasks to submit: workers come and go."""
         try:
             threads = sum(self._client.nthreads().values())
         except (OSError, CancelledError) as failure:
             raise self._lost() from failure
         self._counted = now = time.monotonic()
-        self._room = AHEAD * max(1, threads)
+        self._capacity = AHEAD * max(1, threads)
         if threads:
             self._seen = now
         elif now - self._seen > GONE_FOR:
             raise WorkerError(
-                f"the Dask scheduler at {self._scheduler} has had no worker for {GONE_FOR:g} s; start some, "
-                "and the same command goes on with what is done"
+                f"the Dask scheduler at {self._scheduler} has had no worker for {GONE_FOR:g} s; start some "
+                "and run the same command again: it resumes from here"
             )
 
     def _lost(self) -> FervidError:
         return WorkerError(
-            f"the Dask scheduler at {self._scheduler} has gone; start it and its workers again, and the same "
-            "command goes on with what is done"
+            f"the Dask scheduler at {self._scheduler} does not answer any more; start it and its workers "
+            "again, and run the same command: it resumes from here"
         )
 
     def _send(self) -> None:
-        for place, task in islice(self._source, max(0, self._room - len(self._waiting))):
+        for index, task in islice(self._source, max(0, self._capacity - len(self._waiting))):
             body = pickle.dumps((self._function, task), pickle.HIGHEST_PROTOCOL)
-            order = Order(__version__, self._topic, place, body, self._deadline)
-            future = self._client.submit(work, order, key=f"{self._topic}-{place}", pure=False)
-            future.add_done_callback(lambda _: self._news.set())
-            self._waiting.append(_Sent(place, future))
+            order = Order(__version__, self._topic, index, body, self._deadline)
+            future = self._client.submit(work, order, key=f"{self._topic}-{index}", pure=False)
+            future.add_done_callback(lambda _: self._wakeup.set())
+            self._waiting.append(_Sent(index, future))
 
-    def _hear(self, event: tuple[float, Any]) -> None:
-        place, done = event[1]
-        self._heard.append((int(place), float(done)))
-        self._news.set()
+    def _receive(self, event: tuple[float, Any]) -> None:
+        index, done = event[1]
+        self._reports.append((int(index), float(done)))
+        self._wakeup.set()
 
-    def _told(self) -> Iterator[Reached]:
-        """How far tasks have come that have not ended here."""
-        by_place = {sent.place: sent for sent in self._waiting}
-        while self._heard:
-            place, done = self._heard.popleft()
-            sent = by_place.get(place)
-            if sent is not None and done > sent.told:
-                sent.told = done
-                yield Reached(place, done)
+    def _progress(self) -> Iterator[Reached]:
+        """Yield the progress of unfinished tasks."""
+        by_index = {sent.index: sent for sent in self._waiting}
+        while self._reports:
+            index, done = self._reports.popleft()
+            sent = by_index.get(index)
+            if sent is not None and done > sent.reached:
+                sent.reached = done
+                yield Reached(index, done)
 
     def _end(self, sent: _Sent) -> Done | Failed:
         if sent.future.status == "finished":
@@ -284,10 +287,8 @@ class _Run:
             raise self._lost()
         error = sent.future.exception()
         if isinstance(error, KilledWorker):
-            return Failed(
-                sent.place, WorkerError(f"Dask workers die at a task, one after the other: {error}")
-            )
-        return Failed(sent.place, failure_of(error))
+            return Failed(sent.index, WorkerError(f"several Dask workers died at the same task: {error}"))
+        return Failed(sent.index, failure_of(error))
 
 
 # --- in a Dask worker
@@ -303,30 +304,30 @@ def _checked(question: tuple[Function, Any]) -> FervidError | None:
 
 
 def work(order: Order) -> bytes:
-    """One task, in a process that this worker keeps for such; how it ended, pickled."""
-    if order.version != __version__:  # one that came late
+    """Run a task in a process of this worker and return its end, pickled."""
+    if order.version != __version__:  # a worker that joined after the check
         where = socket.gethostname()
         error = UsageError(f"a Dask worker on {where} has fervid {__version__}, not {order.version}: stop it")
-        return pickle.dumps(Failed(order.place, error))
-    worker, key, told = get_worker(), thread_state.key, time.monotonic()
+        return pickle.dumps(Failed(order.index, error))
+    worker, key, reported = get_worker(), thread_state.key, time.monotonic()
     with _borrowed() as pool, closing(pool(_call, [_Packed(order.body)], order.deadline)) as events:
         for event in events:
             if isinstance(event, Done):
-                return pickle.dumps(Done(order.place, event.result), pickle.HIGHEST_PROTOCOL)
+                return pickle.dumps(Done(order.index, event.result), pickle.HIGHEST_PROTOCOL)
             if isinstance(event, Failed):
-                return pickle.dumps(Failed(order.place, event.error), pickle.HIGHEST_PROTOCOL)
+                return pickle.dumps(Failed(order.index, event.error), pickle.HIGHEST_PROTOCOL)
             now = time.monotonic()
-            if now - told > TELL_EVERY:
-                told = now
-                worker.log_event(order.topic, [order.place, event.done])
+            if now - reported > REPORT_EVERY:
+                reported = now
+                worker.log_event(order.topic, [order.index, event.done])
                 task = worker.state.tasks.get(key)
-                if task is None or task.state == "cancelled":  # nobody waits for it any more
+                if task is None or task.state == "cancelled":  # the client has gone or cancelled it
                     break
     raise CancelledError
 
 
 class _Packed:
-    """A function and its task, which become themselves where they are read: in the process they are for."""
+    """A function and its task, which are unpickled only by the process that runs them."""
 
     def __init__(self, body: bytes) -> None:
         self._body = body
@@ -335,27 +336,24 @@ class _Packed:
         return pickle.loads, (self._body,)
 
 
-def _call(pair: tuple[Function, Any]) -> Generator[float, None, Any]:
+def _call(pair: tuple[Function, Any]) -> Any:
     function, task = pair
-    answer = function(task)
-    if isinstance(answer, Generator):
-        answer = yield from answer
-    return answer
+    return function(task)
 
 
-_idle: list[tuple[Pool, float]] = []  # processes without work, and since when
+_idle: list[tuple[Pool, float]] = []  # idle processes, and since when
 _lock = threading.Lock()
 
 
 @contextmanager
 def _borrowed() -> Iterator[Pool]:
-    """A process for one task; it is kept for the next, and let go when none comes."""
+    """Open a process for one task; it is kept for the next task, and ended if none comes."""
     with _lock:
         pool = _idle.pop()[0] if _idle else None
     if pool is None:
-        os.environ.update(SURROUNDINGS)  # which the process inherits
-        # A nanny's worker is a daemon, which multiprocessing allows no children lest they outlive it. Ours
-        # do not: they watch it, and leave when it does.
+        os.environ.update(ENVIRONMENT)  # inherited by the process
+        # A nanny's worker is a daemon, and multiprocessing forbids daemons to have children, which could
+        # outlive them. Ours do not: they end with their parent.
         multiprocessing.current_process()._config["daemon"] = False  # type: ignore[attr-defined]
         pool = Pool(1, contained=True)
     try:
@@ -363,14 +361,14 @@ def _borrowed() -> Iterator[Pool]:
     finally:
         with _lock:
             _idle.append((pool, time.monotonic()))
-        timer = threading.Timer(IDLE_FOR + 1, _dismiss)
+        timer = threading.Timer(IDLE_FOR + 1, _end_idle)
         timer.daemon = True
         timer.start()
 
 
-def _dismiss() -> None:
+def _end_idle() -> None:
     with _lock:
-        late = [one for one in _idle if time.monotonic() - one[1] > IDLE_FOR]
-        _idle[:] = [one for one in _idle if one not in late]
+        late = [entry for entry in _idle if time.monotonic() - entry[1] > IDLE_FOR]
+        _idle[:] = [entry for entry in _idle if entry not in late]
     for pool, _ in late:
         pool.stop()

@@ -1,4 +1,4 @@
-"""What executors say: how far a task has come, its result, or why there is none."""
+"""Events of an executor: the progress of a task, its result, or its error."""
 
 from __future__ import annotations
 
@@ -12,25 +12,25 @@ from fervid.errors import FervidError, UnexpectedError
 
 @dataclass(frozen=True)
 class Reached:
-    """How far the task at a place in the order has come, in the task's own unit."""
+    """The progress of a task, in the task's own unit."""
 
-    place: int
+    index: int  # of the task in the order of tasks
     done: float
 
 
 @dataclass(frozen=True)
 class Done:
-    """What the task at a place gave."""
+    """The result of a task."""
 
-    place: int
+    index: int
     result: Any
 
 
 @dataclass(frozen=True)
 class Failed:
-    """Why the task at a place gave nothing."""
+    """The error of a task."""
 
-    place: int
+    index: int
     error: FervidError
 
 
@@ -39,22 +39,22 @@ Function = Callable[[Any], Any]
 
 
 class Executor(Protocol):
-    """Runs a function over tasks, which may come from a lazy iterable and are taken only a little ahead.
+    """Runs a function over tasks. The iterable of tasks may be lazy: it is read only slightly ahead.
 
-    Each task ends in a `Done` or a `Failed`, in the tasks' order, and a failure stops no other task. A
-    function may be a generator of numbers that grow: how far it has come. Then a `Reached` of any task that
-    has not ended may stand between, each number as it comes or only now and then; the function returns its
-    result. A task that gives no number for `deadline` seconds, or no result where it is no generator, hangs:
-    its process is ended and it is done once more, then it fails. A task in one's own process cannot be ended.
+    Each task ends in a `Done` or a `Failed`, in the order of the tasks, and a failure stops no other task. A
+    function may be a generator that yields its progress as increasing numbers and returns its result. Then
+    `Reached` events of unfinished tasks may come between; numbers may be skipped. A task that yields no
+    number (or, if it is not a generator, returns no result) for `deadline` seconds hangs: its process is
+    killed and the task runs once more, then it fails. A task in this process cannot be killed.
 
-    One executor serves one run at a time. A run that is closed before its end stops its tasks.
+    An executor does one run at a time. Closing a run before its end stops its tasks.
     """
 
-    # Whether workers may lie on other machines: they share no cache, so that results must travel.
+    # Whether workers may be on other machines. They share no cache, so results are sent back.
     is_remote: bool
 
     def check(self, function: Function, argument: Any) -> None:
-        """Call `function(argument)` on each worker elsewhere; refuse those where it raises."""
+        """Call `function(argument)` on each remote worker; raise UsageError if any call raises."""
 
     def __call__(
         self, function: Function, tasks: Iterable[Any], deadline: float | None = None
@@ -62,7 +62,7 @@ class Executor(Protocol):
 
 
 def results(events: Generator[Event]) -> Generator[Any]:
-    """The results alone; the first failure is raised, and ends the run."""
+    """Yield only the results; raise the first failure, which ends the run."""
     with closing(events):
         for event in events:
             if isinstance(event, Failed):
@@ -72,16 +72,16 @@ def results(events: Generator[Event]) -> Generator[Any]:
 
 
 def failure_of(error: Exception) -> FervidError:
-    """An error as one that is told in a line; what it was made from stays its cause."""
+    """Return an error as a FervidError with a one-line message; the original error is its cause."""
     if isinstance(error, FervidError):
         return error
     if isinstance(error, MemoryError):
-        told = FervidError("there is not enough memory; try fewer --jobs, or --sample-fps")
+        failure = FervidError("there is not enough memory; try fewer --jobs, or --sample-fps")
     elif isinstance(error, OSError):
-        place = f"{error.filename}: " if error.filename else ""
-        told = FervidError(f"{place}{error.strerror or error}")
+        path = f"{error.filename}: " if error.filename else ""
+        failure = FervidError(f"{path}{error.strerror or error}")
     else:
         reason = f"unexpected {type(error).__name__}: {error}".rstrip(": ")
-        told = UnexpectedError(f"{reason}; please report it with what the same command says with -vv")
-    told.__cause__ = error
-    return told
+        failure = UnexpectedError(f"{reason}; please report it with the output of the same command with -vv")
+    failure.__cause__ = error
+    return failure

@@ -1,4 +1,4 @@
-"""Worker processes of this machine: one that dies or hangs is replaced, and only its own task suffers."""
+"""Worker processes on this machine. One that dies or hangs is replaced, and only its task is affected."""
 
 from __future__ import annotations
 
@@ -18,24 +18,24 @@ from typing import Any
 from fervid.errors import WorkerError
 from fervid.execute import here
 from fervid.execute.events import Done, Event, Executor, Failed, Function, Reached
-from fervid.execute.worker import BEATS, DONE, PLACE, PREFIX, STARTING, serve
+from fervid.execute.worker import BEATS, DONE, INDEX, PREFIX, STARTING, serve
 
-AHEAD = 4  # tasks taken and not yet answered for, per worker: none idles while the first of them takes long
-AT_HAND = 2  # of these, tasks that a worker has: the one under way, and the next
-SMALL = 32 << 10  # bytes that a pipe holds before they are read: what a busy worker is given
-LOOK_EVERY = 0.2  # seconds between two looks at how far workers are
-DEATHS = 2  # of workers over one task, until it counts as failed
-STARTS = 3  # of workers in a row that fail, until the run does
-LEAVE_WITHIN = 5.0  # seconds in which a worker without work ends
+AHEAD = 4  # unfinished tasks in memory per worker: no worker is idle while the first task is slow
+ASSIGNED = 2  # of these, tasks that a worker has: the current one and the next
+SMALL = 32 << 10  # bytes that fit in a pipe: a larger task waits until a worker is free
+POLL_EVERY = 0.2  # seconds between two checks of progress
+DEATHS = 2  # of workers at one task, after which the task fails
+STARTS = 3  # failed starts of workers in a row, after which the run fails
+LEAVE_WITHIN = 5.0  # seconds for an idle worker to end
 
 
 @contextmanager
 def pool(jobs: int, contained: bool = False) -> Iterator[Executor]:
-    """Worker processes that start with the first task and serve every run until the end.
+    """Open worker processes, which start with the first task and stay for all runs of the block.
 
-    One task alone runs in this process, unless it is to be contained.
+    A single task runs in this process, unless `contained`.
     """
-    os.environ.update(here.SURROUNDINGS)  # which the workers inherit
+    os.environ.update(here.ENVIRONMENT)  # which the workers inherit
     workers = Pool(jobs, contained)
     try:
         yield workers
@@ -45,11 +45,11 @@ def pool(jobs: int, contained: bool = False) -> Iterator[Executor]:
 
 @dataclass(eq=False)
 class _Item:
-    """A task on its way."""
+    """An unfinished task."""
 
-    place: int
-    order: bytes  # the place, the function and the task, as a worker reads them
-    told: float = 0.0  # how far it is known to be
+    index: int
+    message: bytes  # the index, then the pickled function and task
+    reached: float = 0.0  # the progress that was last reported
     deaths: int = 0
 
 
@@ -57,25 +57,25 @@ class _Item:
 class _Worker:
     process: Any
     connection: Connection
-    slot: Any  # where it writes how far it is: no lock, which a worker that dies would keep
-    given: deque[_Item] = field(default_factory=deque)
-    seen: tuple[float, float] = (STARTING, 0.0)  # place and beats, when last looked at
-    since: float = 0.0  # the moment at which these changed
+    slot: Any  # shared memory for its progress, without a lock: a worker that dies would keep it
+    assigned: deque[_Item] = field(default_factory=deque)
+    seen: tuple[float, float] = (STARTING, 0.0)  # index and beats at the last check
+    since: float = 0.0  # the time of their last change
 
     def give(self, item: _Item) -> None:
-        self.given.append(item)
-        with suppress(OSError):  # it is dead, which is noticed like every death
-            self.connection.send_bytes(item.order)
+        self.assigned.append(item)
+        with suppress(OSError):  # it is dead, which `_receive` finds out
+            self.connection.send_bytes(item.message)
 
     def done(self) -> float | None:
-        """How far the task under way is."""
-        place, done = self.slot[PLACE], self.slot[DONE]
-        is_same = bool(self.given) and self.given[0].place == place == self.slot[PLACE]
+        """Return the progress of the current task."""
+        index, done = self.slot[INDEX], self.slot[DONE]
+        is_same = bool(self.assigned) and self.assigned[0].index == index == self.slot[INDEX]
         return float(done) if is_same else None
 
 
 class Pool:
-    """Workers, started one by one as there are tasks for them."""
+    """Worker processes, started one by one as there are tasks for them."""
 
     is_remote = False
 
@@ -86,7 +86,7 @@ class Pool:
         self._is_running = False
 
     def check(self, function: Function, argument: Any) -> None:
-        """There is no worker elsewhere."""
+        """Do nothing: no worker is remote."""
 
     def __call__(
         self, function: Function, tasks: Iterable[Any], deadline: float | None = None
@@ -94,24 +94,24 @@ class Pool:
         source: Iterator[tuple[int, Any]] = enumerate(tasks)
         first = list(islice(source, 2))
         if len(first) == 1 and not self._contained and not self.workers:
-            yield from here.run(function, *first[0])  # a worker would start, import and load for nothing
+            yield from here.run(function, *first[0])  # without starting, importing and loading in a worker
             return
         if self._is_running:
-            raise RuntimeError("these workers have a run already: end it first")
+            raise RuntimeError("these workers have an unfinished run: close it first")
         self._is_running = True
         try:
             yield from _Run(self, function, chain(first, source), deadline).events()
         finally:
-            for worker in [worker for worker in self.workers if worker.given]:
-                self.bury(worker)
+            for worker in [worker for worker in self.workers if worker.assigned]:
+                self.end_worker(worker)
             self._is_running = False
 
-    def hire(self) -> _Worker:
-        """A new worker."""
+    def start_worker(self) -> _Worker:
+        """Start a worker."""
         # Spawn: a fork of a process in which torch has run can hang.
         context = multiprocessing.get_context("spawn")
         slot = context.RawArray("d", 3)
-        slot[PLACE] = STARTING
+        slot[INDEX] = STARTING
         ours, its = context.Pipe()
         process = context.Process(target=serve, args=(its, slot), daemon=True)
         process.start()
@@ -120,8 +120,8 @@ class Pool:
         self.workers.append(worker)
         return worker
 
-    def bury(self, worker: _Worker) -> int | None:
-        """End a worker, if it has not ended by itself; its exit code."""
+    def end_worker(self, worker: _Worker) -> int | None:
+        """Kill a worker that has not ended and return its exit code."""
         self.workers.remove(worker)
         worker.process.kill()
         worker.process.join()
@@ -131,56 +131,56 @@ class Pool:
         return code
 
     def stop(self) -> None:
-        """Let the workers go: those without work by themselves, the others at once."""
+        """Stop all workers: idle ones end by themselves, the others are killed."""
         for worker in self.workers:
-            if not worker.given:
-                worker.connection.close()  # at which it leaves
+            if not worker.assigned:
+                worker.connection.close()  # it ends then
         for worker in self.workers.copy():
-            if not worker.given:
+            if not worker.assigned:
                 worker.process.join(LEAVE_WITHIN)
-            self.bury(worker)
+            self.end_worker(worker)
 
 
 class _Run:
-    """One run over tasks."""
+    """One run of a function over tasks."""
 
     def __init__(
         self, pool: Pool, function: Function, source: Iterator[tuple[int, Any]], deadline: float | None
     ) -> None:
         self._pool, self._function, self._source, self._deadline = pool, function, source, deadline
-        self._ready: deque[_Item] = deque()  # no worker has them
-        self._suspects: deque[_Item] = deque()  # their worker died: once more, alone
+        self._ready: deque[_Item] = deque()  # not assigned to a worker
+        self._suspects: deque[_Item] = deque()  # their worker died: each runs once more, alone
         self._ended: dict[int, Done | Failed] = {}
-        self._taken = self._next = 0  # places
-        self._looked = 0.0
+        self._taken = self._next = 0  # indices
+        self._checked_at = 0.0
         self._false_starts = 0
 
     def events(self) -> Iterator[Event]:
         self._take()
         while self._next < self._taken:
-            self._hand_out()
-            yield from self._listen(0 if self._next in self._ended else LOOK_EVERY)
-            yield from self._look()
-            self._hand_out()
+            self._assign()
+            yield from self._listen(0 if self._next in self._ended else POLL_EVERY)
+            yield from self._check_progress()
+            self._assign()
             if self._next in self._ended:
                 end = self._ended.pop(self._next)
                 self._next += 1
                 self._take()
                 yield end
                 del end
-                here.give_back()  # what the caller made of it, and dropped
+                here.trim_memory()  # memory that the caller used and freed
 
     def _take(self) -> None:
         room = AHEAD * self._pool.jobs - (self._taken - self._next)
-        for place, task in islice(self._source, max(0, room)):
+        for index, task in islice(self._source, max(0, room)):
             body = pickle.dumps((self._function, task), pickle.HIGHEST_PROTOCOL)
-            self._ready.append(_Item(place, place.to_bytes(PREFIX, "little") + body))
-            self._taken = place + 1
+            self._ready.append(_Item(index, index.to_bytes(PREFIX, "little") + body))
+            self._taken = index + 1
 
-    def _hand_out(self) -> None:
-        """Give tasks to workers; a suspect when nobody else works, for it may have starved among many."""
-        busy = [worker for worker in self._pool.workers if worker.given]
-        if any(item.deaths for worker in busy for item in worker.given):
+    def _assign(self) -> None:
+        """Assign tasks to workers; a suspect only when all are idle: it may have died for lack of memory."""
+        busy = [worker for worker in self._pool.workers if worker.assigned]
+        if any(item.deaths for worker in busy for item in worker.assigned):
             return
         if self._suspects:
             if not busy:
@@ -192,80 +192,80 @@ class _Run:
             worker.give(self._ready.popleft())
 
     def _choose(self, item: _Item) -> _Worker | None:
-        """Who takes a task: whoever is free, a new worker, or one that is busy; None: nobody for now."""
+        """Return the worker for a task: an idle, a new or a busy one; None if the task must wait."""
         workers = self._pool.workers
-        free = next((worker for worker in workers if not worker.given), None)
+        free = next((worker for worker in workers if not worker.assigned), None)
         if free is not None:
             return free
         if len(workers) < self._pool.jobs:
-            return self._pool.hire()
-        if len(item.order) > SMALL:  # sending would last until the worker reads
+            return self._pool.start_worker()
+        if len(item.message) > SMALL:  # sending would block until the worker reads
             return None
-        return next((worker for worker in workers if len(worker.given) < AT_HAND), None)
+        return next((worker for worker in workers if len(worker.assigned) < ASSIGNED), None)
 
     def _listen(self, timeout: float) -> Iterator[Reached]:
-        """Wait for workers to answer or to die."""
+        """Wait until workers send results or die."""
         handles = {worker.connection: worker for worker in self._pool.workers} | {
             worker.process.sentinel: worker for worker in self._pool.workers
         }
         for worker in dict.fromkeys(handles[handle] for handle in wait(list(handles), timeout)):
-            yield from self._hear(worker)
+            yield from self._receive(worker)
 
-    def _hear(self, worker: _Worker) -> Iterator[Reached]:
-        is_alive = worker.process.is_alive()  # asked first: its last words are read below
+    def _receive(self, worker: _Worker) -> Iterator[Reached]:
+        is_alive = worker.process.is_alive()  # asked first: the last messages are read below
         try:
             while worker.connection.poll():
                 done, end = pickle.loads(worker.connection.recv_bytes())
-                item = worker.given.popleft()
-                self._ended[item.place] = end
-                if done > item.told and isinstance(end, Done):
-                    yield Reached(item.place, done)
+                item = worker.assigned.popleft()
+                self._ended[item.index] = end
+                if done > item.reached and isinstance(end, Done):
+                    yield Reached(item.index, done)
         except (EOFError, OSError):
             is_alive = False
         if not is_alive:
-            self._lose(worker)
+            self._handle_death(worker)
 
-    def _look(self) -> Iterator[Reached]:
-        """Tell how far the tasks are, and end those that stand still."""
+    def _check_progress(self) -> Iterator[Reached]:
+        """Yield the progress of tasks, and end workers without progress."""
         now = time.monotonic()
-        if now - self._looked < LOOK_EVERY:
+        if now - self._checked_at < POLL_EVERY:
             return
-        self._looked = now
-        for worker in [worker for worker in self._pool.workers if worker.given]:
-            done, seen = worker.done(), (worker.slot[PLACE], worker.slot[BEATS])
-            if done is not None and done > worker.given[0].told:
-                worker.given[0].told = done
-                yield Reached(worker.given[0].place, done)
+        self._checked_at = now
+        for worker in [worker for worker in self._pool.workers if worker.assigned]:
+            done, seen = worker.done(), (worker.slot[INDEX], worker.slot[BEATS])
+            if done is not None and done > worker.assigned[0].reached:
+                worker.assigned[0].reached = done
+                yield Reached(worker.assigned[0].index, done)
             if seen != worker.seen or seen[0] < 0:
                 worker.seen, worker.since = seen, now
             elif self._deadline is not None and now - worker.since > self._deadline:
-                yield from self._hear(worker)
-                if worker.given and worker.given[0].place == seen[0]:
-                    self._lose(worker, f"no progress for {self._deadline:g} s")
+                yield from self._receive(worker)
+                if worker.assigned and worker.assigned[0].index == seen[0]:
+                    self._handle_death(worker, f"no progress for {self._deadline:g} s")
 
-    def _lose(self, worker: _Worker, reason: str = "") -> None:
-        """A worker is dead, or as good as dead: whatever it was at is done once more, or has failed."""
-        code, has_begun = self._pool.bury(worker), worker.slot[PLACE] != STARTING
-        if not worker.given:
+    def _handle_death(self, worker: _Worker, reason: str = "") -> None:
+        """End a worker that is dead or hangs; its task runs once more, or fails."""
+        code, has_begun = self._pool.end_worker(worker), worker.slot[INDEX] != STARTING
+        if not worker.assigned:
             return
         if not has_begun:
-            self._ready.extendleft(reversed(worker.given))
+            self._ready.extendleft(reversed(worker.assigned))
             self._false_starts += 1
             if self._false_starts == STARTS:
                 raise WorkerError(f"worker processes cannot start ({_cause(code)}); try --jobs 1")
             return
         self._false_starts = 0
-        item = worker.given.popleft()
-        self._ready.extendleft(reversed(worker.given))
+        item = worker.assigned.popleft()
+        self._ready.extendleft(reversed(worker.assigned))
         item.deaths += 1
         if item.deaths < DEATHS:
             self._suspects.append(item)
             return
         error = WorkerError(
-            f"a worker process {'stood still' if reason else 'died'} twice at the same place of the input "
-            f"({reason or _cause(code)}); leave that place out with --start and --end, or convert the file"
+            f"a worker process {'hung' if reason else 'died'} twice at the same position of the input "
+            f"({reason or _cause(code)}); skip that position with --start and --end, or convert the file"
         )
-        self._ended[item.place] = Failed(item.place, error)
+        self._ended[item.index] = Failed(item.index, error)
 
 
 def _cause(code: int | None) -> str:

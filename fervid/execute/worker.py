@@ -1,4 +1,4 @@
-"""What a worker process does: reads tasks from a pipe, tells how far it is, and answers."""
+"""A worker process: reads tasks from a pipe, reports progress in shared memory, and sends results back."""
 
 from __future__ import annotations
 
@@ -15,32 +15,33 @@ from typing import Any
 from fervid.execute import here
 from fervid.execute.events import Done, Failed, Reached, failure_of
 
-PLACE, DONE, BEATS = range(3)  # of a worker's slot: the task under way, how far it is, how often it told
-STARTING, IDLE = -2.0, -1.0  # in place of a place: before the first task, and between two
-PREFIX = 8  # bytes before a task that hold its place
-SPARED = "500"  # of 1000: where memory ends, the system shall end a worker, whose task is done again
+INDEX, DONE, BEATS = range(3)  # of a worker's slot: its task, the task's progress, the number of reports
+STARTING, IDLE = -2.0, -1.0  # instead of an index: before the first task, and between tasks
+PREFIX = 8  # bytes of the index before a pickled task
+# Of 1000: without memory the system kills a worker, and not its parent; its task runs again.
+OOM_SCORE = "500"
 
 
 def serve(connection: Connection, slot: Any) -> None:
-    """Work until the pipe closes."""
-    _begin()
-    slot[PLACE] = IDLE
+    """Run tasks until the pipe closes."""
+    _prepare()
+    slot[INDEX] = IDLE
     while True:
         try:
             order = connection.recv_bytes()
             connection.send_bytes(_answer(int.from_bytes(order[:PREFIX], "little"), order[PREFIX:], slot))
-        except (EOFError, OSError):  # nobody is left who wants it
+        except (EOFError, OSError):  # the parent has closed it or ended
             return
 
 
-def _answer(place: int, body: bytes, slot: Any) -> bytes:
-    """How far a task came, and how it ended, pickled."""
+def _answer(index: int, body: bytes, slot: Any) -> bytes:
+    """Run a task and return its progress and its end, pickled."""
     done, end = 0.0, None
     try:
         function, task = pickle.loads(body)
         slot[DONE] = slot[BEATS] = 0
-        slot[PLACE] = place  # last: from here on the deadline counts
-        for event in here.run(function, place, task):
+        slot[INDEX] = index  # last: the deadline counts from here
+        for event in here.run(function, index, task):
             if isinstance(event, Reached):
                 done = slot[DONE] = event.done
                 slot[BEATS] += 1
@@ -49,29 +50,29 @@ def _answer(place: int, body: bytes, slot: Any) -> bytes:
         del event
         assert end is not None
         return pickle.dumps((done, _portable(end)), pickle.HIGHEST_PROTOCOL)
-    except Exception as error:  # a task that cannot be read here, or a result that cannot be sent
-        return pickle.dumps((done, _portable(Failed(place, failure_of(error)))), pickle.HIGHEST_PROTOCOL)
+    except Exception as error:  # a task or a result that cannot be pickled
+        return pickle.dumps((done, _portable(Failed(index, failure_of(error)))), pickle.HIGHEST_PROTOCOL)
     finally:
-        slot[PLACE] = IDLE
+        slot[INDEX] = IDLE
 
 
 def _portable(end: Done | Failed) -> Done | Failed:
-    """A failure that says where it came from: causes and tracebacks do not travel, notes do."""
+    """Add the traceback to a failure as a note: pickle drops causes and tracebacks, and keeps notes."""
     if isinstance(end, Failed):
         error = end.error
         error.add_note("In a worker process:\n" + "".join(traceback.format_exception(error)).rstrip())
     return end
 
 
-def _begin() -> None:
-    """Prepare a worker: the terminal's Ctrl-C is the parent's affair, and so is the worker's life."""
+def _prepare() -> None:
+    """Prepare a worker: the parent handles Ctrl-C, and the worker ends with its parent."""
     signal.signal(signal.SIGINT, signal.SIG_IGN)
-    signal.signal(signal.SIGTERM, signal.SIG_DFL)  # whatever handler was inherited must not answer it
+    signal.signal(signal.SIGTERM, signal.SIG_DFL)  # not the inherited handler
     if sys.platform.startswith("linux"):
         try:
             with open("/proc/self/oom_score_adj", "w", encoding="ascii") as file:
-                file.write(SPARED)
-        except OSError:  # no such wish is heard here
+                file.write(OOM_SCORE)
+        except OSError:  # not permitted
             pass
     threading.Thread(target=_die_with_parent, daemon=True).start()
 
@@ -80,4 +81,4 @@ def _die_with_parent() -> None:
     parent = multiprocessing.parent_process()
     if parent is not None:
         parent.join()
-        os._exit(1)  # a killed parent cannot ask anyone to stop
+        os._exit(1)  # a killed parent cannot stop its workers

@@ -1,4 +1,4 @@
-"""Watching a batch: one bar over all of it, or lines of JSON for programs; and the sums for its summary."""
+"""The progress of a batch: a bar, or lines of JSON for programs, and the totals of the summary."""
 
 from __future__ import annotations
 
@@ -25,17 +25,17 @@ NAMES = 2  # files in flight that the bar names
 
 @dataclass
 class Tally:
-    """How far a batch is; inputs weigh what they take on the disk, the others as much as the mean."""
+    """The progress of a batch; an input counts as much as its size, one of unknown size as the mean."""
 
     inputs: Sequence[Input]
     done: int = 0
     skipped: int = 0
     failed: int = 0
     faceless: int = 0
-    seconds: float = 0.0  # of video that was analysed now
+    seconds: float = 0.0  # of video that was analyzed in this run
     spans: int = 0
     reused: int = 0  # of those, done by an earlier run
-    in_flight: dict[int, float] = field(default_factory=dict)  # place -> share
+    in_flight: dict[int, float] = field(default_factory=dict)  # index -> share
     began: float = field(default_factory=time.monotonic)
     _weight: float = 0.0
     _skipped_weight: float = 0.0
@@ -49,16 +49,16 @@ class Tally:
         return item.size or self._mean
 
     def take(self, event: Event) -> None:
-        """Count one event in."""
+        """Count an event."""
         from fervid.batch import Advanced, Begun
 
         if isinstance(event, Begun):
-            self.in_flight.setdefault(event.place, 0.0)
+            self.in_flight.setdefault(event.index, 0.0)
         elif isinstance(event, Advanced):
-            self.in_flight[event.place] = event.share
+            self.in_flight[event.index] = event.share
         else:
-            self.in_flight.pop(event.place, None)
-            weight = self._weigh(self.inputs[event.place])
+            self.in_flight.pop(event.index, None)
+            weight = self._weigh(self.inputs[event.index])
             self._weight += weight
             self._count(event.record, event.is_skipped, event.reused, weight)
 
@@ -79,8 +79,8 @@ class Tally:
 
     @property
     def busy(self) -> list[int]:
-        """The inputs that somebody is at."""
-        return [place for place, share in self.in_flight.items() if share < 1]
+        """The indices of the inputs in progress."""
+        return [index for index, share in self.in_flight.items() if share < 1]
 
     @property
     def elapsed(self) -> float:
@@ -88,8 +88,8 @@ class Tally:
 
     @property
     def share(self) -> float:
-        """How much of all is done."""
-        flying = sum(share * self._weigh(self.inputs[place]) for place, share in self.in_flight.items())
+        """The share of the batch that is done."""
+        flying = sum(share * self._weigh(self.inputs[index]) for index, share in self.in_flight.items())
         return min(1.0, (self._weight + flying) / self._total) if self._total else 1.0
 
     @property
@@ -99,7 +99,7 @@ class Tally:
 
     @property
     def left(self) -> float | None:
-        """Seconds to the end; what was skipped says nothing of how long the rest takes."""
+        """The estimated seconds to the end; skipped inputs do not count for the pace."""
         skipped = self._skipped_weight / self._total if self._total else 0.0
         worked = self.share - skipped
         return self.elapsed * (1 - self.share) / worked if worked > 0.001 else None
@@ -112,7 +112,7 @@ class Tally:
             "failed": self.failed,
             "of": len(self.inputs),
             "share": round(self.share, 4),
-            "in_flight": [encodable(self.inputs[place].name) for place in self.busy],
+            "in_flight": [encodable(self.inputs[index].name) for index in self.busy],
             "speed": None if speed is None else round(speed, 3),
             "elapsed": round(self.elapsed, 1),
             "seconds_left": None if left is None else round(left, 1),
@@ -134,7 +134,7 @@ class Watch:
         if isinstance(event, Ended) and not event.record.is_done:
             log.error("%s", event.record.error)
         tally = self.tally
-        names = [shown(os.path.basename(tally.inputs[place].name)) for place in tally.busy]
+        names = [shown(os.path.basename(tally.inputs[index].name)) for index in tally.busy]
         more = f" +{len(names) - NAMES}" if len(names) > NAMES else ""
         self.bar.show(
             completed=tally.share,
