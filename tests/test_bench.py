@@ -147,7 +147,7 @@ def test_a_survey_of_drawn_faces(capfd: pytest.CaptureFixture[str], tmp_path: Pa
     lines = plain.splitlines()
     assert max(map(len, lines)) <= 100 and lines[0].split()[:3] == ["rank", "system", "weights"]
     assert {line.split()[1 if "=" not in line[:7] else 2] for line in lines[1:4]} == set(names)
-    assert "visible expression" in plain and "nothing of any system" in plain
+    assert "visible expression" in plain and "its figures mean nothing" in plain
 
 
 def test_a_machine_sits_on_the_frame_net_of_the_same_table(
@@ -237,7 +237,7 @@ def test_a_system_that_fails_stops_no_other(
         (["-d", BARE, "--folds", "5"], 1, "there are 4"),
         (["-d", "nosuch:x"], 2, "nosuch"),
         (["-d", BARE, "--device", "cuda"], 1, "no CUDA GPU"),
-        (["-d", BARE, "-o", "mine"], 1, "holds other things"),
+        (["-d", BARE, "-o", "mine"], 1, "is not a survey"),
         (["-d", BARE, "-o", "mine/letter.txt"], 1, "is a file"),
     ],
     ids=lambda value: " ".join(value) if isinstance(value, list) else None,
@@ -265,12 +265,12 @@ def test_a_folder_holds_one_survey(capfd: pytest.CaptureFixture[str], tmp_path: 
     asked = ["-d", BARE, *QUICK, "-o", tmp_path / "runs", "--only", "tiny_displacement"]
     assert survey(capfd, *asked)[0] == 0
     code, _, err = survey(capfd, *asked, "--seed", "3", "--batch", "4")
-    assert code == 2 and "begun with other settings (batch, seed)" in err
+    assert code == 2 and "started with other settings (batch, seed)" in err
     code, _, err = survey(capfd, "-d", BARE.replace("posed", "weak"), *asked[2:])
-    assert code == 2 and "begun with other data" in err
+    assert code == 2 and "started with other data" in err
     lock = files.take_lock(tmp_path / "runs" / "lock")
     assert lock is not None
-    assert "another survey is at work" in survey(capfd, *asked)[2]
+    assert "another survey is running" in survey(capfd, *asked)[2]
     lock.release()
     (tmp_path / "runs" / "tiny_displacement" / "row.json").write_text("{")
     code, _, err = survey(capfd, *asked)
@@ -414,7 +414,7 @@ def test_the_table_is_narrow() -> None:
     assert max(map(len, lines)) <= 100
     assert lines[1].split()[:4] == ["1", "a", "1.23", "M"] and lines[2].split()[:3] == ["1", "=", "b"]
     assert "100.0 [100.0, 100.0]" in lines[1] and lines[4].endswith("...")
-    assert "=: not told apart" in text and "nothing of any system" not in text
+    assert "=: a tie" in text and "mean nothing" not in text
 
 
 def test_what_is_timed_are_windows_as_analysis_reads_them() -> None:
@@ -435,7 +435,7 @@ def test_what_is_timed_are_windows_as_analysis_reads_them() -> None:
 def test_models_are_timed_in_turn_on_one_thread(monkeypatch: pytest.MonkeyPatch) -> None:
     seen = []
     monkeypatch.setattr(timing, "PASSES", 3)
-    monkeypatch.setattr(timing, "_answer", lambda net, some: seen.append((net, torch.get_num_threads())))
+    monkeypatch.setattr(timing, "_run", lambda net, some: seen.append((net, torch.get_num_threads())))
     torch.set_num_threads(2)
     try:
         timing.milliseconds(["own", "pair"], [{}])  # type: ignore[list-item]

@@ -647,7 +647,7 @@ def test_states_are_kept_whole(tmp_path: Path) -> None:
 
 def given(name: str, *line: str) -> dict[str, Any]:
     """What a command is given by its command line, of what is a setting of recipes."""
-    with click.Context(program) as context:
+    with click.Context(program, **program.context_settings) as context:  # so that -h stays a help option
         command = program.get_command(context, name)
         assert command is not None
         found = command.make_context(name, list(line), parent=context).params

@@ -16,7 +16,7 @@ from fervid.cli.shared.output import show
 from fervid.errors import UsageError
 
 if TYPE_CHECKING:
-    from fervid.survey.rows import Failure, Ground, Row
+    from fervid.survey.rows import Failure, Row, Setup
     from fervid.survey.systems import System
 
 # The data of --synthetic, and the defaults that --size smoke changes.
@@ -114,7 +114,7 @@ def survey(
         training.kept_runs(runs) as folder,
         training.hardware(device, jobs) as machine,
     ):
-        ground = rows.Ground(
+        setup = rows.Setup(
             specs=specs,
             samples=samples,
             protocol=protocol or f"kfold:{folds or 3}",
@@ -126,15 +126,15 @@ def survey(
             cache=cache,
             listener=listener,
         )
-        found = _rows(ctx.obj, ground, wanted)
-        facts = ground.facts()
-    show(json.dumps(table.as_json(facts, found), indent=2) if as_json else table.as_text(facts, found))
-    failed = sum(isinstance(row, rows.Failure) for row in found)
-    return 0 if not failed else SOME_FAILED if failed < len(found) else 1
+        made = _rows(ctx.obj, setup, wanted)
+        facts = setup.facts()
+    show(json.dumps(table.as_json(facts, made), indent=2) if as_json else table.as_text(facts, made))
+    failed = sum(isinstance(row, rows.Failure) for row in made)
+    return 0 if not failed else SOME_FAILED if failed < len(made) else 1
 
 
 def _specs(data: tuple[str, ...], synthetic: bool, size: str) -> tuple[str, ...]:
-    """Return the data to compare on."""
+    """Return the data of the survey."""
     if synthetic and data:
         raise UsageError("--synthetic cannot be combined with --data")
     if not synthetic and not data:
@@ -142,16 +142,16 @@ def _specs(data: tuple[str, ...], synthetic: bool, size: str) -> tuple[str, ...]
     return (SYNTHETIC[size],) if synthetic else data
 
 
-def _rows(messages: Messages, ground: Ground, wanted: Sequence[System]) -> list[Row | Failure]:
+def _rows(messages: Messages, setup: Setup, wanted: Sequence[System]) -> list[Row | Failure]:
     """Train every system, and report each as soon as it is done."""
     from fervid.survey import run
 
-    found = []
-    for row in run.run(ground, wanted):
-        found.append(row)
+    made = []
+    for row in run.run(setup, wanted):
+        made.append(row)
         if not messages.quiet:
-            messages.say(f"{run.line(row)} ({len(found)} of {len(wanted)})")
-    return found
+            messages.say(f"{run.line(row)} ({len(made)} of {len(wanted)})")
+    return made
 
 
 bench.add_command(survey)

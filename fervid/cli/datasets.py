@@ -31,34 +31,34 @@ def list_layouts(as_json: bool) -> None:
     """List the layouts and their options."""
     from fervid.datasets import layouts
 
-    found = layouts()
+    known = layouts()
     if as_json:
         import json
 
         facts = [
             {
-                "name": each.name,
-                "description": each.description,
+                "name": layout.name,
+                "description": layout.description,
                 "options": {
                     name: {
                         "default": option.default,
                         "choices": list(option.choices),
                         "meaning": option.meaning,
                     }
-                    for name, option in each.options.items()
+                    for name, option in layout.options.items()
                 },
             }
-            for each in found
+            for layout in known
         ]
         show(json.dumps({"layouts": facts}, indent=2))
         return
     table = _table("name", "what it is", "options (default first)")
-    for each in found:
+    for layout in known:
         options = [
             f"{name}={'|'.join([option.default, *(c for c in option.choices if c != option.default)])}"
-            for name, option in each.options.items()
+            for name, option in layout.options.items()
         ]
-        table.add_row(each.name, each.description, "\n".join(options))
+        table.add_row(layout.name, layout.description, "\n".join(options))
     _print(table)
 
 
@@ -79,8 +79,8 @@ def check_dataset(spec: str, as_json: bool) -> None:
     """
     from fervid.datasets import parse, read
 
-    asked, found = parse(spec), read(spec)
-    facts = _facts(asked, found)
+    parsed, dataset = parse(spec), read(spec)
+    facts = _facts(parsed, dataset)
     if as_json:
         import json
 
@@ -88,35 +88,35 @@ def check_dataset(spec: str, as_json: bool) -> None:
         return
     show(f"{facts['samples']:,} samples: {_kinds(facts['kinds'])}")
     show(_people(facts))
-    _print(_counts(found))
-    for remark in found.remarks:
+    _print(_counts(dataset))
+    for remark in dataset.remarks:
         show(f"- {remark}")
 
 
-def _facts(asked: Spec, found: Dataset) -> dict[str, Any]:
-    parts = {sample.split for sample in found.samples}
+def _facts(spec: Spec, dataset: Dataset) -> dict[str, Any]:
+    parts = {sample.split for sample in dataset.samples}
     return {
-        "layout": asked.name,
-        "path": asked.path,
-        "options": dict(asked.options),
-        "labels": list(found.labels),
-        "samples": len(found.samples),
-        "samples_per_label": _per_label(found, found.samples),
+        "layout": spec.name,
+        "path": spec.path,
+        "options": dict(spec.options),
+        "labels": list(dataset.labels),
+        "samples": len(dataset.samples),
+        "samples_per_label": _per_label(dataset, dataset.samples),
         "samples_per_split": {
-            part: _per_label(found, [sample for sample in found.samples if sample.split == part])
+            part: _per_label(dataset, [sample for sample in dataset.samples if sample.split == part])
             for part in sorted(part for part in parts if part is not None)
         },
-        "samples_with_votes": sum(bool(sample.votes) for sample in found.samples),
-        "subjects": len({sample.subject for sample in found.samples} - {None}),
-        "samples_without_subject": sum(sample.subject is None for sample in found.samples),
-        "kinds": dict(Counter(_kind(sample) for sample in found.samples)),
-        "remarks": list(found.remarks),
+        "samples_with_votes": sum(bool(sample.votes) for sample in dataset.samples),
+        "subjects": len({sample.subject for sample in dataset.samples} - {None}),
+        "samples_without_subject": sum(sample.subject is None for sample in dataset.samples),
+        "kinds": dict(Counter(_kind(sample) for sample in dataset.samples)),
+        "remarks": list(dataset.remarks),
     }
 
 
-def _per_label(found: Dataset, samples: Any) -> dict[str, int]:
+def _per_label(dataset: Dataset, samples: Any) -> dict[str, int]:
     counts = Counter(sample.label for sample in samples)
-    return {label: counts[label] for label in found.labels}
+    return {label: counts[label] for label in dataset.labels}
 
 
 def _kind(sample: Sample) -> str:
@@ -145,16 +145,16 @@ def _people(facts: dict[str, Any]) -> str:
     return f"people: {facts['subjects']:,}" + (f", not known for {unknown:,} samples" if unknown else "")
 
 
-def _counts(found: Dataset) -> Table:
+def _counts(dataset: Dataset) -> Table:
     """Make a table with a row per label and a column per part."""
-    parts = sorted({sample.split for sample in found.samples}, key=lambda part: (part is None, part or ""))
+    parts = sorted({sample.split for sample in dataset.samples}, key=lambda part: (part is None, part or ""))
     headings = ["no part" if part is None else part for part in parts]
     headings = ["samples"] if parts == [None] else headings + ["all"] * (len(parts) > 1)
     table = _table("label", *headings)
     for column in table.columns[1:]:
         column.justify = "right"
-    counts = Counter((sample.label, sample.split) for sample in found.samples)
-    for label in found.labels:
+    counts = Counter((sample.label, sample.split) for sample in dataset.samples)
+    for label in dataset.labels:
         row = [counts[label, part] for part in parts]
         table.add_row(label, *(f"{n:,}" for n in row + [sum(row)] * (len(parts) > 1)))
     return table

@@ -19,7 +19,7 @@ from fervid.train.recipe import FINE_EPOCHS, Recipe
 if TYPE_CHECKING:
     from fervid.metrics import Predictions
 
-FEW = 10  # parts of a protocol that are shown one by one
+FEW = 10  # parts of a protocol that are listed, at most
 
 
 @options.command(
@@ -81,7 +81,7 @@ def eval(
         raise UsageError("--json and --predictions cannot both be written to standard output")
     targets = [target for target in (predictions,) if target is not None]
     output.check_targets(targets, [], overwrite)
-    named = ctx.get_parameter_source("model") is ParameterSource.COMMANDLINE
+    is_named = ctx.get_parameter_source("model") is ParameterSource.COMMANDLINE
     if protocol is not None:
         training.check_one_process("a protocol")
     from fervid import execute
@@ -94,20 +94,20 @@ def eval(
         training.strips(no_cache) as cache,
     ):
         if protocol is None:
-            said = evaluate.predict(
+            results = evaluate.predict(
                 model, samples, None, executor, device=device, cache=cache, listener=listener
             )
         else:
-            recipe = _recipe(model if named else None, values | {"data": data}, given)
+            recipe = _recipe(model if is_named else None, values | {"data": data}, given)
             with training.kept_runs(runs) as folder, training.hardware(device, jobs) as machine:
-                said = evaluate.by_protocol(
+                results = evaluate.by_protocol(
                     protocol, samples, recipe, folder, executor, machine, cache=cache, listener=listener
                 )
-    _report(said, as_json, predictions, pictures)
+    _report(results, as_json, predictions, pictures)
 
 
 def _recipe(model: str | None, values: dict[str, Any], given: list[str]) -> Recipe:
-    """Return the recipe to train by, or to fine-tune a model by: its architecture cannot be given as well."""
+    """Return the recipe to train with, or to fine-tune a model with, which has its own architecture."""
     recipe = training.recipe_of(values)
     if model is None:
         return recipe
@@ -125,28 +125,28 @@ def _recipe(model: str | None, values: dict[str, Any], given: list[str]) -> Reci
     return starting.finetune_recipe(model, recipe)
 
 
-def _report(said: Predictions, as_json: bool, predictions: str | None, pictures: str | None) -> None:
-    """Give the figures, and what was asked for besides."""
+def _report(results: Predictions, as_json: bool, predictions: str | None, pictures: str | None) -> None:
+    """Write the figures, predictions and pictures that the options ask for."""
     from fervid import metrics
 
-    figures = metrics.report(said)
+    figures = metrics.report(results)
     if predictions is not None:
         import csv
 
-        header, rows = metrics.rows(said)
+        header, rows = metrics.rows(results)
         with open_text(predictions) as stream:
             table = csv.writer(stream, lineterminator="\n")
             table.writerow(header)
             table.writerows(rows)
     if pictures is not None:
-        _draw(said, figures, Path(pictures))
+        _draw(results, figures, Path(pictures))
     if as_json:
         show(json.dumps(figures, indent=2))
     elif predictions != STANDARD:
         show(as_text(figures))
 
 
-def _draw(said: Predictions, figures: dict[str, Any], folder: Path) -> None:
+def _draw(results: Predictions, figures: dict[str, Any], folder: Path) -> None:
     import numpy as np
 
     from fervid import metrics
@@ -154,21 +154,21 @@ def _draw(said: Predictions, figures: dict[str, Any], folder: Path) -> None:
 
     output.make_folder(str(folder))
     no_face = np.array(figures["confusion_no_face"])[:, None]
-    charts.confusion(np.hstack([figures["confusion"], no_face]), said.labels, folder / "confusion")
-    right = metrics.predicted(said) == said.truth
-    found = said.found
+    charts.confusion(np.hstack([figures["confusion"], no_face]), results.labels, folder / "confusion")
+    right = metrics.predicted(results) == results.truth
+    has_face = results.found
     bins = {}
     for name, calibrated in (("after temperature", True), ("before", False)):
-        sure = metrics.confidence(said, temperature=calibrated)
-        of = metrics.Calibration.of(sure[found], right[found])
-        bins[name] = (of.count, of.confidence, of.right)
+        confidence = metrics.confidence(results, temperature=calibrated)
+        calibration = metrics.Calibration.of(confidence[has_face], right[has_face])
+        bins[name] = (calibration.count, calibration.confidence, calibration.right)
     charts.reliability(bins, folder / "reliability")
-    curve = metrics.risk_coverage(metrics.confidence(said), right)
-    charts.risk_coverage({said.headline: (curve.coverage, curve.risk)}, folder / "risk_coverage")
+    curve = metrics.risk_coverage(metrics.confidence(results), right)
+    charts.risk_coverage({results.headline: (curve.coverage, curve.risk)}, folder / "risk_coverage")
 
 
 def as_text(figures: dict[str, Any]) -> str:
-    """Return the figures for a person: tables of plain text."""
+    """Return the figures as plain text."""
     lines = [
         f"{figures['n']} samples, {figures['n_no_face']} of them without a face",
         "",
@@ -187,11 +187,14 @@ def as_text(figures: dict[str, Any]) -> str:
     lines += _of_parts(figures)
     detected = figures["detected"]
     lines += [
-        f"where a face was found: {_figure(detected['accuracy'])} of {detected['n']}",
+        f"with a face: {_figure(detected['accuracy'])} of {detected['n']}",
         f"calibration error {_figure(figures['ece'])}, before the temperature "
         f"{_figure(figures['ece_before_temperature'])}",
         "accuracy at coverage: "
-        + ", ".join(f"{at} {_figure(v)}" for at, v in figures["risk_coverage"]["accuracy_at"].items()),
+        + ", ".join(
+            f"{share} {_figure(accuracy)}"
+            for share, accuracy in figures["risk_coverage"]["accuracy_at"].items()
+        ),
         "",
         "confusion: a row per true label, in samples",
     ]
@@ -207,7 +210,7 @@ def as_text(figures: dict[str, Any]) -> str:
 
 
 def _of_parts(figures: dict[str, Any]) -> list[str]:
-    """Return lines on how figures vary over the parts of a protocol, and each part where they are few."""
+    """Return lines with the deviation over the parts of a protocol, and with each part if there are few."""
     folds = figures["folds"]
     if folds["n"] < 2:
         return []

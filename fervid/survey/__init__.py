@@ -1,5 +1,4 @@
-"""The surveys' systems side by side: the same clips, the same people held out, one table.
+"""Compare the surveys' systems on the same clips, with the same people held out, in one table.
 
-`systems` lists what is compared, `rows` trains, scores and times one system after the other, `table` ranks
-them and tells which cannot be told apart.
+`systems` lists the systems, `rows` trains, evaluates and times them, and `table` ranks them.
 """

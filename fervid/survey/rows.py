@@ -1,7 +1,7 @@
-"""One system after the other: trained by the protocol, scored on what it held back, timed, and kept.
+"""The rows of a survey: each system is trained and evaluated by the protocol, timed, and stored.
 
-A folder holds a survey: its settings, a folder of runs for each system, and what came of it. What is done is
-not done again, and a run that was broken off goes on where it was.
+The folder of a survey contains its settings and, for each system, a folder of runs and a row. Finished rows
+are reused, and interrupted runs resume.
 """
 
 from __future__ import annotations
@@ -29,20 +29,20 @@ from fervid.train.material import Material, digest
 from fervid.train.recipe import Recipe
 from fervid.types import Ints
 
-SURVEY, ROW = "survey.json", "row.json"  # the settings and the whole table; what came of one system
-# Of a recipe, what is a system's own, or said elsewhere, or never used by a survey.
+SURVEY, ROW = "survey.json", "row.json"  # the settings and the whole table; one row
+# Fields of a recipe that differ between systems, are stored elsewhere, or are not used by a survey.
 NOT_SHARED = ("data", "validation", "labels", "streams", "sizes", "fusion", "start_from", "finetune")
 
 
 @dataclass(frozen=True, eq=False)
-class Ground:
-    """What all systems of a survey share."""
+class Setup:
+    """The data and settings that all systems of a survey share."""
 
     specs: tuple[str, ...]
     samples: tuple[Sample, ...]
     protocol: str
-    recipe: Recipe  # its streams are replaced by a system's
-    is_small: bool  # whether nets have sizes at which they are quick
+    recipe: Recipe  # its streams are replaced by those of each system
+    is_small: bool  # whether networks have small sizes, which are fast
     folder: Path
     executor: Executor
     machine: Machine
@@ -54,7 +54,7 @@ class Ground:
         return SMALL if self.is_small else {}
 
     def facts(self) -> dict[str, Any]:
-        """Return what rows have to share to stand in one table."""
+        """Return the data and settings that must be the same for all rows of a table."""
         labels = evaluate.labels_of(self.samples)
         counts = {label: sum(sample.label == label for sample in self.samples) for label in labels}
         shared = {name: value for name, value in self.recipe.as_json().items() if name not in NOT_SHARED}
@@ -76,14 +76,14 @@ class Ground:
 
 @dataclass(frozen=True, eq=False)
 class Row:
-    """What came of a system; arrays have a value for each clip, in the order of the tests."""
+    """The result of a system; arrays have a value for each clip, in the order of the tests."""
 
     system: System
     reads: tuple[str, ...]  # by each of its streams
     sizes: Mapping[str, Mapping[str, int]]
     parameters: int
-    milliseconds: float | None  # a window; None where no clip shows a face
-    ratio: float | None  # to the default pair; None where that cannot read these clips
+    milliseconds: float | None  # per window; None if no clip shows a face
+    ratio: float | None  # to the default pair; None if that cannot read these clips
     labels: tuple[str, ...]
     subjects: tuple[str, ...]
     truth: Ints  # (N,) into labels
@@ -100,7 +100,7 @@ class Row:
     @classmethod
     def from_json(cls, value: Mapping[str, Any]) -> Row:
         kept: dict[str, Any] = {
-            name: tuple(each) if isinstance(each, list) else each for name, each in value.items()
+            name: tuple(item) if isinstance(item, list) else item for name, item in value.items()
         }
         system = System(tuple(value["system"]["streams"]), value["system"]["fusion"])
         arrays = {name: np.array(value[name], np.int64) for name in ("truth", "said")}
@@ -109,24 +109,24 @@ class Row:
 
 @dataclass(frozen=True)
 class Failure:
-    """A system that could not be trained or scored, and why."""
+    """A system that could not be trained or evaluated, and why."""
 
     system: System
     reason: str
 
 
 class Survey:
-    """A survey in its folder, which makes each row once."""
+    """A survey and its folder; each row is made once."""
 
-    def __init__(self, ground: Ground) -> None:
-        self.ground, self.failures = ground, dict[str, Failure]()
-        self.parts = evaluate.divide(protocols.plan(ground.samples, ground.protocol), ground.recipe)
-        self.facts = ground.facts()
+    def __init__(self, setup: Setup) -> None:
+        self.setup, self.failures = setup, dict[str, Failure]()
+        self.parts = evaluate.divide(protocols.plan(setup.samples, setup.protocol), setup.recipe)
+        self.facts = setup.facts()
         self._begin()
 
     def _begin(self) -> None:
-        """Make the folder, or go on with the survey in it."""
-        folder, record = self.ground.folder, self.ground.folder / SURVEY
+        """Create the folder, or check that it contains the same survey."""
+        folder, record = self.setup.folder, self.setup.folder / SURVEY
         if record.is_file():
             try:
                 value = json.loads(record.read_text(encoding="utf-8"))
@@ -135,12 +135,12 @@ class Survey:
                 raise InputError(f"{record} is damaged: delete it, or name another folder") from failure
             if before != json.loads(json.dumps(self.facts)):
                 raise UsageError(
-                    f"the survey in {folder} was begun with other {_difference(before, self.facts)}: name "
+                    f"the survey in {folder} was started with other {_difference(before, self.facts)}: name "
                     "another folder"
                 )
             return
         if folder.is_dir() and any(folder.iterdir()):
-            raise OutputError(f"{folder} holds other things than a survey: name a new folder")
+            raise OutputError(f"{folder} is not a survey, and not empty: name a new folder")
         try:
             folder.mkdir(parents=True, exist_ok=True)
             files.write(record, json.dumps(self.facts, indent=1) + "\n")
@@ -150,17 +150,17 @@ class Survey:
             raise OutputError(f"cannot write a survey to {folder}: {failure.strerror}") from failure
 
     def row(self, system: System) -> Row | Failure:
-        """Return what came of a system, in an earlier run or now."""
+        """Return the row of a system, from an earlier run or trained now."""
         if system.name in self.failures:
             return self.failures[system.name]
-        if (kept := self._kept(system)) is not None:
-            return kept
+        if (stored := self._stored(system)) is not None:
+            return stored
         try:
-            row = self._made(system)
+            row = self._make(system)
         except FervidError as failure:
             return self._failed(system, failure)
         except OSError:
-            raise  # the disk is full, or gone: no system would fare better
+            raise  # such as a full disk: every other system would fail as well
         except Exception as failure:  # the other systems do not depend on it
             unexpected = UnexpectedError(f"unexpected {type(failure).__name__}: {failure}")
             unexpected.__cause__ = failure
@@ -169,84 +169,84 @@ class Survey:
         return row
 
     def rows(self) -> list[Row | Failure]:
-        """Return all that came of systems in this folder, and what failed just now."""
-        rows = [self._kept(system) or self.failures.get(system.name) for system in everything()]
+        """Return all rows in the folder, and the failures of this run."""
+        rows = [self._stored(system) or self.failures.get(system.name) for system in everything()]
         return [row for row in rows if row is not None]
 
     def runs(self, system: System) -> Path:
         """Return the folder of a system."""
-        return self.ground.folder / system.name
+        return self.setup.folder / system.name
 
-    def _kept(self, system: System) -> Row | None:
+    def _stored(self, system: System) -> Row | None:
         path = self.runs(system) / ROW
         if not path.is_file():
             return None
         try:
             return Row.from_json(json.loads(path.read_text(encoding="utf-8")))
         except (ValueError, KeyError, TypeError) as failure:
-            raise InputError(f"{path} is damaged: delete it, and the row is made again") from failure
+            raise InputError(f"{path} is damaged: delete it to make the row again") from failure
 
     def _failed(self, system: System, failure: FervidError) -> Failure:
-        self.ground.listener.warn(f"{system.name} failed: {failure}")
+        self.setup.listener.warn(f"{system.name} failed: {failure}")
         self.failures[system.name] = Failure(system, " ".join(str(failure).split()))
         return self.failures[system.name]
 
-    def _made(self, system: System) -> Row:
-        """Train, score and time a system, after those that it takes over."""
-        ground = self.ground
+    def _make(self, system: System) -> Row:
+        """Train, evaluate and time a system, after the systems that it is based on."""
+        setup = self.setup
         for stream in system.bases:
             if isinstance(self.row(stream), Failure):
                 raise InputError(f"its stream {stream.name} failed")
-        sizes = {name: ground.sizes[name] for name in system.streams if name in ground.sizes}
+        sizes = {name: setup.sizes[name] for name in system.streams if name in setup.sizes}
         recipe = replace(
-            ground.recipe,
+            setup.recipe,
             streams=system.streams,
             sizes=sizes,
-            fusion=system.fusion or ground.recipe.fusion,
+            fusion=system.fusion or setup.recipe.fusion,
         )
-        said = evaluate.by_protocol(
-            ground.protocol,
-            ground.samples,
+        predictions = evaluate.by_protocol(
+            setup.protocol,
+            setup.samples,
             recipe,
             self.runs(system),
-            ground.executor,
-            ground.machine,
-            cache=ground.cache,
-            listener=ground.listener,
+            setup.executor,
+            setup.machine,
+            cache=setup.cache,
+            listener=setup.listener,
             bases=[self.runs(stream) for stream in system.bases],
         )
         part, _ = self.parts[0]
         net = model.load(evaluate.folder_of(part, self.runs(system)))
-        taken, ratio = self._times(net)
+        milliseconds, ratio = self._times(net)
         weights = [value.numel() for network in net.networks.values() for value in network.parameters()]
         return Row(
             system=system,
             reads=tuple(stream.reads for stream in net.spec.streams),
             sizes=sizes,
             parameters=sum(weights),
-            milliseconds=taken,
+            milliseconds=milliseconds,
             ratio=ratio,
-            labels=said.labels,
-            subjects=said.subjects,
-            truth=said.truth,
-            said=metrics.predicted(said),
-            device=ground.machine.device.type,
+            labels=predictions.labels,
+            subjects=predictions.subjects,
+            truth=predictions.truth,
+            said=metrics.predicted(predictions),
+            device=setup.machine.device.type,
         )
 
     def _times(self, net: model.Model) -> tuple[float | None, float | None]:
-        """Return milliseconds a window, and how many times the default pair's these are."""
+        """Return milliseconds per window, and their ratio to the default pair's."""
         part, _ = self.parts[0]
-        windows = timing.windows(part.test, self.ground.cache)
+        windows = timing.windows(part.test, self.setup.cache)
         if not windows:
             return None, None
         if not windows[0]["faces"].size:  # landmarks alone
             return round(timing.milliseconds([net], windows)[0], 6), None
-        own, pair = timing.milliseconds([net, timing.untrained(PAIR, self.ground.sizes)], windows)
+        own, pair = timing.milliseconds([net, timing.untrained(PAIR, self.setup.sizes)], windows)
         return round(own, 6), round(own / pair, 6)
 
 
 def _difference(before: Mapping[str, Any], now: Mapping[str, Any]) -> str:
-    """Return the name of what has changed of the facts of a survey."""
+    """Return what differs between the facts of two surveys: data, or the names of settings."""
     if before["data"] != now["data"]:
         return "data"
     names = before["settings"].keys() | now["settings"].keys()

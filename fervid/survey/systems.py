@@ -1,4 +1,4 @@
-"""What a survey compares: every stream alone, and the fusions that the papers know."""
+"""The systems of a survey: every stream alone, and the fusions of the papers."""
 
 from __future__ import annotations
 
@@ -8,9 +8,9 @@ from dataclasses import dataclass
 from fervid import streams
 from fervid.errors import UsageError
 
-TOYS = "tiny_"  # how the names of nets begin that are for tests; a survey has them where they are asked for
+TOYS = "tiny_"  # prefix of networks for tests, which a survey has only on request
 
-# Sizes at which a net is quick: what they learn tells nothing of the system. Else, a net has its own sizes.
+# Sizes that make networks fast, for --size smoke; their figures mean nothing.
 SMALL: Mapping[str, Mapping[str, int]] = {
     "aggregate_average": {"width": 8, "blocks": 1, "looks": 4, "anchors": 64},
     "aggregate_covariance": {"width": 8, "blocks": 1, "looks": 4, "components": 12},
@@ -39,7 +39,7 @@ SMALL: Mapping[str, Mapping[str, int]] = {
     "still_mobilenet": {"width": 8},
 }
 
-# Machines on a trained `still`; the forest learns together with a frame net of its own.
+# Support vector machines on a trained `still`; the forest is trained together with its own frame network.
 OVER_STILL = tuple(
     f"aggregate_{rule}"
     for rule in ("average", "covariance", "gaussian", "moments", "spd", "statistics", "subspace")
@@ -48,25 +48,25 @@ OVER_STILL = tuple(
 
 @dataclass(frozen=True)
 class System:
-    """A row of the table: one stream, or several and how they become one."""
+    """A row of the table: one stream, or several and their fusion."""
 
     streams: tuple[str, ...]
     fusion: str = ""  # "joint" or "weighted"; a single stream has none
 
     @property
     def name(self) -> str:
-        """Return the name that the table, `--only` and its folder have."""
+        """The name in the table, in `--only`, and of its folder."""
         return "+".join(self.streams) + (f"-{self.fusion}" if self.fusion else "")
 
     @property
     def bases(self) -> tuple[System, ...]:
-        """Return the systems that are trained before it: it takes over their nets as they are."""
+        """The systems that are trained first: this one keeps their networks unchanged."""
         if self.fusion:
             return tuple(System((name,)) for name in self.streams)
         return (System(("still",)),) if self.streams[0] in OVER_STILL else ()
 
 
-PAIR = System(("c3d", "phrnn"), "joint")  # what fervid trains by default
+PAIR = System(("c3d", "phrnn"), "joint")  # the default of `fervid train`
 
 FUSIONS = (
     PAIR,
@@ -79,17 +79,17 @@ FUSIONS = (
 
 
 def everything() -> tuple[System, ...]:
-    """Return every system there is, toys too; each comes after those that it takes over."""
+    """Return every system, toys included, each after the systems that it is based on."""
     singles = [System((name,)) for name in streams.names()]
     return (*sorted(singles, key=lambda system: len(system.bases)), *FUSIONS)
 
 
 def chosen(only: Sequence[str] = ()) -> tuple[System, ...]:
-    """Return the systems of these names, in the usual order; by default, all but toys."""
+    """Return the systems of these names, in the usual order; by default all except toys."""
     known = {system.name: system for system in everything()}
     unknown = [name for name in only if name not in known]
     if unknown:
-        raise UsageError(f"--only knows {', '.join(known)}; not {unknown[0]!r}")
+        raise UsageError(f"--only must be of {', '.join(known)}; not {unknown[0]!r}")
     if only:
         return tuple(system for name, system in known.items() if name in only)
     return tuple(system for name, system in known.items() if not name.startswith(TOYS))

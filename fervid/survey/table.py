@@ -1,4 +1,4 @@
-"""Rows ranked by mean recall, with intervals, and a mark where a system is not told apart from the best."""
+"""The table: rows ranked by mean recall, with intervals, and a mark for ties with the first."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from fervid.survey.timing import PASSES, WINDOWS
 FORMAT = 1
 WIDTH = 100  # characters of the table at most
 DIGITS = 9  # of shares that are compared
-NAME = 23  # of them for a system's name, at most
+NAME = 23  # characters of a system's name at most
 TIMED = (
     f"ms a window of 16 frames: the nets alone on one core, batches of 8, the fastest of {PASSES} passes "
     f"over {WINDOWS} windows"
@@ -29,34 +29,34 @@ class Ranked:
 
     row: Row
     rank: int
-    is_tied: bool  # with the first: the interval of their difference holds 0
+    is_tied: bool  # with the first: the interval of their difference contains 0
     accuracy: float
     mean_recall: float
-    accuracy_range: Range | None  # None where there are fewer than two people
+    accuracy_range: Range | None  # None if there are fewer than two people
     mean_recall_range: Range | None
 
 
 def ranked(rows: Sequence[Row]) -> list[Ranked]:
-    """Return rows from the highest mean recall down; equal figures share a rank."""
+    """Return rows by falling mean recall; equal figures share a rank."""
     whole = [Confusion.of(row.labels, row.truth, row.said) for row in rows]
     drawn = [metrics.resampled(row.subjects, row.truth, row.said, len(row.labels)) for row in rows]
-    # Equal shares add up to sums that differ in their last digit.
+    # Rounded, because sums of equal shares can differ in their last digit.
     recalls = [round(figures.mean_recall, DIGITS) for figures in whole]
-    order = sorted(range(len(rows)), key=lambda at: (-recalls[at], rows[at].system.name))
+    order = sorted(range(len(rows)), key=lambda index: (-recalls[index], rows[index].system.name))
     table = []
-    for at in order:
-        own, best = drawn[at], drawn[order[0]]
+    for index in order:
+        own, best = drawn[index], drawn[order[0]]
         is_tied = False
-        if at != order[0] and own is not None and best is not None:
-            low, high = metrics.interval(best[:, 1] - own[:, 1])  # in each round, of the same people
+        if index != order[0] and own is not None and best is not None:
+            low, high = metrics.interval(best[:, 1] - own[:, 1])  # of the same people in each round
             is_tied = low <= 0.0 <= high
         table.append(
             Ranked(
-                row=rows[at],
-                rank=1 + sum(other > recalls[at] for other in recalls),
+                row=rows[index],
+                rank=1 + sum(other > recalls[index] for other in recalls),
                 is_tied=is_tied,
-                accuracy=whole[at].accuracy,
-                mean_recall=recalls[at],
+                accuracy=whole[index].accuracy,
+                mean_recall=recalls[index],
                 accuracy_range=None if own is None else metrics.interval(own[:, 0]),
                 mean_recall_range=None if own is None else metrics.interval(own[:, 1]),
             )
@@ -65,7 +65,7 @@ def ranked(rows: Sequence[Row]) -> list[Ranked]:
 
 
 def as_json(facts: dict[str, Any], rows: Sequence[Row | Failure]) -> dict[str, Any]:
-    """Return the table for programs: shares in [0, 1]; a system that failed has a reason and no figures."""
+    """Return the table for JSON: shares in [0, 1]; a failed system has a reason and no figures."""
     table = ranked([row for row in rows if isinstance(row, Row)])
     failures = [row for row in rows if isinstance(row, Failure)]
     return {
@@ -118,23 +118,23 @@ def _rounded(interval: Range | None) -> list[float] | None:
 
 
 def as_text(facts: dict[str, Any], rows: Sequence[Row | Failure]) -> str:
-    """Return the table for people, at most WIDTH wide."""
+    """Return the table as text, at most WIDTH characters wide."""
     table = ranked([row for row in rows if isinstance(row, Row)])
     name = max([len("system"), *(len(_name(row)) for row in rows)])
     head = f"{'rank':>4}   {'system':<{name}} {'weights':>8} {'ms':>8} {'x pair':>7}"
     lines = [f"{head}  {'accuracy %':<18}  {'mean recall %':<18}".rstrip()]
-    for each in table:
-        row, mark = each.row, "=" if each.is_tied else " "
+    for ranked_row in table:
+        row, mark = ranked_row.row, "=" if ranked_row.is_tied else " "
         costs = f"{_count(row.parameters):>8} {_number(row.milliseconds):>8} {_number(row.ratio):>7}"
         figures = (
-            f"{_share(each.accuracy, each.accuracy_range):<18}  "
-            f"{_share(each.mean_recall, each.mean_recall_range)}"
+            f"{_share(ranked_row.accuracy, ranked_row.accuracy_range):<18}  "
+            f"{_share(ranked_row.mean_recall, ranked_row.mean_recall_range)}"
         )
-        lines.append(f"{each.rank:>4} {mark} {_name(row):<{name}} {costs}  {figures}".rstrip())
+        lines.append(f"{ranked_row.rank:>4} {mark} {_name(row):<{name}} {costs}  {figures}".rstrip())
     for failure in (row for row in rows if isinstance(row, Failure)):
         line = f"{'':>4}   {_name(failure):<{name}} failed: {failure.reason}"
         lines.append(line if len(line) <= WIDTH else f"{line[: WIDTH - 3]}...")
-    return "\n".join([*lines, "", *_legend(facts, any(each.is_tied for each in table))])
+    return "\n".join([*lines, "", *_legend(facts, any(ranked_row.is_tied for ranked_row in table))])
 
 
 def _legend(facts: dict[str, Any], has_ties: bool) -> list[str]:
@@ -142,14 +142,16 @@ def _legend(facts: dict[str, Any], has_ties: bool) -> list[str]:
     lines = [
         f"{data['clips']} clips of {data['people']} people, {settings['protocol']}, "
         f"{settings['epochs']} epochs, seed {settings['seed']}; ranked by mean recall.",
-        f"[ ]: {metrics.LEVEL:.0%} intervals, people drawn anew.",
-        "ms: a window of 16 frames, the nets alone, one core, batches of 8. x pair: times c3d+phrnn's.",
+        f"[ ]: {metrics.LEVEL:.0%} intervals, by resampling people.",
+        "ms: a window of 16 frames, the networks alone, one core, batches of 8. x pair: times c3d+phrnn's.",
         "Labels are of visible expression, not of what a person feels.",
     ]
     if has_ties:
-        lines.insert(2, "=: not told apart from the first; the interval of their difference holds 0.")
+        lines.insert(2, "=: a tie with the first; the interval of their difference contains 0.")
     if settings["size"] != "full":
-        lines.append("Size smoke: narrow nets. This shows that everything runs, and nothing of any system.")
+        lines.append(
+            "Size smoke: narrow networks. This checks that everything runs; its figures mean nothing."
+        )
     return lines
 
 
@@ -166,12 +168,12 @@ def _share(value: float, interval: Range | None) -> str:
 
 
 def _number(value: float | None) -> str:
-    """Round to three digits: nets differ by a factor of thousands."""
+    """Round to three digits: networks differ by a factor of thousands."""
     if value is None:
         return "-"
     return f"{value:.0f}" if value >= 100 else f"{value:#.3g}"
 
 
 def _count(parameters: int) -> str:
-    """Write a number of weights for people: 5.77 M or 53.2 k."""
+    """Format a number of weights: 5.77 M or 53.2 k."""
     return f"{parameters / 1e6:.2f} M" if parameters >= 999_500 else f"{parameters / 1e3:.1f} k"

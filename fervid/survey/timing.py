@@ -1,4 +1,4 @@
-"""How long nets take for a window: alone, on one core, several models in turn."""
+"""The time of networks per window: alone, on one core, several models in turn."""
 
 from __future__ import annotations
 
@@ -18,27 +18,27 @@ from fervid.threads import one_thread
 from fervid.train import evaluate
 from fervid.types import Array
 
-WINDOWS = 2 * model.BATCH  # that are timed, in batches as analysis has them
-PASSES = 5  # of which the fastest counts: whatever else the machine does only adds
-ENOUGH = 10.0  # seconds after which no further pass begins
+WINDOWS = 2 * model.BATCH  # to time, in batches as in analysis
+PASSES = 5  # the fastest counts: other load on the machine only adds
+ENOUGH = 10.0  # seconds after which no further pass starts
 
-PARTS = ("faces", "points", "displacement")  # of a window, that nets read
+PARTS = ("faces", "points", "displacement")  # of a window that networks read
 Window = Mapping[str, Array]
 
 
 def windows(samples: Sequence[Sample], cache: Path | None) -> list[Window]:
-    """Return the first windows of samples that show a face; fewer, or none, where there are no more."""
+    """Return the first WINDOWS windows of samples with a face, or fewer if there are no more."""
 
-    def every() -> Iterator[clips.Window]:
+    def every_window() -> Iterator[clips.Window]:
         for shard in footage.shards(samples, None, cache):
             yield from (window for _, window in evaluate.windows(shard.footage()))
 
-    # Cut here, so that the nets alone are timed.
-    return [{part: window[part] for part in PARTS} for window in islice(every(), WINDOWS)]
+    # Cut here, so that only the networks are timed.
+    return [{part: window[part] for part in PARTS} for window in islice(every_window(), WINDOWS)]
 
 
 def untrained(system: System, sizes: Mapping[str, Mapping[str, int]]) -> Model:
-    """Return a system with random weights, which take as long as any."""
+    """Return a system with random weights, which is as fast as a trained one."""
     networks = {
         name: streams.build(name, len(EMOTIONS), **sizes.get(name, {})).eval().placed(torch.device("cpu"))
         for name in system.streams
@@ -49,23 +49,23 @@ def untrained(system: System, sizes: Mapping[str, Mapping[str, int]]) -> Model:
 
 
 def milliseconds(models: Sequence[Model], windows: Sequence[Window]) -> list[float]:
-    """Return what each model takes for a window: the fastest of a few passes, with the models in turn."""
+    """Return the milliseconds of each model per window: the fastest of a few passes, models in turn."""
     fastest = [float("inf")] * len(models)
-    begun = time.perf_counter()
+    started = time.perf_counter()
     with one_thread():
         for _ in range(PASSES):
             for index, net in enumerate(models):
                 before = time.perf_counter()
-                _answer(net, windows)
+                _run(net, windows)
                 fastest[index] = min(fastest[index], time.perf_counter() - before)
-            if time.perf_counter() - begun > ENOUGH:
+            if time.perf_counter() - started > ENOUGH:
                 break
     return [1000 * seconds / len(windows) for seconds in fastest]
 
 
-def _answer(net: Model, windows: Sequence[Window]) -> None:
-    said = {
+def _run(net: Model, windows: Sequence[Window]) -> None:
+    logits = {
         stream.name: net.logits(stream.name, [model.read(window, stream.reads) for window in windows])
         for stream in net.spec.streams
     }
-    net.fuse(said)
+    net.fuse(logits)

@@ -1,4 +1,4 @@
-"""What fervid says on standard error: messages, the progress bar, the log file."""
+"""Messages and progress bars on standard error, and the log file."""
 
 from __future__ import annotations
 
@@ -21,30 +21,30 @@ log = logging.getLogger("fervid")
 
 
 class Bar:
-    """One line of progress; without a display nothing happens."""
+    """A progress bar; without a display its methods do nothing."""
 
     def __init__(self, progress: Any = None, task: Any = None) -> None:
         self._progress, self._task = progress, task
 
     def begin(self, total: float) -> None:
-        """Say how many seconds of video there are to do."""
+        """Show the bar, with the seconds of video to analyze."""
         if self._progress is not None:
             self._progress.reset(self._task, total=total, visible=True)
 
     def tick(self, done: float) -> None:
-        """Say how many seconds of video are done by now."""
+        """Show how many seconds of video are done."""
         if self._progress is not None:
             self._progress.update(self._task, completed=done)
 
     def show(self, **values: Any) -> None:
-        """Change what the columns show."""
+        """Set values of the columns."""
         if self._progress is not None:
             self._progress.update(self._task, **values)
 
 
 @dataclass
 class Messages:
-    """How much to say and where: one for each call of the program, filled by the global options."""
+    """The output of messages, one per call of the program; the global options set its fields."""
 
     quiet: bool = False
     verbosity: int = 0
@@ -54,7 +54,7 @@ class Messages:
     _console: Console | None = None
 
     def open(self) -> None:
-        """Begin to pass on what the program logs."""
+        """Start printing the program's log, and writing it to the log file."""
         self.close()
         level = logging.ERROR if self.quiet else max(logging.WARNING - 10 * self.verbosity, logging.DEBUG)
         screen = _ScreenHandler(self)
@@ -73,7 +73,7 @@ class Messages:
         log.propagate = False
 
     def close(self) -> None:
-        """Stop passing on, and close the log file."""
+        """Stop printing, and close the log file."""
         for handler in self._handlers:
             log.removeHandler(handler)
             handler.close()
@@ -81,7 +81,7 @@ class Messages:
 
     @property
     def console(self) -> Console:
-        """rich's console on standard error, made when first wanted."""
+        """rich's console on standard error, created on first use."""
         if self._console is None:
             from rich.console import Console
 
@@ -89,14 +89,14 @@ class Messages:
         return self._console
 
     def say(self, text: str) -> None:
-        """Write one line, above the bar if there is one."""
+        """Print a line, above the bar if there is one."""
         if self._console is not None:
             self._console.print(text, markup=False, highlight=False, soft_wrap=True)
         elif sys.stderr is not None:
             print(text, file=sys.stderr)
 
     def fail(self, text: str, error: BaseException, prefix: str = "error: ") -> None:
-        """Tell of a failure in one line; its traceback goes to the log file, and with -vv to the screen."""
+        """Print an error in one line; its traceback goes to the log file, and with -vv to the screen."""
         if self.verbosity > 1:
             self.say("".join(traceback.format_exception(error)).rstrip())
         line = " ".join(text.split())
@@ -112,7 +112,7 @@ class Messages:
     def bar(
         self, name: str, columns: Callable[[], Sequence[ProgressColumn]] | None = None, **values: Any
     ) -> Iterator[Bar]:
-        """Show a bar named `name` while the block runs: on a terminal alone."""
+        """Show a bar named `name` while the block runs, on a terminal only."""
         terminal = sys.stderr is not None and sys.stderr.isatty() and os.environ.get("TERM") != "dumb"
         if not terminal or self.quiet or not self.has_progress:
             yield Bar()
@@ -123,7 +123,7 @@ class Messages:
             *(columns or _seconds_of_video)(),
             console=self.console,
             transient=True,
-            # What goes to standard output must go there, not to rich's console.
+            # Standard output must not go to rich's console.
             redirect_stdout=False,
             redirect_stderr=False,
         )
@@ -132,7 +132,7 @@ class Messages:
 
 
 def _seconds_of_video() -> list[ProgressColumn]:
-    """The columns of a bar over seconds of video."""
+    """Return the columns of a bar over seconds of video."""
     from rich.progress import BarColumn, ProgressColumn, Task, TextColumn, TimeRemainingColumn
     from rich.text import Text
 
@@ -141,7 +141,7 @@ def _seconds_of_video() -> list[ProgressColumn]:
 
         def render(self, task: Task) -> Text:
             elapsed = task.finished_time or task.elapsed
-            # Over the whole run: rich takes the last half minute, which jumps with what the cache had.
+            # Of the whole run: rich takes the last half minute, which jumps after cached pieces.
             speed = task.completed / elapsed if elapsed and task.completed else None
             return Text("" if speed is None else f"{speed:.1f}x", style="progress.data.speed")
 

@@ -1,4 +1,4 @@
-"""Options that several commands share, and how times are written on the command line."""
+"""Options that several commands share, and the format of times on the command line."""
 
 from __future__ import annotations
 
@@ -27,19 +27,19 @@ TIMECODE = re.compile(r"(?:(\d+):)?(\d{1,2}):(\d{1,2}(?:\.\d*)?)")
 
 @dataclass(frozen=True)
 class Moment:
-    """A time as it was written: seconds from the first frame, or the number of a frame."""
+    """A time on the command line: seconds from the first frame, or a frame number."""
 
     seconds: Fraction | None = None
     frame: int | None = None
 
     def of(self, video: Video) -> Fraction:
-        """Seconds from the first frame of `video`."""
+        """Return the seconds from the first frame of `video`."""
         if self.seconds is not None:
             return self.seconds
         assert self.frame is not None
         if self.frame < len(video.pts):
             return (int(video.pts[self.frame]) - video.start) * video.time_base
-        if self.frame == len(video.pts):  # the end of the last frame: as half-open ranges have it
+        if self.frame == len(video.pts):  # the end of the last frame, for half-open ranges
             return video.duration * video.time_base
         raise UsageError(
             f"{video.name} has {len(video.pts)} frames, counted from 0: it has no frame {self.frame}"
@@ -47,7 +47,7 @@ class Moment:
 
 
 class MomentType(click.ParamType[Moment]):
-    """A bare number is seconds, `90f` frames, `HH:MM:SS.mmm` or `MM:SS` a timecode."""
+    """A number of seconds, a frame `90f`, or a timecode `HH:MM:SS.mmm` or `MM:SS`."""
 
     name = "time"
 
@@ -55,13 +55,13 @@ class MomentType(click.ParamType[Moment]):
         if isinstance(value, Moment):
             return value
         text = str(value).strip()
-        if found := SECONDS.fullmatch(text):
-            return Moment(seconds=Fraction(found[1]))
-        if found := FRAMES.fullmatch(text):
-            return Moment(frame=int(found[1]))
-        if (found := TIMECODE.fullmatch(text)) and int(found[2]) < 60 and Fraction(found[3]) < 60:
-            hours, minutes = int(found[1] or 0), int(found[2])
-            return Moment(seconds=hours * 3600 + minutes * 60 + Fraction(found[3]))
+        if match := SECONDS.fullmatch(text):
+            return Moment(seconds=Fraction(match[1]))
+        if match := FRAMES.fullmatch(text):
+            return Moment(frame=int(match[1]))
+        if (match := TIMECODE.fullmatch(text)) and int(match[2]) < 60 and Fraction(match[3]) < 60:
+            hours, minutes = int(match[1] or 0), int(match[2])
+            return Moment(seconds=hours * 3600 + minutes * 60 + Fraction(match[3]))
         self.fail(f"{value!r} is not a time: give seconds (90.5), frames (90f) or a timecode (1:02:03.5)")
 
 
@@ -117,7 +117,7 @@ def forbid(names: Collection[str], reason: str) -> None:
 
 @dataclass(frozen=True)
 class Selection:
-    """What of a video to look at, and how: the options that change the result."""
+    """The part of a video to analyze, and the settings that change the result."""
 
     start: Moment | None
     end: Moment | None
@@ -126,14 +126,14 @@ class Selection:
     rest: Settings  # without start and end, which may need the video
 
     def check(self) -> None:
-        """Refuse what makes no sense for any video, before one is opened."""
+        """Check the options before a video is opened."""
         from fervid.faces.finder import FaceFinder
 
         FaceFinder.of(self.rest)
         _check_range(_seconds(self.start), _seconds(self.end))
 
     def settings(self, path: str) -> Settings:
-        """Return the settings for one video; it is opened only where frames must become seconds."""
+        """Return the settings for a video; open it only to convert frame numbers to seconds."""
         start, end = _seconds(self.start), _seconds(self.end)
         if any(moment is not None and moment.frame is not None for moment in (self.start, self.end)):
             from fervid.video.planning import plan
@@ -260,7 +260,7 @@ OVERWRITE = click.option("-y", "--overwrite", is_flag=True, help="Overwrite exis
 
 
 def apply(*options: Decorator[Any]) -> Decorator[Any]:
-    """Several options as one decorator, in their order."""
+    """Return a decorator that adds several options, in this order."""
 
     def decorate(function: Decorated) -> Decorated:
         for option in reversed(options):
@@ -273,7 +273,7 @@ def apply(*options: Decorator[Any]) -> Decorator[Any]:
 def split_selection(values: dict[str, Any]) -> Selection:
     """Take the options of SELECTION, MIN_SEGMENT and PEOPLE out of a command's parameters.
 
-    A setting that the command has no option for is as `Settings` has it.
+    Settings without an option in this command keep the default of `Settings`.
     """
     from fervid.types import Settings
 
@@ -301,7 +301,7 @@ def _log_to(ctx: click.Context, param: click.Parameter, value: str | None) -> No
 
 
 def global_options() -> list[click.Option]:
-    """What every command takes; it may stand before the command's name as well."""
+    """Return the options of every command; they are valid before the command's name as well."""
     return [
         click.Option(
             ["-q", "--quiet"],
@@ -335,7 +335,7 @@ def global_options() -> list[click.Option]:
 
 
 class Command(click.Command):
-    """A command that takes the global options as well."""
+    """A command with the global options, and with examples in its help."""
 
     def __init__(self, *args: Any, **kwargs: Any) -> None:
         super().__init__(*args, **kwargs)
@@ -349,7 +349,7 @@ class Command(click.Command):
         return super().invoke(ctx)
 
     def format_epilog(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
-        """Examples as they stand, one a line."""
+        """Write the examples, one per line."""
         if self.epilog:
             with formatter.section("Examples"):
                 for line in self.epilog.strip().splitlines():
@@ -361,5 +361,5 @@ class Group(Command, click.Group):
 
 
 def command(name: str, *, examples: str) -> Callable[[Callable[..., Any]], Command]:
-    """A command with examples in its help."""
+    """Return a decorator that makes a command with examples in its help."""
     return click.command(name, cls=Command, epilog=examples)

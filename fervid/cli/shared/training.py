@@ -1,4 +1,4 @@
-"""What the commands that train share: their options, the bar, and the run folder."""
+"""The options, progress bar and run folder that the training commands share."""
 
 from __future__ import annotations
 
@@ -32,7 +32,7 @@ OWN_FILES = ("model.json", "model.safetensors", "recipe.json", "history.json", "
 
 
 def option(name: str, **changes: Any) -> Decorator[Any]:
-    """Make the option that sets a field of `Recipe`, with `changes` of what click is given."""
+    """Make the option of a field of `Recipe`; `changes` are arguments of click.option."""
     setting, default = settings()[name], getattr(Recipe, name, ())
     given: dict[str, Any] = {"help": setting.help, "metavar": setting.metavar}
     if setting.joined:
@@ -41,7 +41,7 @@ def option(name: str, **changes: Any) -> Decorator[Any]:
         given["is_flag"] = True
     elif isinstance(default, tuple):
         given["multiple"] = True
-    else:  # the limits of numbers are the recipe's affair
+    else:  # Recipe checks the limits of numbers
         kind = click.Choice(setting.choices) if setting.choices else type(default)
         given |= {"type": kind, "default": default, "show_default": True}
     return click.option(*(setting.names or [f"--{name.replace('_', '-')}"]), **(given | changes))
@@ -49,13 +49,13 @@ def option(name: str, **changes: Any) -> Decorator[Any]:
 
 DATA, ILLUMINATION = option("data"), option("illumination")
 
-# What decides the architecture; fine-tuning takes it from the model.
+# The options of the architecture, which fine-tuning takes from the model.
 ARCHITECTURE = [
     *map(option, ("streams", "sizes", "fusion", "labels")),
     ILLUMINATION,
     option("start_from"),
 ]
-# How all of them learn, in the order of their help.
+# The options of training, in the order of the help.
 LEARNING = [
     *map(option, ("held_out", "epoch_clips", "moving", "joint_epochs", "own_loss", "sum_loss")),
     *map(option, ("batch", "rate", "soft_labels", "smoothing", "balance", "mixup", "coarse")),
@@ -74,18 +74,18 @@ JOBS = click.option(
 
 
 def given(ctx: click.Context, values: dict[str, Any]) -> list[str]:
-    """Return the names of those of these options that were given."""
+    """Return the names of the options that are on the command line."""
     return [name for name in values if ctx.get_parameter_source(name) is not ParameterSource.DEFAULT]
 
 
 def check_one_process(what: str) -> None:
-    """Refuse to run in one of several processes."""
+    """Raise UsageError under torchrun with several processes."""
     if int(os.environ.get("WORLD_SIZE", "1")) > 1:
         raise UsageError(f"{what} runs in one process: start it without torchrun")
 
 
 def read(data: Sequence[str]) -> tuple[Sample, ...]:
-    """Read labelled samples, and warn of what is strange about them."""
+    """Read labelled samples, and print the remarks on them as warnings."""
     from fervid.train import material
 
     samples, remarks = material.read(data)
@@ -95,7 +95,7 @@ def read(data: Sequence[str]) -> tuple[Sample, ...]:
 
 
 def recipe_of(values: dict[str, Any]) -> Recipe:
-    """Return the recipe that options ask for."""
+    """Return the recipe of some options."""
     wanted = dict(values)
     if "streams" in wanted:
         wanted["streams"] = tuple(wanted["streams"].split("+"))
@@ -128,7 +128,7 @@ def _labels(given: str | None) -> tuple[str, ...]:
 
 
 def begin(target: str, overwrite: bool, recipe: Recipe, material: Material, device: str) -> Path:
-    """Lay out the run folder; of several processes of one run, the first does."""
+    """Create the run folder, in the main process of a run."""
     from fervid.train import folders, run
 
     run.check(recipe, material, device)
@@ -145,15 +145,15 @@ def begin(target: str, overwrite: bool, recipe: Recipe, material: Material, devi
 
 
 def check_run_folder(target: str, overwrite: bool) -> Path:
-    """Refuse a folder that holds something else; with `overwrite`, an earlier run in it makes room."""
+    """Check that a run folder is empty; with `overwrite`, delete the earlier run in it."""
     folder = Path(target)
     try:
-        there = sorted(entry.name for entry in folder.iterdir()) if folder.exists() else []
+        names = sorted(entry.name for entry in folder.iterdir()) if folder.exists() else []
     except OSError as failure:
         raise OutputError(f"cannot write a model to {target}: {failure.strerror}") from failure
-    if not there:
+    if not names:
         return folder
-    if not any(name in there for name in OWN_FILES):
+    if not any(name in names for name in OWN_FILES):
         raise OutputError(f"{target} is not a training run, and not empty: name a new folder")
     if not overwrite:
         raise OutputError(
@@ -161,7 +161,7 @@ def check_run_folder(target: str, overwrite: bool) -> Path:
         )
     import shutil
 
-    for name in there:
+    for name in names:
         if name in OWN_FILES or name.startswith(("curves_", "confusion.")):
             (folder / name).unlink()
         elif name == "state":
@@ -170,32 +170,32 @@ def check_run_folder(target: str, overwrite: bool) -> Path:
 
 
 class _Watch:
-    """How a run is coming along: a bar on a terminal, a line after each epoch everywhere."""
+    """The progress of a run: a bar on a terminal, and a line after each epoch."""
 
     def __init__(self, messages: Messages, bar: Bar) -> None:
         self.messages, self.bar = messages, bar
-        self.stage, self.begun, self.begun_at = "", 0.0, 0.0
+        self.stage, self.started, self.start = "", 0.0, 0.0
 
-    def cutting(self, done: int, total: int) -> None:
-        """Show how many samples have been looked at."""
-        self.bar.show(description="finding faces", completed=done, total=total, text=f"{done} of {total}")
+    def crop(self, done: int, total: int) -> None:
+        """Show how many samples have cropped faces."""
+        self.bar.show(description="detecting faces", completed=done, total=total, text=f"{done} of {total}")
 
     def tick(self, now: Progress) -> None:
-        """Show a step, or an epoch that has been judged."""
+        """Show a step or an epoch."""
         if now.stage != self.stage:
-            self.stage, self.begun, self.begun_at = now.stage, time.monotonic(), now.done
+            self.stage, self.started, self.start = now.stage, time.monotonic(), now.done
         left = ""
-        if now.done > self.begun_at:
-            pace = (time.monotonic() - self.begun) / (now.done - self.begun_at)
+        if now.done > self.start:
+            pace = (time.monotonic() - self.started) / (now.done - self.start)
             left = f"{clock(pace * (1 - now.done))} left"
-        is_judged = bool(now.epochs) and math.isnan(now.loss)
-        if is_judged and not self.messages.quiet:
+        is_epoch = bool(now.epochs) and math.isnan(now.loss)
+        if is_epoch and not self.messages.quiet:
             finished = now.epoch if now.done == 1.0 else now.epoch - 1
             self.messages.say(
                 f"{now.stage}: epoch {finished} of {now.epochs}: validation accuracy {now.validation:.4f}"
                 + (f", {left}" if left and now.done < 1 else "")
             )
-        if not is_judged:
+        if not is_epoch:
             text = left
             if now.epochs:
                 text = f"epoch {now.epoch}/{now.epochs}  loss {now.loss:.3f}  accuracy {now.accuracy:.3f}"
@@ -206,16 +206,16 @@ class _Watch:
 
 
 @contextmanager
-def listening(messages: Messages, speaks: bool = True) -> Iterator[Listener]:
-    """Show what a run tells while the block lasts; of one that does not speak, the log file alone has it."""
+def listening(messages: Messages, is_main: bool = True) -> Iterator[Listener]:
+    """Show the progress of a run while the block runs; other processes write to the log file only."""
     from fervid.train.listener import Listener
 
-    if not speaks:
+    if not is_main:
         yield Listener(log.debug, log.debug)
         return
     with messages.bar("reading", _columns, text="") as bar:
         watch = _Watch(messages, bar)
-        yield Listener(log.warning, log.info, watch.tick, watch.cutting)
+        yield Listener(log.warning, log.info, watch.tick, watch.crop)
 
 
 def _columns() -> list[ProgressColumn]:
@@ -230,7 +230,7 @@ def _columns() -> list[ProgressColumn]:
 
 @contextmanager
 def hardware(device: str, jobs: int | None) -> Iterator[Machine]:
-    """Open the machine to train on, with as many threads as there are jobs."""
+    """Open the machine to train on, with a thread per job."""
     from fervid import execute
     from fervid.train.machine import open_machine
 
@@ -247,12 +247,12 @@ def _temporary(name: str) -> Iterator[Path]:
 
 
 def strips(no_cache: bool) -> AbstractContextManager[Path | None]:
-    """Open the folder of faces cut out of the data; None is the user's cache, which stays."""
+    """Open a temporary folder for faces cropped from the data; None is the cache folder, which stays."""
     return _temporary("faces") if no_cache else nullcontext()
 
 
 def kept_runs(target: str | None) -> AbstractContextManager[Path]:
-    """Open the folder for the runs of a protocol: the one that was named, or one that goes in the end."""
+    """Open the folder for the runs of a protocol: the target, or a temporary folder."""
     return _temporary("runs") if target is None else nullcontext(Path(target))
 
 
@@ -265,14 +265,14 @@ def carry_out(
     no_cache: bool,
     material: Material | None = None,
 ) -> None:
-    """Train in a run folder that was begun, show how it comes along, and name it on standard output."""
+    """Train in a run folder, show the progress, and print the folder on standard output."""
     from fervid import execute
     from fervid.train import run
 
     with (
         execute.open_executor(jobs) as executor,
         hardware(device, jobs) as machine,
-        listening(messages, speaks=machine.is_main) as listener,  # of several processes one speaks
+        listening(messages, machine.is_main) as listener,
         strips(no_cache) as cache,
     ):
         run.train(
