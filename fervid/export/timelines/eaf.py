@@ -84,7 +84,7 @@ class _Slots:
         self._uses.append((milliseconds, len(self._uses), annotation, attribute))
 
     def write(self) -> None:
-        """Number the slots by time, one per use, as ELAN does."""
+        """Give each use a slot, numbered by time, as ELAN does."""
         for number, (milliseconds, _, annotation, attribute) in enumerate(
             sorted(self._uses, key=itemgetter(0, 1)), 1
         ):
