@@ -231,21 +231,15 @@ def _sweep(folder: Path) -> None:
 
 
 def _results(folder: Path) -> list[str]:
-    try:
-        return [name for name in os.listdir(folder) if name.endswith(".span")]
-    except OSError:
-        return []
+    return [entry.name for entry in _entries(folder) if entry.name.endswith(".span")]
 
 
 def _size(folder: Path) -> int:
     """Return the bytes of the files in a folder; files that vanish meanwhile do not count."""
     total = 0
-    try:
-        with os.scandir(folder) as entries:
-            for entry in entries:
-                total += entry.stat(follow_symlinks=False).st_size if entry.is_file() else 0
-    except OSError:
-        return total
+    with suppress(OSError), os.scandir(folder) as entries:
+        for entry in entries:
+            total += entry.stat(follow_symlinks=False).st_size if entry.is_file() else 0
     return total
 
 
