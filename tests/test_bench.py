@@ -1,4 +1,4 @@
-"""A survey of systems: one table for the same clips, whatever fails or is broken off on the way."""
+"""Test surveys: the table, resuming after interruptions, and systems that fail."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ from fervid.train import evaluate
 from fervid.train.machine import Machine
 from fervid.train.recipe import Recipe
 
-# Landmarks alone are drawn in no time; nets over faces cannot read them.
+# Drawing only landmarks is fast; networks of faces cannot read them.
 BARE = "synth:posed?people=4&per_class=4&classes=6&faces=no"
 QUICK = ("--size", "smoke", "--folds", "2", "--epochs", "1", "-j", "1")
 
@@ -85,22 +85,22 @@ SCHEMA = closed(
 
 
 def survey(capfd: pytest.CaptureFixture[str], *arguments: str | Path) -> tuple[int, str, str]:
-    """Run the command in this process: its code, standard output and standard error."""
+    """Run the command in this process; return its code, standard output and standard error."""
     capfd.readouterr()
     code = main.run(["bench", "survey", *map(str, arguments)])
-    told = capfd.readouterr()
-    return code, told.out, told.err
+    output = capfd.readouterr()
+    return code, output.out, output.err
 
 
-def found(text: str) -> dict[str, dict[str, Any]]:
-    """The rows of a table as JSON, by system."""
+def rows_of(text: str) -> dict[str, dict[str, Any]]:
+    """Check a table as JSON; return its rows by system."""
     value = json.loads(text)
     jsonschema.validate(value, SCHEMA)
     return {row["system"]: row for row in value["rows"]}
 
 
-def timeless(text: str) -> dict[str, Any]:
-    """The same without what a clock measured."""
+def without_times(text: str) -> dict[str, Any]:
+    """Return a table as JSON without the measured times."""
     value = json.loads(text)
     for row in value["rows"]:
         for name in ("ms_per_window", "times_default_pair"):
@@ -110,7 +110,7 @@ def timeless(text: str) -> dict[str, Any]:
 
 @pytest.fixture(autouse=True)
 def haste(monkeypatch: pytest.MonkeyPatch) -> None:
-    """One look at the clock; and curves as SVG, which costs a twentieth."""
+    """Time one pass, and draw curves only as SVG, which takes a twentieth of the time."""
     monkeypatch.setattr(timing, "PASSES", 1)
     monkeypatch.setattr("fervid.metrics.charts._png", lambda picture: None)
 
@@ -120,10 +120,10 @@ def haste(monkeypatch: pytest.MonkeyPatch) -> None:
 
 def test_a_survey_of_drawn_faces(capfd: pytest.CaptureFixture[str], tmp_path: Path) -> None:
     names = ["mscnn", "phrnn", "phrnn+mscnn-weighted"]
-    asked = ["--synthetic", *QUICK, "--only", ",".join(names), "-o", tmp_path / "runs"]
-    code, out, err = survey(capfd, *asked, "--json")
+    options = ["--synthetic", *QUICK, "--only", ",".join(names), "-o", tmp_path / "runs"]
+    code, out, err = survey(capfd, *options, "--json")
     assert code == 0, err
-    table_of = found(out)
+    table_of = rows_of(out)
     assert set(table_of) == set(names)
     for name, row in table_of.items():
         assert row["n"] == 36 and row["n_no_face"] == 0 and row["times_default_pair"] > 0, name
@@ -141,8 +141,8 @@ def test_a_survey_of_drawn_faces(capfd: pytest.CaptureFixture[str], tmp_path: Pa
     assert json.loads((tmp_path / "runs" / "survey.json").read_text()) == json.loads(out)
     assert str(tmp_path) not in out
 
-    code, plain, err = survey(capfd, *asked)
-    assert code == 0 and "epoch" not in err  # nothing is done again
+    code, plain, err = survey(capfd, *options)
+    assert code == 0 and "epoch" not in err  # nothing is trained again
     assert plain == (tmp_path / "runs" / "table.txt").read_text()
     lines = plain.splitlines()
     assert max(map(len, lines)) <= 100 and lines[0].split()[:3] == ["rank", "system", "weights"]
@@ -150,13 +150,13 @@ def test_a_survey_of_drawn_faces(capfd: pytest.CaptureFixture[str], tmp_path: Pa
     assert "visible expression" in plain and "its figures mean nothing" in plain
 
 
-def test_a_machine_sits_on_the_frame_net_of_the_same_table(
+def test_support_vectors_are_on_the_frame_network_of_the_same_table(
     capfd: pytest.CaptureFixture[str], tmp_path: Path
 ) -> None:
-    asked = ["--synthetic", *QUICK, "--only", "aggregate_moments", "-o", tmp_path, "--json"]
-    code, out, err = survey(capfd, *asked)
+    options = ["--synthetic", *QUICK, "--only", "aggregate_moments", "-o", tmp_path, "--json"]
+    code, out, err = survey(capfd, *options)
     assert code == 0, err
-    assert set(found(out)) == {"aggregate_moments"}
+    assert set(rows_of(out)) == {"aggregate_moments"}
     parts = sorted(path.name for path in (tmp_path / "still").iterdir() if path.is_dir())
     assert len(parts) > 1
     for part in parts:
@@ -169,57 +169,57 @@ def test_a_machine_sits_on_the_frame_net_of_the_same_table(
             assert torch.equal(below[name], above[name.replace("still.", "aggregate_moments.", 1)]), name
 
 
-def test_a_survey_that_is_broken_off_goes_on(
+def test_an_interrupted_survey_resumes(
     capfd: pytest.CaptureFixture[str], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    asked = ["-d", BARE, *QUICK, "--only", "dtgn,phrnn,tiny_displacement", "--json"]
-    code, whole, err = survey(capfd, *asked, "-o", tmp_path / "whole")
+    options = ["-d", BARE, *QUICK, "--only", "dtgn,phrnn,tiny_displacement", "--json"]
+    code, whole, err = survey(capfd, *options, "-o", tmp_path / "whole")
     assert code == 0, err
     real, calls = evaluate.run.train, []
 
     def train(*arguments: Any, **named: Any) -> Path:
         calls.append(arguments[2].relative_to(tmp_path / "runs").as_posix())
-        if len(calls) == 4:  # in the midst of the second system
+        if len(calls) == 4:  # within the second system
             raise KeyboardInterrupt
         return real(*arguments, **named)
 
     monkeypatch.setattr(evaluate.run, "train", train)
-    code, out, err = survey(capfd, *asked, "-o", tmp_path / "runs")
+    code, out, err = survey(capfd, *options, "-o", tmp_path / "runs")
     assert (code, out) == (130, "") and err.endswith("fervid: interrupted\n")
-    assert found((tmp_path / "runs" / "survey.json").read_text()).keys() == {"dtgn"}
+    assert rows_of((tmp_path / "runs" / "survey.json").read_text()).keys() == {"dtgn"}
     first = (tmp_path / "runs" / "dtgn" / "row.json").read_bytes()
-    code, out, err = survey(capfd, *asked, "-o", tmp_path / "runs")
+    code, out, err = survey(capfd, *options, "-o", tmp_path / "runs")
     assert code == 0, err
-    assert timeless(out) == timeless(whole)
-    begun = ["dtgn/fold_1", "dtgn/fold_2", "phrnn/fold_1", "phrnn/fold_2"]
-    assert calls == [*begun, "phrnn/fold_2", "tiny_displacement/fold_1", "tiny_displacement/fold_2"]
+    assert without_times(out) == without_times(whole)
+    started = ["dtgn/fold_1", "dtgn/fold_2", "phrnn/fold_1", "phrnn/fold_2"]
+    assert calls == [*started, "phrnn/fold_2", "tiny_displacement/fold_1", "tiny_displacement/fold_2"]
     assert (tmp_path / "runs" / "dtgn" / "row.json").read_bytes() == first
-    _, fewer, _ = survey(capfd, *asked, "--only", "phrnn", "-o", tmp_path / "runs")
-    assert found(fewer).keys() == {"phrnn"} and len(calls) == 7
-    assert len(found((tmp_path / "runs" / "survey.json").read_text())) == 3  # the folder's table has all
+    _, fewer, _ = survey(capfd, *options, "--only", "phrnn", "-o", tmp_path / "runs")
+    assert rows_of(fewer).keys() == {"phrnn"} and len(calls) == 7
+    assert len(rows_of((tmp_path / "runs" / "survey.json").read_text())) == 3  # the folder's table has all
 
 
-def test_a_system_that_fails_stops_no_other(
+def test_a_failing_system_stops_no_other(
     capfd: pytest.CaptureFixture[str], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    asked = ["-d", BARE, *QUICK, "-o", tmp_path / "runs", "--json", "--only"]
-    code, out, err = survey(capfd, *asked, "dtan,dtgn,dtan+dtgn-joint")
+    options = ["-d", BARE, *QUICK, "-o", tmp_path / "runs", "--json", "--only"]
+    code, out, err = survey(capfd, *options, "dtan,dtgn,dtan+dtgn-joint")
     assert code == 3
-    table_of = found(out)
+    table_of = rows_of(out)
     assert "has no pictures" in table_of["dtan"]["failure"]
     assert table_of["dtan+dtgn-joint"]["failure"] == "its stream dtan failed"
     assert table_of["dtgn"]["rank"] == 1 and table_of["dtgn"]["times_default_pair"] is None
     assert "fervid: warning: dtan failed: " in err and "Traceback" not in err
     plain = (tmp_path / "runs" / "table.txt").read_text()
     assert "dtan            failed: " in plain and max(map(len, plain.splitlines())) <= 100
-    assert survey(capfd, *asked, "dtan")[0] == 1
+    assert survey(capfd, *options, "dtan")[0] == 1
 
     def broken(*arguments: Any, **named: Any) -> None:
         raise ZeroDivisionError("by chance")
 
     monkeypatch.setattr(evaluate, "by_protocol", broken)
-    code, out, _ = survey(capfd, *asked, "dtgn,phrnn")  # the first is there
-    assert code == 3 and found(out)["phrnn"]["failure"] == "unexpected ZeroDivisionError: by chance"
+    code, out, _ = survey(capfd, *options, "dtgn,phrnn")  # the first is finished
+    assert code == 3 and rows_of(out)["phrnn"]["failure"] == "unexpected ZeroDivisionError: by chance"
 
 
 @pytest.mark.parametrize(
@@ -242,7 +242,7 @@ def test_a_system_that_fails_stops_no_other(
     ],
     ids=lambda value: " ".join(value) if isinstance(value, list) else None,
 )
-def test_wrong_use_is_told_before_any_work(
+def test_usage_errors_come_before_any_work(
     capfd: pytest.CaptureFixture[str],
     tmp_path: Path,
     monkeypatch: pytest.MonkeyPatch,
@@ -261,27 +261,27 @@ def test_wrong_use_is_told_before_any_work(
     assert sorted(path.name for path in tmp_path.rglob("*")) == ["letter.txt", "mine"]
 
 
-def test_a_folder_holds_one_survey(capfd: pytest.CaptureFixture[str], tmp_path: Path) -> None:
-    asked = ["-d", BARE, *QUICK, "-o", tmp_path / "runs", "--only", "tiny_displacement"]
-    assert survey(capfd, *asked)[0] == 0
-    code, _, err = survey(capfd, *asked, "--seed", "3", "--batch", "4")
+def test_a_folder_has_one_survey(capfd: pytest.CaptureFixture[str], tmp_path: Path) -> None:
+    options = ["-d", BARE, *QUICK, "-o", tmp_path / "runs", "--only", "tiny_displacement"]
+    assert survey(capfd, *options)[0] == 0
+    code, _, err = survey(capfd, *options, "--seed", "3", "--batch", "4")
     assert code == 2 and "started with other settings (batch, seed)" in err
-    code, _, err = survey(capfd, "-d", BARE.replace("posed", "weak"), *asked[2:])
+    code, _, err = survey(capfd, "-d", BARE.replace("posed", "weak"), *options[2:])
     assert code == 2 and "started with other data" in err
     lock = files.take_lock(tmp_path / "runs" / "lock")
     assert lock is not None
-    assert "another survey is running" in survey(capfd, *asked)[2]
+    assert "another survey is running" in survey(capfd, *options)[2]
     lock.release()
     (tmp_path / "runs" / "tiny_displacement" / "row.json").write_text("{")
-    code, _, err = survey(capfd, *asked)
+    code, _, err = survey(capfd, *options)
     assert code == 1 and "row.json is damaged: delete it" in err
     (tmp_path / "runs" / "survey.json").write_text("[]")
-    code, _, err = survey(capfd, *asked)
+    code, _, err = survey(capfd, *options)
     assert code == 1 and "survey.json is damaged" in err
 
 
 @pytest.mark.parametrize("spec", SYNTHETIC.values())
-def test_what_synthetic_stands_for_has_people_to_hold_out(spec: str) -> None:
+def test_synthetic_data_has_people_to_hold_out(spec: str) -> None:
     samples = read(spec).samples
     assert len({sample.subject for sample in samples}) >= 6
     for part in protocols.plan(samples, "kfold:3").parts:
@@ -291,18 +291,18 @@ def test_what_synthetic_stands_for_has_people_to_hold_out(spec: str) -> None:
 # --- the systems
 
 
-def test_every_stream_has_a_row_after_which_its_fusions_come() -> None:
+def test_every_stream_has_a_row_before_its_fusions() -> None:
     usual = [system.name for system in systems.chosen()]
     assert set(streams.names()) - set(usual) == {"tiny_displacement", "tiny_faces"}
     assert PAIR.name == "c3d+phrnn-joint" and PAIR.name in usual and "dtan+dtgn-joint" in usual
     assert len(set(usual)) == len(usual)
     assert set(SMALL) <= set(usual)
     assert set(systems.OVER_STILL) <= set(usual)
-    for place, system in enumerate(systems.chosen()):
-        assert all(usual.index(one.name) < place for one in system.bases)
+    for index, system in enumerate(systems.chosen()):
+        assert all(usual.index(base.name) < index for base in system.bases)
 
 
-def test_a_fusion_of_streams_learnt_alone_is_the_one_that_learns_them(tmp_path: Path) -> None:
+def test_a_fusion_of_finished_streams_equals_one_that_trains_them(tmp_path: Path) -> None:
     samples = tuple(synth.samples("posed", 4, 4, 0, ("happiness", "surprise"), bare=True))
     names = ("tiny_displacement", "phrnn")
     usual = Recipe(
@@ -310,17 +310,17 @@ def test_a_fusion_of_streams_learnt_alone_is_the_one_that_learns_them(tmp_path: 
     )
     machine = Machine(torch.device("cpu"))
 
-    def said(recipe: Recipe, folder: str, *fused: Path) -> evaluate.Predictions:
+    def predictions(recipe: Recipe, folder: str, *fused: Path) -> evaluate.Predictions:
         with execute.serial() as executor:
             return evaluate.by_protocol(
                 "kfold:2", samples, recipe, tmp_path / folder, executor, machine, bases=fused
             )
 
-    whole = said(usual, "whole")
+    whole = predictions(usual, "whole")
     for name in names:
-        sizes = {one: usual.sizes[one] for one in usual.sizes if one == name}
-        said(replace(usual, streams=(name,), sizes=sizes), name)
-    fused = said(usual, "fused", *(tmp_path / name for name in names))
+        sizes = {stream: size for stream, size in usual.sizes.items() if stream == name}
+        predictions(replace(usual, streams=(name,), sizes=sizes), name)
+    fused = predictions(usual, "fused", *(tmp_path / name for name in names))
     assert set(fused.logits) == set(whole.logits) == {*names, "weighted", "joint"}
     for key, logits in whole.logits.items():
         np.testing.assert_allclose(fused.logits[key], logits, atol=1e-5)
@@ -331,7 +331,7 @@ def test_a_fusion_of_streams_learnt_alone_is_the_one_that_learns_them(tmp_path: 
 
 
 def row(name: str, said: list[int], people: int = 20) -> Row:
-    """Each person shows two labels in turn; `said` is repeated for each."""
+    """Make a row in which each person shows two labels; predictions repeat `said`."""
     return Row(
         system=System((name,)),
         reads=("faces",),
@@ -340,30 +340,32 @@ def row(name: str, said: list[int], people: int = 20) -> Row:
         milliseconds=1.5,
         ratio=0.5,
         labels=("happiness", "surprise"),
-        subjects=tuple(f"p{at // 2}" for at in range(2 * people)),
+        subjects=tuple(f"p{index // 2}" for index in range(2 * people)),
         truth=np.array([0, 1] * people),
         said=np.array((said * 2 * people)[: 2 * people]),
         device="cpu",
     )
 
 
-def test_ranks_follow_mean_recall_and_equals_share_one() -> None:
+def test_ranks_follow_mean_recall_and_equals_have_the_same() -> None:
     right, wrong, all_one = row("a", [0, 1]), row("b", [1, 0]), row("c", [0])
-    places = table.ranked([wrong, all_one, right, row("d", [1])])
-    assert [(place.row.system.name, place.rank) for place in places] == [
+    ranked = table.ranked([wrong, all_one, right, row("d", [1])])
+    assert [(entry.row.system.name, entry.rank) for entry in ranked] == [
         ("a", 1),
         ("c", 2),
         ("d", 2),
         ("b", 4),
     ]
-    assert [place.mean_recall for place in places] == [1.0, 0.5, 0.5, 0.0]
-    assert not any(place.is_tied for place in places)
+    assert [entry.mean_recall for entry in ranked] == [1.0, 0.5, 0.5, 0.0]
+    assert not any(entry.is_tied for entry in ranked)
 
 
-def test_equals_are_equal_however_they_add_up() -> None:
+def test_rounding_does_not_separate_equals() -> None:
     def recalls(name: str, tenths: tuple[int, int, int]) -> Row:
         said = [
-            label if at < right else (label + 1) % 3 for label, right in enumerate(tenths) for at in range(10)
+            label if sample < right else (label + 1) % 3
+            for label, right in enumerate(tenths)
+            for sample in range(10)
         ]
         return replace(
             row(name, [0], people=15),
@@ -372,20 +374,20 @@ def test_equals_are_equal_however_they_add_up() -> None:
             said=np.array(said),
         )
 
-    places = table.ranked([recalls("a", (3, 2, 1)), recalls("b", (1, 2, 3))])
-    assert [(place.row.system.name, place.rank) for place in places] == [("a", 1), ("b", 1)]
+    ranked = table.ranked([recalls("a", (3, 2, 1)), recalls("b", (1, 2, 3))])
+    assert [(entry.row.system.name, entry.rank) for entry in ranked] == [("a", 1), ("b", 1)]
 
 
-def test_a_tie_is_of_the_same_people() -> None:
-    """Both err on a third; on the same people one of them is always a little worse, on others it is not."""
+def test_ties_compare_the_same_people() -> None:
+    """Test that of two systems with a third of errors, only one that errs on other people ties."""
     best = row("best", [0, 1, 0, 1, 1, 0])
     nearly = row("nearly", [0, 1, 0, 1, 1, 0])
-    nearly.said[:2] = [1, 0]  # one person more
+    nearly.said[:2] = [1, 0]  # an error on one more person
     (first, second) = table.ranked([nearly, best])
     assert first.row.system.name == "best" and second.is_tied
     worse = row("worse", [0, 1, 0, 1, 1, 0])
     worse.said[: 2 * 14] = 1 - worse.truth[: 2 * 14]
-    assert [place.is_tied for place in table.ranked([best, worse])] == [False, False]
+    assert [entry.is_tied for entry in table.ranked([best, worse])] == [False, False]
     assert (
         first.accuracy_range is not None
         and first.accuracy_range[0] < first.accuracy < first.accuracy_range[1]
@@ -393,11 +395,11 @@ def test_a_tie_is_of_the_same_people() -> None:
 
 
 def test_one_person_gives_no_interval() -> None:
-    (place,) = table.ranked([row("a", [0, 1], people=1)])
-    assert place.mean_recall_range is None and not place.is_tied
+    (entry,) = table.ranked([row("a", [0, 1], people=1)])
+    assert entry.mean_recall_range is None and not entry.is_tied
 
 
-def test_a_row_survives_being_kept() -> None:
+def test_a_row_is_read_back_equal() -> None:
     kept = row("a", [0, 1])
     back = Row.from_json(json.loads(json.dumps(kept.as_json())))
     assert back.as_json() == kept.as_json() and back.system == kept.system
@@ -417,11 +419,11 @@ def test_the_table_is_narrow() -> None:
     assert "=: a tie" in text and "mean nothing" not in text
 
 
-def test_what_is_timed_are_windows_as_analysis_reads_them() -> None:
+def test_timed_windows_are_those_of_analysis() -> None:
     sample = next(synth.samples("posed", 1, 1, 0, ("surprise",)))
-    some = timing.windows([sample], None)
-    assert 0 < len(some) <= timing.WINDOWS and some[0]["faces"].shape == (16, 64, 64)
-    (taken,) = timing.milliseconds([timing.untrained(System(("dtgn", "mscnn"), "weighted"), SMALL)], some)
+    windows = timing.windows([sample], None)
+    assert 0 < len(windows) <= timing.WINDOWS and windows[0]["faces"].shape == (16, 64, 64)
+    (taken,) = timing.milliseconds([timing.untrained(System(("dtgn", "mscnn"), "weighted"), SMALL)], windows)
     assert taken > 0
     assert [table._number(value) for value in (0.00431, 1.0, 15.93, 1043.2, None)] == [
         "0.00431",

@@ -1,4 +1,4 @@
-"""The model that comes with fervid: small, whole, honest about itself, and as good as its card says."""
+"""Test the included model: its size, its files, and that its figures are those of its card."""
 
 from __future__ import annotations
 
@@ -15,11 +15,11 @@ from fervid.train import evaluate
 
 FOLDER = Path(str(model.find("default")))
 DATA = ROOT.parent / "shared" / "data"
-MOST = 20 * 2**20  # bytes of all that is shipped of it
+MOST = 20 * 2**20  # bytes of its files
 SOME = 30  # stills of each label
 
 
-def test_it_is_small_and_whole() -> None:
+def test_the_default_model_is_small_and_undamaged() -> None:
     model.verify("default")
     assert sum(path.stat().st_size for path in FOLDER.iterdir()) < MOST
     assert {path.name for path in FOLDER.iterdir()} == {
@@ -31,7 +31,7 @@ def test_it_is_small_and_whole() -> None:
     }
 
 
-def test_its_streams_are_fused_by_joint_fine_tuning() -> None:
+def test_streams_are_fused_by_joint_fine_tuning() -> None:
     spec = model.read_spec("default")
     assert spec.trained and spec.labels == EMOTIONS and spec.fusion == "joint"
     assert [stream.name for stream in spec.streams] == ["c3d", "phrnn", "still"]
@@ -40,17 +40,17 @@ def test_its_streams_are_fused_by_joint_fine_tuning() -> None:
         assert not np.array_equal(top.weight.detach().numpy(), net.networks[name].top.weight.detach().numpy())
 
 
-def test_its_card_tells_its_figures_its_terms_and_its_limits() -> None:
+def test_the_card_has_figures_terms_and_limits() -> None:
     card = (FOLDER / "card.md").read_text(encoding="utf-8")
     for words in ("visible expression", "300-W", "FER2013", "Fear and disgust", "no labelled video"):
         assert words.casefold() in card.casefold(), words
-    for row, each in model.accuracy("default").items():
+    for row, shares in model.accuracy("default").items():
         line = next(line for line in card.splitlines() if line.startswith(f"| {row} |"))
-        for share in each.values():
+        for share in shares.values():
             assert f"{100 * share:.1f}" in line, row
 
 
-def test_its_runs_name_their_recipes() -> None:
+def test_runs_contain_their_recipes() -> None:
     runs = json.loads((FOLDER / "runs.json").read_text(encoding="utf-8"))
     assert {"c3d", "phrnn", "default"} <= set(runs)
     for run in runs.values():
@@ -60,8 +60,8 @@ def test_its_runs_name_their_recipes() -> None:
             assert run["recipe"]["seed"] >= 0 and run["recipe"]["data"] and run["history"]
 
 
-@pytest.mark.skipif(not DATA.is_dir(), reason="the packs are not there")
-def test_it_is_as_good_as_it_says() -> None:
+@pytest.mark.skipif(not DATA.is_dir(), reason="the packs are missing")
+def test_accuracy_is_that_of_the_card() -> None:
     samples = datasets.read(f"ferplus:{DATA / 'ferplus.npz'}?usage=PublicTest&most={SOME}").samples
     with execute.serial() as executor:
         figures = metrics.report(evaluate.predict("default", samples, EMOTIONS, executor))

@@ -1,4 +1,4 @@
-"""What importing pulls in: help must be instant, so it loads none of the heavy libraries."""
+"""Test that help loads none of the heavy libraries, because it must be instant."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ LOOK = "import sys; from fervid.cli.main import run; run(sys.argv[1:]); print(*s
 
 
 def modules_after(*arguments: str) -> set[str]:
-    """The modules that are loaded once the program has run."""
+    """Return the modules that are loaded after the program has run."""
     done = subprocess.run(
         [sys.executable, "-c", LOOK, *arguments], cwd=ROOT, env=environment(), capture_output=True, text=True
     )
@@ -51,12 +51,12 @@ def test_help_loads_no_command() -> None:
     }
 
 
-def test_finding_and_describing_a_model_needs_no_torch() -> None:
+def test_models_list_does_not_load_torch() -> None:
     loaded = modules_after("models", "list")
     assert "fervid.model" in loaded and "torch" not in loaded
 
 
-def test_the_nouns_need_numpy_alone() -> None:
+def test_types_need_only_numpy() -> None:
     look = "import sys, fervid.types, fervid.labels, fervid.errors; print(*sys.modules)"
     done = subprocess.run(
         [sys.executable, "-c", look], cwd=ROOT, env=environment(), capture_output=True, text=True, check=True

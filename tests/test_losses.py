@@ -1,4 +1,4 @@
-"""Losses against what they are defined as, in plain loops."""
+"""Test losses against their definitions, written as plain loops."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ from fervid.train.losses import (
 GENERATOR = torch.Generator().manual_seed(8)
 
 
-def some(count: int = 6, classes: int = 4) -> tuple[Tensor, Tensor]:
+def random_batch(count: int = 6, classes: int = 4) -> tuple[Tensor, Tensor]:
     logits = torch.randn(count, classes, generator=GENERATOR)
     return logits, torch.rand(count, classes, generator=GENERATOR).softmax(1)
 
@@ -31,8 +31,8 @@ def one_hot(labels: list[int], classes: int) -> Tensor:
     return torch.nn.functional.one_hot(torch.tensor(labels), classes).float()
 
 
-def test_soft_cross_entropy_is_what_it_is_for_hard_labels() -> None:
-    logits, _ = some()
+def test_cross_entropy_of_hard_labels_is_torch_s() -> None:
+    logits, _ = random_batch()
     labels = [0, 1, 2, 3, 3, 0]
     ours = cross_entropy(logits, one_hot(labels, 4))
     assert ours.item() == pytest.approx(
@@ -40,8 +40,8 @@ def test_soft_cross_entropy_is_what_it_is_for_hard_labels() -> None:
     )
 
 
-def test_weights_count_as_they_do_for_hard_labels() -> None:
-    logits, _ = some()
+def test_weighted_cross_entropy_of_hard_labels_is_torch_s() -> None:
+    logits, _ = random_batch()
     labels, weights = [0, 1, 2, 3, 3, 0], torch.tensor([0.5, 1.0, 2.0, 4.0])
     theirs = torch.nn.functional.cross_entropy(logits, torch.tensor(labels), weights)
     assert cross_entropy(logits, one_hot(labels, 4), weights).item() == pytest.approx(theirs.item())
@@ -66,21 +66,21 @@ def test_balance(strength: float) -> None:
         assert (weights * counts)[:3].tolist() == pytest.approx([37.0] * 3)
 
 
-def test_joint_loss_is_the_papers() -> None:
-    first, taught = some()
-    second, _ = some()
+def test_joint_loss_is_that_of_the_paper() -> None:
+    first, targets = random_batch()
+    second, _ = random_batch()
     expected = (
-        cross_entropy(first, taught)
-        + cross_entropy(second, taught)
-        + 0.1 * cross_entropy(first + second, taught)
+        cross_entropy(first, targets)
+        + cross_entropy(second, targets)
+        + 0.1 * cross_entropy(first + second, targets)
     )
-    assert joint_loss([first, second], taught).item() == pytest.approx(expected.item())
-    third, _ = some()
-    alone = joint_loss([first, second, third], taught, own=0.0, together=1.0)
-    assert alone.item() == pytest.approx(cross_entropy(first + second + third, taught).item())
+    assert joint_loss([first, second], targets).item() == pytest.approx(expected.item())
+    third, _ = random_batch()
+    alone = joint_loss([first, second, third], targets, own=0.0, together=1.0)
+    assert alone.item() == pytest.approx(cross_entropy(first + second + third, targets).item())
 
 
-def test_centres_follow_the_paper() -> None:
+def test_centres_move_as_in_the_paper() -> None:
     loss = CenterLoss(3, 2, rate=0.5)
     loss.centres.copy_(torch.tensor([[1.0, 0.0], [0.0, 1.0], [5.0, 5.0]]))
     features = torch.tensor([[2.0, 0.0], [4.0, 0.0], [0.0, 0.0]], requires_grad=True)
@@ -95,21 +95,21 @@ def test_centres_follow_the_paper() -> None:
     assert features.grad.tolist() == [[pytest.approx(1 / 3), 0.0], [1.0, 0.0], [0.0, pytest.approx(-1 / 3)]]
     before = loss.centres.clone()
     loss.eval()(features, one_hot([0, 0, 1], 3))
-    assert torch.equal(loss.centres, before)  # being judged moves nothing
+    assert torch.equal(loss.centres, before)  # validation moves no centre
 
 
-def test_island_loss_adds_the_cosines_of_every_two_classes() -> None:
+def test_island_loss_adds_the_cosines_of_all_pairs_of_classes() -> None:
     features = torch.tensor([[1.0, 0.0], [0.0, 2.0], [0.0, 4.0], [-3.0, 0.0]])
-    taught = one_hot([0, 1, 1, 2], 4)  # a class without samples takes no part
+    targets = one_hot([0, 1, 1, 2], 4)  # a class without samples adds nothing
     island, center = IslandLoss(4, 2, spread=10.0), CenterLoss(4, 2)
     # cosines: 0 and 1 are 0, 0 and 2 are -1, 1 and 2 are 0; each pair counts in both orders
-    assert (island(features, taught) - center(features, taught)).item() == pytest.approx(
+    assert (island(features, targets) - center(features, targets)).item() == pytest.approx(
         10 * 2 * ((0 + 1) + (-1 + 1) + (0 + 1)), rel=1e-4
     )
 
 
 @pytest.mark.parametrize("kind", [CenterLoss, IslandLoss])
-def test_features_gather_about_their_centres(kind: type[CenterLoss]) -> None:
+def test_features_move_to_their_centres(kind: type[CenterLoss]) -> None:
     torch.manual_seed(0)
     features = torch.randn(30, 4, requires_grad=True)
     labels = one_hot([k % 3 for k in range(30)], 3)
@@ -127,41 +127,41 @@ def test_features_gather_about_their_centres(kind: type[CenterLoss]) -> None:
     assert spread() < 0.2 * before
 
 
-def test_locality_draws_to_the_nearest_of_the_same_class() -> None:
+def test_locality_pulls_to_the_nearest_of_the_same_class() -> None:
     features = torch.tensor([[0.0], [1.0], [4.0], [9.0], [1.5]], requires_grad=True)
-    taught = one_hot([0, 0, 0, 1, 2], 3)  # the last two are alone, and have nobody to be drawn to
+    targets = one_hot([0, 0, 0, 1, 2], 3)  # the last two have no neighbours
     # with two neighbours: 0 to 2.5, 1 to 2, 4 to 0.5; with one: 0 to 1, 1 to 0, 4 to 1
-    two = locality_preserving(features, taught, 2)
+    two = locality_preserving(features, targets, 2)
     assert two.item() == pytest.approx((2.5**2 + 1 + 3.5**2) / 2 / 3)
-    assert locality_preserving(features, taught, 1).item() == pytest.approx((1 + 1 + 9) / 2 / 3)
+    assert locality_preserving(features, targets, 1).item() == pytest.approx((1 + 1 + 9) / 2 / 3)
     two.backward()
     assert features.grad is not None
     assert features.grad[:, 0].tolist() == [pytest.approx(g / 3) for g in (-2.5, -1.0, 3.5, 0.0, 0.0)]
-    assert locality_preserving(features[3:], taught[3:]).item() == 0.0
+    assert locality_preserving(features[3:], targets[3:]).item() == 0.0
 
 
 def test_tuplets_push_the_same_people_out_of_a_cluster() -> None:
     angle = torch.tensor([0.0, 90.0, 45.0, 120.0]).deg2rad()
     features = 3 * torch.stack([angle.cos(), angle.sin()], 1)  # of any length
-    taught, people = one_hot([0, 0, 1, 1], 2), torch.tensor([7, 7, 7, 8])
-    # The first class: its centre lies at 45 degrees, sqrt(1/2) long. Both of it are 0.5 away, as they should.
-    # Of the other class, the third shares its person: (1 - sqrt(1/2))^2 away, where 1.5 is asked for.
-    # The second class: centre of 45 and 120 degrees; the first two share a person with it.
+    targets, people = one_hot([0, 0, 1, 1], 2), torch.tensor([7, 7, 7, 8])
+    # The first class: its centre is at 45 degrees, sqrt(1/2) long. Both samples are 0.5 away, near enough.
+    # Of the other class, the third has the same person: (1 - sqrt(1/2))^2 away, which should be 1.5.
+    # The second class: centre of 45 and 120 degrees; the first two have a person in common with it.
     centre = (features[2] + features[3]) / 6
     away = ((features / 3 - centre) ** 2).sum(1)
     positives = [max(0.0, float(d) - 0.5) for d in away[2:]]
     negatives = [max(0.0, 1.5 - float(d)) for d in away[:2]]
     lacking = [value for value in positives + negatives if value > 0]
     expected = (1.5 - (1 - 0.5**0.5) ** 2 + sum(lacking) / len(lacking)) / 2
-    assert tuplet_clusters(features, taught, people).item() == pytest.approx(expected, rel=1e-4)
-    strangers = tuplet_clusters(features, taught, torch.arange(4))  # nobody else's: all count
+    assert tuplet_clusters(features, targets, people).item() == pytest.approx(expected, rel=1e-4)
+    unrelated = tuplet_clusters(features, targets, torch.arange(4))  # no person in common: all count
     far = 1.5 - float((features[3] / 3 - torch.tensor([0.5, 0.5])).square().sum())
     expected += ((1.5 - (1 - 0.5**0.5) ** 2 + far) / 2 - (1.5 - (1 - 0.5**0.5) ** 2)) / 2
-    assert strangers.item() == pytest.approx(expected, rel=1e-4)
-    assert tuplet_clusters(features[:1], taught[:1], people[:1]).item() == 0.0
+    assert unrelated.item() == pytest.approx(expected, rel=1e-4)
+    assert tuplet_clusters(features[:1], targets[:1], people[:1]).item() == 0.0
 
 
-def test_hard_triplets_weigh_exponentially() -> None:
+def test_hard_triplets_have_exponential_weights() -> None:
     features = torch.randn(7, 3, generator=GENERATOR, requires_grad=True)
     labels = [0, 1, 0, 2, 1, 0, 1]
     unit = torch.nn.functional.normalize(features.detach(), dim=1)

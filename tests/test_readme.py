@@ -1,4 +1,4 @@
-"""The README's commands run, and every command and option is documented."""
+"""Test that the README's commands run, and that every command and option is documented."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ from fervid.cli.main import fervid as program
 README = (ROOT / "README.md").read_text("utf-8")
 COMMANDS = (ROOT / "docs" / "commands.md").read_text("utf-8")
 
-# Commands that would install, or run these tests again: that they exist is checked, they are not run.
+# Commands that install, or run these tests: only checked to exist.
 NOT_RUN = ("make ", "python3 ", ".venv/")
 
 
@@ -34,20 +34,20 @@ def lines(kind: str) -> list[str]:
 def all_commands(
     group: click.Group = program, path: tuple[str, ...] = ()
 ) -> Iterator[tuple[tuple[str, ...], click.Command]]:
-    """Each command with its words, and the program itself with none."""
+    """Yield each command with its words; the program itself has none."""
     yield path, group
     context = click.Context(group)
     for name in group.list_commands(context):
-        found = group.get_command(context, name)
-        assert found is not None
-        if isinstance(found, click.Group):
-            yield from all_commands(found, (*path, name))
+        command = group.get_command(context, name)
+        assert command is not None
+        if isinstance(command, click.Group):
+            yield from all_commands(command, (*path, name))
         else:
-            yield (*path, name), found
+            yield (*path, name), command
 
 
-def test_commands_of_the_readme_run(tmp_path: Path, cache: Path) -> None:
-    """All lines of its `sh` blocks, one after the other, beside copies of the example clip."""
+def test_the_readme_s_commands_run(tmp_path: Path, cache: Path) -> None:
+    """Run all lines of the `sh` blocks in order, beside copies of the example clip."""
     for name in ("movie.mp4", "a.mp4", "b.mp4"):
         shutil.copy(CLIP, tmp_path / name)
     programs = tmp_path / "bin"
@@ -76,30 +76,30 @@ def test_commands_of_the_readme_run(tmp_path: Path, cache: Path) -> None:
     )
 
 
-def test_commands_that_set_up_are_there() -> None:
+def test_the_readme_s_make_targets_exist() -> None:
     makefile = (ROOT / "Makefile").read_text("utf-8")
     script = lines("console")
     assert script
     for line in script:
-        assert line.startswith(NOT_RUN), "what can be run belongs into an sh block"
+        assert line.startswith(NOT_RUN), "other commands belong in an sh block"
         if line.startswith("make "):
             assert f"\n{line.split()[1]}:" in makefile
 
 
 @pytest.mark.parametrize(
-    ("path", "found"), [pytest.param(path, found, id=" ".join(path)) for path, found in all_commands()]
+    ("path", "command"), [pytest.param(path, command, id=" ".join(path)) for path, command in all_commands()]
 )
-def test_every_command_and_option_is_documented(path: tuple[str, ...], found: click.Command) -> None:
+def test_every_command_and_option_is_documented(path: tuple[str, ...], command: click.Command) -> None:
     documented = README + COMMANDS
     assert " ".join(("fervid", *path)) in documented
-    for parameter in found.params:
+    for parameter in command.params:
         if isinstance(parameter, click.Option):
             for name in parameter.opts:
                 assert re.search(rf"(?<![\w-]){re.escape(name)}(?![\w-])", COMMANDS), name
 
 
-def test_no_option_is_documented_that_is_not_there() -> None:
-    known = {name for _, found in all_commands() for parameter in found.params for name in parameter.opts}
+def test_documented_options_exist() -> None:
+    known = {name for _, command in all_commands() for parameter in command.params for name in parameter.opts}
     known |= {"-h", "--help", "-vv"}
     code = re.findall(r"`([^`\n]+)`", COMMANDS)
     named = {name for piece in code for name in re.findall(r"(?<![\w-])--?[a-z][a-z-]*", piece)}
@@ -107,7 +107,7 @@ def test_no_option_is_documented_that_is_not_there() -> None:
     assert named <= known
 
 
-def test_links_lead_somewhere() -> None:
+def test_links_exist() -> None:
     targets = [link for link in re.findall(r"\]\(([^)#]+)\)", README) if "://" not in link]
     assert targets
     assert [link for link in targets if not (ROOT / link).exists()] == []

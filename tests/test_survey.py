@@ -1,4 +1,4 @@
-"""The survey's systems: their published sizes, and what each of them does that no other stream does."""
+"""Test the survey's streams: their published sizes, and the properties of each."""
 
 from __future__ import annotations
 
@@ -32,7 +32,7 @@ from fervid.types import Settings, Status, Track, Video
 
 
 def weights(name: str, classes: int = 7, **sizes: int) -> dict[str, int]:
-    """How many weights each layer has, biases aside, as the papers count."""
+    """Return the number of weights of each layer without biases, as the papers count."""
     with torch.device("meta"):
         network = streams.build(name, classes, **sizes)
     return {key: value.numel() for key, value in network.named_parameters() if value.dim() > 1}
@@ -53,7 +53,7 @@ def test_mscnn_has_its_published_size() -> None:
     assert round(sum(weights("mscnn", 6).values()) / 1000) == 53
 
 
-def test_a_stream_is_imported_when_it_is_wanted() -> None:
+def test_streams_are_imported_on_use() -> None:
     code = (
         "import sys; from fervid import streams; assert len(streams.names()) > 15; "
         "assert not {'torch', 'cv2'} & set(sys.modules), 'names need neither'"
@@ -62,18 +62,18 @@ def test_a_stream_is_imported_when_it_is_wanted() -> None:
 
 
 @pytest.mark.parametrize("name", streams.names())
-def test_a_stream_stands_in_the_file_of_its_name(name: str) -> None:
+def test_a_stream_is_in_the_file_of_its_name(name: str) -> None:
     room, _, own = streams.registered(name).__module__.rpartition(".")
     assert own == name and room in ("fervid.streams", "fervid.streams.survey")
 
 
-def test_two_things_travel_as_one_tensor() -> None:
+def test_faces_and_points_are_joined_and_split() -> None:
     faces, points = torch.randn(2, 5, 64, 64), torch.randn(2, 5, 68, 2)
     back = split(join(faces, points))
     assert torch.equal(back[0], faces) and torch.equal(back[1], points)
 
 
-def test_frames_are_chosen_from_the_first_to_the_last() -> None:
+def test_frames_are_sampled_from_the_first_to_the_last() -> None:
     clip = torch.arange(16.0)[None]
     assert sample_frames(clip, 3)[0].tolist() == [0, 8, 15]
     twelve = sample_frames(clip, 12)[0]
@@ -84,7 +84,7 @@ def test_frames_are_chosen_from_the_first_to_the_last() -> None:
 # --- geometry
 
 
-def test_dtgn_minds_neither_place_nor_size_nor_jaw() -> None:
+def test_dtgn_ignores_position_size_and_jaw() -> None:
     network = small("dtgn").eval()
     clip = some_clips(network, 2)
     larger = 1.7 * clip + torch.tensor([9.0, -4.0])
@@ -96,17 +96,17 @@ def test_dtgn_minds_neither_place_nor_size_nor_jaw() -> None:
         assert not torch.allclose(network(clip.flip(3)), network(clip), atol=1e-3)
 
 
-def test_a_grid_weighs_most_where_landmarks_are() -> None:
-    points = torch.full((1, 1, 68, 2), 200.0)  # all beyond the picture, and so in the last place
-    points[0, 0, 30] = torch.tensor([5 * 4 + 1.0, 6 * 4 + 1.0])  # in place (5, 6) of 16
-    points[0, 0, 60] = torch.tensor([0.0, 0.0])  # which is none of the 66
+def test_a_grid_has_its_largest_weights_at_landmarks() -> None:
+    points = torch.full((1, 1, 68, 2), 200.0)  # all outside the picture, and so in the last cell
+    points[0, 0, 30] = torch.tensor([5 * 4 + 1.0, 6 * 4 + 1.0])  # in cell (5, 6) of 16
+    points[0, 0, 60] = torch.tensor([0.0, 0.0])  # not one of the 66
     weights = inception3d.weighted(points, 16)[0, 0, 0]
     assert weights[6, 5] == weights[15, 15] == 1.0 and weights[0, 0] == 0.0
     assert weights[6, 7].item() == weights[5, 6].item() == pytest.approx(0.8)
     assert weights[9, 8].item() == pytest.approx(0.4) and weights[10, 5] == 0.0
 
 
-def test_landmarks_reach_the_shortcuts() -> None:
+def test_landmarks_change_the_result() -> None:
     network = settled("inception3d")
     faces, points = split(some_clips(network, 2))
     with torch.inference_mode():
@@ -115,15 +115,15 @@ def test_landmarks_reach_the_shortcuts() -> None:
         )
 
 
-def test_a_part_is_looked_for_around_its_place() -> None:
+def test_a_part_is_searched_for_around_its_position() -> None:
     offsets = dap3d.deformation().unflatten(2, (dap3d.SIDE, dap3d.SIDE))
     nose = offsets[list(dap3d.PARTS).index("nose")]
     row, column = divmod(int((nose[2] + nose[3]).argmin()), dap3d.SIDE)
-    assert [dap3d.FIRST + dap3d.STEP * at for at in (column, row)] == pytest.approx([32, 32], abs=2)
+    assert [dap3d.FIRST + dap3d.STEP * index for index in (column, row)] == pytest.approx([32, 32], abs=2)
     assert (nose[0, :, column + 1] > nose[0, :, column]).all() and torch.equal(nose[1] ** 2, nose[3])
 
 
-def test_flow_sees_motion_alone() -> None:
+def test_flow_is_of_motion_only() -> None:
     generator = torch.Generator().manual_seed(2)
     picture = nn.functional.interpolate(
         torch.randn(1, 1, 8, 8, generator=generator), (64, 64), mode="bicubic"
@@ -131,44 +131,44 @@ def test_flow_sees_motion_alone() -> None:
     still = picture.expand(1, 2, 64, 64)
     assert flow.flow_and_strain(still).abs().max() < 0.05
     right = torch.stack([picture, picture.roll(1, 1)])[None]
-    seen = flow.flow_and_strain(right)[0, :, 16:-16, 16:-16] * flow.MOST  # one pixel to the right
-    assert seen[0].mean().item() == pytest.approx(1.0, abs=0.2)
-    assert abs(seen[1].mean().item()) < 0.1
+    motion = flow.flow_and_strain(right)[0, :, 16:-16, 16:-16] * flow.MOST  # one pixel to the right
+    assert motion[0].mean().item() == pytest.approx(1.0, abs=0.2)
+    assert abs(motion[1].mean().item()) < 0.1
 
 
-# --- what a net adds to its own loss
+# --- the loss that a network adds
 
 
 def test_verification_by_hand() -> None:
     features = torch.tensor([[0.0, 0.0], [3.0, 0.0], [0.0, 1.0]])
-    taught = torch.eye(2)[[0, 0, 1]]
+    targets = torch.eye(2)[[0, 0, 1]]
     # 0 and 1 are alike: 9; 0 and 2 are not, and 1 apart: (4 - 1)^2; 1 and 2: (4 - sqrt 10)^2
     expected = (9 + 9 + (4 - 10**0.5) ** 2) / 3 / 2
-    assert verification(features, taught, 4.0).item() == pytest.approx(expected)
-    assert verification(features[:1], taught[:1]).item() == 0.0
+    assert verification(features, targets, 4.0).item() == pytest.approx(expected)
+    assert verification(features[:1], targets[:1]).item() == 0.0
 
 
 @pytest.mark.parametrize("name", ["peak_piloted", "cascaded_peak"])
-def test_the_peak_learns_nothing_from_weaker_frames(name: str, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_the_peak_gets_no_gradient_from_weaker_frames(name: str, monkeypatch: pytest.MonkeyPatch) -> None:
     network = settled(name)
     pair = some_clips(network, 3, 2).requires_grad_()
-    taught = torch.eye(7)[:3]
+    targets = torch.eye(7)[:3]
 
-    def slopes() -> Tensor:
-        _, own = network.features_and_loss(pair, taught)
+    def gradients() -> Tensor:
+        _, own = network.features_and_loss(pair, targets)
         assert own is not None
-        (slope,) = torch.autograd.grad(own, pair)
-        return slope.abs().sum((0, 2, 3))
+        (gradient,) = torch.autograd.grad(own, pair)
+        return gradient.abs().sum((0, 2, 3))
 
-    peak, other = slopes()
+    peak, other = gradients()
     assert peak == 0.0 and other > 0.0
     monkeypatch.setattr("fervid.streams.survey.peak_piloted.PILOT", 0.0)
-    assert slopes()[1] != other  # so much of it came from the peak
+    assert gradients()[1] != other  # part of it comes from the peak
     with torch.inference_mode():
-        assert torch.equal(network.features_and_loss(pair, taught)[0], network.features(pair[:, :1]))
+        assert torch.equal(network.features_and_loss(pair, targets)[0], network.features(pair[:, :1]))
 
 
-def test_the_gru_leaves_its_frame_net_alone() -> None:
+def test_the_gru_does_not_train_its_frame_network() -> None:
     network = small("compact_gru").train()
     features, own = network.features_and_loss(some_clips(network, 3), torch.eye(7)[:3])
     assert own is not None and own > 0
@@ -178,18 +178,18 @@ def test_the_gru_leaves_its_frame_net_alone() -> None:
 
 
 @pytest.mark.parametrize(
-    ("name", "whole"), [("peak_piloted", True), ("cascaded_peak", True), ("still", False)]
+    ("name", "is_float32"), [("peak_piloted", True), ("cascaded_peak", True), ("still", False)]
 )
-def test_deep_nets_are_learnt_in_float32(name: str, whole: bool) -> None:
+def test_deep_networks_are_trained_in_float32(name: str, is_float32: bool) -> None:
     with torch.device("meta"):
         network = streams.build(name, 7)
-    assert isinstance(Machine(torch.device("cpu")).autocast(network), nullcontext) == whole
+    assert isinstance(Machine(torch.device("cpu")).autocast(network), nullcontext) == is_float32
 
 
-# --- beginning from another net
+# --- weights from another network
 
 
-def test_a_gru_begins_with_the_frame_net_that_is_there() -> None:
+def test_a_gru_starts_from_a_frame_network() -> None:
     parent, child = small("compact").eval(), small("compact_gru").eval()
     child.inflate(parent.state_dict())
     frames = some_clips(parent, 2)
@@ -199,7 +199,7 @@ def test_a_gru_begins_with_the_frame_net_that_is_there() -> None:
 
 
 @pytest.mark.parametrize("name", ["cnn_lstm", "irnn"])
-def test_nets_over_frames_begin_with_a_still(name: str) -> None:
+def test_networks_over_frames_start_from_a_still(name: str) -> None:
     parent, child = settled("still"), small(name).eval()
     assert streams.registered(name).parent == "still"
     child.inflate(parent.state_dict())
@@ -211,7 +211,7 @@ def test_nets_over_frames_begin_with_a_still(name: str) -> None:
         child.inflate(streams.build("still", 7, width=12).state_dict())
 
 
-def test_the_cascade_begins_as_the_shallower_net() -> None:
+def test_the_cascade_starts_as_the_shallower_network() -> None:
     parent, child = settled("peak_piloted"), small("cascaded_peak").eval()
     child.inflate(parent.state_dict())
     frames = some_clips(parent, 2)
@@ -219,7 +219,7 @@ def test_the_cascade_begins_as_the_shallower_net() -> None:
         torch.testing.assert_close(child(frames), parent(frames))
 
 
-def test_an_irnn_begins_by_remembering() -> None:
+def test_an_irnn_starts_as_a_memory() -> None:
     recurrent = small("irnn").recurrent
     assert isinstance(recurrent, nn.RNN)
     with torch.inference_mode():
@@ -229,51 +229,51 @@ def test_an_irnn_begins_by_remembering() -> None:
     assert torch.equal(states, torch.ones_like(states))
 
 
-# --- from clips to nets
+# --- from clips to networks
 
 
-def learnt(length: int, by_motion: bool = False) -> Clips:
-    found = drawn(("happiness", "surprise", NEUTRAL), 3, 3, length=40)
-    taught = make_targets(found.samples, EMOTIONS, 0.0, 0.0)
-    return Clips(found, taught, ("faces", "points"), length=length, by_motion=by_motion)
+def training_clips(length: int, by_motion: bool = False) -> Clips:
+    some_footage = drawn(("happiness", "surprise", NEUTRAL), 3, 3, length=40)
+    targets = make_targets(some_footage.samples, EMOTIONS, 0.0, 0.0)
+    return Clips(some_footage, targets, ("faces", "points"), length=length, by_motion=by_motion)
 
 
-def test_a_pair_is_the_peak_and_another_frame_that_shows_it() -> None:
-    found = learnt(2)
-    for place, sample in enumerate(found.footage.samples):
-        moved = found.motion[place]
+def test_a_pair_is_the_peak_and_another_expressive_frame() -> None:
+    training = training_clips(2)
+    for index, sample in enumerate(training.footage.samples):
+        motion = training.motion[index]
         for seed in range(10):
-            peak, other = found._drawn(place, np.random.default_rng(seed)).rows
+            peak, other = training._drawn(index, np.random.default_rng(seed)).rows
             assert peak != other
             if sample.label == NEUTRAL:
-                assert moved[peak] == moved.min()
+                assert motion[peak] == motion.min()
             else:
-                assert moved[peak] == moved.max() and moved[other] >= WEAK * moved.max()
+                assert motion[peak] == motion.max() and motion[other] >= WEAK * motion.max()
 
 
-def test_a_pair_of_a_picture_is_the_picture_twice() -> None:
-    found = drawn(("happiness",), 1, 1, length=1)
-    clip = Clips(found, make_targets(found.samples, EMOTIONS, 0.0, 0.0), ("faces",), length=2)
+def test_a_pair_from_a_picture_repeats_it() -> None:
+    some_footage = drawn(("happiness",), 1, 1, length=1)
+    clip = Clips(some_footage, make_targets(some_footage.samples, EMOTIONS, 0.0, 0.0), ("faces",), length=2)
     assert clip._drawn(0, np.random.default_rng(0)).rows.tolist() == [0, 0]
 
 
-def test_nets_of_motion_are_taught_where_the_face_changes() -> None:
-    still, moving = learnt(16), learnt(16, by_motion=True)
+def test_networks_of_motion_train_on_windows_of_change() -> None:
+    still, moving = training_clips(16), training_clips(16, by_motion=True)
     spread = [
         np.mean(
-            [np.ptp(one.motion[0][one._drawn(0, np.random.default_rng(seed)).rows]) for seed in range(20)]
+            [np.ptp(clips.motion[0][clips._drawn(0, np.random.default_rng(seed)).rows]) for seed in range(20)]
         )
-        for one in (still, moving)
+        for clips in (still, moving)
     ]
     assert spread[0] < spread[1]
 
 
-def test_a_batch_knows_who_is_who() -> None:
-    found = learnt(16)
-    batch = found.drawn(0, np.arange(9), torch.device("cpu"))
+def test_a_batch_numbers_its_people() -> None:
+    training = training_clips(16)
+    batch = training.drawn(0, np.arange(9), torch.device("cpu"))
     same = batch.people[:, None] == batch.people
-    names = [sample.subject for sample in found.footage.samples]
-    assert same.tolist() == [[one == other for other in names] for one in names]
+    names = [sample.subject for sample in training.footage.samples]
+    assert same.tolist() == [[name == other for other in names] for name in names]
 
 
 def video() -> Video:
@@ -297,7 +297,7 @@ def video() -> Video:
     )
 
 
-def test_analysis_gives_landmarks_to_the_nets_that_look_for_them(tmp_path: Path) -> None:
+def test_analysis_gives_landmarks_to_networks_that_read_them(tmp_path: Path) -> None:
     names = ("dtgn", "inception3d", "mscnn")
     networks = {name: small(name).eval() for name in names}
     spec = model.Spec(
@@ -318,15 +318,15 @@ def test_analysis_gives_landmarks_to_the_nets_that_look_for_them(tmp_path: Path)
     }
     model.save(tmp_path / "model", spec, tensors)
 
-    found = drawn(("surprise",), 1, 1, length=40)
-    strip = found[0]
+    some_footage = drawn(("surprise",), 1, 1, length=40)
+    strip = some_footage[0]
     edge = slice(shape.MARGIN, -shape.MARGIN)
     count = len(strip)
     track = Track(
         id=1,
         pts=np.arange(count, dtype=np.int64),
         box=np.zeros((count, 4), np.float32),
-        landmarks=(3.1 * strip.landmarks + np.float32([50, 20])).astype(np.float32),  # elsewhere in a film
+        landmarks=(3.1 * strip.landmarks + np.float32([50, 20])).astype(np.float32),  # elsewhere in a frame
         pose=np.zeros((count, 3), np.float32),
         quality=np.ones(count, np.float32),
         status=np.full(count, Status.OK, np.uint8),
@@ -335,10 +335,10 @@ def test_analysis_gives_landmarks_to_the_nets_that_look_for_them(tmp_path: Path)
     moments = clips.centres(video(), track.pts, 0, None)
     options = Options(Settings(), str(tmp_path / "model"))
     parts = list(spans._batches(video(), followed, moments, options))
-    said = {name: np.concatenate([part[name] for part in parts]) for name in names}
+    logits = {name: np.concatenate([part[name] for part in parts]) for name in names}
 
     reads = tuple({net.reads for net in networks.values()})
-    mine = Clips(found, make_targets(found.samples, EMOTIONS, 0.0, 0.0), reads, OFF)
+    mine = Clips(some_footage, make_targets(some_footage.samples, EMOTIONS, 0.0, 0.0), reads, OFF)
     taken = [clips.rows(video(), track.pts, centre) for centre in moments.tolist()]
     windows = [clips.Window.at(mine.faces[0], rows) for rows in taken]
     nothing = np.zeros(len(windows), np.int64)
@@ -346,5 +346,5 @@ def test_analysis_gives_landmarks_to_the_nets_that_look_for_them(tmp_path: Path)
     for name, net in networks.items():
         with torch.inference_mode():
             expected = net(batch[net.reads]).numpy()
-        assert said[name] == pytest.approx(expected, abs=2e-3), name
-        assert len(windows) > 2 and said[name].std(0).max() > 1e-3
+        assert logits[name] == pytest.approx(expected, abs=2e-3), name
+        assert len(windows) > 2 and logits[name].std(0).max() > 1e-3

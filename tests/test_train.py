@@ -1,4 +1,4 @@
-"""Training: the same weights whatever interrupts it, honest parts, plain errors, and a model in the end."""
+"""Test training: runs and their resumption, starting models, data, batches, and the commands."""
 
 from __future__ import annotations
 
@@ -53,7 +53,7 @@ SMALL = Recipe(
 
 @pytest.fixture(autouse=True)
 def haste(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Curves as SVG, which costs a twentieth; `whole` draws them as ever."""
+    """Draw curves only as SVG, which takes a twentieth of the time; the run of `whole` draws both."""
     monkeypatch.setattr("fervid.metrics.charts._png", lambda picture: None)
 
 
@@ -64,7 +64,7 @@ def material() -> Material:
 
 @pytest.fixture(scope="module")
 def strips(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """Where the strips of this file's samples lie, so that they are drawn once."""
+    """Make the folder of this file's strips, which are drawn once."""
     return tmp_path_factory.mktemp("strips")
 
 
@@ -78,17 +78,17 @@ def weights(folder: Path) -> dict[str, np.ndarray]:
     return load_file(folder / model.WEIGHTS)
 
 
-def same(one: dict[str, np.ndarray], other: dict[str, np.ndarray]) -> bool:
-    return one.keys() == other.keys() and all(np.array_equal(one[name], other[name]) for name in one)
+def same(ours: dict[str, np.ndarray], theirs: dict[str, np.ndarray]) -> bool:
+    return ours.keys() == theirs.keys() and all(np.array_equal(ours[name], theirs[name]) for name in ours)
 
 
 class Stop(Exception):
-    """The power goes out."""
+    """The interruption of a run."""
 
 
 @pytest.fixture(scope="module")
 def whole(material: Material, strips: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """A run that nothing interrupted."""
+    """Train a run without interruption."""
     return trained(SMALL, material, tmp_path_factory.mktemp("runs") / "whole", strips)
 
 
@@ -110,7 +110,7 @@ def test_a_run_becomes_a_model(whole: Path) -> None:
 
 
 @pytest.mark.parametrize("stop_after", [1, 4, 11])
-def test_an_interrupted_run_comes_to_the_same_weights(
+def test_an_interrupted_run_gives_the_same_weights(
     whole: Path,
     material: Material,
     strips: Path,
@@ -176,13 +176,13 @@ def test_weighted_fusion_and_every_loss(material: Material, strips: Path, tmp_pa
     assert sum(stream.weight for stream in net.spec.streams) > 0
 
 
-def test_illumination_goes_with_the_model(material: Material, strips: Path, tmp_path: Path) -> None:
+def test_illumination_is_stored_in_the_model(material: Material, strips: Path, tmp_path: Path) -> None:
     recipe = replace(SMALL, streams=("tiny_faces",), illumination="he", epochs=1)
     spec = model.read_spec(trained(recipe, material, tmp_path / "run", strips))
     assert spec.streams[0].illumination == "he" and spec.fusion == "weighted"
 
 
-def test_finetuning_begins_where_the_model_is(
+def test_finetuning_starts_from_the_model(
     whole: Path, material: Material, strips: Path, tmp_path: Path
 ) -> None:
     recipe = starting.finetune_recipe(whole, replace(SMALL, rate=1e-9, average=0.0))
@@ -194,13 +194,13 @@ def test_finetuning_begins_where_the_model_is(
     assert net.spec.labels == before.spec.labels
 
 
-def test_finetuning_refuses_labels_that_the_model_has_not(whole: Path, strips: Path, tmp_path: Path) -> None:
+def test_finetuning_on_unknown_labels_is_an_error(whole: Path, strips: Path, tmp_path: Path) -> None:
     other = arrange(tuple(synth.samples("posed", 3, 3, 0, ("anger", "surprise"))), (), (), 0.4, 0)
     with pytest.raises(InputError, match=r"anger, which the model does not know \(happiness, surprise\)"):
         trained(starting.finetune_recipe(whole, SMALL), other, tmp_path / "run", strips)
 
 
-def test_a_frame_net_is_inflated(material: Material, strips: Path, tmp_path: Path) -> None:
+def test_a_frame_network_is_inflated(material: Material, strips: Path, tmp_path: Path) -> None:
     sizes = {"width": 4, "blocks": 1}
     still = replace(SMALL, streams=("still",), sizes={"still": sizes}, epochs=1)
     parent = trained(still, material, tmp_path / "still", strips)
@@ -223,12 +223,12 @@ def test_a_frame_net_is_inflated(material: Material, strips: Path, tmp_path: Pat
         trained(wrong, material, tmp_path / "wrong", strips)
 
 
-# --- joining models, and faces shown small
+# --- joining models, and coarse epochs
 
 
 @pytest.fixture(scope="module")
 def halves(material: Material, strips: Path, tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, Path]:
-    """A model of faces, and one of landmarks."""
+    """Train a model of faces, and one of landmarks."""
     folder = tmp_path_factory.mktemp("halves")
     return tuple(  # type: ignore[return-value]
         trained(replace(SMALL, streams=(name,), epochs=1), material, folder / name, strips)
@@ -236,7 +236,7 @@ def halves(material: Material, strips: Path, tmp_path_factory: pytest.TempPathFa
     )
 
 
-def test_models_are_joined_as_they_are(
+def test_joining_models_keeps_their_weights(
     halves: tuple[Path, Path], material: Material, strips: Path, tmp_path: Path
 ) -> None:
     warned: list[str] = []
@@ -249,7 +249,7 @@ def test_models_are_joined_as_they_are(
     assert net.spec.fusion == "joint" and set(net.joint) == set(SMALL.streams)
     assert all(np.array_equal(joint[name], parent) for name, parent in parents.items())
     new = joint.keys() - parents.keys()
-    assert new and all(f".{model.JOINT}" in name for name in new)  # the fusion is learnt
+    assert new and all(f".{model.JOINT}" in name for name in new)  # the trained fusion
     for name in SMALL.streams:
         top = net.joint[name].state_dict()["weight"]
         assert not torch.equal(top, net.networks[name].top.state_dict()["weight"])
@@ -259,7 +259,7 @@ def test_models_are_joined_as_they_are(
     assert same(weights(again), joint)
 
 
-def test_the_first_model_that_has_a_stream_gives_it(
+def test_a_stream_is_taken_from_the_first_model_that_has_it(
     halves: tuple[Path, Path], whole: Path, material: Material, strips: Path, tmp_path: Path
 ) -> None:
     for bases in ((halves[1], halves[0], whole), (whole, halves[0])):
@@ -270,7 +270,7 @@ def test_the_first_model_that_has_a_stream_gives_it(
         assert all(np.array_equal(value, parent[name]) for name, value in child.items())
 
 
-def test_a_stream_comes_from_its_like_before_a_still_is_inflated(
+def test_the_same_stream_is_preferred_to_inflating_a_still(
     material: Material, strips: Path, tmp_path: Path
 ) -> None:
     sizes = {"width": 4, "blocks": 1}
@@ -296,7 +296,7 @@ def test_a_stream_comes_from_its_like_before_a_still_is_inflated(
         assert np.array_equal(child[name], parent), name
 
 
-def test_a_stream_that_no_model_has(
+def test_a_stream_in_no_model_starts_from_random_weights(
     halves: tuple[Path, Path], material: Material, strips: Path, tmp_path: Path
 ) -> None:
     warned: list[str] = []
@@ -311,10 +311,10 @@ def test_a_stream_that_no_model_has(
         run.check(replace(recipe, epochs=0), material, "cpu")
 
 
-def test_faces_are_shown_small_at_first(
+def test_coarse_epochs_show_faces_smaller(
     material: Material, strips: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """Streams that read one size alone go on as ever beside one that reads any."""
+    """Test also that a stream of one size trains unchanged beside one that reads any."""
     shown: list[tuple[bool, int]] = []
     features = Still.features
 
@@ -326,17 +326,17 @@ def test_faces_are_shown_small_at_first(
     sizes = {"still": {"width": 4, "blocks": 1}}
     recipe = replace(SMALL, streams=("still", "tiny_displacement"), sizes=sizes, coarse=0.6, joint_epochs=1)
     trained(recipe, material, tmp_path / "run", strips)
-    taught = [side for is_taught, side in shown if is_taught]
-    steps = len(taught) // recipe.epochs
-    assert steps > 0 and taught == [48] * 2 * steps + [64] * steps  # 0.6 of three epochs are two
-    assert {side for is_taught, side in shown if not is_taught} == {64}  # as it is judged and joined
+    sides = [side for is_training, side in shown if is_training]
+    steps = len(sides) // recipe.epochs
+    assert steps > 0 and sides == [48] * 2 * steps + [64] * steps  # 0.6 of three epochs is two
+    assert {side for is_training, side in shown if not is_training} == {64}  # in validation and fusion
 
 
 def test_small_faces_are_the_same_faces() -> None:
-    found = drawn(LABELS, 2, 2)
-    taught = make_targets(found.samples, LABELS, 0.0, 0.0)
+    some_footage = drawn(LABELS, 2, 2)
+    targets = make_targets(some_footage.samples, LABELS, 0.0, 0.0)
     small, usual = (
-        Clips(found, taught, ("faces", "displacement"), STRONG, coarse=coarse) for coarse in (2, 0)
+        Clips(some_footage, targets, ("faces", "displacement"), STRONG, coarse=coarse) for coarse in (2, 0)
     )
     for number, side in ((0, 48), (1, 48), (2, 64)):
         ours, theirs = (clips.drawn(number, np.arange(4), CPU.device) for clips in (small, usual))
@@ -347,13 +347,13 @@ def test_small_faces_are_the_same_faces() -> None:
         assert alike > 0.9
 
 
-def test_a_loss_that_explodes_is_told(material: Material, strips: Path, tmp_path: Path) -> None:
+def test_an_infinite_loss_is_an_error(material: Material, strips: Path, tmp_path: Path) -> None:
     recipe = replace(SMALL, streams=("tiny_faces",), rate=1e30)
     with pytest.raises(ModelError, match=r"is not a number in epoch .* lower --rate"):
         trained(recipe, material, tmp_path / "run", strips)
 
 
-def test_a_damaged_checkpoint_is_told(material: Material, strips: Path, tmp_path: Path) -> None:
+def test_a_damaged_checkpoint_is_an_error(material: Material, strips: Path, tmp_path: Path) -> None:
     folder = tmp_path / "run"
     folders.begin(folder, SMALL, material)
     (folder / folders.STATE / "tiny_faces.safetensors").write_bytes(b"rubbish")
@@ -371,14 +371,14 @@ def sample(name: str, label: str, subject: str | None = None) -> Sample:
     return Sample(name=name, label=label, subject=subject, pixels=Drawn("x"))
 
 
-def test_people_are_in_one_part_alone() -> None:
-    one = [sample(f"{k}", LABELS[k % 2], f"p{k // 4}") for k in range(40)]
-    split = arrange(one, (), (), 0.25, 3)
+def test_training_and_validation_share_no_people() -> None:
+    samples = [sample(f"{k}", LABELS[k % 2], f"p{k // 4}") for k in range(40)]
+    split = arrange(samples, (), (), 0.25, 3)
     assert split.labels == LABELS
     assert not {s.subject for s in split.train} & {s.subject for s in split.validation}
     assert len(split.train) + len(split.validation) == 40
     with pytest.raises(InputError, match=r"the same people: .*p0"):
-        arrange(one[:8], one[2:3], (), 0.25, 3)
+        arrange(samples[:8], samples[2:3], (), 0.25, 3)
 
 
 @pytest.mark.parametrize(
@@ -388,28 +388,28 @@ def test_people_are_in_one_part_alone() -> None:
         (("happiness", "surprise", "anger"), "no training sample of anger"),
     ],
 )
-def test_labels_that_do_not_fit_the_data(labels: tuple[str, ...], words: str) -> None:
+def test_labels_must_fit_the_data(labels: tuple[str, ...], words: str) -> None:
     with pytest.raises(InputError, match=words):
         arrange([sample(f"{k}", LABELS[k % 2]) for k in range(40)], (), labels, 0.25, 0)
 
 
-def test_no_validation_at_all_is_refused() -> None:
+def test_a_run_needs_a_validation_set() -> None:
     with pytest.raises(UsageError, match="no validation set"):
         arrange([sample("a", "anger"), sample("b", "fear")], (), (), 0.0, 0)
 
 
-def test_samples_without_a_face_are_told_and_left_out(
+def test_samples_without_a_face_are_left_out_with_a_warning(
     material: Material, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    found = drawn(LABELS, 4, 4)
+    some_footage = drawn(LABELS, 4, 4)
     nothing = footage(
-        [replace(s, name=f"none-{k}", subject=f"none-{k}") for k, s in enumerate(found.samples[:2])],
-        [_empty(found[0])] * 2,
+        [replace(s, name=f"none-{k}", subject=f"none-{k}") for k, s in enumerate(some_footage.samples[:2])],
+        [_empty(some_footage[0])] * 2,
     )
-    everything = Footage.joined([found, nothing])
+    everything = Footage.joined([some_footage, nothing])
     monkeypatch.setattr(run.footage, "cut", lambda *_, **__: everything)
     warned: list[str] = []
-    split = Material(LABELS, (*found.samples[:4], *found.samples[4:]), nothing.samples)
+    split = Material(LABELS, (*some_footage.samples[:4], *some_footage.samples[4:]), nothing.samples)
     with pytest.raises(InputError, match="no validation sample shows a face"):
         trained(SMALL, split, tmp_path / "run", tmp_path, listener=Listener(warn=warned.append))
     assert warned == ["2 of 2 validation samples show no face and are left out"]
@@ -423,32 +423,32 @@ def _empty(strip: Strip) -> Strip:
 # --- clips
 
 
-def test_clips_depend_on_their_epoch_and_place_alone() -> None:
-    found = drawn(LABELS, 3, 3, length=40)
-    taught = make_targets(found.samples, LABELS, 0.0, 0.0)
-    clips = Clips(found, taught, ("faces", "displacement"), STRONG, seed=4)
+def test_clips_depend_on_epoch_and_draw_alone() -> None:
+    some_footage = drawn(LABELS, 3, 3, length=40)
+    targets = make_targets(some_footage.samples, LABELS, 0.0, 0.0)
+    clips = Clips(some_footage, targets, ("faces", "displacement"), STRONG, seed=4)
     whole = clips.drawn(2, np.array([0, 3, 5]), CPU.device)
     again = clips.drawn(2, np.array([5]), CPU.device)
     torch.testing.assert_close(again["faces"][0], whole["faces"][2], atol=2e-3, rtol=1e-3)
     torch.testing.assert_close(again["displacement"][0], whole["displacement"][2])
     later = clips.drawn(3, np.array([5]), CPU.device)
     assert not torch.allclose(later["faces"], again["faces"], atol=0.1)
-    orders = [[places.tolist() for _, places in clips.epoch(0, 2)] for _ in range(2)]
-    assert orders[0] == orders[1] != [places.tolist() for _, places in clips.epoch(1, 2)]
+    orders = [[draws.tolist() for _, draws in clips.epoch(0, 2)] for _ in range(2)]
+    assert orders[0] == orders[1] != [draws.tolist() for _, draws in clips.epoch(1, 2)]
     halves = [[p.tolist() for _, p in clips.epoch(0, 2, part, 2)] for part in (0, 1)]
     assert [[a[0], b[0]] for a, b in zip(*halves, strict=True)] == orders[0]
 
 
 def test_plain_clips_are_what_analysis_reads() -> None:
-    found = drawn(LABELS, 2, 2, length=40)
-    taught = make_targets(found.samples, LABELS, 0.0, 0.0)
-    clips = Clips(found, taught, ("faces+points", "displacement"), OFF)
+    some_footage = drawn(LABELS, 2, 2, length=40)
+    targets = make_targets(some_footage.samples, LABELS, 0.0, 0.0)
+    clips = Clips(some_footage, targets, ("faces+points", "displacement"), OFF)
     from fervid.train.evaluate import windows
 
-    theirs = [(place, window) for place, window in windows(found)]
-    for places, batch in clips.plain(4, CPU.device):
-        for row, (place, faces) in enumerate(zip(places, batch["faces"], strict=True)):
-            mine = [window for p, window in theirs if p == place]
+    theirs = [(index, window) for index, window in windows(some_footage)]
+    for indices, batch in clips.plain(4, CPU.device):
+        for row, (index, faces) in enumerate(zip(indices, batch["faces"], strict=True)):
+            mine = [window for p, window in theirs if p == index]
             for name in ("displacement", "points"):
                 assert any(np.allclose(m[name], batch[name][row].numpy(), atol=1e-3) for m in mine), name
             pictures = [window["faces"].astype(np.float32) for window in mine]
@@ -458,84 +458,84 @@ def test_plain_clips_are_what_analysis_reads() -> None:
 
 def test_targets_mix_votes_and_labels() -> None:
     voted = replace(sample("a", "happiness"), votes={"happiness": 0.6, "surprise": 0.4})
-    taught = make_targets([voted, sample("b", "surprise")], LABELS, 0.5, 0.1)
-    assert taught.tolist() == [
+    targets = make_targets([voted, sample("b", "surprise")], LABELS, 0.5, 0.1)
+    assert targets.tolist() == [
         pytest.approx([0.9 * 0.8 + 0.05, 0.9 * 0.2 + 0.05]),
         pytest.approx([0.05, 0.95]),
     ]
 
 
-def test_votes_for_labels_that_are_not_taught_do_not_count() -> None:
-    some = replace(sample("a", "happiness"), votes={"happiness": 0.3, "surprise": 0.3, "contempt": 0.4})
+def test_votes_for_other_labels_do_not_count() -> None:
+    mixed = replace(sample("a", "happiness"), votes={"happiness": 0.3, "surprise": 0.3, "contempt": 0.4})
     none = replace(sample("b", "surprise"), votes={"contempt": 1.0})
-    assert make_targets([some, none], LABELS, 1.0, 0.0).tolist() == [pytest.approx([0.5, 0.5]), [0.0, 1.0]]
+    assert make_targets([mixed, none], LABELS, 1.0, 0.0).tolist() == [pytest.approx([0.5, 0.5]), [0.0, 1.0]]
 
 
-def test_nets_of_frames_are_taught_those_that_show_the_expression() -> None:
-    found = drawn((*LABELS, NEUTRAL), 2, 1, length=60)
-    shown = Clips(found, make_targets(found.samples, EMOTIONS, 0.0, 0.0), ("faces",), length=1)
-    for place, sample in enumerate(found.samples):
-        taught, usual = [], []
+def test_networks_of_frames_train_on_expressive_frames() -> None:
+    some_footage = drawn((*LABELS, NEUTRAL), 2, 1, length=60)
+    shown = Clips(some_footage, make_targets(some_footage.samples, EMOTIONS, 0.0, 0.0), ("faces",), length=1)
+    for index, sample in enumerate(some_footage.samples):
+        drawn_motion, mean_motion = [], []
         for seed in range(40):
-            frame = shown._drawn(place, np.random.default_rng(seed)).rows
-            window = shown._drawn_window(place, np.random.default_rng(seed)).rows
+            frame = shown._drawn(index, np.random.default_rng(seed)).rows
+            window = shown._drawn_window(index, np.random.default_rng(seed)).rows
             assert len(frame) == 1 and frame[0] in window
-            taught.append(shown.motion[place][frame[0]])
-            usual.append(shown.motion[place][window].mean())
+            drawn_motion.append(shown.motion[index][frame[0]])
+            mean_motion.append(shown.motion[index][window].mean())
         if sample.label != NEUTRAL:
-            assert np.mean(taught) > np.mean(usual)
+            assert np.mean(drawn_motion) > np.mean(mean_motion)
 
 
 @pytest.mark.parametrize("share", [0.25, 0.75])
-def test_clips_and_stills_come_in_the_share_that_is_asked_for(share: float) -> None:
+def test_moving_sets_the_share_of_clips(share: float) -> None:
     clips_of, stills_of = drawn(LABELS, 2, 2), drawn(LABELS, 3, 3, length=1)
     both = Footage.joined([stills_of, clips_of])
-    taught = make_targets(both.samples, LABELS, 0.0, 0.0)
-    shown = Clips(both, taught, ("faces",), length=1, size=40, moving=share)
+    targets = make_targets(both.samples, LABELS, 0.0, 0.0)
+    shown = Clips(both, targets, ("faces",), length=1, size=40, moving=share)
     for epoch in range(2):
         draws = np.concatenate([draws for _, draws in shown.epoch(epoch, 8)])
         assert len(draws) == len(set(draws.tolist())) == 40
         assert (draws % len(both) >= len(stills_of)).sum() == share * 40
-    as_they_come = Clips(both, taught, ("faces",), length=1)
-    assert {place for _, draws in as_they_come.epoch(0, 1) for place in draws.tolist()} == set(
+    as_they_come = Clips(both, targets, ("faces",), length=1)
+    assert {index for _, draws in as_they_come.epoch(0, 1) for index in draws.tolist()} == set(
         range(len(both))
     )
 
 
 @pytest.fixture(scope="module")
 def both() -> Clips:
-    """Two stills and two clips of five and of four windows."""
-    found = Footage.joined([drawn(LABELS, 1, 1, length=1), drawn(LABELS, 1, 1, length=30)])
-    return Clips(found, make_targets(found.samples, LABELS, 0.0, 0.0), ("displacement",))
+    """Draw two stills, and two clips of five and four windows."""
+    some_footage = Footage.joined([drawn(LABELS, 1, 1, length=1), drawn(LABELS, 1, 1, length=30)])
+    return Clips(some_footage, make_targets(some_footage.samples, LABELS, 0.0, 0.0), ("displacement",))
 
 
-def test_whole_clips_are_looked_at_as_analysis_does(both: Clips) -> None:
-    wanted = [(place, window["displacement"]) for place, window in evaluate.windows(both.footage)]
-    assert [place for place, _ in wanted] == [0, 1, *[2] * 5, *[3] * 4]
+def test_whole_clips_have_the_windows_of_analysis(both: Clips) -> None:
+    wanted = [(index, window["displacement"]) for index, window in evaluate.windows(both.footage)]
+    assert [index for index, _ in wanted] == [0, 1, *[2] * 5, *[3] * 4]
     shown = list(both.plain(3, CPU.device, looks=None))
-    assert [place for places, _ in shown for place in places.tolist()] == [place for place, _ in wanted]
+    assert [index for indices, _ in shown for index in indices.tolist()] == [index for index, _ in wanted]
     ours = torch.cat([batch["displacement"] for _, batch in shown]).numpy()
     np.testing.assert_allclose(ours, np.stack([window for _, window in wanted]), atol=1e-6)
-    ((places, few),) = both.plain(99, CPU.device, np.array([2, 0]))
-    assert set(places.tolist()) == {0, 2} and 1 < len(few["displacement"]) < 1 + 5
+    ((indices, few),) = both.plain(99, CPU.device, np.array([2, 0]))
+    assert set(indices.tolist()) == {0, 2} and 1 < len(few["displacement"]) < 1 + 5
 
 
 class Apart(Machine):
-    """One of several processes, of which the others come later."""
+    """One of several processes that run one after the other."""
 
     def wait(self) -> None:
         pass
 
 
 @pytest.mark.parametrize("parts", [1, 2, 5])
-def test_what_frozen_streams_see_of_a_clip_is_worked_out_once(
+def test_features_of_frozen_streams_are_computed_once(
     both: Clips, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, parts: int
 ) -> None:
     network = streams.build("tiny_displacement", len(LABELS)).eval()
     monkeypatch.setattr(frozen, "AT_ONCE", 1)
     monkeypatch.setattr(state, "BETWEEN_CHECKPOINTS", 0.0)
 
-    def seen(part: int) -> torch.Tensor:
+    def features(part: int) -> torch.Tensor:
         here, path = Apart(CPU.device, part, parts), tmp_path / "x.safetensors"
         return frozen.compute_features(
             {"tiny_displacement": network}, both, 4, here, path, Listener(tick=stop)
@@ -547,33 +547,33 @@ def test_what_frozen_streams_see_of_a_clip_is_worked_out_once(
     stops = 0
     for part in range(min(parts, len(both))):
         for _ in range(len(range(part, len(both), parts))):
-            with pytest.raises(Stop):  # after each clip, which is not worked out again
-                seen(part)
+            with pytest.raises(Stop):  # after each clip, which is not computed again
+                features(part)
             stops += 1
     assert stops == len(both)
-    found = [seen(part) for part in range(parts)]
-    assert all(torch.equal(found[0], other) for other in found)
-    for place in range(len(both)):
-        ((_, batch),) = both.plain(99, CPU.device, np.array([place]), looks=None)
-        each = network.features(batch["displacement"])
-        assert len(each) == (1, 1, 5, 4)[place]
-        torch.testing.assert_close(found[0][place], each.mean(0))
+    computed = [features(part) for part in range(parts)]
+    assert all(torch.equal(computed[0], other) for other in computed)
+    for index in range(len(both)):
+        ((_, batch),) = both.plain(99, CPU.device, np.array([index]), looks=None)
+        windows = network.features(batch["displacement"])
+        assert len(windows) == (1, 1, 5, 4)[index]
+        torch.testing.assert_close(computed[0][index], windows.mean(0))
 
 
-def test_frozen_clips_are_drawn_as_clips_are(both: Clips) -> None:
+def test_frozen_clips_are_drawn_in_the_order_of_clips(both: Clips) -> None:
     numbers = torch.arange(4.0)[:, None]
-    lessons = frozen.Frozen(both, {"tiny_displacement": numbers})
+    features = frozen.Frozen(both, {"tiny_displacement": numbers})
     for number in (0, 1):
         ours, theirs = (
-            [(step, draws.tolist()) for step, draws in some.epoch(number, 2)] for some in (lessons, both)
+            [(step, draws.tolist()) for step, draws in clips.epoch(number, 2)] for clips in (features, both)
         )
-        assert ours == theirs and lessons.steps(2) == both.steps(2)
-    batch = lessons.drawn(1, np.array([3, 0, 6]), CPU.device)
+        assert ours == theirs and features.steps(2) == both.steps(2)
+    batch = features.drawn(1, np.array([3, 0, 6]), CPU.device)
     assert batch.features["tiny_displacement"].flatten().tolist() == [3, 0, 2]
     assert batch.targets.tolist() == both.targets[[3, 0, 2]].tolist()
 
 
-def test_features_of_other_data_are_refused(both: Clips, tmp_path: Path) -> None:
+def test_features_of_other_data_are_an_error(both: Clips, tmp_path: Path) -> None:
     network = {"tiny_displacement": streams.build("tiny_displacement", len(LABELS))}
     path = tmp_path / "x.safetensors"
     frozen.compute_features(network, both, 4, CPU, path, SILENT)
@@ -582,31 +582,31 @@ def test_features_of_other_data_are_refused(both: Clips, tmp_path: Path) -> None
         frozen.compute_features(network, fewer, 4, CPU, path, SILENT)
 
 
-def test_a_clip_that_comes_twice_in_an_epoch_is_drawn_twice() -> None:
-    found = drawn(LABELS, 2, 2)
-    taught = make_targets(found.samples, LABELS, 0.0, 0.0)
-    clips = Clips(found, taught, ("displacement",), STRONG, size=12)
+def test_a_repeated_clip_is_another_draw() -> None:
+    some_footage = drawn(LABELS, 2, 2)
+    targets = make_targets(some_footage.samples, LABELS, 0.0, 0.0)
+    clips = Clips(some_footage, targets, ("displacement",), STRONG, size=12)
     draws = np.concatenate([draws for _, draws in clips.epoch(0, 4)])
     assert sorted(draws.tolist()) == list(range(12))
-    twice = clips.drawn(0, np.array([1, 1 + len(found)]), CPU.device)
+    twice = clips.drawn(0, np.array([1, 1 + len(some_footage)]), CPU.device)
     assert twice.targets[0].tolist() == twice.targets[1].tolist()
     assert not torch.equal(twice["displacement"][0], twice["displacement"][1])
 
 
 def write_faces(folder: Path, seed: int) -> None:
-    """A folder of classes with a picture in each."""
+    """Write a folder of classes with a picture in each."""
     for label in LABELS:
         (folder / label).mkdir(parents=True)
         picture = np.random.default_rng([seed, len(label)]).integers(0, 255, (48, 48)).astype(np.uint8)
         cv2.imwrite(str(folder / label / "0.png"), picture)
 
 
-def test_folders_of_one_name_are_two_and_a_file_in_both_parts_is_refused(tmp_path: Path) -> None:
+def test_folders_of_the_same_name_differ_and_share_no_files(tmp_path: Path) -> None:
     for number, name in enumerate(("alice", "bob")):
         write_faces(tmp_path / name / "clips", number)
     ours, theirs = (f"folder:{tmp_path / name / 'clips'}" for name in ("alice", "bob"))
     both = gather((ours, theirs), (), (), 0.5, 0)
-    names = {one.name for one in (*both.train, *both.validation)}
+    names = {sample.name for sample in (*both.train, *both.validation)}
     assert len(names) == 4 and "folder:clips#2/happiness/0.png" in names
     assert len(gather((ours,), (theirs,), (), 0.5, 0).validation) == 2
     table = tmp_path / "list.csv"
@@ -615,7 +615,7 @@ def test_folders_of_one_name_are_two_and_a_file_in_both_parts_is_refused(tmp_pat
         gather((ours,), (f"csv:{table}",), (), 0.5, 0)
 
 
-def test_tables_of_one_folder_hold_the_same_people(tmp_path: Path) -> None:
+def test_tables_of_one_folder_have_the_same_people(tmp_path: Path) -> None:
     write_faces(tmp_path / "clips", 0)
     for name, label in (("one", "happiness"), ("two", "surprise")):
         (tmp_path / f"{name}.csv").write_text(f"path,label,subject\nclips/{label}/0.png,{label},ann\n")
@@ -623,7 +623,7 @@ def test_tables_of_one_folder_hold_the_same_people(tmp_path: Path) -> None:
         gather((f"csv:{tmp_path}/one.csv",), (f"csv:{tmp_path}/two.csv",), (), 0.5, 0)
 
 
-def test_a_protocol_tells_of_a_hopeless_fold_before_it_trains(tmp_path: Path) -> None:
+def test_a_protocol_checks_every_fold_before_it_trains(tmp_path: Path) -> None:
     rows = [*synth.samples("posed", 3, 3, 0, LABELS), *synth.samples("posed", 1, 1, 0, ("anger",))]
     words = "fold 1 of kfold:3: there is no training sample of anger"
     with pytest.raises(InputError, match=words), execute.serial() as executor:
@@ -631,13 +631,13 @@ def test_a_protocol_tells_of_a_hopeless_fold_before_it_trains(tmp_path: Path) ->
     assert not (tmp_path / "runs").exists()
 
 
-def test_states_are_kept_whole(tmp_path: Path) -> None:
-    one = state.State(epoch=3, step=2, history={"loss": [1.0, 0.5]})
-    one.keep("learner", {"a.b": torch.arange(3.0)})
-    one.keep("learner", {"c": torch.ones(2)})
-    state.write(tmp_path / "x", one)
+def test_a_state_is_read_back_equal(tmp_path: Path) -> None:
+    written = state.State(epoch=3, step=2, history={"loss": [1.0, 0.5]})
+    written.keep("learner", {"a.b": torch.arange(3.0)})
+    written.keep("learner", {"c": torch.ones(2)})
+    state.write(tmp_path / "x", written)
     back = state.read(tmp_path / "x")
-    assert back is not None and back.history == one.history and (back.epoch, back.step) == (3, 2)
+    assert back is not None and back.history == written.history and (back.epoch, back.step) == (3, 2)
     assert list(back.part("learner")) == ["c"] and back.part("learner")["c"].tolist() == [1, 1]
     assert state.read(tmp_path / "none") is None
 
@@ -646,17 +646,17 @@ def test_states_are_kept_whole(tmp_path: Path) -> None:
 
 
 def given(name: str, *line: str) -> dict[str, Any]:
-    """What a command is given by its command line, of what is a setting of recipes."""
+    """Return the settings of recipes that a command line gives to a command."""
     with click.Context(program, **program.context_settings) as context:  # so that -h stays a help option
         command = program.get_command(context, name)
         assert command is not None
-        found = command.make_context(name, list(line), parent=context).params
-    return {name: value for name, value in found.items() if name in settings()}
+        values = command.make_context(name, list(line), parent=context).params
+    return {name: value for name, value in values.items() if name in settings()}
 
 
-def test_every_field_of_a_recipe_is_an_option_unless_it_says_that_it_is_none() -> None:
-    assert all(SETTING in one.metadata for one in fields(Recipe))
-    assert {one.name for one in fields(Recipe)} - settings().keys() == {"finetune"}
+def test_fields_of_a_recipe_with_settings_are_options() -> None:
+    assert all(SETTING in field.metadata for field in fields(Recipe))
+    assert {field.name for field in fields(Recipe)} - settings().keys() == {"finetune"}
     fixed = {
         "streams",
         "sizes",
@@ -674,17 +674,17 @@ def test_every_field_of_a_recipe_is_an_option_unless_it_says_that_it_is_none() -
 
 
 @pytest.mark.parametrize(("name", "epochs"), [("train", 40), ("finetune", 10)])
-def test_the_command_lines_defaults_are_the_recipes(name: str, epochs: int) -> None:
+def test_defaults_of_options_are_those_of_recipes(name: str, epochs: int) -> None:
     assert recipe_of(given(name, "-d", "x", "-o", "y")) == Recipe(data=("x",), epochs=epochs)
     assert Recipe().epochs == 40 and Recipe().streams == ("c3d", "phrnn")
 
 
-def test_choices_are_what_there_is() -> None:
+def test_choices_are_those_of_the_library() -> None:
     assert set(settings()["fusion"].choices) == set(model.FUSIONS)
     assert set(settings()["augmentation"].choices) == set(AUGMENTATIONS)
 
 
-def test_the_documented_defaults_are_the_recipes() -> None:
+def test_documented_defaults_are_those_of_recipes() -> None:
     parts = (ROOT / "docs" / "commands.md").read_text("utf-8").split("\n## ")
     text = next(part for part in parts if part.startswith("fervid train\n"))
     documented: dict[str, str] = {}
@@ -717,7 +717,7 @@ def test_the_documented_defaults_are_the_recipes() -> None:
         ({"seed": -1}, "--seed"),
     ],
 )
-def test_recipes_that_make_no_sense(change: dict[str, object], words: str) -> None:
+def test_invalid_recipes(change: dict[str, object], words: str) -> None:
     with pytest.raises(UsageError, match=words):
         Recipe(**change)  # type: ignore[arg-type]
 
@@ -741,7 +741,7 @@ def test_options_become_a_recipe() -> None:
     ],
     ids=["usual", "dumb terminal", "quiet", "no progress"],
 )
-def test_a_bar_is_shown_on_a_terminal_alone(
+def test_the_bar_is_shown_on_a_terminal_only(
     messages: Messages, term: str, is_shown: bool, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     screen = io.StringIO()
@@ -856,13 +856,13 @@ def test_protocols_from_the_shell(call: Call, tmp_path: Path, tiny: list[str]) -
         (["finetune", "--model", "nosuch", "-d", "synth:posed", "-o", "x"], "no model"),
     ],
 )
-def test_wrong_use_is_told(call: Call, arguments: list[str], words: str, tmp_path: Path) -> None:
+def test_usage_errors(call: Call, arguments: list[str], words: str, tmp_path: Path) -> None:
     done = call(*arguments)
     assert done.returncode in (1, 2) and words in done.stderr and "Traceback" not in done.stderr
     assert not (tmp_path / "x").exists()
 
 
-def test_a_folder_of_other_things_is_left_alone(call: Call, tmp_path: Path, tiny: list[str]) -> None:
+def test_a_folder_of_other_files_is_not_replaced(call: Call, tmp_path: Path, tiny: list[str]) -> None:
     (tmp_path / "mine").mkdir()
     (tmp_path / "mine" / "letter.txt").write_text("dear")
     done = call("train", "-d", "synth:posed?people=2&per_class=2", *tiny, "-o", "mine", "-y")
@@ -878,12 +878,12 @@ def test_several_processes_train_one_model(tmp_path: Path, tiny: list[str]) -> N
         [*launch, *arguments], cwd=tmp_path, env=environment(), capture_output=True, text=True, check=False
     )
     assert done.returncode == 0, done.stderr
-    assert done.stdout == "run\n"  # one of them speaks
+    assert done.stdout == "run\n"  # only the main process prints
     model.verify(tmp_path / "run")
     assert done.stderr.count("joint: epoch 1 of 1") == 1
 
 
-def test_a_checkpoint_of_other_labels_is_told(material: Material, strips: Path, tmp_path: Path) -> None:
+def test_a_checkpoint_of_other_labels_is_an_error(material: Material, strips: Path, tmp_path: Path) -> None:
     folder = tmp_path / "run"
     folders.begin(folder, SMALL, material)
 
@@ -897,20 +897,20 @@ def test_a_checkpoint_of_other_labels_is_told(material: Material, strips: Path, 
     other = arrange(tuple(synth.samples("posed", 3, 3, 0, ("anger", *LABELS))), (), (), 0.4, 0)
     with pytest.raises(InputError, match="with other data, or another split"), execute.serial() as executor:
         run.train(SMALL, other, folder, executor, CPU, cache=strips)
-    folders.begin(folder, SMALL, other)  # whoever forces it
+    folders.begin(folder, SMALL, other)  # without the check of the folder
     with pytest.raises(InputError, match="has other labels or sizes"), execute.serial() as executor:
         run.train(SMALL, other, folder, executor, CPU, cache=strips)
 
 
-def test_landmarks_that_are_no_numbers_are_told() -> None:
-    found = drawn(LABELS, 2, 2)
-    found.landmarks[1][3, 40] = np.nan
-    clips = Clips(found, make_targets(found.samples, LABELS, 0.0, 0.0), ("displacement",), OFF)
-    with pytest.raises(InputError, match=f"landmarks of {found.samples[1].name} are not all numbers"):
+def test_landmarks_that_are_not_numbers_are_an_error() -> None:
+    some_footage = drawn(LABELS, 2, 2)
+    some_footage.landmarks[1][3, 40] = np.nan
+    clips = Clips(some_footage, make_targets(some_footage.samples, LABELS, 0.0, 0.0), ("displacement",), OFF)
+    with pytest.raises(InputError, match=f"landmarks of {some_footage.samples[1].name} are not all numbers"):
         clips.drawn(0, np.arange(4), CPU.device)
 
 
-def test_a_process_that_has_learnt_counts_with_small_numbers_again() -> None:
+def test_denormal_numbers_work_again_after_training() -> None:
     small = torch.tensor(1e-310, dtype=torch.float64)  # a global state of the processor flushes it to 0
     with pytest.raises(RuntimeError, match="broken off"), open_machine("cpu", torch.get_num_threads()):
         assert (small / 2).item() == 0.0

@@ -1,4 +1,4 @@
-"""The shipped model can be made anew: its recipe runs, from packs to a measured model with its card."""
+"""Test that the recipe of the included model runs: from packs to a measured model with its card."""
 
 from __future__ import annotations
 
@@ -22,12 +22,12 @@ from fervid.labels import EMOTIONS
 from fervid.types import Bytes
 
 SCRIPT = ROOT / "benchmarks" / "train_default.py"
-PEOPLE = 24  # enough that each part of them has somebody, and each half of those who judge
+PEOPLE = 24  # enough for each part, and for each half of the validation part
 CODES = {"anger": 0, "disgust": 1, "fear": 2, "happiness": 3, "sadness": 4, "surprise": 5, "neutral": 6}
 
 
 def face(label: str, number: int, side: int) -> Bytes:
-    """A drawn face that shows a label, as a picture of it."""
+    """Draw a picture of a face that shows a label."""
     who, moved, rng = synth.acted(f"posed/5/{number}/0/{label}")
     points = moved.clean[-1] * (side / 3.0) + (side / 2, side * 0.4)
     painted = synth.Painter(who, side, rng).paint(points, moved.weights[-1])
@@ -36,7 +36,7 @@ def face(label: str, number: int, side: int) -> Bytes:
 
 @pytest.fixture(scope="module")
 def packs(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """Tiny packs as the real ones are."""
+    """Write tiny packs in the format of the real ones."""
     folder = tmp_path_factory.mktemp("packs")
     rows = [(label, number, usage) for usage in (0, 1) for label in EMOTIONS for number in range(3)]
     votes = np.zeros((len(rows), 10), np.int64)
@@ -80,7 +80,7 @@ def script() -> Iterator[ModuleType]:
 
 
 def made_here(script: ModuleType, packs: Path, *arguments: str | Path) -> None:
-    """Run the script and all that it starts in this process, which has torch already."""
+    """Run the script, and the commands that it starts, in this process, which has torch loaded."""
 
     def stage(words: list[str], check: bool) -> None:
         assert words[:3] == [sys.executable, "-m", "fervid"] and check
@@ -119,7 +119,7 @@ def test_the_recipe_makes_a_model_of_its_streams(made: Path) -> None:
     assert "300-W" in spec.licences["landmarks"]
 
 
-def test_its_figures_are_those_of_its_weights(made: Path) -> None:
+def test_figures_of_other_weights_are_ignored(made: Path) -> None:
     rows = model.accuracy(made / "default")
     assert {"c3d", "phrnn", "still", "weighted", "joint"} == set(rows["acted portraits, all three"])
     assert all(0 <= share <= 1 for row in rows.values() for share in row.values())
@@ -134,7 +134,7 @@ def test_its_figures_are_those_of_its_weights(made: Path) -> None:
         (made / "default" / "kept.json").rename(made / "default" / "accuracy.json")
 
 
-def test_the_card_tells_the_table_and_no_place(made: Path, packs: Path) -> None:
+def test_the_card_has_the_table_and_no_paths(made: Path, packs: Path) -> None:
     card = (made / "default" / "card.md").read_text()
     assert "| acted portraits, medium |" in card and "visible expression" in card and "{" not in card
     runs = (made / "default" / "runs.json").read_text()
@@ -142,7 +142,7 @@ def test_the_card_tells_the_table_and_no_place(made: Path, packs: Path) -> None:
     assert str(packs) not in runs + card and str(made) not in runs + card
 
 
-def test_what_is_done_is_not_done_again(made: Path, script: ModuleType, packs: Path) -> None:
+def test_finished_stages_are_not_trained_again(made: Path, script: ModuleType, packs: Path) -> None:
     before = (made / "runs" / "c3d" / "model.safetensors").stat().st_mtime_ns
     made_here(script, packs, "-o", made / "again", "--runs", made / "runs", "--small")
     assert (made / "runs" / "c3d" / "model.safetensors").stat().st_mtime_ns == before
@@ -155,9 +155,9 @@ def trained_stages(script: ModuleType) -> list[Any]:
     return [stage for stage in script.STAGES if isinstance(stage, script.Stage)]
 
 
-def test_means_are_of_all_weights_of_their_runs(made: Path, script: ModuleType) -> None:
+def test_means_average_all_weights_of_their_runs(made: Path, script: ModuleType) -> None:
     means = [stage for stage in script.STAGES if isinstance(stage, script.Mean)]
-    told = json.loads((made / "default" / "runs.json").read_text())
+    runs = json.loads((made / "default" / "runs.json").read_text())
     assert means
     for stage in means:
         parts = [load_file(made / "runs" / name / model.WEIGHTS) for name in stage.of]
@@ -166,12 +166,12 @@ def test_means_are_of_all_weights_of_their_runs(made: Path, script: ModuleType) 
         for key, value in mean.items():
             if value.dtype.kind != "f":
                 continue  # a counter has no mean
-            among = np.stack([part[key].astype(np.float64) for part in parts])
-            assert np.allclose(value, among.mean(0), rtol=1e-3, atol=1e-3), key
+            values = np.stack([part[key].astype(np.float64) for part in parts])
+            assert np.allclose(value, values.mean(0), rtol=1e-3, atol=1e-3), key
         top = f"{stage.name.partition('_')[0]}.top.weight"
         assert not np.array_equal(mean[top], parts[0][top])
         model.verify(made / "runs" / stage.name)
-        assert told[stage.name] == {"mean_of": list(stage.of)}
+        assert runs[stage.name] == {"mean_of": list(stage.of)}
 
 
 def test_every_dataset_of_the_recipe_can_be_read(script: ModuleType, packs: Path) -> None:
@@ -182,35 +182,35 @@ def test_every_dataset_of_the_recipe_can_be_read(script: ModuleType, packs: Path
 
 
 def people(packs: Path, specs: tuple[str, ...]) -> set[str]:
-    """Who is on the portraits of these datasets."""
+    """Return the people on the portraits of these datasets."""
     read = (datasets.read(spec.format(data=packs)).samples for spec in specs if "portraits.npz" in spec)
     return {sample.subject for samples in read for sample in samples}
 
 
-def test_nobody_is_learnt_from_and_judged_by(script: ModuleType, packs: Path) -> None:
+def test_training_and_validation_share_no_people(script: ModuleType, packs: Path) -> None:
     for stage in trained_stages(script):
-        taught, judging = people(packs, stage.data), people(packs, stage.validation)
-        assert taught and not taught & judging  # some are judged by stills alone
+        training, validation = people(packs, stage.data), people(packs, stage.validation)
+        assert training and not training & validation  # some stages validate on stills alone
         assert all("part=validation" in spec for spec in stage.validation if "portraits.npz" in spec)
         assert all("usage=Training" in spec for spec in stage.data if "ferplus" in spec)
         assert all("usage=PublicTest" in spec for spec in stage.validation if "ferplus" in spec)
 
 
-def test_streams_learn_of_nobody_whom_the_fusion_learns_of(script: ModuleType, packs: Path) -> None:
+def test_streams_and_fusion_train_on_different_people(script: ModuleType, packs: Path) -> None:
     *alone, fusion = trained_stages(script)
     of_streams = set.union(*(people(packs, stage.data) for stage in alone))
-    strangers = people(packs, tuple(spec for spec in fusion.data if spec.startswith("acted")))
+    of_fusion = people(packs, tuple(spec for spec in fusion.data if spec.startswith("acted")))
     tested = people(packs, ("acted:{data}/portraits.npz?part=test",))
-    assert strangers and tested and not strangers & of_streams
-    assert not tested & (of_streams | strangers | people(packs, fusion.validation))
+    assert of_fusion and tested and not of_fusion & of_streams
+    assert not tested & (of_streams | of_fusion | people(packs, fusion.validation))
 
 
-def test_packs_that_are_missing_are_told(packs: Path, tmp_path: Path) -> None:
+def test_missing_packs_are_an_error(packs: Path, tmp_path: Path) -> None:
     done = run(tmp_path, "-o", tmp_path / "x")
     assert done.returncode == 2 and "there is no ferplus.npz" in done.stderr
 
 
-def test_the_worth_of_the_rejection_rule_is_measured(packs: Path, tmp_path: Path) -> None:
+def test_the_rejection_rule_is_measured(packs: Path, tmp_path: Path) -> None:
     script, target = SCRIPT.with_name("rejection.py"), tmp_path / "figures.json"
     done = run(packs, "--model", "untrained", "--most", "2", "--json", target, script=script)
     assert done.returncode == 0, done.stderr
@@ -220,5 +220,5 @@ def test_the_worth_of_the_rejection_rule_is_measured(packs: Path, tmp_path: Path
         assert 0 <= row["read"] <= row["found"] <= 1
         assert (row["right_where_read"] is None) == (row["read"] == 0)
     assert rows["as they are"]["read"] == 1 > rows["out of focus, 4% of the width"]["read"]
-    assert done.stdout.count("\n|") == len(rows) + 1  # under the heading, which no line stands before
+    assert done.stdout.count("\n|") == len(rows) + 1  # and the heading, which is the first line
     assert set(figures["coverage"]) == {"100%", "90%", "80%", "70%", "60%"}
