@@ -60,7 +60,7 @@ cache info
 train --data synth:posed?people=4&per_class=4 --streams c3d+phrnn --size c3d.width=4 --epochs 1 -o mine
 finetune --model mine --data synth:posed?people=2&per_class=2&seed=1 --epochs 1 -o better
 eval --model better --data synth:posed?people=2&per_class=2&seed=2
-bench survey --synthetic --size smoke --systems phrnn -o survey
+bench survey --synthetic --size smoke --only phrnn -o survey
 """
 
 
