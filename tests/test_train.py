@@ -26,7 +26,7 @@ from fervid import execute, model, streams, synth
 from fervid.augment import AUGMENTATIONS, OFF, STRONG
 from fervid.cli.main import fervid as program
 from fervid.cli.shared.messages import Messages
-from fervid.cli.shared.training import listening, recipe_of
+from fervid.cli.shared.training import ARCHITECTURE_FIELDS, listening, recipe_of
 from fervid.errors import InputError, ModelError, UsageError
 from fervid.footage import Footage
 from fervid.labels import EMOTIONS, NEUTRAL
@@ -134,15 +134,8 @@ def test_an_interrupted_run_gives_the_same_weights(
     while not folders.is_done(folder):
         try:
             with execute.serial() as executor:
-                run.train(
-                    folders.recipe_of(folder),
-                    material,
-                    folder,
-                    executor,
-                    CPU,
-                    cache=strips,
-                    listener=Listener(tick=tick),
-                )
+                recipe, listener = folders.recipe_of(folder), Listener(tick=tick)
+                run.train(recipe, material, folder, executor, CPU, cache=strips, listener=listener)
         except Stop:
             stops += 1
     assert stops > 1
@@ -657,17 +650,9 @@ def given(name: str, *line: str) -> dict[str, Any]:
 def test_fields_of_a_recipe_with_settings_are_options() -> None:
     assert all(SETTING in field.metadata for field in fields(Recipe))
     assert {field.name for field in fields(Recipe)} - settings().keys() == {"finetune"}
-    fixed = {
-        "streams",
-        "sizes",
-        "fusion",
-        "labels",
-        "illumination",
-        "start_from",
-    }  # fine-tuning's model has them
     for name, line, others in (
         ("train", ("-d", "x", "-o", "y"), set()),
-        ("finetune", ("-d", "x", "-o", "y"), fixed),
+        ("finetune", ("-d", "x", "-o", "y"), set(ARCHITECTURE_FIELDS)),
         ("eval", ("--data", "x"), {"data"}),
     ):
         assert given(name, *line).keys() | others == settings().keys()

@@ -65,7 +65,7 @@ def bench() -> None:
 @options.apply(
     training.option("epochs", help="Epochs for each stream."),
     *training.LEARNING,
-    training.ILLUMINATION,
+    training.option("illumination"),
     options.DEVICE,
     training.JOBS,
     training.NO_CACHE,

@@ -115,11 +115,7 @@ def _recipe(model: str | None, values: dict[str, Any], given: list[str]) -> Reci
         recipe = replace(recipe, epochs=FINE_EPOCHS)
     from fervid.train import starting
 
-    fixed = [
-        name
-        for name in ("streams", "sizes", "fusion", "labels", "illumination", "start_from")
-        if name in given
-    ]
+    fixed = [name for name in training.ARCHITECTURE_FIELDS if name in given]
     if fixed:
         raise UsageError(f"--{fixed[0].replace('_', '-')} is decided by the model: leave it out, or --model")
     return starting.finetune_recipe(model, recipe)
@@ -191,10 +187,7 @@ def as_text(figures: dict[str, Any]) -> str:
         f"calibration error {_figure(figures['ece'])}, before the temperature "
         f"{_figure(figures['ece_before_temperature'])}",
         "accuracy at coverage: "
-        + ", ".join(
-            f"{share} {_figure(accuracy)}"
-            for share, accuracy in figures["risk_coverage"]["accuracy_at"].items()
-        ),
+        + ", ".join(f"{share} {_figure(v)}" for share, v in figures["risk_coverage"]["accuracy_at"].items()),
         "",
         "confusion: a row per true label, in samples",
     ]

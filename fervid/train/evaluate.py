@@ -43,14 +43,8 @@ def divide(plan: Plan, recipe: Recipe) -> list[tuple[Split, Material]]:
             check_no_shared_files(training, part.test)  # two datasets can contain the same files
         wanted = () if recipe.finetune else (recipe.labels or labels)
         try:
-            material = arrange(
-                part.train,
-                part.validation,
-                wanted,
-                recipe.held_out,
-                recipe.seed,
-                complete=not recipe.finetune,
-            )
+            held_out, seed, complete = recipe.held_out, recipe.seed, not recipe.finetune
+            material = arrange(part.train, part.validation, wanted, held_out, seed, complete=complete)
         except InputError as failure:
             raise InputError(f"{part.name} of {plan.protocol}: {failure}") from failure
         divided.append((part, material))
@@ -103,18 +97,11 @@ def by_protocol(
         if not folders.is_done(folder):
             listener.note(f"{part.name}: {fold + 1} of {len(divided)}")
             run.train(own, material, folder, executor, machine, cache=cache, listener=listener)
-        parts.append(
-            predict(
-                folder,
-                part.test,
-                labels,
-                executor,
-                device=machine.device.type,
-                cache=cache,
-                fold=fold,
-                listener=listener,
-            )
+        device = machine.device.type
+        predictions = predict(
+            folder, part.test, labels, executor, device=device, cache=cache, fold=fold, listener=listener
         )
+        parts.append(predictions)
     return replace(Predictions.joined(parts), parts=tuple(part.name for part, *_ in divided))
 
 

@@ -36,12 +36,12 @@ def compute_features(
     machine: Machine,
     checkpoint: Path,
     listener: Listener,
-    full_precision: bool = True,
+    exact: bool = True,
 ) -> Features:
     """Return the features of trained streams for every clip; resume from the checkpoint.
 
-    The mean over windows is enough for a top, which is linear. Validation needs full precision, as in
-    analysis; features to train on have the precision of training.
+    The mean over windows is enough for a top, which is linear. With `exact`, for validation,
+    features have full precision, as in analysis; otherwise they have the precision of training.
     """
     parts = [
         checkpoint.with_name(f"{checkpoint.stem}.{part}of{machine.parts}{checkpoint.suffix}")
@@ -53,7 +53,7 @@ def compute_features(
     written = time.monotonic()
     while state.step < len(own):
         indices = own[state.step : state.step + AT_ONCE]
-        for name, rows in _mean_features(networks, clips, indices, batch, machine, full_precision).items():
+        for name, rows in _mean_features(networks, clips, indices, batch, machine, exact).items():
             features.setdefault(name, []).append(rows)
         state.step += len(indices)
         if state.step == len(own) or time.monotonic() - written > states.BETWEEN_CHECKPOINTS:
@@ -79,12 +79,7 @@ def compute_features(
 
 @torch.inference_mode()
 def _mean_features(
-    networks: Mapping[str, Network],
-    clips: Clips,
-    indices: Ints,
-    batch: int,
-    machine: Machine,
-    full_precision: bool,
+    networks: Mapping[str, Network], clips: Clips, indices: Ints, batch: int, machine: Machine, exact: bool
 ) -> Features:
     """Return the mean features of some clips: (S, F) of each stream."""
     totals: dict[str, Tensor] = {}
@@ -95,7 +90,7 @@ def _mean_features(
         np.add.at(count, owners, 1)
         rows = torch.from_numpy(row[owners]).to(machine.device)
         for name, network in networks.items():
-            with nullcontext() if full_precision else machine.autocast(network):
+            with nullcontext() if exact else machine.autocast(network):
                 values = network.features(ready[network.reads]).float()
             total = totals.setdefault(name, values.new_zeros(len(indices), values.shape[1]))
             total.index_add_(0, rows, values)

@@ -70,7 +70,7 @@ def train(
         validate=lambda: measure(sum_logits(tops, validation), run.truth),
     )
     clips = run.whole_clips(networks, run.train, run.targets)
-    run.fit(stage, Frozen(clips, run.features(networks, clips, "clips", full_precision=False)))
+    run.fit(stage, Frozen(clips, run.features(networks, clips, "clips", exact=False)))
     return tops
 
 

@@ -78,20 +78,14 @@ class Recipe:
     own_loss: float = _setting(1.0, "In joint fine-tuning, the weight of each stream's own loss.", 0)
     sum_loss: float = _setting(0.1, "In joint fine-tuning, the weight of the loss of their sum.", 0)
     epoch_clips: int = _setting(0, "Clips per epoch; 0 draws one of every sample.", 0)
-    moving: float = _setting(
-        0.0, "The share of clips in an epoch of clips and stills; 0 takes them as they come.", 0, 1
-    )
+    moving: float = _setting(0.0, "Share of clips in an epoch of clips and stills; 0: as they come.", 0, 1)
     batch: int = _setting(64, "Clips per batch.", 2)
     rate: float = _setting(1.0, "A factor on each stream's own learning rate.", 0)
     soft_labels: float = _setting(
         0.5, "The weight of the annotators' votes, if there are any, against the single label.", 0, 1
     )
-    smoothing: float = _setting(
-        0.05, "Label smoothing: the share of every label that is spread over all.", 0, 0.5
-    )
-    balance: float = _setting(
-        0.5, "0: classes have the weight of their frequency; 1: all classes have the same weight.", 0, 1
-    )
+    smoothing: float = _setting(0.05, "Label smoothing: the share of a label spread over all.", 0, 0.5)
+    balance: float = _setting(0.5, "0: classes weigh by frequency; 1: all classes weigh the same.", 0, 1)
     mixup: float = _setting(0.0, "Strength of mixup, which blends pairs of clips; 0 blends none.", 0)
     center_loss: float = _setting(0.0, "Weight of the center loss.", 0)
     island_loss: float = _setting(0.0, "Weight of the island loss.", 0)

@@ -53,14 +53,8 @@ def check(recipe: Recipe, material: Material, device: str) -> None:
 
 def prepare(recipe: Recipe) -> Material:
     """Read the data of a recipe."""
-    return gather(
-        recipe.data,
-        recipe.validation,
-        () if recipe.finetune else recipe.labels,
-        recipe.held_out,
-        recipe.seed,
-        complete=not recipe.finetune,
-    )
+    labels, complete = () if recipe.finetune else recipe.labels, not recipe.finetune
+    return gather(recipe.data, recipe.validation, labels, recipe.held_out, recipe.seed, complete)
 
 
 def train(
@@ -93,7 +87,7 @@ def _finish(run: Run) -> Path:
     """Run every stage, and write the model and its reports."""
     networks = {name: alone.train(run, name) for name in run.recipe.streams}
     clips = run.whole_clips(networks, run.validation, run.truth)
-    features = run.features(networks, clips, "validation", full_precision=True)
+    features = run.features(networks, clips, "validation", exact=True)
     own = {name: fusion.sum_logits({name: network.top}, features) for name, network in networks.items()}
     weights = metrics.fit_weights(own, run.truth.argmax(1)) if len(own) > 1 else dict.fromkeys(own, 1.0)
     tops: fusion.Tops = {}

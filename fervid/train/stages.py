@@ -108,12 +108,10 @@ class Run:
             moving=self.recipe.moving,
         )
 
-    def features(
-        self, networks: Mapping[str, Network], clips: Clips, name: str, full_precision: bool
-    ) -> Features:
+    def features(self, networks: Mapping[str, Network], clips: Clips, name: str, exact: bool) -> Features:
         """Return the features of trained streams for clips."""
         path, batch = self.checkpoint(f"{name}.features"), self.recipe.batch
-        return compute_features(networks, clips, batch, self.machine, path, self.listener, full_precision)
+        return compute_features(networks, clips, batch, self.machine, path, self.listener, exact)
 
     def fit(self, stage: Stage, clips: TrainingSet) -> None:
         """Train one stage, and round its weights as the model's file stores them."""

@@ -38,9 +38,9 @@ class State:
 
     def part(self, name: str) -> dict[str, Tensor]:
         """Return the tensors of one part."""
-        prefix = f"{name}/"
+        start = f"{name}/"
         return {
-            key.removeprefix(prefix): value for key, value in self.tensors.items() if key.startswith(prefix)
+            key.removeprefix(start): value for key, value in self.tensors.items() if key.startswith(start)
         }
 
     def keep(self, name: str, tensors: Mapping[str, Tensor]) -> None:

@@ -178,10 +178,7 @@ SELECTION: list[Decorator[Any]] = [
         help="The smallest face to detect, as a share of the frame's height.",
     ),
     click.option(
-        "--detector",
-        default="hog",
-        show_default=True,
-        help="The face detector: hog (fast) or mmod (a network, slow on a CPU).",
+        "--detector", default="hog", show_default=True, help="The face detector: hog (fast) or mmod (slow)."
     ),
     click.option(
         "--landmarks",

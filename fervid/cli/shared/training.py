@@ -47,14 +47,10 @@ def option(name: str, **changes: Any) -> Decorator[Any]:
     return click.option(*(setting.names or [f"--{name.replace('_', '-')}"]), **(given | changes))
 
 
-DATA, ILLUMINATION = option("data"), option("illumination")
+DATA = option("data")
 
-# The options of the architecture, which fine-tuning takes from the model.
-ARCHITECTURE = [
-    *map(option, ("streams", "sizes", "fusion", "labels")),
-    ILLUMINATION,
-    option("start_from"),
-]
+ARCHITECTURE_FIELDS = ("streams", "sizes", "fusion", "labels", "illumination", "start_from")
+ARCHITECTURE = [*map(option, ARCHITECTURE_FIELDS)]  # fine-tuning takes it from the model
 # The options of training, in the order of the help.
 LEARNING = [
     *map(option, ("held_out", "epoch_clips", "moving", "joint_epochs", "own_loss", "sum_loss")),
