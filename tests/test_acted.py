@@ -131,7 +131,7 @@ def test_stills_and_their_motion_can_be_read_together(tmp_path: Path, layout: st
     ]
     both = gather((spec, f"{spec}?motion=yes"), (), (), 0.4, 0)
     assert len({sample.name for sample in (*both.train, *both.validation)}) == 2 * len(stills)
-    with pytest.raises(InputError, match="there twice"):
+    with pytest.raises(InputError, match="occurs twice"):
         gather((spec, spec), (), (), 0.4, 0)
     with pytest.raises(UsageError, match="motion=perhaps"):
         read(f"{spec}?motion=perhaps")

@@ -223,7 +223,7 @@ def test_the_acted_part_follows_size_and_place() -> None:
         ("onset/1/2", "onset/SEED"),
         ("act/medium/1", "act/DIFFICULTY/SEED/LABEL"),
         ("act/medium/x/anger", "act/DIFFICULTY/SEED/LABEL"),
-        ("act/hard/1/anger", "no difficulty hard; take one of posed"),
+        ("act/hard/1/anger", "unknown difficulty hard: choose one of posed"),
         ("act/medium/1/boredom", "no sequence shows boredom"),
     ],
 )

@@ -205,4 +205,4 @@ def test_sets_that_share_faces_are_an_error(run: Run, tmp_path: Path) -> None:
     rows = [f"clips/{label}/{at}.mp4,{label}" for label in ("happy", "sad") for at in range(3)]
     (tmp_path / "list.csv").write_text("\n".join(["path,label", *rows]))
     code, _, errors = run("-d", "folder:clips", "-d", "csv:list.csv", *rest)
-    assert code == 1 and "is to be judged by, and is" in errors
+    assert code == 1 and "is the same file as" in errors
