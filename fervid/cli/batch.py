@@ -58,7 +58,8 @@ def _formats(ctx: click.Context, param: click.Parameter, value: str) -> tuple[st
     show_default=True,
     metavar="FORMATS",
     callback=_formats,
-    help="What to write for each: some of json,jsonl,csv,openface,npz and further timeline formats.",
+    help="What to write for each input, with commas between: json, jsonl, csv (a row per frame), openface, npz "
+    "(geometry), windows, segments, srt, vtt, textgrid, eaf.",
 )
 @click.option(
     "--labels",

@@ -122,7 +122,7 @@ class Tally:
 
 
 class Watch:
-    """What shows each event on a bar, if there is one, and failures at once."""
+    """A view that shows each event on a bar, if there is one, and failures at once."""
 
     def __init__(self, messages: Messages, inputs: Sequence[Input], bar: Bar) -> None:
         self.messages, self.tally, self.bar = messages, Tally(inputs), bar
@@ -147,7 +147,7 @@ class Watch:
 
 
 class JsonWatch:
-    """What shows each event as a line of JSON on standard error, failures too."""
+    """A view that prints each event, failures too, as a line of JSON on standard error."""
 
     def __init__(self, messages: Messages, inputs: Sequence[Input]) -> None:
         self.messages, self.tally, self._shown = messages, Tally(inputs), 0.0
