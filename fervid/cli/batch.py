@@ -58,16 +58,16 @@ def _formats(ctx: click.Context, param: click.Parameter, value: str) -> tuple[st
     show_default=True,
     metavar="FORMATS",
     callback=_formats,
-    help="What to write for each input, with commas between: json, jsonl, csv (a row per frame), openface, npz "
-    "(geometry), windows, segments, srt, vtt, textgrid, eaf.",
+    help="What to write for each input, with commas between: json, jsonl, csv (a row per frame), openface, "
+    "npz (geometry), windows, segments, srt, vtt, textgrid, eaf.",
 )
 @click.option(
     "--labels",
     type=click.Choice(["folder"]),
-    help="Known labels, by the folders' names: tell how many are right.",
+    help="Take known labels from the folders' names, and report the accuracy.",
 )
-@click.option("-n", "--dry-run", is_flag=True, help="Only say what would be done.")
-@click.option("--progress", type=click.Choice(["json"]), help="Tell progress as lines of JSON, on stderr.")
+@click.option("-n", "--dry-run", is_flag=True, help="Only print what would be done.")
+@click.option("--progress", type=click.Choice(["json"]), help="Report progress as lines of JSON on stderr.")
 @click.option(
     "--deadline",
     type=click.FloatRange(min=1),

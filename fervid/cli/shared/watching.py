@@ -147,7 +147,7 @@ class Watch:
 
 
 class JsonWatch:
-    """A view that prints each event, failures too, as a line of JSON on standard error."""
+    """A view that prints each event as a line of JSON on standard error, failures too."""
 
     def __init__(self, messages: Messages, inputs: Sequence[Input]) -> None:
         self.messages, self.tally, self._shown = messages, Tally(inputs), 0.0
