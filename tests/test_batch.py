@@ -246,6 +246,23 @@ def test_a_damaged_manifest_is_one_that_knows_nothing(
     assert contents(tmp_path / "out") == before
 
 
+@pytest.mark.parametrize("cached", ["{precious}", "../precious", ".", "", 7, ["0" * 32], "0" * 31])
+def test_a_journal_deletes_nothing_outside_the_cache(
+    call: Call, films: Path, tmp_path: Path, cache: Path, cached: object
+) -> None:
+    precious = cache.parent / "precious"
+    precious.mkdir(exist_ok=True)
+    kept = [precious / "thesis.npy", precious / "thesis.part", cache / "thesis.npy"]
+    for path in kept:
+        path.touch()
+    (tmp_path / "out" / folders.STATE).mkdir(parents=True)
+    key = cached.format(precious=precious) if isinstance(cached, str) else cached
+    line = json.dumps({"input": "x", "status": "done", "cached": key})
+    (tmp_path / "out" / folders.STATE / "journal.jsonl").write_text(f"{line}\n")
+    assert call("batch", "films/b", "-o", "out").returncode == 0
+    assert all(path.exists() for path in kept)
+
+
 # --- labels
 
 

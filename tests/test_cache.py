@@ -17,7 +17,7 @@ from conftest import ROOT, Call, environment
 
 from fervid import cache as disk
 from fervid import files
-from fervid.cache import Store
+from fervid.cache import Store, entries
 from fervid.errors import UsageError, WorkerError
 
 ARRAYS = {"pts": np.arange(1000)}
@@ -202,7 +202,7 @@ def test_a_run_that_stored_nothing_leaves_nothing(cache: Path) -> None:
 def test_a_result_is_written_though_its_folder_is_deleted_meanwhile(
     store: Store, cache: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    write, calls = disk._write_whole, []
+    write, calls = entries._write_whole, []
 
     def deleted_once(*arguments: object) -> None:
         calls.append(arguments)
@@ -210,7 +210,7 @@ def test_a_result_is_written_though_its_folder_is_deleted_meanwhile(
             raise FileNotFoundError(2, "No such file or directory")
         write(*arguments)  # type: ignore[arg-type]
 
-    monkeypatch.setattr(disk, "_write_whole", deleted_once)
+    monkeypatch.setattr(entries, "_write_whole", deleted_once)
     disk.write(store.entry(KEYS[0], 0, 9), ARRAYS)
     assert disk.read(store.entry(KEYS[0], 0, 9)) is not None
 
@@ -223,6 +223,13 @@ def test_an_entry_of_another_span_counts_as_missing(store: Store) -> None:
         assert not foreign.exists()
     back = disk.read(own)
     assert back is not None and set(back) == {"pts"}
+
+
+@pytest.mark.parametrize("key", ["", ".", "..", "/tmp", "0" * 31, "0" * 33, "G" * 32, f"../{'0' * 32}"])
+def test_only_a_key_names_a_folder(store: Store, key: str) -> None:
+    for use in (store.hold, lambda key: store.forget(key, True), lambda key: store.entry(key, 0, None)):
+        with pytest.raises(ValueError, match="is not the key of a cache entry"):
+            use(key)
 
 
 @pytest.mark.parametrize(

@@ -19,7 +19,7 @@ from dataclasses import replace
 from pathlib import Path
 from typing import BinaryIO
 
-from fervid import files
+from fervid import cache, files
 from fervid.batch.inputs import Input
 from fervid.batch.records import Record
 from fervid.batch.work import FORMATS
@@ -202,8 +202,8 @@ def _lines(path: Path) -> Iterator[tuple[Record, str]]:
             record = Record.from_json(value)
         except (ValueError, TypeError, KeyError, AttributeError):
             continue
-        cached = value.get("cached", "")
-        yield record, cached if isinstance(cached, str) else ""
+        cached = value.get("cached")
+        yield record, cached if cache.is_key(cached) else ""  # the file may come from somebody else
 
 
 def _digest(path: Path) -> str | None:
