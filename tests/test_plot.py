@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import re
 import sys
+from dataclasses import replace
+from fractions import Fraction
 from pathlib import Path
 from xml.etree import ElementTree
 
@@ -14,7 +16,7 @@ from conftest import Call
 from timelines import faceless, read_back, text_of, timeline_of, video_of
 
 from fervid.errors import OutputError, UsageError
-from fervid.export.page.plot import Look, draw
+from fervid.export.page.plot import MARKS, Look, draw
 from fervid.export.timelines import jsonl
 from fervid.labels import COLOURS
 from fervid.types import Timeline
@@ -60,6 +62,12 @@ def test_a_part_has_finer_times() -> None:
     words = words_of(svg_of(read_back(timeline_of(video_of())), start=2, end=3))
     assert "0:02.4" in words
     assert "0:10" not in words
+
+
+def test_a_very_long_timeline_has_few_times() -> None:
+    timeline = read_back(timeline_of(video_of()))
+    years = replace(timeline, source=replace(timeline.source, time_base=Fraction(10**8)))
+    assert 2 <= len(re.findall(r"\d+:00:00", words_of(svg_of(years)))) <= MARKS
 
 
 def test_no_curves_and_no_faces_are_no_failure() -> None:

@@ -12,6 +12,8 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 from test_tracks import face_at, video
 
 from fervid import cache
@@ -111,6 +113,43 @@ def test_without_seeking_spans_begin_at_any_frame() -> None:
         np.concatenate([np.arange(0, 20000, 100), np.arange(95000, 100000, 100)]) + START
     )  # no frame at 30, 60
     assert bounds(replace(film(100), seekable=False, pts=gap)) == [(0, 95), (95, None)]
+
+
+def test_a_jump_of_the_clock_costs_nothing() -> None:
+    """The gap has 57 million multiples of 30 seconds; spans begin only at frames."""
+    jump = 1_700_000_010
+    times = np.concatenate([np.arange(0, 70_000, 100), np.arange(0, 40_000, 100) + jump * 1000]) + START
+    planned = replace(film(1), pts=times, duration=jump * 1000 + 40_000, keyframes=times[::20])
+    whole = [(0, 30), (30, 60), (60, 68), (68, jump), (jump, jump + 30), (jump + 30, None)]
+    assert bounds(planned) == whole
+    assert bounds(replace(planned, seekable=False)) == [(0, 30), (30, 60), (60, jump), (jump, None)]
+
+
+@given(
+    steps=st.lists(st.sampled_from([1, 40, 100, 2_000, 14_999, 15_000, 30_000, 70_000]), max_size=300),
+    tick=st.sampled_from([Fraction(1, 1000), Fraction(1001, 30_000), Fraction(1, 90_000), Fraction(7)]),
+    every=st.integers(1, 50),
+    seekable=st.booleans(),
+)
+def test_spans_are_those_of_the_whole_grid(
+    steps: list[int], tick: Fraction, every: int, seekable: bool
+) -> None:
+    ticks = [max(1, round(step / 1000 / tick)) for step in steps]
+    times = START + np.cumsum([0, *ticks])
+    planned = replace(
+        video(times.tolist(), tick), keyframes=times[::every], seekable=seekable, duration=sum(ticks) + 1
+    )
+    length = 30 / tick
+    grid = [START + float(n * length) for n in range(1, int(planned.duration / length) + 1)]
+    starts = {START}
+    if seekable:
+        starts |= {min(planned.keyframes.tolist(), key=lambda pts: abs(pts - at)) for at in grid}
+    for low, high in pairwise([*sorted(starts), planned.end]):
+        if high - low > 2 * length:
+            inside = [at for at in grid if low + length / 2 <= at <= high - length / 2]
+            after = [min((pts for pts in times.tolist() if pts >= at), default=high) for at in inside]
+            starts |= {pts for pts in after if low < pts < high}
+    assert [span.start for span in spans.plan(planned, Settings())] == sorted(starts)
 
 
 @pytest.mark.parametrize(

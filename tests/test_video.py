@@ -122,6 +122,15 @@ def test_rate_is_the_mean_of_a_varying_one(tmp_path: Path) -> None:
     assert planning.properties(path)["variable_rate"] is True
 
 
+def test_a_jump_of_the_clock_leaves_no_mean_rate(tmp_path: Path) -> None:
+    """The mean would be zero, and no timeline can be read with it."""
+    pts = [0, 40, 80, 1_700_000_000_000, 1_700_000_000_040]
+    path = write(tmp_path / "film.mkv", pictures(5), pts=pts, time_base=Fraction(1, 1000))
+    planned = planning.plan(path)
+    assert planned.pts.tolist() == pts
+    assert planned.rate is None
+
+
 def test_clock_offset_counts_from_the_first_sound(tmp_path: Path) -> None:
     path = write(tmp_path / "film.mkv", pictures(10), pts=range(25, 35), audio_seconds=2)
     planned = planning.plan(path)

@@ -197,7 +197,8 @@ class Run:
         ends = [list(accumulate(spans.length(self.video, span) for span in group)) for group in groups]
         reached = [0] * len(groups)  # ticks; repeated work adds nothing
         # A resumed pass decodes up to the first missing span without reporting progress.
-        patience = float(PATIENCE + max(end[-1] for end in ends) * self.video.time_base)
+        longest = float(max(end[-1] for end in ends) * self.video.time_base)
+        patience = PATIENCE + min(longest, len(self.video.pts))  # the clock may jump by years
         work = (self.task(group, executor.is_remote) for group in groups)
         current = given = 0  # index of the current group, and the number of its spans yielded
         with closing(executor(tasks.work, work, patience)) as events:  # frees the workers

@@ -65,10 +65,10 @@ def plan(video: Video, settings: Settings) -> list[Span]:
 def _starts(video: Video) -> list[int]:
     """Return the starts of spans: keyframes nearest to multiples of LENGTH, or other frames in long gaps."""
     step = LENGTH / video.time_base
-    grid = np.array([video.start + float(n * step) for n in range(1, int(video.duration / step) + 1)])
+    grid = _grid(video, step)
     starts = {video.start}
     if video.seekable and len(video.keyframes):
-        starts |= {int(video.keyframes[np.argmin(np.abs(video.keyframes - wanted))]) for wanted in grid}
+        starts |= set(_nearest(video.keyframes, grid).tolist())
     starts = {start for start in starts if start >= video.start}
     for low, high in pairwise([*sorted(starts), video.end]):
         if high - low > 2 * step:  # no span is shorter than half of LENGTH
@@ -76,6 +76,25 @@ def _starts(video: Video) -> list[int]:
             frames = np.searchsorted(video.pts, wanted)
             starts |= {int(pts) for pts in video.pts[frames[frames < len(video.pts)]] if low < pts < high}
     return sorted(starts)
+
+
+def _grid(video: Video, step: Fraction) -> Array:
+    """Return the multiples of `step` ticks after the start that are near a frame, ascending.
+
+    Others do not matter. If the clock jumps by years inside the file, there are millions of them in the gap.
+    """
+    frames = np.union1d(video.pts, video.keyframes)
+    near = np.unique(np.floor((frames - video.start) / float(step)).astype(np.int64))
+    numbers = np.unique(near[:, None] + np.arange(-1, 3))  # a quotient may be rounded to the next number
+    numbers = numbers[(numbers >= 1) & (numbers <= int(video.duration / step))]
+    return np.array([video.start + float(number * step) for number in numbers.tolist()])
+
+
+def _nearest(values: Ints, wanted: Array) -> Ints:
+    """Return the nearest of ascending values for each wanted one, the lower of two."""
+    index = np.searchsorted(values, wanted)
+    low, high = values[(index - 1).clip(0)], values[index.clip(max=len(values) - 1)]
+    return np.where(np.abs(low - wanted) <= np.abs(high - wanted), low, high)
 
 
 def groups(video: Video, spans: Iterable[Span]) -> list[tuple[Span, ...]]:

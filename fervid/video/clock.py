@@ -115,11 +115,11 @@ def typical_step(pts: Ints, otherwise: int) -> int:
 
 
 def mean_rate(times: Times, declared: Fraction) -> Fraction | None:
-    """Mean frames per second: as declared where the frames bear it out; None for a single frame."""
+    """Return the mean frames per second: as declared if the frames agree; None if there is no usable rate."""
     span = int(times.pts[-1] - times.pts[0])
     if span == 0:
         return None
     measured = Fraction(len(times.pts) - 1, span) / times.time_base
     if abs(measured / declared - 1) < RATE_TOLERANCE:
         return declared
-    return measured.limit_denominator(1001)
+    return measured.limit_denominator(1001) or None  # zero: the clock jumps by days inside the file

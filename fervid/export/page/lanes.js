@@ -66,7 +66,7 @@ function drawBands() {
 
 function drawAxis(context, width, height) {
   const scale = scaleOf(width);
-  const step = STEPS.find((each) => each * scale >= 76) ?? STEPS.at(-1);
+  const step = STEPS.find((each) => each * scale >= 76) ?? STEPS.at(-1) * Math.ceil(76 / scale / STEPS.at(-1));
   context.fillStyle = theme.quiet;
   for (let at = Math.ceil(view.start / step) * step; at <= view.end; at += step) {
     const x = (at - view.start) * scale;

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import io
+import math
 import warnings
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -152,7 +153,8 @@ def _curves(all_axes: Any, timeline: Timeline, shown_rows: Sequence[Row]) -> Non
 
 
 def _times(axes: Any, low: float, high: float) -> None:
-    step = next((each for each in STEPS if (high - low) / each <= MARKS), STEPS[-1])
+    most = STEPS[-1] * math.ceil((high - low) / MARKS / STEPS[-1])  # if all steps are too short
+    step = next((each for each in STEPS if (high - low) / each <= MARKS), most)
     marks = np.arange(np.ceil(low / step), np.floor(high / step + 1e-9) + 1) * step
     axes.set_xticks(marks, [stamp(mark, step < 1) for mark in marks])
     axes.set_xlim(low, high)
