@@ -1,8 +1,24 @@
-"""Times as text for people. Times in a file format belong to its writer."""
+"""Times as text for people, and exact numbers from text. Times in a file format belong to its writer."""
 
 from __future__ import annotations
 
+import re
 from fractions import Fraction
+
+# Longer numbers and exponents take hours or gigabytes as a Fraction, and no file needs them.
+_EXACT = re.compile(
+    r"[-+]?(?:(?=\.?\d)\d{0,40}(?:\.\d{0,40})?(?:e[-+]?\d{1,2})?|\d{1,40}/\d{1,40})", re.ASCII | re.IGNORECASE
+)
+
+
+def exact(text: str) -> Fraction:
+    """Return the number that a text states as a decimal or a ratio; raise ValueError for any other text."""
+    if not _EXACT.fullmatch(text.strip()):
+        raise ValueError(f"{text[:40]!r} is not a number of usual length")
+    try:
+        return Fraction(text)
+    except ZeroDivisionError as error:
+        raise ValueError(f"{text[:40]!r} is a division by zero") from error
 
 
 def clock(seconds: float | Fraction) -> str:

@@ -100,7 +100,23 @@ def test_times(text: str, moment: Moment) -> None:
 
 
 @pytest.mark.parametrize(
-    "text", ["", "-1", "1e3", "nan", "inf", "90 f", "1:60", "1:2:3:4", "60:00:60", "f", "1.5f"]
+    "text",
+    [
+        "",
+        "-1",
+        "1e3",
+        "nan",
+        "inf",
+        "90 f",
+        "1:60",
+        "1:2:3:4",
+        "60:00:60",
+        "f",
+        "1.5f",
+        "9" * 5000,
+        "9" * 5000 + "f",
+        "9" * 5000 + ":00:00",
+    ],
 )
 def test_invalid_times_are_an_error(text: str) -> None:
     with pytest.raises(click.BadParameter, match="is not a time: give seconds"):
@@ -110,7 +126,7 @@ def test_invalid_times_are_an_error(text: str) -> None:
 def test_rates() -> None:
     assert RateType().convert("24000/1001", None, None) == Fraction(24000, 1001)
     assert RateType().convert("12.5", None, None) == Fraction(25, 2)
-    for text in ("0", "-5", "1/0", "nan", "inf", "x"):
+    for text in ("0", "-5", "1/0", "nan", "inf", "x", "1e99999999", "1e-99999999"):
         with pytest.raises(click.BadParameter):
             RateType().convert(text, None, None)
 

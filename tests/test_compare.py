@@ -462,10 +462,11 @@ def test_elan_s_media_offset_is_understood(tmp_path: Path) -> None:
         (lambda text: "", "was cut off"),
         (lambda text: text.replace("<HEADER>", '<HEADER TIME_UNITS="PAL-frames">'), "PAL-frames"),
         (lambda text: text.replace('TIME_VALUE="0"', 'TIME_VALUE="soon"'), "damaged"),
+        (lambda text: text.replace('TIME_VALUE="0"', f'TIME_VALUE="{"9" * 4000}"'), "9{40} is not a time"),
         (lambda text: text.replace('TIME_SLOT_REF1="ts2"', 'TIME_SLOT_REF1="ts9"'), "time slot ts9"),
         (lambda text: text.replace("TIER_ID", "TIER_NAME"), "damaged"),
     ],
-    ids=["cut", "html", "encoding", "empty", "frames", "time", "slot", "tier"],
+    ids=["cut", "html", "encoding", "empty", "frames", "time", "long", "slot", "tier"],
 )
 def test_a_damaged_elan_document_is_refused(
     tmp_path: Path, change: Callable[[str], str], message: str
@@ -576,6 +577,8 @@ def test_tables_as_people_write_them(tmp_path: Path, text: str) -> None:
         ("start,end,label\n2,2,fear\n", "line 2: it ends at 2, not after"),
         ("start,end,label\n1,nan,fear\n", "line 2: 'nan' is not a time"),
         ("start,end,label\n1,1e999999999,fear\n", "line 2: '1e999999999' is not a time"),
+        ("start,end,label\n1,1:" + "9" * 5000 + ",fear\n", "line 2: '1:9{38}' is not a time"),
+        ("start,end,label\n1," + "9" * 5000 + ":00:00,fear\n", "line 2: '9{40}' is not a time"),
         ("start,end,label\n1\n", "line 2: '' is not a time"),
         ("start,end,label\n1,1/0,fear\n", "line 2: '1/0' is not a time"),
     ],

@@ -414,6 +414,8 @@ LINES = text_of(timeline_of(), "jsonl").splitlines(keepends=True)
         (changed(peaks=None), "damaged"),
         (changed(source={"time_base": "1/0", "start": {"pts": 0}}), "damaged"),
         (changed(source={"time_base": "-1/9", "start": {"pts": 0}}), "damaged"),
+        (changed(source=strict(text_of(timeline_of()))["source"] | {"rate": "1e99999999"}), "damaged"),
+        (changed(source=strict(text_of(timeline_of()))["source"] | {"time_base": "1e-9999999"}), "damaged"),
         (changed(source=None), "damaged"),
         (changed(model={}), "damaged"),
         (text_of(timeline_of()).replace('"prominence": 0', '"prominence": 1e999, "old": 0'), "damaged"),

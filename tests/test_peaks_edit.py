@@ -574,6 +574,7 @@ def test_peaks_rank_by_the_score_that_is_asked_for() -> None:
         (["--timecode", "01:00:00:00", "-f", "ffmetadata"], ("--timecode is for", "not for ffmetadata")),
         (["--timecode-rate", "25", "-f", "csv"], ("--timecode-rate is for", "not for csv")),
         (["--pad", "-1,2", "-f", "edl"], ("--pad", "1,2")),
+        (["--pad", "9" * 5000, "-f", "edl"], ("--pad", "1,2")),
         (["--timecode", "noon", "-f", "edl"], ("'noon' is not a timecode",)),
         (["--timecode-rate", "22", "-f", "edl"], ("no rate of 22", "29.97")),
         (["--start", "3", "-f", "edl"], ("--start is for videos",)),

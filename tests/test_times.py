@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from fractions import Fraction
 
+import pytest
+
 from fervid import times
 
 
@@ -41,3 +43,42 @@ def test_an_estimate_has_no_tenths() -> None:
 def test_a_time_in_subtitles() -> None:
     assert times.timecode(59.9996) == "00:01:00.000"
     assert times.timecode(Fraction(3_723_004, 1000), ",") == "01:02:03,004"
+
+
+@pytest.mark.parametrize(
+    ("text", "value"),
+    [
+        ("25", Fraction(25)),
+        (" -0.125 ", Fraction(-1, 8)),
+        (".5", Fraction(1, 2)),
+        ("5.", Fraction(5)),
+        ("30000/1001", Fraction(30000, 1001)),
+        ("1e-06", Fraction(1, 1_000_000)),
+        ("2.5E+3", Fraction(2500)),
+    ],
+)
+def test_a_number_is_exact(text: str, value: Fraction) -> None:
+    assert times.exact(text) == value
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "",
+        ".",
+        "e5",
+        "soon",
+        "nan",
+        "1/0",
+        "1/2/3",
+        "1_0",
+        "٣",
+        "1e9999999",
+        "1e-9999999",
+        "9" * 5000,
+        "1/" + "9" * 41,
+    ],
+)
+def test_a_number_of_unusual_length_is_an_error(text: str) -> None:
+    with pytest.raises(ValueError, match=r"is (not a number of usual length|a division by zero)"):
+        times.exact(text)

@@ -67,7 +67,7 @@ def seconds(text: str) -> Fraction:
     """Return a decimal number of seconds, exactly as written."""
     value = float(text)  # checked first: a Fraction of a huge exponent would take forever
     if not abs(value) < LONGEST:
-        raise ValueError(f"{text} is not a time")
+        raise ValueError(f"{text[:40]} is not a time")
     return Fraction(str(value))
 
 

@@ -13,6 +13,7 @@ from fervid.annotations import Annotation, Sheet, Tier, ordered
 from fervid.errors import InputError
 
 Extent = tuple[Fraction, Fraction]  # milliseconds
+LONGEST = 18  # digits of a time
 
 
 def read(data: bytes, path: str) -> Sheet:
@@ -38,7 +39,14 @@ def read(data: bytes, path: str) -> Sheet:
 def _origin(header: Element | None) -> int:
     """Return the milliseconds of the first medium at zero of the annotations' clock."""
     media = [] if header is None else header.findall("MEDIA_DESCRIPTOR")
-    return int(media[0].get("TIME_ORIGIN") or 0) if media else 0
+    return _milliseconds(media[0].get("TIME_ORIGIN")) if media else 0
+
+
+def _milliseconds(text: str | None) -> int:
+    """Return a whole number of milliseconds; none is zero."""
+    if text is not None and len(text) > LONGEST:
+        raise ValueError(f"{text[:40]} is not a time")
+    return int(text or 0)
 
 
 def _tiers(root: Element, origin: int) -> tuple[Tier, ...]:
@@ -97,7 +105,7 @@ def _filled(values: Sequence[str | None]) -> list[Fraction]:
     known = [index for index, value in enumerate(values) if value is not None]
     if values and not known:
         raise ValueError("a tier has no times")
-    times = [Fraction(int(value or 0)) for value in values]
+    times = [Fraction(_milliseconds(value)) for value in values]
     for before, after in pairwise(known):
         step = (times[after] - times[before]) / (after - before)
         for index in range(before + 1, after):

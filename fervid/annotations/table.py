@@ -85,10 +85,10 @@ def _annotation(cells: dict[str, str], line: str, delimiter: str) -> Annotation:
 def _seconds(text: str, line: str, delimiter: str) -> Fraction:
     """Return seconds from a number or a timecode, with a decimal comma unless commas separate cells."""
     plain = text if delimiter == "," else text.replace(",", ".")
-    if match := TIMECODE.fullmatch(plain):
-        hours, minutes = int(match[1] or 0), int(match[2])
-        return hours * 3600 + minutes * 60 + Fraction(match[3])
     try:
+        if match := TIMECODE.fullmatch(plain):
+            hours, minutes, rest = (seconds(part or "0") for part in match.groups())
+            return hours * 3600 + minutes * 60 + rest
         return seconds(plain)
     except ValueError as error:
-        raise InputError(f"{line}: {text!r} is not a time: write seconds, or HH:MM:SS.mmm") from error
+        raise InputError(f"{line}: {text[:40]!r} is not a time: write seconds, or HH:MM:SS.mmm") from error

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Mapping, Sequence
+from contextlib import suppress
 from dataclasses import replace
 from fractions import Fraction
 from typing import TYPE_CHECKING, Any
@@ -18,6 +19,7 @@ from fervid.cli.shared.reading import is_timeline, read_timeline
 from fervid.cli.shared.work import open_work
 from fervid.errors import UsageError
 from fervid.export import EDITS, PEAKS, Format
+from fervid.times import exact
 
 if TYPE_CHECKING:
     from fervid.types import Timeline
@@ -37,9 +39,10 @@ class PadType(click.ParamType[tuple[Fraction, Fraction]]):
         self, value: Any, param: click.Parameter | None, ctx: click.Context | None
     ) -> tuple[Fraction, Fraction]:
         match = PAD.fullmatch(str(value))
-        if match is None:
-            self.fail(f"{value!r} is not a pad: give seconds before and after, such as 1,2")
-        return Fraction(match[1]), Fraction(match[2] or match[1])
+        with suppress(ValueError):  # a number of unusual length
+            if match is not None:
+                return exact(match[1]), exact(match[2] or match[1])
+        self.fail(f"{value!r} is not a pad: give seconds before and after, such as 1,2")
 
 
 def _split(ctx: click.Context, param: click.Parameter, values: tuple[str, ...]) -> tuple[str, ...]:

@@ -15,6 +15,7 @@ from fervid.datasets.remarks import Remarks
 from fervid.errors import InputError
 from fervid.files import shown
 from fervid.samples import OnDisk, Sample
+from fervid.times import exact
 
 EXPECTED = "a csv file whose first line names its columns: path,label[,subject,split,start,end,...]"
 COLUMNS = ("path", "label", "subject", "split", "start", "end")
@@ -139,8 +140,8 @@ def _seconds(row: _Row, column: str) -> Fraction | None:
     if not text:
         return None
     try:
-        seconds = Fraction(text)
-    except (ValueError, ZeroDivisionError) as failure:
+        seconds = exact(text)
+    except ValueError as failure:
         raise row.wrong(f"{column} is {text!r}, which is not a number of seconds") from failure
     if seconds < 0:
         raise row.wrong(f"{column} is {text}, before the start of the video")
@@ -153,8 +154,8 @@ def _votes(row: _Row) -> dict[str, float]:
     for label in naming.ORDER:
         text = row.cells.get(label, "")
         try:
-            vote = Fraction(text) if text else Fraction(0)
-        except (ValueError, ZeroDivisionError) as failure:
+            vote = exact(text) if text else Fraction(0)
+        except ValueError as failure:
             raise row.wrong(f"the votes for {label} are {text!r}, which is not a number") from failure
         if vote < 0:
             raise row.wrong(f"the votes for {label} are {text}, below 0")

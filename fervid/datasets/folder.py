@@ -11,6 +11,7 @@ from fervid.datasets.remarks import Remarks
 from fervid.errors import InputError, UsageError
 from fervid.files import STILLS, VIDEOS, shown
 from fervid.samples import OnDisk, Sample
+from fervid.times import exact
 
 EXPECTED = "a folder with one folder for each class (happy/, sad/, ...), or train/ and val/ with these"
 NESTED = 3  # most folders above the classes that contain only the next folder
@@ -38,8 +39,8 @@ def read(path: str, options: Mapping[str, str]) -> Dataset:
 def rate_of(text: str) -> Fraction:
     """Return the option `rate`, pictures per second, as a fraction."""
     try:
-        rate = Fraction(text)
-    except (ValueError, ZeroDivisionError) as failure:
+        rate = exact(text)
+    except ValueError as failure:
         raise UsageError(f"rate={text} is not a number: give one such as 25 or 30000/1001") from failure
     if rate <= 0:
         raise UsageError(f"rate={text} is not valid: give a number above 0")

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Callable, Collection, Sequence
+from contextlib import suppress
 from dataclasses import dataclass, replace
 from fractions import Fraction
 from typing import TYPE_CHECKING, Any, TypeVar
@@ -13,6 +14,7 @@ import click
 from fervid.cli.shared.messages import Messages
 from fervid.cli.shared.output import STANDARD, check_log
 from fervid.errors import UsageError
+from fervid.times import exact
 
 if TYPE_CHECKING:
     from fervid.types import Settings, Video
@@ -21,8 +23,8 @@ Decorated = TypeVar("Decorated", bound=Callable[..., Any])
 Decorator = Callable[[Decorated], Decorated]
 
 SECONDS = re.compile(r"(\d+(?:\.\d*)?|\.\d+)s?")
-FRAMES = re.compile(r"(\d+)f")
-TIMECODE = re.compile(r"(?:(\d+):)?(\d{1,2}):(\d{1,2}(?:\.\d*)?)")
+FRAMES = re.compile(r"(\d{1,18})f")
+TIMECODE = re.compile(r"(?:(\d{1,18}):)?(\d{1,2}):(\d{1,2}(?:\.\d*)?)")
 
 
 @dataclass(frozen=True)
@@ -55,13 +57,14 @@ class MomentType(click.ParamType[Moment]):
         if isinstance(value, Moment):
             return value
         text = str(value).strip()
-        if match := SECONDS.fullmatch(text):
-            return Moment(seconds=Fraction(match[1]))
-        if match := FRAMES.fullmatch(text):
-            return Moment(frame=int(match[1]))
-        if (match := TIMECODE.fullmatch(text)) and int(match[2]) < 60 and Fraction(match[3]) < 60:
-            hours, minutes = int(match[1] or 0), int(match[2])
-            return Moment(seconds=hours * 3600 + minutes * 60 + Fraction(match[3]))
+        with suppress(ValueError):  # a number of unusual length
+            if match := SECONDS.fullmatch(text):
+                return Moment(seconds=exact(match[1]))
+            if match := FRAMES.fullmatch(text):
+                return Moment(frame=int(match[1]))
+            if (match := TIMECODE.fullmatch(text)) and int(match[2]) < 60 and exact(match[3]) < 60:
+                hours, minutes = int(match[1] or 0), int(match[2])
+                return Moment(seconds=hours * 3600 + minutes * 60 + exact(match[3]))
         self.fail(f"{value!r} is not a time: give seconds (90.5), frames (90f) or a timecode (1:02:03.5)")
 
 
@@ -72,8 +75,8 @@ class RateType(click.ParamType[Fraction]):
 
     def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> Fraction:
         try:
-            rate = Fraction(value)
-        except (ValueError, ZeroDivisionError):
+            rate = exact(str(value))
+        except ValueError:
             self.fail(f"{value!r} is not a rate: give frames per second, such as 12.5 or 24000/1001")
         if rate <= 0:
             self.fail(f"a rate must be above 0, not {value}")

@@ -5,7 +5,6 @@ from __future__ import annotations
 import json
 import math
 from collections.abc import Mapping, Sequence
-from fractions import Fraction
 from typing import Any, TextIO
 
 import numpy as np
@@ -14,6 +13,7 @@ from fervid.errors import InputError
 from fervid.export.editors.timecode import LABEL
 from fervid.export.timelines import shapes
 from fervid.export.timelines.json import NUMBERS
+from fervid.times import exact
 from fervid.types import PERSON, Curve, Floats, ModelInfo, Peak, Person, Segment, Source, Tally, Timeline
 
 CURVES = ("quality", "valence", "arousal", "intensity")  # of a track, besides its scores
@@ -70,7 +70,7 @@ def _timeline(whole: dict[str, Any], name: str) -> Timeline:
 
 
 def _source(entry: Mapping[str, Any]) -> Source:
-    rate = None if entry["rate"] is None else Fraction(entry["rate"])
+    rate = None if entry["rate"] is None else exact(str(entry["rate"]))
     if rate is not None and rate <= 0:
         raise ValueError(f"a rate should be positive, got {rate}")
     timecode = entry.get("timecode")
@@ -81,10 +81,10 @@ def _source(entry: Mapping[str, Any]) -> Source:
         sha256=str(_known(entry["sha256"])),
         container=str(_known(entry["container"])),
         codec=str(entry["codec"]),
-        time_base=Fraction(entry["time_base"]),
+        time_base=exact(str(entry["time_base"])),
         start=int(entry["start"]["pts"]),
         duration=int(entry["duration"]["pts"]),
-        clock_offset=Fraction(str(entry["clock_offset"])),
+        clock_offset=exact(str(entry["clock_offset"])),
         rate=rate,
         has_variable_rate=bool(entry.get("variable_rate")),
         timecode=timecode,
