@@ -308,8 +308,7 @@ def begin(model: str) -> None:
 
 def sample(file: Path, model: str) -> Sample:
     """Analyze the span in the middle of a file, and time every stage."""
-    import scipy.optimize
-    import scipy.signal  # noqa: F401  # imported here, so that no stage is charged for it
+    import scipy.optimize  # noqa: F401  # imported here, so that no stage is charged for it
 
     from fervid import analysis
     from fervid.analysis import spans

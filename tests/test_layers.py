@@ -30,18 +30,18 @@ ROOMS: dict[str, tuple[set[str], set[str]]] = {
     "threads": (set(), {"torch"}),
     "cache": ({"types", "errors", "files"}, set()),
     "execute": ({"types", "errors"}, set()),
-    "video": (NOUNS, {"av", "cv2", "scipy"}),
+    "video": (NOUNS, {"av", "cv2"}),
     "faces": (NOUNS | {"threads"}, {"dlib", "cv2", "scipy", "torch"}),  # torch: who is who
-    "clips": (NOUNS | {"faces"}, {"cv2", "scipy"}),
+    "clips": (NOUNS | {"faces"}, {"cv2"}),
     "streams": (NOUNS, {"torch"}),
     "model": (NOUNS | {"streams", "clips", "threads"}, {"torch", "safetensors"}),
-    "timeline": (NOUNS, {"scipy"}),
-    "people": (NOUNS | {"faces", "timeline"}, {"scipy", "cv2"}),
+    "timeline": (NOUNS, set()),
+    "people": (NOUNS | {"faces", "timeline"}, {"cv2"}),
     "analysis": (
         NOUNS | {"video", "faces", "clips", "model", "people", "timeline", "execute", "cache"},
         set(),
     ),
-    "export": (NOUNS | {"timeline"}, {"scipy", "cv2"}),  # cv2: PNG
+    "export": (NOUNS | {"timeline"}, {"cv2"}),  # cv2: PNG
     "annotations": (NOUNS | {"metrics", "export"}, set()),
     "drawing": (NOUNS | {"timeline"}, {"cv2"}),
     "synth": (NOUNS | {"faces"}, {"cv2", "scipy"}),
@@ -55,7 +55,7 @@ ROOMS["batch"] = (
     NOUNS | {"video", "cache", "execute", "analysis", "export", "metrics", "datasets"},
     set(),
 )
-ROOMS["train"] = (EVERYTHING - {"export"}, {"torch", "scipy", "safetensors"})
+ROOMS["train"] = (EVERYTHING - {"export"}, {"torch", "safetensors"})
 ROOMS["survey"] = (ROOMS["train"][0] | {"train"}, {"torch"})
 ROOMS["cli"] = ROOMS["__main__"] = (set(ROOMS) | {"cli"}, {"click", "rich"})
 

@@ -12,6 +12,7 @@ import numpy.typing as npt
 
 from fervid.errors import UsageError
 from fervid.labels import NEUTRAL
+from fervid.timeline.maxima import find_maxima, smooth
 from fervid.types import READABLE, Curve, Floats, Peak, Source
 
 STEP = 0.05  # the most seconds between the points of the search
@@ -42,9 +43,6 @@ def find_peaks(source: Source, curve: Curve, labels: Sequence[str]) -> list[Peak
 
 def _search(curve: Curve, rows: npt.NDArray[np.intp], labels: Sequence[str], tick: float) -> Iterator[Peak]:
     """Yield the peaks on the windows `rows`, which have no long hole between them."""
-    from scipy.ndimage import gaussian_filter1d
-    from scipy.signal import find_peaks, peak_widths
-
     pts = curve.pts[rows]
     # The piece ends at the track's ends, or at the hole.
     low = curve.start if rows[0] == 0 else int(pts[0])
@@ -70,24 +68,21 @@ def _search(curve: Curve, rows: npt.NDArray[np.intp], labels: Sequence[str], tic
             continue
         values = np.interp(grid, pts - pts[0], curve.scores[rows, column].astype(np.float64))
         if step:
-            values = gaussian_filter1d(values, SIGMA / (step * tick), mode="nearest")
+            values = smooth(values, SIGMA / (step * tick))
         values = np.pad(values, 1, constant_values=1 / len(labels))
         distance = max(1.0, DISTANCE / (step * tick)) if step else 1.0
-        tops, facts = find_peaks(values, height=HEIGHT, prominence=PROMINENCE, distance=distance)
-        bases = (facts["prominences"], facts["left_bases"], facts["right_bases"])
-        _, _, lefts, rights = peak_widths(values, tops, rel_height=FOOT, prominence_data=bases)
-        for top, prominence, left, right in zip(tops, facts["prominences"], lefts, rights, strict=True):
-            apex = int(pts[0]) + round((int(top) - 1) * step)
+        for maximum in find_maxima(values, HEIGHT, PROMINENCE, distance, FOOT):
+            apex = int(pts[0]) + round((maximum.top - 1) * step)
             if at(curve.quality, apex) < READABLE:
                 continue
             yield Peak(
                 track=curve.track,
                 emotion=emotion,
-                onset=moment(float(left)),
+                onset=moment(maximum.left),
                 apex=apex,
-                offset=moment(float(right)),
+                offset=moment(maximum.right),
                 score=at(curve.scores[:, column], apex),
-                prominence=float(prominence),
+                prominence=maximum.prominence,
                 valence=at(curve.valence, apex),
                 arousal=at(curve.arousal, apex),
                 intensity=at(curve.intensity, apex),
