@@ -17,6 +17,7 @@ NOUNS = {
     "errors",
     "files",
     "times",
+    "urls",
 }  # the nouns, and how files and times are written
 
 # Room -> the rooms of ours that it may import, and the third parties. A room may import its own files.
@@ -27,6 +28,7 @@ ROOMS: dict[str, tuple[set[str], set[str]]] = {
     "errors": (set(), set()),
     "files": (set(), set()),
     "times": (set(), set()),
+    "urls": (set(), set()),
     "threads": (set(), {"torch"}),
     "cache": ({"types", "errors", "files"}, set()),
     "execute": ({"types", "errors"}, set()),

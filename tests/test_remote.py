@@ -3,26 +3,42 @@
 from __future__ import annotations
 
 import http.server
+import json
+import re
 import shutil
 import sys
 import tempfile
 import threading
+from base64 import b64encode
 from collections.abc import Iterator
 from functools import partial
 from pathlib import Path
 
 import fsspec
 import pytest
-from conftest import CLIP, Call
+from conftest import CLIP, Call, Done
 from test_cli_analyze import SHORT
 
+from fervid import urls
 from fervid.video import remote
 
 
 class Quiet(http.server.SimpleHTTPRequestHandler):
-    """Serves a folder; `broken.mp4` ends before its declared length."""
+    """Serves a folder; `broken.mp4` ends before its declared length, `locked/` wants a password."""
 
     def do_GET(self) -> None:
+        if self.path.startswith("/moved"):  # to the same server under another name
+            self.send_response(302)
+            port = self.server.server_address[1]  # type: ignore[misc]
+            self.send_header("Location", f"http://localhost:{port}/locked/a%20film.mp4")
+            self.end_headers()
+            return None
+        if self.path.startswith("/locked"):
+            if self.headers["Authorization"] != f"Basic {b64encode(b'me@here:PASS/WORD').decode()}":
+                self.send_error(401, "Unauthorized for \x1b[31m" + self.path)
+                return None
+            self.path = self.path.removeprefix("/locked")
+            return super().do_GET()
         if not self.path.startswith("/broken"):
             return super().do_GET()
         self.send_response(200)
@@ -54,7 +70,7 @@ def temporary(tmp_path_factory: pytest.TempPathFactory, monkeypatch: pytest.Monk
     folder = tmp_path_factory.mktemp("temporary")
     monkeypatch.setattr(tempfile, "tempdir", str(folder))
     yield folder
-    assert list(folder.iterdir()) == []
+    assert list(folder.glob("fervid*")) == []  # fsspec keeps its own until the end
 
 
 def test_a_film_on_a_server_is_a_file_like_any_other(call: Call, server: str, tmp_path: Path) -> None:
@@ -99,6 +115,91 @@ def test_an_error_of_fetching_is_one_line(call: Call, server: str, url: str, mes
     assert done.stderr.count("\n") == 1
 
 
+USER = "me%40here:PASS%2FWORD"
+
+
+def test_a_password_is_sent_to_its_own_host_alone(call: Call, server: str) -> None:
+    def info(path: str, user: str = USER) -> Done:
+        return call("info", f"{server.replace('://', f'://{user}@')}/{path}")
+
+    done = info("locked/a%20film.mp4")
+    assert done.returncode == 0 and "h264" in done.stdout
+    assert info("locked/a film.mp4?a b=c d").returncode == 0  # with spaces
+    for failed in (info("locked/a%20film.mp4", "me:WRONGWORD"), info("moved"), info("none/me:PASS/WORD@x")):
+        assert failed.returncode == 1
+        assert failed.stderr.count("\n") == 1 and "\x1b" not in failed.stderr
+        done = Done(0, done.stdout + failed.stdout, done.stderr + failed.stderr)
+    assert "the server answers 401 Unauthorized for" in done.stderr
+    assert not {"PASS", "WORD", "here"} & set(re.findall(r"\w+", done.stdout + done.stderr))
+
+
+# Each has the password PASSWORD and the token TOKENTOKEN; the server and the stores have no such file.
+SECRET = [
+    "{server}/none.mp4?sig=TOKENTOKEN&user=PASSWORD",
+    "http://me:PASSWORD@127.0.0.1:1/a.mp4?sig=TOKENTOKEN",
+    "http://me:PASSWORD@127.0.0.1:1/a b.mp4?sig=TOKENTOKEN#PASSWORD",
+    "http://me:PASS/PASSWORD@127.0.0.1/a.mp4?sig=TOKENTOKEN",
+    "http://me:PASSWORD@[::1/a.mp4?sig=TOKENTOKEN",
+    "ftp://me:PASSWORD@127.0.0.1:1/a.mp4",
+    "memory://me:PASSWORD@bucket/a.mp4?sig=TOKENTOKEN",
+    "strange://me:PASSWORD@host/a.mp4?sig=TOKENTOKEN",
+    "simplecache::memory://me:PASSWORD@host/a.mp4?sig=TOKENTOKEN",
+    "zip://a.mp4::memory://me:PASSWORD@host/a.zip?sig=TOKENTOKEN",
+    "rtsp://me:PASSWORD@camera/1?sig=TOKENTOKEN",
+]
+
+
+@pytest.mark.parametrize("url", SECRET)
+def test_no_message_has_a_secret(call: Call, server: str, tmp_path: Path, url: str) -> None:
+    url = url.format(server=server)
+    seen = ""
+    for command in (
+        ["info", url, "gone.mp4"],
+        ["info", "--json", url, "--log-file", "log.txt"],
+        ["-vv", "info", url, "--log-file", "log.txt"],
+        ["show", url],
+        ["peaks", f"--video={url}", url, "-vv"],
+        ["report", url, "--nonsense"],
+    ):
+        done = call(*command)
+        assert done.returncode != 0
+        seen += done.stdout + done.stderr
+    seen += (tmp_path / "log.txt").read_text()
+    assert urls.redacted(url) in seen
+    assert "PASSWORD" not in seen and "TOKEN" not in seen
+
+
+def test_no_result_of_a_batch_has_a_secret(call: Call, server: str, tmp_path: Path) -> None:
+    addresses = [url.format(server=server) for url in SECRET]
+    (tmp_path / "list.txt").write_text("\n".join(addresses))
+    log = ("--log-file", "log.txt")
+    done = call("-vv", "batch", "--from-file", "list.txt", "-o", "results", "-j", "1", *log)
+    assert done.returncode == 1
+    (tmp_path / "list.txt").unlink()
+    written = [path for path in tmp_path.rglob("*") if path.is_file()]
+    assert {"manifest.jsonl", "emotions.csv", "log.txt"} == {path.name for path in written}
+    seen = "".join([done.stdout, done.stderr, *(path.read_text() for path in written)])
+    assert all(urls.redacted(url) in seen for url in addresses)
+    assert "PASSWORD" not in seen and "TOKEN" not in seen
+
+
+def test_a_chain_of_stores(call: Call, tmp_path: Path) -> None:
+    """Neither the timeline nor the manifest, which both name the film, has its secrets."""
+    url = "memory://me:PASSWORD@bucket/a.mp4?sig=TOKENTOKEN"
+    with fsspec.open(url, "wb") as stream:
+        stream.write(CLIP.read_bytes())
+    for chain in (f"simplecache::{url}", url):
+        assert call("analyze", chain, *SHORT, "-o", "out", "-y").returncode == 0
+        timeline = (tmp_path / "out" / "a.json").read_text()
+        assert json.loads(timeline)["source"]["name"] == "a.mp4"
+        done = call("batch", chain, "-o", "results", "--end", "1", "--executor", "local", "-y", "-j", "1")
+        assert done.returncode == 1  # a worker has a memory of its own
+        manifest = (tmp_path / "results" / "manifest.jsonl").read_text()
+        assert json.loads(manifest)["input"] == chain.replace("me:PASSWORD@", "").partition("?")[0]
+        seen = timeline + manifest + done.stderr
+        assert "PASSWORD" not in seen and "TOKEN" not in seen
+
+
 def test_a_failure_does_not_stop_the_other_inputs(call: Call, server: str, tmp_path: Path) -> None:
     urls = [f"{server}/none.mp4?secret", f"{server}/a%20film.mp4"]
     done = call("analyze", *urls, *SHORT, "-o", "out")
@@ -127,6 +228,10 @@ def test_a_file_whose_name_looks_like_a_url_is_a_file(call: Call, tmp_path: Path
         ("https://host/../../etc/a%2Fb.mp4", ("host", "etc", "a_b.mp4")),
         ("s3://bucket/key?x#1.mp4", ("bucket", "key?x#1.mp4")),
         ("https://host/", ("host",)),
+        ("https://me:PASS/WORD@host/a.mp4", ("remote",)),
+        ("abfs://box@account/a/film.mp4?sv=1&sig=a/b", ("account", "a", "film.mp4")),
+        ("simplecache::https://me:PW@host/film.mp4?sig=S", ("host", "film.mp4")),
+        ("simplecache::zip://in/film.mp4::https://host/all.zip", ("in", "film.mp4")),
     ],
 )
 def test_the_parts_of_a_url_are_valid_file_names(url: str, names: tuple[str, ...]) -> None:

@@ -12,6 +12,7 @@ from dataclasses import dataclass, field
 from fervid.batch.lists import PathList
 from fervid.errors import InputError
 from fervid.files import STILLS, VIDEOS
+from fervid.urls import is_url
 from fervid.video import remote
 
 LONGEST = 200  # bytes of a name: file systems allow 255, with the suffix of the format
@@ -61,7 +62,7 @@ class _Search:
 
     def resolve(self, name: str) -> Iterator[_Match]:
         """Yield what an argument names: a file, a URL, a folder of videos, or the matches of a pattern."""
-        if remote.is_remote(name):
+        if is_url(name):
             yield _Match(name, name)
             return
         if not os.path.lexists(name) and glob.has_magic(name):
@@ -143,7 +144,7 @@ def _base(anchors: set[str]) -> str:
 def _inputs(matches: Iterable[_Match], base: str) -> Iterator[Input]:
     taken = {name.casefold() for name in RESERVED}
     for match in matches:
-        if remote.is_remote(match.path):
+        if is_url(match.path):
             name, parts = remote.redacted(match.path), remote.path_parts(match.path)
         else:
             name = os.path.relpath(match.path, base).replace(os.sep, "/")

@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from functools import partial
 from typing import BinaryIO, cast
 
+from fervid import urls
 from fervid.analysis import tasks
 from fervid.batch.folder import Results
 from fervid.batch.inputs import Input
@@ -167,7 +168,7 @@ class Batch:
             raise error  # the next input would fail in the same way
         item = self._inputs[index]
         # The manifest may be read by others: it does not say where files are on this machine.
-        reason = str(error)
+        reason = urls.scrubbed(str(error), urls.secrets(item.path))
         reason = reason.replace(shown(item.path), shown(item.name))
         record = Record(encodable(item.name), FAILED, error=encodable(" ".join(reason.split())))
         self._end(Ended(index, record))

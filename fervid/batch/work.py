@@ -26,6 +26,7 @@ from fervid.export import FRAMES, TIMELINES
 from fervid.export.frames import geometry
 from fervid.export.timelines.shapes import SCHEMA_VERSION, number
 from fervid.types import Floats, Settings
+from fervid.urls import is_url
 from fervid.video import remote, source
 
 # The suffix of each format's file, after the whole name of the input.
@@ -144,7 +145,7 @@ def start(
 @contextmanager
 def local(path: str) -> Iterator[str]:
     """Yield the local path of an input while the block runs."""
-    if remote.is_remote(path):
+    if is_url(path):
         with remote.fetched(path) as copy:
             yield copy
     else:

@@ -11,11 +11,12 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from fervid.cli.shared import options, output
-from fervid.cli.shared.inputs import each_input, is_remote
+from fervid.cli.shared.inputs import each_input
 from fervid.cli.shared.messages import Messages
 from fervid.cli.shared.work import open_work
 from fervid.errors import UsageError
 from fervid.export import TIMELINES, choose
+from fervid.urls import is_url
 
 if TYPE_CHECKING:
     from fervid.analysis import Run
@@ -155,7 +156,7 @@ def name_outputs(inputs: Sequence[str]) -> list[str]:
 
 
 def _file_name(name: str) -> str:
-    if is_remote(name):
+    if is_url(name):
         from fervid.video.remote import path_parts
 
         return path_parts(name)[-1]

@@ -117,7 +117,7 @@ def batch(
     if chosen.repeats and not messages.quiet:
         log.warning("%d inputs are named more than once: each is done once", chosen.repeats)
     figures = None
-    with _opened(results, progress):
+    with _without_secrets(messages, chosen), _opened(results, progress):
         with (
             shared.open_executor(contained=True) as executor,
             watching(messages, chosen.inputs, progress) as watch,
@@ -136,6 +136,16 @@ def batch(
     if not failed:
         return 0
     return SOME_FAILED if failed < len(records) else 1
+
+
+@contextmanager
+def _without_secrets(messages: Messages, chosen: InputList) -> Iterator[None]:
+    """Hide the secrets of listed URLs if the block fails, since the traceback may contain them."""
+    try:
+        yield
+    except BaseException:
+        messages.hide_secrets(item.path for item in chosen.inputs)
+        raise
 
 
 @contextmanager
@@ -217,7 +227,8 @@ def _tell_plan(results: Results, chosen: InputList, request: Request) -> int:
     """Print a line per input: what would be done, and where its results would go."""
     from fervid.batch import FORMATS
     from fervid.errors import FervidError
-    from fervid.video import remote, source
+    from fervid.urls import is_url
+    from fervid.video import source
 
     lines = []
     for item in chosen.inputs:
@@ -225,7 +236,7 @@ def _tell_plan(results: Results, chosen: InputList, request: Request) -> int:
         what = "analyze"
         if item.error:
             what, targets = "fail", [item.error]
-        elif (record := results.known(item, request.formats)) and not remote.is_remote(item.path):
+        elif (record := results.known(item, request.formats)) and not is_url(item.path):
             try:
                 if request.key(source.content(Path(item.path))) == record.key:
                     what = "skip"

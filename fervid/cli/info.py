@@ -6,7 +6,7 @@ from typing import Any
 
 import click
 
-from fervid.cli.shared.inputs import each_input
+from fervid.cli.shared.inputs import each_input, label
 from fervid.cli.shared.messages import Messages
 from fervid.cli.shared.options import command
 from fervid.cli.shared.output import show
@@ -29,9 +29,9 @@ def info(messages: Messages, inputs: tuple[str, ...], as_json: bool) -> int:
         if as_json:
             import json
 
-            show(json.dumps({"input": name, **facts}))
+            show(json.dumps({"input": label(name), **facts}))
             return
-        show(name)
+        show(label(name))
         width = max(len(key) for key in facts)
         for key, value in facts.items():
             show(f"  {key.replace('_', ' '):<{width}}  {_plain(value)}")

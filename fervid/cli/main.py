@@ -91,6 +91,7 @@ def main() -> NoReturn:
 def run(arguments: Sequence[str] | None = None) -> int:
     """Run the program and return the exit code; never raise."""
     messages = Messages()
+    messages.hide_secrets(sys.argv[1:] if arguments is None else arguments)
     _signals.clear()
     for name in ("SIGINT", "SIGTERM", "SIGHUP"):  # all interrupt; a signal that nohup ignores stays ignored
         number = getattr(signal, name, None)

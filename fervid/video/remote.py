@@ -10,37 +10,39 @@ from contextlib import AbstractContextManager, contextmanager
 from pathlib import Path
 from typing import BinaryIO, cast
 from urllib.error import HTTPError, URLError
-from urllib.parse import SplitResult, unquote, urlsplit
-from urllib.request import Request, urlopen
+from urllib.parse import quote, unquote
+from urllib.request import (
+    HTTPBasicAuthHandler,
+    HTTPPasswordMgrWithPriorAuth,
+    OpenerDirector,
+    Request,
+    build_opener,
+)
 
+from fervid import urls
 from fervid.errors import FervidError, InputError, UsageError
-from fervid.files import shown
+from fervid.files import one_line, shown
+from fervid.urls import Link
 from fervid.video import source
 
 WAIT = 60  # seconds without data after which a server has failed
-PLAIN = ("http", "https", "ftp", "file")  # read by the standard library
+PLAIN = (*urls.WEB, "ftp", "file")  # read by the standard library
 LIVE = ("hls", "mms", "mmsh", "rtmp", "rtmps", "rtp", "rtsp", "rtsps", "srt", "udp")
 PLAYLISTS = (".m3u8", ".mpd")
-
-_URL = re.compile(r"[A-Za-z][A-Za-z0-9+.-]+://", re.ASCII)
-
-
-def is_remote(name: str) -> bool:
-    """Return whether an input's name is a URL."""
-    return _URL.match(name) is not None
+SAFE = "%/:@!$&'()*+,;=~"  # what a path may contain as it is; % begins an escape
 
 
 def redacted(url: str) -> str:
-    """Return a URL without its secrets: password and query."""
-    parts = _split(url)
-    host = parts.netloc.rpartition("@")[2]
-    return shown(f"{parts.scheme}://{host}{parts.path}")
+    """Return a URL for messages: on one line, without its secrets."""
+    return shown(urls.redacted(url))
 
 
 def path_parts(url: str) -> tuple[str, ...]:
     """Return the host and the pieces of the path as file names."""
-    parts = _split(url)
-    names = [parts.netloc.rpartition("@")[2].replace(":", "_"), *map(unquote, parts.path.split("/"))]
+    link = urls.file_link(url)
+    if not link.is_valid:
+        return ("remote",)  # the host may be a part of a password
+    names = [link.host.replace(":", "_"), *map(unquote, link.path.split("/"))]
     plain = [re.sub(r"[\0/\\]", "_", name) for name in names]
     return tuple(name for name in plain if name.strip(".")) or ("remote",)
 
@@ -48,60 +50,83 @@ def path_parts(url: str) -> tuple[str, ...]:
 @contextmanager
 def fetched(url: str) -> Iterator[str]:
     """Copy the content for the block; yield the path of the copy, which has the file's own name."""
-    parts = _split(url)
-    if parts.scheme in LIVE or parts.path.lower().endswith(PLAYLISTS):
+    link = _checked(url)
+    if link.scheme in LIVE or link.path.lower().endswith(PLAYLISTS):
         raise InputError(
             f"{redacted(url)} is a stream, not a file: pipe it, "
             "`ffmpeg -i URL -c copy -f matroska - | fervid analyze -`"
         )
     with tempfile.TemporaryDirectory(prefix="fervid-") as folder:
-        opened = _plain(url) if parts.scheme in PLAIN else _by_fsspec(url, parts.scheme)
-        with opened as stream:
+        is_plain = link.scheme in PLAIN and len(urls.chain(url)) == 1
+        with _plain(url, link) if is_plain else _by_fsspec(url) as stream:
             copy = source.spool(stream, Path(folder), redacted(url))
         yield str(copy.rename(Path(folder) / path_parts(url)[-1]))  # the timeline contains the name
 
 
-def _split(url: str) -> SplitResult:
-    try:
-        parts = urlsplit(url)
-    except ValueError as failure:
-        raise UsageError(f"{shown(url)} is not a valid URL: {failure}") from failure
-    if parts.scheme in ("http", "https"):
-        return parts
-    # bucket#1/film.mp4: elsewhere, what looks like a query or a fragment is part of the path.
-    return parts._replace(path=url.partition("://")[2].removeprefix(parts.netloc))
+def _checked(url: str) -> Link:
+    """Return the link that names the file."""
+    for link in urls.chain(url):
+        if isinstance(link, Link) and not link.is_valid:
+            raise UsageError(
+                f"{redacted(url)} is not a valid URL: its host or port is wrong; in a password, write "
+                "/ as %2F, ? as %3F and # as %23"
+            )
+    return urls.file_link(url)
 
 
 @contextmanager
-def _plain(url: str) -> Iterator[BinaryIO]:
+def _plain(url: str, link: Link) -> Iterator[BinaryIO]:
     try:
-        with urlopen(Request(url, headers={"User-Agent": "fervid"}), timeout=WAIT) as answer:
-            watched = _Watched(answer, redacted(url), answer.headers.get("Content-Length"))
+        opener, request = _request(link)
+        with opener.open(request, timeout=WAIT) as answer:
+            watched = _Watched(answer, url, answer.headers.get("Content-Length"))
             yield cast(BinaryIO, watched)
     except HTTPError as failure:
         with failure:
-            raise InputError(
-                f"cannot fetch {redacted(url)}: the server answers {failure.code} {failure.reason}"
-            ) from failure
+            answered = f"{failure.code} {_reason(failure.reason, url)}"
+            raise InputError(f"cannot fetch {redacted(url)}: the server answers {answered}") from failure
     except (URLError, OSError, ValueError, http.client.HTTPException) as failure:
         reason = getattr(failure, "reason", None) or getattr(failure, "strerror", None) or failure
         raise InputError(
-            f"cannot fetch {redacted(url)}: {reason}; check the address and the network"
+            f"cannot fetch {redacted(url)}: {_reason(reason, url)}; check the address and the network"
         ) from failure
+
+
+def _request(link: Link) -> tuple[OpenerDirector, Request]:
+    """Return what opens a URL: a password is sent to its own host alone, also after redirections."""
+    is_web = link.scheme in urls.WEB
+    user = f"{link.user}@" if link.user and not is_web else ""
+    host, path, query = f"{link.scheme}://{user}{link.host}", quote(link.path, SAFE), ""
+    if is_web:
+        query = quote(link.query.partition("#")[0], f"{SAFE}?")
+    elif link.query:
+        path += quote(link.query, SAFE)
+    passwords = HTTPPasswordMgrWithPriorAuth()
+    if is_web and link.user:
+        name, _, password = map(unquote, link.user.partition(":"))
+        passwords.add_password(None, f"{host}/", name, password, is_authenticated=True)
+    opener = build_opener(HTTPBasicAuthHandler(passwords))
+    return opener, Request(f"{host}{path}{query}", headers={"User-Agent": "fervid"})
+
+
+def _reason(failure: object, url: str) -> str:
+    """Return an error of a library or a server on one line, without the secrets of the URL."""
+    return one_line(urls.scrubbed(str(failure), urls.secrets(url)), "\ufffd")
 
 
 class _Watched:
     """A stream that raises InputError if reading fails or it ends before the declared length."""
 
-    def __init__(self, stream: BinaryIO, name: str, length: str | None = None) -> None:
-        self._stream, self._name, self._done = stream, name, 0
+    def __init__(self, stream: BinaryIO, url: str, length: str | None = None) -> None:
+        self._stream, self._url, self._name, self._done = stream, url, redacted(url), 0
         self._length = int(length) if length is not None and length.isdigit() else None
 
     def read(self, size: int) -> bytes:
         try:
             piece = self._stream.read(size)
         except Exception as failure:  # each store has its own errors
-            raise InputError(f"cannot read {self._name}: {type(failure).__name__}: {failure}") from failure
+            reason = f"{type(failure).__name__}: {_reason(failure, self._url)}"
+            raise InputError(f"cannot read {self._name}: {reason}") from failure
         self._done += len(piece)
         if not piece and self._length is not None and self._done < self._length:
             raise InputError(
@@ -111,7 +136,8 @@ class _Watched:
 
 
 @contextmanager
-def _by_fsspec(url: str, scheme: str) -> Iterator[BinaryIO]:
+def _by_fsspec(url: str) -> Iterator[BinaryIO]:
+    scheme = url.partition(":")[0]
     try:
         import fsspec
     except ImportError as failure:
@@ -120,12 +146,13 @@ def _by_fsspec(url: str, scheme: str) -> Iterator[BinaryIO]:
         ) from failure
     try:
         with cast(AbstractContextManager[BinaryIO], fsspec.open(url, "rb")) as stream:
-            yield cast(BinaryIO, _Watched(stream, redacted(url)))
+            yield cast(BinaryIO, _Watched(stream, url))
     except FervidError:
         raise
     except ImportError as failure:  # fsspec needs a library for this store
-        raise UsageError(f"{scheme}:// needs one more library: {failure}") from failure
+        raise UsageError(f"{scheme}:// needs one more library: {_reason(failure, url)}") from failure
     except FileNotFoundError as failure:
         raise InputError(f"there is no {redacted(url)}: check the name") from failure
     except Exception as failure:  # each store has its own errors
-        raise InputError(f"cannot read {redacted(url)}: {type(failure).__name__}: {failure}") from failure
+        reason = f"{type(failure).__name__}: {_reason(failure, url)}"
+        raise InputError(f"cannot read {redacted(url)}: {reason}") from failure

@@ -12,6 +12,8 @@ from pathlib import Path
 from fervid.cli.shared.messages import Messages, log
 from fervid.cli.shared.output import STANDARD
 from fervid.errors import FervidError, InputError, ModelError, UsageError
+from fervid.files import shown
+from fervid.urls import is_url, redacted
 
 SOME_FAILED = 3
 
@@ -40,24 +42,17 @@ def each_input(messages: Messages, inputs: Sequence[str], work: Callable[[str, s
     return max(error.exit_code for error in failures.values())
 
 
-def is_remote(name: str) -> bool:
-    """Return whether an input is a URL."""
-    return "://" in name and not os.path.lexists(name)
-
-
 def label(name: str) -> str:
     """Return an input's name for messages: a URL without its secrets."""
-    if is_remote(name):
-        from fervid.video.remote import redacted
-
-        return redacted(name)
+    if is_url(name):
+        return shown(redacted(name))
     return "standard input" if name == STANDARD else name
 
 
 @contextmanager
 def local_path(name: str) -> Iterator[str]:
     """Yield the path of an input: for standard input and URLs, of a copy that is deleted after the block."""
-    if is_remote(name):
+    if is_url(name):
         from fervid.video.remote import fetched
 
         with fetched(name) as path:

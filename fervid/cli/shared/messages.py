@@ -6,11 +6,12 @@ import logging
 import os
 import sys
 import traceback
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
+from fervid import urls
 from fervid.errors import OutputError
 
 if TYPE_CHECKING:
@@ -52,6 +53,7 @@ class Messages:
     log_file: str | None = None
     _handlers: list[logging.Handler] = field(default_factory=list)
     _console: Console | None = None
+    _secrets: set[str] = field(default_factory=set)
 
     def open(self) -> None:
         """Start printing the program's log, and writing it to the log file."""
@@ -65,12 +67,21 @@ class Messages:
                 file = logging.FileHandler(self.log_file, encoding="utf-8")
             except OSError as error:
                 raise OutputError(f"cannot write the log file {self.log_file}: {error.strerror}") from error
-            file.setFormatter(logging.Formatter("%(asctime)s %(levelname)s %(message)s"))
+            file.setFormatter(_LogFormatter(self))
             self._handlers.append(file)
         for handler in self._handlers:
             log.addHandler(handler)
         log.setLevel(logging.DEBUG if self.log_file is not None else level)
         log.propagate = False
+
+    def hide_secrets(self, names: Iterable[str]) -> None:
+        """Keep the secrets of URLs out of all later messages and out of the log file."""
+        for name in names:
+            self._secrets |= urls.secrets(name)
+
+    def scrubbed(self, text: str) -> str:
+        """Return a text without the secrets of URLs."""
+        return urls.scrubbed(text, self._secrets)
 
     def close(self) -> None:
         """Stop printing, and close the log file."""
@@ -90,6 +101,7 @@ class Messages:
 
     def say(self, text: str) -> None:
         """Print a line, above the bar if there is one."""
+        text = self.scrubbed(text)
         if self._console is not None:
             self._console.print(text, markup=False, highlight=False, soft_wrap=True)
         elif sys.stderr is not None:
@@ -152,6 +164,15 @@ def _seconds_of_video() -> list[ProgressColumn]:
         SpeedColumn(),
         TimeRemainingColumn(),
     ]
+
+
+class _LogFormatter(logging.Formatter):
+    def __init__(self, messages: Messages) -> None:
+        super().__init__("%(asctime)s %(levelname)s %(message)s")
+        self._messages = messages
+
+    def format(self, record: logging.LogRecord) -> str:
+        return self._messages.scrubbed(super().format(record))
 
 
 class _ScreenHandler(logging.Handler):
