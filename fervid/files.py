@@ -21,6 +21,8 @@ if sys.platform != "win32":  # Windows has no flock: there, every lock is grante
 TAKEN = (errno.EWOULDBLOCK, errno.EAGAIN, errno.EACCES)  # another process has the lock
 Explain = Callable[[OSError], Exception]  # returns what to raise for a file that cannot be written
 
+UNITS = {"": 1, "k": 10**3, "m": 10**6, "g": 10**9, "t": 10**12}
+
 # fmt: off
 STILLS = frozenset({".bmp", ".jfif", ".jp2", ".jpe", ".jpeg", ".jpg", ".pbm", ".pgm", ".png", ".pnm", ".ppm",
                     ".tif", ".tiff", ".webp"})
@@ -54,6 +56,14 @@ def natural(name: str) -> tuple[list[tuple[int, str]], str]:
     """Return a sort key for the natural order of names: 2 before 10."""
     pieces = re.split(r"([0-9]+)", name.lower())  # text, digits, text, ...
     return [(int(piece), "") if index % 2 else (0, piece) for index, piece in enumerate(pieces)], name
+
+
+def byte_count(text: str) -> int:
+    """Return a size such as 500MB or 20 GB in bytes; raise ValueError for any other text."""
+    match = re.fullmatch(r"(\d{1,15}(?:\.\d{1,15})?)\s*([kmgt]?)b?", text.strip().lower(), re.ASCII)
+    if match is None:
+        raise ValueError(f"{text[:40]} is not a size: write bytes, or 500MB, 20GB")
+    return int(float(match[1]) * UNITS[match[2]])
 
 
 def _itself(error: OSError) -> OSError:

@@ -15,6 +15,18 @@ HIDDEN = "***"
 SECRET_LENGTH = 8
 PASSWORD_LENGTH = 4
 
+
+@dataclass(frozen=True)
+class Limit:
+    """The most that a download may take."""
+
+    size: int = 100 * 10**9  # bytes
+    seconds: float = 24 * 3600
+
+
+LIMIT = Limit()
+
+
 _SCHEME = r"[A-Za-z][A-Za-z0-9+.-]+"
 _START = rf"(?:{_SCHEME}::)*{_SCHEME}://"  # fsspec chains protocols: simplecache::https://host/film.mp4
 _URL = re.compile(_START, re.ASCII)

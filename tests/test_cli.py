@@ -20,11 +20,12 @@ from fervid.cli import main
 from fervid.cli.analyze import analyze, name_outputs, plan_targets
 from fervid.cli.main import COMMANDS, run
 from fervid.cli.main import fervid as program
-from fervid.cli.shared.options import Moment, MomentType, RateType, split_selection
+from fervid.cli.shared.options import LimitType, Moment, MomentType, RateType, split_selection
 from fervid.errors import UsageError
 from fervid.export import TIMELINES, choose
 from fervid.times import timecode
 from fervid.types import Settings
+from fervid.urls import Limit
 
 
 def says(done: subprocess.CompletedProcess[str], code: int, *words: str) -> None:
@@ -129,6 +130,25 @@ def test_rates() -> None:
     for text in ("0", "-5", "1/0", "nan", "inf", "x", "1e99999999", "1e-99999999"):
         with pytest.raises(click.BadParameter):
             RateType().convert(text, None, None)
+
+
+@pytest.mark.parametrize(
+    ("text", "limit"),
+    [
+        ("5GB", Limit(size=5 * 10**9)),
+        (" 2h , 1.5 mb", Limit(1_500_000, 7200)),
+        ("30min,100", Limit(100, 1800)),
+        ("90s", Limit(seconds=90)),
+    ],
+)
+def test_limits(text: str, limit: Limit) -> None:
+    assert LimitType().convert(text, None, None) == limit
+
+
+@pytest.mark.parametrize("text", ["", "5XB", "2h,,", "-1", "1e999GB", "9" * 5000, "2d"])
+def test_invalid_limits_are_an_error(text: str) -> None:
+    with pytest.raises(click.BadParameter, match="is not a limit: give a size, a time or both"):
+        LimitType().convert(text, None, None)
 
 
 @pytest.mark.parametrize("missing", [(), ("min_segment", "people")])

@@ -9,8 +9,10 @@ import shutil
 import sys
 import tempfile
 import threading
+import time
 from base64 import b64encode
 from collections.abc import Iterator
+from contextlib import suppress
 from functools import partial
 from pathlib import Path
 
@@ -20,6 +22,9 @@ from conftest import CLIP, Call, Done
 from test_cli_analyze import SHORT
 
 from fervid import urls
+from fervid.batch.work import FETCHED, Job, Request, work
+from fervid.errors import InputError
+from fervid.types import Settings
 from fervid.video import remote
 
 
@@ -32,6 +37,15 @@ class Quiet(http.server.SimpleHTTPRequestHandler):
             port = self.server.server_address[1]  # type: ignore[misc]
             self.send_header("Location", f"http://localhost:{port}/locked/a%20film.mp4")
             self.end_headers()
+            return None
+        if self.path.startswith("/slow"):  # a third of the film, in pieces
+            self.send_response(200)
+            self.send_header("Content-Length", str(CLIP.stat().st_size))
+            self.end_headers()
+            with suppress(ConnectionError):
+                for start in range(0, CLIP.stat().st_size // 3, 10_000):
+                    self.wfile.write(CLIP.read_bytes()[start : start + 10_000])
+                    time.sleep(0.05)
             return None
         if self.path.startswith("/locked"):
             if self.headers["Authorization"] != f"Basic {b64encode(b'me@here:PASS/WORD').decode()}":
@@ -113,6 +127,46 @@ def test_an_error_of_fetching_is_one_line(call: Call, server: str, url: str, mes
     assert message in done.stderr
     assert "secret" not in done.stderr
     assert done.stderr.count("\n") == 1
+
+
+def test_a_download_is_progress(server: str) -> None:
+    """Without it, the deadline of a batch would end the worker, and blame the film."""
+    request = Request(("json",), Settings(), "untrained", "")
+    done: list[float] = []
+    with pytest.raises(InputError, match="slow ended after"):
+        for share in work(Job(f"{server}/slow", "slow", request, 1, None, None)):
+            done.append(share)
+    assert len(done) > 5
+    assert done == sorted(set(done)) and done[-1] < FETCHED
+
+
+@pytest.mark.parametrize(
+    ("limit", "message"),
+    [
+        ("100kB", "slow is larger than 100,000 bytes: if it may take more, set --max-download"),
+        ("0.1s,1TB", "slow takes longer than 0.1 s: if it may take more, set --max-download"),
+    ],
+)
+def test_a_download_has_a_limit(call: Call, server: str, limit: str, message: str) -> None:
+    done = call("analyze", f"{server}/slow", "-t", "out.json", "--max-download", limit)
+    assert (done.returncode, message in done.stderr) == (1, True)
+
+
+def test_a_store_without_a_length_has_a_limit(call: Call) -> None:
+    with fsspec.open("memory://big.mp4", "wb") as stream:
+        stream.write(bytes(5_000_000))
+    done = call("analyze", "memory://big.mp4", "-t", "out.json", "--max-download", "4MB")
+    assert "memory://big.mp4 is larger than 4,000,000 bytes" in done.stderr
+
+
+def test_a_server_that_sends_little_has_failed(
+    call: Call, server: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(remote, "WAIT", 0.2)
+    monkeypatch.setattr(remote, "SLOWEST", 10**9)
+    done = call("info", f"{server}/slow")
+    assert done.returncode == 1
+    assert "slow sends less than 1,000,000,000 bytes a second: try again later" in done.stderr
 
 
 USER = "me%40here:PASS%2FWORD"

@@ -145,7 +145,7 @@ class Batch:
         self._notify(Begun(index))
         try:
             with (
-                local(item.path) as path,
+                local(item.path, self._request.limit) as path,
                 start(
                     path,
                     self._request,

@@ -26,7 +26,7 @@ from fervid.export import FRAMES, TIMELINES
 from fervid.export.frames import geometry
 from fervid.export.timelines.shapes import SCHEMA_VERSION, number
 from fervid.types import Floats, Settings
-from fervid.urls import is_url
+from fervid.urls import LIMIT, Limit, is_url
 from fervid.video import remote, source
 
 # The suffix of each format's file, after the whole name of the input.
@@ -36,6 +36,7 @@ FORMATS = {name: form.suffix for name, form in TIMELINES.items()} | {
     "npz": ".npz",
 }
 BEGUN = 1e-3  # the share that is reported when a worker takes an input
+FETCHED = 2e-3  # the share after a download
 PREPARED = 0.95  # the share of the work that is done with the spans
 
 
@@ -50,6 +51,7 @@ class Request:
     rotate: str = "auto"
     frame_rate: Fraction | None = None
     device: str = "cpu"
+    limit: Limit = LIMIT  # of a download
 
     def key(self, sha256: str) -> str:
         """Return a hash of what the results depend on: content, settings and model, not paths or formats."""
@@ -103,26 +105,45 @@ Answer = Made | Same | Long
 def work(job: Job) -> Generator[float, None, Answer]:
     """Process an input in one worker; yield the share done, and return an Answer."""
     yield BEGUN
-    with local(job.path) as path:
-        if job.known is not None and job.request.key(source.content(Path(path))) == job.known:
-            return Same()
-        # A lent store is kept until the outputs are written: the caller deletes its entries.
-        store = Store.temporary() if job.store is None else job.store
-        with start(path, job.request, store) as run:
-            if run.model is None or run.model.sha256 != job.request.model_sha256:
-                raise ModelError(
-                    f"on {socket.gethostname()}: the model {job.request.model} differs from the one here"
-                )
-            yield BEGUN
-            if run.span_count > job.most_spans:
-                return Long()
-            reused = run.stored_count
-            for share in run.prepare():
-                yield BEGUN + (PREPARED - BEGUN) * share
-            texts = {name: _bytes(run, name) for name in job.request.formats}
-            made = Made(record_of(run, job.name, job.request), texts, run.key, reused)
-            yield 1.0  # the result waits until those of earlier inputs are there
-            return made
+    if not is_url(job.path):
+        return (yield from _analyze(job, job.path))
+    with remote.folder() as folder:
+        path = yield from _fetch(job, folder)
+        return (yield from _analyze(job, str(path)))
+
+
+def _fetch(job: Job, folder: Path) -> Generator[float, None, Path]:
+    """Download an input; yield the share done, without which the deadline would end a long download."""
+    steps = remote.fetch(job.path, folder, job.request.limit)
+    while True:
+        try:
+            yield BEGUN + (FETCHED - BEGUN) * next(steps)
+        except StopIteration as stop:
+            path: Path = stop.value
+            return path
+
+
+def _analyze(job: Job, path: str) -> Generator[float, None, Answer]:
+    """Analyze an input on this machine, unless there are results of the same content."""
+    if job.known is not None and job.request.key(source.content(Path(path))) == job.known:
+        return Same()
+    # A lent store is kept until the outputs are written: the caller deletes its entries.
+    store = Store.temporary() if job.store is None else job.store
+    with start(path, job.request, store) as run:
+        if run.model is None or run.model.sha256 != job.request.model_sha256:
+            raise ModelError(
+                f"on {socket.gethostname()}: the model {job.request.model} differs from the one here"
+            )
+        yield FETCHED
+        if run.span_count > job.most_spans:
+            return Long()
+        reused = run.stored_count
+        for share in run.prepare():
+            yield FETCHED + (PREPARED - FETCHED) * share
+        texts = {name: _bytes(run, name) for name in job.request.formats}
+        made = Made(record_of(run, job.name, job.request), texts, run.key, reused)
+        yield 1.0  # the result waits until those of earlier inputs are there
+        return made
 
 
 def start(
@@ -143,10 +164,10 @@ def start(
 
 
 @contextmanager
-def local(path: str) -> Iterator[str]:
+def local(path: str, limit: Limit) -> Iterator[str]:
     """Yield the local path of an input while the block runs."""
     if is_url(path):
-        with remote.fetched(path) as copy:
+        with remote.fetched(path, limit) as copy:
             yield copy
     else:
         yield path

@@ -34,7 +34,6 @@ from fervid.files import Lock
 FOOTAGE = "footage"  # the folder of strips that training cuts; only the user deletes it
 LIMIT = 20 * 10**9  # bytes of span results that are kept unless FERVID_CACHE_LIMIT is set
 TRIM_EVERY = 100  # videos between two checks of the total size
-UNITS = {"": 1, "k": 10**3, "m": 10**6, "g": 10**9, "t": 10**12}
 
 DELETED_WITHIN = 5.0  # seconds that deleting a folder takes at most
 
@@ -165,10 +164,10 @@ def limit() -> int:
     text = os.environ.get("FERVID_CACHE_LIMIT", "").strip()
     if not text:
         return LIMIT
-    match = re.fullmatch(r"(\d+(?:\.\d+)?)\s*([kmgt]?)b?", text.lower())
-    if match is None:
-        raise UsageError(f"FERVID_CACHE_LIMIT={text} is not a size: write bytes, or 500MB, 20GB")
-    return int(float(match[1]) * UNITS[match[2]])
+    try:
+        return files.byte_count(text)
+    except ValueError as error:
+        raise UsageError(f"FERVID_CACHE_LIMIT={error}") from error
 
 
 @dataclass(frozen=True)

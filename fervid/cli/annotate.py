@@ -69,7 +69,7 @@ def annotate(
         raise UsageError("--tracks needs the timeline of the same analysis: give it with --timeline")
     if timeline is not None:
         detection = set() if tracks is not None else {"jobs", "no_cache", "keep_cache"}
-        options.forbid(values.keys() - detection, "does not apply to a finished timeline")
+        options.forbid(values.keys() - detection - {"max_download"}, "does not apply to a finished timeline")
     inputs = [name for name in (input, timeline, tracks) if name is not None]
     output.check_targets([target], inputs, overwrite, messages.log_file)
     with local_path(input) as path, analyzed(messages, input, path, timeline, tracks, values) as results:

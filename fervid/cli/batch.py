@@ -205,6 +205,7 @@ def _request(shared: Shared, formats: tuple[str, ...]) -> Request:
         rotate=selection.rotate,
         frame_rate=selection.frame_rate,
         device=shared.device,
+        limit=shared.limit,
     )
 
 

@@ -153,7 +153,7 @@ def peaks(
     with local_path(input) as path:
         cuts.check(is_timeline(path))
         if is_timeline(path):
-            options.forbid(values, "is for videos, and this input is a timeline")
+            options.forbid(values.keys() - {"max_download"}, "is for videos, and this input is a timeline")
             timeline = read_timeline(path, input)
         else:
             with open_work(messages, values) as work, work.start(input, path) as run:

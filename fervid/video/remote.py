@@ -5,7 +5,8 @@ from __future__ import annotations
 import http.client
 import re
 import tempfile
-from collections.abc import Iterator
+import time
+from collections.abc import Generator, Iterator
 from contextlib import AbstractContextManager, contextmanager
 from pathlib import Path
 from typing import BinaryIO, cast
@@ -22,10 +23,11 @@ from urllib.request import (
 from fervid import urls
 from fervid.errors import FervidError, InputError, UsageError
 from fervid.files import one_line, shown
-from fervid.urls import Link
+from fervid.urls import LIMIT, Limit, Link
 from fervid.video import source
 
-WAIT = 60  # seconds without data after which a server has failed
+WAIT = 60  # seconds without data, or with little of it, after which a server has failed
+SLOWEST = 1_000  # bytes a second
 PLAIN = (*urls.WEB, "ftp", "file")  # read by the standard library
 LIVE = ("hls", "mms", "mmsh", "rtmp", "rtmps", "rtp", "rtsp", "rtsps", "srt", "udp")
 PLAYLISTS = (".m3u8", ".mpd")
@@ -48,19 +50,32 @@ def path_parts(url: str) -> tuple[str, ...]:
 
 
 @contextmanager
-def fetched(url: str) -> Iterator[str]:
+def fetched(url: str, limit: Limit = LIMIT) -> Iterator[str]:
     """Copy the content for the block; yield the path of the copy, which has the file's own name."""
+    with folder() as path:
+        yield str(source.finished(fetch(url, path, limit)))
+
+
+@contextmanager
+def folder() -> Iterator[Path]:
+    """Make a temporary folder for a copy."""
+    with tempfile.TemporaryDirectory(prefix="fervid-") as path:
+        yield Path(path)
+
+
+def fetch(url: str, folder: Path, limit: Limit) -> Generator[float, None, Path]:
+    """Copy the content into a folder; yield the share that is done (0 if the size is unknown)."""
     link = _checked(url)
     if link.scheme in LIVE or link.path.lower().endswith(PLAYLISTS):
         raise InputError(
             f"{redacted(url)} is a stream, not a file: pipe it, "
             "`ffmpeg -i URL -c copy -f matroska - | fervid analyze -`"
         )
-    with tempfile.TemporaryDirectory(prefix="fervid-") as folder:
-        is_plain = link.scheme in PLAIN and len(urls.chain(url)) == 1
-        with _plain(url, link) if is_plain else _by_fsspec(url) as stream:
-            copy = source.spool(stream, Path(folder), redacted(url))
-        yield str(copy.rename(Path(folder) / path_parts(url)[-1]))  # the timeline contains the name
+    is_plain = link.scheme in PLAIN and len(urls.chain(url)) == 1
+    with _plain(url, link, limit) if is_plain else _by_fsspec(url, limit) as stream:
+        copied = cast(BinaryIO, stream)
+        copy = yield from source.copied(copied, folder, redacted(url), stream.length)
+    return copy.rename(folder / path_parts(url)[-1])  # the timeline contains the name
 
 
 def _checked(url: str) -> Link:
@@ -75,12 +90,11 @@ def _checked(url: str) -> Link:
 
 
 @contextmanager
-def _plain(url: str, link: Link) -> Iterator[BinaryIO]:
+def _plain(url: str, link: Link, limit: Limit) -> Iterator[_Watched]:
     try:
         opener, request = _request(link)
         with opener.open(request, timeout=WAIT) as answer:
-            watched = _Watched(answer, url, answer.headers.get("Content-Length"))
-            yield cast(BinaryIO, watched)
+            yield _Watched(answer, url, limit, answer.headers.get("Content-Length"))
     except HTTPError as failure:
         with failure:
             answered = f"{failure.code} {_reason(failure.reason, url)}"
@@ -115,28 +129,51 @@ def _reason(failure: object, url: str) -> str:
 
 
 class _Watched:
-    """A stream that raises InputError if reading fails or it ends before the declared length."""
+    """A stream that raises InputError if reading fails, ends early, or takes more than the limit."""
 
-    def __init__(self, stream: BinaryIO, url: str, length: str | None = None) -> None:
-        self._stream, self._url, self._name, self._done = stream, url, redacted(url), 0
-        self._length = int(length) if length is not None and length.isdigit() else None
+    def __init__(self, stream: BinaryIO, url: str, limit: Limit, length: str | None = None) -> None:
+        # With read1 the bytes of a slow server arrive one by one, and not when there are `size` of them.
+        self._read = getattr(stream, "read1", stream.read)
+        self._url, self._name, self._limit = url, redacted(url), limit
+        self.length = int(length) if length is not None and re.fullmatch("[0-9]{1,18}", length) else None
+        self._done = self._recent = 0
+        self._began = self._since = time.monotonic()
+        self._check(self.length or 0)
 
     def read(self, size: int) -> bytes:
         try:
-            piece = self._stream.read(size)
+            piece: bytes = self._read(size)
         except Exception as failure:  # each store has its own errors
             reason = f"{type(failure).__name__}: {_reason(failure, self._url)}"
             raise InputError(f"cannot read {self._name}: {reason}") from failure
         self._done += len(piece)
-        if not piece and self._length is not None and self._done < self._length:
+        self._recent += len(piece)
+        if piece:
+            self._check(self._done)
+        elif self.length is not None and self._done < self.length:
             raise InputError(
-                f"{self._name} ended after {self._done} of {self._length} bytes: run the command again"
+                f"{self._name} ended after {self._done} of {self.length} bytes: run the command again"
             )
         return piece
 
+    def _check(self, size: int) -> None:
+        now = time.monotonic()
+        if size > self._limit.size:
+            problem = f"is larger than {self._limit.size:,} bytes"
+        elif now - self._began > self._limit.seconds:
+            problem = f"takes longer than {self._limit.seconds:g} s"
+        elif now - self._since > WAIT:
+            if self._recent < SLOWEST * (now - self._since):
+                raise InputError(f"{self._name} sends less than {SLOWEST:,} bytes a second: try again later")
+            self._since, self._recent = now, 0
+            return
+        else:
+            return
+        raise InputError(f"{self._name} {problem}: if it may take more, set --max-download")
+
 
 @contextmanager
-def _by_fsspec(url: str) -> Iterator[BinaryIO]:
+def _by_fsspec(url: str, limit: Limit) -> Iterator[_Watched]:
     scheme = url.partition(":")[0]
     try:
         import fsspec
@@ -146,7 +183,7 @@ def _by_fsspec(url: str) -> Iterator[BinaryIO]:
         ) from failure
     try:
         with cast(AbstractContextManager[BinaryIO], fsspec.open(url, "rb")) as stream:
-            yield cast(BinaryIO, _Watched(stream, url))
+            yield _Watched(stream, url, limit)
     except FervidError:
         raise
     except ImportError as failure:  # fsspec needs a library for this store

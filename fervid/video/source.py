@@ -8,10 +8,10 @@ import os
 import shutil
 import stat
 import tempfile
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Generator, Iterator
 from functools import lru_cache
 from pathlib import Path
-from typing import BinaryIO
+from typing import Any, BinaryIO, TypeVar
 
 from fervid.errors import InputError, OutputError
 from fervid.files import STILLS, VIDEOS, natural, shown
@@ -20,6 +20,7 @@ CHUNK = 1 << 20  # bytes read at once
 ROOM_LEFT = 64 << 20  # bytes that spooling leaves free on the disk
 
 Tick = Callable[[float], None]  # called with the share done, 0 .. 1
+Result = TypeVar("Result")
 
 
 def stills(folder: Path) -> list[Path]:
@@ -188,8 +189,15 @@ def _riff_ends(file: BinaryIO) -> Iterator[int]:
         at += at % 2
 
 
-def spool(stream: BinaryIO, folder: Path, name: str = "standard input") -> Path:
-    """Copy a stream into a temporary file in a folder; the caller deletes it."""
+def spool(stream: BinaryIO, folder: Path) -> Path:
+    """Copy standard input into a temporary file in a folder; the caller deletes it."""
+    return finished(copied(stream, folder, "standard input"))
+
+
+def copied(
+    stream: BinaryIO, folder: Path, name: str, length: int | None = None
+) -> Generator[float, None, Path]:
+    """Copy a stream into a temporary file, which the caller deletes; yield the share done, or 0."""
     try:
         handle, copy = tempfile.mkstemp(prefix="fervid-input-", dir=folder)
     except OSError as failure:
@@ -204,6 +212,7 @@ def spool(stream: BinaryIO, folder: Path, name: str = "standard input") -> Path:
                     raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
                 file.write(chunk)
                 size += len(chunk)
+                yield min(1.0, size / length) if length else 0.0
         if size == 0:
             raise InputError(f"{name} is empty: check its source")
     except OSError as failure:
@@ -219,3 +228,13 @@ def spool(stream: BinaryIO, folder: Path, name: str = "standard input") -> Path:
         path.unlink()
         raise
     return path
+
+
+def finished(steps: Generator[Any, None, Result]) -> Result:
+    """Return the result of a generator, without what it yields."""
+    while True:
+        try:
+            next(steps)
+        except StopIteration as stop:
+            result: Result = stop.value
+            return result

@@ -9,11 +9,13 @@ from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 
+import click
+
 from fervid.cli.shared.messages import Messages, log
 from fervid.cli.shared.output import STANDARD
 from fervid.errors import FervidError, InputError, ModelError, UsageError
 from fervid.files import shown
-from fervid.urls import is_url, redacted
+from fervid.urls import LIMIT, Limit, is_url, redacted
 
 SOME_FAILED = 3
 
@@ -49,13 +51,19 @@ def label(name: str) -> str:
     return "standard input" if name == STANDARD else name
 
 
+def _limit() -> Limit:
+    """Return --max-download of the running command, or the default."""
+    context = click.get_current_context(silent=True)
+    return (context and context.params.get("max_download")) or LIMIT
+
+
 @contextmanager
 def local_path(name: str) -> Iterator[str]:
     """Yield the path of an input: for standard input and URLs, of a copy that is deleted after the block."""
     if is_url(name):
         from fervid.video.remote import fetched
 
-        with fetched(name) as path:
+        with fetched(name, _limit()) as path:
             yield path
         return
     if name != STANDARD:

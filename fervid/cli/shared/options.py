@@ -14,7 +14,9 @@ import click
 from fervid.cli.shared.messages import Messages
 from fervid.cli.shared.output import STANDARD, check_log
 from fervid.errors import UsageError
+from fervid.files import byte_count
 from fervid.times import exact
+from fervid.urls import LIMIT, Limit
 
 if TYPE_CHECKING:
     from fervid.types import Settings, Video
@@ -24,6 +26,8 @@ Decorator = Callable[[Decorated], Decorated]
 
 SECONDS = re.compile(r"(\d+(?:\.\d*)?|\.\d+)s?")
 FRAMES = re.compile(r"(\d{1,18})f")
+DURATION = re.compile(r"(\d{1,15}(?:\.\d{1,15})?)\s*(s|min|h)")
+DURATIONS = {"s": 1, "min": 60, "h": 3600}
 TIMECODE = re.compile(r"(?:(\d{1,18}):)?(\d{1,2}):(\d{1,2}(?:\.\d*)?)")
 
 
@@ -81,6 +85,24 @@ class RateType(click.ParamType[Fraction]):
         if rate <= 0:
             self.fail(f"a rate must be above 0, not {value}")
         return rate
+
+
+class LimitType(click.ParamType[Limit]):
+    """The most bytes and time of a download: 5GB, 2h, or both with a comma between."""
+
+    name = "limit"
+
+    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> Limit:
+        limit = LIMIT
+        for part in map(str.strip, str(value).split(",")):
+            try:
+                if match := DURATION.fullmatch(part):
+                    limit = replace(limit, seconds=float(match[1]) * DURATIONS[match[2]])
+                else:
+                    limit = replace(limit, size=byte_count(part))
+            except ValueError:
+                self.fail(f"{value!r} is not a limit: give a size, a time or both, such as 5GB,30min or 2h")
+        return limit
 
 
 def _target(ctx: click.Context, param: click.Parameter, value: str | None) -> str | None:
@@ -252,6 +274,12 @@ WORK: list[Decorator[Any]] = [
         help="Run in local processes, or on a Dask cluster.",
     ),
     click.option("--dask-address", metavar="ADDRESS", help="The cluster's scheduler: tcp://host:8786."),
+    click.option(
+        "--max-download",
+        type=LimitType(),
+        metavar="LIMIT",
+        help="The most bytes and time of a URL's download: 5GB,30min or 2h.  [default: 100GB,24h]",
+    ),
     click.option("--no-cache", is_flag=True, help="Keep nothing on disk; an interrupted run cannot resume."),
     click.option("--keep-cache", is_flag=True, help="Keep the cached results after the run."),
 ]

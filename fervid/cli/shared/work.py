@@ -12,6 +12,7 @@ from fervid.cli.shared import inputs
 from fervid.cli.shared.messages import Messages, log
 from fervid.cli.shared.options import Selection, split_selection
 from fervid.errors import UsageError
+from fervid.urls import LIMIT, Limit
 
 if TYPE_CHECKING:
     from fervid.analysis import Run
@@ -32,6 +33,7 @@ class Shared:
     jobs: int | None
     executor: str
     address: str | None
+    limit: Limit  # of each download of a URL
 
     def open_executor(self, contained: bool = False) -> AbstractContextManager[Executor]:
         """Open the executor; if `contained`, a crash in a decoder ends only a worker."""
@@ -114,7 +116,8 @@ def read_shared(values: dict[str, Any]) -> Shared:
 
         log.info("model %s, %s", model, info(model).sha256[:12])
     store = Store.temporary() if no_cache else Store.default(keep=keep_cache)
-    return Shared(selection, model, device, store, gallery, jobs, executor, address)
+    limit_of_download = values.pop("max_download") or LIMIT
+    return Shared(selection, model, device, store, gallery, jobs, executor, address, limit_of_download)
 
 
 def open_gallery(folder: str | None) -> Gallery | None:
