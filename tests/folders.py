@@ -2,9 +2,15 @@
 
 from __future__ import annotations
 
+import re
+from collections.abc import Sequence
 from pathlib import Path
 
+import pytest
+
+from fervid import datasets
 from fervid.datasets import Dataset
+from fervid.errors import FervidError, InputError
 
 POINTER = "version https://git-lfs.github.com/spec/v1\noid sha256:4d7a\nsize 12345\n"
 
@@ -25,6 +31,16 @@ def seen(dataset: Dataset) -> dict[str, str]:
     return {sample.name: sample.label for sample in dataset.samples}
 
 
-def remarked(dataset: Dataset, *words: str) -> bool:
-    """Return whether a remark contains all the words."""
-    return any(all(word in remark for word in words) for remark in dataset.remarks)
+def remarked(dataset: Dataset, *texts: str) -> bool:
+    """Return whether each text is in a remark; ` ... ` in it stands for any characters."""
+    patterns = [".*".join(map(re.escape, text.split(" ... "))) for text in texts]
+    return all(any(re.search(pattern, remark) for remark in dataset.remarks) for pattern in patterns)
+
+
+def fails(
+    spec: str, match: str | None = None, words: Sequence[str] = (), error: type[FervidError] = InputError
+) -> None:
+    """Check that reading a dataset raises an error whose message matches and contains the words."""
+    with pytest.raises(error, match=match) as caught:
+        datasets.read(spec)
+    assert all(word in str(caught.value) for word in words), str(caught.value)

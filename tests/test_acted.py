@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter
+from collections.abc import Sequence
 from pathlib import Path
 
 import numpy as np
@@ -19,9 +20,7 @@ NEUTRAL, HAPPINESS, CONTEMPT = 7, 4, 1
 PEOPLE = 30
 
 
-def write(
-    folder: Path, people: int = PEOPLE, codes: tuple[int, ...] = (NEUTRAL, HAPPINESS, HAPPINESS)
-) -> str:
+def write(folder: Path, people: int = PEOPLE, codes: Sequence[int] = (NEUTRAL, HAPPINESS, HAPPINESS)) -> str:
     """Write a pack of random portraits of different people, each with every code."""
     path = folder / "p.npz"
     person = np.repeat([f"Anna_{number:02}" for number in range(people)], len(codes))
@@ -32,6 +31,10 @@ def write(
 
 def read(spec: str) -> tuple[Sample, ...]:
     return datasets.read(spec).samples
+
+
+def motions(samples: Sequence[Sample]) -> list[str]:
+    return [sample.pixels.motion for sample in samples]
 
 
 # --- parts of people
@@ -89,10 +92,8 @@ def test_most_keeps_rare_classes(tmp_path: Path) -> None:
     for options, counts in (("", (6, 12)), ("?most=0", (6, 12)), ("?most=8", (6, 8)), ("?most=3", (3, 3))):
         found = Counter(sample.label for sample in read(f"portraits:{path}{options}"))
         assert (found["neutral"], found["happiness"]) == counts
-    assert Counter(sample.label for sample in read(f"portraits:{path}?part=training&most=2")) == {
-        "neutral": 2,
-        "happiness": 2,
-    }
+    samples = read(f"portraits:{path}?part=training&most=2")
+    assert Counter(sample.label for sample in samples) == {"neutral": 2, "happiness": 2}
 
 
 # --- stills and their animation
@@ -100,17 +101,11 @@ def test_most_keeps_rare_classes(tmp_path: Path) -> None:
 
 def ferplus(folder: Path) -> str:
     """Write a pack of FER2013 with a happy and a neutral picture of each part."""
-    path = folder / "f.npz"
-    votes = np.zeros((6, 10), np.uint8)
-    np.savez(
-        path,
-        images=np.zeros((6, 48, 48), np.uint8),
-        fer2013=np.array([3, 6] * 3),
-        votes=votes,
-        usage=np.repeat([0, 1, 2], 2),
-        duplicates_validation=np.zeros(6, bool),
-    )
-    return str(path)
+    images, votes = np.zeros((6, 48, 48), np.uint8), np.zeros((6, 10), np.uint8)
+    codes, usage, duplicates = np.array([3, 6] * 3), np.repeat([0, 1, 2], 2), np.zeros(6, bool)
+    arrays = {"images": images, "fer2013": codes, "votes": votes, "usage": usage}
+    np.savez(folder / "f.npz", **arrays, duplicates_validation=duplicates)
+    return str(folder / "f.npz")
 
 
 @pytest.mark.parametrize("layout", ["portraits", "ferplus"])
@@ -125,10 +120,8 @@ def test_stills_and_their_motion_can_be_read_together(tmp_path: Path, layout: st
         kind = moved.pixels.motion.split("/")
         assert kind[0] == ("act" if still.label == "neutral" else "onset")
         assert kind[-1] == "neutral" or kind[-1].isdigit()
-    assert len({sample.pixels.motion for sample in moving}) == len(moving)  # all motions differ
-    assert [sample.pixels.motion for sample in read(f"{spec}?motion=yes")] == [
-        sample.pixels.motion for sample in moving
-    ]
+    assert len(set(motions(moving))) == len(moving)  # all motions differ
+    assert motions(read(f"{spec}?motion=yes")) == motions(moving)
     both = gather((spec, f"{spec}?motion=yes"), (), (), 0.4, 0)
     assert len({sample.name for sample in (*both.train, *both.validation)}) == 2 * len(stills)
     with pytest.raises(InputError, match="occurs twice"):
@@ -139,10 +132,8 @@ def test_stills_and_their_motion_can_be_read_together(tmp_path: Path, layout: st
 
 def test_most_also_limits_animated_pictures(tmp_path: Path) -> None:
     samples = read(f"ferplus:{ferplus(tmp_path)}?motion=yes&most=2&votes=no")
-    assert [sample.name for sample in samples] == [
-        f"moving/{name}"
-        for name in ("Training/00000", "Training/00001", "PrivateTest/00004", "PrivateTest/00005")
-    ]
+    names = [sample.name.removeprefix("moving/") for sample in samples]
+    assert names == ["Training/00000", "Training/00001", "PrivateTest/00004", "PrivateTest/00005"]
 
 
 # --- acts
@@ -151,13 +142,11 @@ def test_most_also_limits_animated_pictures(tmp_path: Path) -> None:
 def test_the_same_faces_act_every_label(tmp_path: Path) -> None:
     found = datasets.read(f"acted:{write(tmp_path, people=9)}?per_class=20&difficulty=weak")
     assert found.labels == EMOTIONS and len(found.samples) == 20 * len(EMOTIONS)
-    faces = {
-        label: [sample.subject for sample in found.samples if sample.label == label] for label in EMOTIONS
-    }
-    assert len({tuple(people) for people in faces.values()}) == 1
-    turns = Counter(faces["anger"])
+    faces = [[face.subject for face in found.samples if face.label == label] for label in EMOTIONS]
+    assert all(people == faces[0] for people in faces)
+    turns = Counter(faces[0])
     assert len(turns) == 9 and max(turns.values()) - min(turns.values()) <= 1
-    assert len({sample.pixels.motion for sample in found.samples}) == len(found.samples)  # each take differs
+    assert len(set(motions(found.samples))) == len(found.samples)  # each take differs
     for sample in found.samples:
         act, difficulty, seed, label = sample.pixels.motion.split("/")
         assert (act, difficulty, label) == ("act", "weak", sample.label) and seed.isdigit()
@@ -187,9 +176,7 @@ def test_one_label_alone_gives_the_same_samples(tmp_path: Path) -> None:
     spec = f"acted:{write(tmp_path)}?per_class=4"
     alone = read(f"{spec}&only=fear")
     among = [sample for sample in read(spec) if sample.label == "fear"]
-    assert [sample.pixels.motion for sample in alone] == [sample.pixels.motion for sample in among] and len(
-        alone
-    ) == 4
+    assert motions(alone) == motions(among) and len(alone) == 4
     with pytest.raises(UsageError, match="only=contempt is none of the 7 classes"):
         read(f"{spec}&only=contempt")
 
@@ -207,8 +194,8 @@ def test_halves_of_a_part_share_no_person(tmp_path: Path) -> None:
 def test_another_seed_animates_the_same_faces_differently(tmp_path: Path) -> None:
     spec = f"acted:{write(tmp_path)}?per_class=4"
     first, again, other = read(spec), read(spec), read(f"{spec}&seed=1")
-    assert [sample.pixels.motion for sample in first] == [sample.pixels.motion for sample in again]
-    assert not {sample.pixels.motion for sample in first} & {sample.pixels.motion for sample in other}
+    assert motions(first) == motions(again)
+    assert not {*motions(first)} & {*motions(other)}
     assert [sample.subject for sample in first] == [sample.subject for sample in other]
     every = [f"{spec}&difficulty={difficulty}" for difficulty in ("posed", "medium", "spontaneous", "weak")]
     together = gather((*every, f"{spec}&seed=1"), (), (), 0.2, 0)
@@ -218,14 +205,9 @@ def test_another_seed_animates_the_same_faces_differently(tmp_path: Path) -> Non
 
 def test_a_face_without_a_name_stays_in_one_part(tmp_path: Path) -> None:
     """It acts every label, and could otherwise be in training and in validation."""
-    np.savez(
-        tmp_path / "p.npz",
-        images=np.zeros((6, 8, 8), np.uint8),
-        person=np.array([""] * 6),
-        label=np.full(6, NEUTRAL),
-    )
+    images, people = np.zeros((6, 8, 8), np.uint8), np.array([""] * 6)
+    np.savez(tmp_path / "p.npz", images=images, person=people, label=np.full(6, NEUTRAL))
     split = gather((f"acted:{tmp_path / 'p.npz'}?per_class=6",), (), (), 0.5, 0)
-    learnt, judged = (
-        {sample.name.rpartition("/")[2] for sample in part} for part in (split.train, split.validation)
-    )
-    assert learnt and judged and not learnt & judged
+    training = {sample.name.rpartition("/")[2] for sample in split.train}
+    validation = {sample.name.rpartition("/")[2] for sample in split.validation}
+    assert training and validation and not training & validation

@@ -13,12 +13,11 @@ import click
 import jsonschema
 import pytest
 from click.testing import CliRunner
-from conftest import CLIP, ROOT, Fervid, command, environment
+from conftest import CLIP, ROOT, Call, Done, Fervid, command, environment
 
 from fervid import __version__
-from fervid.cli import main
 from fervid.cli.analyze import analyze, name_outputs, plan_targets
-from fervid.cli.main import COMMANDS, run
+from fervid.cli.main import COMMANDS
 from fervid.cli.main import fervid as program
 from fervid.cli.shared.options import LimitType, Moment, MomentType, RateType, split_selection
 from fervid.errors import UsageError
@@ -39,6 +38,16 @@ def says(done: subprocess.CompletedProcess[str], code: int, *words: str) -> None
         assert word in lines[0]
 
 
+def with_closed_output(arguments: list[str], text: str = "", **more: str) -> tuple[int, bytes]:
+    """Run the program with a pipe that nobody reads; return the exit code and the standard error."""
+    pipe, line = subprocess.PIPE, command(arguments)
+    with subprocess.Popen(line, env=environment(**more), stdin=pipe, stdout=pipe, stderr=pipe) as process:
+        assert process.stdout is not None
+        process.stdout.close()
+        _, errors = process.communicate(text.encode())
+        return process.returncode, errors
+
+
 # --- help
 
 
@@ -48,13 +57,8 @@ def test_every_command_has_help_with_examples(name: str) -> None:
     assert done.exit_code == 0
     assert name in ("cache", "models") or "Examples:\n  fervid " in done.output
     assert name in ("cache", "models") or "--log-file" in done.output
-
-
-@pytest.mark.parametrize("name", COMMANDS)
-def test_every_listed_command_exists(name: str) -> None:
     command = program.get_command(click.Context(program), name)
-    assert command is not None
-    assert command.name == name
+    assert command is not None and command.name == name
 
 
 def test_version(fervid: Fervid) -> None:
@@ -162,9 +166,7 @@ def test_every_setting_is_an_option_with_the_same_default(missing: tuple[str, ..
 
 
 def test_settings_from_json_are_exact_again() -> None:
-    settings = Settings(
-        start=Fraction(1, 3), end=Fraction(21, 2), sample_fps=Fraction(30000, 1001), people=False
-    )
+    settings = Settings(Fraction(1, 3), end=Fraction(21, 2), sample_fps=Fraction(30000, 1001), people=False)
     assert Settings.from_json(json.loads(json.dumps(settings.as_json()))) == settings
     with pytest.raises(TypeError):
         Settings.from_json({"mood": 1})
@@ -206,16 +208,12 @@ def test_the_format_is_the_option_or_the_suffix_or_json() -> None:
     ],
     ids=" ".join,
 )
-def test_a_suffix_of_another_format_is_an_error_before_any_work(
-    arguments: list[str], capfd: pytest.CaptureFixture[str], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.chdir(tmp_path)
-    assert run(arguments) == 2  # the missing input was not read yet
-    error = capfd.readouterr().err
-    assert f"{arguments[3]} " in error
-    assert "the formats are " in error
-    assert "srt (.srt)" in error
-    assert not list(tmp_path.iterdir())
+def test_a_suffix_of_another_format_is_an_error_before_any_work(call: Call, arguments: list[str]) -> None:
+    done = call(*arguments)
+    assert done.returncode == 2  # the missing input was not read yet
+    for words in (f"{arguments[3]} ", "the formats are ", "srt (.srt)"):
+        assert words in done.stderr
+    assert not os.listdir()
 
 
 def test_a_pipe_takes_any_format(tmp_path: Path) -> None:
@@ -254,6 +252,7 @@ def test_the_output_folder_is_created(tmp_path: Path) -> None:
         (["analyze", "a", "-f", "json"], ["--format needs"]),
         (["analyze", "a", "-t", "x", "--frames", "x"], ["named twice"]),
         (["analyze", "a", "--no-cache", "--keep-cache"], ["cannot be combined"]),
+        (["analyze", "a", "--no-people", "--gallery", "b"], ["--gallery and --no-people cannot be combined"]),
         (["analyze", "a", "--start", "2", "--end", "1"], ["--end (1 s) is not after --start (2 s)"]),
         (["analyze", "a", "--start", "later"], ["is not a time", "--help"]),
         (["analyze", "a", "--detector", "nothing"], ["unknown detector", "hog"]),
@@ -270,18 +269,9 @@ def test_the_output_folder_is_created(tmp_path: Path) -> None:
     ],
     ids=lambda value: " ".join(value) if isinstance(value, list) else None,
 )
-def test_wrong_usage_is_an_error_before_any_work(
-    capfd: pytest.CaptureFixture[str],
-    tmp_path: Path,
-    monkeypatch: pytest.MonkeyPatch,
-    arguments: list[str],
-    words: list[str],
-) -> None:
-    monkeypatch.chdir(tmp_path)
-    code = main.run(arguments)
-    captured = capfd.readouterr()
-    says(subprocess.CompletedProcess(arguments, code, captured.out, captured.err), 2, *words)
-    assert list(tmp_path.iterdir()) == []
+def test_wrong_usage_is_an_error_before_any_work(call: Call, arguments: list[str], words: list[str]) -> None:
+    says(call(*arguments), 2, *words)
+    assert not os.listdir()
 
 
 # --- failures
@@ -298,21 +288,13 @@ def test_a_traceback_needs_vv(fervid: Fervid) -> None:
     assert loud.stderr.splitlines()[-1] == quiet.stderr.splitlines()[-1]
 
 
-def test_an_unexpected_error_asks_for_a_report(
-    monkeypatch: pytest.MonkeyPatch, capfd: pytest.CaptureFixture[str]
-) -> None:
+def test_an_unexpected_error_asks_for_a_report(monkeypatch: pytest.MonkeyPatch, call: Call) -> None:
     monkeypatch.setattr("fervid.export.timelines.json.schema", lambda: 1 / 0)
-    assert main.run(["schema"]) == 1
-    captured = capfd.readouterr()
-    assert captured.out == ""
-    assert captured.err.startswith(
-        "fervid: error: unexpected ZeroDivisionError: division by zero; please report it"
-    )
-    assert captured.err.count("\n") == 1
+    says(call("schema"), 1, "error: unexpected ZeroDivisionError: division by zero; please report it")
 
 
 def test_an_interruption_is_reported_even_if_an_extension_raises_another_error(
-    monkeypatch: pytest.MonkeyPatch, capfd: pytest.CaptureFixture[str]
+    monkeypatch: pytest.MonkeyPatch, call: Call
 ) -> None:
     def load() -> None:
         try:
@@ -320,23 +302,16 @@ def test_an_interruption_is_reported_even_if_an_extension_raises_another_error(
         except KeyboardInterrupt as interruption:
             raise ImportError("a part failed to import") from interruption
 
-    before = [signal.getsignal(number) for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)]
     monkeypatch.setattr("fervid.export.timelines.json.schema", load)
-    try:
-        assert main.run(["schema"]) == 130
-    finally:
-        for number, handler in zip((signal.SIGINT, signal.SIGTERM, signal.SIGHUP), before, strict=True):
-            signal.signal(number, handler)
-    assert capfd.readouterr() == ("", "fervid: interrupted\n")
+    assert call("schema") == Done(130, "", "fervid: interrupted\n")
 
 
 def test_some_failures_are_code_3_and_are_named(fervid: Fervid) -> None:
     done = fervid("info", "one.mp4", CLIP, "two.mp4")
     assert done.returncode == 3
     assert "clip.mp4" in done.stdout
-    assert [line for line in done.stderr.splitlines() if "no such file" in line][1].startswith(
-        "fervid: error: two.mp4"
-    )
+    missing = [line for line in done.stderr.splitlines() if "no such file" in line]
+    assert missing[1].startswith("fervid: error: two.mp4")
     assert "2 of 3 inputs failed: one.mp4, two.mp4" in done.stderr
 
 
@@ -354,34 +329,24 @@ def test_the_log_file_has_tracebacks_and_is_appended_to(fervid: Fervid, tmp_path
     says(fervid("info", CLIP, "--log-file", "none/log"), 1, "log file none/log")
 
 
-@pytest.mark.parametrize("buffered", [True, False])
-def test_a_closed_pipe_is_silent(tmp_path: Path, buffered: bool) -> None:
-    """Close the pipe before the first byte; without buffering the first write fails, otherwise the exit."""
-    more = {} if buffered else {"PYTHONUNBUFFERED": "1"}
-    with subprocess.Popen(
-        command(["schema"]), env=environment(**more), stdout=subprocess.PIPE, stderr=subprocess.PIPE
-    ) as process:
-        assert process.stdout is not None
-        assert process.stderr is not None
-        process.stdout.close()
-        assert process.stderr.read() == b""
-        assert process.wait() == 1
+@pytest.mark.parametrize("more", [{}, {"PYTHONUNBUFFERED": "1"}])
+def test_a_closed_pipe_is_silent(more: dict[str, str]) -> None:
+    """Without buffering the first write fails, otherwise the exit."""
+    assert with_closed_output(["schema"], **more) == (1, b"")
 
 
 @pytest.mark.skipif(not Path("/dev/full").exists(), reason="no /dev/full")
 def test_a_full_disk_for_standard_output() -> None:
-    with open("/dev/full", "wb") as full:
-        done = subprocess.run(
-            command(["schema"]), env=environment(), stdout=full, stderr=subprocess.PIPE, text=True
-        )
-    assert done.returncode == 1
-    assert done.stderr == "fervid: error: cannot write standard output: No space left on device\n"
+    says(schema_to(">/dev/full"), 1, "cannot write standard output: No space left on device")
 
 
 def test_closed_standard_output_is_an_error() -> None:
-    line = " ".join(command(["schema"]))
-    done = subprocess.run(["sh", "-c", f"{line} >&-"], env=environment(), capture_output=True, text=True)
-    says(done, 1, "standard output is closed")
+    says(schema_to(">&-"), 1, "standard output is closed")
+
+
+def schema_to(output: str) -> subprocess.CompletedProcess[str]:
+    line = [*command(["schema"]), output]
+    return subprocess.run(["sh", "-c", " ".join(line)], env=environment(), capture_output=True, text=True)
 
 
 # --- commands without a video
@@ -410,18 +375,8 @@ def test_doctor_reports_no_problem_here(fervid: Fervid) -> None:
     assert done.returncode == 0
     assert report["ok"] is True
     findings = {finding["name"]: finding for finding in report["findings"]}
-    assert {
-        "fervid",
-        "python",
-        "torch",
-        "ffmpeg",
-        "landmarks dlib",
-        "landmarks open",
-        "licence",
-        "cuda",
-        "cores",
-        "cache",
-    } <= set(findings)
+    assert {"fervid", "python", "torch", "ffmpeg", "licence", "cuda", "cores", "cache"} <= set(findings)
+    assert {"landmarks dlib", "landmarks open"} <= set(findings)
     assert "iBUG 300-W" in findings["licence"]["detail"]
     assert "libavcodec" in findings["ffmpeg"]["detail"]
 

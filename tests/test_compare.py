@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import json
 import os
-import subprocess
 from collections.abc import Callable, Sequence
 from dataclasses import replace
 from fractions import Fraction
@@ -15,10 +14,11 @@ from xml.etree import ElementTree
 import numpy as np
 import pympi
 import pytest
-from conftest import Call, command, environment
+from conftest import Call, Fervid
 from praatio import textgrid as praat
-from test_cli import says
-from test_export import START, curve_of, model_of, person_of, segment_of, text_of, video_of
+from test_cli import says, with_closed_output
+from test_export import START, curve_of, model_of, person_of, segment_of, video_of
+from timelines import read_back, text_of
 
 from fervid.annotations import Annotation, Sheet, read
 from fervid.annotations.counts import NONE, Agreement, Ruler
@@ -27,7 +27,7 @@ from fervid.annotations.pairing import compare as pair
 from fervid.errors import FervidError, InputError, UsageError
 from fervid.labels import EMOTIONS
 from fervid.timeline import build
-from fervid.types import Segment, Settings, Tally, Timeline
+from fervid.types import Settings, Tally, Timeline
 
 SECOND = 12800  # ticks
 HAPPINESS, SADNESS = EMOTIONS.index("happiness"), EMOTIONS.index("sadness")
@@ -43,28 +43,24 @@ def film(
 ) -> Timeline:
     """Four seconds at 25 frames a second: (track, start, end, emotion) in seconds from the first frame."""
     persons = persons or {}
-    made: list[Segment] = [
-        replace(
-            segment_of(track, START + round(start * SECOND), START + round(end * SECOND), emotion),
-            person=persons.get(track),
-        )
+    made = [
+        segment_of(track, START + round(start * SECOND), START + round(end * SECOND), emotion)
         for track, start, end, emotion in segments
     ]
     tracks = sorted({segment.track for segment in made})
-    curves = [replace(curve_of(track, 5), person=persons.get(track)) for track in tracks]
-    seen = {
-        person: tuple(track for track in tracks if persons.get(track) == person)
-        for person in persons.values()
-    }
+    people = [
+        person_of(person, tuple(track for track in tracks if persons.get(track) == person))
+        for person in dict.fromkeys(persons.values())
+    ]
     return build(
         video_of(rate=rate, clock_offset=Fraction(str(offset))),
         model_of(),
         settings or Settings(),
         Tally(100, 100),
         np.array([START], np.int64),
-        curves,
+        [curve_of(track, 5) for track in tracks],
         made,
-        tuple(person_of(person, its) for person, its in seen.items()),
+        people,
     )
 
 
@@ -131,32 +127,20 @@ def test_every_figure_is_that_of_the_frames_one_by_one() -> None:
         "timeline_only": int(((annotated == NONE) & (seen != NONE)).sum()),
         "neither": int(((annotated == NONE) & (seen == NONE)).sum()),
     }
-    parts = [
-        Agreement.of(EMOTIONS, annotated[rows], seen[rows]) for rows in np.split(np.arange(5000), [7, 900])
-    ]
-    added = parts[0] + parts[1] + parts[2]
-    assert (added.counts == agreement.counts).all()
+    first, second = (Agreement.of(EMOTIONS, annotated[rows], seen[rows]) for rows in np.s_[:900, 900:])
+    assert ((first + second).counts == agreement.counts).all()
     with pytest.raises(ValueError, match="different labels"):
-        added + Agreement.of(("anger",), seen[:0], seen[:0])
+        first + Agreement.of(("anger",), seen[:0], seen[:0])
 
 
 def test_nothing_in_common_has_no_figures(call: Call) -> None:
     put(film((0, 0, 1, "anger")))
     table("human.csv", [(2, 3, "anger")])
     result = figures(call, "out.json", "human.csv")["together"]
-    assert (result["frames"], result["accuracy"], result["kappa"], result["macro_f1"]) == (
-        0,
-        None,
-        None,
-        None,
-    )
-    assert result["found"] == 0
-    assert {part: each["seconds"] for part, each in result["coverage"].items()} == {
-        "both": 0,
-        "annotator_only": 1,
-        "timeline_only": 1,
-        "neither": 2,
-    }
+    assert (result["frames"], result["found"]) == (0, 0)
+    assert [result[name] for name in ("accuracy", "kappa", "macro_f1")] == [None] * 3
+    seconds = {part: each["seconds"] for part, each in result["coverage"].items()}
+    assert seconds == {"both": 0, "annotator_only": 1, "timeline_only": 1, "neither": 2}
     assert " - " in call("compare", "out.json", "human.csv").stdout
 
 
@@ -231,8 +215,6 @@ def test_only_the_part_that_was_analyzed_counts(call: Call) -> None:
 
 
 def test_a_still_is_one_frame() -> None:
-    from test_export_formats import read_back
-
     assert measure(read_back(film(rate=None))).count == 1
 
 
@@ -249,57 +231,52 @@ def test_several_faces_at_once_need_a_word(call: Call) -> None:
     put(film((3, 0, 2, "anger"), (5, 1, 3, "fear"), persons={5: "P1"}))
     table("human.csv", [(1, 2, "fear")])
     says(call("compare", "out.json", "human.csv"), 2, "human.csv", "--person or --track", "track 3, P1")
-    for wanted, accuracy in (
-        (("--person", "P1"), 1),
-        (("--track", "5"), 1),
-        (("--track", "3"), 0),
-    ):
-        assert figures(call, "out.json", "human.csv", *wanted)["together"]["accuracy"] == accuracy
+    for option, value, accuracy in (("--person", "P1", 1), ("--track", "5", 1), ("--track", "3", 0)):
+        assert figures(call, "out.json", "human.csv", option, value)["together"]["accuracy"] == accuracy
     both = figures(call, "out.json", "human.csv", "--track", "3", "--person", "P1")
     assert both["annotators"][0]["tiers"] == [{"tier": "", "compared_with": "P1 + track 3"}]
     says(call("compare", "out.json", "human.csv", "--person", "P9"), 2, "'P9'", "track 3, P1")
     says(call("compare", "out.json", "human.csv", "--track", "4"), 2, "no track 4", "track 3, P1")
 
 
-def test_tiers_are_matched_by_name_participant_and_given_name(call: Call, tmp_path: Path) -> None:
+def test_tiers_are_matched_by_name_participant_and_given_name(call: Call) -> None:
     timeline = film((0, 0, 2, "anger"), (1, 0, 2, "fear"), (2, 2, 4, "anger"), persons={0: "P1", 1: "P2"})
     anna, other = timeline.people
-    (tmp_path / "out.json").write_text(text_of(replace(timeline, people=(replace(anna, name="Anna"), other))))
+    put(replace(timeline, people=(replace(anna, name="Anna"), other)))
     by_name = elan("a.eaf", {"ANNA": [(0, 2, "anger")], "Track 2": [(2, 3, "anger")], "talk": [(0, 1, "hm")]})
-    assert {(each["tier"], each["compared_with"]) for each in tiers_of(call, by_name)} == {
-        ("ANNA", "Anna"),
-        ("Track 2", "track 2"),
-    }
+    assert tiers_of(call, by_name) == {"ANNA": "Anna", "Track 2": "track 2"}
     by_id = elan("b.eaf", {"p1": [(0, 2, "anger")]})
-    assert tiers_of(call, by_id) == [{"tier": "p1", "compared_with": "Anna"}]
+    assert tiers_of(call, by_id) == {"p1": "Anna"}
     by_participant = elan("c.eaf", {"emotion": [(0, 2, "fear")]}, who={"emotion": "P2"})
-    assert tiers_of(call, by_participant) == [{"tier": "emotion", "compared_with": "P2"}]
-    for stranger in ("a.eaf", "b.eaf"):
-        assert figures(call, "out.json", stranger)["together"]["accuracy"] == 1
+    assert tiers_of(call, by_participant) == {"emotion": "P2"}
+    for path in (by_name, by_id):
+        assert figures(call, "out.json", str(path))["together"]["accuracy"] == 1
     elan("d.eaf", {"P1": [(0, 2, "anger")], "P7": [(0, 2, "fear")]})
     done = call("compare", "out.json", "d.eaf")
     assert done.returncode == 0
     assert "left out" in done.stderr and "d.eaf: P7" in done.stderr
 
 
-def tiers_of(call: Call, path: Path) -> list[dict[str, str]]:
+def tiers_of(call: Call, path: Path) -> dict[str, str]:
     (only,) = figures(call, "out.json", str(path))["annotators"]
-    document: list[dict[str, str]] = only["tiers"]
-    return document
+    return {each["tier"]: each["compared_with"] for each in only["tiers"]}
+
+
+NOBODY: dict[str, str] = {}
 
 
 def elan(
-    name: str, tiers: dict[str, Rows], who: dict[str, str] | None = None, by: dict[str, str] | None = None
+    path: str | Path, tiers: dict[str, Rows], who: dict[str, str] = NOBODY, by: dict[str, str] = NOBODY
 ) -> Path:
-    """A file as pympi writes it."""
+    """Write a file with pympi."""
     document = pympi.Eaf(author="somebody")
     document.remove_tier("default")
     for tier, rows in tiers.items():
-        document.add_tier(tier, part=(who or {}).get(tier), ann=(by or {}).get(tier))
+        document.add_tier(tier, part=who.get(tier), ann=by.get(tier))
         for start, end, text in rows:
             document.add_annotation(tier, round(start * 1000), round(end * 1000), text)
-    document.to_file(name)
-    return Path(name)
+    document.to_file(str(path))
+    return Path(path)
 
 
 def test_two_tiers_of_one_face_are_two_annotators_only_when_chosen(call: Call) -> None:
@@ -336,12 +313,11 @@ def test_several_annotators_each_together_and_between(call: Call) -> None:
     assert [each["accuracy"] for each in document["annotators"]] == [1, pytest.approx(2 / 3, abs=1e-6), 0]
     assert document["together"]["frames"] == 100 + 75 + 25
     assert document["together"]["accuracy"] == pytest.approx(150 / 200)
-    assert [(each["annotators"], each["frames"]) for each in document["between_annotators"]] == [
-        (["a.csv", "b"], 75),
-        (["a.csv", "a.csv (2)"], 25),
-        (["b", "a.csv (2)"], 0),
-    ]
-    assert document["between_annotators"][0]["accuracy"] == pytest.approx(2 / 3, abs=1e-6)
+    pairs = document["between_annotators"]
+    names = [" and ".join(each["annotators"]) for each in pairs]
+    assert names == ["a.csv and b", "a.csv and a.csv (2)", "b and a.csv (2)"]
+    assert [each["frames"] for each in pairs] == [75, 25, 0]
+    assert pairs[0]["accuracy"] == pytest.approx(2 / 3, abs=1e-6)
     output = call("compare", "out.json", "a.csv", "b.csv").stdout
     assert "together" in output and "between a and b: accuracy 0.667" in output
     says(call("compare", "out.json", "a.csv", "a.csv"), 2, "a.csv is named twice")
@@ -426,12 +402,7 @@ def test_elan_s_dependent_tiers_take_their_parents_times(tmp_path: Path) -> None
 
 
 def test_elan_s_slots_without_a_time_lie_between_their_neighbours(tmp_path: Path) -> None:
-    path = tmp_path / "x.eaf"
-    document = pympi.Eaf()
-    document.add_tier("t")
-    for start, text in ((0, "anger"), (1000, "fear"), (1500, "anger")):
-        document.add_annotation("t", start, {0: 1000, 1000: 1500, 1500: 3000}[start], text)
-    document.to_file(str(path))
+    path = elan(tmp_path / "x.eaf", {"t": [(0, 1, "anger"), (1, 1.5, "fear"), (1.5, 3, "anger")]})
     root = ElementTree.fromstring(path.read_text())
     for slot in root.iterfind("TIME_ORDER/TIME_SLOT"):
         if slot.get("TIME_VALUE") in ("1000", "1500"):
@@ -468,17 +439,17 @@ def test_elan_s_media_offset_is_understood(tmp_path: Path) -> None:
     ],
     ids=["cut", "html", "encoding", "empty", "frames", "time", "long", "slot", "tier"],
 )
-def test_a_damaged_elan_document_is_refused(
+def test_a_damaged_elan_document_is_an_error(
     tmp_path: Path, change: Callable[[str], str], message: str
 ) -> None:
-    path = tmp_path / "x.eaf"
-    document = pympi.Eaf()
-    document.add_tier("t")
-    document.add_annotation("t", 0, 1000, "anger")
-    document.to_file(str(path))
-    changed = change(path.read_text())
-    assert changed != path.read_text()
-    path.write_text(changed)
+    text = elan(tmp_path / "x.eaf", {"t": [(0, 1, "anger")]}).read_text()
+    assert change(text) != text
+    fails(tmp_path / "x.eaf", change(text).encode(), message)
+
+
+def fails(path: Path, data: bytes, message: str) -> None:
+    """Check that annotations of these bytes cannot be read."""
+    path.write_bytes(data)
     with pytest.raises(InputError, match=message):
         read(str(path))
 
@@ -522,9 +493,7 @@ def test_a_textgrid_that_is_cut_off_anywhere_is_refused(tmp_path: Path) -> None:
     praat_writes(path, "short_textgrid")
     data = path.read_bytes().rstrip()
     for length in range(0, len(data) - 1, 7):
-        path.write_bytes(data[:length])
-        with pytest.raises(InputError, match=r"damaged|not a TextGrid"):
-            read(str(path))
+        fails(path, data[:length], r"damaged|not a TextGrid")
     path.write_bytes(data)
     assert read(str(path)).tiers
 
@@ -541,10 +510,8 @@ def test_a_textgrid_that_is_cut_off_anywhere_is_refused(tmp_path: Path) -> None:
         (b'"ooTextFile" "TextGrid" 0 1 <exists> 1.5e', "damaged"),
     ],
 )
-def test_what_is_no_textgrid_is_refused(tmp_path: Path, data: bytes, message: str) -> None:
-    (tmp_path / "x.TextGrid").write_bytes(data)
-    with pytest.raises(InputError, match=message):
-        read(str(tmp_path / "x.TextGrid"))
+def test_another_file_than_a_textgrid_is_an_error(tmp_path: Path, data: bytes, message: str) -> None:
+    fails(tmp_path / "x.TextGrid", data, message)
 
 
 # --- reading tables
@@ -583,10 +550,8 @@ def test_tables_as_people_write_them(tmp_path: Path, text: str) -> None:
         ("start,end,label\n1,1/0,fear\n", "line 2: '1/0' is not a time"),
     ],
 )
-def test_a_table_that_makes_no_sense_is_refused(tmp_path: Path, text: str, message: str) -> None:
-    (tmp_path / "x.csv").write_text(text)
-    with pytest.raises(InputError, match=message):
-        read(str(tmp_path / "x.csv"))
+def test_an_invalid_table_is_an_error(tmp_path: Path, text: str, message: str) -> None:
+    fails(tmp_path / "x.csv", text.encode(), message)
 
 
 # --- the command
@@ -613,19 +578,19 @@ def test_a_table_that_makes_no_sense_is_refused(tmp_path: Path, text: str, messa
     ],
     ids=lambda value: " ".join(value) if isinstance(value, list) else None,
 )
-def test_what_cannot_be_compared_is_one_line(
-    call: Call, tmp_path: Path, arguments: list[str], code: int, words: list[str]
+def test_an_impossible_comparison_is_an_error(
+    call: Call, arguments: list[str], code: int, words: list[str]
 ) -> None:
     put(film(*SEGMENTS))
     put(film(), "none.json")
     text = text_of(film())
-    (tmp_path / "future.json").write_text(text.replace('"schema_version": "1.', '"schema_version": "9.'))
-    (tmp_path / "fast.json").write_text(text.replace('"rate": "25/1"', '"rate": "2500000000/1"'))
-    (tmp_path / "late.json").write_text(text.replace('"start": null', '"start": "soon"'))
+    Path("future.json").write_text(text.replace('"schema_version": "1.', '"schema_version": "9.'))
+    Path("fast.json").write_text(text.replace('"rate": "25/1"', '"rate": "2500000000/1"'))
+    Path("late.json").write_text(text.replace('"start": null', '"start": "soon"'))
     table("human.csv", [(0, 1, "fear")])
-    (tmp_path / "folder.csv").mkdir()
-    (tmp_path / "binary.csv").write_bytes(b"\xff\xfe\x00")
-    (tmp_path / "out.eaf").write_text(text)
+    Path("folder.csv").mkdir()
+    Path("binary.csv").write_bytes(b"\xff\xfe\x00")
+    Path("out.eaf").write_text(text)
     says(call("compare", *arguments), code, *words)
 
 
@@ -649,27 +614,16 @@ def test_odd_names_of_files_tiers_and_people(call: Call) -> None:
     assert "\x1b" not in done.stdout + done.stderr
 
 
-def test_a_timeline_in_a_pipe_and_a_reader_who_leaves(tmp_path: Path) -> None:
+def test_a_timeline_in_a_pipe_and_a_closed_pipe(fervid: Fervid, tmp_path: Path) -> None:
     (tmp_path / "human.csv").write_text("start,end,label\n0,1,happiness\n")
-    line = command(["compare", "-", tmp_path / "human.csv"])
-    text = text_of(film(*SEGMENTS)).encode()
-    done = subprocess.run(line, input=text, env=environment(), capture_output=True)
-    assert done.returncode == 0, done.stderr
-    assert b"1.000" in done.stdout
-    with subprocess.Popen(
-        line, env=environment(), stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=subprocess.PIPE
-    ) as process:
-        assert process.stdin and process.stdout and process.stderr
-        process.stdout.close()
-        process.stdin.write(text)
-        process.stdin.close()
-        output = process.stderr.read()
-        assert (process.wait(), output) == (1, b"")
+    line, text = ["compare", "-", str(tmp_path / "human.csv")], text_of(film(*SEGMENTS))
+    done = fervid(*line, input=text.encode())
+    assert (done.returncode, done.stderr) == (0, "")
+    assert "1.000" in done.stdout
+    assert with_closed_output(line, text) == (1, b"")
 
 
 def test_the_library_compares_without_the_command(tmp_path: Path) -> None:
-    from test_export_formats import read_back
-
     path = tmp_path / "human.csv"
     path.write_text("start,end,label\n0,1,happiness\n")
     result = pair(read_back(film(*SEGMENTS)), [read(str(path))], Choice())

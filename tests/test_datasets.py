@@ -14,13 +14,12 @@ from pathlib import Path
 import cv2
 import numpy as np
 import pytest
-from conftest import ROOT, Fervid
-from folders import POINTER, remarked, seen, write
+from conftest import ROOT, Call, Fervid
+from folders import POINTER, fails, remarked, seen, write
 from hypothesis import given
 from hypothesis import strategies as some
 
-from fervid import datasets, synth
-from fervid.cli import main
+from fervid import datasets
 from fervid.datasets import Dataset, Option, Spec, disk, fer2013, naming, splitting, tagging
 from fervid.errors import InputError, UsageError
 from fervid.labels import EMOTIONS, LABELS, VALENCE_AROUSAL
@@ -129,10 +128,7 @@ def test_home_is_expanded(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> No
 def test_invalid_specs_are_errors(tmp_path: Path, spec: str, words: Sequence[str]) -> None:
     (tmp_path / "x").mkdir()
     spec = spec.replace(":x", f":{tmp_path}/x")
-    with pytest.raises(UsageError) as caught:
-        datasets.read(spec)
-    for word in words:
-        assert word in str(caught.value)
+    fails(spec, words=words, error=UsageError)
 
 
 @pytest.mark.parametrize("name", [name for name in datasets.names() if name != "synth"])
@@ -149,13 +145,9 @@ def test_every_layout_reports_what_it_expected(tmp_path: Path, name: str) -> Non
 def test_options_check_their_values() -> None:
     assert Option("a", "", choices=("a", "B")).check("x", "b") == "B"
     assert Option("1", "", least=1).check("x", "010") == "10"
-    for option, value in (
-        (Option("1", "", least=2), "1"),
-        (Option("1", "", least=0), "-1"),
-        (Option("", ""), ""),
-    ):
+    for default, least, value in (("1", 2, "1"), ("1", 0, "-1"), ("", None, "")):
         with pytest.raises(UsageError):
-            option.check("x", value)
+            Option(default, "", least=least).check("x", value)
 
 
 def test_an_inconsistent_dataset_is_an_error() -> None:
@@ -174,39 +166,18 @@ def test_an_inconsistent_dataset_is_an_error() -> None:
 
 def test_words_for_emotions() -> None:
     assert set(naming.ORDER) == set(VALENCE_AROUSAL) == set(LABELS.values())
-    assert [naming.label_of(w) for w in ("Happy", " JOY ", "Afraid", "calm", "")] == [
-        "happiness",
-        "happiness",
-        "fear",
-        None,
-        None,
-    ]
+    words = {"Happy": "happiness", " JOY ": "happiness", "Afraid": "fear", "calm": None, "": None}
+    assert {word: naming.label_of(word) for word in words} == words
 
 
 # --- the disk
 
 
 def test_pictures_are_listed_in_the_order_of_the_video_reader(tmp_path: Path) -> None:
-    write(
-        tmp_path,
-        "10.png",
-        "2.PNG",
-        "1b.jpg",
-        "1a.JPG",
-        ".hidden.png",
-        "Thumbs.db",
-        "notes.txt",
-        "b/",
-        "01.png",
-    )
+    names = ["01.png", "1a.JPG", "1b.jpg", "2.PNG", "10.png"]
+    write(tmp_path, *reversed(names), ".hidden.png", "Thumbs.db", "notes.txt", "b/")
     assert disk.pictures(tmp_path) == source.stills(tmp_path)
-    assert [each.name for each in disk.pictures(tmp_path)] == [
-        "01.png",
-        "1a.JPG",
-        "1b.jpg",
-        "2.PNG",
-        "10.png",
-    ]
+    assert [path.name for path in disk.pictures(tmp_path)] == names
 
 
 def test_debris_is_not_listed(tmp_path: Path) -> None:
@@ -231,16 +202,14 @@ def test_faults(tmp_path: Path) -> None:
 
 def test_unusable_samples_are_left_out_with_a_remark(tmp_path: Path) -> None:
     write(tmp_path, *(f"happy/{n}.mp4" for n in range(5)), text=POINTER)
-    with pytest.raises(InputError, match=r"none of the 5 samples .*git lfs pull"):
-        datasets.read(f"folder:{tmp_path}")
+    fails(f"folder:{tmp_path}", r"none of the 5 samples .*git lfs pull")
     write(tmp_path, "happy/whole.mp4")
     write(tmp_path, "happy/empty.mp4", text="")
     (tmp_path / "happy" / "gone.mp4").symlink_to(tmp_path / "nowhere.mp4")
     dataset = datasets.read(f"folder:{tmp_path}")
     assert seen(dataset) == {"happy/whole.mp4": "happiness"}
-    assert remarked(dataset, "left out, a Git LFS pointer", "5 (happy/0.mp4, happy/1.mp4, happy/2.mp4, ...)")
-    assert remarked(dataset, "left out, empty: 1 (happy/empty.mp4)")
-    assert remarked(dataset, "left out, missing: 1 (happy/gone.mp4)")
+    assert remarked(dataset, "left out, a Git LFS pointer ... 5 (happy/0.mp4, happy/1.mp4, happy/2.mp4, ...)")
+    assert remarked(dataset, "left out, empty: 1 (happy/empty.mp4)", "left out, missing: 1 (happy/gone.mp4)")
 
 
 # --- folder
@@ -248,36 +217,25 @@ def test_unusable_samples_are_left_out_with_a_remark(tmp_path: Path) -> None:
 
 def test_a_folder_per_class(tmp_path: Path) -> None:
     write(tmp_path, "Happy/a.MP4", "Happy/notes.txt", "JOY/still.png", "sad/clip/1.png", "sad/clip/2.png")
-    write(
-        tmp_path, "sad/bare/readme.md", "Contempt/", "__MACOSX/Happy/a.MP4", "readme.txt", "Happy/.DS_Store"
-    )
+    write(tmp_path, "sad/bare/readme.md", "Contempt/", "readme.txt")
+    write(tmp_path, "__MACOSX/Happy/a.MP4", "Happy/.DS_Store")
     dataset = datasets.read(f"folder:{tmp_path}?rate=30000/1001")
     assert seen(dataset) == {"Happy/a.MP4": "happiness", "JOY/still.png": "happiness", "sad/clip": "sadness"}
     assert dataset.labels == ("happiness", "sadness", "contempt")
-    assert remarked(dataset, "neither videos nor pictures", "Happy/notes.txt")
-    assert remarked(dataset, "folders without pictures", "sad/bare")
-    assert remarked(dataset, "classes without samples: 1 (Contempt)")
-    assert remarked(dataset, "beside the class folders", "readme.txt")
-    assert remarked(dataset, "name no people")
+    assert remarked(dataset, "neither videos nor pictures ... Happy/notes.txt")
+    assert remarked(dataset, "folders without pictures ... sad/bare", "classes without samples: 1 (Contempt)")
+    assert remarked(dataset, "beside the class folders ... readme.txt", "name no people")
     rates = {sample.name: sample.pixels.rate for sample in dataset.samples}
     assert rates == {"Happy/a.MP4": None, "JOY/still.png": None, "sad/clip": Fraction(30000, 1001)}
 
 
 @pytest.mark.parametrize("above", ["", "archive/", "archive/images/"])
 def test_parts_above_the_classes(tmp_path: Path, above: str) -> None:
-    write(
-        tmp_path,
-        *(f"{above}{name}" for name in ("train/happy/a.avi", "Validation/happy/a.avi", "train/sad/")),
-    )
-    dataset = datasets.read(f"folder:{tmp_path}")
-    assert [(s.name, s.split) for s in dataset.samples] == [
-        ("train/happy/a.avi", "train"),
-        ("Validation/happy/a.avi", "Validation"),
-    ]
-    part = datasets.read(f"folder:{tmp_path}?split=validation")
-    assert [sample.name for sample in part.samples] == ["Validation/happy/a.avi"]
-    with pytest.raises(InputError, match="no part 'test'; its parts are: Validation, train"):
-        datasets.read(f"folder:{tmp_path}?split=test")
+    write(tmp_path / above, "train/happy/a.avi", "Validation/happy/a.avi", "train/sad/")
+    splits = {sample.name: sample.split for sample in datasets.read(f"folder:{tmp_path}").samples}
+    assert splits == {"train/happy/a.avi": "train", "Validation/happy/a.avi": "Validation"}
+    assert list(seen(datasets.read(f"folder:{tmp_path}?split=validation"))) == ["Validation/happy/a.avi"]
+    fails(f"folder:{tmp_path}?split=test", "no part 'test'; its parts are: Validation, train")
 
 
 @pytest.mark.parametrize(
@@ -291,10 +249,7 @@ def test_parts_above_the_classes(tmp_path: Path, above: str) -> None:
     ],
 )
 def test_folders_that_are_not_classes(tmp_path: Path, names: list[str], words: list[str]) -> None:
-    with pytest.raises(InputError) as caught:
-        datasets.read(f"folder:{write(tmp_path, *names)}")
-    for word in words:
-        assert word in str(caught.value)
+    fails(f"folder:{write(tmp_path, *names)}", words=words)
 
 
 # --- csv
@@ -317,13 +272,9 @@ def test_a_table_with_everything(tmp_path: Path) -> None:
         '"c d.png",neutral,bob,test,,,,2,\n',
     )
     dataset = datasets.read(spec)
-    assert seen(dataset) == {
-        "a.mp4@1.5-3": "happiness",
-        "a.mp4@3-": "sadness",
-        "b": "fear",
-        "c d.png": "neutral",
-    }
     first, second, third, last = dataset.samples
+    assert [first.name, second.name, third.name, last.name] == ["a.mp4@1.5-3", "a.mp4@3-", "b", "c d.png"]
+    assert list(seen(dataset).values()) == ["happiness", "sadness", "fear", "neutral"]
     assert (first.pixels.start, first.pixels.end) == (Fraction(3, 2), 3)
     assert (first.subject, first.split) == ("anna", "train")
     assert dict(first.votes) == {"happiness": 0.75, "sadness": 0.25}
@@ -331,7 +282,7 @@ def test_a_table_with_everything(tmp_path: Path) -> None:
     assert (third.pixels.rate, third.subject) == (25, None)
     assert dict(last.votes) == {"sadness": 1.0}
     assert dataset.labels == ("fear", "happiness", "sadness", "neutral")
-    assert remarked(dataset, "columns that are not read", "note")
+    assert remarked(dataset, "columns that are not read ... note")
     assert len(datasets.read(f"{spec}?split=TEST").samples) == 2
 
 
@@ -362,8 +313,7 @@ def test_missing_files_of_a_table_are_remarked(tmp_path: Path) -> None:
     write(tmp_path, "a.mp4")
     dataset = datasets.read(table(tmp_path, "path,label\na.mp4,sad\nb.mp4,sad\n"))
     assert remarked(dataset, "left out, missing: 1 (b.mp4)")
-    with pytest.raises(InputError, match=r"none of the 1 samples .* missing"):
-        datasets.read(table(tmp_path, "path,label\nb.mp4,sad\n"))
+    fails(table(tmp_path, "path,label\nb.mp4,sad\n"), r"none of the 1 samples .* missing")
 
 
 @pytest.mark.parametrize(
@@ -392,15 +342,11 @@ def test_missing_files_of_a_table_are_remarked(tmp_path: Path) -> None:
     ],
 )
 def test_wrong_tables(tmp_path: Path, text: str, words: list[str]) -> None:
-    with pytest.raises(InputError) as caught:
-        datasets.read(table(write(tmp_path, "a.mp4"), text))
-    for word in ("list.csv", *words):
-        assert word in str(caught.value)
+    fails(table(write(tmp_path, "a.mp4"), text), words=["list.csv", *words])
 
 
 def test_a_table_in_another_encoding(tmp_path: Path) -> None:
-    with pytest.raises(InputError, match="UTF-8"):
-        datasets.read(table(tmp_path, "path,label\nä.mp4,sad\n", encoding="utf-16"))
+    fails(table(tmp_path, "path,label\nä.mp4,sad\n", encoding="utf-16"), "UTF-8")
 
 
 # --- AFEW
@@ -410,15 +356,10 @@ def test_a_table_in_another_encoding(tmp_path: Path) -> None:
     "train", ["Train_AFEW/", "Train_AFEW/Train_AFEW/", "Train/Train_AFEW/", "Train_AFEW/VIDEO/"]
 )
 def test_afew(tmp_path: Path, train: str) -> None:
-    write(
-        tmp_path, f"{train}Angry/000046280.avi", f"{train}Happy/010203040.AVI", f"{train}Happy/010203040.wav"
-    )
+    write(tmp_path / train, "Angry/000046280.avi", "Happy/010203040.AVI", "Happy/010203040.wav")
     write(tmp_path, "Val_AFEW/Neutral/000123.avi", "Test_AFEW/Angry/9.avi", "Test_AFEW/8.avi", ".DS_Store")
-    write(
-        tmp_path,
-        "Train_AFEW/AlignedFaces_LBPTOP_Points/Faces/000046280/000.jpg",
-        "__MACOSX/Val_AFEW/Sad/1.avi",
-    )
+    write(tmp_path, "Train_AFEW/AlignedFaces_LBPTOP_Points/Faces/000046280/000.jpg")
+    write(tmp_path, "__MACOSX/Val_AFEW/Sad/1.avi")
     dataset = datasets.read(f"afew:{tmp_path}")
     assert seen(dataset) == {
         "train/Angry/000046280.avi": "anger",
@@ -427,15 +368,9 @@ def test_afew(tmp_path: Path, train: str) -> None:
     }
     assert dataset.labels == EMOTIONS
     assert {sample.subject for sample in dataset.samples} == {None}
-    for words in (
-        ["AlignedFaces"],
-        ["test", "withheld"],
-        ["773"],
-        ["383"],
-        ["not videos", ".wav"],
-        ["no films"],
-    ):
-        assert remarked(dataset, *words), words
+    assert remarked(
+        dataset, "AlignedFaces", "test ... withheld", "773", "383", "not videos ... .wav", "no films"
+    )
     assert [s.name for s in datasets.read(f"afew:{tmp_path}?split=val").samples] == ["val/Neutral/000123.avi"]
     split = splitting.official(dataset.samples)
     assert [len(split.train), len(split.validation), len(split.test)] == [2, 0, 1]
@@ -449,10 +384,8 @@ def test_afew_from_one_part_and_from_above(tmp_path: Path) -> None:
 
 
 def test_afew_of_no_part(tmp_path: Path) -> None:
-    with pytest.raises(InputError, match=r"neither Train_AFEW nor Val_AFEW.*folder:"):
-        datasets.read(f"afew:{write(tmp_path, 'Clips/Angry/1.avi')}")
-    with pytest.raises(InputError, match=r"is not AFEW.*Test_AFEW"):
-        datasets.read(f"afew:{write(tmp_path / 'other', 'Test_AFEW/Angry/1.avi')}")
+    fails(f"afew:{write(tmp_path, 'Clips/Angry/1.avi')}", r"neither Train_AFEW nor Val_AFEW.*folder:")
+    fails(f"afew:{write(tmp_path / 'other', 'Test_AFEW/Angry/1.avi')}", r"is not AFEW.*Test_AFEW")
 
 
 # --- CK+
@@ -469,30 +402,26 @@ def ckplus(root: Path, images: str = "cohn-kanade-images", emotion: str = "Emoti
     ):
         prefix = f"{sequence.replace('/', '_')}_"
         suffix = "PNG" if sequence == "S999/003" else "png"
-        write(root, *(f"{images}/{sequence}/{prefix}{frame:08}.{suffix}" for frame in frames))
+        write(root / images / sequence, *(f"{prefix}{frame:08}.{suffix}" for frame in frames))
         write(root, f"{images}/{sequence}/.DS_Store", f"{emotion}/{sequence}/")
         if code is not None:
-            write(
-                root,
-                f"{emotion}/{sequence}/{prefix}{frames[-1]:08}_emotion.txt",
-                text=f"   {code}.0000000e+00\n",
-            )
+            label = f"{prefix}{frames[-1]:08}_emotion.txt"
+            write(root / emotion / sequence, label, text=f"   {code}.0000000e+00\n")
     write(root, f"{images}/.DS_Store", f"{emotion}/.DS_Store", f"{emotion}/S010/.DS_Store")
     return root
 
 
+CKPLUS = ["S005/001", "S010/002", "S010/004", "S999/003"]
+
+
 def test_ckplus(tmp_path: Path) -> None:
     dataset = datasets.read(f"ckplus:{ckplus(tmp_path)}")
-    assert seen(dataset) == {
-        "S005/001": "disgust",
-        "S010/002": "contempt",
-        "S010/004": "happiness",
-        "S999/003": "surprise",
-    }
+    assert list(seen(dataset)) == CKPLUS
+    assert list(seen(dataset).values()) == ["disgust", "contempt", "happiness", "surprise"]
     assert dataset.labels == (*naming.BASIC, "contempt")
     assert {sample.subject for sample in dataset.samples} == {"S005", "S010", "S999"}
     assert {sample.pixels.rate for sample in dataset.samples} == {30}
-    assert remarked(dataset, "sequences without a label", "1 (S010/006)")
+    assert remarked(dataset, "sequences without a label ... 1 (S010/006)")
     assert remarked(dataset, "4 labelled sequences; the whole set has 327")
 
 
@@ -501,20 +430,15 @@ def test_ckplus_classes_and_frames(tmp_path: Path) -> None:
     six = datasets.read(f"ckplus:{tmp_path}?classes=6")
     assert six.labels == naming.BASIC
     assert "S010/002" not in seen(six)
-    assert remarked(six, "contempt", "not among the 6 classes")
+    assert remarked(six, "contempt ... not among the 6 classes")
     eight = datasets.read(f"ckplus:{tmp_path}?classes=8")
     assert eight.labels == naming.ORDER
     first = next(sample for sample in eight.samples if sample.name == "S005/001/first")
     assert (first.label, first.pixels.frames) == ("neutral", (0, 1))
     assert Counter(seen(eight).values())["neutral"] == 4
     peak = datasets.read(f"ckplus:{tmp_path}?frames=peak&classes=8")
-    of_one = {Path(name).stem: label for name, label in seen(peak).items() if name.startswith("S005/001")}
-    assert of_one == {
-        "S005_001_00000004": "disgust",
-        "S005_001_00000005": "disgust",
-        "S005_001_00000011": "disgust",
-        "S005_001_00000001": "neutral",
-    }
+    of_one = {name[-6:-4]: label for name, label in seen(peak).items() if name.startswith("S005/001")}
+    assert of_one == {"04": "disgust", "05": "disgust", "11": "disgust", "01": "neutral"}
     # All three pictures of a short sequence are the apex: none is neutral.
     assert [label for name, label in seen(peak).items() if name.startswith("S010/004")] == ["happiness"] * 3
 
@@ -527,11 +451,7 @@ def test_ckplus_classes_and_frames(tmp_path: Path) -> None:
         ("Cohn-Kanade-Images", "emotion", ""),
         ("extended-cohn-kanade-images/cohn-kanade-images", "Emotion_labels/Emotion", ""),
         ("extended-cohn-kanade-images/cohn-kanade-images", "Emotion", "extended-cohn-kanade-images"),
-        (
-            "extended-cohn-kanade-images/cohn-kanade-images",
-            "Emotion",
-            "extended-cohn-kanade-images/cohn-kanade-images",
-        ),
+        ("extended/cohn-kanade-images", "Emotion", "extended/cohn-kanade-images"),
         ("CK+/cohn-kanade-images", "CK+/Emotion", ""),
         ("pictures", "Emotion", "pictures"),
         ("cohn-kanade-images", "Emotion", "Emotion"),
@@ -539,7 +459,7 @@ def test_ckplus_classes_and_frames(tmp_path: Path) -> None:
 )
 def test_ckplus_however_it_was_unpacked(tmp_path: Path, images: str, emotion: str, named: str) -> None:
     dataset = datasets.read(f"ckplus:{ckplus(tmp_path, images, emotion) / named}")
-    assert list(seen(dataset)) == ["S005/001", "S010/002", "S010/004", "S999/003"]
+    assert list(seen(dataset)) == CKPLUS
 
 
 def test_ckplus_with_oddities(tmp_path: Path) -> None:
@@ -554,37 +474,29 @@ def test_ckplus_with_oddities(tmp_path: Path) -> None:
     write(tmp_path, "cohn-kanade-images/S010/002/S010_002_00000002.png", text="")
     dataset = datasets.read(f"ckplus:{tmp_path}")
     assert "S010/002" not in seen(dataset)
-    assert remarked(dataset, "left out, empty: 1 (S010/002)")
-    assert remarked(dataset, "labels that cannot be read", ": 3 (S020/001")
-    assert remarked(dataset, "without pictures", "S020/003")
-    assert remarked(dataset, "neutral", "S020/004")
-    assert remarked(dataset, "not of a person", "other")
+    assert remarked(dataset, "left out, empty: 1 (S010/002)", "labels that cannot be read ... : 3 (S020/001")
+    assert remarked(dataset, "without pictures ... S020/003", "neutral ... S020/004")
+    assert remarked(dataset, "not of a person ... other")
 
 
 def test_ckplus_halves(tmp_path: Path) -> None:
     write(tmp_path / "a", "cohn-kanade-images/S005/001/S005_001_00000001.png", "Emotion/")
-    with pytest.raises(InputError, match=r"no labels of CK\+.*Emotion_labels.zip"):
-        datasets.read(f"ckplus:{tmp_path / 'a'}")
+    fails(f"ckplus:{tmp_path / 'a'}", r"no labels of CK\+.*Emotion_labels.zip")
     write(tmp_path / "b", "Emotion/S005/001/a.txt")
     for named in ("b", "b/Emotion"):
-        with pytest.raises(InputError, match="no pictures of CK\\+"):
-            datasets.read(f"ckplus:{tmp_path / named}")
+        fails(f"ckplus:{tmp_path / named}", "no pictures of CK\\+")
 
 
 @pytest.mark.parametrize("above", ["", "CK+48/"])
 def test_ckplus48(tmp_path: Path, above: str) -> None:
-    write(
-        tmp_path,
-        *(f"{above}anger/S010_004_000000{n}.png" for n in (17, 18, 19)),
-        f"{above}happy/S026_006_00000013.png",
-    )
-    write(tmp_path, f"{above}contempt/S138_008_00000007.PNG", f"{above}happy/copy.png", f"{above}extra/x.png")
+    write(tmp_path / above, *(f"anger/S010_004_000000{n}.png" for n in (17, 18, 19)))
+    write(tmp_path / above, "happy/S026_006_00000013.png", "happy/copy.png")
+    write(tmp_path / above, "contempt/S138_008_00000007.PNG", "extra/x.png")
     dataset = datasets.read(f"ckplus48:{tmp_path}")
     assert Counter(seen(dataset).values()) == {"anger": 3, "happiness": 1, "contempt": 1}
     assert {sample.subject for sample in dataset.samples} == {"S010", "S026", "S138"}
     assert "anger/S010_004_00000017.png" in seen(dataset)
-    for words in (["981"], ["not pictures of CK+", "copy.png"], ["not a class", "extra"]):
-        assert remarked(dataset, *words), words
+    assert remarked(dataset, "981", "not pictures of CK+ ... copy.png", "not a class ... extra")
     six = datasets.read(f"ckplus48:{tmp_path}?classes=6")
     assert "contempt" not in six.labels
     assert remarked(six, "pictures of contempt")
@@ -611,19 +523,18 @@ def test_ravdess(tmp_path: Path, above: str) -> None:
     assert {sample.subject for sample in dataset.samples} == {"Actor_01", "Actor_02"}
     happy = next(sample for sample in dataset.samples if sample.label == "happiness")
     assert Path(happy.pixels.path).name == "01-01-03-01-01-01-01.mp4"  # the one with sound, of two
-    for words in (
-        ["same pictures", ": 1"],
-        ["sound files", ".wav"],
-        ["calm", "skip"],
-        ["song", ": 1"],
-        ["not videos", "-09-"],
-    ):
-        assert remarked(dataset, *words), words
+    assert remarked(
+        dataset,
+        "same pictures ... : 1",
+        "sound files ... .wav",
+        "calm ... skip",
+        "song ... : 1",
+        "not videos ... -09-",
+    )
     everything = Counter(seen(datasets.read(f"ravdess:{tmp_path}?channel=all&calm=neutral")).values())
     assert everything == {"neutral": 2, "happiness": 1, "anger": 1, "sadness": 1, "surprise": 1}
-    assert seen(datasets.read(f"ravdess:{tmp_path}?channel=song")) == {
-        "Actor_01/02-04-01-01-01-01": "sadness"
-    }
+    song = datasets.read(f"ravdess:{tmp_path}?channel=song")
+    assert seen(song) == {"Actor_01/02-04-01-01-01-01": "sadness"}
 
 
 # --- CREMA-D
@@ -676,13 +587,12 @@ def test_cremad_as_seen(tmp_path: Path) -> None:
         {"anger": 0.25, "disgust": 0.75},
         {"sadness": 0.75, "neutral": 0.25},
     ]
-    assert remarked(dataset, "tied", "1 (1001_IEO_HAP_HI.FLV)")
-    assert remarked(dataset, "not in the table", "1 (1002_TIE_NEU_XX.flv)")
+    assert remarked(dataset, "tied ... 1 (1001_IEO_HAP_HI.FLV)")
+    assert remarked(dataset, "not in the table ... 1 (1002_TIE_NEU_XX.flv)")
 
 
 def test_cremad_without_its_tables(tmp_path: Path) -> None:
-    with pytest.raises(InputError, match=r"summaryTable.csv is missing.*labels=face"):
-        datasets.read(f"cremad:{cremad(tmp_path)}?labels=face")
+    fails(f"cremad:{cremad(tmp_path)}?labels=face", r"summaryTable.csv is missing.*labels=face")
     votes_of_cremad(tmp_path)
     (tmp_path / "processedResults/tabulatedVotes.csv").unlink()
     dataset = datasets.read(f"cremad:{tmp_path}?labels=face")
@@ -695,24 +605,18 @@ def test_cremad_without_its_tables(tmp_path: Path) -> None:
     [
         ("summaryTable.csv", '"","FileName","VoiceVote"\n', "no column 'facevote'"),
         ("summaryTable.csv", POINTER, "Git LFS pointer"),
-        (
-            "tabulatedVotes.csv",
-            '"",A,D,F,H,N,S,fileName\nx,1,1,1,1,1,1,1001_DFA_ANG_XX\n',
-            "row without numbers",
-        ),
+        ("tabulatedVotes.csv", '"",A,D,F,H,N,S,fileName\nx,1,1,1,1,1,1,1001_DFA\n', "row without numbers"),
         ("tabulatedVotes.csv", "A,D\n1,2\n", "no column ''"),
     ],
 )
 def test_cremad_with_wrong_tables(tmp_path: Path, name: str, text: str, words: str) -> None:
     votes_of_cremad(cremad(tmp_path))
     (tmp_path / "processedResults" / name).write_text(text)
-    with pytest.raises(InputError, match=words):
-        datasets.read(f"cremad:{tmp_path}?labels=face")
+    fails(f"cremad:{tmp_path}?labels=face", words)
 
 
 def test_cremad_cloned_without_lfs(tmp_path: Path) -> None:
-    with pytest.raises(InputError, match=r"none of the 4 samples .*git lfs pull"):
-        datasets.read(f"cremad:{cremad(tmp_path, POINTER)}")
+    fails(f"cremad:{cremad(tmp_path, POINTER)}", r"none of the 4 samples .*git lfs pull")
 
 
 # --- FER2013 and FER+
@@ -758,7 +662,6 @@ def test_fer2013(tmp_path: Path) -> None:
         "PrivateTest/00004": "sadness",
     }
     for row, sample in enumerate(dataset.samples):
-        assert sample.pixels.luma is not None
         assert sample.pixels.luma.dtype == np.uint8
         assert (sample.pixels.luma == picture(row)).all()
         assert sample.split == PARTS[row]
@@ -778,28 +681,21 @@ def test_fer2013_in_the_other_order_of_columns(tmp_path: Path) -> None:
     fer(tmp_path, has_votes=False)
     usual = datasets.read(f"fer2013:{tmp_path}/fer2013.csv")
     assert seen(other) == seen(usual)
-    assert all(
-        (a.pixels.luma == b.pixels.luma).all() for a, b in zip(other.samples, usual.samples, strict=True)
-    )
+    for ours, theirs in zip(other.samples, usual.samples, strict=True):
+        assert (ours.pixels.luma == theirs.pixels.luma).all()
 
 
 def test_fer2013_with_odd_rows(tmp_path: Path) -> None:
-    black = " ".join(["0"] * 2304)
-    odd = [
-        f"7,{pixels(1)},Training\n",
-        f"x,{pixels(1)},Training\n",
-        "0,1 2 3,Training\n",
-        f"0,{pixels(1)},Other\n",
-    ]
-    odd += [f"0,{pixels(1)[:-1]}x,Training\n", f"0,{'256' + pixels(1)[1:]},Training\n", "\n", "0,1,2,3\n"]
-    odd += [f"0,{pixels(1).replace(' ', '  ', 1)},Training\n", f'0,"{black}","Training"\n', "0,7 7"]
+    good, black = pixels(1), " ".join(["0"] * 2304)
+    odd = [f"7,{good},Training\n", f"x,{good},Training\n", "0,1 2 3,Training\n", f"0,{good},Other\n"]
+    odd += [f"0,{good[:-1]}x,Training\n", f"0,{'256' + good[1:]},Training\n", "\n", "0,1,2,3\n"]
+    odd += [f"0,{good.replace(' ', '  ', 1)},Training\n", f'0,"{black}","Training"\n', "0,7 7"]
     dataset = datasets.read(f"fer2013:{fer(tmp_path, *odd)}")
     assert len(dataset.samples) == 6
-    assert remarked(dataset, "not a code from 0 to 6", "2 (row 5, row 6)")
-    assert remarked(dataset, "without 48x48 pixels", ": 4 (row 7, row 9, row 10, ...)")
-    assert remarked(dataset, "unknown part", "row 8")
-    assert remarked(dataset, "too few or too many columns", "2 (row 11, row 14)")
-    assert remarked(dataset, "black pictures", "Training/00013")
+    assert remarked(dataset, "not a code from 0 to 6 ... 2 (row 5, row 6)")
+    assert remarked(dataset, "without 48x48 pixels ... : 4 (row 7, row 9, row 10, ...)")
+    assert remarked(dataset, "unknown part ... row 8", "too few or too many columns ... 2 (row 11, row 14)")
+    assert remarked(dataset, "black pictures ... Training/00013")
 
 
 @given(values=some.lists(some.integers(0, 255), min_size=4, max_size=4), seed=some.integers(0, 99))
@@ -807,8 +703,7 @@ def test_numbers_are_read_as_they_are_written(values: list[int], seed: int) -> N
     square = picture(seed)
     square[-1, -4:] = values
     read = fer2013._numbers(" ".join(map(str, square.ravel())).encode())
-    assert read is not None
-    assert (read == square).all()
+    assert read is not None and (read == square).all()
 
 
 def test_votes(tmp_path: Path) -> None:
@@ -826,7 +721,7 @@ def test_votes(tmp_path: Path) -> None:
     assert dict(eight.samples[2].votes) == {"anger": 0.1, "disgust": 0.1, "contempt": 0.8}
     agreed = datasets.read(f"{spec}&labels=majority")
     assert seen(agreed) == {"Training/00000": "anger", "PrivateTest/00004": "neutral"}
-    assert remarked(agreed, "did not agree", ": 3 (")
+    assert remarked(agreed, "did not agree ... : 3 (")
     assert seen(datasets.read(f"{spec}&labels=majority&classes=8"))["Training/00002"] == "contempt"
     test = datasets.read(f"{spec}&labels=majority&usage=PrivateTest")  # rows are numbered in the whole table
     assert seen(test) == {"PrivateTest/00004": "neutral"}
@@ -860,19 +755,15 @@ def test_labels_agree_with_a_plain_count() -> None:
 def test_votes_of_another_set(tmp_path: Path, break_it: Callable[[str], str], words: str) -> None:
     table, tags = fer(tmp_path), tmp_path / "fer2013new.csv"
     tags.write_text(break_it(tags.read_text()))
-    with pytest.raises(InputError, match=words):
-        datasets.read(f"fer2013:{table}?votes={tags}")
+    fails(f"fer2013:{table}?votes={tags}", words)
 
 
 def test_fer2013_elsewhere(tmp_path: Path) -> None:
     write(tmp_path, "train/angry/1.jpg")
-    with pytest.raises(InputError, match=r"fer2013.csv .* or icml_face_data.csv .* found train/; .*folder:"):
-        datasets.read(f"fer2013:{tmp_path}")
+    fails(f"fer2013:{tmp_path}", r"fer2013.csv .* or icml_face_data.csv .* found train/; .*folder:")
     write(tmp_path, "other.csv", text="a,b\n1,2\n")
-    with pytest.raises(InputError, match="its first line is a, b"):
-        datasets.read(f"fer2013:{tmp_path}/other.csv")
-    with pytest.raises(InputError, match=r"no.csv is missing; expected FER\+"):
-        datasets.read(f"fer2013:{fer(tmp_path)}?votes=no.csv")
+    fails(f"fer2013:{tmp_path}/other.csv", "its first line is a, b")
+    fails(f"fer2013:{fer(tmp_path)}?votes=no.csv", r"no.csv is missing; expected FER\+")
 
 
 # --- packs
@@ -900,7 +791,7 @@ def test_ferplus(tmp_path: Path) -> None:
         "PublicTest/00003": "happiness",
         "PublicTest/00004": "sadness",
     }
-    assert remarked(dataset, "near-duplicates", "1 (Training/00001)")
+    assert remarked(dataset, "near-duplicates ... 1 (Training/00001)")
     assert dict(dataset.samples[0].votes) == {"anger": 0.6, "neutral": 0.4}
     assert (dataset.samples[1].pixels.luma == picture(2)).all()
     assert len(datasets.read(f"{spec}?duplicates=keep").samples) == 5
@@ -908,8 +799,7 @@ def test_ferplus(tmp_path: Path) -> None:
     assert list(seen(datasets.read(f"{spec}?usage=publictest"))) == ["PublicTest/00003", "PublicTest/00004"]
     agreed = seen(datasets.read(f"{spec}?labels=majority&classes=8&duplicates=keep"))
     assert agreed == {"Training/00000": "anger", "Training/00002": "contempt", "PublicTest/00004": "neutral"}
-    with pytest.raises(InputError, match="no sample"):
-        datasets.read(f"{spec}?usage=PrivateTest")
+    fails(f"{spec}?usage=PrivateTest", "no sample")
 
 
 @pytest.mark.parametrize(
@@ -928,17 +818,14 @@ def test_ferplus(tmp_path: Path) -> None:
     ],
 )
 def test_wrong_packs(tmp_path: Path, changes: dict[str, object], words: str) -> None:
-    with pytest.raises(InputError, match=words):
-        datasets.read(pack(tmp_path, **changes))
+    fails(pack(tmp_path, **changes), words)
 
 
 def test_a_pack_may_have_encoded_pictures(tmp_path: Path) -> None:
     plain = datasets.read(pack(tmp_path))
-    coded = [
-        cv2.imencode(".webp", picture(row).astype(np.uint8), [cv2.IMWRITE_WEBP_QUALITY, 101])[1]
-        for row in range(5)
-    ]
-    offset = np.cumsum([0, *(len(one) for one in coded)])
+    lossless = [cv2.IMWRITE_WEBP_QUALITY, 101]
+    coded = [cv2.imencode(".webp", picture(row).astype(np.uint8), lossless)[1] for row in range(5)]
+    offset = np.cumsum([0, *map(len, coded)])
     dataset = datasets.read(pack(tmp_path, images=None, webp=np.concatenate(coded), offset=offset))
     for ours, theirs in zip(dataset.samples, plain.samples, strict=True):
         assert ours.name == theirs.name
@@ -953,8 +840,7 @@ def test_damaged_packs(tmp_path: Path) -> None:
     flipped = whole[:300] + bytes([whole[300] ^ 255]) + whole[301:]
     for damage in (whole[:500], flipped, b"PK\x03\x04", (tmp_path / "one.npy").read_bytes(), b"hello"):
         file.write_bytes(damage)
-        with pytest.raises(InputError, match=r"pack\.npz"):
-            datasets.read(spec)
+        fails(spec, r"pack\.npz")
 
 
 def test_portraits(tmp_path: Path) -> None:
@@ -962,18 +848,16 @@ def test_portraits(tmp_path: Path) -> None:
     np.savez(tmp_path / "p.npz", images=images, person=person, label=np.array([7, 4, 1, 0]))
     dataset = datasets.read(f"portraits:{tmp_path / 'p.npz'}")
     assert seen(dataset) == {"Ann_B/00000": "neutral", "Ann_B/00001": "happiness", "Émile/00003": "anger"}
-    assert remarked(dataset, "contempt", ": 1 (/00002)")
+    assert remarked(dataset, "contempt ... : 1 (/00002)")
     eight = datasets.read(f"portraits:{tmp_path / 'p.npz'}?classes=8")
     assert [sample.subject for sample in eight.samples] == ["Ann_B", "Ann_B", None, "Émile"]
     np.savez(tmp_path / "p.npz", images=images, person=person, label=np.array([7, 4, 1, 8]))
-    with pytest.raises(InputError, match="label 8 in row 3"):
-        datasets.read(f"portraits:{tmp_path / 'p.npz'}")
+    fails(f"portraits:{tmp_path / 'p.npz'}", "label 8 in row 3")
 
 
 # --- drawn faces
 
 
-@pytest.mark.skipif(not hasattr(synth, "samples"), reason="nothing to draw yet")
 def test_synth() -> None:
     dataset = datasets.read("synth:posed?people=3&per_class=6&classes=8&seed=1")
     assert dataset.labels == naming.ORDER
@@ -1010,19 +894,15 @@ def test_folds_deal_people_out() -> None:
 
 
 def test_unknown_people_count_as_different() -> None:
-    samples = [Sample(f"s{n}", "fear", pixels=OnDisk("x")) for n in range(4)] + [
-        Sample("x", "fear", pixels=OnDisk("x"), subject="s0")
-    ]
+    samples = [Sample(f"s{n}", "fear", pixels=OnDisk("x")) for n in range(4)]
+    samples.append(Sample("x", "fear", pixels=OnDisk("x"), subject="s0"))
     assert [len(split.test) for split in splitting.folds(samples, 5)] == [1] * 5
 
 
 def test_one_person_is_left_out() -> None:
     splits = splitting.leave_one_subject_out(people("a", "af", "n"))
-    assert [(split.name, len(split.test)) for split in splits] == [
-        ("without p00", 1),
-        ("without p01", 2),
-        ("without p02", 1),
-    ]
+    sizes = {split.name: len(split.test) for split in splits}
+    assert sizes == {"without p00": 1, "without p01": 2, "without p02": 1}
 
 
 def test_the_dataset_s_own_parts() -> None:
@@ -1030,21 +910,18 @@ def test_the_dataset_s_own_parts() -> None:
         return [Sample(str(n), "fear", pixels=OnDisk("x"), split=part) for n, part in enumerate(parts)]
 
     split = splitting.official(of("Training", "PublicTest", "PrivateTest", "train"))
-    assert [[s.name for s in part] for part in (split.train, split.validation, split.test)] == [
-        ["0", "3"],
-        ["1"],
-        ["2"],
-    ]
+    parts = (split.train, split.validation, split.test)
+    assert [[sample.name for sample in part] for part in parts] == [["0", "3"], ["1"], ["2"]]
     split = splitting.official(of("train", "dev"))
     assert [len(split.train), len(split.validation), len(split.test)] == [1, 0, 1]
-    for parts, words in (
-        (("train", None), "has no part"),
-        (("train", "fold7"), "'fold7'"),
-        (("train", "train"), "no part to test"),
-        (("val", "test"), "no part to train"),
+    for first, second, words in (
+        ("train", None, "has no part"),
+        ("train", "fold7", "'fold7'"),
+        ("train", "train", "no part to test"),
+        ("val", "test", "no part to train"),
     ):
         with pytest.raises(InputError, match=words):
-            splitting.official(of(*parts))
+            splitting.official(of(first, second))
 
 
 @given(
@@ -1076,22 +953,14 @@ def test_holding_out_is_stratified() -> None:
 
 
 def test_impossible_splits() -> None:
-    samples = people("af", "af")
+    samples, unknown = people("af", "af"), [Sample("x", "fear", pixels=OnDisk("x"))]
     for wrong, words in (
         (lambda: splitting.folds(samples, 3), "that many people, and there are 2"),
         (lambda: splitting.leave_one_subject_out(people("af")), "two are needed"),
-        (
-            lambda: splitting.leave_one_subject_out([Sample("x", "fear", pixels=OnDisk("x"))]),
-            "needs a subject: none for 1 \\(x\\)",
-        ),
+        (lambda: splitting.leave_one_subject_out(unknown), r"needs a subject: none for 1 \(x\)"),
         (lambda: splitting.hold_out(people("a", "f"), 0.5, 0), "last samples of a label"),
-        (lambda: splitting.check_disjoint(samples, samples[:1]), "same people: 1 \\(p00\\)"),
-        (
-            lambda: splitting.check_disjoint(
-                [Sample("x", "fear", pixels=OnDisk("x"))] * 2, [Sample("x", "fear", pixels=OnDisk("x"))]
-            ),
-            "x",
-        ),
+        (lambda: splitting.check_disjoint(samples, samples[:1]), r"same people: 1 \(p00\)"),
+        (lambda: splitting.check_disjoint(unknown * 2, unknown), "x"),
     ):
         with pytest.raises(InputError, match=words):
             wrong()  # type: ignore[no-untyped-call]
@@ -1102,54 +971,39 @@ def test_impossible_splits() -> None:
 
 # --- the command
 
-Run = Callable[..., tuple[int, str, str]]
 
-
-@pytest.fixture
-def run(capfd: pytest.CaptureFixture[str], tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Run:
-    """Return a function that runs `fervid datasets` in this process: exit code, output, errors."""
-    monkeypatch.chdir(tmp_path)
-
-    def run(*arguments: str) -> tuple[int, str, str]:
-        code = main.run(["datasets", *arguments])
-        captured = capfd.readouterr()
-        return code, captured.out, captured.err
-
-    return run
-
-
-def test_layouts_are_listed(run: Run) -> None:
-    listed = json.loads(run("list", "--json")[1])["layouts"]
+def test_layouts_are_listed(call: Call) -> None:
+    listed = json.loads(call("datasets", "list", "--json").stdout)["layouts"]
     assert [each["name"] for each in listed] == list(datasets.names())
     assert listed[0]["options"]["split"]["default"] == "all"
-    plain = run("list")[1]
+    plain = call("datasets", "list").stdout
     assert all(name in plain for name in datasets.names())
     assert "usage=all|Training|PublicTest|PrivateTest" in plain
 
 
-def test_a_dataset_is_checked(run: Run, tmp_path: Path) -> None:
+def test_a_dataset_is_checked(call: Call, tmp_path: Path) -> None:
     write(tmp_path, "clips/train/happy/a.mp4", "clips/test/sad/b/1.png", "clips/test/sad/c.jpg")
     write(tmp_path, "clips/train/happy/empty.mp4", text="")
-    code, out, _ = run("check", "folder:clips", "--json")
-    facts = json.loads(out)
-    assert code == 0
+    done = call("datasets", "check", "folder:clips", "--json")
+    facts = json.loads(done.stdout)
+    assert done.returncode == 0
     assert (facts["layout"], facts["path"], facts["options"]) == ("folder", "clips", {})
     assert (facts["samples"], facts["subjects"], facts["samples_without_subject"]) == (3, 0, 3)
     assert facts["samples_per_label"] == {"happiness": 1, "sadness": 2}
     assert facts["samples_per_split"]["test"] == {"happiness": 0, "sadness": 2}
     assert facts["kinds"] == {"videos": 1, "folders": 1, "pictures": 1}
     assert facts["samples_with_votes"] == 0
-    plain = run("check", "folder:clips")[1]
+    plain = call("datasets", "check", "folder:clips").stdout
     assert "3 samples" in plain
     assert "people: not known" in plain
     assert "- left out, empty: 1 (train/happy/empty.mp4)" in plain
     assert [line.split() for line in plain.splitlines() if "sadness" in line] == [["sadness", "2", "0", "2"]]
 
 
-def test_people_are_counted(run: Run, tmp_path: Path) -> None:
+def test_people_are_counted(call: Call, tmp_path: Path) -> None:
     write(tmp_path, "a.mp4", "b.mp4", "c.mp4")
     table(tmp_path, "path,label,subject\na.mp4,sad,anna\nb.mp4,sad,bob\nc.mp4,sad,\n")
-    plain = run("check", "csv:list.csv")[1]
+    plain = call("datasets", "check", "csv:list.csv").stdout
     assert "people: 2, not known for 1 samples" in plain
     assert [line.split() for line in plain.splitlines() if "sadness" in line] == [["sadness", "3"]]
 
@@ -1163,28 +1017,27 @@ def test_people_are_counted(run: Run, tmp_path: Path) -> None:
         ("folder:\udcff", 1, "there is no folder"),
     ],
 )
-def test_an_unusable_dataset(run: Run, spec: str, code: int, words: str) -> None:
-    done = run("check", spec, "--json")
-    assert done[:2] == (code, "")
-    assert words in done[2]
-    assert done[2].count("\n") == 1
+def test_an_unusable_dataset(call: Call, spec: str, code: int, words: str) -> None:
+    done = call("datasets", "check", spec, "--json")
+    assert (done.returncode, done.stdout) == (code, "")
+    assert words in done.stderr
+    assert done.stderr.count("\n") == 1
 
 
-def test_names_that_are_not_text_are_shown(run: Run, tmp_path: Path) -> None:
+def test_names_that_are_not_text_are_shown(call: Call, tmp_path: Path) -> None:
     write(tmp_path, "clips/sad/a.mp4")
     try:
         write(tmp_path, "clips/sad/\udcff.txt", "clips/sad/\udcfe.mp4")
     except OSError:
         pytest.skip("this file system does not allow such names")
-    assert "sad/\ufffd.txt" in run("check", "folder:clips")[1]
-    assert json.loads(run("check", "folder:clips", "--json")[1])["samples"] == 2
+    assert "sad/\ufffd.txt" in call("datasets", "check", "folder:clips").stdout
+    assert json.loads(call("datasets", "check", "folder:clips", "--json").stdout)["samples"] == 2
 
 
 def test_the_command_does_not_import_torch_or_opencv(fervid: Fervid, tmp_path: Path) -> None:
-
-    write(tmp_path, "clips/sad/a.mp4", *(f"{name}.py" for name in ("torch", "cv2", "dlib", "scipy", "av")))
+    write(tmp_path, "clips/sad/a.mp4")
     for name in ("torch", "cv2", "dlib", "scipy", "av"):
-        (tmp_path / f"{name}.py").write_text("raise ImportError('not needed')")
+        write(tmp_path, f"{name}.py", text="raise ImportError('not needed')")
     done = fervid("datasets", "check", "folder:clips", env={"PYTHONPATH": f"{tmp_path}{os.pathsep}{ROOT}"})
     assert (done.returncode, done.stderr) == (0, "")
 

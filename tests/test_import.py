@@ -9,46 +9,32 @@ import pytest
 from conftest import ROOT, environment
 
 HEAVY = {"torch", "cv2", "dlib", "scipy", "av", "numpy", "rich", "safetensors"}
-LOOK = "import sys; from fervid.cli.main import run; run(sys.argv[1:]); print(*sys.modules, file=sys.stderr)"
+PRINT = "print(*sys.modules, file=sys.stderr)"
+LOOK = f"import sys; from fervid.cli.main import run; run(sys.argv[1:]); {PRINT}"
 
 
-def modules_after(*arguments: str) -> set[str]:
+def modules_after(*arguments: str, code: str = LOOK) -> set[str]:
     """Return the modules that are loaded after the program has run."""
-    done = subprocess.run(
-        [sys.executable, "-c", LOOK, *arguments], cwd=ROOT, env=environment(), capture_output=True, text=True
-    )
+    line = [sys.executable, "-c", code, *arguments]
+    done = subprocess.run(line, cwd=ROOT, env=environment(), capture_output=True, text=True, check=True)
     assert done.stdout
     return set(done.stderr.split())
 
 
-@pytest.mark.parametrize(
-    "arguments",
-    [
-        ["--help"],
-        ["--version"],
-        ["analyze", "--help"],
-        ["extract", "--help"],
-        ["peaks", "--help"],
-        ["train", "--help"],
-        ["eval", "--help"],
-    ],
-    ids=" ".join,
-)
-def test_help_loads_no_heavy_library(arguments: list[str]) -> None:
-    loaded = modules_after(*arguments)
+COMMANDS = ("analyze", "extract", "peaks", "export", "compare", "train", "eval")
+
+
+@pytest.mark.parametrize("arguments", ["--help", "--version", *(f"{name} --help" for name in COMMANDS)])
+def test_help_loads_no_heavy_library(arguments: str) -> None:
+    loaded = modules_after(*arguments.split())
     assert "click" in loaded
     assert not loaded & HEAVY
 
 
 def test_help_loads_no_command() -> None:
     loaded = modules_after("--help")
-    assert not {name for name in loaded if name.startswith("fervid.cli.")} - {
-        "fervid.cli.main",
-        "fervid.cli.shared",
-        "fervid.cli.shared.messages",
-        "fervid.cli.shared.options",
-        "fervid.cli.shared.output",
-    }
+    commands = {name.removeprefix("fervid.cli.") for name in loaded if name.startswith("fervid.cli.")}
+    assert commands <= {"main", "shared", "shared.messages", "shared.options", "shared.output"}
 
 
 def test_models_list_does_not_load_torch() -> None:
@@ -57,10 +43,7 @@ def test_models_list_does_not_load_torch() -> None:
 
 
 def test_types_need_only_numpy() -> None:
-    look = "import sys, fervid.types, fervid.labels, fervid.errors; print(*sys.modules)"
-    done = subprocess.run(
-        [sys.executable, "-c", look], cwd=ROOT, env=environment(), capture_output=True, text=True, check=True
-    )
-    loaded = set(done.stdout.split())
+    code = f"import sys, fervid.types, fervid.labels, fervid.errors; print(); {PRINT}"
+    loaded = modules_after(code=code)
     assert "numpy" in loaded
     assert not loaded & (HEAVY - {"numpy"} | {"click"})

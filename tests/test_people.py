@@ -17,15 +17,16 @@ import media
 import numpy as np
 import numpy.typing as npt
 import pytest
-from conftest import CLIP, ROOT
-from test_export import START, curve_of, person_of, text_of, timeline_of, video_of
+from conftest import CLIP, ROOT, Call, Done
+from test_cli import says
+from test_export import START, curve_of, person_of, timeline_of
+from timelines import read as read_timeline
+from timelines import text_of, video_at
 
 from fervid import analysis, export, people
 from fervid.analysis import stitch
 from fervid.cache import Store
-from fervid.cli.main import run
 from fervid.errors import InputError, ModelError, UsageError
-from fervid.export.timelines.reading import read as read_timeline
 from fervid.faces import descriptor, shape
 from fervid.faces.finder import FaceFinder, describe, face_net
 from fervid.people import descriptors, gallery, grouping
@@ -40,10 +41,9 @@ Groups = list[list[int]]
 def known(descriptors: npt.ArrayLike, pts: int = 0, worth: float = 1.0) -> Descriptors:
     """Return the descriptors of a track of these faces."""
     values = np.atleast_2d(np.asarray(descriptors, np.float32))
-    count = len(values)
-    return Descriptors(
-        pts + np.arange(count), np.full((count, 4), 9, np.float32), np.full(count, worth, np.float32), values
-    )
+    rows = np.arange(len(values))
+    boxes, worths = np.full((len(rows), 4), 9, np.float32), np.full(len(rows), worth, np.float32)
+    return Descriptors(pts + rows, boxes, worths, values)
 
 
 def crowd(persons: int, tracks: int, spread: float, seed: int) -> tuple[dict[int, Descriptors], list[int]]:
@@ -136,8 +136,7 @@ def test_the_order_in_which_tracks_come_changes_nothing() -> None:
 def test_a_dissolve_does_not_part_a_person(
     first: tuple[int, int], second: tuple[int, int], is_together: bool
 ) -> None:
-    film = replace(video_of(400), time_base=Fraction(1, 25), pts=np.arange(400), start=0)
-    stitcher = stitch.Stitcher(film, None, Settings())
+    stitcher = stitch.Stitcher(video_at(np.arange(400), Fraction(1, 25)), None, Settings())
     rows = [
         (number, replace(track_of([1.0] * (stop - start)), pts=np.arange(start, stop)), 0)
         for number, (start, stop) in ((7, first), (3, second))
@@ -206,14 +205,17 @@ def test_parts_of_a_track_give_the_best_of_both() -> None:
 # --- dlib's net
 
 
+def first_luma() -> Any:
+    """Return the first picture of the example clip."""
+    return next(reading.frames(planning.plan(CLIP))).luma
+
+
 @pytest.fixture(scope="module")
 def face() -> tuple[Any, Floats]:
-    """Return a frame of the example clip, and the landmarks of its face."""
-    plan = planning.plan(CLIP)
-    frame = next(reading.frames(plan))
-    finder = FaceFinder()
-    ((box, _),) = finder.detect(frame.luma)
-    return frame.luma, finder.fit(frame.luma, box)
+    """Return a picture, and the landmarks of its face."""
+    luma, finder = first_luma(), FaceFinder()
+    ((box, _),) = finder.detect(luma)
+    return luma, finder.fit(luma, box)
 
 
 def test_the_net_on_torch_is_dlibs(face: tuple[Any, Floats]) -> None:
@@ -254,8 +256,7 @@ def test_a_missing_net_is_an_error_before_any_work(monkeypatch: pytest.MonkeyPat
 @pytest.fixture(scope="module")
 def twice(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """Write a video of one face alone, then twice in the same frame."""
-    plan = planning.plan(CLIP)
-    luma = next(reading.frames(plan)).luma
+    luma = first_luma()
     luma = cv2.resize(luma, (320, luma.shape[0] * 320 // luma.shape[1]))
     alone = np.hstack([luma, np.full_like(luma, 40)])
     both = np.hstack([luma[:, ::-1], luma])
@@ -304,8 +305,7 @@ def test_descriptors_are_deleted_with_the_run_and_are_in_no_output(twice: Path, 
 @pytest.fixture(scope="module")
 def portraits(tmp_path_factory: pytest.TempPathFactory) -> Path:
     folder = tmp_path_factory.mktemp("portraits")
-    luma = next(reading.frames(planning.plan(CLIP))).luma
-    cv2.imwrite(str(folder / "Eileen Collins.png"), luma)
+    cv2.imwrite(str(folder / "Eileen Collins.png"), first_luma())
     return folder
 
 
@@ -331,7 +331,8 @@ def blank(path: Path) -> None:
 @pytest.mark.parametrize(
     ("name", "make", "complaint"),
     [
-        ("", None, "contains no portrait"),
+        ("", Path.rmdir, "cannot be read: No such file"),
+        ("", Path.exists, "contains no portrait"),
         ("Anna.txt", lambda path: path.write_text("x"), "contains no portrait"),
         ("Anna", Path.mkdir, "no usable portrait of Anna: its folder"),
         ("Anna.png", blank, "no usable portrait of Anna: fervid finds no face in .*: give another"),
@@ -341,15 +342,9 @@ def blank(path: Path) -> None:
     ],
 )
 def test_an_unusable_gallery_is_an_error(tmp_path: Path, name: str, make: Any, complaint: str) -> None:
-    if make is not None:
-        make(tmp_path / name)
+    make(tmp_path / name)
     with pytest.raises(InputError, match=complaint):
         people.read_gallery(str(tmp_path))
-
-
-def test_a_missing_gallery_is_an_error(tmp_path: Path) -> None:
-    with pytest.raises(InputError, match="cannot be read: No such file"):
-        people.read_gallery(str(tmp_path / "none"))
 
 
 def test_a_portrait_of_two_faces_is_skipped(tmp_path: Path, portraits: Path) -> None:
@@ -365,60 +360,47 @@ def test_a_portrait_of_two_faces_is_skipped(tmp_path: Path, portraits: Path) -> 
 # --- names
 
 
-def written(tmp_path: Path, form: str = "json") -> Path:
-    given = timeline_of(people=(person_of("P1", (0,)), person_of("P2", (1,))))
-    path = tmp_path / f"out.{form}"
-    path.write_text(text_of(given, form), encoding="utf-8")
+@pytest.fixture(params=["json", "jsonl"])
+def path(request: pytest.FixtureRequest, tmp_path: Path) -> Path:
+    """Write a timeline of two persons in each format."""
+    return write(tmp_path / f"out.{request.param}")
+
+
+def write(path: Path) -> Path:
+    people = (person_of("P1", (0,)), person_of("P2", (1,)))
+    path.write_text(text_of(timeline_of(people=people), path.suffix[1:]), encoding="utf-8")
     return path
 
 
 def read(path: Path) -> Timeline:
-    with path.open(encoding="utf-8") as stream:
-        return read_timeline(stream)
+    return read_timeline(path.read_text("utf-8"))
 
 
-@pytest.mark.parametrize("form", ["json", "jsonl"])
-def test_a_name_is_all_that_changes(tmp_path: Path, form: str) -> None:
-    path = written(tmp_path, form)
+def test_a_name_is_all_that_changes(call: Call, path: Path) -> None:
     before = path.read_text("utf-8")
-    assert run(["people", str(path), "--name", "P2=Änna <b>", "-y", "-q"]) == 0
+    assert call("people", path, "--name", "P2=Änna <b>", "-y", "-q").returncode == 0
     assert read(path).names == {"P1": "P1", "P2": "Änna <b>"}
-    assert run(["people", str(path), "--name", "Änna <b>=", "-y", "-q"]) == 0
+    assert call("people", path, "--name", "Änna <b>=", "-y", "-q").returncode == 0
     assert path.read_text("utf-8") == before
 
 
-@pytest.mark.parametrize("form", ["json", "jsonl"])
-def test_what_a_later_version_added_stays(tmp_path: Path, form: str) -> None:
-    path = written(tmp_path, form)
-    *lines, whole = [json.loads(line) for line in lines_of(path, form)]
+def test_fields_of_a_later_version_stay(call: Call, path: Path) -> None:
+    *lines, whole = [json.loads(line) for line in lines_of(path)]
     whole["novelty"] = whole["people"][0]["novelty"] = whole["peaks"][0]["novelty"] = [1]
     path.write_text("".join(json.dumps(line) + "\n" for line in (*lines, whole)), encoding="utf-8")
-    assert run(["people", str(path), "--name", "P1=Anna", "-y", "-q"]) == 0
+    assert call("people", path, "--name", "P1=Anna", "-y", "-q").returncode == 0
     whole["people"][0]["name"] = "Anna"
-    assert [json.loads(line) for line in lines_of(path, form)] == [*lines, whole]
+    assert [json.loads(line) for line in lines_of(path)] == [*lines, whole]
 
 
-def lines_of(path: Path, form: str) -> list[str]:
+def lines_of(path: Path) -> list[str]:
     text = path.read_text("utf-8")
-    return text.splitlines() if form == "jsonl" else [text]
+    return text.splitlines() if path.suffix == ".jsonl" else [text]
 
 
-@pytest.mark.parametrize("form", ["json", "jsonl"])
-def test_merged_persons_are_one_everywhere(tmp_path: Path, form: str) -> None:
-    path = written(tmp_path, form)
-    arguments = [
-        "people",
-        str(path),
-        "--merge",
-        "P2=P1",
-        "--name",
-        "P2=Ben",
-        "-o",
-        str(tmp_path / "new"),
-        "-q",
-    ]
-    assert run(arguments) == 0
-    merged = read(tmp_path / "new")
+def test_merged_persons_are_one_everywhere(call: Call, path: Path) -> None:
+    assert call("people", path, "--merge", "P2=P1", "--name", "P2=Ben", "-o", "new", "-q").returncode == 0
+    merged = read(Path("new"))
     (only,) = merged.people
     assert (only.id, only.name, only.tracks) == ("P2", "Ben", (0, 1))
     ends = [(curve.start, curve.end) for curve in merged.curves]
@@ -426,13 +408,6 @@ def test_merged_persons_are_one_everywhere(tmp_path: Path, form: str) -> None:
     for part in (*merged.curves, *merged.segments, *merged.peaks):
         assert part.person == "P2"
     assert {person.id for person in read(path).people} == {"P1", "P2"}, "the input file does not change"
-
-
-def test_one_line_of_json_is_rewritten_too(tmp_path: Path) -> None:
-    path = written(tmp_path)
-    path.write_text(json.dumps(json.loads(path.read_text("utf-8"))), encoding="utf-8")
-    assert run(["people", str(path), "--name", "P1=Anna", "-y", "-q"]) == 0
-    assert read(path).names["P1"] == "Anna"
 
 
 @pytest.mark.parametrize(
@@ -444,76 +419,64 @@ def test_one_line_of_json_is_rewritten_too(tmp_path: Path) -> None:
         (["--merge", "P1=", "-y"], "write --merge ID=ID", 2),
         (["--merge", "P1=P1", "-y"], "already the same person", 2),
         (["--name", "P1=P2", "-y"], "P2 is an id that fervid gives to persons", 1),
-        (
-            ["--name", "P1=A", "--name", "P2=A", "-y"],
-            "another person is already called A: use --merge A=P2",
-            2,
-        ),
+        (["--name", "P1=A", "--name", "P2=A", "-y"], "person is already called A: use --merge A=P2", 2),
         (["--name", "P1=a\nb", "-y"], "cannot name a person", 1),
         (["-o", "new.json"], "there is nothing to change", 2),
         (["--pictures", "here"], "--pictures needs the video", 2),
         (["--gallery", "here", "-y"], "--gallery needs the video", 2),
         (["--video", "film.mp4"], "--video is for --pictures and --gallery", 2),
+        (["--video", CLIP, "--pictures", "faces"], "is not the video of this timeline", 1),
     ],
 )
 def test_invalid_options_are_an_error(
-    tmp_path: Path, capfd: pytest.CaptureFixture[str], arguments: list[str], complaint: str, code: int
+    call: Call, arguments: list[str | Path], complaint: str, code: int
 ) -> None:
-    path = written(tmp_path)
+    path = write(Path("out.json"))
     before = path.read_bytes()
-    assert run(["people", str(path), *arguments]) == code
-    assert complaint in " ".join(capfd.readouterr().err.split())
+    says(call("people", path, *arguments), code, complaint)
     assert path.read_bytes() == before
 
 
-def test_the_list_shows_persons_and_their_time(tmp_path: Path, capfd: pytest.CaptureFixture[str]) -> None:
-    path = written(tmp_path)
-    assert run(["people", str(path)]) == 0
-    shown = capfd.readouterr().out
+def test_the_list_shows_persons_and_their_time(call: Call) -> None:
+    path = write(Path("out.json"))
+    shown = call("people", path).stdout
     assert "P1" in shown and "00:00:00.040" in shown and "visible" in shown
-    assert run(["people", str(path), "--json"]) == 0
-    listed = json.loads(capfd.readouterr().out)
+    listed = json.loads(call("people", path, "--json").stdout)
     assert "do not say what a person feels" in listed["note"]
     first, second = listed["people"]
     assert list(first["expressions"]) == ["happiness", "neutral"] and first["expressions"]["neutral"] > 0
     assert second["tracks"] == [1]
 
 
-def test_a_timeline_without_persons_is_reported(tmp_path: Path, capfd: pytest.CaptureFixture[str]) -> None:
-    path = tmp_path / "out.json"
-    path.write_text(text_of(timeline_of()), encoding="utf-8")
-    assert run(["people", str(path)]) == 0
-    assert capfd.readouterr().out == "no people were identified\n"
+def test_a_timeline_without_persons_is_reported(call: Call) -> None:
+    Path("out.json").write_text(text_of(timeline_of()), encoding="utf-8")
+    assert call("people", "out.json") == Done(0, "no people were identified\n", "")
 
 
-def test_persons_that_are_together_are_merged_with_a_warning(
-    tmp_path: Path, capfd: pytest.CaptureFixture[str]
-) -> None:
-    path = written(tmp_path)
-    assert run(["people", str(path), "--merge", "P1=P2", "-o", "-"]) == 0
-    captured = capfd.readouterr()
-    assert "on screen together for" in captured.err
-    assert len(json.loads(captured.out)["people"]) == 1
+def test_persons_that_are_together_are_merged_with_a_warning(call: Call) -> None:
+    done = call("people", write(Path("out.json")), "--merge", "P1=P2", "-o", "-")
+    assert done.returncode == 0
+    assert "on screen together for" in done.stderr
+    assert len(json.loads(done.stdout)["people"]) == 1
 
 
 # --- pictures
 
 
 def test_pictures_show_the_faces_and_a_gallery_recognises_them(
-    tmp_path: Path, twice: Path, portraits: Path, timeline: Timeline, capfd: pytest.CaptureFixture[str]
+    call: Call, twice: Path, portraits: Path, timeline: Timeline
 ) -> None:
-    path, folder = tmp_path / "out.json", tmp_path / "faces"
+    path, folder = Path("out.json"), Path("faces")
     path.write_text(text_of(timeline), encoding="utf-8")
-    assert run(["people", str(path), "--video", str(twice), "--pictures", str(folder)]) == 0
+    assert call("people", path, "--video", twice, "--pictures", folder).returncode == 0
     assert sorted(picture.name for picture in folder.iterdir()) == ["P1.png", "P2.png"]
     for file in folder.iterdir():
-        picture = cv2.imread(str(file))
-        assert len(FaceFinder(0.3).detect(cv2.cvtColor(picture, cv2.COLOR_BGR2GRAY))) == 1
-    assert run(["people", str(path), "--video", str(twice), "--pictures", str(folder)]) == 1
-    assert "exists already" in capfd.readouterr().err
-    assert run(["people", str(path), "--video", str(twice), "--gallery", str(portraits), "-y"]) == 0
+        assert len(FaceFinder(0.3).detect(cv2.imread(str(file), cv2.IMREAD_GRAYSCALE))) == 1
+    says(call("people", path, "--video", twice, "--pictures", folder), 1, "exists already")
+    done = call("people", path, "--video", twice, "--gallery", portraits, "-y")
+    assert done.returncode == 0
     assert sorted(read(path).names.values())[0] == "Eileen Collins"
-    assert "looks like Eileen Collins, too" in " ".join(capfd.readouterr().err.split())
+    assert "looks like Eileen Collins, too" in " ".join(done.stderr.split())
 
 
 @pytest.mark.parametrize(
@@ -526,21 +489,12 @@ def test_pictures_show_the_faces_and_a_gallery_recognises_them(
         ("portrait", {"time": {"pts": 1}, "box": {}}),
     ],
 )
-def test_a_damaged_person_is_an_error(
-    tmp_path: Path, capfd: pytest.CaptureFixture[str], entry: str, value: object
-) -> None:
-    path = written(tmp_path)
+def test_a_damaged_person_is_an_error(call: Call, entry: str, value: object) -> None:
+    path = write(Path("out.json"))
     whole = json.loads(path.read_text("utf-8"))
     whole["people"][0][entry] = value
     path.write_text(json.dumps(whole), encoding="utf-8")
-    assert run(["people", str(path)]) == 1
-    assert "is damaged" in capfd.readouterr().err
-
-
-def test_another_video_is_an_error(tmp_path: Path, capfd: pytest.CaptureFixture[str]) -> None:
-    path = written(tmp_path)
-    assert run(["people", str(path), "--video", str(CLIP), "--pictures", str(tmp_path / "faces")]) == 1
-    assert "is not the video of this timeline" in capfd.readouterr().err
+    says(call("people", path), 1, "is damaged")
 
 
 @pytest.mark.parametrize("rotation", [0, 90, 180, 270])
@@ -565,12 +519,10 @@ OTHERS = ("d10.mp4", "d18.mp4")
 
 def first_face(path: Path) -> Descriptors:
     """Describe the first face of a clip."""
-    plan = planning.plan(path)
     finder = FaceFinder()
-    for frame in reading.frames(plan):
+    for frame in reading.frames(planning.plan(path)):
         for box, _ in finder.detect(frame.luma):
-            described = describe(finder.portrait(frame.luma, finder.fit(frame.luma, box)))
-            return known(described)
+            return known(describe(finder.portrait(frame.luma, finder.fit(frame.luma, box))))
     raise AssertionError(f"no face in {path}")
 
 
@@ -578,11 +530,6 @@ def first_face(path: Path) -> Descriptors:
 def test_real_people_are_separate_persons() -> None:
     descriptors = {track: first_face(MEDIA / name) for track, name in enumerate((*ONE_MAN, *OTHERS))}
     assert sorted(people.group_tracks(descriptors, ())) == [[0, 1], [2], [3]]
-
-
-def test_contradicting_options_are_an_error(capfd: pytest.CaptureFixture[str]) -> None:
-    assert run(["analyze", str(CLIP), "--no-people", "--gallery", "portraits", "-t", "-"]) == 2
-    assert "--gallery and --no-people cannot be combined" in capfd.readouterr().err
 
 
 def test_names_are_checked() -> None:

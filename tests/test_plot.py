@@ -17,7 +17,6 @@ from timelines import faceless, read_back, text_of, timeline_of, video_of
 
 from fervid.errors import OutputError, UsageError
 from fervid.export.page.plot import MARKS, Look, draw
-from fervid.export.timelines import jsonl
 from fervid.labels import COLOURS
 from fervid.types import Timeline
 
@@ -29,9 +28,8 @@ def svg_of(timeline: Timeline, **look: float) -> str:
 
 
 def words_of(svg: str) -> str:
-    return " ".join(
-        "".join(result.itertext()) for result in ElementTree.fromstring(svg).iter() if "text" in result.tag
-    )
+    texts = (element for element in ElementTree.fromstring(svg).iter() if "text" in element.tag)
+    return " ".join("".join(element.itertext()) for element in texts)
 
 
 def test_a_png_holds_the_colours_of_what_is_shown() -> None:
@@ -71,14 +69,13 @@ def test_a_very_long_timeline_has_few_times() -> None:
 
 
 def test_no_curves_and_no_faces_are_no_failure() -> None:
-    assert "valence" not in words_of(svg_of(read_back(timeline_of(video_of()), jsonl)))
+    assert "valence" not in words_of(svg_of(read_back(timeline_of(video_of()), "jsonl")))
     assert "no face was found" in words_of(svg_of(read_back(faceless(video_of()))))
 
 
 def test_a_stretch_outside_is_refused() -> None:
-    with pytest.raises(
-        UsageError, match="nothing to plot from 20 s to 12 s: the timeline covers 0 s to 12 s"
-    ):
+    message = "nothing to plot from 20 s to 12 s: the timeline covers 0 s to 12 s"
+    with pytest.raises(UsageError, match=message):
         svg_of(read_back(timeline_of(video_of())), start=20)
 
 

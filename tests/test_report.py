@@ -28,7 +28,6 @@ from fervid.cli.report import address, illustrated
 from fervid.errors import InputError
 from fervid.export.page import report
 from fervid.export.page.rows import Row, rows, shares
-from fervid.export.timelines import jsonl
 from fervid.labels import COLOURS, EMOTIONS
 from fervid.timeline import covered
 from fervid.timeline.peaks import rank
@@ -122,7 +121,7 @@ def test_curves_survive_the_packing(video: Video) -> None:
 
 
 def test_json_lines_have_no_curves(video: Video) -> None:
-    result = report.payload(read_back(timeline_of(video), jsonl), report.Extras())
+    result = report.payload(read_back(timeline_of(video), "jsonl"), report.Extras())
     assert result["windows"] is None
     assert len(result["segments"]["start"]) == 4
 
@@ -583,7 +582,7 @@ def test_nothing_found_is_said(open_page: Callable[..., Opened], video: Video) -
 
 
 def test_json_lines_are_drawn_without_curves(open_page: Callable[..., Opened], video: Video) -> None:
-    opened = open_page(read_back(timeline_of(video), jsonl))
+    opened = open_page(read_back(timeline_of(video), "jsonl"))
     assert "JSON Lines, which have no curves" in opened.text("#no-curves")
     assert opened.count("#lines") == 0
     assert len(np.unique(opened.ink("bands").reshape(-1, 4), axis=0)) > 3

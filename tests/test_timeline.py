@@ -4,57 +4,30 @@ from __future__ import annotations
 
 from fractions import Fraction
 from itertools import pairwise
+from operator import attrgetter
+from typing import Any
 
 import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from timelines import MODEL, curve_at, video_at
 
 from fervid.labels import EMOTIONS, VALENCE_AROUSAL
 from fervid.timeline import Smoother, build, intensity, interpolate, valence_arousal
 from fervid.timeline.peaks import find_peaks, rank
 from fervid.timeline.smoothing import Viterbi, crossing
-from fervid.types import (
-    READABLE,
-    Curve,
-    Floats,
-    Ints,
-    ModelInfo,
-    Peak,
-    Person,
-    Segment,
-    Settings,
-    Tally,
-    Video,
-)
+from fervid.types import READABLE, Curve, Floats, Ints, Peak, Person, Segment, Settings, Tally, Video
 
 TICKS = 1000  # per second
 STEP = 320  # ticks from window to window
 START = 5000
 FRAME = 40
-MODEL = ModelInfo("hand", "0" * 64, False, EMOTIONS, ("hand",), {})
 
 
 def video(seconds: float = 60) -> Video:
     duration = round(seconds * TICKS)
-    pts = np.arange(START, START + duration, FRAME, dtype=np.int64)
-    return Video(
-        path="/nowhere/hand.mp4",
-        name="hand.mp4",
-        sha256="0" * 64,
-        time_base=Fraction(1, TICKS),
-        start=START,
-        duration=duration,
-        width=64,
-        height=48,
-        rotation=0,
-        container="mp4",
-        codec="h264",
-        rate=Fraction(25),
-        clock_offset=Fraction(0),
-        pts=pts,
-        keyframes=pts[:1],
-    )
+    return video_at(np.arange(START, START + duration, FRAME, dtype=np.int64), Fraction(1, TICKS))
 
 
 def sure(names: list[str], score: float = 0.94, labels: tuple[str, ...] = EMOTIONS) -> Floats:
@@ -90,10 +63,8 @@ def smooth(
 
 
 def facts(segments: list[Segment]) -> list[tuple[object, ...]]:
-    return [
-        (s.track, s.start, s.end, s.emotion, s.scores.tobytes(), s.confidence, s.valence, s.frames)
-        for s in segments
-    ]
+    fields = attrgetter("track", "start", "end", "emotion", "confidence", "valence", "frames")
+    return [(*fields(segment), segment.scores.tobytes()) for segment in segments]
 
 
 # Numbers from scores
@@ -309,9 +280,8 @@ def fed(draw: st.DrawFn) -> tuple[Floats, Floats, float, tuple[int, ...]]:
     """A restless curve, and a way to cut it into chunks."""
     seed, count = draw(st.integers(0, 10**6)), draw(st.integers(1, 90))
     generator = np.random.default_rng(seed)
-    stretches = np.repeat(
-        generator.dirichlet(np.full(7, 0.3), count), generator.integers(1, 9, count), axis=0
-    )
+    levels, lengths = generator.dirichlet(np.full(7, 0.3), count), generator.integers(1, 9, count)
+    stretches = np.repeat(levels, lengths, axis=0)
     noisy = 0.7 * stretches[:count] + 0.3 * generator.dirichlet(np.full(7, 0.3), count)
     quality = np.where(generator.random(count) < 0.1, 0.2, 0.9).astype(np.float32)
     cuts = draw(st.lists(st.integers(START, START + STEP * count), max_size=8, unique=True).map(sorted))
@@ -401,25 +371,15 @@ def test_bad_windows_are_refused() -> None:
 # Peaks
 
 
-def curve_of(
-    scores: Floats, pts: Ints | None = None, quality: Floats | None = None, person: str | None = None
-) -> Curve:
+def curve_of(scores: Floats, pts: Ints | None = None, quality: Floats | float = 1, **fields: Any) -> Curve:
     pts = centres(len(scores)) if pts is None else pts
-    valence, arousal = valence_arousal(scores, EMOTIONS)
-    return Curve(
-        track=4,
-        start=int(pts[0]) - 160,
-        end=int(pts[-1]) + 160,
-        frames=len(scores) * 8,
-        hull=np.array([1, 2, 30, 40], np.float32),
-        pts=pts,
-        scores=scores,
-        quality=np.ones(len(pts), np.float32) if quality is None else quality,
-        valence=valence,
-        arousal=arousal,
-        intensity=intensity(scores, EMOTIONS),
-        person=person,
-    )
+    quality, hull = np.full(len(pts), quality, np.float32), np.array([1, 2, 30, 40], np.float32)
+    span = {"start": int(pts[0]) - 160, "end": int(pts[-1]) + 160, "frames": len(scores) * 8}
+    return curve_at(4, pts, scores, quality=quality, hull=hull, **span, **fields)
+
+
+def peaks_of(scores: Floats, *arguments: Any, **fields: Any) -> list[Peak]:
+    return find_peaks(video(), curve_of(scores, *arguments, **fields), EMOTIONS)
 
 
 def bumps(count: int, *tops: tuple[str, float, float, float]) -> Floats:
@@ -434,7 +394,7 @@ def bumps(count: int, *tops: tuple[str, float, float, float]) -> Floats:
 
 def test_peaks_stand_where_the_curve_does() -> None:
     scores = bumps(60, ("happiness", 4, 0.9, 0.8), ("happiness", 12, 0.5, 0.8), ("fear", 8, 0.7, 0.6))
-    peaks = find_peaks(video(), curve_of(scores, person="P1"), EMOTIONS)
+    peaks = peaks_of(scores, person="P1")
     assert [peak.emotion for peak in peaks] == ["happiness", "fear", "happiness"]
     for peak, second, height, width in zip(peaks, (4, 8, 12), (0.9, 0.7, 0.5), (0.8, 0.6, 0.8), strict=True):
         assert peak.apex == pytest.approx(START + second * TICKS, abs=100)
@@ -452,54 +412,52 @@ def test_peaks_stand_where_the_curve_does() -> None:
 def test_neutral_and_small_things_are_no_peaks() -> None:
     scores = bumps(60, ("anger", 4, 0.2, 0.8), ("sadness", 10, 0.4, 3))
     scores[30, [4, 6]] += np.array([0.06, -0.06], np.float32)  # a ripple on the sadness
-    peaks = find_peaks(video(), curve_of(scores), EMOTIONS)
+    peaks = peaks_of(scores)
     assert [peak.emotion for peak in peaks] == ["sadness"]
 
 
 def test_a_curve_that_begins_or_ends_high_has_its_peak() -> None:
     rising = bumps(20, ("surprise", 19 * 0.32, 0.9, 1.0))
-    (last,) = find_peaks(video(), curve_of(rising), EMOTIONS)
+    (last,) = peaks_of(rising)
     assert last.apex == pytest.approx(START + 19 * STEP, abs=60)
     assert last.offset == START + 19 * STEP + 160  # the track's end
-    (first,) = find_peaks(video(), curve_of(rising[::-1].copy()), EMOTIONS)
+    (first,) = peaks_of(rising[::-1].copy())
     assert first.apex == pytest.approx(START, abs=60)
     assert first.onset == START - 160
 
 
 def test_a_single_window_may_peak() -> None:
-    (peak,) = find_peaks(video(), curve_of(sure(["disgust"], 0.7)), EMOTIONS)
+    (peak,) = peaks_of(sure(["disgust"], 0.7))
     assert (peak.emotion, peak.onset, peak.apex, peak.offset) == ("disgust", START - 160, START, START + 160)
     assert peak.score == pytest.approx(0.7)
-    assert find_peaks(video(), curve_of(sure(["neutral"], 0.7)), EMOTIONS) == []
+    assert peaks_of(sure(["neutral"], 0.7)) == []
 
 
 def test_unreadable_windows_make_no_peak() -> None:
     scores = bumps(60, ("happiness", 16 * 0.32, 0.9, 0.5), ("anger", 40 * 0.32, 0.9, 0.5))
     quality = np.ones(60, np.float32)
     quality[10:23] = 0.1
-    assert [peak.emotion for peak in find_peaks(video(), curve_of(scores, None, quality), EMOTIONS)] == [
-        "anger"
-    ]
-    assert find_peaks(video(), curve_of(scores, None, quality * 0.1), EMOTIONS) == []
+    assert [peak.emotion for peak in peaks_of(scores, quality=quality)] == ["anger"]
+    assert peaks_of(scores, quality=quality * 0.1) == []
 
 
 def test_a_peak_whose_apex_cannot_be_read_is_refused() -> None:
     scores = bumps(41, ("happiness", 20 * 0.32, 0.9, 1))
     quality = np.ones(41, np.float32)
-    assert len(find_peaks(video(), curve_of(scores, None, quality), EMOTIONS)) == 1
+    assert len(peaks_of(scores, quality=quality)) == 1
     quality[20] = 0.1  # a hole short enough to be carried over, but the apex is in it
-    assert find_peaks(video(), curve_of(scores, None, quality), EMOTIONS) == []
+    assert peaks_of(scores, quality=quality) == []
 
 
 def test_a_peak_does_not_reach_over_a_hole() -> None:
     scores = bumps(40, ("happiness", 20 * 0.32, 0.9, 3))
     keep = np.r_[0:18, 24:40]  # nothing is known around the top
-    peaks = find_peaks(video(), curve_of(scores[keep], centres(40)[keep]), EMOTIONS)
+    peaks = peaks_of(scores[keep], centres(40)[keep])
     assert [peak.emotion for peak in peaks] == ["happiness"] * 2
     before, after = peaks
     assert before.offset <= START + 17 * STEP and after.onset >= START + 24 * STEP
     short = np.r_[0:19, 21:40]  # 0.96 s: carried over
-    assert len(find_peaks(video(), curve_of(scores[short], centres(40)[short]), EMOTIONS)) == 1
+    assert len(peaks_of(scores[short], centres(40)[short])) == 1
 
 
 def peak_at(second: float, prominence: float, emotion: str = "happiness", track: int = 0) -> Peak:
@@ -508,18 +466,12 @@ def peak_at(second: float, prominence: float, emotion: str = "happiness", track:
 
 
 def test_ranking_takes_the_strongest_and_keeps_the_gap() -> None:
-    peaks = [
-        peak_at(1, 0.5),
-        peak_at(4, 0.9),
-        peak_at(7, 0.6, "fear"),
-        peak_at(9, 0.8),
-        peak_at(30, 0.5, track=2),
-        peak_at(30, 0.5, track=1),
-    ]
+    peaks = [peak_at(1, 0.5), peak_at(4, 0.9), peak_at(7, 0.6, "fear"), peak_at(9, 0.8)]
+    peaks += [peak_at(30, 0.5, track=2), peak_at(30, 0.5, track=1)]
     base = Fraction(1, TICKS)
 
     def seconds(**choice: object) -> list[float]:
-        return [(peak.apex - START) / TICKS for peak in rank(peaks, base, **choice)]  # type: ignore[arg-type]
+        return [(peak.apex - START) / TICKS for peak in rank(peaks, base, **choice)]
 
     assert seconds() == [4, 9, 7, 1, 30, 30]
     assert [peak.track for peak in rank(peaks, base)][-2:] == [1, 2]
@@ -554,17 +506,11 @@ def test_build_brings_all_into_one_order() -> None:
         for curves, parts in (([curve, early], segments), ([early, curve], segments[::-1]))
     )
     assert [curve.track for curve in first.curves] == [1, 4]
-    assert [(peak.emotion, peak.track) for peak in first.peaks] == [
-        ("happiness", 1),
-        ("happiness", 4),
-        ("fear", 1),
-        ("fear", 4),
-    ]
+    assert [peak.emotion for peak in first.peaks] == ["happiness", "happiness", "fear", "fear"]
+    assert [peak.track for peak in first.peaks] == [1, 4, 1, 4]
     assert first.peaks == second.peaks
     for result in (first, second):
-        assert [(part.start, part.end, part.emotion) for part in result.segments] == [
-            (part.start, part.end, part.emotion) for part in segments
-        ]
+        assert facts(result.segments) == facts(segments)
     assert first.people == people
     assert [curve.person for curve in first.curves] == [None, "P1"]
     assert {peak.person for peak in first.peaks if peak.track == 4} == {"P1"}

@@ -5,29 +5,29 @@ from __future__ import annotations
 import io
 from dataclasses import replace
 from fractions import Fraction
-from types import ModuleType
+from typing import Any
 
 import numpy as np
 
-from fervid.export.timelines import json as whole
+from fervid import export
 from fervid.export.timelines import reading
 from fervid.labels import EMOTIONS
 from fervid.timeline import build, intensity, valence_arousal
-from fervid.types import Curve, ModelInfo, Person, Segment, Settings, Tally, Timeline, Video
+from fervid.types import Curve, Floats, Ints, ModelInfo, Person, Segment, Settings, Tally, Timeline, Video
 
+Labels = tuple[str, ...]
 MODEL = ModelInfo("hand", "cd" * 32, True, EMOTIONS, ("one",), {"code": "MIT"})
 
 
-def video_of(name: str = "film.mp4") -> Video:
-    """Twelve seconds that lie on no disk."""
-    pts = np.arange(300, dtype=np.int64)
-    return Video(
-        path=f"/nowhere/{name}",
-        name=name,
+def video_at(pts: Ints, time_base: Fraction, **changes: object) -> Video:
+    """Return a video that is on no disk, with a frame every `pts[1] - pts[0]` ticks."""
+    video = Video(
+        path="/nowhere/film.mp4",
+        name="film.mp4",
         sha256="ab" * 32,
-        time_base=Fraction(1, 25),
-        start=0,
-        duration=300,
+        time_base=time_base,
+        start=int(pts[0]),
+        duration=int(len(pts) * np.diff(pts[:2]).sum()),
         width=1920,
         height=1080,
         rotation=0,
@@ -38,6 +38,19 @@ def video_of(name: str = "film.mp4") -> Video:
         pts=pts,
         keyframes=pts[:1],
     )
+    return replace(video, **changes)
+
+
+def video_of(name: str = "film.mp4") -> Video:
+    """Return a video of twelve seconds."""
+    return video_at(np.arange(300), Fraction(1, 25), path=f"/nowhere/{name}", name=name)
+
+
+def curve_at(track: int, pts: Ints, scores: Floats, labels: Labels = EMOTIONS, **fields: Any) -> Curve:
+    """Return a curve; `fields` are those that do not follow from the scores."""
+    valence, arousal = valence_arousal(scores, labels)
+    values = {"valence": valence, "arousal": arousal, "intensity": intensity(scores, labels)}
+    return Curve(track=track, pts=pts, scores=scores, **values, **fields)
 
 
 def tick(video: Video, seconds: float) -> int:
@@ -67,19 +80,15 @@ def track_of(video: Video, segments: list[Segment], end: float) -> Curve:
     step = video.length(Fraction(32, 100))
     pts = np.arange(segments[0].start, segments[-1].end, step, dtype=np.int64)
     scores = np.stack([next(each for each in segments if each.start <= at < each.end).scores for at in pts])
-    valence, arousal = valence_arousal(scores, EMOTIONS)
-    return Curve(
-        track=segments[0].track,
+    return curve_at(
+        segments[0].track,
+        pts,
+        scores,
         start=segments[0].start,
         end=tick(video, end),
         frames=100,
         hull=np.array([10, 10, 50, 50], np.float32),
-        pts=pts,
-        scores=scores,
         quality=np.full(len(pts), 0.8, np.float32),
-        valence=valence,
-        arousal=arousal,
-        intensity=intensity(scores, EMOTIONS),
     )
 
 
@@ -91,7 +100,7 @@ def timeline_of(video: Video, *people: str | None) -> Timeline:
         stretch(video, 0, 5, 8, "sadness"),
     ]
     second = [stretch(video, 1, 6, 10, "surprise")]
-    timeline = build(
+    return build(
         video,
         MODEL,
         Settings(),
@@ -99,18 +108,11 @@ def timeline_of(video: Video, *people: str | None) -> Timeline:
         np.array([video.start, tick(video, 6)], np.int64),
         [track_of(video, first, 8), track_of(video, second, 11)],
         [*first, *second],
-    )
-    named = {track: name for track, name in enumerate(people) if name is not None}
-    ids = {track: f"P{track + 1}" for track in named}
-    return replace(
-        timeline,
-        curves=tuple(replace(each, person=ids.get(each.track)) for each in timeline.curves),
-        segments=tuple(replace(each, person=ids.get(each.track)) for each in timeline.segments),
-        peaks=tuple(replace(each, person=ids.get(each.track)) for each in timeline.peaks),
-        people=tuple(
-            Person(ids[track], name, (track,), 0, video.start, np.zeros(4, np.float32))
-            for track, name in named.items()
-        ),
+        [
+            Person(f"P{track + 1}", name, (track,), 0, video.start, np.zeros(4, np.float32))
+            for track, name in enumerate(people)
+            if name is not None
+        ],
     )
 
 
@@ -121,11 +123,15 @@ def faceless(video: Video) -> Timeline:
     return build(video, untrained, Settings(), Tally(200, 0, 7, False), start, [], [])
 
 
-def text_of(timeline: Timeline, writer: ModuleType = whole) -> str:
+def text_of(timeline: Timeline, form: str = "json") -> str:
     stream = io.StringIO()
-    writer.write(timeline, stream)
+    export.TIMELINES[form].write(timeline, stream)
     return stream.getvalue()
 
 
-def read_back(timeline: Timeline, writer: ModuleType = whole) -> Timeline:
-    return reading.read(io.StringIO(text_of(timeline, writer)))
+def read(text: str) -> Timeline:
+    return reading.read(io.StringIO(text))
+
+
+def read_back(timeline: Timeline, form: str = "json") -> Timeline:
+    return read(text_of(timeline, form))
