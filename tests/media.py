@@ -21,6 +21,7 @@ Picture = npt.NDArray[np.uint8]
 LOSSLESS = {"qp": "0", "preset": "ultrafast"}  # libx264: keeps every pixel; makes no B-frames
 B_FRAMES = {"crf": "18", "bf": "3", "x264-params": "b-adapt=0"}  # libx264: nearly the same pixels
 OPEN_GOP = {"crf": "18", "x264-params": "open-gop=1:bframes=3:b-adapt=0"}
+FRAGMENTED = {"movflags": "frag_keyframe+empty_moov"}  # mp4 in parts, each with its index
 COLOURED = {"rgb24", "bgr24", "rgba", "bgra", "rgb8", "pal8", "gbrp", "yuyv422", "rgb48le", "rgb48be"}
 
 

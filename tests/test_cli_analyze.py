@@ -261,7 +261,7 @@ def test_an_interruption_is_clean(tmp_path: Path, kind: signal.Signals, jobs: st
     assert os.listdir(tmp_path) == []
 
 
-def test_a_reader_that_closes_the_pipe_is_not_an_error(tmp_path: Path) -> None:
+def test_a_reader_that_closes_the_pipe_is_not_an_error() -> None:
     line = command(["analyze", CLIP, *UNTRAINED, *SHORT, "-q", "-t", "-", "-f", "jsonl"])
     with subprocess.Popen(
         line, env=environment(), stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True

@@ -353,7 +353,7 @@ def test_the_second_attempt_runs_alone(tmp_path: Path) -> None:
 
 
 @pytest.mark.skipif(sys.platform != "linux", reason="kills differ")
-def test_a_worker_killed_from_outside_is_replaced(tmp_path: Path) -> None:
+def test_a_worker_killed_from_outside_is_replaced() -> None:
     with execute.pool(2) as run:
         pids: set[object] = set()
         for pid in results(run(own_pid, range(20))):
@@ -383,7 +383,7 @@ def test_workers_that_cannot_start_end_the_run(monkeypatch: pytest.MonkeyPatch) 
         list(run(square, range(9)))
 
 
-def test_tasks_larger_than_a_pipe_do_not_block(tmp_path: Path) -> None:
+def test_tasks_larger_than_a_pipe_do_not_block() -> None:
     tasks = [(number, bytes(1 << 20)) for number in range(12)]
     with execute.pool(2) as run:
         assert values(run(big, tasks)) == tasks

@@ -455,7 +455,7 @@ def test_a_closed_pipe_is_silent() -> None:
     assert with_closed_output(["export", "-", "-f", "csv"], text_of(timeline_of())) == (1, b"")
 
 
-def test_the_offset_of_the_clock_moves_players_times_and_no_table(tmp_path: Path) -> None:
+def test_the_offset_of_the_clock_moves_players_times_and_no_table() -> None:
     timeline = read_back(timeline_of())
     assert text_of(timeline, "srt").startswith("1\n00:00:00,080 -->")
     first = table_of(timeline, "segments")[0]

@@ -6,6 +6,7 @@ import json
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from itertools import pairwise, permutations
+from typing import Any
 
 import numpy as np
 import pytest
@@ -167,11 +168,9 @@ def test_a_label_that_the_model_does_not_know_is_wrong_and_remarked() -> None:
         ({"logits": {"joint": np.full((5, 3), np.nan, np.float32)}}, ModelError, "scores of clip 0 are not"),
     ],
 )
-def test_invalid_predictions_are_an_error(
-    change: dict[str, object], error: type[Exception], message: str
-) -> None:
+def test_invalid_predictions_are_an_error(change: dict[str, Any], error: type, message: str) -> None:
     with pytest.raises(error, match=message):
-        replace(BY_HAND, **change)  # type: ignore[arg-type]
+        replace(BY_HAND, **change)
 
 
 def test_logits_without_a_face_do_not_matter() -> None:
@@ -210,9 +209,9 @@ def test_folds_are_pooled() -> None:
         ({"logits": {"joint": BY_HAND.logits["joint"], "c3d": BY_HAND.logits["joint"]}}, "different streams"),
     ],
 )
-def test_predictions_of_another_kind_are_not_pooled(change: dict[str, object], message: str) -> None:
+def test_predictions_of_another_kind_are_not_pooled(change: dict[str, Any], message: str) -> None:
     with pytest.raises(ValueError, match=message):
-        Predictions.joined([BY_HAND, replace(BY_HAND, **change)])  # type: ignore[arg-type]
+        Predictions.joined([BY_HAND, replace(BY_HAND, **change)])
 
 
 # Calibration
@@ -279,9 +278,8 @@ def test_risk_and_coverage_by_hand() -> None:
     np.testing.assert_allclose(curve.risk, [0, 1 / 2, 1 / 3, 1 / 2])
     np.testing.assert_allclose(curve.coverage, [0.25, 0.5, 0.75, 1])
     assert curve.area == pytest.approx((1 / 2 + 1 / 3 + 1 / 2) / 4)
-    assert [curve.accuracy(share) for share in (1, 0.75, 0.6, 0.25)] == pytest.approx(
-        [1 / 2, 2 / 3, 2 / 3, 1]
-    )
+    accuracy = [curve.accuracy(share) for share in (1, 0.75, 0.6, 0.25)]
+    assert accuracy == pytest.approx([1 / 2, 2 / 3, 2 / 3, 1])
 
 
 @given(SEEDS)
@@ -330,10 +328,9 @@ def test_no_other_temperature_is_likelier(seed: int) -> None:
 
 def test_temperatures_stay_in_range() -> None:
     truth = np.array([0, 1, 2])
-    assert metrics.fit_temperature(logits_for([0, 1, 2], strength=0.4), truth) == pytest.approx(0.05)
-    assert (
-        metrics.fit_temperature(logits_for([0, 1, 2], strength=400), truth) >= 0.05
-    )  # all are equally likely
+    low, equal = logits_for([0, 1, 2], strength=0.4), logits_for([0, 1, 2], strength=400)
+    assert metrics.fit_temperature(low, truth) == pytest.approx(0.05)
+    assert metrics.fit_temperature(equal, truth) >= 0.05  # all are equally likely
     assert metrics.fit_temperature(logits_for([1, 2, 0]), truth) == pytest.approx(20)
 
 
@@ -380,10 +377,9 @@ def test_a_stream_of_noise_gets_almost_no_weight() -> None:
 def test_equally_right_weights_are_chosen_by_likelihood() -> None:
     r = np.random.default_rng(8)
     truth = r.integers(3, size=60)
-    margin = r.uniform(1, 3, (2, 60, 1))  # both are always right, each sure of other clips
-    streams = {
-        name: logits_for(truth.tolist(), strength=1) * own for name, own in zip("ab", margin, strict=True)
-    }
+    first, second = r.uniform(1, 3, (2, 60, 1))  # both are always right, each sure of other clips
+    logits = logits_for(truth.tolist(), strength=1)
+    streams = {"a": logits * first, "b": logits * second}
     # One clip each is wrong, so that T is inside its range.
     streams["a"][0] = logits_for([(truth[0] + 1) % 3], strength=0.5)
     streams["b"][0] = logits_for([(truth[0] + 2) % 3], strength=0.5)
@@ -481,10 +477,8 @@ def test_the_interval_covers_the_truth_at_about_its_level() -> None:
     r = np.random.default_rng(6)
     held = 0
     for round in range(120):
-        answers = np.where(r.random(100) < 0.7, 0, 1)
-        interval = metrics.bootstrap(
-            predictions(logits_for(answers.tolist()), [0] * 100), rounds=200, seed=round
-        )
+        answers = predictions(logits_for(np.where(r.random(100) < 0.7, 0, 1).tolist()), [0] * 100)
+        interval = metrics.bootstrap(answers, rounds=200, seed=round)
         assert interval is not None
         held += interval["accuracy"][0] <= 0.7 <= interval["accuracy"][1]
     assert 0.88 <= held / 120 <= 1
@@ -498,13 +492,8 @@ def test_one_subject_gives_no_interval() -> None:
 
 
 def test_rows_of_predictions() -> None:
-    given = predictions(
-        np.log([[0.7, 0.2, 0.1], [0.2, 0.2, 0.6]]),
-        [0, 1],
-        subjects=["ann", "bob"],
-        fold=[0, 3],
-        no_face=[1],
-    )
+    logits = np.log([[0.7, 0.2, 0.1], [0.2, 0.2, 0.6]])
+    given = predictions(logits, [0, 1], subjects=["ann", "bob"], fold=[0, 3], no_face=[1])
     header, table = metrics.rows(given)
     assert header == ["name", "subject", "fold", "label", "predicted", "confidence", "found", *ABC]
     assert list(table) == [

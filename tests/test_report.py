@@ -14,14 +14,16 @@ from fractions import Fraction
 from html.parser import HTMLParser
 from itertools import pairwise
 from pathlib import Path
+from typing import Any
 
 import cv2
 import media
 import numpy as np
 import pytest
 from browser import PHONE, Opened, chromium
-from conftest import Call, Fervid
+from conftest import CLIP, Call, Fervid
 from playwright.sync_api import Browser
+from test_cli import says
 from timelines import faceless, read_back, text_of, timeline_of
 
 from fervid.cli.report import address, illustrated
@@ -33,6 +35,7 @@ from fervid.timeline import covered
 from fervid.timeline.peaks import rank
 from fervid.types import Array, Peak, Timeline, Video
 from fervid.video.planning import plan
+from fervid.video.reading import frames
 from fervid.video.thumbnails import thumbnails
 
 STEP = 40  # milliseconds a frame
@@ -46,15 +49,14 @@ HOSTILE = "</script><img src=x onerror=\"document.title='hacked'\">&amp;'"
 
 @pytest.fixture(scope="session")
 def film(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """Twelve seconds, each frame with its number in it; the picture begins two seconds after the sound."""
-    return media.write(
-        tmp_path_factory.mktemp("film") / "film.mp4",
-        media.pictures(FRAMES, 160, 120),
-        pts=[LATE + STEP * at for at in range(FRAMES)],
-        time_base=Fraction(1, 1000),
-        gop=25,
-        audio_seconds=14,
-    )
+    """Write a film with sound; the picture begins two seconds after the sound."""
+    return numbered(tmp_path_factory.mktemp("film") / "film.mp4", gop=25, audio_seconds=14)
+
+
+def numbered(path: Path, **options: Any) -> Path:
+    """Write twelve seconds that begin late, each frame with its number in it."""
+    luma, pts = media.pictures(FRAMES, 160, 120), [LATE + STEP * at for at in range(FRAMES)]
+    return media.write(path, luma, pts=pts, time_base=Fraction(1, 1000), **options)
 
 
 @pytest.fixture(scope="session")
@@ -62,10 +64,10 @@ def video(film: Path) -> Video:
     return plan(film)
 
 
-def page_of(timeline: Timeline, **extras: object) -> str:
+def page_of(timeline: Timeline, **extras: Any) -> str:
     stream = io.StringIO()
     peaks = rank(timeline.peaks, timeline.source.time_base)
-    report.write(timeline, stream, report.Extras(peaks, **extras))  # type: ignore[arg-type]
+    report.write(timeline, stream, report.Extras(peaks, **extras))
     return stream.getvalue()
 
 
@@ -81,11 +83,11 @@ class Tags(HTMLParser):
         self.found.append((tag, dict(attrs)))
 
 
-def output(page: str) -> dict[str, object]:
+def output(page: str) -> dict[str, Any]:
     """What the page's script reads."""
     result = re.search(r'<script type="application/json" id="data">(.*?)</script>', page, re.DOTALL)
     assert result
-    value: dict[str, object] = json.loads(result[1])
+    value: dict[str, Any] = json.loads(result[1])
     return value
 
 
@@ -128,9 +130,8 @@ def test_json_lines_have_no_curves(video: Video) -> None:
 
 def test_colours_are_those_of_the_labels(video: Video) -> None:
     result = report.payload(read_back(timeline_of(video)), report.Extras())
-    assert dict(zip(result["labels"], result["colours"], strict=True)) == {
-        label: COLOURS[label] for label in EMOTIONS
-    }
+    assert result["labels"] == list(EMOTIONS)
+    assert result["colours"] == [COLOURS[label] for label in EMOTIONS]
 
 
 def test_people_stand_by_how_long_they_are_seen_and_under_their_names(video: Video) -> None:
@@ -148,12 +149,12 @@ def test_people_stand_by_how_long_they_are_seen_and_under_their_names(video: Vid
 def test_many_tracks_are_packed_so_that_none_overlaps(video: Video) -> None:
     timeline = read_back(timeline_of(video))
     draws = np.random.default_rng(4)
-    curves = []
-    for number in range(60):
-        start = int(draws.integers(0, 10_000))
-        curves.append(
-            replace(timeline.curves[0], track=number, start=start, end=start + int(draws.integers(1, 900)))
-        )
+    starts = draws.integers(0, 10_000, 60)
+    spans = zip(starts.tolist(), (starts + draws.integers(1, 900, 60)).tolist(), strict=True)
+    curves = [
+        replace(timeline.curves[0], track=number, start=start, end=end)
+        for number, (start, end) in enumerate(spans)
+    ]
     result = rows(replace(timeline, curves=tuple(curves), segments=(), peaks=()))
     assert sorted(track for row in result for track in row.tracks) == list(range(60))
     deepest = max(sum(opened.start <= at.start < opened.end for opened in curves) for at in curves)
@@ -201,17 +202,14 @@ def test_names_stay_text(video: Video) -> None:
     assert "<img" not in page
     assert page.count("</script>") == 2
     value = output(page)
-    assert value["source"]["name"] == HOSTILE  # type: ignore[index]
+    assert value["source"]["name"] == HOSTILE
     assert value["film"] == HOSTILE
 
 
 def test_names_that_are_no_unicode_can_be_written(video: Video) -> None:
     timeline = read_back(timeline_of(replace(video, name="a\udcff"), "P1", "P2"))
-    odd = replace(
-        timeline,
-        source=replace(timeline.source, name="a\ud800"),
-        people=(replace(timeline.people[0], name="b\udfff"), timeline.people[1]),
-    )
+    people = (replace(timeline.people[0], name="b\udfff"), timeline.people[1])
+    odd = replace(timeline, source=replace(timeline.source, name="a\ud800"), people=people)
     assert "<title>a\\ud800 " in page_of(odd).encode("utf-8").decode("utf-8")
     assert rows(odd)[0].name == "b\\udfff"
 
@@ -250,9 +248,7 @@ def test_pictures_stand_upright(tmp_path: Path) -> None:
     turned = plan(media.write(tmp_path / "a.mp4", media.pictures(3, 64, 48), matrix=(0, 1, -1, 0)))
     ((_, jpeg),) = thumbnails(turned, [turned.start], 48)
     picture = cv2.imdecode(np.frombuffer(jpeg, np.uint8), cv2.IMREAD_GRAYSCALE)
-    from fervid.video.reading import frames
-
-    upright = next(iter(frames(turned))).luma
+    upright = next(frames(turned)).luma
     assert picture.shape == upright.shape == (64, 48)
     # a ramp and a block: the right turn correlates, the wrong ones do not
     assert np.corrcoef(picture.ravel(), upright.ravel())[0, 1] > 0.97
@@ -301,20 +297,15 @@ def written(video: Video, tmp_path: Path) -> Path:
     return path
 
 
-def test_the_command_writes_a_page_with_pictures(
-    call: Call, written: Path, film: Path, tmp_path: Path
-) -> None:
+def test_the_command_writes_a_page_with_pictures(call: Call, written: Path, film: Path) -> None:
     done = call("report", written, "--video", film, "-o", "page.html")
     assert (done.returncode, done.stderr) == (0, "wrote page.html\n")
-    value = output((tmp_path / "page.html").read_text("utf-8"))
-    assert value["film"] == address(str(film), str(tmp_path / "page.html"))
+    value = output(Path("page.html").read_text("utf-8"))
+    assert value["film"] == address(str(film), "page.html")
     pictures = value["pictures"]
-    assert isinstance(pictures, list)
     assert pictures
     assert all(picture.startswith("data:image/jpeg;base64,") for picture in pictures)
-    again = call("report", written, "-o", "page.html")
-    assert again.returncode == 1
-    assert "use -y" in again.stderr
+    says(call("report", written, "-o", "page.html"), 1, "use -y")
 
 
 def test_standard_input_and_output(fervid: Fervid, written: Path) -> None:
@@ -326,38 +317,28 @@ def test_standard_input_and_output(fervid: Fervid, written: Path) -> None:
 @pytest.mark.parametrize(
     ("damage", "words"),
     [
-        (lambda text: text.replace('"schema_version": "1.', '"schema_version": "2.'), "version 2."),
         (lambda text: text[: len(text) // 2], "cut off"),
-        (lambda text: "", "is empty"),
-        (lambda text: "[1, 2]", "not a timeline"),
         (lambda text: text.replace('"track": 1', '"track": 9'), "track 9"),
-        (lambda text: text.replace('"emotion": "sadness"', '"emotion": "glee"'), "glee"),
     ],
 )
-def test_damaged_timelines_are_refused_in_one_line(
-    call: Call, written: Path, tmp_path: Path, damage: Callable[[str], str], words: str
+def test_a_damaged_timeline_is_an_error(
+    call: Call, written: Path, damage: Callable[[str], str], words: str
 ) -> None:
     written.write_text(damage(written.read_text()))
-    done = call("report", written, "-o", "page.html")
-    assert done.returncode == 1
-    assert done.stderr.startswith("fervid: error: ")
-    assert len(done.stderr.splitlines()) == 1
-    assert words in done.stderr
-    assert not (tmp_path / "page.html").exists()
+    says(call("report", written, "-o", "page.html"), 1, words)
+    assert os.listdir() == ["out.json"]
 
 
-def test_what_cannot_be_is_refused(call: Call, written: Path, clip: Path, tmp_path: Path) -> None:
+def test_invalid_options_are_an_error(call: Call, written: Path) -> None:
     for arguments, code, words in (
-        (("--video", clip, "-o", "page.html"), 1, "is not the video of this timeline, which is of film.mp4"),
+        (("--video", CLIP, "-o", "page.html"), 1, "is not the video of this timeline, which is of film.mp4"),
         (("--video", "gone.mp4", "-o", "page.html"), 1, "there is no file"),
         (("-o", "none/page.html"), 1, "there is no folder"),
         (("-o", written), 1, "is an input"),
         ((), 2, "Missing option '-o'"),
     ):
-        done = call("report", written, *arguments)
-        assert (done.returncode, len(done.stderr.splitlines())) == (code, 1), done.stderr
-        assert words in done.stderr
-    assert sorted(os.listdir(tmp_path)) == ["movie.mp4", "out.json"]
+        says(call("report", written, *arguments), code, words)
+    assert os.listdir() == ["out.json"]
 
 
 # --- in the browser
@@ -369,8 +350,11 @@ def browser() -> Iterator[Browser]:
         yield result
 
 
+Open = Callable[..., Opened]
+
+
 @pytest.fixture
-def open_page(browser: Browser, tmp_path: Path) -> Iterator[Callable[..., Opened]]:
+def open_page(browser: Browser, tmp_path: Path) -> Iterator[Open]:
     """Write a page and open it; at the end, nothing may have gone wrong in it."""
     pages: list[Opened] = []
 
@@ -387,7 +371,7 @@ def open_page(browser: Browser, tmp_path: Path) -> Iterator[Callable[..., Opened
         assert [url for url in opened.asked if not url.startswith(("file:", "data:", "blob:"))] == []
 
 
-def test_it_opens_without_asking_for_anything(open_page: Callable[..., Opened], video: Video) -> None:
+def test_it_opens_without_asking_for_anything(open_page: Open, video: Video) -> None:
     opened = open_page(timeline_of(video))
     assert opened.text("h1") == "film.mp4"
     assert "They do not say what a person feels" in opened.text("#note")
@@ -400,73 +384,74 @@ def test_it_opens_without_asking_for_anything(open_page: Callable[..., Opened], 
 
 
 def where(opened: Opened, time: float, row: int) -> dict[str, float]:
-    """The place of a moment on the canvas of bands, while it shows all twelve seconds."""
+    """Return the position of a moment on the canvas of bands, while it shows all twelve seconds."""
     box = opened.page.locator("#bands").bounding_box()
     assert box
     return {"x": box["width"] * time / 12, "y": 34 + 38 * row + 22}
 
 
-def shown_frame(opened: Opened) -> int:
-    """The number in the frame on the screen, once the player has come to rest."""
-    opened.page.wait_for_function("() => !document.getElementById('video').seeking")
+def player(opened: Opened, javascript: str) -> Any:
+    return opened.page.evaluate(f"() => document.getElementById('video').{javascript}")
+
+
+def until(opened: Opened, javascript: str) -> None:
+    opened.page.wait_for_function(f"() => document.getElementById('video').{javascript}")
+
+
+def hold(opened: Opened) -> None:
+    """Wait for the video, and keep the player from playing it."""
+    until(opened, "readyState >= 2")
+    player(opened, "play = () => undefined")
+
+
+def shown_seconds(opened: Opened) -> float:
+    """Return the time of the frame on the screen, by the number in it, once the player is at rest."""
+    until(opened, "seeking === false")
     opened.settle()
     shot = opened.shot("#video")
     wide = shot.shape[0] * 4 // 3  # the rest is black on both sides
     left = (shot.shape[1] - wide) // 2
-    return bits(shot[:, left : left + wide])
+    return bits(shot[:, left : left + wide]) * STEP / 1000
 
 
-def test_a_click_on_a_band_shows_its_frame(
-    open_page: Callable[..., Opened], video: Video, film: Path
-) -> None:
-    """The picture begins two seconds after the sound: frame 0 stands at 2 s of the player's clock."""
+def test_a_click_on_a_band_shows_its_frame(open_page: Open, video: Video, film: Path) -> None:
+    """The picture begins two seconds after the sound: frame 0 is at 2 s of the player's clock."""
     assert video.clock_offset == 2
     opened = open_page(timeline_of(video), film=film.as_uri())
-    opened.page.wait_for_function("() => document.getElementById('video').readyState >= 2")
-    opened.page.evaluate("() => { document.getElementById('video').play = () => undefined; }")
+    hold(opened)
     for time, row in ((3.0, 0), (6.5, 1), (0.5, 0)):
         opened.page.locator("#bands").click(position=where(opened, time, row))
-        result = shown_frame(opened)
-        assert abs(result * STEP / 1000 - time) < 0.06
-        assert (
-            abs(opened.page.evaluate("() => document.getElementById('video').currentTime") - time - 2) < 0.03
-        )
+        assert abs(shown_seconds(opened) - time) < 0.06
+        assert abs(player(opened, "currentTime") - time - 2) < 0.03
 
 
-def test_a_click_on_a_peak_and_enter_play(open_page: Callable[..., Opened], video: Video, film: Path) -> None:
+def test_a_click_on_a_peak_and_enter_play(open_page: Open, video: Video, film: Path) -> None:
     opened = open_page(timeline_of(video), film=film.as_uri())
-    playing = "() => !document.getElementById('video').paused"
     opened.page.locator("#peaks button").first.click()
-    opened.page.wait_for_function(playing)
-    opened.page.evaluate("() => document.getElementById('video').pause()")
+    until(opened, "paused === false")
+    player(opened, "pause()")
     opened.page.locator("#lanes").focus()
     opened.page.keyboard.press("ArrowRight")
     opened.page.keyboard.press("ArrowRight")
-    opened.page.evaluate("() => { document.getElementById('video').play = () => undefined; }")
+    hold(opened)
     opened.page.keyboard.press("Enter")
     start = re.search(r"(\d):(\d\d\.\d) to", opened.text("#spoken"))
     assert start
-    assert abs(shown_frame(opened) * STEP / 1000 - float(start[2])) < 0.06
+    assert abs(shown_seconds(opened) - float(start[2])) < 0.06
 
 
-def test_the_clock_of_a_file_whose_picture_begins_late_is_found(
-    open_page: Callable[..., Opened], tmp_path: Path
-) -> None:
-    """Without sound the container begins at 2 s itself: for it that is 0, and for this browser 2."""
-    pts = [LATE + STEP * at for at in range(FRAMES)]
-    path = media.write(
-        tmp_path / "late.mp4", media.pictures(FRAMES, 160, 120), pts=pts, time_base=Fraction(1, 1000)
-    )
+def test_a_late_first_picture_without_sound_is_at_the_start(open_page: Open, tmp_path: Path) -> None:
+    """The container itself begins at 2 s: that is 0 for fervid, and 2 for this browser."""
+    path = numbered(tmp_path / "late.mp4")
     late = plan(path)
     assert late.clock_offset == 0
     opened = open_page(timeline_of(late), film=path.as_uri())
-    opened.page.wait_for_function("() => document.getElementById('video').readyState >= 2")
-    opened.page.evaluate("() => { document.getElementById('video').play = () => undefined; }")
+    hold(opened)
     opened.page.locator("#bands").click(position=where(opened, 3.0, 0))
-    assert abs(shown_frame(opened) * STEP / 1000 - 3.0) < 0.06
+    assert abs(shown_seconds(opened) - 3.0) < 0.06
 
 
-def test_filters_by_emotion_and_person(open_page: Callable[..., Opened], video: Video) -> None:
+def test_filters_by_emotion_and_person(open_page: Open, video: Video) -> None:
     opened = open_page(timeline_of(video, "P1", "P2"))
     opened.page.locator("#list summary").click()
     opened.page.locator("#list-table tbody tr").first.wait_for()  # a list hears later that it was opened
@@ -486,7 +471,7 @@ def test_filters_by_emotion_and_person(open_page: Callable[..., Opened], video: 
     assert "surprise" in opened.text("#list-table tbody")
 
 
-def test_zoom_by_buttons_wheel_keys_and_drag(open_page: Callable[..., Opened], video: Video) -> None:
+def test_zoom_by_buttons_wheel_keys_and_drag(open_page: Open, video: Video) -> None:
     opened = open_page(timeline_of(video))
 
     def shown() -> tuple[float, float]:
@@ -519,7 +504,7 @@ def test_zoom_by_buttons_wheel_keys_and_drag(open_page: Callable[..., Opened], v
     assert shown() == (4.5, 10.5)
 
 
-def test_keys_go_through_the_segments_and_say_them(open_page: Callable[..., Opened], video: Video) -> None:
+def test_keys_go_through_the_segments_and_say_them(open_page: Open, video: Video) -> None:
     opened = open_page(timeline_of(video, "P1", "P2"))
     opened.page.locator("#lanes").focus()
     opened.page.keyboard.press("ArrowRight")
@@ -530,7 +515,7 @@ def test_keys_go_through_the_segments_and_say_them(open_page: Callable[..., Open
     assert opened.page.locator("#lanes").get_attribute("role") == "application"
 
 
-def test_the_tip_tells_the_moment_under_the_pointer(open_page: Callable[..., Opened], video: Video) -> None:
+def test_the_tip_tells_the_moment_under_the_pointer(open_page: Open, video: Video) -> None:
     opened = open_page(timeline_of(video))
     opened.page.locator("#bands").hover(position=where(opened, 3, 0))
     said = opened.text("#tip")
@@ -542,7 +527,7 @@ def test_the_tip_tells_the_moment_under_the_pointer(open_page: Callable[..., Ope
     assert "not on screen" in opened.text("#tip")
 
 
-def test_hostile_names_do_nothing(open_page: Callable[..., Opened], video: Video) -> None:
+def test_hostile_names_do_nothing(open_page: Open, video: Video) -> None:
     opened = open_page(timeline_of(replace(video, name=HOSTILE), HOSTILE, "P2"), film=HOSTILE)
     opened.page.locator("#missing").wait_for()  # what is no film is said to be none
     opened.page.locator("#list summary").click()
@@ -555,21 +540,19 @@ def test_hostile_names_do_nothing(open_page: Callable[..., Opened], video: Video
     opened.complaints = [said for said in opened.complaints if "ERR_FILE_NOT_FOUND" not in said]
 
 
-def test_a_video_that_is_gone_is_said_and_can_be_chosen(
-    open_page: Callable[..., Opened], video: Video, film: Path
-) -> None:
+def test_a_missing_video_is_reported_and_can_be_chosen(open_page: Open, video: Video, film: Path) -> None:
     opened = open_page(timeline_of(video), film="gone.mp4")
     opened.page.locator("#missing").wait_for()
     assert "film.mp4 is not where this page expects it" in opened.text("#missing")
     assert opened.count("#stage") == 0
     opened.page.set_input_files("#file", film)
-    opened.page.wait_for_function("() => document.getElementById('video').readyState >= 2")
+    until(opened, "readyState >= 2")
     assert opened.count("#stage") == 1
     assert opened.count("#missing") == 0
     opened.complaints = [said for said in opened.complaints if "ERR_FILE_NOT_FOUND" not in said]
 
 
-def test_nothing_found_is_said(open_page: Callable[..., Opened], video: Video) -> None:
+def test_nothing_found_is_said(open_page: Open, video: Video) -> None:
     opened = open_page(faceless(video))
     assert "No face was found" in opened.text("#timeline")
     assert "No expression stands out" in opened.text("#no-peaks")
@@ -581,7 +564,7 @@ def test_nothing_found_is_said(open_page: Callable[..., Opened], video: Video) -
     assert opened.count("canvas") == 0
 
 
-def test_json_lines_are_drawn_without_curves(open_page: Callable[..., Opened], video: Video) -> None:
+def test_json_lines_are_drawn_without_curves(open_page: Open, video: Video) -> None:
     opened = open_page(read_back(timeline_of(video), "jsonl"))
     assert "JSON Lines, which have no curves" in opened.text("#no-curves")
     assert opened.count("#lines") == 0
@@ -590,7 +573,7 @@ def test_json_lines_are_drawn_without_curves(open_page: Callable[..., Opened], v
     assert "mean score 88 %" in opened.text("#tip")
 
 
-def test_dark_follows_the_system_and_the_switch(open_page: Callable[..., Opened], video: Video) -> None:
+def test_dark_follows_the_system_and_the_switch(open_page: Open, video: Video) -> None:
     opened = open_page(timeline_of(video), color_scheme="dark")
     ground = "() => getComputedStyle(document.documentElement).backgroundColor"
     dark = opened.page.evaluate(ground)
@@ -602,23 +585,19 @@ def test_dark_follows_the_system_and_the_switch(open_page: Callable[..., Opened]
     assert (opened.ink("lines") != dark_ink).any()
 
 
-def test_a_phone_needs_no_sideways_scrolling(
-    open_page: Callable[..., Opened], video: Video, film: Path
-) -> None:
+def test_a_phone_needs_no_sideways_scrolling(open_page: Open, video: Video, film: Path) -> None:
     name = "a_very_long_name_without_any_place_to_break_it_at_all_" * 3
-    opened = open_page(
-        timeline_of(replace(video, name=name), name, "P2"), film=film.as_uri(), viewport=PHONE, has_touch=True
-    )
-    opened.page.wait_for_function("() => document.getElementById('video').readyState >= 2")
+    timeline = timeline_of(replace(video, name=name), name, "P2")
+    opened = open_page(timeline, film=film.as_uri(), viewport=PHONE, has_touch=True)
+    hold(opened)
     assert opened.page.evaluate("() => document.documentElement.scrollWidth") <= PHONE["width"]
-    opened.page.evaluate("() => { document.getElementById('video').play = () => undefined; }")
-    index = where(opened, 3, 0)
+    position = where(opened, 3, 0)
     opened.page.locator("#bands").scroll_into_view_if_needed()
-    opened.page.locator("#bands").tap(position=index)
-    assert abs(shown_frame(opened) * STEP / 1000 - 3) < 0.12
+    opened.page.locator("#bands").tap(position=position)
+    assert abs(shown_seconds(opened) - 3) < 0.12
 
 
-def test_paper_gets_the_whole_film_in_light(open_page: Callable[..., Opened], video: Video) -> None:
+def test_paper_gets_the_whole_film_in_light(open_page: Open, video: Video) -> None:
     opened = open_page(timeline_of(video), color_scheme="dark")
     opened.page.locator("#in").click()
     assert opened.page.pdf()[:5] == b"%PDF-"

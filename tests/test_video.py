@@ -5,15 +5,17 @@ from __future__ import annotations
 import gc
 import pickle
 import random
-from collections.abc import Callable
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from fractions import Fraction
 from itertools import pairwise
 from pathlib import Path
+from typing import Any
 
 import av
 import numpy as np
 import pytest
-from media import B_FRAMES, LOSSLESS, OPEN_GOP, Picture, edit, picture, pictures, write
+from media import B_FRAMES, FRAGMENTED, LOSSLESS, OPEN_GOP, Picture, edit, picture, pictures, write
 
 from fervid.errors import UsageError
 from fervid.types import Frame, Tally, Video
@@ -61,46 +63,27 @@ def reference(path: Path) -> list[tuple[int | None, bytes]]:
 
 # --- time
 
-NTSC = Fraction(24000, 1001)
-
 
 @pytest.mark.parametrize(
-    ("suffix", "pts", "time_base", "expected", "clock"),
+    ("suffix", "pts", "time_base", "factor", "clock"),
     [
-        (".mp4", list(range(30)), Fraction(1, 25), [at * 512 for at in range(30)], Fraction(1, 12800)),
-        (".mkv", list(range(30)), Fraction(1, 25), [at * 40 for at in range(30)], Fraction(1, 1000)),
-        (".mp4", list(range(30)), 1 / NTSC, [at * 1001 for at in range(30)], Fraction(1, 24000)),
-        (
-            ".mkv",
-            [0, 40, 55, 300, 301, 999],
-            Fraction(1, 1000),
-            [0, 40, 55, 300, 301, 999],
-            Fraction(1, 1000),
-        ),
-        (".mp4", [0, 40, 55, 300, 301], Fraction(1, 16000), [0, 40, 55, 300, 301], Fraction(1, 16000)),
-        (
-            ".mp4",
-            list(range(50, 80)),
-            Fraction(1, 25),
-            [at * 512 for at in range(50, 80)],
-            Fraction(1, 12800),
-        ),
-        (
-            ".ts",
-            list(range(50, 80)),
-            Fraction(1, 25),
-            [at * 3600 for at in range(50, 80)],
-            Fraction(1, 90000),
-        ),
-        (".mkv", [700, 740, 781], Fraction(1, 1000), [700, 740, 781], Fraction(1, 1000)),
+        (".mp4", range(30), Fraction(1, 25), 512, Fraction(1, 12800)),
+        (".mkv", range(30), Fraction(1, 25), 40, Fraction(1, 1000)),
+        (".mp4", range(30), Fraction(1001, 24000), 1001, Fraction(1, 24000)),
+        (".mkv", [0, 40, 55, 300, 301, 999], Fraction(1, 1000), 1, Fraction(1, 1000)),
+        (".mp4", [0, 40, 55, 300, 301], Fraction(1, 16000), 1, Fraction(1, 16000)),
+        (".mp4", range(50, 80), Fraction(1, 25), 512, Fraction(1, 12800)),
+        (".ts", range(50, 80), Fraction(1, 25), 3600, Fraction(1, 90000)),
+        (".mkv", [700, 740, 781], Fraction(1, 1000), 1, Fraction(1, 1000)),
     ],
     ids=["cfr", "cfr-mkv", "ntsc", "vfr-mkv", "vfr-mp4", "offset-mp4", "offset-ts", "offset-mkv"],
 )
 def test_times_are_those_that_were_written(
-    tmp_path: Path, suffix: str, pts: list[int], time_base: Fraction, expected: list[int], clock: Fraction
+    tmp_path: Path, suffix: str, pts: Sequence[int], time_base: Fraction, factor: int, clock: Fraction
 ) -> None:
     path = write(tmp_path / f"film{suffix}", pictures(len(pts)), pts=pts, time_base=time_base)
     planned, frames, tally = whole(path)
+    expected = [at * factor for at in pts]
     assert planned.time_base == clock
     assert planned.pts.tolist() == expected == [frame.pts for frame in frames]
     assert (planned.start, planned.seekable) == (expected[0], True)
@@ -197,57 +180,37 @@ def test_wrong_times_are_counted(tmp_path: Path, name: str) -> None:
 
 # --- spans
 
-Maker = Callable[[Path], Path]
-MAKERS: dict[str, Maker] = {
-    "mp4 lossless": lambda d: write(d / "f.mp4", pictures(60)),
-    "mp4 B-frames": lambda d: write(d / "f.mp4", pictures(60), options=B_FRAMES),
-    "mp4 open group": lambda d: write(d / "f.mp4", pictures(60), options=OPEN_GOP),
-    "mp4 intra refresh": lambda d: write(
-        d / "f.mp4", pictures(60), options={"crf": "18", "x264-params": "intra-refresh=1:keyint=15"}
-    ),
-    "mp4 one keyframe": lambda d: write(d / "f.mp4", pictures(60), options=B_FRAMES, gop=600),
-    "mp4 fragmented": lambda d: write(
-        d / "f.mp4",
-        pictures(60),
-        options=B_FRAMES,
-        container_options={"movflags": "frag_keyframe+empty_moov"},
-    ),
-    "mp4 offset": lambda d: write(d / "f.mp4", pictures(60), pts=range(90, 150), options=B_FRAMES),
-    "mp4 mpeg4": lambda d: write(d / "f.mp4", pictures(60), codec="mpeg4", options={"bf": "2"}),
-    "mov hevc open group": lambda d: write(
-        d / "f.mov",
-        pictures(40),
-        codec="libx265",
-        options={
-            "preset": "ultrafast",
-            "x265-params": "log-level=none:open-gop=1:bframes=3:b-adapt=0:keyint=10",
-        },
-    ),
-    "ts h264": lambda d: write(d / "f.ts", pictures(60), options=OPEN_GOP),
-    "ts mpeg2": lambda d: write(d / "f.ts", pictures(60), codec="mpeg2video", options={"bf": "2"}),
-    "avi mpeg4": lambda d: write(d / "f.avi", pictures(60), codec="mpeg4", options={"bf": "2"}),
-    "avi ffv1": lambda d: write(d / "f.avi", pictures(60), codec="ffv1"),
-    "mkv B-frames": lambda d: write(d / "f.mkv", pictures(60), options=B_FRAMES),
-    "mkv varying": lambda d: write(
-        d / "f.mkv",
-        pictures(60),
-        options=B_FRAMES,
-        pts=[at * 40 + at * at for at in range(60)],
-        time_base=Fraction(1, 1000),
-    ),
-    "webm vp8": lambda d: write(
-        d / "f.webm", pictures(60), codec="libvpx", options={"auto-alt-ref": "1", "lag-in-frames": "16"}
-    ),
-    "webm vp9": lambda d: write(
-        d / "f.webm", pictures(60), codec="libvpx-vp9", options={"deadline": "realtime", "cpu-used": "8"}
-    ),
-    "flv": lambda d: write(d / "f.flv", pictures(60), options=B_FRAMES),
+REFRESH = {"crf": "18", "x264-params": "intra-refresh=1:keyint=15"}
+VARYING = [at * 40 + at * at for at in range(60)]
+HEVC = "log-level=none:open-gop=1:bframes=3:b-adapt=0:keyint=10"
+# name, whose first word is the suffix -> codec, its options, and other options of `write`
+FILMS: dict[str, tuple[str, dict[str, str], dict[str, Any]]] = {
+    "mp4 lossless": ("libx264", LOSSLESS, {}),
+    "mp4 B-frames": ("libx264", B_FRAMES, {}),
+    "mp4 open group": ("libx264", OPEN_GOP, {}),
+    "mp4 intra refresh": ("libx264", REFRESH, {}),
+    "mp4 one keyframe": ("libx264", B_FRAMES, {"gop": 600}),
+    "mp4 fragmented": ("libx264", B_FRAMES, {"container_options": FRAGMENTED}),
+    "mp4 offset": ("libx264", B_FRAMES, {"pts": range(90, 150)}),
+    "mp4 mpeg4": ("mpeg4", {"bf": "2"}, {}),
+    "mov hevc open group": ("libx265", {"preset": "ultrafast", "x265-params": HEVC}, {}),
+    "ts h264": ("libx264", OPEN_GOP, {}),
+    "ts mpeg2": ("mpeg2video", {"bf": "2"}, {}),
+    "avi mpeg4": ("mpeg4", {"bf": "2"}, {}),
+    "avi ffv1": ("ffv1", {}, {}),
+    "mkv B-frames": ("libx264", B_FRAMES, {}),
+    "mkv varying": ("libx264", B_FRAMES, {"pts": VARYING, "time_base": Fraction(1, 1000)}),
+    "webm vp8": ("libvpx", {"auto-alt-ref": "1", "lag-in-frames": "16"}, {}),
+    "webm vp9": ("libvpx-vp9", {"deadline": "realtime", "cpu-used": "8"}, {}),
+    "flv": ("libx264", B_FRAMES, {}),
 }
 
 
-@pytest.mark.parametrize("name", MAKERS)
+@pytest.mark.parametrize("name", FILMS)
 def test_spans_join_to_the_whole(tmp_path: Path, name: str) -> None:
-    path = MAKERS[name](tmp_path)
+    codec, options, more = FILMS[name]
+    path = tmp_path / f"film.{name.split()[0]}"
+    write(path, pictures(60), codec=codec, options=options, **more)
     planned, frames, tally = whole(path)
     assert [(frame.pts, frame.luma.tobytes()) for frame in frames] == reference(path)
     assert planned.pts.tolist() == [frame.pts for frame in frames]
@@ -298,8 +261,9 @@ def test_real_clips(name: str) -> None:
 
 # --- pixels
 
+Matrix = tuple[int, int, int, int]
 # Where the eight display matrices put the pixel (x, y) of the coded picture: x' = a x + c y, y' = b x + d y.
-MATRICES = {
+MATRICES: dict[Matrix, int] = {
     (1, 0, 0, 1): 0,
     (0, 1, -1, 0): 90,
     (-1, 0, 0, -1): 180,
@@ -311,7 +275,7 @@ MATRICES = {
 }
 
 
-def displayed(luma: Picture, matrix: tuple[int, int, int, int]) -> Picture:
+def displayed(luma: Picture, matrix: Matrix) -> Picture:
     """Turn a picture by the definition of the matrix, pixel by pixel."""
     a, b, c, d = matrix
     height, width = luma.shape
@@ -324,7 +288,7 @@ def displayed(luma: Picture, matrix: tuple[int, int, int, int]) -> Picture:
 
 
 @pytest.mark.parametrize("matrix", MATRICES)
-def test_frames_are_upright(tmp_path: Path, matrix: tuple[int, int, int, int]) -> None:
+def test_frames_are_upright(tmp_path: Path, matrix: Matrix) -> None:
     planned, frames, _ = whole(write(tmp_path / "film.mp4", pictures(3, 96, 64), matrix=matrix))
     for at, frame in enumerate(frames):
         expected = displayed(picture(at, 96, 64), matrix)
@@ -394,7 +358,7 @@ def test_luma_is_as_coded_whatever_the_range(tmp_path: Path, full_range: bool) -
 
 
 @pytest.mark.parametrize(
-    ("name", "codec", "pixel_format", "error"),
+    ("film", "codec", "kind", "error"),
     [
         ("film.mkv", "ffv1", "bgra", 1),
         ("film.avi", "rawvideo", "bgr24", 1),
@@ -403,11 +367,9 @@ def test_luma_is_as_coded_whatever_the_range(tmp_path: Path, full_range: bool) -
         ("film.gif", "gif", "rgb8", 64),  # four to eight levels a colour
     ],
 )
-def test_colour_passes_through_one_conversion(
-    tmp_path: Path, name: str, codec: str, pixel_format: str, error: int
-) -> None:
+def test_colour_is_converted_once(tmp_path: Path, film: str, codec: str, kind: str, error: int) -> None:
     container = "apng" if codec == "apng" else None
-    path = write(tmp_path / name, pictures(4), codec=codec, pixel_format=pixel_format, container=container)
+    path = write(tmp_path / film, pictures(4), codec=codec, pixel_format=kind, container=container)
     planned, frames, tally = whole(path)
     assert tally == Tally(decoded=4)
     assert [planned.seconds(frame.pts) for frame in frames] == [0, 0.04, 0.08, 0.12]
@@ -434,43 +396,43 @@ def test_the_plane_is_a_view_and_can_be_kept(tmp_path: Path) -> None:
     assert all(np.array_equal(frame.luma, picture(at)) for at, frame in enumerate(frames))
 
 
-def test_frames_do_not_wait_for_the_garbage_collector(tmp_path: Path) -> None:
-    """Check for reference cycles: a decoded frame in one costs 3 MB at 1080p until it is collected."""
-    planned = planning.plan(write(tmp_path / "film.mp4", pictures(40)))
+@contextmanager
+def no_garbage_collector() -> Iterator[None]:
     gc.collect()
     gc.disable()
     try:
-        alive = [
-            sum(type(thing) is av.VideoFrame for thing in gc.get_objects()) for _ in reading.frames(planned)
-        ]
+        yield
     finally:
         gc.enable()
+
+
+def decoded_frames() -> list[av.VideoFrame]:
+    return [thing for thing in gc.get_objects() if type(thing) is av.VideoFrame]
+
+
+def test_frames_do_not_wait_for_the_garbage_collector(tmp_path: Path) -> None:
+    """Check for reference cycles: a decoded frame in one costs 3 MB at 1080p until it is collected."""
+    planned = planning.plan(write(tmp_path / "film.mp4", pictures(40)))
+    with no_garbage_collector():
+        alive = [len(decoded_frames()) for _ in reading.frames(planned)]
     assert max(alive[10:]) <= alive[2] + 1
 
 
 @pytest.mark.parametrize("matrix", [None, (0, 1, -1, 0)])
-def test_nothing_of_the_decoder_waits_for_the_garbage_collector(
-    tmp_path: Path, matrix: tuple[int, int, int, int] | None
-) -> None:
+def test_the_decoder_does_not_wait_for_the_garbage_collector(tmp_path: Path, matrix: Matrix | None) -> None:
     """Check that no frame is left, which would keep its decoder's memory: tens of megabytes at 1080p."""
     planned = planning.plan(write(tmp_path / "film.mp4", pictures(40), matrix=matrix))
-    gc.collect()
-    gc.disable()
-    try:
+    with no_garbage_collector():
         assert sum(1 for _ in reading.frames(planned, *planned.pts[[15, 30]].tolist())) == 15
-        left = [thing for thing in gc.get_objects() if type(thing) is av.VideoFrame]
-    finally:
-        gc.enable()
-    assert all((frame.width, frame.height) == (16, 16) for frame in left)
+        assert all((frame.width, frame.height) == (16, 16) for frame in decoded_frames())
 
 
 # --- facts
 
 
 def test_properties(tmp_path: Path) -> None:
-    path = write(
-        tmp_path / "film.mp4", pictures(30), options=B_FRAMES, audio_seconds=1, aspect=Fraction(4, 3)
-    )
+    film = tmp_path / "film.mp4"
+    path = write(film, pictures(30), options=B_FRAMES, audio_seconds=1, aspect=Fraction(4, 3))
     facts = planning.properties(path)
     expected = {
         "name": "film.mp4",

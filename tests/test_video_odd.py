@@ -14,20 +14,11 @@ from typing import cast
 
 import av
 import cv2
+import media
 import numpy as np
 import pytest
 from av.video.stream import VideoStream
-from media import (
-    B_FRAMES,
-    OPEN_GOP,
-    damaged,
-    picture,
-    pictures,
-    truncated,
-    write,
-    write_sound,
-    write_still,
-)
+from media import B_FRAMES, FRAGMENTED, OPEN_GOP, damaged, picture, pictures, truncated, write
 from test_video import assert_spans_join, same, whole
 
 from fervid.errors import InputError, OutputError, UsageError
@@ -59,16 +50,11 @@ def test_an_empty_file(tmp_path: Path) -> None:
     assert "is empty" in refusal(tmp_path / "film.mp4")
 
 
-@pytest.mark.parametrize(
-    "text",
-    [
-        "Dear diary\n" * 40,
-        "ünïcode " * 700,
-        "ffconcat version 1.0\nfile film.mp4\n",
-        "#EXTM3U\n#EXTINF:5,\nfilm.ts\n",
-    ],
-    ids=["prose", "unicode", "concat", "playlist"],
-)
+TEXTS = ("Dear diary\n" * 40, "ünïcode " * 700)
+LISTS = ("ffconcat version 1.0\nfile film.mp4\n", "#EXTM3U\n#EXTINF:5,\nfilm.ts\n")
+
+
+@pytest.mark.parametrize("text", [*TEXTS, *LISTS], ids=["prose", "unicode", "concat", "playlist"])
 def test_text_is_no_video_and_opens_no_other_file(tmp_path: Path, text: str) -> None:
     for name in ("film.mp4", "film.ts"):
         write(tmp_path / name, pictures(2))
@@ -95,17 +81,17 @@ def test_an_mp4_without_its_index(tmp_path: Path) -> None:
 
 
 def test_sound_alone(tmp_path: Path) -> None:
-    assert "contains only sound" in refusal(write_sound(tmp_path / "song.m4a"))
+    assert "contains only sound" in refusal(media.write_sound(tmp_path / "song.m4a"))
 
 
 @pytest.mark.parametrize(("name", "as_track"), [("song.mp4", False), ("song.mkv", True)])
 def test_a_cover_is_not_a_video(tmp_path: Path, name: str, as_track: bool) -> None:
-    cover = write_still(tmp_path / "cover.jpg", picture(0), "mjpeg", "yuvj444p")
-    assert "contains only sound" in refusal(write_sound(tmp_path / name, cover, as_track))
+    cover = media.write_still(tmp_path / "cover.jpg", picture(0), "mjpeg", "yuvj444p")
+    assert "contains only sound" in refusal(media.write_sound(tmp_path / name, cover, as_track))
 
 
 def test_a_cover_beside_a_video_is_skipped(tmp_path: Path) -> None:
-    cover = write_still(tmp_path / "cover.jpg", picture(0, 200, 200), "mjpeg", "yuvj444p")
+    cover = media.write_still(tmp_path / "cover.jpg", picture(0, 200, 200), "mjpeg", "yuvj444p")
     film = write(tmp_path / "film.mp4", pictures(5))
     path = tmp_path / "both.mp4"
     with av.open(path, "w") as out, av.open(cover) as still, av.open(film) as moving:
@@ -153,17 +139,11 @@ def test_a_pipe_must_come_by_standard_input(tmp_path: Path) -> None:
     assert "is not a regular file" in refusal(tmp_path / "pipe")
 
 
+NO_TEXT = os.fsdecode(b"\xff\xfe.mp4")
+
+
 @pytest.mark.parametrize(
-    "name",
-    [
-        "a:b.mp4",
-        "-rf.mp4",
-        "100%d.mp4",
-        "two\nlines.mp4",
-        "pipe:0",
-        "*?[x].mp4",
-        os.fsdecode(b"\xff\xfe.mp4"),
-    ],
+    "name", ["a:b.mp4", "-rf.mp4", "100%d.mp4", "two\nlines.mp4", "pipe:0", "*?[x].mp4", NO_TEXT]
 )
 def test_odd_names(tmp_path: Path, name: str) -> None:
     film = write(tmp_path / "film.mp4", pictures(4))
@@ -209,8 +189,7 @@ def test_a_truncated_file_gives_its_frames_and_is_reported(tmp_path: Path, name:
 
 
 def test_a_fragmented_mp4_that_is_cut(tmp_path: Path) -> None:
-    options = {"movflags": "frag_keyframe+empty_moov"}
-    film = write(tmp_path / "film.mp4", pictures(60), options=B_FRAMES, container_options=options)
+    film = write(tmp_path / "film.mp4", pictures(60), options=B_FRAMES, container_options=FRAGMENTED)
     assert whole(film)[2].complete
     assert not whole(truncated(tmp_path / "cut.mp4", film, 0.6))[2].complete
 
@@ -366,7 +345,7 @@ def test_a_few_missing_times_are_filled() -> None:
 
 def test_a_folder_of_stills(tmp_path: Path) -> None:
     for at in (10, 9, 2, 1):
-        write_still(tmp_path / f"S005_{at}.png", picture(at), pixel_format="gray")
+        media.write_still(tmp_path / f"S005_{at}.png", picture(at), pixel_format="gray")
     for debris in (".DS_Store", "Thumbs.db", "._S005_1.png", "notes.txt"):
         (tmp_path / debris).write_bytes(b"debris")
     (tmp_path / "folder.png").mkdir()
@@ -385,28 +364,26 @@ def test_a_folder_of_stills(tmp_path: Path) -> None:
 
 
 def test_the_hash_of_a_folder_covers_names_and_contents(tmp_path: Path) -> None:
-    write_still(tmp_path / "1.png", picture(1))
-    write_still(tmp_path / "2.png", picture(2))
-    hashes = {planning.plan(tmp_path).sha256}
-    (tmp_path / "2.png").rename(tmp_path / "3.png")
-    hashes.add(planning.plan(tmp_path).sha256)
-    write_still(tmp_path / "3.png", picture(4))
-    hashes.add(planning.plan(tmp_path).sha256)
+    media.write_still(tmp_path / "1.png", picture(1))
+    media.write_still(tmp_path / "2.png", picture(2))
+    first = planning.plan(tmp_path).sha256
+    renamed = (tmp_path / "2.png").rename(tmp_path / "3.png")
+    second = planning.plan(tmp_path).sha256
+    media.write_still(renamed, picture(4))
+    third = planning.plan(tmp_path).sha256
+    assert len({first, second, third}) == 3
     (tmp_path / ".hidden").touch()
-    hashes.add(planning.plan(tmp_path).sha256)
-    assert len(hashes) == 3
+    assert planning.plan(tmp_path).sha256 == third
 
 
 def test_a_broken_still_is_counted_and_a_larger_one_resized(tmp_path: Path) -> None:
-    write_still(tmp_path / "0.png", picture(0))
+    media.write_still(tmp_path / "0.png", picture(0))
     (tmp_path / "1.png").write_bytes(b"")
     (tmp_path / "2.png").write_bytes(b"\x89PNG\r\n\x1a\n and no more")
-    write_still(tmp_path / "3.png", picture(3, 128, 96))
+    media.write_still(tmp_path / "3.png", picture(3, 128, 96))
     planned, frames, tally = whole(tmp_path)
-    assert [(frame.pts, frame.cut, frame.luma.shape) for frame in frames] == [
-        (0, False, (48, 64)),
-        (3, True, (48, 64)),
-    ]
+    assert [(frame.pts, frame.cut) for frame in frames] == [(0, False), (3, True)]
+    assert {frame.luma.shape for frame in frames} == {(48, 64)}
     assert tally == Tally(decoded=2, undecodable=2)
     (only,) = reading.frames(planned, 3)
     assert only.cut
@@ -434,7 +411,7 @@ def test_a_single_still(tmp_path: Path, suffix: str) -> None:
 @pytest.mark.parametrize(("orientation", "quarters"), [(1, 0), (6, -1), (3, 2), (8, 1)])
 def test_a_photograph_is_upright(tmp_path: Path, orientation: int, quarters: int) -> None:
     """Check the turn that a phone writes into EXIF."""
-    path = write_still(tmp_path / "face.jpg", picture(7, 96, 64), "mjpeg", "yuvj444p")
+    path = media.write_still(tmp_path / "face.jpg", picture(7, 96, 64), "mjpeg", "yuvj444p")
     data = path.read_bytes()
     tags = b"Exif\0\0MM\0*\0\0\0\x08\0\1" + b"\1\x12\0\3\0\0\0\1\0" + bytes([orientation]) + bytes(6)
     path.write_bytes(data[:2] + b"\xff\xe1" + (len(tags) + 2).to_bytes(2, "big") + tags + data[2:])
@@ -453,14 +430,8 @@ def test_deep_stills(tmp_path: Path) -> None:
 
 def test_an_animation_keeps_its_delays(tmp_path: Path) -> None:
     pts = [0, 10, 15, 80]
-    path = write(
-        tmp_path / "film.gif",
-        pictures(4),
-        codec="gif",
-        pixel_format="rgb8",
-        pts=pts,
-        time_base=Fraction(1, 100),
-    )
+    gif = {"codec": "gif", "pixel_format": "rgb8", "time_base": Fraction(1, 100)}
+    path = write(tmp_path / "film.gif", pictures(4), pts=pts, **gif)
     planned, frames, _ = whole(path)
     assert [frame.pts for frame in frames] == pts
     assert planned.time_base == Fraction(1, 100)
