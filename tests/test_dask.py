@@ -5,20 +5,24 @@ from __future__ import annotations
 import io
 import json
 import os
+import shutil
 import signal
+import socket
 import subprocess
 import sys
 import time
 from collections.abc import Callable, Generator, Iterator
-from contextlib import ExitStack, contextmanager
+from contextlib import ExitStack, contextmanager, suppress
 from dataclasses import dataclass, replace
 from itertools import pairwise
 from pathlib import Path
+from typing import Any
 
 import av
 import cv2
+import psutil
 import pytest
-from conftest import CLIP, ROOT, Fervid
+from conftest import CLIP, ROOT, Fervid, environment
 from media import write
 
 from fervid import analysis, execute
@@ -340,6 +344,87 @@ def test_a_scheduler_without_workers_or_that_dies_is_an_error(
                 assert isinstance(event, Reached)
                 os.kill(scheduler, signal.SIGKILL)
                 os.kill(worker, signal.SIGKILL)
+
+
+def test_a_cluster_of_its_own_listens_to_this_machine_alone() -> None:
+    with execute.open_executor(2, "dask"):
+        assert hosts_of(psutil.Process()) == {"127.0.0.1"}
+
+
+# --- TLS, as docs/cluster.md describes it
+
+
+def hosts_of(*processes: Any) -> set[str]:
+    """Return the addresses that processes listen on."""
+    found: set[str] = set()
+    for each in processes:
+        with suppress(psutil.NoSuchProcess):
+            connections = each.net_connections("inet")
+            found |= {each.laddr.ip for each in connections if each.status == psutil.CONN_LISTEN}
+    return found
+
+
+def documented() -> tuple[str, str, str, str]:
+    """Return the documented commands of keys, scheduler, worker and client with TLS, for this machine."""
+    text = (ROOT / "docs" / "cluster.md").read_text("utf-8")
+    block = next(part for part in text.split("```") if part.startswith("\nopenssl")).replace("\\\n", " ")
+    with socket.socket() as free:
+        free.bind(("127.0.0.1", 0))
+        port = str(free.getsockname()[1])
+    for old, new in (
+        ("8786", port),
+        ("127.0.0.1:8787", "127.0.0.1:0"),
+        ("10.0.0.1", "127.0.0.1"),
+        ("10.0.0.2", "127.0.0.1"),
+        ("--nthreads 16", "--nthreads 1"),
+        ("\ndask", f"\nexec {sys.executable} -m dask"),
+        ("\nfervid", f"\nexec {sys.executable} -m fervid"),
+        ("film.mp4", f"{CLIP} --end 0.4 --model untrained"),
+    ):
+        assert old in block
+        block = block.replace(old, new)
+    keys, servers, client = block.strip().split("\n\n")
+    options, scheduler, worker = servers.split("\n")
+    return keys, f"{options}\n{scheduler}", f"{options}\n{worker}", client
+
+
+@contextmanager
+def shell(folder: Path, name: str, commands: str) -> Iterator[Any]:
+    """Run commands of a shell in the background while the block runs."""
+    with (folder / f"{name}.log").open("w") as log:
+        process = subprocess.Popen(
+            ["bash", "-ec", commands],
+            cwd=folder,
+            env=environment(TMPDIR=str(folder)),
+            stdout=log,
+            stderr=log,
+        )
+    try:
+        yield psutil.Process(process.pid)
+    finally:
+        process.terminate()
+        process.wait()
+
+
+@pytest.mark.skipif(shutil.which("openssl") is None, reason="needs openssl")
+def test_tls_as_documented(tmp_path: Path) -> None:
+    keys, scheduler, worker, client = documented()
+    stranger = tmp_path / "stranger"  # with an authority of its own
+    stranger.mkdir()
+    for folder in (tmp_path, stranger):
+        subprocess.run(["bash", "-ec", keys], cwd=folder, capture_output=True, check=True)
+    with shell(tmp_path, "scheduler", scheduler) as first, shell(tmp_path, "worker", worker) as second:
+        wait_until(lambda: "Registered to" in (tmp_path / "worker.log").read_text())
+        for process in (first, second):
+            assert hosts_of(process, *process.children(recursive=True)) == {"127.0.0.1"}
+        for folder, code in ((tmp_path, 0), (stranger, 2)):
+            done = subprocess.run(
+                ["bash", "-ec", client], cwd=folder, env=environment(), capture_output=True, text=True
+            )
+            assert done.returncode == code, done.stderr
+    assert "no Dask scheduler answers at tls://" in done.stderr
+    assert json.loads((tmp_path / "out.json").read_text())["source"]["frames"]["decoded"] == 10
+    assert not (stranger / "out.json").exists()
 
 
 def test_without_dask_the_extra_is_named(monkeypatch: pytest.MonkeyPatch) -> None:

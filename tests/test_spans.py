@@ -339,7 +339,17 @@ def test_an_entry_is_written_completely_or_not_at_all(entry: Path, monkeypatch: 
 
 def test_writing_an_entry_leaves_no_other_files(entry: Path) -> None:
     assert list(entry.parent.iterdir()) == [entry]
-    assert entry.parent.stat().st_mode & 0o077 == 0  # biometric data: readable only by the user
+
+
+def test_only_the_user_can_read_entries(tmp_path: Path) -> None:
+    """They are biometric data. The temporary folder of a batch's worker is made with the first entry."""
+    entry = tmp_path / "store" / "key" / "0-end.span"
+    cache.write(entry, SMALL)
+    assert [path.stat().st_mode & 0o777 for path in (entry.parent.parent, entry.parent, entry)] == [
+        0o700,
+        0o700,
+        0o600,
+    ]
 
 
 def test_a_missing_entry_is_none(tmp_path: Path) -> None:
@@ -359,7 +369,7 @@ def test_entries_are_kept_or_deleted_at_the_end_of_a_run(
     tmp_path: Path, keep: bool, resume: bool, succeeded: bool, left: bool
 ) -> None:
     store = cache.Store(tmp_path / "store", keep, resume)
-    entry = store.entry("key", 0, None)
+    entry = store.entry("0" * 32, 0, None)
     cache.write(entry, SMALL)
-    store.forget("key", succeeded)
+    store.forget("0" * 32, succeeded)
     assert entry.exists() is left

@@ -24,7 +24,7 @@ from pathlib import Path
 from fervid import files
 from fervid.cache import folders
 from fervid.cache.entries import VERSION as VERSION
-from fervid.cache.entries import failure
+from fervid.cache.entries import failure, make_folder
 from fervid.cache.entries import read as read
 from fervid.cache.entries import write as write
 from fervid.cache.folders import is_key as is_key
@@ -104,7 +104,7 @@ class Store:
 
     def _hold(self, folder: Path) -> Lock | None:
         try:
-            folder.mkdir(parents=True, exist_ok=True, mode=0o700)
+            make_folder(folder)
         except OSError as error:
             raise failure(self.folder, error) from error
         try:

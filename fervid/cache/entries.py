@@ -5,6 +5,8 @@ from __future__ import annotations
 import errno
 import hashlib
 import io
+import os
+import sys
 from collections.abc import Mapping
 from pathlib import Path
 
@@ -29,7 +31,7 @@ def write(path: Path, arrays: Mapping[str, Array], makes_folder: bool = True) ->
     for is_last in (False, True):
         try:
             if makes_folder:
-                path.parent.mkdir(parents=True, exist_ok=True, mode=0o700)
+                make_folder(path.parent)
             _write_whole(path, packed)
             break
         except OSError as error:
@@ -39,6 +41,12 @@ def write(path: Path, arrays: Mapping[str, Array], makes_folder: bool = True) ->
                 return False
             # Another run has just deleted the folder: try again.
     return True
+
+
+def make_folder(folder: Path) -> None:
+    """Make the folder of a key; only the user may enter it and the folder above."""
+    for path in (folder.parent, folder):
+        path.mkdir(parents=True, exist_ok=True, mode=0o700)
 
 
 def failure(folder: Path, error: OSError) -> OutputError:
@@ -51,6 +59,8 @@ def failure(folder: Path, error: OSError) -> OutputError:
 
 def _write_whole(path: Path, packed: io.BytesIO) -> None:
     with files.whole(path) as stream:
+        if sys.platform != "win32":
+            os.fchmod(stream.fileno(), 0o600)  # biometric data
         stream.write(hashlib.sha256(packed.getbuffer()).digest())
         stream.write(packed.getbuffer())
 

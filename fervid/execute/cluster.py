@@ -40,6 +40,7 @@ COUNT_EVERY = 2.0  # seconds between two counts of workers
 GONE_FOR = 300.0  # seconds without any worker, after which the run fails
 REPORT_EVERY = 1.0  # seconds between two reports of a worker's progress
 IDLE_FOR = 60.0  # seconds that a worker keeps an idle process, which has models in memory
+LOOPBACK = "127.0.0.1:0"
 SCHEMES = ("tcp", "tls", "ws", "wss", "ucx")
 ADVICE = "--dask-address must name a running Dask scheduler, see docs/cluster.md"
 
@@ -69,7 +70,9 @@ def cluster(jobs: int | None = None, address: str | None = None) -> Iterator[Exe
                 n_workers=1,
                 threads_per_worker=threads,
                 processes=False,
-                dashboard_address=None,
+                # Dask's HTTP servers run also without a dashboard; by default they listen on all addresses.
+                dashboard_address=LOOPBACK,
+                worker_dashboard_address=LOOPBACK,
                 memory_limit=0,
                 silence_logs=logging.CRITICAL,
             ) as own,
