@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import subprocess
 import sys
+from pathlib import Path
 
 import pytest
 from conftest import ROOT, environment
@@ -47,3 +48,25 @@ def test_types_need_only_numpy() -> None:
     loaded = modules_after(code=code)
     assert "numpy" in loaded
     assert not loaded & (HEAVY - {"numpy"} | {"click"})
+
+
+def test_an_analysis_sets_one_thread_before_numpy_is_imported(tmp_path: Path) -> None:
+    """Sums would depend on the number of cores, and idle threads of OpenBLAS take time."""
+    (tmp_path / "movie.mp4").write_text("not a video")
+    watch = """
+import os, sys
+def watch(event, arguments):
+    if event == "import" and arguments[0] in ("numpy", "cv2"):
+        print(arguments[0], os.environ.get("OPENBLAS_NUM_THREADS"), os.environ.get("OPENCV_FOR_THREADS_NUM"))
+sys.addaudithook(watch)
+from fervid.cli.main import run
+run(sys.argv[1:])
+"""
+    done = subprocess.run(
+        [sys.executable, "-c", watch, "analyze", "movie.mp4"],
+        cwd=tmp_path,
+        env=environment() | {"PYTHONPATH": str(ROOT)},
+        capture_output=True,
+        text=True,
+    )
+    assert set(done.stdout.splitlines()) == {"numpy 1 1", "cv2 1 1"}, done.stderr

@@ -10,7 +10,7 @@ from contextlib import AbstractContextManager, contextmanager
 
 from fervid.errors import UsageError
 from fervid.execute.events import Done, Event, Executor, Failed, Reached, results
-from fervid.execute.here import cores, serial
+from fervid.execute.here import cores, limit_threads, serial
 from fervid.execute.local import AHEAD, pool
 
 NAMES = ("serial", "local", "dask")

@@ -30,7 +30,7 @@ from distributed.worker import thread_state
 from fervid import __version__
 from fervid.errors import FervidError, UsageError, WorkerError
 from fervid.execute.events import Done, Event, Executor, Failed, Function, Reached, failure_of
-from fervid.execute.here import ENVIRONMENT, cores
+from fervid.execute.here import cores, limit_threads
 from fervid.execute.local import POLL_EVERY, Pool
 
 AHEAD = 2  # submitted tasks per thread of the cluster
@@ -354,7 +354,7 @@ def _borrowed() -> Iterator[Pool]:
     with _lock:
         pool = _idle.pop()[0] if _idle else None
     if pool is None:
-        os.environ.update(ENVIRONMENT)  # inherited by the process
+        limit_threads()  # inherited by the process
         # A nanny's worker is a daemon, and multiprocessing forbids daemons to have children, which could
         # outlive them. Ours do not: they end with their parent.
         multiprocessing.current_process()._config["daemon"] = False  # type: ignore[attr-defined]

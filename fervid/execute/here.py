@@ -12,9 +12,9 @@ from typing import Any
 
 from fervid.execute.events import Done, Event, Executor, Failed, Function, Reached, failure_of
 
-# Environment variables of a worker. Each numeric library uses one thread: processes run in parallel, and the
-# order of sums does not change. The malloc threshold is fixed so that glibc returns large blocks: by default
-# it grows with their size, and the heap of a worker grows with every span.
+# Environment variables of a process that runs tasks. Each numeric library uses one thread: processes run in
+# parallel, and the order of sums does not change. The malloc threshold is fixed so that glibc returns large
+# blocks: by default it grows with their size, and the heap of a worker grows with every span.
 ENVIRONMENT = dict.fromkeys(
     ("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS", "OPENCV_FOR_THREADS_NUM"), "1"
 ) | {"MALLOC_MMAP_THRESHOLD_": str(1 << 20)}
@@ -36,8 +36,13 @@ class _Serial:
 @contextmanager
 def serial() -> Iterator[Executor]:
     """Run tasks in this process, one after the other; deadlines do not apply, as no task can be killed."""
-    os.environ.update(ENVIRONMENT)
+    limit_threads()
     yield _Serial()
+
+
+def limit_threads() -> None:
+    """Make libraries that are imported from now on use one thread, in this process and in its workers."""
+    os.environ.update(ENVIRONMENT)
 
 
 def cores() -> int:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import multiprocessing
-import os
 import pickle
 import signal
 import time
@@ -35,7 +34,7 @@ def pool(jobs: int, contained: bool = False) -> Iterator[Executor]:
 
     A single task runs in this process, unless `contained`.
     """
-    os.environ.update(here.ENVIRONMENT)  # which the workers inherit
+    here.limit_threads()
     workers = Pool(jobs, contained)
     try:
         yield workers

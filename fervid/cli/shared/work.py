@@ -95,6 +95,9 @@ def read_shared(values: dict[str, Any]) -> Shared:
 
     `values` are the parameters of the option groups; those of MODEL and PEOPLE may be absent.
     """
+    from fervid.execute import limit_threads
+
+    limit_threads()  # before NumPy is imported, which reads the variables once
     from fervid.cache import Store, limit
 
     limit()
