@@ -31,9 +31,9 @@ def throughput() -> Iterator[ModuleType]:
     del sys.modules["throughput"]
 
 
-def run(folder: Path, *arguments: str | Path) -> subprocess.CompletedProcess[str]:
+def run(folder: Path, *arguments: str | Path, script: Path = SCRIPT) -> subprocess.CompletedProcess[str]:
     return subprocess.run(
-        [sys.executable, "-W", "error", str(SCRIPT), *map(str, arguments)],
+        [sys.executable, "-W", "error", str(script), *map(str, arguments)],
         cwd=folder,
         env=environment(),
         capture_output=True,
@@ -129,6 +129,19 @@ def test_a_missing_file_is_a_usage_error(tmp_path: Path) -> None:
     done = run(tmp_path, "missing.mp4")
     assert done.returncode == 2
     assert "missing.mp4 is not a file" in done.stderr
+
+
+def test_short_commands_are_measured_in_turn(short: Path, tmp_path: Path) -> None:
+    startup = ROOT / "benchmarks" / "startup.py"
+    done = run(tmp_path, short, "--model", "untrained", "--runs", "1", "--json", script=startup)
+    assert (done.returncode, done.stderr) == (0, "")
+    commands = json.loads(done.stdout)["commands"]
+    unit, *others = commands.values()
+    assert (unit["ratio"], unit["cpu_ratio"]) == (1, 1)
+    assert [*commands][1:] == ["fervid analyze CLIP", "fervid peaks TIMELINE", "fervid --help"]
+    for row in others:
+        assert row["ratio"] == pytest.approx(row["seconds"] / unit["seconds"])
+        assert row["cpu_ratio"] == pytest.approx(row["cpu_seconds"] / unit["cpu_seconds"])
 
 
 def test_clips_for_a_batch_are_two_seconds_with_bytes_of_their_own(tmp_path: Path) -> None:

@@ -27,11 +27,12 @@ ROOMS: dict[str, tuple[set[str], set[str]]] = {
     "labels": (set(), set()),
     "errors": (set(), set()),
     "files": (set(), set()),
+    "collector": (set(), set()),
     "times": (set(), set()),
     "urls": (set(), set()),
     "threads": (set(), {"torch"}),
     "cache": ({"types", "errors", "files"}, set()),
-    "execute": ({"types", "errors"}, set()),
+    "execute": ({"types", "errors", "collector"}, set()),
     "video": (NOUNS, {"av", "cv2"}),
     "faces": (NOUNS | {"threads"}, {"dlib", "cv2", "scipy", "torch"}),  # torch: who is who
     "clips": (NOUNS | {"faces"}, {"cv2"}),

@@ -15,6 +15,7 @@ import click
 from fervid import __version__
 from fervid.cli.shared.messages import Messages
 from fervid.cli.shared.options import global_options
+from fervid.collector import collect_less_often, skip_last_collections
 from fervid.errors import FervidError
 
 INTERRUPTED = 130
@@ -85,7 +86,10 @@ fervid.params.extend(global_options())
 
 def main() -> NoReturn:
     """Run the program, as the shell calls it."""
-    sys.exit(run())
+    collect_less_often()
+    code = run()
+    skip_last_collections()
+    sys.exit(code)
 
 
 def run(arguments: Sequence[str] | None = None) -> int:

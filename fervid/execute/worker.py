@@ -12,6 +12,7 @@ import traceback
 from multiprocessing.connection import Connection
 from typing import Any
 
+from fervid.collector import collect_less_often, skip_last_collections
 from fervid.execute import here
 from fervid.execute.events import Done, Failed, Reached, failure_of
 
@@ -31,7 +32,8 @@ def serve(connection: Connection, slot: Any) -> None:
             order = connection.recv_bytes()
             connection.send_bytes(_answer(int.from_bytes(order[:PREFIX], "little"), order[PREFIX:], slot))
         except (EOFError, OSError):  # the parent has closed it or ended
-            return
+            break
+    skip_last_collections()
 
 
 def _answer(index: int, body: bytes, slot: Any) -> bytes:
@@ -66,6 +68,7 @@ def _portable(end: Done | Failed) -> Done | Failed:
 
 def _prepare() -> None:
     """Prepare a worker: the parent handles Ctrl-C, and the worker ends with its parent."""
+    collect_less_often()
     signal.signal(signal.SIGINT, signal.SIG_IGN)
     signal.signal(signal.SIGTERM, signal.SIG_DFL)  # not the inherited handler
     if sys.platform.startswith("linux"):
