@@ -91,6 +91,7 @@ def test_a_damaged_spec_is_an_error(folder: Path, content: bytes) -> None:
         ({"format": 99}, "format 99"),
         ({"streams": []}, "no streams"),
         ({"labels": ["a", "a"]}, "labels repeat"),
+        ({"labels": ["a", "\x1b[2Jb"]}, "a label that cannot be printed"),
         ({"streams": [{"name": "x"}]}, "damaged"),
         ({"temperature": "warm"}, "damaged"),
         ({"streams": [{"name": "nobody", "reads": "faces", "sizes": {}, "weight": 1.0}]}, "nobody"),

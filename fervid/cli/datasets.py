@@ -176,7 +176,7 @@ def _print(table: Table) -> None:
 
     with open_text(STANDARD) as stream:
         width = None if stream.isatty() else 120  # rich's 80 would break lines that other programs read
-        Console(file=stream, highlight=False, markup=False, width=width).print(table)
+        Console(file=stream, highlight=False, markup=False, emoji=False, width=width).print(table)
 
 
 for _command in (list_layouts, check_dataset):

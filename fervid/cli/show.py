@@ -50,7 +50,7 @@ def show(input: str, top: int) -> None:
 
     with output.open_text(output.STANDARD) as stream:
         width = None if stream.isatty() else _columns()
-        show_on(Console(file=stream, highlight=False, width=width), timeline, top)
+        show_on(Console(file=stream, highlight=False, markup=False, emoji=False, width=width), timeline, top)
 
 
 def _columns() -> int:

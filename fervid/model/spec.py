@@ -56,7 +56,7 @@ class Spec:
         """Return the spec of JSON values."""
         return cls(
             name=str(value["name"]),
-            labels=tuple(value["labels"]),
+            labels=tuple(str(label) for label in value["labels"]),
             streams=tuple(StreamSpec(**stream) for stream in value["streams"]),
             fusion=str(value["fusion"]),
             temperature=float(value["temperature"]),
@@ -112,6 +112,8 @@ def read_spec(name: str | Path) -> Spec:
         raise ModelError(f"cannot read the spec of model {name}: {failure.strerror}") from failure
     if not spec.streams or not spec.labels or len(set(spec.labels)) < len(spec.labels):
         raise ModelError(f"model {name} has no streams, or its labels repeat: it cannot be used")
+    if not all(label.isprintable() and label.strip() for label in spec.labels):
+        raise ModelError(f"model {name} has a label that cannot be printed: it cannot be used")
     if spec.fusion not in FUSIONS:
         raise ModelError(f"model {name} has the unknown fusion {spec.fusion!r}: upgrade fervid")
     return spec

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import logging
 import os
+import re
 import sys
 import traceback
 from collections.abc import Callable, Iterable, Iterator, Sequence
@@ -13,12 +14,23 @@ from typing import TYPE_CHECKING, Any
 
 from fervid import urls
 from fervid.errors import OutputError
+from fervid.files import encodable
 
 if TYPE_CHECKING:
     from rich.console import Console
     from rich.progress import ProgressColumn
 
 log = logging.getLogger("fervid")
+
+
+# Characters that a terminal obeys: control and escape codes (not the line feed and the tab), and those that
+# turn the direction of text.
+_CONTROL = re.compile("[\x00-\x08\x0b-\x1f\x7f-\x9f\u2028\u2029\u202a-\u202e\u2066-\u2069]")
+
+
+def printable(text: str) -> str:
+    """Return text that a terminal only prints, whatever a file or a server wrote into it."""
+    return _CONTROL.sub("\ufffd", encodable(text))
 
 
 class Bar:
@@ -39,6 +51,7 @@ class Bar:
 
     def show(self, **values: Any) -> None:
         """Set values of the columns."""
+        values = {key: printable(text) if isinstance(text, str) else text for key, text in values.items()}
         if self._progress is not None:
             self._progress.update(self._task, **values)
 
@@ -96,12 +109,12 @@ class Messages:
         if self._console is None:
             from rich.console import Console
 
-            self._console = Console(stderr=True, highlight=False)
+            self._console = Console(stderr=True, highlight=False, markup=False, emoji=False)
         return self._console
 
     def say(self, text: str) -> None:
         """Print a line, above the bar if there is one."""
-        text = self.scrubbed(text)
+        text = printable(self.scrubbed(text))
         if self._console is not None:
             self._console.print(text, markup=False, highlight=False, soft_wrap=True)
         elif sys.stderr is not None:
@@ -140,7 +153,7 @@ class Messages:
             redirect_stderr=False,
         )
         with progress:
-            yield Bar(progress, progress.add_task(name, **({"total": None} | values)))
+            yield Bar(progress, progress.add_task(printable(name), **({"total": None} | values)))
 
 
 def _seconds_of_video() -> list[ProgressColumn]:
@@ -172,7 +185,7 @@ class _LogFormatter(logging.Formatter):
         self._messages = messages
 
     def format(self, record: logging.LogRecord) -> str:
-        return self._messages.scrubbed(super().format(record))
+        return printable(self._messages.scrubbed(super().format(record)))
 
 
 class _ScreenHandler(logging.Handler):

@@ -13,6 +13,7 @@ from pathlib import Path
 from typing import BinaryIO, TextIO
 
 from fervid import files
+from fervid.cli.shared.messages import printable
 from fervid.errors import OutputError, UsageError
 
 STANDARD = "-"  # the name of standard input and output
@@ -153,7 +154,7 @@ def open_text(target: str) -> Iterator[TextIO]:
 def show(text: str) -> None:
     """Write a line to standard output at once."""
     with open_text(STANDARD) as stream:
-        stream.write(text + "\n")
+        stream.write(printable(text) + "\n")
 
 
 @contextmanager

@@ -8,8 +8,8 @@ from typing import TYPE_CHECKING, Literal, TextIO
 from rich import box
 from rich.console import Console
 from rich.table import Table
-from rich.text import Text
 
+from fervid.files import shown
 from fervid.timeline.people import expressions
 from fervid.times import clock, timecode
 
@@ -26,9 +26,8 @@ def table(timelines: Sequence[Timeline]) -> Table:
         justify: Literal["left", "right"] = "right" if heading in ("length", "seen") else "left"
         rows.add_column(heading, overflow="fold", justify=justify)
     for timeline in timelines:
-        name = timeline.source.name if timeline.tally.complete else f"{timeline.source.name} (incomplete)"
         rows.add_row(
-            Text(name),
+            shown(timeline.source.name) + ("" if timeline.tally.complete else " (incomplete)"),
             clock(timeline.source.duration * timeline.source.time_base),
             _faces(timeline),
             _seen(timeline),
@@ -48,7 +47,8 @@ def write_peaks(timeline: Timeline, stream: TextIO) -> None:
 
 def console(stream: TextIO) -> Console:
     """Return a console on a stream; without a terminal it has 120 columns, so that lines stay whole."""
-    return Console(file=stream, highlight=False, width=None if stream.isatty() else 120)
+    width = None if stream.isatty() else 120
+    return Console(file=stream, highlight=False, markup=False, emoji=False, width=width)
 
 
 def peak_table(timeline: Timeline) -> Table:
@@ -89,7 +89,7 @@ def people_table(timeline: Timeline) -> Table:
         first = min(curve.start for curve in timeline.curves if curve.track in person.tracks)
         rows.add_row(
             person.id,
-            Text(person.name or ""),
+            shown(person.name or ""),
             clock(person.ticks * source.time_base),
             str(len(person.tracks)),
             timecode(source.seconds(first)),

@@ -63,7 +63,7 @@ def _timeline(whole: dict[str, Any], name: str) -> Timeline:
         shots=np.array([int(shot["start"]["pts"]) for shot in whole["shots"]], np.int64),
         curves=tuple(_curve(entry, model.labels) for entry in whole["tracks"]),
         segments=tuple(_segment(entry, model.labels) for entry in whole["segments"]),
-        peaks=tuple(_peak(entry) for entry in whole["peaks"]),
+        peaks=tuple(_peak(entry, model.labels) for entry in whole["peaks"]),
         people=tuple(_person(entry) for entry in whole["people"]),
         has_curves=all("curve" in entry for entry in whole["tracks"]),
     )
@@ -98,11 +98,14 @@ def _source(entry: Mapping[str, Any]) -> Source:
 
 
 def _model(entry: Mapping[str, Any]) -> ModelInfo:
+    labels = tuple(str(label) for label in entry["labels"])
+    if len(set(labels)) < len(labels) or not all(label.isprintable() and label.strip() for label in labels):
+        raise ValueError("labels of its model repeat, or cannot be printed")
     return ModelInfo(
         name=str(_known(entry["name"])),
         sha256=str(_known(entry["sha256"])),
         trained=bool(entry.get("trained", True)),
-        labels=tuple(str(label) for label in entry["labels"]),
+        labels=labels,
         streams=tuple(entry.get("streams", ())),
         licences=entry.get("licences", {}),
     )
@@ -212,14 +215,19 @@ def _curve(entry: Mapping[str, Any], labels: Sequence[str]) -> Curve:
     )
 
 
+def _emotion(entry: Mapping[str, Any], labels: Sequence[str]) -> str:
+    emotion = str(entry["emotion"])
+    if emotion not in labels:
+        raise ValueError(f"{emotion!r} is not a label of its model")
+    return emotion
+
+
 def _segment(entry: Mapping[str, Any], labels: Sequence[str]) -> Segment:
-    if entry["emotion"] not in labels:
-        raise ValueError(f"{entry['emotion']!r} is not a label of its model")
     return Segment(
         track=int(entry["track"]),
         start=int(entry["start"]["pts"]),
         end=int(entry["end"]["pts"]),
-        emotion=str(entry["emotion"]),
+        emotion=_emotion(entry, labels),
         scores=_column([entry["scores"][label] for label in labels]),
         frames=int(entry["frames"]),
         person=_owner(entry),
@@ -227,10 +235,10 @@ def _segment(entry: Mapping[str, Any], labels: Sequence[str]) -> Segment:
     )
 
 
-def _peak(entry: Mapping[str, Any]) -> Peak:
+def _peak(entry: Mapping[str, Any], labels: Sequence[str]) -> Peak:
     return Peak(
         track=int(entry["track"]),
-        emotion=str(entry["emotion"]),
+        emotion=_emotion(entry, labels),
         onset=int(entry["onset"]["pts"]),
         apex=int(entry["apex"]["pts"]),
         offset=int(entry["offset"]["pts"]),
