@@ -248,6 +248,15 @@ def test_a_journal_deletes_nothing_outside_the_cache(
     assert all(path.exists() for path in kept)
 
 
+def test_an_input_in_a_folder_with_the_name_of_the_state_keeps_its_output(
+    call: Call, films: Path, tmp_path: Path
+) -> None:
+    (films / "b").rename(tmp_path / folders.STATE)
+    assert call("batch", f"{folders.STATE}/two.mp4", "-o", "out").returncode == 0
+    (line,) = manifest(tmp_path / "out")
+    assert (tmp_path / "out" / line["outputs"]["json"]).is_file()
+
+
 # --- labels
 
 

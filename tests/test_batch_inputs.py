@@ -7,8 +7,8 @@ from pathlib import Path
 
 import pytest
 
-from fervid.batch import InputList, find_inputs
-from fervid.batch.inputs import LONGEST, RESERVED
+from fervid.batch import FORMATS, InputList, find_inputs
+from fervid.batch.stems import LONGEST, RESERVED, Stems
 
 
 @pytest.fixture(autouse=True)
@@ -125,6 +125,35 @@ def test_no_two_inputs_have_one_output() -> None:
     assert not set(folded) & set(RESERVED)
 
 
+def outputs(found: InputList) -> list[str]:
+    """Return every path that an output of any format may have."""
+    return [stem.casefold() + suffix.casefold() for stem in stems(found) for suffix in FORMATS.values()]
+
+
+@pytest.mark.parametrize(
+    "inputs",
+    [
+        ("a.mp4", "a.mp4.openface/1.png"),
+        ("a.mp4.openface/1.png", "a.mp4"),
+        ("a", "a.windows", "a.segments", "a.windows.segments"),
+        ("a.mp4", "A.MP4.JSON/b.mp4", "A.MP4.JSON/c.mp4"),
+        ("a.mp4.json/b.mp4", "a.mp4"),
+        ("a.mp4", "a.mp4.openface.csv/b.mp4"),
+        (".fervid-batch/b.mp4", "x/.fervid-batch/c.mp4"),
+        ("manifest.jsonl/b.mp4", "emotions.csv/a/b.mp4", "accuracy.json/c.mp4"),
+    ],
+)
+def test_no_output_is_a_folder_or_an_output_of_another_input(inputs: tuple[str, ...]) -> None:
+    make(*inputs)
+    named = [name.removesuffix("/1.png") for name in inputs]
+    found = find_inputs(named, None, "out")
+    paths = outputs(found)
+    folders = {path.rpartition("/")[0] for path in paths} - {""}
+    assert len(set(paths)) == len(paths)
+    assert not folders & {*paths, "manifest.jsonl", "emotions.csv", "accuracy.json", ".fervid-batch"}
+    assert len({os.path.dirname(stem) for stem in stems(found)}) <= len({os.path.dirname(n) for n in named})
+
+
 def test_a_name_leaves_room_for_a_suffix() -> None:
     make("f/" + "n" * 251 + ".mp4", "f/" + "n" * 250 + "m.mp4", "f/" + "é" * 120 + ".mp4")
     found = stems(find_inputs(["f"], None, "out"))
@@ -132,12 +161,45 @@ def test_a_name_leaves_room_for_a_suffix() -> None:
     assert all(len(os.fsencode(place)) <= LONGEST + len("f/") for place in found)
 
 
-def test_urls_have_places_without_secrets() -> None:
+def test_urls_that_differ_in_the_query_are_different_inputs() -> None:
+    urls = [f"https://me:password@host/a/b.mp4?key=secret&id={number}" for number in range(3)]
+    found = find_inputs([*urls, "https://host/a/b.mp4", "https://host/a/b.mp4#t=7"], None, "out")
+    for values in ({item.name for item in found.inputs}, set(stems(found))):
+        assert len(values) == 4 and not any("secret" in text or "password" in text for text in values)
+    assert found.inputs[3].name == "https://host/a/b.mp4" and found.inputs[3].stem == "host/a/b.mp4"
+    alone = find_inputs([urls[1]], None, "out").inputs  # in another batch
+    assert alone == found.inputs[1:2]
+
+
+@pytest.mark.parametrize(
+    "query",
+    ["X-Amz-Date={}&X-Amz-Signature={}", "Expires={}&Signature={}&Key-Pair-Id=K", "se={}&sig={}&sp=r"],
+)
+def test_a_url_that_is_signed_again_is_the_same_input(query: str) -> None:
+    first, again = (f"https://host/b.mp4?v=3&{query.format(part, part)}" for part in ("1", "2"))
+    found = find_inputs([first, again], None, "out")
+    assert len(found.inputs) == 1 and found.repeats == 1
+    assert found.inputs[0].name == find_inputs([again], None, "out").inputs[0].name
+    assert found.inputs[0].name != find_inputs(["https://host/b.mp4?v=4"], None, "out").inputs[0].name
+    unsigned = find_inputs(["https://host/b.mp4?se=1", "https://host/b.mp4?se=2"], None, "out")
+    assert len({item.name for item in unsigned.inputs}) == 2
+
+
+def test_names_that_are_written_alike_are_different_inputs() -> None:
     found = find_inputs(
-        ["https://me:secret@host/a/b.mp4?key=secret", "https://host/a/b.mp4?key=other"], None, "out"
+        ["ftp://me:secret@host/a.mp4", "ftp://you@host/a.mp4", "s3://a/\t", "s3://a/\n"], None, "out"
     )
-    assert stems(found) == ["host/a/b.mp4", "host/a/b.mp4.2"]
-    assert {item.name for item in found.inputs} == {"https://host/a/b.mp4"}
+    assert len({item.name for item in found.inputs}) == 4
+    assert not any("secret" in item.name for item in found.inputs)
+
+
+def test_many_inputs_with_one_path_take_one_step_each(monkeypatch: pytest.MonkeyPatch) -> None:
+    steps = []
+    is_taken = Stems._is_taken
+    monkeypatch.setattr(Stems, "_is_taken", lambda self, stem: steps.append(stem) or is_taken(self, stem))
+    given = Stems()
+    assert len({given.take(["host", "a.mp4"]) for _ in range(1000)}) == 1000
+    assert len(steps) <= 2 * 1000
 
 
 class Entry:

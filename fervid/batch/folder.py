@@ -22,12 +22,12 @@ from typing import BinaryIO
 from fervid import cache, files
 from fervid.batch.inputs import Input
 from fervid.batch.records import Record
+from fervid.batch.stems import STATE
 from fervid.batch.work import FORMATS
 from fervid.errors import FervidError, InputError, OutputError
 from fervid.files import Lock, encodable, shown
 
 MANIFEST = "manifest.jsonl"
-STATE = ".fervid-batch"
 # Errors that the next input would meet too: the batch stops.
 FULL = (errno.ENOSPC, errno.EDQUOT, errno.EROFS, errno.EIO)
 

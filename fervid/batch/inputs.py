@@ -5,19 +5,26 @@ from __future__ import annotations
 import glob
 import hashlib
 import os
-import unicodedata
+import re
+from collections import Counter
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
+from urllib.parse import parse_qsl, urlencode
 
+from fervid import urls
 from fervid.batch.lists import PathList
+from fervid.batch.stems import Stems
 from fervid.errors import InputError
-from fervid.files import STILLS, VIDEOS
-from fervid.urls import is_url
+from fervid.files import STILLS, VIDEOS, encodable
+from fervid.urls import Link, is_url
 from fervid.video import remote
 
-LONGEST = 200  # bytes of a name: file systems allow 255, with the suffix of the format
-# Files of the folder of results itself.
-RESERVED = ("manifest", "emotions", "predictions", "accuracy", ".fervid-batch")
+# Parameters of signed URLs: they change whenever a URL is signed, and the video does not.
+SIGNATURES = {"signature", "sig", "x-amz-signature", "x-goog-signature"}
+SIGNED = re.compile(
+    r"x-(amz|goog)-.*|awsaccesskeyid|googleaccessid|signature|expires|key-pair-id|policy"  # Amazon, Google
+    r"|s(v|r|e|t|p|pr|ip|s|rt|ig)|sk(oid|tid|t|e|s|v)"  # Azure
+)
 
 
 @dataclass(frozen=True)
@@ -63,7 +70,7 @@ class _Search:
     def resolve(self, name: str) -> Iterator[_Match]:
         """Yield what an argument names: a file, a URL, a folder of videos, or the matches of a pattern."""
         if is_url(name):
-            yield _Match(name, name)
+            yield _Match(name, _identity(name))
             return
         if not os.path.lexists(name) and glob.has_magic(name):
             matches = sorted(glob.glob(name, recursive=True))
@@ -142,29 +149,44 @@ def _base(anchors: set[str]) -> str:
 
 
 def _inputs(matches: Iterable[_Match], base: str) -> Iterator[Input]:
-    taken = {name.casefold() for name in RESERVED}
+    stems, names = Stems(), Counter[str]()
     for match in matches:
         if is_url(match.path):
             name, parts = remote.redacted(match.path), remote.path_parts(match.path)
+            if query := "&".join(map(_query, _links(match.path))):  # it may contain secrets
+                name, parts = name + _mark(query), (*parts[:-1], parts[-1] + _mark(query))
         else:
             name = os.path.relpath(match.path, base).replace(os.sep, "/")
             parts = tuple(name.split("/"))
-        short = "/".join(map(_short, parts))
-        stem, number = short, 2
-        # On some systems, names that differ in case or in the composition of accents are the same file.
-        while (folded := unicodedata.normalize("NFC", stem).casefold()) in taken:
-            stem, number = f"{short}.{number}", number + 1
-        taken.add(folded)
-        yield Input(match.path, name, stem, match.size, match.error)
+        names[encodable(name)] += 1
+        if (number := names[encodable(name)]) > 1:  # they differ in what is not shown
+            name += f"~{number}"
+        yield Input(match.path, name, stems.take(parts), match.size, match.error)
 
 
-def _short(name: str) -> str:
-    """Return a name that leaves room for a suffix; long names end in a digest, so that they stay distinct."""
-    raw = os.fsencode(name)
-    if len(raw) <= LONGEST:
-        return name
-    cut = raw[: LONGEST - 13].decode("utf-8", "ignore")
-    return f"{cut}~{hashlib.sha256(raw).hexdigest()[:12]}"
+def _links(url: str) -> list[Link]:
+    return [link for link in urls.chain(url) if isinstance(link, Link)]
+
+
+def _query(link: Link) -> str:
+    """Return the query of a link, without what its signature adds."""
+    query = link.query.partition("#")[0] if link.scheme in urls.WEB else link.query
+    pairs = parse_qsl(query.removeprefix("?"), keep_blank_values=True)
+    if any(name.lower() in SIGNATURES for name, _ in pairs):
+        pairs = [(name, value) for name, value in pairs if not SIGNED.fullmatch(name.lower())]
+    return urlencode(pairs)
+
+
+def _identity(url: str) -> str:
+    """Return what two URLs share if they name the same video."""
+    parts = [
+        (link.scheme, link.user.partition(":")[0], link.host, link.path, _query(link)) for link in _links(url)
+    ]
+    return repr(parts)
+
+
+def _mark(text: str) -> str:
+    return f"~{hashlib.sha256(os.fsencode(text)).hexdigest()[:12]}"
 
 
 def _is_folder(entry: os.DirEntry[str]) -> bool:
