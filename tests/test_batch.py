@@ -21,8 +21,8 @@ from media import write as write_video
 from test_cli import says
 
 from fervid import execute, files
+from fervid.batch import Input, Record, work
 from fervid.batch import folder as folders
-from fervid.batch import work
 from fervid.export.timelines.json import schema
 
 SMALL = ("--end", "0.4")
@@ -257,6 +257,113 @@ def test_an_input_in_a_folder_with_the_name_of_the_state_keeps_its_output(
     assert (tmp_path / "out" / line["outputs"]["json"]).is_file()
 
 
+def test_a_file_that_appears_during_a_batch_is_not_replaced(
+    call: Call, films: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    begin, target = folders.Results.open, tmp_path / "out" / "films" / "b" / "two.mp4.json"
+
+    def interfere(self: folders.Results) -> None:
+        begin(self)
+        target.parent.mkdir(parents=True, exist_ok=True)
+        target.write_text("mine")
+
+    monkeypatch.setattr(folders.Results, "open", interfere)
+    done = call("batch", "films/b", "-o", "out")
+    assert (done.returncode, target.read_text()) == (1, "mine")
+    assert "films/b/two.mp4.json exists already" in done.stderr
+    assert call("batch", "films/b", "-o", "out", "-y").returncode == 0
+    assert target.read_text() != "mine"
+
+
+def test_an_output_without_a_line_in_the_journal_is_accepted(call: Call, films: Path, tmp_path: Path) -> None:
+    assert call("batch", "films/b", "-o", "out").returncode == 0
+    before = contents(tmp_path / "out")
+    (tmp_path / "out" / "manifest.jsonl").unlink()
+    (tmp_path / "out" / folders.STATE).mkdir()  # as if it had been killed after writing the output
+    assert call("batch", "films/b", "-o", "out").returncode == 0
+    assert contents(tmp_path / "out") == before
+
+
+def test_what_an_interrupted_batch_has_done_stays_known(call: Call, films: Path, tmp_path: Path) -> None:
+    assert call("batch", "films/a/one.mp4", "-o", "out").returncode == 0
+    state = tmp_path / "out" / folders.STATE
+    state.mkdir()
+    (tmp_path / "out" / "manifest.jsonl").rename(state / "journal.jsonl")
+    assert call("batch", "films/b", "-o", "out").returncode == 0
+    assert {line["input"] for line in manifest(tmp_path / "out")} == {"films/a/one.mp4", "films/b/two.mp4"}
+
+
+def test_a_table_of_somebody_else_is_not_replaced(call: Call, films: Path, tmp_path: Path) -> None:
+    (tmp_path / "out").mkdir()
+    (tmp_path / "out" / "emotions.csv").write_text("mine")
+    assert call("batch", "films/b", "-o", "out").returncode == 1
+    assert contents(tmp_path / "out") == {"emotions.csv": b"mine"}
+
+
+@pytest.fixture
+def no_locks(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Take the locks from all file systems."""
+
+    def refuse(*_: object) -> None:
+        raise OSError(errno.ENOLCK, os.strerror(errno.ENOLCK))
+
+    monkeypatch.setattr("fcntl.flock", refuse)
+
+
+def test_without_locks_there_is_a_warning(call: Call, films: Path, no_locks: None) -> None:
+    done = call("batch", "films/b", "-o", "out")
+    assert done.returncode == 0
+    assert "the file system of out has no locks: make sure that no other batch writes there" in done.stderr
+    assert "has no locks" not in call("-q", "batch", "films/b", "-o", "out").stderr
+
+
+def test_two_batches_without_locks_keep_each_other_s_results(tmp_path: Path, no_locks: None) -> None:
+    def save(results: folders.Results, name: str) -> Record:
+        item = Input(f"/{name}", name, name)
+        text = name.encode()
+        return results.save(item, Record(name, "done", key=name), {"json": lambda s: s.write(text)}, "")
+
+    first, second = folders.Results(tmp_path), folders.Results(tmp_path)
+    first.open()
+    second.open()
+    assert not first.is_locked and not second.is_locked
+    done = {"a": save(first, "a"), "b": save(second, "b")}
+    first.finish([done["a"]])
+    done["c"] = save(second, "c")
+    second.finish([done["b"], done["c"]])
+    assert {line["input"] for line in manifest(tmp_path)} == {"a", "b", "c"}
+    assert {name: (tmp_path / f"{name}.json").read_text() for name in "abc"} == {name: name for name in "abc"}
+    assert sorted(path.name for path in tmp_path.iterdir()) == [
+        "a.json",
+        "b.json",
+        "c.json",
+        "manifest.jsonl",
+    ]
+
+
+def test_an_input_s_outputs_are_on_the_disk_before_the_journal_says_so(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    results, sync, events = folders.Results(tmp_path), os.fsync, []
+    results.open()
+    names = {"journal": f"{folders.STATE}/journal.jsonl", "output": "a.json", "folder": ""}
+
+    def record(descriptor: int) -> None:
+        sync(descriptor)
+        status = os.fstat(descriptor)
+        events.extend(
+            name
+            for name, path in names.items()
+            if (tmp_path / path).exists() and os.path.samestat(os.stat(tmp_path / path), status)
+        )
+
+    monkeypatch.setattr(os, "fsync", record)
+    writers: dict[str, folders.Writer] = {"json": lambda stream: stream.write(b"text")}
+    results.save(Input("/a", "a", "a"), Record("a", "done"), writers, "")
+    assert events == ["folder", "journal"]  # an output is synced before it has its name
+    results.close()
+
+
 # --- labels
 
 
@@ -352,18 +459,18 @@ def test_a_list_s_paths_count_from_here_or_from_the_list(call: Call, films: Path
 def test_no_space_stops_the_batch_and_the_next_one_goes_on(
     call: Call, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    replace, count = os.replace, iter(range(9))
+    link, count = os.link, iter(range(9))
 
     def full(source: Path, target: Path) -> None:
         if target.suffix == ".json" and next(count) == 1:
             raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
-        replace(source, target)
+        link(source, target)
 
-    monkeypatch.setattr(folders.os, "replace", full)
+    monkeypatch.setattr(os, "link", full)
     done = call("batch", "films/", "-o", "out")
     assert done.returncode == 1
     assert "no space is left for out/films/b/two.mp4.json: free some" in done.stderr
-    monkeypatch.setattr(folders.os, "replace", replace)
+    monkeypatch.setattr(os, "link", link)
     assert list(statuses(call, "films/").values()) == ["skipped", "failed", "done"]
     call("batch", "films/", "-o", "other")
     assert contents(OUT) == contents(Path("other"))

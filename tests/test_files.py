@@ -2,12 +2,19 @@
 
 from __future__ import annotations
 
+import errno
 import os
+import stat
+import subprocess
+import sys
 from pathlib import Path
+from typing import Any
 
 import pytest
+from conftest import environment
 
 from fervid import files
+from fervid.files import writing
 
 
 def test_a_name_in_a_message_is_one_printable_line() -> None:
@@ -49,6 +56,124 @@ def test_a_file_is_written_in_the_given_folder(tmp_path: Path) -> None:
     with files.whole(tmp_path / "a.json", within=tmp_path / "state"):
         assert os.listdir(tmp_path) == ["state"] and len(os.listdir(tmp_path / "state")) == 1
     assert os.listdir(tmp_path / "state") == []
+
+
+def test_a_file_that_appears_meanwhile_is_not_replaced(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def refuse(*_: object) -> None:
+        raise OSError(errno.EPERM, os.strerror(errno.EPERM))
+
+    for has_links in (True, False):
+        if not has_links:
+            monkeypatch.setattr(os, "link", refuse)
+        target = tmp_path / f"{has_links}.json"
+        with pytest.raises(FileExistsError), files.whole(target, replaces=False) as stream:
+            stream.write(b"new")
+            target.write_bytes(b"mine")
+        assert target.read_bytes() == b"mine"
+        target.unlink()
+        with files.whole(target, replaces=False) as stream:
+            stream.write(b"new")
+        assert target.read_bytes() == b"new"
+    assert sorted(os.listdir(tmp_path)) == ["False.json", "True.json"]
+
+
+@pytest.mark.parametrize("mode", [0o600, 0o640, 0o444, 0o664])
+def test_a_new_file_has_the_access_rights_of_the_one_that_it_replaces(tmp_path: Path, mode: int) -> None:
+    target = tmp_path / "a.json"
+    target.write_bytes(b"old")
+    target.chmod(mode)
+    with files.whole(target) as stream:
+        stream.write(b"new")
+        (part,) = (path for path in tmp_path.iterdir() if path != target)
+        assert not stat.S_IMODE(part.stat().st_mode) & ~(mode | 0o600)  # nobody else may read it meanwhile
+    assert (target.read_bytes(), stat.S_IMODE(target.stat().st_mode)) == (b"new", mode)
+
+
+WRITE = """
+import sys
+from pathlib import Path
+from fervid import files
+from fervid.files import writing
+with files.whole(Path("a.json")) as stream, files.whole_folder(Path("faces"), str.isdigit) as folder:
+    stream.write(b"new")
+    (folder / "1").touch()
+    print("written", flush=True)
+    sys.stdin.readline()
+"""
+
+
+def test_what_a_killed_program_was_writing_is_deleted_by_the_next(tmp_path: Path) -> None:
+    pipe = subprocess.PIPE
+    with subprocess.Popen(
+        [sys.executable, "-c", WRITE], cwd=tmp_path, env=environment(), stdin=pipe, stdout=pipe
+    ) as writer:
+        assert writer.stdout is not None and writer.stdout.readline() == b"written\n"
+        mine = tmp_path / ".fervid-thesis.part"
+        mine.touch()
+        writing._sweep.cache_clear()
+        files.write(tmp_path / "b", "")
+        assert len(os.listdir(tmp_path)) == 4  # a program that is running keeps its files
+        writer.kill()
+    writing._sweep.cache_clear()
+    files.write(tmp_path / "b", "")
+    assert sorted(os.listdir(tmp_path)) == [mine.name, "b"]
+
+
+def test_a_file_is_on_the_disk_before_its_name_is(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Record what would survive a power failure."""
+    events = []
+
+    def record(name: str) -> None:
+        call = getattr(os, name)
+
+        def recorded(*arguments: Any, **options: Any) -> Any:
+            if name == "fsync":
+                status = os.fstat(arguments[0])
+                is_folder = stat.S_ISDIR(status.st_mode)
+                events.append("sync the folder" if is_folder else f"sync {status.st_size} bytes")
+            else:
+                events.append(name)
+            return call(*arguments, **options)
+
+        monkeypatch.setattr(os, name, recorded)
+
+    for name in ("fsync", "replace", "link", "rename", "mkdir", "sync"):
+        record(name)
+    files.write(tmp_path / "a", "old")
+    assert events == ["sync 3 bytes", "replace", "sync the folder"]
+    events.clear()
+    with files.whole(tmp_path / "b", replaces=False) as stream:
+        stream.write(b"news")
+    assert events == ["sync 4 bytes", "link", "sync the folder"]
+    events.clear()
+    with files.whole_folder(tmp_path / "c", str.isdigit):
+        pass
+    assert events == ["mkdir", "sync", "rename", "sync the folder"]
+    events.clear()
+    files.make_folder(tmp_path / "d" / "e")
+    assert events == ["mkdir", "sync the folder"] * 2
+
+
+def test_a_lock_without_a_file_system_s_help_is_not_real(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def refuse(*_: object) -> None:
+        raise OSError(errno.ENOLCK, os.strerror(errno.ENOLCK))
+
+    lock = files.take_lock(tmp_path / "a")
+    assert lock is not None and lock.is_real
+    lock.release()
+    monkeypatch.setattr("fcntl.flock", refuse)
+    lock = files.take_lock(tmp_path / "a")
+    assert lock is not None and not lock.is_real
+    part = tmp_path / f".fervid-{'0' * 12}.part"
+    part.touch()
+    files.write(tmp_path / "b", "")
+    assert part.exists()  # it may be in use
+    lock.release(remove=True)
+    assert sorted(os.listdir(tmp_path)) == [part.name, "b"]
 
 
 def test_errors_of_the_file_are_explained_and_those_of_the_block_are_not(tmp_path: Path) -> None:

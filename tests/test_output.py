@@ -13,6 +13,7 @@ from pathlib import Path
 import pytest
 from conftest import ROOT, environment
 
+from fervid.cli.extract import PICTURES
 from fervid.cli.shared import output
 from fervid.errors import OutputError, UsageError
 
@@ -34,7 +35,10 @@ def test_a_file_appears_when_it_is_whole(tmp_path: Path) -> None:
 def test_a_failure_keeps_the_old_file(tmp_path: Path) -> None:
     target = tmp_path / "out.json"
     target.write_text("old")
-    with pytest.raises(RuntimeError, match="half way"), output.open_text(str(target)) as stream:
+    with (
+        pytest.raises(RuntimeError, match="half way"),
+        output.open_text(str(target), overwrite=True) as stream,
+    ):
         stream.write("new")
         raise RuntimeError("half way")
     assert target.read_text() == "old"
@@ -100,13 +104,47 @@ def test_a_folder_appears_whole_and_replaces(tmp_path: Path) -> None:
     target = tmp_path / "faces"
     (target / "track_0001").mkdir(parents=True)
     (target / "track_0001" / "000000001.png").write_bytes(b"old")
-    with output.open_folder(str(target)) as folder:
+    with output.open_folder(str(target), True, *PICTURES) as folder:
         (folder / "track_0002").mkdir()
         assert (target / "track_0001").exists()
     assert os.listdir(target) == ["track_0002"]
-    with pytest.raises(RuntimeError), output.open_folder(str(target)) as folder:
+    with pytest.raises(RuntimeError), output.open_folder(str(target), True, *PICTURES) as folder:
         raise RuntimeError
     assert os.listdir(target) == ["track_0002"]
+    assert not left_behind(tmp_path)
+
+
+def test_what_appears_meanwhile_is_not_replaced(tmp_path: Path) -> None:
+    target = tmp_path / "out.json"
+    message = "made by another program meanwhile: use -y"
+    with pytest.raises(OutputError, match=message), output.open_text(str(target)) as stream:
+        stream.write("new")
+        target.write_text("mine")
+    assert target.read_text() == "mine"
+    faces = tmp_path / "faces"
+    opened = output.open_folder(str(faces), False, *PICTURES)
+    with pytest.raises(OutputError, match=message), opened as folder:
+        (folder / "track_0001").mkdir()
+        faces.mkdir()
+        (faces / "thesis.txt").write_text("mine")
+    assert (faces / "thesis.txt").read_text() == "mine"
+    assert not left_behind(tmp_path)
+
+
+def test_other_files_in_a_folder_that_is_replaced_stay(tmp_path: Path) -> None:
+    target = tmp_path / "faces"
+    (target / "track_0001").mkdir(parents=True)
+    (target / "track_0001" / "000000001.png").write_bytes(b"old")
+    with output.open_folder(str(target), True, *PICTURES) as folder:
+        (folder / "track_0002").mkdir()
+        (folder / "track_0002" / "000000001.png").write_bytes(b"new")
+        for name in ("thesis.txt", "track_0001/thesis.txt", "track_0002"):
+            path = target / name
+            path.mkdir() if name == "track_0002" else path.write_text("mine")
+        (target / "track_0002" / "link.png").symlink_to("nowhere")
+    assert (target / "thesis.txt").read_text() == (target / "track_0001" / "thesis.txt").read_text() == "mine"
+    assert sorted(os.listdir(target / "track_0002")) == ["000000001.png", "link.png"]
+    assert not (target / "track_0001" / "000000001.png").exists()
     assert not left_behind(tmp_path)
 
 
@@ -114,13 +152,12 @@ def test_a_folder_of_something_else_is_not_replaced(tmp_path: Path) -> None:
     target = tmp_path / "faces"
     (target / "track_0001").mkdir(parents=True)
     (target / "track_0001" / "000000001.png").touch()
-    patterns = (r"track_\d+", r"\d+\.png")
-    output.check_folder(str(target), True, *patterns)
+    output.check_folder(str(target), True, *PICTURES)
     with pytest.raises(OutputError, match="-y"):
-        output.check_folder(str(target), False, *patterns)
+        output.check_folder(str(target), False, *PICTURES)
     (target / "track_0001" / "thesis.txt").touch()
     with pytest.raises(OutputError, match=r"fervid did not write .*track_0001"):
-        output.check_folder(str(target), True, *patterns)
+        output.check_folder(str(target), True, *PICTURES)
 
 
 def error_of(targets: list[Path | str], inputs: list[Path | str] = [], overwrite: bool = False) -> str:  # noqa: B006

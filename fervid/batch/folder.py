@@ -12,12 +12,11 @@ import hashlib
 import io
 import json
 import os
-import shutil
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import replace
 from pathlib import Path
-from typing import BinaryIO
+from typing import Any, BinaryIO
 
 from fervid import cache, files
 from fervid.batch.inputs import Input
@@ -27,7 +26,10 @@ from fervid.batch.work import FORMATS
 from fervid.errors import FervidError, InputError, OutputError
 from fervid.files import Lock, encodable, shown
 
+UNKNOWN = "exists already, and no manifest there knows it"
 MANIFEST = "manifest.jsonl"
+EMOTIONS = "emotions.csv"
+AGAIN = "again"  # in a line of the journal: whether the batch overwrites
 # Errors that the next input would meet too: the batch stops.
 FULL = (errno.ENOSPC, errno.EDQUOT, errno.EROFS, errno.EIO)
 
@@ -41,13 +43,14 @@ class Results:
         self.folder = Path(folder)
         self._state = self.folder / STATE
         self._journal_path = self._state / "journal.jsonl"
-        self._marker = self._state / "overwrite"
         self._overwrite = overwrite
         self._lock: Lock | None = None
         self._journal: BinaryIO | None = None
         self._known: dict[str, Record] = {}  # finished, by input
         self._old: list[Record] = []
         self._earlier: dict[str, Record] = {}  # all of the last manifest, by input
+        self._written: list[Record] = []  # all of the last manifest and the journal
+        self._ours: set[str] = set()  # inputs whose outputs, in any format, are of a batch
         self.unfinished: list[str] = []  # cache keys of finished inputs that may still be in the cache
 
     def read(self) -> None:
@@ -55,19 +58,18 @@ class Results:
         self._old = [record for record, _ in _lines(self.folder / MANIFEST)]
         self._earlier = {record.input: record for record in self._old}
         journal = list(_lines(self._journal_path))
-        self.unfinished = [key for _, key in journal if key]
-        if self._overwrite:
-            # An interrupted batch that overwrites resumes: its own journal lists what it has done.
-            known = [record for record, _ in journal] if self._marker.exists() else []
-        else:
-            known = [*self._old, *(record for record, _ in journal)]
+        self.unfinished = [line["cached"] for _, line in journal if cache.is_key(line.get("cached"))]
+        self._written = [*self._old, *(record for record, _ in journal)]
+        self._ours = {record.input for record in self._written if record.is_done}
+        known = self._written
+        if self._overwrite:  # an interrupted batch that overwrites resumes, too
+            known = [record for record, line in journal if line.get(AGAIN) is True]
         self._known = {record.input: record for record in known if record.is_done}
 
     def open(self) -> None:
         """Make the folder and lock it, so that no other batch writes to it."""
         try:
-            self._state.mkdir(parents=True, exist_ok=True)
-            self._lock = files.take_lock(self._state / "lock")
+            self._lock = self._take_lock()
         except (FileExistsError, NotADirectoryError) as failure:
             raise OutputError(f"{shown(self.folder)} is a file: name a folder") from failure
         except OSError as failure:
@@ -78,14 +80,23 @@ class Results:
             )
         self.read()
         try:
-            if self._overwrite and not self._marker.exists():
-                self._journal_path.unlink(missing_ok=True)
-                self._marker.touch()
             self._journal = open(self._journal_path, "ab")  # noqa: SIM115 - stays open until the batch ends
             if self._journal.tell():
                 self._journal.write(b"\n")  # after a line that was cut off
+            files.sync_folder(self._state)
         except OSError as failure:
             raise _failure(self._journal_path, failure) from failure
+
+    def _take_lock(self) -> Lock | None:
+        while True:
+            files.make_folder(self._state)
+            with suppress(FileNotFoundError):  # another batch is just deleting it
+                return files.take_lock(self._state / "lock")
+
+    @property
+    def is_locked(self) -> bool:
+        """Whether other batches are kept out; the file system may have no locks."""
+        return self._lock is not None and self._lock.is_real
 
     def close(self) -> None:
         """Close the journal and release the lock; both files stay, so that the batch can be resumed."""
@@ -114,9 +125,10 @@ class Results:
         """Yield existing files that outputs would replace, and that no batch has written."""
         if self._overwrite or self._state.is_dir():
             return  # an interrupted batch has checked already, and files may be its own
-        ours = {record.input for record in self._old if record.is_done}  # in any format
+        if not (self.folder / MANIFEST).exists() and (self.folder / EMOTIONS).exists():
+            yield self.folder / EMOTIONS
         for item in items:
-            for form in formats if encodable(item.name) not in ours else ():
+            for form in formats if encodable(item.name) not in self._ours else ():
                 path = self.folder / (item.stem + FORMATS[form])
                 if os.path.lexists(path):
                     yield path
@@ -128,30 +140,45 @@ class Results:
         for form in FORMATS:
             path = item.stem + FORMATS[form]
             if form in writers:
-                digests[form] = self.write(path, writers[form])
+                digests[form] = self.write(path, writers[form], record.input in self._ours)
             elif earlier is None or earlier.key != record.key or not self._has(earlier, form, path):
                 continue
             else:  # written by an earlier batch with other formats
                 digests[form] = earlier.digests[form]
             outputs[form] = encodable(path)
         record = replace(record, outputs=outputs, digests=digests)
-        line = json.dumps({**record.as_json(), "cached": cached}) + "\n"
+        line = json.dumps({**record.as_json(), "cached": cached, AGAIN: self._overwrite}) + "\n"
         assert self._journal is not None
         try:
             self._journal.write(line.encode())
             self._journal.flush()
+            os.fsync(self._journal.fileno())
         except OSError as failure:
             raise _failure(self._journal_path, failure) from failure
         return record
 
-    def write(self, path: str, writer: Writer) -> str:
-        """Write one file below the folder, whole or not at all, and return its SHA-256."""
-        target = self.folder / path
+    def write(self, path: str, writer: Writer, replaces: bool = True) -> str:
+        """Write one file below the folder, whole or not at all, and return its SHA-256.
+
+        Unless it `replaces` a file that is there by then, or the batch overwrites, it raises InputError.
+        """
+        target, digest = self.folder / path, None
         try:
-            target.parent.mkdir(parents=True, exist_ok=True)
-            with files.whole(target, within=self._state) as stream:
+            files.make_folder(target.parent)
+            files.make_folder(self._state)  # a batch that does not see our lock may have deleted it
+        except OSError as failure:
+            raise _failure(target, failure) from failure
+        try:
+            with files.whole(target, within=self._state, replaces=replaces or self._overwrite) as stream:
                 writer(stream)
-            digest = _digest(target)
+                stream.flush()
+                digest = _digest(Path(stream.name))
+        except FileExistsError as failure:
+            # The same file is what a batch has written that was killed before its journal said so.
+            if digest != _digest(target):
+                raise InputError(
+                    f"{shown(target)} {UNKNOWN}: move it, or use -y to overwrite it"
+                ) from failure
         except OSError as failure:
             raise _failure(target, failure) from failure
         assert digest is not None
@@ -172,28 +199,33 @@ class Results:
 
     def finish(self, records: Sequence[Record]) -> None:
         """Write the manifest (inputs of this batch in order, then of earlier batches) and drop the state."""
+        if not self.is_locked:
+            self.read()  # another batch may have written meanwhile
         here = {record.input for record in records}
-        earlier = [
-            record
-            for record in self._old
-            if record.is_done and record.input not in here and self._has_outputs(record)
-        ]
+        others = {record.input: record for record in self._written if record.input not in here}
+        earlier = [record for record in others.values() if record.is_done and self._has_outputs(record)]
         lines = [json.dumps(record.as_json()) + "\n" for record in [*records, *earlier]]
         self.write(MANIFEST, lambda stream: stream.writelines(line.encode() for line in lines))
         if self._journal is not None:
             self._journal.close()
             self._journal = None
+        with suppress(OSError):  # the next batch reads it again
+            self._journal_path.unlink(missing_ok=True)
         if self._lock is not None:
-            self._lock.release(remove=True)
+            self._lock.release(remove=True)  # last: from now on another batch may begin
             self._lock = None
-        shutil.rmtree(self._state, ignore_errors=True)
+        with suppress(OSError):  # another batch has begun, or somebody has put a file there
+            self._state.rmdir()
 
     def _has_outputs(self, record: Record) -> bool:
         return bool(record.outputs) and all((self.folder / path).exists() for path in record.outputs.values())
 
 
-def _lines(path: Path) -> Iterator[tuple[Record, str]]:
-    """Yield the records of a manifest or journal and their cache keys; damaged lines are skipped."""
+def _lines(path: Path) -> Iterator[tuple[Record, dict[str, Any]]]:
+    """Yield the records of a manifest or journal with their whole lines; damaged lines are skipped.
+
+    The files may come from somebody else: nothing in them is trusted.
+    """
     if not path.is_file():
         return
     for line in path.read_bytes().split(b"\n"):
@@ -202,8 +234,7 @@ def _lines(path: Path) -> Iterator[tuple[Record, str]]:
             record = Record.from_json(value)
         except (ValueError, TypeError, KeyError, AttributeError):
             continue
-        cached = value.get("cached")
-        yield record, cached if cache.is_key(cached) else ""  # the file may come from somebody else
+        yield record, value
 
 
 def _digest(path: Path) -> str | None:

@@ -8,7 +8,7 @@ from typing import Any
 
 import numpy as np
 
-from fervid.batch.folder import Results
+from fervid.batch.folder import EMOTIONS, Results
 from fervid.batch.inputs import Input, InputList
 from fervid.batch.records import Record
 from fervid.datasets import naming
@@ -17,7 +17,7 @@ from fervid.export.timelines.shapes import NOTE
 from fervid.files import encodable
 from fervid.metrics import Predictions, report, rows
 
-EMOTIONS, PREDICTIONS, ACCURACY = "emotions.csv", "predictions.csv", "accuracy.json"
+PREDICTIONS, ACCURACY = "predictions.csv", "accuracy.json"
 OWN = ("input", "status", "emotion", "score", "seconds", "share")  # columns of the table of emotions
 
 

@@ -104,7 +104,7 @@ def analyze(
 
         def analyze_input(name: str, path: str) -> None:
             with work.start(name, path) as run:
-                results.append((write(run, by_input[name]), by_input[name]))
+                results.append((write(run, by_input[name], overwrite), by_input[name]))
 
         code = each_input(messages, inputs, analyze_input)
     if results and not messages.quiet:
@@ -163,7 +163,7 @@ def _file_name(name: str) -> str:
     return "stdin" if name == output.STANDARD else Path(name).resolve().name
 
 
-def write(run: Run, targets: Targets) -> Timeline:
+def write(run: Run, targets: Targets, overwrite: bool) -> Timeline:
     """Analyze one input and write its results."""
     from fervid.export.frames import geometry, table
     from fervid.export.timelines import jsonl
@@ -171,21 +171,21 @@ def write(run: Run, targets: Targets) -> Timeline:
     assert run.model is not None
     labels = run.model.labels
     if targets.timeline is not None and targets.format == "jsonl":
-        with output.open_text(targets.timeline) as stream:
+        with output.open_text(targets.timeline, overwrite) as stream:
             jsonl.header(run.video, run.model, run.settings.as_json(), stream)
             for segment in run.segments():
                 jsonl.segment(segment, run.video, labels, stream)
             jsonl.summary(run.timeline, stream)
     timeline = run.timeline
     if targets.timeline is not None and targets.format != "jsonl":
-        with output.open_text(targets.timeline) as stream:
+        with output.open_text(targets.timeline, overwrite) as stream:
             TIMELINES[targets.format].write(timeline, stream)
     if targets.frames is not None:
         people = {curve.track: curve.person for curve in timeline.curves if curve.person is not None}
-        with output.open_text(targets.frames) as stream:
+        with output.open_text(targets.frames, overwrite) as stream:
             table.write(run.rows(), run.video, labels, stream, people)
     if targets.tracks is not None:
-        with output.open_binary(targets.tracks) as binary:
+        with output.open_binary(targets.tracks, overwrite) as binary:
             geometry.write(run.rows, run.row_count, run.video, labels, binary)
     return timeline
 

@@ -73,7 +73,7 @@ def annotate(
     inputs = [name for name in (input, timeline, tracks) if name is not None]
     output.check_targets([target], inputs, overwrite, messages.log_file)
     with local_path(input) as path, analyzed(messages, input, path, timeline, tracks, values) as results:
-        write(messages, *results, draw, target, suffix)
+        write(messages, *results, draw, target, suffix, overwrite)
     if target != output.STANDARD and not messages.quiet:
         messages.say(f"wrote {target}")
 
@@ -142,6 +142,7 @@ def write(
     draw: Sequence[str],
     target: str,
     suffix: str,
+    overwrite: bool,
 ) -> None:
     """Write the annotated video."""
     from fervid.analysis.spans import selection
@@ -153,6 +154,6 @@ def write(
     stop = video.end if stop is None else min(stop, video.end)
     annotator = Annotator(timeline, geometry, draw)
     note = {"title": f"{video.name}, annotated by fervid", "comment": NOTE}
-    with messages.bar(Path(target).name) as bar, output.open_binary(target) as stream:
+    with messages.bar(Path(target).name) as bar, output.open_binary(target, overwrite) as stream:
         bar.begin(float((stop - start) * video.time_base))
         redraw(video, start, stop, annotator.paint, annotator.painter.size, stream, suffix, note, bar.tick)

@@ -153,6 +153,11 @@ def _opened(results: Results, progress: str | None) -> Iterator[None]:
     """Open the folder of results; finished results stay, however the block ends."""
     try:
         results.open()
+        if not results.is_locked:
+            log.warning(
+                "the file system of %s has no locks: make sure that no other batch writes there",
+                shown(results.folder),
+            )
         yield
     except KeyboardInterrupt:
         if progress is None:
@@ -212,15 +217,13 @@ def _request(shared: Shared, formats: tuple[str, ...]) -> Request:
 def _results(folder: str, overwrite: bool, chosen: InputList, formats: Sequence[str]) -> Results:
     """Read the folder of results; raise OutputError if files of others would be replaced."""
     from fervid.batch import Results
+    from fervid.batch.folder import UNKNOWN
 
     results = Results(folder, overwrite)
     results.read()
     foreign = next(results.foreign_files(chosen.inputs, formats), None)
     if foreign is not None:
-        raise OutputError(
-            f"{shown(foreign)} exists already, and no manifest there knows it: use -y to overwrite it, "
-            "or name another folder"
-        )
+        raise OutputError(f"{shown(foreign)} {UNKNOWN}: use -y to overwrite it, or name another folder")
     return results
 
 

@@ -103,7 +103,7 @@ def eval(
                 results = evaluate.by_protocol(
                     protocol, samples, recipe, folder, executor, machine, cache=cache, listener=listener
                 )
-    _report(results, as_json, predictions, pictures)
+    _report(results, as_json, predictions, overwrite, pictures)
 
 
 def _recipe(model: str | None, values: dict[str, Any], given: list[str]) -> Recipe:
@@ -121,7 +121,9 @@ def _recipe(model: str | None, values: dict[str, Any], given: list[str]) -> Reci
     return starting.finetune_recipe(model, recipe)
 
 
-def _report(results: Predictions, as_json: bool, predictions: str | None, pictures: str | None) -> None:
+def _report(
+    results: Predictions, as_json: bool, predictions: str | None, overwrite: bool, pictures: str | None
+) -> None:
     """Write the figures, predictions and pictures that the options ask for."""
     from fervid import metrics
 
@@ -130,7 +132,7 @@ def _report(results: Predictions, as_json: bool, predictions: str | None, pictur
         import csv
 
         header, rows = metrics.rows(results)
-        with open_text(predictions) as stream:
+        with open_text(predictions, overwrite) as stream:
             table = csv.writer(stream, lineterminator="\n")
             table.writerow(header)
             table.writerows(rows)

@@ -45,25 +45,27 @@ def export(messages: Messages, /, input: str, form: str | None, target: str | No
     chosen = choose({**TIMELINES, **FRAMES}, target, form)
     with local_path(input) as path:
         if is_archive(path):
-            _write_frames(path, input, chosen, target)
+            _write_frames(path, input, chosen, target, overwrite)
         else:
-            _write_timeline(messages, path, input, chosen, target)
+            _write_timeline(messages, path, input, chosen, target, overwrite)
 
 
-def _write_timeline(messages: Messages, path: str, name: str, form: str, target: str) -> None:
+def _write_timeline(
+    messages: Messages, path: str, name: str, form: str, target: str, overwrite: bool
+) -> None:
     if form not in TIMELINES:
         raise InputError(
             f"{form} has a row for every frame, which a timeline does not contain: give the archive that "
             "`fervid analyze --tracks FILE.npz` writes"
         )
     timeline = read_timeline(path, name)
-    with output.open_text(target) as stream:
+    with output.open_text(target, overwrite) as stream:
         TIMELINES[form].write(timeline, stream)
     if not timeline.segments and not messages.quiet:
         messages.say("no segments: no face was read")
 
 
-def _write_frames(path: str, name: str, form: str, target: str) -> None:
+def _write_frames(path: str, name: str, form: str, target: str, overwrite: bool) -> None:
     from fervid.export.frames import geometry
 
     if form not in FRAMES:
@@ -72,5 +74,5 @@ def _write_frames(path: str, name: str, form: str, target: str) -> None:
             f"or give a timeline for {form}"
         )
     archive = geometry.read(path)
-    with output.open_text(target) as stream:
+    with output.open_text(target, overwrite) as stream:
         FRAMES[form].write(archive.rows(), archive, archive.labels, stream)

@@ -17,6 +17,7 @@ if TYPE_CHECKING:
     from fervid.analysis import Run
 
 KINDS = ("landmarks", "csv", "crops")
+PICTURES = (r"track_\d+", r"\d+\.png")  # the folders and files of --crops png
 
 
 @options.command(
@@ -63,14 +64,14 @@ def extract(
     targets = {kind: str(folder / files[kind]) for kind in what}
     if "crops" in targets and crops == "png":
         targets["crops"] = str(folder / f"{name}.faces")
-        output.check_folder(targets["crops"], overwrite, r"track_\d+", r"\d+\.png")
+        output.check_folder(targets["crops"], overwrite, *PICTURES)
     plain = [target for kind, target in targets.items() if kind != "crops" or crops != "png"]
     output.check_targets(plain, [input], overwrite, messages.log_file)
     with open_work(messages, values) as work:
 
         def extract_input(name: str, path: str) -> None:
             with work.start(name, path, crops="crops" in targets) as run:
-                write(run, targets, crops)
+                write(run, targets, crops, overwrite)
 
         code = each_input(messages, [input], extract_input)
     if code == 0 and not messages.quiet:
@@ -79,7 +80,7 @@ def extract(
     return code
 
 
-def write(run: Run, targets: dict[str, str], crops: str) -> None:
+def write(run: Run, targets: dict[str, str], crops: str, overwrite: bool) -> None:
     """Analyze the input and write its faces."""
     from fervid.export.frames import crops as pictures
     from fervid.export.frames import geometry, openface
@@ -87,14 +88,14 @@ def write(run: Run, targets: dict[str, str], crops: str) -> None:
     for _ in run.segments():  # runs the analysis; without a model there are none
         pass
     if "landmarks" in targets:
-        with output.open_binary(targets["landmarks"]) as binary:
+        with output.open_binary(targets["landmarks"], overwrite) as binary:
             geometry.write(run.rows, run.row_count, run.video, (), binary)
     if "csv" in targets:
-        with output.open_text(targets["csv"]) as stream:
+        with output.open_text(targets["csv"], overwrite) as stream:
             openface.write(run.rows(), run.video, (), stream)
     if "crops" in targets and crops == "npz":
-        with output.open_binary(targets["crops"]) as binary:
+        with output.open_binary(targets["crops"], overwrite) as binary:
             pictures.write_archive(run.crops, run.video, binary)
     elif "crops" in targets:
-        with output.open_folder(targets["crops"]) as folder:
+        with output.open_folder(targets["crops"], overwrite, *PICTURES) as folder:
             pictures.write_pictures(run.crops(), run.video, folder)

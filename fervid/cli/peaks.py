@@ -161,9 +161,9 @@ def peaks(
         timeline = choose(timeline, emotions, persons, top, score, min_gap)
         if form in EDITS:
             as_clips = (layout or ("clips" if form == "edl" else "markers")) == "clips"
-            write_edit(timeline, target, form, pad, as_clips, timecode, timecode_rate)
+            write_edit(timeline, target, overwrite, form, pad, as_clips, timecode, timecode_rate)
         else:
-            with output.open_text(target) as stream:
+            with output.open_text(target, overwrite) as stream:
                 FORMATS[form].write(timeline, stream)
         if not timeline.peaks and not messages.quiet:
             messages.say("no peaks match")
@@ -223,6 +223,7 @@ def ids(persons: Sequence[str], known: Mapping[str, str]) -> set[str]:
 def write_edit(
     timeline: Timeline,
     target: str,
+    overwrite: bool,
     form: str,
     pad: tuple[Fraction, Fraction] | None,
     as_clips: bool,
@@ -236,5 +237,5 @@ def write_edit(
     if form in WITH_TIMECODE:
         for remark in edit.remarks:
             log.warning("%s: %s", edit.name, remark)
-    with output.open_text(target) as stream:
+    with output.open_text(target, overwrite) as stream:
         EDITS[form].write(edit, stream)

@@ -115,7 +115,7 @@ def people(
     if is_changed:
         from fervid.export.timelines import people as writer
 
-        with output.open_text(target) as stream:
+        with output.open_text(target, overwrite) as stream:
             writer.write(changed, text, stream)
         if target != output.STANDARD:
             messages.say(f"wrote {target}")
@@ -236,7 +236,7 @@ def write_pictures(
     for moment, image in thumbnails.in_colour(video, [person.pts for person in timeline.people]):
         for target, person in targets.items():
             if person.pts == moment:
-                with output.open_binary(target) as stream:
+                with output.open_binary(target, overwrite) as stream:
                     stream.write(picture(image, person.box))
                 missing.discard(target)
     for target in sorted(missing):

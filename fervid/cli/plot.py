@@ -64,7 +64,7 @@ def plot(
 
     look = Look(form, width, dpi, _seconds(start), _seconds(end))
     picture = draw(timeline, timeline.peaks, look)
-    with output.open_binary(target) as stream:
+    with output.open_binary(target, overwrite) as stream:
         stream.write(picture)
     if not messages.quiet:
         messages.say(f"wrote {target}")

@@ -60,7 +60,7 @@ def report(messages: Messages, /, input: str, video: str | None, target: str, ov
         film = None if Path(video).is_dir() else address(video, target)
     figures, is_known = model_figures(timeline)
     extras = writer.Extras(peaks, pictures, film, figures, is_known)
-    with output.open_text(target) as stream:
+    with output.open_text(target, overwrite) as stream:
         writer.write(timeline, stream, extras)
     if not messages.quiet and target != output.STANDARD:
         messages.say(f"wrote {target}")

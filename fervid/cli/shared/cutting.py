@@ -143,12 +143,15 @@ class Cutter:
         if is_encoded:
             pieces = cutting.merged(exact)
             length = sum(piece.stop - piece.start for piece in pieces)
-            with self.messages.bar(Path(target).name) as bar, output.open_binary(target) as stream:
+            with (
+                self.messages.bar(Path(target).name) as bar,
+                output.open_binary(target, self.cuts.overwrite) as stream,
+            ):
                 bar.begin(float(length * video.time_base))
                 cutting.encode(video, pieces, stream, suffix, note, bar.tick)
             return 0.0
         copied = [cutting.at_keyframes(video, *moment) for moment in moments]
-        with output.open_binary(target) as stream:
+        with output.open_binary(target, self.cuts.overwrite) as stream:
             cutting.copy(video, cutting.merged(copied), stream, suffix, note)
         early = max(wanted.start - copy.start for wanted, copy in zip(exact, copied, strict=True))
         return float(early * video.time_base)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import io
 import os
 import re
@@ -15,6 +16,7 @@ from typing import BinaryIO, TextIO
 from fervid import files
 from fervid.cli.shared.messages import printable
 from fervid.errors import OutputError, UsageError
+from fervid.files import whole_folder
 
 STANDARD = "-"  # the name of standard input and output
 
@@ -105,14 +107,19 @@ def _name(target: str) -> str:
 
 
 def _failure(target: str, error: OSError) -> OutputError:
+    if error.errno in (errno.EEXIST, errno.ENOTEMPTY):
+        return OutputError(
+            f"{target} was made by another program meanwhile: use -y to overwrite it, or name another path"
+        )
     return OutputError(f"cannot write {_name(target)}: {error.strerror or error}")
 
 
 @contextmanager
-def open_binary(target: str) -> Iterator[BinaryIO]:
+def open_binary(target: str, overwrite: bool = False) -> Iterator[BinaryIO]:
     """Open a stream to `target`; the file appears whole when the block ends, or not at all after an error.
 
-    Standard output, pipes and devices are written directly.
+    A file that another program has made by then is replaced only with `overwrite`. Standard output, pipes and
+    devices are written directly.
     """
     path = Path(os.path.realpath(target))  # a link stays a link; its file is replaced
 
@@ -126,7 +133,7 @@ def open_binary(target: str) -> Iterator[BinaryIO]:
     elif path.exists() and not path.is_file():
         opened = files.opened(path, "wb", explain)
     else:
-        opened = files.whole(path, explain)
+        opened = files.whole(path, explain, replaces=overwrite)
     with opened as stream:
         yield stream
 
@@ -138,9 +145,9 @@ def _standard_output() -> int:
 
 
 @contextmanager
-def open_text(target: str) -> Iterator[TextIO]:
+def open_text(target: str, overwrite: bool = False) -> Iterator[TextIO]:
     """Open a text stream like `open_binary`: UTF-8, with line feeds on every system."""
-    with open_binary(target) as binary:
+    with open_binary(target, overwrite) as binary:
         stream = io.TextIOWrapper(binary, encoding="utf-8", newline="")
         try:
             yield stream
@@ -158,10 +165,15 @@ def show(text: str) -> None:
 
 
 @contextmanager
-def open_folder(target: str) -> Iterator[Path]:
-    """Open a folder that replaces `target` whole when the block ends, or not at all after an error."""
+def open_folder(target: str, overwrite: bool, folders: str, files: str) -> Iterator[Path]:
+    """Open a folder that appears at `target` whole when the block ends, or not at all after an error.
+
+    With `overwrite` it replaces what `check_folder` accepts; other files that are there by then stay.
+    """
+    is_ours = re.compile(f"(?:{folders})/(?:{files})").fullmatch
+    path = Path(os.path.realpath(target))
     try:
-        with files.whole_folder(Path(os.path.realpath(target))) as folder:
+        with whole_folder(path, lambda name: is_ours(name) is not None, overwrite) as folder:
             yield folder
     except OSError as error:
         raise _failure(target, error) from error

@@ -1,0 +1,60 @@
+"""Files: names as text, suffixes, files that appear whole, locks."""
+
+from __future__ import annotations
+
+import re
+from pathlib import Path
+
+from fervid.files.locks import Lock as Lock
+from fervid.files.locks import take_lock as take_lock
+from fervid.files.writing import Explain as Explain
+from fervid.files.writing import make_folder as make_folder
+from fervid.files.writing import opened as opened
+from fervid.files.writing import sync_folder as sync_folder
+from fervid.files.writing import whole as whole
+from fervid.files.writing import whole_folder as whole_folder
+from fervid.files.writing import write as write
+
+UNITS = {"": 1, "k": 10**3, "m": 10**6, "g": 10**9, "t": 10**12}
+
+# fmt: off
+STILLS = frozenset({".bmp", ".jfif", ".jp2", ".jpe", ".jpeg", ".jpg", ".pbm", ".pgm", ".png", ".pnm", ".ppm",
+                    ".tif", ".tiff", ".webp"})
+VIDEOS = frozenset({".avi", ".flv", ".gif", ".m2ts", ".m4v", ".mkv", ".mov", ".mp4", ".mpeg", ".mpg", ".mts",
+                    ".mxf", ".ogv", ".ts", ".webm", ".wmv"})
+# fmt: on
+
+
+def shown(name: str | Path) -> str:
+    """Return a name for a message: one line, with U+FFFD for each character that cannot be printed."""
+    return "".join(letter if letter.isprintable() else "\ufffd" for letter in str(name))
+
+
+def encodable(name: str) -> str:
+    r"""Return a name that can be encoded in UTF-8: other bytes become `\xNN`."""
+
+    def escape(match: re.Match[str]) -> str:
+        code = ord(match[0])
+        return f"\\x{code - 0xDC00:02x}" if 0xDC80 <= code <= 0xDCFF else f"\\u{code:04x}"
+
+    return re.sub("[\ud800-\udfff]", escape, name)
+
+
+def one_line(text: str, instead: str = "") -> str:
+    """Return text on one line with single spaces; `instead` replaces what cannot be printed."""
+    printable = (letter if letter.isprintable() or letter.isspace() else instead for letter in text)
+    return " ".join("".join(printable).split())
+
+
+def natural(name: str) -> tuple[list[tuple[int, str]], str]:
+    """Return a sort key for the natural order of names: 2 before 10."""
+    pieces = re.split(r"([0-9]+)", name.lower())  # text, digits, text, ...
+    return [(int(piece), "") if index % 2 else (0, piece) for index, piece in enumerate(pieces)], name
+
+
+def byte_count(text: str) -> int:
+    """Return a size such as 500MB or 20 GB in bytes; raise ValueError for any other text."""
+    match = re.fullmatch(r"(\d{1,15}(?:\.\d{1,15})?)\s*([kmgt]?)b?", text.strip().lower(), re.ASCII)
+    if match is None:
+        raise ValueError(f"{text[:40]} is not a size: write bytes, or 500MB, 20GB")
+    return int(float(match[1]) * UNITS[match[2]])
