@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import http.server
 import io
 import json
 import os
@@ -10,6 +11,8 @@ import shutil
 import signal
 import subprocess
 import sys
+import tempfile
+import threading
 import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager, redirect_stderr
@@ -160,6 +163,91 @@ def test_an_interrupted_batch_reports_it_and_resumes(
     assert rest.splitlines()[-1] == "fervid: interrupted"
     run(films, "stopped")
     assert contents(films / "stopped") == whole
+
+
+@pytest.fixture
+def temporary(tmp_path_factory: pytest.TempPathFactory, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """Set the folder for temporary files, here and in other processes."""
+    folder = tmp_path_factory.mktemp("temporary")
+    monkeypatch.setenv("TMPDIR", str(folder))
+    monkeypatch.setattr(tempfile, "tempdir", str(folder))
+    return folder
+
+
+def has_content(folder: Path, suffix: str = "") -> bool:
+    """Return whether a file in a folder has content; folders may go meanwhile."""
+    paths = [Path(above, name) for above, _, names in os.walk(folder) for name in names]
+    return any(path.name.endswith(suffix) and path.exists() and path.stat().st_size for path in paths)
+
+
+@contextmanager
+def started(folder: Path, *words: str) -> Iterator[subprocess.Popen[bytes]]:
+    """Start a batch, and kill it at the end of the block."""
+    with subprocess.Popen(command(words), cwd=folder, env=environment(), stderr=subprocess.DEVNULL) as batch:
+        yield batch
+        batch.kill()
+
+
+def wait_for(condition: Callable[[], bool], batch: subprocess.Popen[bytes]) -> None:
+    until = time.monotonic() + PATIENCE
+    while not condition():
+        assert batch.poll() is None and time.monotonic() < until
+        time.sleep(0.002)
+
+
+@contextmanager
+def stalling_server() -> Iterator[str]:
+    """Serve a film, and never send its end."""
+    over = threading.Event()
+
+    class Stalling(http.server.BaseHTTPRequestHandler):
+        def do_GET(self) -> None:
+            self.send_response(200)
+            self.send_header("Content-Length", "9000000")
+            self.end_headers()
+            self.wfile.write(bytes(3 << 20))
+            over.wait()
+
+        def log_message(self, format: str, *args: object) -> None:
+            pass
+
+    with http.server.ThreadingHTTPServer(("127.0.0.1", 0), Stalling) as server:
+        thread = threading.Thread(target=server.serve_forever)
+        thread.start()
+        try:
+            yield f"http://127.0.0.1:{server.server_address[1]}/a.mp4"
+        finally:
+            over.set()
+            server.shutdown()
+            thread.join()
+
+
+@pytest.mark.skipif(sys.platform == "win32", reason="signals")
+@pytest.mark.parametrize("name", ["SIGINT", "SIGTERM", "SIGHUP"])
+def test_a_batch_without_a_cache_leaves_nothing_after_a_signal(
+    films: Path, cache: Path, temporary: Path, name: str
+) -> None:
+    with started(films, *ARGUMENTS, "-o", f"none-{name}", "-j", "2", "--no-cache") as batch:
+        wait_for(lambda: has_content(temporary, ".span"), batch)
+        batch.send_signal(getattr(signal, name))
+        assert batch.wait() == 130
+    assert list(temporary.iterdir()) == list(cache.iterdir()) == []
+
+
+@pytest.mark.skipif(sys.platform == "win32", reason="signals")
+@pytest.mark.parametrize("is_killed", [False, True])
+def test_a_batch_of_urls_leaves_no_partial_copy(
+    films: Path, cache: Path, temporary: Path, is_killed: bool
+) -> None:
+    words = ["--model", "untrained", "-o", f"urls-{is_killed}", "-j", "2"]
+    with stalling_server() as url, started(films, "batch", url, *words) as batch:
+        wait_for(lambda: has_content(temporary), batch)
+        batch.send_signal(signal.SIGKILL if is_killed else signal.SIGTERM)
+        batch.wait()
+    if is_killed:
+        assert has_content(temporary)
+        run(films, "next")  # removes it
+    assert list(temporary.iterdir()) == list(cache.iterdir()) == []
 
 
 def processes_of(parent: int) -> list[int]:

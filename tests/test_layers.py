@@ -31,9 +31,10 @@ ROOMS: dict[str, tuple[set[str], set[str]]] = {
     "times": (set(), set()),
     "urls": (set(), set()),
     "threads": (set(), {"torch"}),
-    "cache": ({"types", "errors", "files"}, set()),
-    "execute": ({"types", "errors", "collector"}, set()),
-    "video": (NOUNS, {"av", "cv2"}),
+    "temporary": ({"errors", "files"}, set()),
+    "cache": ({"types", "errors", "files", "temporary"}, set()),
+    "execute": ({"types", "errors", "collector", "temporary"}, set()),
+    "video": (NOUNS | {"temporary"}, {"av", "cv2"}),
     "faces": (NOUNS | {"threads"}, {"dlib", "cv2", "scipy", "torch"}),  # torch: who is who
     "clips": (NOUNS | {"faces"}, {"cv2"}),
     "streams": (NOUNS, {"torch"}),
@@ -55,7 +56,7 @@ ROOMS: dict[str, tuple[set[str], set[str]]] = {
 }
 EVERYTHING = set(ROOMS)
 ROOMS["batch"] = (
-    NOUNS | {"video", "cache", "execute", "analysis", "export", "metrics", "datasets"},
+    NOUNS | {"video", "temporary", "cache", "execute", "analysis", "export", "metrics", "datasets"},
     set(),
 )
 ROOMS["train"] = (EVERYTHING - {"export"}, {"torch", "safetensors"})

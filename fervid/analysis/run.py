@@ -248,7 +248,7 @@ class Run:
         arrays = cache.read(self._path(span))
         if arrays is None:
             arrays = results.pack(spans.analyze_span(self._around(span), span, self.options))
-            cache.write(self._path(span), arrays, makes_folder=not self.store.lender)
+            cache.write(self._path(span), arrays, makes_folder=self.store.may_make_folders)
         return results.unpack(arrays)
 
     def _stitched(self) -> Iterator[tuple[Span, results.SpanResult, dict[int, int]]]:

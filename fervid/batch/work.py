@@ -16,7 +16,7 @@ from typing import BinaryIO, TextIO
 
 import numpy as np
 
-from fervid import analysis, cache
+from fervid import analysis, cache, temporary
 from fervid.analysis import Run, Tick
 from fervid.batch.records import DONE, Record
 from fervid.cache import Store
@@ -107,7 +107,7 @@ def work(job: Job) -> Generator[float, None, Answer]:
     yield BEGUN
     if not is_url(job.path):
         return (yield from _analyze(job, job.path))
-    with remote.folder() as folder:
+    with temporary.folder() as folder:
         path = yield from _fetch(job, folder)
         return (yield from _analyze(job, str(path)))
 

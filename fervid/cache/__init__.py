@@ -10,9 +10,7 @@ from __future__ import annotations
 import os
 import re
 import secrets
-import shutil
 import sys
-import tempfile
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
@@ -21,7 +19,7 @@ from itertools import count
 from multiprocessing import parent_process
 from pathlib import Path
 
-from fervid import files
+from fervid import files, temporary
 from fervid.cache import folders
 from fervid.cache.entries import VERSION as VERSION
 from fervid.cache.entries import failure, make_folder
@@ -30,6 +28,7 @@ from fervid.cache.entries import write as write
 from fervid.cache.folders import is_key as is_key
 from fervid.errors import UsageError, WorkerError
 from fervid.files import Lock
+from fervid.temporary import Temporary
 
 FOOTAGE = "footage"  # the folder of strips that training cuts; only the user deletes it
 LIMIT = 20 * 10**9  # bytes of span results that are kept unless FERVID_CACHE_LIMIT is set
@@ -38,6 +37,7 @@ TRIM_EVERY = 100  # videos between two checks of the total size
 DELETED_WITHIN = 5.0  # seconds that deleting a folder takes at most
 
 _held: dict[Path, list[Lock]] = {}  # by the folder of the key
+_temporary: dict[Path, Temporary] = {}  # folders of stores that are not resumed
 _holds = count()
 
 
@@ -69,11 +69,16 @@ class Store:
     @classmethod
     def temporary(cls) -> Store:
         """Return a folder for one run, deleted at its end."""
-        return cls(Path(tempfile.gettempdir()) / f"fervid-{secrets.token_hex(8)}", resume=False)
+        return cls(temporary.new_path(), resume=False)
 
     def entry(self, key: str, start: int, stop: int | None) -> Path:
         """Return the path of a span's result."""
         return self._folder_of(key) / f"{start}-{'end' if stop is None else stop}.span"
+
+    @property
+    def may_make_folders(self) -> bool:
+        """Whether a result may be written after its folder was deleted: not by a worker without a parent."""
+        return self.resume and not self.lender
 
     @contextmanager
     def lent(self) -> Iterator[Store]:
@@ -93,7 +98,10 @@ class Store:
 
     def hold(self, key: str) -> None:
         """Lock the results of a key: no other run deletes them until this one forgets them."""
-        if self.resume and next(_holds) % TRIM_EVERY == 0:
+        if not self.resume:
+            if self.folder not in _temporary:
+                _temporary[self.folder] = Temporary(self.folder)
+        elif next(_holds) % TRIM_EVERY == 0:
             self.trim(limit())
         folder = self._folder_of(key)
         until = time.monotonic() + DELETED_WITHIN
@@ -104,7 +112,10 @@ class Store:
 
     def _hold(self, folder: Path) -> Lock | None:
         try:
-            make_folder(folder)
+            if self.resume:
+                make_folder(folder)
+            else:  # a folder for one run that has been deleted is not made again
+                folder.mkdir(exist_ok=True, mode=0o700)
         except OSError as error:
             raise failure(self.folder, error) from error
         try:
@@ -131,7 +142,8 @@ class Store:
             if held:
                 _held[folder] = held
         if not self.resume:
-            shutil.rmtree(self.folder, ignore_errors=True)
+            if made := _temporary.pop(self.folder, None):
+                made.remove()
         elif not folders.results(folder) or (succeeded and not self.keep):
             folders.delete(folder)
 

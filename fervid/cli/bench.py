@@ -108,9 +108,9 @@ def survey(
     recipe = training.recipe_of(values | {"data": specs})
     samples = training.read(specs)
     with (
+        training.strips(no_cache) as cache,
         training.listening(ctx.obj) as listener,
         execute.open_executor(jobs) as executor,
-        training.strips(no_cache) as cache,
         training.kept_runs(runs) as folder,
         training.hardware(device, jobs) as machine,
     ):

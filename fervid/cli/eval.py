@@ -89,9 +89,9 @@ def eval(
 
     samples = training.read(data)
     with (
+        training.strips(no_cache) as cache,
         training.listening(messages) as listener,
         execute.open_executor(jobs) as executor,
-        training.strips(no_cache) as cache,
     ):
         if protocol is None:
             results = evaluate.predict(

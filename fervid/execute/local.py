@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import multiprocessing
 import pickle
+import shutil
 import signal
 import time
 from collections import deque
@@ -12,12 +13,14 @@ from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field
 from itertools import chain, islice
 from multiprocessing.connection import Connection, wait
+from pathlib import Path
 from typing import Any
 
 from fervid.errors import WorkerError
 from fervid.execute import here
 from fervid.execute.events import Done, Event, Executor, Failed, Function, Reached
 from fervid.execute.worker import BEATS, DONE, INDEX, PREFIX, STARTING, serve
+from fervid.temporary import Temporary
 
 AHEAD = 4  # unfinished tasks in memory per worker: no worker is idle while the first task is slow
 ASSIGNED = 2  # of these, tasks that a worker has: the current one and the next
@@ -56,6 +59,7 @@ class _Item:
 class _Worker:
     process: Any
     connection: Connection
+    folder: Path  # for its temporary files
     slot: Any  # shared memory for its progress, without a lock: a worker that dies would keep it
     assigned: deque[_Item] = field(default_factory=deque)
     seen: tuple[float, float] = (STARTING, 0.0)  # index and beats at the last check
@@ -83,6 +87,8 @@ class Pool:
         self.workers: list[_Worker] = []
         self._contained = contained
         self._is_running = False
+        self._temporary: Temporary | None = None
+        self._started = 0  # workers
 
     def check(self, function: Function, argument: Any) -> None:
         """Do nothing: no worker is remote."""
@@ -112,10 +118,16 @@ class Pool:
         slot = context.RawArray("d", 3)
         slot[INDEX] = STARTING
         ours, its = context.Pipe()
-        process = context.Process(target=serve, args=(its, slot), daemon=True)
+        if self._temporary is None:
+            self._temporary = Temporary()
+        # A worker is killed in the middle of its work, so its temporary files are deleted here.
+        folder = self._temporary.path / str(self._started)
+        folder.mkdir(mode=0o700)
+        self._started += 1
+        process = context.Process(target=serve, args=(its, slot, str(folder)), daemon=True)
         process.start()
         its.close()
-        worker = _Worker(process, ours, slot)
+        worker = _Worker(process, ours, folder, slot)
         self.workers.append(worker)
         return worker
 
@@ -127,17 +139,23 @@ class Pool:
         code: int | None = worker.process.exitcode
         worker.connection.close()
         worker.process.close()
+        shutil.rmtree(worker.folder, ignore_errors=True)
         return code
 
     def stop(self) -> None:
         """Stop all workers: idle ones end by themselves, the others are killed."""
-        for worker in self.workers:
-            if not worker.assigned:
-                worker.connection.close()  # it ends then
-        for worker in self.workers.copy():
-            if not worker.assigned:
-                worker.process.join(LEAVE_WITHIN)
-            self.end_worker(worker)
+        try:
+            for worker in self.workers:
+                if not worker.assigned:
+                    worker.connection.close()  # it ends then
+            for worker in self.workers.copy():
+                if not worker.assigned:
+                    worker.process.join(LEAVE_WITHIN)
+                self.end_worker(worker)
+        finally:
+            if self._temporary is not None:
+                self._temporary.remove()
+                self._temporary = None
 
 
 class _Run:

@@ -7,6 +7,7 @@ import os
 import pickle
 import signal
 import sys
+import tempfile
 import threading
 import traceback
 from multiprocessing.connection import Connection
@@ -23,9 +24,10 @@ PREFIX = 8  # bytes of the index before a pickled task
 OOM_SCORE = "500"
 
 
-def serve(connection: Connection, slot: Any) -> None:
-    """Run tasks until the pipe closes."""
+def serve(connection: Connection, slot: Any, folder: str) -> None:
+    """Run tasks until the pipe closes; their temporary files go into `folder`, which the parent deletes."""
     _prepare()
+    tempfile.tempdir = folder
     slot[INDEX] = IDLE
     while True:
         try:

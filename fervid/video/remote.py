@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import http.client
 import re
-import tempfile
 import time
 from collections.abc import Generator, Iterator
 from contextlib import AbstractContextManager, contextmanager
@@ -20,7 +19,7 @@ from urllib.request import (
     build_opener,
 )
 
-from fervid import urls
+from fervid import temporary, urls
 from fervid.errors import FervidError, InputError, UsageError
 from fervid.files import one_line, shown
 from fervid.urls import LIMIT, Limit, Link
@@ -52,15 +51,8 @@ def path_parts(url: str) -> tuple[str, ...]:
 @contextmanager
 def fetched(url: str, limit: Limit = LIMIT) -> Iterator[str]:
     """Copy the content for the block; yield the path of the copy, which has the file's own name."""
-    with folder() as path:
+    with temporary.folder() as path:
         yield str(source.finished(fetch(url, path, limit)))
-
-
-@contextmanager
-def folder() -> Iterator[Path]:
-    """Make a temporary folder for a copy."""
-    with tempfile.TemporaryDirectory(prefix="fervid-") as path:
-        yield Path(path)
 
 
 def fetch(url: str, folder: Path, limit: Limit) -> Generator[float, None, Path]:

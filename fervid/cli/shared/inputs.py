@@ -4,10 +4,8 @@ from __future__ import annotations
 
 import os
 import sys
-import tempfile
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
-from pathlib import Path
 
 import click
 
@@ -73,8 +71,9 @@ def local_path(name: str) -> Iterator[str]:
         return
     if sys.stdin is None or sys.stdin.isatty():
         raise UsageError("standard input (-) is a terminal: name a file, or pipe one in")
+    from fervid import temporary
     from fervid.video.source import spool
 
-    with tempfile.TemporaryDirectory(prefix="fervid-") as folder:
+    with temporary.folder() as folder:
         # Always the same name, because the timeline contains it.
-        yield str(spool(sys.stdin.buffer, Path(folder)).rename(Path(folder) / "stdin"))
+        yield str(spool(sys.stdin.buffer, folder).rename(folder / "stdin"))

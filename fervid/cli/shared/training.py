@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Any
 import click
 from click.core import ParameterSource
 
+from fervid import temporary
 from fervid.cli.shared.messages import Bar, Messages, log
 from fervid.cli.shared.options import Decorator
 from fervid.cli.shared.output import show
@@ -234,22 +235,14 @@ def hardware(device: str, jobs: int | None) -> Iterator[Machine]:
         yield machine
 
 
-@contextmanager
-def _temporary(name: str) -> Iterator[Path]:
-    import tempfile
-
-    with tempfile.TemporaryDirectory(prefix=f"fervid-{name}-") as folder:
-        yield Path(folder)
-
-
 def strips(no_cache: bool) -> AbstractContextManager[Path | None]:
     """Open a temporary folder for faces cropped from the data; None is the cache folder, which stays."""
-    return _temporary("faces") if no_cache else nullcontext()
+    return temporary.folder() if no_cache else nullcontext()
 
 
 def kept_runs(target: str | None) -> AbstractContextManager[Path]:
     """Open the folder for the runs of a protocol: the target, or a temporary folder."""
-    return _temporary("runs") if target is None else nullcontext(Path(target))
+    return temporary.folder() if target is None else nullcontext(Path(target))
 
 
 def carry_out(
@@ -266,10 +259,10 @@ def carry_out(
     from fervid.train import run
 
     with (
+        strips(no_cache) as cache,  # deleted when the workers have ended
         execute.open_executor(jobs) as executor,
         hardware(device, jobs) as machine,
         listening(messages, machine.is_main) as listener,
-        strips(no_cache) as cache,
     ):
         run.train(
             recipe, material or run.prepare(recipe), folder, executor, machine, cache=cache, listener=listener

@@ -98,9 +98,11 @@ def read_shared(values: dict[str, Any]) -> Shared:
     from fervid.execute import limit_threads
 
     limit_threads()  # before NumPy is imported, which reads the variables once
+    from fervid import temporary
     from fervid.cache import Store, limit
 
     limit()
+    temporary.sweep()
     selection = split_selection(values)
     selection.check()
     jobs, no_cache, keep_cache = (values.pop(name) for name in ("jobs", "no_cache", "keep_cache"))
