@@ -318,12 +318,14 @@ def test_without_locks_there_is_a_warning(call: Call, films: Path, no_locks: Non
 
 
 def test_two_batches_without_locks_keep_each_other_s_results(tmp_path: Path, no_locks: None) -> None:
+    out = tmp_path / "out"
+
     def save(results: folders.Results, name: str) -> Record:
         item = Input(f"/{name}", name, name)
         text = name.encode()
         return results.save(item, Record(name, "done", key=name), {"json": lambda s: s.write(text)}, "")
 
-    first, second = folders.Results(tmp_path), folders.Results(tmp_path)
+    first, second = folders.Results(out), folders.Results(out)
     first.open()
     second.open()
     assert not first.is_locked and not second.is_locked
@@ -331,9 +333,9 @@ def test_two_batches_without_locks_keep_each_other_s_results(tmp_path: Path, no_
     first.finish([done["a"]])
     done["c"] = save(second, "c")
     second.finish([done["b"], done["c"]])
-    assert {line["input"] for line in manifest(tmp_path)} == {"a", "b", "c"}
-    assert {name: (tmp_path / f"{name}.json").read_text() for name in "abc"} == {name: name for name in "abc"}
-    assert sorted(path.name for path in tmp_path.iterdir()) == [
+    assert {line["input"] for line in manifest(out)} == {"a", "b", "c"}
+    assert {name: (out / f"{name}.json").read_text() for name in "abc"} == {name: name for name in "abc"}
+    assert sorted(path.name for path in out.iterdir()) == [
         "a.json",
         "b.json",
         "c.json",
