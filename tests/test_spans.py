@@ -15,12 +15,14 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 from test_tracks import face_at, video
+from torch import Tensor
 
-from fervid import cache
-from fervid.analysis import results, spans
+from fervid import cache, clips, model
+from fervid.analysis import results, spans, stitch
 from fervid.analysis.results import Span
 from fervid.errors import OutputError, UsageError
-from fervid.types import Array, Frame, Settings, Tally, Track, Video
+from fervid.faces import shape, tracks
+from fervid.types import Array, Curve, Frame, Settings, Tally, Track, Video
 
 START = 700  # pts of the first frame
 
@@ -228,6 +230,85 @@ def followed(number: int, pts: Sequence[int]) -> Track:
         random.random(count).astype(np.float32),
         random.integers(0, 2, count).astype(np.uint8),
     )
+
+
+@pytest.fixture
+def batches(monkeypatch: pytest.MonkeyPatch) -> dict[str, int]:
+    """Count the batches that each network of the untrained model reads."""
+    counts: dict[str, int] = {}
+    for name, network in model.load("untrained").networks.items():
+
+        def counted(clip: Tensor, name: str = name, own: Callable[..., Tensor] = network.features) -> Tensor:
+            assert len(clip) == model.BATCH
+            counts[name] = counts.get(name, 0) + 1
+            return own(clip)
+
+        counts[name] = 0
+        monkeypatch.setattr(network, "features", counted)
+    return counts
+
+
+# Three short tracks, one of which ends in the halo before the span and has no window in it.
+SHORT = (range(START, 1700, 100), range(2000, 5000, 100), range(2500, 3400, 100))
+SECOND = Span(1, 2000, None)
+
+
+def test_the_windows_of_all_tracks_share_batches(
+    monkeypatch: pytest.MonkeyPatch, batches: dict[str, int]
+) -> None:
+    planned, random = film(10), np.random.default_rng(2)
+    faces = [
+        tracks.Followed(
+            followed(number, pts),
+            random.integers(0, 255, (len(pts), shape.CROP, shape.CROP)).astype(np.uint8),
+        )
+        for number, pts in enumerate(SHORT)
+    ]
+    monkeypatch.setattr(spans.reading, "frames", lambda *_: iter(()))
+    monkeypatch.setattr(spans.tracks, "collect", lambda *_: faces)
+    options = spans.Options(Settings(people=False), "untrained")
+    found = spans.analyze_span(planned, SECOND, options)
+    assert [len(moments) for moments in found.moments] == [0, 10, 3]
+    assert batches == {"tiny_faces": 2, "tiny_displacement": 0}
+    net = model.load("untrained")
+    for face, moments, logits in zip(faces, found.moments, found.logits, strict=True):
+        clip = clips.Face.of_track(planned, face.track, face.crops)
+        alone = net.logits("tiny_faces", [window["faces"] for window in clip.windows(moments)])
+        assert list(logits) == ["tiny_faces"] and logits["tiny_faces"].tobytes() == alone.tobytes()
+
+
+def test_tracks_that_end_or_go_on_share_batches(batches: dict[str, int]) -> None:
+    planned, random = film(60), np.random.default_rng(4)
+    bounds = (Span(0, START, 30700), Span(1, 30700, None))
+    shown = (range(START, 3000, 100), range(5000, 9000, 100), range(31000, 45000, 100))
+    faces = [followed(number, pts) for number, pts in enumerate(shown)]
+    moments = [clips.centres(planned, track.pts, START, None) for track in faces]
+    logits = [{"tiny_faces": random.normal(size=(len(m), 7)).astype(np.float32)} for m in moments]
+
+    def curves(chosen: Sequence[int]) -> list[Curve]:
+        stitcher = stitch.Stitcher(planned, model.load("untrained"), Settings())
+        for span in bounds:
+            own = [at for at in chosen if int(faces[at].pts[0]) in span]
+            stitcher.feed(
+                span,
+                replace(
+                    result(0),
+                    tracks=tuple(faces[at] for at in own),
+                    moments=tuple(moments[at] for at in own),
+                    logits=tuple(logits[at] for at in own),
+                ),
+            )
+        stitcher.close()
+        return stitcher.curves
+
+    together = curves([0, 1, 2])
+    windows = sum(map(len, moments))
+    assert batches == {"tiny_faces": 0, "tiny_displacement": -(-windows // model.BATCH)}
+    alone = [curve for number in range(3) for curve in curves([number])]
+    assert [len(curve.pts) for curve in together] == [len(m) for m in moments]
+    assert len({curve.scores.tobytes() for curve in together}) == 3
+    for curve, other in zip(together, alone, strict=True):
+        assert curve.scores.tobytes() == other.scores.tobytes()
 
 
 def result(tracks: int, crops: bool = False, nets: bool = True) -> results.SpanResult:

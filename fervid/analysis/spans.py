@@ -13,7 +13,7 @@ from collections import deque
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from fractions import Fraction
-from itertools import islice, pairwise
+from itertools import chain, islice, pairwise
 
 import numpy as np
 
@@ -212,18 +212,16 @@ class _Analysis:
         span, inside = self.span, [frame for frame in self.observed if frame.pts in self.span]
         followed = tracks.collect(video, self.observed)
         moments = [clips.centres(video, face.track.pts, span.start, span.stop) for face in followed]
-        batches, done = sum(2 + len(centres) // model.BATCH for centres in moments), 0  # an upper bound
-        logits: list[Mapping[str, Array]] = []
+        batches = 2 + sum(map(len, moments)) // model.BATCH + len(followed)  # an upper bound
+        parts: list[Mapping[str, Array]] = []
+        for part in _batches(video, followed, moments, options):
+            parts.append(part)
+            yield Step(FRAMES_SHARE + (1 - FRAMES_SHARE) * len(parts) / batches)
         descriptors: list[Descriptors] = []
-        for face, centres in zip(followed, moments, strict=True):
-            parts: list[Mapping[str, Array]] = []
-            for part in _batches(video, face, centres, options):
-                parts.append(part)
-                done += 1
-                yield Step(FRAMES_SHARE + (1 - FRAMES_SHARE) * done / batches)
-            logits.append({name: np.concatenate([part[name] for part in parts]) for name in parts[0]})
-            if self.portraits is not None:
+        if self.portraits is not None:
+            for face in followed:
                 descriptors.append(self.portraits.describe(face.track, span))
+                yield Step(FRAMES_SHARE + (1 - FRAMES_SHARE) * (len(parts) + len(descriptors)) / batches)
         yield Step(
             1.0,
             SpanResult(
@@ -235,7 +233,7 @@ class _Analysis:
                 cuts=np.array([frame.pts for frame in inside if frame.cut], np.int64),
                 tracks=tuple(face.track for face in followed),
                 moments=tuple(moments),
-                logits=tuple(logits),
+                logits=_by_track(parts, moments),
                 crops=tuple(face.crops[span.within(face.track.pts)] for face in followed)
                 if options.crops
                 else (),
@@ -245,19 +243,36 @@ class _Analysis:
 
 
 def _batches(
-    video: Video, face: tracks.Followed, moments: Ints, options: Options
+    video: Video, followed: Sequence[tracks.Followed], moments: Sequence[Ints], options: Options
 ) -> Iterator[Mapping[str, Array]]:
-    """Yield the logits of the streams without neutral for batches of windows; the first batch is empty."""
+    """Yield the logits of the streams without neutral for batches of windows; the first batch is empty.
+
+    The windows of all tracks follow one another, as every batch is padded to its full size.
+    """
+    if not followed:
+        return
     net = None if options.model is None else model.load(options.model, options.device)
     streams = [] if net is None else net.reading("faces", "points")
     if net is None or not streams:
         yield {}
         return
     yield {stream.name: np.empty((0, len(net.spec.labels)), np.float32) for stream in streams}
-    windows = clips.Face.of_track(video, face.track, face.crops).windows(moments)
+    faces = (clips.Face.of_track(video, face.track, face.crops) for face in followed)
+    windows = chain.from_iterable(map(clips.Face.windows, faces, moments))
     # One batch at a time: all windows of a long track together take ten times the memory of its crops.
     while batch := list(islice(windows, model.BATCH)):
         yield {
             stream.name: net.logits(stream.name, [model.read(window, stream.reads) for window in batch])
             for stream in streams
         }
+
+
+def _by_track(
+    parts: Sequence[Mapping[str, Array]], moments: Sequence[Ints]
+) -> tuple[Mapping[str, Array], ...]:
+    """Return the logits of each track, from those of the batches."""
+    if not moments:
+        return ()
+    ends = np.cumsum([len(centres) for centres in moments])[:-1]
+    split = {name: np.split(np.concatenate([part[name] for part in parts]), ends) for name in parts[0]}
+    return tuple({name: split[name][index] for name in split} for index in range(len(moments)))

@@ -6,7 +6,7 @@ that read displacement from it run here, while later spans are still being analy
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Collection, Iterable, Iterator
 from dataclasses import dataclass, field
 from itertools import combinations
 
@@ -70,9 +70,7 @@ class Stitcher:
     def feed(self, span: Span, result: SpanResult) -> list[Segment]:
         """Join the next span; return the segments that are final."""
         names = self._continue(span, result)
-        segments: list[Segment] = []
-        for number in sorted(set(self._open) - set(names.values())):
-            segments += self._close(number)
+        ended = sorted(set(self._open) - set(names.values()))
         seen: set[int] = set()
         for index, track in enumerate(result.tracks):
             if track.id in names:
@@ -86,8 +84,9 @@ class Stitcher:
         for pair, (frames, ticks) in _shared(rows_of(span, result, names)):
             before = self._shared.get(pair, (0, 0))
             self._shared[pair] = (before[0] + frames, before[1] + ticks)
-        for number in sorted(names.values()):
-            segments += self._advance(self._open[number], final=False)
+        self._score(ended, names.values())
+        segments = [segment for number in ended for segment in self._close(number)]
+        segments += [segment for number in sorted(names.values()) for segment in self._advance(number)]
         self.names.append(names)
         self.cuts += result.cuts.tolist()
         with_faces = len(np.intersect1d(result.pts, np.array(sorted(seen), np.int64)))
@@ -103,6 +102,7 @@ class Stitcher:
 
     def close(self) -> list[Segment]:
         """Close every open track; return the last segments."""
+        self._score(self._open, ())
         return [segment for number in sorted(self._open) for segment in self._close(number)]
 
     @property
@@ -160,23 +160,42 @@ class Stitcher:
         windows = list(face.windows(result.moments[index]))
         state.waiting.append(_Chunk(windows, dict(result.logits[index]), rows.pts))
 
-    def _advance(self, state: _Open, final: bool) -> list[Segment]:
-        """Score the waiting windows, once the neutral face of the track is known."""
-        if self.model is None or state.smoother is None:
-            return []
-        if state.neutral is None:
-            is_long = state.last - state.first >= self.video.length(clips.NEUTRAL_SECONDS)
-            if not (is_long or final):
-                return []
+    def _score(self, ended: Collection[int], others: Collection[int]) -> None:
+        """Run the streams that read displacement on the waiting windows of tracks with a neutral face.
+
+        The windows of all tracks follow one another, as every batch is padded to its full size.
+        """
+        if self.model is None:
+            return
+        chunks = [
+            (chunk, neutral)
+            for number in (*ended, *others)
+            if (neutral := self._neutral(self._open[number], number in ended)) is not None
+            for chunk in self._open[number].waiting
+        ]
+        for stream in self.model.reading("displacement"):
+            moved = (window.displacement(neutral) for chunk, neutral in chunks for window in chunk.windows)
+            logits = self.model.logits(stream.name, moved)
+            for chunk, _ in chunks:
+                chunk.logits[stream.name], logits = np.split(logits, [len(chunk.windows)])
+
+    def _neutral(self, state: _Open, is_final: bool) -> Floats | None:
+        """Return the neutral face of a track, which is estimated once the track is long enough or over."""
+        is_long = state.last - state.first >= self.video.length(clips.NEUTRAL_SECONDS)
+        if state.neutral is None and (is_long or is_final):
             learning = state.learning or [(np.empty(0, np.int64), np.empty((0, 68, 2), np.float32))]
             seen, faces = (np.concatenate(parts) for parts in zip(*learning, strict=True))
             state.neutral = clips.neutral(self.video, seen, faces)
             state.learning.clear()
+        return state.neutral
+
+    def _advance(self, number: int) -> list[Segment]:
+        """Return the segments that become final with the scored windows of a track."""
+        state = self._open[number]
+        if self.model is None or state.smoother is None or state.neutral is None:
+            return []
         segments: list[Segment] = []
         for chunk in state.waiting:
-            for stream in self.model.reading("displacement"):
-                moved = [window.displacement(state.neutral) for window in chunk.windows]
-                chunk.logits[stream.name] = self.model.logits(stream.name, moved)
             scores = self.model.probabilities(self.model.fuse(chunk.logits))
             pts = np.array([window.centre for window in chunk.windows], np.int64)
             quality = np.array([window.quality for window in chunk.windows], np.float32)
@@ -186,8 +205,8 @@ class Stitcher:
         return segments
 
     def _close(self, number: int) -> list[Segment]:
+        segments = self._advance(number)
         state = self._open.pop(number)
-        segments = self._advance(state, final=True)
         end = self._end(state.last)
         if self.model is None or state.smoother is None:
             return []

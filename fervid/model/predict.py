@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
+from itertools import islice
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -35,12 +36,12 @@ class Model:
         """Return the streams that read one of these inputs, such as "faces", alone or with others."""
         return [stream for stream in self.spec.streams if not set(inputs).isdisjoint(parts(stream.reads))]
 
-    def logits(self, stream: str, inputs: Sequence[Input]) -> Floats:
+    def logits(self, stream: str, inputs: Iterable[Input]) -> Floats:
         """Return the logits of one stream for fusion, (N, C), from windows (L, ...)."""
         own, joint = self.heads(stream, inputs)
         return own if joint is None else joint
 
-    def heads(self, stream: str, inputs: Sequence[Input]) -> tuple[Floats, Floats | None]:
+    def heads(self, stream: str, inputs: Iterable[Input]) -> tuple[Floats, Floats | None]:
         """Return the logits of one stream from its own top layer, and from its joint one if there is one."""
         import torch
 
@@ -91,9 +92,9 @@ def read(window: Mapping[str, Array] | clips.Window, reads: str) -> Input:
     return wanted[0] if len(wanted) == 1 else wanted
 
 
-def _batches(inputs: Sequence[Input]) -> Iterator[tuple[list[Any], int]]:
+def _batches(inputs: Iterable[Input]) -> Iterator[tuple[list[Any], int]]:
     """Yield batches of BATCH windows, one array per input, and the number of windows without the padding."""
-    for start in range(0, len(inputs), BATCH):
-        windows = [w if isinstance(w, tuple) else (w,) for w in inputs[start : start + BATCH]]
+    rest = iter(inputs)
+    while windows := [w if isinstance(w, tuple) else (w,) for w in islice(rest, BATCH)]:
         padded = windows + [windows[-1]] * (BATCH - len(windows))
         yield [np.stack(column) for column in zip(*padded, strict=True)], len(windows)
