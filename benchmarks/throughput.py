@@ -40,7 +40,7 @@ STAGES: dict[str, tuple[str, ...]] = {
     "upright luma": ("fervid.video.reading:upright",),
     "downscale, shots": ("fervid.video.shots:mark",),
     "detection": ("fervid.faces.finder:FaceFinder.detect",),
-    "detection, one face": ("fervid.faces.finder:FaceFinder.verify",),
+    "detection, one face": ("fervid.faces.finder:FaceFinder.look",),
     "landmarks": ("fervid.faces.finder:FaceFinder.fit", "fervid.faces.finder:FaceFinder.follow"),
     "crops": ("fervid.faces.finder:FaceFinder.crop",),
     "people": (
@@ -295,6 +295,7 @@ def begin(model: str) -> None:
     """Do all that a worker does once: load the libraries, the networks and the predictor."""
     import numpy as np
 
+    from fervid.faces.detectors import Detection
     from fervid.faces.finder import PORTRAIT, FaceFinder, describe
     from fervid.model import load
 
@@ -302,7 +303,7 @@ def begin(model: str) -> None:
     finder = FaceFinder()
     blank = np.zeros((80, 80), np.uint8)
     finder.detect(blank)
-    finder.fit(blank, np.array([10, 10, 60, 60], np.float32))
+    finder.fit(blank, Detection(np.array([10, 10, 60, 60], np.float32), 0.0))
     describe(np.zeros((PORTRAIT, PORTRAIT), np.uint8))
 
 

@@ -26,7 +26,9 @@ import dlib
 import numpy as np
 
 from fervid.faces import shape, tracks
-from fervid.faces.finder import CANVAS_FACE, FaceFinder, canvas, predictor, upright_box
+from fervid.faces.detectors import Detection
+from fervid.faces.finder import CANVAS_FACE, FaceFinder, predictor, upright_box
+from fervid.faces.picture import canvas
 from fervid.footage import PictureFinder
 from fervid.types import Array, Bytes, Floats
 from fervid.video import planning, reading
@@ -148,12 +150,12 @@ def read(file: Path) -> Faces:
     finder, boxes, found = PictureFinder(), [], []
     for picture, own in zip(pictures, points, strict=True):
         middle = own[INNER].mean(0)
-        box, score = min(
+        face = min(
             finder.detect(picture),
-            key=lambda face: float(np.hypot(*(face[0][:2] + face[0][2:] / 2 - middle))),
+            key=lambda face: float(np.hypot(*(face.box[:2] + face.box[2:] / 2 - middle))),
         )
-        boxes.append(box)
-        found.append(score > 0)
+        boxes.append(face.box)
+        found.append(face.score > 0)
     return Faces(pictures, people, points, np.stack(boxes), np.array(found))
 
 
@@ -208,7 +210,10 @@ def predicted(known: Faces, landmarks: str) -> Floats:
     """Return the points (N, 68, 2) of a registered predictor, run twice as in a video."""
     finder = FaceFinder(landmarks=landmarks)
     return np.stack(
-        [finder.fit(picture, box) for picture, box in zip(known.pictures, known.boxes, strict=True)]
+        [
+            finder.fit(picture, Detection(box, 0.0))
+            for picture, box in zip(known.pictures, known.boxes, strict=True)
+        ]
     )
 
 
@@ -306,13 +311,13 @@ def followed(clip: Path, landmarks: str) -> tuple[Floats, float]:
     points: list[Floats] = []
     planned = planning.plan(clip)
     for frame in reading.frames(planned):
-        if points and finder.verify(frame.luma, points[-1]):
+        if points and finder.look(frame.luma, points[-1]) is not None:
             points.append(finder.follow(frame.luma, points[-1]))
             continue
         seen = finder.detect(frame.luma)
         if not seen:
             raise SystemExit(f"{clip.name} should show a face in every frame")
-        points.append(finder.fit(frame.luma, max(seen, key=lambda face: float(face[0][2:].prod()))[0]))
+        points.append(finder.fit(frame.luma, max(seen, key=lambda face: float(face.box[2:].prod()))))
     return np.stack(points), len(points) / planned.seconds(planned.end)
 
 

@@ -22,7 +22,6 @@ class OnDisk:
     rate: Fraction | None = None  # pictures per second of a folder of them
     share: tuple[Fraction, Fraction] | None = None  # a part of the frames, if their number is unknown
     box: tuple[int, int, int, int] | None = None  # left, top, width, height of the face in a picture
-    is_upright: bool = True  # False: it may be on its side; rotations are tried until a face is found
 
     def __post_init__(self) -> None:
         if self.share is not None and not 0 <= self.share[0] < self.share[1] <= 1:

@@ -160,3 +160,17 @@ def test_clips_for_a_batch_are_two_seconds_with_bytes_of_their_own(tmp_path: Pat
         assert len(frames) == len(one.pts) == 50
         assert float(one.duration * one.time_base) == pytest.approx(2)
     del sys.modules["batch_benchmark"]
+
+
+def test_detectors_are_compared_on_portraits(tmp_path: Path) -> None:
+    data = ROOT.parent / "shared" / "data"
+    if not (data / "landmarks68.npz").is_file():
+        pytest.skip("the pack landmarks68.npz is not there")
+    script, target = ROOT / "benchmarks" / "detection.py", tmp_path / "figures.json"
+    command = [sys.executable, "-W", "error", script, "--data", data, "--media", tmp_path / "none"]
+    subprocess.run([*command, "--people", "2", "--json", target], env=environment(), check=True)
+    portraits = json.loads(target.read_text("utf-8"))["portraits"]
+    assert portraits["pictures"] == 2 * 19
+    assert portraits["recall"]["roll 90"]["yunet"] > portraits["recall"]["roll 90"]["hog"] == 0
+    assert portraits["recall"]["size 80"]["upright"] == 1
+    assert portraits["time"]["upright"] < portraits["time"]["yunet"]

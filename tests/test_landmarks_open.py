@@ -21,6 +21,7 @@ from fervid.cache import Store
 from fervid.cli.shared.options import SELECTION
 from fervid.errors import ModelError, UsageError
 from fervid.faces import shape
+from fervid.faces.detectors import Detection
 from fervid.faces.finder import _PREDICTORS, FaceFinder, _predictor, predictor, predictors
 from fervid.footage import PictureFinder
 from fervid.types import Floats, Settings
@@ -54,27 +55,28 @@ def test_it_places_the_points_about_where_dlib_does(frame: int) -> None:
     pts = int(plan.pts[frame])
     luma = next(reading.frames(plan, pts, pts + 1)).luma
     own, other = FaceFinder(landmarks="open"), FaceFinder()
-    ((box, _),) = own.detect(luma)
-    assert eyes_apart(own.fit(luma, box), other.fit(luma, box)) < NEAR
+    (face,) = own.detect(luma)
+    assert eyes_apart(own.fit(luma, face), other.fit(luma, face)) < NEAR
 
 
 def test_it_needs_no_other_distribution(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("fervid.faces.finder.find_spec", lambda name: None)
+    monkeypatch.setattr("fervid.faces.weights.find_spec", lambda name: None)
     _predictor.cache_clear()
     plan = planning.plan(CLIP)
     luma = next(reading.frames(plan)).luma
     finder = FaceFinder(landmarks="open")
-    ((box, _),) = finder.detect(luma)
-    assert finder.fit(luma, box).shape == (68, 2)
+    (face,) = finder.detect(luma)
+    assert finder.fit(luma, face).shape == (68, 2)
     with pytest.raises(ModelError, match="pip install face_recognition_models"):
-        FaceFinder().fit(luma, box)
+        FaceFinder().fit(luma, face)
 
 
 def test_a_damaged_file_is_an_error(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     (tmp_path / "cut.dat").write_bytes(predictors()["open"]().read_bytes()[:1000])
     monkeypatch.setitem(_PREDICTORS, "cut", lambda: tmp_path / "cut.dat")
+    blank = Detection(np.array([8, 8, 64, 64], np.float32), 0.0)
     with pytest.raises(ModelError, match=r"cut\.dat cannot be read"):
-        FaceFinder(landmarks="cut").fit(np.zeros((80, 80), np.uint8), np.array([8, 8, 64, 64], np.float32))
+        FaceFinder(landmarks="cut").fit(np.zeros((80, 80), np.uint8), blank)
 
 
 # --- the option

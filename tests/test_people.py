@@ -214,8 +214,8 @@ def first_luma() -> Any:
 def face() -> tuple[Any, Floats]:
     """Return a picture, and the landmarks of its face."""
     luma, finder = first_luma(), FaceFinder()
-    ((box, _),) = finder.detect(luma)
-    return luma, finder.fit(luma, box)
+    (face,) = finder.detect(luma)
+    return luma, finder.fit(luma, face)
 
 
 def test_the_net_on_torch_is_dlibs(face: tuple[Any, Floats]) -> None:
@@ -245,7 +245,7 @@ def test_a_damaged_net_is_an_error(tmp_path: Path, share: float) -> None:
 
 
 def test_a_missing_net_is_an_error_before_any_work(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("fervid.faces.finder.find_spec", lambda name: None)
+    monkeypatch.setattr("fervid.faces.weights.find_spec", lambda name: None)
     with pytest.raises(ModelError, match="--no-people"):
         analysis.start(CLIP, model="untrained")
 
@@ -521,8 +521,8 @@ def first_face(path: Path) -> Descriptors:
     """Describe the first face of a clip."""
     finder = FaceFinder()
     for frame in reading.frames(planning.plan(path)):
-        for box, _ in finder.detect(frame.luma):
-            return known(describe(finder.portrait(frame.luma, finder.fit(frame.luma, box))))
+        for face in finder.detect(frame.luma):
+            return known(describe(finder.portrait(frame.luma, finder.fit(frame.luma, face))))
     raise AssertionError(f"no face in {path}")
 
 

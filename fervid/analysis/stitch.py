@@ -16,7 +16,8 @@ from fervid import clips, people, timeline
 from fervid.analysis.results import Span, SpanResult
 from fervid.analysis.spans import HALO
 from fervid.clips import Face, Window
-from fervid.faces import shape, tracks
+from fervid.faces import shape
+from fervid.faces.boxes import match_by, overlap
 from fervid.model import Model
 from fervid.people.descriptors import Descriptors
 from fervid.types import Curve, Floats, Ints, Segment, Settings, Tally, Track, Video
@@ -128,7 +129,7 @@ class Stitcher:
         similarity = np.array(
             [[_agreement(track, other) for _, other in before] for track in shown], np.float32
         ).reshape(len(shown), len(before))
-        names = {shown[here].id: before[there][0] for here, there in tracks.match_by(similarity, SAME_FACE)}
+        names = {shown[here].id: before[there][0] for here, there in match_by(similarity, SAME_FACE)}
         fresh = [track for track in shown if track.id not in names]
         starts = {track.id: int(track.pts[span.within(track.pts).start]) for track in fresh}
         for track in sorted(fresh, key=lambda track: (starts[track.id], float(track.box[0, 0]), track.id)):
@@ -155,6 +156,7 @@ class Stitcher:
         face = Face.of_track(self.video, track)
         if self.model.reading("displacement") and state.neutral is None:
             young = rows.pts < state.first + self.video.length(clips.NEUTRAL_SECONDS)
+            young &= rows.quality > 0  # others have no landmarks of their own
             if young.any():
                 state.learning.append((rows.pts[young], shape.without_pose(rows.landmarks[young])))
         windows = list(face.windows(result.moments[index]))
@@ -246,7 +248,7 @@ def _agreement(first: Track, second: Track) -> float:
     if len(here) == 0:
         return 0.0
     pairs = zip(first.box[here], second.box[there], strict=True)
-    return float(np.mean([tracks.overlap(a[None], b[None])[0, 0] for a, b in pairs]))
+    return float(np.mean([overlap(a[None], b[None])[0, 0] for a, b in pairs]))
 
 
 def _shared(rows: Iterable[tuple[int, Track, int]]) -> Iterator[tuple[tuple[int, int], tuple[int, int]]]:

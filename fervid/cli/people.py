@@ -212,6 +212,7 @@ def name_by_gallery(messages: Messages, timeline: Timeline, video: Video, folder
 
 def describe(video: Video, person: Person) -> Any:
     """Return the face descriptor (1, 128) of a person's picture; None if the frame cannot be decoded."""
+    from fervid.faces.detectors import Detection
     from fervid.faces.finder import FaceFinder, describe
     from fervid.video import reading
 
@@ -219,7 +220,7 @@ def describe(video: Video, person: Person) -> Any:
     if frame is None:
         return None
     finder = FaceFinder()
-    return describe(finder.portrait(frame.luma, finder.fit(frame.luma, person.box)))[None]
+    return describe(finder.portrait(frame.luma, finder.fit(frame.luma, Detection(person.box, 0.0))))[None]
 
 
 def write_pictures(

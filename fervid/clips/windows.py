@@ -71,6 +71,7 @@ class Face:
     def neutral(self) -> Floats:
         """The person's neutral face: (68, 2) in eye distances."""
         young = (self.pts - self.clock.start) * float(self.clock.time_base) < NEUTRAL_SECONDS
+        young &= self.quality > 0  # others have no landmarks of their own
         return neutral(self.clock, self.pts[young], self.upright[young])
 
     def centres(self) -> Ints:

@@ -1,7 +1,7 @@
 """`mmi`: the MMI facial expression database: sessions from neutral to the apex to neutral, with XML.
 
 No document of the set explains the codes of emotions and views, or which videos are on their side. The codes
-here come from people who have used the set. Words are read as well as codes, and other rotations are tried.
+here come from people who have used the set. Words are read as well as codes.
 """
 
 from __future__ import annotations
@@ -72,11 +72,7 @@ def read(path: str, options: Mapping[str, str]) -> Dataset:
             samples[name] = Sample(
                 name,
                 label,
-                OnDisk(
-                    str(film),
-                    share=MIDDLE if options["frames"] == "middle" else None,
-                    is_upright=view == "dual",
-                ),
+                OnDisk(str(film), share=MIDDLE if options["frames"] == "middle" else None),
                 subject=person[1].upper() if person else None,
             )
     if options["view"] == "frontal" and len(samples) != FRONTAL:

@@ -15,7 +15,8 @@ from fervid.types import Floats
 
 RIGHT_EYE = slice(36, 42)  # the person's right, the image's left
 LEFT_EYE = slice(42, 48)
-NOSE_BASE = 33
+NOSE_TIP, NOSE_BASE = 30, 33
+MOUTH_CORNERS = (48, 54)
 
 # Points that expressions move least: the bridge and wings of the nose, and the corners of the eyes.
 RIGID = np.array([27, 28, 29, 30, 31, 32, 33, 34, 35, 36, 39, 42, 45])
@@ -48,6 +49,12 @@ def eye_distance(landmarks: Floats) -> Floats:
     return np.asarray(np.linalg.norm(right - left, axis=-1), np.float32)
 
 
+def five(landmarks: np.ndarray) -> np.ndarray:
+    """Return eyes, nose tip and mouth corners, as detectors give them: (..., 68, D) -> (..., 5, D)."""
+    eyes = [landmarks[..., eye, :].mean(-2, keepdims=True) for eye in (RIGHT_EYE, LEFT_EYE)]
+    return np.concatenate([*eyes, landmarks[..., [NOSE_TIP, *MOUTH_CORNERS], :]], axis=-2)
+
+
 def eye_line(landmarks: Floats) -> tuple[Floats, Floats]:
     """Return the point between the eyes, and a vector along the eye line as long as one eye distance.
 
@@ -75,20 +82,28 @@ def alignment(landmarks: Floats, margin: int = 0) -> tuple[np.ndarray, float]:
 
 
 @cache
-def _solver() -> np.ndarray:
-    """Return the pseudo-inverse that fits a 2x4 camera to the rigid points."""
-    rigid = figures()["neutral"][RIGID].astype(np.float64)
-    return np.linalg.pinv(np.hstack([rigid, np.ones((len(RIGID), 1))]))  # (4, R)
+def _solvers() -> tuple[np.ndarray, np.ndarray]:
+    """Return the pseudo-inverses that fit a 2x4 camera to the rigid points, and to the five points."""
+    neutral = figures()["neutral"].astype(np.float64)
+    rigid, few = (
+        np.linalg.pinv(np.hstack([points, np.ones((len(points), 1))]))
+        for points in (neutral[RIGID], five(neutral))
+    )
+    return rigid, few  # (4, R), (4, 5)
 
 
 def _cameras(landmarks: Floats) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+    """Return the cameras of faces by their rigid points."""
+    return _solved(_solvers()[0], landmarks[:, RIGID])
+
+
+def _solved(solver: np.ndarray, points: Floats) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
     """Return rotation (N, 3, 3), scale (N,) and shift (N, 2) of each face's scaled-orthographic camera.
 
     The focal length of a video is not known, so perspective would add an unknown for little gain. Without
     it, the perspective-n-point problem is linear, and a whole track is solved at once.
     """
-    points = landmarks[:, RIGID].astype(np.float64)  # (N, R, 2)
-    fit = np.einsum("kr,nrc->nck", _solver(), points)  # (N, 2, 4)
+    fit = np.einsum("kr,nrc->nck", solver, points.astype(np.float64))  # (N, 2, 4)
     linear, shift = fit[..., :3], fit[..., 3]
     u, stretch, vt = np.linalg.svd(linear, full_matrices=False)  # the nearest scaled rotation
     rows = u @ vt  # (N, 2, 3)
@@ -108,6 +123,12 @@ def head_pose(landmarks: Floats) -> Floats:
     pitch = np.arcsin(np.clip(-forward[:, 1], -1, 1))
     roll = np.arctan2(rotation[:, 1, 0], rotation[:, 1, 1])
     return np.asarray(np.degrees(np.stack([yaw, pitch, roll], axis=1)), np.float32)
+
+
+def posed(points: Floats) -> Floats:
+    """Return the mean face's 68 points at the pose of a face with these five points: (5, 2) -> (68, 2)."""
+    rotation, scale, shift = _solved(_solvers()[1], points[None])
+    return np.asarray(scale[0] * figures()["neutral"] @ rotation[0, :2].T + shift[0], np.float32)
 
 
 def without_pose(landmarks: Floats) -> Floats:

@@ -16,13 +16,13 @@ import numpy as np
 from fervid import cache, files
 from fervid.errors import FervidError, InputError
 from fervid.execute import Executor, results
-from fervid.footage.strips import TURNS, empty_strip
 from fervid.footage.strips import PictureFinder as PictureFinder
+from fervid.footage.strips import empty_strip
 from fervid.footage.strips import strip_of as strip_of
 from fervid.samples import Drawn, OnDisk, Picture, Sample, Strip
 from fervid.types import Array, Bytes, Floats, Ints, Settings
 
-VERSION = 2  # of the strips; part of every key
+VERSION = 3  # of the strips; part of every key
 DECISIVE = ("sample_fps", "faces", "min_face", "detector", "landmarks")  # settings that strips depend on
 WHOLE = ("None", "None", None, "None")  # part of the key of pictures and drawings, as in earlier versions
 SHARD = 64  # samples that are cut as one task and stored in one file
@@ -153,7 +153,6 @@ def _key(samples: Sequence[Sample], settings: Settings) -> str:
                 what: list[object] = [file.path, "", *part]
                 what += [str(file.share)] if file.share else []
                 what += [file.box] if file.box else []
-                what += [] if file.is_upright else TURNS
                 state.update(json.dumps(what + _state(Path(file.path))).encode())
             case Picture(luma, motion):
                 moved = [motion] if motion else []

@@ -1,7 +1,8 @@
 """Cut the strip of a sample: its main face, in a video, a picture or a part of either.
 
-The main face is the track with the largest sum of box areas. In a small picture where the detector finds no
-face, it is tried again with a border around the picture; then the whole picture is taken as the face's box.
+The main face is the track with the largest sum of box areas, without frames whose landmarks cannot be read.
+In a small picture where the detector finds no face, it is tried again with a border around the picture; then
+the whole picture is taken as the face's box.
 """
 
 from __future__ import annotations
@@ -17,18 +18,17 @@ import numpy as np
 from fervid import synth
 from fervid.errors import InputError
 from fervid.faces import tracks
-from fervid.faces.finder import Detection, FaceFinder
+from fervid.faces.detectors import Detection
+from fervid.faces.finder import FaceFinder
 from fervid.faces.shape import CROP, MARGIN, alignment
 from fervid.samples import Drawn, OnDisk, Picture, Sample, Strip
-from fervid.types import Bytes, Frame, Settings, Video
+from fervid.types import Bytes, Frame, Settings, Track, Video
 from fervid.video import planning, reading, shots
 
 FACE_PICTURE = 256  # pixels; a picture up to this size is assumed to show a face
 AROUND = 0.5  # of the size of a face's box, kept on each side
 BORDER = 0.25  # of the side, added around a small picture
 ENLARGED = 160  # pixels: the side of that picture before the border, a good size for the detector
-TURNS = ("auto", "90", "270")  # rotations to try, in order, for a clip that may be on its side
-STEADY = 0.5  # share of frames with a face at which a rotation is accepted
 
 
 @dataclass(frozen=True)
@@ -37,8 +37,8 @@ class PictureFinder(FaceFinder):
 
     known: tuple[float, ...] | None = None  # left, top, width, height of the face in the picture
 
-    def detect(self, luma: Bytes) -> list[Detection]:
-        detections = self._in_box(super().detect(luma))
+    def detect(self, luma: Bytes, every_angle: bool = False) -> list[Detection]:
+        detections = self._in_box(super().detect(luma, every_angle))
         if detections or max(luma.shape) > FACE_PICTURE:
             return detections
         scale = ENLARGED / max(luma.shape)
@@ -46,19 +46,20 @@ class PictureFinder(FaceFinder):
         border = int(BORDER * ENLARGED)
         around = cv2.copyMakeBorder(large, border, border, border, border, cv2.BORDER_REPLICATE)
         within = replace(self, min_face=FaceFinder.min_face)
-        detections = [
-            (np.concatenate([(box[:2] - border) / scale, box[2:] / scale]).astype(np.float32), score)
-            for box, score in FaceFinder.detect(within, np.asarray(around, np.uint8))
-        ]
+        back = np.array([[1, 0, -border], [0, 1, -border]]) / scale
+        detections = self._in_box(
+            [face.moved(back) for face in FaceFinder.detect(within, np.asarray(around, np.uint8))]
+        )
         height, width = luma.shape
-        return self._in_box(detections) or [(np.array(self.known or (0, 0, width, height), np.float32), 0.0)]
+        whole = Detection(np.array(self.known or (0, 0, width, height), np.float32), 0.0)
+        return detections or [whole]
 
     def _in_box(self, detections: list[Detection]) -> list[Detection]:
         """Return the detections with the centre inside the known box."""
         if self.known is None:
             return detections
         left, top, width, height = self.known
-        middles = [(box[:2] + box[2:] / 2 - (left, top)) / (width, height) for box, _ in detections]
+        middles = [(face.box[:2] + face.box[2:] / 2 - (left, top)) / (width, height) for face in detections]
         pairs = zip(detections, middles, strict=True)
         return [face for face, middle in pairs if 0 <= middle.min() <= middle.max() <= 1]
 
@@ -87,18 +88,10 @@ def _of_picture(name: str, luma: Bytes, finder: FaceFinder, wanted: Settings) ->
 
 
 def _of_file(name: str, file: OnDisk, wanted: Settings) -> Strip:
-    """Return the strip of a file's main face; try other rotations if the file may be on its side."""
-    best: Strip | None = None
-    for rotate in TURNS[:1] if file.is_upright else TURNS:
-        video, frames = _frames(name, file, rotate)
-        kind = PictureFinder if len(video.pts) == 1 else FaceFinder
-        strip = _follow(video, frames, kind.of(wanted), wanted)
-        if best is None or len(strip) > len(best):
-            best = strip
-        if len(best) >= STEADY * len(video.pts):
-            break
-    assert best is not None
-    return best
+    """Return the strip of a file's main face."""
+    video, frames = _frames(name, file)
+    kind = PictureFinder if len(video.pts) == 1 else FaceFinder
+    return _follow(video, frames, kind.of(wanted), wanted)
 
 
 def _follow(video: Video, frames: Iterator[Frame], finder: FaceFinder, wanted: Settings) -> Strip:
@@ -135,7 +128,12 @@ def _main_strip(
 ) -> Strip:
     if not followed:
         return empty_strip(video.time_base)
-    main = max(followed, key=lambda face: (float(face.track.box[:, 2:].prod(1).sum()), -face.track.id)).track
+
+    def size(track: Track) -> tuple[float, float, int]:
+        areas = track.box[:, 2:].prod(1)
+        return float(areas[track.quality > 0].sum()), float(areas.sum()), -track.id
+
+    main = max((face.track for face in followed), key=size)
     cut = [wide[main.id, pts] for pts in main.pts.tolist()]
     landmarks = [
         points @ matrix[:, :2].T + matrix[:, 2]
@@ -150,9 +148,9 @@ def _main_strip(
     )
 
 
-def _frames(name: str, file: OnDisk, rotate: str) -> tuple[Video, Iterator[Frame]]:
+def _frames(name: str, file: OnDisk) -> tuple[Video, Iterator[Frame]]:
     """Return a file as a planned video, and the frames of the part that the sample names."""
-    video = planning.plan(file.path, rotate, file.rate)
+    video = planning.plan(file.path, frame_rate=file.rate)
     start = None if file.start is None else video.ticks(file.start)
     stop = None if file.end is None else video.ticks(file.end)
     count, frames = len(video.pts), file.frames

@@ -79,12 +79,12 @@ def _describe(path: Path) -> Floats:
     """Return the descriptor of the face in a portrait, (128,)."""
     picture = _luma(path)
     finder = FaceFinder(SMALLEST_FACE)
-    boxes = sorted((box for box, _ in finder.detect(picture)), key=lambda box: -float(box[2]))
-    if not boxes:
+    faces = sorted(finder.detect(picture, every_angle=True), key=lambda face: -float(face.box[2]))
+    if not faces:
         raise InputError(f"fervid finds no face in {path}: give another portrait")
-    if len(boxes) > 1 and boxes[0][2] < CLEARLY_LARGER * boxes[1][2]:
-        raise InputError(f"{path} shows {len(boxes)} faces: crop it to one")
-    return describe(finder.portrait(picture, finder.fit(picture, boxes[0])))
+    if len(faces) > 1 and faces[0].box[2] < CLEARLY_LARGER * faces[1].box[2]:
+        raise InputError(f"{path} shows {len(faces)} faces: crop it to one")
+    return describe(finder.portrait(picture, finder.fit(picture, faces[0])))
 
 
 def _luma(path: Path) -> Bytes:

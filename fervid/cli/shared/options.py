@@ -203,7 +203,10 @@ SELECTION: list[Decorator[Any]] = [
         help="The smallest face to detect, as a share of the frame's height.",
     ),
     click.option(
-        "--detector", default="hog", show_default=True, help="The face detector: hog (fast) or mmod (slow)."
+        "--detector",
+        default="yunet",
+        show_default=True,
+        help="The face detector: yunet (every angle), hog (frontal faces) or mmod (slow).",
     ),
     click.option(
         "--landmarks",

@@ -1,0 +1,105 @@
+"""The search for faces in a picture, at every scale and angle, and a closer look at one face."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+import cv2
+import numpy as np
+
+from fervid.faces.boxes import SAME, overlap
+from fervid.faces.detectors import Detection, Detector, detectors, upright_box
+from fervid.faces.picture import canvas
+from fervid.types import Bytes, Floats
+
+MOST_ENLARGED = 2.0  # enlarging further detects no more faces
+COARSER = 4  # times: the step to the next scale, for faces too large for the detector at the first
+
+# A closer look at one face: upright, on a small picture of its surroundings.
+LOOK = 128  # pixels
+LOOK_BOX = 64  # pixels: the side of the face's box on it
+LOOK_NEAR = 0.5  # sides of the box; a face further from the middle is another face
+LOOK_SIZES = (0.5, 2.0)  # sides of the box; a face of another size is another face, too
+DOUBT = -0.3  # score from which a face that is followed is kept
+SURE = 0.12  # score from which a face at an angle counts: hands and folds look like faces at some angle
+
+
+def detect(luma: Bytes, name: str, min_face: float, every_angle: bool = False) -> list[Detection]:
+    """Detect every face of at least `min_face` (a share of the height), highest score first.
+
+    A weak detection, or one at an angle, counts if it is a clear one at a closer look.
+    """
+    detector = detectors()[name]
+    clear: list[Detection] = []
+    closer: list[Detection] = []
+    for picture, back, is_turned in _views(luma, detector, min_face, every_angle):
+        seen = [face.moved(back) for face in detector.detect(picture, detector.weakest)]
+        clear += [face for face in seen if face.score >= 0 and not is_turned]
+        # A rolled face may be detected upright as well, less clearly and with wrong points.
+        known = [face for face in clear if face.score >= SURE] if is_turned else clear
+        for face in seen:
+            if (face.score < 0 or is_turned) and _is_new(face, known) and face.points is not None:
+                better = look(luma, *upright_box(face.points), SURE if is_turned else 0.0)
+                closer += [] if better is None else [better]
+    faces: list[Detection] = []
+    for face in sorted(clear + closer, key=lambda face: (-face.score, *face.box.tolist())):
+        faces += [face] if _is_new(face, faces) else []
+    return faces
+
+
+def _is_new(face: Detection, faces: list[Detection]) -> bool:
+    return not faces or overlap(face.box[None], np.stack([other.box for other in faces])).max() <= SAME
+
+
+def look(luma: Bytes, center: Floats, side: float, roll: float, least: float) -> Detection | None:
+    """Return the face in a box with the score `least` or more, by YuNet on a small upright picture of it."""
+    picture, matrix = canvas(luma, center, side, roll, LOOK, LOOK_BOX)
+
+    def distance(face: Detection) -> float:
+        return float(np.hypot(*(face.box[:2] + face.box[2:] / 2 - LOOK / 2)))
+
+    faces = [
+        face
+        for face in detectors()["yunet"].detect(picture, least)
+        if distance(face) < LOOK_NEAR * LOOK_BOX
+        and LOOK_SIZES[0] < float(face.box[2]) / LOOK_BOX < LOOK_SIZES[1]
+    ]
+    best = min(faces, key=lambda face: (distance(face), -face.score), default=None)
+    return None if best is None else best.moved(cv2.invertAffineTransform(matrix))
+
+
+def _views(
+    luma: Bytes, detector: Detector, min_face: float, every_angle: bool
+) -> Iterator[tuple[Bytes, np.ndarray, bool]]:
+    """Yield the picture at each scale and angle, the matrix back from it, and whether it is turned."""
+    finest = min(detector.smallest / (min_face * luma.shape[0]), MOST_ENLARGED)
+    scale = finest
+    while True:
+        picture = _scaled(luma, scale)
+        back = np.array([[1 / scale, 0, 0.5 / scale - 0.5], [0, 1 / scale, 0.5 / scale - 0.5]])
+        yield picture, back, False
+        for degrees in detector.angles if every_angle else ():
+            turned, around = _turned(picture, degrees)
+            yield turned, back @ np.vstack([around, [0, 0, 1]]), True
+        if min(picture.shape) <= detector.largest:
+            return
+        scale /= COARSER
+
+
+def _scaled(luma: Bytes, scale: float) -> Bytes:
+    if scale == 1:
+        return luma
+    size = [max(1, round(scale * side)) for side in reversed(luma.shape)]
+    how = cv2.INTER_AREA if scale < 0.5 else cv2.INTER_LINEAR  # at mild scales linear is as good, and faster
+    return np.asarray(cv2.resize(luma, size, interpolation=how), np.uint8)
+
+
+def _turned(picture: Bytes, degrees: int) -> tuple[Bytes, np.ndarray]:
+    """Return the whole picture turned counter-clockwise, and the matrix back from it."""
+    height, width = picture.shape
+    matrix = cv2.getRotationMatrix2D(((width - 1) / 2, (height - 1) / 2), degrees, 1.0)
+    across, down = np.abs(matrix[:, :2]) @ (width, height)
+    size = (round(across), round(down))
+    matrix[:, 2] += (size[0] - width) / 2, (size[1] - height) / 2
+    turned = cv2.warpAffine(picture, matrix, size, flags=cv2.INTER_LINEAR)
+    return np.asarray(turned, np.uint8), cv2.invertAffineTransform(matrix)

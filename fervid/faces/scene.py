@@ -1,0 +1,268 @@
+"""The faces of one shot: followed from frame to frame, verified, detected, and found again.
+
+No decision depends on frames more than a second away, so that spans which overlap by a second agree.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from typing import Protocol
+
+import cv2
+import numpy as np
+
+from fervid.faces import shape
+from fervid.faces.boxes import match, overlap
+from fervid.faces.detectors import Detection, upright_box
+from fervid.types import Bytes, Floats, Frame
+
+COLLISION = 0.55  # overlap from which two followed faces are one
+NEWCOMER = 1.3  # with `faces="largest"`: how many times larger a newcomer must be to take over
+
+RECOGNISED = 0.4  # correlation plus overlap from which a new face is one that was lost
+LIKE = 0.6  # correlation with the face as last confirmed, below which it is verified
+MOST_MISFIT = 0.30  # eye distances: no real face, turned or expressive, is further from the mean face
+MOST_GROWN = 1.3  # times: a larger change of size since a face was confirmed is verified
+MOST_GROWTH = 1.25  # the most that a face's size changes from one frame to the next
+MOST_STEP = 0.75  # eye distances that a face moves within one frame at most
+SMALLEST = 5.0  # pixels between the eyes
+SMALLEST_BOX = 2.5 * SMALLEST  # pixels: the same for a face in profile, whose eyes are one behind the other
+# The 68 points are wrong, because the face is turned too far or hidden, from this yaw of the detector's five
+# points on, or where the same five of the 68 are further from them than this: on 500 faces with known points
+# no good fit is, and in films no fit to a profile is good.
+MOST_YAW = 50.0  # degrees
+MOST_APART = 0.12  # mean distance, in sides of the box
+TURNING = 30.0  # degrees of yaw from which a face is looked at more often
+
+
+class Finder(Protocol):
+    """The methods of `FaceFinder` that following needs."""
+
+    def detect(self, luma: Bytes, every_angle: bool) -> list[Detection]: ...
+    def look(self, luma: Bytes, landmarks: Floats) -> Detection | None: ...
+    def fit(self, luma: Bytes, face: Detection) -> Floats: ...
+    def follow(self, luma: Bytes, landmarks: Floats) -> Floats: ...
+    def crop(self, luma: Bytes, landmarks: Floats) -> Bytes: ...
+    def box(self, landmarks: Floats) -> Floats: ...
+
+
+@dataclass(frozen=True, eq=False)
+class Sighting:
+    """One followed face in one frame."""
+
+    track: int  # counted within one call of `follow`
+    landmarks: Floats  # (68, 2)
+    box: Floats  # (4,)
+    crop: Bytes  # (S, S)
+    is_turned: bool = False  # beyond what 68 points can carry: they are the mean face's, at the head's pose
+
+
+@dataclass
+class _Live:
+    """A face that is being followed."""
+
+    track: int
+    landmarks: Floats
+    box: Floats
+    crop: Bytes
+    like: Floats  # the crop as last confirmed, normalised
+    side: float  # of the box as last confirmed
+    seen: int  # pts of the last frame in which it was seen
+    healthy: bool = True
+    is_turned: bool = False
+
+    def sighting(self) -> Sighting:
+        return Sighting(self.track, self.landmarks, self.box, self.crop, self.is_turned)
+
+
+@dataclass
+class Scene:
+    """The state of the current shot."""
+
+    finder: Finder
+    only_largest: bool
+    bridge: int  # ticks
+    live: list[_Live] = field(default_factory=list)
+    lost: list[_Live] = field(default_factory=list)
+    count: int = 0
+
+    def cut(self) -> None:
+        self.live, self.lost = [], []
+
+    def move(self, frame: Frame) -> None:
+        """Follow every face from the frame before into this one; drop those that drifted."""
+        kept: list[_Live] = []
+        for face in self.live:
+            (kept if self._step(face, frame) else self.lost).append(face)
+        self.live = kept
+        self._part_collisions()
+        self.lost = [face for face in self.lost if frame.pts - face.seen <= self.bridge]
+
+    def _step(self, face: _Live, frame: Frame) -> bool:
+        """Follow a face into this frame; return False if it is lost."""
+        if not face.is_turned:
+            landmarks = self.finder.follow(frame.luma, face.landmarks)
+            crop = self.finder.crop(frame.luma, landmarks)
+            growth = float(self.finder.box(landmarks)[2]) / face.side
+            face.healthy = _similarity(crop, face.like) >= LIKE and 1 / MOST_GROWN < growth < MOST_GROWN
+            if face.healthy and _plausible(face.landmarks, landmarks, frame.luma):
+                face.healthy = _yaw(landmarks) < TURNING
+                face.landmarks, face.crop = landmarks, crop
+                face.box, face.seen = self.finder.box(landmarks), frame.pts
+                return True
+        return self._look(face, frame)
+
+    def _look(self, face: _Live, frame: Frame) -> bool:
+        """Look closely at a followed face; return False if it is not there."""
+        face.healthy = False
+        detection = self.finder.look(frame.luma, face.landmarks)
+        return detection is not None and self._take(face, frame, detection)
+
+    def _take(self, face: _Live, frame: Frame, detection: Detection) -> bool:
+        """Put a followed face where it was detected; return False if it cannot have moved there.
+
+        Landmarks are fitted from this frame alone and forget earlier ones, so that spans which began at other
+        frames agree from here on.
+        """
+        fitted = self._fit(frame, detection)
+        if fitted is None:
+            return False
+        landmarks, is_turned = fitted
+        if not (is_turned or face.is_turned or _plausible(face.landmarks, landmarks, frame.luma)):
+            return False
+        face.landmarks, face.is_turned = landmarks, is_turned
+        face.box, face.crop = self.finder.box(landmarks), self.finder.crop(frame.luma, landmarks)
+        face.seen = frame.pts
+        return True
+
+    def _fit(self, frame: Frame, detection: Detection) -> tuple[Floats, bool] | None:
+        """Return landmarks, and whether the face is turned too far for its own; None if it is no face."""
+        if detection.points is None:
+            landmarks = self.finder.fit(frame.luma, detection)
+            return (landmarks, False) if _sane(landmarks, frame.luma) else None
+        posed, (_, side, _) = shape.posed(detection.points), upright_box(detection.points)
+        if _yaw(posed) < MOST_YAW:
+            landmarks = self.finder.fit(frame.luma, detection)
+            apart = np.linalg.norm(shape.five(landmarks) - detection.points, axis=1).mean() / side
+            if apart < MOST_APART and _sane(landmarks, frame.luma):
+                return landmarks, False
+        return (posed, True) if side >= SMALLEST_BOX and _is_inside(posed, frame.luma) else None
+
+    def _part_collisions(self) -> None:
+        """Drop one of two followed faces that became one: the less similar to its confirmed face."""
+        for first in list(self.live):
+            for second in list(self.live):
+                if first.track >= second.track or first not in self.live or second not in self.live:
+                    continue
+                if overlap(first.box[None], second.box[None])[0, 0] > COLLISION:
+                    similarity = [_similarity(face.crop, face.like) for face in (first, second)]
+                    loser = first if similarity[0] < similarity[1] else second
+                    self.live.remove(loser)
+                    self.lost.append(loser)
+
+    def detect(self, frame: Frame, every_angle: bool) -> None:
+        """Match the followed faces with new detections; add the faces that are new."""
+        detections = self.finder.detect(frame.luma, every_angle)
+        boxes = np.array([face.box for face in detections], np.float32).reshape(-1, 4)
+        matched = match(boxes, np.array([face.box for face in self.live], np.float32).reshape(-1, 4))
+        for index, position in matched:
+            face = self.live[position]
+            self._take(face, frame, detections[index])
+            face.healthy = not face.is_turned
+            face.like, face.side = _normalised(face.crop), float(face.box[2])
+        confirmed = {position for _, position in matched}
+        for position, face in enumerate(list(self.live)):
+            if position not in confirmed and not self._look(face, frame):
+                self.live.remove(face)
+                self.lost.append(face)
+        taken = {index for index, _ in matched}
+        for index, detection in enumerate(detections):
+            if index not in taken:
+                self._add(frame, detection)
+        if self.only_largest:
+            self._keep_largest()
+
+    def _add(self, frame: Frame, detection: Detection) -> None:
+        fitted = self._fit(frame, detection)
+        if fitted is None:
+            return
+        landmarks, is_turned = fitted
+        crop, own = self.finder.crop(frame.luma, landmarks), self.finder.box(landmarks)
+        if self.live and overlap(own[None], np.array([face.box for face in self.live])).max() > COLLISION:
+            return  # a second detection of a face that is already followed
+        like = _normalised(crop)
+        lost = self._find_lost(own, like)
+        if lost is None:
+            track, self.count = self.count, self.count + 1
+        else:
+            self.lost.remove(lost)
+            track = lost.track
+        side, is_healthy = float(own[2]), not is_turned
+        self.live.append(_Live(track, landmarks, own, crop, like, side, frame.pts, is_healthy, is_turned))
+
+    def _find_lost(self, box: Floats, like: Floats) -> _Live | None:
+        """Return the lost face that a new one continues: near where it was lost, and similar."""
+
+        def score(face: _Live) -> float:
+            return float((like * face.like).mean()) + float(overlap(box[None], face.box[None])[0, 0])
+
+        side = max(float(box[2]), 1.0)
+        near = [
+            face
+            for face in self.lost
+            if np.hypot(*(box[:2] + box[2:] / 2 - face.box[:2] - face.box[2:] / 2)) < 1.5 * side
+            and 0.6 < face.box[2] / side < 1.7
+        ]
+        best = max(near, key=lambda face: (score(face), -face.track), default=None)
+        return best if best is not None and score(best) > RECOGNISED else None
+
+    def _keep_largest(self) -> None:
+        if len(self.live) > 1:
+            eldest = min(self.live, key=lambda face: face.track)
+            largest = max(self.live, key=lambda face: (float(face.box[2]), -face.track))
+            self.live = [largest if largest.box[2] > NEWCOMER * eldest.box[2] else eldest]
+
+    @property
+    def is_well(self) -> bool:
+        """Whether every face is followed well.
+
+        A face that was just lost may return at any frame, and keeps its track only if it is detected in time.
+        """
+        return bool(self.live) and not self.lost and all(face.healthy for face in self.live)
+
+
+def _similarity(crop: Bytes, like: Floats) -> float:
+    """Return the correlation of a crop with a normalised one."""
+    return float((_normalised(crop) * like).mean())
+
+
+def _normalised(crop: Bytes) -> Floats:
+    small = cv2.resize(crop, (16, 16), interpolation=cv2.INTER_AREA).astype(np.float32)
+    return (small - small.mean()) / max(float(small.std()), 1.0)
+
+
+def _yaw(landmarks: Floats) -> float:
+    """Return by how many degrees a face is turned aside."""
+    return abs(float(shape.head_pose(landmarks[None])[0, 0]))
+
+
+def _sane(landmarks: Floats, luma: Bytes) -> bool:
+    """Return whether these points can be a face in this picture."""
+    distance = float(shape.eye_distance(landmarks[None])[0])
+    fits = distance >= SMALLEST and float(shape.misfit(landmarks[None])[0]) < MOST_MISFIT
+    return fits and _is_inside(landmarks, luma)
+
+
+def _is_inside(landmarks: Floats, luma: Bytes) -> bool:
+    middle = landmarks[17:].mean(0)
+    return bool((middle >= 0).all() and middle[0] < luma.shape[1] and middle[1] < luma.shape[0])
+
+
+def _plausible(before: Floats, now: Floats, luma: Bytes) -> bool:
+    """Return whether a face can move from `before` to `now` within one frame."""
+    if not _sane(now, luma):
+        return False
+    spread = [float(np.sqrt(points[17:].var(0).sum())) for points in (before, now)]
+    growth = spread[1] / max(spread[0], 1e-3)
+    step = float(np.hypot(*(now[17:].mean(0) - before[17:].mean(0)))) / max(spread[0], 1e-3)
+    return 1 / MOST_GROWTH < growth < MOST_GROWTH and step < 2 * MOST_STEP
