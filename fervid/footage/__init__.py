@@ -27,6 +27,7 @@ DECISIVE = ("sample_fps", "faces", "min_face", "detector", "landmarks")  # setti
 WHOLE = ("None", "None", None, "None")  # part of the key of pictures and drawings, as in earlier versions
 SHARD = 64  # samples that are cut as one task and stored in one file
 
+DIGEST = "digest"  # the array with the SHA-256 of the pictures
 NO_FACE = "no face"  # the trouble of a sample without a detected face
 
 
@@ -130,7 +131,7 @@ def cut(
     """Return the strips of samples, cut by the workers of the executor."""
     tasks, parts, done = shards(samples, settings, folder), [], 0
     for shard, _ in zip(tasks, results(executor(_work, tasks)), strict=True):
-        parts.append(shard.footage())
+        parts.append(_read(shard))
         done += len(shard.samples)
         tick(done, len(samples))
     order = np.argsort([index for shard in tasks for index in shard.indices])
@@ -199,7 +200,7 @@ def _make(shard: Shard) -> None:
             "landmarks": np.concatenate([strip.landmarks for strip in strips]),
             "quality": np.concatenate([strip.quality for strip in strips]),
             "trouble": np.array(troubles),
-            "size": np.array(_pictures(shard.target).stat().st_size, np.int64),
+            DIGEST: np.frombuffer(_digest(_pictures(shard.target)), np.uint8),
         },
     )
 
@@ -209,21 +210,32 @@ def _pictures(target: Path) -> Path:
 
 
 def _is_whole(target: Path) -> bool:
+    """Return whether a shard is on disk, with the pictures that were written."""
     arrays = cache.read(target)
-    if arrays is None:
+    if arrays is None or DIGEST not in arrays:
         return False
-    pictures = _pictures(target)
-    return pictures.is_file() and pictures.stat().st_size == int(arrays["size"])
+    try:
+        return _digest(_pictures(target)) == arrays[DIGEST].tobytes()
+    except OSError:  # missing, or unreadable: writing it again will report why
+        return False
+
+
+def _digest(path: Path) -> bytes:
+    with open(path, "rb") as stream:
+        return hashlib.file_digest(stream, "sha256").digest()
 
 
 def _read(shard: Shard) -> Footage:
-    arrays = cache.read(shard.target)
+    _allow_more_files()
+    try:
+        arrays = cache.read(shard.target)
+        faces = np.load(_pictures(shard.target), mmap_mode="r", allow_pickle=False)
+    except OSError:
+        arrays = None
     if arrays is None:
         raise InputError(
             f"the cache {shard.target.parent} changed while it was read: set another FERVID_CACHE_DIR"
         )
-    _allow_more_files()
-    faces = np.load(_pictures(shard.target), mmap_mode="r", allow_pickle=False)
     bounds = np.cumsum(arrays["count"])[:-1]
     return Footage(
         samples=shard.samples,
