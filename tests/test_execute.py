@@ -16,7 +16,8 @@ import pytest
 
 from fervid import execute
 from fervid.errors import FervidError, InputError, UnexpectedError, UsageError, WorkerError
-from fervid.execute import Done, Event, Reached, results
+from fervid.execute import Done, Event, Reached, memory, results
+from fervid.execute.local import Pool
 
 Number = tuple[int, Path]  # a task: a number, and a folder of the test
 
@@ -407,6 +408,48 @@ def test_workers_start_with_the_first_task() -> None:
 def test_too_few_jobs_are_an_error(jobs: int) -> None:
     with pytest.raises(UsageError, match="--jobs must be at least 1"), execute.open_executor(jobs):
         pass
+
+
+@pytest.mark.parametrize(
+    ("gigabytes", "jobs", "workers"), [(13, 64, 20), (0, 64, 1), (13, 20, 20), (None, 64, 64)]
+)
+def test_there_are_no_more_workers_than_memory(
+    gigabytes: int | None,
+    jobs: int,
+    workers: int,
+    monkeypatch: pytest.MonkeyPatch,
+    caplog: pytest.LogCaptureFixture,
+) -> None:
+    monkeypatch.setattr(memory, "free", lambda: None if gigabytes is None else gigabytes * 10**9)
+    with execute.open_executor(jobs, contained=True) as executor:
+        assert isinstance(executor, Pool) and executor.jobs == workers
+    assert ("64 workers need about 40.3 GB of memory" in caplog.text) == (workers < jobs)
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="needs /proc")
+def test_the_memory_that_is_free_is_what_a_control_group_leaves(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    assert (memory.free() or 0) > 0
+    group = tmp_path / "groups" / "a" / "b"
+    group.mkdir(parents=True)
+    (tmp_path / "meminfo").write_text("MemTotal: 9000000 kB\nMemAvailable:    4000000 kB\n")
+    for name, value in (("MEMORY", "meminfo"), ("GROUP", "group"), ("GROUPS", "groups")):
+        monkeypatch.setattr(memory, name, tmp_path / value)
+    assert memory.free() == 4_000_000 << 10
+    (tmp_path / "group").write_text("1:name=systemd:/\n0::/a/b\n")
+    for folder, limit in ((group, "max"), (group.parent, "2000")):
+        (folder / "memory.max").write_text(f"{limit}\n")
+        (folder / "memory.current").write_text("1500\n")
+        (folder / "memory.stat").write_text("anon 7\ninactive_file 100\n")
+    assert memory.free() == 600
+    old = tmp_path / "groups" / "memory" / "a"
+    old.mkdir(parents=True)
+    (tmp_path / "group").write_text("4:cpu,memory:/a\n0::/\n")
+    (old / "memory.limit_in_bytes").write_text("900\n")
+    (old / "memory.usage_in_bytes").write_text("850\n")
+    (old / "memory.stat").write_text("total_inactive_file 25\n")
+    assert memory.free() == 75
 
 
 def test_there_is_a_core() -> None:

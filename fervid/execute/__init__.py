@@ -12,6 +12,7 @@ from fervid.errors import UsageError
 from fervid.execute.events import Done, Event, Executor, Failed, Reached, results
 from fervid.execute.here import cores, limit_threads, serial
 from fervid.execute.local import AHEAD, pool
+from fervid.execute.memory import fitting
 
 NAMES = ("serial", "local", "dask")
 
@@ -22,18 +23,19 @@ def open_executor(
 ) -> Iterator[Executor]:
     """Open an executor: "serial", "local" with `jobs` workers (None: one per core), or "dask".
 
-    With one job, "local" runs tasks in this process. If `contained`, even one task runs in a worker process,
-    so that a crash or a decoder that hangs does not end this process.
+    There are fewer workers if there is no memory for so many. With one job, "local" runs tasks in this
+    process. If `contained`, even one task runs in a worker process, so that a crash or a decoder that hangs
+    does not end this process.
     """
     if name not in NAMES:
         raise UsageError(f"--executor {name!r} is not valid: choose one of {', '.join(NAMES)}")
-    workers = jobs if jobs is not None else cores()
-    if workers < 1:
-        raise UsageError(f"--jobs must be at least 1, not {workers}")
+    if jobs is not None and jobs < 1:
+        raise UsageError(f"--jobs must be at least 1, not {jobs}")
     if name == "dask":
         with _cluster(jobs, address) as executor:
             yield executor
         return
+    workers = 1 if name == "serial" else fitting(jobs)
     here = name == "serial" or (workers == 1 and not contained)
     with serial() if here else pool(workers, contained) as executor:
         yield executor

@@ -30,8 +30,9 @@ from distributed.worker import thread_state
 from fervid import __version__
 from fervid.errors import FervidError, UsageError, WorkerError
 from fervid.execute.events import Done, Event, Executor, Failed, Function, Reached, failure_of
-from fervid.execute.here import cores, limit_threads
+from fervid.execute.here import limit_threads
 from fervid.execute.local import POLL_EVERY, Pool
+from fervid.execute.memory import fitting
 
 AHEAD = 2  # submitted tasks per thread of the cluster
 CONNECT_WITHIN = 10.0  # seconds for the scheduler to answer
@@ -64,7 +65,7 @@ def cluster(jobs: int | None = None, address: str | None = None) -> Iterator[Exe
         )
     address = address or dask.config.get("scheduler-address", None)
     if address is None:
-        threads = jobs if jobs is not None else cores()
+        threads = fitting(jobs)
         with (
             LocalCluster(
                 n_workers=1,
