@@ -35,7 +35,7 @@ ROOMS: dict[str, tuple[set[str], set[str]]] = {
     "cache": ({"types", "errors", "files", "temporary"}, set()),
     "execute": ({"types", "errors", "collector", "temporary"}, set()),
     "video": (NOUNS | {"temporary"}, {"av", "cv2"}),
-    "faces": (NOUNS | {"threads"}, {"dlib", "cv2", "scipy", "torch"}),  # torch: who is who
+    "faces": (NOUNS | {"threads"}, {"dlib", "cv2", "scipy", "torch", "safetensors"}),  # torch: who is who
     "clips": (NOUNS | {"faces"}, {"cv2"}),
     "streams": (NOUNS, {"torch"}),
     "model": (NOUNS | {"streams", "clips", "threads"}, {"torch", "safetensors"}),

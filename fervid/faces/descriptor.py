@@ -1,4 +1,4 @@
-"""Face descriptors, 128 numbers that identify a person: dlib's face net and weights, on torch.
+"""Face descriptors, 128 numbers that identify a person: dlib's face net, on torch.
 
 dlib's wheels are built without BLAS and take 70 ms a face; torch takes a tenth of that with the same weights.
 The descriptors of two pictures of one person are usually within 0.6 of each other (dlib's own figure).
@@ -6,8 +6,7 @@ The descriptors of two pictures of one person are usually within 0.6 of each oth
 
 from __future__ import annotations
 
-import re
-from collections.abc import Iterator
+from collections.abc import Mapping
 from functools import cache
 from pathlib import Path
 
@@ -15,7 +14,6 @@ import numpy as np
 import torch
 from torch.nn import functional
 
-from fervid.errors import ModelError
 from fervid.threads import one_thread
 from fervid.types import Bytes, Floats
 
@@ -32,36 +30,32 @@ BLOCKS = (
     (256, True),
 )
 
-LAYER = re.compile(rb"con_4|affine_|fc_2")
-
 Layer = tuple[torch.Tensor, torch.Tensor]  # a convolution's weights and bias
 
 
 @cache
 def load(path: Path) -> FaceNet:
-    """Load the net from `path`, dlib's dlib_face_recognition_resnet_model_v1.dat."""
-    try:
-        return FaceNet(path.read_bytes())
-    except (OSError, ValueError, IndexError, StopIteration) as error:
-        raise ModelError(
-            f"{path.name} is not dlib's face net ({error}): "
-            "pip install --force-reinstall face_recognition_models"
-        ) from error
+    """Load the net; benchmarks/convert_face_net.py makes the file."""
+    from safetensors.numpy import load_file
+
+    weights = {name: torch.from_numpy(value.astype(np.float32)) for name, value in load_file(path).items()}
+    return FaceNet(weights)
 
 
 class FaceNet:
     """A residual net of 29 convolutions; the fixed scale and shift after each is folded into it."""
 
-    def __init__(self, content: bytes) -> None:
-        values = _tensors(content)
-        self._first = _convolution(values, 3, 32, 7)
-        self._blocks: list[tuple[Layer, Layer, bool]] = []
-        before = 32
-        for width, is_halved in BLOCKS:
-            first, second = _convolution(values, before, width, 3), _convolution(values, width, width, 3)
-            self._blocks.append((first, second, is_halved))
-            before = width
-        self._last = torch.from_numpy(next(values).reshape(before, SIZE))
+    def __init__(self, weights: Mapping[str, torch.Tensor]) -> None:
+        def layer(name: str) -> Layer:
+            kernel = weights[f"{name}.weight"].contiguous(memory_format=torch.channels_last)
+            return kernel, weights[f"{name}.bias"]
+
+        self._first = layer("first")
+        self._blocks = [
+            (layer(f"{index}.first"), layer(f"{index}.second"), is_halved)
+            for index, (_, is_halved) in enumerate(BLOCKS)
+        ]
+        self._last = weights["last"]
 
     def describe(self, face: Bytes) -> Floats:
         """Return the 128 numbers of a grey face (SIDE, SIDE); faces of a batch would affect each other."""
@@ -91,41 +85,3 @@ def _added(x: torch.Tensor, first: Layer, second: Layer, is_halved: bool) -> tor
 def _filled(x: torch.Tensor, size: list[int]) -> torch.Tensor:
     missing = [want - have for want, have in zip(size, x.shape[1:], strict=True)]
     return functional.pad(x, (0, missing[2], 0, missing[1], 0, missing[0])) if any(missing) else x
-
-
-def _convolution(values: Iterator[Floats], depth: int, width: int, side: int) -> Layer:
-    """Return the next convolution with the scale and shift after it folded in."""
-    kernel, after = next(values), next(values)
-    weights = kernel[:-width].reshape(width, depth, side, side)
-    scale, shift = after.reshape(2, width)
-    folded = torch.from_numpy(weights * scale[:, None, None, None])
-    return (
-        folded.contiguous(memory_format=torch.channels_last),
-        torch.from_numpy(kernel[-width:] * scale + shift),
-    )
-
-
-def _tensors(content: bytes) -> Iterator[Floats]:
-    """Yield the weights of every layer in the file, in order, each flat."""
-    position = 0
-    while layer := LAYER.search(content, position):
-        position = layer.end()
-        if layer[0] == b"fc_2":  # its sizes come before its weights
-            _, position = _integer(content, position)
-            _, position = _integer(content, position)
-        version, position = _integer(content, position)
-        count = 1
-        for _ in range(4):
-            length, position = _integer(content, position)
-            count *= length
-        end = position + 4 * count
-        if version != 2 or end > len(content):
-            raise ValueError("its layers cannot be read")
-        yield np.frombuffer(content[position:end], "<f4").astype(np.float32)
-        position = end
-
-
-def _integer(content: bytes, position: int) -> tuple[int, int]:
-    """Return an integer as dlib writes it, a count of bytes followed by them, and the position after it."""
-    end = position + 1 + content[position]
-    return int.from_bytes(content[position + 1 : end], "little"), end

@@ -5,11 +5,9 @@ A detector reads a picture as it is; `FaceFinder` chooses the scale and the angl
 
 from __future__ import annotations
 
-import hashlib
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from functools import cache, lru_cache
-from importlib.resources import files
 from threading import Lock
 from typing import Any
 
@@ -17,11 +15,10 @@ import cv2
 import dlib
 import numpy as np
 
-from fervid.errors import ModelError
-from fervid.faces.weights import installed
+from fervid.faces.weights import included, installed
 from fervid.types import Bytes, Floats
 
-YUNET = "face_detection_yunet_2023mar.onnx"
+YUNET = "data/face_detection_yunet_2023mar.onnx"
 YUNET_SHA256 = "8f2383e4dd3cfbb4553ea8718107fc0423210dc964f9f4280604804ed2552fa4"
 YUNET_ACCEPT = 0.7  # YuNet's own score, 0 to 1, that counts as 0 here
 YUNET_WEAK = 0.3  # the least of its scores that deserves a closer look
@@ -97,21 +94,10 @@ def of_points(points: Floats, score: float) -> Detection:
     return Detection(box, score, points.astype(np.float32))
 
 
-@cache
-def _yunet_weights() -> Bytes:
-    try:
-        content = (files("fervid") / "data" / YUNET).read_bytes()
-    except OSError as error:
-        raise ModelError(f"{YUNET} is missing: pip install --force-reinstall fervid") from error
-    if hashlib.sha256(content).hexdigest() != YUNET_SHA256:
-        raise ModelError(f"{YUNET} is damaged: pip install --force-reinstall fervid")
-    return np.frombuffer(content, np.uint8)
-
-
 @lru_cache(maxsize=8)
 def _yunet(width: int, height: int) -> tuple[Any, Lock]:
     """Return the net for pictures of one size, and a lock, because a net holds one picture at a time."""
-    weights = _yunet_weights()
+    weights = np.fromfile(included(YUNET, YUNET_SHA256), np.uint8)
     level = cv2.utils.logging.setLogLevel(cv2.utils.logging.LOG_LEVEL_ERROR)  # else it warns of its backend
     try:
         net = cv2.FaceDetectorYN.create(

@@ -20,7 +20,7 @@ from fervid.faces import detection, detectors
 from fervid.faces.detectors import Detection
 from fervid.faces.picture import CANVAS, CANVAS_BOX, canvas, warp
 from fervid.faces.shape import CROP, MARGIN, alignment, eye_line, figures
-from fervid.faces.weights import installed
+from fervid.faces.weights import included, installed
 from fervid.types import Bytes, Floats, Settings
 
 # dlib's HOG boxes relative to its own landmarks, measured over many faces: side and centre in eye distances.
@@ -35,6 +35,9 @@ PORTRAIT = 150  # pixels
 PORTRAIT_EYES = 54.4  # pixels between the eyes of the mean face
 PORTRAIT_MIDDLE = (74.0, 47.2)  # pixels: the point between them
 STEADY = np.array([*range(27, 55), *range(60, 65)])
+
+FACE_NET = "models/people/face_net.safetensors"  # benchmarks/convert_face_net.py makes it from dlib's
+FACE_NET_SHA256 = "5d29ecc8b01460c5a30e565762272f65e01989e144b70031155d936d0d8e0d77"
 
 Weights = Callable[[], Path]
 _PREDICTORS: dict[str, Weights] = {}
@@ -169,10 +172,7 @@ def describe(portrait: Bytes) -> Floats:
 
 def face_net() -> Path:
     """Return the path of the weights of the net that `describe` uses."""
-    try:
-        return installed("dlib_face_recognition_resnet_model_v1.dat")
-    except ModelError as error:
-        raise ModelError(f"{error}; or do without person identities: --no-people") from error
+    return included(FACE_NET, FACE_NET_SHA256)
 
 
 def upright_box(landmarks: Floats) -> tuple[Floats, float, float]:

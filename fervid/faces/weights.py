@@ -1,11 +1,24 @@
-"""Files of weights that other packages install."""
+"""Files of weights: those that fervid includes, and those that another package installs."""
 
 from __future__ import annotations
 
+import hashlib
 from importlib.util import find_spec
 from pathlib import Path
 
 from fervid.errors import ModelError
+
+
+def included(name: str, sha256: str) -> Path:
+    """Return the path of a file that fervid includes, after checking its content."""
+    path = Path(__file__).parents[1] / name
+    try:
+        digest = hashlib.sha256(path.read_bytes()).hexdigest()
+    except OSError as error:
+        raise ModelError(f"{path.name} is missing: pip install --force-reinstall fervid") from error
+    if digest != sha256:
+        raise ModelError(f"{path.name} is damaged: pip install --force-reinstall fervid")
+    return path
 
 
 def installed(name: str) -> Path:
