@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -79,7 +80,7 @@ def test_a_subspace_is_the_projection_on_the_span_of_its_frames() -> None:
     projection = spanning.T @ torch.linalg.inv(spanning @ spanning.T) @ spanning
     gathered = network.combine(frames)  # type: ignore[attr-defined]
     torch.testing.assert_close(gathered, upper(projection[None]), rtol=1e-3, atol=1e-3)
-    turned = network.combine(-2 * frames.flip(1))  # type: ignore[attr-defined]
+    turned = network.combine(-2 * frames.flip(1))
     torch.testing.assert_close(turned, gathered, rtol=1e-3, atol=1e-3)
 
 
@@ -124,14 +125,13 @@ def test_a_window_of_one_picture_is_read_like_any_other(name: str) -> None:
     still = some_clips(network, 6)[:, :1].expand(-1, 16, -1, -1)
     network.fit(network.sampled_features(some_clips(network, 8)))
     with torch.inference_mode():
-        logits = network(still)
-    assert torch.isfinite(logits).all()
+        assert torch.isfinite(network(still)).all()
     network.fit(network.sampled_features(still))  # fitted on still windows alone
     with torch.inference_mode():
-        again = network(still)
-    assert torch.isfinite(again).all()
+        logits = network(still)
+    assert torch.isfinite(logits).all()
     if not network.by_motion:
-        assert len(again.unique(dim=0)) == 6
+        assert len(logits.unique(dim=0)) == 6
 
 
 # --- machines
@@ -216,8 +216,7 @@ def recipe_of(name: str, **more: object) -> Recipe:
     sizes = {"still": FRAMES, "aggregate_moments": SIZES}.get(name) or {**SIZES, "components": 8}
     if name == "aggregate_average":
         sizes = {**SIZES, "anchors": 12}
-    usual = replace(SMALL, streams=(name,), sizes={name: sizes}, epochs=1)
-    return replace(usual, **more)  # type: ignore[arg-type]
+    return replace(SMALL, **{"streams": (name,), "sizes": {name: sizes}, "epochs": 1, **more})
 
 
 @pytest.fixture(scope="module")
@@ -278,11 +277,12 @@ def test_a_machine_is_fitted_on_an_existing_frame_net(
     still: Path, material: Material, strips: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     states: list[state.State] = []
-    monkeypatch.setattr(
-        alone,
-        "fit_support_vectors",
-        lambda *given: states.append(support_vectors.fit_support_vectors(*given)) or states[-1],
-    )
+
+    def fit(*given: Any) -> state.State:
+        states.append(support_vectors.fit_support_vectors(*given))
+        return states[-1]
+
+    monkeypatch.setattr(alone, "fit_support_vectors", fit)
     recipe = recipe_of("aggregate_moments", epochs=0, start_from=(str(still),))
     run.check(recipe, material, "cpu")
     warned: list[str] = []
@@ -309,9 +309,8 @@ def test_training_starts_from_a_frame_net_of_other_labels_without_its_top(
     still: Path, strips: Path, tmp_path: Path
 ) -> None:
     other = arrange(tuple(synth.samples("posed", 4, 4, 0, ("anger", *LABELS))), (), (), 0.4, 0)
-    parent = trained(
-        recipe_of("aggregate_average", start_from=(str(still),)), other, tmp_path / "three", strips
-    )
+    recipe = recipe_of("aggregate_average", start_from=(str(still),))
+    parent = trained(recipe, other, tmp_path / "three", strips)
     assert model.read_spec(parent).labels == ("anger", *LABELS)
     fewer = arrange(tuple(synth.samples("posed", 4, 4, 0, LABELS)), (), (), 0.4, 0)
     child = recipe_of("aggregate_average", start_from=(str(parent),), rate=1e-9, average=0.0)
@@ -335,8 +334,7 @@ def test_what_runs_is_what_was_fitted(name: str) -> None:
     stored = run.tensors({name: network}, {})
     assert any(value.dtype == np.float16 for value in stored.values())
     back = streams.build(name, 7, **SMALL_SIZES[name]).eval()
-    back.load_state_dict(
-        {key.removeprefix(f"{name}."): torch.from_numpy(value).float() for key, value in stored.items()}
-    )
+    state = {key: torch.from_numpy(value).float() for key, value in stored.items()}
+    back.load_state_dict({key.removeprefix(f"{name}."): value for key, value in state.items()})
     with torch.no_grad():
         assert torch.equal(back(batch), logits)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -11,10 +12,11 @@ import jsonschema
 import numpy as np
 import pytest
 import torch
+from conftest import Call
 from safetensors.torch import load_file
+from test_cli import says
 
 from fervid import execute, files, streams, synth
-from fervid.cli import main
 from fervid.cli.bench import SYNTHETIC
 from fervid.datasets import protocols, read
 from fervid.survey import systems, table, timing
@@ -55,12 +57,8 @@ FAILED = SYSTEM | {"failure": {"type": "string", "minLength": 1}}
 
 
 def closed(properties: dict[str, Any]) -> dict[str, Any]:
-    return {
-        "type": "object",
-        "properties": properties,
-        "required": list(properties),
-        "additionalProperties": False,
-    }
+    shape = {"type": "object", "properties": properties, "required": list(properties)}
+    return shape | {"additionalProperties": False}
 
 
 SCHEMA = closed(
@@ -84,12 +82,18 @@ SCHEMA = closed(
 )
 
 
-def survey(capfd: pytest.CaptureFixture[str], *arguments: str | Path) -> tuple[int, str, str]:
-    """Run the command in this process; return its code, standard output and standard error."""
-    capfd.readouterr()
-    code = main.run(["bench", "survey", *map(str, arguments)])
-    output = capfd.readouterr()
-    return code, output.out, output.err
+Survey = Callable[..., tuple[int, str, str]]
+
+
+@pytest.fixture
+def survey(call: Call) -> Survey:
+    """Return a function that runs the command and returns its code, standard output and standard error."""
+
+    def run(*arguments: str | Path) -> tuple[int, str, str]:
+        done = call("bench", "survey", *arguments)
+        return done.returncode, done.stdout, done.stderr
+
+    return run
 
 
 def rows_of(text: str) -> dict[str, dict[str, Any]]:
@@ -118,10 +122,10 @@ def haste(monkeypatch: pytest.MonkeyPatch) -> None:
 # --- the command
 
 
-def test_a_survey_of_drawn_faces(capfd: pytest.CaptureFixture[str], tmp_path: Path) -> None:
+def test_a_survey_of_drawn_faces(survey: Survey, tmp_path: Path) -> None:
     names = ["mscnn", "phrnn", "phrnn+mscnn-weighted"]
     options = ["--synthetic", *QUICK, "--only", ",".join(names), "-o", tmp_path / "runs"]
-    code, out, err = survey(capfd, *options, "--json")
+    code, out, err = survey(*options, "--json")
     assert code == 0, err
     table_of = rows_of(out)
     assert set(table_of) == set(names)
@@ -129,10 +133,8 @@ def test_a_survey_of_drawn_faces(capfd: pytest.CaptureFixture[str], tmp_path: Pa
         assert row["n"] == 36 and row["n_no_face"] == 0 and row["times_default_pair"] > 0, name
         low, high = row["mean_recall_interval"]
         assert low <= row["mean_recall"] <= high
-    alone = [
-        sum(value.numel() for value in streams.build(name, 6, **SMALL[name]).parameters())
-        for name in names[:2]
-    ]
+    nets = [streams.build(name, 6, **SMALL[name]) for name in names[:2]]
+    alone = [sum(value.numel() for value in net.parameters()) for net in nets]
     assert [table_of[name]["parameters"] for name in names] == [*alone, sum(alone)]
     ranks = [row["rank"] for row in json.loads(out)["rows"]]
     recalls = [row["mean_recall"] for row in json.loads(out)["rows"]]
@@ -141,7 +143,7 @@ def test_a_survey_of_drawn_faces(capfd: pytest.CaptureFixture[str], tmp_path: Pa
     assert json.loads((tmp_path / "runs" / "survey.json").read_text()) == json.loads(out)
     assert str(tmp_path) not in out
 
-    code, plain, err = survey(capfd, *options)
+    code, plain, err = survey(*options)
     assert code == 0 and "epoch" not in err  # nothing is trained again
     assert plain == (tmp_path / "runs" / "table.txt").read_text()
     lines = plain.splitlines()
@@ -150,19 +152,16 @@ def test_a_survey_of_drawn_faces(capfd: pytest.CaptureFixture[str], tmp_path: Pa
     assert "visible expression" in plain and "its figures mean nothing" in plain
 
 
-def test_support_vectors_are_on_the_frame_network_of_the_same_table(
-    capfd: pytest.CaptureFixture[str], tmp_path: Path
-) -> None:
+def test_support_vectors_are_on_the_frame_net_of_the_same_table(survey: Survey, tmp_path: Path) -> None:
     options = ["--synthetic", *QUICK, "--only", "aggregate_moments", "-o", tmp_path, "--json"]
-    code, out, err = survey(capfd, *options)
+    code, out, err = survey(*options)
     assert code == 0, err
     assert set(rows_of(out)) == {"aggregate_moments"}
     parts = sorted(path.name for path in (tmp_path / "still").iterdir() if path.is_dir())
     assert len(parts) > 1
     for part in parts:
-        below, above = (
-            load_file(tmp_path / name / part / "model.safetensors") for name in ("still", "aggregate_moments")
-        )
+        below = load_file(tmp_path / "still" / part / "model.safetensors")
+        above = load_file(tmp_path / "aggregate_moments" / part / "model.safetensors")
         net = [name for name in below if not name.startswith("still.top.")]
         assert net
         for name in net:
@@ -170,10 +169,10 @@ def test_support_vectors_are_on_the_frame_network_of_the_same_table(
 
 
 def test_an_interrupted_survey_resumes(
-    capfd: pytest.CaptureFixture[str], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    survey: Survey, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     options = ["-d", BARE, *QUICK, "--only", "dtgn,phrnn,tiny_displacement", "--json"]
-    code, whole, err = survey(capfd, *options, "-o", tmp_path / "whole")
+    code, whole, err = survey(*options, "-o", tmp_path / "whole")
     assert code == 0, err
     real, calls = evaluate.run.train, []
 
@@ -184,26 +183,26 @@ def test_an_interrupted_survey_resumes(
         return real(*arguments, **named)
 
     monkeypatch.setattr(evaluate.run, "train", train)
-    code, out, err = survey(capfd, *options, "-o", tmp_path / "runs")
+    code, out, err = survey(*options, "-o", tmp_path / "runs")
     assert (code, out) == (130, "") and err.endswith("fervid: interrupted\n")
     assert rows_of((tmp_path / "runs" / "survey.json").read_text()).keys() == {"dtgn"}
     first = (tmp_path / "runs" / "dtgn" / "row.json").read_bytes()
-    code, out, err = survey(capfd, *options, "-o", tmp_path / "runs")
+    code, out, err = survey(*options, "-o", tmp_path / "runs")
     assert code == 0, err
     assert without_times(out) == without_times(whole)
     started = ["dtgn/fold_1", "dtgn/fold_2", "phrnn/fold_1", "phrnn/fold_2"]
     assert calls == [*started, "phrnn/fold_2", "tiny_displacement/fold_1", "tiny_displacement/fold_2"]
     assert (tmp_path / "runs" / "dtgn" / "row.json").read_bytes() == first
-    _, fewer, _ = survey(capfd, *options, "--only", "phrnn", "-o", tmp_path / "runs")
+    _, fewer, _ = survey(*options, "--only", "phrnn", "-o", tmp_path / "runs")
     assert rows_of(fewer).keys() == {"phrnn"} and len(calls) == 7
     assert len(rows_of((tmp_path / "runs" / "survey.json").read_text())) == 3  # the folder's table has all
 
 
 def test_a_failing_system_stops_no_other(
-    capfd: pytest.CaptureFixture[str], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    survey: Survey, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     options = ["-d", BARE, *QUICK, "-o", tmp_path / "runs", "--json", "--only"]
-    code, out, err = survey(capfd, *options, "dtan,dtgn,dtan+dtgn-joint")
+    code, out, err = survey(*options, "dtan,dtgn,dtan+dtgn-joint")
     assert code == 3
     table_of = rows_of(out)
     assert "has no pictures" in table_of["dtan"]["failure"]
@@ -212,13 +211,13 @@ def test_a_failing_system_stops_no_other(
     assert "fervid: warning: dtan failed: " in err and "Traceback" not in err
     plain = (tmp_path / "runs" / "table.txt").read_text()
     assert "dtan            failed: " in plain and max(map(len, plain.splitlines())) <= 100
-    assert survey(capfd, *options, "dtan")[0] == 1
+    assert survey(*options, "dtan")[0] == 1
 
     def broken(*arguments: Any, **named: Any) -> None:
         raise ZeroDivisionError("by chance")
 
     monkeypatch.setattr(evaluate, "by_protocol", broken)
-    code, out, _ = survey(capfd, *options, "dtgn,phrnn")  # the first is finished
+    code, out, _ = survey(*options, "dtgn,phrnn")  # the first is finished
     assert code == 3 and rows_of(out)["phrnn"]["failure"] == "unexpected ZeroDivisionError: by chance"
 
 
@@ -242,42 +241,31 @@ def test_a_failing_system_stops_no_other(
     ],
     ids=lambda value: " ".join(value) if isinstance(value, list) else None,
 )
-def test_usage_errors_come_before_any_work(
-    capfd: pytest.CaptureFixture[str],
-    tmp_path: Path,
-    monkeypatch: pytest.MonkeyPatch,
-    arguments: list[str],
-    code: int,
-    words: str,
-) -> None:
+def test_usage_errors_come_before_any_work(call: Call, arguments: list[str], code: int, words: str) -> None:
     if "cuda" in arguments and torch.cuda.is_available():
         pytest.skip("there is a GPU")
-    monkeypatch.chdir(tmp_path)
-    (tmp_path / "mine").mkdir()
-    (tmp_path / "mine" / "letter.txt").write_text("dear")
+    Path("mine").mkdir()
+    Path("mine/letter.txt").write_text("dear")
     folder = [] if "-o" in arguments else ["-o", "runs"]
-    done = survey(capfd, *arguments, *folder)
-    assert done[:2] == (code, "") and words in done[2] and len(done[2].splitlines()) == 1
-    assert sorted(path.name for path in tmp_path.rglob("*")) == ["letter.txt", "mine"]
+    says(call("bench", "survey", *arguments, *folder), code, words)
+    assert sorted(path.name for path in Path().rglob("*")) == ["letter.txt", "mine"]
 
 
-def test_a_folder_has_one_survey(capfd: pytest.CaptureFixture[str], tmp_path: Path) -> None:
-    options = ["-d", BARE, *QUICK, "-o", tmp_path / "runs", "--only", "tiny_displacement"]
-    assert survey(capfd, *options)[0] == 0
-    code, _, err = survey(capfd, *options, "--seed", "3", "--batch", "4")
-    assert code == 2 and "started with other settings (batch, seed)" in err
-    code, _, err = survey(capfd, "-d", BARE.replace("posed", "weak"), *options[2:])
-    assert code == 2 and "started with other data" in err
-    lock = files.take_lock(tmp_path / "runs" / "lock")
+def test_a_folder_has_one_survey(call: Call) -> None:
+    runs, survey = Path("runs"), ("bench", "survey")
+    options = ["-d", BARE, *QUICK, "-o", runs, "--only", "tiny_displacement"]
+    assert call(*survey, *options).returncode == 0
+    other = call(*survey, *options, "--seed", "3", "--batch", "4")
+    says(other, 2, "started with other settings (batch, seed)")
+    says(call(*survey, "-d", BARE.replace("posed", "weak"), *options[2:]), 2, "started with other data")
+    lock = files.take_lock(runs / "lock")
     assert lock is not None
-    assert "another survey is running" in survey(capfd, *options)[2]
+    says(call(*survey, *options), 1, "another survey is running")
     lock.release()
-    (tmp_path / "runs" / "tiny_displacement" / "row.json").write_text("{")
-    code, _, err = survey(capfd, *options)
-    assert code == 1 and "row.json is damaged: delete it" in err
-    (tmp_path / "runs" / "survey.json").write_text("[]")
-    code, _, err = survey(capfd, *options)
-    assert code == 1 and "survey.json is damaged" in err
+    (runs / "tiny_displacement" / "row.json").write_text("{")
+    says(call(*survey, *options), 1, "row.json is damaged: delete it")
+    (runs / "survey.json").write_text("[]")
+    says(call(*survey, *options), 1, "survey.json is damaged")
 
 
 @pytest.mark.parametrize("spec", SYNTHETIC.values())
@@ -305,16 +293,14 @@ def test_every_stream_has_a_row_before_its_fusions() -> None:
 def test_a_fusion_of_finished_streams_equals_one_that_trains_them(tmp_path: Path) -> None:
     samples = tuple(synth.samples("posed", 4, 4, 0, ("happiness", "surprise"), bare=True))
     names = ("tiny_displacement", "phrnn")
-    usual = Recipe(
-        streams=names, epochs=1, joint_epochs=1, batch=4, held_out=0.3, sizes={"phrnn": SMALL["phrnn"]}
-    )
+    sizes = {"phrnn": SMALL["phrnn"]}
+    usual = Recipe(streams=names, epochs=1, joint_epochs=1, batch=4, held_out=0.3, sizes=sizes)
     machine = Machine(torch.device("cpu"))
 
-    def predictions(recipe: Recipe, folder: str, *fused: Path) -> evaluate.Predictions:
-        with execute.serial() as executor:
-            return evaluate.by_protocol(
-                "kfold:2", samples, recipe, tmp_path / folder, executor, machine, bases=fused
-            )
+    def predictions(recipe: Recipe, name: str, *fused: Path) -> evaluate.Predictions:
+        folder = tmp_path / name
+        with execute.serial() as run:
+            return evaluate.by_protocol("kfold:2", samples, recipe, folder, run, machine, bases=fused)
 
     whole = predictions(usual, "whole")
     for name in names:
@@ -350,29 +336,17 @@ def row(name: str, said: list[int], people: int = 20) -> Row:
 def test_ranks_follow_mean_recall_and_equals_have_the_same() -> None:
     right, wrong, all_one = row("a", [0, 1]), row("b", [1, 0]), row("c", [0])
     ranked = table.ranked([wrong, all_one, right, row("d", [1])])
-    assert [(entry.row.system.name, entry.rank) for entry in ranked] == [
-        ("a", 1),
-        ("c", 2),
-        ("d", 2),
-        ("b", 4),
-    ]
+    assert [f"{entry.rank} {entry.row.system.name}" for entry in ranked] == ["1 a", "2 c", "2 d", "4 b"]
     assert [entry.mean_recall for entry in ranked] == [1.0, 0.5, 0.5, 0.0]
     assert not any(entry.is_tied for entry in ranked)
 
 
 def test_rounding_does_not_separate_equals() -> None:
     def recalls(name: str, tenths: tuple[int, int, int]) -> Row:
-        said = [
-            label if sample < right else (label + 1) % 3
-            for label, right in enumerate(tenths)
-            for sample in range(10)
-        ]
-        return replace(
-            row(name, [0], people=15),
-            labels=("anger", "happiness", "surprise"),
-            truth=np.repeat([0, 1, 2], 10),
-            said=np.array(said),
-        )
+        labels, truth = ("anger", "happiness", "surprise"), np.repeat([0, 1, 2], 10)
+        is_right = np.tile(np.arange(10), 3) < np.repeat(tenths, 10)
+        said = np.where(is_right, truth, (truth + 1) % 3)
+        return replace(row(name, [0], people=15), labels=labels, truth=truth, said=said)
 
     ranked = table.ranked([recalls("a", (3, 2, 1)), recalls("b", (1, 2, 3))])
     assert [(entry.row.system.name, entry.rank) for entry in ranked] == [("a", 1), ("b", 1)]
@@ -388,10 +362,8 @@ def test_ties_compare_the_same_people() -> None:
     worse = row("worse", [0, 1, 0, 1, 1, 0])
     worse.said[: 2 * 14] = 1 - worse.truth[: 2 * 14]
     assert [entry.is_tied for entry in table.ranked([best, worse])] == [False, False]
-    assert (
-        first.accuracy_range is not None
-        and first.accuracy_range[0] < first.accuracy < first.accuracy_range[1]
-    )
+    assert first.accuracy_range is not None
+    assert first.accuracy_range[0] < first.accuracy < first.accuracy_range[1]
 
 
 def test_one_person_gives_no_interval() -> None:
@@ -406,10 +378,8 @@ def test_a_row_is_read_back_equal() -> None:
 
 
 def test_the_table_is_narrow() -> None:
-    facts = {
-        "data": {"clips": 40, "people": 20},
-        "settings": {"protocol": "kfold:3", "epochs": 40, "seed": 0, "size": "full"},
-    }
+    settings = {"protocol": "kfold:3", "epochs": 40, "seed": 0, "size": "full"}
+    facts = {"data": {"clips": 40, "people": 20}, "settings": settings}
     long = Failure(System(("cascaded_peak", "inception3d"), "weighted"), "for many reasons " * 20)
     text = table.as_text(facts, [row("a", [0, 1]), row("b", [0, 1]), row("still_mobilenet", [0]), long])
     lines = text.splitlines()
@@ -425,13 +395,8 @@ def test_timed_windows_are_those_of_analysis() -> None:
     assert 0 < len(windows) <= timing.WINDOWS and windows[0]["faces"].shape == (16, 64, 64)
     (taken,) = timing.milliseconds([timing.untrained(System(("dtgn", "mscnn"), "weighted"), SMALL)], windows)
     assert taken > 0
-    assert [table._number(value) for value in (0.00431, 1.0, 15.93, 1043.2, None)] == [
-        "0.00431",
-        "1.00",
-        "15.9",
-        "1043",
-        "-",
-    ]
+    numbers = [table._number(value) for value in (0.00431, 1.0, 15.93, 1043.2, None)]
+    assert numbers == ["0.00431", "1.00", "15.9", "1043", "-"]
 
 
 def test_models_are_timed_in_turn_on_one_thread(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -440,11 +405,11 @@ def test_models_are_timed_in_turn_on_one_thread(monkeypatch: pytest.MonkeyPatch)
     monkeypatch.setattr(timing, "_run", lambda net, some: seen.append((net, torch.get_num_threads())))
     torch.set_num_threads(2)
     try:
-        timing.milliseconds(["own", "pair"], [{}])  # type: ignore[list-item]
+        timing.milliseconds(["own", "pair"], [{}])
         assert seen == [("own", 1), ("pair", 1)] * 3 and torch.get_num_threads() == 2
         seen.clear()
         monkeypatch.setattr(timing, "ENOUGH", -1.0)
-        timing.milliseconds(["own", "pair"], [{}])  # type: ignore[list-item]
+        timing.milliseconds(["own", "pair"], [{}])
         assert len(seen) == 2
     finally:
         torch.set_num_threads(1)

@@ -7,6 +7,7 @@ import json
 import subprocess
 import sys
 from collections.abc import Iterator
+from contextlib import contextmanager
 from itertools import count
 from pathlib import Path
 from types import ModuleType
@@ -15,32 +16,33 @@ from typing import Any
 import pytest
 from conftest import CLIP, ROOT, environment
 
+from fervid.video import planning, reading
+
 SCRIPT = ROOT / "benchmarks" / "throughput.py"
 FRAMES = 50  # of the short clip
 
 
-@pytest.fixture(scope="module")
-def throughput() -> Iterator[ModuleType]:
-    """The script as a module."""
-    spec = importlib.util.spec_from_file_location("throughput", SCRIPT)
+@contextmanager
+def imported(path: Path) -> Iterator[ModuleType]:
+    """Import a script as a module."""
+    spec = importlib.util.spec_from_file_location(path.stem, path)
     assert spec is not None and spec.loader is not None
     module = importlib.util.module_from_spec(spec)
-    sys.modules["throughput"] = module  # dataclasses look their module up
+    sys.modules[path.stem] = module  # dataclasses look their module up
     spec.loader.exec_module(module)
     yield module
-    del sys.modules["throughput"]
+    del sys.modules[path.stem]
+
+
+@pytest.fixture(scope="module")
+def throughput() -> Iterator[ModuleType]:
+    with imported(SCRIPT) as module:
+        yield module
 
 
 def run(folder: Path, *arguments: str | Path, script: Path = SCRIPT) -> subprocess.CompletedProcess[str]:
-    return subprocess.run(
-        [sys.executable, "-W", "error", str(script), *map(str, arguments)],
-        cwd=folder,
-        env=environment(),
-        capture_output=True,
-        text=True,
-        encoding="utf-8",
-        check=False,
-    )
+    line = [sys.executable, "-W", "error", script, *arguments]
+    return subprocess.run(line, cwd=folder, env=environment(), capture_output=True, encoding="utf-8")
 
 
 @pytest.fixture(scope="module")
@@ -56,9 +58,8 @@ def figures(short: Path, tmp_path_factory: pytest.TempPathFactory) -> dict[str, 
 def test_both_roads_see_every_frame(figures: dict[str, Any]) -> None:
     assert (figures["model"], figures["jobs"]) == ("untrained", 1)
     assert [figures[road]["frames"] for road in ("decode", "analysis", "sample")] == [FRAMES] * 3
-    assert figures["ratio"] == pytest.approx(
-        figures["analysis"]["frames_per_second"] / figures["decode"]["frames_per_second"]
-    )
+    analysis, decode = (figures[road]["frames_per_second"] for road in ("analysis", "decode"))
+    assert figures["ratio"] == pytest.approx(analysis / decode)
     assert figures["analysis"]["seconds"] > figures["planning_seconds"] > 0
     assert figures["worker_start_seconds"] > 0
 
@@ -110,9 +111,8 @@ def test_time_goes_to_the_innermost_stage(throughput: ModuleType, monkeypatch: p
 def test_memory_counts_descendants(throughput: ModuleType) -> None:
     hold = "import sys; held = b'x' * (64 << 20); print(flush=True); sys.stdin.read()"
     start = f"import subprocess, sys; subprocess.run([sys.executable, '-c', {hold!r}], check=True)"
-    with subprocess.Popen(
-        [sys.executable, "-c", start], stdin=subprocess.PIPE, stdout=subprocess.PIPE
-    ) as process:
+    line, pipe = [sys.executable, "-c", start], subprocess.PIPE
+    with subprocess.Popen(line, stdin=pipe, stdout=pipe) as process:
         assert process.stdout is not None and process.stdin is not None
         process.stdout.readline()  # held from here on
         child = throughput.family(process.pid)
@@ -145,21 +145,13 @@ def test_short_commands_are_measured_in_turn(short: Path, tmp_path: Path) -> Non
 
 
 def test_clips_for_a_batch_are_two_seconds_with_bytes_of_their_own(tmp_path: Path) -> None:
-    from fervid.video import planning, reading
-
-    spec = importlib.util.spec_from_file_location("batch_benchmark", ROOT / "benchmarks" / "batch.py")
-    assert spec is not None and spec.loader is not None
-    module = importlib.util.module_from_spec(spec)
-    sys.modules["batch_benchmark"] = module  # dataclasses look their module up
-    spec.loader.exec_module(module)
-    clips = module.make_clips(tmp_path, 5, CLIP)
-    planned = [planning.plan(clip) for clip in clips]
-    assert len({one.sha256 for one in planned}) == 5
-    for one in planned:
-        frames = list(reading.frames(one))
-        assert len(frames) == len(one.pts) == 50
-        assert float(one.duration * one.time_base) == pytest.approx(2)
-    del sys.modules["batch_benchmark"]
+    with imported(ROOT / "benchmarks" / "batch.py") as module:
+        planned = [planning.plan(clip) for clip in module.make_clips(tmp_path, 5, CLIP)]
+    assert len({plan.sha256 for plan in planned}) == 5
+    for plan in planned:
+        frames = list(reading.frames(plan))
+        assert len(frames) == len(plan.pts) == 50
+        assert float(plan.duration * plan.time_base) == pytest.approx(2)
 
 
 def test_detectors_are_compared_on_portraits(tmp_path: Path) -> None:

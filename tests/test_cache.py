@@ -8,7 +8,6 @@ import subprocess
 import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
-from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -23,11 +22,11 @@ from fervid.errors import UsageError, WorkerError
 ARRAYS = {"pts": np.arange(1000)}
 KEYS = ["0" * 32, "1" * 32, "2" * 32]
 
-WORKER = """
+HOLD = """
 import sys
 from pathlib import Path
 from fervid.cache import Store
-Store(Path(sys.argv[1]), True, lender=sys.argv[3]).hold(sys.argv[2])
+Store(Path(sys.argv[1]), lender=sys.argv[3]).hold(sys.argv[2])
 print("held", flush=True)
 sys.stdin.readline()
 """
@@ -42,15 +41,6 @@ with Store(Path(sys.argv[1])).lent() as lent:
     os._exit(1)
 """
 
-HOLD = """
-import sys
-from pathlib import Path
-from fervid.cache import Store
-Store(Path(sys.argv[1])).hold(sys.argv[2])
-print("held", flush=True)
-sys.stdin.readline()
-"""
-
 
 @pytest.fixture
 def store(cache: Path) -> Store:
@@ -63,23 +53,18 @@ def store(cache: Path) -> Store:
 
 
 @contextmanager
-def other_run(folder: Path, key: str) -> Iterator[None]:
+def other_run(folder: Path, key: str, lender: str = "") -> Iterator[None]:
     """Run another process that uses the results of a key."""
-    with process(HOLD, folder, key) as (_, said):
-        assert said == "held"
+    with process(HOLD, folder, key, lender) as (_, line):
+        assert line == "held"
         yield
 
 
 @contextmanager
 def process(script: str, *arguments: str | Path) -> Iterator[tuple[subprocess.Popen[bytes], str]]:
     """Run a script in another process, wait for its first line, and kill it at the end."""
-    with subprocess.Popen(
-        [sys.executable, "-c", script, *map(str, arguments)],
-        env=environment(),
-        cwd=ROOT,
-        stdin=subprocess.PIPE,
-        stdout=subprocess.PIPE,
-    ) as run:
+    line, pipe = [sys.executable, "-c", script, *map(str, arguments)], subprocess.PIPE
+    with subprocess.Popen(line, env=environment(), cwd=ROOT, stdin=pipe, stdout=pipe) as run:
         assert run.stdout is not None
         yield run, run.stdout.readline().decode().rstrip()
         run.kill()
@@ -113,8 +98,7 @@ def test_results_in_use_are_not_deleted(store: Store, cache: Path) -> None:
 
 
 def test_results_of_a_worker_can_be_deleted_after_its_program_ended(store: Store, cache: Path) -> None:
-    with process(LEND, cache) as (program, lender), process(WORKER, cache, KEYS[0], lender) as (_, said):
-        assert said == "held"
+    with process(LEND, cache) as (program, lender), other_run(cache, KEYS[0], lender):
         store.trim(0)
         store.forget(KEYS[0], succeeded=True)
         assert there(cache) == KEYS[:1]
@@ -131,7 +115,7 @@ def test_results_of_a_worker_can_be_deleted_after_its_program_ended(store: Store
 
 def test_results_of_a_dead_worker_can_be_deleted_while_its_program_runs(store: Store, cache: Path) -> None:
     with store.lent() as lent:
-        with process(WORKER, cache, KEYS[0], lent.lender):
+        with other_run(cache, KEYS[0], lent.lender):
             store.trim(0)
             assert there(cache) == KEYS[:1]
         store.forget(KEYS[0], succeeded=True)
@@ -140,13 +124,11 @@ def test_results_of_a_dead_worker_can_be_deleted_while_its_program_runs(store: S
 
 
 def test_a_worker_does_not_start_after_its_program_ended(
-    store: Store, cache: Path, monkeypatch: pytest.MonkeyPatch
+    cache: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    store.trim(0)
-    lent = replace(store, keep=True, lender="0" * 16)
     monkeypatch.setattr(disk, "_is_orphan", lambda: True)
     with pytest.raises(WorkerError, match="has ended"):
-        lent.hold(KEYS[0])
+        Store(cache, keep=True, lender="0" * 16).hold(KEYS[0])
     assert list(cache.iterdir()) == []
 
 
@@ -208,7 +190,7 @@ def test_a_result_is_written_though_its_folder_is_deleted_meanwhile(
         calls.append(arguments)
         if len(calls) == 1:
             raise FileNotFoundError(2, "No such file or directory")
-        write(*arguments)  # type: ignore[arg-type]
+        write(*arguments)
 
     monkeypatch.setattr(entries, "_write_whole", deleted_once)
     disk.write(store.entry(KEYS[0], 0, 9), ARRAYS)
@@ -246,14 +228,12 @@ def test_a_limit_that_is_not_a_size_is_an_error(monkeypatch: pytest.MonkeyPatch)
         disk.limit()
 
 
-def test_a_wrong_limit_is_reported_before_any_work(
-    call: Call, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
-) -> None:
+def test_a_wrong_limit_is_reported_before_any_work(call: Call, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("FERVID_CACHE_LIMIT", "much")
     for command in (("analyze", "a.mp4", "b.mp4"), ("batch", "a.mp4", "-o", "out"), ("cache", "info")):
         done = call(*command)
         assert (done.returncode, done.stderr.count("FERVID_CACHE_LIMIT")) == (2, 1)
-    assert list(tmp_path.iterdir()) == []
+    assert os.listdir() == []
 
 
 def test_a_run_applies_the_limit(store: Store, cache: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import re
 import sys
-from collections.abc import Sequence
 from pathlib import Path
 from xml.etree import ElementTree
 
@@ -20,11 +19,8 @@ from fervid.metrics import charts
 
 SVG = "{http://www.w3.org/2000/svg}"
 COUNTS = np.array([[12, 3, 0], [0, 1877, 1]])
-HISTORY = {
-    "train loss": [2.0, 1.2, 0.9],
-    "validation loss": [2.1, None, 1.1],
-    "validation accuracy": [0.3, 0.4, 0.5],
-}
+HISTORY = {"train loss": [2.0, 1.2, 0.9], "validation loss": [2.1, None, 1.1]}
+HISTORY["validation accuracy"] = [0.3, 0.4, 0.5]
 
 
 @pytest.fixture
@@ -50,13 +46,12 @@ def drawn(path: Path, colour: str) -> list[list[tuple[float, float]]]:
 def draw_all(folder: Path) -> list[Path]:
     count, confidence, right = np.array([4, 0, 6]), np.array([0.8, 0, 5.4]), np.array([1, 0, 5])
     coverage = np.arange(1, 6) / 5
+    risks = {"joint": (coverage, coverage / 4), "c3d": (coverage, coverage / 3)}
     return [
         charts.confusion(COUNTS, ["a < b & c", "x $y_1$"], folder / "confusion"),
         charts.curves(HISTORY, folder / "curves", title="joint <&>"),
         charts.reliability({"as reported": (count, confidence, right)}, folder / "reliability"),
-        charts.risk_coverage(
-            {"joint": (coverage, coverage / 4), "c3d": (coverage, coverage / 3)}, folder / "risk"
-        ),
+        charts.risk_coverage(risks, folder / "risk"),
     ]
 
 
@@ -68,12 +63,8 @@ def test_every_chart_by_hand_is_xml_within_its_edges(tmp_path: Path) -> None:
         for element in root.iter():
             for name, edge in (("x", width), ("cx", width), ("y", height), ("cy", height)):
                 assert 0 <= float(element.attrib.get(name, 0)) <= edge
-    assert sorted(path.name for path in tmp_path.iterdir()) == [
-        "confusion.svg",
-        "curves.svg",
-        "reliability.svg",
-        "risk.svg",
-    ]
+    names = sorted(path.name for path in tmp_path.iterdir())
+    assert names == ["confusion.svg", "curves.svg", "reliability.svg", "risk.svg"]
 
 
 @pytest.mark.usefixtures("by_hand")
@@ -105,9 +96,8 @@ def test_names_keep_clear_of_the_cells(tmp_path: Path) -> None:
         if element.text == names[0] and "transform" not in element.attrib:
             assert element.attrib["text-anchor"] == "end"
             end = float(element.attrib["x"])
-            assert (
-                end < left and end - charts.CHARACTER * len(names[0]) > charts.ROW
-            )  # the axis's name is there
+            start = end - charts.CHARACTER * len(names[0])
+            assert charts.ROW < start < end < left  # the axis's name is in the row
 
 
 @pytest.mark.usefixtures("by_hand")
@@ -138,16 +128,11 @@ def test_curves_have_a_panel_per_quantity_and_skip_what_was_not_measured(tmp_pat
         ([], []),
     ],
 )
-def test_a_line_breaks_where_training_diverged(
-    tmp_path: Path, values: Sequence[float | None], lines: list[int]
-) -> None:
+def test_a_line_breaks_where_training_diverged(tmp_path: Path, values: list[float], lines: list[int]) -> None:
     path = charts.curves({"loss": values}, tmp_path / "curves")
-    stretches = [e.attrib["points"].split() for e in ElementTree.parse(path).iter(f"{SVG}polyline")]
-    colours = [e.attrib["stroke"] for e in ElementTree.parse(path).iter(f"{SVG}polyline")]
-    own = [
-        len(points) for points, colour in zip(stretches, colours, strict=True) if colour == charts.COLOURS[0]
-    ]
-    assert own == lines
+    lines_of = [line.attrib for line in ElementTree.parse(path).iter(f"{SVG}polyline")]
+    own = [line["points"].split() for line in lines_of if line["stroke"] == charts.COLOURS[0]]
+    assert list(map(len, own)) == lines
 
 
 @pytest.mark.usefixtures("by_hand")

@@ -48,6 +48,11 @@ def with_closed_output(arguments: list[str], text: str = "", **more: str) -> tup
         return process.returncode, errors
 
 
+def in_shell(arguments: list[str], redirection: str) -> subprocess.CompletedProcess[str]:
+    line = " ".join([*command(arguments), redirection])
+    return subprocess.run(["sh", "-c", line], env=environment(), capture_output=True, text=True)
+
+
 # --- help
 
 
@@ -337,16 +342,11 @@ def test_a_closed_pipe_is_silent(more: dict[str, str]) -> None:
 
 @pytest.mark.skipif(not Path("/dev/full").exists(), reason="no /dev/full")
 def test_a_full_disk_for_standard_output() -> None:
-    says(schema_to(">/dev/full"), 1, "cannot write standard output: No space left on device")
+    says(in_shell(["schema"], ">/dev/full"), 1, "cannot write standard output: No space left on device")
 
 
 def test_closed_standard_output_is_an_error() -> None:
-    says(schema_to(">&-"), 1, "standard output is closed")
-
-
-def schema_to(output: str) -> subprocess.CompletedProcess[str]:
-    line = [*command(["schema"]), output]
-    return subprocess.run(["sh", "-c", " ".join(line)], env=environment(), capture_output=True, text=True)
+    says(in_shell(["schema"], ">&-"), 1, "standard output is closed")
 
 
 # --- commands without a video

@@ -91,9 +91,8 @@ def test_a_short_track_has_one_window(count: int) -> None:
     assert window["faces"].shape == (16, 8, 8) and window["points"].shape == (16, 68, 2)
     assert (window["faces"][:, 0, 0] == window.rows).all()  # the crop of each of its frames
     assert window.quality == 1 and short.pts[0] <= window.centre <= short.pts[-1]
-    assert np.array_equal(
-        window["displacement"], window.take(window.face.upright) - clips.population_neutral()
-    )
+    displacement = window.take(window.face.upright) - clips.population_neutral()
+    assert np.array_equal(window["displacement"], displacement)
     with pytest.raises(KeyError):
         window["sound"]
 

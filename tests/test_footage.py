@@ -26,7 +26,7 @@ MOVING = Sample(name="clip", label="happiness", pixels=OnDisk(str(CLIP), Fractio
 
 def with_pixels(sample: Sample, **changes: object) -> Sample:
     """Return the sample with another part of its file."""
-    return replace(sample, pixels=replace(sample.pixels, **changes))  # type: ignore[arg-type]
+    return replace(sample, pixels=replace(sample.pixels, **changes))
 
 
 @pytest.fixture(scope="module")
@@ -103,11 +103,8 @@ def test_a_share_of_the_frames(tmp_path: Path, picture: Bytes) -> None:
     named = footage.strip_of(with_pixels(whole, frames=(3, 6)))
     assert len(third) == 3
     assert np.array_equal(third.faces, named.faces)
-    assert [strips._frames_of((Fraction(1, 3), Fraction(2, 3)), count) for count in (1, 2, 10)] == [
-        (0, 1),
-        (0, 2),
-        (3, 7),
-    ]
+    for count, frames in ((1, (0, 1)), (2, (0, 2)), (10, (3, 7))):
+        assert strips._frames_of((Fraction(1, 3), Fraction(2, 3)), count) == frames
     with pytest.raises(ValueError, match="within 0 and 1"):
         with_pixels(whole, share=(Fraction(2, 3), Fraction(2, 3)))
 
@@ -160,10 +157,8 @@ def test_faces_are_cut_once(tmp_path: Path, picture: Bytes, monkeypatch: pytest.
     broken = tmp_path / "broken.mp4"
     broken.write_bytes(b"no video")
     drawn = list(synth.samples("posed", 1, 1, 0, ("anger", "fear")))
-    pictures = [
-        Sample(name=f"p{k}", label="fear", pixels=Picture(np.roll(picture, k, axis=1))) for k in range(3)
-    ]
-    samples = [*drawn, *pictures, Sample(name="broken", label="anger", pixels=OnDisk(str(broken)))]
+    pictures = [Sample(f"p{k}", "fear", pixels=Picture(np.roll(picture, k, axis=1))) for k in range(3)]
+    samples = [*drawn, *pictures, Sample("broken", "anger", pixels=OnDisk(str(broken)))]
     first = cut(samples, tmp_path / "cache")
     assert [sample.name for sample in first.samples] == [sample.name for sample in samples]
     assert first.has_strip.tolist() == [True] * 5 + [False]
@@ -199,9 +194,8 @@ def test_footage_can_be_split_and_joined(tmp_path: Path) -> None:
 
 
 def test_samples_with_only_landmarks_are_reported(tmp_path: Path) -> None:
-    bare, drawn = (
-        next(synth.samples("posed", 1, 1, 0, ["anger"], bare=is_bare)) for is_bare in (True, False)
-    )
+    bare = next(synth.samples("posed", 1, 1, 0, ["anger"], bare=True))
+    drawn = next(synth.samples("posed", 1, 1, 0, ["anger"]))
     with execute.serial() as executor:
         assert footage.cut([drawn], executor, folder=tmp_path).without_crops is None
         both = footage.cut([drawn, bare], executor, folder=tmp_path)

@@ -50,12 +50,8 @@ def test_the_untrained_model_is_made_by_its_script(tmp_path: Path) -> None:
 def test_models_are_found_by_name_folder_and_file(folder: Path) -> None:
     assert "untrained" in model.installed()
     assert model.find("untrained").name == "untrained"
-    assert (
-        model.find(folder)
-        == model.find(folder / model.SPEC)
-        == model.find(str(folder / model.WEIGHTS))
-        == folder
-    )
+    for path in (folder, folder / model.SPEC, str(folder / model.WEIGHTS)):
+        assert model.find(path) == folder
 
 
 @pytest.mark.parametrize("name", ["nobody", "", "../models", "/nowhere/at/all"])
@@ -122,9 +118,8 @@ def test_a_missing_device_is_an_error(monkeypatch: pytest.MonkeyPatch) -> None:
 
 def test_a_model_survives_saving_and_loading(folder: Path, tmp_path: Path) -> None:
     spec, tensors = model.read_spec(folder), load_file(folder / model.WEIGHTS)
-    own = replace(
-        spec, name="own", temperature=1.7, streams=(replace(spec.streams[0], weight=0.25), spec.streams[1])
-    )
+    parts = (replace(spec.streams[0], weight=0.25), spec.streams[1])
+    own = replace(spec, name="own", temperature=1.7, streams=parts)
     model.save(tmp_path / "own", own, tensors)
     again = model.read_spec(tmp_path / "own")
     assert replace(again, weights_sha256="") == replace(own, weights_sha256="")
@@ -202,19 +197,13 @@ def test_damaged_accuracy_is_an_error(folder: Path, text: str) -> None:
 
 def test_scores_are_a_weighted_sum_at_a_temperature() -> None:
     net = model.load("untrained")
-    names = [stream.name for stream in net.spec.streams]
-    logits = {
-        name: np.random.default_rng(at).normal(0, 3, (5, 7)).astype(np.float32)
-        for at, name in enumerate(names)
-    }
-    spec = replace(
-        net.spec,
-        temperature=2.0,
-        streams=tuple(replace(s, weight=w) for s, w in zip(net.spec.streams, (0.5, 3.0), strict=True)),
-    )
+    one, two = net.spec.streams
+    first, second = np.random.default_rng(0).normal(0, 3, (2, 5, 7)).astype(np.float32)
+    streams = (replace(one, weight=0.5), replace(two, weight=3.0))
+    spec = replace(net.spec, temperature=2.0, streams=streams)
     warm = model.Model(spec, net.networks, {}, net.device)
-    fused = warm.fuse(logits)
-    assert fused == pytest.approx(0.5 * logits[names[0]] + 3.0 * logits[names[1]], rel=1e-6)
+    fused = warm.fuse({one.name: first, two.name: second})
+    assert fused == pytest.approx(0.5 * first + 3.0 * second, rel=1e-6)
     scores = warm.probabilities(fused)
     assert scores.sum(1) == pytest.approx(np.ones(5), abs=1e-6)
     assert np.log(scores[:, 1:] / scores[:, :1]) == pytest.approx((fused[:, 1:] - fused[:, :1]) / 2, abs=1e-4)

@@ -18,6 +18,7 @@ from fervid.samples import Picture, Sample, Strip
 from fervid.synth import motion, sequences
 from fervid.types import Bytes, Floats
 
+Acting = dict[str, float]
 HAPPY = {"AU12": 1.0, "AU6": 0.9, "AU25": 0.9}
 SURPRISED = {"AU1": 1.0, "AU2": 1.0, "AU5": 0.8, "AU25": 0.8, "AU26": 1.0}
 ANGRY = {"AU4": 1.0, "AU7": 0.9, "AU24": 0.8}
@@ -25,7 +26,7 @@ SPOTS = (8, 17, 19, 22, 24, 26, 30, 36, 45, 48, 51, 54, 57)  # landmarks with ro
 SEEN = [*range(17, 36), *range(48, 68)]  # without the eyes, which blink
 
 
-def face(who: int, acting: dict[str, float], eyes: float = 100.0) -> tuple[Bytes, Floats]:
+def face(who: int, acting: Acting, eyes: float = 100.0) -> tuple[Bytes, Floats]:
     """A drawn picture of somebody who does that, and the landmarks on it, as training cuts faces."""
     rng = np.random.default_rng(who)
     somebody = synth.person(rng)
@@ -38,9 +39,8 @@ def face(who: int, acting: dict[str, float], eyes: float = 100.0) -> tuple[Bytes
     return synth.draw(somebody, landmarks, weights, motion.SIDE, rng), landmarks.astype(np.float32)
 
 
-def still(who: int, acting: dict[str, float]) -> Strip:
-    picture, landmarks = face(who, acting)
-    return strip(picture, landmarks)
+def still(who: int, acting: Acting) -> Strip:
+    return strip(*face(who, acting))
 
 
 def strip(picture: Bytes, landmarks: Floats) -> Strip:
@@ -49,8 +49,8 @@ def strip(picture: Bytes, landmarks: Floats) -> Strip:
 
 
 def acting_of(landmarks: Floats) -> Floats:
-    """How strongly each face seems to act, (N,) pixels."""
-    return np.array([np.sqrt(np.square(motion.acted_part(one)[SEEN]).sum(1).mean()) for one in landmarks])
+    """Return how strongly each face seems to act, (N,) pixels."""
+    return np.array([np.sqrt(np.square(motion.acted_part(face)[SEEN]).sum(1).mean()) for face in landmarks])
 
 
 def away(moved: Strip, rest: Strip) -> Floats:
@@ -71,7 +71,7 @@ def exact(monkeypatch: pytest.MonkeyPatch) -> None:
 @pytest.mark.parametrize("acting", [HAPPY, SURPRISED, ANGRY], ids=["happy", "surprised", "angry"])
 @pytest.mark.parametrize("seed", [0, 1, 2])
 @pytest.mark.usefixtures("exact")
-def test_an_expression_comes(acting: dict[str, float], seed: int) -> None:
+def test_an_expression_comes(acting: Acting, seed: int) -> None:
     apex, rest = still(seed, acting), still(seed, {})
     moved = motion.in_motion(apex, f"onset/{seed}")
     acted = acting_of(moved.landmarks)
@@ -151,9 +151,7 @@ def dot(picture: Bytes, near: Floats) -> Floats:
     ],
 )
 @pytest.mark.usefixtures("exact")
-def test_landmarks_and_pixels_move_together(
-    who: int, acting: dict[str, float], name: str, tolerance: float
-) -> None:
+def test_landmarks_and_pixels_move_together(who: int, acting: Acting, name: str, tolerance: float) -> None:
     _, landmarks = face(who, acting)
     moved = motion.in_motion(strip(dotted(landmarks), landmarks), name)
     places = moved.landmarks[:, list(SPOTS)]
@@ -175,9 +173,8 @@ def test_a_neutral_act_stays_near_rest() -> None:
         return float(np.percentile(np.sqrt(np.square(change).sum(2).mean(1)), 90))
 
     def opening(landmarks: Floats) -> Floats:
-        return np.asarray(
-            (landmarks[:, [40, 41, 46, 47], 1] - landmarks[:, [37, 38, 43, 44], 1]).mean(1), np.float32
-        )
+        lids = landmarks[:, [40, 41, 46, 47], 1] - landmarks[:, [37, 38, 43, 44], 1]
+        return np.asarray(lids.mean(1), np.float32)
 
     neutral = [motion.in_motion(rest, f"act/posed/{seed}/neutral") for seed in range(3)]
     surprise = motion.in_motion(rest, "act/posed/0/surprise")
@@ -240,7 +237,7 @@ def cut(samples: list[Sample], folder: Path) -> Footage:
         return footage.cut(samples, executor, folder=folder)
 
 
-def pictured(who: int, acting: dict[str, float], motion: str = "") -> Sample:
+def pictured(who: int, acting: Acting, motion: str = "") -> Sample:
     """A sample of a drawn picture, which a detector may well not know for a face."""
     picture, _ = face(who, acting)
     label = "happiness" if acting else "neutral"
@@ -279,26 +276,17 @@ def test_strips_are_kept_by_their_motion(tmp_path: Path) -> None:
 
 def test_stills_stay_where_they_are_when_moving_ones_come(tmp_path: Path) -> None:
     """What was cut before is found again beside new kinds of motion, and each kind has its own files."""
-    np.savez(
-        tmp_path / "p.npz",
-        images=np.zeros((12, 8, 8), np.uint8),
-        person=np.repeat([f"Anna_{number}" for number in range(6)], 2),
-        label=np.tile([7, 4], 6),
-    )
-    pack = f"{tmp_path / 'p.npz'}?part=training"
-    stills, moving, acts, weak = (
-        [
-            # as training names the samples of several datasets
-            replace(one, name=f"pack/{one.name}")
-            for one in datasets.read(spec).samples
-        ]
-        for spec in (
-            f"portraits:{pack}",
-            f"portraits:{pack}&motion=yes",
-            f"acted:{pack}&per_class=2",
-            f"acted:{pack}&per_class=2&difficulty=weak",
-        )
-    )
+    person = np.repeat([f"Anna_{number}" for number in range(6)], 2)
+    images = np.zeros((12, 8, 8), np.uint8)
+    np.savez(tmp_path / "p.npz", images=images, person=person, label=np.tile([7, 4], 6))
+
+    def samples(layout: str, options: str = "") -> list[Sample]:
+        """Name them as training names the samples of several datasets."""
+        found = datasets.read(f"{layout}:{tmp_path / 'p.npz'}?part=training{options}").samples
+        return [replace(sample, name=f"pack/{sample.name}") for sample in found]
+
+    stills, moving = samples("portraits"), samples("portraits", "&motion=yes")
+    acts, weak = samples("acted", "&per_class=2"), samples("acted", "&per_class=2&difficulty=weak")
     before = targets(stills, tmp_path)
     everything = targets([*stills, *moving, *acts, *weak], tmp_path)
     assert before.items() <= everything.items()

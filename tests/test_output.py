@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import os
-import resource
 import stat
 import subprocess
 import sys
@@ -88,14 +87,9 @@ def test_a_full_device_is_an_error() -> None:
 def test_a_failed_write_leaves_no_partial_file(tmp_path: Path) -> None:
     """Limit the file size, like a full disk, so that the write fails in the middle of the file."""
     script = "from fervid.cli.shared.output import *\nwith open_text('out.csv') as s: s.write('x' * 100000)"
-    done = subprocess.run(
-        [sys.executable, "-c", script],
-        cwd=tmp_path,
-        env=environment(),
-        preexec_fn=lambda: resource.setrlimit(resource.RLIMIT_FSIZE, (4096, 4096)),
-        capture_output=True,
-        text=True,
-    )
+    limited = f"import resource; resource.setrlimit(resource.RLIMIT_FSIZE, (4096, 4096)); {script}"
+    line = [sys.executable, "-c", limited]
+    done = subprocess.run(line, cwd=tmp_path, env=environment(), capture_output=True, text=True)
     assert "OutputError: cannot write out.csv: File too large" in done.stderr
     assert os.listdir(tmp_path) == []
 
@@ -173,20 +167,14 @@ def test_an_existing_file_needs_permission(tmp_path: Path) -> None:
     output.check_targets([str(target)], [], overwrite=True)
 
 
-@pytest.mark.parametrize("kind", ["same", "symbolic", "hard", "dotted"])
-def test_an_input_is_never_overwritten(tmp_path: Path, kind: str) -> None:
+def test_an_input_is_never_overwritten(tmp_path: Path) -> None:
     movie = tmp_path / "movie.mp4"
     movie.write_bytes(b"precious")
-    target = tmp_path / "other"
-    if kind == "same":
-        target = movie
-    elif kind == "symbolic":
-        target.symlink_to(movie)
-    elif kind == "hard":
-        target.hardlink_to(movie)
-    else:
-        target = tmp_path / ".." / tmp_path.name / "movie.mp4"
-    assert "is an input" in error_of([target], [movie], overwrite=True)
+    dotted, symbolic, hard = tmp_path / ".." / tmp_path.name / "movie.mp4", tmp_path / "a", tmp_path / "b"
+    symbolic.symlink_to(movie)
+    hard.hardlink_to(movie)
+    for target in (movie, dotted, symbolic, hard):
+        assert "is an input" in error_of([target], [movie], overwrite=True)
 
 
 def test_a_log_file_is_never_an_input_or_an_output(tmp_path: Path) -> None:

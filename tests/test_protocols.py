@@ -3,14 +3,15 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Callable, Sequence
+import os
+from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
 
 import pytest
+from conftest import Call
 from folders import write
 
-from fervid.cli import main
 from fervid.datasets import protocols, splitting
 from fervid.datasets.protocols import plan
 from fervid.errors import InputError, UsageError
@@ -83,10 +84,8 @@ def test_training_validation_and_test_share_no_person(protocol: str) -> None:
     assert sorted(sample.name for part in result for sample in part.test) == sorted(s.name for s in samples)
     for part in result:
         arranged = material.arrange(part.train, part.validation, (), 0.3, 0)
-        faces = [
-            {splitting.person(sample) for sample in each}
-            for each in (arranged.train, arranged.validation, part.test)
-        ]
+        parts = (arranged.train, arranged.validation, part.test)
+        faces = [set(map(splitting.person, samples)) for samples in parts]
         assert all(faces)
         assert sum(map(len, faces)) == len(set.union(*faces)) == 12
 
@@ -156,53 +155,33 @@ def test_samples_have_the_origin_of_their_data(tmp_path: Path) -> None:
     assert [sample.origin for sample in samples] == ["folder:clips", "folder:clips", "folder:clips#2"]
 
 
-Run = Callable[..., tuple[int, str, str]]
+EVAL = ("eval", "--protocol", "leave-one-set-out", "--streams", "tiny_displacement", "-j", "1")
 
 
-@pytest.fixture
-def run(capfd: pytest.CaptureFixture[str], tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Run:
-    """Return a function that runs `fervid eval` in this process: exit code, output, errors."""
-    monkeypatch.chdir(tmp_path)
-
-    def run(*arguments: str) -> tuple[int, str, str]:
-        code = main.run(["eval", *arguments, "-j", "1"])
-        captured = capfd.readouterr()
-        return code, captured.out, captured.err
-
-    return run
-
-
-def test_each_set_is_tested(run: Run, tmp_path: Path) -> None:
-    data = [
-        *("-d", "synth:posed?people=3&per_class=3&classes=6&faces=no"),
-        *("-d", "synth:medium?people=3&per_class=3&classes=8&faces=no&seed=1"),
-    ]
-    rest = ["--protocol", "leave-one-set-out", "--streams", "tiny_displacement", "--epochs", "1"]
-    rest += ["--held-out", "0.4", "--runs", "runs"]
-    code, out, errors = run(*data, *rest, "--json")
-    assert code == 0, errors
-    figures = json.loads(out)
-    assert [(part["name"], part["n"]) for part in figures["parts"]] == [
-        ("on synth:posed", 18),
-        ("on synth:medium", 18),
-    ]
+def test_each_set_is_tested(call: Call) -> None:
+    data = ["-d", "synth:posed?people=3&per_class=3&classes=6&faces=no"]
+    data += ["-d", "synth:medium?people=3&per_class=3&classes=8&faces=no&seed=1"]
+    options = ["--epochs", "1", "--held-out", "0.4", "--runs", "runs"]
+    done = call(*EVAL, *data, *options, "--json")
+    assert done.returncode == 0, done.stderr
+    figures = json.loads(done.stdout)
+    tested = {part["name"]: part["n"] for part in figures["parts"]}
+    assert tested == {"on synth:posed": 18, "on synth:medium": 18}
     assert figures["n"] == 36 and "neutral" not in figures["labels"] and figures["folds"]["n"] == 2
     means = [part["accuracy"] for part in figures["parts"]]
     assert figures["folds"]["accuracy"]["mean"] == pytest.approx(sum(means) / 2)
-    assert "left out of synth:medium: neutral (3), contempt (3)" in errors
-    kept = sorted(path.name for path in (tmp_path / "runs").iterdir())
-    assert kept == ["on_synth_medium", "on_synth_posed"]
-    out = run(*data, *rest)[1]
+    assert "left out of synth:medium: neutral (3), contempt (3)" in done.stderr
+    assert sorted(os.listdir("runs")) == ["on_synth_medium", "on_synth_posed"]
+    out = call(*EVAL, *data, *options).stdout
     assert "mean and deviation over 2 folds: accuracy 0." in out and ", mean recall 0." in out
     assert f"  on synth:posed: 18 samples, accuracy {means[0]:.3f}, mean recall" in out
 
 
-def test_sets_that_share_faces_are_an_error(run: Run, tmp_path: Path) -> None:
-    rest = ["--protocol", "leave-one-set-out", "--streams", "tiny_displacement"]
-    code, _, errors = run("-d", "synth:posed?people=2", "-d", "synth:weak?people=2", *rest)
-    assert code == 1 and "the same people: 2 (" in errors
-    write(tmp_path, *(f"clips/{label}/{at}.mp4" for label in ("happy", "sad") for at in range(3)))
-    rows = [f"clips/{label}/{at}.mp4,{label}" for label in ("happy", "sad") for at in range(3)]
-    (tmp_path / "list.csv").write_text("\n".join(["path,label", *rows]))
-    code, _, errors = run("-d", "folder:clips", "-d", "csv:list.csv", *rest)
-    assert code == 1 and "is the same file as" in errors
+def test_sets_that_share_faces_are_an_error(call: Call, tmp_path: Path) -> None:
+    done = call(*EVAL, "-d", "synth:posed?people=2", "-d", "synth:weak?people=2")
+    assert done.returncode == 1 and "the same people: 2 (" in done.stderr
+    names = {f"clips/{label}/{at}.mp4": label for label in ("happy", "sad") for at in range(3)}
+    rows = [f"{path},{label}" for path, label in names.items()]
+    write(write(tmp_path, *names), "list.csv", text="\n".join(["path,label", *rows]))
+    done = call(*EVAL, "-d", "folder:clips", "-d", "csv:list.csv")
+    assert done.returncode == 1 and "is the same file as" in done.stderr

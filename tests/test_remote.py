@@ -19,6 +19,7 @@ from pathlib import Path
 import fsspec
 import pytest
 from conftest import CLIP, Call, Done
+from test_cli import says
 from test_cli_analyze import SHORT
 
 from fervid import urls
@@ -93,9 +94,7 @@ def test_a_film_on_a_server_is_a_file_like_any_other(call: Call, server: str, tm
     assert done.returncode == 0
     assert "secret" not in done.stderr
     assert call("analyze", "a film.mp4", *SHORT, "-o", "here").returncode == 0
-    assert (tmp_path / "there" / "a film.json").read_bytes() == (
-        tmp_path / "here" / "a film.json"
-    ).read_bytes()
+    assert Path("there/a film.json").read_bytes() == Path("here/a film.json").read_bytes()
 
 
 def test_a_store_of_fsspec(call: Call, tmp_path: Path) -> None:
@@ -164,9 +163,8 @@ def test_a_server_that_sends_little_has_failed(
 ) -> None:
     monkeypatch.setattr(remote, "WAIT", 0.2)
     monkeypatch.setattr(remote, "SLOWEST", 10**9)
-    done = call("info", f"{server}/slow")
-    assert done.returncode == 1
-    assert "slow sends less than 1,000,000,000 bytes a second: try again later" in done.stderr
+    message = "slow sends less than 1,000,000,000 bytes a second: try again later"
+    says(call("info", f"{server}/slow"), 1, message)
 
 
 USER = "me%40here:PASS%2FWORD"
@@ -264,9 +262,7 @@ def test_a_failure_does_not_stop_the_other_inputs(call: Call, server: str, tmp_p
 
 def test_without_fsspec_the_extra_is_named(call: Call, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setitem(sys.modules, "fsspec", None)
-    done = call("info", "s3://bucket/film.mp4")
-    assert done.returncode == 2
-    assert "pip install 'fervid[remote]'" in done.stderr
+    says(call("info", "s3://bucket/film.mp4"), 2, "pip install 'fervid[remote]'")
 
 
 def test_a_file_whose_name_looks_like_a_url_is_a_file(call: Call, tmp_path: Path) -> None:
