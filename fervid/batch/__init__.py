@@ -3,5 +3,5 @@
 from fervid.batch.folder import MANIFEST, Results
 from fervid.batch.inputs import Input, InputList, find_inputs
 from fervid.batch.records import Record
-from fervid.batch.running import Advanced, Batch, Begun, Ended, Event
+from fervid.batch.running import Batch, Ended, Event
 from fervid.batch.work import FORMATS, Request

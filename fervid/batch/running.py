@@ -25,21 +25,6 @@ WHOLE = 40  # spans (20 minutes) that a worker does alone while the others have 
 
 
 @dataclass(frozen=True)
-class Begun:
-    """A worker has taken an input."""
-
-    index: int
-
-
-@dataclass(frozen=True)
-class Advanced:
-    """The share of an input that is done."""
-
-    index: int
-    share: float
-
-
-@dataclass(frozen=True)
 class Ended:
     """An input is finished."""
 
@@ -49,7 +34,7 @@ class Ended:
     reused: int = 0  # spans that an earlier run had done
 
 
-Event = Begun | Advanced | Ended
+Event = Reached | Ended  # `Reached` has the index of the input and the share of it that is done
 
 
 class Batch:
@@ -108,7 +93,7 @@ class Batch:
         with closing(events):  # if this stops, its tasks stop at once
             for event in events:
                 if isinstance(event, Reached):
-                    self._notify(Advanced(taken[event.index], event.done))
+                    self._notify(Reached(taken[event.index], event.done))
                 elif isinstance(event, Failed):
                     self._fail(taken[event.index], event.error)
                 elif isinstance(event, Done):
@@ -142,7 +127,7 @@ class Batch:
     def _with_all_workers(self, index: int) -> None:
         """Analyze an input of many spans with all workers together."""
         item = self._inputs[index]
-        self._notify(Begun(index))
+        self._notify(Reached(index, 0.0))
         try:
             with (
                 local(item.path, self._request.limit) as path,
@@ -151,7 +136,7 @@ class Batch:
                     self._request,
                     self._store,
                     self._executor,
-                    lambda done: self._notify(Advanced(index, done / run.selected_seconds)),
+                    lambda done: self._notify(Reached(index, done / run.selected_seconds)),
                 ) as run,
             ):
                 reused = run.stored_count

@@ -8,7 +8,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 from fervid.errors import InputError
-from fervid.files import STILLS, natural, shown
+from fervid.files import STILLS, natural, no_permission, shown
 
 # fmt: off
 ARCHIVES = frozenset({".7z", ".bz2", ".gz", ".rar", ".tar", ".tgz", ".xz", ".zip"})
@@ -54,9 +54,7 @@ def contents(path: Path) -> tuple[list[Path], list[Path]]:
         with os.scandir(path) as entries:
             kept = [e for e in entries if not e.name.startswith(".") and e.name.lower() not in DEBRIS]
     except PermissionError as failure:
-        raise InputError(
-            f"no permission to read the folder {shown(path)}; change its access rights"
-        ) from failure
+        raise InputError(no_permission(path)) from failure
     kept.sort(key=lambda entry: natural(entry.name))
     folders = [Path(entry.path) for entry in kept if entry.is_dir()]
     files = [Path(entry.path) for entry in kept if not entry.is_dir()]

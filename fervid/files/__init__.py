@@ -30,6 +30,11 @@ def shown(name: str | Path) -> str:
     return "".join(letter if letter.isprintable() else "\ufffd" for letter in str(name))
 
 
+def no_permission(folder: Path) -> str:
+    """Return the message of the error for a folder that the user may not read."""
+    return f"no permission to read the folder {shown(folder)}: change its access rights"
+
+
 def encodable(name: str) -> str:
     r"""Return a name that can be encoded in UTF-8: other bytes become `\xNN`."""
 

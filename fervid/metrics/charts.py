@@ -91,10 +91,9 @@ class Panel:
 
 def confusion(counts: Array, labels: Sequence[str], path: Path) -> Path:
     """Draw a confusion matrix, a row per true label; a column after those of the labels is "no face"."""
-    if counts.shape not in ((len(labels), len(labels)), (len(labels), len(labels) + 1)):
-        raise ValueError(
-            f"{len(labels)} labels need as many rows and columns, or one more, got {counts.shape}"
-        )
+    size = len(labels)
+    if counts.shape not in ((size, size), (size, size + 1)):
+        raise ValueError(f"{size} labels need as many rows and columns, or one more, got {counts.shape}")
     columns = [*labels, "no face"][: counts.shape[1]]
     return _draw(_Matrix(counts, [_shown(name) for name in labels], [_shown(name) for name in columns]), path)
 
@@ -109,17 +108,10 @@ def curves(history: Mapping[str, Sequence[float | None]], path: Path, title: str
         groups[words[-1]].append(Line(_shown(name), range(1, len(values) + 1), values))
     last = max((len(values) for values in history.values()), default=0)
     x_range = (1.0, float(last)) if last > 1 else (0.0, 2.0)
-    panels = [
-        Panel(
-            "epoch",
-            lines[0].name if len(lines) == 1 else _shown(quantity),
-            lines,
-            x_range,
-            _range(lines),
-            is_whole=True,
-        )
-        for quantity, lines in groups.items()
-    ]
+    panels = []
+    for quantity, lines in groups.items():
+        name = lines[0].name if len(lines) == 1 else _shown(quantity)
+        panels.append(Panel("epoch", name, lines, x_range, _range(lines), is_whole=True))
     return _draw(_Panels(_shown(title, 80), panels), path)
 
 

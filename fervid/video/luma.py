@@ -37,6 +37,15 @@ class Turn(NamedTuple):
             return 90 if self.flips_columns else 270
         return 180 if self.flips_rows else 0
 
+    def upright(self, picture: Bytes) -> Bytes:
+        """Return a picture, turned; the picture itself if there is nothing to turn."""
+        if self.is_transposed:
+            picture = cast(Bytes, cv2.transpose(picture))
+        if self.flips_columns or self.flips_rows:
+            both = self.flips_columns and self.flips_rows
+            picture = cast(Bytes, cv2.flip(picture, -1 if both else 1 if self.flips_columns else 0))
+        return picture
+
 
 def turn_of(picture: VideoFrame, rotate: str) -> Turn:
     """Return the turn of `rotate` in degrees clockwise, or with "auto" that of the display matrix."""
@@ -70,11 +79,7 @@ def upright(picture: VideoFrame, turn: Turn, size: tuple[int, int]) -> Bytes:
     luma = _luma(picture)
     if picture.interlaced_frame:
         luma = _first_field(luma)
-    if turn.is_transposed:
-        luma = cast(Bytes, cv2.transpose(luma))
-    if turn.flips_columns or turn.flips_rows:
-        both = turn.flips_columns and turn.flips_rows
-        luma = cast(Bytes, cv2.flip(luma, -1 if both else 1 if turn.flips_columns else 0))
+    luma = turn.upright(luma)
     if (luma.shape[1], luma.shape[0]) != size:
         luma = cast(Bytes, cv2.resize(luma, size, interpolation=cv2.INTER_LINEAR))
     luma.flags.writeable = False

@@ -52,12 +52,7 @@ def turned(
 def coloured(picture: VideoFrame, turn: Turn, size: tuple[int, int]) -> Bytes:
     """Return a picture in blue, green and red `(H, W, 3)`, upright, with square pixels, resized to `size`."""
     plain = picture.to_ndarray(format="bgr24", src_colorspace=matrix_of(picture))
-    colours = cast(Bytes, plain)
-    if turn.is_transposed:
-        colours = cast(Bytes, cv2.transpose(colours))
-    if turn.flips_columns or turn.flips_rows:
-        both = turn.flips_columns and turn.flips_rows
-        colours = cast(Bytes, cv2.flip(colours, -1 if both else 1 if turn.flips_columns else 0))
+    colours = turn.upright(cast(Bytes, plain))
     if (colours.shape[1], colours.shape[0]) != size:
         is_smaller = colours.shape[1] > size[0]
         method = cv2.INTER_AREA if is_smaller else cv2.INTER_LINEAR

@@ -14,7 +14,7 @@ from pathlib import Path
 from typing import Any, BinaryIO, TypeVar
 
 from fervid.errors import InputError, OutputError
-from fervid.files import STILLS, VIDEOS, natural, shown
+from fervid.files import STILLS, VIDEOS, natural, no_permission, shown
 
 CHUNK = 1 << 20  # bytes read at once
 ROOM_LEFT = 64 << 20  # bytes that spooling leaves free on the disk
@@ -28,9 +28,7 @@ def stills(folder: Path) -> list[Path]:
     try:
         entries = sorted(folder.iterdir(), key=lambda entry: natural(entry.name))
     except PermissionError as failure:
-        raise InputError(
-            f"no permission to read the folder {shown(folder)}: change its access rights"
-        ) from failure
+        raise InputError(no_permission(folder)) from failure
     pictures = [e for e in entries if e.suffix.lower() in STILLS and e.name[0] != "." and e.is_file()]
     if not pictures:
         films = sum(entry.suffix.lower() in VIDEOS for entry in entries)

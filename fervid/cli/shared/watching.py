@@ -50,12 +50,11 @@ class Tally:
 
     def take(self, event: Event) -> None:
         """Count an event."""
-        from fervid.batch import Advanced, Begun
+        from fervid.batch import Ended
 
-        if isinstance(event, Begun):
-            self.in_flight.setdefault(event.index, 0.0)
-        elif isinstance(event, Advanced):
-            self.in_flight[event.index] = event.share
+        if not isinstance(event, Ended):
+            # A long input begins again with all workers.
+            self.in_flight[event.index] = max(self.in_flight.get(event.index, 0.0), event.done)
         else:
             self.in_flight.pop(event.index, None)
             weight = self._weigh(self.inputs[event.index])
