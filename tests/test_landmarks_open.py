@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
-import importlib.util
+import importlib
 import json
 import sys
 from collections.abc import Iterator
 from fractions import Fraction
+from functools import partial
 from pathlib import Path
 from types import ModuleType
 
@@ -14,21 +15,32 @@ import click
 import cv2
 import numpy as np
 import pytest
+import torch
 from conftest import CLIP, ROOT, Call
+from safetensors.torch import save_file
 
 from fervid import analysis, execute, synth
 from fervid.cache import Store
 from fervid.cli.shared.options import SELECTION
 from fervid.errors import ModelError, UsageError
+from fervid.faces import points as network
 from fervid.faces import shape
 from fervid.faces.detectors import Detection
-from fervid.faces.finder import _PREDICTORS, FaceFinder, _predictor, predictor, predictors
+from fervid.faces.finder import (
+    _PREDICTORS,
+    FaceFinder,
+    _predictor,
+    predictor,
+    predictors,
+    upright_box,
+)
+from fervid.faces.picture import canvas
 from fervid.footage import PictureFinder
 from fervid.types import Floats, Settings
 from fervid.video import planning, reading
 
 OPEN = Settings(start=Fraction(0), end=Fraction(1, 2), landmarks="open")
-LARGEST = 18_000_000  # bytes, of the file
+LARGEST = 4_000_000  # bytes, of the file
 SHOWN = (0, 60, 120, 360)  # frames of the example clip with a face: large, and a third of the height
 NEAR = 0.12  # eye distances: as far as two conventions of the same points differ
 PEOPLE, PICTURES = 40, 3  # drawn for training
@@ -72,11 +84,35 @@ def test_it_needs_no_other_distribution(monkeypatch: pytest.MonkeyPatch) -> None
 
 
 def test_a_damaged_file_is_an_error(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    (tmp_path / "cut.dat").write_bytes(predictors()["open"]().read_bytes()[:1000])
-    monkeypatch.setitem(_PREDICTORS, "cut", lambda: tmp_path / "cut.dat")
-    blank = Detection(np.array([8, 8, 64, 64], np.float32), 0.0)
-    with pytest.raises(ModelError, match=r"cut\.dat cannot be read"):
-        FaceFinder(landmarks="cut").fit(np.zeros((80, 80), np.uint8), blank)
+    for name, ending in (("dlib", "dat"), ("open", "safetensors")):
+        path = tmp_path / f"cut.{ending}"
+        path.write_bytes(predictors()[name]().read_bytes()[:1000])
+        monkeypatch.setitem(_PREDICTORS, f"cut {name}", partial(Path, path))
+        finder = FaceFinder(landmarks=f"cut {name}")
+        with pytest.raises(ModelError, match=rf"cut\.{ending} cannot be read"):
+            finder.fit(np.zeros((80, 80), np.uint8), Detection(np.array([8, 8, 64, 64], np.float32), 0.0))
+
+
+def test_weights_of_another_network_are_an_error(tmp_path: Path) -> None:
+    save_file({"stem.weight": torch.zeros(3)}, tmp_path / "other.safetensors")
+    with pytest.raises(ModelError, match=r"other\.safetensors cannot be read"):
+        network.load(tmp_path / "other.safetensors")
+
+
+def test_the_points_do_not_depend_on_the_number_of_threads() -> None:
+    chance = np.random.default_rng(4)
+    image = cv2.GaussianBlur(chance.integers(0, 255, (256, 256), np.uint8), (0, 0), 3)
+    predict = network.load(predictors()["open"]())
+    before = torch.get_num_threads()
+    answers = []
+    try:
+        for threads in (1, 2, 3):
+            torch.set_num_threads(threads)
+            answers.append(predict(image))
+            assert torch.get_num_threads() == threads
+    finally:
+        torch.set_num_threads(before)
+    assert answers[0].tobytes() == answers[1].tobytes() == answers[2].tobytes()
 
 
 # --- the option
@@ -149,23 +185,23 @@ def test_commands_take_it_and_a_timeline_records_it(call: Call, tmp_path: Path) 
 
 @pytest.fixture(scope="module")
 def script() -> Iterator[ModuleType]:
-    """Import the script as a module."""
-    spec = importlib.util.spec_from_file_location(
-        "train_landmarks", ROOT / "benchmarks" / "train_landmarks.py"
-    )
-    assert spec is not None and spec.loader is not None
-    module = importlib.util.module_from_spec(spec)
-    sys.modules["train_landmarks"] = module  # dataclasses look their module up
-    spec.loader.exec_module(module)
-    yield module
-    del sys.modules["train_landmarks"]
+    """Import the script as a module, with those that it imports."""
+    folder = ROOT / "benchmarks"
+    names = ("train_landmarks", "measure_landmarks", "fit_points", "stretch_points", "moving_faces")
+    sys.path.insert(0, str(folder))
+    try:
+        yield importlib.import_module(names[0])
+    finally:
+        sys.path.remove(str(folder))
+        for name in names:
+            sys.modules.pop(name, None)
 
 
 @pytest.fixture(scope="module")
 def drawn(tmp_path_factory: pytest.TempPathFactory, script: ModuleType) -> Path:
-    """Write a pack like the real one: drawn neutral people, each turned and moved differently.
+    """Write packs like the real ones: drawn people, each turned and moved differently.
 
-    As in the real pack, points have an offset from what they name.
+    As in the real packs, points have an offset from what they name, and portraits have none.
     """
     chance = np.random.default_rng(3)
     points, packed = [], []
@@ -175,20 +211,28 @@ def drawn(tmp_path_factory: pytest.TempPathFactory, script: ModuleType) -> Path:
         rotation = np.array([[np.cos(turn), -np.sin(turn)], [np.sin(turn), np.cos(turn)]])
         placed = who.shape[:, :2] @ rotation.T * eyes + np.array([96, 80]) + chance.normal(0, 4, 2)
         picture = synth.Painter(who, 192, chance).paint(placed, np.zeros((len(synth.UNITS), 2)))
-        points.append(placed + np.array([script.ASIDE * eyes, 0]))
+        points.append(placed + np.array([measured().ASIDE * eyes, 0]))
         packed.append(cv2.imencode(".webp", picture, [cv2.IMWRITE_WEBP_QUALITY, 101])[1])
     folder = tmp_path_factory.mktemp("data")
-    np.savez(
-        folder / "landmarks68.npz",
-        points=np.array(points, np.float32),
-        person=np.repeat([f"Person_{number}" for number in range(PEOPLE)], PICTURES),
-        webp=np.concatenate(packed),
-        offset=np.cumsum([0, *map(len, packed)]),
-    )
+    pictures = {
+        "person": np.repeat([f"Person_{number}" for number in range(PEOPLE)], PICTURES),
+        "webp": np.concatenate(packed),
+        "offset": np.cumsum([0, *map(len, packed)]),
+    }
+    np.savez(folder / "landmarks68.npz", points=np.array(points, np.float32), **pictures)
+    np.savez(folder / "portraits.npz", **pictures)
     return folder
 
 
-def test_it_trains_validates_and_beats_the_mean_shape(
+def measured() -> ModuleType:
+    """Return the module of the measures, which the script imports."""
+    return sys.modules["measure_landmarks"]
+
+
+SMALL = {"faces": 6, "portraits": 3, "motions": 2, "drawings": 4, "first-steps": 2, "steps": 2}
+
+
+def test_it_trains_measures_and_resumes(
     script: ModuleType,
     drawn: Path,
     tmp_path: Path,
@@ -196,27 +240,82 @@ def test_it_trains_validates_and_beats_the_mean_shape(
     capsys: pytest.CaptureFixture[str],
 ) -> None:
     monkeypatch.setattr("fervid.faces.finder._PREDICTORS", dict(_PREDICTORS))
-    target = tmp_path / "new" / "own.dat"
-    small = ["--cascades", "4", "--trees", "15", "--depth", "2", "--oversampling", "2", "--pool", "100"]
-    given = ["--data", str(drawn), "-o", str(target), "--json", "--clip", str(still(tmp_path)), *small]
+    for name, value in (("RESTING", 1), ("PORTRAITS", 2), ("MOTIONS", 3), ("OFFSET_FACES", 10)):
+        monkeypatch.setattr(sys.modules["measure_landmarks"], name, value)
+    monkeypatch.setattr(sys.modules["fit_points"], "BATCH", 4)
+    monkeypatch.setattr(script, "UNSURE", np.inf)  # two steps teach nothing
+    monkeypatch.setattr(script, "MISFIT", np.inf)
+    target, runs = tmp_path / "new" / "own.safetensors", tmp_path / "runs"
+    sizes = [f"--{name}={value}" for name, value in SMALL.items()]
+    given = ["--data", str(drawn), "-o", str(target), "--runs", str(runs), "--json", *sizes]
+    monkeypatch.setattr(sys, "argv", ["train_landmarks.py", *given, "--clip", str(still(tmp_path))])
+    script.main()
+    text = capsys.readouterr().out
+    assert text.count("step 2 of 2") == 2
+    figures = json.loads(text[text.index("{") :])
+    assert figures[target.name]["megabytes"] == target.stat().st_size / 1e6
+    (title,) = (name for name in figures if name.startswith("test: sound annotations"))
+    assert 0 < figures[title]["dlib"]["mean, 51 inner points"] < 10
+    assert 0 < figures[title][target.name]["mean, 51 inner points"] < 30  # the same faces and boxes
+    for moving in ("test: annotated faces in motion", "test: portraits in motion"):
+        assert figures[moving][target.name]["motions"] >= 6
+        assert figures[moving]["dlib"]["mouth opening: correlation with the truth"] > 0.3
+    steady = next(rows for name, rows in figures.items() if name.startswith("still.avi"))
+    assert steady[target.name]["frames"] == STILL
+    assert all(0 <= row["tremble, 68 points"] < 3 for row in steady.values())  # every frame is the same
+
+    # A second run finds everything done; with more steps, it resumes from the state.
+    monkeypatch.setattr(script, "report", lambda *_: None)
+    before = target.read_bytes()
+    target.unlink()
     monkeypatch.setattr(sys, "argv", ["train_landmarks.py", *given])
     script.main()
-    figures = json.loads(capsys.readouterr().out)
-    assert figures["file"]["megabytes"] == target.stat().st_size / 1e6
-    (title,) = (name for name in figures if name.startswith("test: sound annotations"))
-    own = figures[title]["own"]["mean, 51 inner points"]
-    assert 0 < figures[title]["dlib"]["mean, 51 inner points"] < 10  # the same faces and boxes
+    assert "step" not in capsys.readouterr().out
+    assert target.read_bytes() == before
+    monkeypatch.setattr(sys, "argv", ["train_landmarks.py", *given, "--steps", "3"])
+    script.main()
+    assert capsys.readouterr().out.count("step 3 of 3") == 1
+    assert target.read_bytes() != before
 
+
+def test_the_parts_share_no_people(script: ModuleType, drawn: Path) -> None:
     known = script.read(drawn / "landmarks68.npz")
     learnt, tested = (known.take(known.parts == part) for part in (script.TRAINING, script.TEST))
+    assert len(learnt) and len(tested)
     assert not set(learnt.people) & set(tested.people)
-    low, size = tested.boxes[:, None, :2], tested.boxes[:, None, 2:]
-    mean = ((learnt.points - learnt.boxes[:, None, :2]) / learnt.boxes[:, None, 2:]).mean(0)
-    assert own < 0.5 * script.errors(low + size * mean, tested.points)["mean, 51 inner points"]
+    recipe = script.Recipe(portraits=1000)
+    assert len(script.chosen_portraits(drawn / "portraits.npz", recipe)) == len(set(learnt.people))
 
-    steady = next(rows for name, rows in figures.items() if name.startswith("still.avi"))
-    assert steady["own"]["frames"] == STILL
-    assert all(0 <= row["tremble, 68 points"] < 3 for row in steady.values())  # every frame is the same
+
+def test_the_network_learns_and_its_movements_are_stretched(
+    script: ModuleType, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    fit_points, stretch_points = sys.modules["fit_points"], sys.modules["stretch_points"]
+    monkeypatch.setattr(fit_points, "BATCH", 16)
+    made = list(sys.modules["moving_faces"].drawings(8, 192, np.random.default_rng(1)))
+    pool = fit_points.Pool(*(np.stack(arrays) for arrays in zip(*made, strict=True)))
+    acted = [(pool.points[0], made)]
+
+    pictures, targets = map(
+        torch.from_numpy, next(fit_points.canvases([(pool, 1.0)], np.random.default_rng(2)))
+    )
+
+    def loss(net: network.PointsNet) -> float:
+        with torch.inference_mode():
+            return float(fit_points.loss_of(net(pictures), targets))
+
+    untrained = network.PointsNet()
+    for weights in (untrained.top.weight, untrained.top.bias):
+        torch.nn.init.zeros_(weights)
+    net = fit_points.fit([(pool, 1.0)], 60, 1, tmp_path)
+    assert loss(net) < 0.9 * loss(untrained)
+
+    gains = stretch_points.measured(network.Predictor(net), acted)
+    assert all(1 <= gain <= stretch_points.MOST for gain, _ in gains)
+    assert max(gain for gain, _ in gains) > 1.1
+    stretch_points.stretch(net, gains)
+    after = [gain for gain, _ in stretch_points.measured(network.Predictor(net), acted)]
+    assert np.mean(after) < 0.5 + 0.5 * np.mean([gain for gain, _ in gains])
 
 
 STILL = 8  # frames
@@ -237,24 +336,60 @@ def still(folder: Path) -> Path:
     return folder / "still.avi"
 
 
-def test_the_mirror_turns_back_and_views_keep_points_on_their_pixels(script: ModuleType) -> None:
+def test_what_the_network_sees_has_its_points_on_their_pixels(script: ModuleType) -> None:
+    """Check the pictures of training, half of which are mirrored, and those of an analysis."""
+    moving_faces = sys.modules["moving_faces"]
     chance = np.random.default_rng(5)
     points = (shape.figures()["neutral"][:, :2] * 46 + [96, 80]).astype(np.float32)
     picture = np.zeros((192, 192), np.uint8)
-    corner = 36  # one point, marked
-    x, y = points[corner].round().astype(int)
-    points[corner] = x, y
+    x, y = points[36].round().astype(int)
+    points[36] = x, y
     picture[y - 1 : y + 2, x - 1 : x + 2] = 255
-    box = np.array([40, 35, 115, 115], np.float32)
-    once = script.mirrored(picture, points, box)
-    for twice, original in zip(script.mirrored(*once), (picture, points, box), strict=True):
-        np.testing.assert_allclose(twice, original, atol=1e-4)
-    for face, marked in (((picture, points, box), 36), (once, 45)):
-        views = list(script.views(*face, 3, chance))
-        assert len(views) == 3
-        for canvas, placed in views:
-            rows, columns = np.nonzero(canvas > 200)
-            assert np.hypot(columns.mean() - placed[marked, 0], rows.mean() - placed[marked, 1]) < 0.7
+    sides = set()
+    for _ in range(8):
+        seen, placed = moving_faces.view_of(picture, points, chance)
+        at = (
+            placed - network.EDGE
+        ) / network.SHRINK - 0.25  # of the middle of a pixel, as shrinking moves it
+        marked = min((36, 45), key=lambda corner: float(np.hypot(*(at[corner] - centre(seen)))))
+        sides.add(marked)
+        assert np.hypot(*(at[marked] - centre(seen))) < 0.5
+    assert sides == {36, 45}
+    image, matrix = canvas(picture, *upright_box(points))
+    at = (points[36] @ matrix[:, :2].T + matrix[:, 2] - network.EDGE) / network.SHRINK - 0.25
+    seen = network.view(image)
+    assert abs(seen.mean()) < 1e-4
+    assert np.hypot(*(at - centre(seen - seen.min()))) < 0.5
+
+
+def centre(picture: Floats) -> Floats:
+    """Return the middle of the brightest pixels."""
+    rows, columns = np.nonzero(picture > 0.6 * picture.max())
+    return np.array([columns.mean(), rows.mean()], np.float32)
+
+
+def test_a_face_in_motion_has_true_points_and_one_that_tears_is_left_out(
+    script: ModuleType, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    moving_faces = sys.modules["moving_faces"]
+    chance = np.random.default_rng(6)
+    who = synth.person(chance)
+    rest = (who.shape[:, :2] * 46 + [96, 80]).astype(np.float32)
+    picture = synth.Painter(who, 192, chance).paint(rest, np.zeros((len(synth.UNITS), 2)))
+    motions = list(moving_faces.acts(picture, rest, 12, chance))
+    moves = measured().moves_of(np.stack([points for _, points in motions]))
+    assert moves["eye opening"].min() < 0.03 < 0.1 < moves["eye opening"].max()
+    assert moves["mouth opening"].max() - moves["mouth opening"].min() > 0.15
+    assert len({face.tobytes() for face, _ in motions}) == 12
+    monkeypatch.setattr(moving_faces, "TORN", 1.0)  # of points that move by as much as landmarks
+    assert not list(moving_faces.acts(picture, rest, 2, chance))
+
+
+def test_agreement_is_about_each_faces_own_mean(script: ModuleType) -> None:
+    true = np.array([[0, 1, 2], [5, 4, 3]], np.float32)
+    halved = true / 2 + np.array([[3], [-1]], np.float32)
+    assert measured().agreement(halved, true) == pytest.approx((1, 0.5))
+    assert measured().agreement(-true, true)[0] == pytest.approx(-1)
 
 
 def test_a_convention_is_learnt_whatever_way_a_face_lies(script: ModuleType) -> None:
@@ -271,12 +406,12 @@ def test_a_convention_is_learnt_whatever_way_a_face_lies(script: ModuleType) -> 
         true.append(at @ rotation.T * eyes + middle)
         predicted.append((at - offset) @ rotation.T * eyes + middle)
     all_true, all_predicted = np.array(true, np.float32), np.array(predicted, np.float32)
-    convention = script.Convention(all_predicted[:100], all_true[:100])
+    convention = measured().Convention(all_predicted[:100], all_true[:100])
     np.testing.assert_allclose(convention.offset, offset, atol=0.005)
     rest = all_true[100:]
-    before = script.errors(all_predicted[100:], rest)["mean, 68 points"]
-    assert script.errors(convention.shifted(all_predicted[100:]), rest)["mean, 68 points"] < 0.1 * before
-    assert script.errors(convention.mapped(all_predicted[100:]), rest)["mean, 68 points"] < 0.1 * before
+    before = measured().errors(all_predicted[100:], rest)["mean, 68 points"]
+    assert measured().errors(convention.shifted(all_predicted[100:]), rest)["mean, 68 points"] < 0.1 * before
+    assert measured().errors(convention.mapped(all_predicted[100:]), rest)["mean, 68 points"] < 0.1 * before
 
 
 def test_invalid_options_of_the_script_are_an_error(
@@ -284,6 +419,7 @@ def test_invalid_options_of_the_script_are_an_error(
 ) -> None:
     for given, words in (
         (["--data", str(tmp_path)], "give either --output"),
+        (["--data", str(tmp_path), "-o", "a.safetensors"], "give --runs"),
         (["--data", str(tmp_path), "--judge", "a.dat"], "has no landmarks68.npz"),
     ):
         monkeypatch.setattr(sys, "argv", ["train_landmarks.py", *given])

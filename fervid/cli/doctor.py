@@ -22,8 +22,8 @@ from fervid.errors import FervidError
 OK, NOTE, BROKEN = "ok", "note", "broken"
 
 OPEN_NOTICE = (
-    "fervid's own 68-point predictor (--landmarks open) was trained on P1_Facial_Keypoints (MIT), not "
-    "on 300-W; docs/landmarks.md describes that data."
+    "fervid's own 68-point predictor (--landmarks open) was trained on P1_Facial_Keypoints (MIT) and "
+    "facial_expressions (Apache-2.0), not on 300-W; docs/landmarks.md describes that data."
 )
 
 # Distribution -> its module; each is imported, because a broken library is a common fault.

@@ -9,7 +9,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from functools import cache
 from pathlib import Path
-from typing import Any, Self
+from typing import Self
 
 import cv2
 import dlib
@@ -36,6 +36,8 @@ PORTRAIT_EYES = 54.4  # pixels between the eyes of the mean face
 PORTRAIT_MIDDLE = (74.0, 47.2)  # pixels: the point between them
 STEADY = np.array([*range(27, 55), *range(60, 65)])
 
+OPEN = "models/landmarks/open68.safetensors"  # benchmarks/train_landmarks.py makes it
+OPEN_SHA256 = "a89dcf60cb54aa2f1b87cc11ad3d181ee4388621205917f203b8b0e924697d95"
 FACE_NET = "models/people/face_net.safetensors"  # benchmarks/convert_face_net.py makes it from dlib's
 FACE_NET_SHA256 = "5d29ecc8b01460c5a30e565762272f65e01989e144b70031155d936d0d8e0d77"
 
@@ -44,7 +46,7 @@ _PREDICTORS: dict[str, Weights] = {}
 
 
 def predictor(name: str) -> Callable[[Weights], Weights]:
-    """Register a function that returns the path of a predictor of 68 points, in dlib's format."""
+    """Register a function that returns the path of a predictor of 68 points, dlib's or fervid's."""
 
     def register(function: Weights) -> Weights:
         if name in _PREDICTORS:
@@ -67,20 +69,26 @@ def _dlib_weights() -> Path:
 
 @predictor("open")
 def _open_weights() -> Path:
-    """Return the path of fervid's own predictor, which benchmarks/train_landmarks.py makes."""
-    path = Path(__file__).parents[1] / "models" / "landmarks" / "open68.dat"
-    if not path.is_file():
-        raise ModelError(f"{path.name} is missing: pip install --force-reinstall fervid")
-    return path
+    return included(OPEN, OPEN_SHA256)
 
 
 @cache
-def _predictor(name: str) -> Any:
+def _predictor(name: str) -> Callable[[Bytes], Floats]:
+    """Return a function from a canvas to the points on it: (CANVAS, CANVAS) -> (68, 2)."""
     path = _PREDICTORS[name]()
+    if path.suffix == ".safetensors":
+        from fervid.faces import points  # imports torch
+
+        return points.load(path)
     try:
-        return dlib.shape_predictor(str(path))
+        trees = dlib.shape_predictor(str(path))
     except RuntimeError as error:
         raise ModelError(f"the predictor {path} cannot be read: {error}; install it again") from error
+
+    def predict(picture: Bytes) -> Floats:
+        return np.array([(point.x, point.y) for point in trees(picture, CANVAS_FACE).parts()], np.float32)
+
+    return predict
 
 
 @dataclass(frozen=True)
@@ -157,8 +165,7 @@ class FaceFinder:
     def predict(self, luma: Bytes, center: Floats, side: float, roll: float) -> Floats:
         """Predict the 68 points of the face in a box that is rolled by `roll` radians."""
         picture, matrix = canvas(luma, center, side, roll)
-        shape = _predictor(self.landmarks)(picture, CANVAS_FACE)
-        points = np.array([(part.x, part.y) for part in shape.parts()], dtype=np.float32)
+        points = _predictor(self.landmarks)(picture)
         back = cv2.invertAffineTransform(matrix)
         return (points @ back[:, :2].T + back[:, 2]).astype(np.float32)
 

@@ -1,0 +1,121 @@
+"""fervid's own predictor of the 68 points: a small network that reads the middle of the canvas."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import cv2
+import numpy as np
+import torch
+from safetensors import SafetensorError
+from safetensors.torch import load_file
+from torch import Tensor, nn
+from torch.nn import functional
+
+from fervid.errors import ModelError
+from fervid.faces.picture import CANVAS
+from fervid.faces.shape import figures
+from fervid.threads import one_thread
+from fervid.types import LANDMARKS, Bytes, Floats
+
+EYES = 63.0  # pixels between the eyes on the canvas
+BELOW_EYES = 0.41  # eye distances from the eyes down to the middle of the canvas
+SHRINK = 2  # the network reads the canvas at half its size
+SIDE = 96  # pixels: the side of the part that the network reads
+EDGE = (CANVAS - SHRINK * SIDE) // 2  # pixels of the canvas that it does not read, on each side
+PATCH = 4  # pixels: the side of the squares that are cut up into channels
+WIDTHS = (32, 64, 96)  # channels at 24, 12 and 6 pixels
+NARROW, HIDDEN = 48, 256  # channels and numbers of the last layers
+UPPER = np.array([37, 38, 43, 44, 61, 62, 63])  # points of lids and lips, which never cross LOWER
+LOWER = np.array([41, 40, 47, 46, 67, 66, 65])
+FAINT = 8.0  # grey levels added to a picture's spread, so that noise is not enlarged to a face
+
+
+class Block(nn.Module):
+    """Two convolutions with a shortcut."""
+
+    def __init__(self, width: int) -> None:
+        super().__init__()
+        self.first = nn.Conv2d(width, width, 3, 1, 1)
+        self.second = nn.Conv2d(width, width, 3, 1, 1)
+
+    def forward(self, maps: Tensor) -> Tensor:
+        return functional.relu(maps + self.second(functional.relu(self.first(maps))))
+
+
+class PointsNet(nn.Module):
+    """(N, 1, 96, 96) -> patches (N, 16, 24, 24) -> convolutions to 6x6 -> (N, 68, 2) in eye distances."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        low, middle, high = WIDTHS
+        cells = (SIDE // (4 * PATCH)) ** 2
+        self.stem = nn.Conv2d(PATCH * PATCH, low, 3, 1, 1)
+        self.halve = nn.Conv2d(low, middle, 3, 2, 1)
+        self.block = Block(middle)
+        self.halve_again = nn.Conv2d(middle, high, 3, 2, 1)
+        self.last_block = Block(high)
+        self.narrow = nn.Conv2d(high, NARROW, 1)
+        self.hidden = nn.Linear(NARROW * cells, HIDDEN)
+        self.top = nn.Linear(HIDDEN, 2 * LANDMARKS)
+
+    def forward(self, pictures: Tensor) -> Tensor:
+        maps = functional.relu(self.stem(functional.pixel_unshuffle(pictures, PATCH)))
+        maps = self.block(functional.relu(self.halve(maps)))
+        maps = self.last_block(functional.relu(self.halve_again(maps)))
+        numbers = functional.relu(self.hidden(functional.relu(self.narrow(maps)).flatten(1)))
+        return self.top(numbers).view(-1, LANDMARKS, 2)
+
+
+def mean_points() -> Floats:
+    """Return the mean face on the canvas, (68, 2)."""
+    mean = figures()["neutral"][:, :2] - np.array([0, BELOW_EYES])
+    return np.asarray(EYES * mean + CANVAS / 2, np.float32)
+
+
+def view(canvas: Bytes) -> Floats:
+    """Return what the network reads of a canvas, (SIDE, SIDE)."""
+    middle = canvas[EDGE : CANVAS - EDGE, EDGE : CANVAS - EDGE]
+    return even(np.asarray(cv2.resize(middle, (SIDE, SIDE), interpolation=cv2.INTER_AREA), np.uint8))
+
+
+def even(picture: Bytes) -> Floats:
+    """Return a picture in the same exposure and contrast as all others."""
+    mean, spread = cv2.meanStdDev(picture)
+    return np.asarray((picture - np.float32(mean[0, 0])) / np.float32(spread[0, 0] + FAINT), np.float32)
+
+
+class Predictor:
+    """A network and its weights."""
+
+    def __init__(self, net: PointsNet) -> None:
+        self._net = net.eval()
+        for weights in self._net.parameters():
+            if weights.dim() == 4:  # a fifth faster
+                weights.data = weights.data.contiguous(memory_format=torch.channels_last)
+        self._mean = mean_points()
+
+    def __call__(self, canvas: Bytes) -> Floats:
+        """Return the 68 points (68, 2) of the face on a canvas; faces of a batch would affect each other."""
+        picture = torch.from_numpy(view(canvas))[None, None].contiguous(memory_format=torch.channels_last)
+        with one_thread(), torch.inference_mode():
+            offsets = self._net(picture)[0].numpy()
+        return _parted(np.asarray(self._mean + np.float32(EYES) * offsets, np.float32))
+
+
+def _parted(points: Floats) -> Floats:
+    """Return the points on a canvas with lids and lips that cross moved to meet instead."""
+    crossing = np.minimum(points[LOWER, 1] - points[UPPER, 1], 0) / 2
+    points[UPPER, 1] += crossing
+    points[LOWER, 1] -= crossing
+    return points
+
+
+def load(path: Path) -> Predictor:
+    """Load the network from `path`, which stores its weights in half precision."""
+    net = PointsNet()
+    try:
+        net.load_state_dict({name: tensor.float() for name, tensor in load_file(path).items()})
+    except (OSError, RuntimeError, SafetensorError) as error:
+        raise ModelError(f"the predictor {path} cannot be read: {error}; install fervid again") from error
+    return Predictor(net)
