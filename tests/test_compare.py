@@ -64,8 +64,10 @@ def film(
     )
 
 
-def put(timeline: Timeline, name: str = "out.json") -> None:
+def put(timeline: Timeline, name: str = "out.json", human: Rows = ()) -> None:
+    """Write a timeline, and human.csv."""
     Path(name).write_text(text_of(timeline, name.rpartition(".")[2]), "utf-8")
+    table("human.csv", human)
 
 
 def table(name: str, rows: Rows, header: str = "start,end,label") -> Path:
@@ -134,8 +136,7 @@ def test_every_figure_is_that_of_the_frames_one_by_one() -> None:
 
 
 def test_nothing_in_common_has_no_figures(call: Call) -> None:
-    put(film((0, 0, 1, "anger")))
-    table("human.csv", [(2, 3, "anger")])
+    put(film((0, 0, 1, "anger")), human=[(2, 3, "anger")])
     result = figures(call, "out.json", "human.csv")["together"]
     assert (result["frames"], result["found"]) == (0, 0)
     assert [result[name] for name in ("accuracy", "kappa", "macro_f1")] == [None] * 3
@@ -200,15 +201,13 @@ def test_what_is_exported_agrees_with_its_timeline(call: Call, target: str, offs
 
 
 def test_a_timeline_of_json_lines_is_compared_as_well(call: Call) -> None:
-    put(film(*SEGMENTS), "out.jsonl")
-    table("human.csv", [(0, 1, "happiness")])
+    put(film(*SEGMENTS), "out.jsonl", [(0, 1, "happiness")])
     assert figures(call, "out.jsonl", "human.csv")["together"]["accuracy"] == 1
 
 
 def test_only_the_part_that_was_analyzed_counts(call: Call) -> None:
     settings = Settings(start=Fraction(1), end=Fraction(2))
-    put(film((0, 1.0, 2.0, "sadness"), settings=settings))
-    table("human.csv", [(0, 4, "sadness")])
+    put(film((0, 1.0, 2.0, "sadness"), settings=settings), human=[(0, 4, "sadness")])
     result = figures(call, "out.json", "human.csv")
     assert result["compared"] == {"start": 1.0, "seconds": 1.0, "frames": 25}
     assert result["together"]["coverage"]["both"]["share"] == 1
@@ -228,8 +227,7 @@ def test_one_tier_and_faces_one_after_the_other_are_a_pair(call: Call) -> None:
 
 
 def test_several_faces_at_once_need_a_word(call: Call) -> None:
-    put(film((3, 0, 2, "anger"), (5, 1, 3, "fear"), persons={5: "P1"}))
-    table("human.csv", [(1, 2, "fear")])
+    put(film((3, 0, 2, "anger"), (5, 1, 3, "fear"), persons={5: "P1"}), human=[(1, 2, "fear")])
     says(call("compare", "out.json", "human.csv"), 2, "human.csv", "--person or --track", "track 3, P1")
     for option, value, accuracy in (("--person", "P1", 1), ("--track", "5", 1), ("--track", "3", 0)):
         assert figures(call, "out.json", "human.csv", option, value)["together"]["accuracy"] == accuracy
@@ -353,8 +351,7 @@ def test_words_that_are_no_emotion_are_told_and_can_be_explained(call: Call) -> 
 
 
 def test_an_emotion_that_the_model_lacks_counts_as_missed(call: Call) -> None:
-    put(film((0, 0, 2, "anger")))
-    table("human.csv", [(0, 1, "anger"), (1, 2, "contempt")])
+    put(film((0, 0, 2, "anger")), human=[(0, 1, "anger"), (1, 2, "contempt")])
     document = figures(call, "out.json", "human.csv")
     assert document["labels"] == [*EMOTIONS, "contempt"]
     assert document["together"]["per_emotion"]["contempt"]["recall"] == 0
@@ -362,8 +359,7 @@ def test_an_emotion_that_the_model_lacks_counts_as_missed(call: Call) -> None:
 
 
 def test_annotations_that_overlap_are_told(call: Call) -> None:
-    put(film((0, 0, 2, "anger")))
-    table("human.csv", [(0, 2, "anger"), (1, 2, "fear")])
+    put(film((0, 0, 2, "anger")), human=[(0, 2, "anger"), (1, 2, "fear")])
     done = call("compare", "out.json", "human.csv", "--json")
     assert "1 annotations overlap; the later one counts" in done.stderr
     assert json.loads(done.stdout)["together"]["accuracy"] == 0.5
@@ -595,8 +591,7 @@ def test_an_impossible_comparison_is_an_error(
 
 
 def test_a_film_without_a_face_is_compared(call: Call) -> None:
-    put(film())
-    table("human.csv", [(0, 1, "fear")])
+    put(film(), human=[(0, 1, "fear")])
     result = figures(call, "out.json", "human.csv")["together"]
     assert (result["frames"], result["found"]) == (0, 0)
     assert result["coverage"]["annotator_only"]["seconds"] == 1
