@@ -109,25 +109,11 @@ def test_times(text: str, moment: Moment) -> None:
     assert MomentType().convert(text, None, None) == moment
 
 
-@pytest.mark.parametrize(
-    "text",
-    [
-        "",
-        "-1",
-        "1e3",
-        "nan",
-        "inf",
-        "90 f",
-        "1:60",
-        "1:2:3:4",
-        "60:00:60",
-        "f",
-        "1.5f",
-        "9" * 5000,
-        "9" * 5000 + "f",
-        "9" * 5000 + ":00:00",
-    ],
-)
+TIMES = ["", "-1", "1e3", "nan", "inf", "90 f", "1:60", "1:2:3:4", "60:00:60", "f", "1.5f"]
+LONG = ["9" * 5000, "9" * 5000 + "f", "9" * 5000 + ":00:00"]
+
+
+@pytest.mark.parametrize("text", TIMES + LONG)
 def test_invalid_times_are_an_error(text: str) -> None:
     with pytest.raises(click.BadParameter, match="is not a time: give seconds"):
         MomentType().convert(text, None, None)

@@ -51,9 +51,8 @@ def rows_of(path: Path) -> list[dict[str, str]]:
 
 
 def black_video(count: int = 20) -> Path:
-    return write_video(
-        Path("black.mkv"), [np.full((96, 128), 16 + index, np.uint8) for index in range(count)]
-    )
+    """Write a video of plain pictures that grow brighter."""
+    return write_video(Path("black.mkv"), [np.full((96, 128), level, np.uint8) for level in range(count)])
 
 
 # --- analyze: results

@@ -368,9 +368,8 @@ def test_afew(tmp_path: Path, train: str) -> None:
     }
     assert dataset.labels == EMOTIONS
     assert {sample.subject for sample in dataset.samples} == {None}
-    assert remarked(
-        dataset, "AlignedFaces", "test ... withheld", "773", "383", "not videos ... .wav", "no films"
-    )
+    assert remarked(dataset, "AlignedFaces", "test ... withheld", "773", "383", "no films")
+    assert remarked(dataset, "not videos ... .wav")
     assert [s.name for s in datasets.read(f"afew:{tmp_path}?split=val").samples] == ["val/Neutral/000123.avi"]
     split = splitting.official(dataset.samples)
     assert [len(split.train), len(split.validation), len(split.test)] == [2, 0, 1]
@@ -523,14 +522,8 @@ def test_ravdess(tmp_path: Path, above: str) -> None:
     assert {sample.subject for sample in dataset.samples} == {"Actor_01", "Actor_02"}
     happy = next(sample for sample in dataset.samples if sample.label == "happiness")
     assert Path(happy.pixels.path).name == "01-01-03-01-01-01-01.mp4"  # the one with sound, of two
-    assert remarked(
-        dataset,
-        "same pictures ... : 1",
-        "sound files ... .wav",
-        "calm ... skip",
-        "song ... : 1",
-        "not videos ... -09-",
-    )
+    assert remarked(dataset, "same pictures ... : 1", "sound files ... .wav", "song ... : 1")
+    assert remarked(dataset, "calm ... skip", "not videos ... -09-")
     everything = Counter(seen(datasets.read(f"ravdess:{tmp_path}?channel=all&calm=neutral")).values())
     assert everything == {"neutral": 2, "happiness": 1, "anger": 1, "sadness": 1, "surprise": 1}
     song = datasets.read(f"ravdess:{tmp_path}?channel=song")

@@ -21,17 +21,7 @@ import webvtt
 from conftest import CLIP, Call, Fervid
 from praatio import textgrid as praat
 from test_cli import says, with_closed_output
-from test_export import (
-    START,
-    STEP,
-    TIMELINES,
-    curve_of,
-    person_of,
-    rows_of,
-    segment_of,
-    timeline_of,
-    video_of,
-)
+from test_export import START, TIMELINES, curve_of, person_of, rows_of, segment_of, timeline_of, video_of
 from timelines import read_back, text_of
 
 from fervid import export
@@ -460,6 +450,6 @@ def test_the_offset_of_the_clock_moves_players_times_and_no_table() -> None:
     assert text_of(timeline, "srt").startswith("1\n00:00:00,080 -->")
     first = table_of(timeline, "segments")[0]
     assert float(first["start"]) == 0
-    assert float(table_of(timeline, "csv")[len(EMOTIONS)]["time"]) == pytest.approx(STEP / 12800)
+    assert float(table_of(timeline, "csv")[len(EMOTIONS)]["time"]) == pytest.approx(0.32)
     still = replace(timeline, source=replace(timeline.source, clock_offset=Fraction(-5)))
     assert text_of(still, "srt").startswith("1\n00:00:00,000 -->")
