@@ -74,7 +74,7 @@ def test_version(fervid: Fervid) -> None:
 def test_no_command_shows_help(fervid: Fervid) -> None:
     done = fervid()
     assert done.returncode == 2
-    assert "Commands:" in done.stderr
+    assert "Use a timeline:" in done.stderr
 
 
 @pytest.mark.parametrize("shell", ["bash", "zsh", "fish"])
@@ -240,7 +240,7 @@ def test_the_output_folder_is_created(tmp_path: Path) -> None:
         (["analyze", "-", "-"], ["named twice"]),
         (["analyze", "a", "--tracks", "-"], ["--tracks cannot be written to standard output"]),
         (["analyze", "a", "-t", "x", "-o", "y"], ["use one of them"]),
-        (["analyze", "a", "-f", "json"], ["--format needs"]),
+        (["analyze", "a", "-f", "json", "--frames", "b.csv"], ["--format needs"]),
         (["analyze", "a", "-t", "x", "--frames", "x"], ["named twice"]),
         (["analyze", "a", "--no-cache", "--keep-cache"], ["cannot be combined"]),
         (["analyze", "a", "--no-people", "--gallery", "b"], ["--gallery and --no-people cannot be combined"]),
@@ -323,7 +323,7 @@ def test_the_log_file_has_tracebacks_and_is_appended_to(fervid: Fervid, tmp_path
 @pytest.mark.parametrize("more", [{}, {"PYTHONUNBUFFERED": "1"}])
 def test_a_closed_pipe_is_silent(more: dict[str, str]) -> None:
     """Without buffering the first write fails, otherwise the exit."""
-    assert with_closed_output(["schema"], **more) == (1, b"")
+    assert with_closed_output(["schema"], **more) == (0, b"")
 
 
 @pytest.mark.skipif(not Path("/dev/full").exists(), reason="no /dev/full")
@@ -396,3 +396,20 @@ def test_the_crops_option_needs_crops(fervid: Fervid) -> None:
     done = fervid("extract", "any.mp4", "-o", "out", "--what", "csv", "--crops", "png")
     assert done.returncode == 2
     assert "--what leaves them out" in done.stderr
+
+
+def test_a_near_miss_of_a_command_or_an_emotion_is_named(call: Call) -> None:
+    says(call("analyse", CLIP), 2, "Did you mean 'fervid analyze'?")
+    says(call("help"), 2, "Did you mean 'fervid --help'?")
+    says(call("nothing.like.it"), 2, "There is no command or file 'nothing.like.it'.")
+    says(call("peaks", CLIP, "--emotion", "hapiness"), 2, "Did you mean happiness?")
+
+
+@pytest.mark.parametrize("value", ["nan", "inf", "-1", "soon"])
+def test_lengths_of_time_are_finite(call: Call, value: str) -> None:
+    says(call("peaks", "out.json", "--min-gap", value), 2, "is not a number of seconds")
+    says(call("analyze", CLIP, "--min-segment", value), 2, "is not a number of seconds")
+
+
+def test_the_version_has_a_short_option(call: Call) -> None:
+    assert call("-V").stdout == call("--version").stdout

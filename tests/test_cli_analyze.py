@@ -24,6 +24,7 @@ from media import truncated
 from media import write as write_video
 from test_cli import in_shell, says
 
+from fervid.cli.shared.work import RESUMES
 from fervid.export.timelines.json import schema
 
 SHORT = ("--end", "1.2", "--jobs", "1")  # of the clip: one face, neutral to a smile
@@ -74,11 +75,20 @@ def test_quiet_prints_nothing(call: Call) -> None:
     assert (done.returncode, done.stdout, done.stderr) == (0, "", "")
 
 
-def test_without_an_output_the_summary_says_so(call: Call) -> None:
-    done = call("analyze", CLIP, *SHORT)
+def test_without_a_target_the_timeline_is_beside_the_video(call: Call) -> None:
+    os.mkdir("a b")
+    shutil.copy(CLIP, "a b/film.mp4")
+    done = call("analyze", "a b/film.mp4", *SHORT)
     assert done.returncode == 0
-    assert "nothing was written: use --timeline" in done.stderr
-    assert os.listdir() == []
+    assert sorted(os.listdir("a b")) == ["film.json", "film.mp4"]
+    assert "now: fervid show 'a b/film.json'" in done.stderr
+    assert "fervid report 'a b/film.json' --video 'a b/film.mp4'" in done.stderr
+    says(call("a b/film.mp4", *SHORT), 1, "film.json exists already: use -y")
+    assert call("a b/film.mp4", *SHORT, "-y").returncode == 0
+
+
+def test_standard_input_needs_a_target(call: Call) -> None:
+    says(call("analyze", "-"), 2, "--timeline FILE")
 
 
 def test_the_suffix_chooses_the_format(call: Call) -> None:
@@ -218,7 +228,7 @@ def test_an_input_that_is_not_a_video_is_an_error(call: Call, make: Any) -> None
 
 @pytest.mark.parametrize("arguments", ["--start 15", "--start 16 --end 20", "--start 375f"])
 def test_a_range_after_the_end_is_an_error(call: Call, arguments: str) -> None:
-    says(call("analyze", CLIP, *arguments.split()), 2)
+    says(call("analyze", CLIP, "-t", "out.json", *arguments.split()), 2)
 
 
 def test_a_missing_frame_is_an_error(call: Call) -> None:
@@ -226,9 +236,9 @@ def test_a_missing_frame_is_an_error(call: Call) -> None:
 
 
 def test_a_missing_or_damaged_model_is_an_error(call: Call) -> None:
-    says(call("analyze", CLIP, "--model", "nonsense"), 1, "nonsense")
+    says(call("analyze", CLIP, "-t", "out.json", "--model", "nonsense"), 1, "nonsense")
     Path("bad.safetensors").write_bytes(b"no weights")
-    says(call("analyze", CLIP, "--model", "bad.safetensors"), 1, "bad.safetensors")
+    says(call("analyze", CLIP, "-t", "out.json", "--model", "bad.safetensors"), 1, "bad.safetensors")
 
 
 def test_cuda_without_a_gpu_never_falls_back(call: Call) -> None:
@@ -236,7 +246,7 @@ def test_cuda_without_a_gpu_never_falls_back(call: Call) -> None:
 
     if torch.cuda.is_available():
         pytest.skip("there is a GPU")
-    says(call("analyze", CLIP, *SHORT, "--device", "cuda"), 1, "--device cpu")
+    says(call("analyze", CLIP, "-t", "out.json", *SHORT, "--device", "cuda"), 1, "--device cpu")
 
 
 # --- interruption
@@ -254,7 +264,7 @@ def test_an_interruption_is_clean(tmp_path: Path, kind: signal.Signals, jobs: st
         process.send_signal(kind)
         _, errors = process.communicate()
     assert process.returncode == 130
-    assert errors.strip() == "fervid: interrupted"
+    assert errors.strip() == f"fervid: interrupted: {RESUMES}"
     assert os.listdir(tmp_path) == []
 
 
@@ -266,7 +276,7 @@ def test_a_reader_that_closes_the_pipe_is_not_an_error() -> None:
         assert '"header"' in process.stdout.readline()
         process.stdout.close()
         assert process.stderr.read() == ""
-        assert process.wait() == 1
+        assert process.wait() == 0
 
 
 # --- the bar
@@ -315,7 +325,7 @@ def test_no_bar_if_it_is_turned_off() -> None:
 
 
 def test_no_escapes_in_a_pipe(call: Call) -> None:
-    assert "\x1b" not in call("analyze", CLIP, *SHORT).stderr
+    assert "\x1b" not in call("analyze", CLIP, "-t", "out.json", *SHORT).stderr
 
 
 # --- extract
@@ -373,7 +383,9 @@ def test_peaks_of_some_emotions(call: Call, timeline: Path) -> None:
     emotions = sorted({peak["emotion"] for peak in read(timeline)["peaks"]})
     done = call("peaks", timeline, "--emotion", emotions[0].upper(), "-f", "jsonl")
     assert {json.loads(line)["emotion"] for line in done.stdout.splitlines()} == {emotions[0]}
-    says(call("peaks", timeline, "--emotion", "joy"), 2, "joy", "happiness")
+    says(call("peaks", timeline, "--emotion", "nonsense"), 2, "nonsense", "happiness")
+    happy = call("peaks", timeline, "--emotion", "happy", "-f", "jsonl").stdout
+    assert happy == call("peaks", timeline, "--emotion", "happiness", "-f", "jsonl").stdout
 
 
 def test_a_damaged_timeline_is_an_error(call: Call, timeline: Path) -> None:

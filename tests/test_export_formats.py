@@ -442,7 +442,7 @@ def test_a_pipe_at_either_end(fervid: Fervid) -> None:
 
 
 def test_a_closed_pipe_is_silent() -> None:
-    assert with_closed_output(["export", "-", "-f", "csv"], text_of(timeline_of())) == (1, b"")
+    assert with_closed_output(["export", "-", "-f", "csv"], text_of(timeline_of())) == (0, b"")
 
 
 def test_the_offset_of_the_clock_moves_players_times_and_no_table() -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shlex
 from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -40,7 +41,8 @@ class Targets:
 @options.command(
     "analyze",
     examples="""
-    fervid analyze movie.mp4 --timeline out.json
+    fervid analyze movie.mp4
+    fervid analyze movie.mp4 -t out.json
     fervid analyze movie.mp4 -t movie.srt
     fervid analyze movie.mp4 -t - -f jsonl | head
     cat movie.mkv | fervid analyze - -t out.json
@@ -88,14 +90,15 @@ def analyze(
 ) -> int:
     """Turn each INPUT into a timeline of who is on screen, when, and what the face shows.
 
-    INPUT is a video file, a folder of stills, a URL, or - for standard input. The suffix of the timeline
-    chooses its format. A summary goes to standard error. Exit codes: 0 success, 1 failure, 2 wrong usage,
-    3 some inputs failed, 130 interrupted.
+    INPUT is a video file, a folder of stills, a URL, or - for standard input. Without a target, the timeline
+    is written beside the video, as movie.json. The suffix of a timeline chooses its format. A summary goes to
+    standard error. Exit codes: 0 success, 1 failure, 2 wrong usage, 3 some inputs failed, 130 interrupted.
     """
     named = Targets(timeline, "", frames, tracks).all
+    is_beside = not named and output_dir is None
     output.check_targets(named, inputs, overwrite, messages.log_file)
     planned = plan_targets(inputs, timeline, form, output_dir, frames, tracks)
-    if output_dir is not None:
+    if output_dir is not None or is_beside:
         paths = [path for targets in planned for path in targets.all]
         output.check_targets(paths, inputs, overwrite, messages.log_file)
     by_input = dict(zip(inputs, planned, strict=True))
@@ -109,6 +112,8 @@ def analyze(
         code = each_input(messages, inputs, analyze_input)
     if results and not messages.quiet:
         summarize(messages, results)
+        if is_beside:
+            advise(messages, inputs[0], planned[0])
     return code
 
 
@@ -132,6 +137,8 @@ def plan_targets(
         raise UsageError("--tracks cannot be written to standard output: name a file")
     if timeline is not None and output_dir is not None:
         raise UsageError("--timeline and --output-dir cannot be combined: use one of them")
+    if timeline is None and output_dir is None and frames is None and tracks is None:
+        return [Targets(beside(name, form or "json"), form or "json") for name in inputs]
     if form is not None and timeline is None and output_dir is None:
         raise UsageError("--format needs --timeline or --output-dir: add one of them")
     if output_dir is None:
@@ -140,6 +147,17 @@ def plan_targets(
     folder, form = output.make_folder(output_dir), form or "json"
     names = [name + TIMELINES[form].suffix for name in name_outputs(inputs)]
     return [Targets(str(folder / name), form, frames, tracks) for name in names]
+
+
+def beside(name: str, form: str) -> str:
+    """Return the path of the timeline beside an input; that of a URL is in the current folder."""
+    if name == output.STANDARD:
+        raise UsageError("standard input has no name: say where the timeline goes with --timeline FILE")
+    if is_url(name):
+        return Path(_file_name(name)).stem + TIMELINES[form].suffix
+    path = Path(name)
+    stem = path.resolve().name if path.is_dir() else path.stem
+    return str(path.parent / (stem + TIMELINES[form].suffix))
 
 
 def name_outputs(inputs: Sequence[str]) -> list[str]:
@@ -199,5 +217,13 @@ def summarize(messages: Messages, results: Sequence[tuple[Timeline, Targets]]) -
         for target in targets.all:
             if target != output.STANDARD:
                 messages.say(f"wrote {target}")
-    if not any(targets.all for _, targets in results):
-        messages.say("nothing was written: use --timeline FILE to keep the timeline (- is standard output)")
+
+
+def advise(messages: Messages, name: str, targets: Targets) -> None:
+    """Say what can be done with a timeline."""
+    timeline = shlex.quote(str(targets.timeline))
+    if targets.format == "json":
+        messages.say(f"now: fervid show {timeline}")
+        video = "" if is_url(name) else f" --video {shlex.quote(name)}"
+        messages.say(f"     fervid report {timeline}{video}")
+        messages.say(f"     fervid peaks {timeline} --top 10")

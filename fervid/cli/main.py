@@ -7,6 +7,7 @@ import signal
 import sys
 import warnings
 from collections.abc import Sequence
+from difflib import get_close_matches
 from importlib import import_module
 from typing import Any, NoReturn
 
@@ -17,42 +18,53 @@ from fervid.cli.shared.messages import Messages
 from fervid.cli.shared.options import global_options
 from fervid.collector import collect_less_often, skip_last_collections
 from fervid.errors import FervidError
+from fervid.urls import is_url
 
 INTERRUPTED = 130
 _signals: list[int] = []  # received by this run
 
-# The help is here so that showing it loads no command.
-COMMANDS = {
-    "analyze": "Turn videos into timelines of visible expression.",
-    "batch": "Analyze many videos into one folder, and resume after an interruption.",
-    "extract": "Write landmarks and aligned face crops of a video.",
-    "peaks": "List the moments at which an expression stands out.",
-    "export": "Write a timeline in another format: subtitles, tables, TextGrid, EAF.",
-    "compare": "Measure how well a timeline agrees with manual annotations.",
-    "report": "Write a page that shows a timeline.",
-    "plot": "Draw a timeline as a figure for papers.",
-    "show": "Show a timeline in the terminal.",
-    "annotate": "Draw the results of an analysis into the video.",
-    "people": "List, name and merge the people of a timeline.",
-    "info": "Describe a video file.",
-    "train": "Train a model on labelled data.",
-    "finetune": "Train an existing model further on your own clips.",
-    "eval": "Evaluate a model on labelled data.",
-    "bench": "Train and compare systems on the same clips.",
-    "models": "List and verify the installed models.",
-    "datasets": "List the dataset layouts that fervid reads, and check a dataset.",
-    "cache": "Show what is in the cache, and clear it.",
-    "schema": "Print the JSON Schema of the timeline.",
-    "doctor": "Check the installation.",
-    "completion": "Print the completion script of a shell.",
+# Command -> its line in the help, by section. The text is here so that the help loads no command.
+SECTIONS = {
+    "Look at a video": {
+        "analyze": "Turn videos into timelines of visible expression.",
+        "batch": "Analyze many videos into one folder, and resume after an interruption.",
+        "extract": "Write landmarks and aligned face crops of a video.",
+        "info": "Describe a video file.",
+    },
+    "Use a timeline": {
+        "show": "Show a timeline in the terminal.",
+        "report": "Write a page that shows a timeline.",
+        "peaks": "List the moments at which an expression stands out.",
+        "people": "List, name and merge the people of a timeline.",
+        "annotate": "Draw the results of an analysis into the video.",
+        "export": "Write a timeline in another format: subtitles, tables, TextGrid, EAF.",
+        "plot": "Draw a timeline as a figure for papers.",
+        "compare": "Measure how well a timeline agrees with manual annotations.",
+    },
+    "Train and evaluate": {
+        "train": "Train a model on labelled data.",
+        "finetune": "Train an existing model further on your own clips.",
+        "eval": "Evaluate a model on labelled data.",
+        "bench": "Train and compare systems on the same clips.",
+        "datasets": "List the dataset layouts that fervid reads, and check a dataset.",
+        "models": "List and verify the installed models.",
+    },
+    "Housekeeping": {
+        "doctor": "Check the installation.",
+        "cache": "Show what is in the cache, and clear it.",
+        "schema": "Print the JSON Schema of the timeline.",
+        "completion": "Print the completion script of a shell.",
+    },
 }
+COMMANDS = {name: text for section in SECTIONS.values() for name, text in section.items()}
+MEANT = {"help": "--help", "version": "--version"}  # what people type for a command
 
 EPILOG = """\
 \b
 Examples:
-  fervid analyze movie.mp4 --timeline out.json
+  fervid movie.mp4
   fervid analyze movie.mp4 -t - -f jsonl | head
-  fervid peaks out.json --emotion happiness --top 10
+  fervid peaks movie.json --emotion happiness --top 10
   fervid analyze --help
 
 Scores describe visible facial expression, not what a person feels."""
@@ -70,13 +82,28 @@ class Commands(click.Group):
         command: click.Command = getattr(import_module(f"fervid.cli.{cmd_name}"), cmd_name)
         return command
 
+    def resolve_command(
+        self, ctx: click.Context, args: list[str]
+    ) -> tuple[str | None, click.Command | None, list[str]]:
+        """Find the command; a file or URL in its place is analyzed, and a near miss is named."""
+        name = args[0]
+        if name in COMMANDS:
+            return super().resolve_command(ctx, args)
+        if is_url(name) or os.path.exists(name):
+            return super().resolve_command(ctx, ["analyze", *args])
+        meant = MEANT.get(name) or next(iter(get_close_matches(name, COMMANDS, 1)), None)
+        hint = "" if meant is None else f" Did you mean 'fervid {meant}'?"
+        ctx.fail(f"There is no command or file {name!r}.{hint}")
+
     def format_commands(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
-        with formatter.section("Commands"):
-            formatter.write_dl(list(COMMANDS.items()))
+        width = max(map(len, COMMANDS))
+        for title, commands in SECTIONS.items():
+            with formatter.section(title):
+                formatter.write_dl([(f"{name:{width}}", text) for name, text in commands.items()])
 
 
 @click.group(cls=Commands, context_settings={"help_option_names": ["-h", "--help"]}, epilog=EPILOG)
-@click.version_option(__version__, "--version", message="fervid %(version)s")
+@click.version_option(__version__, "-V", "--version", message="fervid %(version)s")
 def fervid() -> None:
     """Timelines of visible facial expression from video: who, when, and what the face shows."""
 
@@ -107,8 +134,8 @@ def run(arguments: Sequence[str] | None = None) -> int:
             sys.stdout.flush()
         return code
     except BrokenPipeError:
-        _drop_output()  # the reader has closed the pipe, like `| head`
-        return 1
+        _drop_output()  # the reader has closed the pipe, like `| head`: it has all that it wants
+        return 0
     except OSError as error:  # the rest of the output cannot be written: the disk is full
         _drop_output()
         messages.fail(f"cannot write standard output: {error.strerror}", error)
@@ -118,13 +145,17 @@ def run(arguments: Sequence[str] | None = None) -> int:
 
 
 def _run(arguments: Sequence[str] | None, messages: Messages) -> int:
+    output = sys.stdout
     try:
         code = fervid.main(arguments, prog_name="fervid", standalone_mode=False, obj=messages)
         return code if isinstance(code, int) else 0
     except SystemExit as stop:  # completion, and click's own way with a closed pipe
+        if sys.stdout is not output:  # click replaces it if the reader has closed the pipe
+            return 0
         return stop.code if isinstance(stop.code, int) else 1
     except (KeyboardInterrupt, click.Abort) as stop:
-        messages.fail("interrupted", stop, prefix="")
+        reason = str(stop) or str(stop.__cause__ or "")  # click replaces the interrupt by its own exception
+        messages.fail(f"interrupted: {reason}".rstrip(": "), stop, prefix="")
         return INTERRUPTED
     except click.exceptions.NoArgsIsHelpError as error:
         error.show()

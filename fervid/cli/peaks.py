@@ -6,6 +6,7 @@ import re
 from collections.abc import Mapping, Sequence
 from contextlib import suppress
 from dataclasses import replace
+from difflib import get_close_matches
 from fractions import Fraction
 from typing import TYPE_CHECKING, Any
 
@@ -19,6 +20,7 @@ from fervid.cli.shared.reading import is_timeline, read_timeline
 from fervid.cli.shared.work import open_work
 from fervid.errors import UsageError
 from fervid.export import EDITS, PEAKS, Format
+from fervid.labels import LABELS, label_of
 from fervid.times import exact
 
 if TYPE_CHECKING:
@@ -46,7 +48,9 @@ class PadType(click.ParamType[tuple[Fraction, Fraction]]):
 
 
 def _split(ctx: click.Context, param: click.Parameter, values: tuple[str, ...]) -> tuple[str, ...]:
-    return tuple(name.strip().lower() for value in values for name in value.split(",") if name.strip())
+    """Return the labels that the words mean: "happy" is happiness."""
+    words = (word.strip().lower() for value in values for word in value.split(",") if word.strip())
+    return tuple(label_of(word) or word for word in words)
 
 
 @options.command(
@@ -79,7 +83,7 @@ def _split(ctx: click.Context, param: click.Parameter, values: tuple[str, ...]) 
 )
 @click.option(
     "--min-gap",
-    type=click.FloatRange(0),
+    type=options.SecondsType(),
     default=0.0,
     show_default=True,
     help="The least time between two peaks, in seconds.",
@@ -145,6 +149,8 @@ def peaks(
     is Premiere's XML, fcpxml is Final Cut Pro's, ffmetadata is chapters for FFmpeg, srt and vtt are
     subtitles. Peaks are of visible expression, not of what a person feels.
     """
+    from fervid.model import info
+
     target = target or output.STANDARD
     form = export.choose(FORMATS, target, form, "table")
     cuts = cutting.split(values, pad, overwrite)
@@ -156,6 +162,7 @@ def peaks(
             options.forbid(values.keys() - {"max_download"}, "is for videos, and this input is a timeline")
             timeline = read_timeline(path, input)
         else:
+            check_emotions(emotions, info(values["model"]).labels)  # before any work
             with open_work(messages, values) as work, work.start(input, path) as run:
                 timeline = run.timeline
         timeline = choose(timeline, emotions, persons, top, score, min_gap)
@@ -181,13 +188,20 @@ def choose(
     """Return the timeline with only the requested peaks, highest first."""
     from fervid.timeline.peaks import rank
 
-    labels, tick = timeline.labels, timeline.source.time_base
-    unknown = [name for name in emotions if name not in labels]
-    if unknown:
-        raise UsageError(f"unknown emotion {unknown[0]!r}: choose one of {', '.join(labels)}")
+    tick = timeline.source.time_base
+    check_emotions(emotions, timeline.labels)
     chosen = ids(persons, timeline.names) if persons else None
     peaks = rank(timeline.peaks, tick, emotions or None, top, min_gap, chosen, score)
     return replace(timeline, peaks=tuple(peaks))
+
+
+def check_emotions(emotions: Sequence[str], labels: Sequence[str]) -> None:
+    """Raise UsageError for an emotion that the labels do not have."""
+    for name in emotions:
+        if name not in labels:
+            close = get_close_matches(name, LABELS, 1)
+            hint = f" Did you mean {LABELS[close[0]]}?" if close and LABELS[close[0]] in labels else ""
+            raise UsageError(f"unknown emotion {name!r}: choose one of {', '.join(labels)}.{hint}")
 
 
 def check_edit(form: str, label: str | None, rate: Fraction | None, is_cut: bool) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import re
 from collections.abc import Callable, Collection, Sequence
 from contextlib import suppress
@@ -85,6 +86,21 @@ class RateType(click.ParamType[Fraction]):
         if rate <= 0:
             self.fail(f"a rate must be above 0, not {value}")
         return rate
+
+
+class SecondsType(click.ParamType[float]):
+    """A length of time in seconds, at least 0 and finite."""
+
+    name = "seconds"
+
+    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> float:
+        try:
+            seconds = float(value)
+        except ValueError:
+            seconds = math.nan
+        if not 0 <= seconds < math.inf:
+            self.fail(f"{value!r} is not a number of seconds, such as 2.5")
+        return seconds
 
 
 class LimitType(click.ParamType[Limit]):
@@ -227,7 +243,7 @@ SELECTION: list[Decorator[Any]] = [
 
 MIN_SEGMENT = click.option(
     "--min-segment",
-    type=click.FloatRange(0),
+    type=SecondsType(),
     default=0.3,
     show_default=True,
     help="The shortest segment, in seconds.",
@@ -365,6 +381,16 @@ def global_options() -> list[click.Option]:
     ]
 
 
+# Parameters that stand in blocks of their own at the end of a command's help.
+BLOCKS = {
+    "Faces and models": ("model", "min_face", "detector", "landmarks", "faces", "sample_fps"),
+    "Where it runs, and what is kept": (
+        *("device", "jobs", "executor", "dask_address", "max_download", "no_cache", "keep_cache"),
+    ),
+    "Messages": ("quiet", "verbose", "no_progress", "log_file", "help"),
+}
+
+
 class Command(click.Command):
     """A command with the global options, and with examples in its help."""
 
@@ -378,6 +404,19 @@ class Command(click.Command):
             check_log(messages.log_file, ctx.params.get("inputs") or [ctx.params.get("input", STANDARD)])
         messages.open()
         return super().invoke(ctx)
+
+    def format_options(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
+        """Write the options, the special ones in blocks."""
+        blocks: dict[str, list[tuple[str, str]]] = {"Options": [], **{title: [] for title in BLOCKS}}
+        for param in self.get_params(ctx):
+            record = param.get_help_record(ctx)
+            if record is not None:
+                title = next((title for title, names in BLOCKS.items() if param.name in names), "Options")
+                blocks[title].append(record)
+        for title, records in blocks.items():
+            if records:
+                with formatter.section(title):
+                    formatter.write_dl(records)
 
     def format_epilog(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
         """Write the examples, one per line."""

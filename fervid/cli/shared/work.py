@@ -21,6 +21,9 @@ if TYPE_CHECKING:
     from fervid.people import Gallery
 
 
+RESUMES = "the same command goes on from here; until then, the cache keeps data of the faces"
+
+
 @dataclass(frozen=True)
 class Shared:
     """The checked options that all analyses of one call share."""
@@ -87,7 +90,10 @@ def open_work(messages: Messages, values: dict[str, Any]) -> Iterator[Work]:
     """Check the shared options of a command and open its executor."""
     options = read_shared(values)
     with options.open_executor() as executor:
-        yield Work(messages, options, executor)
+        try:
+            yield Work(messages, options, executor)
+        except KeyboardInterrupt as stop:
+            raise KeyboardInterrupt(RESUMES if options.store.resume else "") from stop
 
 
 def read_shared(values: dict[str, Any]) -> Shared:
