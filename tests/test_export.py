@@ -372,6 +372,7 @@ LONG = (("rate", "1e99999999"), ("time_base", "1e-9999999"))
         (with_source(time_base="1/0"), "damaged"),
         (with_source(time_base="-1/2"), "damaged"),
         *((with_source(**{name: value}), "is damaged") for name, value in WRONG + LONG),
+        (text_of(timeline_of()).replace('"min_segment": 0.3', '"min_segment": 1e999'), "damaged"),
         (changed(source=None), "damaged"),
         (changed(model={}), "damaged"),
         (text_of(timeline_of()).replace('"prominence": 0', '"prominence": 1e999, "old": 0'), "damaged"),

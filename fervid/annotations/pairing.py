@@ -14,7 +14,6 @@ from fervid.errors import InputError, UsageError
 from fervid.export.timelines import shapes
 from fervid.export.timelines.tiers import clean, names, tiers, unique
 from fervid.labels import CONTEMPT, EMOTIONS, label_of
-from fervid.times import exact
 from fervid.types import Segment, Timeline
 
 ORDER = (*EMOTIONS, CONTEMPT)
@@ -132,8 +131,8 @@ def measure(timeline: Timeline) -> Ruler:
     """Return the frames of the analysed part, at the video's mean rate."""
     source, settings = timeline.source, timeline.settings
     length = source.duration * source.time_base
-    start = exact(str(settings.get("start") or 0))
-    end = length if settings.get("end") is None else min(length, exact(str(settings["end"])))
+    start = Fraction(str(settings.get("start") or 0))
+    end = length if settings.get("end") is None else min(length, Fraction(str(settings["end"])))
     if end <= start:
         raise InputError("the timeline covers no time: analyze the video again")
     count = 1 if source.rate is None else max(1, round((end - start) * source.rate))

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import json
 from collections.abc import Sequence
-from typing import TextIO
+from contextlib import suppress
+from typing import Any, TextIO
 
 import numpy as np
 
@@ -47,12 +48,21 @@ def write(timeline: Timeline, text: str, stream: TextIO) -> None:
 def _with_arrays(track: shapes.Object) -> shapes.Object:
     """Return a track with its curves as arrays, so that each is written on one line."""
     curve = {
-        name: {label: np.array(values) for label, values in column.items()}
+        name: {label: _array(values) for label, values in column.items()}
         if isinstance(column, dict)
-        else np.array(column, np.int64 if name == "pts" else np.float64)
+        else _array(column)
         for name, column in track["curve"].items()
     }
     return {**track, "curve": curve}
+
+
+def _array(values: Any) -> Any:
+    """Return numbers as an array, and anything else, such as a field of a later version, as it is."""
+    if isinstance(values, list) and all(type(value) in (int, float) for value in values):
+        is_whole = bool(values) and all(type(value) is int and abs(value) < 2**63 for value in values)
+        with suppress(OverflowError):
+            return np.array(values, np.int64 if is_whole else np.float64)
+    return values
 
 
 def picture(image: Bytes, box: Floats) -> bytes:

@@ -12,10 +12,12 @@ import numpy as np
 from fervid.errors import InputError
 from fervid.export.editors.timecode import LABEL
 from fervid.export.timelines import shapes
+from fervid.export.timelines.checking import MOST_SECONDS, check
 from fervid.export.timelines.json import NUMBERS
 from fervid.times import exact
 from fervid.types import PERSON, Curve, Floats, ModelInfo, Peak, Person, Segment, Source, Tally, Timeline
 
+MOST = 1e9  # of a score or a coordinate
 CURVES = ("quality", "valence", "arousal", "intensity")  # of a track, besides its scores
 
 
@@ -29,10 +31,12 @@ def read(stream: TextIO) -> Timeline:
     if not text.strip():
         raise InputError(f"{name} is empty: write the timeline again with `fervid analyze`")
     try:
-        return _timeline(_parse(text, str(name)), str(name))
+        timeline = _timeline(_parse(text, str(name)), str(name))
+        check(timeline)
+        return timeline
     except RecursionError as error:
         raise InputError(f"{name} is JSON, but not a timeline of fervid") from error
-    except (KeyError, TypeError, ValueError, ArithmeticError) as error:
+    except (AttributeError, LookupError, TypeError, ValueError, ArithmeticError) as error:
         raise InputError(
             f"{name} is damaged ({type(error).__name__}: {error}): analyze the video again"
         ) from error
@@ -71,8 +75,6 @@ def _timeline(whole: dict[str, Any], name: str) -> Timeline:
 
 def _source(entry: Mapping[str, Any]) -> Source:
     rate = None if entry["rate"] is None else exact(str(entry["rate"]))
-    if rate is not None and rate <= 0:
-        raise ValueError(f"a rate should be positive, got {rate}")
     timecode = entry.get("timecode")
     if timecode is not None and LABEL.fullmatch(timecode) is None:
         raise ValueError(f"{timecode!r} is not a timecode")
@@ -146,9 +148,9 @@ def _parse(text: str, name: str) -> dict[str, Any]:
 
 
 def loads(text: str) -> Any:
-    """Return the value of a JSON text, None if it is not JSON."""
+    """Return the value of a JSON text, None if it is not JSON; raise OverflowError for 1e999."""
     try:
-        return json.loads(text, parse_constant=_refuse)
+        return json.loads(text, parse_constant=_refuse, parse_float=_finite)
     except ValueError:
         return None
 
@@ -158,14 +160,21 @@ def kind(value: Any) -> Any:
     return value.get("type") if isinstance(value, dict) else None
 
 
+def _finite(text: str) -> float:
+    value = float(text)
+    if math.isinf(value):
+        raise OverflowError(f"{text[:40]} is out of range")
+    return value
+
+
 def _refuse(constant: str) -> None:
     raise ValueError(f"{constant} is not JSON")
 
 
 def _numbers(entry: Mapping[str, Any], names: Sequence[str]) -> dict[str, float]:
     facts = {name: shapes.number(entry[name]) for name in names}
-    if not all(math.isfinite(value) for value in facts.values()):
-        raise ValueError(f"a number is not finite: {facts}")
+    if not all(abs(value) <= MOST_SECONDS for value in facts.values()):
+        raise ValueError(f"a number is not finite, or out of range: {facts}")
     return facts
 
 
@@ -191,10 +200,10 @@ def _box(entry: Mapping[str, float]) -> Floats:
 
 
 def _column(values: Sequence[float]) -> Floats:
-    column = np.asarray(values, np.float32)
-    if not np.isfinite(column).all():
-        raise ValueError("a curve contains a number that is not finite")
-    return column
+    column = np.asarray(values, np.float64)
+    if not (np.abs(column) <= MOST).all():
+        raise ValueError("a curve contains a number that is not finite, or out of range")
+    return column.astype(np.float32)
 
 
 def _curve(entry: Mapping[str, Any], labels: Sequence[str]) -> Curve:
