@@ -7,7 +7,7 @@ import errno
 import json
 import os
 import shutil
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
@@ -505,6 +505,32 @@ def test_one_output_that_cannot_be_written_stops_nothing(call: Call) -> None:
     assert done.returncode == 3
     assert [line["status"] for line in manifest()] == ["failed", "failed", "done"]
     assert "cannot write out/films/a/one.mp4.json" in done.stderr
+
+
+def test_outputs_may_be_on_another_disk(call: Call, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A link in a folder of inputs that is the folder of results, too: nothing can be renamed across it."""
+    disk = tmp_path / "disk"
+    shutil.move(tmp_path / "films" / "b", disk)
+    (tmp_path / "films" / "b").symlink_to(disk)
+
+    def is_there(path: str | Path) -> bool:
+        return disk in Path(path).parent.resolve().joinpath(Path(path).name).parents
+
+    def stop_at_the_disk(move: Callable[..., None]) -> Callable[..., None]:
+        def checked(source: Path, target: Path) -> None:
+            if is_there(source) != is_there(target):
+                raise OSError(errno.EXDEV, os.strerror(errno.EXDEV))
+            move(source, target)
+
+        return checked
+
+    for name in ("link", "rename", "replace"):
+        monkeypatch.setattr(os, name, stop_at_the_disk(getattr(os, name)))
+    monkeypatch.setattr(folders, "_disk", lambda folder: is_there(folder / "file"))
+    done = call("batch", "films/a/one.mp4", "films/b", "-o", ".")
+    assert done.returncode == 0, done.stderr
+    assert (disk / "two.mp4.json").is_file()
+    assert not list(tmp_path.rglob("*.part"))
 
 
 def test_an_input_that_vanishes_fails_alone(call: Call, films: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -8,7 +8,8 @@ from pathlib import Path
 import pytest
 
 from fervid.batch import FORMATS, InputList, find_inputs
-from fervid.batch.stems import LONGEST, RESERVED, Stems
+from fervid.batch.stems import RESERVED, Stems
+from fervid.files import LONGEST
 
 
 @pytest.fixture(autouse=True)
@@ -60,6 +61,23 @@ def test_loops_of_links_end() -> None:
     os.symlink(".", "f/self")
     os.symlink("nowhere.mp4", "f/dangling.mp4")
     assert names("f") == ["f/a.mp4", "f/dangling.mp4", "f/sub/b.mp4"]
+
+
+def test_folders_may_be_nested_deeper_than_calls() -> None:
+    deep = "f"
+    for _ in range(1200):
+        os.mkdir(deep)
+        deep += "/d"
+    try:
+        make(f"{deep[:-2]}/a.mp4", "f/b.mp4")
+        assert names("f") == ["f/b.mp4", f"{deep[:-2]}/a.mp4"]
+        (failed,) = find_inputs(["f/**/*.mp4"], None, "out").inputs
+        assert failed.error == "its folders are too deep for a pattern: name the folder"
+    finally:
+        os.remove(f"{deep[:-2]}/a.mp4")
+        while deep := os.path.dirname(deep):
+            if deep != "f":
+                os.rmdir(deep)
 
 
 def test_the_folder_of_results_is_not_searched_within_an_input() -> None:

@@ -293,3 +293,19 @@ def test_locks_are_shared_or_exclusive(tmp_path: Path) -> None:
     assert files.take_lock(tmp_path / "a", shared=True) is None
     alone.release(remove=True)
     assert list(tmp_path.iterdir()) == []
+
+
+def test_a_user_may_have_no_home_folder(call: Call, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A container may run as a user without HOME and without an entry in passwd."""
+
+    def home() -> Path:
+        raise RuntimeError("Could not determine home directory.")
+
+    monkeypatch.setattr(Path, "home", home)
+    for name in ("FERVID_CACHE_DIR", "XDG_CACHE_HOME"):
+        monkeypatch.delenv(name, raising=False)
+    done = call("cache", "path")
+    assert done.returncode == 2
+    assert done.stderr == (
+        "fervid: error: this user has no home folder for the cache: set FERVID_CACHE_DIR, or use --no-cache\n"
+    )

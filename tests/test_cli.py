@@ -19,7 +19,8 @@ from fervid import __version__
 from fervid.cli.analyze import analyze, name_outputs, plan_targets
 from fervid.cli.main import COMMANDS
 from fervid.cli.main import fervid as program
-from fervid.cli.shared.options import LimitType, Moment, MomentType, RateType, split_selection
+from fervid.cli.shared.options import split_selection
+from fervid.cli.shared.values import LimitType, Moment, MomentType, NumberRange, RateType
 from fervid.errors import UsageError
 from fervid.export import TIMELINES, choose
 from fervid.times import timecode
@@ -144,6 +145,13 @@ def test_limits(text: str, limit: Limit) -> None:
 def test_invalid_limits_are_an_error(text: str) -> None:
     with pytest.raises(click.BadParameter, match="is not a limit: give a size, a time or both"):
         LimitType().convert(text, None, None)
+
+
+@pytest.mark.parametrize("text", ["1e999", "inf", "nan", "-1"])
+def test_a_number_is_finite(text: str) -> None:
+    assert NumberRange(0).convert("0.5", None, None) == 0.5
+    with pytest.raises(click.BadParameter):
+        NumberRange(0).convert(text, None, None)
 
 
 @pytest.mark.parametrize("missing", [(), ("min_segment", "people")])

@@ -188,3 +188,11 @@ def test_errors_of_the_file_are_explained_and_those_of_the_block_are_not(tmp_pat
     with pytest.raises(PermissionError), files.whole(tmp_path / "b", explain):
         raise PermissionError
     assert os.listdir(tmp_path) == ["a"]
+
+
+def test_a_folder_may_be_deeper_than_calls(tmp_path: Path) -> None:
+    deep = tmp_path.joinpath(*["d"] * 1200)
+    files.make_folder(deep)
+    assert deep.is_dir()
+    for folder in [deep, *deep.parents][:1200]:
+        folder.rmdir()

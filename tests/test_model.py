@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import errno
 import json
+import os
 import shutil
 from dataclasses import replace
 from pathlib import Path
@@ -14,7 +16,7 @@ import torch
 from safetensors.numpy import load_file
 
 from fervid import clips, model, streams
-from fervid.errors import ModelError
+from fervid.errors import ModelError, OutputError
 from fervid.labels import EMOTIONS
 
 
@@ -130,6 +132,17 @@ def test_a_model_survives_saving_and_loading(folder: Path, tmp_path: Path) -> No
         for name, value in network.state_dict().items():
             assert np.array_equal(value.numpy(), tensors[f"{stream}.{name}"])
     assert model.info(tmp_path / "own").sha256 != model.info(folder).sha256
+
+
+def test_a_full_disk_is_named(folder: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    def full(_: int) -> None:
+        raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
+
+    monkeypatch.setattr(os, "fsync", full)
+    spec, tensors = model.read_spec(folder), load_file(folder / model.WEIGHTS)
+    with pytest.raises(OutputError, match=r"cannot write the model in .*own: No space left.*free some space"):
+        model.save(tmp_path / "own", spec, tensors)
+    assert not list((tmp_path / "own").iterdir())
 
 
 def inputs(reads: str, count: int) -> list[np.ndarray]:

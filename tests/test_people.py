@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import io
 import json
+import zlib
 from collections.abc import Mapping
 from dataclasses import replace
 from fractions import Fraction
@@ -352,6 +353,15 @@ def test_a_portrait_of_two_faces_is_skipped(tmp_path: Path, portraits: Path) -> 
     read = people.read_gallery(str(tmp_path))
     assert read.faces["Eileen"].shape == (1, 128)
     assert len(read.unused) == 1 and "shows 2 faces: crop it to one" in read.unused[0]
+
+
+def test_a_picture_of_too_many_pixels_cannot_be_used(tmp_path: Path) -> None:
+    """OpenCV decodes up to 2**30 pixels, and raises an error of its own for more."""
+    data = cv2.imencode(".png", np.zeros((4, 4), np.uint8))[1].tobytes()
+    head = b"IHDR" + (40_000).to_bytes(4, "big") * 2 + data[24:29]
+    (tmp_path / "Anna.png").write_bytes(data[:12] + head + zlib.crc32(head).to_bytes(4, "big") + data[33:])
+    with pytest.raises(InputError, match=r"no usable portrait of Anna: .* cannot be read as a picture"):
+        people.read_gallery(str(tmp_path))
 
 
 # --- names

@@ -278,6 +278,7 @@ def test_a_file_whose_name_looks_like_a_url_is_a_file(call: Call, tmp_path: Path
         ("https://host/../../etc/a%2Fb.mp4", ("host", "etc", "a_b.mp4")),
         ("s3://bucket/key?x#1.mp4", ("bucket", "key?x#1.mp4")),
         ("https://host/", ("host",)),
+        (f"https://host/{'a%20' * 100}.mp4", ("host", f"{'a ' * 93}a~b68fb148db2a")),
         ("https://me:PASS/WORD@host/a.mp4", ("remote",)),
         ("abfs://box@account/a/film.mp4?sv=1&sig=a/b", ("account", "a", "film.mp4")),
         ("simplecache::https://me:PW@host/film.mp4?sig=S", ("host", "film.mp4")),

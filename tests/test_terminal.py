@@ -2,15 +2,20 @@
 
 from __future__ import annotations
 
+import io
 import json
 from dataclasses import replace
 from pathlib import Path
+from xml.etree import ElementTree
 
 import pytest
 from conftest import Call
 from timelines import text_of, timeline_of, video_of
 
 from fervid.cli.shared.messages import Messages, printable
+from fervid.export import EDITS, TIMELINES
+from fervid.export.editors.edit import plan
+from fervid.export.timelines import reading
 
 EVIL = "\x1b]0;title\x07\x1b[2J\x9b31m\u202e[red]:boom:"
 
@@ -83,3 +88,14 @@ def test_a_label_that_cannot_be_printed_or_repeats_is_damage(call: Call, evil: P
     done = call("show", evil)
     assert done.returncode == 1
     assert "labels of its model repeat, or cannot be printed" in done.stderr
+
+
+@pytest.mark.parametrize("form", ["eaf", "premiere", "fcpxml"])
+def test_names_with_codes_are_xml(form: str, evil: Path) -> None:
+    timeline = reading.read(io.StringIO(evil.read_text("utf-8")))
+    stream = io.StringIO()
+    if form in TIMELINES:
+        TIMELINES[form].write(timeline, stream)
+    else:
+        EDITS[form].write(plan(timeline), stream)
+    ElementTree.fromstring(stream.getvalue())

@@ -13,7 +13,7 @@ from fervid.errors import InputError
 # What Praat reads of its text files: quoted texts, <flags> and free-standing numbers. It ignores the rest, so
 # the long and the short form read the same; an exclamation mark begins a comment.
 TOKENS = re.compile(
-    r'"(?P<text>(?:[^"]|"")*)"|<(?P<flag>\w+)>|(?<!\S)(?P<number>[-+]?\d[\d.eE+-]*)(?!\S)|!.*'
+    r'"(?P<text>[^"]*+(?:""[^"]*+)*+)"|<(?P<flag>\w+)>|(?<!\S)(?P<number>[-+]?\d[\d.eE+-]*)(?!\S)|!.*'
 )
 
 

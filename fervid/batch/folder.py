@@ -169,7 +169,9 @@ class Results:
         except OSError as failure:
             raise _failure(target, failure) from failure
         try:
-            with files.whole(target, within=self._state, replaces=replaces or self._overwrite) as stream:
+            # Below a link, the folder may be on another disk, to which nothing can be renamed.
+            beside = self._state if _disk(self._state) == _disk(target.parent) else None
+            with files.whole(target, within=beside, replaces=replaces or self._overwrite) as stream:
                 writer(stream)
                 stream.flush()
                 digest = _digest(Path(stream.name))
@@ -235,6 +237,10 @@ def _lines(path: Path) -> Iterator[tuple[Record, dict[str, Any]]]:
         except (ValueError, TypeError, KeyError, AttributeError):
             continue
         yield record, value
+
+
+def _disk(folder: Path) -> int:
+    return folder.stat().st_dev
 
 
 def _digest(path: Path) -> str | None:

@@ -63,6 +63,14 @@ class _Match:
 
 
 @dataclass
+class _Folder:
+    """A folder to search."""
+
+    path: str
+    real: str
+
+
+@dataclass
 class _Search:
     skip: str | None  # the folder of results, unless it is itself an input
     anchors: set[str] = field(default_factory=set)  # the parent folders of named paths
@@ -73,7 +81,11 @@ class _Search:
             yield _Match(name, _identity(name))
             return
         if not os.path.lexists(name) and glob.has_magic(name):
-            matches = sorted(glob.glob(name, recursive=True))
+            try:
+                matches = sorted(glob.glob(name, recursive=True))
+            except RecursionError:
+                yield self._failed(name, "its folders are too deep for a pattern: name the folder")
+                return
             if not matches:
                 yield self._failed(name, "no file matches this pattern")
             for match in matches:
@@ -84,7 +96,7 @@ class _Search:
         if not os.path.isdir(path):
             yield _Match(path, os.path.realpath(path), _size(path))
             return
-        videos = list(self._walk(path, os.path.realpath(path), set()))
+        videos = list(self._walk(path))
         yield from videos or [self._failed(name, "the folder contains no videos")]
 
     def _failed(self, name: str, reason: str) -> _Match:
@@ -92,28 +104,38 @@ class _Search:
         self.anchors.add(os.path.dirname(path))
         return _Match(path, path, 0, reason)
 
-    def _walk(self, path: str, real: str, seen: set[str]) -> Iterator[_Match]:
+    def _walk(self, path: str) -> Iterator[_Match]:
         """Yield videos in the order of names; links are followed, and a folder of stills is one video."""
-        if real in seen or real == self.skip:
-            return
-        seen.add(real)
-        try:
-            entries = sorted(os.scandir(path), key=lambda entry: os.fsencode(entry.name))
-        except OSError as failure:
-            yield _Match(path, real, 0, f"the folder cannot be read: {failure.strerror}")
-            return
-        entries = [entry for entry in entries if not entry.name.startswith(".")]
-        folders = [entry for entry in entries if _is_folder(entry)]
-        suffixes = [os.path.splitext(entry.name)[1].lower() for entry in entries]
-        if not folders and not VIDEOS & set(suffixes) and STILLS & set(suffixes):
-            yield _Match(path, real, sum(map(_entry_size, entries)))
-            return
-        for entry, suffix in zip(entries, suffixes, strict=True):
-            own = os.path.realpath(entry.path) if entry.is_symlink() else os.path.join(real, entry.name)
-            if _is_folder(entry):
-                yield from self._walk(entry.path, own, seen)
-            elif suffix in VIDEOS:
-                yield _Match(entry.path, own, _entry_size(entry))
+        seen: set[str] = set()
+        waiting: list[_Match | _Folder] = [_Folder(path, os.path.realpath(path))]
+        while waiting:  # a stack, the next one last: folders may be nested deeper than calls can be
+            entry = waiting.pop()
+            if isinstance(entry, _Match):
+                yield entry
+            elif entry.real not in seen and entry.real != self.skip:
+                seen.add(entry.real)
+                waiting += reversed(list(_contents(entry)))
+
+
+def _contents(folder: _Folder) -> Iterator[_Match | _Folder]:
+    """Yield the videos and folders in a folder, or the folder itself as a video if it has only stills."""
+    try:
+        entries = sorted(os.scandir(folder.path), key=lambda entry: os.fsencode(entry.name))
+    except OSError as failure:
+        yield _Match(folder.path, folder.real, 0, f"the folder cannot be read: {failure.strerror}")
+        return
+    entries = [entry for entry in entries if not entry.name.startswith(".")]
+    folders = [entry for entry in entries if _is_folder(entry)]
+    suffixes = [os.path.splitext(entry.name)[1].lower() for entry in entries]
+    if not folders and not VIDEOS & set(suffixes) and STILLS & set(suffixes):
+        yield _Match(folder.path, folder.real, sum(map(_entry_size, entries)))
+        return
+    for entry, suffix in zip(entries, suffixes, strict=True):
+        real = os.path.realpath(entry.path) if entry.is_symlink() else os.path.join(folder.real, entry.name)
+        if _is_folder(entry):
+            yield _Folder(entry.path, real)
+        elif suffix in VIDEOS:
+            yield _Match(entry.path, real, _entry_size(entry))
 
 
 def find_inputs(named: Sequence[str], listed: PathList | None, results: str) -> InputList:

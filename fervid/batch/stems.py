@@ -2,15 +2,13 @@
 
 from __future__ import annotations
 
-import hashlib
-import os
 import unicodedata
 from collections.abc import Callable, Sequence
 from itertools import permutations
 
 from fervid.batch.work import FORMATS
+from fervid.files import shortened
 
-LONGEST = 200  # bytes of a name: file systems allow 255, with the suffix of the format
 STATE = ".fervid-batch"  # the folder of a batch's state, in the folder of results
 RESERVED = ("manifest", "emotions", "predictions", "accuracy", STATE)  # names of other files there
 SUFFIXES = tuple({suffix.casefold() for suffix in FORMATS.values()})
@@ -33,12 +31,12 @@ class Stems:
         """Return the stem for an input with this path; names that are not free get a number."""
         folder = ""
         for part in parts[:-1]:
-            wanted = f"{folder}{_short(part)}"
+            wanted = f"{folder}{shortened(part)}"
             if wanted not in self._folders:
                 self._folders[wanted] = self._free(wanted, self._is_file)
                 self._folded.add(_folded(self._folders[wanted]))
             folder = f"{self._folders[wanted]}/"
-        stem = self._free(f"{folder}{_short(parts[-1])}", self._is_taken)
+        stem = self._free(f"{folder}{shortened(parts[-1])}", self._is_taken)
         self._stems.add(_folded(stem))
         return stem
 
@@ -70,12 +68,3 @@ class Stems:
 def _folded(path: str) -> str:
     """Return what two paths share if they are one file on some system: they differ in case or accents."""
     return unicodedata.normalize("NFC", path).casefold()
-
-
-def _short(name: str) -> str:
-    """Return a name that leaves room for a suffix; long names end in a digest, so that they stay distinct."""
-    raw = os.fsencode(name)
-    if len(raw) <= LONGEST:
-        return name
-    cut = raw[: LONGEST - 13].decode("utf-8", "ignore")
-    return f"{cut}~{hashlib.sha256(raw).hexdigest()[:12]}"

@@ -45,11 +45,16 @@ def default_folder() -> Path:
     """Return FERVID_CACHE_DIR, or the platform's folder for caches."""
     if own := os.environ.get("FERVID_CACHE_DIR"):
         return Path(own)
-    if sys.platform == "darwin":
-        return Path.home() / "Library" / "Caches" / "fervid"
-    if sys.platform == "win32":
-        return Path(os.environ.get("LOCALAPPDATA", Path.home() / "AppData" / "Local")) / "fervid" / "Cache"
-    return Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache") / "fervid"
+    try:
+        if sys.platform == "darwin":
+            return Path.home() / "Library" / "Caches" / "fervid"
+        if sys.platform == "win32":
+            return Path(os.environ.get("LOCALAPPDATA") or Path.home() / "AppData/Local") / "fervid" / "Cache"
+        return Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache") / "fervid"
+    except RuntimeError as error:  # as in a container with a user of its own
+        raise UsageError(
+            "this user has no home folder for the cache: set FERVID_CACHE_DIR, or use --no-cache"
+        ) from error
 
 
 @dataclass(frozen=True)

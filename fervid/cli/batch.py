@@ -13,6 +13,7 @@ import click
 from fervid.cli.shared import options, output
 from fervid.cli.shared.inputs import SOME_FAILED
 from fervid.cli.shared.messages import Messages, log
+from fervid.cli.shared.values import NumberRange
 from fervid.cli.shared.work import Shared, read_shared
 from fervid.errors import InputError, OutputError, UsageError
 from fervid.files import shown
@@ -70,7 +71,7 @@ def _formats(ctx: click.Context, param: click.Parameter, value: str) -> tuple[st
 @click.option("--progress", type=click.Choice(["json"]), help="Report progress as lines of JSON on stderr.")
 @click.option(
     "--deadline",
-    type=click.FloatRange(min=1),
+    type=NumberRange(min=1),
     default=1800,
     show_default=True,
     metavar="SECONDS",

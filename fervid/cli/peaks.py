@@ -17,6 +17,7 @@ from fervid.cli.shared import cutting, options, output
 from fervid.cli.shared.inputs import local_path
 from fervid.cli.shared.messages import Messages, log
 from fervid.cli.shared.reading import is_timeline, read_timeline
+from fervid.cli.shared.values import RateType, SecondsType
 from fervid.cli.shared.work import open_work
 from fervid.errors import UsageError
 from fervid.export import EDITS, PEAKS, Format
@@ -83,7 +84,7 @@ def _split(ctx: click.Context, param: click.Parameter, values: tuple[str, ...]) 
 )
 @click.option(
     "--min-gap",
-    type=options.SecondsType(),
+    type=SecondsType(),
     default=0.0,
     show_default=True,
     help="The least time between two peaks, in seconds.",
@@ -115,7 +116,7 @@ def _split(ctx: click.Context, param: click.Parameter, values: tuple[str, ...]) 
 )
 @click.option(
     "--timecode-rate",
-    type=options.RateType(),
+    type=RateType(),
     help="Frames per second of the timecode.  [default: the video's]",
 )
 @options.target("-o", "--output", "target", help="Write here; - is standard output.  [default: -]")

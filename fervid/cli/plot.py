@@ -9,8 +9,8 @@ import click
 from fervid.cli.shared import options, output
 from fervid.cli.shared.inputs import local_path
 from fervid.cli.shared.messages import Messages
-from fervid.cli.shared.options import Moment, MomentType
 from fervid.cli.shared.reading import read_timeline
+from fervid.cli.shared.values import Moment, MomentType, NumberRange
 from fervid.errors import UsageError
 
 FORMATS = ("png", "svg", "pdf")
@@ -29,7 +29,7 @@ FORMATS = ("png", "svg", "pdf")
 @click.option("--end", type=MomentType(), help="End before this time, in the same forms.")
 @click.option(
     "--width",
-    type=click.FloatRange(2, 100),
+    type=NumberRange(2, 100),
     default=7.2,
     show_default=True,
     help="The width in inches; letters are 8 point at any width.",

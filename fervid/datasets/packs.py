@@ -110,7 +110,10 @@ def _decoded(path: str, blob: Array, offset: Array) -> Array:
 
     pictures: list[Array] = []
     for start, end in zip(offset[:-1].tolist(), offset[1:].tolist(), strict=True):
-        picture = cv2.imdecode(blob[start:end], cv2.IMREAD_GRAYSCALE) if end > start else None
+        try:
+            picture = cv2.imdecode(blob[start:end], cv2.IMREAD_GRAYSCALE) if end > start else None
+        except cv2.error:  # more than 2**30 pixels
+            picture = None
         if picture is None:
             raise InputError(f"picture {len(pictures)} of {shown(path)} cannot be decoded; copy it again")
         pictures.append(picture)

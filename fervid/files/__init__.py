@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import hashlib
+import os
 import re
 from pathlib import Path
 
@@ -15,6 +17,7 @@ from fervid.files.writing import whole as whole
 from fervid.files.writing import whole_folder as whole_folder
 from fervid.files.writing import write as write
 
+LONGEST = 200  # bytes of a name: file systems allow 255, with the suffix of a format
 UNITS = {"": 1, "k": 10**3, "m": 10**6, "g": 10**9, "t": 10**12}
 
 # fmt: off
@@ -55,6 +58,15 @@ def natural(name: str) -> tuple[list[tuple[int, str]], str]:
     """Return a sort key for the natural order of names: 2 before 10."""
     pieces = re.split(r"([0-9]+)", name.lower())  # text, digits, text, ...
     return [(int(piece), "") if index % 2 else (0, piece) for index, piece in enumerate(pieces)], name
+
+
+def shortened(name: str) -> str:
+    """Return a file name with room for a suffix; a long one ends in a digest, so that it stays distinct."""
+    raw = os.fsencode(name)
+    if len(raw) <= LONGEST:
+        return name
+    cut = raw[: LONGEST - 13].decode("utf-8", "ignore")
+    return f"{cut}~{hashlib.sha256(raw).hexdigest()[:12]}"
 
 
 def byte_count(text: str) -> int:

@@ -168,7 +168,8 @@ def _state(path: Path) -> list[object]:
     """Return name, size and time of change of a file or of each file of a folder; [] if unreadable."""
     try:
         if path.is_dir():
-            return [_state(Path(entry.path)) for entry in sorted(os.scandir(path), key=lambda e: e.name)]
+            entries = sorted(os.scandir(path), key=lambda entry: entry.name)
+            return [[] if entry.is_dir() else _state(Path(entry.path)) for entry in entries]
         status = path.stat()
     except OSError:
         return []

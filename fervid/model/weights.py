@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from fervid import files, streams
-from fervid.errors import ModelError
+from fervid.errors import ModelError, OutputError
 from fervid.model.predict import Model
 from fervid.model.spec import JOINT, SPEC, WEIGHTS, Spec, StreamSpec, find, read_spec, verify
 from fervid.types import Array
@@ -94,8 +94,14 @@ def save(folder: Path, spec: Spec, tensors: Mapping[str, Array]) -> None:
     """Write a model; tensors are named `stream.parameter`. The spec is written last, as a mark of success."""
     from safetensors.numpy import save as encode
 
-    folder.mkdir(parents=True, exist_ok=True)
     data = encode({name: np.ascontiguousarray(value) for name, value in tensors.items()})
     value = spec.as_json() | {"weights_sha256": hashlib.sha256(data).hexdigest()}
-    for name, content in ((WEIGHTS, data), (SPEC, (json.dumps(value, indent=1) + "\n").encode())):
-        files.write(folder / name, content)
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+        for name, content in ((WEIGHTS, data), (SPEC, (json.dumps(value, indent=1) + "\n").encode())):
+            files.write(folder / name, content)
+    except OSError as failure:
+        raise OutputError(
+            f"cannot write the model in {folder}: {failure.strerror}; free some space or change the access "
+            "rights, and run the same command with --resume"
+        ) from failure

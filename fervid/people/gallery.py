@@ -92,7 +92,10 @@ def _luma(path: Path) -> Bytes:
         content = np.fromfile(path, np.uint8)
     except OSError as error:
         raise InputError(f"{path} cannot be read: {error.strerror}") from error
-    picture = cv2.imdecode(content, cv2.IMREAD_GRAYSCALE) if len(content) else None
+    try:
+        picture = cv2.imdecode(content, cv2.IMREAD_GRAYSCALE) if len(content) else None
+    except cv2.error:  # more than 2**30 pixels
+        picture = None
     if picture is None:
         raise InputError(f"{path} cannot be read as a picture")
     return np.asarray(picture, np.uint8)

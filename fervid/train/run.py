@@ -16,7 +16,7 @@ import torch
 from torch import nn
 
 from fervid import footage, metrics, model, streams
-from fervid.errors import UsageError
+from fervid.errors import OutputError, UsageError
 from fervid.execute import Executor
 from fervid.footage import Footage
 from fervid.streams.network import Network
@@ -100,7 +100,10 @@ def _finish(run: Run) -> Path:
     if run.machine.is_main:
         spec = reports.spec(run, networks, weights, rule, temperature)
         model.save(run.folder, spec, tensors(networks, tops))
-        reports.write(run, spec, own, fused)
+        try:
+            reports.write(run, spec, own, fused)
+        except OSError as failure:
+            raise OutputError(f"cannot write the reports in {run.folder}: {failure.strerror}") from failure
         shutil.rmtree(run.folder / STATE, ignore_errors=True)
     run.machine.wait()
     return run.folder

@@ -21,7 +21,7 @@ from urllib.request import (
 
 from fervid import temporary, urls
 from fervid.errors import FervidError, InputError, UsageError
-from fervid.files import one_line, shown
+from fervid.files import one_line, shortened, shown
 from fervid.urls import LIMIT, Limit, Link
 from fervid.video import source
 
@@ -45,7 +45,7 @@ def path_parts(url: str) -> tuple[str, ...]:
         return ("remote",)  # the host may be a part of a password
     names = [link.host.replace(":", "_"), *map(unquote, link.path.split("/"))]
     plain = [re.sub(r"[\0/\\]", "_", name) for name in names]
-    return tuple(name for name in plain if name.strip(".")) or ("remote",)
+    return tuple(shortened(name) for name in plain if name.strip(".")) or ("remote",)
 
 
 @contextmanager

@@ -1,11 +1,8 @@
-"""Options that several commands share, and the format of times on the command line."""
+"""Options that several commands share."""
 
 from __future__ import annotations
 
-import math
-import re
 from collections.abc import Callable, Collection, Sequence
-from contextlib import suppress
 from dataclasses import dataclass, replace
 from fractions import Fraction
 from typing import TYPE_CHECKING, Any, TypeVar
@@ -14,111 +11,14 @@ import click
 
 from fervid.cli.shared.messages import Messages
 from fervid.cli.shared.output import STANDARD, check_log
+from fervid.cli.shared.values import LimitType, Moment, MomentType, NumberRange, RateType, SecondsType
 from fervid.errors import UsageError
-from fervid.files import byte_count
-from fervid.times import exact
-from fervid.urls import LIMIT, Limit
 
 if TYPE_CHECKING:
     from fervid.types import Settings, Video
 
 Decorated = TypeVar("Decorated", bound=Callable[..., Any])
 Decorator = Callable[[Decorated], Decorated]
-
-SECONDS = re.compile(r"(\d+(?:\.\d*)?|\.\d+)s?")
-FRAMES = re.compile(r"(\d{1,18})f")
-DURATION = re.compile(r"(\d{1,15}(?:\.\d{1,15})?)\s*(s|min|h)")
-DURATIONS = {"s": 1, "min": 60, "h": 3600}
-TIMECODE = re.compile(r"(?:(\d{1,18}):)?(\d{1,2}):(\d{1,2}(?:\.\d*)?)")
-
-
-@dataclass(frozen=True)
-class Moment:
-    """A time on the command line: seconds from the first frame, or a frame number."""
-
-    seconds: Fraction | None = None
-    frame: int | None = None
-
-    def of(self, video: Video) -> Fraction:
-        """Return the seconds from the first frame of `video`."""
-        if self.seconds is not None:
-            return self.seconds
-        assert self.frame is not None
-        if self.frame < len(video.pts):
-            return (int(video.pts[self.frame]) - video.start) * video.time_base
-        if self.frame == len(video.pts):  # the end of the last frame, for half-open ranges
-            return video.duration * video.time_base
-        raise UsageError(
-            f"{video.name} has {len(video.pts)} frames, counted from 0: it has no frame {self.frame}"
-        )
-
-
-class MomentType(click.ParamType[Moment]):
-    """A number of seconds, a frame `90f`, or a timecode `HH:MM:SS.mmm` or `MM:SS`."""
-
-    name = "time"
-
-    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> Moment:
-        if isinstance(value, Moment):
-            return value
-        text = str(value).strip()
-        with suppress(ValueError):  # a number of unusual length
-            if match := SECONDS.fullmatch(text):
-                return Moment(seconds=exact(match[1]))
-            if match := FRAMES.fullmatch(text):
-                return Moment(frame=int(match[1]))
-            if (match := TIMECODE.fullmatch(text)) and int(match[2]) < 60 and exact(match[3]) < 60:
-                hours, minutes = int(match[1] or 0), int(match[2])
-                return Moment(seconds=hours * 3600 + minutes * 60 + exact(match[3]))
-        self.fail(f"{value!r} is not a time: give seconds (90.5), frames (90f) or a timecode (1:02:03.5)")
-
-
-class RateType(click.ParamType[Fraction]):
-    """Frames per second: a number or a fraction such as 24000/1001."""
-
-    name = "rate"
-
-    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> Fraction:
-        try:
-            rate = exact(str(value))
-        except ValueError:
-            self.fail(f"{value!r} is not a rate: give frames per second, such as 12.5 or 24000/1001")
-        if rate <= 0:
-            self.fail(f"a rate must be above 0, not {value}")
-        return rate
-
-
-class SecondsType(click.ParamType[float]):
-    """A length of time in seconds, at least 0 and finite."""
-
-    name = "seconds"
-
-    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> float:
-        try:
-            seconds = float(value)
-        except ValueError:
-            seconds = math.nan
-        if not 0 <= seconds < math.inf:
-            self.fail(f"{value!r} is not a number of seconds, such as 2.5")
-        return seconds
-
-
-class LimitType(click.ParamType[Limit]):
-    """The most bytes and time of a download: 5GB, 2h, or both with a comma between."""
-
-    name = "limit"
-
-    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> Limit:
-        limit = LIMIT
-        for part in map(str.strip, str(value).split(",")):
-            try:
-                if match := DURATION.fullmatch(part):
-                    limit = replace(limit, seconds=float(match[1]) * DURATIONS[match[2]])
-                else:
-                    limit = replace(limit, size=byte_count(part))
-            except ValueError:
-                self.fail(f"{value!r} is not a limit: give a size, a time or both, such as 5GB,30min or 2h")
-        return limit
 
 
 def _target(ctx: click.Context, param: click.Parameter, value: str | None) -> str | None:
@@ -213,7 +113,7 @@ SELECTION: list[Decorator[Any]] = [
     ),
     click.option(
         "--min-face",
-        type=click.FloatRange(0.01, 1),
+        type=NumberRange(0.01, 1),
         default=0.1,
         show_default=True,
         help="The smallest face to detect, as a share of the frame's height.",
