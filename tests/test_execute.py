@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import multiprocessing
 import os
+import platform
 import signal
 import sys
 import time
@@ -56,6 +57,18 @@ def die_at_two(task: Number) -> int:
 
 def describe(_: int) -> tuple[str, int, str | None]:
     return type(multiprocessing.current_process()).__name__, os.getpid(), os.environ.get("OMP_NUM_THREADS")
+
+
+def count_faults(_: int) -> int:
+    """Return the number of page faults of using 32 MiB that were freed just before."""
+    import resource
+
+    for _ in range(2):
+        before = resource.getrusage(resource.RUSAGE_SELF).ru_minflt
+        blocks = [b"x" * (8 << 20) for _ in range(4)]
+        assert len(blocks) == 4
+        del blocks
+    return resource.getrusage(resource.RUSAGE_SELF).ru_minflt - before
 
 
 def count_up(number: int) -> Iterator[float]:
@@ -194,6 +207,14 @@ def test_workers_are_spawned_and_use_one_thread() -> None:
             assert kind == "SpawnProcess"  # a fork of a process in which torch has run can hang
             assert pid != os.getpid()
             assert threads == "1"
+
+
+@pytest.mark.skipif(platform.libc_ver()[0] != "glibc", reason="other C libraries have no such setting")
+@pytest.mark.parametrize("jobs", [1, 2])
+def test_a_task_keeps_freed_memory_until_its_end(jobs: int) -> None:
+    with execute.open_executor(jobs, contained=jobs > 1) as executor:
+        faults = list(results(executor(count_faults, range(2))))
+    assert max(faults) < 100
 
 
 def test_one_task_runs_in_this_process_unless_contained() -> None:

@@ -13,11 +13,17 @@ from typing import Any
 from fervid.execute.events import Done, Event, Executor, Failed, Function, Reached, failure_of
 
 # Environment variables of a process that runs tasks. Each numeric library uses one thread: processes run in
-# parallel, and the order of sums does not change. The malloc threshold is fixed so that glibc returns large
-# blocks: by default it grows with their size, and the heap of a worker grows with every span.
+# parallel, and the order of sums does not change.
 ENVIRONMENT = dict.fromkeys(
     ("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS", "OPENCV_FOR_THREADS_NUM"), "1"
-) | {"MALLOC_MMAP_THRESHOLD_": str(1 << 20)}
+)
+
+# Within a task, glibc should keep freed memory: in every new block it gets from the system, each 4 KiB cost a
+# page fault, which together took a third of the time of the networks. The largest array of the default
+# networks has 8 MiB.
+LARGE = 16 << 20  # bytes: larger blocks are returned to the system when they are freed
+SPARE = 128 << 20  # bytes: no more than this is kept at the end of the heap
+M_TRIM_THRESHOLD, M_MMAP_THRESHOLD = -1, -3  # of glibc's malloc.h
 
 
 class _Serial:
@@ -69,6 +75,7 @@ def run(function: Function, index: int, task: Any) -> Iterator[Event]:
 
 def _steps(function: Callable[[Any], Any], task: Any) -> Generator[float, None, Any]:
     """Run a task, then return freed memory to the system: otherwise the peaks of a film's spans add up."""
+    _keep_memory()
     try:
         answer = function(task)
         if isinstance(answer, Generator):
@@ -80,16 +87,25 @@ def _steps(function: Callable[[Any], Any], task: Any) -> Generator[float, None, 
 
 def trim_memory() -> None:
     """Return freed memory to the system, if this is possible."""
-    if trim := _malloc_trim():
-        trim(0)
+    if glibc := _glibc():
+        glibc.malloc_trim(0)
 
 
 @cache
-def _malloc_trim() -> Any:
-    """Return glibc's malloc_trim; None with other C libraries."""
+def _keep_memory() -> None:
+    """Keep freed memory for later blocks, in this process, until `trim_memory`."""
+    if glibc := _glibc():
+        glibc.mallopt(M_MMAP_THRESHOLD, LARGE)
+        glibc.mallopt(M_TRIM_THRESHOLD, SPARE)
+
+
+@cache
+def _glibc() -> Any:
+    """Return the C library, if it is glibc."""
     if not sys.platform.startswith("linux"):
         return None
     try:
-        return ctypes.CDLL("libc.so.6").malloc_trim
+        library = ctypes.CDLL("libc.so.6")
+        return library if library.malloc_trim and library.mallopt else None
     except (OSError, AttributeError):
         return None
