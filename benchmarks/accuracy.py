@@ -1,6 +1,6 @@
 """Measure the accuracy of a model: each stream alone, the weighted sum and the joint model, in one table.
 
-    python benchmarks/accuracy.py [--model M] [--data ../shared/data] [--jobs N] [--json FILE]
+    python benchmarks/accuracy.py [--model M] [--data DIR] [--landmarks L] [--detector D] [--json FILE]
 
 Needs the packs ferplus.npz and portraits.npz in the data folder. FER2013's public-test part is the validation
 set of the default model: its epochs, its temperature and the weights of its sum were chosen on it. The acted
@@ -18,6 +18,7 @@ import tempfile
 import time
 from collections.abc import Iterator
 from dataclasses import replace
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -29,6 +30,7 @@ from fervid.labels import EMOTIONS, NEUTRAL
 from fervid.metrics import Predictions
 from fervid.samples import Sample
 from fervid.train import evaluate
+from fervid.types import Settings
 
 DIFFICULTIES = ("posed", "medium", "spontaneous")
 TALKING = "talking"
@@ -37,12 +39,13 @@ TAKES = {"acted": 60, "synth": 300}  # samples of each label and difficulty
 REPEATS = 15  # of the timing; the result is the median
 
 
-def measure(name: str, data: Path, executor: execute.Executor, takes: dict[str, int]) -> dict[str, Any]:
+def measure(
+    name: str, data: Path, executor: execute.Executor, takes: dict[str, int], settings: Settings
+) -> dict[str, Any]:
     """Return every figure, as in the JSON."""
     spec = model.read_spec(name)
-    stills = evaluate.predict(
-        name, _samples(f"ferplus:{data / 'ferplus.npz'}?usage=PublicTest"), EMOTIONS, executor
-    )
+    predict = partial(evaluate.predict, labels=EMOTIONS, executor=executor, settings=settings)
+    stills = predict(name, _samples(f"ferplus:{data / 'ferplus.npz'}?usage=PublicTest"))
     figures = metrics.report(stills)
     rows: dict[str, Any] = {
         "FER2013 public test, stills, original labels": _each(figures, "accuracy"),
@@ -54,9 +57,7 @@ def measure(name: str, data: Path, executor: execute.Executor, takes: dict[str, 
     acted = []
     for difficulty in (*DIFFICULTIES, TALKING):
         data_spec = f"acted:{data / 'portraits.npz'}?part=test&difficulty={difficulty}&seed={SEED}"
-        predictions = evaluate.predict(
-            name, _samples(f"{data_spec}&per_class={takes['acted']}"), EMOTIONS, executor
-        )
+        predictions = predict(name, _samples(f"{data_spec}&per_class={takes['acted']}"))
         rows[f"acted portraits, {difficulty}"] = _each(metrics.report(predictions), "accuracy")
         acted.append(predictions)
     three, talking = Predictions.joined(acted[: len(DIFFICULTIES)]), acted[-1]
@@ -73,7 +74,7 @@ def measure(name: str, data: Path, executor: execute.Executor, takes: dict[str, 
             for difficulty in DIFFICULTIES:
                 count = takes["synth"]
                 data_spec = f"synth:{difficulty}?people={count}&per_class={count}&seed={SEED}&faces=no"
-                predictions = evaluate.predict(alone, _samples(data_spec), EMOTIONS, executor)
+                predictions = predict(alone, _samples(data_spec))
                 accuracy = metrics.report(predictions)["accuracy"]
                 rows.setdefault(f"drawn trajectories, {difficulty}", {})[stream.name] = accuracy
     return {
@@ -186,6 +187,8 @@ def main() -> None:
     parser = argparse.ArgumentParser(description="Measure how good a model is.")
     parser.add_argument("--model", default="default", help="a model's name or path [default]")
     parser.add_argument("--data", type=Path, default=Path("../shared/data"), help="the folder of the packs")
+    parser.add_argument("--landmarks", default=Settings.landmarks, help="the predictor of the 68 points")
+    parser.add_argument("--detector", default=Settings.detector, help="the face detector")
     parser.add_argument("--jobs", type=int, help="worker processes [one per core]")
     parser.add_argument("--json", type=Path, help="also write the figures to this file")
     parser.add_argument(
@@ -197,7 +200,8 @@ def main() -> None:
             parser.error(f"there is no {pack} in {options.data}")
     takes = TAKES if options.takes is None else dict.fromkeys(TAKES, options.takes)
     with execute.open_executor(options.jobs) as executor:
-        figures = measure(options.model, options.data, executor, takes)
+        settings = Settings(landmarks=options.landmarks, detector=options.detector)
+        figures = measure(options.model, options.data, executor, takes, settings)
     print("\n".join(table(figures)))
     if options.json is not None:
         options.json.write_text(json.dumps(figures, indent=1) + "\n", encoding="utf-8")

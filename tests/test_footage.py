@@ -14,7 +14,8 @@ from conftest import CLIP
 
 from fervid import analysis, execute, footage, synth
 from fervid.errors import InputError, UsageError
-from fervid.faces import shape
+from fervid.faces import scene, shape
+from fervid.faces.detectors import of_points
 from fervid.footage import Footage, strips
 from fervid.samples import Drawn, OnDisk, Picture, Sample, Strip
 from fervid.train.batches import Clips
@@ -80,6 +81,13 @@ def test_a_small_picture_always_counts_as_a_face() -> None:
     assert [face.score for face in finder.detect(flat)] == [0.0]
     large = np.full((600, 600), 120, np.uint8)
     assert finder.detect(large) == []
+
+
+def test_a_picture_of_a_face_in_profile_keeps_its_own_landmarks(picture: Bytes) -> None:
+    finder = footage.PictureFinder()
+    face = of_points(np.float32([[20, 18], [24, 18], [16, 24], [20, 34], [23, 34]]), 0.1)
+    assert abs(shape.head_pose(shape.posed(face.points)[None])[0, 0]) > scene.MOST_YAW
+    assert np.array_equal(finder.guess(picture, face), finder.fit(picture, face))
 
 
 def test_a_part_of_a_folder_of_pictures(tmp_path: Path, picture: Bytes) -> None:

@@ -91,6 +91,10 @@ class Stage:
         assert nearest is not None
         return nearest[1]
 
+    def guess(self, luma: Bytes, face: Detection) -> Floats:
+        assert face.points is not None
+        return shape.posed(face.points)
+
     def follow(self, luma: Bytes, landmarks: Floats) -> Floats:
         """Return the nearest face's points; without a face the predictor invents it where it was."""
         face = self._nearest(luma, middle(landmarks), 1.5 * EYES)

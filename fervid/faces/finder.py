@@ -19,7 +19,7 @@ from fervid.errors import ModelError, UsageError
 from fervid.faces import detection, detectors
 from fervid.faces.detectors import Detection
 from fervid.faces.picture import CANVAS, CANVAS_BOX, canvas, warp
-from fervid.faces.shape import CROP, MARGIN, alignment, eye_line, figures
+from fervid.faces.shape import CROP, MARGIN, alignment, eye_line, figures, posed
 from fervid.faces.weights import included, installed
 from fervid.types import Bytes, Floats, Settings
 
@@ -130,6 +130,11 @@ class FaceFinder:
             around = detectors.upright_box(face.points)
         rough = self.predict(luma, *around)
         return self.follow(luma, rough)  # again from its own points: upright, and alike for every detector
+
+    def guess(self, luma: Bytes, face: Detection) -> Floats:
+        """Return landmarks for a face that is turned too far for its own: the mean face's at its pose."""
+        assert face.points is not None
+        return posed(face.points)
 
     def follow(self, luma: Bytes, landmarks: Floats) -> Floats:
         """Predict the 68 points of a face that was at `landmarks` in the frame before."""

@@ -22,7 +22,7 @@ from fervid.faces.detectors import Detection
 from fervid.faces.finder import FaceFinder
 from fervid.faces.shape import CROP, MARGIN, alignment
 from fervid.samples import Drawn, OnDisk, Picture, Sample, Strip
-from fervid.types import Bytes, Frame, Settings, Track, Video
+from fervid.types import Bytes, Floats, Frame, Settings, Track, Video
 from fervid.video import planning, reading, shots
 
 FACE_PICTURE = 256  # pixels; a picture up to this size is assumed to show a face
@@ -53,6 +53,10 @@ class PictureFinder(FaceFinder):
         height, width = luma.shape
         whole = Detection(np.array(self.known or (0, 0, width, height), np.float32), 0.0)
         return detections or [whole]
+
+    def guess(self, luma: Bytes, face: Detection) -> Floats:
+        """Return a face's own landmarks, however far it is turned: a picture has no better moment."""
+        return self.fit(luma, face)
 
     def _in_box(self, detections: list[Detection]) -> list[Detection]:
         """Return the detections with the centre inside the known box."""
