@@ -227,6 +227,8 @@ def stalling_server() -> Iterator[str]:
 def test_a_batch_without_a_cache_leaves_nothing_after_a_signal(
     films: Path, cache: Path, temporary: Path, name: str
 ) -> None:
+    if signal.getsignal(getattr(signal, name)) == signal.SIG_IGN:
+        pytest.skip("the tests run under nohup or in the background, and so does the batch")
     with started(films, *ARGUMENTS, "-o", f"none-{name}", "-j", "2", "--no-cache") as batch:
         wait_for(lambda: has_content(temporary, ".span"), batch)
         batch.send_signal(getattr(signal, name))
@@ -244,8 +246,8 @@ def test_a_batch_of_urls_leaves_no_partial_copy(
         wait_for(lambda: has_content(temporary), batch)
         batch.send_signal(signal.SIGKILL if is_killed else signal.SIGTERM)
         batch.wait()
+        assert has_content(temporary) == is_killed
     if is_killed:
-        assert has_content(temporary)
         run(films, "next")  # removes it
     assert list(temporary.iterdir()) == list(cache.iterdir()) == []
 

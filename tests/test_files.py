@@ -79,6 +79,24 @@ def test_a_file_that_appears_meanwhile_is_not_replaced(
     assert sorted(os.listdir(tmp_path)) == ["False.json", "True.json"]
 
 
+def test_a_link_that_was_made_although_the_answer_was_lost_is_a_success(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    link = os.link
+
+    def twice(*arguments: Path) -> None:
+        link(*arguments)
+        link(*arguments)
+
+    monkeypatch.setattr(os, "link", twice)
+    with files.whole(tmp_path / "a", replaces=False) as stream:
+        stream.write(b"new")
+    assert {path.name: path.read_bytes() for path in tmp_path.iterdir()} == {"a": b"new"}
+    (tmp_path / "b").symlink_to("nowhere")
+    with pytest.raises(FileExistsError), files.whole(tmp_path / "b", replaces=False):
+        pass
+
+
 @pytest.mark.parametrize("mode", [0o600, 0o640, 0o444, 0o664])
 def test_a_new_file_has_the_access_rights_of_the_one_that_it_replaces(tmp_path: Path, mode: int) -> None:
     target = tmp_path / "a.json"

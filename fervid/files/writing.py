@@ -111,12 +111,20 @@ def _move_to_free(part: Path, path: Path) -> None:
     """Rename a file; raise FileExistsError if the path is taken."""
     try:
         os.link(part, path)
+    except FileExistsError:
+        # A network file system may answer a repeated request so, although the first one has succeeded.
+        if not os.path.samestat(os.lstat(part), os.lstat(path)):
+            raise
     except OSError as error:
         if error.errno not in NO_LINKS:
             raise
-    else:
-        part.unlink()
+        _move_to_reserved(part, path)
         return
+    part.unlink()
+
+
+def _move_to_reserved(part: Path, path: Path) -> None:
+    """Rename a file where there are no hard links."""
     os.close(os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL))  # reserves the name
     try:
         os.replace(part, path)
