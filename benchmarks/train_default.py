@@ -24,6 +24,7 @@ import numpy as np
 from safetensors.numpy import load_file
 
 from fervid import execute, model
+from fervid.survey.systems import SMALL
 
 STILLS = (
     "ferplus:{data}/ferplus.npz?usage=Training",
@@ -102,8 +103,6 @@ LICENCES = {
     "ICT-FaceKit": "MIT, USC ICT 2020; the figures that sequences are drawn by come from it",
     "landmarks": "found by dlib's 68-point predictor, trained on iBUG 300-W: no commercial use",
 }
-
-NARROW = {"still": 8, "c3d": 8}  # the widths of nets that only show the road
 
 
 @dataclass(frozen=True)
@@ -260,8 +259,8 @@ def command(stage: Stage, data: Path, runs: Path, jobs: int | None, small: bool)
             if name in settings and settings[settings.index(name) + 1] != "0":
                 settings[settings.index(name) + 1] = value
         for stream in settings[settings.index("--streams") + 1].split("+"):
-            if stream in NARROW:
-                settings += ["--size", f"{stream}.width={NARROW[stream]}"]
+            for size, value in SMALL[stream].items():
+                settings += ["--size", f"{stream}.{size}={value}"]
     return [*words, *settings, "--epoch-clips", "16" if small else str(stage.clips)]
 
 
@@ -356,7 +355,7 @@ def main() -> None:
                 command(stage, options.data, options.runs, options.jobs, options.small), check=True
             )
     gather(options.runs, options.data, options.output)
-    card(options.output, options.data, options.jobs, 2 if options.small else None)
+    card(options.output, options.data, options.jobs, 1 if options.small else None)
 
 
 if __name__ == "__main__":

@@ -122,13 +122,15 @@ class Call:
 
 
 def run_here(arguments: Sequence[str | Path]) -> int:
-    """Run the program in this process, restore the signal handlers, and return the exit code."""
+    """Run the program in this process on one core, restore the signal handlers, and return the exit code."""
     from fervid.cli import main
 
     named = [getattr(signal, name, None) for name in ("SIGINT", "SIGTERM", "SIGHUP")]
     before = {number: signal.getsignal(number) for number in named if number is not None}
     try:
-        return main.run(list(map(str, arguments)))
+        with pytest.MonkeyPatch.context() as patch:
+            patch.setattr("fervid.execute.cores", lambda: 1)
+            return main.run(list(map(str, arguments)))
     finally:
         for number, handler in before.items():
             signal.signal(number, handler)

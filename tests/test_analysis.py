@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import io
 import json
-from collections.abc import Callable, Generator, Iterable, Iterator, Mapping
-from dataclasses import dataclass
+from collections.abc import Callable, Generator, Iterable, Iterator, Mapping, Sequence
+from contextlib import AbstractContextManager
+from dataclasses import dataclass, replace
 from fractions import Fraction
 from itertools import islice, pairwise
 from pathlib import Path
@@ -33,6 +34,7 @@ from fervid.video import reading
 
 MODEL = "untrained"
 SMALL = (320, 240)
+LARGE = Settings(min_face=0.3)  # the face is larger, and larger faces are detected in a tenth of the time
 CLOSE, WIDE = 190, 240  # frames of the example clip: the end of its first shot, the start of its last
 
 
@@ -53,16 +55,16 @@ def back_and_forth(faces: list[Picture], low: int, high: int, count: int) -> Ite
 
 @pytest.fixture(scope="session")
 def shown(faces: list[Picture]) -> list[Picture]:
-    """Return 70 seconds at 10 frames a second: a shot longer than a span, and after a cut at 46 s another."""
-    return [*back_and_forth(faces, 0, CLOSE, 460), *back_and_forth(faces, WIDE, len(faces), 240)]
+    """Return 20 seconds at 10 frames a second, with a cut at 6 s."""
+    return [*back_and_forth(faces, 0, CLOSE, 60), *back_and_forth(faces, WIDE, len(faces), 140)]
 
 
 @pytest.fixture(scope="session")
 def film(faces: list[Picture], tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """Write the same two shots at 5 frames a second, which take half the time."""
+    """Write 70 seconds at 3 frames a second: a shot longer than a span, and after a cut at 46 s another."""
     path = tmp_path_factory.mktemp("film") / "film.mp4"
-    pictures = [*back_and_forth(faces, 0, CLOSE, 230), *back_and_forth(faces, WIDE, len(faces), 120)]
-    return write(path, pictures, rate=5, gop=10, options={"crf": "20", "preset": "ultrafast"})
+    pictures = [*back_and_forth(faces, 0, CLOSE, 138), *back_and_forth(faces, WIDE, len(faces), 72)]
+    return write(path, pictures, rate=3, gop=6, options={"crf": "20", "preset": "ultrafast"})
 
 
 @dataclass(frozen=True)
@@ -74,9 +76,14 @@ class Outcome:
     tracks: bytes
     rows: Mapping[str, Array]
     row_count: int
+    progress: Sequence[float]
 
 
-def outcome(run: Run) -> Outcome:
+def begin(path: Path, store: Store, **options: Any) -> AbstractContextManager[Run]:
+    return analysis.start(path, **{"model": MODEL, "settings": LARGE, "store": store, **options})
+
+
+def outcome(run: Run, progress: Sequence[float] = ()) -> Outcome:
     whole, labels = run.timeline, run.timeline.model.labels
     texts = {}
     for name in ("json", "jsonl"):
@@ -88,16 +95,26 @@ def outcome(run: Run) -> Outcome:
     geometry.write(run.rows, run.row_count, run.video, labels, packed)
     with np.load(io.BytesIO(packed.getvalue())) as pack:
         rows = {name: pack[name] for name in pack.files}
-    return Outcome(whole, texts, packed.getvalue(), rows, run.row_count)
+    return Outcome(whole, texts, packed.getvalue(), rows, run.row_count, progress)
 
 
-def analyse(path: Path, folder: Path, jobs: int = 1, **options: object) -> Outcome:
+def analyse(path: Path, folder: Path, executor: execute.Executor | None = None, **options: Any) -> Outcome:
+    progress: list[float] = []
     store = Store(folder, keep=True)
-    with (
-        execute.open_executor(jobs) as executor,
-        analysis.start(path, model=MODEL, executor=executor, store=store, **options) as run,  # type: ignore[arg-type]
-    ):
-        return outcome(run)
+    with begin(path, store, executor=executor, tick=progress.append, **options) as run:
+        return outcome(run, progress)
+
+
+@pytest.fixture(scope="module")
+def two_workers() -> Iterator[execute.Executor]:
+    with execute.open_executor(2) as executor:
+        yield executor
+
+
+@pytest.fixture(scope="module")
+def three_workers() -> Iterator[execute.Executor]:
+    with execute.open_executor(3) as executor:
+        yield executor
 
 
 @pytest.fixture(scope="session")
@@ -114,6 +131,13 @@ def whole(film: Path, store: Path) -> Outcome:
 def entries(folder: Path) -> dict[str, int]:
     """Return the time at which each result was written."""
     return {path.name: path.stat().st_mtime_ns for path in folder.glob("*/*") if path.suffix == ".span"}
+
+
+def assert_moves(progress: Sequence[float], total: float) -> None:
+    """Check that a bar moves within spans, and never back."""
+    assert all(before < after for before, after in pairwise(progress))
+    assert progress[0] > 0 and progress[-1] == total
+    assert set(progress) - {30, 40, 60, 70}  # ends of spans
 
 
 def assert_same(first: Outcome, second: Outcome) -> None:
@@ -141,18 +165,20 @@ def test_the_film_has_several_spans_and_a_shot_longer_than_one(whole: Outcome, s
     assert whole.timeline.segments
 
 
-@pytest.mark.parametrize("jobs", [2, 3])
+@pytest.mark.parametrize("workers", ["two_workers", "three_workers"])
 def test_the_bytes_do_not_depend_on_the_workers(
-    film: Path, whole: Outcome, tmp_path: Path, jobs: int
+    film: Path, whole: Outcome, tmp_path: Path, workers: str, request: pytest.FixtureRequest
 ) -> None:
-    assert_same(analyse(film, tmp_path, jobs), whole)
+    parallel = analyse(film, tmp_path, request.getfixturevalue(workers))
+    assert_same(parallel, whole)
+    assert_moves(parallel.progress, 70)
 
 
 def test_the_bytes_do_not_depend_on_the_callers_threads(film: Path, whole: Outcome, tmp_path: Path) -> None:
     before = torch.get_num_threads()
     torch.set_num_threads(3)
     try:
-        with analysis.start(film, model=MODEL, store=Store(tmp_path)) as run:
+        with begin(film, Store(tmp_path)) as run:
             assert {torch.get_num_threads() for _ in run.segments()} == {3}  # also between its steps
             assert_same(outcome(run), whole)
         assert torch.get_num_threads() == 3
@@ -170,12 +196,12 @@ def test_an_interrupted_run_resumes(film: Path, whole: Outcome, tmp_path: Path) 
 
     with (
         pytest.raises(Interrupted),
-        analysis.start(film, model=MODEL, store=Store(tmp_path), tick=tick) as run,
+        begin(film, Store(tmp_path), tick=tick) as run,
     ):
         assert run.timeline
     done = entries(tmp_path)
     assert len(done) == 1
-    with analysis.start(film, model=MODEL, store=Store(tmp_path, keep=True)) as run:
+    with begin(film, Store(tmp_path, keep=True)) as run:
         assert_same(outcome(run), whole)
     after = entries(tmp_path)
     assert len(after) == 3 and done.items() <= after.items()  # not written again
@@ -228,30 +254,16 @@ def test_spans_give_the_same_as_one_pass(
 # --- progress
 
 
-def ticks(path: Path, jobs: int, folder: Path) -> tuple[list[float], float]:
-    """Return the reported progress, and the expected total."""
-    ticked: list[float] = []
-    with (
-        execute.open_executor(jobs) as executor,
-        analysis.start(path, model=MODEL, executor=executor, store=Store(folder), tick=ticked.append) as run,
-    ):
-        assert run.timeline
-        return ticked, run.selected_seconds
-
-
-@pytest.mark.parametrize("jobs", [1, 2])
-def test_the_bar_moves_within_spans_and_never_back(film: Path, tmp_path: Path, jobs: int) -> None:
-    progress, total = ticks(film, jobs, tmp_path)
-    assert all(before < after for before, after in pairwise(progress))
-    assert progress[0] > 0 and progress[-1] == total == 70
-    assert set(progress) - {30, 40, 60, 70}  # ends of spans
-    if jobs == 1:  # in this process every frame is reported
-        assert max(np.diff([0, *progress])) < 4  # a tenth of a span is for the networks
+def test_the_bar_moves_within_spans_and_never_back(whole: Outcome) -> None:
+    assert_moves(whole.progress, 70)
+    # In this process every frame is reported; a tenth of a span is for the networks.
+    assert max(np.diff([0, *whole.progress])) < 4
 
 
 def test_one_span_alone_moves_the_bar(seconds: list[Picture], tmp_path: Path) -> None:
-    progress, total = ticks(write(tmp_path / "film.mp4", seconds), 2, tmp_path)
-    assert len(progress) > 40 and progress[-1] == total == 2
+    with execute.open_executor(2) as executor:
+        progress = analyse(write(tmp_path / "film.mp4", seconds), tmp_path, executor).progress
+    assert len(progress) > 40 and progress[-1] == 2
 
 
 def test_repeated_and_stored_work_keeps_the_bar_in_bounds(film: Path, tmp_path: Path) -> None:
@@ -260,7 +272,7 @@ def test_repeated_and_stored_work_keeps_the_bar_in_bounds(film: Path, tmp_path: 
     ) -> Iterator[object]:
         """Run tasks as workers that die once in every task."""
         for index, task in enumerate(tasks):
-            for done in islice(function(task), 75):
+            for done in islice(function(task), 45):
                 yield execute.Reached(index, done)
             for done in function(task):
                 yield execute.Reached(index, done)
@@ -268,16 +280,14 @@ def test_repeated_and_stored_work_keeps_the_bar_in_bounds(film: Path, tmp_path: 
 
     halting.is_remote = False  # type: ignore[attr-defined]
     progress: list[float] = []
-    half = Settings(end=Fraction(60))
+    half = replace(LARGE, end=Fraction(60))
     store = Store(tmp_path, keep=True)
-    with analysis.start(
-        film, model=MODEL, settings=half, executor=halting, store=store, tick=progress.append
-    ) as run:
+    with begin(film, store, settings=half, executor=halting, tick=progress.append) as run:
         assert run.timeline
     assert all(before < after for before, after in pairwise(progress))
     assert progress[-1] == run.selected_seconds == 60
-    again, total = ticks(film, 1, tmp_path)
-    assert again[:2] == [30, 60] and again[2] < 61 and again[-1] == total == 70
+    again = analyse(film, tmp_path).progress
+    assert again[:2] == [30, 60] and again[2] < 61 and again[-1] == 70
 
 
 # --- few keyframes, or none that can be sought
@@ -297,15 +307,15 @@ class Wrapped:
 
 @pytest.fixture(scope="session")
 def wrapped(shown: list[Picture], tmp_path_factory: pytest.TempPathFactory) -> Wrapped:
-    folder, part = tmp_path_factory.mktemp("wrapped"), shown[300:600]  # the cut is at 16 s
+    folder = tmp_path_factory.mktemp("wrapped")
     return Wrapped(
-        write(folder / "often.mp4", part, rate=10, gop=10),
-        write(folder / "seldom.mp4", part, rate=10, gop=100000, options=SELDOM),
+        write(folder / "often.mp4", shown, rate=10, gop=10),
+        write(folder / "seldom.mp4", shown, rate=10, gop=100000, options=SELDOM),
         write(
             folder / "unsought.mkv",
-            part,
+            shown,
             rate=10,
-            pts=range(-5, 295),
+            pts=range(-5, 195),
             container_options={"avoid_negative_ts": "disabled"},  # negative times are read as missing
         ),
     )
@@ -313,22 +323,22 @@ def wrapped(shown: list[Picture], tmp_path_factory: pytest.TempPathFactory) -> W
 
 @pytest.fixture
 def short(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Shorten spans so that the film has six; only in this process, not in workers."""
+    """Shorten spans so that the film has four; only in this process, not in workers."""
     monkeypatch.setattr(spans, "LENGTH", SPAN)
 
 
-@pytest.fixture(scope="session")
-def often(wrapped: Wrapped, tmp_path_factory: pytest.TempPathFactory) -> Outcome:
-    with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(spans, "LENGTH", SPAN)
-        return analyse(wrapped.often, tmp_path_factory.mktemp("often"))
+@dataclass(frozen=True)
+class Watched:
+    """A run over short spans, and how it decoded."""
+
+    outcome: Outcome
+    spans: int
+    passes: int
+    alive: int  # frames in memory after the run
+    most: int  # frames in memory at the same time
 
 
-@pytest.mark.usefixtures("short")
-@pytest.mark.parametrize("name", ["seldom", "unsought"])
-def test_a_stretch_without_keyframes_gives_what_keyframes_give(
-    wrapped: Wrapped, often: Outcome, tmp_path: Path, name: str, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def watch(path: Path, folder: Path) -> Watched:
     alive = most = passes = 0
     real = reading.frames
 
@@ -345,79 +355,107 @@ def test_a_stretch_without_keyframes_gives_what_keyframes_give(
         nonlocal alive
         alive -= 1
 
-    monkeypatch.setattr(reading, "frames", counted)
-    result = analyse(getattr(wrapped, name), tmp_path)
-    clock, other = result.timeline.source, often.timeline.source
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(spans, "LENGTH", SPAN)
+        patch.setattr(reading, "frames", counted)
+        result = analyse(path, folder)
+    return Watched(result, len(entries(folder)), passes, alive, most)
+
+
+@pytest.fixture(scope="session")
+def often(wrapped: Wrapped, tmp_path_factory: pytest.TempPathFactory) -> Watched:
+    return watch(wrapped.often, tmp_path_factory.mktemp("often"))
+
+
+@pytest.fixture(scope="session")
+def seldom(wrapped: Wrapped, tmp_path_factory: pytest.TempPathFactory) -> Watched:
+    return watch(wrapped.seldom, tmp_path_factory.mktemp("seldom"))
+
+
+@pytest.fixture(scope="session")
+def unsought(wrapped: Wrapped, tmp_path_factory: pytest.TempPathFactory) -> Watched:
+    return watch(wrapped.unsought, tmp_path_factory.mktemp("unsought"))
+
+
+@pytest.mark.parametrize("name", ["seldom", "unsought"])
+def test_a_stretch_without_keyframes_gives_what_keyframes_give(
+    often: Watched, name: str, request: pytest.FixtureRequest
+) -> None:
+    run: Watched = request.getfixturevalue(name)
+    result, expected = run.outcome, often.outcome
+    clock, other = result.timeline.source, expected.timeline.source
     assert len(clock.keyframes) == 1 if name == "seldom" else not clock.seekable
-    assert len(entries(tmp_path)) == 6
-    assert passes == 1
+    assert (run.spans, run.passes) == (4, 1) and often.passes > 1
     # Spans overlap by 20 frames, but only those around a cut are in memory.
-    assert alive == 0 and most <= 12
-    assert result.timeline.tally == often.timeline.tally == Tally(300, often.timeline.tally.with_faces)
+    assert run.alive == 0 and run.most <= 12
+    assert result.timeline.tally == expected.timeline.tally == Tally(200, expected.timeline.tally.with_faces)
     for column in ("frame", "track", "status", "box", "landmarks"):
-        assert np.array_equal(result.rows[column], often.rows[column], equal_nan=True), column
+        assert np.array_equal(result.rows[column], expected.rows[column], equal_nan=True), column
     assert [clock.seconds(pts) for pts in clock.pts.tolist()] == [
         other.seconds(at) for at in other.pts.tolist()
     ]
-    assert [clock.seconds(pts) for pts in result.timeline.shots.tolist()] == [0, 16]
-    assert len(result.timeline.curves) == len(often.timeline.curves) == 2
-    for curve, same in zip(result.timeline.curves, often.timeline.curves, strict=True):
+    assert [clock.seconds(pts) for pts in result.timeline.shots.tolist()] == [0, 6]
+    assert len(result.timeline.curves) == len(expected.timeline.curves) == 2
+    for curve, same in zip(result.timeline.curves, expected.timeline.curves, strict=True):
         assert np.abs(curve.scores - same.scores).max() < 0.001
-    both = zip(segments(result.timeline), segments(often.timeline), strict=True)
+    both = zip(segments(result.timeline), segments(expected.timeline), strict=True)
     assert all(own == pytest.approx(same, abs=0.002) for own, same in ((a[:2], b[:2]) for a, b in both))
 
 
 @pytest.mark.usefixtures("short")
-def test_a_killed_run_over_a_long_stretch_resumes(wrapped: Wrapped, tmp_path: Path) -> None:
+def test_a_killed_run_over_a_long_stretch_resumes(
+    wrapped: Wrapped, seldom: Watched, two_workers: execute.Executor, tmp_path: Path
+) -> None:
     class Killed(Exception):
         pass
 
     def tick(reached: float) -> None:
-        if reached > 17:
+        if reached > 12:
             raise Killed
 
-    whole = analyse(wrapped.seldom, tmp_path / "whole")
-    store = Store(tmp_path / "killed", keep=True)
-    with pytest.raises(Killed), analysis.start(wrapped.seldom, model=MODEL, store=store, tick=tick) as run:
+    store = Store(tmp_path, keep=True)
+    with pytest.raises(Killed), begin(wrapped.seldom, store, tick=tick) as run:
         assert run.timeline
-    done = entries(tmp_path / "killed")
-    assert len(done) == 3
-    assert_same(analyse(wrapped.seldom, tmp_path / "killed", jobs=2), whole)
-    after = entries(tmp_path / "killed")
-    assert len(after) == 6 and done.items() <= after.items()
+    done = entries(tmp_path)
+    assert len(done) == 2
+    assert_same(analyse(wrapped.seldom, tmp_path, two_workers), seldom.outcome)
+    after = entries(tmp_path)
+    assert len(after) == 4 and done.items() <= after.items()
     # And after two entries, with one between them, are lost.
-    found = sorted((tmp_path / "killed").glob("*/*.span"), key=lambda path: int(path.name.split("-")[0]))
+    found = sorted(tmp_path.glob("*/*.span"), key=lambda path: int(path.name.split("-")[0]))
     found[1].unlink()
     found[3].unlink()
-    assert_same(analyse(wrapped.seldom, tmp_path / "killed"), whole)
+    assert_same(analyse(wrapped.seldom, tmp_path), seldom.outcome)
 
 
 @pytest.mark.usefixtures("short")
 def test_the_spans_of_a_long_stretch_come_one_by_one(wrapped: Wrapped, tmp_path: Path) -> None:
     seen = []
     progress: list[float] = []
-    with analysis.start(wrapped.unsought, model=MODEL, store=Store(tmp_path), tick=progress.append) as run:
+    with begin(wrapped.unsought, Store(tmp_path), tick=progress.append) as run:
         for segment in run.segments():
             seen.append((run.video.seconds(segment.end), progress[-1]))
-    assert all(before < after for before, after in pairwise(progress)) and progress[-1] == 30
-    assert seen[0][1] < 30  # not only at the end
+    assert all(before < after for before, after in pairwise(progress)) and progress[-1] == 20
+    assert seen[0][1] < 20  # not only at the end
 
 
-def test_a_part_of_a_long_stretch(wrapped: Wrapped, tmp_path: Path, short: None, often: Outcome) -> None:
-    part = Settings(start=Fraction(12), end=Fraction(22))
+@pytest.mark.usefixtures("short")
+def test_a_part_of_a_long_stretch(wrapped: Wrapped, often: Watched, tmp_path: Path) -> None:
+    part = replace(LARGE, start=Fraction(4), end=Fraction(12))
     result = analyse(wrapped.seldom, tmp_path, settings=part)
     assert len(entries(tmp_path)) == 3
-    assert result.timeline.tally.decoded == 100 and result.timeline.tally.complete
-    inside = (often.rows["frame"] >= 120) & (often.rows["frame"] < 220)
-    assert np.array_equal(result.rows["frame"], often.rows["frame"][inside])
-    assert np.allclose(result.rows["landmarks"], often.rows["landmarks"][inside], atol=1e-3, equal_nan=True)
+    assert result.timeline.tally.decoded == 80 and result.timeline.tally.complete
+    whole = often.outcome
+    inside = (whole.rows["frame"] >= 40) & (whole.rows["frame"] < 120)
+    assert np.array_equal(result.rows["frame"], whole.rows["frame"][inside])
+    assert np.allclose(result.rows["landmarks"], whole.rows["landmarks"][inside], atol=1e-3, equal_nan=True)
 
 
 def test_a_damaged_stretch_has_the_tally_of_one_pass(
     shown: list[Picture], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """Damaged frames are counted once, wherever spans begin."""
-    sound = write(tmp_path / "film.avi", shown[:300], rate=10, codec="ffv1")
+    sound = write(tmp_path / "film.avi", shown[:120], rate=10, codec="ffv1")
     hurt = damaged(tmp_path / "hurt.avi", sound, 0.5, 3000)
     monkeypatch.setattr(spans, "LENGTH", 10000)
     whole = analyse(hurt, tmp_path / "whole").timeline
@@ -431,15 +469,17 @@ def test_a_damaged_stretch_has_the_tally_of_one_pass(
     assert parts.tally.undecodable > 0
 
 
-def test_long_stretches_in_workers_give_the_same(shown: list[Picture], tmp_path: Path) -> None:
-    """Two stretches of over a minute at 2 frames a second, because workers have spans of full length."""
+def test_long_stretches_in_workers_give_the_same(
+    shown: list[Picture], two_workers: execute.Executor, tmp_path: Path
+) -> None:
+    """Two stretches of over a minute at one frame a second, because workers have spans of full length."""
     options = {**LOSSLESS, "x264-params": "scenecut=0"}
-    path = write(tmp_path / "film.mp4", shown[:266], rate=2, gop=134, options=options)
+    path = write(tmp_path / "film.mp4", shown[:134], rate=1, gop=67, options=options)
     whole = analyse(path, tmp_path / "one")
     planned = whole.timeline.source
-    passes = spans.groups(planned, spans.plan(planned, Settings()))
+    passes = spans.groups(planned, spans.plan(planned, LARGE))
     assert [len(group) for group in passes] == [2, 2] and len(entries(tmp_path / "one")) == 4
-    assert_same(analyse(path, tmp_path / "two", jobs=2), whole)
+    assert_same(analyse(path, tmp_path / "two", two_workers), whole)
 
 
 def test_no_segment_spans_a_cut(whole: Outcome) -> None:
@@ -450,9 +490,9 @@ def test_no_segment_spans_a_cut(whole: Outcome) -> None:
 
 def test_every_planned_frame_has_a_row(whole: Outcome) -> None:
     planned, rows = whole.timeline.source.pts, whole.rows
-    assert whole.timeline.tally.decoded == len(planned) == 350
+    assert whole.timeline.tally.decoded == len(planned) == 210
     assert whole.timeline.tally.undecodable == 0 and whole.timeline.tally.complete
-    assert sorted(set(rows["frame"].tolist())) == list(range(350))
+    assert sorted(set(rows["frame"].tolist())) == list(range(210))
     assert np.array_equal(planned[rows["frame"]], rows["pts"])
     assert whole.texts["frames"].count("\n") == 1 + whole.row_count == 1 + len(rows["pts"])
     shown = np.unique(rows["frame"][rows["track"] >= 0])
@@ -462,7 +502,7 @@ def test_every_planned_frame_has_a_row(whole: Outcome) -> None:
 
 
 def test_a_selection_gives_the_same_on_its_part(film: Path, whole: Outcome, tmp_path: Path) -> None:
-    part = analyse(film, tmp_path, settings=Settings(start=Fraction(30), end=Fraction(40)))
+    part = analyse(film, tmp_path, settings=replace(LARGE, start=Fraction(30), end=Fraction(40)))
     clock = whole.timeline.source
     inside = (whole.rows["pts"] >= clock.ticks(30)) & (whole.rows["pts"] < clock.ticks(40))
     assert np.array_equal(part.rows["frame"], whole.rows["frame"][inside])
@@ -520,7 +560,7 @@ def test_full_range_reads_like_limited_range(seconds: list[Picture], tmp_path: P
     runs, crops = [], []
     for name, luma in (("limited", limited), ("full", full)):
         path = write(tmp_path / f"{name}.mp4", luma, full_range=name == "full")
-        with analysis.start(path, model=MODEL, store=Store.temporary(), crops=True) as run:
+        with begin(path, Store.temporary(), crops=True) as run:
             runs.append(outcome(run))
             crops.append(clips.contrast(np.concatenate([chunk.faces for chunk in run.crops()])[None]))
     limited_run, full_run = runs
