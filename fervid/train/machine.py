@@ -8,6 +8,7 @@ from collections.abc import Iterator
 from contextlib import AbstractContextManager, contextmanager
 from dataclasses import dataclass
 from datetime import timedelta
+from importlib import import_module
 
 import torch
 from torch import distributed, nn
@@ -120,6 +121,9 @@ def _open_process(parts: int, device: str) -> Iterator[Machine]:
     local = int(os.environ.get("LOCAL_RANK", "0"))
     if device == "cuda":
         torch.cuda.set_device(local)
+    # Its functions keep the group that is open when torch imports it. A group that is alive at the end of
+    # Python can abort the process: a thread of gloo still frees the tensors of the last barrier.
+    import_module("torch.distributed.nn.functional")
     # The others wait while the main process detects faces, which can take hours.
     distributed.init_process_group("nccl" if device == "cuda" else "gloo", timeout=timedelta(days=3))
     try:
