@@ -456,7 +456,7 @@ def test_a_damaged_stretch_has_the_tally_of_one_pass(
 ) -> None:
     """Damaged frames are counted once, wherever spans begin."""
     sound = write(tmp_path / "film.avi", shown[:120], rate=10, codec="ffv1")
-    hurt = damaged(tmp_path / "hurt.avi", sound, 0.5, 3000)
+    hurt = damaged(tmp_path / "hurt.avi", sound, 0.5, 60_000)
     monkeypatch.setattr(spans, "LENGTH", 10000)
     whole = analyse(hurt, tmp_path / "whole").timeline
     monkeypatch.setattr(spans, "LENGTH", SPAN)
