@@ -129,7 +129,7 @@ def run_here(arguments: Sequence[str | Path]) -> int:
     before = {number: signal.getsignal(number) for number in named if number is not None}
     try:
         with pytest.MonkeyPatch.context() as patch:
-            patch.setattr("fervid.execute.cores", lambda: 1)
+            patch.setattr(os, "sched_getaffinity", lambda process: {0}, raising=False)
             return main.run(list(map(str, arguments)))
     finally:
         for number, handler in before.items():
@@ -168,6 +168,20 @@ def environment(**more: str) -> dict[str, str]:
     """Return an environment that cannot change output, in which any folder can import this checkout."""
     kept = {name: value for name, value in os.environ.items() if name not in UNWANTED}
     return {**kept, "PYTHONPATH": str(ROOT), **more}
+
+
+@pytest.fixture(scope="session")
+def programs(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
+    """Return a PATH on which `fervid` starts in milliseconds, for shell scripts that call it often."""
+    folder, forks = tmp_path_factory.mktemp("bin"), Path(__file__).with_name("forks.py")
+    line = [sys.executable, forks, "serve", folder / "socket"]
+    call = f'"{sys.executable}" -IS "{forks}" call "{folder}/socket"'
+    (folder / "fervid").write_text(f'#!/bin/sh\nexec {call} "$@"\n')
+    (folder / "fervid").chmod(0o755)
+    with subprocess.Popen(line, env=environment(), stdout=subprocess.PIPE) as server:
+        assert server.stdout is not None and server.stdout.readline() == b"ready\n"
+        yield f"{folder}{os.pathsep}{os.environ['PATH']}"
+        server.terminate()
 
 
 @pytest.fixture(scope="session")

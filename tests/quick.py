@@ -36,6 +36,7 @@ SLOW = (
     "fervid.survey",
     "fervid.train",
     "importlib",  # loads a script, which can do anything
+    "runpy",
 )
 # Names that run the program in the test's process, and the arguments that make it slow.
 PROGRAM = {"run_here", "fervid.cli.main"}

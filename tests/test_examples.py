@@ -17,35 +17,23 @@ EXAMPLES = ROOT / "examples"
 NEEDS_JQ = pytest.mark.skipif(shutil.which("jq") is None, reason="jq is not installed")
 
 
-def on_one_core() -> None:
-    """Limit a new process to one core, so that it starts no workers."""
-    if hasattr(os, "sched_setaffinity"):
-        os.sched_setaffinity(0, {min(os.sched_getaffinity(0))})
-
-
 @pytest.fixture
-def run(tmp_path: Path) -> Run:
-    return Run(tmp_path)
+def run(tmp_path: Path, programs: str) -> Run:
+    return Run(tmp_path, programs)
 
 
 class Run:
     """A function that runs an example in the test's folder, with `fervid` on the path and the tiny model."""
 
-    def __init__(self, folder: Path) -> None:
-        self.folder = folder
-        programs = folder / "bin"
-        programs.mkdir()
-        (programs / "fervid").write_text(f'#!/bin/sh\nexec "{sys.executable}" -m fervid "$@"\n')
-        (programs / "fervid").chmod(0o755)
-        self._path = f"{programs}{os.pathsep}{os.environ['PATH']}"
+    def __init__(self, folder: Path, programs: str) -> None:
+        self.folder, self._programs = folder, programs
 
     def __call__(self, script: str, *arguments: str | Path, input: Path | None = None) -> str:
         shell = ["sh"] if script.endswith(".sh") else [sys.executable, "-W", "error"]
         done = subprocess.run(
             [*shell, str(EXAMPLES / script), *map(str, arguments)],
             cwd=self.folder,
-            env=environment(PATH=self._path, FERVID_MODEL="untrained"),
-            preexec_fn=on_one_core,
+            env=environment(PATH=self._programs, FERVID_MODEL="untrained"),
             input=b"" if input is None else input.read_bytes(),
             capture_output=True,
             check=False,
@@ -54,6 +42,15 @@ class Run:
         assert done.returncode == 0, errors
         assert "error" not in errors
         return done.stdout.decode("utf-8")
+
+
+@pytest.fixture(scope="module")
+def toy(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Cut the toy dataset, as the scripts advise."""
+    folder = tmp_path_factory.mktemp("toy")
+    line = [sys.executable, "-W", "error", EXAMPLES / "toy_afew.py", folder]
+    subprocess.run(line, env=environment(), check=True)
+    return folder
 
 
 def test_every_script_is_documented() -> None:
@@ -74,9 +71,8 @@ def test_moments_for_a_trailer(run: Run, short: Path) -> None:
 
 
 @NEEDS_JQ
-def test_afew_is_scored(run: Run) -> None:
-    run("toy_afew.py", "toy")
-    printed = run("afew.sh", "toy", "scored")
+def test_afew_is_scored(run: Run, toy: Path) -> None:
+    printed = run("afew.sh", toy, "scored")
     assert re.search(r"\d+ % of 4 clips named right, 0 without a face", printed)
     with (run.folder / "scored" / "predictions.csv").open(encoding="utf-8") as stream:
         assert len(list(csv.DictReader(stream))) == 4
@@ -90,9 +86,8 @@ def test_the_seconds_of_a_pipeline_add_up(run: Run, short: Path) -> None:
     assert sum(seconds) == pytest.approx(2, abs=0.3)
 
 
-def test_a_model_is_finetuned_on_own_clips(run: Run) -> None:
-    run("toy_afew.py", "toy")
-    printed = run("finetune.sh", "toy/Train_AFEW", "toy/Val_AFEW", "better", "1")
+def test_a_model_is_finetuned_on_own_clips(run: Run, toy: Path) -> None:
+    printed = run("finetune.sh", toy / "Train_AFEW", toy / "Val_AFEW", "better", "1")
     assert printed.index("before:") < printed.index("after:")
     assert (run.folder / "better" / "model.safetensors").exists()
 
