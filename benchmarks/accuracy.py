@@ -40,7 +40,11 @@ REPEATS = 15  # of the timing; the result is the median
 
 
 def measure(
-    name: str, data: Path, executor: execute.Executor, takes: dict[str, int], settings: Settings
+    name: str,
+    data: Path,
+    executor: execute.Executor,
+    takes: dict[str, int],
+    settings: Settings | None = None,
 ) -> dict[str, Any]:
     """Return every figure, as in the JSON."""
     spec = model.read_spec(name)

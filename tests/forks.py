@@ -33,7 +33,7 @@ def serve(address: str) -> None:
     with socket.socket(socket.AF_UNIX) as server:
         server.bind(address)
         server.listen()
-        assert run_here(["analyze", CLIP, "--end", "0.2", "--no-cache", "--quiet"]) == 0
+        assert run_here(["analyze", CLIP, "--end", "0.2", "--no-cache", "--quiet", "-t", os.devnull]) == 0
         signal.signal(signal.SIGCHLD, reap)
         print("ready", flush=True)
         while True:

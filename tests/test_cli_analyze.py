@@ -232,7 +232,7 @@ def test_a_range_after_the_end_is_an_error(call: Call, arguments: str) -> None:
 
 
 def test_a_missing_frame_is_an_error(call: Call) -> None:
-    says(call("analyze", CLIP, "--end", "376f"), 2, "has 375 frames")
+    says(call("analyze", CLIP, "-t", "out.json", "--end", "376f"), 2, "has 375 frames")
 
 
 def test_a_missing_or_damaged_model_is_an_error(call: Call) -> None:

@@ -178,7 +178,7 @@ def test_what_is_not_mutated_has_every_result() -> None:
         assert check(as_text(value)) == []
 
 
-@settings(max_examples=150, suppress_health_check=[HealthCheck.too_slow])
+@settings(max_examples=150, suppress_health_check=[HealthCheck.too_slow], derandomize=True)
 @given(mutants())
 def test_a_mutated_timeline_gives_results_or_a_fervid_error(text: str) -> None:
     assert check(text, skip=("plot",)) == []

@@ -298,7 +298,7 @@ def test_analysis_gives_landmarks_to_networks_that_read_them(tmp_path: Path) -> 
     followed = Followed(track, np.ascontiguousarray(strip.faces[:, edge, edge]))
     moments = clips.centres(video, track.pts, 0, None)
     options = Options(Settings(), str(tmp_path / "model"))
-    batches = list(spans._batches(video, followed, moments, options))
+    batches = list(spans._batches(video, [followed], [moments], options))
     logits = {name: np.concatenate([batch[name] for batch in batches]) for name in names}
 
     reads = tuple({net.reads for net in networks.values()})

@@ -109,7 +109,7 @@ def _model(entry: Mapping[str, Any]) -> ModelInfo:
         trained=bool(entry.get("trained", True)),
         labels=labels,
         streams=tuple(entry.get("streams", ())),
-        licences=entry.get("licences", {}),
+        licences=dict(entry.get("licences", {})),
     )
 
 
