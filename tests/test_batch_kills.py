@@ -273,13 +273,20 @@ def is_running(process: int) -> bool:
         return False
 
 
+def is_at_work(cache: Path) -> bool:
+    """Return whether a batch has a span in the cache that it uses."""
+    used = disk.usage(cache)
+    return bool(used.in_use and used.spans)
+
+
 def stopped_at_work(batch: int, cache: Path) -> list[int]:
-    """Stop and return the workers of a batch if one is using a span in the cache."""
+    """Stop and return the workers of a batch if it uses a span in the cache."""
+    if not is_at_work(cache):
+        return []
     workers = processes_of(batch)
     for worker in workers:
         os.kill(worker, signal.SIGSTOP)
-    used = disk.usage(cache)
-    if used.in_use and used.spans:
+    if is_at_work(cache):
         return workers
     for worker in workers:
         os.kill(worker, signal.SIGCONT)

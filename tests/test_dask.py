@@ -22,7 +22,7 @@ import av
 import cv2
 import psutil
 import pytest
-from conftest import CLIP, ROOT, Fervid, environment
+from conftest import CLIP, ROOT, Call, environment
 from media import write
 
 from fervid import analysis, execute
@@ -435,11 +435,11 @@ def test_without_dask_the_extra_is_named(monkeypatch: pytest.MonkeyPatch) -> Non
 
 
 def test_analyze_writes_the_same_with_a_cluster(
-    running: Running, fervid: Fervid, clip: Path, tmp_path: Path
+    running: Running, call: Call, clip: Path, tmp_path: Path
 ) -> None:
-    common = ("analyze", clip, "--model", "untrained", "--end", "1")
-    assert fervid(*common, "-t", "here.json", "--jobs", "1").returncode == 0
-    far = fervid(*common, "-t", "far.json", "--executor", "dask", "--dask-address", running.address)
+    common = ("analyze", clip, "--end", "1")
+    assert call(*common, "-t", "here.json").returncode == 0
+    far = call(*common, "-t", "far.json", "--executor", "dask", "--dask-address", running.address)
     assert far.returncode == 0, far.stderr
     assert "Traceback" not in far.stderr
     assert (tmp_path / "far.json").read_bytes() == (tmp_path / "here.json").read_bytes()
@@ -451,5 +451,5 @@ def test_analyze_writes_the_same_with_a_cluster(
             "--jobs does not apply to a Dask cluster",
         ),
     ):
-        refused = fervid(*common, "-t", "more.json", *wrong)
+        refused = call(*common, "-t", "more.json", *wrong)
         assert refused.returncode == 2 and words in refused.stderr
