@@ -4,33 +4,46 @@ from __future__ import annotations
 
 import re
 import shutil
+import signal
 import subprocess
-from collections.abc import Sequence
+import sys
+import threading
+import time
+from collections.abc import Generator, Sequence
 from dataclasses import replace
 from fractions import Fraction
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal, cast
 
 import av
 import media
 import numpy as np
 import pytest
+from av.video.reformatter import Colorspace
 from conftest import CLIP, Call, command, environment, made_in
 from test_cutting import samples, tone
 
 from fervid.cli.annotate import KINDS
 from fervid.drawing import painter as painter_module
 from fervid.drawing.annotator import Annotator
-from fervid.drawing.painter import History, Letters, Painter, Shown, colour_of
+from fervid.drawing.canvas import BT601, Canvas, Palette
+from fervid.drawing.curve import EDGE, Curve, Moment
+from fervid.drawing.letters import Letters
+from fervid.drawing.painter import Painter, Shown
+from fervid.drawing.style import UNCLEAR, colour_of, scaled
 from fervid.errors import InputError
 from fervid.export.frames import geometry
 from fervid.labels import COLOURS, CONTEMPT, EMOTIONS
-from fervid.types import Curve, ModelInfo, Person, Rows, Segment, Status, Tally, Timeline, Video
+from fervid.types import Curve as Scores
+from fervid.types import ModelInfo, Person, Rows, Segment, Status, Tally, Timeline, Video
 from fervid.video import planning, reading
+from fervid.video.ahead import ahead
+from fervid.video.pictures import coloured, turned
+from fervid.video.planes import Coding
 from fervid.video.redrawing import redraw
 
 Picture = Any
-EMPTY = History(np.zeros(0), np.zeros((0, 7), np.float32))
+UNFILLED = 99  # a level that nothing drawn on one plain colour has
 
 
 def face(x: float, y: float, side: float, emotion: str | None = "happiness", name: str = "P1") -> Shown:
@@ -38,8 +51,30 @@ def face(x: float, y: float, side: float, emotion: str | None = "happiness", nam
     return Shown(np.array([x, y, side, side], np.float32), points.astype(np.float32), name, emotion, 0.9)
 
 
-def blank(width: int, height: int, level: int = 128) -> Picture:
-    return np.full((height, width, 3), level, np.uint8)
+def blank(painter: Painter, level: int = 128) -> list[Picture]:
+    """The planes of a grey picture of limited range, with nothing in the strip."""
+    width, height = painter.size
+    planes = [np.full((height // step, width // step), UNFILLED, np.uint8) for step in (1, 2, 2)]
+    for plane, value in zip(planes, (round(16 + level * 219 / 255), 128, 128), strict=True):
+        plane[: len(plane) * painter.height // height] = value
+    return planes
+
+
+def painted(
+    painter: Painter, faces: Sequence[Shown], moments: Sequence[Moment] = (Moment(0),), level: int = 128
+) -> list[Picture]:
+    """The planes of the last moment."""
+    for moment in moments:
+        planes = blank(painter, level)
+        painter.paint(planes, faces, moment)
+    return planes
+
+
+def has_colour(planes: Sequence[Picture], colour: tuple[int, int, int]) -> Picture:
+    """Which pixels have a colour exactly, in luma and chroma."""
+    code = Palette(BT601).code(colour)
+    whole = [planes[0], *(plane.repeat(2, 0).repeat(2, 1) for plane in planes[1:])]
+    return np.logical_and.reduce([plane == value for plane, value in zip(whole, code, strict=True)])
 
 
 def colours(path: Path) -> list[Picture]:
@@ -59,17 +94,32 @@ def test_every_emotion_has_a_colour_of_its_own() -> None:
     assert set(COLOURS) == {*EMOTIONS, CONTEMPT}
     assert len({colour_of(emotion) for emotion in COLOURS}) == len(COLOURS)
     assert colour_of("happiness") == (0x00, 0x9F, 0xE6)
-    assert colour_of("bliss") == colour_of(None) == painter_module.UNCLEAR
+    assert colour_of("bliss") == colour_of(None) == UNCLEAR
 
 
 @pytest.mark.parametrize("kind", KINDS)
 def test_each_kind_is_drawn_only_where_it_is_asked_for(kind: str) -> None:
     painter = Painter(320, 240, EMOTIONS, [kind])
-    empty = Painter(320, 240, EMOTIONS, []).paint(blank(320, 240), [face(100, 80, 90)], EMPTY, "0:00.0")
-    picture = painter.paint(blank(320, 240), [face(100, 80, 90)], EMPTY, "0:00.0")
-    assert picture.shape == (240 + painter.strip, 320, 3)
+    empty = painted(Painter(320, 240, EMOTIONS, []), [face(100, 80, 90)])
+    picture = painted(painter, [face(100, 80, 90)])
+    assert picture[0].shape == (240 + painter.strip, 320)
     assert (painter.strip > 0) == (kind == "curve")
-    assert np.array_equal(picture[:240], empty) == (kind == "curve")
+    same = [np.array_equal(plane[: len(other)], other) for plane, other in zip(picture, empty, strict=True)]
+    assert all(same) == (kind == "curve")
+
+
+def test_pixels_outside_a_drawing_keep_their_values() -> None:
+    painter = Painter(640, 480, EMOTIONS)
+    planes, noise = blank(painter), np.random.default_rng(1)
+    for plane in planes:
+        plane[:] = noise.integers(0, 256, plane.shape)
+    before = [plane.copy() for plane in planes]
+    painter.paint(planes, [face(200, 200, 100)], Moment(0))
+    for plane, other, step in zip(planes, before, (1, 2, 2), strict=True):
+        changed = (plane != other)[: 480 // step]
+        changed[150 // step : 310 // step, 190 // step : 480 // step] = False  # the face and its label
+        changed[450 // step :, : 420 // step] = False  # the note
+        assert not changed.any()
 
 
 @pytest.mark.parametrize("level", [0, 128, 255])
@@ -77,10 +127,11 @@ def test_each_kind_is_drawn_only_where_it_is_asked_for(kind: str) -> None:
 def test_labels_are_readable_on_any_background(level: int, size: tuple[int, int]) -> None:
     painter = Painter(*size, EMOTIONS, ["labels"])
     side = min(size) * 0.4
-    picture = painter.paint(blank(*size, level), [face(10, size[1] * 0.4, side)], EMPTY, "0:00.0")
-    changed = np.flatnonzero((picture != level).any((1, 2)))
+    before = blank(painter, level)[0]
+    picture, *_ = painted(painter, [face(10, size[1] * 0.4, side)], level=level)
+    changed = np.flatnonzero((picture != before).any(1))
     label = picture[changed[0] : changed[0] + painter._scaled(24), 10 + painter._scaled(14) :]
-    luminance = label.mean(2)
+    luminance = (label.astype(float) - 16) * 255 / 219
     dark, bright = np.percentile(luminance[:, :40], 5), luminance.max()
     assert bright > 240
     assert (bright / 255 + 0.05) / ((dark / 255) ** 2.2 + 0.05) > 7
@@ -88,6 +139,8 @@ def test_labels_are_readable_on_any_background(level: int, size: tuple[int, int]
 
 def test_labels_stay_in_the_picture_and_off_each_other() -> None:
     own = Painter(640, 360, EMOTIONS, ["labels"])
+    luma, *chroma = blank(own)
+    canvas = Canvas(luma, (chroma[0], chroma[1]), own._palette)
     boxes: list[tuple[int, int, int, int]] = []
     for shown in (
         face(0, 0, 100),
@@ -96,7 +149,7 @@ def test_labels_stay_in_the_picture_and_off_each_other() -> None:
         face(-50, 300, 200, name="a name that is far too long for any label " * 3),
         face(500, 340, 300, emotion=None),
     ):
-        boxes.append(own._draw_label(blank(640, 360), shown, boxes))
+        boxes.append(own._draw_label(canvas, shown, boxes))
     for x, y, width, height in boxes:
         assert 0 <= x <= x + width <= 640
         assert 0 <= y <= y + height <= 360
@@ -105,17 +158,29 @@ def test_labels_stay_in_the_picture_and_off_each_other() -> None:
     )
 
 
+def moments(count: int, labels: int = 7) -> list[Moment]:
+    """Every kind of moment: faces that change, are unclear or gone, in jumps of time."""
+    chance = np.random.default_rng(2)
+    scores = chance.dirichlet(np.ones(labels), count).astype(np.float32)
+    scores = np.repeat(scores[::8], 8, axis=0)[:count]  # one emotion is highest for a while
+    seconds = np.cumsum(chance.choice([0.04, 0.02, 0.1], count))
+    seconds[count // 2 :] += 4
+    track = np.arange(count) // 20 - 1
+    clear = chance.random(count) > 0.1
+    return [
+        Moment(float(seconds[at]), int(track[at]), "P1", scores[at] if clear[at] and track[at] >= 0 else None)
+        for at in range(count)
+    ]
+
+
 @pytest.mark.parametrize("size", [(16, 16), (64, 48), (101, 75), (4000, 200)])
 def test_any_size_is_painted(size: tuple[int, int]) -> None:
     painter = Painter(*size, EMOTIONS)
-    seconds = np.linspace(0, 12, 50)
-    scores = np.full((50, 7), 1 / 7, np.float32)
-    scores[20:25] = np.nan
-    history = History(seconds, scores, [30], "P1")
     shown = [face(-30, -20, 500), face(size[0] - 5, size[1] - 5, 40, emotion=None)]
-    picture = painter.paint(blank(*size), shown, history, "1:02:03.4")
-    assert (picture.shape[1], picture.shape[0]) == painter.size
-    assert painter.size[1] % 2 == 0
+    picture = painted(painter, shown, moments(50))
+    assert painter.size[0] % 2 == painter.size[1] % 2 == 0
+    assert painter.size[0] == size[0] // 2 * 2
+    assert not any((plane[-(painter.strip // 2) :] == UNFILLED).all(1).any() for plane in picture)
 
 
 def test_names_in_any_script_are_written_and_long_ones_cut() -> None:
@@ -135,19 +200,33 @@ def test_names_in_any_script_are_written_and_long_ones_cut() -> None:
 
 def test_the_curve_shows_the_score_now_and_leaves_holes() -> None:
     painter = Painter(720, 720, ("happiness", "neutral"), ["curve"])
-    scores = np.zeros((100, 2), np.float32)
-    scores[:, 0] = 1
-    scores[40:60] = np.nan
-    history = History(np.linspace(0, 10, 100), scores, (), "P1")
-    strip = painter.paint(blank(720, 720), [face(100, 100, 200)], history, "0:10.0")[720:]
-    plot = strip[:, : 720 - painter._scaled(250) - 24]
-    drawn = (plot == colour_of("happiness")).all(2)
-    columns = drawn.any(0)
+    seconds = np.linspace(0, 10, 100)
+    best = np.array([1, 0], np.float32)
+    past = [Moment(at, 1, "P1", None if 4 <= at < 6 else best) for at in seconds.tolist()]
+    planes = painted(painter, [face(100, 100, 200)], past)
+    strip = [plane[720 // step :] for plane, step in zip(planes, (1, 2, 2), strict=True)]
+    drawn = has_colour(strip, colour_of("happiness"))
+    plot = drawn[:, : 720 - painter._scaled(250) - 24]
+    columns = plot.any(0)
     first, last = np.flatnonzero(columns)[[0, -1]]
     assert not columns[first + (last - first) * 42 // 100 : first + (last - first) * 58 // 100].any()
     assert columns[first : first + (last - first) * 38 // 100].mean() > 0.95
-    bars = (strip[:, 720 - painter._scaled(250) :] == colour_of("happiness")).all(2)
-    assert bars.sum() > 500
+    assert drawn[:, 720 - painter._scaled(250) :].sum() > 500
+
+
+@pytest.mark.parametrize("width", [160, 1284])
+def test_the_newest_part_of_the_curve_is_all_that_has_to_be_drawn(width: int) -> None:
+    ground = Canvas.blank(width, 120, Palette(BT601), (22, 22, 24))
+    curve = Curve(ground, 10, 110, EMOTIONS, 1, 6)
+    for moment in moments(300):
+        shown = curve.add(moment).copy()
+        curve.draw(0)  # all of it
+        for plane, whole in zip(shown.planes, curve._picture.planes, strict=True):
+            assert np.array_equal(plane[:, EDGE:], whole[:, EDGE:])
+
+
+def test_sizes_are_whole_pixels() -> None:
+    assert [scaled(size, 1.5) for size in (0.1, 1, 3)] == [1, 2, 4]
 
 
 # Who is where, and what they show
@@ -158,12 +237,12 @@ def plain(tmp_path: Path) -> Video:
     return planning.plan(media.write(tmp_path / "plain.mp4", media.pictures(50)))
 
 
-def curve(plan: Video, track: int = 1, person: str | None = None) -> Curve:
+def curve(plan: Video, track: int = 1, person: str | None = None) -> Scores:
     pts = plan.pts[::10].copy()
     scores = np.zeros((len(pts), 7), np.float32)
     scores[:, 3] = 1
     column = np.ones(len(pts), np.float32)
-    return Curve(
+    return Scores(
         track,
         plan.start,
         plan.end,
@@ -180,7 +259,7 @@ def curve(plan: Video, track: int = 1, person: str | None = None) -> Curve:
 
 
 def timeline_of(
-    plan: Video, curves: list[Curve], segments: Sequence[Segment] = (), name: str | None = None
+    plan: Video, curves: list[Scores], segments: Sequence[Segment] = (), name: str | None = None
 ) -> Timeline:
     model = ModelInfo("hand", "cd" * 32, True, EMOTIONS, (), {})
     people = (Person("P1", name, (1,), 9, plan.start, np.zeros(4, np.float32)),)
@@ -285,7 +364,7 @@ def rewritten(plan: Video, target: Path, start: int | None = None, stop: int | N
     begin, end = plan.start if start is None else start, plan.end if stop is None else stop
     size = (plan.width, plan.height)
     with open(target, "wb") as stream:
-        redraw(plan, begin, end, lambda _, picture: picture, size, stream, target.suffix, {"comment": "x"})
+        redraw(plan, begin, end, lambda *_: None, size, stream, target.suffix, {"comment": "x"})
     return target
 
 
@@ -326,6 +405,161 @@ def test_colours_come_out_as_they_went_in(space: int, tmp_path: Path) -> None:
         assert int(result.colorspace) == space
         for plane, value in zip(result.planes, (120, 90, 180), strict=True):
             assert abs(int(np.frombuffer(plane, np.uint8)[0]) - value) <= 2
+
+
+CORNERS = ((200, 60, 40), (40, 190, 70), (60, 80, 210), (230, 230, 40))  # blue, green, red
+
+
+def coloured_corners(path: Path, codec: str, pixel_format: str, matrix: Sequence[int] | None = None) -> Path:
+    """Write pictures of 64x48 with a colour in each corner."""
+    picture = np.zeros((48, 64, 3), np.uint8)
+    for colour, rows, columns in zip(CORNERS, (0, 0, 24, 24), (0, 32, 0, 32), strict=True):
+        picture[rows : rows + 24, columns : columns + 32] = colour
+    options = {"qp": "0"} if codec == "libx264" else {}
+    with av.open(path, "w") as out:
+        stream = out.add_stream(cast(Literal["libx264"], codec), rate=25, options=options)
+        stream.width, stream.height, stream.pix_fmt = 64, 48, pixel_format
+        if matrix is not None:
+            a, b, c, d = (part << 16 for part in matrix)
+            stream.set_display_matrix([a, b, 0, c, d, 0, 0, 0, 1 << 30])
+        for pts in range(2):
+            frame = av.VideoFrame.from_ndarray(picture, format="bgr24").reformat(format=pixel_format)
+            frame.pts = pts
+            out.mux(stream.encode(frame))
+        out.mux(stream.encode(None))
+    return path
+
+
+def corners(plan: Video) -> Picture:
+    """The colours in the corners of the first picture, (4, 3)."""
+    _, picture, turn = next(turned(plan))
+    shown = coloured(picture, turn, (plan.width, plan.height)).astype(int)
+    return np.stack([shown[y, x] for y in (10, -10) for x in (10, -10)])
+
+
+@pytest.mark.parametrize(
+    ("codec", "pixel_format"),
+    [
+        ("libx264", "yuv420p"),
+        ("libx264", "yuvj420p"),
+        ("libx264", "yuv422p"),
+        ("libx264", "yuv420p10le"),
+        ("ffv1", "yuv444p"),
+        ("ffv1", "bgr0"),
+        ("png", "rgb24"),
+    ],
+)
+def test_every_coding_of_colours_is_kept_or_converted(codec: str, pixel_format: str, tmp_path: Path) -> None:
+    plan = planning.plan(
+        coloured_corners(tmp_path / ("a.mov" if codec == "png" else "a.mkv"), codec, pixel_format)
+    )
+    copy = planning.plan(rewritten(plan, tmp_path / "b.mp4"))
+    assert np.abs(corners(copy) - corners(plan)).max() <= 8
+    _, picture, _ = next(turned(copy))
+    assert picture.format.name == ("yuvj420p" if pixel_format == "yuvj420p" else "yuv420p")
+    assert int(picture.colorspace) != 0  # RGB
+
+
+@pytest.mark.parametrize(
+    "matrix", [(0, 1, -1, 0), (-1, 0, 0, 1), (0, 1, 1, 0)], ids=["turned", "mirrored", "both"]
+)
+def test_colours_turn_with_the_picture(matrix: tuple[int, int, int, int], tmp_path: Path) -> None:
+    plan = planning.plan(coloured_corners(tmp_path / "a.mp4", "libx264", "yuv420p", matrix))
+    copy = planning.plan(rewritten(plan, tmp_path / "b.mp4"))
+    assert np.abs(corners(copy) - corners(plan)).max() <= 8
+
+
+@pytest.mark.parametrize("space", [1, 5, 7, 9])
+@pytest.mark.parametrize("is_full", [False, True])
+def test_drawn_colours_are_coded_as_the_video_s(space: int, is_full: bool) -> None:
+    coding = Coding(Colorspace(space), is_full)
+    for colour in (*CORNERS, (255, 255, 255), (0, 0, 0)):
+        code = Palette(coding.matrix).code(colour)
+        frame = av.VideoFrame(16, 16, coding.pixel_format)
+        for plane, value in zip(frame.planes, code, strict=True):
+            plane.update(bytes([value]) * plane.buffer_size)
+        shown = frame.to_ndarray(format="bgr24", src_colorspace=coding.space)
+        assert np.abs(shown[8, 8].astype(int) - colour).max() <= 3
+
+
+SCRIPT = """
+import os, sys
+from fervid.video import planning
+from fervid.video.redrawing import redraw
+path, target, cores = sys.argv[1:]
+os.sched_setaffinity(0, sorted(os.sched_getaffinity(0))[: int(cores)])
+video = planning.plan(path)
+def paint(pts, planes):
+    for plane in planes:
+        plane[398 * len(plane) // 496 :] = pts % 200
+with open(target, "wb") as stream:
+    redraw(video, video.start, video.end, paint, (video.width, video.height + 98), stream, target[-4:], {})
+"""
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="sets the cores, and what new memory contains")
+@pytest.mark.parametrize("suffix", [".mp4", ".mkv"])
+def test_bytes_depend_neither_on_unset_memory_nor_on_cores(suffix: str, tmp_path: Path) -> None:
+    path = media.write(tmp_path / "a.mp4", media.pictures(12, 400, 398))
+    results = []
+    for fill, cores in (("1", "1"), ("170", "9")):
+        target = tmp_path / f"{fill}{suffix}"
+        subprocess.run(
+            [sys.executable, "-c", SCRIPT, path, target, cores],
+            env=environment(MALLOC_PERTURB_=fill),  # glibc fills new memory with it
+            check=True,
+        )
+        results.append(target.read_bytes())
+    assert results[0] == results[1]
+
+
+# Threads
+
+
+def test_a_thread_works_ahead_in_order_and_ends_when_closed() -> None:
+    begun: list[int] = []
+    is_closed = []
+
+    def numbers() -> Generator[int]:
+        try:
+            for number in range(100):
+                begun.append(number)
+                yield number
+        finally:
+            is_closed.append(True)
+
+    before = threading.active_count()
+    assert list(ahead(numbers(), 3)) == list(range(100))
+    begun.clear()
+    results = ahead(numbers(), 3)
+    assert [next(results) for _ in range(5)] == [0, 1, 2, 3, 4]
+    results.close()
+    assert len(begun) <= 5 + 3
+    assert len(is_closed) == 2
+    assert threading.active_count() == before
+
+
+def test_an_error_comes_after_the_items_before_it() -> None:
+    def numbers() -> Generator[int]:
+        yield 1
+        raise InputError("no more")
+
+    results = ahead(numbers(), 3)
+    assert next(results) == 1
+    with pytest.raises(InputError, match="no more"):
+        next(results)
+
+
+@pytest.mark.parametrize("where", ["drawing", "writing"])
+def test_an_interruption_ends_every_thread(where: str, plain: Video, tmp_path: Path) -> None:
+    def stop(*_: object) -> None:
+        raise KeyboardInterrupt
+
+    paint, tick = (stop, None) if where == "drawing" else (lambda *_: None, stop)
+    before = threading.active_count()
+    with open(tmp_path / "a.mp4", "wb") as stream, pytest.raises(KeyboardInterrupt):
+        redraw(plain, plain.start, plain.end, paint, (64, 48), stream, ".mp4", {}, tick)
+    assert threading.active_count() == before
 
 
 @pytest.mark.parametrize("suffix", [".mp4", ".mkv"], ids=["encoded", "copied"])
@@ -392,6 +626,22 @@ def test_faces_are_found_again_where_no_geometry_is_given(analyzed: Path, call: 
     for name in ("again.mp4", "anew.mp4"):
         shown = colours(tmp_path / name)
         assert all(np.array_equal(first, second) for first, second in zip(shown, expected, strict=True))
+
+
+def test_an_interrupted_film_leaves_no_file(analyzed: Path, tmp_path: Path) -> None:
+    line = command(["annotate", CLIP, "-t", "all.json", "--tracks", "all.npz", "-o", tmp_path / "a.mp4"])
+    made_in(analyzed, "analyze", CLIP, "--model", "untrained", "-t", "all.json", "--tracks", "all.npz", "-y")
+    with subprocess.Popen(
+        line, cwd=analyzed, env=environment(), stderr=subprocess.PIPE, text=True
+    ) as process:
+        while not list(tmp_path.glob(".fervid-*.part")):
+            assert process.poll() is None
+            time.sleep(0.02)
+        process.send_signal(signal.SIGINT)
+        _, errors = process.communicate()
+    assert process.returncode == 130
+    assert errors.strip() == "fervid: interrupted"
+    assert list(tmp_path.iterdir()) == []
 
 
 def test_a_film_goes_into_a_pipe(analyzed: Path) -> None:

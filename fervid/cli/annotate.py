@@ -148,11 +148,12 @@ def write(
     from fervid.analysis.spans import selection
     from fervid.drawing.annotator import Annotator
     from fervid.export.timelines.shapes import NOTE
+    from fervid.video.planes import coding_at
     from fervid.video.redrawing import redraw
 
     start, stop = selection(video, settings_of(timeline))
     stop = video.end if stop is None else min(stop, video.end)
-    annotator = Annotator(timeline, geometry, draw)
+    annotator = Annotator(timeline, geometry, draw, coding_at(video, start).matrix)
     note = {"title": f"{video.name}, annotated by fervid", "comment": NOTE}
     with messages.bar(Path(target).name) as bar, output.open_binary(target, overwrite) as stream:
         bar.begin(float((stop - start) * video.time_base))

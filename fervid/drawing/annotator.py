@@ -3,18 +3,18 @@
 from __future__ import annotations
 
 from bisect import bisect_right
-from collections import deque
 from collections.abc import Collection, Iterable, Iterator, Sequence
 from dataclasses import dataclass
-from fractions import Fraction
 
 import numpy as np
 
-from fervid.drawing.painter import KINDS, WINDOW, History, Painter, Shown
+from fervid.drawing.canvas import BT601, Planes
+from fervid.drawing.curve import Moment
+from fervid.drawing.painter import Painter, Shown
+from fervid.drawing.style import KINDS
 from fervid.errors import InputError
 from fervid.timeline import interpolate
-from fervid.times import stamp
-from fervid.types import Bytes, Floats, Rows, Segment, Status, Timeline
+from fervid.types import Floats, Rows, Segment, Status, Timeline
 
 
 @dataclass(frozen=True, eq=False)
@@ -54,9 +54,15 @@ def frames_of(chunks: Iterable[Rows]) -> Iterator[tuple[int, list[Seen] | None]]
 class Annotator:
     """Paints the frames of a video, in order."""
 
-    def __init__(self, timeline: Timeline, geometry: Iterable[Rows], kinds: Collection[str] = KINDS) -> None:
+    def __init__(
+        self,
+        timeline: Timeline,
+        geometry: Iterable[Rows],
+        kinds: Collection[str] = KINDS,
+        matrix: Floats = BT601,
+    ) -> None:
         self._source, self._labels = timeline.source, timeline.labels
-        self.painter = Painter(self._source.width, self._source.height, self._labels, kinds)
+        self.painter = Painter(self._source.width, self._source.height, self._labels, kinds, matrix)
         self._curves = {curve.track: curve for curve in timeline.curves}
         self._segments: dict[int, list[Segment]] = {}
         for segment in sorted(timeline.segments, key=lambda segment: segment.start):
@@ -71,15 +77,11 @@ class Annotator:
         self._frames = frames_of(geometry)
         self._ahead = next(self._frames, None)
         self._held: list[Seen] = []
-        self._past: deque[tuple[float, int, Floats]] = deque()  # seconds, track, scores
 
-    def paint(self, pts: int, picture: Bytes) -> Bytes:
-        """Return the picture of the frame at `pts`, painted."""
+    def paint(self, pts: int, planes: Planes) -> None:
+        """Paint the frame at `pts`, in place."""
         faces = self._faces(pts)
-        shown = [self._shown(face, pts) for face in faces]
-        self._remember(pts, faces)
-        seconds = self._source.seconds(pts)
-        return self.painter.paint(picture, shown, self._history(), _clock(seconds))
+        self.painter.paint(planes, [self._shown(face, pts) for face in faces], self._moment(pts, faces))
 
     def _faces(self, pts: int) -> list[Seen]:
         """Return the faces of a frame, or of the last sampled frame before it."""
@@ -109,27 +111,11 @@ class Annotator:
         score = 0.0 if emotion is None else float(self._scores(face.track, pts)[self._labels.index(emotion)])
         return Shown(face.box, face.landmarks, self._names[face.track], emotion, score)
 
-    def _remember(self, pts: int, faces: Sequence[Seen]) -> None:
-        """Add the scores of the largest face to the history."""
+    def _moment(self, pts: int, faces: Sequence[Seen]) -> Moment:
+        """Return what the curve shows of a frame: the scores of the largest face."""
         seconds = self._source.seconds(pts)
-        if faces:
-            lead = max(faces, key=lambda face: (float(face.box[2] * face.box[3]), -face.track))
-            # An unreadable face leaves a gap.
-            scores = self._scores(lead.track, pts) if lead.is_clear else np.full(len(self._labels), np.nan)
-            self._past.append((seconds, lead.track, scores.astype(np.float32)))
-        else:
-            self._past.append((seconds, -1, np.full(len(self._labels), np.nan, np.float32)))
-        while self._past[0][0] < seconds - WINDOW:
-            self._past.popleft()
-
-    def _history(self) -> History:
-        seconds, tracks, scores = zip(*self._past, strict=True)
-        starts = (np.flatnonzero(np.diff(np.array(tracks))) + 1).tolist()
-        name = self._names.get(tracks[-1], "")
-        return History(np.array(seconds), np.stack(scores), starts, name)
-
-
-def _clock(seconds: float) -> str:
-    """Return the time from the first frame as `1:02:03.4` or `2:03.4`."""
-    tenths = int(Fraction(seconds).limit_denominator(1_000_000) * 10)
-    return stamp(Fraction(tenths, 10), has_tenths=True)
+        if not faces:
+            return Moment(seconds)
+        lead = max(faces, key=lambda face: (float(face.box[2] * face.box[3]), -face.track))
+        scores = self._scores(lead.track, pts) if lead.is_clear else None
+        return Moment(seconds, lead.track, self._names[lead.track], scores)

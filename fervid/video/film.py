@@ -12,6 +12,7 @@ from typing import BinaryIO, cast
 
 import av
 import numpy as np
+from av.codec.context import ThreadType
 from av.container import OutputContainer
 from av.packet import Packet
 from av.video.frame import PictureType, VideoFrame
@@ -34,6 +35,7 @@ CONTAINERS = {  # by a file's suffix
 }
 STREAMED = {"movflags": "frag_keyframe+empty_moov+default_base_moof"}  # for targets that cannot seek
 FULL_RANGE = "yuvj420p"
+THREADS = 4  # of the encoder: its output depends on their number
 
 
 @dataclass(frozen=True)
@@ -69,19 +71,20 @@ class Look:
 
 
 def colours_of(picture: VideoFrame) -> tuple[int, int, int]:
-    """Return a picture's primaries, transfer and matrix."""
-    return int(picture.color_primaries), int(picture.color_trc), int(picture.colorspace)
+    """Return a picture's primaries, transfer and matrix; for RGB, the matrix by which it is converted."""
+    matrix = int(picture.colorspace) or int(matrix_of(picture))
+    return int(picture.color_primaries), int(picture.color_trc), matrix
 
 
 @contextmanager
 def writing(target: BinaryIO, container: str, note: Mapping[str, str]) -> Iterator[OutputContainer]:
     """Open a container for writing into `target`; raise OutputError for what FFmpeg cannot write."""
     sink = _Sink(target)
-    options: dict[str, str] = {}
+    options = {"fflags": "+bitexact"}  # otherwise Matroska's identifiers are random
     handle: object = SimpleNamespace(write=sink.write, seek=sink.seek, tell=target.tell)
     if not target.seekable():
         handle = SimpleNamespace(write=sink.write)
-        options = STREAMED if container in ("mp4", "mov") else {}
+        options |= STREAMED if container in ("mp4", "mov") else {}
     try:
         with av.open(handle, "w", format=container, options=options) as output:
             output.metadata.update(note)
@@ -156,6 +159,7 @@ def _video_stream(output: OutputContainer, look: Look, options: Mapping[str, str
         raise OutputError("this build of PyAV cannot write H.264: install the one from PyPI") from error
     stream.width, stream.height, stream.pix_fmt = look.width, look.height, look.pixel_format
     context = stream.codec_context
+    context.thread_count, context.thread_type = THREADS, ThreadType.FRAME
     context.time_base = look.time_base
     context.color_primaries, context.color_trc, context.colorspace = look.colours
     if look.aspect is not None:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Generator, Iterator
 from typing import cast
 
 import cv2
@@ -40,7 +40,7 @@ def matrix_of(picture: VideoFrame) -> Colorspace:
 
 def turned(
     video: Video, start: int | None = None, stop: int | None = None
-) -> Iterator[tuple[int, VideoFrame, Turn]]:
+) -> Generator[tuple[int, VideoFrame, Turn]]:
     """Yield the same frames with the turn that makes each upright."""
     turn, rotation = Turn(False, False, False), None
     for pts, picture in pictures(video, start, stop):

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Generator, Mapping, Sequence
+from contextlib import closing
 from fractions import Fraction
 from typing import BinaryIO
 
@@ -11,14 +12,19 @@ from av.video.frame import VideoFrame
 
 from fervid.errors import InputError
 from fervid.types import Bytes, Video
+from fervid.video.ahead import ahead
 from fervid.video.film import CONTAINERS, Film, Look, colours_of, writing
-from fervid.video.pictures import coloured, matrix_of, turned
+from fervid.video.pictures import turned
+from fervid.video.planes import Coding, blank, paste, planes_of
 from fervid.video.reading import STILLS_RATE
 from fervid.video.sound import sounds
 from fervid.video.voices import KEPT, Copied, Encoded, Voice
 
-QUALITY = {"crf": "20", "preset": "veryfast"}  # of H.264: good enough for viewing, as fast as the drawing
-Paint = Callable[[int, Bytes], Bytes]  # a frame's pts and picture (H, W, 3) -> the picture to show
+# Of H.264: the same quality for all pictures. Looking ahead to distribute it takes the encoder half as much
+# time again, and makes the file no smaller at the same quality (docs/performance.md).
+QUALITY = {"qp": "27", "preset": "ultrafast", "x264-params": "cabac=1:8x8dct=1:deblock=1"}
+AHEAD = 4  # pictures that are decoded, and drawn, before they are needed
+Paint = Callable[[int, Sequence[Bytes]], None]  # draw on a frame, from its pts and its planes
 Tick = Callable[[float], None]  # called with the seconds done
 
 
@@ -33,7 +39,10 @@ def redraw(
     note: Mapping[str, str],
     tick: Tick | None = None,
 ) -> None:
-    """Write [start, stop), upright, as painted by `paint` in `size`, with the same times and sound."""
+    """Write [start, stop), upright, as painted by `paint` in `size`, with the same times and sound.
+
+    `paint` gets the planes of the whole picture: the video's own in the upper left, the rest not yet filled.
+    """
     low, high = (int(index) for index in np.searchsorted(video.pts, [start, stop]))
     times = [*video.pts[low:high].tolist(), min(stop, video.end)]
     first = next(turned(video, start), None)
@@ -42,11 +51,11 @@ def redraw(
             f"no frame of {video.name} can be decoded from {video.seconds(start):.2f} to "
             f"{video.seconds(stop):.2f} s"
         )
-    space, start = matrix_of(first[1]), times[0]
+    coding, begin = Coding.of(first[1]), times[0]
     look = Look(
         width=max(2, size[0] // 2 * 2),
         height=max(2, size[1] // 2 * 2),
-        pixel_format="yuv420p",
+        pixel_format=coding.pixel_format,
         time_base=video.time_base,
         rate=video.rate or STILLS_RATE,
         colours=colours_of(first[1]),
@@ -54,19 +63,31 @@ def redraw(
     container = CONTAINERS[suffix]
     with writing(target, container, note) as output:
         film = Film(output, look, QUALITY)
-        span = ((start - video.start) * video.time_base, (times[-1] - video.start) * video.time_base)
+        span = ((begin - video.start) * video.time_base, (times[-1] - video.start) * video.time_base)
         for sound in sounds(video):
             is_kept = container == "matroska" or sound.codec in KEPT
             voice: Voice = Copied(output, sound) if is_kept else Encoded(output, sound)
             voice.begin(*span, Fraction(0))
             film.voices.append(voice)
-        for pts, picture, turn in turned(video, start, stop):
-            drawn = paint(pts, coloured(picture, turn, (video.width, video.height)))
-            shown = np.ascontiguousarray(drawn[: look.height, : look.width])
-            frame = VideoFrame.from_ndarray(shown, format="bgr24")
-            following = int(np.searchsorted(times, pts, side="right"))
-            length = times[following] - pts if following < len(times) else 1
-            film.add(frame.reformat(format="yuv420p", dst_colorspace=space), pts - start, length)
-            if tick:
-                tick(float((pts - start) * video.time_base))
+        size = look.width, look.height
+        with closing(ahead(painted(video, start, stop, paint, size, coding), AHEAD)) as pictures:
+            for pts, picture in pictures:
+                following = int(np.searchsorted(times, pts, side="right"))
+                length = times[following] - pts if following < len(times) else 1
+                film.add(picture, pts - begin, length)
+                if tick:
+                    tick(float((pts - begin) * video.time_base))
         film.finish()
+
+
+def painted(
+    video: Video, start: int, stop: int, paint: Paint, size: tuple[int, int], coding: Coding
+) -> Generator[tuple[int, VideoFrame]]:
+    """Yield the painted pictures of [start, stop) with their pts, in an even size."""
+    with closing(ahead(turned(video, start, stop), AHEAD)) as pictures:
+        for pts, picture, turn in pictures:
+            whole = blank(*size, coding)
+            planes = planes_of(whole)
+            paste(coding.coded(picture), turn, (video.width, video.height), planes)
+            paint(pts, planes)
+            yield pts, whole
