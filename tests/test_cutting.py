@@ -378,6 +378,16 @@ def test_another_video_is_an_error(tmp_path: Path) -> None:
         planning.of(replace(video, sha256="0" * 64), path)
 
 
+@pytest.mark.parametrize(
+    "change", [{"width": 66}, {"height": 1}, {"start": 1}, {"time_base": Fraction(1, 7)}]
+)
+def test_a_timeline_that_contradicts_its_video_is_damaged(tmp_path: Path, change: dict[str, Any]) -> None:
+    """Such a timeline failed only when something was drawn into the video."""
+    made = planning.plan(lossless(tmp_path / "a.mp4"))
+    with pytest.raises(InputError, match=r"timeline of a\.mp4 is damaged: .* has another size or clock"):
+        planning.of(replace(made, **change), made.path)
+
+
 @pytest.mark.parametrize("count", [1, 2])
 def test_stills_keep_the_rate_that_they_were_analyzed_at(tmp_path: Path, count: int) -> None:
     for number in range(count):

@@ -118,7 +118,7 @@ def uses(text: str) -> Iterator[tuple[str, Callable[[Timeline], object]]]:
     yield "people --json", lambda timeline: write_json(timeline, io.StringIO())
     yield "people --merge", lambda timeline: people.write(merged(timeline), text, io.StringIO())
     yield "compare", compared
-    yield "annotate", lambda timeline: Annotator(timeline, ()).paint(0, np.zeros((1080, 1920, 3), np.uint8))
+    yield "annotate", annotated
     yield "plot", lambda timeline: plot.draw(timeline, timeline.peaks, plot.Look("svg"))
 
 
@@ -127,6 +127,14 @@ def merged(timeline: Timeline) -> Timeline:
     if len(names) > 1:
         timeline, _ = merge(timeline, names[0], names[1])
     return rename(timeline, names[0], "Cleo") if names else timeline
+
+
+def annotated(timeline: Timeline) -> None:
+    source = timeline.source
+    if (source.width, source.height) == (1920, 1080):  # with any other size, the video is not accepted
+        annotator = Annotator(timeline, ())
+        width, height = annotator.painter.size
+        annotator.paint(0, [np.zeros((height // step, width // step), np.uint8) for step in (1, 2, 2)])
 
 
 def compared(timeline: Timeline) -> None:

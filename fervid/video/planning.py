@@ -96,6 +96,13 @@ def of(known: Source, path: str | Path, tick: Tick | None = None) -> Video:
             f"{shown(path)} is not the video of this timeline, which is of {known.name} (another SHA-256): "
             "give that one, or analyze this one"
         )
+    is_turned = (video.rotation - known.rotation) % 180 != 0
+    size = (video.height, video.width) if is_turned else (video.width, video.height)
+    if (known.time_base, known.start, known.width, known.height) != (video.time_base, video.start, *size):
+        raise InputError(
+            f"the timeline of {known.name} is damaged: {shown(path)} has another size or clock; "
+            "analyze it again"
+        )
     if video.rotation == known.rotation:
         return video
     turn = known.rotation  # asked for, since the file itself tells another

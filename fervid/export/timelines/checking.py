@@ -56,7 +56,8 @@ def _source(source: Source) -> None:
     _within("a time", (source.start, source.start + source.duration), -MOST_TICKS)
     _within("the duration", (source.duration,), 0)
     _within("the size", (source.width, source.height), 1, MOST_PIXELS)
-    _within("the rotation", (source.rotation,), -360, 360)
+    if source.rotation not in (0, 90, 180, 270):
+        raise ValueError(f"the rotation should be a right angle, not {source.rotation}")
     _within("the number of channels", (source.audio_channels,), 0, MOST_CHANNELS)
     _within("a count of frames", (source.planned,), 0)
     if source.rate is not None and not 0 < source.rate <= FASTEST:
