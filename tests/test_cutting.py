@@ -5,10 +5,13 @@ from __future__ import annotations
 import io
 import json
 import os
+import subprocess
+import sys
 from collections.abc import Callable
 from dataclasses import replace
 from fractions import Fraction
 from pathlib import Path
+from textwrap import indent
 from typing import Any
 
 import av
@@ -16,7 +19,7 @@ import cv2
 import media
 import numpy as np
 import pytest
-from conftest import CLIP, Call
+from conftest import CLIP, Call, environment
 from make_golden import GOLDEN
 from test_cli import says
 
@@ -395,3 +398,42 @@ def test_stills_keep_the_rate_that_they_were_analyzed_at(tmp_path: Path, count: 
     video = planning.plan(tmp_path, rotate="90", frame_rate=Fraction(24000, 1001))
     again = planning.of(video, tmp_path)
     assert (again.time_base, again.rotate, again.duration) == (Fraction(1001, 24000), "90", count)
+
+
+WRITE = """
+import os, sys
+from fervid.video import planning
+path, target, cores = sys.argv[1:]
+suffix = target[-4:]
+os.sched_setaffinity(0, sorted(os.sched_getaffinity(0))[: int(cores)])
+video = planning.plan(path)
+with open(target, "wb") as stream:
+"""
+
+
+def encoded_twice(path: Path, lines: str, suffix: str) -> list[bytes]:
+    """Write a file with some lines of Python, on one core and on all, and with other values in new memory."""
+    if sys.platform != "linux":
+        pytest.skip("sets the cores, and what new memory contains")
+    results = []
+    for fill, cores in (("1", "1"), ("170", "99")):
+        target = path.with_name(f"{fill}{suffix}")
+        subprocess.run(
+            [sys.executable, "-c", WRITE + indent(lines.strip(), "    "), path, target, cores],
+            env=environment(MALLOC_PERTURB_=fill),  # glibc fills new memory with it
+            check=True,
+        )
+        results.append(target.read_bytes())
+    return results
+
+
+CUT = """
+from fervid.video import cutting
+cutting.encode(video, [cutting.Piece(video.start, video.end)], stream, suffix, {})
+"""
+
+
+def test_the_bytes_of_a_clip_depend_neither_on_unset_memory_nor_on_cores(tmp_path: Path) -> None:
+    path = media.write(tmp_path / "a.mp4", media.pictures(12, 400, 398))
+    first, second = encoded_twice(path, CUT, ".mp4")
+    assert first == second

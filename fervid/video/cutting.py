@@ -18,14 +18,14 @@ from av.video.stream import VideoStream
 from fervid.errors import OutputError
 from fervid.types import Video
 from fervid.video.clock import REORDER_LIMIT, typical_step
-from fervid.video.film import CONTAINERS, Film, Look, matrix, writing
+from fervid.video.film import CONTAINERS, REPEATABLE, Film, Look, matrix, writing
 from fervid.video.luma import turn_of
 from fervid.video.pictures import turned
 from fervid.video.reading import STILLS, decoded, demuxed, opened
 from fervid.video.sound import sounds
 from fervid.video.voices import Copied, Encoded
 
-QUALITY = {"crf": "16", "preset": "fast"}  # of H.264: no visible difference
+QUALITY = {"crf": "18", "preset": "fast"} | REPEATABLE  # of H.264: no visible difference
 Tick = Callable[[float], None]  # called with the seconds done
 
 

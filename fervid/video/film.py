@@ -36,6 +36,7 @@ CONTAINERS = {  # by a file's suffix
 STREAMED = {"movflags": "frag_keyframe+empty_moov+default_base_moof"}  # for targets that cannot seek
 FULL_RANGE = "yuvj420p"
 THREADS = 4  # of the encoder: its output depends on their number
+REPEATABLE = {"x264-params": "mbtree=0"}  # x264's macroblock tree reads memory that it never set
 
 
 @dataclass(frozen=True)
