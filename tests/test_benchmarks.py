@@ -165,4 +165,3 @@ def test_detectors_are_compared_on_portraits(tmp_path: Path) -> None:
     assert portraits["pictures"] == 2 * 19
     assert portraits["recall"]["roll 90"]["yunet"] > portraits["recall"]["roll 90"]["hog"] == 0
     assert portraits["recall"]["size 80"]["upright"] == 1
-    assert portraits["time"]["upright"] < portraits["time"]["yunet"]
