@@ -291,13 +291,13 @@ def test_the_detector_runs_often_while_a_face_beside_a_healthy_one_is_lost() -> 
     assert people_of(stage, observed) == {0: {0}, 1: {1}}
 
 
-def test_every_angle_is_searched_at_first_at_cuts_and_now_and_then() -> None:
+def test_every_angle_is_searched_at_first_now_and_then_and_at_cuts_to_no_upright_face() -> None:
     empty = Stage([])
-    play(empty, 3)
-    assert empty.every_angle == [0, 25, 50]
+    play(empty, 3, change=lambda frame: replace(frame, cut=frame.pts == 31))
+    assert empty.every_angle == [0, 25, 31, 50]
     well = Stage([stand()])
     play(well, 5, change=lambda frame: replace(frame, cut=frame.pts == 31))
-    assert well.every_angle == [0, 31, 75]
+    assert well.every_angle == [0, 75] and 31 in well.detections
 
 
 def test_a_detection_resets_landmarks() -> None:
