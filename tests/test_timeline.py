@@ -416,21 +416,31 @@ def test_neutral_and_small_things_are_no_peaks() -> None:
     assert [peak.emotion for peak in peaks] == ["sadness"]
 
 
-def test_a_curve_that_begins_or_ends_high_has_its_peak() -> None:
+def test_a_curve_that_is_highest_at_the_edge_of_its_track_has_no_peak_there() -> None:
     rising = bumps(20, ("surprise", 19 * 0.32, 0.9, 1.0))
-    (last,) = peaks_of(rising)
-    assert last.apex == pytest.approx(START + 19 * STEP, abs=60)
-    assert last.offset == START + 19 * STEP + 160  # the track's end
-    (first,) = peaks_of(rising[::-1].copy())
-    assert first.apex == pytest.approx(START, abs=60)
-    assert first.onset == START - 160
+    assert peaks_of(rising) == peaks_of(rising[::-1].copy()) == []
+    (earlier,) = peaks_of(bumps(20, ("surprise", 16 * 0.32, 0.9, 1.0)))
+    assert earlier.apex == pytest.approx(START + 16 * STEP, abs=60)
+    assert earlier.offset == START + 19 * STEP + 160  # the track's end
 
 
-def test_a_single_window_may_peak() -> None:
-    (peak,) = peaks_of(sure(["disgust"], 0.7))
-    assert (peak.emotion, peak.onset, peak.apex, peak.offset) == ("disgust", START - 160, START, START + 160)
+def test_the_apex_is_in_the_middle_of_a_plateau() -> None:
+    scores = bumps(60)
+    scores[20:31] = sure(["happiness"] * 11, 0.98)
+    scores[20, [3, 6]] += np.array([0.01, -0.01], np.float32)  # slightly higher where it begins
+    (peak,) = peaks_of(scores)
+    assert peak.apex == pytest.approx(START + 25 * STEP, abs=60)
+    (whole,) = peaks_of(sure(["happiness"] * 11, 0.98))  # smiles from the first frame to the last
+    assert whole.apex == pytest.approx(START + 5 * STEP, abs=60)
+
+
+def test_a_face_seen_for_less_than_half_a_second_has_no_peak() -> None:
+    assert peaks_of(sure(["disgust"], 0.7)) == []
+    (peak,) = peaks_of(sure(["disgust"] * 3, 0.7))
+    assert (peak.emotion, peak.apex) == ("disgust", START + STEP)
+    assert (peak.onset, peak.offset) == (START - 160, START + 2 * STEP + 160)
     assert peak.score == pytest.approx(0.7)
-    assert peaks_of(sure(["neutral"], 0.7)) == []
+    assert peaks_of(sure(["neutral"] * 3, 0.7)) == []
 
 
 def test_unreadable_windows_make_no_peak() -> None:
@@ -450,12 +460,14 @@ def test_a_peak_whose_apex_cannot_be_read_is_refused() -> None:
 
 
 def test_a_peak_does_not_reach_over_a_hole() -> None:
-    scores = bumps(40, ("happiness", 20 * 0.32, 0.9, 3))
-    keep = np.r_[0:18, 24:40]  # nothing is known around the top
+    scores = bumps(40, ("happiness", 14 * 0.32, 0.9, 2), ("happiness", 27 * 0.32, 0.9, 2))
+    scores[:, 3] = scores[:, 3].clip(0, 0.95)
+    keep = np.r_[0:18, 24:40]  # nothing is known between the tops
     peaks = peaks_of(scores[keep], centres(40)[keep])
     assert [peak.emotion for peak in peaks] == ["happiness"] * 2
     before, after = peaks
     assert before.offset <= START + 17 * STEP and after.onset >= START + 24 * STEP
+    scores = bumps(40, ("happiness", 20 * 0.32, 0.9, 3))
     short = np.r_[0:19, 21:40]  # 0.96 s: carried over
     assert len(peaks_of(scores[short], centres(40)[short])) == 1
 
@@ -479,7 +491,10 @@ def test_ranking_takes_the_strongest_and_keeps_the_gap() -> None:
     assert seconds(min_gap=5.001) == [4, 30]
     assert seconds(min_gap=3) == [4, 9, 1, 30]
     assert seconds(emotion={"fear"}) == [7]
-    assert seconds(emotion=("fear", "happiness"), top=2) == [4, 9]
+    assert seconds(emotion=("fear", "happiness"), top=2) == [4, 7]  # each emotion first
+    assert seconds(top=3) == [4, 9, 7]
+    assert seconds(top=1) == [4]
+    assert seconds(emotion={"happiness"}, top=2) == [4, 9]
     assert seconds(top=0) == []
 
 

@@ -74,7 +74,12 @@ def _split(ctx: click.Context, param: click.Parameter, values: tuple[str, ...]) 
     help="Only this emotion; repeat it or use commas.",
 )
 @click.option("--person", "persons", multiple=True, help="Only this person, by id or name; may be repeated.")
-@click.option("--top", type=click.IntRange(1), metavar="N", help="Only the N highest.")
+@click.option(
+    "--top",
+    type=click.IntRange(1),
+    metavar="N",
+    help="Only N peaks: the highest of each emotion, then the highest of the rest.",
+)
 @click.option(
     "--score",
     type=click.Choice(["prominence", "arousal", "intensity"]),

@@ -20,6 +20,8 @@ SIGMA = 0.2  # seconds of the Gaussian that smooths a curve before the search
 HEIGHT = 0.25  # the least smoothed score of a peak
 PROMINENCE = 0.1  # the least rise above the lowest point between it and a higher peak
 DISTANCE = 0.5  # the fewest seconds between two peaks of an emotion
+PLATEAU = 0.05  # the share of its height by which a curve may fall on a plateau: the apex is in its middle
+SEEN = 0.5  # the fewest seconds of a track that has peaks, and of a plateau at its edge
 FOOT = 0.8  # onset and offset are where the curve has fallen by this share of the prominence
 SCORES = ("prominence", "arousal", "intensity")  # what peaks can be ranked by
 DECIMALS = 6  # of scores when ranking, so that a timeline read from a file ranks the same
@@ -30,8 +32,11 @@ def find_peaks(source: Source, curve: Curve, labels: Sequence[str]) -> list[Peak
     """Find the peaks of every emotion but neutral on a track's curve, by time.
 
     `score`, valence, arousal and intensity are the curve's at the apex; the prominence is that of the
-    smoothed curve, which is continued at chance level before its start and after its end.
+    smoothed curve, which is continued at chance level before its start and after its end. A curve that is
+    highest at the very edge of its track has no peak there, unless it holds: the rest of it is not known.
     """
+    if (curve.end - curve.start) * float(source.time_base) < SEEN:
+        return []
     readable = np.flatnonzero(curve.quality >= READABLE)
     if len(readable) == 0:
         return []
@@ -72,7 +77,10 @@ def _search(curve: Curve, rows: npt.NDArray[np.intp], labels: Sequence[str], tic
         values = np.pad(values, 1, constant_values=1 / len(labels))
         distance = max(1.0, DISTANCE / (step * tick)) if step else 1.0
         for maximum in find_maxima(values, HEIGHT, PROMINENCE, distance, FOOT):
-            apex = int(pts[0]) + round((maximum.top - 1) * step)
+            first, last = _plateau(values, maximum.top)
+            if (first == 1 or last == count) and (last - first) * step * tick < SEEN:
+                continue
+            apex = int(pts[0]) + round(((first + last) / 2 - 1) * step)
             if at(curve.quality, apex) < READABLE:
                 continue
             yield Peak(
@@ -90,6 +98,13 @@ def _search(curve: Curve, rows: npt.NDArray[np.intp], labels: Sequence[str], tic
             )
 
 
+def _plateau(values: npt.NDArray[np.float64], top: int) -> tuple[int, int]:
+    """Return the first and last index of the stretch around a maximum on which a curve is nearly as high."""
+    low = np.flatnonzero(values < (1 - PLATEAU) * values[top])  # the padding is always lower
+    after = int(np.searchsorted(low, top))
+    return int(low[after - 1]) + 1, int(low[after]) - 1
+
+
 def rank(
     peaks: Iterable[Peak],
     time_base: Fraction,
@@ -102,7 +117,8 @@ def rank(
     """Rank peaks by `score`, highest first, dropping any within `min_gap` seconds of a higher one.
 
     `emotion` and `person` filter the peaks first; the gap is between all that remain, of any emotion or
-    track. Of equal scores, the earlier peak is first.
+    track. Of equal scores, the earlier peak is first. The `top` peaks are the highest of each emotion, and
+    then the highest of the rest: otherwise the most common emotion would leave no room for others.
     """
     if score not in SCORES:
         raise UsageError(f"peaks cannot be ranked by {score!r}: choose one of {', '.join(SCORES)}")
@@ -118,11 +134,16 @@ def rank(
     taken: list[int] = []  # apexes, ascending
     chosen: list[Peak] = []
     for peak in wanted:
-        if top is not None and len(chosen) >= top:
-            break
         index = bisect(taken, peak.apex)
         if any(abs(peak.apex - near) < gap for near in taken[max(0, index - 1) : index + 1]):
             continue
         insort(taken, peak.apex)
         chosen.append(peak)
-    return chosen
+    return chosen if top is None else _fairest(chosen, top)
+
+
+def _fairest(ranked: Sequence[Peak], top: int) -> list[Peak]:
+    """Return `top` ranked peaks: the first of each emotion, then the first of the rest, in their order."""
+    firsts = {peak.emotion: index for index, peak in reversed(list(enumerate(ranked)))}
+    order = sorted(range(len(ranked)), key=lambda index: (firsts[ranked[index].emotion] != index, index))
+    return [ranked[index] for index in sorted(order[:top])]
