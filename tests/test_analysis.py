@@ -22,8 +22,8 @@ import torch
 from conftest import CLIP
 from media import LOSSLESS, Picture, damaged, truncated, write, write_still
 
-from fervid import analysis, clips, execute, export
-from fervid.analysis import Run, spans
+from fervid import analysis, cache, clips, execute, export
+from fervid.analysis import Run, results, spans
 from fervid.analysis.results import Span
 from fervid.cache import Store
 from fervid.export.frames import geometry
@@ -480,6 +480,42 @@ def test_long_stretches_in_workers_give_the_same(
     passes = spans.groups(planned, spans.plan(planned, LARGE))
     assert [len(group) for group in passes] == [2, 2] and len(entries(tmp_path / "one")) == 4
     assert_same(analyse(path, tmp_path / "two", two_workers), whole)
+
+
+def test_frames_left_out_between_samples_change_nothing(
+    shown: list[Picture], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Check a film with B-frames and rare keyframes, against decoding every frame."""
+    options = {"crf": "18", "bf": "3", "preset": "ultrafast", "x264-params": "b-adapt=0:scenecut=0"}
+    path = write(tmp_path / "film.mp4", shown, rate=10, gop=75, options=options)
+    monkeypatch.setattr(spans, "LENGTH", 8)
+    settings = Settings(sample_fps=Fraction(5, 2))
+    decoded = 0
+    real = reading.upright
+
+    def counted(*arguments: Any) -> Any:
+        nonlocal decoded
+        decoded += 1
+        return real(*arguments)
+
+    monkeypatch.setattr(reading, "upright", counted)
+    short = analyse(path, tmp_path / "short", settings=settings)
+    few = decoded
+    planned = short.timeline.source
+    assert isinstance(planned, Video) and len(entries(tmp_path / "short")) > 1
+    for span in spans.plan(planned, settings):
+        stored = cache.read(next((tmp_path / "short").glob(f"*/{span.start}-*")))
+        alone = results.pack(spans.analyze_span(planned, span, spans.Options(settings, MODEL)))
+        assert stored is not None and all(np.array_equal(stored[name], alone[name]) for name in alone)
+    decoded = 0
+    monkeypatch.setattr(reading, "LEAVING_OUT", frozenset())
+    long = analyse(path, tmp_path / "long", settings=settings)
+    assert 0.5 < few / decoded < 0.8
+    assert short.texts["frames"] == long.texts["frames"] and short.tracks == long.tracks
+    assert short.timeline.tally == long.timeline.tally
+    assert short.timeline.tally.decoded == len(planned.pts) == 200
+    (cut,), (exact,) = short.timeline.shots[1:], long.timeline.shots[1:]
+    assert 0 <= cut - exact <= planned.length(1 / Fraction(5, 2))
 
 
 def test_no_segment_spans_a_cut(whole: Outcome) -> None:

@@ -170,23 +170,36 @@ def test_the_halo_is_a_second_at_each_end() -> None:
     assert spans.with_halo(planned, last) == (59700, None)
 
 
-def test_spans_of_one_pass_give_the_same_as_alone(monkeypatch: pytest.MonkeyPatch) -> None:
+@pytest.mark.parametrize("fps", [None, Fraction(5)])
+def test_spans_of_one_pass_give_the_same_as_alone(
+    monkeypatch: pytest.MonkeyPatch, fps: Fraction | None
+) -> None:
     """Halos over several spans, a span without frames, and a span that begins after a gap."""
     times = [*range(START, 9000, 100), *range(40000, 43000, 100)]
-    planned = replace(film(50), pts=np.array(times, np.int64), seekable=False)
+    planned = replace(film(50), pts=np.array(times, np.int64), seekable=fps is not None)
     bounds = [START, 1200, 1300, 5000, 12000, 20000, 41000, 41050, None]
     chosen = [Span(at, low, high) for at, (low, high) in enumerate(pairwise(bounds)) if low is not None]
+    on_grid = {pts for pts in times if fps is None or (pts - START) % 200 == 0 or pts == 40000}
     passes: list[tuple[int, int | None]] = []
 
-    def frames(_: Video, low: int, high: int | None, tally: Callable[[Tally], None]) -> Iterator[Frame]:
+    def frames(
+        _: Video,
+        low: int,
+        high: int | None,
+        tally: Callable[[Tally], None],
+        wanted: frozenset[int] | None,
+    ) -> Iterator[Frame]:
         passes.append((low, high))
+        assert wanted == (None if fps is None else on_grid)
         for pts in times:
-            if low <= pts and (high is None or pts < high) and pts != 4000:  # 4000 cannot be decoded
+            if wanted is not None and pts not in wanted and pts % 300:
+                continue
+            if low <= pts and (high is None or pts < high) and pts != 4100:  # 4100 cannot be decoded
                 yield Frame(pts, np.full((48, 64), 200 if 3000 <= pts < 41000 else 20, np.uint8))
         tally(Tally(complete=high is not None))
 
     monkeypatch.setattr(spans.reading, "frames", frames)
-    options = spans.Options(Settings())
+    options = spans.Options(Settings(sample_fps=fps))
     steps = list(spans.analyze(planned, chosen, options))
     found = [step.result for step in steps if step.result is not None]
     assert passes == [(START, None)]
@@ -194,8 +207,11 @@ def test_spans_of_one_pass_give_the_same_as_alone(monkeypatch: pytest.MonkeyPatc
     assert len(passes) == 1 + len(chosen)
     for result, other in zip(found, alone, strict=True):
         assert_same(results.pack(result), results.pack(other))
-    assert [pts for result in found for pts in result.pts.tolist()] == [pts for pts in times if pts != 4000]
-    assert sorted(pts for result in found for pts in result.cuts.tolist()) == [3000, 41000]
+    assert [pts for result in found for pts in result.pts.tolist()] == [pts for pts in times if pts != 4100]
+    cuts = [3000, 41000 if fps is None else 41100]  # 41000 is left out
+    assert [pts for result in found for pts in result.cuts.tolist()] == cuts
+    sampled = {pts for result in found for pts in result.pts[result.flags == results.SAMPLED].tolist()}
+    assert sampled == (on_grid | {4200}) - {4100}  # the next frame replaces the lost one
     assert sum((result.tally for result in found), Tally()) == Tally(len(times) - 1, 0, 1, False)
     # And when the spans between them are stored already.
     some = [step.result for step in spans.analyze(planned, chosen[1::3], options) if step.result is not None]
@@ -206,7 +222,7 @@ def test_spans_of_one_pass_give_the_same_as_alone(monkeypatch: pytest.MonkeyPatc
 def test_a_span_reports_progress(monkeypatch: pytest.MonkeyPatch) -> None:
     planned = film(40)
 
-    def frames(_: Video, low: int, high: int | None, tally: Callable[[Tally], None]) -> Iterator[Frame]:
+    def frames(_: Video, low: int, high: int | None, *__: object) -> Iterator[Frame]:
         for pts in planned.pts.tolist():
             if low <= pts and (high is None or pts < high):
                 yield Frame(pts, np.full((48, 64), 20, np.uint8))

@@ -220,6 +220,34 @@ def test_spans_join_to_the_whole(tmp_path: Path, name: str) -> None:
     assert_spans_join(path)
 
 
+# Films in which no frame refers to some others, and decoding can leave these out.
+LEAVING_OUT = {"mp4 B-frames", "mp4 open group", "mp4 intra refresh", "mp4 one keyframe", "mp4 fragmented"}
+LEAVING_OUT |= {"mp4 offset", "mp4 mpeg4", "mov hevc open group", "ts h264", "ts mpeg2", "avi mpeg4"}
+LEAVING_OUT |= {"mkv B-frames", "mkv varying", "flv"}
+
+
+@pytest.mark.parametrize("name", FILMS)
+@pytest.mark.parametrize("every", [2, 7])
+def test_wanted_frames_are_as_in_a_whole_pass(tmp_path: Path, name: str, every: int) -> None:
+    codec, options, more = FILMS[name]
+    path = tmp_path / f"film.{name.split()[0]}"
+    write(path, pictures(60), codec=codec, options=options, **more)
+    planned, frames, _ = whole(path)
+    pts = planned.pts.tolist()
+    wanted = {*pts[::every], *random.Random(every).sample(pts, 60 // every)}
+    tallies: list[Tally] = []
+    bounds = [None, pts[20], pts[21], pts[41], None]
+    some = [
+        f
+        for low, high in pairwise(bounds)
+        for f in reading.frames(planned, low, high, tallies.append, wanted)
+    ]
+    assert wanted <= {frame.pts for frame in some}
+    assert all(same(frame, frames[pts.index(frame.pts)]) for frame in some)
+    assert (len(some) < len(frames)) == (name in LEAVING_OUT)
+    assert sum(tallies, Tally()) == Tally(decoded=len(some))
+
+
 def test_a_container_whose_times_change_after_a_seek_is_read_in_one_pass(tmp_path: Path) -> None:
     path = write(tmp_path / "film.mpg", pictures(60), codec="mpeg2video", options={"bf": "2"})
     planned, frames, _ = whole(path)

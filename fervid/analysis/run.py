@@ -230,10 +230,14 @@ class Run:
         return tasks.Task(self._around(*(missing or group[:1])), missing, self.options, {}, self.terms)
 
     def _around(self, *group: Span) -> Video:
-        """Return the video with only the frames that these spans need."""
+        """Return the video with only the frames that these spans need, and the frame before them.
+
+        That frame decides whether the next one is sampled.
+        """
         first, _ = spans.with_halo(self.video, group[0])
         _, last = spans.with_halo(self.video, group[-1])
-        return self.video.between(first, last)
+        before = self.video.pts[self.video.pts < first]
+        return self.video.between(int(before[-1]) if len(before) else first, last)
 
     def _hold(self) -> None:
         if not self._is_held:

@@ -25,7 +25,7 @@ from fervid.errors import UsageError
 from fervid.faces import tracks
 from fervid.faces.finder import FaceFinder
 from fervid.people.descriptors import Descriptors
-from fervid.types import Array, Ints, Settings, Tally, Video
+from fervid.types import Array, Bytes, Ints, Settings, Tally, Video
 from fervid.video import reading, shots
 
 LENGTH = 30  # seconds per span, as far as keyframes allow
@@ -155,7 +155,8 @@ def analyze(video: Video, wanted: Sequence[Span], options: Options) -> Iterator[
     """
     ranges = [with_halo(video, span) for span in wanted]
     tallies: list[Tally] = []
-    frames = reading.frames(video, ranges[0][0], ranges[-1][1], tallies.append)
+    sampled = _sampled(video, options.settings)
+    frames = reading.frames(video, ranges[0][0], ranges[-1][1], tallies.append, sampled)
     shared = Shared(frames, ranges)
     finder = FaceFinder.of(options.settings)
 
@@ -163,7 +164,7 @@ def analyze(video: Video, wanted: Sequence[Span], options: Options) -> Iterator[
         marked = Watched(shots.mark(shared.read(index)))
         following = tracks.follow(video, marked, finder, options.settings)
         portraits = Portraits(video, finder, marked) if options.descriptors else None
-        return _Analysis(wanted[index], following, portraits)
+        return _Analysis(wanted[index], sampled, following, portraits)
 
     under_way: deque[_Analysis] = deque()  # begun, but not finished
     for index in range(len(wanted)):
@@ -182,6 +183,14 @@ def analyze(video: Video, wanted: Sequence[Span], options: Options) -> Iterator[
         yield from current.finish(video, options, complete)
 
 
+def _sampled(video: Video, settings: Settings) -> frozenset[int] | None:
+    """Return the pts of the frames that `--sample-fps` chooses; None if every frame has to be decoded."""
+    if settings.sample_fps is None or not video.seekable:
+        return None
+    grid = tracks.Grid(video, 1 / settings.sample_fps)
+    return frozenset(pts for pts in video.pts.tolist() if grid.passed(pts))
+
+
 def _passed(video: Video, decoded: tuple[int, int | None], pts: int) -> float:
     """Return the share of a decoded range before `pts`."""
     low, high = decoded
@@ -194,6 +203,7 @@ class _Analysis:
     """The analysis of one span, frame by frame."""
 
     span: Span
+    sampled: frozenset[int] | None  # the other frames may be left out; None: no frame may
     following: Iterator[tracks.Observed]
     portraits: Portraits | None
     observed: list[tracks.Observed] = field(default_factory=list)
@@ -222,14 +232,15 @@ class _Analysis:
             for face in followed:
                 descriptors.append(self.portraits.describe(face.track, span))
                 yield Step(FRAMES_SHARE + (1 - FRAMES_SHARE) * (len(parts) + len(descriptors)) / batches)
+        pts, flags = self._frames(video, inside)
         yield Step(
             1.0,
             SpanResult(
                 # Without exact times a frame may be planned in one span and decoded in another, so the
                 # number of undecodable frames is right only in the sum over all spans.
-                tally=Tally(len(inside), 0, len(video.pts[span.within(video.pts)]) - len(inside), complete),
-                pts=np.array([frame.pts for frame in inside], np.int64),
-                flags=np.array([SAMPLED * f.sampled + REPEATED * f.repeated for f in inside], np.uint8),
+                tally=Tally(len(pts), 0, len(video.pts[span.within(video.pts)]) - len(pts), complete),
+                pts=pts,
+                flags=flags,
                 cuts=np.array([frame.pts for frame in inside if frame.cut], np.int64),
                 tracks=tuple(face.track for face in followed),
                 moments=tuple(moments),
@@ -240,6 +251,18 @@ class _Analysis:
                 descriptors=tuple(descriptors),
             ),
         )
+
+    def _frames(self, video: Video, inside: Sequence[tracks.Observed]) -> tuple[Ints, Bytes]:
+        """Return the pts and flags of the decoded frames, and of those that were left out between samples."""
+        pts = np.array([frame.pts for frame in inside], np.int64)
+        flags = np.array([SAMPLED * f.sampled + REPEATED * f.repeated for f in inside], np.uint8)
+        if self.sampled is None:
+            return pts, flags
+        planned = video.pts[self.span.within(video.pts)]
+        left_out = planned[~np.isin(planned, [*self.sampled, *pts])]
+        both = np.concatenate([pts, left_out])
+        order = np.argsort(both)
+        return both[order], np.concatenate([flags, np.zeros(len(left_out), np.uint8)])[order]
 
 
 def _batches(

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Collection, Iterable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from fractions import Fraction
@@ -30,6 +30,9 @@ STILLS_RATE = Fraction(25)  # frames per second of a folder of stills, by defaul
 STILLS = "stills"  # the container's name of a folder of stills
 DEMUX_RETRIES = 64  # errors in a row after which the rest of a file is skipped
 UNWANTED = Disposition.attached_pic | Disposition.timed_thumbnails
+# Decoders that can leave out frames to which no other frame refers. HEVC's can as well, but in a file with
+# several layers it leaves out too much: there the container marks these frames.
+LEAVING_OUT = frozenset({"h264", "mpeg1video", "mpeg2video", "mpeg4", "vp8"})
 
 
 def frames(
@@ -37,23 +40,27 @@ def frames(
     start: int | None = None,
     stop: int | None = None,
     tally: Callable[[Tally], None] | None = None,
+    wanted: Collection[int] | None = None,
 ) -> Iterator[Frame]:
     """Yield the frames of [start, stop) in order, upright, with square pixels, in the planned size.
 
+    With `wanted`, other frames are left out if no frame refers to them, as decoding them takes time.
+
     Spans that join give the frames of the whole, pixel for pixel. (After damage, pictures that depend on lost
     ones depend on where decoding began; they are the same in each run over the same span.) At the end `tally`
-    is called with the number of frames in the range, of planned frames that were not decoded, and whether the
-    file is complete.
+    is called with the number of frames in the range, of planned frames that were wanted but not decoded, and
+    whether the file is complete.
     """
     low = video.start if start is None else start
-    decoded, last, size, rotation = 0, None, None, None
+    decoded, arrived, last, size, rotation = 0, 0, None, None, None
     is_stills = video.container == STILLS
     # Seeking past damage can yield frames that are not in the plan: they would differ between spans.
     begin, end = np.searchsorted(video.pts, [low, video.end if stop is None else max(stop, low)])
     planned = video.pts[begin:end]
     planned_set = set(planned.tolist())
+    expected = planned if wanted is None or not video.seekable else planned_set.intersection(wanted)
     if stop is None or stop > low:
-        pictures = still_pictures(video, low) if is_stills else timed(video, low)
+        pictures = still_pictures(video, low) if is_stills else timed(video, low, wanted)
         for pts, picture in pictures:
             if stop is not None and pts >= stop:
                 break
@@ -66,11 +73,12 @@ def frames(
                 luma = upright(picture, turn, (video.width, video.height))
                 yield Frame(pts, luma, cut=size is not None and size != now, repeated=pts == last)
                 decoded += 1
+                arrived += expected is planned or pts in expected
             size, last = now, pts
     if tally:
         reaches_end = stop is None or stop >= video.end
         complete = not reaches_end or is_stills or not source.ends_early(Path(video.path))
-        tally(Tally(decoded=decoded, undecodable=max(0, len(planned) - decoded), complete=complete))
+        tally(Tally(decoded=decoded, undecodable=max(0, len(expected) - arrived), complete=complete))
 
 
 @contextmanager
@@ -151,16 +159,22 @@ def decoded(
         yield from stream.decode(None)
 
 
-def timed(video: Video, start: int) -> Iterator[tuple[int, VideoFrame]]:
-    """Yield decoded frames with their pts, never descending, from the frame before `start` or earlier."""
+def timed(
+    video: Video, start: int, wanted: Collection[int] | None = None
+) -> Iterator[tuple[int, VideoFrame]]:
+    """Yield decoded frames with their pts, never descending, from a frame before `start` on.
+
+    With `wanted`, other frames are left out if no frame refers to them, as decoding them takes time.
+    """
     path = Path(video.path)
     second = max(1, video.length(1))
     back = 0
     # Containers that index by decoding time seek too late, and open groups of pictures lose their first. So
-    # step back until a frame before `start` comes out; the frame before is needed to detect a change of size.
+    # step back until a frame before `start` comes out, which is needed to detect a change of size.
     while video.seekable and (target := start - 1 - back) > video.start:
         with opened(path) as (_, stream):
-            pictures = _clocked(video, stream, _sought(stream, target))
+            packets = _needed(video, stream, start, wanted)
+            pictures = _clocked(video, stream, _sought(stream, packets, target))
             first = next(pictures, None)
             if first is not None and first[0] < start:
                 yield first
@@ -168,16 +182,32 @@ def timed(video: Video, start: int) -> Iterator[tuple[int, VideoFrame]]:
                 return
         back = back * 2 or second
     with opened(path) as (_, stream):
-        yield from _clocked(video, stream, decoded(stream))
+        packets = _needed(video, stream, start, wanted)
+        yield from _clocked(video, stream, decoded(stream, packets))
 
 
-def _sought(stream: VideoStream, target: int) -> Iterator[VideoFrame]:
+def _needed(
+    video: Video, stream: VideoStream, start: int, wanted: Collection[int] | None
+) -> Iterator[Packet[VideoStream]]:
+    """Yield the packets to decode, and let the decoder leave out unwanted frames to which no other refers."""
+    context, is_unwanted = stream.codec_context, False
+    for packet in demuxed(stream):
+        if packet.pts is not None:  # a second field has no time of its own, and belongs to the first
+            is_unwanted = wanted is not None and (packet.pts < start or packet.pts not in wanted)
+        leave_out = is_unwanted and video.seekable and not packet.is_keyframe
+        if context.name in LEAVING_OUT:
+            context.skip_frame = "NONREF" if leave_out else "DEFAULT"
+        elif leave_out and context.name == "hevc" and packet.is_disposable:
+            continue
+        yield packet
+
+
+def _sought(stream: VideoStream, packets: Iterator[Packet[VideoStream]], target: int) -> Iterator[VideoFrame]:
     """Yield frames from a keyframe near `target` on; none if they would differ from those of a full pass."""
     try:
         cast(InputContainer, stream.container).seek(target, stream=stream)
     except av.FFmpegError:
         return
-    packets = demuxed(stream)
     keyframe = next((packet for packet in packets if packet.is_keyframe), None)
     if keyframe is None:
         return
