@@ -6,6 +6,7 @@ import json
 import os
 import subprocess
 import sys
+import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -24,6 +25,7 @@ KEYS = ["0" * 32, "1" * 32, "2" * 32]
 
 HOLD = """
 import sys
+import threading
 from pathlib import Path
 from fervid.cache import Store
 Store(Path(sys.argv[1]), lender=sys.argv[3]).hold(sys.argv[2])
@@ -123,10 +125,56 @@ def test_results_of_a_dead_worker_can_be_deleted_while_its_program_runs(store: S
     assert list(cache.iterdir()) == []
 
 
-def test_a_worker_does_not_start_after_its_program_ended(
-    cache: Path, monkeypatch: pytest.MonkeyPatch
+def test_a_process_that_checks_a_lock_does_not_keep_results(store: Store, cache: Path) -> None:
+    """Checking takes longer than usual, as on a busy machine."""
+    lock = files.take_lock(cache / KEYS[0] / ".lock")
+    assert lock is not None
+    timer = threading.Timer(0.5, lock.release)
+    timer.start()
+    store.forget(KEYS[0], succeeded=True)
+    assert there(cache) == KEYS[1:]
+    timer.join()
+
+
+def test_the_folder_of_a_worker_that_was_killed_before_its_first_result_is_deleted(
+    store: Store, cache: Path
 ) -> None:
-    monkeypatch.setattr(disk, "_is_orphan", lambda: True)
+    for key in ("3" * 32, "4" * 32):
+        (cache / key).mkdir()
+    (cache / ("3" * 32) / ".0123456789abcdef.lock").touch()
+    with other_run(cache, "4" * 32), store.lent():
+        assert sorted(path.name for path in cache.iterdir() if path.is_dir()) == [*KEYS, "4" * 32]
+    with store.lent():
+        assert sorted(path.name for path in cache.iterdir() if path.is_dir()) == KEYS
+
+
+def test_a_worker_takes_no_lock_that_outlives_its_program(
+    store: Store, cache: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """It may be stopped at any moment; only its own lock does not count then."""
+    taken, take = [], files.take_lock
+
+    def record(path: Path, shared: bool = False) -> files.Lock | None:
+        taken.append((path.name, shared))
+        return take(path, shared)
+
+    with store.lent() as lent:
+        with monkeypatch.context() as patch:
+            patch.setattr(files, "take_lock", record)
+            patch.setattr(disk, "_videos", iter([0]))
+            for succeeded in (True, False):
+                lent.hold("3" * 32)
+                lent.forget("3" * 32, succeeded)
+        assert taken == [(f".{lent.lender}.lock", True)] * 2
+        assert (cache / ("3" * 32)).exists()
+    assert sorted(path.name for path in cache.iterdir()) == KEYS
+
+
+@pytest.mark.parametrize("answers", [[True], [False, True]])  # the program ends between the checks
+def test_a_worker_does_not_start_after_its_program_ended(
+    cache: Path, monkeypatch: pytest.MonkeyPatch, answers: list[bool]
+) -> None:
+    monkeypatch.setattr(disk, "_is_orphan", iter(answers).__next__)
     with pytest.raises(WorkerError, match="has ended"):
         Store(cache, keep=True, lender="0" * 16).hold(KEYS[0])
     assert list(cache.iterdir()) == []
@@ -238,7 +286,7 @@ def test_a_wrong_limit_is_reported_before_any_work(call: Call, monkeypatch: pyte
 
 def test_a_run_applies_the_limit(store: Store, cache: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("FERVID_CACHE_LIMIT", "0")
-    monkeypatch.setattr(disk, "_holds", iter([0]))
+    monkeypatch.setattr(disk, "_videos", iter([0]))
     store.hold("3" * 32)
     assert there(cache) == []
     store.forget("3" * 32, succeeded=True)

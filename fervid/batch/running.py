@@ -122,6 +122,7 @@ class Batch:
             return
         if not self._store.keep:
             self._store.forget(made.cached, succeeded=True)
+        self._store.limit_size()
         self._end(Ended(index, record, reused=made.reused))
 
     def _with_all_workers(self, index: int) -> None:

@@ -33,12 +33,11 @@ from fervid.temporary import Temporary
 FOOTAGE = "footage"  # the folder of strips that training cuts; only the user deletes it
 LIMIT = 20 * 10**9  # bytes of span results that are kept unless FERVID_CACHE_LIMIT is set
 TRIM_EVERY = 100  # videos between two checks of the total size
-
-DELETED_WITHIN = 5.0  # seconds that deleting a folder takes at most
+ORPHANED = "the program of this worker process has ended"
 
 _held: dict[Path, list[Lock]] = {}  # by the folder of the key
 _temporary: dict[Path, Temporary] = {}  # folders of stores that are not resumed
-_holds = count()
+_videos = count()
 
 
 def default_folder() -> Path:
@@ -92,7 +91,7 @@ class Store:
         name = secrets.token_hex(8)
         try:
             self.folder.mkdir(parents=True, exist_ok=True, mode=0o700)
-            while (lock := files.take_lock(self.folder / f".{name}{folders.LENDER}")) is None:
+            while (lock := files.take_lock(self.folder / f".{name}{folders.LENDER}", shared=True)) is None:
                 time.sleep(0.01)  # another process is checking the lock
         except OSError as error:
             raise failure(self.folder, error) from error
@@ -100,22 +99,25 @@ class Store:
             yield replace(self, keep=True, lender=name)
         finally:
             lock.release(remove=True)
+            folders.sweep(self.folder)  # workers delete nothing
 
     def hold(self, key: str) -> None:
         """Lock the results of a key: no other run deletes them until this one forgets them."""
         if not self.resume:
             if self.folder not in _temporary:
                 _temporary[self.folder] = Temporary(self.folder)
-        elif next(_holds) % TRIM_EVERY == 0:
-            self.trim(limit())
+        elif not self.lender:
+            self.limit_size()
         folder = self._folder_of(key)
-        until = time.monotonic() + DELETED_WITHIN
+        until = time.monotonic() + folders.DELETED_WITHIN
         while (lock := self._hold(folder)) is None and time.monotonic() < until:
             time.sleep(0.01)  # another run is deleting it
         if lock is not None:
             _held.setdefault(folder, []).append(lock)
 
     def _hold(self, folder: Path) -> Lock | None:
+        if self.lender and _is_orphan():
+            raise WorkerError(ORPHANED)
         try:
             if self.resume:
                 make_folder(folder)
@@ -136,11 +138,14 @@ class Store:
                 lock.release(remove=True)
             with suppress(OSError):  # it contains results of an earlier run
                 folder.rmdir()
-            raise WorkerError("the program of this worker process has ended")
+            raise WorkerError(ORPHANED)
         return lock
 
     def forget(self, key: str, succeeded: bool) -> None:
-        """Delete the results of a run unless they are to be kept or another run uses them."""
+        """Delete the results of a run unless they are to be kept or another run uses them.
+
+        A worker deletes nothing: it may be stopped while it does, and then outlive its program with a lock.
+        """
         folder = self._folder_of(key)
         if held := _held.pop(folder, []):
             held.pop().release()
@@ -149,6 +154,8 @@ class Store:
         if not self.resume:
             if made := _temporary.pop(self.folder, None):
                 made.remove()
+        elif self.lender:
+            return
         elif not folders.results(folder) or (succeeded and not self.keep):
             folders.delete(folder)
 
@@ -156,6 +163,11 @@ class Store:
         if not folders.is_key(key):
             raise ValueError(f"{key!r} is not the key of a cache entry")
         return self.folder / key
+
+    def limit_size(self) -> None:
+        """Apply the size limit, once in TRIM_EVERY calls; it is called for each video."""
+        if self.resume and next(_videos) % TRIM_EVERY == 0:
+            self.trim(limit())
 
     def trim(self, limit: int) -> None:
         """Delete the videos used longest ago until the others take at most `limit` bytes."""

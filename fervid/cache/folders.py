@@ -20,7 +20,8 @@ from fervid.files import Lock
 
 GONE = ".gone"  # suffix of a key's folder that is being deleted
 LENDER = ".lender"  # suffix of a file that a program has locked while its workers use the store
-ATTEMPTS = 5  # at a lock until it counts as taken: another process may just be checking it
+DELETED_WITHIN = 5.0  # seconds that deleting a folder, or checking its locks, takes at most
+ATTEMPTS = 5  # at a lock until it counts as a run's: another process may be checking it as we do
 
 _KEY = re.compile(r"[0-9a-f]{32}")  # a key names a folder whose content is deleted: nothing else may be one
 _OURS = re.compile(r".*\.lock|.+\.(span|npy|part)")  # files in a key's folder or in the footage
@@ -53,6 +54,9 @@ def sweep(folder: Path) -> None:
             remove(Path(entry.path))
         elif f".{end}" == LENDER and entry.is_file(follow_symlinks=False):
             _is_free(Path(entry.path))
+    for key in keys(folder):
+        if not results(key):  # its worker was killed before its first result
+            delete(key)
 
 
 def results(folder: Path) -> list[str]:
@@ -102,13 +106,17 @@ def _take_all(folder: Path) -> list[Lock] | None:
 
 
 def _take(path: Path) -> Lock | None:
-    """Take an exclusive lock; wait for processes that only check whether it is free."""
-    for attempt in range(ATTEMPTS):
-        if attempt:
-            time.sleep(0.01)
-        if (lock := files.take_lock(path)) is not None:
-            return lock
-    return None
+    """Take an exclusive lock; return None if a run has it.
+
+    The locks of runs are shared, those of processes that only check or delete are exclusive, and soon over.
+    """
+    seen, until = 0, time.monotonic() + DELETED_WITHIN
+    while (lock := files.take_lock(path)) is None and seen < ATTEMPTS and time.monotonic() < until:
+        if (shared := files.take_lock(path, shared=True)) is not None:
+            shared.release()
+            seen += 1
+        time.sleep(0.01)
+    return lock
 
 
 def _is_free(lender: Path) -> bool:
