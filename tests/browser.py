@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import base64
+import io
 import shutil
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
@@ -14,6 +15,10 @@ import numpy as np
 import numpy.typing as npt
 import pytest
 from playwright.sync_api import Browser, Page, sync_playwright
+
+from fervid.export.page import report
+from fervid.timeline.peaks import rank
+from fervid.types import Timeline
 
 NAMES = ("chromium", "chromium-browser", "google-chrome")
 PHONE = {"width": 390, "height": 844}
@@ -39,7 +44,7 @@ class Opened:
     def __init__(self, browser: Browser, path: Path, **options: Any) -> None:
         self.context = browser.new_context(viewport=options.pop("viewport", DESK), **options)
         self.page: Page = self.context.new_page()
-        self.page.set_default_timeout(20_000)
+        self.page.set_default_timeout(90_000)
         self.complaints: list[str] = []
         self.asked: list[str] = []
         self.page.on("console", lambda message: self.complaints.append(f"{message.type}: {message.text}"))
@@ -74,3 +79,34 @@ class Opened:
 def _decoded(picture: bytes, kind: int) -> npt.NDArray[np.uint8]:
     pixels: npt.NDArray[np.uint8] = cv2.imdecode(np.frombuffer(picture, np.uint8), kind)
     return pixels
+
+
+def page_of(timeline: Timeline, **extras: Any) -> str:
+    """Return the report of a timeline."""
+    stream = io.StringIO()
+    peaks = rank(timeline.peaks, timeline.source.time_base)
+    report.write(timeline, stream, report.Extras(peaks, **extras))
+    return stream.getvalue()
+
+
+Open = Callable[..., Opened]
+
+
+@contextmanager
+def pages(browser: Browser, folder: Path) -> Iterator[Open]:
+    """Yield a function that writes a report and opens it; at the end, nothing may have gone wrong in it."""
+    opened: list[Opened] = []
+
+    def open_one(
+        timeline: Timeline, film: str | None = None, extras: dict[str, Any] | None = None, **options: object
+    ) -> Opened:
+        path = folder / f"page{len(opened)}.html"
+        path.write_text(page_of(timeline, film=film, **(extras or {})), encoding="utf-8")
+        opened.append(Opened(browser, path, **options))
+        return opened[-1]
+
+    yield open_one
+    for page in opened:
+        page.context.close()
+        assert page.complaints == []
+        assert [url for url in page.asked if not url.startswith(("file:", "data:", "blob:"))] == []

@@ -62,6 +62,43 @@ def test_a_part_has_finer_times() -> None:
     assert "0:10" not in words
 
 
+def test_every_mark_is_in_the_legend() -> None:
+    timeline = read_back(timeline_of(video_of(), "Anna", "Ben"))
+    words = words_of(svg_of(timeline))
+    for word in ("neutral", "sadness", "not readable", "peak", "new shot", "others"):
+        assert word in words
+    assert words.count("Anna") == 2  # the row and the dark lines
+    early = words_of(svg_of(timeline, end=4))
+    for word in ("sadness", "not readable", "new shot", "others"):
+        assert word not in early
+
+
+def test_rows_are_of_those_who_are_on_screen() -> None:
+    timeline = read_back(timeline_of(video_of(), "Anna", "Ben"))
+    assert "Ben" not in words_of(svg_of(timeline, end=4))
+    assert "Anna" not in words_of(svg_of(timeline, start=9))
+    assert "Ben" in words_of(svg_of(timeline, start=9))
+
+
+def test_a_narrow_plot_cuts_no_words() -> None:
+    """Every text lies within the picture, also a long name, which is shortened."""
+    timeline = read_back(timeline_of(video_of(), "A name of many words and letters " * 3, "P2"))
+    narrow = Look(width=2.5, dots=100)
+    picture = cv2.imdecode(np.frombuffer(draw(timeline, timeline.peaks, narrow), np.uint8), 0)
+    assert picture.shape[1] == 250
+    assert (picture[:, :2] == 255).all() and (picture[:, -2:] == 255).all()
+    assert (picture[-2:] == 255).all()
+    words = words_of(svg_of(timeline, width=2.5))
+    assert "not what a person feels" in " ".join(words.split())
+    assert "A name of" in words and "letters" not in words
+
+
+def test_the_axis_of_arousal_ends_where_arousal_ends() -> None:
+    """No emotion of the model has an arousal below -0.27, so the axis has no tick at -0.5."""
+    words = words_of(svg_of(read_back(timeline_of(video_of()))))
+    assert words.count("−0.5") == 1  # valence's
+
+
 def test_a_very_long_timeline_has_few_times() -> None:
     timeline = read_back(timeline_of(video_of()))
     years = replace(timeline, source=replace(timeline.source, time_base=Fraction(10**8)))

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import base64
 import hashlib
-import io
 import json
 import os
 import re
@@ -20,7 +19,7 @@ import cv2
 import media
 import numpy as np
 import pytest
-from browser import PHONE, Opened, chromium
+from browser import PHONE, Open, Opened, chromium, page_of, pages
 from conftest import CLIP, Call, Fervid
 from playwright.sync_api import Browser
 from test_cli import says
@@ -32,11 +31,10 @@ from fervid.export.page import report
 from fervid.export.page.rows import Row, rows, shares
 from fervid.labels import COLOURS, EMOTIONS
 from fervid.timeline import covered
-from fervid.timeline.peaks import rank
-from fervid.types import Array, Peak, Timeline, Video
+from fervid.types import Array, Peak, Video
 from fervid.video.planning import plan
 from fervid.video.reading import frames
-from fervid.video.thumbnails import thumbnails
+from fervid.video.thumbnails import in_colour
 
 STEP = 40  # milliseconds a frame
 FRAMES = 300
@@ -62,13 +60,6 @@ def numbered(path: Path, **options: Any) -> Path:
 @pytest.fixture(scope="session")
 def video(film: Path) -> Video:
     return plan(film)
-
-
-def page_of(timeline: Timeline, **extras: Any) -> str:
-    stream = io.StringIO()
-    peaks = rank(timeline.peaks, timeline.source.time_base)
-    report.write(timeline, stream, report.Extras(peaks, **extras))
-    return stream.getvalue()
 
 
 class Tags(HTMLParser):
@@ -231,23 +222,19 @@ def bits(picture: Array) -> int:
     return sum(1 << bit for bit in range(10) if picture[int(2 * scale), int((bit * 4 + 2) * scale)] > 120)
 
 
-def number_of(jpeg: bytes) -> int:
-    return bits(cv2.imdecode(np.frombuffer(jpeg, np.uint8), cv2.IMREAD_GRAYSCALE))
-
-
 @pytest.mark.parametrize("seekable", [True, False])
 def test_pictures_show_the_frame_of_their_moment(video: Video, seekable: bool) -> None:
     frames = [0, 3, 24, 25, 131, 299]
     moments = [int(video.pts[at]) for at in frames] + [int(video.pts[131]) + 1]  # between two frames
-    result = dict(thumbnails(replace(video, seekable=seekable), moments, 320))
-    assert [number_of(result[moment]) for moment in moments] == [*frames, 131]
-    assert cv2.imdecode(np.frombuffer(result[moments[0]], np.uint8), 1).shape == (240, 320, 3)
+    result = dict(in_colour(replace(video, seekable=seekable), moments, (320, 240)))
+    assert [bits(result[moment][..., 1]) for moment in moments] == [*frames, 131]
+    assert result[moments[0]].shape == (240, 320, 3)
 
 
 def test_pictures_stand_upright(tmp_path: Path) -> None:
     turned = plan(media.write(tmp_path / "a.mp4", media.pictures(3, 64, 48), matrix=(0, 1, -1, 0)))
-    ((_, jpeg),) = thumbnails(turned, [turned.start], 48)
-    picture = cv2.imdecode(np.frombuffer(jpeg, np.uint8), cv2.IMREAD_GRAYSCALE)
+    ((_, image),) = in_colour(turned, [turned.start])
+    picture = cv2.cvtColor(image, cv2.COLOR_BGR2GRAY)
     upright = next(frames(turned)).luma
     assert picture.shape == upright.shape == (64, 48)
     # a ramp and a block: the right turn correlates, the wrong ones do not
@@ -260,14 +247,14 @@ def test_a_picture_that_cannot_be_decoded_is_left_out(tmp_path: Path) -> None:
     video = plan(whole_file)
     broken = replace(video, path=str(media.truncated(tmp_path / "half.mkv", whole_file, 0.5)))
     moments = [int(video.pts[2]), int(video.pts[-1])]
-    assert [moment for moment, _ in thumbnails(broken, moments, 100)] == moments[:1]
+    assert [moment for moment, _ in in_colour(broken, moments)] == moments[:1]
 
 
 def test_pictures_of_a_folder_of_stills(tmp_path: Path) -> None:
     for at in range(4):
         media.write_still(tmp_path / f"{at}.png", media.picture(at, 160, 120))
     stills = plan(tmp_path)
-    assert [number_of(jpeg) for _, jpeg in thumbnails(stills, [0, 2, 3], 160)] == [0, 2, 3]
+    assert [bits(image[..., 1]) for _, image in in_colour(stills, [0, 2, 3])] == [0, 2, 3]
 
 
 @pytest.mark.parametrize(
@@ -350,25 +337,10 @@ def browser() -> Iterator[Browser]:
         yield result
 
 
-Open = Callable[..., Opened]
-
-
 @pytest.fixture
 def open_page(browser: Browser, tmp_path: Path) -> Iterator[Open]:
-    """Write a page and open it; at the end, nothing may have gone wrong in it."""
-    pages: list[Opened] = []
-
-    def open_one(timeline: Timeline, film: str | None = None, **options: object) -> Opened:
-        path = tmp_path / f"page{len(pages)}.html"
-        path.write_text(page_of(timeline, film=film), encoding="utf-8")
-        pages.append(Opened(browser, path, **options))
-        return pages[-1]
-
-    yield open_one
-    for opened in pages:
-        opened.context.close()
-        assert opened.complaints == []
-        assert [url for url in opened.asked if not url.startswith(("file:", "data:", "blob:"))] == []
+    with pages(browser, tmp_path) as open_one:
+        yield open_one
 
 
 def test_it_opens_without_asking_for_anything(open_page: Open, video: Video) -> None:

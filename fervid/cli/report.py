@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 from collections import Counter
 from collections.abc import Mapping, Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 from urllib.parse import quote
@@ -18,9 +19,9 @@ from fervid.cli.shared.reading import read_timeline
 from fervid.errors import ModelError
 
 if TYPE_CHECKING:
+    from fervid.export.page.pictures import Pictures
     from fervid.types import Peak, Timeline, Video
 
-PICTURE_WIDTH = 320  # pixels
 # The peaks with a picture: the highest, and some of each emotion and person, so that filters show some.
 HIGHEST = 24
 OF_EACH = 4
@@ -54,12 +55,14 @@ def report(messages: Messages, /, input: str, video: str | None, target: str, ov
     from fervid.timeline.peaks import rank
 
     peaks = rank(timeline.peaks, timeline.source.time_base)
-    film, pictures = None, {}
-    if video is not None:
-        pictures = cut_pictures(messages, open_video(messages, timeline, video), illustrated(peaks))
-        film = None if Path(video).is_dir() else address(video, target)
     figures, is_known = model_figures(timeline)
-    extras = writer.Extras(peaks, pictures, film, figures, is_known)
+    extras = writer.Extras(peaks, accuracy=figures, knows_model=is_known)
+    if input != output.STANDARD:
+        extras = replace(extras, name=Path(input).name)
+    if video is not None:
+        pictures = cut_pictures(messages, timeline, open_video(messages, timeline, video), illustrated(peaks))
+        film = None if Path(video).is_dir() else address(video, target)
+        extras = replace(extras, pictures=pictures, film=film)
     with output.open_text(target, overwrite) as stream:
         writer.write(timeline, stream, extras)
     if not messages.quiet and target != output.STANDARD:
@@ -87,13 +90,18 @@ def illustrated(peaks: Sequence[Peak]) -> list[Peak]:
     return list(dict.fromkeys(chosen))[:MOST]
 
 
-def cut_pictures(messages: Messages, video: Video, peaks: Sequence[Peak]) -> dict[int, bytes]:
-    """Return a JPEG of the frame at each peak's apex, by its pts."""
-    from fervid.video.thumbnails import thumbnails
+def cut_pictures(messages: Messages, timeline: Timeline, video: Video, peaks: Sequence[Peak]) -> Pictures:
+    """Return pictures of peaks and of people, with the faces that peaks mean."""
+    from fervid.export.page import pictures
+    from fervid.faces.finder import FaceFinder
+    from fervid.types import Settings
+    from fervid.video.thumbnails import in_colour
 
+    finder = FaceFinder(float(timeline.settings.get("min_face") or Settings.min_face))
     with messages.bar("cutting pictures") as bar:
         bar.begin(1)
-        return dict(thumbnails(video, [peak.apex for peak in peaks], PICTURE_WIDTH, bar.tick))
+        frames = in_colour(video, pictures.moments(timeline, peaks), tick=bar.tick)
+        return pictures.make(timeline, peaks, frames, lambda luma: [face.box for face in finder.detect(luma)])
 
 
 def address(video: str, target: str) -> str:

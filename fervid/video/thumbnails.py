@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Iterator
 
-import cv2
 import numpy as np
 from av.video.frame import VideoFrame
 
@@ -13,20 +12,6 @@ from fervid.video.luma import turn_of
 from fervid.video.pictures import coloured
 from fervid.video.reading import STILLS, still_pictures, timed
 from fervid.video.source import Tick
-
-QUALITY = 78  # of the JPEG, 0 to 100
-
-
-def thumbnails(
-    video: Video, moments: Iterable[int], width: int, tick: Tick | None = None
-) -> Iterator[tuple[int, bytes]]:
-    """Yield each moment with a JPEG of the frame shown then, `width` pixels wide; in order, once each."""
-    size = (width, max(1, round(width * video.height / video.width)))
-    for moment, image in in_colour(video, moments, size, tick):
-        done, data = cv2.imencode(".jpg", image, [cv2.IMWRITE_JPEG_QUALITY, QUALITY])
-        if not done:
-            raise ValueError(f"a picture of shape {image.shape} cannot be a JPEG")
-        yield moment, bytes(data.tobytes())
 
 
 def in_colour(

@@ -24,10 +24,12 @@ function swatch(emotion) {
   return mark;
 }
 
+const byLabel = labels.map((_, emotion) => emotion).sort((a, b) => (a === neutral) - (b === neutral));
+const byScore = (scores) => scores.map((_, emotion) => emotion).sort((a, b) => scores[b] - scores[a]);
+
 /** Make a bar of the emotions' shares, side by side; `whole` is the value of its full width. */
-function stack(values, whole) {
+function stack(values, whole, order = byLabel) {
   const bar = make('div', { class: 'stack', 'aria-hidden': 'true' });
-  const order = labels.map((_, emotion) => emotion).sort((a, b) => (a === neutral) - (b === neutral));
   for (const emotion of order) {
     if (!(values[emotion] > 0)) continue;
     const piece = make('i');
@@ -36,6 +38,11 @@ function stack(values, whole) {
     bar.append(piece);
   }
   return bar;
+}
+
+/** Make a row's picture; without one, an empty circle. */
+function faceOf(row) {
+  return row.face ? make('img', { class: 'face', alt: '', src: row.face }) : make('span', { class: 'face', 'aria-hidden': 'true' });
 }
 
 function unpack(text, kind) {
@@ -74,6 +81,15 @@ function percent(share) {
 const signed = (value) => `${value < 0 ? '−' : '+'}${Math.abs(value).toFixed(2)}`;
 const plural = (count, singular, many = `${singular}s`) => `${count.toLocaleString('en')} ${count === 1 ? singular : many}`;
 
+/** Format a number with `digits` decimals as Python does: ties go to the even digit. */
+function fixed(value, digits) {
+  const text = value.toFixed(digits);
+  const scaled = value * 2 ** (digits + 1);
+  const isTie = Number.isInteger(scaled) && scaled % 2 !== 0;
+  if (!isTie || Number(text.at(-1)) % 2 === 0) return text;
+  return (Number(text) - Math.sign(value) * 10 ** -digits).toFixed(digits);
+}
+
 /** Turn columns of the same length into a list of objects. */
 function unfold(columns) {
   const names = Object.keys(columns);
@@ -81,11 +97,22 @@ function unfold(columns) {
 }
 
 const segments = unfold(data.segments);
-const peaks = unfold(data.peaks).map((peak, index) => ({ ...peak, picture: data.pictures[index] }));
+/** Return the seconds of a pts, rounded as in JSON. */
+const secondsOf = (pts) => Number(fixed(((pts - data.clock.start) * data.clock.base[0]) / data.clock.base[1], 6));
+const peaks = unfold(data.peaks).map((peak, index) => ({
+  ...peak,
+  start: secondsOf(peak.onset),
+  time: secondsOf(peak.apex),
+  end: secondsOf(peak.offset),
+  picture: data.pictures[index],
+  mark: data.marks[index],
+}));
 const tracks = unfold(data.tracks);
-const rows = data.rows.map((row, index) => ({ ...row, index, segments: [], peaks: [], tracks: [] }));
+const rows = data.rows.map((row, index) => ({ ...row, index, given: row.name, segments: [], peaks: [], tracks: [] }));
+const BRIEF = 0.5; // seconds on screen; rows of less are folded away
 for (const segment of segments) rows[segment.row].segments.push(segment);
 for (const peak of peaks) rows[peak.row].peaks.push(peak);
+const ROUNDING = 0.002; // seconds: a gap between segments that comes from rounding
 let windowsSoFar = 0;
 for (const track of tracks) {
   track.first = windowsSoFar;
@@ -96,6 +123,22 @@ for (const row of rows) {
   row.segments.sort((a, b) => a.start - b.start);
   row.tracks.sort((a, b) => a.start - b.start);
   row.longest = row.segments.reduce((most, segment) => Math.max(most, segment.end - segment.start), 0);
+  row.unread = unreadOf(row);
+}
+
+/** Return the stretches of a row in which a face is on screen and cannot be read. */
+function unreadOf(row) {
+  const ends = new Map(row.tracks.map((track) => [track.id, track.start]));
+  const gaps = [];
+  const add = (start, end) => {
+    if (end - start > ROUNDING) gaps.push({ start, end });
+  };
+  for (const segment of row.segments) {
+    add(ends.get(segment.track), segment.start);
+    ends.set(segment.track, segment.end);
+  }
+  for (const track of row.tracks) add(ends.get(track.id), track.end);
+  return gaps;
 }
 
 const curves = data.windows && {

@@ -4,8 +4,7 @@ const tip = byId('tip');
 /** Make bars of all scores, highest first. */
 function scoreBars(scores) {
   const grid = make('div', { class: 'scores' });
-  const order = scores.map((_, emotion) => emotion).sort((a, b) => scores[b] - scores[a]);
-  for (const emotion of order) {
+  for (const emotion of byScore(scores)) {
     const bar = make('i');
     bar.style.width = `${100 * scores[emotion]}%`;
     bar.style.background = colours[emotion];
@@ -63,26 +62,50 @@ function sentence(row, segment) {
   return `${row.name}: ${labels[segment.emotion]}, ${stretch}, mean score ${percent(segment.confidence)}, ${values}`;
 }
 
-/** Fill the panel next to the player: all rows at the player's time. */
+/** Make the part of the panel that is a row's: made once, so that its picture is decoded once. */
+function panelPart(row) {
+  const name = make('span');
+  const text = make('span');
+  const about = make('div', { class: 'now-about' }, make('div', { class: 'now-head' }, name, text));
+  return { name, text, about, bar: null, element: make('div', { class: 'now-row' }, faceOf(row), about) };
+}
+
+/** Return the text and the bar of a row at a time: the highest score, which the bar begins with. */
+function readingNow(row, time) {
+  const segment = segmentAt(row, time);
+  const reading = segment && readingAt(trackAt(row, time), time);
+  if (!segment) return { text: 'not readable', bar: stack([], 1) };
+  if (!reading) {
+    const scores = labels.map((_, emotion) => (emotion === segment.emotion ? segment.confidence : 0));
+    return { text: `${labels[segment.emotion]} ${percent(segment.confidence)}`, bar: stack(scores, 1) };
+  }
+  const order = byScore(reading.scores);
+  const band = order[0] === segment.emotion ? '' : `, within ${labels[segment.emotion]}`;
+  return { text: `${labels[order[0]]} ${percent(reading.scores[order[0]])}${band}`, bar: stack(reading.scores, 1, order) };
+}
+
+let nowRows = [];
+
+/** Fill the panel next to the player: everyone on screen at the player's time. */
 function showNow() {
   if (view.playing === null) return;
   byId('now-time').textContent = clock(view.playing);
-  const present = shownRows().slice(0, 8);
-  byId('now-rows').replaceChildren(
-    ...present.map((row) => {
-      const track = trackAt(row, view.playing);
-      const segment = segmentAt(row, view.playing);
-      const reading = segment && readingAt(track, view.playing);
-      const text = segment
-        ? `${labels[segment.emotion]} ${percent(reading ? reading.scores[segment.emotion] : segment.confidence)}`
-        : track ? 'not readable' : 'not on screen';
-      const scores = reading ? reading.scores : labels.map((_, emotion) => Number(segment?.emotion === emotion));
-      return make(
-        'div',
-        { class: segment ? 'now-row' : 'now-row gone' },
-        make('div', { class: 'now-head' }, make('span', { title: row.name }, row.name), make('span', {}, text)),
-        stack(scores, 1),
-      );
-    }),
-  );
+  byId('now-code').textContent = timecodeAt(view.playing);
+  const present = (view.person === null ? rows : [rows[view.person]]).filter((row) => trackAt(row, view.playing));
+  for (const row of present) {
+    row.part ??= panelPart(row);
+    const { part } = row;
+    const { text, bar } = readingNow(row, view.playing);
+    part.name.textContent = part.name.title = row.name;
+    part.text.textContent = text;
+    if (part.bar) part.bar.replaceWith(bar);
+    else part.about.append(bar);
+    part.bar = bar;
+  }
+  if (present.length !== nowRows.length || present.some((row, index) => row !== nowRows[index])) {
+    byId('now-rows').replaceChildren(...present.map((row) => row.part.element));
+    nowRows = present;
+  }
+  const who = view.person === null ? 'No face' : `${rows[view.person].name} is not`;
+  byId('now-none').textContent = present.length ? '' : `${who} on screen.`;
 }

@@ -14,7 +14,7 @@ const probe = document.body.appendChild(make('span', { class: 'away', 'aria-hidd
 
 /** Read the theme's colours for the canvas. */
 function readTheme() {
-  for (const name of ['page', 'card', 'ink', 'quiet', 'line', 'faint', 'track', 'accent']) {
+  for (const name of ['page', 'card', 'ink', 'quiet', 'line', 'faint', 'hatch', 'accent']) {
     probe.style.color = `var(--${name})`;
     theme[name] = getComputedStyle(probe).color;
   }
@@ -100,10 +100,10 @@ function drawShots(context, width, scale, height) {
 function drawRow(context, row, top, width) {
   const scale = scaleOf(width);
   const y = top + TOP;
-  context.fillStyle = theme.track;
+  context.fillStyle = hatching(context);
   context.beginPath();
-  for (const track of row.tracks) {
-    if (track.end > view.start && track.start < view.end) addBar(context, track, scale, width, y, BAND, 0.5);
+  for (const gap of row.unread) {
+    if (gap.end > view.start && gap.start < view.end) addBar(context, gap, scale, width, y + 2, BAND - 4, 0.5);
   }
   context.fill();
   const present = segmentsWithin(row, view.start, view.end);
@@ -114,6 +114,26 @@ function drawRow(context, row, top, width) {
   if (seen.length < present.length) drawNarrow(context, present, scale, width, y);
   context.globalAlpha = 1;
   drawPeaks(context, row, top, scale);
+}
+
+const hatch = { colour: '', pattern: null };
+
+/** Return the pattern of a face that cannot be read: slanted lines, unlike the plain line of neutral. */
+function hatching(context) {
+  if (hatch.colour === theme.hatch) return hatch.pattern;
+  const square = document.createElement('canvas');
+  square.width = square.height = 6;
+  const lines = square.getContext('2d');
+  lines.strokeStyle = theme.hatch;
+  lines.lineWidth = 1.5;
+  lines.beginPath();
+  for (const from of [-6, 0, 6]) {
+    lines.moveTo(from - 1, 7);
+    lines.lineTo(from + 7, -1);
+  }
+  lines.stroke();
+  Object.assign(hatch, { colour: theme.hatch, pattern: context.createPattern(square, 'repeat') });
+  return hatch.pattern;
 }
 
 /** Add a bar to the path, with round corners if it is long enough. */

@@ -18,10 +18,7 @@ function fillPersons() {
   const select = byId('person');
   const all = rows.some((row) => row.kind === 'person') ? 'everyone' : 'all faces';
   select.replaceChildren(make('option', { value: '' }, all), ...rows.map((row) => make('option', { value: row.index }, row.name)));
-  select.addEventListener('change', () => {
-    view.person = select.value === '' ? null : Number(select.value);
-    filtered();
-  });
+  select.value = view.person ?? '';
   byId('who').hidden = rows.length < 2;
 }
 
@@ -41,7 +38,8 @@ function fillLabels() {
   axis.style.height = `${AXIS}px`;
   names.replaceChildren(axis, ...shownRows().map((row) => {
     const isChosen = row.index === (view.person ?? view.chosen);
-    const button = make('button', { type: 'button', title: row.name, 'aria-pressed': String(isChosen) }, make('span', {}, row.name));
+    const button = make('button', { type: 'button', title: row.name, 'aria-pressed': String(isChosen) },
+      row.face ? faceOf(row) : null, make('span', {}, row.name));
     button.style.height = `${ROW}px`;
     button.style.paddingTop = `${TOP - (ROW - BAND - TOP)}px`;
     button.addEventListener('click', () => {
@@ -64,8 +62,16 @@ function fillLabels() {
   for (const name of ['curve-labels', 'curves']) byId(name).hidden = !hasCurves;
   describeCurves();
   const more = byId('all-rows');
-  more.hidden = view.person !== null || rows.length <= MOST_ROWS;
-  more.textContent = view.allRows ? `Show the first ${MOST_ROWS}` : `Show all ${rows.length} rows`;
+  more.hidden = view.person !== null || rows.length <= firstRows.length;
+  more.textContent = view.allRows ? `Show ${firstRows.length} rows` : `Show ${plural(rows.length - firstRows.length, 'more row')}${ofBrief()}`;
+}
+
+/** Say how many of the rows that are folded away are of people seen only for a moment. */
+function ofBrief() {
+  const brief = rows.length - lasting.length;
+  if (!brief || !lasting.length) return '';
+  const isAll = brief === rows.length - firstRows.length;
+  return `, ${isAll ? '' : `${brief} of them `}seen for less than ${BRIEF} s`;
 }
 
 function fillLegend() {
@@ -128,7 +134,6 @@ function draggable(canvas) {
     if (!wasClick) return;
     const { time, row } = positionOf(event, canvas);
     goTo(time, row);
-    fillLabels();
     if (event.pointerType !== 'mouse' && row) {
       showTip(row, time, event.clientX, event.clientY);
       setTimeout(hideTip, 2500);
@@ -287,12 +292,19 @@ function toPaper(isPaper) {
 window.addEventListener('beforeprint', () => toPaper(true));
 window.addEventListener('afterprint', () => toPaper(false));
 
+byId('person').addEventListener('change', () => {
+  view.person = byId('person').value === '' ? null : Number(byId('person').value);
+  filtered();
+});
+byId('most').addEventListener('change', fillPeaks);
+byId('now-code').addEventListener('click', () => copy(byId('now-code').textContent, byId('now-code')));
 byId('in').addEventListener('click', () => zoom(0.5));
 byId('out').addEventListener('click', () => zoom(2));
 byId('whole').addEventListener('click', () => show(LOW, HIGH));
 byId('all-rows').addEventListener('click', () => {
   view.allRows = !view.allRows;
   filtered();
+  fillTotals();
 });
 byId('list').addEventListener('toggle', fillList);
 for (const kind of ['segments', 'peaks']) {
@@ -310,7 +322,7 @@ function fillShown() {
   byId('out').disabled = byId('whole').disabled = isWhole();
 }
 
-for (const fill of [fillTiles, fillFacts, fillTotals, fillPeaks, fillQuality, fillModel, fillChips, fillPersons, fillLegend, fillLabels]) fill();
+for (const fill of [fillTiles, fillFacts, fillTotals, fillMost, fillPeaks, fillSave, fillPeople, fillQuality, fillModel, fillChips, fillPersons, fillLegend, fillLabels]) fill();
 if (rows.length) {
   painters.push(drawBands, drawCurves, drawOverview);
   draggable(byId('bands'));

@@ -5,7 +5,7 @@ const LONGEST_WAIT = 3000; // milliseconds to wait for the first frame
 
 // Some browsers count a file's time from the container's zero, others from its first packet. The first frame
 // that is shown gives the offset, and all seconds here count from that frame.
-const film = { zero: null, isLoaded: false, target: null };
+const film = { zero: null, isLoaded: false, target: null, isWanted: false, isInView: true };
 
 function attach(address) {
   film.zero = null;
@@ -68,16 +68,42 @@ function seek(time) {
 /** Go to a time after a click on anything that has one. */
 function goTo(time, row) {
   if (row) view.chosen = row.index;
+  if (row && !shownRows().includes(row)) view.allRows = true;
+  fillLabels();
   reveal(time);
   if (!byId('stage').hidden) {
     view.playing = time;
+    film.isWanted = true;
     seek(time);
+    dock();
   } else {
     view.pointer = { time, row };
     if (row) byId('spoken').textContent = describe(row, time).map((part) => part.textContent).join(', ');
   }
   changed();
 }
+
+/** Keep the player in view: it moves to the corner of the window while its card is scrolled away. */
+function dock() {
+  const stage = byId('stage');
+  const isAway = film.isWanted && !film.isInView && !stage.hidden;
+  if (isAway === document.body.classList.contains('docked')) return;
+  stage.style.minHeight = isAway ? `${stage.offsetHeight}px` : '';
+  document.body.classList.toggle('docked', isAway);
+}
+new IntersectionObserver(([entry]) => {
+  film.isInView = entry.isIntersecting;
+  dock();
+}, { rootMargin: '-120px 0px 0px' }).observe(byId('stage'));
+video.addEventListener('play', () => {
+  film.isWanted = true;
+  dock();
+});
+byId('undock').addEventListener('click', () => {
+  film.isWanted = false;
+  video.pause();
+  dock();
+});
 
 function follow() {
   if (video.seeking || film.zero === null) return;

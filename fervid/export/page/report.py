@@ -5,16 +5,23 @@ from __future__ import annotations
 import base64
 import hashlib
 import html
+import io
 import json
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any, TextIO
 
 import numpy as np
 
+from fervid.export.editors import colours as emotions
+from fervid.export.editors import edl
+from fervid.export.editors.edit import NOTE, plan
+from fervid.export.page.pictures import Pictures
 from fervid.export.page.rows import Row, analysed, colours, rows, shares
 from fervid.export.timelines import shapes
+from fervid.export.timelines.json import NUMBERS
+from fervid.export.timelines.peaks import COLUMNS
 from fervid.files import encodable
 from fervid.labels import NEUTRAL
 from fervid.timeline import covered
@@ -22,7 +29,8 @@ from fervid.types import READABLE, Array, Peak, Timeline
 
 PAGE = Path(__file__).parent
 # The files of the page's script, in order.
-SCRIPTS = ("data.js", "view.js", "lanes.js", "curves.js", "details.js", "tables.js", "player.js", "page.js")
+SCRIPTS = ("data.js", "view.js", "markers.js", "lanes.js", "curves.js", "details.js", "tables.js", "names.js",
+           "player.js", "page.js")  # fmt: skip
 MILLI = 3  # decimals of seconds and scores: enough for a screen
 LEVELS = 255  # of a score in a curve, 0 to 1
 TERNARY = 127  # of valence and arousal, -1 to 1
@@ -33,7 +41,8 @@ class Extras:
     """What a report shows besides its timeline."""
 
     peaks: Sequence[Peak] = ()  # by rank
-    pictures: Mapping[int, bytes] = field(default_factory=dict)  # apex -> JPEG
+    pictures: Pictures = field(default_factory=Pictures)
+    name: str = "timeline.json"  # of the timeline's file, for commands that the page shows
     film: str | None = None  # URL of the video, relative to the page
     accuracy: Mapping[str, Mapping[str, float]] = field(default_factory=dict)  # measured on, measure -> share
     knows_model: bool = False  # whether the timeline's model is installed
@@ -98,7 +107,7 @@ def payload(timeline: Timeline, extras: Extras) -> dict[str, Any]:
         "neutral": list(labels).index(NEUTRAL) if NEUTRAL in labels else -1,
         "shots": [seconds(start) for start in timeline.shots.tolist()],
         "coverage": _coverage(timeline),
-        "rows": [_row(timeline, row) for row in all_rows],
+        "rows": [_row(timeline, row, extras.pictures.faces.get(row)) for row in all_rows],
         "tracks": {
             "id": [curve.track for curve in timeline.curves],
             "row": [row_of[curve.track] for curve in timeline.curves],
@@ -117,19 +126,50 @@ def payload(timeline: Timeline, extras: Extras) -> dict[str, Any]:
         "peaks": {
             "row": [row_of[peak.track] for peak in extras.peaks],
             "track": [peak.track for peak in extras.peaks],
-            "start": [seconds(peak.onset) for peak in extras.peaks],
-            "time": [seconds(peak.apex) for peak in extras.peaks],
-            "end": [seconds(peak.offset) for peak in extras.peaks],
+            "onset": [int(peak.onset) for peak in extras.peaks],
+            "apex": [int(peak.apex) for peak in extras.peaks],
+            "offset": [int(peak.offset) for peak in extras.peaks],
             "emotion": [labels.index(peak.emotion) for peak in extras.peaks],
-            **_numbers(extras.peaks, ("score", "prominence", "valence", "arousal", "intensity")),
+            **_numbers(extras.peaks, NUMBERS, shapes.DECIMALS),
         },
-        "pictures": [_picture(extras.pictures.get(peak.apex)) for peak in extras.peaks],
+        "clock": {
+            "start": int(timeline.source.start),
+            "base": list(timeline.source.time_base.as_integer_ratio()),
+        },
+        "edit": _edit(timeline),
+        "timeline": extras.name,
+        "pictures": [_picture(extras.pictures.peaks.get(peak.apex)) for peak in extras.peaks],
+        "marks": [extras.pictures.marks.get((peak.apex, peak.track)) for peak in extras.peaks],
         "windows": _windows(timeline),
         "film": extras.film,
     }
 
 
-def _row(timeline: Timeline, row: Row) -> dict[str, Any]:
+def _edit(timeline: Timeline) -> dict[str, Any]:
+    """Return what the script needs to write markers as the exporters do."""
+    edit = plan(replace(timeline, peaks=()))
+    whole = io.StringIO()
+    edl.write(edit, whole)
+    before, sign, after = whole.getvalue().partition("* COMMENT")
+    known = [emotions.of(label) for label in timeline.labels]
+    return {
+        "stem": Path(edit.name).stem,
+        "rate": list(edit.timecode.rate.as_integer_ratio()),
+        "drops": edit.timecode.drops,
+        "first": edit.timecode.first,
+        "frames": edit.frames,
+        "note": NOTE,
+        "header": edl.header(edit),
+        "before": before,
+        "after": sign + after,
+        "resolve": [colour.resolve for colour in known],
+        "locator": [colour.locator for colour in known],
+        "columns": COLUMNS,
+        "numbers": NUMBERS,
+    }
+
+
+def _row(timeline: Timeline, row: Row, face: bytes | None) -> dict[str, Any]:
     """Return a row with its totals in seconds."""
     start, end = analysed(timeline)
     tick = float(timeline.source.time_base)
@@ -139,7 +179,9 @@ def _row(timeline: Timeline, row: Row) -> dict[str, Any]:
     quality = np.concatenate([curve.quality for curve in curves])
     return {
         "name": row.name,
+        "id": row.person,
         "kind": row.kind,
+        "face": _picture(face),
         "tracks": len(row.tracks),
         "seen": round(covered((curve.start, curve.end) for curve in curves) * tick, MILLI),
         "seconds": [round(float(value), MILLI) for value in spent[:-2]],
@@ -160,8 +202,8 @@ def _coverage(timeline: Timeline) -> dict[str, float]:
     }
 
 
-def _numbers(parts: Sequence[Any], names: Sequence[str]) -> dict[str, list[float]]:
-    return {name: [shapes.number(getattr(part, name), MILLI) for part in parts] for name in names}
+def _numbers(parts: Sequence[Any], names: Sequence[str], decimals: int = MILLI) -> dict[str, list[float]]:
+    return {name: [shapes.number(getattr(part, name), decimals) for part in parts] for name in names}
 
 
 def _windows(timeline: Timeline) -> dict[str, str] | None:

@@ -25,6 +25,7 @@ class Row:
     name: str
     kind: str  # "person", "track", or "faces" (several tracks)
     tracks: tuple[int, ...]
+    person: str | None = None  # the id of a person
 
 
 def rows(timeline: Timeline) -> tuple[Row, ...]:
@@ -44,7 +45,7 @@ def rows(timeline: Timeline) -> tuple[Row, ...]:
     names = {person: encodable(timeline.names.get(person, person)) for person in people}
     seen = {person: sum(curve.end - curve.start for curve in curves) for person, curves in people.items()}
     people_rows = [
-        Row(names[person], "person", tuple(curve.track for curve in people[person]))
+        Row(names[person], "person", tuple(curve.track for curve in people[person]), person)
         for person in sorted(people, key=lambda person: (-seen[person], person))
     ]
     if not people and len(nameless) <= MOST_TRACKS:
@@ -97,6 +98,18 @@ def shares(timeline: Timeline, row: Row, edges: Array) -> Array:
             table[:, -1] += _overlap(curve.start, curve.end, edges)
     table[:, -2] = np.maximum(table[:, -1] - table[:, :-2].sum(axis=1), 0)
     return table
+
+
+def unread(timeline: Timeline, row: Row) -> list[tuple[int, int]]:
+    """Return the stretches (start, end) in pts in which a face of a row is on screen and cannot be read."""
+    ends = {curve.track: curve.start for curve in timeline.curves if curve.track in row.tracks}
+    gaps = []
+    for segment in sorted(timeline.segments, key=lambda segment: segment.start):
+        if segment.track in ends:
+            gaps.append((ends[segment.track], segment.start))
+            ends[segment.track] = segment.end
+    gaps += [(ends[curve.track], curve.end) for curve in timeline.curves if curve.track in ends]
+    return [(start, end) for start, end in gaps if start < end]
 
 
 def _overlap(start: int, end: int, edges: Array) -> Array:

@@ -13,8 +13,7 @@ function fillTiles() {
   byId('tiles').replaceChildren(
     tile('analysed', length(whole)),
     people ? tile(people === 1 ? 'person' : 'people', people) : tile(tracks.length === 1 ? 'track of a face' : 'tracks of faces', tracks.length.toLocaleString('en')),
-    tile('of the time with a face', percent(seen / whole)),
-    tile('of the time with a readable face', percent(readable / whole)),
+    tile(`of the time with a face${seen ? `, ${readable >= seen ? 'all' : percent(readable / seen)} of it readable` : ''}`, percent(seen / whole)),
     tile('of readable time not neutral', total ? percent((total - resting) / total) : '–'),
     tile(peaks.length === 1 ? 'peak' : 'peaks', peaks.length.toLocaleString('en')),
   );
@@ -49,11 +48,11 @@ function fillTotals() {
   const longest = Math.max(...rows.map((row) => row.seen), 0.001);
   const used = labels.map((_, emotion) => emotion).filter((emotion) => rows.some((row) => row.seconds[emotion] > 0));
   const body = make('tbody');
-  for (const row of rows) {
+  for (const row of view.allRows ? rows : lasting.length ? lasting : rows) {
     const spent = row.seconds.reduce((sum, value) => sum + value, 0);
     body.append(make(
       'tr', {},
-      make('th', { scope: 'row', title: row.name }, row.name),
+      make('th', { scope: 'row', title: row.name }, row.face ? faceOf(row) : null, row.name),
       make('td', { class: 'right' }, length(row.seen)),
       make('td', { class: 'right' }, row.seen ? percent(Math.min(1, spent / row.seen)) : '–'),
       make('td', { class: 'wide' }, stack(row.seconds, longest)),
@@ -70,33 +69,73 @@ function fillTotals() {
   ));
 }
 
-const CARDS = 24; // peaks shown as cards; the table has all peaks
+const FEW = 24; // peaks shown at first
+const CARDS = 100; // peaks shown as cards at most; the table has all peaks
+
+function fillMost() {
+  const numbers = [FEW, CARDS].filter((number) => number < peaks.length);
+  byId('most').replaceChildren(...numbers.map((number) => make('option', { value: number }, `the ${number} highest`)), make('option', { value: '' }, 'all'));
+  byId('most-label').hidden = !numbers.length;
+}
+
+/** Return the peaks that pass the filters, highest first: those that the cards show, and downloads contain. */
+function chosenPeaks() {
+  const most = Number(byId('most').value) || Infinity;
+  return peaks.filter(isWanted).slice(0, most);
+}
+
+/** Outline the face of a peak in its picture, whose card shows only the middle of a picture of another shape. */
+function outlined(peak) {
+  const image = make('img', { alt: '', width: 320, height: 180, src: peak.picture });
+  const picture = make('span', { class: 'picture' }, image);
+  const { size } = data.source;
+  if (!peak.mark || !size) return picture;
+  const shape = size.width / size.height / (16 / 9);
+  const shown = [Math.min(1, 1 / shape), Math.min(1, shape)]; // shares of the picture's width and height
+  const [x, y, wide, tall] = peak.mark;
+  const from = [x + wide / 2, y + tall / 2].map((middle, axis) => Math.min(1 - shown[axis], Math.max(0, middle - shown[axis] / 2)));
+  const part = (axis) => `${shown[axis] < 1 ? (100 * from[axis]) / (1 - shown[axis]) : 50}%`;
+  image.style.objectPosition = `${part(0)} ${part(1)}`;
+  const mark = make('i', { class: 'mark' });
+  mark.style.left = `${(100 * (x - from[0])) / shown[0]}%`;
+  mark.style.top = `${(100 * (y - from[1])) / shown[1]}%`;
+  mark.style.width = `${(100 * wide) / shown[0]}%`;
+  mark.style.height = `${(100 * tall) / shown[1]}%`;
+  picture.append(mark);
+  return picture;
+}
+
+function peakCard(peak, hasPictures) {
+  const row = rows[peak.row];
+  const name = `${labels[peak.emotion]} of ${row.name} at ${clock(peak.time)}, score ${percent(peak.score)}`;
+  const button = make('button', { type: 'button', 'aria-label': name });
+  if (peak.picture) button.append(outlined(peak));
+  else if (hasPictures) button.append(make('span', { class: 'blank' }));
+  button.append(make(
+    'span', { class: 'about' },
+    make('span', { class: 'what' }, swatch(peak.emotion), labels[peak.emotion]),
+    make('span', { class: 'number' }, percent(peak.score)),
+    make('span', { class: 'quiet', title: row.name }, row.name),
+    make('span', { class: 'quiet number' }, clock(peak.time)),
+  ));
+  button.addEventListener('click', () => goTo(peak.start, row));
+  return make('li', {}, button, copier(timecode(frameOf(peak.apex))));
+}
 
 function fillPeaks() {
-  const wanted = peaks.filter(isWanted);
+  const wanted = chosenPeaks();
   const cards = wanted.slice(0, CARDS);
   const hasPictures = cards.some((peak) => peak.picture);
-  byId('peaks').replaceChildren(...cards.map((peak) => {
-    const row = rows[peak.row];
-    const name = `${labels[peak.emotion]} of ${row.name} at ${clock(peak.time)}, score ${percent(peak.score)}`;
-    const button = make('button', { type: 'button', 'aria-label': name });
-    if (peak.picture) button.append(make('img', { alt: '', width: 320, height: 180, src: peak.picture }));
-    else if (hasPictures) button.append(make('span', { class: 'blank' }));
-    button.append(make(
-      'span', { class: 'about' },
-      make('span', { class: 'what' }, swatch(peak.emotion), labels[peak.emotion]),
-      make('span', { class: 'number' }, percent(peak.score)),
-      make('span', { class: 'quiet', title: row.name }, row.name),
-      make('span', { class: 'quiet number' }, clock(peak.time)),
-    ));
-    button.addEventListener('click', () => goTo(peak.start, rows[peak.row]));
-    return make('li', {}, button);
-  }));
+  byId('peaks').replaceChildren(...cards.map((peak) => peakCard(peak, hasPictures)));
+  byId('save').hidden = !cards.length;
   const empty = byId('no-peaks');
   empty.hidden = cards.length > 0;
   empty.textContent = peaks.length ? 'No peak matches the filters.' : 'No expression stands out enough to be a peak.';
+  const all = peaks.filter(isWanted).length;
+  const number = wanted.length.toLocaleString('en');
   byId('peaks-count').textContent = !cards.length ? ''
-    : cards.length < wanted.length ? `the ${cards.length} highest of ${wanted.length.toLocaleString('en')}` : plural(cards.length, 'peak');
+    : cards.length < wanted.length ? `${cards.length} of ${number} are shown here, all are in the table`
+      : wanted.length < all ? `${number} of ${all.toLocaleString('en')}` : plural(wanted.length, 'peak');
 }
 
 const list = { kind: 'segments', page: 0 };
@@ -125,6 +164,7 @@ function fillList() {
     body.append(make(
       'tr', {},
       make('td', {}, start),
+      make('td', {}, copier(isSegments ? timecodeAt(item.start) : timecode(frameOf(item.onset)))),
       ...(isSegments ? [] : [make('td', { class: 'right' }, clock(item.time, 2))]),
       make('td', { class: 'right' }, clock(item.end, 2)),
       make('td', {}, row.name),
@@ -137,7 +177,7 @@ function fillList() {
     ));
   }
   byId('list-table').replaceChildren(make('table', {}, head(
-    'from', ...(isSegments ? [] : [['apex', 'right']]), ['to', 'right'], 'who', 'expression', ['score', 'right'],
+    'from', 'timecode', ...(isSegments ? [] : [['apex', 'right']]), ['to', 'right'], 'who', 'expression', ['score', 'right'],
     [isSegments ? 'intensity' : 'prominence', 'right'], ['valence', 'right'], ['arousal', 'right'], ['track', 'right'],
   ), body));
 }

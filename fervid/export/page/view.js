@@ -2,13 +2,16 @@
 const SHORTEST = Math.min(0.5, HIGH - LOW); // the fewest seconds that the chart can show
 const MOST_ROWS = 12; // rows shown before "show all"
 
+const lasting = rows.filter((row) => row.seen >= BRIEF);
+const firstRows = (lasting.length ? lasting : rows).slice(0, MOST_ROWS);
+
 const view = {
   start: LOW,
   end: HIGH,
   emotions: new Set(), // empty: all
   person: null, // index of the only row shown; null: all
   chosen: rows.length ? 0 : null, // index of the row with dark curves
-  allRows: rows.length <= MOST_ROWS,
+  allRows: false,
   focus: null, // { row, segment } selected by keyboard
   pointer: null, // { time, row } under the mouse
   playing: null, // seconds; null: no video
@@ -57,5 +60,5 @@ const isWanted = (item) => isShown(item.emotion) && (view.person === null || ite
 
 function shownRows() {
   if (view.person !== null) return [rows[view.person]];
-  return view.allRows ? rows : rows.slice(0, MOST_ROWS);
+  return view.allRows ? rows : firstRows;
 }

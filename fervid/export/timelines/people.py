@@ -66,9 +66,17 @@ def _array(values: Any) -> Any:
 
 
 def picture(image: Bytes, box: Floats) -> bytes:
-    """Return the square around a face's box in a frame (H, W, 3), cut off at the frame's edges, as PNG."""
+    """Return the square around a face's box in a frame (H, W, 3) as PNG."""
     import cv2
 
+    done, data = cv2.imencode(".png", square(image, box))
+    if not done:
+        raise ValueError(f"a picture of shape {image.shape} cannot be a PNG")
+    return bytes(data.tobytes())
+
+
+def square(image: Bytes, box: Floats) -> Bytes:
+    """Return the square around a face's box in a frame (H, W, 3), cut off at the frame's edges."""
     x, y, width, height = (shapes.number(value, shapes.BOX_DECIMALS) for value in box)
     side = AROUND * max(width, height)
     (left, right), (top, bottom) = (
@@ -77,7 +85,4 @@ def picture(image: Bytes, box: Floats) -> bytes:
             (x + width / 2, y + height / 2), (image.shape[1], image.shape[0]), strict=True
         )
     )
-    done, data = cv2.imencode(".png", image[top : max(bottom, top + 1), left : max(right, left + 1)])
-    if not done:
-        raise ValueError(f"a picture of shape {image.shape} cannot be a PNG")
-    return bytes(data.tobytes())
+    return image[top : max(bottom, top + 1), left : max(right, left + 1)]
