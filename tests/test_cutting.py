@@ -334,11 +334,19 @@ def test_moments_become_clips_and_a_reel(timeline: Path, call: Call) -> None:
     says(again, 1, "use -y")
 
 
-def test_a_copy_reports_how_early_it_begins(timeline: Path, call: Call) -> None:
-    done = call("peaks", timeline, "--video", CLIP, "--cut", "clips", "--top", "1", "-o", "/dev/null")
+def test_a_clip_that_would_begin_a_second_early_is_encoded(timeline: Path, call: Call) -> None:
+    """The keyframe is 1.1 s before the moment with the default pad of half a second."""
+    cut = ("peaks", timeline, "--video", CLIP, "--cut", "clips", "--top", "1", "-o", "/dev/null", "-y")
+    done = call(*cut)
     assert done.returncode == 0, done.stderr
-    assert "at keyframes up to" in done.stderr
-    assert planning.plan(next(Path("clips").iterdir())).codec == "h264"
+    assert "encoded, as copies would begin up to 1.1 s early (use --copy to copy)" in done.stderr
+    (clip,) = Path("clips").iterdir()
+    assert len(planning.plan(clip).pts) == 45
+    copied = call(*cut, "--copy")
+    assert "at keyframes up to 1.1 s early (use --exact to avoid this)" in copied.stderr
+    assert len(planning.plan(clip).pts) > 60
+    near = call(*cut, "--pad", "0.7,0")
+    assert "at keyframes up to 0.9 s early" in near.stderr
 
 
 @pytest.mark.parametrize(
@@ -346,6 +354,8 @@ def test_a_copy_reports_how_early_it_begins(timeline: Path, call: Call) -> None:
     [
         (("--cut", "clips"), 2, "--video"),
         (("--exact",), 2, "--cut or --montage"),
+        (("--copy",), 2, "--cut or --montage"),
+        (("--copy", "--exact", "--cut", "clips"), 2, "cannot be combined"),
         (("--video", CLIP), 2, "--cut or --montage"),
         (("--video", CLIP, "--montage", "reel.gif"), 2, ".mp4"),
         (("--video", CLIP, "--cut", "out.json"), 1, "is a file"),

@@ -23,16 +23,20 @@ if TYPE_CHECKING:
 SUFFIXES = (".mp4", ".mov", ".mkv", ".webm", ".ts")
 ENCODED = ".mp4"  # the suffix of encoded clips
 LONGEST_NAME = 40  # letters of a name in a file name
+EARLIEST = Fraction(1)  # seconds before its moment from which on a clip is encoded instead of copied
 
 OPTIONS: list[options.Decorator[Any]] = [
     click.option("--cut", metavar="DIR", help="Write each moment as a clip into DIR."),
     options.target("--montage", help="Write the moments, in order of time, as one reel."),
     click.option(
-        "--exact", is_flag=True, help="Encode clips again to begin at the exact frame, not at a keyframe."
+        "--exact",
+        is_flag=True,
+        help="Encode clips to begin at the exact frame.  [default: if copies would begin a second early]",
     ),
+    click.option("--copy", is_flag=True, help="Copy clips from a keyframe on, however early it is."),
     click.option("--video", metavar="FILE", help="The video of a timeline, for --cut and --montage."),
 ]
-NAMES = ("cut", "montage", "exact", "video")
+NAMES = ("cut", "montage", "exact", "copy", "video")
 
 
 def split(values: dict[str, Any], pad: tuple[Fraction, Fraction] | None, overwrite: bool) -> Cuts:
@@ -50,6 +54,7 @@ class Cuts:
     montage: str | None
     pad: tuple[Fraction, Fraction]
     exact: bool
+    copy: bool
     video: str | None
     overwrite: bool
 
@@ -67,8 +72,10 @@ class Cuts:
 
     def check(self, is_timeline: bool) -> None:
         """Check the options before any work, and create the folder."""
+        if self.exact and self.copy:
+            raise UsageError("--exact and --copy cannot be combined: give one of them")
         if not self.are_requested:
-            for option, value in (("--exact", self.exact), ("--video", self.video)):
+            for option, value in (("--exact", self.exact), ("--copy", self.copy), ("--video", self.video)):
                 if value:
                     raise UsageError(f"{option} needs --cut or --montage: add one of them")
             return
@@ -100,6 +107,7 @@ class Cutter:
     def __init__(self, cuts: Cuts, messages: Messages, video: Video) -> None:
         self.cuts, self.messages, self.video = cuts, messages, video
         self._warned: set[str] = set()
+        self._hint = ""
 
     def write(self, peaks: Sequence[Peak]) -> None:
         if self.cuts.cut is not None:
@@ -111,7 +119,7 @@ class Cutter:
         from fervid.video.cutting import copy_suffix
 
         suffix = copy_suffix(self.video)
-        is_encoded = self._is_encoded(suffix)
+        is_encoded = self._is_encoded(suffix, peaks)
         suffix = ENCODED if is_encoded else suffix
         names = [name_of(peak, rank, self.video) + suffix for rank, peak in enumerate(peaks, 1)]
         targets = [str(folder / name) for name in names]
@@ -124,7 +132,7 @@ class Cutter:
 
     def _write_montage(self, peaks: Sequence[Peak], target: str) -> None:
         suffix = Path(target).suffix.lower()
-        is_encoded = self._is_encoded(suffix)
+        is_encoded = self._is_encoded(suffix, peaks, can_encode=suffix != ".webm")
         if is_encoded and suffix == ".webm":
             raise UsageError("a .webm file cannot contain H.264: name the montage .mp4, .mov or .mkv")
         moments = f"{len(peaks)} moment{'s' * (len(peaks) > 1)}"
@@ -156,11 +164,25 @@ class Cutter:
         early = max(wanted.start - copy.start for wanted, copy in zip(exact, copied, strict=True))
         return float(early * video.time_base)
 
-    def _is_encoded(self, suffix: str) -> bool:
-        """Return whether a file has to be encoded; warn if that was not requested."""
+    def _early(self, peaks: Sequence[Peak]) -> Fraction:
+        """Return the most seconds by which a copied moment would begin too early."""
+        from fervid.video.cutting import at_frames, at_keyframes
+
+        moments = [padded(peak, self.cuts.pad, self.video) for peak in peaks]
+        starts = ((at_frames(self.video, *moment), at_keyframes(self.video, *moment)) for moment in moments)
+        return max(exact.start - copy.start for exact, copy in starts) * self.video.time_base
+
+    def _is_encoded(self, suffix: str, peaks: Sequence[Peak], can_encode: bool = True) -> bool:
+        """Return whether files have to be encoded; warn if that is because they cannot be copied."""
         from fervid.video.cutting import obstacle
 
         if self.cuts.exact:
+            return True
+        early = self._early(peaks)
+        if early >= EARLIEST and can_encode and not self.cuts.copy:
+            self._hint = (
+                f", encoded, as copies would begin up to {float(early):.1f} s early (use --copy to copy)"
+            )
             return True
         reason = obstacle(self.video, suffix)
         if reason is not None and reason not in self._warned:
@@ -169,9 +191,11 @@ class Cutter:
         return reason is not None
 
     def _report(self, text: str, early: float) -> None:
+        if early >= 0.05:
+            self._hint = f", at keyframes up to {early:.1f} s early (use --exact to avoid this)"
         if not self.messages.quiet:
-            hint = f", at keyframes up to {early:.1f} s early (use --exact to avoid this)"
-            self.messages.say(text + (hint if early >= 0.05 else ""))
+            self.messages.say(text + self._hint)
+        self._hint = ""
 
 
 def padded(peak: Peak, pad: tuple[Fraction, Fraction], video: Video) -> tuple[int, int]:
