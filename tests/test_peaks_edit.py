@@ -417,6 +417,9 @@ def test_no_peaks_make_an_empty_file_that_can_be_read(tmp_path: Path, form: str,
     if form in ("srt", "vtt"):
         assert "-->" not in written
         return
+    if form == "auto-editor":
+        assert json.loads(written)["chunks"] == [[0, 150_000, 99999.0]]
+        return
     adapter = {"otio": "otio_json", "premiere": "fcp_xml", "fcpxml": "fcpx_xml"}.get(form, "cmx_3600")
     result = adapters.read_from_string(written, adapter)
     is_whole = not as_clips and form != "markers"
@@ -466,6 +469,7 @@ def test_subtitles_are_read_back_on_the_player_s_clock(tmp_path: Path, form: str
         ("a.xml", '<?xml version="1.0" encoding="UTF-8"?>\n<!DOCTYPE xmeml>'),
         ("a.fcpxml", '<?xml version="1.0" encoding="UTF-8"?>\n<!DOCTYPE fcpxml>'),
         ("a.ffmetadata", ";FFMETADATA1\n"),
+        ("a.v1", '{\n  "version": "1",\n  "source": "film.mp4",\n'),
         ("a.srt", "1\n00:00:"),
         ("a.vtt", "WEBVTT\n\nNOTE\n"),
     ],
@@ -487,6 +491,21 @@ def test_options_shape_the_edit(call: Call, written: Path) -> None:
     assert call("peaks", written, "-f", "ffmetadata").stderr == ""
     covering = call("peaks", written, "-f", "markers", "--pad", "1")
     assert "|D:1\n" not in covering.stdout
+
+
+@pytest.mark.parametrize("rate", ["24000/1001", "25/2", "120/1"])
+def test_auto_editor_keeps_the_moments_and_cuts_the_rest(rate: str) -> None:
+    """Frames are counted at the video's own rate, also where timecode has no such rate."""
+    made = edit_of([50, 200, 65], rate, as_clips=True)
+    value = json.loads(text(made, "auto-editor"))
+    assert (value["version"], value["source"]) == ("1", "film.mp4")
+    end = round(6000 * Fraction(rate))
+    cut, keep = 99999.0, 1.0
+    assert value["chunks"] == [
+        [0, 40, cut], [40, 75, keep], [75, 190, cut], [190, 210, keep], [210, end, cut]
+    ]  # fmt: skip
+    edges = json.loads(text(edit_of([5, end - 3], rate, as_clips=True), "auto-editor"))["chunks"]
+    assert edges == [[0, 15, keep], [15, end - 13, cut], [end - 13, end, keep]]
 
 
 def test_a_person_is_chosen_by_id_or_name(call: Call, written: Path) -> None:

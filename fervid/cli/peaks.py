@@ -29,6 +29,7 @@ if TYPE_CHECKING:
 
 FORMATS = {"table": Format("fervid.cli.shared.summary:write_peaks", ".txt"), **PEAKS, **EDITS}
 EDITING = ("edl", "otio", "premiere", "fcpxml")  # formats that place the video, whole or cut, on a timeline
+CUTTING = ("edl", "auto-editor")  # formats that cut moments out unless --as says otherwise
 WITH_TIMECODE = (*EDITING, "markers")  # formats with timecodes
 PAD = re.compile(r"\s*(\d+(?:\.\d*)?|\.\d+)\s*(?:,\s*(\d+(?:\.\d*)?|\.\d+)\s*)?")
 
@@ -152,8 +153,9 @@ def peaks(
     analyzes a video first, and takes the options of `fervid analyze` for that.
 
     edl is CMX 3600, markers is DaVinci Resolve's EDL of timeline markers, otio is OpenTimelineIO, premiere
-    is Premiere's XML, fcpxml is Final Cut Pro's, ffmetadata is chapters for FFmpeg, srt and vtt are
-    subtitles. Peaks are of visible expression, not of what a person feels.
+    is Premiere's XML, fcpxml is Final Cut Pro's, ffmetadata is chapters for FFmpeg, auto-editor
+    is Auto-Editor's list of parts to keep, srt and vtt are subtitles. Peaks are of visible expression, not of
+    what a person feels.
     """
     from fervid.model import info
 
@@ -173,7 +175,7 @@ def peaks(
                 timeline = run.timeline
         timeline = choose(timeline, emotions, persons, top, score, min_gap)
         if form in EDITS:
-            as_clips = (layout or ("clips" if form == "edl" else "markers")) == "clips"
+            as_clips = (layout or ("clips" if form in CUTTING else "markers")) == "clips"
             write_edit(timeline, target, overwrite, form, pad, as_clips, timecode, timecode_rate)
         else:
             with output.open_text(target, overwrite) as stream:

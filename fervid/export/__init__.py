@@ -57,6 +57,7 @@ EDITS = {
     "premiere": Format("fervid.export.editors.premiere:write", ".xml", (".premiere",)),
     "fcpxml": Format("fervid.export.editors.fcpxml:write", ".fcpxml"),
     "ffmetadata": Format("fervid.export.editors.ffmetadata:write", ".ffmeta", (".ffmetadata",)),
+    "auto-editor": Format("fervid.export.editors.auto_editor:write", ".v1", (".json",)),
     "srt": Format("fervid.export.timelines.subtitles:peaks_srt", ".srt"),
     "vtt": Format("fervid.export.timelines.subtitles:peaks_vtt", ".vtt"),
 }

@@ -71,6 +71,7 @@ class Edit:
     reel: str | None
     timecode: Timecode  # of the video
     duration: Fraction  # seconds
+    rate: Fraction  # mean frames per second, which timecode may not have
     width: int
     height: int
     audio_channels: int
@@ -149,6 +150,7 @@ def plan(
         reel=encodable(source.reel or "") or None,
         timecode=numbering,
         duration=source.duration * source.time_base,
+        rate=own,
         width=source.width,
         height=source.height,
         audio_channels=source.audio_channels,
