@@ -383,7 +383,10 @@ def test_afew_from_one_part_and_from_above(tmp_path: Path) -> None:
 
 
 def test_afew_of_no_part(tmp_path: Path) -> None:
-    fails(f"afew:{write(tmp_path, 'Clips/Angry/1.avi')}", r"neither Train_AFEW nor Val_AFEW.*folder:")
+    fails(
+        f"afew:{write(tmp_path, 'Clips/Angry/1.avi')}",
+        r"in neither the training nor the validation part.*Val_AFEW.*folder:",
+    )
     fails(f"afew:{write(tmp_path / 'other', 'Test_AFEW/Angry/1.avi')}", r"is not AFEW.*Test_AFEW")
 
 

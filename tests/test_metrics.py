@@ -15,7 +15,7 @@ from hypothesis import strategies as st
 
 from fervid import metrics
 from fervid.errors import InputError, ModelError
-from fervid.labels import EMOTIONS
+from fervid.labels import EMOTIONS, VALENCE_AROUSAL
 from fervid.metrics import Calibration, Confusion, Predictions
 from fervid.types import Array, Floats, Ints
 
@@ -500,3 +500,16 @@ def test_rows_of_predictions() -> None:
         ["clip 0", "ann", "0", "anger", "anger", "0.700000", "true", "0.700000", "0.200000", "0.100000"],
         ["clip 1", "bob", "3", "disgust", "", "", "false", "", "", ""],
     ]
+
+
+def test_affect_compares_the_scores_with_annotations() -> None:
+    sure = predictions(logits_for([0, 1, 2, 0], strength=50.0), [0, 1, 2, 0], no_face=[3])
+    own = {f"clip {row}": VALENCE_AROUSAL[label] for row, label in enumerate(ABC)}
+    perfect = metrics.affect(sure, own | {"clip 3": (1.0, 1.0), "other": (0.0, 0.0)})
+    assert perfect is not None and perfect["n"] == 3
+    assert perfect["valence"]["ccc"] == pytest.approx(1) and perfect["arousal"]["rmse"] == pytest.approx(0)
+    shifted = metrics.affect(sure, {name: (valence + 0.3, 0.1) for name, (valence, _) in own.items()})
+    assert shifted is not None
+    assert shifted["valence"]["rmse"] == pytest.approx(0.3) and 0 < shifted["valence"]["ccc"] < 0.1
+    assert shifted["arousal"]["ccc"] == pytest.approx(0)
+    assert metrics.affect(sure, {"clip 0": (0.0, 0.0)}) is None

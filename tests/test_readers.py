@@ -315,7 +315,8 @@ def test_affectnet(tmp_path: Path, head: str, lists: str) -> None:
     assert {sample.pixels.box for sample in dataset.samples} == {(10, 20, 30, 40)}
     assert remarked(dataset, "no expression ... train/689/8.jpg", "uncertain ... train/689/9.jpg")
     assert remarked(dataset, "contempt ... not among the 7 ... 2 (train/689/7.jpg, val/12/b.png)")
-    assert remarked(dataset, "no face ... train/689/10.jpg", "valence and arousal", "names no people")
+    assert remarked(dataset, "no face ... train/689/10.jpg", "names no people")
+    assert {sample.affect for sample in dataset.samples} == {(0.1, -0.2)}
     eight = datasets.read(f"affectnet:{tmp_path}?classes=8&split=val")
     assert seen(eight) == {"val/12/a.JPG": "surprise", "val/12/b.png": "contempt"}
     parts = splitting.official(dataset.samples)
@@ -369,6 +370,8 @@ def annotated(root: Path, codes: dict[str, object]) -> Path:
 def test_affectnet_in_its_newer_layout(tmp_path: Path, above: str) -> None:
     codes: dict[str, object] = {"0": "1", "5": 6, "10": [2], "11": "8", "12": 7.0, "13": b"4"}
     train = annotated(tmp_path / f"{above}train_set", codes)
+    np.save(train / "annotations/0_aro.npy", np.array("-0.25"))
+    np.save(train / "annotations/5_aro.npy", np.array("-2"))
     annotated(tmp_path / f"{above}val_set", {"0": "0"})
     write(train, "images/14.jpg", "images/15.jpg", "images/.DS_Store", "images/readme.txt")
     write(train, "annotations/15_exp.npy")
@@ -381,6 +384,8 @@ def test_affectnet_in_its_newer_layout(tmp_path: Path, above: str) -> None:
         "val/0.jpg": "neutral",
     }
     assert {sample.pixels.box for sample in dataset.samples} == {None}
+    assert [sample.affect for sample in dataset.samples[:2]] == [(0.5, -0.25), None]
+    assert remarked(dataset, "without valence and arousal: 4 (train/5.jpg")
     assert remarked(
         dataset,
         "no expression ... train/11.jpg",

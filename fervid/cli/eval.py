@@ -103,7 +103,8 @@ def eval(
                 results = evaluate.by_protocol(
                     protocol, samples, recipe, folder, executor, machine, cache=cache, listener=listener
                 )
-    _report(results, as_json, predictions, overwrite, pictures)
+    annotated = {sample.name: sample.affect for sample in samples if sample.affect is not None}
+    _report(results, annotated, as_json, predictions, overwrite, pictures)
 
 
 def _recipe(model: str | None, values: dict[str, Any], given: list[str]) -> Recipe:
@@ -122,12 +123,20 @@ def _recipe(model: str | None, values: dict[str, Any], given: list[str]) -> Reci
 
 
 def _report(
-    results: Predictions, as_json: bool, predictions: str | None, overwrite: bool, pictures: str | None
+    results: Predictions,
+    annotated: dict[str, tuple[float, float]],
+    as_json: bool,
+    predictions: str | None,
+    overwrite: bool,
+    pictures: str | None,
 ) -> None:
     """Write the figures, predictions and pictures that the options ask for."""
     from fervid import metrics
 
     figures = metrics.report(results)
+    affect = metrics.affect(results, annotated)
+    if affect is not None:
+        figures["affect"] = affect
     if predictions is not None:
         import csv
 
@@ -200,8 +209,19 @@ def as_text(figures: dict[str, Any]) -> str:
     for label, counts, missed in zip(labels, figures["confusion"], figures["confusion_no_face"], strict=True):
         cells = "".join(f"{count:9}" for count in [*counts, missed])
         lines.append(f"{label:<{width}}{cells}{_figure(figures['per_class'][label]['recall']):>9}")
+    if "affect" in figures:
+        lines += ["", *_of_affect(figures["affect"])]
     lines += ["", *figures["remarks"]]
     return "\n".join(lines).rstrip()
+
+
+def _of_affect(figures: dict[str, Any]) -> list[str]:
+    """Return a line with the agreement of valence, and one of arousal."""
+    return [
+        f"{name}: concordance {_figure(figures[name]['ccc'])}, root mean square error "
+        f"{_figure(figures[name]['rmse'])}, over {figures['n']} samples with a face"
+        for name in ("valence", "arousal")
+    ]
 
 
 def _of_parts(figures: dict[str, Any]) -> list[str]:

@@ -27,9 +27,8 @@ def read(path: str, options: Mapping[str, str]) -> Dataset:
     """Read the labelled videos of the training and validation parts."""
     root, remarks = disk.folder(path, EXPECTED), Remarks()
     samples: dict[str, Sample] = {}
-    for part, folder in _classes(
-        root, _part(root.name) if NAMED.fullmatch(root.name) else None, DEPTH, remarks
-    ):
+    own = part_of(root.name) if NAMED.fullmatch(root.name) else None
+    for part, folder in classes(root, own, DEPTH, remarks, EXPECTED):
         label = naming.label_of(folder.name)
         assert label is not None
         for file in disk.files(folder):
@@ -53,17 +52,19 @@ def read(path: str, options: Mapping[str, str]) -> Dataset:
     return Dataset(EMOTIONS, tuple(samples.values()), remarks.texts())
 
 
-def _classes(root: Path, part: str | None, depth: int, remarks: Remarks) -> Iterator[tuple[str, Path]]:
+def classes(
+    root: Path, part: str | None, depth: int, remarks: Remarks, expected: str
+) -> Iterator[tuple[str, Path]]:
     """Yield every class folder with its part, in nested archives, too."""
     for folder in disk.folders(root):
-        named = _part(folder.name) or part
+        named = part_of(folder.name) or part
         if folder.name.casefold().startswith(ALIGNED):
             remarks.count("folders of cropped faces, left out: fervid crops faces itself", folder.name)
         elif naming.label_of(folder.name) and part == "test":
             remarks.count("classes of the test part, left out: its labels are withheld", folder.name)
         elif naming.label_of(folder.name) and part is None:
             raise InputError(
-                f"{shown(folder)} is in neither Train_AFEW nor Val_AFEW; give {EXPECTED}, "
+                f"{shown(folder)} is in neither the training nor the validation part; give {expected}, "
                 f"or read it as folder:{shown(root)}"
             )
         elif naming.label_of(folder.name):
@@ -72,9 +73,9 @@ def _classes(root: Path, part: str | None, depth: int, remarks: Remarks) -> Iter
         elif named == "test":
             remarks.count("test parts, left out: their labels are withheld", folder.name)
         elif depth:
-            yield from _classes(folder, named, depth - 1, remarks)
+            yield from classes(folder, named, depth - 1, remarks, expected)
 
 
-def _part(name: str) -> str | None:
+def part_of(name: str) -> str | None:
     """Return the part that a folder name means: Train_AFEW, Val_AFEW, Train, Validation, ..."""
     return naming.part_of(name.replace("-", "_").split("_")[0])

@@ -45,6 +45,7 @@ class _Row:
     path: Path
     code: str
     box: Box | None = None
+    affect: tuple[float, float] | None = None
 
 
 @layout(
@@ -80,8 +81,9 @@ def read(path: str, options: Mapping[str, str]) -> Dataset:
             remarks.count("pictures found twice, read once", row.name)
         else:
             pixels = OnDisk(str(row.path), box=row.box)
-            samples[row.name] = Sample(row.name, CODES[code], pixels, split=row.part)
-    remarks.add("valence and arousal are not read: fervid derives both from the labels")
+            samples[row.name] = Sample(row.name, CODES[code], pixels, split=row.part, affect=row.affect)
+            if row.affect is None:
+                remarks.count("pictures without valence and arousal", row.name)
     remarks.add("AffectNet names no people: fervid's own splits count each picture as a different person")
     return Dataset(chosen, tuple(samples.values()), remarks.texts())
 
@@ -156,7 +158,17 @@ def _rows(
         box = _box([facts[side] for side in BOX]) if has_box else None
         if box is None and _whole(facts[EXPRESSION]) not in OTHERS:
             remarks.count("pictures without a box of the face: the largest face is used", f"{part}/{written}")
-        yield _Row(f"{part}/{written}", part, pictures / written, facts[EXPRESSION], box)
+        affect = affect_of(facts.get("valence", ""), facts.get("arousal", ""))
+        yield _Row(f"{part}/{written}", part, pictures / written, facts[EXPRESSION], box, affect)
+
+
+def affect_of(valence: str, arousal: str) -> tuple[float, float] | None:
+    """Return valence and arousal, or None: AffectNet writes -2 for pictures that have none."""
+    try:
+        values = float(valence), float(arousal)
+    except ValueError:
+        return None
+    return values if all(-1 <= value <= 1 for value in values) else None
 
 
 def _box(cells: list[str]) -> Box | None:
@@ -196,4 +208,14 @@ def _annotated(parts: list[tuple[str, Path, Path]], split: str, remarks: Remarks
             else:
                 # A number, or text.
                 written = str(code.reshape(-1).astype(str)[0]) if code.size == 1 else ""
-                yield _Row(name, part, file, written)
+                valence, arousal = (_number(labels / f"{file.stem}_{end}.npy") for end in ("val", "aro"))
+                yield _Row(name, part, file, written, affect=affect_of(valence, arousal))
+
+
+def _number(path: Path) -> str:
+    """Return the text of a file with one number; empty if there is none."""
+    try:
+        value = np.load(path, allow_pickle=False)
+    except (OSError, ValueError, EOFError):
+        return ""
+    return str(value.reshape(-1).astype(str)[0]) if value.size == 1 else ""

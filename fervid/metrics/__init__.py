@@ -4,6 +4,7 @@ A sample without a face counts as wrong. Figures come from counts pooled over fo
 means.
 """
 
+from fervid.metrics.affect import affect
 from fervid.metrics.counts import (
     NO_FACE,
     Calibration,
