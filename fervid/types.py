@@ -199,6 +199,8 @@ class Curve:
     intensity: Floats  # (N,) 1 - neutral
     person: str | None = None
     mean_quality: float | None = None  # read from a timeline; None: the mean of `quality`
+    units: Mapping[str, Floats] = field(default_factory=dict)  # action unit -> (N,) 0 .. 5, if measured
+    blinks: Ints | None = None  # (B,) pts; None: not counted
 
     def __post_init__(self) -> None:
         count = len(self.pts)
@@ -207,6 +209,8 @@ class Curve:
         check("scores", self.scores, (count, None), np.float32)
         for name in ("quality", "valence", "arousal", "intensity"):
             check(name, getattr(self, name), (count,), np.float32)
+        for name, values in self.units.items():
+            check(name, values, (count,), np.float32)
 
 
 @dataclass(frozen=True, eq=False)

@@ -41,11 +41,12 @@ ROOMS: dict[str, tuple[set[str], set[str]]] = {
     "model": (NOUNS | {"streams", "clips", "threads"}, {"torch", "safetensors"}),
     "timeline": (NOUNS, set()),
     "people": (NOUNS | {"faces", "timeline"}, {"cv2"}),
+    "units": (NOUNS | {"faces", "synth"}, set()),
     "analysis": (
         NOUNS | {"video", "faces", "clips", "model", "people", "timeline", "execute", "cache"},
         set(),
     ),
-    "export": (NOUNS | {"timeline"}, {"cv2"}),  # cv2: PNG
+    "export": (NOUNS | {"timeline", "units"}, {"cv2"}),  # cv2: PNG
     "annotations": (NOUNS | {"metrics", "export"}, set()),
     "drawing": (NOUNS | {"timeline"}, {"cv2"}),
     "synth": (NOUNS | {"faces"}, {"cv2", "scipy"}),

@@ -33,7 +33,7 @@ def face(who: int, acting: Acting, eyes: float = 100.0) -> tuple[Bytes, Floats]:
     weights = np.zeros((len(synth.UNITS), 2))
     for name, weight in acting.items():
         weights[synth.UNITS.index(name)] = weight
-    points = sequences._moved(somebody, weights[None])[0][:, :2] * eyes
+    points = sequences.move_face(somebody, weights[None])[0][:, :2] * eyes
     matrix, _ = shape.alignment(points.astype(np.float32), shape.MARGIN)
     landmarks = points @ matrix[:, :2].T + matrix[:, 2]
     return synth.draw(somebody, landmarks, weights, motion.SIDE, rng), landmarks.astype(np.float32)

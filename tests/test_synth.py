@@ -139,7 +139,7 @@ def test_without_pose_undoes_the_motion_of_the_head(who):
     weights = np.zeros((40, len(synth.UNITS), 2))
     time = np.arange(40) / 25
     for seed in range(5):
-        filmed = sequences._film(sequences._moved(who, weights), time, 2.0, np.random.default_rng(seed))
+        filmed = sequences.film(sequences.move_face(who, weights), time, 2.0, np.random.default_rng(seed))
         upright = shape.without_pose(filmed.astype(np.float32))
         before = (filmed - filmed[0])[:, 17:]
         after = (upright - upright[0])[:, 17:]
@@ -151,7 +151,7 @@ def test_without_pose_undoes_the_motion_of_the_head(who):
 def test_lids_and_lips_do_not_cross(who):
     weights = np.zeros((2, len(synth.UNITS), 2))
     weights[1, [synth.UNITS.index(unit) for unit in ("AU45", "AU17")]] = 2.0
-    face = sequences._moved(who, weights)
+    face = sequences.move_face(who, weights)
     for upper, lower in synth.TOUCHING:
         assert (face[:, lower, 1] - face[:, upper, 1]).min() > -1e-9
 
@@ -255,7 +255,7 @@ def test_eyes_close_and_mouths_open(who):
     weights = np.zeros((len(synth.UNITS), 2))
     acted = np.zeros((1, len(synth.UNITS), 2))
     acted[0, [synth.UNITS.index("AU45"), synth.UNITS.index("AU27")]] = 1.0
-    opened = sequences._moved(who, acted)[0]
+    opened = sequences.move_face(who, acted)[0]
     rest, moved = (
         synth.draw(who, points[:, :2] * 60 + 100, weights, 240, np.random.default_rng(0))
         for points in (resting, opened)

@@ -5,7 +5,7 @@ from __future__ import annotations
 import shlex
 from collections import Counter
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -22,6 +22,9 @@ from fervid.urls import is_url
 if TYPE_CHECKING:
     from fervid.analysis import Run
     from fervid.types import Timeline
+
+
+WITH_UNITS = ("json", "windows")  # the formats of a timeline that contain action units
 
 
 @dataclass(frozen=True)
@@ -50,6 +53,7 @@ class Targets:
     fervid analyze movie.mp4 --start 1:00 --end 90.5 --sample-fps 12.5 -t part.json
     fervid analyze a.mp4 b.mp4 --output-dir out/
     fervid analyze movie.mp4 --frames frames.csv --tracks geometry.npz
+    fervid analyze movie.mp4 --aus -t out.json
     fervid analyze movie.mp4 --gallery portraits/ -t out.json
     """,
 )
@@ -71,6 +75,7 @@ class Targets:
     *options.MODEL,
     *options.SELECTION,
     options.MIN_SEGMENT,
+    options.UNITS,
     *options.PEOPLE,
     *options.WORK,
     options.OVERWRITE,
@@ -85,6 +90,7 @@ def analyze(
     output_dir: str | None,
     frames: str | None,
     tracks: str | None,
+    aus: bool,
     overwrite: bool,
     **values: Any,
 ) -> int:
@@ -101,13 +107,15 @@ def analyze(
     if output_dir is not None or is_beside:
         paths = [path for targets in planned for path in targets.all]
         output.check_targets(paths, inputs, overwrite, messages.log_file)
+    if aus:
+        check_units(planned)
     by_input = dict(zip(inputs, planned, strict=True))
     results: list[tuple[Timeline, Targets]] = []
     with open_work(messages, values) as work:
 
         def analyze_input(name: str, path: str) -> None:
             with work.start(name, path) as run:
-                results.append((write(run, by_input[name], overwrite), by_input[name]))
+                results.append((write(run, by_input[name], overwrite, aus), by_input[name]))
 
         code = each_input(messages, inputs, analyze_input)
     if results and not messages.quiet:
@@ -181,8 +189,17 @@ def _file_name(name: str) -> str:
     return "stdin" if name == output.STANDARD else Path(name).resolve().name
 
 
-def write(run: Run, targets: Targets, overwrite: bool) -> Timeline:
-    """Analyze one input and write its results."""
+def check_units(planned: Sequence[Targets]) -> None:
+    """Raise UsageError if none of the targets of an input can contain action units."""
+    for targets in planned:
+        if targets.frames is None and (targets.timeline is None or targets.format not in WITH_UNITS):
+            raise UsageError(
+                f"--aus needs a timeline as {' or '.join(WITH_UNITS)}, or --frames: add one of them"
+            )
+
+
+def write(run: Run, targets: Targets, overwrite: bool, aus: bool = False) -> Timeline:
+    """Analyze one input and write its results, with action units if `aus`."""
     from fervid.export.frames import geometry, table
     from fervid.export.timelines import jsonl
 
@@ -195,13 +212,19 @@ def write(run: Run, targets: Targets, overwrite: bool) -> Timeline:
                 jsonl.segment(segment, run.video, labels, stream)
             jsonl.summary(run.timeline, stream)
     timeline = run.timeline
+    people = {curve.track: curve.person for curve in timeline.curves if curve.person is not None}
+    units = None
+    if aus:
+        from fervid.units import measure
+
+        units = measure(run.rows, run.video, people)
+        timeline = replace(timeline, curves=tuple(map(units.on, timeline.curves)))
     if targets.timeline is not None and targets.format != "jsonl":
         with output.open_text(targets.timeline, overwrite) as stream:
             TIMELINES[targets.format].write(timeline, stream)
     if targets.frames is not None:
-        people = {curve.track: curve.person for curve in timeline.curves if curve.person is not None}
         with output.open_text(targets.frames, overwrite) as stream:
-            table.write(run.rows(), run.video, labels, stream, people)
+            table.write(run.rows(), run.video, labels, stream, people, units)
     if targets.tracks is not None:
         with output.open_binary(targets.tracks, overwrite) as binary:
             geometry.write(run.rows, run.row_count, run.video, labels, binary)

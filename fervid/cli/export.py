@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import click
 
 from fervid.cli.shared import options, output
 from fervid.cli.shared.inputs import local_path
 from fervid.cli.shared.messages import Messages
 from fervid.cli.shared.reading import is_archive, read_timeline
-from fervid.errors import InputError
+from fervid.errors import InputError, UsageError
 from fervid.export import FRAMES, TIMELINES, choose
 
 
@@ -18,7 +20,7 @@ from fervid.export import FRAMES, TIMELINES, choose
     fervid export out.json -o out.srt
     fervid export out.json -f segments -o segments.csv
     fervid export out.json -o film.TextGrid
-    fervid export geometry.npz -f openface -o film.csv
+    fervid export geometry.npz -f openface --aus -o film.csv
     """,
 )
 @click.argument("input", metavar="INPUT")
@@ -30,9 +32,11 @@ from fervid.export import FRAMES, TIMELINES, choose
     help="The format.  [default: from the suffix]",
 )
 @options.target("-o", "--output", "target", help="Write here; - is standard output.  [default: -]")
-@options.apply(options.OVERWRITE)
+@options.apply(options.UNITS, options.OVERWRITE)
 @click.pass_obj
-def export(messages: Messages, /, input: str, form: str | None, target: str | None, overwrite: bool) -> None:
+def export(
+    messages: Messages, /, input: str, form: str | None, target: str | None, aus: bool, overwrite: bool
+) -> None:
     """Write the timeline INPUT in another format.
 
     INPUT is a file that `fervid analyze` wrote (.json, .jsonl); - is standard input. The formats openface
@@ -45,7 +49,12 @@ def export(messages: Messages, /, input: str, form: str | None, target: str | No
     chosen = choose({**TIMELINES, **FRAMES}, target, form)
     with local_path(input) as path:
         if is_archive(path):
-            _write_frames(path, input, chosen, target, overwrite)
+            _write_frames(path, input, chosen, target, overwrite, aus)
+        elif aus:
+            raise UsageError(
+                "--aus measures frames, which a timeline does not contain: give the archive of "
+                "`fervid analyze --tracks`, or measure them with `fervid analyze --aus`"
+            )
         else:
             _write_timeline(messages, path, input, chosen, target, overwrite)
 
@@ -65,7 +74,7 @@ def _write_timeline(
         messages.say("no segments: no face was read")
 
 
-def _write_frames(path: str, name: str, form: str, target: str, overwrite: bool) -> None:
+def _write_frames(path: str, name: str, form: str, target: str, overwrite: bool, aus: bool) -> None:
     from fervid.export.frames import geometry
 
     if form not in FRAMES:
@@ -74,5 +83,10 @@ def _write_frames(path: str, name: str, form: str, target: str, overwrite: bool)
             f"or give a timeline for {form}"
         )
     archive = geometry.read(path)
+    options: dict[str, Any] = {}
+    if aus:
+        from fervid.units import measure
+
+        options["units"] = measure(archive.rows, archive)
     with output.open_text(target, overwrite) as stream:
-        FRAMES[form].write(archive.rows(), archive, archive.labels, stream)
+        FRAMES[form].write(archive.rows(), archive, archive.labels, stream, **options)

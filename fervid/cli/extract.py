@@ -25,6 +25,7 @@ PICTURES = (r"track_\d+", r"\d+\.png")  # the folders and files of --crops png
     examples="""
     fervid extract movie.mp4 -o out/
     fervid extract movie.mp4 -o out/ --what crops --crops png --faces largest
+    fervid extract movie.mp4 -o out/ --aus
     fervid extract movie.mp4 -o out/ --what csv --start 10 --end 20
     """,
 )
@@ -34,7 +35,7 @@ PICTURES = (r"track_\d+", r"\d+\.png")  # the folders and files of --crops png
 )
 @options.kinds("--what", KINDS, help="What to write, separated by commas.")
 @click.option("--crops", type=click.Choice(["npz", "png"]), help="How to write crops.  [default: npz]")
-@options.apply(*options.SELECTION, *options.WORK, options.OVERWRITE)
+@options.apply(options.UNITS, *options.SELECTION, *options.WORK, options.OVERWRITE)
 @click.pass_obj
 def extract(
     messages: Messages,
@@ -43,6 +44,7 @@ def extract(
     output_dir: str,
     what: tuple[str, ...],
     crops: str | None,
+    aus: bool,
     overwrite: bool,
     **values: Any,
 ) -> int:
@@ -57,6 +59,8 @@ def extract(
     """
     if crops is not None and "crops" not in what:
         raise UsageError(f"--crops {crops} needs crops, but --what leaves them out: add crops to --what")
+    if aus and "csv" not in what:
+        raise UsageError("--aus adds columns to csv, but --what leaves it out: add csv to --what")
     crops = crops or "npz"
     folder = output.make_folder(output_dir)
     name = name_outputs([input])[0]
@@ -71,7 +75,7 @@ def extract(
 
         def extract_input(name: str, path: str) -> None:
             with work.start(name, path, crops="crops" in targets) as run:
-                write(run, targets, crops, overwrite)
+                write(run, targets, crops, overwrite, aus)
 
         code = each_input(messages, [input], extract_input)
     if code == 0 and not messages.quiet:
@@ -80,8 +84,8 @@ def extract(
     return code
 
 
-def write(run: Run, targets: dict[str, str], crops: str, overwrite: bool) -> None:
-    """Analyze the input and write its faces."""
+def write(run: Run, targets: dict[str, str], crops: str, overwrite: bool, aus: bool = False) -> None:
+    """Analyze the input and write its faces, with action units in the CSV if `aus`."""
     from fervid.export.frames import crops as pictures
     from fervid.export.frames import geometry, openface
 
@@ -91,8 +95,13 @@ def write(run: Run, targets: dict[str, str], crops: str, overwrite: bool) -> Non
         with output.open_binary(targets["landmarks"], overwrite) as binary:
             geometry.write(run.rows, run.row_count, run.video, (), binary)
     if "csv" in targets:
+        units = None
+        if aus:
+            from fervid.units import measure
+
+            units = measure(run.rows, run.video)
         with output.open_text(targets["csv"], overwrite) as stream:
-            openface.write(run.rows(), run.video, (), stream)
+            openface.write(run.rows(), run.video, (), stream, units)
     if "crops" in targets and crops == "npz":
         with output.open_binary(targets["crops"], overwrite) as binary:
             pictures.write_archive(run.crops, run.video, binary)

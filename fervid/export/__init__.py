@@ -25,10 +25,10 @@ class Format:
         """The endings of a file's name in this format; their case does not matter."""
         return tuple(Path(f"_{suffix}").suffix for suffix in (self.suffix, *self.others))
 
-    def write(self, *arguments: Any) -> None:
+    def write(self, *arguments: Any, **options: Any) -> None:
         """Call the writer."""
         module, _, function = self.writer.partition(":")
-        getattr(import_module(module), function)(*arguments)
+        getattr(import_module(module), function)(*arguments, **options)
 
 
 # Formats of a timeline: `write(timeline, stream)`.

@@ -190,14 +190,14 @@ def trajectory(who: Person, label: str, difficulty: str, rng: np.random.Generato
     rate = int(rng.choice(RATES))
     phases = _phases(label, level, rng)
     time = np.arange(int(np.ceil(phases[-1] * rate))) / rate
-    envelope = _envelope(time, *phases[:4])
+    envelope = level_of(time, *phases[:4])
     weights = np.zeros((len(time), len(UNITS), 2))
     _express(weights, time, phases, recipe, label in ONE_SIDED, level, rng)
     _distract(weights, time, level, rng)
-    _blink(weights, time, rng)
+    blink(weights, time, rng)
     if rng.random() < level.speech:
         (_talk if level.vowels else _speak)(weights, time, rng)
-    clean = _film(_moved(who, weights), time, level.turn, rng)
+    clean = film(move_face(who, weights), time, level.turn, rng)
     tracked = clean + tracking_error(len(time), level.noise, rng)
     kept = _kept(len(time), level.missing, rng)
     return Trajectory(
@@ -216,7 +216,7 @@ def ramp(share: npt.NDArray[np.float64]) -> npt.NDArray[np.float64]:
     return s * s * s * (10.0 + s * (6.0 * s - 15.0))
 
 
-def _envelope(
+def level_of(
     time: npt.NDArray[np.float64], onset: float, apex: float, release: float, offset: float
 ) -> npt.NDArray[np.float64]:
     """Return a level that rises from onset to apex, holds to release, and ends at offset."""
@@ -261,7 +261,7 @@ def _express(
         if rng.random() >= share * (1.0 - LEFT_OUT):
             continue
         late = rng.uniform(0.0, min(STAGGER, 0.3 * (apex - start)))
-        curve = _envelope(time, start + late, apex + late, release, end)
+        curve = level_of(time, start + late, apex + late, release, end)
         wander = 1.0 + rng.uniform(-DRIFT, DRIFT) * np.clip(
             (time - apex) / max(release - apex, 0.5), 0.0, 1.0
         )
@@ -279,17 +279,17 @@ def _distract(
     onset = rng.uniform(0.0, 0.7) * time[-1]
     apex = onset + rng.uniform(0.2, 0.6)
     release = apex + rng.uniform(0.2, 1.5)
-    curve = _envelope(time, onset, apex, release, release + rng.uniform(0.3, 0.8))
+    curve = level_of(time, onset, apex, release, release + rng.uniform(0.3, 0.8))
     weights[:, unit] += (rng.uniform(0.05, IRRELEVANT_MOST) * curve)[:, None]
 
 
-def _blink(weights: Points, time: npt.NDArray[np.float64], rng: np.random.Generator) -> None:
+def blink(weights: Points, time: npt.NDArray[np.float64], rng: np.random.Generator) -> None:
     """Add blinks at random times."""
     lids = UNITS.index("AU45")
     for _ in range(rng.poisson(rng.uniform(*BLINKS) / 60.0 * (time[-1] + 0.2))):
         onset = rng.uniform(0.02, time[-1])
         down, shut, up = (rng.uniform(*span) for span in BLINK_PHASES)
-        curve = _envelope(time, onset, onset + down, onset + down + shut, onset + down + shut + up)
+        curve = level_of(time, onset, onset + down, onset + down + shut, onset + down + shut + up)
         weights[:, lids] = np.maximum(weights[:, lids], curve[:, None])
 
 
@@ -322,7 +322,7 @@ def _talk(weights: Points, time: npt.NDArray[np.float64], rng: np.random.Generat
             weights[:, UNITS.index(unit)] += (size[syllable] * opened)[:, None]
     for _ in range(rng.poisson(rng.uniform(*STRESSES) / 60.0 * time[-1])):
         onset = rng.uniform(0.0, time[-1])
-        curve = _envelope(time, onset, onset + 0.15, onset + rng.uniform(0.2, 0.4), onset + 0.7)
+        curve = level_of(time, onset, onset + 0.15, onset + rng.uniform(0.2, 0.4), onset + 0.7)
         for unit in ("AU1", "AU2"):
             weights[:, UNITS.index(unit)] += (rng.uniform(0.0, STRESS_MOST) * curve)[:, None]
 
@@ -337,7 +337,7 @@ def _basis() -> Points:
     return (units[:, None] * sides[None, :, :, None]).reshape(len(UNITS) * 2, -1)
 
 
-def _moved(who: Person, weights: Points) -> Points:
+def move_face(who: Person, weights: Points) -> Points:
     """Return the face in three dimensions, (N, 68, 3), with lids and lips that meet instead of crossing."""
     acted = (weights * who.gains).reshape(len(weights), -1)
     active = acted.any(axis=0)
@@ -362,7 +362,7 @@ def _sway(time: npt.NDArray[np.float64], count: int, rng: np.random.Generator) -
     return np.asarray(still + waves.sum(axis=1))
 
 
-def _film(face: Points, time: npt.NDArray[np.float64], share: float, rng: np.random.Generator) -> Points:
+def film(face: Points, time: npt.NDArray[np.float64], share: float, rng: np.random.Generator) -> Points:
     """Project the moving head by a scaled orthographic camera, (N, 68, 2)."""
     sway = share * _sway(time, 6, rng)  # yaw, pitch, roll, zoom, shift across and down
     turn = Rotation.from_euler("yxz", sway[:, :3] * TURN, degrees=True).as_matrix()[:, :2]  # (N, 2, 3)

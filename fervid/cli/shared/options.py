@@ -149,6 +149,10 @@ MIN_SEGMENT = click.option(
     help="The shortest segment, in seconds.",
 )
 
+UNITS = click.option(
+    "--aus", is_flag=True, help="Measure action units and blinks from the landmarks; see docs/units.md."
+)
+
 PEOPLE: list[Decorator[Any]] = [
     click.option(
         "--no-people",

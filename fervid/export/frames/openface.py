@@ -9,19 +9,35 @@ import numpy as np
 
 from fervid.export.timelines import shapes
 from fervid.types import LANDMARKS, Clock, Rows, Status
+from fervid.units import PRESENT, Measured
 
 
-def write(chunks: Iterable[Rows], clock: Clock, labels: Sequence[str], stream: TextIO) -> None:
+def write(
+    chunks: Iterable[Rows],
+    clock: Clock,
+    labels: Sequence[str],
+    stream: TextIO,
+    units: Measured | None = None,
+) -> None:
     """Write the rows as OpenFace does: frames from 1, no spaces in the header, zeros if there is no face.
 
     `confidence` is the face's quality; `success` is 1 if it is readable. `labels` is unused.
+    `units` adds the intensity and presence of each action unit, `AU01_r` and `AU01_c`.
     """
     columns = [f"{axis}_{point}" for axis in "xy" for point in range(LANDMARKS)]
+    names = () if units is None else units.names
+    columns += [f"{unit}_{kind}" for kind in "rc" for unit in names]
+    count = len(names)
     stream.write(",".join(["frame", "face_id", "timestamp", "confidence", "success", *columns]) + "\n")
-    row = "%d,%d,%.6f,%.3f,%d" + ",%.2f" * (2 * LANDMARKS) + "\n"
-    blank = "%d,0,%.6f,0.000,0" + ",0.00" * (2 * LANDMARKS) + "\n"
+    ends = ",%.2f" * count + ",%d" * count + "\n"
+    row = "%d,%d,%.6f,%.3f,%d" + ",%.2f" * (2 * LANDMARKS) + ends
+    blank = "%d,0,%.6f,0.000,0" + ",0.00" * (2 * LANDMARKS + count) + ",0" * count + "\n"
     for rows in chunks:
         points = rows.landmarks.astype(np.float64).transpose(0, 2, 1).reshape(len(rows), 2 * LANDMARKS)
+        active = (
+            np.empty((len(rows), 0)) if units is None else np.nan_to_num(units.of(rows).astype(np.float64))
+        )
+        values = np.concatenate([np.round(points, 2) + 0.0, active, active >= PRESENT], axis=1)
         has_face = np.isfinite(points.sum(axis=1))
         readable = np.equal(rows.status, Status.OK)
         facts = zip(
@@ -30,7 +46,7 @@ def write(chunks: Iterable[Rows], clock: Clock, labels: Sequence[str], stream: T
             shapes.times(clock, rows.pts).tolist(),
             rows.quality.tolist(),
             readable.tolist(),
-            (np.round(points, 2) + 0.0).tolist(),
+            values.tolist(),
             has_face.tolist(),
             strict=True,
         )

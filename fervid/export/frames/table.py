@@ -12,6 +12,7 @@ from fervid.export.timelines import shapes
 from fervid.export.timelines.shapes import number
 from fervid.timeline import valence_arousal
 from fervid.types import Array, Clock, Rows, Status
+from fervid.units import Measured
 
 
 def write(
@@ -20,14 +21,16 @@ def write(
     labels: Sequence[str],
     stream: TextIO,
     people: Mapping[int, str] | None = None,
+    units: Measured | None = None,
 ) -> None:
     """Write the rows; cells without a face are empty, and so is the emotion where quality is low.
 
     Times are seconds from the first frame, boxes pixels of the upright picture; `people` gives the person
-    of a track. Open the stream with newline="".
+    of a track, `units` adds the intensities of action units. Open the stream with newline="".
     """
     table = csv.writer(stream, lineterminator="\n")
     box, rest = ["x", "y", "width", "height"], ["valence", "arousal", "quality"]
+    rest += [] if units is None else [f"{unit}_r" for unit in units.names]
     table.writerow(["frame", "pts", "time", "track", "person", "status", *box, "emotion", *labels, *rest])
     names = [status.label for status in Status]
     for rows in chunks:
@@ -53,6 +56,7 @@ def write(
                 texts(valence, 6),
                 texts(arousal, 6),
                 texts(rows.quality, 6),
+                *([] if units is None else (texts(column, 2) for column in units.of(rows).T)),
                 strict=True,
             )
         )

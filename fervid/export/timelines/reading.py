@@ -219,6 +219,10 @@ def _curve(entry: Mapping[str, Any], labels: Sequence[str]) -> Curve:
         pts=np.array(curve["pts"], np.int64),
         scores=np.stack([_column(curve["scores"][label]) for label in labels], axis=1),
         person=_owner(entry),
+        units={str(name): _column(values) for name, values in curve.get("units", {}).items()},
+        blinks=np.array([int(time["pts"]) for time in entry["blinks"]], np.int64)
+        if "blinks" in entry
+        else None,
         mean_quality=None if quality is None else _numbers(entry, ["quality"])["quality"],
         **{name: _column(curve[name]) for name in CURVES},
     )

@@ -25,6 +25,7 @@ from fervid.types import (
 )
 
 SCHEMA_VERSION = "1.1"
+WITH_UNITS = "1.2"  # of a timeline with action units
 NOTE = (
     "Scores describe visible facial expression as a model reads it from the picture. "
     "They do not say what a person feels, thinks or intends."
@@ -33,6 +34,11 @@ DECIMALS = 6  # of seconds and scores
 BOX_DECIMALS = 2  # of a pixel
 
 Object = dict[str, Any]
+
+
+def version(timeline: Timeline) -> str:
+    """Return the schema version that a timeline needs."""
+    return WITH_UNITS if any(curve.units for curve in timeline.curves) else SCHEMA_VERSION
 
 
 def seconds(clock: Clock, pts: int) -> float:
@@ -155,6 +161,7 @@ def track(curve: Curve, clock: Clock) -> Object:
         "frames": curve.frames,
         "box": box(curve.hull),
         "quality": None if mean is None else number(mean),
+        **({} if curve.blinks is None else {"blinks": [time(clock, pts) for pts in curve.blinks.tolist()]}),
     }
 
 
@@ -178,6 +185,7 @@ def whole_curve(curve: Curve, clock: Clock, labels: Sequence[str]) -> Object:
         "arousal": curve.arousal,
         "intensity": curve.intensity,
         "quality": curve.quality,
+        **({"units": dict(curve.units)} if curve.units else {}),
     }
 
 

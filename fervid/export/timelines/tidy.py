@@ -30,16 +30,18 @@ def scores(timeline: Timeline, stream: TextIO) -> None:
 
 
 def windows(timeline: Timeline, stream: TextIO) -> None:
-    """Write a row per track and window, with a column per emotion."""
+    """Write a row per track and window, with a column per emotion, and per action unit if measured."""
     curves = _curves(timeline)
     table = csv.writer(stream, lineterminator="\n")
-    table.writerow(["track", "person", "name", "pts", "time", *timeline.labels, *MEASURES])
+    units = list(dict.fromkeys(unit for curve in timeline.curves for unit in curve.units))
+    table.writerow(["track", "person", "name", "pts", "time", *timeline.labels, *MEASURES, *units])
     for curve, person in curves:
         columns = [
             curve.pts.tolist(),
             _times(timeline, curve),
             *(texts(curve.scores[:, column], 6) for column in range(len(timeline.labels))),
             *(texts(getattr(curve, name), 6) for name in MEASURES),
+            *(texts(curve.units[unit], 6) for unit in units),
         ]
         table.writerows([curve.track, *person, *row] for row in zip(*columns, strict=True))
 
