@@ -40,7 +40,7 @@ SLOW = (
 )
 # Names that run the program in the test's process, and the arguments that make it slow.
 PROGRAM = {"run_here", "fervid.cli.main"}
-WORDS = {"analyze", "annotate", "batch", "bench", "eval", "extract", "finetune", "train", CLIP}
+WORDS = {"analyze", "annotate", "batch", "bench", "eval", "extract", "finetune", "live", "train", CLIP}
 
 
 def is_quick(item: pytest.Function) -> bool:

@@ -115,7 +115,7 @@ def test_a_store_of_fsspec(call: Call, tmp_path: Path) -> None:
         ("http://127.0.0.1:1/a.mp4", "Connection refused; check the address"),
         ("memory://nothing.mp4", "there is no memory://nothing.mp4"),
         ("strange://a/b.mp4", "strange://a/b.mp4: ValueError: Protocol not known: strange"),
-        ("rtsp://user:secret@camera/1", "rtsp://camera/1 is a stream, not a file: pipe it, `ffmpeg"),
+        ("rtsp://user:secret@camera/1", "a stream, not a file: use `fervid live`, or pipe it, `ffmpeg"),
         ("{server}/live.m3u8", "is a stream"),
         ("http://[::1/a.mp4", "is not a valid URL"),
     ],

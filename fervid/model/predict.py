@@ -36,12 +36,15 @@ class Model:
         """Return the streams that read one of these inputs, such as "faces", alone or with others."""
         return [stream for stream in self.spec.streams if not set(inputs).isdisjoint(parts(stream.reads))]
 
-    def logits(self, stream: str, inputs: Iterable[Input]) -> Floats:
-        """Return the logits of one stream for fusion, (N, C), from windows (L, ...)."""
-        own, joint = self.heads(stream, inputs)
+    def logits(self, stream: str, inputs: Iterable[Input], batch: int = BATCH) -> Floats:
+        """Return the logits of one stream for fusion, (N, C), from windows (L, ...).
+
+        Batches are padded to the size `batch`; scores of other sizes differ in their last bits.
+        """
+        own, joint = self.heads(stream, inputs, batch)
         return own if joint is None else joint
 
-    def heads(self, stream: str, inputs: Iterable[Input]) -> tuple[Floats, Floats | None]:
+    def heads(self, stream: str, inputs: Iterable[Input], batch: int = BATCH) -> tuple[Floats, Floats | None]:
         """Return the logits of one stream from its own top layer, and from its joint one if there is one."""
         import torch
 
@@ -52,10 +55,10 @@ class Model:
         empty = np.empty((0, len(self.spec.labels)), np.float32)
         own, together = [empty], [empty]
         with one_thread(), torch.inference_mode():
-            for batch, count in _batches(inputs):
+            for columns, count in _batches(inputs, batch):
                 ready = [
                     torch.from_numpy(clips.contrast(part, illumination) if part.dtype == np.uint8 else part)
-                    for part in batch
+                    for part in columns
                 ]
                 features = network.features(streams.join_inputs(ready).to(self.device))
                 own.append(network.top(features)[:count].float().cpu().numpy())
@@ -92,9 +95,9 @@ def read(window: Mapping[str, Array] | clips.Window, reads: str) -> Input:
     return wanted[0] if len(wanted) == 1 else wanted
 
 
-def _batches(inputs: Iterable[Input]) -> Iterator[tuple[list[Any], int]]:
-    """Yield batches of BATCH windows, one array per input, and the number of windows without the padding."""
+def _batches(inputs: Iterable[Input], size: int) -> Iterator[tuple[list[Any], int]]:
+    """Yield batches of `size` windows, one array per input, and the number of windows without the padding."""
     rest = iter(inputs)
-    while windows := [w if isinstance(w, tuple) else (w,) for w in islice(rest, BATCH)]:
-        padded = windows + [windows[-1]] * (BATCH - len(windows))
+    while windows := [w if isinstance(w, tuple) else (w,) for w in islice(rest, size)]:
+        padded = windows + [windows[-1]] * (size - len(windows))
         yield [np.stack(column) for column in zip(*padded, strict=True)], len(windows)

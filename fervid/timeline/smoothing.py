@@ -117,11 +117,13 @@ class Smoother:
     segment. Only undecided windows are kept in memory.
     """
 
-    def __init__(self, source: Source, track: int, labels: Sequence[str], settings: Settings) -> None:
+    def __init__(
+        self, source: Source, track: int, labels: Sequence[str], settings: Settings, lag: float = LAG
+    ) -> None:
         self._track = track
         self._labels = tuple(labels)
         self._minimum = max(1, source.length(settings.min_segment))
-        self._viterbi = Viterbi(len(labels), DWELL / float(source.time_base), max(1, source.length(LAG)))
+        self._viterbi = Viterbi(len(labels), DWELL / float(source.time_base), max(1, source.length(lag)))
         self._undecided: deque[tuple[int, Floats, float]] = deque()  # pts, scores, quality
         self._frames: Ints = np.empty(0, np.int64)  # not yet counted into a run
         self._origin: int | None = None  # pts of the first frame

@@ -60,7 +60,7 @@ def fetch(url: str, folder: Path, limit: Limit) -> Generator[float, None, Path]:
     link = _checked(url)
     if link.scheme in LIVE or link.path.lower().endswith(PLAYLISTS):
         raise InputError(
-            f"{redacted(url)} is a stream, not a file: pipe it, "
+            f"{redacted(url)} is a stream, not a file: use `fervid live`, or pipe it, "
             "`ffmpeg -i URL -c copy -f matroska - | fervid analyze -`"
         )
     is_plain = link.scheme in PLAIN and len(urls.chain(url)) == 1

@@ -98,9 +98,12 @@ def _check_range(start: Fraction | None, end: Fraction | None) -> None:
         )
 
 
-SELECTION: list[Decorator[Any]] = [
+RANGE: list[Decorator[Any]] = [
     click.option("--start", type=MomentType(), help="Start here: seconds, 90f (a frame) or HH:MM:SS.mmm."),
     click.option("--end", type=MomentType(), help="End before this time, in the same forms."),
+]
+
+FACES: list[Decorator[Any]] = [
     click.option(
         "--sample-fps", type=RateType(), help="Analyze this many frames per second, not every frame."
     ),
@@ -138,8 +141,11 @@ SELECTION: list[Decorator[Any]] = [
         show_default=True,
         help="Rotate clockwise; auto uses the rotation stored in the file.",
     ),
-    click.option("--frame-rate", type=RateType(), help="Frames per second of a folder of stills."),
 ]
+
+FRAME_RATE = click.option("--frame-rate", type=RateType(), help="Frames per second of a folder of stills.")
+
+SELECTION: list[Decorator[Any]] = [*RANGE, *FACES, FRAME_RATE]
 
 MIN_SEGMENT = click.option(
     "--min-segment",

@@ -138,6 +138,25 @@ def open_binary(target: str, overwrite: bool = False) -> Iterator[BinaryIO]:
         yield stream
 
 
+@contextmanager
+def open_growing(target: str, overwrite: bool = False) -> Iterator[TextIO]:
+    """Open a text stream like `open_text`, but to a file that others can read while it is written."""
+    path = Path(os.path.realpath(target))
+    if target == STANDARD or (path.exists() and not path.is_file()):
+        with open_text(target) as stream:
+            yield stream
+        return
+    mode = "wb" if overwrite else "xb"
+    with files.opened(path, mode, lambda error: _failure(target, error)) as binary:
+        stream = io.TextIOWrapper(binary, encoding="utf-8", newline="")
+        try:
+            yield stream
+            stream.flush()
+        finally:
+            with suppress(OSError, OutputError, ValueError):
+                stream.detach()
+
+
 def _standard_output() -> int:
     if sys.stdout is None:
         raise OutputError("standard output is closed: name a file")
