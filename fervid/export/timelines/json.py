@@ -48,8 +48,9 @@ def pieces(value: Any, margin: str = "") -> Iterator[str]:
     inner = margin + "  "
     if isinstance(value, np.ndarray):
         values = value.tolist()
-        rounded = values if value.dtype.kind == "i" else [shapes.number(each) for each in values]
-        yield json.dumps(rounded, allow_nan=False)
+        if value.dtype.kind != "i":  # masked values are missing
+            values = [None if each is None else shapes.number(each) for each in values]
+        yield json.dumps(values, allow_nan=False)
     elif fits_one_line(value, margin):
         yield json.dumps(value, allow_nan=False)
     elif isinstance(value, dict):
