@@ -56,6 +56,8 @@ ROOMS: dict[str, tuple[set[str], set[str]]] = {
     "footage": (NOUNS | {"video", "faces", "synth", "execute", "cache"}, {"cv2"}),
 }
 EVERYTHING = set(ROOMS)
+ROOMS["audience"] = (NOUNS | {"timeline", "export"}, set())
+ROOMS["live"] = (NOUNS | {"video", "faces", "clips", "model", "timeline", "export"}, set())
 ROOMS["batch"] = (
     NOUNS | {"video", "temporary", "cache", "execute", "analysis", "export", "metrics", "datasets"},
     set(),

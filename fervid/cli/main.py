@@ -28,11 +28,13 @@ SECTIONS = {
     "Look at a video": {
         "analyze": "Turn videos into timelines of visible expression.",
         "batch": "Analyze many videos into one folder, and resume after an interruption.",
+        "live": "Report the faces of a camera, stream or pipe while it runs.",
         "extract": "Write landmarks and aligned face crops of a video.",
         "info": "Describe a video file.",
     },
     "Use a timeline": {
         "show": "Show a timeline in the terminal.",
+        "audience": "Measure how the viewers of a film react together.",
         "report": "Write a page that shows a timeline.",
         "peaks": "List the moments at which an expression stands out.",
         "people": "List, name and merge the people of a timeline.",
