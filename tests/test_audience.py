@@ -282,18 +282,20 @@ def test_the_page_shows_the_film_above_the_curves(results: Audience) -> None:
 
 def test_the_command(call: Call, tmp_path: Path) -> None:
     film = media.write(tmp_path / "film.mkv", media.pictures(250))
-    for index, shift in enumerate((0.0, 2.0, 4.0)):
+    for index in range(6):
         times = np.arange(60) * 0.32
-        curve = 0.05 + 0.8 * np.exp(-0.5 * ((times - shift - 5.0) / 1.0) ** 2)
+        curve = 0.05 + 0.8 * np.exp(-0.5 * ((times - index - 5.0) / 1.0) ** 2)
         text = text_of(recording(curve.tolist(), [1.0] * 60, sha256=f"{index:064}", name=f"v{index}.mp4"))
         (tmp_path / f"v{index}.json").write_text(text)
-    (tmp_path / "offsets.csv").write_text("recording,offset\nv0.mp4,0\nv1.json,2\nv2,4\n")
-    line = ["audience", "v0.json", "v1.json", "v2.json", "--film", film, "--permutations", "99"]
+    rows = "v0.mp4,0\nv1.json,1\nv2,2\nv3,3\nv4,4\nv5,5\n"
+    (tmp_path / "offsets.csv").write_text("recording,offset\n" + rows)
+    names = [f"v{index}.json" for index in range(6)]
+    line = ["audience", *names, "--film", film, "--permutations", "99"]
     done = call(*line, "--offsets", "offsets.csv", "-o", "a.json", "--report", "a.html")
     assert done.returncode == 0, done.stderr
-    assert "3 viewers" in done.stderr and "happiness" in done.stderr
+    assert "6 viewers" in done.stderr and "happiness" in done.stderr
     whole = json.loads((tmp_path / "a.json").read_text())
-    assert [each["offset"] for each in whole["audience"]["viewers"]] == [0, 2, 4]
+    assert [each["offset"] for each in whole["audience"]["viewers"]] == list(range(6))
     assert whole["source"]["name"] == "film.mkv"
     assert whole["audience"]["agreement"]["happiness"]["correlation"] > 0.99
     (apex,) = [each["apex"] for each in whole["audience"]["moments"] if each["emotion"] == "happiness"]

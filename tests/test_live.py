@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import http.server
+import io
 import json
 import os
 import signal
@@ -21,14 +22,16 @@ import media
 import numpy as np
 import pytest
 from conftest import Call, command, environment
+from rich.console import Console
 from test_tracks import Stage, Walk, hidden, stand
 
 from fervid import clips
+from fervid.cli.shared.live_view import View
 from fervid.errors import InputError
 from fervid.faces import shape, tracks
 from fervid.labels import EMOTIONS
 from fervid.live import watching
-from fervid.live.events import Begun, Ended, Event, Gap, LiveFrame, LiveSegment
+from fervid.live.events import Begun, Ended, Event, Gap, LiveFace, LiveFrame, LiveSegment
 from fervid.live.following import LOOKAHEAD
 from fervid.live.latencies import Latencies
 from fervid.live.neutral import Neutral
@@ -36,7 +39,7 @@ from fervid.live.record import JOINED, Windows
 from fervid.live.waiting import MOST, Over, Reader, Waiting
 from fervid.live.watching import Options, Watch
 from fervid.model import StreamSpec
-from fervid.types import Array, Floats, Frame, ModelInfo, Settings, Video
+from fervid.types import Array, Floats, Frame, ModelInfo, Settings, Status, Video
 from fervid.video.feed import Arrival, Feed
 from fervid.video.origins import Origin
 from fervid.video.source import digest
@@ -484,3 +487,24 @@ def test_what_cannot_be_watched_is_said(call: Call, tmp_path: Path) -> None:
         done = call(*arguments)
         assert done.returncode == code and message in done.stderr, done.stderr
         assert "hidden" not in done.stderr
+
+
+def test_the_view_shows_the_faces_of_now_and_the_last_seconds() -> None:
+    console = Console(file=io.StringIO(), width=100, color_system=None)
+    view = View(console)
+    assert "waiting" in view.draw().plain
+    view.show(Begun(film(), INFO, {}))
+    scores = np.full(len(EMOTIONS), 0.02, np.float32)
+    scores[EMOTIONS.index("happiness")] = 0.88
+    box, pose = np.zeros(4, np.float32), np.zeros(3, np.float32)
+    for index in range(200):
+        face = LiveFace(3, Status.OK, box, pose, 0.9 if index < 100 else 0.1, scores)
+        view.show(LiveFrame(index, index, int(index == 7), (face,), 0.75))
+        if index == 99:
+            assert "happiness" in view.draw().plain and "H" * 10 in view.draw().plain
+    text = view.draw().plain
+    assert "1 dropped" in text and "latency 0.75 s" in text and "unreadable" in text
+    for index in range(200, 400):
+        view.show(LiveFrame(index, index, 0, (), 0.75))
+    assert "no face" in view.draw().plain
+    assert "stdin" in text and max(map(len, text.splitlines())) <= 100

@@ -168,8 +168,7 @@ class _Pipe:
     def read(self, size: int) -> bytes:
         """Return up to `size` bytes as soon as there are any; none at the end, or when stopped."""
         while not self._stopped.is_set():
-            ready, _, _ = select.select([self._descriptor], [], [], SLICE)
-            if ready:
+            if sys.platform == "win32" or select.select([self._descriptor], [], [], SLICE)[0]:
                 data = os.read(self._descriptor, size)
                 self._read(data)
                 return data

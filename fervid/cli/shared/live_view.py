@@ -7,6 +7,7 @@ from collections import deque
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
+from threading import Lock
 from typing import TYPE_CHECKING
 
 from fervid.cli.shared.messages import Messages
@@ -48,12 +49,16 @@ class View:
         self._seconds = self._latency = 0.0
         self._frames = self._dropped = 0
         self._began = time.monotonic()
+        self._lock = Lock()  # a thread draws while events come
         self.note = ""
 
     def show(self, event: Event) -> None:
         """Take an event."""
-        if self._console is None:
-            return
+        if self._console is not None:
+            with self._lock:
+                self._show(event)
+
+    def _show(self, event: Event) -> None:
         from fervid.live.events import Begun, Gap, LiveFrame
 
         if isinstance(event, Begun):
@@ -84,8 +89,14 @@ class View:
         for track in [track for track, row in self._rows.items() if self._seconds - row.seen > GONE]:
             del self._rows[track]
 
-    def lines(self) -> Iterator[Text]:
-        """Yield the lines of the view."""
+    def draw(self) -> Text:
+        """Return the view."""
+        from rich.text import Text
+
+        with self._lock:
+            return Text("\n").join(self._lines())
+
+    def _lines(self) -> Iterator[Text]:
         from rich.text import Text
 
         if self._source is None:
@@ -137,16 +148,11 @@ def opened_view(messages: Messages, is_wanted: bool) -> Iterator[View]:
         yield View()
         return
     from rich.live import Live
-    from rich.text import Text
 
     view = View(messages.console)
-
-    def draw() -> Text:
-        return Text("\n").join(view.lines())
-
     with Live(
         console=messages.console,
-        get_renderable=draw,
+        get_renderable=view.draw,
         refresh_per_second=1 / EVERY,
         redirect_stdout=False,  # lines go to standard output
         redirect_stderr=False,
