@@ -31,6 +31,7 @@ from fervid.video.reading import DEMUX_RETRIES, STILLS_RATE, time_base_of
 from fervid.video.remote import path_parts
 
 JUMP = 60  # seconds by which a picture may come later than the last one; beyond it, the clock was set anew
+BACK = 1  # seconds by which it may come earlier, as times of bad muxers are out of order
 REMEMBERED = 64  # packets whose arrival is remembered until their pictures come out of the decoder
 COARSE = 16  # every 16th pixel is enough to identify a recording
 
@@ -167,7 +168,7 @@ class _Clock:
             self._last = last + self._step
             return self._last, False
         time = own + self._offset
-        is_new = abs(time - last) > self._video.length(JUMP)
+        is_new = time < last - self._video.length(BACK) or time > last + self._video.length(JUMP)
         if is_new:
             self._offset += last + self._step - time
             time = last + self._step
