@@ -62,8 +62,8 @@ def segments(values: Array, generator: np.random.Generator) -> list[int | None]:
     if width >= CLEAR:
         twice, reached = np.concatenate([units, units], axis=2), 0
         for _ in range(SHIFTS):
-            shifts = generator.integers(length, size=viewers).tolist()
-            parts = [twice[:, row, shift : shift + length] for row, shift in enumerate(shifts)]
+            shifts: Array = np.asarray(generator.integers(length, size=viewers))
+            parts = [twice[:, row, shift : shift + length] for row, shift in enumerate(shifts.tolist())]
             reached += best(similarity(np.stack(parts, axis=1)))[0] >= width
         if (1 + reached) / (1 + SHIFTS) > CHANCE:
             chosen = []
