@@ -63,6 +63,10 @@ ROOMS["batch"] = (
     set(),
 )
 ROOMS["train"] = (EVERYTHING - {"export"}, {"torch", "safetensors"})
+ROOMS["explain"] = (
+    NOUNS | {"analysis", "clips", "drawing", "faces", "model", "streams", "threads"},
+    {"cv2", "torch"},
+)
 ROOMS["survey"] = (ROOMS["train"][0] | {"train"}, {"torch"})
 ROOMS["cli"] = ROOMS["__main__"] = (set(ROOMS) | {"cli"}, {"click", "rich"})
 

@@ -38,6 +38,7 @@ SECTIONS = {
         "report": "Write a page that shows a timeline.",
         "peaks": "List the moments at which an expression stands out.",
         "people": "List, name and merge the people of a timeline.",
+        "explain": "Show what in the picture an answer comes from.",
         "annotate": "Draw the results of an analysis into the video.",
         "export": "Write a timeline in another format: subtitles, tables, TextGrid, EAF.",
         "plot": "Draw a timeline as a figure for papers.",

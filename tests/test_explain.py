@@ -1,0 +1,111 @@
+"""Test that explanations sum to the logits that they explain, and what the command prints and draws."""
+
+from __future__ import annotations
+
+import json
+from fractions import Fraction
+from pathlib import Path
+
+import cv2
+import numpy as np
+import pytest
+from conftest import CLIP, Call
+
+from fervid import analysis
+from fervid.cli.explain import REGIONS
+from fervid.errors import InputError
+from fervid.explain import Explanation, Moment, explain, moment
+from fervid.explain.picture import draw
+from fervid.labels import EMOTIONS
+from fervid.model import load, read
+from fervid.types import Settings
+
+AT = Fraction(2)
+
+
+@pytest.fixture(scope="module")
+def found(tmp_path_factory: pytest.TempPathFactory) -> Moment:
+    """Return a window of the smile in the example clip."""
+    settings = Settings(start=Fraction(1), end=Fraction(3), people=False)
+    with analysis.start(CLIP, model="untrained", settings=settings, crops=True) as run:
+        return moment(run, AT)
+
+
+@pytest.fixture(scope="module")
+def explanation(found: Moment) -> Explanation:
+    return explain(load("untrained"), found.window, found.neutral)
+
+
+def test_contributions_sum_to_the_logit(explanation: Explanation) -> None:
+    assert len(explanation.shares) == 4
+    for label, logit in explanation.logits.items():
+        total = sum(share.total for share in explanation.shares[label].values())
+        assert total == pytest.approx(logit, abs=0.01)
+        assert explanation.residual(label) == pytest.approx(logit - total)
+
+
+def test_logits_and_scores_are_those_of_the_model(found: Moment, explanation: Explanation) -> None:
+    net = load("untrained")
+    values = {}
+    for spec in net.spec.streams:
+        inputs = found.window.displacement(found.neutral) if spec.reads == "displacement" else None
+        values[spec.name] = net.logits(
+            spec.name, [read(found.window, spec.reads) if inputs is None else inputs]
+        )
+    fused = net.fuse(values)
+    scores = net.probabilities(fused)[0]
+    for label, logit in explanation.logits.items():
+        assert logit == pytest.approx(fused[0, EMOTIONS.index(label)], abs=1e-4)
+        assert explanation.scores[label] == pytest.approx(scores[EMOTIONS.index(label)], abs=1e-4)
+    assert list(explanation.scores.values()) == sorted(scores.tolist(), reverse=True)
+
+
+def test_frames_pixels_and_landmarks_share_the_same_sum(explanation: Explanation) -> None:
+    for label, shares in explanation.shares.items():
+        pixels, points = explanation.by_pixel(label), explanation.by_landmark(label)
+        assert pixels is not None and pixels.shape == (16, 64, 64)
+        assert points is not None and points.shape == (68,)
+        whole = sum(share.total - share.base for share in shares.values())
+        assert pixels.sum() + points.sum() == pytest.approx(whole, abs=1e-3)
+        assert explanation.by_frame(label).sum() == pytest.approx(whole, abs=1e-3)
+
+
+def test_the_window_is_the_nearest_of_the_analysis(found: Moment) -> None:
+    assert abs(found.seconds - 2) <= 0.16
+    assert len(found.window.rows) == 16
+
+
+def test_the_picture_has_a_row_for_each_label(found: Moment, explanation: Explanation) -> None:
+    picture = draw(explanation, found.window)
+    assert picture.dtype == np.uint8 and picture.shape[0] > 4 * 144
+    colourful = np.ptp(picture.astype(int), axis=2) > 60
+    assert all(part.any() for part in np.array_split(colourful, 4))
+
+
+def test_explain_prints_and_draws(call: Call, tmp_path: Path) -> None:
+    done = call("explain", CLIP, "--at", "1", "-o", "why.png")
+    assert done.returncode == 0, done.stderr
+    assert "not explained" in done.stdout and all(f"  {region} " in done.stdout for region in REGIONS)
+    assert cv2.imread(str(tmp_path / "why.png")) is not None
+    again = call("explain", CLIP, "--at", "25f", "--json")
+    value = json.loads(again.stdout)
+    assert list(value["scores"]) == sorted(EMOTIONS, key=lambda label: -value["scores"][label])
+    for label in value["labels"].values():
+        total = sum(stream["total"] for stream in label["streams"].values())
+        assert total + label["residual"] == pytest.approx(label["logit"], abs=1e-3)
+
+
+def test_a_moment_without_that_face_is_an_error(call: Call) -> None:
+    done = call("explain", CLIP, "--at", "1", "--face", "3")
+    assert done.returncode == 1 and "readable faces: give --face" in done.stderr
+    assert call("explain", CLIP).returncode == 2
+
+
+def test_a_moment_without_a_face_is_an_error(tmp_path: Path) -> None:
+    picture = tmp_path / "grey.png"
+    cv2.imwrite(str(picture), np.full((64, 64), 128, np.uint8))
+    with (
+        analysis.start(picture, model="untrained", crops=True) as run,
+        pytest.raises(InputError, match="no face"),
+    ):
+        moment(run, Fraction(0))
