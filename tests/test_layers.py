@@ -67,6 +67,7 @@ ROOMS["explain"] = (
     NOUNS | {"analysis", "clips", "drawing", "faces", "model", "streams", "threads"},
     {"cv2", "torch"},
 )
+ROOMS["robust"] = (NOUNS | {"clips", "faces", "footage", "metrics", "model"}, {"cv2"})
 ROOMS["survey"] = (ROOMS["train"][0] | {"train"}, {"torch"})
 ROOMS["cli"] = ROOMS["__main__"] = (set(ROOMS) | {"cli"}, {"click", "rich"})
 

@@ -46,10 +46,11 @@ analyze movie.mp4 -t open.json --landmarks open --end 1
 analyze movie.mp4 -t cluster.json --executor dask --jobs 2
 peaks out.json -o peaks.edl
 export out.json -o movie.srt
-export geometry.npz -f openface -o openface.csv
+export geometry.npz -f openface --aus -o openface.csv
 report out.json --video movie.mp4 -o report.html
 show out.json
 people out.json
+explain movie.mp4 --at 1 -o why.png
 annotate movie.mp4 -t out.json --tracks geometry.npz -o annotated.mp4
 extract movie.mp4 --end 1 -o faces
 batch movie.mp4 --end 1 -f json,csv -o results
@@ -61,6 +62,7 @@ train --data synth:posed?people=4&per_class=4 --streams c3d+phrnn --size c3d.wid
 finetune --model mine --data synth:posed?people=2&per_class=2&seed=1 --epochs 1 -o better
 eval --model better --data synth:posed?people=2&per_class=2&seed=2
 bench survey --synthetic --size smoke --only phrnn -o survey
+bench robust --data synth:posed?people=2&per_class=1 --model mine
 """
 
 

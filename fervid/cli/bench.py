@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
+from fervid.cli.robust import robust
 from fervid.cli.shared import options, training
 from fervid.cli.shared.inputs import SOME_FAILED
 from fervid.cli.shared.messages import Messages
@@ -29,7 +30,7 @@ SMOKE = {"epochs": 2, "joint_epochs": 1, "batch": 8, "held_out": 0.25}
 
 @click.group(cls=options.Group, epilog="fervid bench survey --synthetic --size smoke")
 def bench() -> None:
-    """Train and compare systems on the same clips."""
+    """Compare systems on the same clips, and a model on damaged faces."""
 
 
 @command(
@@ -155,3 +156,4 @@ def _rows(messages: Messages, setup: Setup, wanted: Sequence[System]) -> list[Ro
 
 
 bench.add_command(survey)
+bench.add_command(robust)

@@ -48,7 +48,7 @@ SECTIONS = {
         "train": "Train a model on labelled data.",
         "finetune": "Train an existing model further on your own clips.",
         "eval": "Evaluate a model on labelled data.",
-        "bench": "Train and compare systems on the same clips.",
+        "bench": "Compare systems on the same clips, or a model on damaged faces.",
         "datasets": "List the dataset layouts that fervid reads, and check a dataset.",
         "models": "List and verify the installed models.",
     },

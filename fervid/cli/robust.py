@@ -1,0 +1,82 @@
+"""`fervid bench robust`: accuracy and calibration on damaged faces."""
+
+from __future__ import annotations
+
+import json
+from typing import Any
+
+import click
+
+from fervid.cli.shared import options, training
+from fervid.cli.shared.messages import Messages
+from fervid.cli.shared.output import show
+from fervid.errors import UsageError
+
+
+@options.command(
+    "robust",
+    examples="""
+    fervid bench robust --data 'synth:posed?people=8&per_class=2'
+    fervid bench robust --data rafdb:basic/?split=test --most 50 --model mine/
+    fervid bench robust --data ckplus:CK+/?classes=7 --json > robust.json
+    """,
+)
+@training.DATA
+@click.option("--most", type=click.IntRange(1), metavar="N", help="Measure at most N samples of each label.")
+@click.option("--json", "as_json", is_flag=True, help="Print the table as JSON.")
+@options.apply(*options.MODEL, training.JOBS, training.NO_CACHE)
+@click.pass_obj
+def robust(
+    messages: Messages,
+    /,
+    data: tuple[str, ...],
+    most: int | None,
+    as_json: bool,
+    model: str,
+    device: str,
+    jobs: int | None,
+    no_cache: bool,
+) -> None:
+    """Measure a model on faces that are covered, badly lit, blurred, compressed, small or turned.
+
+    Found faces are damaged, their landmarks are placed again, and the model reads them. Each row has the
+    accuracy, the mean recall, and the expected calibration error.
+    """
+    if not data:
+        raise UsageError("name labelled data with --data, see `fervid datasets list`")
+    from fervid import execute, footage
+    from fervid import model as models
+    from fervid.robust import measure, table
+    from fervid.train import evaluate
+
+    net = models.load(model, device)
+    samples = [sample for sample in training.read(data) if sample.label in net.spec.labels]
+    if most is not None:
+        samples = _spread(samples, most)
+    labels = evaluate.labels_of(samples)
+    with training.strips(no_cache) as cache, execute.open_executor(jobs) as executor:
+        with messages.bar("cutting faces") as bar:
+            bar.begin(len(samples))
+            strips = footage.cut(samples, executor, folder=cache, tick=lambda done, total: bar.tick(done))
+        if strips.without_crops is not None:
+            raise UsageError(f"{strips.without_crops} has no pictures to damage: give other data")
+        if not strips.has_strip.any():
+            raise UsageError("no face was found in the data: give other data")
+        figures = []
+        for figure in measure(net, strips, labels):
+            figures.append(figure)
+            if not messages.quiet and not as_json:
+                strength = "" if figure.strength is None else f" {figure.strength:g}"
+                messages.say(f"{figure.name}{strength}: accuracy {figure.accuracy:.3f}")
+    value: Any = table.as_json(net.spec.name, data, figures)
+    show(json.dumps(value, indent=2) if as_json else table.as_text(figures))
+
+
+def _spread(samples: list[Any], most: int) -> list[Any]:
+    """Return at most `most` samples of each label, evenly spread."""
+    kept = []
+    for label in dict.fromkeys(sample.label for sample in samples):
+        own = [sample for sample in samples if sample.label == label]
+        count = min(most, len(own))
+        kept += [own[index * len(own) // count] for index in range(count)]
+    return kept

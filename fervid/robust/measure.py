@@ -1,0 +1,112 @@
+"""Figures of a model on damaged faces, and on faces by the pose of their head."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass
+from functools import partial
+from itertools import pairwise
+
+import numpy as np
+
+from fervid import metrics, model
+from fervid.clips import Face
+from fervid.faces import shape
+from fervid.faces.finder import FaceFinder
+from fervid.footage import Footage
+from fervid.metrics import Confusion
+from fervid.model import Model
+from fervid.robust.damages import DAMAGES, Damage
+from fervid.samples import Strip
+from fervid.types import Array, Floats
+
+UNDAMAGED = "undamaged"
+POSES = {"yaw": (0, 10, 20, 30, 90), "pitch": (0, 10, 20, 90)}  # degrees: the edges of bins
+WINDOWS = 64  # in memory at once
+SEED = 0
+
+
+@dataclass(frozen=True)
+class Figure:
+    """Accuracy and calibration of the samples with one damage, or one pose."""
+
+    name: str
+    strength: float | None
+    count: int
+    accuracy: float
+    mean_recall: float
+    error: float  # expected calibration error
+
+
+def measure(
+    net: Model, footage: Footage, labels: Sequence[str], note: Callable[[str], None] = lambda name: None
+) -> Iterator[Figure]:
+    """Yield the figures of undamaged faces, of each pose, and of each damage.
+
+    Landmarks are placed again on every damaged face, and on the undamaged ones. Samples without a face are
+    left out: how the detector stands damage is not measured.
+    """
+    found = np.flatnonzero(footage.has_strip)
+    truth = np.array([labels.index(footage.samples[index].label) for index in found.tolist()], np.int64)
+    note(UNDAMAGED)
+    scores = _scores(net, footage, found, labels, None)
+    yield _figure(UNDAMAGED, None, truth, scores, labels)
+    yield from _by_pose(footage, found, truth, scores, labels)
+    for name, (damage, strengths) in DAMAGES.items():
+        for strength in strengths:
+            note(f"{name} {strength:g}")
+            harm = partial(_harmed, damage, strength)
+            yield _figure(name, strength, truth, _scores(net, footage, found, labels, harm), labels)
+
+
+def _by_pose(
+    footage: Footage, found: Array, truth: Array, scores: Floats, labels: Sequence[str]
+) -> Iterator[Figure]:
+    poses = np.array(
+        [np.median(shape.head_pose(footage[index].landmarks), axis=0) for index in found.tolist()]
+    )
+    for column, (name, edges) in enumerate(POSES.items()):
+        angle = np.abs(poses[:, column])
+        for low, high in pairwise(edges):
+            chosen = (angle >= low) & (angle < high)
+            if chosen.any():
+                yield _figure(f"{name} from {low}", float(high), truth[chosen], scores[chosen], labels)
+
+
+Harm = Callable[[Strip, np.random.Generator], Array]
+
+
+def _harmed(damage: Damage, strength: float, strip: Strip, rng: np.random.Generator) -> Array:
+    """Return the damaged faces of a strip; all frames are damaged alike."""
+    seed = int(rng.integers(1 << 31))
+    pairs = zip(strip.faces, strip.landmarks, strict=True)
+    return np.stack([damage(face, points, strength, np.random.default_rng(seed)) for face, points in pairs])
+
+
+def _scores(net: Model, footage: Footage, found: Array, labels: Sequence[str], harm: Harm | None) -> Floats:
+    """Return the scores (N, C) of the data's labels, each the mean over the sample's windows."""
+    finder, fused = FaceFinder(), []
+    for index in found.tolist():
+        strip = footage[index]
+        faces = strip.faces if harm is None else harm(strip, np.random.default_rng([SEED, index]))
+        points = np.stack(
+            [finder.follow(face, old) for face, old in zip(faces, strip.landmarks, strict=True)]
+        )
+        face = Face.of_strip(Strip(strip.time_base, strip.pts, faces, points, strip.quality))
+        windows = list(face.windows())[:WINDOWS]
+        logits = {
+            spec.name: net.logits(spec.name, [model.read(window, spec.reads) for window in windows])
+            for spec in net.spec.streams
+        }
+        fused.append(net.fuse(logits).mean(axis=0))
+    shared = [net.spec.labels.index(label) for label in labels]
+    whole = np.stack(fused)[:, shared]
+    powers = np.exp((whole - whole.max(axis=1, keepdims=True)) / net.spec.temperature)
+    return np.asarray(powers / powers.sum(axis=1, keepdims=True), np.float32)
+
+
+def _figure(name: str, strength: float | None, truth: Array, scores: Floats, labels: Sequence[str]) -> Figure:
+    guesses = scores.argmax(axis=1)
+    confusion = Confusion.of(tuple(labels), truth, guesses)
+    error = metrics.ece(scores.max(axis=1), guesses == truth)
+    return Figure(name, strength, len(truth), confusion.accuracy, confusion.mean_recall, error)
