@@ -26,7 +26,7 @@ from timelines import read_back, text_of
 
 from fervid import export
 from fervid.errors import InputError, UsageError
-from fervid.export.frames import geometry, openface
+from fervid.export.frames import geometry, openface, table
 from fervid.export.timelines import subtitles, tiers
 from fervid.export.timelines.shapes import NOTE
 from fervid.export.timelines.subtitles import Cue
@@ -313,6 +313,19 @@ def test_an_archive_is_read_in_chunks(tmp_path: Path, monkeypatch: pytest.Monkey
     openface.write([rows_of(50)], video_of(), EMOTIONS, written[0])
     openface.write(stored.rows(), stored, stored.labels, written[1])
     assert written[0].getvalue() == written[1].getvalue()
+
+
+def test_an_archive_keeps_who_a_track_is(tmp_path: Path, call: Call) -> None:
+    path = tmp_path / "g.npz"
+    chunk = rows_of(50)
+    people = {int(track): f"P{track + 1}" for track in sorted(set(chunk.track.tolist())) if track >= 0}
+    geometry.write(lambda: [chunk], 50, video_of(), EMOTIONS, path, people)
+    assert geometry.read(str(path)).people == people
+    expected = io.StringIO()
+    table.write([chunk], video_of(), EMOTIONS, expected, people)
+    assert f",{max(people.values())}," in expected.getvalue()
+    assert call("export", path, "-f", "frames").stdout == expected.getvalue()
+    assert geometry.read(str(archive(tmp_path / "without.npz"))).people == {}
 
 
 def resaved(path: Path, **changes: np.ndarray | None) -> Path:

@@ -177,7 +177,8 @@ def write(run: Run, form: str, stream: BinaryIO) -> None:
     """Write one format of a run's results."""
     if form == "npz":
         labels = run.timeline.model.labels  # the timeline first: it counts the rows
-        geometry.write(run.rows, run.row_count, run.video, labels, stream)
+        people = {curve.track: curve.person for curve in run.timeline.curves if curve.person is not None}
+        geometry.write(run.rows, run.row_count, run.video, labels, stream, people)
         return
     text = io.TextIOWrapper(stream, encoding="utf-8", newline="", write_through=True)
     try:

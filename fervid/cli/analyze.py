@@ -222,12 +222,13 @@ def write(run: Run, targets: Targets, overwrite: bool, aus: bool = False) -> Tim
     if targets.timeline is not None and targets.format != "jsonl":
         with output.open_text(targets.timeline, overwrite) as stream:
             TIMELINES[targets.format].write(timeline, stream)
+    people = {curve.track: curve.person for curve in timeline.curves if curve.person is not None}
     if targets.frames is not None:
         with output.open_text(targets.frames, overwrite) as stream:
             table.write(run.rows(), run.video, labels, stream, people, units)
     if targets.tracks is not None:
         with output.open_binary(targets.tracks, overwrite) as binary:
-            geometry.write(run.rows, run.row_count, run.video, labels, binary)
+            geometry.write(run.rows, run.row_count, run.video, labels, binary, people)
     return timeline
 
 

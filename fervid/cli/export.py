@@ -83,7 +83,7 @@ def _write_frames(path: str, name: str, form: str, target: str, overwrite: bool,
             f"or give a timeline for {form}"
         )
     archive = geometry.read(path)
-    options: dict[str, Any] = {}
+    options: dict[str, Any] = {"people": archive.people} if form == "frames" else {}
     if aus:
         from fervid.units import measure
 

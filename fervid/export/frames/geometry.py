@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 import zipfile
 import zlib
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
 from fractions import Fraction
@@ -39,7 +39,8 @@ LAYOUT = (
     "seconds = (pts - start) * time_base[0] / time_base[1], from the video's first frame. "
     "status: " + ", ".join(f"{status.value} {status.label}" for status in Status) + ". "
     "box: x, y, width, height; landmarks: 68 points x, y; both in pixels of the upright picture. "
-    "pose: yaw, pitch, roll in degrees. quality: 0 unreadable to 1 good. scores: a column per label. " + NOTE
+    "pose: yaw, pitch, roll in degrees. quality: 0 unreadable to 1 good. scores: a column per label. "
+    "person_tracks and persons, if people were identified: the person of each of these tracks. " + NOTE
 )
 
 
@@ -49,10 +50,12 @@ def write(
     video: Video,
     labels: Sequence[str],
     destination: BinaryIO | str | os.PathLike[str],
+    people: Mapping[int, str] | None = None,
 ) -> None:
     """Write an archive that `numpy.load` opens without pickle, one chunk in memory at a time.
 
-    `chunks` is called once per column and must give the same `count` rows each time.
+    `chunks` is called once per column and must give the same `count` rows each time; `people` gives the
+    person of a track.
     """
     columns = _columns(len(labels))
     facts: dict[str, Array] = {
@@ -61,6 +64,9 @@ def write(
         "start": np.array(video.start, np.int64),
         "note": np.array(LAYOUT),
     }
+    if people:
+        facts["person_tracks"] = np.array(list(people), np.int64)
+        facts["persons"] = np.array(list(people.values()), dtype=np.str_)
     with zipfile.ZipFile(destination, "w") as archive:
         for name, value in facts.items():
             with _member(archive, name) as member:
@@ -89,6 +95,7 @@ class Geometry:
     time_base: Fraction
     start: int
     labels: tuple[str, ...]
+    people: Mapping[int, str]  # track -> person
 
     def rows(self) -> Iterator[Rows]:
         """Yield the rows in chunks."""
@@ -125,7 +132,11 @@ def read(path: str) -> Geometry:
         if time_base <= 0:
             raise ValueError(f"its time base is {time_base}")
         labels = tuple(str(label) for label in archive["labels"])
-        return Geometry(path, time_base, int(archive["start"]), labels)
+        people = {}
+        if "persons" in archive:
+            tracks, persons = archive["person_tracks"].tolist(), archive["persons"].tolist()
+            people = {int(track): str(person) for track, person in zip(tracks, persons, strict=True)}
+        return Geometry(path, time_base, int(archive["start"]), labels, people)
 
 
 @contextmanager
