@@ -60,6 +60,7 @@ class Sample:
     split: str | None = None  # the part of the dataset, by the dataset's own name
     origin: str = ""  # the dataset, when several are read together
     affect: tuple[float, float] | None = None  # annotated valence and arousal, -1 .. 1
+    columns: Mapping[str, str] = field(default_factory=dict)  # other columns of a table, such as age
 
     def __post_init__(self) -> None:
         if self.votes and abs(sum(self.votes.values()) - 1) > 1e-6:

@@ -282,7 +282,7 @@ def test_a_table_with_everything(tmp_path: Path) -> None:
     assert (third.pixels.rate, third.subject) == (25, None)
     assert dict(last.votes) == {"sadness": 1.0}
     assert dataset.labels == ("fear", "happiness", "sadness", "neutral")
-    assert remarked(dataset, "columns that are not read ... note")
+    assert remarked(dataset, "other columns, for fervid eval --by ... note")
     assert len(datasets.read(f"{spec}?split=TEST").samples) == 2
 
 

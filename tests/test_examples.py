@@ -76,6 +76,11 @@ def test_afew_is_scored(run: Run, toy: Path) -> None:
     assert re.search(r"\d+ % of 4 clips named right, 0 without a face", printed)
     with (run.folder / "scored" / "predictions.csv").open(encoding="utf-8") as stream:
         assert len(list(csv.DictReader(stream))) == 4
+    with (run.folder / "scored" / "labels.csv").open(encoding="utf-8") as stream:
+        rows = list(csv.DictReader(stream))
+    assert [row["label"] for row in rows] == ["happiness", "sadness", "surprise", "neutral"]
+    assert [row["clips"] for row in rows] == ["1"] * 4
+    assert all(float(row["low"]) <= float(row["recall"]) <= float(row["high"]) for row in rows)
 
 
 @NEEDS_JQ

@@ -149,7 +149,8 @@ def test_a_label_that_the_model_does_not_know_is_wrong_and_remarked() -> None:
     given = predictions(logits_for([0, 1, 1], classes=2), [0, 1, 2], model_labels=("anger", "disgust"))
     report = metrics.report(given)
     assert report["accuracy"] == pytest.approx(2 / 3)
-    assert report["per_class"]["fear"] == {"recall": 0, "precision": None, "f1": 0, "support": 1}
+    fear = {"recall": 0, "precision": None, "f1": 0, "support": 1, "interval": [0, 0]}
+    assert report["per_class"]["fear"] == fear
     assert "does not know fear: 1 of 3 samples" in report["remarks"][0]
     sure = np.exp(4) / (np.exp(4) + 1)
     assert report["nll"] == pytest.approx(-np.log(sure))  # of the two that it knows
@@ -410,7 +411,9 @@ def test_a_report_by_hand() -> None:
     assert report["accuracy"] == pytest.approx(3 / 5)
     assert report["detected"] == {"n": 4, "accuracy": 3 / 4, "mean_recall": 3 / 4}
     assert report["after_rejection"] == {"coverage": 3 / 5, "n": 3, "accuracy": 1, "mean_recall": 1}
-    assert report["per_class"]["fear"] == {"recall": None, "precision": None, "f1": None, "support": 0}
+    assert report["per_class"]["fear"] == dict.fromkeys(("recall", "precision", "f1", "interval")) | {
+        "support": 0
+    }
     assert report["folds"]["n"] == 2
     folds = report["folds"]["accuracy"]
     assert folds["mean"] == pytest.approx((2 / 3 + 1 / 2) / 2)

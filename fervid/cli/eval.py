@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -18,6 +19,7 @@ from fervid.train.recipe import FINE_EPOCHS, Recipe
 
 if TYPE_CHECKING:
     from fervid.metrics import Predictions
+    from fervid.samples import Sample
 
 FEW = 10  # parts of a protocol that are listed, at most
 
@@ -30,6 +32,7 @@ FEW = 10  # parts of a protocol that are listed, at most
     fervid eval --data ckplus:CK+/?classes=7 --protocol kfold:10 --streams c3d+phrnn
     fervid eval --data ckplus:CK+/ --data oulu:Oulu/ --data mmi:MMI/ --protocol leave-one-set-out
     fervid eval --data ravdess:RAVDESS/ --predictions said.csv --pictures figures/
+    fervid eval --data csv:clips.csv --by gender --by age:30,50
     """,
 )
 @training.DATA
@@ -40,6 +43,15 @@ FEW = 10  # parts of a protocol that are listed, at most
     help="Train a model for each tested part: N folds of people, one person at a time, the dataset's own "
     "parts, or one --data at a time; with --model, fine-tune that model for each part.",
 )
+@click.option(
+    "--by",
+    "columns",
+    multiple=True,
+    metavar="COLUMN[:EDGES]",
+    help="Add figures for each group: by a column of csv data or of --about, or subject, split or origin; "
+    "EDGES such as age:30,50 group numbers. May be repeated.",
+)
+@click.option("--about", metavar="FILE.csv", help="A table with columns for --by, by name or subject.")
 @click.option("--runs", metavar="DIR", help="Keep the models of a protocol in DIR, and resume from those.")
 @click.option("--json", "as_json", is_flag=True, help="Print every figure as JSON.")
 @options.target(
@@ -57,6 +69,8 @@ def eval(
     model: str,
     device: str,
     protocol: str | None,
+    columns: tuple[str, ...],
+    about: str | None,
     runs: str | None,
     as_json: bool,
     predictions: str | None,
@@ -69,6 +83,7 @@ def eval(
     """Evaluate a model on every sample of labelled data, or by a protocol.
 
     Accuracy is over all samples: a sample without a face is wrong. The training options need --protocol.
+    With --by, the figures of groups and the gaps between them follow, as tables for a model card.
     """
     messages: Messages = ctx.obj
     if not data:
@@ -79,6 +94,8 @@ def eval(
         raise UsageError(f"--{name.replace('_', '-')} is for training: give it with --protocol")
     if as_json and predictions == STANDARD:
         raise UsageError("--json and --predictions cannot both be written to standard output")
+    if about is not None and not columns:
+        raise UsageError("--about is for --by: name a column of it with --by")
     targets = [target for target in (predictions,) if target is not None]
     output.check_targets(targets, [], overwrite)
     is_named = ctx.get_parameter_source("model") is ParameterSource.COMMANDLINE
@@ -88,6 +105,7 @@ def eval(
     from fervid.train import evaluate
 
     samples = training.read(data)
+    groups = {column: _groups(samples, column, about) for column in columns}  # fails before any work
     with (
         training.strips(no_cache) as cache,
         training.listening(messages) as listener,
@@ -104,7 +122,15 @@ def eval(
                     protocol, samples, recipe, folder, executor, machine, cache=cache, listener=listener
                 )
     annotated = {sample.name: sample.affect for sample in samples if sample.affect is not None}
-    _report(results, annotated, as_json, predictions, overwrite, pictures)
+    _report(results, annotated, groups, as_json, predictions, overwrite, pictures)
+
+
+def _groups(samples: Sequence[Sample], column: str, about: str | None) -> dict[str, str]:
+    """Return the group of each sample by its name."""
+    from fervid.datasets import columns
+
+    names = (sample.name for sample in samples)
+    return dict(zip(names, columns.groups(samples, column, about), strict=True))
 
 
 def _recipe(model: str | None, values: dict[str, Any], given: list[str]) -> Recipe:
@@ -125,6 +151,7 @@ def _recipe(model: str | None, values: dict[str, Any], given: list[str]) -> Reci
 def _report(
     results: Predictions,
     annotated: dict[str, tuple[float, float]],
+    groups: dict[str, dict[str, str]],
     as_json: bool,
     predictions: str | None,
     overwrite: bool,
@@ -137,6 +164,11 @@ def _report(
     affect = metrics.affect(results, annotated)
     if affect is not None:
         figures["affect"] = affect
+    if groups:
+        figures["by"] = {
+            column: metrics.by_group(results, [group[name] for name in results.names])
+            for column, group in groups.items()
+        }
     if predictions is not None:
         import csv
 
@@ -209,9 +241,14 @@ def as_text(figures: dict[str, Any]) -> str:
     for label, counts, missed in zip(labels, figures["confusion"], figures["confusion_no_face"], strict=True):
         cells = "".join(f"{count:9}" for count in [*counts, missed])
         lines.append(f"{label:<{width}}{cells}{_figure(figures['per_class'][label]['recall']):>9}")
+    lines += ["", *_per_label(figures, width)]
     if "affect" in figures:
         lines += ["", *_of_affect(figures["affect"])]
     lines += ["", *figures["remarks"]]
+    for column, part in figures.get("by", {}).items():
+        from fervid.metrics import as_markdown
+
+        lines += ["", as_markdown(column.partition(":")[0], part)]
     return "\n".join(lines).rstrip()
 
 
@@ -222,6 +259,24 @@ def _of_affect(figures: dict[str, Any]) -> list[str]:
         f"{_figure(figures[name]['rmse'])}, over {figures['n']} samples with a face"
         for name in ("valence", "arousal")
     ]
+
+
+def _per_label(figures: dict[str, Any], width: int) -> list[str]:
+    """Return a line for each label: recall with its interval, precision and F1."""
+    names = ("recall", "95 % interval", "precision", "F1", "samples")
+    lines = [" " * width + "".join(f"{name:>16}" for name in names)]
+    for label in figures["labels"]:
+        part = figures["per_class"][label]
+        ends = part["interval"]
+        cells = [
+            _figure(part["recall"]),
+            "-" if ends is None else f"{ends[0]:.3f} to {ends[1]:.3f}",
+            _figure(part["precision"]),
+            _figure(part["f1"]),
+            str(part["support"]),
+        ]
+        lines.append(f"{label:<{width}}" + "".join(f"{cell:>16}" for cell in cells))
+    return lines
 
 
 def _of_parts(figures: dict[str, Any]) -> list[str]:

@@ -69,5 +69,6 @@ def train(
             raise UsageError("name labelled data with --data, see `fervid datasets list`")
         recipe = training.recipe_of(values)
         material = run.prepare(recipe)  # fails on bad data before anything is written
+        training.warn_of_missing_labels(material)
         folder = training.begin(output, overwrite, recipe, material, device)
     training.carry_out(messages, recipe, folder, device, jobs, no_cache, material)

@@ -29,6 +29,7 @@ class _Row:
 
     line: int
     cells: Mapping[str, str]
+    others: Mapping[str, str]  # cells of columns without a meaning here
 
     def wrong(self, problem: str) -> InputError:
         """Return an error with the number of the line."""
@@ -78,16 +79,21 @@ def _rows(table: Path, remarks: Remarks) -> Iterator[_Row]:
             twice = sorted({key for key in keys if key is not None and keys.count(key) > 1})
             if twice:
                 raise InputError(f"line 1: two columns mean {twice[0]!r}; keep one of them")
-            for column, key in zip(columns, keys, strict=True):
+            named = list(zip(columns, keys, strict=True))
+            for column, key in named:
                 if key is None:
-                    remarks.count("columns that are not read", column or "a column without a name")
+                    remarks.count("other columns, for fervid eval --by", column or "a column without a name")
             for cells in reader:
                 if not any(cell.strip() for cell in cells):
                     continue  # an empty line
                 if len(cells) != len(columns):
                     raise InputError(f"line {reader.line_num}: {len(cells)} cells, not {len(columns)}")
-                pairs = zip(keys, cells, strict=True)
-                yield _Row(reader.line_num, {key: cell.strip() for key, cell in pairs if key is not None})
+                rows = [(*names, cell.strip()) for names, cell in zip(named, cells, strict=True)]
+                yield _Row(
+                    reader.line_num,
+                    {key: cell for _, key, cell in rows if key is not None},
+                    {column: cell for column, key, cell in rows if key is None and column},
+                )
     except UnicodeDecodeError as failure:
         raise InputError("it is not in UTF-8; save it again as UTF-8") from failure
     except csv.Error as failure:
@@ -132,6 +138,7 @@ def _sample(row: _Row, root: Path, base: str, rate: Fraction) -> Sample:
         votes=_votes(row),
         subject=row.cells.get("subject") or None,
         split=row.cells.get("split") or None,
+        columns=row.others,
     )
 
 

@@ -15,5 +15,6 @@ from fervid.metrics.counts import (
     risk_coverage,
 )
 from fervid.metrics.fitting import fit_temperature, fit_weights
+from fervid.metrics.groups import as_markdown, by_group
 from fervid.metrics.predictions import Predictions, confidence, predicted, probabilities
 from fervid.metrics.report import LEVEL, bootstrap, brier, interval, log_loss, report, resampled, rows

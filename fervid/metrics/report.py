@@ -46,6 +46,33 @@ def resampled(
     For the same samples and seed, each round draws the same people, so figures of two models can be compared
     round by round.
     """
+    drawn = _draw(subjects, truth, guesses, classes, rounds, seed)
+    if drawn is None:
+        return None
+    hits, support = drawn
+    accuracy = hits.sum(axis=1) / support.sum(axis=1)
+    recall = [mean(ratio(*counts)) for counts in zip(hits, support, strict=True)]
+    return np.column_stack([accuracy, recall])
+
+
+def recall_intervals(
+    predictions: Predictions, rounds: int = ROUNDS, seed: int = 0
+) -> list[list[float] | None]:
+    """Return the interval of each label's recall over resampled subjects; None if it cannot be given."""
+    guesses = predicted(predictions)
+    classes = len(predictions.labels)
+    drawn = _draw(predictions.subjects, predictions.truth, guesses, classes, rounds, seed)
+    if drawn is None:
+        return [None] * classes
+    recalls = ratio(*drawn)  # (rounds, classes), nan where a label was not drawn
+    known = [column[~np.isnan(column)] for column in recalls.T]
+    return [list(interval(column)) if len(column) else None for column in known]
+
+
+def _draw(
+    subjects: Sequence[str], truth: Ints, guesses: Ints, classes: int, rounds: int, seed: int
+) -> tuple[Ints, Ints] | None:
+    """Return hits and support (rounds, classes) of resampled subjects; None for fewer than two subjects."""
     people, own = np.unique(np.array(subjects, dtype=object), return_inverse=True)
     if len(people) < 2:
         return None
@@ -55,12 +82,11 @@ def resampled(
     hits = np.zeros_like(support)
     np.add.at(hits, (own[right], truth[right]), 1)
     generator = np.random.default_rng(seed)
-    figures = np.empty((rounds, 2))
+    all_hits, all_support = (np.empty((rounds, classes), np.int64) for _ in range(2))
     for row in range(rounds):
         drawn = np.bincount(generator.integers(len(people), size=len(people)), minlength=len(people))
-        all_hits, all_support = drawn @ hits, drawn @ support
-        figures[row] = all_hits.sum() / all_support.sum(), mean(ratio(all_hits, all_support))
-    return figures
+        all_hits[row], all_support[row] = drawn @ hits, drawn @ support
+    return all_hits, all_support
 
 
 def interval(figures: Doubles) -> tuple[float, float]:
@@ -96,6 +122,7 @@ def report(predictions: Predictions, rounds: int = ROUNDS, seed: int = 0) -> dic
     sure, raw = confidence(predictions), confidence(predictions, temperature=False)
     curve = risk_coverage(sure, right)
     ranges = bootstrap(predictions, rounds, seed)
+    recalls = recall_intervals(predictions, rounds, seed)
     read = found & ~predictions.rejected
     figures = {
         "accuracy": whole.accuracy,
@@ -124,6 +151,7 @@ def report(predictions: Predictions, rounds: int = ROUNDS, seed: int = 0) -> dic
                 "precision": float(whole.precision[index]),
                 "f1": float(whole.f1[index]) if whole.support[index] else None,
                 "support": int(whole.support[index]),
+                "interval": recalls[index],  # of the recall
             }
             for index, label in enumerate(labels)
         },
@@ -137,7 +165,7 @@ def report(predictions: Predictions, rounds: int = ROUNDS, seed: int = 0) -> dic
         },
         "remarks": list(_remarks(predictions)),
     }
-    plain: dict[str, Any] = _without_nan(figures)
+    plain: dict[str, Any] = without_nan(figures)
     return plain
 
 
@@ -215,12 +243,12 @@ def _of(count: int, predictions: Predictions) -> str:
     return f"{count} of {len(predictions)} samples"
 
 
-def _without_nan(value: Any) -> Any:
+def without_nan(value: Any) -> Any:
     """Return the same with None for every nan."""
     if isinstance(value, dict):
-        return {name: _without_nan(part) for name, part in value.items()}
+        return {name: without_nan(part) for name, part in value.items()}
     if isinstance(value, list):
-        return [_without_nan(part) for part in value]
+        return [without_nan(part) for part in value]
     return None if isinstance(value, float) and value != value else value
 
 

@@ -91,6 +91,22 @@ def read(data: Sequence[str]) -> tuple[Sample, ...]:
     return samples
 
 
+def warn_of_missing_labels(material: Material) -> None:
+    """Warn of labels that a dataset, or all of the training data, does not show, before training begins."""
+    from fervid.labels import EMOTIONS
+
+    shown: dict[str, set[str]] = {}
+    for sample in material.train:
+        shown.setdefault(sample.origin, set()).update({sample.label, *sample.votes})
+    if nowhere := [label for label in EMOTIONS if label not in set().union(*shown.values())]:
+        log.warning("the training data has no %s: the model will not learn %s", ", ".join(nowhere),
+                    "it" if len(nowhere) == 1 else "them")  # fmt: skip
+    for origin, labels in shown.items():
+        missing = [label for label in material.labels if label not in labels and label not in nowhere]
+        if missing:
+            log.warning("%s has no %s, learned from the other data only", origin, ", ".join(missing))
+
+
 def recipe_of(values: dict[str, Any]) -> Recipe:
     """Return the recipe of some options."""
     wanted = dict(values)
