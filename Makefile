@@ -1,4 +1,4 @@
-# make demo: install, analyse the example clip, show its timeline.   make test: install, run the tests.
+# make demo: install, analyze the example clip, show its timeline.   make test: install, run the tests.
 # make quick: the tests without processes, browsers and nets, in under a minute.   make check: ruff and mypy.
 PYTHON ?= python3
 VENV ?= .venv
@@ -9,13 +9,18 @@ BIN := $(VENV)/bin
 INSTALL := $(BIN)/python -m pip install --quiet --disable-pip-version-check --constraint constraints.txt
 METADATA := setup.cfg pyproject.toml constraints.txt
 
-.PHONY: demo test quick check format dist clean
+.PHONY: demo picture test quick check format dist clean
 
 demo: $(VENV)/installed
 	@mkdir -p demo
-	$(BIN)/fervid analyze examples/clip.mp4 --model $(MODEL) --timeline demo/clip.jsonl --overwrite
-	@echo; echo "Its segments, from demo/clip.jsonl:"; grep '"segment"' demo/clip.jsonl
-	@echo; echo "Its peaks:"; $(BIN)/fervid peaks demo/clip.jsonl --top 5
+	$(BIN)/fervid analyze examples/clip.mp4 --model $(MODEL) --timeline demo/clip.json --overwrite
+	@$(BIN)/fervid --quiet report demo/clip.json --video examples/clip.mp4 --output demo/report.html --overwrite
+	@$(BIN)/fervid show demo/clip.json --top 5
+	@echo; echo "Open demo/report.html in a browser: it plays the clip beside this timeline."
+
+# The picture of the README.
+picture: $(VENV)/installed
+	$(BIN)/python examples/make_picture.py
 
 test: $(VENV)/installed-test
 	$(BIN)/python -m pytest --numprocesses $(WORKERS) --dist loadfile --no-loadscope-reorder

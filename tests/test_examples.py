@@ -9,6 +9,7 @@ import shutil
 import subprocess
 import sys
 from pathlib import Path
+from xml.etree import ElementTree
 
 import pytest
 from conftest import ROOT, environment
@@ -56,8 +57,16 @@ def toy(tmp_path_factory: pytest.TempPathFactory) -> Path:
 def test_every_script_is_documented() -> None:
     linked = set(re.findall(r"\]\((\w+\.(?:sh|py))\)", (EXAMPLES / "README.md").read_text("utf-8")))
     scripts = {path.name for path in EXAMPLES.iterdir() if path.suffix in (".sh", ".py")}
-    assert linked == scripts - {"make_clip.py"}
+    assert linked == scripts - {"make_clip.py", "make_picture.py"}
     assert all(os.access(EXAMPLES / name, os.X_OK) for name in scripts if name.endswith(".sh"))
+
+
+def test_the_picture_of_the_readme_is_made(run: Run) -> None:
+    run("make_picture.py", "-o", "show.svg")
+    for path in (run.folder / "show.svg", ROOT / "docs" / "show.svg"):
+        words = " ".join(ElementTree.parse(path).getroot().itertext())
+        assert "clip.mp4" in words and "Highest peaks" in words.replace("\xa0", " ")
+        assert "http" not in path.read_text("utf-8").replace("http://www.w3.org/2000/svg", "")
 
 
 def test_moments_for_a_trailer(run: Run, short: Path) -> None:

@@ -1,9 +1,10 @@
-"""Test that the README's commands run, and that every command and option is documented."""
+"""Test that the commands of the README and the docs run, and that every command and option is documented."""
 
 from __future__ import annotations
 
 import re
 import runpy
+import shlex
 import subprocess
 from collections.abc import Iterator
 from pathlib import Path
@@ -11,23 +12,26 @@ from pathlib import Path
 import av
 import click
 import pytest
-from conftest import CLIP, ROOT, environment
+from conftest import CLIP, ROOT, environment, made_in
 
 from fervid.cli.main import fervid as program
 
 README = (ROOT / "README.md").read_text("utf-8")
 COMMANDS = (ROOT / "docs" / "commands.md").read_text("utf-8")
+PAGES = [ROOT / "README.md", ROOT / "examples" / "README.md", *sorted((ROOT / "docs").glob("*.md"))]
 
+# Pages whose `sh` blocks run, in order, beside movie.mp4, a.mp4 and b.mp4.
+RUN = ("README.md", "docs/guide.md", "docs/report.md")
 # Commands that install, or run these tests: only checked to exist.
 NOT_RUN = ("make ", "python3 ", ".venv/")
 
 
-def blocks(kind: str) -> list[str]:
-    return re.findall(rf"^```{kind}\n(.*?)^```$", README, flags=re.MULTILINE | re.DOTALL)
+def blocks(text: str, kind: str = "[a-z]*") -> list[str]:
+    return re.findall(rf"^```{kind}\n(.*?)^```$", text, flags=re.MULTILINE | re.DOTALL)
 
 
-def lines(kind: str) -> list[str]:
-    return [line for block in blocks(kind) for line in block.splitlines() if line.strip()]
+def lines(text: str, kind: str) -> list[str]:
+    return [line for block in blocks(text, kind) for line in block.splitlines() if line.strip()]
 
 
 def all_commands(
@@ -55,15 +59,27 @@ def cut_short(clip: Path, target: Path, seconds: int) -> None:
                 copy.mux(packet)
 
 
-def test_the_readme_s_commands_run(tmp_path: Path, programs: str) -> None:
-    """Run all lines of the `sh` blocks in order, beside copies of the example clip's beginning."""
+@pytest.fixture(scope="module")
+def material(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Make the videos that the pages name, and a timeline of one."""
+    folder = tmp_path_factory.mktemp("material")
     for name in ("movie.mp4", "a.mp4", "b.mp4"):
-        cut_short(CLIP, tmp_path / name, 4)
-    script = lines("sh")
-    assert len(script) > 10
+        cut_short(CLIP, folder / name, 4)
+    made_in(folder, "analyze", "movie.mp4", "-t", "out.json")
+    return folder
+
+
+@pytest.mark.parametrize("page", RUN)
+def test_the_commands_of_a_page_run(page: str, material: Path, tmp_path: Path, programs: str) -> None:
+    script = lines((ROOT / page).read_text("utf-8"), "sh")
+    assert script
     assert not any(line.startswith(NOT_RUN) for line in script)
+    makes_timeline = any(re.search(r"-(t|-timeline) out\.json", line) for line in script)
+    for path in material.iterdir():
+        if path.suffix == ".mp4" or not makes_timeline:
+            (tmp_path / path.name).write_bytes(path.read_bytes())
     done = subprocess.run(
-        ["bash", "-eu", "-c", "\n".join(script)],
+        ["bash", "-eu", "-o", "pipefail", "-c", "\n".join(script)],
         cwd=tmp_path,
         env=environment(PATH=programs),
         capture_output=True,
@@ -74,17 +90,70 @@ def test_the_readme_s_commands_run(tmp_path: Path, programs: str) -> None:
     named = re.findall(
         r"(?:-t|-o|--timeline|--frames|--tracks|--output-dir|>) (\w[\w./]*)", "\n".join(script)
     )
-    assert "out.json" in named
+    assert named
     assert all((tmp_path / name).exists() for name in named)
-    assert (tmp_path / "out.json").read_bytes() == (tmp_path / "out" / "a.json").read_bytes().replace(
-        b'"a.mp4"', b'"movie.mp4"'
-    )
+    assert (tmp_path / "out.json").read_bytes() == (material / "out.json").read_bytes()
+    if page == "README.md":
+        (shown,) = blocks(README, "text")
+        for line in (shown.splitlines()[0], shown.splitlines()[-1]):  # the headings, and what was written
+            assert line.split() in [printed.split() for printed in done.stderr.splitlines()]
 
 
-def test_the_readme_s_make_targets_exist() -> None:
+def test_sh_blocks_of_other_pages_would_not_run() -> None:
+    """A command that cannot run in the test stands in a console block."""
+    with_scripts = {
+        page.relative_to(ROOT).as_posix() for page in PAGES if blocks(page.read_text("utf-8"), "sh")
+    }
+    assert with_scripts == set(RUN)
+
+
+def calls(text: str) -> Iterator[list[str]]:
+    """Yield the arguments of each call of fervid in the blocks of a page."""
+    for block in blocks(text):
+        for line in block.replace("\\\n", " ").splitlines():
+            words = shlex.shlex(line.removeprefix("$ "), posix=True, punctuation_chars="|<>;()")
+            words.whitespace_split = True
+            command: list[str] = []
+            try:
+                tokens = [*words, ";"]
+            except ValueError:  # prose or code with an apostrophe
+                continue
+            for word in tokens:
+                if set(word) <= set("|<>;()"):
+                    if command[:1] == ["fervid"]:
+                        yield command[1:]
+                    command = []
+                else:
+                    command.append(word)
+
+
+@pytest.mark.parametrize("page", PAGES, ids=lambda page: page.relative_to(ROOT).as_posix())
+def test_the_calls_of_a_page_have_valid_options(page: Path) -> None:
+    for words in calls(page.read_text("utf-8")):
+        arguments = [word for word in words if word != "..."]
+        if Path(arguments[0]).suffix:
+            arguments = ["analyze", *arguments]
+        group: click.Group = program
+        context = click.Context(program)
+        while isinstance(command := group.get_command(context, arguments[0]), click.Group):
+            group, arguments = command, arguments[1:]
+        assert command is not None, words
+        command.make_context(arguments[0], arguments[1:], parent=context)
+
+
+def test_a_call_with_a_wrong_option_is_seen() -> None:
+    (arguments,) = calls("```console\ncat x | fervid analyze - \\\n  --nonsense 'a b' > y  # why\n```\n")
+    assert arguments == ["analyze", "-", "--nonsense", "a b"]
+    command = program.get_command(click.Context(program), "analyze")
+    assert command is not None
+    with pytest.raises(click.UsageError, match="nonsense"):
+        command.make_context("analyze", arguments[1:])
+
+
+def test_the_make_targets_of_the_pages_exist() -> None:
     makefile = (ROOT / "Makefile").read_text("utf-8")
-    script = lines("console")
-    assert script
+    script = lines(README, "console") + lines((ROOT / "docs" / "install.md").read_text("utf-8"), "console")
+    assert any(line.startswith("make ") for line in script)
     for line in script:
         assert line.startswith(NOT_RUN), "other commands belong in an sh block"
         if line.startswith("make "):
@@ -112,18 +181,33 @@ def test_documented_options_exist() -> None:
     assert named <= known
 
 
-def test_links_exist() -> None:
-    targets = [link for link in re.findall(r"\]\(([^)#]+)\)", README) if "://" not in link]
-    assert targets
-    assert [link for link in targets if not (ROOT / link).exists()] == []
+@pytest.mark.parametrize("page", PAGES, ids=lambda page: page.relative_to(ROOT).as_posix())
+def test_links_exist(page: Path) -> None:
+    text = page.read_text("utf-8")
+    for link, _, anchor in re.findall(r"\]\(([^)#]*)(#([^)]*))?\)", text):
+        if "://" in link:
+            continue
+        target = page.parent / link if link else page
+        assert target.exists(), link
+        if anchor:
+            headings = re.findall(r"^#+ (.*)$", target.read_text("utf-8"), flags=re.MULTILINE)
+            assert anchor in {
+                re.sub(r"[^\w -]", "", heading.lower()).replace(" ", "-") for heading in headings
+            }
 
 
-def test_the_readme_s_python_runs(
+def test_every_page_is_linked_from_the_readme() -> None:
+    linked = set(re.findall(r"\]\((docs/\w+\.md)", README + (ROOT / "CONTRIBUTING.md").read_text("utf-8")))
+    pages = {path.relative_to(ROOT).as_posix() for path in (ROOT / "docs").glob("*.md")}
+    assert pages - linked == {"docs/landmarks.md"}  # of interest to readers of other pages
+
+
+def test_the_guide_s_python_runs(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
     monkeypatch.chdir(tmp_path)
     cut_short(CLIP, tmp_path / "movie.mp4", 7)
-    (block,) = blocks("python")
+    (block,) = blocks((ROOT / "docs" / "guide.md").read_text("utf-8"), "python")
     (tmp_path / "script.py").write_text(block)
     runpy.run_path("script.py", run_name="__main__")
     printed = capsys.readouterr()

@@ -299,6 +299,13 @@ def test_standard_input_and_output(fervid: Fervid, written: Path) -> None:
     done = fervid("report", "-", "-o", "-", input=written.read_bytes())
     assert (done.returncode, done.stderr) == (0, "")
     assert done.stdout.startswith("<!DOCTYPE html>")
+    says(fervid("report", "-", input=written.read_bytes()), 2, "standard input has no name")
+
+
+def test_the_page_is_beside_the_timeline_by_default(call: Call, written: Path) -> None:
+    assert call("report", "out.json").stderr == "wrote out.html\n"
+    assert Path("out.html").read_text("utf-8").startswith("<!DOCTYPE html>")
+    says(call("report", "out.json"), 1, "out.html exists already: use -y")
 
 
 @pytest.mark.parametrize(
@@ -322,7 +329,7 @@ def test_invalid_options_are_an_error(call: Call, written: Path) -> None:
         (("--video", "gone.mp4", "-o", "page.html"), 1, "there is no file"),
         (("-o", "none/page.html"), 1, "there is no folder"),
         (("-o", written), 1, "is an input"),
-        ((), 2, "Missing option '-o'"),
+        (("--jobs", "2"), 2, "--jobs is for videos, and this input is a timeline"),
     ):
         says(call("report", written, *arguments), code, words)
     assert os.listdir() == ["out.json"]

@@ -14,6 +14,7 @@ import click
 from fervid.cli.shared import options, output
 from fervid.cli.shared.inputs import each_input
 from fervid.cli.shared.messages import Messages
+from fervid.cli.shared.timelines import beside, file_name
 from fervid.cli.shared.work import open_work
 from fervid.errors import UsageError
 from fervid.export import TIMELINES, choose
@@ -146,7 +147,8 @@ def plan_targets(
     if timeline is not None and output_dir is not None:
         raise UsageError("--timeline and --output-dir cannot be combined: use one of them")
     if timeline is None and output_dir is None and frames is None and tracks is None:
-        return [Targets(beside(name, form or "json"), form or "json") for name in inputs]
+        form = form or "json"
+        return [Targets(beside(name, TIMELINES[form].suffix, "--timeline"), form) for name in inputs]
     if form is not None and timeline is None and output_dir is None:
         raise UsageError("--format needs --timeline or --output-dir: add one of them")
     if output_dir is None:
@@ -157,20 +159,9 @@ def plan_targets(
     return [Targets(str(folder / name), form, frames, tracks) for name in names]
 
 
-def beside(name: str, form: str) -> str:
-    """Return the path of the timeline beside an input; that of a URL is in the current folder."""
-    if name == output.STANDARD:
-        raise UsageError("standard input has no name: say where the timeline goes with --timeline FILE")
-    if is_url(name):
-        return Path(_file_name(name)).stem + TIMELINES[form].suffix
-    path = Path(name)
-    stem = path.resolve().name if path.is_dir() else path.stem
-    return str(path.parent / (stem + TIMELINES[form].suffix))
-
-
 def name_outputs(inputs: Sequence[str]) -> list[str]:
     """Return a file name without suffix for each input: its stem, or its whole name if stems collide."""
-    names = [_file_name(name) for name in inputs]
+    names = [file_name(name) for name in inputs]
     stems = [Path(name).stem for name in names]
     # Case is ignored: some file systems cannot store both a.json and A.json.
     uses = Counter(stem.casefold() for stem in stems)
@@ -179,14 +170,6 @@ def name_outputs(inputs: Sequence[str]) -> list[str]:
         if count > 1:
             raise UsageError(f"several inputs are called {name}: analyze them into different folders")
     return chosen
-
-
-def _file_name(name: str) -> str:
-    if is_url(name):
-        from fervid.video.remote import path_parts
-
-        return path_parts(name)[-1]
-    return "stdin" if name == output.STANDARD else Path(name).resolve().name
 
 
 def check_units(planned: Sequence[Targets]) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from typing import Any
 
 import click
@@ -9,7 +10,8 @@ import click
 from fervid.cli.shared import options, output
 from fervid.cli.shared.inputs import local_path
 from fervid.cli.shared.messages import Messages
-from fervid.cli.shared.reading import is_archive, read_timeline
+from fervid.cli.shared.reading import is_archive
+from fervid.cli.shared.timelines import OPTIONS, forbid_analysis, timeline_of
 from fervid.errors import InputError, UsageError
 from fervid.export import FRAMES, TIMELINES, choose
 
@@ -17,7 +19,7 @@ from fervid.export import FRAMES, TIMELINES, choose
 @options.command(
     "export",
     examples="""
-    fervid export out.json -o out.srt
+    fervid export movie.mp4 -o movie.srt
     fervid export out.json -f segments -o segments.csv
     fervid export out.json -o film.TextGrid
     fervid export geometry.npz -f openface --aus -o film.csv
@@ -32,44 +34,47 @@ from fervid.export import FRAMES, TIMELINES, choose
     help="The format.  [default: from the suffix]",
 )
 @options.target("-o", "--output", "target", help="Write here; - is standard output.  [default: -]")
-@options.apply(options.UNITS, options.OVERWRITE)
+@options.apply(options.UNITS, *OPTIONS, options.OVERWRITE)
 @click.pass_obj
 def export(
-    messages: Messages, /, input: str, form: str | None, target: str | None, aus: bool, overwrite: bool
+    messages: Messages,
+    /,
+    input: str,
+    form: str | None,
+    target: str | None,
+    aus: bool,
+    overwrite: bool,
+    **values: Any,
 ) -> None:
     """Write the timeline INPUT in another format.
 
-    INPUT is a file that `fervid analyze` wrote (.json, .jsonl); - is standard input. The formats openface
-    and frames need the archive (.npz) that `fervid analyze --tracks` or `fervid extract` wrote instead.
-    The suffix must belong to the format. Subtitles, TextGrid and EAF contain times as a player shows them;
-    tables contain seconds from the first frame.
+    INPUT is a timeline that `fervid analyze` wrote (.json, .jsonl), or a video; - is standard input. fervid
+    analyzes a video first, and keeps its timeline beside it. The formats openface and frames need the archive
+    (.npz) that `fervid analyze --tracks` or `fervid extract` wrote instead. The suffix must belong to the
+    format. Subtitles, TextGrid and EAF contain times as a player shows them; tables contain seconds from the
+    first frame.
     """
     target = target or output.STANDARD
     output.check_targets([target], [input], overwrite, messages.log_file)
     chosen = choose({**TIMELINES, **FRAMES}, target, form)
     with local_path(input) as path:
-        if is_archive(path):
+        if os.path.isfile(path) and is_archive(path):
+            forbid_analysis(values, "an archive of frames")
             _write_frames(path, input, chosen, target, overwrite, aus)
-        elif aus:
+            return
+        if aus:
             raise UsageError(
                 "--aus measures frames, which a timeline does not contain: give the archive of "
                 "`fervid analyze --tracks`, or measure them with `fervid analyze --aus`"
             )
-        else:
-            _write_timeline(messages, path, input, chosen, target, overwrite)
-
-
-def _write_timeline(
-    messages: Messages, path: str, name: str, form: str, target: str, overwrite: bool
-) -> None:
-    if form not in TIMELINES:
-        raise InputError(
-            f"{form} has a row for every frame, which a timeline does not contain: give the archive that "
-            "`fervid analyze --tracks FILE.npz` writes"
-        )
-    timeline = read_timeline(path, name)
+        if chosen not in TIMELINES:
+            raise InputError(
+                f"{chosen} has a row for every frame, which a timeline does not contain: give the archive "
+                "that `fervid analyze --tracks FILE.npz` writes"
+            )
+        timeline = timeline_of(messages, input, path, values, [target]).timeline
     with output.open_text(target, overwrite) as stream:
-        TIMELINES[form].write(timeline, stream)
+        TIMELINES[chosen].write(timeline, stream)
     if not timeline.segments and not messages.quiet:
         messages.say("no segments: no face was read")
 

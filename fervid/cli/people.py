@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from pathlib import Path
 from typing import TYPE_CHECKING, Any, TextIO
 
 import click
@@ -10,9 +9,11 @@ import click
 from fervid.cli.shared import options, output
 from fervid.cli.shared.inputs import local_path
 from fervid.cli.shared.messages import Messages, log
-from fervid.cli.shared.reading import read_timeline
+from fervid.cli.shared.reading import is_timeline
+from fervid.cli.shared.timelines import OPTIONS, Given, timeline_of
 from fervid.cli.shared.work import open_gallery
-from fervid.errors import UsageError
+from fervid.errors import OutputError, UsageError
+from fervid.urls import is_url
 
 if TYPE_CHECKING:
     from fervid.types import Person, Timeline, Video
@@ -33,14 +34,14 @@ def _pairs(ctx: click.Context, param: click.Parameter, values: tuple[str, ...]) 
 @options.command(
     "people",
     examples="""
-    fervid people out.json
+    fervid people movie.mp4
+    fervid people movie.mp4 --pictures faces/
     fervid people out.json --name P1=Anna --name P2=Ben -y
     fervid people out.json --merge P1=P3 -o fixed.json
-    fervid people out.json --video movie.mp4 --pictures faces/
     fervid people out.json --video movie.mp4 --gallery portraits/ -y
     """,
 )
-@click.argument("input", metavar="TIMELINE")
+@click.argument("input", metavar="INPUT")
 @click.option(
     "--name",
     "names",
@@ -57,11 +58,12 @@ def _pairs(ctx: click.Context, param: click.Parameter, values: tuple[str, ...]) 
     callback=_pairs,
     help="Merge the second person into the first; may be repeated.",
 )
-@click.option("--gallery", metavar="DIR", help="Name people by portraits; needs --video.")
+@click.option("--gallery", metavar="DIR", help="Name people by portraits; needs the video.")
 @click.option("--video", "film", metavar="FILE", help="The video of the timeline.")
-@click.option("--pictures", metavar="DIR", help="Write P1.png and so on into DIR; needs --video.")
+@click.option("--pictures", metavar="DIR", help="Write P1.png and so on into DIR; needs the video.")
 @click.option("--json", "as_json", is_flag=True, help="List people as JSON.")
 @options.target("-o", "--output", "target", help="Write the changed timeline here; - is standard output.")
+@options.apply(*OPTIONS)
 @click.option("-y", "--overwrite", is_flag=True, help="Overwrite; without -o, change the timeline in place.")
 @click.pass_obj
 def people(
@@ -76,51 +78,69 @@ def people(
     as_json: bool,
     target: str | None,
     overwrite: bool,
+    **values: Any,
 ) -> None:
-    """List the people of TIMELINE, and name or merge them.
+    """List the people of INPUT, and name or merge them.
 
-    TIMELINE is a file that `fervid analyze` wrote (.json, .jsonl); - is standard input. ID is an id (P1) or
-    a name; `--name P1=` removes a name. fervid merges first, then applies the gallery, then --name. It
-    writes the whole changed timeline to --output, or in place with -y. People are identified by a network
-    that makes mistakes: check the pictures.
+    INPUT is a timeline that `fervid analyze` wrote (.json, .jsonl), or a video; - is standard input. fervid
+    analyzes a video first, and keeps its timeline beside it. ID is an id (P1) or a name; `--name P1=` removes
+    a name. fervid merges first, then applies the gallery, then --name. It writes the whole changed timeline
+    to --output, or in place with -y. People are identified by a network that makes mistakes: check the
+    pictures.
     """
     is_changed = bool(names or merges or gallery)
     needs_video = "--pictures" if pictures else "--gallery" if gallery else None
-    if is_changed and target is None and not overwrite:
+    if film is not None and not needs_video:
+        raise UsageError("--video is for --pictures and --gallery: give one of them")
+    check_target(messages, input, target, is_changed, overwrite)
+    with local_path(input) as path:
+        if film is None and needs_video and is_timeline(path):
+            raise UsageError(f"{needs_video} needs the video: give it with --video FILE")
+        given = timeline_of(messages, input, path, values, [] if target is None else [target])
+        timeline, film = given.timeline, film or given.video
+        video = None
+        if film is not None and needs_video:
+            from fervid.video import planning
+
+            video = planning.of(timeline.source, film)
+        changed = change(messages, timeline, video, merges, gallery, names)
+        if pictures is not None and video is not None:
+            write_pictures(messages, changed, video, pictures, overwrite)
+        if is_changed:
+            write(messages, given, changed, target, overwrite)
+        elif pictures is None or as_json:
+            show(timeline, as_json)
+
+
+def check_target(
+    messages: Messages, input: str, target: str | None, is_changed: bool, overwrite: bool
+) -> None:
+    """Check before any work where the changed timeline goes; None is in place."""
+    if target is not None and not is_changed:
+        raise UsageError("there is nothing to change: give --name, --merge or --gallery with --output")
+    if target is not None:
+        output.check_targets([target], [input], overwrite, messages.log_file)
+    elif is_changed and (input == output.STANDARD or is_url(input)):
+        raise UsageError("standard input and URLs cannot be changed in place: give -o FILE")
+    elif is_changed and not overwrite:
         raise UsageError(
             f"no output for the changed timeline: give -o FILE, or -y to change {input} in place"
         )
-    if is_changed and target is None and input == output.STANDARD:
-        raise UsageError("standard input cannot be changed in place: give -o FILE")
-    if target is not None and not is_changed:
-        raise UsageError("there is nothing to change: give --name, --merge or --gallery with --output")
-    if film is None and needs_video:
-        raise UsageError(f"{needs_video} needs the video: give it with --video FILE")
-    if film is not None and not needs_video:
-        raise UsageError("--video is for --pictures and --gallery: give one of them")
-    target = target or input
-    if is_changed:
-        output.check_targets([target], [] if target == input else [input], overwrite, messages.log_file)
-    with local_path(input) as path:
-        timeline = read_timeline(path, input)
-        text = Path(path).read_text(encoding="utf-8")
-    video = None
-    if film is not None:
-        from fervid.video import planning
 
-        video = planning.of(timeline.source, film)
-    changed = change(messages, timeline, video, merges, gallery, names)
-    if pictures is not None and video is not None:
-        write_pictures(messages, changed, video, pictures, overwrite)
-    if is_changed:
-        from fervid.export.timelines import people as writer
 
-        with output.open_text(target, overwrite) as stream:
-            writer.write(changed, text, stream)
-        if target != output.STANDARD:
-            messages.say(f"wrote {target}")
-    elif pictures is None or as_json:
-        show(timeline, as_json)
+def write(messages: Messages, given: Given, changed: Timeline, target: str | None, overwrite: bool) -> None:
+    """Write the changed timeline, by default in place."""
+    from fervid.export.timelines import people as writer
+
+    target = target or given.path
+    if target is None:
+        raise OutputError("the timeline of the video is in no file: give -o FILE")
+    output.check_targets([target], [], overwrite, messages.log_file)
+    text = given.text()
+    with output.open_text(target, overwrite) as stream:
+        writer.write(changed, text, stream)
+    if target != output.STANDARD:
+        messages.say(f"wrote {target}")
 
 
 def change(

@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 from pathlib import Path
+from typing import Any
 
 import click
 
 from fervid.cli.shared import options, output
 from fervid.cli.shared.inputs import local_path
 from fervid.cli.shared.messages import Messages
-from fervid.cli.shared.reading import read_timeline
+from fervid.cli.shared.timelines import OPTIONS, timeline_of
 from fervid.cli.shared.values import Moment, MomentType, NumberRange
 from fervid.errors import UsageError
 
@@ -19,11 +20,11 @@ FORMATS = ("png", "svg", "pdf")
 @options.command(
     "plot",
     examples="""
-    fervid plot out.json -o timeline.svg
+    fervid plot movie.mp4 -o timeline.svg
     fervid plot out.json --start 1:00 --end 1:30 --width 3.5 -o detail.png
     """,
 )
-@click.argument("input", metavar="TIMELINE")
+@click.argument("input", metavar="INPUT")
 @options.target("-o", "--output", "target", required=True, help="Write here: .png, .svg or .pdf.")
 @click.option("--start", type=MomentType(), help="Start here: seconds or HH:MM:SS.mmm.")
 @click.option("--end", type=MomentType(), help="End before this time, in the same forms.")
@@ -37,7 +38,7 @@ FORMATS = ("png", "svg", "pdf")
 @click.option(
     "--dpi", type=click.IntRange(30, 2400), default=200, show_default=True, help="Dots per inch of a PNG."
 )
-@options.apply(options.OVERWRITE)
+@options.apply(*OPTIONS, options.OVERWRITE)
 @click.pass_obj
 def plot(
     messages: Messages,
@@ -49,21 +50,23 @@ def plot(
     width: float,
     dpi: int,
     overwrite: bool,
+    **values: Any,
 ) -> None:
-    """Draw TIMELINE: bands, peaks, valence and arousal. This needs matplotlib: pip install 'fervid[charts]'.
+    """Draw INPUT: bands, peaks, valence and arousal. This needs matplotlib: pip install 'fervid[charts]'.
 
-    TIMELINE is a file that `fervid analyze` wrote (.json, .jsonl); - is standard input.
+    INPUT is a timeline that `fervid analyze` wrote (.json, .jsonl), or a video; - is standard input. fervid
+    analyzes a video first, and keeps its timeline beside it.
     """
     form = Path(target).suffix.lower().removeprefix(".")
     if form not in FORMATS:
         raise UsageError(f"{target} must end in one of .{', .'.join(FORMATS)}")
     output.check_targets([target], [input], overwrite, messages.log_file)
+    first, last = _seconds(start), _seconds(end)
     with local_path(input) as path:
-        timeline = read_timeline(path, input)
+        timeline = timeline_of(messages, input, path, values, [target]).timeline
     from fervid.export.page.plot import Look, draw
 
-    look = Look(form, width, dpi, _seconds(start), _seconds(end))
-    picture = draw(timeline, timeline.peaks, look)
+    picture = draw(timeline, timeline.peaks, Look(form, width, dpi, first, last))
     with output.open_binary(target, overwrite) as stream:
         stream.write(picture)
     if not messages.quiet:

@@ -15,7 +15,7 @@ import click
 from fervid.cli.shared import options, output
 from fervid.cli.shared.inputs import local_path
 from fervid.cli.shared.messages import Messages
-from fervid.cli.shared.reading import read_timeline
+from fervid.cli.shared.timelines import OPTIONS, beside, timeline_of
 from fervid.errors import ModelError
 
 if TYPE_CHECKING:
@@ -31,42 +31,76 @@ MOST = 60  # in all
 @options.command(
     "report",
     examples="""
-    fervid report out.json -o report.html
+    fervid report movie.mp4
     fervid report out.json --video movie.mp4 -o report.html
     """,
 )
-@click.argument("input", metavar="TIMELINE")
-@click.option("--video", metavar="FILE", help="The video: the page plays it and shows pictures of peaks.")
-@options.target("-o", "--output", "target", required=True, help="Write the page here; - is standard output.")
-@options.apply(options.OVERWRITE)
+@click.argument("input", metavar="INPUT")
+@click.option(
+    "--video", metavar="FILE", help="The timeline's video: the page plays it and shows pictures of peaks."
+)
+@options.target(
+    "-o",
+    "--output",
+    "target",
+    help="Write the page here; - is standard output.  [default: the input's name, with .html]",
+)
+@options.apply(*OPTIONS, options.OVERWRITE)
 @click.pass_obj
-def report(messages: Messages, /, input: str, video: str | None, target: str, overwrite: bool) -> None:
-    """Write a page that shows TIMELINE: bands, curves, peaks, totals, and how good the model is.
+def report(
+    messages: Messages,
+    /,
+    input: str,
+    video: str | None,
+    target: str | None,
+    overwrite: bool,
+    **values: Any,
+) -> None:
+    """Write a page that shows INPUT: bands, curves, peaks, totals, and how good the model is.
 
-    TIMELINE is a file that `fervid analyze` wrote (.json, .jsonl); - is standard input. The page is one
-    file and needs no network. With --video it plays the video from its current path relative to the page:
-    if you move them, move them together.
+    INPUT is a timeline that `fervid analyze` wrote (.json, .jsonl), or a video; - is standard input. fervid
+    analyzes a video first, and keeps its timeline beside it. The page is one file and needs no network. It
+    plays the video from its current path relative to the page: if you move them, move them together.
     """
+    target = target or beside(input, ".html", "--output")
     inputs = [input] if video is None else [input, video]
     output.check_targets([target], inputs, overwrite, messages.log_file)
     with local_path(input) as path:
-        timeline = read_timeline(path, input)
+        given = timeline_of(messages, input, path, values, [target])
+        stays = video is not None or not given.is_copy
+        name = None if input == output.STANDARD else given.path if given.video else input
+        write(messages, given.timeline, name, video or given.video, stays, target, overwrite)
+    if not messages.quiet and target != output.STANDARD:
+        messages.say(f"wrote {target}")
+
+
+def write(
+    messages: Messages,
+    timeline: Timeline,
+    name: str | None,
+    video: str | None,
+    stays: bool,
+    target: str,
+    overwrite: bool,
+) -> None:
+    """Write the page of the timeline in the file `name`.
+
+    With a video it has pictures, and it plays a video that stays where it is.
+    """
     from fervid.export.page import report as writer
     from fervid.timeline.peaks import rank
 
     peaks = rank(timeline.peaks, timeline.source.time_base)
     figures, is_known = model_figures(timeline)
     extras = writer.Extras(peaks, accuracy=figures, knows_model=is_known)
-    if input != output.STANDARD:
-        extras = replace(extras, name=Path(input).name)
+    if name is not None:
+        extras = replace(extras, name=Path(name).name)
     if video is not None:
         pictures = cut_pictures(messages, timeline, open_video(messages, timeline, video), illustrated(peaks))
-        film = None if Path(video).is_dir() else address(video, target)
+        film = address(video, target) if stays and not Path(video).is_dir() else None
         extras = replace(extras, pictures=pictures, film=film)
     with output.open_text(target, overwrite) as stream:
         writer.write(timeline, stream, extras)
-    if not messages.quiet and target != output.STANDARD:
-        messages.say(f"wrote {target}")
 
 
 def open_video(messages: Messages, timeline: Timeline, path: str) -> Video:

@@ -4,13 +4,14 @@ from __future__ import annotations
 
 import os
 from collections.abc import Iterator, Mapping, Sequence
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import click
 
 from fervid.cli.shared import options, output
 from fervid.cli.shared.inputs import local_path
-from fervid.cli.shared.reading import read_timeline
+from fervid.cli.shared.messages import Messages
+from fervid.cli.shared.timelines import OPTIONS, timeline_of
 from fervid.files import shown
 from fervid.times import clock, stamp
 
@@ -29,8 +30,15 @@ LEVELS = " ▁▂▃▄▅▆▇█"
 NEUTRAL_MARK, UNREADABLE_MARK, BLOCK = "─", "·", "█"
 
 
-@options.command("show", examples="fervid show out.json\nfervid show out.json --top 0 | less")
-@click.argument("input", metavar="TIMELINE")
+@options.command(
+    "show",
+    examples="""
+    fervid show movie.mp4
+    fervid show out.json
+    fervid show out.json --top 0 | less
+    """,
+)
+@click.argument("input", metavar="INPUT")
 @click.option(
     "--top",
     type=click.IntRange(0),
@@ -38,14 +46,17 @@ NEUTRAL_MARK, UNREADABLE_MARK, BLOCK = "─", "·", "█"
     show_default=True,
     help="The number of peaks; 0 leaves them out.",
 )
-def show(input: str, top: int) -> None:
-    """Show TIMELINE in the terminal: a band for each person or track, its intensity, and the highest peaks.
+@options.apply(*OPTIONS)
+@click.pass_obj
+def show(messages: Messages, /, input: str, top: int, **values: Any) -> None:
+    """Show INPUT in the terminal: a band for each person or track, its intensity, and the highest peaks.
 
-    TIMELINE is a file that `fervid analyze` wrote (.json, .jsonl); - is standard input. Without colours, such
-    as in a pipe, each expression is a letter.
+    INPUT is a timeline that `fervid analyze` wrote (.json, .jsonl), or a video; - is standard input. fervid
+    analyzes a video first, and keeps its timeline beside it. Without colours, such as in a pipe, each
+    expression is a letter.
     """
     with local_path(input) as path:
-        timeline = read_timeline(path, input)
+        timeline = timeline_of(messages, input, path, values).timeline
     from rich.console import Console
 
     with output.open_text(output.STANDARD) as stream:

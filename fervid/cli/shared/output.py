@@ -23,7 +23,7 @@ STANDARD = "-"  # the name of standard input and output
 
 def check_log(log_file: str, inputs: Iterable[str]) -> None:
     """Raise OutputError if the log file is an input."""
-    if any(_is_same(log_file, name) for name in inputs):
+    if any(is_same(log_file, name) for name in inputs):
         raise OutputError(f"the log file {log_file} is an input: name another file")
 
 
@@ -34,14 +34,14 @@ def check_targets(
     readable = [name for name in inputs if name != STANDARD]
     taken = [] if log_file is None else [log_file]
     for target in targets:
-        if any(_is_same(target, other) for other in taken):
+        if any(is_same(target, other) for other in taken):
             raise UsageError(f"{_name(target)} is named twice: give each output its own file")
         taken.append(target)
         if target == STANDARD:
             _standard_output()
             continue
         for name in readable:
-            if _is_same(target, name):
+            if is_same(target, name):
                 raise OutputError(f"{target} is an input and would be destroyed: name another file")
         _check_target(target, overwrite)
 
@@ -76,7 +76,7 @@ def check_folder(target: str, overwrite: bool, folders: str, files: str) -> None
             raise OutputError(f"fervid did not write {entry}: move it, or choose another folder")
 
 
-def _is_same(path: str, other: str) -> bool:
+def is_same(path: str, other: str) -> bool:
     """Return whether two paths are the same file, also through links."""
     if STANDARD in (path, other):
         return path == other
