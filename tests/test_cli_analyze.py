@@ -62,7 +62,7 @@ def black_video(count: int = 20) -> Path:
 def test_a_timeline_and_a_summary(call: Call) -> None:
     done = call("analyze", CLIP, *SHORT, "-t", "out.json")
     assert (done.returncode, done.stdout) == (0, "")
-    for word in ("clip.mp4", "15.0 s", "1 track", "100%", "untrained", "wrote out.json"):
+    for word in ("clip.mp4", "0:15.0", "1 track", "100%", "untrained", "wrote out.json"):
         assert word in done.stderr
     timeline = read(Path("out.json"))
     assert timeline["source"]["frames"]["decoded"] == 30

@@ -171,6 +171,7 @@ def test_the_table_and_the_json_tell_the_same(call: Call) -> None:
         "f1": pytest.approx(50 / 63, abs=1e-6),
     }
     assert anna["coverage"]["timeline_only"] == {"seconds": 1.0, "share": 0.25}
+    assert anna["unlabelled_seconds"] == anna["coverage"]["neither"]["seconds"] == 0
     assert result["together"] == {key: anna[key] for key in result["together"]}
     assert "not say what a person feels" in result["note"]
     output = call("compare", "out.json", "anna.csv").stdout
@@ -191,6 +192,8 @@ def test_what_is_exported_agrees_with_its_timeline(call: Call, target: str, offs
     assert (only["accuracy"], only["kappa"], only["found"]) == (1, 1, 1)
     assert {(each["tier"], each["compared_with"]) for each in only["tiers"]} == {("P1", "P1"), ("P2", "P2")}
     assert only["coverage"]["annotator_only"]["seconds"] == only["coverage"]["timeline_only"]["seconds"] == 0
+    # Over two people, the time without a label adds up to more than the film has; for nobody it is none.
+    assert only["coverage"]["neither"]["seconds"] > only["unlabelled_seconds"] == 0
     moved = figures(call, "out.json", target, "--offset", "-0.2")
     assert moved["together"]["accuracy"] < 1
     if offset:

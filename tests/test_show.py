@@ -7,6 +7,7 @@ import os
 import pty
 import subprocess
 from dataclasses import replace
+from itertools import pairwise
 from pathlib import Path
 
 import numpy as np
@@ -17,7 +18,7 @@ from rich.console import Console
 from test_cli import says
 from timelines import faceless, read_back, text_of, timeline_of, video_of
 
-from fervid.cli.show import band, intensities, letters, show_on, sparkline
+from fervid.cli.show import STEPS, band, intensities, letters, show_on, sparkline, times
 from fervid.export.page.rows import rows
 from fervid.labels import EMOTIONS
 from fervid.types import Timeline
@@ -52,11 +53,29 @@ def test_the_bands_are_the_segments() -> None:
     second = next(line for line in lines if line.startswith("P2"))
     assert first == "P1 " + "─" * 8 + "H" * 12 + "S" * 12
     assert second == "P2 " + " " * 24 + "U" * 16 + "·" * 4
-    times = next(line for line in lines if "0:00" in line)
-    assert times[3:].index("0:03") == 12
+    axis = next(line for line in lines if "0:00 " in line)
+    assert axis[3:].index("0:05") == 20
     intensity = lines[lines.index(first) + 1]
     assert intensity[3:11] == "▁" * 8
     assert set(intensity[11:35]) == {"█"}
+
+
+def test_the_times_above_the_bands_are_round_and_begin_their_cell() -> None:
+    timeline = timeline_of(video_of(), *NAMES)
+    for cells in (20, 47, 120, 300):
+        line = times(timeline, cells)
+        seconds = [int(text[2:]) for text in line.split()]
+        steps = {second - before for before, second in pairwise(seconds)}
+        assert seconds[0] == 0 and len(steps) <= 1 and steps <= set(STEPS)
+        for second in seconds:
+            cell = line.index(f"0:{second:02}")
+            assert cell * 12 / cells <= second < (cell + 1) * 12 / cells + 1e-9
+        assert len(line) <= cells
+
+
+def test_one_person_is_not_people() -> None:
+    (line,) = [line for line in shown(timeline_of(video_of(), "P1")) if "analyzed" in line]
+    assert line.startswith("0:12.0 analyzed, 1 person in 2 tracks")
 
 
 def test_json_lines_show_the_intensity_of_segments() -> None:

@@ -8,8 +8,10 @@ from dataclasses import dataclass, field
 from fractions import Fraction
 from pathlib import Path
 
+import numpy as np
+
 from fervid.annotations import Annotation, Sheet, Tier
-from fervid.annotations.counts import Agreement, Labels, Ruler, Stretch
+from fervid.annotations.counts import NONE, Agreement, Labels, Ruler, Stretch
 from fervid.errors import InputError, UsageError
 from fervid.export.timelines import shapes
 from fervid.export.timelines.tiers import clean, names, tiers, unique
@@ -125,6 +127,15 @@ def compare(timeline: Timeline, sheets: Sequence[Sheet], choice: Choice) -> Comp
             overlaps = sum(_overlaps(tier) for tier, _ in pairs)
             raters.append(Rater(unique(clean(name), taken), sheet.path, ratings, unknown, overlaps))
     return Comparison(labels, ruler, tuple(raters), tuple(left_out))
+
+
+def unlabelled(raters: Sequence[Rater], ruler: Ruler) -> int:
+    """Return the number of frames without a label of anyone, by the annotators and in the timeline."""
+    is_labelled = np.zeros(ruler.count, bool)
+    for rater in raters:
+        for rating in rater.ratings:
+            is_labelled |= (rating.annotated != NONE) | (rating.seen != NONE)
+    return int((~is_labelled).sum())
 
 
 def measure(timeline: Timeline) -> Ruler:

@@ -131,6 +131,7 @@ def _warn(rater: Rater) -> None:
 
 def report(timeline: Timeline, comparison: Comparison) -> dict[str, Any]:
     """Return every figure, for JSON."""
+    from fervid.annotations.pairing import unlabelled
     from fervid.export.timelines import shapes
 
     source = shapes.source(timeline.source)
@@ -162,12 +163,20 @@ def report(timeline: Timeline, comparison: Comparison) -> dict[str, Any]:
                 "left_out": dict(sorted(rater.unknown.items())),
                 "overlapping": rater.overlaps,
                 **agreement.report(step),
+                "unlabelled_seconds": _seconds(unlabelled([rater], ruler), step),
             }
             for rater, agreement in zip(comparison.raters, agreements, strict=True)
         ],
-        "together": sum(agreements[1:], agreements[0]).report(step),
+        "together": {
+            **sum(agreements[1:], agreements[0]).report(step),
+            "unlabelled_seconds": _seconds(unlabelled(comparison.raters, ruler), step),
+        },
         "between_annotators": between,
     }
+
+
+def _seconds(frames: int, step: Fraction) -> float:
+    return round(float(frames * step), 3)
 
 
 def text_of(figures: dict[str, Any]) -> str:
@@ -200,7 +209,7 @@ def text_of(figures: dict[str, Any]) -> str:
         lines.append(
             f"{row['name']:<{width}}  both {parts['both']:.1f}, annotator only "
             f"{parts['annotator_only']:.1f}, timeline only {parts['timeline_only']:.1f}, "
-            f"neither {parts['neither']:.1f}"
+            f"neither {row['unlabelled_seconds']:.1f}"
         )
     lines += ["", *_emotions(figures["labels"], figures["together"]), "", figures["note"]]
     return "\n".join(lines)
@@ -208,6 +217,8 @@ def text_of(figures: dict[str, Any]) -> str:
 
 def _emotions(labels: list[str], figures: dict[str, Any]) -> list[str]:
     """Return lines of figures per emotion and the confusion matrix, for emotions that occur."""
+    from fervid.cli.shared.columns import grid
+
     counts = figures["confusion"]
     used = [index for index in range(len(labels)) if sum(counts[index]) + sum(row[index] for row in counts)]
     lines = [f"{'emotion':<12}" + "".join(f"{name:>11}" for name in ("frames", "precision", "recall", "F1"))]
@@ -216,10 +227,9 @@ def _emotions(labels: list[str], figures: dict[str, Any]) -> list[str]:
         cells = "".join(f"{_figure(emotion[name]):>11}" for name in ("precision", "recall", "f1"))
         lines.append(f"{label:<12}{emotion['frames']:>11}{cells}")
     lines += ["", "confusion in frames: a row per annotated emotion, a column per emotion of the timeline"]
-    lines.append(" " * 12 + "".join(f"{labels[column][:9]:>10}" for column in used))
-    for row in used:
-        lines.append(f"{labels[row]:<12}" + "".join(f"{counts[row][column]:>10}" for column in used))
-    return lines
+    names = [labels[index] for index in used]
+    cells = [[labels[row], *(str(counts[row][column]) for column in used)] for row in used]
+    return lines + grid(["", *names], cells, gap=2)
 
 
 def _pair(tier: dict[str, str]) -> str:

@@ -208,6 +208,8 @@ def _draw(results: Predictions, figures: dict[str, Any], folder: Path) -> None:
 
 def as_text(figures: dict[str, Any]) -> str:
     """Return the figures as plain text."""
+    from fervid.cli.shared.columns import grid
+
     lines = [
         f"{figures['n']} samples, {figures['n_no_face']} of them without a face",
         "",
@@ -235,13 +237,14 @@ def as_text(figures: dict[str, Any]) -> str:
         "confusion: a row per true label, in samples",
     ]
     labels = figures["labels"]
-    width = max(len(label) for label in labels)
-    head = [*(label[:7] for label in labels), "no face"]
-    lines.append(" " * width + "".join(f"{name:>9}" for name in [*head, "recall"]))
-    for label, counts, missed in zip(labels, figures["confusion"], figures["confusion_no_face"], strict=True):
-        cells = "".join(f"{count:9}" for count in [*counts, missed])
-        lines.append(f"{label:<{width}}{cells}{_figure(figures['per_class'][label]['recall']):>9}")
-    lines += ["", *_per_label(figures, width)]
+    rows = [
+        [label, *map(str, counts), str(missed), _figure(figures["per_class"][label]["recall"])]
+        for label, counts, missed in zip(
+            labels, figures["confusion"], figures["confusion_no_face"], strict=True
+        )
+    ]
+    lines += grid(["", *labels, "no face", "recall"], rows)
+    lines += ["", *_per_label(figures, max(map(len, labels)))]
     if "affect" in figures:
         lines += ["", *_of_affect(figures["affect"])]
     lines += ["", *figures["remarks"]]

@@ -247,6 +247,7 @@ def write_pictures(
     messages: Messages, timeline: Timeline, video: Video, folder: str, overwrite: bool
 ) -> None:
     """Cut a picture of each person from the video and write it."""
+    from fervid.cli.shared.columns import counted
     from fervid.export.timelines.people import picture
     from fervid.video import thumbnails
 
@@ -262,4 +263,4 @@ def write_pictures(
                 missing.discard(target)
     for target in sorted(missing):
         log.warning("%s was not written: its frame cannot be decoded", target)
-    messages.say(f"wrote {len(targets) - len(missing)} pictures to {folder}")
+    messages.say(f"wrote {counted(len(targets) - len(missing), 'picture')} to {folder}")

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import os
 from collections.abc import Iterator, Mapping, Sequence
 from typing import TYPE_CHECKING, Any
@@ -13,7 +14,7 @@ from fervid.cli.shared.inputs import local_path
 from fervid.cli.shared.messages import Messages
 from fervid.cli.shared.timelines import OPTIONS, timeline_of
 from fervid.files import shown
-from fervid.times import clock, stamp
+from fervid.times import stamp
 
 if TYPE_CHECKING:
     from rich.console import Console
@@ -26,6 +27,9 @@ PIPED = 100  # columns of output without a terminal
 NARROWEST = 20  # the least columns of a band
 NAME = 18  # the most columns of a name
 MOST_ROWS = 20
+LABEL = 10  # the least cells from one time to the next
+DAY = 86400
+STEPS = (1, 2, 5, 10, 20, 30, 60, 120, 300, 600, 1200, 1800, 3600, 7200, 21600, DAY)  # seconds
 LEVELS = " ▁▂▃▄▅▆▇█"
 NEUTRAL_MARK, UNREADABLE_MARK, BLOCK = "─", "·", "█"
 
@@ -73,6 +77,7 @@ def show_on(console: Console, timeline: Timeline, top: int) -> None:
     """Print a timeline on a console, in its whole width."""
     from rich.text import Text
 
+    from fervid.cli.shared.columns import counted
     from fervid.export.page.rows import rows as rows_of
     from fervid.export.timelines.shapes import NOTE
 
@@ -87,7 +92,7 @@ def show_on(console: Console, timeline: Timeline, top: int) -> None:
             text.rstrip()
             console.print(text, no_wrap=True, crop=True)
         if len(rows) > MOST_ROWS:
-            console.print(f"and {len(rows) - MOST_ROWS} more rows")
+            console.print(f"and {counted(len(rows) - MOST_ROWS, 'more row')}")
     lines = list(peak_lines(timeline, rows, top)) if top else []
     if lines:
         console.print("\nHighest peaks", style="bold")
@@ -101,17 +106,18 @@ def show_on(console: Console, timeline: Timeline, top: int) -> None:
 
 def facts(timeline: Timeline, rows: Sequence[Row]) -> Iterator[str]:
     """Yield lines on what was analyzed and how much of it shows faces."""
+    from fervid.cli.shared.columns import counted
     from fervid.export.page.rows import analysed
     from fervid.timeline import covered
 
     start, end = analysed(timeline)
     seen = covered((curve.start, curve.end) for curve in timeline.curves) / (end - start)
     readable = covered((segment.start, segment.end) for segment in timeline.segments) / (end - start)
-    length = clock((end - start) * timeline.source.time_base)
+    length = stamp((end - start) * timeline.source.time_base, has_tenths=True)
     people = sum(row.kind == "person" for row in rows)
-    who = f"{people} people in " if people else ""
+    who = f"{counted(people, 'person', 'people')} in " if people else ""
     model = shown(timeline.model.name)
-    yield f"{length} analyzed, {who}{len(timeline.curves)} tracks, model {model}"
+    yield f"{length} analyzed, {who}{counted(len(timeline.curves), 'track')}, model {model}"
     if not rows:
         yield "No face was found."
     else:
@@ -169,7 +175,7 @@ def peak_lines(timeline: Timeline, rows: Sequence[Row], top: int) -> Iterator[st
 
     names = {track: shown(row.name) for row in rows for track in row.tracks}
     peaks = rank(timeline.peaks, timeline.source.time_base, top=top)
-    moments = [clock(timeline.source.seconds(peak.apex)) for peak in peaks]
+    moments = [stamp(timeline.source.seconds(peak.apex), has_tenths=True) for peak in peaks]
     wide = max(map(len, moments), default=0)
     longest = max((len(peak.emotion) for peak in peaks), default=0)
     for peak, moment in zip(peaks, moments, strict=True):
@@ -236,14 +242,15 @@ def sparkline(values: Array) -> str:
 
 
 def times(timeline: Timeline, cells: int) -> str:
-    """Return a line of times from the first frame, spread over the cells."""
+    """Return a line of round times from the first frame, each above the cell in which it begins."""
     from fervid.export.page.rows import analysed
 
-    start, end = analysed(timeline)
+    start, end = (timeline.source.seconds(pts) for pts in analysed(timeline))
+    per_cell = (end - start) / cells
+    step = next((step for step in STEPS if step >= LABEL * per_cell), math.ceil(LABEL * per_cell / DAY) * DAY)
     line = ""
-    gap = max(12, cells // 6)
-    for cell in range(0, cells, gap):
-        text = stamp(int(timeline.source.seconds(start + round((end - start) * cell / cells))))
-        if cell + len(text) <= cells:
+    for second in range(math.ceil(start / step) * step, math.ceil(end), step):
+        cell, text = int((second - start) / per_cell), stamp(second)
+        if len(line) < cell + (not line) and cell + len(text) <= cells:
             line = line.ljust(cell) + text
     return line

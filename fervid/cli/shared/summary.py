@@ -3,15 +3,15 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from typing import TYPE_CHECKING, Literal, TextIO
+from fractions import Fraction
+from typing import TYPE_CHECKING, TextIO
 
-from rich import box
 from rich.console import Console
-from rich.table import Table
 
+from fervid.cli.shared.columns import Column, Fitted, counted
 from fervid.files import shown
 from fervid.timeline.people import expressions
-from fervid.times import clock, timecode
+from fervid.times import stamp, timecode
 
 if TYPE_CHECKING:
     from fervid.types import Timeline
@@ -19,24 +19,24 @@ if TYPE_CHECKING:
 TOP = 3  # expressions and peaks in a row
 
 
-def table(timelines: Sequence[Timeline]) -> Table:
+def table(timelines: Sequence[Timeline]) -> Fitted:
     """Return a row per video: its length, its faces, their expressions and the highest peaks."""
-    rows = Table(box=box.SIMPLE_HEAD, pad_edge=False)
-    for heading in ("video", "length", "faces", "seen", "expressions", "highest peaks"):
-        justify: Literal["left", "right"] = "right" if heading in ("length", "seen") else "left"
-        rows.add_column(heading, overflow="fold", justify=justify)
-    for timeline in timelines:
-        rows.add_row(
-            shown(timeline.source.name) + ("" if timeline.tally.complete else " (incomplete)"),
-            clock(timeline.source.duration * timeline.source.time_base),
-            _faces(timeline),
-            _seen(timeline),
-            _expressions(expressions(timeline)),
-            _peaks(timeline),
-        )
-    if not all(timeline.model.trained for timeline in timelines):
-        rows.caption = "The model is untrained: its scores mean nothing."
-    return rows
+    names = [
+        shown(timeline.source.name) + ("" if timeline.tally.complete else " (incomplete)")
+        for timeline in timelines
+    ]
+    lengths = [time_of(timeline.source.duration * timeline.source.time_base) for timeline in timelines]
+    spent = [_expressions(expressions(timeline)) for timeline in timelines]
+    columns = (
+        Column("video", names, narrowest=12),
+        Column("length", lengths, rank=1, is_number=True),
+        Column("faces", list(map(_faces, timelines)), rank=2),
+        Column("seen", list(map(_seen, timelines)), rank=4, is_number=True),
+        Column("expressions", spent, rank=3, narrowest=14),
+        Column("highest peaks", list(map(_peaks, timelines)), narrowest=18),
+    )
+    is_trained = all(timeline.model.trained for timeline in timelines)
+    return Fitted(columns, None if is_trained else "The model is untrained: its scores mean nothing.")
 
 
 def write_peaks(timeline: Timeline, stream: TextIO) -> None:
@@ -51,62 +51,58 @@ def console(stream: TextIO) -> Console:
     return Console(file=stream, highlight=False, markup=False, emoji=False, width=width)
 
 
-def peak_table(timeline: Timeline) -> Table:
+def peak_table(timeline: Timeline) -> Fitted:
     """Return a row per peak, in the order of the timeline."""
-    has_people = any(peak.person for peak in timeline.peaks)
-    rows = Table(box=box.SIMPLE_HEAD, pad_edge=False)
-    for heading in ("rank", "time", "emotion", "score", "prominence", "from", "to", "track"):
-        rows.add_column(heading, justify="left" if heading == "emotion" else "right")
-    if has_people:
-        rows.add_column("person")
-    for rank, peak in enumerate(timeline.peaks, 1):
-        apex, onset, offset = (
-            timecode(timeline.source.seconds(pts)) for pts in (peak.apex, peak.onset, peak.offset)
-        )
-        rows.add_row(
-            str(rank),
-            apex,
-            peak.emotion,
-            f"{peak.score:.2f}",
-            f"{peak.prominence:.2f}",
-            onset,
-            offset,
-            str(peak.track),
-            *([peak.person or ""] if has_people else []),
-        )
-    return rows
+    peaks, seconds = timeline.peaks, timeline.source.seconds
+    people = [timeline.names.get(peak.person or "", "") for peak in peaks]
+    columns = [
+        Column("rank", [str(rank) for rank in range(1, len(peaks) + 1)], rank=1, is_number=True),
+        Column("time", [timecode(seconds(peak.apex)) for peak in peaks], is_number=True),
+        Column("emotion", [peak.emotion for peak in peaks]),
+        Column("score", [f"{peak.score:.2f}" for peak in peaks], rank=2, is_number=True),
+        Column("prominence", [f"{peak.prominence:.2f}" for peak in peaks], rank=4, is_number=True),
+        Column("from", [timecode(seconds(peak.onset)) for peak in peaks], rank=6, is_number=True),
+        Column("to", [timecode(seconds(peak.offset)) for peak in peaks], rank=7, is_number=True),
+        Column("track", [str(peak.track) for peak in peaks], rank=5, is_number=True),
+    ]
+    if any(people):
+        columns.append(Column("person", list(map(shown, people)), rank=3, narrowest=8))
+    return Fitted(columns)
 
 
-def people_table(timeline: Timeline) -> Table:
+def people_table(timeline: Timeline) -> Fitted:
     """Return a row per person: time on screen, first appearance and expressions."""
-    source = timeline.source
-    caption = "Expressions are visible ones, as a model reads them."
-    rows = Table(box=box.SIMPLE_HEAD, pad_edge=False, caption=caption)
-    for heading in ("person", "name", "on screen", "tracks", "first seen", "picture at", "expressions"):
-        is_text = heading in ("person", "name", "expressions")
-        rows.add_column(heading, overflow="fold", justify="left" if is_text else "right")
-    for person in timeline.people:
-        first = min(curve.start for curve in timeline.curves if curve.track in person.tracks)
-        rows.add_row(
-            person.id,
-            shown(person.name or ""),
-            clock(person.ticks * source.time_base),
-            str(len(person.tracks)),
-            timecode(source.seconds(first)),
-            timecode(source.seconds(person.pts)),
-            _expressions(expressions(timeline, person)),
-        )
-    return rows
+    source, people = timeline.source, timeline.people
+    firsts = [
+        min(curve.start for curve in timeline.curves if curve.track in person.tracks) for person in people
+    ]
+    spent = [_expressions(expressions(timeline, person)) for person in people]
+    columns = [
+        Column("person", [person.id for person in people]),
+        Column("on screen", [time_of(person.ticks * source.time_base) for person in people], is_number=True),
+        Column("tracks", [str(len(person.tracks)) for person in people], rank=3, is_number=True),
+        Column("first seen", [time_of(source.seconds(first)) for first in firsts], rank=2, is_number=True),
+        Column(
+            "picture at", [time_of(source.seconds(person.pts)) for person in people], rank=4, is_number=True
+        ),
+        Column("expressions", spent, rank=1, narrowest=22),
+    ]
+    if any(person.name for person in people):
+        columns.insert(1, Column("name", [shown(person.name or "") for person in people], narrowest=8))
+    return Fitted(columns, "Expressions are visible ones, as a model reads them.")
+
+
+def time_of(seconds: float | Fraction) -> str:
+    """Return a time or a length in a table: 0:05.8, 1:02:03.4."""
+    return stamp(seconds, has_tenths=True)
 
 
 def _faces(timeline: Timeline) -> str:
     if not timeline.curves:
         return "none"
-    tracks = f"{len(timeline.curves)} track{'s' if len(timeline.curves) > 1 else ''}"
-    if not timeline.people:
-        return tracks
+    tracks = counted(len(timeline.curves), "track")
     # On two lines, because terminals can be narrow.
-    return f"{len(timeline.people)} {'person' if len(timeline.people) == 1 else 'people'},\n{tracks}"
+    return f"{counted(len(timeline.people), 'person', 'people')},\n{tracks}" if timeline.people else tracks
 
 
 def _seen(timeline: Timeline) -> str:
@@ -125,4 +121,4 @@ def _peaks(timeline: Timeline) -> str:
 
     source = timeline.source
     highest = rank(timeline.peaks, source.time_base, top=TOP)
-    return ", ".join(f"{peak.emotion} {clock(source.seconds(peak.apex))}" for peak in highest)
+    return ", ".join(f"{peak.emotion} {time_of(source.seconds(peak.apex))}" for peak in highest)
