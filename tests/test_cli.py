@@ -87,7 +87,11 @@ def test_completion_script(fervid: Fervid, shell: str) -> None:
 
 def test_completion_knows_the_options(fervid: Fervid) -> None:
     words = {"_FERVID_COMPLETE": "bash_complete", "COMP_WORDS": "fervid analyze --min-", "COMP_CWORD": "2"}
-    assert fervid(env=words).stdout.split() == ["plain,--min-face", "plain,--min-segment"]
+    answers = [line.split("\t") for line in fervid(env=words).stdout.splitlines()]
+    assert [kind_and_value[:2] for kind_and_value in answers] == [
+        ["plain", "--min-face"],
+        ["plain", "--min-segment"],
+    ]
 
 
 # --- times and rates

@@ -1,7 +1,6 @@
 """`fervid completion`: print the completion script of a shell."""
 
 import click
-from click.shell_completion import get_completion_class
 
 from fervid.cli.shared.options import command
 from fervid.cli.shared.output import show
@@ -11,6 +10,7 @@ from fervid.cli.shared.output import show
     "completion",
     examples="""
     fervid completion bash > ~/.local/share/bash-completion/completions/fervid
+    eval "$(fervid completion bash)"    # or only for this session
     fervid completion zsh > ~/.zfunc/_fervid
     fervid completion fish > ~/.config/fish/completions/fervid.fish
     """,
@@ -18,7 +18,10 @@ from fervid.cli.shared.output import show
 @click.argument("shell", type=click.Choice(["bash", "zsh", "fish"]))
 @click.pass_context
 def completion(ctx: click.Context, shell: str) -> None:
-    """Print the completion script of SHELL, for fervid's commands and options."""
-    script = get_completion_class(shell)
-    assert script is not None  # click has these three
-    show(script(ctx.find_root().command, {}, "fervid", "_FERVID_COMPLETE").source())
+    """Print the completion script of SHELL, for commands, options, files and names.
+
+    It needs bash 4.4, zsh 5 or fish 3.4.
+    """
+    from fervid.cli.shared.completing import script
+
+    show(script(shell, ctx.find_root().command).rstrip())

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from fervid.cli.shared.options import Group, command
+from fervid.cli.shared.options import Group, command, completer
 from fervid.cli.shared.output import STANDARD, open_text, show
 
 if TYPE_CHECKING:
@@ -70,7 +70,7 @@ def list_layouts(as_json: bool) -> None:
     fervid datasets check 'ckplus:CK+/?classes=7&frames=peak' --json
     """,
 )
-@click.argument("spec")
+@click.argument("spec", shell_complete=completer("datasets"))
 @click.option("--json", "as_json", is_flag=True, help="Print JSON.")
 def check_dataset(spec: str, as_json: bool) -> None:
     """Read a dataset without decoding its pictures; print counts, and what is unusual.

@@ -27,6 +27,7 @@ from fervid.train.recipe import FINE_EPOCHS
     show_default=True,
     envvar="FERVID_MODEL",
     show_envvar=True,
+    shell_complete=options.completer("models"),
     help="The model to start from: a name (see `fervid models list`) or its folder.",
 )
 @click.option("-o", "--output", metavar="DIR", required=True, help="The run folder, which becomes the model.")

@@ -131,6 +131,8 @@ def run(arguments: Sequence[str] | None = None) -> int:
         number = getattr(signal, name, None)
         if number is not None and signal.getsignal(number) in (signal.SIG_DFL, signal.default_int_handler):
             signal.signal(number, _interrupt)
+    if "_FERVID_COMPLETE" in os.environ:  # a shell asks for completions
+        import_module("fervid.cli.shared.completing").register()
     try:
         code = _run(arguments, messages)
         if sys.stdout is not None:

@@ -8,7 +8,7 @@ from typing import Any
 import click
 
 from fervid.cli.shared.messages import Messages
-from fervid.cli.shared.options import command
+from fervid.cli.shared.options import command, completer
 from fervid.cli.shared.output import show
 from fervid.errors import FervidError
 
@@ -46,7 +46,7 @@ def list_models(as_json: bool) -> None:
 
 
 @command("verify", examples="fervid models verify\nfervid models verify untrained")
-@click.argument("name", required=False)
+@click.argument("name", required=False, shell_complete=completer("models"))
 @click.pass_obj
 def verify_models(messages: Messages, name: str | None) -> int:
     """Check the hash of model NAME, or of every installed model."""

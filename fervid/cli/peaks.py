@@ -72,6 +72,7 @@ def _split(ctx: click.Context, param: click.Parameter, values: tuple[str, ...]) 
     "emotions",
     multiple=True,
     callback=_split,
+    shell_complete=options.completer("emotions"),
     help="Only this emotion; repeat it or use commas.",
 )
 @click.option("--person", "persons", multiple=True, help="Only this person, by id or name; may be repeated.")

@@ -47,6 +47,17 @@ def kinds(option: str, names: Sequence[str], help: str) -> Decorator[Any]:
     )
 
 
+def completer(name: str) -> Callable[[click.Context, click.Parameter, str], Any]:
+    """Return a function that completes values in a shell, by its name in `completing`, loaded when needed."""
+
+    def complete(ctx: click.Context, param: click.Parameter, incomplete: str) -> Any:
+        from fervid.cli.shared import completing
+
+        return getattr(completing, name)(ctx, param, incomplete)
+
+    return complete
+
+
 def forbid(names: Collection[str], reason: str) -> None:
     """Raise UsageError if one of the named options is on the command line."""
     ctx = click.get_current_context()
@@ -125,6 +136,7 @@ FACES: list[Decorator[Any]] = [
         "--detector",
         default="yunet",
         show_default=True,
+        shell_complete=completer("detectors"),
         help="The face detector: yunet (every angle), hog (frontal faces) or mmod (slow).",
     ),
     click.option(
@@ -188,6 +200,7 @@ MODEL: list[Decorator[Any]] = [
         show_default=True,
         envvar="FERVID_MODEL",
         show_envvar=True,
+        shell_complete=completer("models"),
         help="A model's name (see `fervid models list`) or its folder.",
     ),
     DEVICE,

@@ -15,7 +15,7 @@ from click.core import ParameterSource
 
 from fervid import temporary
 from fervid.cli.shared.messages import Bar, Messages, log
-from fervid.cli.shared.options import Decorator
+from fervid.cli.shared.options import Decorator, completer
 from fervid.cli.shared.output import show
 from fervid.errors import OutputError, UsageError
 from fervid.times import clock
@@ -32,10 +32,16 @@ if TYPE_CHECKING:
 OWN_FILES = ("model.json", "model.safetensors", "recipe.json", "history.json", "validation.json", "card.md")
 
 
+# Fields whose values a shell can complete, and the function of `completing` for them.
+COMPLETED = {"data": "datasets", "validation": "datasets", "start_from": "models"}
+
+
 def option(name: str, **changes: Any) -> Decorator[Any]:
     """Make the option of a field of `Recipe`; `changes` are arguments of click.option."""
     setting, default = settings()[name], getattr(Recipe, name, ())
     given: dict[str, Any] = {"help": setting.help, "metavar": setting.metavar}
+    if name in COMPLETED:
+        given["shell_complete"] = completer(COMPLETED[name])
     if setting.joined:
         given |= {"default": setting.joined.join(default) or None, "show_default": True}
     elif isinstance(default, bool):
