@@ -25,6 +25,7 @@ SLOW = (
     "multiprocessing",
     "distributed",
     "playwright",
+    "pty",
     "torch",
     "fervid.analysis",
     "fervid.execute",
