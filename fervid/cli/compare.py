@@ -228,8 +228,8 @@ def _emotions(labels: list[str], figures: dict[str, Any]) -> list[str]:
         lines.append(f"{label:<12}{emotion['frames']:>11}{cells}")
     lines += ["", "confusion in frames: a row per annotated emotion, a column per emotion of the timeline"]
     names = [labels[index] for index in used]
-    cells = [[labels[row], *(str(counts[row][column]) for column in used)] for row in used]
-    return lines + grid(["", *names], cells, gap=2)
+    matrix = [[labels[row], *(str(counts[row][column]) for column in used)] for row in used]
+    return lines + grid(["", *names], matrix, gap=2)
 
 
 def _pair(tier: dict[str, str]) -> str:
