@@ -1,11 +1,12 @@
 """Measure the accuracy of a model: each stream alone, the weighted sum and the joint model, in one table.
 
-    python benchmarks/accuracy.py [--model M] [--data DIR] [--landmarks L] [--detector D] [--json FILE]
+    python benchmarks/accuracy.py [--model M] [--data DIR] [--kdef DIR] [--media DIR] [--json FILE]
 
 Needs the packs ferplus.npz and portraits.npz in the data folder. FER2013's public-test part is the validation
 set of the default model: its epochs, its temperature and the weights of its sum were chosen on it. The acted
-portraits show people that are not in the training set, with seeds that were not used for any choice.
-README.md in this folder explains each row.
+portraits show people that are not in the training set, with seeds that were not used for any choice. --kdef
+is a folder of KDEF's frontal faces, on which no net was trained, and --media the folder of the clips of
+moments.json. README.md in this folder explains each row.
 """
 
 from __future__ import annotations
@@ -22,6 +23,7 @@ from functools import partial
 from pathlib import Path
 from typing import Any
 
+import moments
 import numpy as np
 
 from fervid import clips, datasets, execute, metrics, model
@@ -36,6 +38,7 @@ DIFFICULTIES = ("posed", "medium", "spontaneous")
 TALKING = "talking"
 SEED = 2  # of the acted portraits and the drawn trajectories: no run was trained on it
 TAKES = {"acted": 60, "synth": 300}  # samples of each label and difficulty
+WITHOUT = "without "  # begins the names of the joint model's predictions with a stream left out
 REPEATS = 15  # of the timing; the result is the median
 
 
@@ -45,11 +48,14 @@ def measure(
     executor: execute.Executor,
     takes: dict[str, int],
     settings: Settings | None = None,
+    kdef: Path | None = None,
+    media: Path | None = None,
 ) -> dict[str, Any]:
     """Return every figure, as in the JSON."""
-    spec = model.read_spec(name)
+    spec, name_of_model = model.read_spec(name), name
     predict = partial(evaluate.predict, labels=EMOTIONS, executor=executor, settings=settings)
-    stills = predict(name, _samples(f"ferplus:{data / 'ferplus.npz'}?usage=PublicTest"))
+    leave_out = spec.fusion == "joint" and len(spec.streams) > 1
+    stills = predict(name, _samples(f"ferplus:{data / 'ferplus.npz'}?usage=PublicTest"), leave_out=leave_out)
     figures = metrics.report(stills)
     rows: dict[str, Any] = {
         "FER2013 public test, stills, original labels": _each(figures, "accuracy"),
@@ -58,19 +64,31 @@ def measure(
     majority = _samples(f"ferplus:{data / 'ferplus.npz'}?usage=PublicTest&labels=majority")
     voted = metrics.report(_relabelled(stills, majority))
     rows["the same stills where FER+ has a majority"] = _each(voted, "accuracy")
-    acted = []
+    acted, frozen, reverse = [], [], []
     for difficulty in (*DIFFICULTIES, TALKING):
         data_spec = f"acted:{data / 'portraits.npz'}?part=test&difficulty={difficulty}&seed={SEED}"
-        predictions = predict(name, _samples(f"{data_spec}&per_class={takes['acted']}"))
+        takes_of = _samples(f"{data_spec}&per_class={takes['acted']}")
+        predictions = predict(name, takes_of, leave_out=leave_out)
         rows[f"acted portraits, {difficulty}"] = _each(metrics.report(predictions), "accuracy")
         acted.append(predictions)
+        if difficulty != TALKING:
+            frozen.append(predict(name, takes_of, frames="middle"))
+            reverse.append(predict(name, takes_of, frames="reversed"))
     three, talking = Predictions.joined(acted[: len(DIFFICULTIES)]), acted[-1]
-    rows["acted portraits, all three"] = _each(metrics.report(three), "accuracy")
+    figures_of_three = metrics.report(three)
+    rows["acted portraits, all three"] = _each(figures_of_three, "accuracy")
+    for what, predictions in (("the middle frame alone", frozen), ("in reverse", reverse)):
+        rows[f"the same, {what}"] = _each(metrics.report(Predictions.joined(predictions)), "accuracy")
     neutral = talking.found & (talking.truth == EMOTIONS.index(NEUTRAL))
     rows["neutral portraits that talk, read as neutral"] = {
         name: float((metrics.predicted(talking, name) == talking.truth)[neutral].mean())
         for name in talking.logits
+        if not name.startswith(WITHOUT)
     }
+    transfer = None
+    if kdef is not None:
+        transfer = metrics.report(predict(name_of_model, _samples(f"kdef:{kdef}")))
+        rows["KDEF, frontal faces"] = _each(transfer, "accuracy")
     moving = [stream for stream in spec.streams if stream.reads == "displacement"]
     with tempfile.TemporaryDirectory() as folder:
         for stream in moving:
@@ -81,12 +99,28 @@ def measure(
                 predictions = predict(alone, _samples(data_spec))
                 accuracy = metrics.report(predictions)["accuracy"]
                 rows.setdefault(f"drawn trajectories, {difficulty}", {})[stream.name] = accuracy
+    columns = [column for column in figures["streams"] if not column.startswith(WITHOUT)]
+    parts = {"stills": figures, "acted portraits, all three": figures_of_three}
     return {
         "model": spec.name,
         "weights_sha256": spec.weights_sha256,
-        "columns": list(figures["streams"]),
+        "columns": columns,
         "rows": rows,
-        "calibration": {"ece": figures["ece"], "before_temperature": figures["ece_before_temperature"]},
+        "left_out": {
+            row: {
+                column.removeprefix(WITHOUT): part["accuracy"]
+                for column, part in report["streams"].items()
+                if column.startswith(WITHOUT)
+            }
+            for row, report in parts.items()
+        },
+        "moments": moments.measure(media, model=name_of_model).as_json() if media is not None else None,
+        "example_clip": moments.example(model=name_of_model),
+        "calibration": {
+            "ece": figures["ece"],
+            "before_temperature": figures["ece_before_temperature"],
+            "kdef": None if transfer is None else transfer["ece"],
+        },
         "coverage": figures["risk_coverage"]["accuracy_at"],
         "after_rejection": figures["after_rejection"],
         "recall": {label: part["recall"] for label, part in figures["per_class"].items()},
@@ -101,7 +135,8 @@ def _samples(spec: str) -> tuple[Sample, ...]:
 
 
 def _each(figures: dict[str, Any], what: str) -> dict[str, float]:
-    return {name: part[what] for name, part in figures["streams"].items()}
+    streams = figures["streams"].items()
+    return {name: part[what] for name, part in streams if not name.startswith(WITHOUT)}
 
 
 def _relabelled(predictions: Predictions, samples: tuple[Sample, ...]) -> Predictions:
@@ -168,12 +203,29 @@ def table(figures: dict[str, Any]) -> Iterator[str]:
     for name, row in figures["rows"].items():
         cells = [f"{100 * row[column]:.1f}" if column in row else "" for column in columns]
         yield f"| {name} | " + " | ".join(cells) + " |"
+    for row, streams in figures["left_out"].items():
+        if streams:
+            parts = ", ".join(f"{name} {100 * value:.1f}" for name, value in streams.items())
+            yield ""
+            yield f"The joint model on {row}, with one stream left out: {parts}."
+    if figures["moments"] is not None:
+        agreement = figures["moments"]
+        yield ""
+        yield (
+            f"At {agreement['moments']} moments of real clips it agrees with a person in "
+            f"{100 * agreement['agreement']:.1f} % (calibration error {agreement['ece']:.3f})."
+        )
+    yield ""
+    share = 100 * figures["example_clip"]
+    yield f"On the example clip it agrees with the clip's own truth in {share:.1f} % of the frames."
     yield ""
     calibration = figures["calibration"]
     yield (
         f"Expected calibration error on the stills: {calibration['ece']:.3f} "
         f"({calibration['before_temperature']:.3f} before the temperature)."
     )
+    if calibration["kdef"] is not None:
+        yield f"On KDEF, which nothing was tuned on: {calibration['kdef']:.3f}."
     shares = ", ".join(f"{coverage} {100 * value:.1f}" for coverage, value in figures["coverage"].items())
     yield f"Accuracy % on the most confident share of the stills: {shares}."
     yield ""
@@ -191,6 +243,8 @@ def main() -> None:
     parser = argparse.ArgumentParser(description="Measure how good a model is.")
     parser.add_argument("--model", default="default", help="a model's name or path [default]")
     parser.add_argument("--data", type=Path, default=Path("../shared/data"), help="the folder of the packs")
+    parser.add_argument("--kdef", type=Path, help="a folder of KDEF's frontal faces")
+    parser.add_argument("--media", type=Path, help="the folder of the clips of moments.json")
     parser.add_argument("--landmarks", default=Settings.landmarks, help="the predictor of the 68 points")
     parser.add_argument("--detector", default=Settings.detector, help="the face detector")
     parser.add_argument("--jobs", type=int, help="worker processes [one per core]")
@@ -205,7 +259,7 @@ def main() -> None:
     takes = TAKES if options.takes is None else dict.fromkeys(TAKES, options.takes)
     with execute.open_executor(options.jobs) as executor:
         settings = Settings(landmarks=options.landmarks, detector=options.detector)
-        figures = measure(options.model, options.data, executor, takes, settings)
+        figures = measure(options.model, options.data, executor, takes, settings, options.kdef, options.media)
     print("\n".join(table(figures)))
     if options.json is not None:
         options.json.write_text(json.dumps(figures, indent=1) + "\n", encoding="utf-8")

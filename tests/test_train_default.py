@@ -117,6 +117,11 @@ def test_the_recipe_makes_a_model_of_its_streams(made: Path) -> None:
 def test_figures_of_other_weights_are_ignored(made: Path) -> None:
     rows = model.accuracy(made / "default")
     assert {"c3d", "phrnn", "still", "weighted", "joint"} == set(rows["acted portraits, all three"])
+    assert set(rows["the same, the middle frame alone"]) == set(rows["the same, in reverse"])
+    figures = json.loads((made / "default" / "accuracy.json").read_text())
+    left_out = figures["left_out"]
+    assert set(left_out["stills"]) == set(left_out["acted portraits, all three"]) == {"c3d", "phrnn", "still"}
+    assert 0 <= figures["example_clip"] <= 1 and figures["moments"] is None
     assert all(0 <= share <= 1 for row in rows.values() for share in row.values())
     value = json.loads((made / "default" / "accuracy.json").read_text())
     value["weights_sha256"] = "of others"

@@ -111,11 +111,16 @@ def labels_of(samples: Sequence[Sample]) -> tuple[str, ...]:
     return tuple(label for label in (*EMOTIONS, CONTEMPT) if label in present)
 
 
+FRAMES = ("all", "middle", "reversed")  # of each window, that the streams read
+
+
 @dataclass(frozen=True)
 class _Task:
     shard: Shard
     model: str
     device: str
+    frames: str
+    leave_out: bool
 
 
 def predict(
@@ -129,12 +134,19 @@ def predict(
     cache: Path | None = None,
     fold: int = 0,
     listener: Listener = SILENT,
+    frames: str = "all",
+    leave_out: bool = False,
 ) -> Predictions:
-    """Return a model's predictions: means over each sample's windows. By default, all labels that occur."""
+    """Return a model's predictions: means over each sample's windows. By default, all labels that occur.
+
+    For what time is worth, `frames` repeats the middle frame of each window, or reverses them. With
+    `leave_out`, the joint model also predicts without each of its streams.
+    """
     labels = labels or labels_of(samples)
     folder = str(model.find(name).resolve())
     spec = model.read_spec(folder)
-    tasks = [_Task(shard, folder, device) for shard in footage.shards(samples, settings, cache)]
+    shards = footage.shards(samples, settings, cache)
+    tasks = [_Task(shard, folder, device, frames, leave_out) for shard in shards]
     parts, done = [], 0
     for task, part in zip(tasks, results(executor(_score, tasks)), strict=True):
         parts.append(part)
@@ -174,7 +186,9 @@ def _score(task: _Task) -> dict[str, Array]:
     stream = windows(strips)
     while batch := list(islice(stream, AT_ONCE)):
         indices = np.array([index for index, _ in batch], np.int64)
-        for name, logits in _logits(net, [window for _, window in batch]).items():
+        for name, logits in _logits(
+            net, [_shown(window, task.frames) for _, window in batch], task.leave_out
+        ).items():
             np.add.at(totals.setdefault(name, np.zeros((count, classes), np.float32)), indices, logits)
         np.add.at(windows_of, indices, 1)
         readable[[index for index, window in batch if window.quality >= READABLE]] = True
@@ -182,14 +196,21 @@ def _score(task: _Task) -> dict[str, Array]:
         "trouble": np.array(strips.troubles, dtype=object),
         "rejected": strips.has_strip & ~readable,
     }
-    for name in _names(net):
+    for name in _names(net, task.leave_out):
         total = totals.get(name, np.zeros((count, classes), np.float32))
         mean = total / np.maximum(windows_of, 1)[:, None]
         scores[name] = np.where(windows_of[:, None] > 0, mean, np.nan).astype(np.float32)
     return scores
 
 
-def _logits(net: Model, windows: Sequence[Window]) -> dict[str, Floats]:
+def _shown(window: Window, frames: str) -> Window:
+    """Return the window with only these of its frames; it keeps its length."""
+    if frames == "middle":
+        return replace(window, rows=np.full_like(window.rows, window.rows[len(window.rows) // 2]))
+    return replace(window, rows=window.rows[::-1]) if frames == "reversed" else window
+
+
+def _logits(net: Model, windows: Sequence[Window], leave_out: bool) -> dict[str, Floats]:
     """Return the logits of each stream alone and of each fusion."""
     alone: dict[str, Floats] = {}
     jointly: dict[str, Floats] = {}
@@ -197,21 +218,27 @@ def _logits(net: Model, windows: Sequence[Window]) -> dict[str, Floats]:
         own, joint = net.heads(stream.name, [model.read(window, stream.reads) for window in windows])
         alone[stream.name] = own
         jointly[stream.name] = own if joint is None else joint
-    return alone | _fused(net, alone, jointly)
+    return alone | _fused(net, alone, jointly, leave_out)
 
 
-def _names(net: Model) -> list[str]:
+def _names(net: Model, leave_out: bool) -> list[str]:
     """Return the keys of `_logits`."""
     empty = {stream.name: np.empty((0, len(net.spec.labels)), np.float32) for stream in net.spec.streams}
-    return [*empty, *_fused(net, empty, empty)]
+    return [*empty, *_fused(net, empty, empty, leave_out)]
 
 
-def _fused(net: Model, alone: dict[str, Floats], jointly: dict[str, Floats]) -> dict[str, Floats]:
+def _fused(
+    net: Model, alone: dict[str, Floats], jointly: dict[str, Floats], leave_out: bool
+) -> dict[str, Floats]:
     """Return the logits of each fusion that the model has."""
     if len(net.spec.streams) == 1:
         return {}
     fused = {"weighted": net.weighted(alone)}
-    return fused | ({"joint": net.fuse(jointly)} if net.spec.fusion == "joint" else {})
+    if net.spec.fusion == "joint":
+        fused["joint"] = net.fuse(jointly)
+        for name in jointly if leave_out else ():
+            fused[f"without {name}"] = fused["joint"] - jointly[name]
+    return fused
 
 
 def windows(strips: Footage) -> Iterator[tuple[int, Window]]:
