@@ -57,7 +57,7 @@ def test_logits_and_scores_are_those_of_the_model(found: Moment, explanation: Ex
     for label, logit in explanation.logits.items():
         assert logit == pytest.approx(fused[0, EMOTIONS.index(label)], abs=1e-4)
         assert explanation.scores[label] == pytest.approx(scores[EMOTIONS.index(label)], abs=1e-4)
-    assert list(explanation.scores.values()) == sorted(scores.tolist(), reverse=True)
+    assert list(explanation.scores.values()) == pytest.approx(sorted(scores.tolist(), reverse=True), abs=1e-4)
 
 
 def test_frames_pixels_and_landmarks_share_the_same_sum(explanation: Explanation) -> None:
