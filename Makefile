@@ -9,7 +9,7 @@ BIN := $(VENV)/bin
 INSTALL := $(BIN)/python -m pip install --quiet --disable-pip-version-check --constraint constraints.txt
 METADATA := setup.cfg pyproject.toml constraints.txt
 
-.PHONY: demo picture test quick check format dist clean
+.PHONY: demo picture man test quick check format dist clean
 
 demo: $(VENV)/installed
 	@mkdir -p demo
@@ -21,6 +21,10 @@ demo: $(VENV)/installed
 # The picture of the README.
 picture: $(VENV)/installed
 	$(BIN)/python examples/make_picture.py
+
+# Man pages and a Markdown reference of all commands, in man/.
+man: $(VENV)/installed
+	$(BIN)/python docs/make_man.py man
 
 test: $(VENV)/installed-test
 	$(BIN)/python -m pytest --numprocesses $(WORKERS) --dist loadfile --no-loadscope-reorder
@@ -45,7 +49,7 @@ dist: $(VENV)/installed-test
 	$(BIN)/python tests/try_wheel.py dist/fervid-*.whl
 
 clean:
-	rm -rf $(VENV) build dist demo fervid.egg-info .mypy_cache .pytest_cache .ruff_cache .hypothesis
+	rm -rf $(VENV) build dist demo man fervid.egg-info .mypy_cache .pytest_cache .ruff_cache .hypothesis
 
 $(BIN)/python:
 	$(PYTHON) -m venv $(VENV)

@@ -23,7 +23,7 @@ PAGES = [ROOT / "README.md", ROOT / "examples" / "README.md", *sorted((ROOT / "d
 # Pages whose `sh` blocks run, in order, beside movie.mp4, a.mp4 and b.mp4.
 RUN = ("README.md", "docs/guide.md", "docs/report.md")
 # Commands that install, or run these tests: only checked to exist.
-NOT_RUN = ("make ", "python3 ", ".venv/")
+NOT_RUN = ("make ", "python3 ", ".venv/", "pipx ", "uvx ", "docker ")
 
 
 def blocks(text: str, kind: str = "[a-z]*") -> list[str]:

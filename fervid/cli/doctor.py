@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 import platform
 import sys
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from dataclasses import asdict, dataclass
 from importlib import import_module, metadata
 from pathlib import Path
@@ -52,7 +52,7 @@ class Finding:
 @command("doctor", examples="fervid doctor\nfervid doctor --json")
 @click.option("--json", "as_json", is_flag=True, help="Print JSON.")
 def doctor(as_json: bool) -> int:
-    """Check the installation: versions, predictors, models, FFmpeg, CUDA, cores, the cache folder.
+    """Check the installation: versions, predictors, models, FFmpeg, CUDA, cores, the cache, fervid.toml.
 
     The exit code is 1 if something that fervid needs is broken.
     """
@@ -86,6 +86,39 @@ def examine() -> Iterator[Finding]:
         "cores", OK, str(len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count())
     )
     yield _cache()
+    yield from _defaults()
+
+
+def _defaults() -> Iterator[Finding]:
+    """Check the files of defaults, and list what they set."""
+    from fervid.cli.shared import defaults
+
+    ctx = click.get_current_context().find_root()
+    assert isinstance(ctx.command, click.Group)
+    names = ctx.command.list_commands(ctx)
+    commands = {name: command for name in names if (command := ctx.command.get_command(ctx, name))}
+    is_empty = True
+    try:
+        for file in defaults.files():
+            is_empty = False
+            file.check_names(commands)
+            for name, command in commands.items():
+                file.of(name, command, ctx)
+            yield Finding("defaults", OK, f"{file.path}: {', '.join(_settings(file.values)) or 'nothing'}")
+    except FervidError as error:
+        yield Finding("defaults", BROKEN, str(error))
+    else:
+        if is_empty:
+            yield Finding("defaults", OK, f"none in {defaults.user_file()} or {defaults.NAME} here")
+
+
+def _settings(values: Mapping[str, Any], where: str = "") -> Iterator[str]:
+    """Yield the settings of a file, as `[peaks] top = 3`."""
+    for key, value in values.items():
+        if isinstance(value, dict):
+            yield from _settings(value, f"[{f'{where[1:-2]}.' if where else ''}{key}] ")
+        else:
+            yield f"{where}{key} = {value!r}"
 
 
 def _library(distribution: str, module: str) -> Finding:

@@ -91,12 +91,25 @@ class Commands(click.Group):
         """Find the command; a file or URL in its place is analyzed, and a near miss is named."""
         name = args[0]
         if name in COMMANDS:
-            return super().resolve_command(ctx, args)
+            return self._with_defaults(ctx, args)
         if is_url(name) or os.path.exists(name):
-            return super().resolve_command(ctx, ["analyze", *args])
+            return self._with_defaults(ctx, ["analyze", *args])
         meant = MEANT.get(name) or next(iter(get_close_matches(name, COMMANDS, 1)), None)
         hint = "" if meant is None else f" Did you mean 'fervid {meant}'?"
         ctx.fail(f"There is no command or file {name!r}.{hint}")
+
+    def _with_defaults(
+        self, ctx: click.Context, args: list[str]
+    ) -> tuple[str | None, click.Command | None, list[str]]:
+        """Find the command, and give it the defaults of fervid.toml, except for help and `doctor`."""
+        name, command, rest = super().resolve_command(ctx, args)
+        asks_help = not {"-h", "--help"}.isdisjoint(rest)
+        is_read = not asks_help and not ctx.resilient_parsing and name != "doctor"
+        if is_read and name is not None and command is not None:
+            from fervid.cli.shared.defaults import defaults_of
+
+            ctx.default_map = {name: defaults_of(name, command, ctx)}
+        return name, command, rest
 
     def format_commands(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
         width = max(map(len, COMMANDS))

@@ -328,15 +328,19 @@ class Command(click.Command):
         messages.open()
         return super().invoke(ctx)
 
-    def format_options(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
-        """Write the options, the special ones in blocks."""
+    def option_blocks(self, ctx: click.Context) -> dict[str, list[tuple[str, str]]]:
+        """Return the options and their help, the special ones in blocks."""
         blocks: dict[str, list[tuple[str, str]]] = {"Options": [], **{title: [] for title in BLOCKS}}
         for param in self.get_params(ctx):
             record = param.get_help_record(ctx)
             if record is not None:
                 title = next((title for title, names in BLOCKS.items() if param.name in names), "Options")
                 blocks[title].append(record)
-        for title, records in blocks.items():
+        return blocks
+
+    def format_options(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
+        """Write the options in blocks."""
+        for title, records in self.option_blocks(ctx).items():
             if records:
                 with formatter.section(title):
                     formatter.write_dl(records)
