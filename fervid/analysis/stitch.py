@@ -215,22 +215,9 @@ class Stitcher:
         segments += state.smoother.close(end)
         labels = self.model.spec.labels
         pts, scores, quality = (np.concatenate(parts) for parts in zip(*state.done, strict=True))
-        valence, arousal = timeline.valence_arousal(scores, labels)
-        self.curves.append(
-            Curve(
-                track=number,
-                start=state.first,
-                end=end,
-                frames=state.frames,
-                hull=np.concatenate([state.low, state.high - state.low]).astype(np.float32),
-                pts=pts,
-                scores=scores,
-                quality=quality,
-                valence=valence,
-                arousal=arousal,
-                intensity=timeline.intensity(scores, labels),
-            )
-        )
+        corners, windows = (state.low, state.high), (pts, scores, quality)
+        curve = timeline.curve_of(labels, number, state.first, end, state.frames, corners, windows)
+        self.curves.append(curve)
         return segments
 
     def _end(self, pts: int) -> int:

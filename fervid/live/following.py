@@ -78,22 +78,9 @@ class Following:
     def curve(self, end: int) -> Curve:
         """Return the curve of the finished track, if it was kept."""
         assert self._kept is not None
-        pts, scores, quality = self._kept.columns()
-        labels = self._model.spec.labels
-        valence, arousal = timeline.valence_arousal(scores, labels)
-        return Curve(
-            track=self.number,
-            start=self._first,
-            end=end,
-            frames=self._frames,
-            hull=np.concatenate([self._low, self._high - self._low]).astype(np.float32),
-            pts=pts,
-            scores=scores,
-            quality=quality,
-            valence=valence,
-            arousal=arousal,
-            intensity=timeline.intensity(scores, labels),
-        )
+        labels, corners = self._model.spec.labels, (self._low, self._high)
+        windows = self._kept.columns()
+        return timeline.curve_of(labels, self.number, self._first, end, self._frames, corners, windows)
 
     def _score(self, stop: int | None, everything: bool) -> tuple[list[tuple[int, LiveFace]], list[Segment]]:
         """Score the windows before `stop`; return the frames up to the last of them, or all frames."""

@@ -7,7 +7,7 @@ from collections.abc import Iterable, Sequence
 import numpy as np
 
 from fervid.labels import NEUTRAL, VALENCE_AROUSAL
-from fervid.types import Floats, Ints
+from fervid.types import Curve, Floats, Ints
 
 
 def valence_arousal(scores: Floats, labels: Sequence[str]) -> tuple[Floats, Floats]:
@@ -47,3 +47,30 @@ def covered(ranges: Iterable[tuple[int, int]]) -> int:
         total += max(0, end - begin)
         reached = end if reached is None else max(reached, end)
     return total
+
+
+def curve_of(
+    labels: Sequence[str],
+    track: int,
+    start: int,
+    end: int,
+    frames: int,
+    corners: tuple[Floats, Floats],
+    windows: tuple[Ints, Floats, Floats],
+) -> Curve:
+    """Return the curve of a track: its first and last corner, and pts, scores and quality of its windows."""
+    (low, high), (pts, scores, quality) = corners, windows
+    valence, arousal = valence_arousal(scores, labels)
+    return Curve(
+        track=track,
+        start=start,
+        end=end,
+        frames=frames,
+        hull=np.concatenate([low, high - low]).astype(np.float32),
+        pts=pts,
+        scores=scores,
+        quality=quality,
+        valence=valence,
+        arousal=arousal,
+        intensity=intensity(scores, labels),
+    )

@@ -147,14 +147,11 @@ def open_growing(target: str, overwrite: bool = False) -> Iterator[TextIO]:
             yield stream
         return
     mode = "wb" if overwrite else "xb"
-    with files.opened(path, mode, lambda error: _failure(target, error)) as binary:
-        stream = io.TextIOWrapper(binary, encoding="utf-8", newline="")
-        try:
-            yield stream
-            stream.flush()
-        finally:
-            with suppress(OSError, OutputError, ValueError):
-                stream.detach()
+    with (
+        files.opened(path, mode, lambda error: _failure(target, error)) as binary,
+        _as_text(binary) as stream,
+    ):
+        yield stream
 
 
 def _standard_output() -> int:
@@ -166,15 +163,21 @@ def _standard_output() -> int:
 @contextmanager
 def open_text(target: str, overwrite: bool = False) -> Iterator[TextIO]:
     """Open a text stream like `open_binary`: UTF-8, with line feeds on every system."""
-    with open_binary(target, overwrite) as binary:
-        stream = io.TextIOWrapper(binary, encoding="utf-8", newline="")
-        try:
-            yield stream
-            stream.flush()
-        finally:
-            # Everything is written, or discarded after an error: do not write the buffer again.
-            with suppress(OSError, OutputError, ValueError):
-                stream.detach()
+    with open_binary(target, overwrite) as binary, _as_text(binary) as stream:
+        yield stream
+
+
+@contextmanager
+def _as_text(binary: BinaryIO) -> Iterator[TextIO]:
+    """Write text to a binary stream: UTF-8, with line feeds on every system."""
+    stream = io.TextIOWrapper(binary, encoding="utf-8", newline="")
+    try:
+        yield stream
+        stream.flush()
+    finally:
+        # Everything is written, or discarded after an error: do not write the buffer again.
+        with suppress(OSError, OutputError, ValueError):
+            stream.detach()
 
 
 def show(text: str) -> None:
