@@ -1,4 +1,4 @@
-"""Test that show, report, plot, people and export take a video, and keep the timeline that they make."""
+"""Test that show, report, plot, people, export and peaks take a video, and keep the timeline they make."""
 
 from __future__ import annotations
 
@@ -45,6 +45,7 @@ def test_commands_read_the_timeline_beside_a_video(call: Call, known: Path) -> N
         (("plot", "movie.mp4", "-o", "movie.png"), "movie.png"),
         (("export", "movie.mp4", "-o", "movie.srt"), "movie.srt"),
         (("people", "movie.mp4", "--pictures", "faces"), "faces/P1.png"),
+        (("peaks", "movie.mp4", "-o", "peaks.csv"), "peaks.csv"),
     ):
         done = call(*arguments)
         assert done.returncode == 0, done.stderr
@@ -66,6 +67,31 @@ def test_the_timeline_of_another_model_is_not_read(call: Call, known: Path) -> N
     assert call("show", "movie.mp4", "--model", "untrained").returncode == 0
     with pytest.raises(pytest.fail.Exception, match="analyzed again"):
         call("show", "movie.mp4", "--model", "default")
+
+
+def test_peaks_keeps_the_timeline_of_a_video_and_reads_it_again(call: Call, short: Path) -> None:
+    shutil.copy(short, "film.mp4")
+    first = call("peaks", "film.mp4", "--end", "1.5", "-f", "csv")
+    assert (first.returncode, first.stderr.splitlines()[0]) == (0, "wrote film.json")
+    assert json.loads(Path("film.json").read_text())["settings"]["end"] == 1.5
+    again = call("peaks", "film.mp4", "--end", "0:01.5", "--faces", "all", "-f", "csv")
+    assert again.stdout == first.stdout
+    assert again.stderr.startswith(KNOWN.replace("movie", "film"))
+
+
+@pytest.mark.parametrize(
+    "options",
+    [("--start", "1"), ("--detector", "hog"), ("--no-people",), ("--rotate", "0"), ("--sample-fps", "5")],
+)
+def test_a_timeline_with_other_settings_is_not_read(call: Call, known: Path, options: list[str]) -> None:
+    assert call("peaks", "movie.mp4", "--min-face", "0.1").returncode == 0
+    with pytest.raises(pytest.fail.Exception, match="analyzed again"):
+        call("peaks", "movie.mp4", *options)
+
+
+def test_an_unknown_emotion_is_an_error_before_an_analysis(call: Call, known: Path) -> None:
+    known.unlink()
+    says(call("peaks", "movie.mp4", "--emotion", "hapiness"), 2, "Did you mean happiness?")
 
 
 @pytest.mark.parametrize("text", ["{}", GOLDEN.read_text("utf-8").replace('"sha256": "', '"sha256": "0', 1)])
@@ -101,6 +127,7 @@ def test_invalid_calls_are_errors_before_any_work(call: Call, known: Path) -> No
     for arguments, code, words in (
         (("export", "movie.mp4", "-o", "movie.json"), 2, "the timeline of the video is kept as movie.json"),
         (("export", "movie.mp4", "-f", "frames"), 1, "--tracks"),
+        (("peaks", "movie.mp4", "-o", "movie.json"), 2, "the timeline of the video is kept as movie.json"),
         (("report", "movie.mp4", "-o", "movie.mp4", "-y"), 1, "is an input"),
         (("plot", "movie.mp4", "-o", "a.svg", "--end", "9f"), 2, "in seconds"),
         (("people", "movie.mp4", "-o", "new.json"), 2, "there is nothing to change"),

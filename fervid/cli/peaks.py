@@ -8,6 +8,7 @@ from contextlib import suppress
 from dataclasses import replace
 from difflib import get_close_matches
 from fractions import Fraction
+from functools import partial
 from typing import TYPE_CHECKING, Any
 
 import click
@@ -16,9 +17,9 @@ from fervid import export
 from fervid.cli.shared import cutting, options, output
 from fervid.cli.shared.inputs import local_path
 from fervid.cli.shared.messages import Messages, log
-from fervid.cli.shared.reading import is_timeline, read_timeline
+from fervid.cli.shared.reading import is_timeline
+from fervid.cli.shared.timelines import timeline_of
 from fervid.cli.shared.values import RateType, SecondsType
-from fervid.cli.shared.work import open_work
 from fervid.errors import UsageError
 from fervid.export import EDITS, PEAKS, Format
 from fervid.labels import LABELS, label_of
@@ -151,29 +152,24 @@ def peaks(
     """List the peaks of INPUT, highest first, or write them for an editing program, in order of time.
 
     INPUT is a timeline that `fervid analyze` wrote (.json, .jsonl), or a video; - is standard input. fervid
-    analyzes a video first, and takes the options of `fervid analyze` for that.
+    analyzes a video first, and keeps its timeline beside it. It takes the options of `fervid analyze` for
+    that, and reads a timeline beside the video only if it was made with the options that you give.
 
     edl is CMX 3600, markers is DaVinci Resolve's EDL of timeline markers, otio is OpenTimelineIO, premiere
     is Premiere's XML, fcpxml is Final Cut Pro's, ffmetadata is chapters for FFmpeg, auto-editor
     is Auto-Editor's list of parts to keep, srt and vtt are subtitles. Peaks are of visible expression, not of
     what a person feels.
     """
-    from fervid.model import info
-
     target = target or output.STANDARD
     form = export.choose(FORMATS, target, form, "table")
     cuts = cutting.split(values, pad, overwrite)
     check_edit(form, timecode, timecode_rate, cuts.are_requested)
-    output.check_targets([target, *cuts.targets], [input, *cuts.inputs], overwrite, messages.log_file)
+    targets = [target, *cuts.targets]
+    output.check_targets(targets, [input, *cuts.inputs], overwrite, messages.log_file)
     with local_path(input) as path:
         cuts.check(is_timeline(path))
-        if is_timeline(path):
-            options.forbid(values.keys() - {"max_download"}, "is for videos, and this input is a timeline")
-            timeline = read_timeline(path, input)
-        else:
-            check_emotions(emotions, info(values["model"]).labels)  # before any work
-            with open_work(messages, values) as work, work.start(input, path) as run:
-                timeline = run.timeline
+        check = partial(_check_labels, emotions, values["model"])
+        timeline = timeline_of(messages, input, path, values, targets, check).timeline
         timeline = choose(timeline, emotions, persons, top, score, min_gap)
         if form in EDITS:
             as_clips = (layout or ("clips" if form in CUTTING else "markers")) == "clips"
@@ -202,6 +198,13 @@ def choose(
     chosen = ids(persons, timeline.names) if persons else None
     peaks = rank(timeline.peaks, tick, emotions or None, top, min_gap, chosen, score)
     return replace(timeline, peaks=tuple(peaks))
+
+
+def _check_labels(emotions: Sequence[str], model: str) -> None:
+    """Raise UsageError for an emotion that a model does not have."""
+    from fervid.model import info
+
+    check_emotions(emotions, info(model).labels)
 
 
 def check_emotions(emotions: Sequence[str], labels: Sequence[str]) -> None:

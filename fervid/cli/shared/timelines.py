@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import io
 import os
-from collections.abc import Collection, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -13,6 +13,7 @@ import click
 
 from fervid.cli.shared import options, output
 from fervid.cli.shared.messages import Messages, log
+from fervid.cli.shared.options import split_selection
 from fervid.cli.shared.output import STANDARD
 from fervid.cli.shared.reading import is_timeline, read_timeline
 from fervid.cli.shared.work import open_work
@@ -23,10 +24,11 @@ from fervid.urls import is_url
 if TYPE_CHECKING:
     from fervid.types import Timeline
 
-# The options of a command that takes a timeline or a video. For all others there is `fervid analyze`.
+# The options of most commands that take a timeline or a video. For all others there is `fervid analyze`.
 OPTIONS = (*options.MODEL, *options.WORK)
 # What these commands do not offer of the options of an analysis.
 ANALYSIS = {"start": None, "end": None, "rotate": "auto", "frame_rate": None}
+NOT_RECORDED = {"rotate", "frame_rate", "gallery"}  # options that the settings of a timeline leave out
 
 
 @dataclass(frozen=True)
@@ -48,11 +50,17 @@ class Given:
 
 
 def timeline_of(
-    messages: Messages, name: str, path: str, values: dict[str, Any], targets: Sequence[str] = ()
+    messages: Messages,
+    name: str,
+    path: str,
+    values: dict[str, Any],
+    targets: Sequence[str] = (),
+    check: Callable[[], None] | None = None,
 ) -> Given:
     """Return the timeline of an input: read it, or analyze the video and keep the timeline beside it.
 
-    `path` is where the input is, `values` are the parameters of OPTIONS, `targets` the command's own outputs.
+    `path` is where the input is, `values` are the parameters of an analysis, `targets` the command's own
+    outputs. `check` is called before a video is analyzed.
     """
     if is_timeline(path):
         forbid_analysis(values, "a timeline")
@@ -60,11 +68,13 @@ def timeline_of(
     kept = None if name == STANDARD else beside(name, ".json", "--timeline")
     if kept is not None and any(output.is_same(kept, target) for target in targets):
         raise UsageError(f"the timeline of the video is kept as {kept}: name another file for the output")
-    timeline = None if kept is None else known_timeline(kept, path, values["model"])
+    timeline = None if kept is None else known_timeline(kept, path, values)
     if timeline is not None:
         if not messages.quiet:
             messages.say(f"read {kept}, the timeline of this video")
         return Given(timeline, kept, path, path != name)
+    if check is not None:
+        check()
     with open_work(messages, ANALYSIS | values) as work, work.start(name, path) as run:
         timeline = run.timeline
     return Given(timeline, keep(messages, timeline, kept), path, path != name)
@@ -75,11 +85,10 @@ def forbid_analysis(values: Collection[str], what: str) -> None:
     options.forbid({*values} - {"max_download"}, f"is for videos, and this input is {what}")
 
 
-def known_timeline(kept: str, video: str, model: str) -> Timeline | None:
-    """Return the timeline beside a video if it is of this video, and of the model if one was asked for."""
+def known_timeline(kept: str, video: str, values: Mapping[str, Any]) -> Timeline | None:
+    """Return the timeline beside a video if it is of this video, and as the options ask for."""
     if not os.path.isfile(kept):
         return None
-    from fervid.model import info
     from fervid.video import planning
 
     try:
@@ -87,10 +96,19 @@ def known_timeline(kept: str, video: str, model: str) -> Timeline | None:
         planning.of(timeline.source, video)
     except FervidError:
         return None
-    is_default = (
-        click.get_current_context().get_parameter_source("model") is click.core.ParameterSource.DEFAULT
-    )
-    return timeline if is_default or info(model).sha256 == timeline.model.sha256 else None
+    return timeline if _is_as_asked(timeline, video, values) else None
+
+
+def _is_as_asked(timeline: Timeline, video: str, values: Mapping[str, Any]) -> bool:
+    """Return whether a timeline has the model and the settings that the user chose; defaults do not count."""
+    from fervid.model import info
+
+    source = click.get_current_context().get_parameter_source
+    chosen = {name for name in values if source(name) is not click.core.ParameterSource.DEFAULT}
+    if chosen & NOT_RECORDED or ("model" in chosen and info(values["model"]).sha256 != timeline.model.sha256):
+        return False
+    settings = split_selection(ANALYSIS | dict(values)).settings(video).as_json()
+    return all(timeline.settings.get(name) == settings[name] for name in chosen & settings.keys())
 
 
 def keep(messages: Messages, timeline: Timeline, path: str | None) -> str | None:
