@@ -23,6 +23,7 @@ Bytes = npt.NDArray[np.uint8]
 
 LANDMARKS = 68  # iBUG 300-W points
 READABLE = 0.3  # a face of lower quality is not scored: it has no segment and no peak
+CERTAIN = 0.5  # a segment of lower confidence is uncertain: all other labels together are likelier
 PERSON = re.compile(r"P[0-9]+")  # the id of a person
 
 
@@ -32,8 +33,7 @@ def check(name: str, array: Array, shape: tuple[int | None, ...], dtype: type) -
         want is None or want == have for want, have in zip(shape, array.shape, strict=True)
     )
     if not fits or array.dtype != dtype:
-        wanted = f"{np.dtype(dtype)} {shape}"
-        raise ValueError(f"{name} should be {wanted}, got {array.dtype} {array.shape}")
+        raise ValueError(f"{name} should be {np.dtype(dtype)} {shape}, got {array.dtype} {array.shape}")
 
 
 class Status(IntEnum):
@@ -229,6 +229,11 @@ class Segment:
     frames: int
     person: str | None = None
 
+    @property
+    def is_uncertain(self) -> bool:
+        """Whether its confidence is below CERTAIN, rounded as in files: a timeline read back agrees."""
+        return round(self.confidence, 6) < CERTAIN
+
 
 @dataclass(frozen=True)
 class Peak:
@@ -340,8 +345,7 @@ class Settings:
 
     def as_json(self) -> dict[str, object]:
         """Return the settings as JSON values; fractions become numbers."""
-        values = {name: getattr(self, name) for name in self.__dataclass_fields__}
-        return {k: float(v) if isinstance(v, Fraction) else v for k, v in values.items()}
+        return {k: float(v) if isinstance(v, Fraction) else v for k, v in vars(self).items()}
 
     @classmethod
     def from_json(cls, values: Mapping[str, Any]) -> Settings:
@@ -370,18 +374,14 @@ class Rows:
 
     def __post_init__(self) -> None:
         count = len(self.frame)
-        for name, shape, dtype in (
-            ("frame", (), np.int64),
-            ("pts", (), np.int64),
-            ("track", (), np.int64),
-            ("status", (), np.uint8),
-            ("box", (4,), np.float32),
-            ("landmarks", (LANDMARKS, 2), np.float32),
-            ("pose", (3,), np.float32),
-            ("quality", (), np.float32),
-            ("scores", (None,), np.float32),
-        ):
-            check(name, getattr(self, name), (count, *shape), dtype)
+        for name in ("frame", "pts", "track"):
+            check(name, getattr(self, name), (count,), np.int64)
+        check("status", self.status, (count,), np.uint8)
+        check("box", self.box, (count, 4), np.float32)
+        check("landmarks", self.landmarks, (count, LANDMARKS, 2), np.float32)
+        check("pose", self.pose, (count, 3), np.float32)
+        check("quality", self.quality, (count,), np.float32)
+        check("scores", self.scores, (count, None), np.float32)
 
     def __len__(self) -> int:
         return len(self.frame)

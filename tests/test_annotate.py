@@ -136,6 +136,20 @@ def test_labels_are_readable_on_any_background(level: int, size: tuple[int, int]
     assert (bright / 255 + 0.05) / ((dark / 255) ** 2.2 + 0.05) > 7
 
 
+def test_an_uncertain_label_says_so_in_a_thin_box() -> None:
+    sure = face(100, 350, 200)
+
+    def widths(shown: Shown) -> list[int]:
+        """Return the pixels of the line of the box across a row, and the width of the label."""
+        boxes, labels = (Painter(1920, 1080, EMOTIONS, [kind]) for kind in ("boxes", "labels"))
+        box, label = (painted(own, [shown])[0] != blank(own)[0] for own in (boxes, labels))
+        return [int(box[400].sum()), int(label[:400].any(0).sum())]
+
+    (thick, short), (thin, long) = widths(sure), widths(replace(sure, is_uncertain=True))
+    assert 0 < thin < thick
+    assert long > short + 40
+
+
 def test_labels_stay_in_the_picture_and_off_each_other() -> None:
     own = Painter(640, 360, EMOTIONS, ["labels"])
     luma, *chroma = blank(own)
@@ -307,6 +321,10 @@ def test_a_label_is_its_segment_s(plain: Video) -> None:
     assert {each.name for each in shown} == {"Anna"}
     said = [each.emotion for each in shown]
     assert said == ["happiness"] * 10 + [None] * 10 + ["fear"] * 10 + [None] * 20
+    assert not any(each.is_uncertain for each in shown)
+    unsure = [replace(each, confidence=0.49) for each in segments]
+    spy = Spy(replace(timeline, segments=tuple(unsure)), [rows(plain, status)])
+    assert [spy.at(frame)[0].is_uncertain for frame in (0, 10, 20)] == [True, False, True]
     assert shown[0].score == pytest.approx(1)
     assert shown[25].score == pytest.approx(0)
 

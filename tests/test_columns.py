@@ -8,7 +8,7 @@ from dataclasses import replace
 import pytest
 from rich.cells import cell_len
 from rich.console import Console
-from timelines import read_back, timeline_of, video_of
+from timelines import doubtful_of, read_back, timeline_of, video_of
 
 from fervid.cli.shared.columns import Column, Fitted, counted, fitting, grid
 from fervid.cli.shared.summary import peak_table, people_table, table
@@ -54,6 +54,14 @@ def test_other_tables_fit(width: int) -> None:
     summary = "\n".join(printed(table([film()]), width))
     peak = max(film().peaks, key=lambda peak: peak.prominence)
     assert f"{peak.emotion} 0:0{film().source.seconds(peak.apex):.1f}" in summary
+
+
+def test_tables_state_the_share_that_is_uncertain() -> None:
+    timeline = read_back(doubtful_of(video_of(), "P1", "P2"))
+    whole, people = ("\n".join(printed(part, 200)) for part in (table([timeline]), people_table(timeline)))
+    assert "; 25% uncertain" in whole  # 3 s of 12
+    assert "; 38% uncertain" in people and people.count("uncertain") == 1  # 3 s of P1's 8
+    assert "uncertain" not in "\n".join(printed(table([film()]), 200))
 
 
 def test_a_column_of_names_is_there_only_for_names() -> None:

@@ -6,6 +6,7 @@ import csv
 import io
 import json
 import os
+import re
 import zipfile
 from collections.abc import Iterator
 from dataclasses import fields, replace
@@ -189,7 +190,7 @@ def test_the_schema_knows_all_labels_and_settings_and_its_twins_agree() -> None:
 
 def test_json_says_what_the_timeline_holds() -> None:
     content = strict(text_of(timeline_of()))
-    assert content["schema_version"] == "1.1"
+    assert content["schema_version"] == "1.3"
     assert content["source"] == {
         "name": "film.mp4",
         "sha256": "ab" * 32,
@@ -365,7 +366,7 @@ LONG = (("rate", "1e99999999"), ("time_base", "1e-9999999"))
         ("[1, 2]", "not a timeline of fervid"),
         ('{"a": 1}', "not a timeline of fervid"),
         ("[" * 100_000, "not a timeline of fervid|not JSON"),
-        (changed(schema_version="2.0"), "schema version 2.0, this fervid reads 1.1"),
+        (changed(schema_version="2.0"), "schema version 2.0, this fervid reads 1.3"),
         (changed(schema_version=1), "not a timeline of fervid"),
         (changed(peaks=[{"track": 0}]), "damaged"),
         (changed(peaks=None), "damaged"),
@@ -393,6 +394,28 @@ def test_the_error_of_a_binary_file_has_its_name(tmp_path: Path) -> None:
 
 def test_a_later_minor_version_is_read() -> None:
     assert len(read(changed(schema_version="1.7", novelty=[])).peaks) == 2
+
+
+@pytest.mark.parametrize("format", ["json", "jsonl"])
+def test_a_segment_below_half_is_uncertain_in_every_file(format: str) -> None:
+    """Also where the score is 0.5 only after rounding, and in timelines without the field."""
+    timeline = timeline_of()
+    scores = (0.31, 0.4999997, 0.499999)
+    segments = (
+        replace(each, confidence=score) for each, score in zip(timeline.segments, scores, strict=True)
+    )
+    timeline = replace(timeline, segments=tuple(segments))
+    text = text_of(timeline, format)
+    assert [each.is_uncertain for each in timeline.segments] == [True, False, True]
+    assert (text.count('"uncertain": true'), text.count('"uncertain": false')) == (2, 1)
+    old = re.sub(r'"uncertain": \w+, |\n *"uncertain": \w+,', "", text).replace('"1.3"', '"1.1"')
+    assert "uncertain" not in old
+    if format == "json":
+        Draft202012Validator(whole.schema()).validate(strict(old))
+    for written in (text, old):
+        assert [each.is_uncertain for each in read(written).segments] == [True, False, True]
+    rows = list(csv.DictReader(text_of(timeline, "segments").splitlines()))
+    assert [row["uncertain"] for row in rows] == ["true", "false", "true"]
 
 
 # Rows

@@ -22,7 +22,7 @@ from conftest import CLIP, Call, Fervid
 from praatio import textgrid as praat
 from test_cli import says, with_closed_output
 from test_export import START, TIMELINES, curve_of, person_of, rows_of, segment_of, timeline_of, video_of
-from timelines import read_back, text_of
+from timelines import doubtful_of, read_back, text_of, video_at
 
 from fervid import export
 from fervid.errors import InputError, UsageError
@@ -97,6 +97,11 @@ def test_a_cue_says_whose_face_where_there_are_several(tmp_path: Path) -> None:
     assert texts == ["Anna: neutral 0.70", "Anna: happiness 0.70", "P2: neutral 0.70"]
     alone = replace(read_back(timeline_of()), segments=read_back(timeline_of()).segments[:2])
     assert [cue.text for cue in subtitles.cues(alone)] == ["neutral 0.70", "happiness 0.70"]
+
+
+def test_a_cue_says_what_is_uncertain() -> None:
+    texts = [cue.text for cue in subtitles.cues(doubtful_of(video_at(np.arange(300), Fraction(1, 25)), "P1"))]
+    assert "P1: uncertain: sadness 0.41" in texts and "P1: happiness 0.88" in texts
 
 
 def test_vtt_tells_what_scores_mean() -> None:

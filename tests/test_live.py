@@ -489,6 +489,18 @@ def test_what_cannot_be_watched_is_said(call: Call, tmp_path: Path) -> None:
         assert "hidden" not in done.stderr
 
 
+def test_the_view_shows_an_uncertain_reading_in_light_blocks() -> None:
+    view = View(Console(file=io.StringIO(), width=100, color_system=None))
+    view.show(Begun(film(), INFO, {}))
+    scores = np.full(len(EMOTIONS), 0.1, np.float32)
+    scores[EMOTIONS.index("happiness")] = 0.4
+    for index in range(30):
+        face = LiveFace(3, Status.OK, np.zeros(4, np.float32), np.zeros(3, np.float32), 0.9, scores)
+        view.show(LiveFrame(index, index, 0, (face,), 0.75))
+    text = view.draw().plain
+    assert "happiness   40% ░░░░······" in text and "hhh" in text and "H" not in text
+
+
 def test_the_view_shows_the_faces_of_now_and_the_last_seconds() -> None:
     console = Console(file=io.StringIO(), width=100, color_system=None)
     view = View(console)

@@ -13,10 +13,10 @@ import cv2
 import numpy as np
 import pytest
 from conftest import Call
-from timelines import faceless, read_back, text_of, timeline_of, video_of
+from timelines import doubtful_of, faceless, read_back, text_of, timeline_of, video_of
 
 from fervid.errors import OutputError, UsageError
-from fervid.export.page.plot import MARKS, Look, draw
+from fervid.export.page.plot import MARKS, MUTED, Look, draw
 from fervid.labels import COLOURS
 from fervid.types import Timeline
 
@@ -71,6 +71,17 @@ def test_every_mark_is_in_the_legend() -> None:
     early = words_of(svg_of(timeline, end=4))
     for word in ("sadness", "not readable", "new shot", "others"):
         assert word not in early
+
+
+def test_an_uncertain_segment_is_pale_with_an_outline_and_in_the_legend() -> None:
+    timeline = read_back(doubtful_of(video_of(), "Anna", "Ben"))
+    picture = cv2.imdecode(np.frombuffer(draw(timeline, (), Look(dots=100)), np.uint8), 1)
+    strong = np.array(list(bytes.fromhex(COLOURS["sadness"].removeprefix("#")))[::-1])
+    pale = np.rint(255 - MUTED * (255 - strong))
+    near = (np.abs(picture.astype(int) - pale) <= 1).all(-1).sum()
+    assert near > 1000 > 5 * (picture == strong).all(-1).sum()  # of the legend
+    assert "uncertain" in words_of(svg_of(timeline))
+    assert "uncertain" not in words_of(svg_of(timeline, end=4))
 
 
 def test_rows_are_of_those_who_are_on_screen() -> None:

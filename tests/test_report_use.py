@@ -16,7 +16,7 @@ import pytest
 from browser import Open, Opened, chromium, pages
 from conftest import Call
 from playwright.sync_api import Browser
-from timelines import read, read_back, text_of, timeline_of, video_at, video_of
+from timelines import doubtful_of, read, read_back, text_of, timeline_of, video_at, video_of
 
 from fervid.export import EDITS, PEAKS
 from fervid.export.editors.edit import plan
@@ -100,6 +100,25 @@ def test_neutral_is_a_plain_line_and_an_unreadable_face_is_hatched(open_page: Op
     assert 0.2 < drawn.mean() < 0.8
     assert not {tuple(pixel[2::-1]) for pixel in unread[unread[:, 3] == 255]} & colours
     assert (band(1, 11.2, 11.8)[:, 3] > 0).mean() < 0.2  # nobody is on screen
+
+
+def test_an_uncertain_segment_is_pale_and_says_so(open_page: Open) -> None:
+    opened = open_page(doubtful_of(video_of(), "P1", "P2"))
+    ink = opened.ink("bands")
+    second = ink.shape[1] / 12
+    top = 34 + 14
+    sure, unsure = (ink[top + 2 : top + 5, int(at * second)] for at in (4.5, 7.5))
+    assert (sure[:, 3] == 255).all() and (unsure[:, 3] < 100).all() and unsure[:, 3].any()
+    assert "uncertain: a mean score below 50 %" in opened.text("#legend")
+    at(opened, 6.5)
+    assert opened.page.locator(".now-head span:last-child").first.inner_text() == "uncertain: sadness 88 %"
+    opened.page.locator("#lanes").focus()
+    for _ in range(3):
+        opened.page.keyboard.press("ArrowRight")
+    assert opened.text("#spoken").startswith("P1: uncertain: sadness, 0:05.0 to 0:08.0, mean score 41 %")
+    opened.page.locator("#list summary").click()
+    assert opened.text("#list-table").count("uncertain: sadness") == 1
+    assert "uncertain" not in open_page(timeline_of(video_of(), "P1")).text("#legend")
 
 
 def test_people_seen_for_a_moment_are_folded_away(open_page: Open) -> None:

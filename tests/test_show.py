@@ -16,11 +16,11 @@ from conftest import Call, Fervid, command, environment
 from rich.cells import cell_len
 from rich.console import Console
 from test_cli import says
-from timelines import faceless, read_back, text_of, timeline_of, video_of
+from timelines import doubtful_of, faceless, read_back, text_of, timeline_of, video_of
 
 from fervid.cli.show import STEPS, band, intensities, letters, show_on, sparkline, times
 from fervid.export.page.rows import rows
-from fervid.labels import EMOTIONS
+from fervid.labels import COLOURS, EMOTIONS
 from fervid.types import Timeline
 
 NAMES = ("P1", "P2")
@@ -40,7 +40,10 @@ def test_every_label_has_a_letter_of_its_own() -> None:
 
 def test_a_cell_shows_what_lasts_longest_in_it() -> None:
     table = np.array([[3, 1, 0, 4], [0, 0, 2, 2], [0, 0, 0, 0], [1, 2, 0, 3]])
-    assert band(table, ["X", "Y"]) == "X· Y"
+    assert band(table, ["X", "Y"], 0 * table) == "X· Y"
+    doubtful = np.array([[1, 1, 0, 4], [0, 0, 0, 0], [0, 0, 0, 0], [0, 1.5, 0, 3]])
+    assert band(table, ["X", "Y"], doubtful) == "X· y"
+    assert band(table[:1], ["─", "Y"], table[:1]) == "┄"
 
 
 def test_a_sparkline_goes_from_nothing_to_all() -> None:
@@ -58,6 +61,19 @@ def test_the_bands_are_the_segments() -> None:
     intensity = lines[lines.index(first) + 1]
     assert intensity[3:11] == "▁" * 8
     assert set(intensity[11:35]) == {"█"}
+
+
+def test_uncertain_segments_have_small_letters_or_light_blocks() -> None:
+    timeline = read_back(doubtful_of(video_of(), *NAMES))
+    lines = shown(timeline, width=3 + 48)
+    assert next(line for line in lines if line.startswith("P1")) == "P1 " + "─" * 8 + "H" * 12 + "s" * 12
+    assert "a-z ┄ uncertain" in "\n".join(lines)
+    assert "uncertain" not in "\n".join(shown(timeline_of(video_of(), *NAMES)))
+    stream = io.StringIO()
+    console = Console(file=stream, width=51, highlight=False, force_terminal=True, color_system="truecolor")
+    show_on(console, timeline, 0)
+    sadness = ";".join(str(value) for value in bytes.fromhex(COLOURS["sadness"].removeprefix("#")))
+    assert f"\x1b[38;2;{sadness}m░" in stream.getvalue() and "░ ┄ uncertain" in stream.getvalue()
 
 
 def test_the_times_above_the_bands_are_round_and_begin_their_cell() -> None:

@@ -18,6 +18,7 @@ from timelines import curve_at, video_at, video_of
 from fervid.export.frames import openface, table
 from fervid.export.timelines import json as timelines
 from fervid.export.timelines import reading, tidy
+from fervid.export.timelines.shapes import SCHEMA_VERSION
 from fervid.labels import EMOTIONS
 from fervid.synth import action_units, neutral_face, person
 from fervid.types import Floats, Rows, Status
@@ -200,7 +201,7 @@ def test_analyze_writes_units_that_are_read_back(call: Call, tmp_path: Path) -> 
     assert done.returncode == 0, done.stderr
     content = json.loads(out.read_text())
     jsonschema.validate(content, timelines.schema())
-    assert content["schema_version"] == "1.2"
+    assert content["schema_version"] == SCHEMA_VERSION
     for track in content["tracks"]:
         assert set(track["curve"]["units"]) == set(UNITS) and "blinks" in track
     with out.open() as stream:

@@ -116,6 +116,18 @@ def timeline_of(video: Video, *people: str | None) -> Timeline:
     )
 
 
+def doubtful_of(video: Video, *people: str | None) -> Timeline:
+    """Return `timeline_of` with a sadness that is uncertain, 5 s to 8 s, score 0.41."""
+    timeline = timeline_of(video, *people)
+    scores = np.full(len(EMOTIONS), 0.59 / 6, np.float32)
+    scores[EMOTIONS.index("sadness")] = 0.41
+    segments = tuple(
+        replace(segment, scores=scores, confidence=0.41) if segment.emotion == "sadness" else segment
+        for segment in timeline.segments
+    )
+    return replace(timeline, segments=segments)
+
+
 def faceless(video: Video) -> Timeline:
     """Nobody in a film that ends early, by a model that knows nothing."""
     start = np.array([video.start], np.int64)

@@ -32,6 +32,7 @@ DAY = 86400
 STEPS = (1, 2, 5, 10, 20, 30, 60, 120, 300, 600, 1200, 1800, 3600, 7200, 21600, DAY)  # seconds
 LEVELS = " ▁▂▃▄▅▆▇█"
 NEUTRAL_MARK, UNREADABLE_MARK, BLOCK = "─", "·", "█"
+UNCERTAIN_NEUTRAL, UNCERTAIN_BLOCK = "┄", "░"
 
 
 @options.command(
@@ -130,6 +131,8 @@ def facts(timeline: Timeline, rows: Sequence[Row]) -> Iterator[str]:
 
 def bands(timeline: Timeline, rows: Sequence[Row], width: int, has_colour: bool) -> Iterator[Text]:
     """Yield a line of times, then the band and the intensity of each row, then the legend."""
+    from dataclasses import replace
+
     import numpy as np
     from rich.cells import cell_len, set_cell_size
     from rich.text import Text
@@ -143,18 +146,31 @@ def bands(timeline: Timeline, rows: Sequence[Row], width: int, has_colour: bool)
     edges = np.linspace(start, end, cells + 1)
     marks = letters(timeline.labels)
     pens = styles(timeline.labels) if has_colour else {}
+    doubtful = replace(timeline, segments=tuple(part for part in timeline.segments if part.is_uncertain))
     yield Text(" " * (wide + 1) + times(timeline, cells))
     for row, name in zip(rows, names, strict=True):
         text = name if cell_len(name) <= wide else set_cell_size(name, max(0, wide - 1)) + "…"
         line = Text(set_cell_size(text, wide) + " ")
-        for mark in band(shares(timeline, row, edges), marks):
+        for mark in band(shares(timeline, row, edges), marks, shares(doubtful, row, edges)):
             line.append(brush(mark, pens), pens.get(mark))
         yield line
         yield Text(" " * (wide + 1) + sparkline(intensities(timeline, row, edges)), style="dim")
     yield Text()
-    items = [(mark, label) for label, mark in zip(timeline.labels, marks, strict=True)]
+    yield from _legend(timeline, bool(doubtful.segments), width, pens)
+
+
+def _legend(timeline: Timeline, has_uncertain: bool, width: int, pens: Mapping[str, str]) -> Iterator[Text]:
+    """Yield the lines that explain the marks."""
+    from rich.cells import cell_len
+    from rich.text import Text
+
+    items = list(zip(letters(timeline.labels), timeline.labels, strict=True))
+    if has_uncertain:
+        small = UNCERTAIN_BLOCK if pens else "a-z"
+        items.append((f"{small} {UNCERTAIN_NEUTRAL}", "uncertain"))
+    items += [(UNREADABLE_MARK, "a face that cannot be read"), (LEVELS[1:], "intensity")]
     line = Text()
-    for mark, label in [*items, (UNREADABLE_MARK, "a face that cannot be read"), (LEVELS[1:], "intensity")]:
+    for mark, label in items:
         has_room = line.cell_len + cell_len(mark) + 1 + len(label) <= width
         if line.cell_len and not has_room:
             yield line
@@ -166,7 +182,14 @@ def bands(timeline: Timeline, rows: Sequence[Row], width: int, has_colour: bool)
 
 def brush(mark: str, pens: Mapping[str, str]) -> str:
     """Return the character of a mark: in colour, an expression is a block."""
-    return BLOCK if mark in pens and mark != NEUTRAL_MARK else mark
+    if mark not in pens or mark in (NEUTRAL_MARK, UNCERTAIN_NEUTRAL):
+        return mark
+    return UNCERTAIN_BLOCK if mark.islower() else BLOCK
+
+
+def uncertain(mark: str) -> str:
+    """Return the mark of an uncertain reading: a small letter, a dashed line for neutral."""
+    return UNCERTAIN_NEUTRAL if mark == NEUTRAL_MARK else mark.lower()
 
 
 def peak_lines(timeline: Timeline, rows: Sequence[Row], top: int) -> Iterator[str]:
@@ -194,19 +217,25 @@ def letters(labels: Sequence[str]) -> list[str]:
 
 
 def styles(labels: Sequence[str]) -> dict[str, str]:
-    """Return the colour of each mark."""
+    """Return the colour of each mark, certain or not."""
     from fervid.export.page.rows import colours
 
-    return dict(zip(letters(labels), colours(labels), strict=True))
+    pens = dict(zip(letters(labels), colours(labels), strict=True))
+    return pens | {uncertain(mark): colour for mark, colour in pens.items()}
 
 
-def band(table: Array, marks: Sequence[str]) -> str:
-    """Return a mark for each cell: its longest expression, or a blank if nobody is visible."""
+def band(table: Array, marks: Sequence[str], doubtful: Array) -> str:
+    """Return a mark for each cell: its longest expression, or a blank if nobody is visible.
+
+    An expression is shown as uncertain if most of its time in the cell, of `doubtful`, is.
+    """
     text = []
-    for cell in table:
+    for cell, part in zip(table, doubtful, strict=True):
         best = int(cell[:-1].argmax())
         nobody = cell[-1] <= 0 or cell[best] <= 0
-        text.append(" " if nobody else [*marks, UNREADABLE_MARK][best])
+        mark = " " if nobody else [*marks, UNREADABLE_MARK][best]
+        is_uncertain = best < len(marks) and 2 * part[best] > cell[best]
+        text.append(uncertain(mark) if is_uncertain else mark)
     return "".join(text)
 
 

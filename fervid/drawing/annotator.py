@@ -107,9 +107,11 @@ class Annotator:
         """Return what to paint for a face: the emotion of its segment, with its score at `pts`."""
         index = bisect_right(self._starts.get(face.track, []), pts) - 1
         segment = self._segments[face.track][index] if index >= 0 else None
-        emotion = segment.emotion if segment is not None and pts < segment.end and face.is_clear else None
-        score = 0.0 if emotion is None else float(self._scores(face.track, pts)[self._labels.index(emotion)])
-        return Shown(face.box, face.landmarks, self._names[face.track], emotion, score)
+        name = self._names[face.track]
+        if segment is None or pts >= segment.end or not face.is_clear:
+            return Shown(face.box, face.landmarks, name, None, 0.0)
+        score = float(self._scores(face.track, pts)[self._labels.index(segment.emotion)])
+        return Shown(face.box, face.landmarks, name, segment.emotion, score, segment.is_uncertain)
 
     def _moment(self, pts: int, faces: Sequence[Seen]) -> Moment:
         """Return what the curve shows of a frame: the scores of the largest face."""

@@ -52,6 +52,7 @@ class Shown:
     name: str
     emotion: str | None  # None: not clear enough to read
     score: float
+    is_uncertain: bool = False
 
 
 class Painter:
@@ -110,7 +111,7 @@ class Painter:
     def _draw_box(self, canvas: Canvas, face: Shown) -> None:
         left, top = (round(float(value)) for value in face.box[:2])
         right, bottom = (round(float(value)) for value in face.box[:2] + face.box[2:])
-        is_clear = face.emotion is not None
+        is_clear = face.emotion is not None and not face.is_uncertain
         thick = self._scaled(3 if is_clear else 1.5)
         corner = round(min(right - left, bottom - top) * 0.12)
         path = _rounded(left, top, right, bottom, corner)
@@ -141,11 +142,11 @@ class Painter:
     ) -> tuple[int, int, int, int]:
         """Draw the plate with the name and label near the box; return its x, y, width and height."""
         size, pad, bar = self._scaled(22), self._scaled(8), self._scaled(7)
-        if face.emotion is None:
-            label, number = "not clear", ""
-        else:
+        label, number, doubt = "not clear", "", ""
+        if face.emotion is not None:
             label, number = face.emotion, f"{face.score:.2f}"
-        parts = [(face.name, INK, 700), (label, INK, 500), (number, SOFT, 500)]
+            doubt = "uncertain:" if face.is_uncertain else ""
+        parts = [(face.name, INK, 700), (doubt, SOFT, 500), (label, INK, 500), (number, SOFT, 500)]
         rest = sum(self._letters.width(text, size, weight) + pad for text, _, weight in parts[1:] if text)
         room = min(self.width - rest - bar - 3 * pad, round(self.width * LONGEST))
         parts[0] = (self._letters.fit(face.name, size, 700, max(room, 2 * size)), INK, 700)

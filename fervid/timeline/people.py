@@ -60,6 +60,15 @@ def merge(timeline: Timeline, first: str, second: str) -> tuple[Timeline, int]:
     return merged, kept.ticks + gone.ticks - ticks
 
 
+def uncertain_ticks(timeline: Timeline, person: Person | None = None) -> int:
+    """Return the ticks of all uncertain segments or a person's."""
+    return sum(
+        segment.end - segment.start
+        for segment in timeline.segments
+        if segment.is_uncertain and (person is None or segment.person == person.id)
+    )
+
+
 def expressions(timeline: Timeline, person: Person | None = None) -> dict[str, int]:
     """Return the ticks of each expression in all segments or a person's, longest first."""
     spent: dict[str, int] = {}

@@ -70,8 +70,8 @@ class View:
             self._take(event)
 
     def _take(self, event: LiveFrame) -> None:
-        from fervid.cli.show import UNREADABLE_MARK, letters
-        from fervid.types import READABLE
+        from fervid.cli.show import UNREADABLE_MARK, letters, uncertain
+        from fervid.types import CERTAIN, READABLE
 
         assert self._source is not None
         before, self._seconds = self._seconds, self._source.seconds(event.pts)
@@ -85,7 +85,8 @@ class View:
             for row in self._rows.values():
                 is_readable = row.seen == self._seconds and row.face.quality >= READABLE
                 gone = " " if row.seen < self._seconds else UNREADABLE_MARK
-                row.marks.append(marks[int(row.face.scores.argmax())] if is_readable else gone)
+                mark = marks[int(row.face.scores.argmax())] if is_readable else gone
+                row.marks.append(uncertain(mark) if is_readable and row.face.scores.max() < CERTAIN else mark)
         for track in [track for track, row in self._rows.items() if self._seconds - row.seen > GONE]:
             del self._rows[track]
 
@@ -120,8 +121,8 @@ class View:
     def _line(self, track: int, row: _Row) -> Text:
         from rich.text import Text
 
-        from fervid.cli.show import brush, letters, styles
-        from fervid.types import READABLE
+        from fervid.cli.show import UNCERTAIN_BLOCK, brush, letters, styles
+        from fervid.types import CERTAIN, READABLE
 
         assert self._console is not None
         pens = styles(self._labels) if self._console.color_system and not self._console.no_color else {}
@@ -131,7 +132,8 @@ class View:
             share = float(row.face.scores[best])
             full = round(share * BAR)
             line.append(f"{self._labels[best]:<10} {share:4.0%} ")
-            line.append("█" * full + "·" * (BAR - full), pens.get(marks[best]))
+            block = "█" if share >= CERTAIN else UNCERTAIN_BLOCK
+            line.append(block * full + "·" * (BAR - full), pens.get(marks[best]))
         else:
             line.append(f"{'unreadable':<10} {'':4} {'·' * BAR}")
         line.append("  ")

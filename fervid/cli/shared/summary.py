@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from fractions import Fraction
 from typing import TYPE_CHECKING, TextIO
 
@@ -10,11 +10,11 @@ from rich.console import Console
 
 from fervid.cli.shared.columns import Column, Fitted, counted
 from fervid.files import shown
-from fervid.timeline.people import expressions
+from fervid.timeline.people import expressions, uncertain_ticks
 from fervid.times import stamp, timecode
 
 if TYPE_CHECKING:
-    from fervid.types import Timeline
+    from fervid.types import Person, Timeline
 
 TOP = 3  # expressions and peaks in a row
 
@@ -26,7 +26,7 @@ def table(timelines: Sequence[Timeline]) -> Fitted:
         for timeline in timelines
     ]
     lengths = [time_of(timeline.source.duration * timeline.source.time_base) for timeline in timelines]
-    spent = [_expressions(expressions(timeline)) for timeline in timelines]
+    spent = list(map(_expressions, timelines))
     columns = (
         Column("video", names, narrowest=12),
         Column("length", lengths, rank=1, is_number=True),
@@ -76,7 +76,7 @@ def people_table(timeline: Timeline) -> Fitted:
     firsts = [
         min(curve.start for curve in timeline.curves if curve.track in person.tracks) for person in people
     ]
-    spent = [_expressions(expressions(timeline, person)) for person in people]
+    spent = [_expressions(timeline, person) for person in people]
     columns = [
         Column("person", [person.id for person in people]),
         Column("on screen", [time_of(person.ticks * source.time_base) for person in people], is_number=True),
@@ -110,10 +110,12 @@ def _seen(timeline: Timeline) -> str:
     return f"{tally.with_faces / tally.decoded:.0%}" if tally.decoded else ""
 
 
-def _expressions(spent: Mapping[str, int]) -> str:
-    """Return the longest expressions, each with its share of the time."""
+def _expressions(timeline: Timeline, person: Person | None = None) -> str:
+    """Return the longest expressions, each with its share of the time, and the share that is uncertain."""
+    spent, doubtful = expressions(timeline, person), uncertain_ticks(timeline, person)
     total = sum(spent.values())
-    return ", ".join(f"{name} {ticks / total:.0%}" for name, ticks in list(spent.items())[:TOP] if total)
+    text = ", ".join(f"{name} {ticks / total:.0%}" for name, ticks in list(spent.items())[:TOP] if total)
+    return f"{text}; {doubtful / total:.0%} uncertain" if doubtful else text
 
 
 def _peaks(timeline: Timeline) -> str:

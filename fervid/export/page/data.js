@@ -97,6 +97,8 @@ function unfold(columns) {
 }
 
 const segments = unfold(data.segments);
+/** Return the text of a segment's emotion: happiness, or uncertain: happiness. */
+const labelOf = (segment) => `${segment.uncertain ? 'uncertain: ' : ''}${labels[segment.emotion]}`;
 /** Return the seconds of a pts, rounded as in JSON. */
 const secondsOf = (pts) => Number(fixed(((pts - data.clock.start) * data.clock.base[0]) / data.clock.base[1], 6));
 const peaks = unfold(data.peaks).map((peak, index) => ({

@@ -23,7 +23,7 @@ function describe(row, time) {
   const segment = segmentAt(row, time);
   const parts = [];
   if (segment) {
-    parts.push(make('strong', {}, swatch(segment.emotion), labels[segment.emotion]));
+    parts.push(make('strong', {}, swatch(segment.emotion), labelOf(segment)));
     parts.push(make('p', {}, `${row.name}, ${clock(segment.start)} – ${clock(segment.end)}`));
   } else {
     parts.push(make('strong', {}, row.name));
@@ -31,6 +31,7 @@ function describe(row, time) {
   }
   const reading = segment && readingAt(track, time);
   if (reading) {
+    if (segment.uncertain) parts.push(make('p', {}, `mean score ${percent(segment.confidence)}`));
     parts.push(make('p', { class: 'values' }, `At ${clock(time)}`), scoreBars(reading.scores));
   } else if (segment) {
     parts.push(make('p', {}, `mean score ${percent(segment.confidence)}`));
@@ -59,7 +60,7 @@ const hideTip = () => {
 function sentence(row, segment) {
   const values = `valence ${signed(segment.valence)}, arousal ${signed(segment.arousal)}`;
   const stretch = `${clock(segment.start)} to ${clock(segment.end)}`;
-  return `${row.name}: ${labels[segment.emotion]}, ${stretch}, mean score ${percent(segment.confidence)}, ${values}`;
+  return `${row.name}: ${labelOf(segment)}, ${stretch}, mean score ${percent(segment.confidence)}, ${values}`;
 }
 
 /** Make the part of the panel that is a row's: made once, so that its picture is decoded once. */
@@ -77,11 +78,13 @@ function readingNow(row, time) {
   if (!segment) return { text: 'not readable', bar: stack([], 1) };
   if (!reading) {
     const scores = labels.map((_, emotion) => (emotion === segment.emotion ? segment.confidence : 0));
-    return { text: `${labels[segment.emotion]} ${percent(segment.confidence)}`, bar: stack(scores, 1) };
+    return { text: `${labelOf(segment)} ${percent(segment.confidence)}`, bar: stack(scores, 1) };
   }
   const order = byScore(reading.scores);
-  const band = order[0] === segment.emotion ? '' : `, within ${labels[segment.emotion]}`;
-  return { text: `${labels[order[0]]} ${percent(reading.scores[order[0]])}${band}`, bar: stack(reading.scores, 1, order) };
+  const isOwn = order[0] === segment.emotion;
+  const score = percent(reading.scores[order[0]]);
+  const text = isOwn ? `${labelOf(segment)} ${score}` : `${labels[order[0]]} ${score}, within ${labelOf(segment)}`;
+  return { text, bar: stack(reading.scores, 1, order) };
 }
 
 let nowRows = [];

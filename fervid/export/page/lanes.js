@@ -3,6 +3,7 @@ const AXIS = 34; // pixels above the first row: times, and the strip of shots
 const ROW = 38;
 const BAND = 18;
 const REST = 6; // height of neutral
+const MUTED = 0.3; // opacity of an uncertain segment, inside its outline
 const TOP = 14; // from a row's upper edge to its band: space for peaks
 const OVERVIEW = 34;
 const ROOM = 11; // the fewest pixels between peaks
@@ -109,7 +110,10 @@ function drawRow(context, row, top, width) {
   const present = segmentsWithin(row, view.start, view.end);
   const seen = present.filter((segment) => (segment.end - segment.start) * scale >= 2);
   for (let emotion = 0; emotion < labels.length; emotion += 1) {
-    drawEmotion(context, seen.filter((segment) => segment.emotion === emotion), emotion, scale, width, y);
+    for (const uncertain of [false, true]) {
+      const shown = seen.filter((segment) => segment.emotion === emotion && segment.uncertain === uncertain);
+      if (shown.length) drawEmotion(context, shown, emotion, uncertain, scale, width, y);
+    }
   }
   if (seen.length < present.length) drawNarrow(context, present, scale, width, y);
   context.globalAlpha = 1;
@@ -146,24 +150,28 @@ function addBar(context, stretch, scale, width, y, tall, gap) {
 }
 
 /** Draw a row's segments of an emotion as one path, since there may be thousands. */
-function drawEmotion(context, shown, emotion, scale, width, y) {
+function drawEmotion(context, shown, emotion, isUncertain, scale, width, y) {
   const isResting = emotion === neutral;
   const tall = isResting ? REST : BAND;
-  context.globalAlpha = isShown(emotion) ? 1 : 0.12;
-  context.fillStyle = colours[emotion];
+  const strength = isShown(emotion) ? 1 : 0.12;
+  context.globalAlpha = isUncertain ? MUTED * strength : strength;
+  context.fillStyle = context.strokeStyle = colours[emotion];
+  context.lineWidth = 1;
   context.beginPath();
   for (const segment of shown) {
     const gap = (segment.end - segment.start) * scale > 4 ? 1 : 0.25; // to the next segment
     addBar(context, segment, scale, width, y + (BAND - tall) / 2, tall, gap);
   }
   context.fill();
+  context.globalAlpha = strength;
+  if (isUncertain) context.stroke();
   if (isResting || !isShown(emotion)) return;
-  const text = labels[emotion];
-  context.fillStyle = inkOn[emotion];
+  context.fillStyle = isUncertain ? theme.ink : inkOn[emotion];
   for (const segment of shown) {
     const left = Math.max(0, (segment.start - view.start) * scale);
     const right = Math.min(width, (segment.end - view.start) * scale);
-    if (right - left > widthOf(context, text) + 12) context.fillText(text, left + 6, y + BAND / 2 + 0.5);
+    const text = [labelOf(segment), labels[emotion]].find((each) => right - left > widthOf(context, each) + 12);
+    if (text) context.fillText(text, left + 6, y + BAND / 2 + 0.5);
   }
 }
 

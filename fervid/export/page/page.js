@@ -78,7 +78,10 @@ function fillLegend() {
   const item = (kind, text) => make('li', {}, make('i', { class: kind }), text);
   const resting = item('resting', 'neutral');
   if (neutral >= 0) resting.firstChild.style.background = colours[neutral];
-  byId('legend').replaceChildren(...(neutral >= 0 ? [resting] : []), item('unread', 'a face that cannot be read'),
+  const hasUncertain = segments.some((segment) => segment.uncertain);
+  byId('legend').replaceChildren(...(neutral >= 0 ? [resting] : []),
+    ...(hasUncertain ? [item('uncertain', `uncertain: a mean score below ${percent(data.certain)}`)] : []),
+    item('unread', 'a face that cannot be read'),
     item('peak', 'peak'), item('shot', 'shots'));
   byId('keys').replaceChildren(
     make('span', { class: 'keyboard' }, 'Click to go to a moment; drag to move, Ctrl and the wheel to zoom. Keys: arrows select a segment '

@@ -26,6 +26,7 @@ ROW = 0.34  # inches
 CURVES = 0.95  # inches of valence, and of arousal
 AROUND = 1.1  # inches for the axis, the legend and the note
 BAND, RESTING, UNREAD = 0.56, 0.16, 0.4  # heights, in rows
+MUTED = 0.3  # opacity of an uncertain segment, inside its outline
 HATCH = "/" * 6  # of a face that cannot be read
 PALE, GREY, INK, FAINT = "#E4E4E1", "#5D5D66", "#1B1B1F", "#A5A5AF"
 LETTERS = 8  # points
@@ -124,11 +125,12 @@ def _bands(axes: Any, timeline: Timeline, shown_rows: Sequence[Row], peaks: Sequ
         )  # fmt: skip
     for label, colour in zip(timeline.labels, colours(timeline.labels), strict=True):
         tall = RESTING if label == NEUTRAL else BAND
-        for number, segments in _by_row(timeline.segments, row_of, label).items():
+        for (number, is_uncertain), segments in _by_row(timeline.segments, row_of, label).items():
             spans = [(seconds(each.start), seconds(each.end) - seconds(each.start)) for each in segments]
             axes.broken_barh(
-                spans, (number - tall / 2, tall), color=colour, edgecolor="white", linewidth=0.3, zorder=2
-            )
+                spans, (number - tall / 2, tall), facecolor=(colour, MUTED if is_uncertain else 1),
+                edgecolor=colour if is_uncertain else "white", linewidth=0.3, zorder=2,
+            )  # fmt: skip
         shown_peaks = [peak for peak in peaks if peak.emotion == label and peak.track in row_of]
         axes.scatter(
             [seconds(peak.apex) for peak in shown_peaks],
@@ -151,11 +153,14 @@ def _names(axes: Any, shown_rows: Sequence[Row], width: float) -> None:
     axes.set_yticks(range(len(shown_rows)), names)
 
 
-def _by_row(segments: Sequence[Segment], row_of: dict[int, int], label: str) -> dict[int, list[Segment]]:
-    by_row: dict[int, list[Segment]] = {}
+def _by_row(
+    segments: Sequence[Segment], row_of: dict[int, int], label: str
+) -> dict[tuple[int, bool], list[Segment]]:
+    """Return the segments of a label by row and by whether they are uncertain."""
+    by_row: dict[tuple[int, bool], list[Segment]] = {}
     for segment in segments:
         if segment.emotion == label and segment.track in row_of:
-            by_row.setdefault(row_of[segment.track], []).append(segment)
+            by_row.setdefault((row_of[segment.track], segment.is_uncertain), []).append(segment)
     return by_row
 
 
@@ -205,17 +210,20 @@ def _legend(
     low, high = range_of
     inside = {track for row in shown_rows for track in row.tracks}
     marks: list[Any] = []
-    shown_labels = {
-        segment.emotion
+    shown_segments = [
+        segment
         for segment in timeline.segments
         if segment.track in inside and seconds(segment.start) < high and seconds(segment.end) > low
-    }
+    ]
+    shown_labels = {segment.emotion for segment in shown_segments}
     marked = {peak.emotion for peak in peaks if peak.track in inside and low <= seconds(peak.apex) <= high}
     for label, colour in zip(timeline.labels, colours(timeline.labels), strict=True):
         if label == NEUTRAL and label in shown_labels:
             marks.append(Line2D([], [], color=colour, linewidth=2, label=label))
         elif label in shown_labels | marked:
             marks.append(Patch(color=colour, label=label))
+    if any(segment.is_uncertain for segment in shown_segments):
+        marks.append(Patch(facecolor=(GREY, MUTED), edgecolor=GREY, linewidth=0.3, label="uncertain"))
     gaps = [gap for row in shown_rows for gap in unread(timeline, row)]
     if any(seconds(start) < high and seconds(end) > low for start, end in gaps):
         marks.append(Patch(facecolor="none", edgecolor=FAINT, hatch=HATCH, linewidth=0, label="not readable"))

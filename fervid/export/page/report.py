@@ -25,7 +25,7 @@ from fervid.export.timelines.peaks import COLUMNS
 from fervid.files import encodable
 from fervid.labels import NEUTRAL
 from fervid.timeline import covered
-from fervid.types import READABLE, Array, Peak, Timeline
+from fervid.types import CERTAIN, READABLE, Array, Peak, Timeline
 
 PAGE = Path(__file__).parent
 # The files of the page's script, in order.
@@ -104,6 +104,7 @@ def payload(timeline: Timeline, extras: Extras) -> dict[str, Any]:
         "labels": list(labels),
         "colours": colours(labels),
         "readable": READABLE,
+        "certain": CERTAIN,
         "neutral": list(labels).index(NEUTRAL) if NEUTRAL in labels else -1,
         "shots": [seconds(start) for start in timeline.shots.tolist()],
         "coverage": _coverage(timeline),
@@ -121,6 +122,7 @@ def payload(timeline: Timeline, extras: Extras) -> dict[str, Any]:
             "start": [seconds(segment.start) for segment in timeline.segments],
             "end": [seconds(segment.end) for segment in timeline.segments],
             "emotion": [labels.index(segment.emotion) for segment in timeline.segments],
+            "uncertain": [segment.is_uncertain for segment in timeline.segments],
             **_numbers(timeline.segments, ("confidence", "valence", "arousal", "intensity")),
         },
         "peaks": {

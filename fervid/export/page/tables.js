@@ -168,7 +168,7 @@ function fillList() {
       ...(isSegments ? [] : [make('td', { class: 'right' }, clock(item.time, 2))]),
       make('td', { class: 'right' }, clock(item.end, 2)),
       make('td', {}, row.name),
-      make('td', {}, swatch(item.emotion), labels[item.emotion]),
+      make('td', {}, swatch(item.emotion), labelOf(item)),
       make('td', { class: 'right' }, percent(isSegments ? item.confidence : item.score)),
       make('td', { class: 'right' }, isSegments ? item.intensity.toFixed(2) : item.prominence.toFixed(2)),
       make('td', { class: 'right' }, signed(item.valence)),

@@ -27,7 +27,7 @@ def as_json(timeline: Timeline) -> shapes.Object:
     """Return the timeline as a JSON object, with curves as arrays."""
     source, labels = timeline.source, timeline.labels
     return {
-        "schema_version": shapes.version(timeline),
+        "schema_version": shapes.SCHEMA_VERSION,
         "note": shapes.NOTE,
         "source": shapes.whole_source(timeline),
         "model": shapes.model(timeline.model),

@@ -24,8 +24,7 @@ from fervid.types import (
     Timeline,
 )
 
-SCHEMA_VERSION = "1.1"
-WITH_UNITS = "1.2"  # of a timeline with action units
+SCHEMA_VERSION = "1.3"
 NOTE = (
     "Scores describe visible facial expression as a model reads it from the picture. "
     "They do not say what a person feels, thinks or intends."
@@ -34,11 +33,6 @@ DECIMALS = 6  # of seconds and scores
 BOX_DECIMALS = 2  # of a pixel
 
 Object = dict[str, Any]
-
-
-def version(timeline: Timeline) -> str:
-    """Return the schema version that a timeline needs."""
-    return WITH_UNITS if any(curve.units for curve in timeline.curves) else SCHEMA_VERSION
 
 
 def seconds(clock: Clock, pts: int) -> float:
@@ -198,6 +192,7 @@ def segment(stretch: Segment, clock: Clock, labels: Sequence[str]) -> Object:
         "emotion": stretch.emotion,
         "scores": scores(stretch.scores, labels),
         "confidence": number(stretch.confidence),
+        "uncertain": stretch.is_uncertain,
         "valence": number(stretch.valence),
         "arousal": number(stretch.arousal),
         "intensity": number(stretch.intensity),

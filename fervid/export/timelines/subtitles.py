@@ -50,7 +50,7 @@ def write(cues: Iterable[Cue], stream: TextIO, format: str) -> None:
 
 
 def cues(timeline: Timeline) -> list[Cue]:
-    """Return a cue per segment: its emotion and score, and the person if there are several."""
+    """Return a cue per segment: its emotion and score, whether uncertain, the person if there are several."""
     called = names(timeline)
     has_several = len({called[segment.track] for segment in timeline.segments}) > 1
     return [
@@ -58,6 +58,7 @@ def cues(timeline: Timeline) -> list[Cue]:
             player_seconds(timeline, segment.start),
             player_seconds(timeline, segment.end),
             (f"{called[segment.track]}: " if has_several else "")
+            + ("uncertain: " if segment.is_uncertain else "")
             + f"{segment.emotion} {number(segment.confidence):.2f}",
         )
         for segment in timeline.segments

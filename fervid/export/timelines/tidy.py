@@ -48,13 +48,14 @@ def windows(timeline: Timeline, stream: TextIO) -> None:
 
 def segments(timeline: Timeline, stream: TextIO) -> None:
     """Write a row per segment, with its mean scores."""
-    columns = ["emotion", "confidence", "valence", "arousal", "intensity", "frames"]
+    columns = ["emotion", "confidence", "uncertain", "valence", "arousal", "intensity", "frames"]
     table = csv.writer(stream, lineterminator="\n")
     times = ["start_pts", "end_pts", "start", "end", "duration"]
     table.writerow(["track", "person", "name", *times, *columns, *timeline.labels])
     named = _names(timeline)
     for stretch in timeline.segments:
         shape = shapes.segment(stretch, timeline.source, timeline.labels)
+        shape["uncertain"] = "true" if stretch.is_uncertain else "false"  # as in JSON
         table.writerow(
             [stretch.track, stretch.person or "", named.get(stretch.person, "")]
             + [stretch.start, stretch.end, shape["start"]["seconds"], shape["end"]["seconds"]]
