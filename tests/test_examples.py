@@ -8,14 +8,19 @@ import re
 import shutil
 import subprocess
 import sys
+from itertools import pairwise
 from pathlib import Path
 from xml.etree import ElementTree
 
+import av
+import numpy as np
 import pytest
 from conftest import ROOT, environment
 
 EXAMPLES = ROOT / "examples"
+CUTS = (7.6, 9.6)  # seconds, of the example clip
 NEEDS_JQ = pytest.mark.skipif(shutil.which("jq") is None, reason="jq is not installed")
+NEEDS_FFMPEG = pytest.mark.skipif(shutil.which("ffmpeg") is None, reason="ffmpeg is not installed")
 
 
 @pytest.fixture
@@ -69,14 +74,35 @@ def test_the_picture_of_the_readme_is_made(run: Run) -> None:
         assert "http" not in path.read_text("utf-8").replace("http://www.w3.org/2000/svg", "")
 
 
-def test_moments_for_a_trailer(run: Run, short: Path) -> None:
-    run("trailer.sh", short, "out dir")
+@NEEDS_JQ
+@NEEDS_FFMPEG
+def test_moments_for_a_trailer(run: Run, clip: Path) -> None:
+    film = run.folder / "with sound.mp4"
+    tone = ["-f", "lavfi", "-i", "sine=frequency=440:duration=15", "-c:v", "copy", "-shortest", str(film)]
+    subprocess.run(["ffmpeg", "-v", "error", "-i", str(clip), *tone], check=True, stdin=subprocess.DEVNULL)
+    run("trailer.sh", film, "out dir", "happiness,surprise,sadness,anger,fear,disgust")
     folder = run.folder / "out dir"
     with (folder / "moments.csv").open(encoding="utf-8") as stream:
         rows = list(csv.DictReader(stream))
     assert rows
     assert len(list((folder / "clips").iterdir())) == len(rows)
-    assert (folder / "reel.mp4").stat().st_size > 1000
+
+    parts = [line.split("\t") for line in (folder / "cut.tsv").read_text("utf-8").splitlines()]
+    assert len(parts) > 1
+    spans = sorted((float(start), float(start) + float(length)) for start, length, _, _ in parts)
+    assert all(end <= start for (_, end), (start, _) in pairwise(spans))
+    for start, end in spans:
+        assert 1.2 <= end - start <= 3.3
+        assert not any(start - 0.04 < cut < end + 0.04 for cut in CUTS)
+    length = sum(end - start for start, end in spans) - 0.2 * (len(spans) - 1)
+    with av.open(folder / "reel.mp4") as reel:
+        sound = np.concatenate([frame.to_ndarray()[0] for frame in reel.decode(audio=0)])
+        assert len(sound) / reel.streams.audio[0].rate == pytest.approx(length, abs=0.1)
+        assert np.abs(sound[4800 : -len(sound) // 4]).max() > 0.05
+    with av.open(folder / "reel.mp4") as reel:
+        levels = [frame.to_ndarray(format="gray").mean() for frame in reel.decode(video=0)]
+    assert len(levels) / 25 == pytest.approx(length, abs=0.1)
+    assert min(levels) > 20
 
 
 @NEEDS_JQ
