@@ -178,8 +178,7 @@ class Track:
 
     def take(self, rows: slice | Array) -> Track:
         """Return the track at some of its frames."""
-        columns = ("pts", "box", "landmarks", "pose", "quality", "status")
-        return replace(self, **{name: getattr(self, name)[rows] for name in columns})
+        return replace(self, **{name: array[rows] for name, array in vars(self).items() if name != "id"})
 
 
 @dataclass(frozen=True, eq=False)
@@ -201,16 +200,17 @@ class Curve:
     mean_quality: float | None = None  # read from a timeline; None: the mean of `quality`
     units: Mapping[str, Floats] = field(default_factory=dict)  # action unit -> (N,) 0 .. 5, if measured
     blinks: Ints | None = None  # (B,) pts; None: not counted
+    motion: Floats | None = None  # (N,) eye distances from the neutral face; not in files
 
     def __post_init__(self) -> None:
         count = len(self.pts)
         check("hull", self.hull, (4,), np.float32)
         check("pts", self.pts, (None,), np.int64)
         check("scores", self.scores, (count, None), np.float32)
-        for name in ("quality", "valence", "arousal", "intensity"):
-            check(name, getattr(self, name), (count,), np.float32)
-        for name, values in self.units.items():
-            check(name, values, (count,), np.float32)
+        names = ("quality", "valence", "arousal", "intensity", "motion")
+        for name, values in {**{name: getattr(self, name) for name in names}, **self.units}.items():
+            if values is not None:
+                check(name, values, (count,), np.float32)
 
 
 @dataclass(frozen=True, eq=False)

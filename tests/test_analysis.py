@@ -29,7 +29,8 @@ from fervid.cache import Store
 from fervid.export.frames import geometry
 from fervid.export.timelines.json import schema
 from fervid.faces import shape
-from fervid.types import Array, Frame, Settings, Status, Tally, Timeline, Video
+from fervid.timeline.peaks import find_peaks
+from fervid.types import Array, Curve, Frame, Settings, Status, Tally, Timeline, Video
 from fervid.video import reading
 
 MODEL = "untrained"
@@ -230,6 +231,19 @@ def test_missing_and_damaged_results_are_computed_again(
     assert calls == [0, 2]
 
 
+def apex_of_a_plateau(result: Timeline, curve: Curve) -> int:
+    """Return the apex if the whole track were one expression, which its motion decides."""
+    scores = np.full_like(curve.scores, 0.01)
+    scores[:, 0] = 1 - 0.01 * (scores.shape[1] - 1)
+    quality = np.ones_like(curve.quality)
+    (peak,) = find_peaks(result.source, replace(curve, scores=scores, quality=quality), result.labels)
+    (still,) = find_peaks(
+        result.source, replace(curve, scores=scores, quality=quality, motion=None), result.labels
+    )
+    assert peak.apex in curve.pts and peak.apex != still.apex
+    return peak.apex
+
+
 def test_spans_give_the_same_as_one_pass(
     film: Path, whole: Outcome, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -248,7 +262,11 @@ def test_spans_give_the_same_as_one_pass(
     for curve, other in zip(unsplit.timeline.curves, whole.timeline.curves, strict=True):
         assert np.array_equal(curve.pts, other.pts)
         assert np.abs(curve.scores - other.scores).max() < 0.001
+        assert curve.motion is not None and other.motion is not None and curve.motion.max() > 0.01
+        assert np.abs(curve.motion - other.motion).max() < 0.0001
+        assert apex_of_a_plateau(unsplit.timeline, curve) == apex_of_a_plateau(whole.timeline, other)
     assert segments(unsplit.timeline) == segments(whole.timeline)
+    assert [peak.apex for peak in unsplit.timeline.peaks] == [peak.apex for peak in whole.timeline.peaks]
 
 
 # --- progress

@@ -97,6 +97,19 @@ def test_a_short_track_has_one_window(count: int) -> None:
         window["sound"]
 
 
+def test_motion_is_the_distance_from_the_neutral_face_without_single_frames() -> None:
+    planned, own = video(range(0, 4000, 40), MILLISECONDS), clips.population_neutral()
+    face = clips.Face.of_track(planned, track(range(0, 1000, 40)))
+    face.__dict__["upright"] = np.repeat(own[None], 25, 0)
+    window = next(face.windows(np.array([400])))
+    assert window.motion(own) == 0
+    face.upright[:, 17:] += np.float32([0.3, 0.4])
+    assert window.motion(own) == pytest.approx(0.5)
+    face.upright[9] = 7  # a jittered frame
+    face.upright[:, :17] = 7  # the jaw line
+    assert window.motion(own) == pytest.approx(0.5)
+
+
 def test_a_window_computes_only_what_is_read() -> None:
     face = clips.Face.of_track(video(range(0, 8000, 40), MILLISECONDS), track([4160, 4200]))
     (window,) = face.windows()

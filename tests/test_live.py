@@ -157,6 +157,7 @@ def test_every_frame_is_reported_once_in_order_with_the_track_of_an_analysis(
     (curve,) = ended.timeline.curves
     assert curve.pts.tolist() == clips.centres(film(), followed.track.pts, 0, None).tolist()
     assert (curve.start, curve.end, curve.frames) == (0, 100, 100)
+    assert curve.motion is not None and len(curve.motion) == len(curve.pts)
     assert sum(segment.frames for segment in ended.timeline.segments) == 100
     assert kinds(events)["LiveSegment"] == len(ended.timeline.segments) == ended.segments
     assert ended.timeline.source.duration == 100
@@ -289,9 +290,11 @@ def test_latencies_and_windows_are_kept_as_they_are() -> None:
     assert (round(summary.median, 2), round(summary.high, 2), summary.most) == (0.51, 0.96, 1000.0)
     windows = Windows()
     for index in range(2 * JOINED + 3):
-        windows.add(np.array([index]), np.full((1, 7), index, np.float32), np.full(1, index, np.float32))
-    pts, scores, quality = windows.columns()
+        value = np.full(1, index, np.float32)
+        windows.add(np.array([index]), np.full((1, 7), index, np.float32), value, value + 1)
+    pts, scores, quality, motion = windows.columns()
     assert pts.tolist() == quality.tolist() == scores[:, 0].tolist() == list(range(2 * JOINED + 3))
+    assert (motion == quality + 1).all()
 
 
 # The feed.

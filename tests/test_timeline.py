@@ -434,6 +434,40 @@ def test_the_apex_is_in_the_middle_of_a_plateau() -> None:
     assert whole.apex == pytest.approx(START + 5 * STEP, abs=60)
 
 
+def test_on_a_plateau_the_apex_is_where_the_face_is_farthest_from_neutral() -> None:
+    scores = bumps(60)
+    scores[20:31] = sure(["happiness"] * 11, 0.98)
+    motion = np.full(60, 0.1, np.float32)
+
+    def apex() -> float:
+        (peak,) = peaks_of(scores, motion=motion)
+        assert peak.onset < peak.apex < peak.offset and peak.score == pytest.approx(0.98)
+        return (peak.apex - START) / STEP
+
+    assert apex() == 25  # nothing moves: the middle
+    motion[27:30] = 0.3, 0.4, 0.35
+    assert apex() == 28
+    motion[40:43] = motion[10:13] = 2  # outside the plateau
+    motion[22] = 9  # one jittered window
+    assert apex() == 28
+    motion[21:24] = 0.5
+    assert apex() == 22
+    motion[:] = 0.1
+    motion[29:31] = 0.103  # noise
+    assert apex() == 25
+
+
+def test_motion_decides_neither_on_a_short_plateau_nor_by_one_window_at_its_end() -> None:
+    scores = bumps(60, ("happiness", 4, 0.9, 0.4), ("fear", 8, 0.7, 0.3))
+    motion = np.random.default_rng(0).random(60).astype(np.float32)
+    assert len(peaks_of(scores)) == 2 and peaks_of(scores, motion=motion) == peaks_of(scores)
+    smile = sure(["happiness"] * 11, 0.98)  # from the first window to the last
+    motion = np.linspace(0.1, 0.2, 11, dtype=np.float32)
+    motion[0] = 9
+    (peak,) = peaks_of(smile, motion=motion)
+    assert peak.apex == START + 9 * STEP  # nearly as far as the last, and nearer to the middle
+
+
 def test_a_face_seen_for_less_than_half_a_second_has_no_peak() -> None:
     assert peaks_of(sure(["disgust"], 0.7)) == []
     (peak,) = peaks_of(sure(["disgust"] * 3, 0.7))

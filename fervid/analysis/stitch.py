@@ -49,7 +49,7 @@ class _Open:
     neutral: Floats | None = None
     learning: list[tuple[Ints, Floats]] = field(default_factory=list)
     waiting: list[_Chunk] = field(default_factory=list)
-    done: list[tuple[Ints, Floats, Floats]] = field(default_factory=list)  # pts, scores, quality
+    done: list[tuple[Ints, Floats, Floats, Floats]] = field(default_factory=list)  # as in `curve_of`
 
 
 class Stitcher:
@@ -154,7 +154,7 @@ class Stitcher:
         if self.model is None:
             return
         face = Face.of_track(self.video, track)
-        if self.model.reading("displacement") and state.neutral is None:
+        if state.neutral is None:
             young = rows.pts < state.first + self.video.length(clips.NEUTRAL_SECONDS)
             young &= rows.quality > 0  # others have no landmarks of their own
             if young.any():
@@ -201,7 +201,8 @@ class Stitcher:
             scores = self.model.probabilities(self.model.fuse(chunk.logits))
             pts = np.array([window.centre for window in chunk.windows], np.int64)
             quality = np.array([window.quality for window in chunk.windows], np.float32)
-            state.done.append((pts, scores, quality))
+            motion = np.array([window.motion(state.neutral) for window in chunk.windows], np.float32)
+            state.done.append((pts, scores, quality, motion))
             segments += state.smoother.feed(pts, scores, quality, chunk.frames)
         state.waiting.clear()
         return segments
@@ -214,8 +215,9 @@ class Stitcher:
             return []
         segments += state.smoother.close(end)
         labels = self.model.spec.labels
-        pts, scores, quality = (np.concatenate(parts) for parts in zip(*state.done, strict=True))
-        corners, windows = (state.low, state.high), (pts, scores, quality)
+        pts, *columns = (np.concatenate(parts) for parts in zip(*state.done, strict=True))
+        scores, quality, motion = columns
+        corners, windows = (state.low, state.high), (pts, scores, quality, motion)
         curve = timeline.curve_of(labels, number, state.first, end, state.frames, corners, windows)
         self.curves.append(curve)
         return segments

@@ -155,6 +155,9 @@ def peaks(
     analyzes a video first, and keeps its timeline beside it. It takes the options of `fervid analyze` for
     that, and reads a timeline beside the video only if it was made with the options that you give.
 
+    The time of a peak is where its score is highest, or if that lasts, where the face is farthest from the
+    person's neutral face.
+
     edl is CMX 3600, markers is DaVinci Resolve's EDL of timeline markers, otio is OpenTimelineIO, premiere
     is Premiere's XML, fcpxml is Final Cut Pro's, ffmetadata is chapters for FFmpeg, auto-editor
     is Auto-Editor's list of parts to keep, srt and vtt are subtitles. Peaks are of visible expression, not of

@@ -112,6 +112,14 @@ class Window:
         """Return the landmarks relative to a neutral face: (L, 68, 2)."""
         return self.take(self.face.upright) - neutral
 
+    def motion(self, neutral: Floats) -> float:
+        """Return how far the face is from a neutral face: the mean over the inner points, in eye distances.
+
+        Of each point it is the median over the frames, so that a blink or a jittered frame counts little.
+        """
+        away = np.median(self.displacement(neutral)[:, shape.INNER], axis=0)  # (51, 2)
+        return float(np.hypot(away[:, 0], away[:, 1]).mean())
+
     def take(self, frames: Array) -> Array:
         """Return the rows of the window from an array over the frames of the face."""
         return np.asarray(frames[self.rows])

@@ -121,7 +121,8 @@ class Following:
         quality = np.array([window.quality for window in windows], np.float32)
         self._windows.extend(zip(moments.tolist(), scores, strict=True))
         if self._kept is not None:
-            self._kept.add(moments, scores, quality)
+            motion = np.array([window.motion(self._neutral.face) for window in windows], np.float32)
+            self._kept.add(moments, scores, quality, motion)
         return self._smoother.feed(moments, scores, quality, self._unfed(track.pts))
 
     def _unfed(self, pts: Ints) -> Ints:

@@ -16,18 +16,18 @@ class Windows:
     """The windows of a track, in little memory."""
 
     def __init__(self) -> None:
-        self._parts: list[tuple[Ints, Floats, Floats]] = []
+        self._parts: list[tuple[Ints, Floats, Floats, Floats]] = []
 
-    def add(self, pts: Ints, scores: Floats, quality: Floats) -> None:
-        """Add windows (N,) with scores (N, C) and quality (N,)."""
-        self._parts.append((pts, scores, quality))
+    def add(self, pts: Ints, scores: Floats, quality: Floats, motion: Floats) -> None:
+        """Add windows (N,) with scores (N, C), quality (N,) and motion (N,)."""
+        self._parts.append((pts, scores, quality, motion))
         if len(self._parts) == JOINED:
             self._parts = [self.columns()]
 
-    def columns(self) -> tuple[Ints, Floats, Floats]:
-        """Return the pts, scores and quality of all windows."""
-        pts, scores, quality = (np.concatenate(column) for column in zip(*self._parts, strict=True))
-        return pts, scores, quality
+    def columns(self) -> tuple[Ints, Floats, Floats, Floats]:
+        """Return the pts, scores, quality and motion of all windows."""
+        pts, scores, quality, motion = (np.concatenate(column) for column in zip(*self._parts, strict=True))
+        return pts, scores, quality, motion
 
 
 class Record:

@@ -56,10 +56,10 @@ def curve_of(
     end: int,
     frames: int,
     corners: tuple[Floats, Floats],
-    windows: tuple[Ints, Floats, Floats],
+    windows: tuple[Ints, Floats, Floats, Floats],
 ) -> Curve:
-    """Return the curve of a track: its first and last corner, and pts, scores and quality of its windows."""
-    (low, high), (pts, scores, quality) = corners, windows
+    """Return the curve of a track: its corners, and pts, scores, quality and motion of its windows."""
+    (low, high), (pts, scores, quality, motion) = corners, windows
     valence, arousal = valence_arousal(scores, labels)
     return Curve(
         track=track,
@@ -73,4 +73,5 @@ def curve_of(
         valence=valence,
         arousal=arousal,
         intensity=intensity(scores, labels),
+        motion=motion,
     )

@@ -20,7 +20,8 @@ SIGMA = 0.2  # seconds of the Gaussian that smooths a curve before the search
 HEIGHT = 0.25  # the least smoothed score of a peak
 PROMINENCE = 0.1  # the least rise above the lowest point between it and a higher peak
 DISTANCE = 0.5  # the fewest seconds between two peaks of an emotion
-PLATEAU = 0.05  # the share of its height by which a curve may fall on a plateau: the apex is in its middle
+PLATEAU = 0.05  # the share of its height by which a curve, or motion, may fall on a plateau
+AMONG = 3  # the fewest windows of a plateau among which motion decides: of fewer, the curve is exact enough
 SEEN = 0.5  # the fewest seconds of a track that has peaks, and of a plateau at its edge
 FOOT = 0.8  # onset and offset are where the curve has fallen by this share of the prominence
 SCORES = ("prominence", "arousal", "intensity")  # what peaks can be ranked by
@@ -31,6 +32,8 @@ LONGEST_HOLE = 1.0  # the most seconds without a readable window within a search
 def find_peaks(source: Source, curve: Curve, labels: Sequence[str]) -> list[Peak]:
     """Find the peaks of every emotion but neutral on a track's curve, by time.
 
+    The apex is on the plateau around a maximum of the smoothed curve. Motion decides among its windows: the
+    apex is where the face is farthest from neutral. Without motion, or of few windows, it is in the middle.
     `score`, valence, arousal and intensity are the curve's at the apex; the prominence is that of the
     smoothed curve, which is continued at chance level before its start and after its end. A curve that is
     highest at the very edge of its track has no peak there, unless it holds: the rest of it is not known.
@@ -80,7 +83,8 @@ def _search(curve: Curve, rows: npt.NDArray[np.intp], labels: Sequence[str], tic
             first, last = _plateau(values, maximum.top)
             if (first == 1 or last == count) and (last - first) * step * tick < SEEN:
                 continue
-            apex = int(pts[0]) + round(((first + last) / 2 - 1) * step)
+            middle = int(pts[0]) + round(((first + last) / 2 - 1) * step)
+            apex = _most_moved(curve, rows, ((first - 1) * step, (last - 1) * step), middle)
             if at(curve.quality, apex) < READABLE:
                 continue
             yield Peak(
@@ -96,6 +100,25 @@ def _search(curve: Curve, rows: npt.NDArray[np.intp], labels: Sequence[str], tic
                 intensity=at(curve.intensity, apex),
                 person=curve.person,
             )
+
+
+def _most_moved(curve: Curve, rows: npt.NDArray[np.intp], plateau: tuple[float, float], middle: int) -> int:
+    """Return the pts of the window of a plateau whose face is farthest from neutral, or the middle.
+
+    `rows` are the windows of the searched piece, and the plateau is in ticks from the first of them. Of those
+    that have moved nearly as far (PLATEAU), it is the window nearest to the middle.
+    """
+    pts = curve.pts[rows]
+    low, high = plateau
+    among = np.flatnonzero((pts - pts[0] > low - 0.5) & (pts - pts[0] < high + 0.5))
+    if curve.motion is None or len(among) < AMONG:
+        return middle
+    motion = curve.motion[rows]
+    for of_three in (np.median, np.mean):  # the median drops a single jittered window
+        around = np.lib.stride_tricks.sliding_window_view(np.pad(motion, 1, mode="reflect"), 3)
+        motion = of_three(around, axis=1)
+    farthest = pts[among[motion[among] >= (1 - PLATEAU) * motion[among].max()]]
+    return int(farthest[np.abs(farthest - middle).argmin()])
 
 
 def _plateau(values: npt.NDArray[np.float64], top: int) -> tuple[int, int]:
