@@ -33,6 +33,7 @@ from fervid.faces.finder import FaceFinder, describe
 from fervid.faces.weights import installed
 from fervid.people import descriptors, gallery, grouping
 from fervid.people.descriptors import Descriptors
+from fervid.people.picture import Picture, eye_opening
 from fervid.timeline.people import find
 from fervid.types import Floats, Settings, Status, Timeline, Track
 from fervid.video import planning, reading, thumbnails
@@ -45,7 +46,7 @@ def known(descriptors: npt.ArrayLike, pts: int = 0, worth: float = 1.0) -> Descr
     values = np.atleast_2d(np.asarray(descriptors, np.float32))
     rows = np.arange(len(values))
     boxes, worths = np.full((len(rows), 4), 9, np.float32), np.full(len(rows), worth, np.float32)
-    return Descriptors(pts + rows, boxes, worths, values)
+    return Descriptors(pts + rows, boxes, worths, values, Picture(pts, boxes[0], worth))
 
 
 def crowd(persons: int, tracks: int, spread: float, seed: int) -> tuple[dict[int, Descriptors], list[int]]:
@@ -198,10 +199,49 @@ def test_the_best_faces_are_sharp_frontal_and_apart() -> None:
     assert none.tolist() == []
 
 
+def blinking(track: Track, rows: list[int]) -> Track:
+    """Return the track with the lids of some rows brought together."""
+    points = track.landmarks.copy()
+    for upper, lower in ((37, 41), (38, 40), (43, 47), (44, 46)):
+        middle = points[rows, upper] / 2 + points[rows, lower] / 2
+        points[rows, upper] = middle + 0.2 * (points[rows, upper] - middle)
+        points[rows, lower] = middle + 0.2 * (points[rows, lower] - middle)
+    return replace(track, landmarks=points)
+
+
+def test_the_picture_has_open_eyes_and_is_frontal_and_sharp() -> None:
+    noise = np.random.default_rng(1).integers(0, 256, (150, 150)).astype(np.uint8)
+    sharp, blurred = cv2.GaussianBlur(noise, (0, 0), 2), cv2.GaussianBlur(noise, (0, 0), 4)
+    track, rows = track_of([0.9] * 8, yaw=[0, 0, 0, 60, -25, 0, 0, 0]), np.arange(8)
+    track.pose[1, 1] = 30
+    crops = [sharp, sharp, sharp, sharp, sharp, blurred, sharp, sharp]
+    shut = blinking(track, [0, 2])
+    assert eye_opening(shut.landmarks)[0] < 0.5 * eye_opening(shut.landmarks)[1]
+    chosen = people.choose(shut, rows, crops)
+    assert chosen is not None and chosen.pts == 60, "not the blink, the nod, the turns or the blur"
+    assert people.choose(track, rows, crops).pts == 0, "of equal ones, the first"
+    only = people.choose(shut, rows[:1], crops[:1])
+    assert only is not None and only.pts == 0, "a blink is better than nothing"
+    assert people.choose(track_of([0.9], yaw=[89]), rows[:1], crops[:1]) is not None, "every person has one"
+    assert people.choose(track_of([0.29, 0.0]), rows[:2], crops[:2]) is None
+    assert people.choose(track, rows[:0], []) is None
+
+
+def test_narrow_eyes_are_compared_with_their_own_median() -> None:
+    track, crop = track_of([0.9] * 4), np.random.default_rng(1).integers(0, 256, (9, 9)).astype(np.uint8)
+    narrow = blinking(track, [0, 1, 2, 3])
+    wide, always = (people.choose(faces, np.arange(4), [crop] * 4) for faces in (track, narrow))
+    assert wide is not None and always is not None
+    assert always.score == pytest.approx(wide.score)
+
+
 def test_parts_of_a_track_give_the_best_of_both() -> None:
     first, second = known(np.zeros((3, 128)), 0, 0.4), known(np.ones((3, 128)), 100, 0.8)
     assert people.merge(first, second, apart=1).pts.tolist() == [100, 101, 102]
     assert people.merge(people.empty(), first, apart=50).pts.tolist() == [0, 1, 2]
+    for merged in (people.merge(first, second, apart=1), people.merge(second, first, apart=1)):
+        assert merged.picture is second.picture
+    assert people.merge(people.empty(), first, apart=50).picture is first.picture
 
 
 # --- dlib's net

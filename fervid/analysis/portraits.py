@@ -44,8 +44,9 @@ class Portraits:
         inside = span.within(track.pts)
         rows = np.flatnonzero(np.isin(track.pts, [*taken]))
         rows = rows[(rows >= inside.start) & (rows < inside.stop)]
+        picture = people.choose(track, rows, [taken[pts] for pts in track.pts[rows].tolist()])
         rows, worth = people.best(track, rows, self._apart)
         described = [describe(taken[pts]) for pts in track.pts[rows].tolist()]
         if not described:
             return people.empty()
-        return Descriptors(track.pts[rows], track.box[rows], worth, np.stack(described))
+        return Descriptors(track.pts[rows], track.box[rows], worth, np.stack(described), picture)

@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 
 import numpy as np
 
 from fervid.people.descriptors import Descriptors
+from fervid.people.picture import Picture
 from fervid.types import Array, Bytes, Ints, Tally, Track
 
 SAMPLED, REPEATED = 1, 2  # bits of a frame's flags
@@ -72,12 +73,33 @@ def pack(result: SpanResult) -> dict[str, Array]:
         arrays[_COUNT] = np.array([len(some) for some in result.descriptors], np.int64)
         for name in _DESCRIPTORS:
             arrays[f"{_PREFIX}{name}"] = np.concatenate([getattr(some, name) for some in result.descriptors])
+        arrays |= _pack_pictures([some.picture for some in result.descriptors])
     return arrays
 
 
 _COLUMNS = ("pts", "box", "landmarks", "pose", "quality", "status")
 _DESCRIPTORS = ("pts", "box", "worth", "descriptor")
 _PREFIX, _COUNT = "likeness.", "likeness.count"  # names of the descriptors' arrays in stored results
+
+
+def _pack_pictures(pictures: Sequence[Picture | None]) -> dict[str, Array]:
+    known = [picture for picture in pictures if picture is not None]
+    return {
+        "picture.count": np.array([picture is not None for picture in pictures], np.int64),
+        "picture.pts": np.array([picture.pts for picture in known], np.int64),
+        "picture.box": np.array([picture.box for picture in known], np.float32).reshape(-1, 4),
+        "picture.score": np.array([picture.score for picture in known], np.float32),
+    }
+
+
+def _unpack_pictures(arrays: Mapping[str, Array]) -> Iterator[Picture | None]:
+    rows = zip(arrays["picture.pts"], arrays["picture.box"], arrays["picture.score"], strict=True)
+    for count in arrays["picture.count"]:
+        if count:
+            pts, box, score = next(rows)
+            yield Picture(int(pts), box, float(score))
+        else:
+            yield None
 
 
 def unpack(arrays: Mapping[str, Array]) -> SpanResult:
@@ -105,7 +127,11 @@ def unpack(arrays: Mapping[str, Array]) -> SpanResult:
         crops=tuple(split("crops", "crops.count")) if "crops" in arrays else (),
         descriptors=tuple(
             Descriptors(*columns)
-            for columns in zip(*(split(f"{_PREFIX}{name}", _COUNT) for name in _DESCRIPTORS), strict=True)
+            for columns in zip(
+                *(split(f"{_PREFIX}{name}", _COUNT) for name in _DESCRIPTORS),
+                _unpack_pictures(arrays),
+                strict=True,
+            )
         )
         if _COUNT in arrays
         else (),

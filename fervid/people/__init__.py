@@ -3,3 +3,4 @@
 from fervid.people.descriptors import APART, best, empty, merge
 from fervid.people.gallery import Gallery, check_name, name_groups, nearest_names, read_gallery
 from fervid.people.grouping import group_tracks, number
+from fervid.people.picture import Picture, choose

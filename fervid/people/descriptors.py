@@ -8,6 +8,7 @@ import numpy as np
 
 from fervid.faces import shape
 from fervid.faces.finder import PORTRAIT_EYES
+from fervid.people.picture import Picture
 from fervid.types import READABLE, Array, Floats, Ints, Track, check
 
 MOST = 3  # faces per track
@@ -22,6 +23,7 @@ class Descriptors:
     box: Floats  # (N, 4)
     worth: Floats  # (N,) how well the face is visible, 0 .. 1
     descriptor: Floats  # (N, 128)
+    picture: Picture | None = None  # to show the person by, often of another moment
 
     def __post_init__(self) -> None:
         count = len(self.pts)
@@ -35,7 +37,9 @@ class Descriptors:
 
     def take(self, rows: Array) -> Descriptors:
         """Return some of the faces."""
-        return Descriptors(self.pts[rows], self.box[rows], self.worth[rows], self.descriptor[rows])
+        return Descriptors(
+            self.pts[rows], self.box[rows], self.worth[rows], self.descriptor[rows], self.picture
+        )
 
 
 def best(track: Track, rows: Ints, apart: int) -> tuple[Ints, Floats]:
@@ -59,13 +63,19 @@ def empty() -> Descriptors:
 
 def merge(first: Descriptors, second: Descriptors, apart: int) -> Descriptors:
     """Return the best faces of two parts of a track."""
-    both = Descriptors(
-        *(
-            np.concatenate([getattr(first, name), getattr(second, name)])
-            for name in ("pts", "box", "worth", "descriptor")
-        )
+    pts, box, worth, descriptor = (
+        np.concatenate([getattr(first, name), getattr(second, name)])
+        for name in ("pts", "box", "worth", "descriptor")
     )
+    both = Descriptors(pts, box, worth, descriptor, better(first.picture, second.picture))
     return both.take(_chosen(both.pts, both.worth, apart))
+
+
+def better(first: Picture | None, second: Picture | None) -> Picture | None:
+    """Return the picture with the higher score; the first of equal ones."""
+    if first is None or second is None:
+        return first or second
+    return second if second.score > first.score else first
 
 
 def _chosen(pts: Ints, worth: Floats, apart: int) -> Ints:

@@ -116,10 +116,7 @@ def number(
         ranks.append((-ticks, min(by_track[track].start for track in tracks), tuple(tracks), index))
     persons = []
     for rank, (ticks, _, tracks, index) in enumerate(sorted(ranks), 1):
-        candidates = [descriptors[track] for track in tracks]
-        best = max(candidates, key=lambda faces: (float(faces.worth.max()), -int(faces.pts[0])))
-        row = int(best.worth.argmax())
-        persons.append(
-            Person(f"P{rank}", names.get(index), tracks, -ticks, int(best.pts[row]), best.box[row])
-        )
+        candidates = [descriptors[track].picture for track in tracks]
+        best = max(filter(None, candidates), key=lambda picture: (picture.score, -picture.pts))
+        persons.append(Person(f"P{rank}", names.get(index), tracks, -ticks, best.pts, best.box))
     return tuple(persons)
