@@ -78,6 +78,7 @@ FILES = {
     "streams/survey/flow.py": {"cv2"},
     "datasets/packs.py": {"cv2"},
     "export/editors/otio.py": {"opentimelineio"},
+    "export/parquet.py": {"pyarrow"},
     "execute/cluster.py": {"dask", "distributed"},
 }
 

@@ -17,7 +17,7 @@ from fervid.cli.shared.messages import Messages
 from fervid.cli.shared.timelines import beside, file_name
 from fervid.cli.shared.work import open_work
 from fervid.errors import UsageError
-from fervid.export import TIMELINES, choose
+from fervid.export import PARQUET, TIMELINES, choose, is_parquet
 from fervid.urls import is_url
 
 if TYPE_CHECKING:
@@ -68,7 +68,7 @@ class Targets:
     help="The timeline's format.  [default: from the suffix, otherwise json]",
 )
 @click.option("-o", "--output-dir", metavar="DIR", help="Write each timeline as DIR/<name>.json.")
-@options.target("--frames", help="Write a CSV row per frame and face; - is standard output.")
+@options.target("--frames", help="Write a CSV row per frame and face (or .parquet); - is standard output.")
 @options.target(
     "--tracks", metavar="FILE.npz", help="Write per-frame boxes, landmarks, pose and scores (NumPy)."
 )
@@ -110,6 +110,10 @@ def analyze(
         output.check_targets(paths, inputs, overwrite, messages.log_file)
     if aus:
         check_units(planned)
+    if frames is not None and is_parquet(frames):
+        from fervid.export.parquet import require
+
+        require()
     by_input = dict(zip(inputs, planned, strict=True))
     results: list[tuple[Timeline, Targets]] = []
     with open_work(messages, values) as work:
@@ -207,8 +211,13 @@ def write(run: Run, targets: Targets, overwrite: bool, aus: bool = False) -> Tim
             TIMELINES[targets.format].write(timeline, stream)
     people = {curve.track: curve.person for curve in timeline.curves if curve.person is not None}
     if targets.frames is not None:
-        with output.open_text(targets.frames, overwrite) as stream:
-            table.write(run.rows(), run.video, labels, stream, people, units)
+        rows = run.rows(), run.video, labels
+        if is_parquet(targets.frames):
+            with output.open_binary(targets.frames, overwrite) as binary:
+                PARQUET["frames"].write(*rows, binary, people, units)
+        else:
+            with output.open_text(targets.frames, overwrite) as stream:
+                table.write(*rows, stream, people, units)
     if targets.tracks is not None:
         with output.open_binary(targets.tracks, overwrite) as binary:
             geometry.write(run.rows, run.row_count, run.video, labels, binary, people)

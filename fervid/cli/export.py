@@ -13,7 +13,9 @@ from fervid.cli.shared.messages import Messages
 from fervid.cli.shared.reading import is_archive
 from fervid.cli.shared.timelines import OPTIONS, forbid_analysis, timeline_of
 from fervid.errors import InputError, UsageError
-from fervid.export import FRAMES, TIMELINES, choose
+from fervid.export import FRAMES, PARQUET, TIMELINES, choose
+
+FORMATS = {**TIMELINES, **FRAMES, "parquet": PARQUET["segments"]}  # Parquet is a table of either kind
 
 
 @options.command(
@@ -21,6 +23,7 @@ from fervid.export import FRAMES, TIMELINES, choose
     examples="""
     fervid export movie.mp4 -o movie.srt
     fervid export out.json -f segments -o segments.csv
+    fervid export out.json -o segments.parquet
     fervid export out.json -o film.TextGrid
     fervid export geometry.npz -f openface --aus -o film.csv
     """,
@@ -30,7 +33,7 @@ from fervid.export import FRAMES, TIMELINES, choose
     "-f",
     "--format",
     "form",
-    type=click.Choice([*TIMELINES, *FRAMES]),
+    type=click.Choice([*FORMATS]),
     help="The format.  [default: from the suffix]",
 )
 @options.target("-o", "--output", "target", help="Write here; - is standard output.  [default: -]")
@@ -50,13 +53,18 @@ def export(
 
     INPUT is a timeline that `fervid analyze` wrote (.json, .jsonl), or a video; - is standard input. fervid
     analyzes a video first, and keeps its timeline beside it. The formats openface and frames need the archive
-    (.npz) that `fervid analyze --tracks` or `fervid extract` wrote instead. The suffix must belong to the
+    (.npz) that `fervid analyze --tracks` or `fervid extract` wrote instead. parquet is the table of segments,
+    or of an archive's frames, and needs pyarrow: pip install 'fervid[parquet]'. The suffix must belong to the
     format. Subtitles, TextGrid and EAF contain times as a player shows them; tables contain seconds from the
     first frame.
     """
     target = target or output.STANDARD
     output.check_targets([target], [input], overwrite, messages.log_file)
-    chosen = choose({**TIMELINES, **FRAMES}, target, form)
+    chosen = choose(FORMATS, target, form)
+    if chosen == "parquet":
+        from fervid.export.parquet import require
+
+        require()
     with local_path(input) as path:
         if os.path.isfile(path) and is_archive(path):
             forbid_analysis(values, "an archive of frames")
@@ -67,14 +75,18 @@ def export(
                 "--aus measures frames, which a timeline does not contain: give the archive of "
                 "`fervid analyze --tracks`, or measure them with `fervid analyze --aus`"
             )
-        if chosen not in TIMELINES:
+        if chosen in FRAMES:
             raise InputError(
                 f"{chosen} has a row for every frame, which a timeline does not contain: give the archive "
                 "that `fervid analyze --tracks FILE.npz` writes"
             )
         timeline = timeline_of(messages, input, path, values, [target]).timeline
-    with output.open_text(target, overwrite) as stream:
-        TIMELINES[chosen].write(timeline, stream)
+    if chosen == "parquet":
+        with output.open_binary(target, overwrite) as binary:
+            PARQUET["segments"].write(timeline, binary)
+    else:
+        with output.open_text(target, overwrite) as stream:
+            TIMELINES[chosen].write(timeline, stream)
     if not timeline.segments and not messages.quiet:
         messages.say("no segments: no face was read")
 
@@ -82,16 +94,21 @@ def export(
 def _write_frames(path: str, name: str, form: str, target: str, overwrite: bool, aus: bool) -> None:
     from fervid.export.frames import geometry
 
-    if form not in FRAMES:
+    if form in TIMELINES:
         raise InputError(
-            f"{name} is an archive of frames: choose --format {' or '.join(FRAMES)}, "
+            f"{name} is an archive of frames: choose --format {', '.join(FRAMES)} or parquet, "
             f"or give a timeline for {form}"
         )
     archive = geometry.read(path)
-    options: dict[str, Any] = {"people": archive.people} if form == "frames" else {}
+    options: dict[str, Any] = {} if form == "openface" else {"people": archive.people}
     if aus:
         from fervid.units import measure
 
         options["units"] = measure(archive.rows, archive)
+    rows = archive.rows(), archive, archive.labels
+    if form == "parquet":
+        with output.open_binary(target, overwrite) as binary:
+            PARQUET["frames"].write(*rows, binary, **options)
+        return
     with output.open_text(target, overwrite) as stream:
-        FRAMES[form].write(archive.rows(), archive, archive.labels, stream, **options)
+        FRAMES[form].write(*rows, stream, **options)

@@ -66,6 +66,16 @@ FRAMES = {
     "frames": Format("fervid.export.frames.table:write", ".csv"),
     "openface": Format("fervid.export.frames.openface:write", ".openface.csv"),
 }
+# Tables as Parquet, written as those of TIMELINES and FRAMES, but to binary streams.
+PARQUET = {
+    "segments": Format("fervid.export.parquet:segments", ".parquet"),
+    "frames": Format("fervid.export.parquet:frames", ".parquet"),
+}
+
+
+def is_parquet(target: str) -> bool:
+    """Return whether a table with this file name is Parquet, not CSV."""
+    return Path(target).suffix.lower() == ".parquet"
 
 
 def choose(

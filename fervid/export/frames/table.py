@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import csv
 from collections.abc import Iterable, Mapping, Sequence
-from typing import TextIO
+from dataclasses import dataclass
+from typing import Any, TextIO
 
 import numpy as np
 
@@ -13,6 +14,18 @@ from fervid.export.timelines.shapes import number
 from fervid.timeline import valence_arousal
 from fervid.types import Array, Clock, Rows, Status
 from fervid.units import Measured
+
+
+@dataclass(frozen=True)
+class Column:
+    """Values of a column: an array with nan, or a list with None, where there is no value."""
+
+    values: list[Any] | Array
+    decimals: int = 0  # of an array's numbers in text
+
+    def texts(self) -> list[Any]:
+        """Return the cells of a CSV table."""
+        return texts(self.values, self.decimals) if isinstance(self.values, np.ndarray) else self.values
 
 
 def write(
@@ -29,37 +42,49 @@ def write(
     of a track, `units` adds the intensities of action units. Open the stream with newline="".
     """
     table = csv.writer(stream, lineterminator="\n")
+    table.writerow(names(labels, units))
+    for rows in chunks:
+        parts = columns(rows, clock, labels, people, units).values()
+        table.writerows(zip(*(column.texts() for column in parts), strict=True))
+
+
+def names(labels: Sequence[str], units: Measured | None = None) -> list[str]:
+    """Return the names of the table's columns."""
     box, rest = ["x", "y", "width", "height"], ["valence", "arousal", "quality"]
     rest += [] if units is None else [f"{unit}_r" for unit in units.names]
-    table.writerow(["frame", "pts", "time", "track", "person", "status", *box, "emotion", *labels, *rest])
-    names = [status.label for status in Status]
-    for rows in chunks:
-        valence, arousal = valence_arousal(rows.scores, labels)
-        best = np.nan_to_num(rows.scores, nan=-1.0).argmax(axis=1)
-        scored = np.isfinite(rows.scores.sum(axis=1))
-        read = (scored & (rows.status == Status.OK)).tolist()
-        emotions = [
-            labels[column] if known else "" for column, known in zip(best.tolist(), read, strict=True)
-        ]
-        tracks = rows.track.tolist()
-        table.writerows(
-            zip(
-                rows.frame.tolist(),
-                rows.pts.tolist(),
-                texts(shapes.times(clock, rows.pts), 6),
-                ["" if track < 0 else track for track in tracks],
-                [(people or {}).get(track, "") for track in tracks],
-                [names[status] for status in rows.status.tolist()],
-                *(texts(rows.box[:, column], 2) for column in range(4)),
-                emotions,
-                *(texts(rows.scores[:, column], 6) for column in range(len(labels))),
-                texts(valence, 6),
-                texts(arousal, 6),
-                texts(rows.quality, 6),
-                *([] if units is None else (texts(column, 2) for column in units.of(rows).T)),
-                strict=True,
-            )
-        )
+    return ["frame", "pts", "time", "track", "person", "status", *box, "emotion", *labels, *rest]
+
+
+def columns(
+    rows: Rows,
+    clock: Clock,
+    labels: Sequence[str],
+    people: Mapping[int, str] | None = None,
+    units: Measured | None = None,
+) -> dict[str, Column]:
+    """Return the columns of some rows by name."""
+    status = [known.label for known in Status]
+    valence, arousal = valence_arousal(rows.scores, labels)
+    best = np.nan_to_num(rows.scores, nan=-1.0).argmax(axis=1)
+    scored = np.isfinite(rows.scores.sum(axis=1))
+    read = (scored & (rows.status == Status.OK)).tolist()
+    tracks = rows.track.tolist()
+    parts = [
+        Column(rows.frame.tolist()),
+        Column(rows.pts.tolist()),
+        Column(shapes.times(clock, rows.pts), 6),
+        Column([None if track < 0 else track for track in tracks]),
+        Column([(people or {}).get(track) for track in tracks]),
+        Column([status[number] for number in rows.status.tolist()]),
+        *(Column(rows.box[:, column], 2) for column in range(4)),
+        Column(
+            [labels[column] if known else None for column, known in zip(best.tolist(), read, strict=True)]
+        ),
+        *(Column(rows.scores[:, column], 6) for column in range(len(labels))),
+        *(Column(values, 6) for values in (valence, arousal, rows.quality)),
+        *([] if units is None else (Column(values, 2) for values in units.of(rows).T)),
+    ]
+    return dict(zip(names(labels, units), parts, strict=True))
 
 
 def texts(values: Array, decimals: int) -> list[str]:

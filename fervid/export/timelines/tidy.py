@@ -4,13 +4,14 @@ from __future__ import annotations
 
 import csv
 from collections.abc import Iterator
-from typing import TextIO
+from typing import Any, TextIO
 
 from fervid.export.frames.table import texts
 from fervid.export.timelines import shapes
 from fervid.export.timelines.tiers import clean
 from fervid.types import Curve, Timeline
 
+MEANS = ("emotion", "confidence", "uncertain", "valence", "arousal", "intensity", "frames")  # of a segment
 MEASURES = ("valence", "arousal", "intensity", "quality")  # of a window
 
 
@@ -48,19 +49,29 @@ def windows(timeline: Timeline, stream: TextIO) -> None:
 
 def segments(timeline: Timeline, stream: TextIO) -> None:
     """Write a row per segment, with its mean scores."""
-    columns = ["emotion", "confidence", "uncertain", "valence", "arousal", "intensity", "frames"]
     table = csv.writer(stream, lineterminator="\n")
+    table.writerow(segment_columns(timeline))
+    for row in segment_rows(timeline):
+        table.writerow(str(cell).lower() if isinstance(cell, bool) else cell for cell in row)
+
+
+def segment_columns(timeline: Timeline) -> list[str]:
+    """Return the names of the columns of segments."""
     times = ["start_pts", "end_pts", "start", "end", "duration"]
-    table.writerow(["track", "person", "name", *times, *columns, *timeline.labels])
+    return ["track", "person", "name", *times, *MEANS, *timeline.labels]
+
+
+def segment_rows(timeline: Timeline) -> Iterator[list[Any]]:
+    """Yield the cells of each segment; a person or a name that is not known is empty."""
     named = _names(timeline)
     for stretch in timeline.segments:
         shape = shapes.segment(stretch, timeline.source, timeline.labels)
-        shape["uncertain"] = "true" if stretch.is_uncertain else "false"  # as in JSON
-        table.writerow(
+        shape["uncertain"] = stretch.is_uncertain
+        yield (
             [stretch.track, stretch.person or "", named.get(stretch.person, "")]
             + [stretch.start, stretch.end, shape["start"]["seconds"], shape["end"]["seconds"]]
             + [shapes.number((stretch.end - stretch.start) * timeline.source.time_base)]
-            + [shape[column] for column in columns]
+            + [shape[column] for column in MEANS]
             + list(shape["scores"].values())
         )
 

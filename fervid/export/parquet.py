@@ -1,0 +1,118 @@
+"""Tables as Parquet, with types and nulls, written by pyarrow in groups of rows to bound the memory."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from typing import TYPE_CHECKING, Any, BinaryIO
+
+from fervid.errors import UsageError
+from fervid.export.frames import table
+from fervid.export.timelines import tidy
+from fervid.types import Array, Clock, Rows, Timeline
+from fervid.units import Measured
+
+if TYPE_CHECKING:
+    import pyarrow
+
+GROUP = 65_536  # rows of a group, at least, except for the last
+INTEGERS = {"frame", "frames", "pts", "track", "start_pts", "end_pts"}
+TEXTS = {"person", "name", "status", "emotion"}
+FLAGS = {"uncertain"}
+DOUBLES = {"time", "start", "end", "duration"}  # all other columns are float32
+
+Columns = Mapping[str, Sequence[Any] | Array]
+
+
+def frames(
+    chunks: Iterable[Rows],
+    clock: Clock,
+    labels: Sequence[str],
+    stream: BinaryIO,
+    people: Mapping[int, str] | None = None,
+    units: Measured | None = None,
+) -> None:
+    """Write a row per frame and face, as `table.write` does, with the numbers unrounded."""
+    parts = (table.columns(rows, clock, labels, people, units) for rows in chunks)
+    values = ({name: column.values for name, column in part.items()} for part in parts)
+    _write(table.names(labels, units), values, stream)
+
+
+def segments(timeline: Timeline, stream: BinaryIO) -> None:
+    """Write a row per segment, as `tidy.segments` does."""
+    names = tidy.segment_columns(timeline)
+    rows = [[None if cell == "" else cell for cell in row] for row in tidy.segment_rows(timeline)]
+    parts = (rows[first : first + GROUP] for first in range(0, len(rows), GROUP))
+    _write(names, (dict(zip(names, zip(*part, strict=True), strict=True)) for part in parts), stream)
+
+
+def require() -> None:
+    """Raise UsageError if pyarrow is not installed."""
+    try:
+        import pyarrow.parquet  # noqa: F401
+    except ImportError as error:
+        raise UsageError(
+            "Parquet needs pyarrow: install it with `pip install 'fervid[parquet]'`, or choose csv"
+        ) from error
+
+
+def _write(names: Sequence[str], parts: Iterable[Columns], stream: BinaryIO) -> None:
+    require()
+    import pyarrow.parquet
+
+    schema = pyarrow.schema([(name, _type_of(name)) for name in names])
+    with pyarrow.parquet.ParquetWriter(_Counted(stream), schema, compression="zstd") as writer:
+        for group in _groups(schema, parts):
+            writer.write_table(group, row_group_size=max(1, len(group)))
+
+
+def _groups(schema: pyarrow.Schema, parts: Iterable[Columns]) -> Iterator[pyarrow.Table]:
+    """Yield the parts as tables of GROUP rows or more."""
+    import pyarrow
+
+    waiting: list[pyarrow.RecordBatch] = []
+    for part in parts:
+        arrays = [pyarrow.array(part[field.name], field.type, from_pandas=True) for field in schema]
+        waiting.append(pyarrow.record_batch(arrays, schema=schema))
+        if sum(map(len, waiting)) >= GROUP:
+            yield pyarrow.Table.from_batches(waiting)
+            waiting = []
+    if waiting:
+        yield pyarrow.Table.from_batches(waiting)
+
+
+def _type_of(name: str) -> pyarrow.DataType:
+    import pyarrow
+
+    if name in INTEGERS:
+        return pyarrow.int64()
+    if name in TEXTS:
+        return pyarrow.string()
+    if name in FLAGS:
+        return pyarrow.bool_()
+    return pyarrow.float64() if name in DOUBLES else pyarrow.float32()
+
+
+class _Counted:
+    """A stream that counts its bytes, since a pipe does not know its position."""
+
+    closed = False
+
+    def __init__(self, stream: BinaryIO) -> None:
+        self._stream, self._count = stream, 0
+
+    def write(self, data: bytes) -> int:
+        self._stream.write(data)
+        self._count += len(data)
+        return len(data)
+
+    def tell(self) -> int:
+        return self._count
+
+    def flush(self) -> None:
+        self._stream.flush()
+
+    def writable(self) -> bool:
+        return True
+
+    def close(self) -> None:
+        self.closed = True
