@@ -55,19 +55,21 @@ def measure(
     spec, name_of_model = model.read_spec(name), name
     predict = partial(evaluate.predict, labels=EMOTIONS, executor=executor, settings=settings)
     leave_out = spec.fusion == "joint" and len(spec.streams) > 1
-    stills = predict(name, _samples(f"ferplus:{data / 'ferplus.npz'}?usage=PublicTest"), leave_out=leave_out)
+    stills = predict(
+        name, samples_of(f"ferplus:{data / 'ferplus.npz'}?usage=PublicTest"), leave_out=leave_out
+    )
     figures = metrics.report(stills)
     rows: dict[str, Any] = {
         "FER2013 public test, stills, original labels": _each(figures, "accuracy"),
         "the same, mean recall": _each(figures, "mean_recall"),
     }
-    majority = _samples(f"ferplus:{data / 'ferplus.npz'}?usage=PublicTest&labels=majority")
-    voted = metrics.report(_relabelled(stills, majority))
+    majority = samples_of(f"ferplus:{data / 'ferplus.npz'}?usage=PublicTest&labels=majority")
+    voted = metrics.report(relabelled(stills, majority))
     rows["the same stills where FER+ has a majority"] = _each(voted, "accuracy")
     acted, frozen, reverse = [], [], []
     for difficulty in (*DIFFICULTIES, TALKING):
         data_spec = f"acted:{data / 'portraits.npz'}?part=test&difficulty={difficulty}&seed={SEED}"
-        takes_of = _samples(f"{data_spec}&per_class={takes['acted']}")
+        takes_of = samples_of(f"{data_spec}&per_class={takes['acted']}")
         predictions = predict(name, takes_of, leave_out=leave_out)
         rows[f"acted portraits, {difficulty}"] = _each(metrics.report(predictions), "accuracy")
         acted.append(predictions)
@@ -87,7 +89,7 @@ def measure(
     }
     transfer = None
     if kdef is not None:
-        transfer = metrics.report(predict(name_of_model, _samples(f"kdef:{kdef}")))
+        transfer = metrics.report(predict(name_of_model, samples_of(f"kdef:{kdef}")))
         rows["KDEF, frontal faces"] = _each(transfer, "accuracy")
     moving = [stream for stream in spec.streams if stream.reads == "displacement"]
     with tempfile.TemporaryDirectory() as folder:
@@ -96,7 +98,7 @@ def measure(
             for difficulty in DIFFICULTIES:
                 count = takes["synth"]
                 data_spec = f"synth:{difficulty}?people={count}&per_class={count}&seed={SEED}&faces=no"
-                predictions = predict(alone, _samples(data_spec))
+                predictions = predict(alone, samples_of(data_spec))
                 accuracy = metrics.report(predictions)["accuracy"]
                 rows.setdefault(f"drawn trajectories, {difficulty}", {})[stream.name] = accuracy
     columns = [column for column in figures["streams"] if not column.startswith(WITHOUT)]
@@ -130,7 +132,7 @@ def measure(
     }
 
 
-def _samples(spec: str) -> tuple[Sample, ...]:
+def samples_of(spec: str) -> tuple[Sample, ...]:
     return datasets.read(spec).samples
 
 
@@ -139,7 +141,7 @@ def _each(figures: dict[str, Any], what: str) -> dict[str, float]:
     return {name: part[what] for name, part in streams if not name.startswith(WITHOUT)}
 
 
-def _relabelled(predictions: Predictions, samples: tuple[Sample, ...]) -> Predictions:
+def relabelled(predictions: Predictions, samples: tuple[Sample, ...]) -> Predictions:
     """Return the predictions for these samples, with their other labels as the truth."""
     truth = {sample.name: EMOTIONS.index(sample.label) for sample in samples}
     kept = np.array([row for row, name in enumerate(predictions.names) if name in truth])

@@ -2,8 +2,8 @@
 
     python examples/make_clip.py [-o examples/clip.mp4]
 
-Needs fervid and scikit-image (`pip install scikit-image`), which contains the pictures. Nothing is
-downloaded. The same versions give the same bytes.
+Needs fervid, and mahotas and scikit-image, which contain the pictures (`pip install fervid[examples]`).
+Nothing is downloaded. The same versions give the same bytes.
 """
 
 from __future__ import annotations
@@ -24,7 +24,18 @@ import numpy.typing as npt
 import skimage.data
 from scipy.spatial.transform import Rotation
 
-from fervid.synth import Action, Points, Puppet, activity, carry, mirror, move, neutral_face, part, view_of
+from fervid.synth import (
+    Action,
+    Points,
+    Puppet,
+    activity,
+    carry,
+    mirror,
+    move,
+    neutral_face,
+    view_of,
+)
+from fervid.synth.view import fill
 
 Picture = npt.NDArray[np.uint8]
 
@@ -35,21 +46,25 @@ TRUTH_EVERY = 5  # frames between two faces written to the truth
 STAGGER = 0.08  # seconds between the starts of the action units of one expression, at most
 NECK = np.array([0.0, 1.3, 1.2])  # the pivot of the head, in eye distances from between the eyes
 
-# The predictor is off by half a pixel to four pixels at the thin brows, the corners of the eyes and the lips
-# that show teeth. These were read off the photograph: a mesh cut outside the lips would drag the teeth along.
-READ_BY_EYE = {
-    17: (188.5, 90.6), 18: (193.5, 88.8), 19: (199.5, 88.3), 20: (206.5, 90.0), 21: (213.0, 92.2),
-    22: (237.5, 93.0), 23: (244.0, 92.0), 24: (250.5, 91.8), 25: (257.5, 92.6), 26: (262.5, 95.3),
-    39: (212.6, 103.0), 42: (236.1, 104.8), 45: (256.1, 103.4), 46: (250.5, 105.7), 47: (244.0, 105.7),
-    48: (201.5, 138.6), 54: (245.6, 140.2), 57: (222.5, 155.0), 60: (202.7, 139.1), 61: (217.7, 142.8),
-    62: (222.8, 143.0), 63: (228.4, 143.0), 64: (244.1, 140.3), 65: (229.5, 149.3), 66: (223.3, 149.8),
-    67: (217.1, 149.2),
-}  # fmt: skip
+PHOTOGRAPH = ("demos", "data", "luispedro.jpg")  # in mahotas
+# Background that is added to the photograph, from a strip at its edge that is stretched: pixels of both.
+SIDE, SIDE_STRIP = 190, 24
+ROOF, ROOF_STRIP = 150, 18
 
+# The edges of the upper teeth from the middle outwards, in eye distances: out, back, and down from the lip.
+TEETH = np.array(
+    [[0.0, 0.0, 0.05], [0.125, 0.02, 0.05], [0.215, 0.07, 0.04], [0.29, 0.14, 0.045], [0.34, 0.22, 0.03],
+     [0.375, 0.3, 0.02]]
+)  # fmt: skip
+GUMS = -0.14  # eye distances down from the lip
+ENAMEL = (232, 208, 178)
+
+# In the photograph the inner brows are slightly raised, and the lids and corners of the mouth hang a little.
+REST = {"AU1": -0.3, "AU5": 0.2, "AU12": 0.2}
 EXPRESSIONS: Mapping[str, Mapping[str, float]] = {
-    "happiness": {"AU6": 0.7, "AU12": 1.2, "AU25": 1.1, "AU26": 0.2},
-    "surprise": {"AU1": 0.9, "AU2": 0.9, "AU5": 0.7, "AU25": 0.5, "AU26": 0.9},
-    "sadness": {"AU1": 1.2, "AU4": 0.6, "AU15": 1.5, "AU17": 0.4, "AU45": 0.25},
+    "happiness": {"AU6": 0.6, "AU12": 1.15, "AU25": 1.3, "AU26": 0.3},
+    "surprise": {"AU1": 1.1, "AU2": 1.1, "AU5": 1.0, "AU25": 0.5, "AU26": 1.1},
+    "sadness": {"AU1": 1.5, "AU4": 0.7, "AU15": 1.7, "AU17": 0.5, "AU45": 0.2},
 }
 # Degrees by which the head nods down with an expression.
 NOD = {"happiness": 0.0, "surprise": -2.0, "sadness": 4.0}
@@ -83,8 +98,8 @@ SHOTS = (
     Shot(
         "close",
         190,
-        (84, 0, 290, 214),
-        2.5,
+        (88, 142, 505, 380),
+        1.3,
         expressions=(
             Expression("happiness", 1.2, 1.8, 3.0, 3.8),
             Expression("surprise", 5.0, 5.28, 6.0, 6.56),
@@ -95,8 +110,8 @@ SHOTS = (
     Shot(
         "wide",
         135,
-        (28, 0, 460, 330),
-        1.6,
+        (0, 15, 680, 512),
+        0.96,
         mirrored=True,
         expressions=(Expression("sadness", 1.4, 2.2, 3.6, 4.4),),
         blinks=(0.7, 4.8),
@@ -104,44 +119,60 @@ SHOTS = (
 )
 
 
+def data_of(package: str, *path: str) -> Path:
+    """Return the path of a file that an installed package contains, without importing the package."""
+    found = importlib.util.find_spec(package)
+    if found is None or found.origin is None:
+        raise SystemExit(f"{package} is missing: pip install {package}")
+    return Path(found.origin).parent.joinpath(*path)
+
+
 def find_landmarks(photograph: Picture) -> Points:
     """Return the 68 landmarks of the only face in the photograph, in its pixels."""
-    package = importlib.util.find_spec("face_recognition_models")
-    if package is None or package.origin is None:
-        raise SystemExit("the landmark predictor is missing: pip install face_recognition_models")
-    predictor = dlib.shape_predictor(
-        str(Path(package.origin).parent / "models" / "shape_predictor_68_face_landmarks.dat")
-    )
+    model = data_of("face_recognition_models", "models", "shape_predictor_68_face_landmarks.dat")
     # At twice the size, because the predictor returns whole pixels.
-    twice = cv2.resize(photograph[:256], None, fx=2, fy=2, interpolation=cv2.INTER_CUBIC)
+    twice = cv2.resize(photograph, None, fx=2, fy=2, interpolation=cv2.INTER_CUBIC)
     (box,) = dlib.get_frontal_face_detector()(twice, 0)
-    points = np.array([(p.x, p.y) for p in predictor(twice, box).parts()], np.float64) / 2
-    for landmark, position in READ_BY_EYE.items():
-        points[landmark] = position
-    return points
+    points = dlib.shape_predictor(str(model))(twice, box).parts()
+    return np.array([(p.x, p.y) for p in points], np.float64) / 2
 
 
-def relax(landmarks: Points) -> Points:
-    """Return the smiling face's landmarks at rest: corners of the lips in and down, lips closed."""
-    view = view_of(landmarks)
-    unit = np.linalg.norm(view[:, 1])
-    down = view[:, 1] / unit
-    rest = move(landmarks, {"AU12": -1.1, "AU6": -0.4}, view)
-    # Without a smile, lips are fuller and straighter: move them part of the way to the neutral face's mouth.
-    plain = neutral_face() @ view.T
-    corners = (rest[48] + rest[54]) / 2 + 0.05 * unit * down
-    rest[48:] += 0.4 * (plain[48:] - plain[[48, 54]].mean(axis=0) + corners - rest[48:])
-    gaps = {upper: (rest[lower] - rest[upper]) @ down for upper, lower in ((61, 67), (62, 66), (63, 65))}
-    mean = float(np.mean(list(gaps.values())))
-    share = 0.2  # of the gap that the upper lip closes
-    for (upper, gap), lower in zip(gaps.items(), (67, 66, 65), strict=True):
-        rest[upper] += share * gap * down
-        rest[lower] -= (1 - share) * gap * down
-    for landmark, part_of in {49: 0.5, 50: 0.9, 51: 1.0, 52: 0.9, 53: 0.5}.items():
-        rest[landmark] += part_of * share * mean * down
-    for landmark, part_of in {59: 0.6, 58: 0.95, 57: 1.0, 56: 0.95, 55: 0.6}.items():
-        rest[landmark] -= part_of * (1 - share) * mean * down
-    return part(rest, down)
+def widen(photograph: Picture) -> Picture:
+    """Return the photograph with more background at its sides and above."""
+    height, width = photograph.shape[:2]
+    x, y = np.arange(-SIDE, width + SIDE), np.arange(-ROOF, height)
+    # Mirrored and stretched: the seam does not show, and the strips have no hair in them.
+    across = np.where(x < 0, -x * SIDE_STRIP / SIDE, x)
+    across = np.where(x >= width, width - 1 - (x - width + 1) * SIDE_STRIP / SIDE, across)
+    down = np.where(y < 0, -y * ROOF_STRIP / ROOF, y)
+    wide = cv2.remap(
+        photograph, *np.meshgrid(across.astype(np.float32), down.astype(np.float32)), cv2.INTER_LINEAR
+    )
+    distance = np.maximum(np.maximum(-x, x - width + 1)[None], -y[:, None])
+    far = np.clip(distance / 40, 0, 1)[..., None]
+    soft = cv2.GaussianBlur(wide, (0, 0), 5)
+    return np.asarray(np.rint(wide * (1 - far) + soft * far), np.uint8)
+
+
+def add_teeth(puppet: Puppet, view: Points) -> None:
+    """Give the puppet, whose photograph has closed lips, a row of upper teeth."""
+    bite = np.zeros(puppet.portrait.shape[:2], np.uint8)
+    lip = puppet.landmarks[61:64].mean(axis=0)
+    for index in reversed(range(len(TEETH) - 1)):
+        for side in (-1, 1):
+            corners = TEETH[[index, index + 1, index + 1, index]] * (side, 1, 1)
+            corners[2:, 2] = GUMS
+            tooth = lip + corners[:, [0, 2, 1]] @ view.T
+            middle = tooth.mean(axis=0)
+            fill(bite, tooth, 255)
+            colour = np.array(ENAMEL) * (1 - 0.03 * index**2)
+            cv2.fillPoly(
+                puppet.teeth, [np.rint(tooth).astype(np.int32)], (0.72 * colour).tolist(), cv2.LINE_AA
+            )
+            inner = np.rint((middle + (tooth - middle) * (0.86, 0.98)) * 16).astype(np.int32)
+            cv2.fillPoly(puppet.teeth, [inner], colour.tolist(), cv2.LINE_AA, 4)
+    puppet.teeth = cv2.GaussianBlur(puppet.teeth, (0, 0), 0.008 * puppet.scale)
+    puppet.bite = cv2.GaussianBlur(bite, (0, 0), 0.012 * puppet.scale)
 
 
 def actions_of(shot: Shot, random: np.random.Generator) -> list[Action]:
@@ -175,18 +206,12 @@ def play_face(
     """Yield the frames of a shot of the face, each with its landmarks."""
     random = np.random.default_rng(seed)
     left, top, width, height = shot.region
-    picture = cv2.resize(
-        photograph[top : top + height, left : left + width],
-        None,
-        fx=shot.scale,
-        fy=shot.scale,
-        interpolation=cv2.INTER_CUBIC,
-    )
-    blurred = cv2.GaussianBlur(picture, (0, 0), 0.6 * shot.scale)
-    picture = cv2.addWeighted(picture, 1.4, blurred, -0.4, 0)  # sharpen: enlarging blurs
+    part = photograph[top : top + height, left : left + width]
+    picture = cv2.resize(part, None, fx=shot.scale, fy=shot.scale, interpolation=cv2.INTER_CUBIC)
     puppet = Puppet(np.asarray(picture, np.uint8), (landmarks - (left, top) + 0.5) * shot.scale - 0.5)
-    rest = relax(puppet.landmarks)
     view = view_of(puppet.landmarks)
+    rest = move(puppet.landmarks, REST, view)
+    add_teeth(puppet, view)
     actions = actions_of(shot, random)
     moods = [Action(e.onset, e.apex, e.release, e.offset, {e.emotion: 1.0}) for e in shot.expressions]
     yaw, pitch, roll = (sway(random, degrees) for degrees in (3.0, 1.2, 1.0))
@@ -279,8 +304,9 @@ def truth_of(shots: tuple[Shot, ...], faces: list[dict[str, object]]) -> dict[st
 
 def frames_of(seed: int) -> Iterator[tuple[Picture, Points | None]]:
     """Yield every frame of the clip, with its landmarks if it has a face."""
-    photograph = skimage.data.astronaut()
-    landmarks = find_landmarks(photograph)
+    photograph = cv2.cvtColor(cv2.imread(str(data_of("mahotas", *PHOTOGRAPH))), cv2.COLOR_BGR2RGB)
+    landmarks = find_landmarks(photograph) + np.array([SIDE, ROOF])
+    photograph = widen(photograph)
     for number, shot in enumerate(SHOTS):
         if shot.expressions:
             yield from play_face(shot, photograph, landmarks, seed + number)

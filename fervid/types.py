@@ -339,7 +339,7 @@ class Settings:
     faces: str = "all"  # or "largest": only the largest face of each frame
     min_face: float = 0.1  # share of the frame's height
     detector: str = "yunet"
-    landmarks: str = "dlib"  # the predictor of the 68 points
+    landmarks: str = "open"  # the predictor of the 68 points
     min_segment: float = 0.3  # seconds
     people: bool = True  # whether persons are identified across tracks
 

@@ -38,6 +38,7 @@ SLOW = (
     "fervid.train",
     "importlib",  # loads a script, which can do anything
     "runpy",
+    "read_gallery",  # of fervid.people, which detects the faces of its pictures
 )
 # Names that run the program in the test's process, and the arguments that make it slow.
 PROGRAM = {"run_here", "fervid.cli.main"}

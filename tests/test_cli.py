@@ -387,10 +387,23 @@ def test_doctor_fails_if_something_is_broken(fervid: Fervid, tmp_path: Path) -> 
 
 
 def test_doctor_reports_a_missing_library(fervid: Fervid, tmp_path: Path) -> None:
-    (tmp_path / "dlib.py").write_text("raise ImportError('libdlib.so is missing')")
+    (tmp_path / "safetensors.py").write_text("raise ImportError('_rust.so is missing')")
     done = fervid("doctor", env={"PYTHONPATH": f"{tmp_path}:{ROOT}"})
     assert done.returncode == 1
-    assert "libdlib.so is missing; pip install --force-reinstall dlib-bin" in done.stdout
+    assert "_rust.so is missing; pip install --force-reinstall safetensors" in done.stdout
+
+
+def test_only_what_is_named_dlib_needs_dlib(fervid: Fervid, tmp_path: Path) -> None:
+    (tmp_path / "dlib.py").write_text("raise ImportError('no dlib here')")
+    env = {"PYTHONPATH": f"{tmp_path}:{ROOT}", "FERVID_CACHE_DIR": str(tmp_path / "cache")}
+    report = json.loads(fervid("doctor", "--json", env=env).stdout)
+    assert report["ok"] is True
+    (found,) = (row for row in report["findings"] if row["name"] == "landmarks dlib")
+    assert found["state"] == "note" and "fervid[dlib]" in found["detail"]
+    few = ["analyze", CLIP, "--model", "untrained", "--end", "0.4", "-t", tmp_path / "out.json"]
+    assert fervid(*few, env=env).returncode == 0
+    says(fervid(*few, "-y", "--detector", "hog", env=env), 1, "pip install 'fervid[dlib]'")
+    says(fervid(*few, "-y", "--landmarks", "dlib", env=env), 1, "pip install 'fervid[dlib]'")
 
 
 def test_models_are_listed_and_verified(fervid: Fervid) -> None:

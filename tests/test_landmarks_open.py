@@ -55,7 +55,7 @@ def eyes_apart(points: Floats, other: Floats) -> float:
 
 
 def test_it_is_small_and_has_a_name() -> None:
-    assert list(predictors()) == ["dlib", "open"]
+    assert list(predictors()) == ["open", "dlib"]
     path = predictors()["open"]()
     assert path.is_relative_to(ROOT / "fervid")
     assert path.stat().st_size < LARGEST
@@ -79,8 +79,8 @@ def test_it_needs_no_other_distribution(monkeypatch: pytest.MonkeyPatch) -> None
     finder = FaceFinder(landmarks="open")
     (face,) = finder.detect(luma)
     assert finder.fit(luma, face).shape == (68, 2)
-    with pytest.raises(ModelError, match="pip install face_recognition_models"):
-        FaceFinder().fit(luma, face)
+    with pytest.raises(ModelError, match="pip install 'fervid\\[dlib\\]'"):
+        FaceFinder(landmarks="dlib").fit(luma, face)
 
 
 def test_a_damaged_file_is_an_error(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -119,11 +119,11 @@ def test_the_points_do_not_depend_on_the_number_of_threads() -> None:
 
 
 def test_an_unknown_name_is_an_error(call: Call) -> None:
-    with pytest.raises(UsageError, match="unknown landmarks 'haar': choose one of dlib, open"):
+    with pytest.raises(UsageError, match="unknown landmarks 'haar': choose one of open, dlib"):
         FaceFinder(landmarks="haar")
     done = call("extract", CLIP, "-o", "out", "--landmarks", "haar")
     assert done.returncode == 2
-    assert "'haar' is not one of 'dlib', 'open'" in done.stderr
+    assert "'haar' is not one of 'open', 'dlib'" in done.stderr
 
 
 def test_two_predictors_of_one_name_are_an_error() -> None:
@@ -157,7 +157,7 @@ def first_points(settings: Settings) -> tuple[Floats, str]:
 
 def test_the_setting_reaches_workers_and_changes_the_key() -> None:
     own, key = first_points(OPEN)
-    other, other_key = first_points(Settings(start=OPEN.start, end=OPEN.end))
+    other, other_key = first_points(Settings(start=OPEN.start, end=OPEN.end, landmarks="dlib"))
     assert key != other_key
     assert 0.01 < eyes_apart(own, other) < NEAR
     with execute.pool(2) as run:

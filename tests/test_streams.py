@@ -169,6 +169,32 @@ def test_c3d_depends_on_the_order_of_frames() -> None:
         assert not torch.allclose(network(clip), network(clip.flip(1)), atol=1e-4)
 
 
+def test_phrnn_with_motion_says_nothing_about_a_face_at_rest() -> None:
+    torch.manual_seed(3)
+    network = streams.build("phrnn", CLASSES, motion=8).eval()
+    moving = clips(network, 2)
+    still = moving[:, :1].expand_as(moving)
+    with torch.inference_mode():
+        whole = streams.build("phrnn", CLASSES).eval()
+        whole.load_state_dict(network.state_dict())
+        assert network.features(still).max() < 1e-12 and whole.features(still).max() > 0.01
+        shares = network.features(moving) / whole.features(moving)
+        shares = shares[~shares.isnan()]
+        assert ((shares > 0.5) & (shares < 1)).all()
+
+
+def test_c3d_with_motion_says_nothing_about_a_picture() -> None:
+    torch.manual_seed(3)
+    network = streams.build("c3d", CLASSES, width=4, blocks=1, motion=20).eval()
+    moving = clips(network, 2)
+    with torch.inference_mode():
+        whole = streams.build("c3d", CLASSES, width=4, blocks=1).eval()
+        whole.load_state_dict(network.state_dict())
+        assert network.features(moving[:, :1].expand_as(moving)).abs().max() < 1e-6
+        assert torch.allclose(network.features(moving), whole.features(moving), rtol=1e-2)
+        assert whole.features(moving).abs().max() > 0.01
+
+
 def test_phrnn_ignores_the_jaw() -> None:
     network = small("phrnn").eval()
     clip = clips(network, 1)
@@ -296,7 +322,7 @@ def test_a_stream_learns_what_is_easy(name: str, request: pytest.FixtureRequest,
 def test_gradients_in_bfloat16_are_those_of_float32(steps: int) -> None:
     """Compare gradients: torch's own, with two steps under a kernel of three, are garbage or infinite."""
     torch.manual_seed(0)
-    block = c3d.Block(128, 128, 1, 3).to(memory_format=torch.channels_last_3d)
+    block = c3d.Block(128, 128, 1, 3, 3).to(memory_format=torch.channels_last_3d)
     nn.init.ones_(block.second_norm.weight)
     maps = torch.randn(8, 128, steps, 6, 6).to(memory_format=torch.channels_last_3d)
     target = torch.randn(8, 128, steps, 6, 6)

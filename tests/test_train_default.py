@@ -23,6 +23,7 @@ from fervid.synth import motion, puppet
 from fervid.types import Bytes
 
 BENCHMARKS = ROOT / "benchmarks"
+UNLABELLED = 3  # faces of the pack of landmarks
 PEOPLE = 24  # enough for each part, and for each half of the validation part
 CODES = {"anger": 0, "disgust": 1, "fear": 2, "happiness": 3, "sadness": 4, "surprise": 5, "neutral": 6}
 
@@ -58,12 +59,17 @@ def packs(tmp_path_factory: pytest.TempPathFactory) -> Path:
         usage=np.array([usage for _, _, usage in rows]),
         duplicates_validation=np.zeros(len(rows), bool),
     )
+    # Two neutral pictures of most people, and a smile of some: the landmark network learns from differences.
+    neutral, smiling = range(2 * PEOPLE), range(0, PEOPLE, 4)
+    portraits = [("neutral", number) for number in neutral] + [("happiness", number) for number in smiling]
     np.savez(
         folder / "portraits.npz",
-        images=np.stack([face("neutral", 10 + number, 144) for number in range(PEOPLE)]),
-        label=np.full(PEOPLE, 7),
-        person=np.array([f"Somebody {number}" for number in range(PEOPLE)]),
+        images=np.stack([face(label, 10 + number, 144) for label, number in portraits]),
+        label=np.array([{"happiness": 4, "neutral": 7}[label] for label, _ in portraits]),
+        person=np.array([f"Somebody {number % PEOPLE}" for _, number in portraits]),
     )
+    unlabelled = [face("neutral", 50 + number, 192) for number in range(UNLABELLED)]
+    np.savez(folder / "landmarks68.npz", images=np.stack(unlabelled))
     return folder
 
 
@@ -84,8 +90,14 @@ def run_main(script: ModuleType, packs: Path, *arguments: str | Path) -> None:
     """Run a script, and the commands that it starts, in this process, which has torch loaded."""
 
     def stage(words: list[str], check: bool) -> None:
-        assert words[:3] == [sys.executable, "-m", "fervid"] and check
-        made_in(packs, *words[3:])
+        assert words[0] == sys.executable and check
+        if words[1:3] == ["-m", "fervid"]:
+            made_in(packs, *words[3:])
+        else:
+            name = Path(words[1]).stem
+            with pytest.MonkeyPatch.context() as inner:
+                inner.setattr(sys, "argv", words[1:])
+                importlib.import_module(name).main()
 
     line = [script.__file__, "--data", packs, "--jobs", "1", *arguments]
     with pytest.MonkeyPatch.context() as patch:
@@ -99,10 +111,37 @@ def run_main(script: ModuleType, packs: Path, *arguments: str | Path) -> None:
         script.main()
 
 
+def small_net(folder: Path) -> Path:
+    """Write a small net in the files of face-api's, with random weights."""
+    random, entries, content = np.random.default_rng(0), [], b""
+    widths = (3, 32, 64, 128, 256)
+    for block in range(4):
+        before, after = widths[block], widths[block + 1]
+        for layer in range(4):
+            name, depth = f"dense{block}/conv{layer}", after if layer else before
+            shapes = {"depthwise_filter": (3, 3, depth, 1), "pointwise_filter": (1, 1, depth, after)}
+            if not block and not layer:
+                shapes = {"filters": (3, 3, 3, after)}
+            for part, shape in shapes.items():
+                scale = {"dtype": "uint8", "scale": 0.004, "min": -0.5}
+                entries.append({"name": f"{name}/{part}", "shape": shape, "quantization": scale})
+                content += random.integers(0, 256, int(np.prod(shape)), np.uint8).tobytes()
+            entries.append({"name": f"{name}/bias", "shape": (after,)})
+            content += np.zeros(after, "<f4").tobytes()
+    for part, shape in (("weights", (256, 7)), ("bias", (7,))):
+        entries.append({"name": f"fc/{part}", "shape": shape})
+        content += random.normal(0, 0.05, shape).astype("<f4").tobytes()
+    folder.mkdir()
+    (folder / "face_expression_model-weights_manifest.json").write_text(json.dumps([{"weights": entries}]))
+    (folder / "face_expression_model.bin").write_bytes(content)
+    return folder
+
+
 @pytest.fixture(scope="module")
 def made(script: ModuleType, packs: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
     folder = tmp_path_factory.mktemp("made")
-    run_main(script, packs, "-o", folder / "default", "--runs", folder / "runs", "--small")
+    net = ("--face-api", small_net(folder / "net"))
+    run_main(script, packs, "-o", folder / "default", "--runs", folder / "runs", "--small", *net)
     return folder
 
 
@@ -144,7 +183,8 @@ def test_the_card_has_the_table_and_no_paths(made: Path, packs: Path) -> None:
 
 def test_finished_stages_are_not_trained_again(made: Path, script: ModuleType, packs: Path) -> None:
     before = (made / "runs" / "c3d" / "model.safetensors").stat().st_mtime_ns
-    run_main(script, packs, "-o", made / "again", "--runs", made / "runs", "--small")
+    net = ("--face-api", made / "net")
+    run_main(script, packs, "-o", made / "again", "--runs", made / "runs", "--small", *net)
     assert (made / "runs" / "c3d" / "model.safetensors").stat().st_mtime_ns == before
     assert (made / "again" / "model.safetensors").read_bytes() == (
         made / "default" / "model.safetensors"
@@ -205,11 +245,75 @@ def test_streams_and_fusion_train_on_different_people(script: ModuleType, packs:
     assert not tested & (of_streams | of_fusion | people(packs, fusion.validation))
 
 
+def test_the_frame_network_learns_from_labels_and_answers(
+    scripts: Callable[[str], ModuleType], made: Path
+) -> None:
+    script, runs = scripts("train_frames"), made / "runs" / "frames"
+    material = script.gather(runs, script.STAGES[0])
+    assert np.allclose(material.targets.sum(1), 1) and (material.targets >= 0).all()
+    with np.load(runs / "portraits.npz") as pack:
+        kept = int((pack["split"] == "training").sum())
+        assert 0 < kept < len(pack["split"])
+    with np.load(runs / "fer.npz") as pack:
+        assert len(material.faces) == len(pack["faces"]) + kept + UNLABELLED
+        answers = np.load(runs / "answers-fer.npy")
+        assert answers.shape == (len(pack["faces"]), 7) and answers.std(0).min() > 0
+        labels = np.array([EMOTIONS.index(label) for label in pack["label"]])
+        assert (material.targets[: len(labels)].argmax(1) == labels).all()
+    history = json.loads((runs / "history.json").read_text())
+    assert [len(history[stage.name]) for stage in script.STAGES] == [1, 1, 1, 1]
+    before, after = (
+        load_file(made / "runs" / name / model.WEIGHTS) for name in ("still_mean", "still_second")
+    )
+    name = "still.blocks.1.first.weight"
+    changed = np.abs(after[name] - before[name]).mean()
+    assert 0 < changed < 0.1 * np.abs(before[name]).mean()
+
+
+def test_the_landmark_network_learns_from_pictures_of_the_same_person(
+    scripts: Callable[[str], ModuleType], made: Path
+) -> None:
+    script, runs = scripts("train_motion"), made / "runs" / "motion"
+    material = script.Material(runs, 0.5)
+    assert material.resting and all(len(rows) == 2 for rows in material.resting)
+    random, resting = np.random.default_rng(0), EMOTIONS.index("neutral")
+    shown = []
+    for source in script.STAGES[0].sources:
+        for _ in range(20):
+            moved, target = material.draw(random, {source: 1.0})
+            assert moved.shape == (16, 68, 2) and np.isfinite(moved).all()
+            assert target.sum() == pytest.approx(1) and target.min() > 0
+            shown.append((source, int(target.argmax())))
+    of_pairs = {label for source, label in shown if source == "pairs"}
+    assert of_pairs == {resting, EMOTIONS.index("happiness")}
+    history = json.loads((runs / "history.json").read_text())
+    assert [len(history[stage.name]) for stage in script.STAGES] == [1] * len(script.STAGES)
+    (stream,) = model.read_spec(made / "runs" / "phrnn_moving").streams
+    assert stream.sizes["motion"] == 8 and model.read_spec(made / "default").streams[1].sizes["motion"] == 8
+
+
+def test_the_frame_network_sees_acted_faces(scripts: Callable[[str], ModuleType], made: Path) -> None:
+    script, runs = scripts("train_frames"), made / "runs" / "frames"
+    third = next(stage for stage in script.STAGES if stage.own)
+    with np.load(runs / "acted.npz") as pack:
+        labels, levels = pack["label"], pack["level"]
+    assert set(labels) == set(EMOTIONS) and 0 <= levels.min() < 0.1 < 0.5 < levels.max() <= 1
+    flat = np.full(len(EMOTIONS), 1 / len(EMOTIONS), np.float32)
+    material = script.gather(runs, third, lambda faces: np.tile(flat, (len(faces), 1)))
+    targets = material.targets[-len(labels) :]
+    neutral = EMOTIONS.index("neutral")
+    hidden = levels < script.VISIBLE[0]
+    assert (targets[hidden].argmax(1) == neutral).all()
+    clear = (levels > script.VISIBLE[1]) & (labels != "neutral")
+    expected = [EMOTIONS.index(label) for label in labels[clear]]
+    assert clear.any() and (targets[clear].argmax(1) == expected).all()
+
+
 def test_missing_packs_are_an_error(
     script: ModuleType, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     with pytest.raises(SystemExit, match="2"):
-        run_main(script, tmp_path, "-o", tmp_path / "x")
+        run_main(script, tmp_path, "-o", tmp_path / "x", "--face-api", tmp_path)
     assert "there is no ferplus.npz" in capsys.readouterr().err
 
 

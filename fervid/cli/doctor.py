@@ -30,7 +30,6 @@ OPEN_NOTICE = (
 NEEDED = {
     "av": "av",
     "click": "click",
-    "dlib-bin": "dlib",
     "numpy": "numpy",
     "opencv-python-headless": "cv2",
     "rich": "rich",
@@ -147,15 +146,19 @@ def _ffmpeg() -> Finding:
 def _predictors() -> Iterator[Finding]:
     try:
         from fervid.faces.finder import face_net, predictors
+        from fervid.faces.weights import import_dlib
     except ImportError as error:
-        yield Finding("predictors", BROKEN, f"dlib or OpenCV does not import: {error}")
+        yield Finding("predictors", BROKEN, f"OpenCV does not import: {error}")
         return
     paths = {}
     for name, weights in predictors().items():
         try:
             paths[name] = weights()
+            if name == "dlib":
+                import_dlib()
         except FervidError as error:
-            yield Finding(f"landmarks {name}", BROKEN, str(error))
+            # Only what is asked for by name needs dlib.
+            yield Finding(f"landmarks {name}", NOTE if name == "dlib" else BROKEN, str(error))
         else:
             yield Finding(f"landmarks {name}", OK, str(paths[name]))
     try:

@@ -12,10 +12,9 @@ from threading import Lock
 from typing import Any
 
 import cv2
-import dlib
 import numpy as np
 
-from fervid.faces.weights import included, installed
+from fervid.faces.weights import import_dlib, included, installed
 from fervid.types import Bytes, Floats
 
 YUNET = "data/face_detection_yunet_2023mar.onnx"
@@ -121,12 +120,12 @@ def _detect_yunet(luma: Bytes, accept: float) -> Iterator[Detection]:
 
 @cache
 def _hog() -> Any:
-    return dlib.get_frontal_face_detector()
+    return import_dlib().get_frontal_face_detector()
 
 
 @cache
 def _mmod() -> Any:
-    return dlib.cnn_face_detection_model_v1(str(installed("mmod_human_face_detector.dat")))
+    return import_dlib().cnn_face_detection_model_v1(str(installed("mmod_human_face_detector.dat")))
 
 
 def _box(rectangle: Any) -> Floats:

@@ -1,4 +1,4 @@
-"""Faces in a picture: where they are, their 68 landmarks by dlib, and aligned crops.
+"""Faces in a picture: where they are, their 68 landmarks, and aligned crops.
 
 Networks and predictors are loaded once per process. All pictures are upright luma.
 """
@@ -12,7 +12,6 @@ from pathlib import Path
 from typing import Self
 
 import cv2
-import dlib
 import numpy as np
 
 from fervid.errors import ModelError, UsageError
@@ -20,14 +19,12 @@ from fervid.faces import detection, detectors
 from fervid.faces.detectors import Detection
 from fervid.faces.picture import CANVAS, CANVAS_BOX, canvas, warp
 from fervid.faces.shape import CROP, MARGIN, alignment, eye_line, figures, posed
-from fervid.faces.weights import included, installed
+from fervid.faces.weights import import_dlib, included, installed
 from fervid.types import Bytes, Floats, Settings
 
 # dlib's HOG boxes relative to its own landmarks, measured over many faces: side and centre in eye distances.
 BOX_SIDE = 2.54
 BOX_BELOW_EYES = 0.41
-
-CANVAS_FACE = dlib.rectangle(*[(CANVAS - CANVAS_BOX) // 2] * 2, *[(CANVAS + CANVAS_BOX) // 2 - 1] * 2)
 
 # The picture that dlib's face net reads, by dlib's own get_face_chip. It is aligned by STEADY, the points
 # without brows, jaw and lower lip, which move.
@@ -62,14 +59,14 @@ def predictors() -> dict[str, Weights]:
     return dict(_PREDICTORS)
 
 
-@predictor("dlib")
-def _dlib_weights() -> Path:
-    return installed("shape_predictor_68_face_landmarks.dat")
-
-
 @predictor("open")
 def _open_weights() -> Path:
     return included(OPEN, OPEN_SHA256)
+
+
+@predictor("dlib")
+def _dlib_weights() -> Path:
+    return installed("shape_predictor_68_face_landmarks.dat")
 
 
 @cache
@@ -80,13 +77,15 @@ def _predictor(name: str) -> Callable[[Bytes], Floats]:
         from fervid.faces import points  # imports torch
 
         return points.load(path)
+    dlib = import_dlib()
+    face = dlib.rectangle(*[(CANVAS - CANVAS_BOX) // 2] * 2, *[(CANVAS + CANVAS_BOX) // 2 - 1] * 2)
     try:
         trees = dlib.shape_predictor(str(path))
     except RuntimeError as error:
         raise ModelError(f"the predictor {path} cannot be read: {error}; install it again") from error
 
     def predict(picture: Bytes) -> Floats:
-        return np.array([(point.x, point.y) for point in trees(picture, CANVAS_FACE).parts()], np.float32)
+        return np.array([(point.x, point.y) for point in trees(picture, face).parts()], np.float32)
 
     return predict
 
@@ -97,7 +96,7 @@ class FaceFinder:
 
     min_face: float = 0.1  # share of the frame's height
     detector: str = "yunet"
-    landmarks: str = "dlib"
+    landmarks: str = "open"
 
     @classmethod
     def of(cls, settings: Settings) -> Self:

@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import hashlib
+from importlib import import_module
 from importlib.util import find_spec
 from pathlib import Path
+from typing import Any
 
 from fervid.errors import ModelError
 
@@ -21,6 +23,14 @@ def included(name: str, sha256: str) -> Path:
     return path
 
 
+def import_dlib() -> Any:
+    """Import dlib, which only its own detectors and predictor need."""
+    try:
+        return import_module("dlib")
+    except ImportError as error:
+        raise ModelError("dlib is not installed: pip install 'fervid[dlib]'") from error
+
+
 def installed(name: str) -> Path:
     """Return the path of a file of the `face_recognition_models` distribution, without importing it.
 
@@ -28,7 +38,7 @@ def installed(name: str) -> Path:
     """
     spec = find_spec("face_recognition_models")
     if spec is None or spec.origin is None:
-        raise ModelError("dlib's models are not installed: pip install face_recognition_models")
+        raise ModelError("dlib's models are not installed: pip install 'fervid[dlib]'")
     path = Path(spec.origin).parent / "models" / name
     if not path.is_file():
         raise ModelError(f"{path.name} is missing: pip install --force-reinstall face_recognition_models")

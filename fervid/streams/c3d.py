@@ -1,8 +1,10 @@
-"""A compact residual C3D: 3x3x3 kernels; each stage that halves the picture halves time, down to one step.
+"""A compact residual C3D that sees each clip twice: as pictures, and as what moves in them.
 
-It has the shape of `still`, with time. When it is inflated from `still`, the middle of every kernel takes the
-parent's weights and the rest is zero: on a face that does not move both nets return the same, and training
-learns motion from there.
+The second channel is each frame minus the mean of the clip. It is zero for a face that does not move, so what
+the net learns from it is motion alone, whatever the face looks like at rest.
+
+Kernels of four steps halve time without a preference for either end: with three, the first frame would count
+more than the last.
 """
 
 from __future__ import annotations
@@ -17,31 +19,27 @@ from fervid.streams.network import Network
 
 STAGES = 4
 DROPOUT = 0.4
+MOTION = 4.0  # expressions change a pixel by about a quarter of the picture's contrast
 
 
 def convolved(layer: nn.Conv3d, maps: Tensor) -> Tensor:
-    """Apply the layer; pad the maps first where its kernel is longer than they are.
+    """Apply a layer to maps that begin a step earlier and end a step later than they do, if it reads several.
 
-    Without padding, torch's bfloat16 gradient of such a layer is garbage on a CPU.
+    The first and the last step are repeated: on a face that does not move, every step stays the same.
     """
-    reach = layer.kernel_size[0] // 2
-    if maps.shape[2] > 2 * reach:
-        return layer(maps)
-    padded = nn.functional.pad(maps, (0, 0, 0, 0, reach, reach))
-    return nn.functional.conv3d(padded, layer.weight, None, layer.stride, (0, 1, 1))
+    if layer.kernel_size[0] > 2:
+        maps = torch.cat([maps[:, :, :1], maps, maps[:, :, -1:]], dim=2)
+    return layer(maps)
 
 
 class Block(nn.Module):
-    """Two convolutions with a shortcut, each over `time` steps and 3x3 pixels."""
+    """Two convolutions with a shortcut, over `first` and then `time` steps, and 3x3 pixels."""
 
-    def __init__(self, before: int, after: int, stride: int, time: int) -> None:
+    def __init__(self, before: int, after: int, stride: int, time: int, first: int) -> None:
         super().__init__()
-        kernel, padding = (time, 3, 3), (time // 2, 1, 1)
-        # Where time is reduced to one step, the first convolution still reads more than that step.
-        reading = 3 if stride == 2 else time
-        self.first = nn.Conv3d(before, after, (reading, 3, 3), stride, (reading // 2, 1, 1), bias=False)
+        self.first = nn.Conv3d(before, after, (first, 3, 3), stride, (0, 1, 1), bias=False)
         self.first_norm = nn.BatchNorm3d(after)
-        self.second = nn.Conv3d(after, after, kernel, 1, padding, bias=False)
+        self.second = nn.Conv3d(after, after, (time, 3, 3), 1, (0, 1, 1), bias=False)
         self.second_norm = nn.BatchNorm3d(after)
         self.shortcut: nn.Module = nn.Identity()
         if before != after or stride != 1:
@@ -59,44 +57,65 @@ class Block(nn.Module):
 class C3D(Network):
     """16x64x64 -> stem 8x32x32 -> four residual stages, down to 1x4x4 -> mean.
 
-    Kernels of the stem and of the two stages in the middle cover three steps of time. Those of the first
-    stage cover one: three would triple its cost, and the stages after it detect motion just as well (Xie,
-    Sun, Huang, Tu and Murphy, 2018). In the last stage a single step is left.
+    Kernels of the stem and of the two stages in the middle cover three steps of time or more. Those of the
+    first stage cover one: three would triple its cost, and the stages after it detect motion just as well
+    (Xie, Sun, Huang, Tu and Murphy, 2018). In the last stage a single step is left.
     """
 
     reads = "faces"
     any_side = True
     parent = "still"
 
-    def __init__(self, classes: int, width: int = 32, blocks: int = 2) -> None:
+    def __init__(self, classes: int, width: int = 32, blocks: int = 2, motion: int = 0) -> None:
+        """Build the net. Features of a face that moves by `motion` count half, and none if it does not move.
+
+        `motion` is the root mean square over a window, in thousandths of a picture's contrast. A single
+        picture is left to the frame network beside it.
+        """
         super().__init__()
-        self.stem = nn.Conv3d(1, width, (3, 5, 5), 2, (1, 2, 2), bias=False)
+        self.motion = motion / 1000
+        self.stem = nn.Conv3d(2, width, (4, 5, 5), 2, (0, 2, 2), bias=False)
         self.stem_norm = nn.BatchNorm3d(width)
         stages: list[nn.Module] = []
         before = width
         for stage in range(STAGES):
             after = width << stage
             for block in range(blocks):
-                time = 3 if 0 < stage < STAGES - 1 else 1
-                stages.append(Block(before, after, 2 if stage and not block else 1, time))
+                is_last = stage == STAGES - 1
+                time = 3 if stage and not is_last else 1
+                is_halved = bool(stage) and not block
+                halving = 2 if is_last else 4  # of the last two steps, four would read mostly padding
+                stages.append(
+                    Block(before, after, 2 if is_halved else 1, time, halving if is_halved else time)
+                )
                 before = after
         self.blocks = nn.Sequential(*stages)
         self.dropout = nn.Dropout(DROPOUT)
         self.top = nn.Linear(before, classes)
 
     def features(self, clip: Tensor) -> Tensor:
-        maps = self.blocks(nn.functional.relu(self.stem_norm(self.stem(clip[:, None]))))
-        return self.dropout(maps.mean((2, 3, 4)))
+        motion = clip - clip.mean(1, keepdim=True)
+        maps = torch.stack([clip, MOTION * motion], dim=1)  # (B, 2, L, S, S)
+        maps = self.blocks(nn.functional.relu(self.stem_norm(convolved(self.stem, maps))))
+        features = self.dropout(maps.mean((2, 3, 4)))
+        if not self.motion:
+            return features
+        moved = motion.float().square().mean((1, 2, 3))  # (B,)
+        return features * (moved / (moved + self.motion**2))[:, None]
 
     def inflate(self, parent: Mapping[str, Tensor]) -> None:
-        """Start from the weights of a `still` of the same width and blocks."""
+        """Start from the weights of a `still` of the same width and blocks, spread evenly over time.
+
+        On a face that does not move both nets return the same; the weights for what moves stay random.
+        """
         own = self.state_dict()
         for name, value in parent.items():
-            if own[name].dim() == value.dim() + 1:  # a kernel: the middle of three steps, or the only one
-                middle = own[name].shape[2] // 2
-                inflated = torch.zeros_like(own[name])
-                inflated[:, :, middle] = value
-                own[name] = inflated
+            if own[name].dim() == value.dim() + 1:
+                kernel = own[name]
+                spread = value[:, :, None].expand(-1, -1, kernel.shape[2], -1, -1) / kernel.shape[2]
+                if name == "stem.weight":
+                    spread = torch.cat([spread, kernel[:, 1:]], dim=1)
+                own[name] = spread.clone()
             else:
                 own[name] = value.clone()
         self.load_state_dict(own)

@@ -31,7 +31,17 @@ from fervid.types import Ints
 
 SURVEY, ROW = "survey.json", "row.json"  # the settings and the whole table; one row
 # Fields of a recipe that differ between systems, are stored elsewhere, or are not used by a survey.
-NOT_SHARED = ("data", "validation", "labels", "streams", "sizes", "fusion", "start_from", "finetune")
+NOT_SHARED = (
+    "fixed_tops",
+    "data",
+    "validation",
+    "labels",
+    "streams",
+    "sizes",
+    "fusion",
+    "start_from",
+    "finetune",
+)
 
 
 @dataclass(frozen=True, eq=False)

@@ -49,12 +49,22 @@ def sum_logits(tops: Mapping[str, nn.Linear], features: Features) -> Floats:
 def train(
     run: Run, networks: Mapping[str, Network], weights: Mapping[str, float], validation: Features
 ) -> Tops:
-    """Return the tops after joint fine-tuning on frozen features, which starts from the weighted sum."""
-    tops = {name: _initial_top(run, network, name, weights[name]) for name, network in networks.items()}
+    """Return the tops after joint fine-tuning on frozen features, which starts from the weighted sum.
+
+    The fixed tops stay the streams' own: the others learn what these miss.
+    """
+    fixed = run.recipe.fixed_tops
+    shares = {name: 1.0 if name in fixed else weight for name, weight in weights.items()}
+    tops = {name: _initial_top(run, network, name, shares[name]) for name, network in networks.items()}
+    learned = {name: top for name, top in tops.items() if name not in fixed}
     label_weights = balance(run.counts, run.recipe.balance).to(run.machine.device)
 
     def loss(batch: Batch) -> tuple[Tensor, Tensor]:
-        logits = [top(nn.functional.dropout(batch.features[name], DROPOUT)) for name, top in tops.items()]
+        features = {
+            name: rows if name in fixed else nn.functional.dropout(rows, DROPOUT)
+            for name, rows in batch.features.items()
+        }
+        logits = [top(features[name]) for name, top in tops.items()]
         recipe = run.recipe
         loss = joint_loss(logits, batch.targets, recipe.own_loss, recipe.sum_loss, label_weights)
         return loss, torch.stack(logits).sum(0)
@@ -65,7 +75,7 @@ def train(
         rate=RATE * run.recipe.rate * (FINE if run.recipe.finetune else 1.0),
         decay=DECAY,
         optimizer="adamw",
-        learner=nn.ModuleDict(tops),
+        learner=nn.ModuleDict(learned),
         loss=loss,
         validate=lambda: measure(sum_logits(tops, validation), run.truth),
     )

@@ -77,6 +77,13 @@ class Recipe:
     # The weights of the losses in the paper on joint fine-tuning (Jung et al., 2015).
     own_loss: float = _setting(1.0, "In joint fine-tuning, the weight of each stream's own loss.", 0)
     sum_loss: float = _setting(0.1, "In joint fine-tuning, the weight of the loss of their sum.", 0)
+    fixed_tops: tuple[str, ...] = _setting(
+        (),
+        "Streams, joined by +, whose top layers joint fine-tuning leaves as they are: the others learn what "
+        "these miss.",
+        joined="+",
+        metavar="STREAMS",
+    )
     epoch_clips: int = _setting(0, "Clips per epoch; 0 draws one of every sample.", 0)
     moving: float = _setting(0.0, "Share of clips in an epoch of clips and stills; 0: as they come.", 0, 1)
     batch: int = _setting(64, "Clips per batch.", 2)
@@ -131,6 +138,10 @@ class Recipe:
         ):
             raise UsageError(
                 f"--streams must be different names of {', '.join(have)}; not {'+'.join(self.streams)!r}"
+            )
+        if self.fixed_tops and not set(self.fixed_tops) < set(self.streams):
+            raise UsageError(
+                f"--fixed-tops must be some of --streams, not all; not {'+'.join(self.fixed_tops)!r}"
             )
         stray = sorted(set(self.sizes) - set(self.streams))
         if stray:

@@ -137,14 +137,15 @@ FACES: list[Decorator[Any]] = [
         default="yunet",
         show_default=True,
         shell_complete=completer("detectors"),
-        help="The face detector: yunet (every angle), hog (frontal faces) or mmod (slow).",
+        help="The face detector: yunet (every angle), hog (frontal faces) or mmod (slow); the last two are "
+        "dlib's.",
     ),
     click.option(
         "--landmarks",
-        type=click.Choice(["dlib", "open"]),
-        default="dlib",
+        type=click.Choice(["open", "dlib"]),
+        default="open",
         show_default=True,
-        help="The predictor of the 68 points: dlib's, or fervid's own.",
+        help="The predictor of the 68 points: fervid's own, or dlib's.",
     ),
     click.option(
         "--rotate",

@@ -56,7 +56,7 @@ def option(name: str, **changes: Any) -> Decorator[Any]:
 
 DATA = option("data")
 
-ARCHITECTURE_FIELDS = ("streams", "sizes", "fusion", "labels", "illumination", "start_from")
+ARCHITECTURE_FIELDS = ("streams", "sizes", "fusion", "fixed_tops", "labels", "illumination", "start_from")
 ARCHITECTURE = [*map(option, ARCHITECTURE_FIELDS)]  # fine-tuning takes it from the model
 # The options of training, in the order of the help.
 LEARNING = [
@@ -116,8 +116,8 @@ def warn_of_missing_labels(material: Material) -> None:
 def recipe_of(values: dict[str, Any]) -> Recipe:
     """Return the recipe of some options."""
     wanted = dict(values)
-    if "streams" in wanted:
-        wanted["streams"] = tuple(wanted["streams"].split("+"))
+    for name in wanted.keys() & {"streams", "fixed_tops"}:
+        wanted[name] = tuple(wanted[name].split("+")) if wanted[name] else ()
     if "sizes" in wanted:
         wanted["sizes"] = _sizes(wanted["sizes"])
     if "labels" in wanted:

@@ -1,0 +1,422 @@
+"""Train the default model's frame networks on labels, votes, and the answers of another net.
+
+    python benchmarks/train_frames.py faces --data ../shared/data --runs runs/frames
+    python benchmarks/train_frames.py answers --net face-api/model --runs runs/frames
+    python benchmarks/train_frames.py train --still runs/default/still_mean --runs runs/frames
+
+`faces` cuts the faces of all pictures as analysis does. `answers` writes what a small net of another project
+says about them: face-api's expression net, MIT, the folder `model` of the npm package @vladmandic/face-api
+1.7.15. It was trained on other pictures, so it knows what FER2013 cannot teach. `train` runs the stages
+below and writes a model of each under --runs: `first` and `second` go on from an earlier `still`, and
+`narrow` is of half its width, for C3D to start from. It resumes after an interruption, and needs numpy,
+OpenCV and torch alone, so that it also runs on a borrowed GPU. Only the nets go into fervid, neither pictures
+nor answers. --small takes minutes.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import math
+import time
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+from face_api import SmallNet
+from torch import Tensor, nn
+from torch.nn import functional
+
+from fervid.augment import MILD, STRONG, Augmentation, augment
+from fervid.faces.shape import CROP, MARGIN
+from fervid.footage import Footage
+from fervid.labels import EMOTIONS, NEUTRAL
+from fervid.streams.still import STAGES as STAGES_OF_STILL
+from fervid.streams.still import Still
+from fervid.survey.systems import SMALL
+from fervid.types import Array, Bytes, Floats
+
+PACKS = {
+    "fer": "ferplus:{data}/ferplus.npz?usage=Training",
+    "portraits": "portraits:{data}/portraits.npz?classes=8",
+    "landmarks": "landmarks68",  # unlabelled: taught by the answers alone
+}
+# The share of its faces that an epoch shows: most portraits are neutral or happy.
+SHARES = {"fer": 1.0, "portraits": 0.45, "landmarks": 0.6}
+# Acted portraits are faces of another kind, on which a net that knows only stills sees nothing.
+ACTED = "acted"
+WITH_ACTED = {**SHARES, "fer": 0.8, ACTED: 0.3}
+EACH = 3  # frames of an acted clip: two while its expression is strong, and any
+STRONG_LEVEL = 0.9  # of the clip's strongest
+VISIBLE = (0.1, 0.45)  # levels at which an expression is not seen yet, and fully
+CHECKS = {"check": "ferplus:{data}/ferplus.npz?usage=PublicTest"}
+SOFTENED = 1.5  # what the answers' logits are divided by
+BATCH = 128
+WARM_UP = 0.05  # share of the steps
+DECAY = 0.05
+LONGEST_GRADIENT = 2.0
+
+
+@dataclass(frozen=True)
+class Stage:
+    """A stage of training: where it starts, and what the targets of FER2013's faces are made of."""
+
+    name: str
+    epochs: int
+    rate: float
+    answers: float  # the weight of the small net's answers
+    votes: float  # the weight of FER+'s votes; the labels have the rest
+    # The share of the classes' frequency that is added to the logits: the net then favours common ones less.
+    prior: float
+    augmentation: Augmentation
+    # The stages from the mean of whose weights it starts; "": those of --still.
+    after: tuple[str, ...] = ("",)
+    own: float = 0.0  # the share of the starting net's own answers in `answers`
+    portraits: float = 0.5  # the weight of the portraits' labels; answers have the rest
+    acting: float = 0.6  # the weight of what acted portraits show
+    shares: Mapping[str, float] = field(default_factory=lambda: SHARES)
+    width: int = 0  # of a new net, which starts from random weights
+    average: float = 0.999  # decay of the moving average of the weights
+    mixup: float = 0.2
+    coarse: bool = False  # whether it sees faces at COARSE pixels
+    planned: int = 0  # epochs over which the rate falls; 0: those of the stage
+
+
+STAGES = (
+    Stage("first", 4, 2e-4, 0.15, 0.25, 0.3, MILD),
+    Stage("second", 5, 2e-4, 0.25, 0.15, 0.6, STRONG, after=("first",)),
+    Stage("third", 8, 3e-4, 0.3, 0.2, 0.5, STRONG, ("", "first", "second"), 0.5, 0.3, shares=WITH_ACTED),
+    # It is only a start for C3D, which begins with coarse faces as well.
+    Stage(
+        "narrow", 6, 3e-3, 0.1, 0.3, 0.3, MILD, width=16, average=0.997, mixup=0.1, coarse=True, planned=10
+    ),
+)
+COARSE = 48
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description="Train the default model's frame networks.")
+    commands = parser.add_subparsers(dest="command", required=True)
+    faces = commands.add_parser("faces", help="cut the faces of all pictures")
+    answers = commands.add_parser("answers", help="write what face-api's net says about them")
+    training = commands.add_parser("train", help="train the stages")
+    for command in (faces, answers, training):
+        command.add_argument("--runs", type=Path, default=Path("runs/frames"), help="[runs/frames]")
+    faces.add_argument("--data", type=Path, required=True, help="the folder of the packs")
+    faces.add_argument("--jobs", type=int, help="worker processes [one per core]")
+    answers.add_argument("--net", type=Path, required=True, help="the folder of face-api's weights")
+    training.add_argument("--still", type=Path, required=True, help="a model of `still` to start from")
+    training.add_argument("--device", default="cpu", help="cpu or cuda [cpu]")
+    training.add_argument("--threads", type=int, default=1, help="[1]")
+    for command in (faces, training):
+        command.add_argument("--small", action="store_true", help="few clips, one short epoch")
+    options = parser.parse_args()
+    options.runs.mkdir(parents=True, exist_ok=True)
+    if options.command == "faces":
+        cut_faces(options.data, options.runs, options.jobs, options.small)
+    elif options.command == "answers":
+        write_answers(options.net, options.runs)
+    else:
+        torch.set_num_threads(options.threads)
+        train(options.runs, options.still, torch.device(options.device), options.small)
+
+
+def cut_faces(data: Path, runs: Path, jobs: int | None, small: bool) -> None:
+    """Cut the faces of every pack, with the margin that augmentation needs, and write one file for each."""
+    from train_default import CROWD, sized
+
+    from fervid import datasets, execute, footage
+    from fervid.datasets import packs
+    from fervid.samples import Picture, Sample
+
+    with execute.open_executor(jobs) as executor:
+        for name, spec in {**PACKS, **CHECKS}.items():
+            if spec == "landmarks68":
+                pictures = packs.read(str(data / f"{spec}.npz"), {"images": (3, "u")})["images"]
+                samples = tuple(
+                    Sample(f"{row:05}", EMOTIONS[-1], Picture(np.ascontiguousarray(picture)))
+                    for row, picture in enumerate(pictures)
+                )
+            else:
+                samples = datasets.read(spec.format(data=data)).samples
+            strips = footage.cut(samples, executor)
+            rows = np.flatnonzero(strips.has_strip)
+            np.savez(
+                runs / f"{name}.npz",
+                faces=np.stack([strips.faces[row][0] for row in rows]),
+                name=np.array([strips.samples[row].name for row in rows]),
+                label=np.array([strips.samples[row].label for row in rows]),
+                split=np.array([strips.samples[row].split or "" for row in rows]),
+                votes=np.array([_votes(strips.samples[row].votes) for row in rows], np.float32),
+            )
+            print(f"{name}: {len(rows)} faces of {len(samples)} pictures", flush=True)
+        specs = [sized(spec, small).format(data=data) for spec in CROWD]
+        samples = tuple(sample for spec in specs for sample in datasets.read(spec).samples)
+        np.savez(runs / f"{ACTED}.npz", **_acting(footage.cut(samples, executor)))  # type: ignore[arg-type]
+
+
+def _acting(strips: Footage) -> dict[str, Array]:
+    """Return some frames of each acted clip, with its label and how strong the expression is in them."""
+    from fervid.samples import Picture
+    from fervid.synth import motion
+    from fervid.synth.people import person
+    from fervid.synth.sequences import trajectory
+
+    rows: dict[str, list[Any]] = {"faces": [], "label": [], "level": []}
+    random = np.random.default_rng(0)
+    for index in np.flatnonzero(strips.has_strip).tolist():
+        sample, count = strips.samples[index], len(strips.pts[index])
+        assert isinstance(sample.pixels, Picture)
+        _, difficulty, seed, label = sample.pixels.motion.split("/")
+        own = np.random.default_rng([1, int(seed)])  # as the clip was made
+        level = trajectory(person(own), label, difficulty, own).level[:: motion.EVERY]
+        strong = np.flatnonzero(level >= STRONG_LEVEL * level.max())
+        for frame in (*random.choice(strong, EACH - 1), random.integers(count)):
+            rows["faces"].append(strips.faces[index][int(frame)])
+            rows["label"].append(label)
+            rows["level"].append(level[int(frame)])
+    return {name: np.array(values) for name, values in rows.items()}
+
+
+def _votes(votes: Mapping[str, float]) -> list[float]:
+    """Return the shares of the taggers' votes; zeros if there are none."""
+    total = sum(votes.get(emotion, 0.0) for emotion in EMOTIONS)
+    return [votes.get(emotion, 0.0) / (total or 1.0) for emotion in EMOTIONS]
+
+
+def write_answers(net: Path, runs: Path) -> None:
+    """Write the small net's logits for the faces of every pack."""
+    small = SmallNet(net)
+    for name in PACKS:
+        faces = _load(runs, name)["faces"]
+        logits = [small(faces[low : low + BATCH]) for low in range(0, len(faces), BATCH)]
+        np.save(runs / f"answers-{name}.npy", np.concatenate(logits))
+        print(f"{name}: {len(faces)} answers", flush=True)
+
+
+def _load(runs: Path, name: str) -> dict[str, Array]:
+    with np.load(runs / f"{name}.npz") as pack:
+        return {key: pack[key] for key in pack.files}
+
+
+@dataclass(frozen=True)
+class Material:
+    """The faces of all packs, (N, M, M), their targets (N, C), and each one's weight in the draw."""
+
+    faces: Bytes
+    targets: Floats
+    weights: Array
+
+
+def gather(runs: Path, stage: Stage, own: Callable[[Bytes], Floats] | None = None) -> Material:
+    """Return the faces, and the targets of a stage: a mean of labels, votes and answers.
+
+    `own` returns the scores of the net from which the stage starts.
+    """
+    faces, targets, weights = [], [], []
+    for name, share in stage.shares.items():
+        pack = _load(runs, name)
+        labels = np.array([[emotion == label for emotion in EMOTIONS] for label in pack["label"]], np.float32)
+        answers = own(pack["faces"]) if own is not None else np.zeros_like(labels)
+        if name != ACTED:
+            foreign = _softmax(np.load(runs / f"answers-{name}.npy") / SOFTENED)
+            answers = stage.own * answers + (1 - stage.own) * foreign
+        rows = np.arange(len(labels))
+        if name == "fer":
+            votes = np.where(pack["votes"].sum(1, keepdims=True) > 0, pack["votes"], labels)
+            rest = 1 - stage.answers - stage.votes
+            mixed = rest * labels + stage.votes * votes + stage.answers * answers
+        elif name == "portraits":  # their labels are noisy, and contempt is none of ours
+            known = np.where(labels.any(1, keepdims=True), labels, answers)
+            mixed = stage.portraits * known + (1 - stage.portraits) * answers
+            # The people of the other parts are kept for validation and tests.
+            rows = np.flatnonzero(pack["split"] == "training")
+        elif name == ACTED:
+            low, high = VISIBLE
+            seen = ((pack["level"] - low) / (high - low)).clip(0, 1)[:, None]
+            resting = np.array([emotion == NEUTRAL for emotion in EMOTIONS], np.float32)
+            mixed = stage.acting * (seen * labels + (1 - seen) * resting) + (1 - stage.acting) * answers
+        else:
+            mixed = answers
+        faces.append(pack["faces"][rows])
+        targets.append(mixed[rows])
+        weights.append(np.full(len(rows), share))
+    return Material(
+        np.concatenate(faces), np.concatenate(targets).astype(np.float32), np.concatenate(weights)
+    )
+
+
+def _softmax(logits: Array) -> Floats:
+    return np.asarray(torch.from_numpy(logits).float().softmax(1).numpy(), np.float32)
+
+
+def train(runs: Path, still: Path, device: torch.device, small: bool) -> None:
+    """Run the stages, and write their nets as models."""
+    check, log = _load(runs, "check"), {}
+    for stage in STAGES:
+        net, log[stage.name] = fit(stage, check, runs, still, device, small)
+        save(net, runs / stage.name)
+    (runs / "history.json").write_text(json.dumps(log, indent=1) + "\n", encoding="utf-8")
+
+
+def fit(
+    stage: Stage, check: Mapping[str, Array], runs: Path, still: Path, device: torch.device, small: bool
+) -> tuple[Still, list[dict[str, Any]]]:
+    """Train a stage from its checkpoint, if there is one; return its averaged weights and its figures."""
+    torch.manual_seed(0)
+    net = _begun(stage, runs, still, small).placed(device)
+    material = gather(runs, stage, (lambda faces: _answers(net, faces, device)) if stage.own else None)
+    average = {name: value.clone() for name, value in net.state_dict().items()}
+    optimizer = torch.optim.AdamW(net.parameters(), stage.rate, weight_decay=DECAY)
+    path, begin, history = runs / f"{stage.name}.pt", 0, []
+    if path.exists():
+        state = torch.load(path, weights_only=True, map_location=device)
+        net.load_state_dict(state["net"])
+        average, begin, history = state["average"], state["epoch"], json.loads(state["history"])
+        optimizer.load_state_dict(state["optimizer"])
+    draws = int(material.weights.sum()) if not small else min(4 * BATCH, len(material.faces))
+    batch = BATCH if not small else 16
+    steps, epochs = max(1, draws // batch), 1 if small else stage.epochs
+    shares = material.weights / material.weights.sum()
+    prior = torch.from_numpy((shares[:, None] * material.targets).sum(0)).float().log().to(device)
+    for epoch in range(begin, epochs):
+        random, began, total = np.random.default_rng([0, epoch]), time.monotonic(), 0.0
+        order = random.choice(len(material.faces), draws, replace=False, p=shares)
+        for step in range(steps):
+            done = (epoch * steps + step) / (steps * (stage.planned or epochs))
+            for group in optimizer.param_groups:
+                rising = min(1.0, done / WARM_UP + 1e-3)
+                group["lr"] = stage.rate * rising * 0.5 * (1 + math.cos(math.pi * done))
+            rows = order[step * batch : (step + 1) * batch]
+            side = COARSE if stage.coarse else CROP
+            faces, targets = _drawn(material, rows, stage, random, side, device)
+            with torch.autocast(device.type, torch.bfloat16):
+                logits = net(faces[:, None])
+            logits = logits.float() + stage.prior * prior
+            loss = -(targets * logits.log_softmax(1)).sum(1).mean()
+            optimizer.zero_grad()
+            loss.backward()  # type: ignore[no-untyped-call]
+            nn.utils.clip_grad_norm_(net.parameters(), LONGEST_GRADIENT)
+            optimizer.step()
+            total += float(loss.detach())
+            _follow(average, net, stage.average, epoch * steps + step)
+        own = {name: value.clone() for name, value in net.state_dict().items()}
+        net.load_state_dict(average)
+        figures = {"epoch": epoch + 1, "loss": total / steps} | measure(net, check, device)
+        history.append(figures)
+        print(f"{stage.name}: {json.dumps(figures)} {time.monotonic() - began:.0f} s", flush=True)
+        net.load_state_dict(own)
+        state = {"net": own, "average": average, "optimizer": optimizer.state_dict(), "epoch": epoch + 1}
+        part = path.with_suffix(".part")
+        torch.save(state | {"history": json.dumps(history)}, part)
+        part.replace(path)
+    net.load_state_dict(average)
+    return net.eval(), history
+
+
+def _begun(stage: Stage, runs: Path, still: Path, small: bool) -> Still:
+    """Return a net with the weights that a stage starts from."""
+    from safetensors.torch import load_file
+
+    if stage.width:
+        return Still(len(EMOTIONS), **(SMALL["still"] if small else {"width": stage.width}))
+    parts = []
+    for name in stage.after:
+        if name:
+            parts.append(torch.load(runs / f"{name}.pt", weights_only=True)["average"])
+        else:
+            stored = load_file(still / "model.safetensors")
+            parts.append({name.removeprefix("still."): value.float() for name, value in stored.items()})
+    weights = {name: sum(part[name] for part in parts) / len(parts) for name in parts[0]}
+    width = weights["stem.weight"].shape[0]
+    blocks = sum(name.endswith("first.weight") for name in weights) // STAGES_OF_STILL
+    net = Still(len(EMOTIONS), width, blocks)
+    net.load_state_dict({name: weights[name] for name in net.state_dict()})
+    return net
+
+
+def _drawn(
+    material: Material,
+    rows: Array,
+    stage: Stage,
+    random: np.random.Generator,
+    side: int,
+    device: torch.device,
+) -> tuple[Tensor, Tensor]:
+    """Return augmented faces at unit contrast (B, S, S) and their targets, mixed with others of the batch."""
+    whole = torch.from_numpy(material.faces[rows])[:, None].to(device)
+    seeds = random.integers(0, 1 << 60, len(rows))
+    pictures, _, _ = augment(whole, None, None, stage.augmentation, seeds, CROP)
+    assert pictures is not None
+    if side != CROP:
+        pictures = functional.interpolate(pictures, (side, side), mode="bilinear")
+    faces, targets = _contrast(pictures[:, 0]), torch.from_numpy(material.targets[rows]).to(device)
+    share = random.beta(stage.mixup, stage.mixup, len(rows)).astype(np.float32)
+    own = torch.from_numpy(np.maximum(share, 1 - share)).to(device)
+    other = torch.from_numpy(random.permutation(len(rows))).to(device)
+    wide, narrow = own[:, None, None], own[:, None]
+    return wide * faces + (1 - wide) * faces[other], narrow * targets + (1 - narrow) * targets[other]
+
+
+def _contrast(faces: Tensor) -> Tensor:
+    mean, deviation = faces.mean((1, 2), keepdim=True), faces.std((1, 2), keepdim=True, correction=0)
+    return (faces - mean) / deviation.clamp_min(1)
+
+
+@torch.no_grad()
+def _follow(average: dict[str, Tensor], net: nn.Module, kept: float, step: int) -> None:
+    kept = min(kept, (1 + step) / (10 + step))
+    for name, value in net.state_dict().items():
+        if value.is_floating_point():
+            average[name].lerp_(value, 1 - kept)
+        else:  # a counter
+            average[name].copy_(value)
+
+
+def logits_of(net: Still, faces: Bytes, device: torch.device) -> Floats:
+    """Return the logits of faces without augmentation, (N, C)."""
+    net.eval()
+    rows = []
+    inner = faces[:, MARGIN : MARGIN + CROP, MARGIN : MARGIN + CROP]
+    with torch.inference_mode(), torch.autocast(device.type, torch.bfloat16):
+        for low in range(0, len(inner), BATCH):
+            part = torch.from_numpy(inner[low : low + BATCH].astype(np.float32)).to(device)
+            rows.append(net(_contrast(part)[:, None]).float().cpu().numpy())
+    net.train()
+    return np.concatenate(rows)
+
+
+def _answers(net: Still, faces: Bytes, device: torch.device) -> Floats:
+    """Return a net's scores for faces and their mirror images."""
+    mirrored = np.ascontiguousarray(faces[:, :, ::-1])
+    return _softmax((logits_of(net, faces, device) + logits_of(net, mirrored, device)) / 2)
+
+
+def measure(net: Still, check: Mapping[str, Array], device: torch.device) -> dict[str, float]:
+    """Return accuracy and mean recall on FER2013's public test."""
+    truth = np.array([EMOTIONS.index(label) for label in check["label"]])
+    right = logits_of(net, check["faces"], device).argmax(1) == truth
+    recalls = [float(right[truth == label].mean()) for label in np.unique(truth)]
+    return {"accuracy": float(right.mean()), "mean_recall": float(np.mean(recalls))}
+
+
+def save(net: Still, target: Path) -> None:
+    """Write a net as a model, in half precision."""
+    from fervid import model
+
+    sizes = {"width": net.stem.out_channels, "blocks": len(net.blocks) // STAGES_OF_STILL}
+    part = model.StreamSpec("still", "faces", sizes)
+    trained = ("facial_expressions", "FER2013", "P1_Facial_Keypoints")
+    spec = model.Spec("still", EMOTIONS, (part,), "weighted", 1.0, True, {}, trained, weights_sha256="")
+    tensors = {
+        f"still.{name}": (value.half() if value.dim() > 1 else value).cpu().numpy()
+        for name, value in net.state_dict().items()
+    }
+    model.save(target, spec, tensors)
+
+
+if __name__ == "__main__":
+    main()
