@@ -15,7 +15,7 @@ import torch
 from torch import Tensor, nn
 
 from fervid.streams import stream
-from fervid.streams.network import Network
+from fervid.streams.network import Network, weigh_by_motion
 
 STAGES = 4
 DROPOUT = 0.4
@@ -98,10 +98,7 @@ class C3D(Network):
         maps = torch.stack([clip, MOTION * motion], dim=1)  # (B, 2, L, S, S)
         maps = self.blocks(nn.functional.relu(self.stem_norm(convolved(self.stem, maps))))
         features = self.dropout(maps.mean((2, 3, 4)))
-        if not self.motion:
-            return features
-        moved = motion.float().square().mean((1, 2, 3))  # (B,)
-        return features * (moved / (moved + self.motion**2))[:, None]
+        return weigh_by_motion(features, motion.float().square().mean((1, 2, 3)), self.motion)
 
     def inflate(self, parent: Mapping[str, Tensor]) -> None:
         """Start from the weights of a `still` of the same width and blocks, spread evenly over time.

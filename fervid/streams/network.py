@@ -41,6 +41,14 @@ def middle_frame(clip: Tensor) -> Tensor:
     return clip[:, index : index + 1]
 
 
+def weigh_by_motion(features: Tensor, squared: Tensor, half: float) -> Tensor:
+    """Return features (B, F) that count half at a mean squared motion (B,) of `half` squared, none without.
+
+    With `half` zero they are as they were.
+    """
+    return features * (squared / (squared + half**2))[:, None] if half else features
+
+
 def init_small(network: nn.Module) -> None:
     """Set the weights of a net of ReLUs without normalisation, where torch's default start fades."""
     for module in network.modules():

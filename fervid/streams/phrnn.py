@@ -12,7 +12,7 @@ import torch
 from torch import Tensor, nn
 
 from fervid.streams import stream
-from fervid.streams.network import Network
+from fervid.streams.network import Network, weigh_by_motion
 
 PARTS = {  # iBUG-68 points; the jaw line is too noisy to help
     "brows": slice(17, 27),
@@ -69,8 +69,6 @@ class PHRNN(Network):
         whole = self.whole(torch.cat([upper_middle, lower_middle], 2))[0]  # (B, L, 6 * W)
         pooled = torch.cat([whole.mean(1), whole.amax(1)], 1)
         features = self.dropout(nn.functional.relu(self.hidden(self.dropout(pooled))))
-        if not self.motion:
-            return features
         inner = clip[:, :, INNER]
-        moved = (inner - inner.mean(1, keepdim=True)).square().sum(3).mean((1, 2))  # (B,)
-        return features * (moved / (moved + self.motion**2))[:, None]
+        squared = (inner - inner.mean(1, keepdim=True)).square().sum(3).mean((1, 2))  # (B,)
+        return weigh_by_motion(features, squared, self.motion)

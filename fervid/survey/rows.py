@@ -32,13 +32,13 @@ from fervid.types import Ints
 SURVEY, ROW = "survey.json", "row.json"  # the settings and the whole table; one row
 # Fields of a recipe that differ between systems, are stored elsewhere, or are not used by a survey.
 NOT_SHARED = (
-    "fixed_tops",
     "data",
     "validation",
     "labels",
     "streams",
     "sizes",
     "fusion",
+    "fixed_tops",
     "start_from",
     "finetune",
 )
