@@ -22,18 +22,26 @@ from fervid.batch.records import DONE, Record
 from fervid.cache import Store
 from fervid.errors import ModelError, UsageError
 from fervid.execute import Executor
-from fervid.export import FRAMES, TIMELINES
+from fervid.export import FRAMES, PARQUET, TIMELINES, Format
 from fervid.export.frames import geometry
 from fervid.export.timelines.shapes import SCHEMA_VERSION, number
 from fervid.types import Floats, Settings
 from fervid.urls import LIMIT, Limit, is_url
 from fervid.video import remote, source
 
+# Formats that are tables as Parquet; "parquet" is the same table as "csv".
+PARQUET_TABLES = {
+    "parquet": "frames",
+    "windows.parquet": "windows",
+    "segments.parquet": "segments",
+    "openface.parquet": "openface",
+}
 # The suffix of each format's file, after the whole name of the input.
 FORMATS = {name: form.suffix for name, form in TIMELINES.items()} | {
     "csv": FRAMES["frames"].suffix,
     "openface": FRAMES["openface"].suffix,
     "npz": ".npz",
+    **{name: f".{name}" for name in PARQUET_TABLES},
 }
 BEGUN = 1e-3  # the share that is reported when a worker takes an input
 FETCHED = 2e-3  # the share after a download
@@ -180,6 +188,9 @@ def write(run: Run, form: str, stream: BinaryIO) -> None:
         people = {curve.track: curve.person for curve in run.timeline.curves if curve.person is not None}
         geometry.write(run.rows, run.row_count, run.video, labels, stream, people)
         return
+    if form in PARQUET_TABLES:
+        _write_table(run, PARQUET, PARQUET_TABLES[form], stream)
+        return
     text = io.TextIOWrapper(stream, encoding="utf-8", newline="", write_through=True)
     try:
         _write_text(run, form, text)
@@ -189,17 +200,27 @@ def write(run: Run, form: str, stream: BinaryIO) -> None:
 
 
 def _write_text(run: Run, form: str, text: TextIO) -> None:
-    timeline = run.timeline
-    labels = timeline.model.labels
     if form == "csv":  # of frames: a batch has no table of scores
-        people = {curve.track: curve.person for curve in timeline.curves if curve.person is not None}
-        FRAMES["frames"].write(run.rows(), run.video, labels, text, people)
+        _write_table(run, FRAMES, "frames", text)
     elif form in TIMELINES:
-        TIMELINES[form].write(timeline, text)
+        TIMELINES[form].write(run.timeline, text)
     elif form in FRAMES:
-        FRAMES[form].write(run.rows(), run.video, labels, text)
+        _write_table(run, FRAMES, form, text)
     else:
         raise UsageError(f"there is no format {form!r}: choose from {', '.join(FORMATS)}")
+
+
+def _write_table(run: Run, formats: Mapping[str, Format], name: str, stream: BinaryIO | TextIO) -> None:
+    timeline = run.timeline
+    if name not in FRAMES:
+        formats[name].write(timeline, stream)
+        return
+    rows = run.rows(), run.video, timeline.model.labels
+    if name == "frames":
+        people = {curve.track: curve.person for curve in timeline.curves if curve.person is not None}
+        formats[name].write(*rows, stream, people)
+    else:
+        formats[name].write(*rows, stream)
 
 
 def _bytes(run: Run, form: str) -> bytes:

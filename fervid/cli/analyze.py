@@ -17,7 +17,7 @@ from fervid.cli.shared.messages import Messages
 from fervid.cli.shared.timelines import beside, file_name
 from fervid.cli.shared.work import open_work
 from fervid.errors import UsageError
-from fervid.export import PARQUET, TIMELINES, choose, is_parquet
+from fervid.export import FRAMES, TIMELINES, check_parquet, choose, with_parquet
 from fervid.urls import is_url
 
 if TYPE_CHECKING:
@@ -25,6 +25,7 @@ if TYPE_CHECKING:
     from fervid.types import Timeline
 
 
+FORMATS = with_parquet(TIMELINES, "segments")
 WITH_UNITS = ("json", "windows")  # the formats of a timeline that contain action units
 
 
@@ -64,7 +65,7 @@ class Targets:
     "-f",
     "--format",
     "form",
-    type=click.Choice(list(TIMELINES)),
+    type=click.Choice([*TIMELINES, "parquet"]),
     help="The timeline's format.  [default: from the suffix, otherwise json]",
 )
 @click.option("-o", "--output-dir", metavar="DIR", help="Write each timeline as DIR/<name>.json.")
@@ -110,10 +111,9 @@ def analyze(
         output.check_targets(paths, inputs, overwrite, messages.log_file)
     if aus:
         check_units(planned)
-    if frames is not None and is_parquet(frames):
-        from fervid.export.parquet import require
-
-        require()
+    for targets in planned:
+        check_parquet(targets.timeline or "", targets.format)
+        check_parquet(targets.frames or "")
     by_input = dict(zip(inputs, planned, strict=True))
     results: list[tuple[Timeline, Targets]] = []
     with open_work(messages, values) as work:
@@ -152,14 +152,14 @@ def plan_targets(
         raise UsageError("--timeline and --output-dir cannot be combined: use one of them")
     if timeline is None and output_dir is None and frames is None and tracks is None:
         form = form or "json"
-        return [Targets(beside(name, TIMELINES[form].suffix, "--timeline"), form) for name in inputs]
+        return [Targets(beside(name, FORMATS[form].suffix, "--timeline"), form) for name in inputs]
     if form is not None and timeline is None and output_dir is None:
         raise UsageError("--format needs --timeline or --output-dir: add one of them")
     if output_dir is None:
-        form = "json" if timeline is None else choose(TIMELINES, timeline, form, "json")
+        form = "json" if timeline is None else choose(FORMATS, timeline, form, "json")
         return [Targets(timeline, form, frames, tracks)] * len(inputs)
     folder, form = output.make_folder(output_dir), form or "json"
-    names = [name + TIMELINES[form].suffix for name in name_outputs(inputs)]
+    names = [name + FORMATS[form].suffix for name in name_outputs(inputs)]
     return [Targets(str(folder / name), form, frames, tracks) for name in names]
 
 
@@ -187,7 +187,7 @@ def check_units(planned: Sequence[Targets]) -> None:
 
 def write(run: Run, targets: Targets, overwrite: bool, aus: bool = False) -> Timeline:
     """Analyze one input and write its results, with action units if `aus`."""
-    from fervid.export.frames import geometry, table
+    from fervid.export.frames import geometry
     from fervid.export.timelines import jsonl
 
     assert run.model is not None
@@ -207,17 +207,11 @@ def write(run: Run, targets: Targets, overwrite: bool, aus: bool = False) -> Tim
         units = measure(run.rows, run.video, people)
         timeline = replace(timeline, curves=tuple(map(units.on, timeline.curves)))
     if targets.timeline is not None and targets.format != "jsonl":
-        with output.open_text(targets.timeline, overwrite) as stream:
-            TIMELINES[targets.format].write(timeline, stream)
+        output.write_format(FORMATS, targets.format, targets.timeline, overwrite, timeline)
     people = {curve.track: curve.person for curve in timeline.curves if curve.person is not None}
     if targets.frames is not None:
         rows = run.rows(), run.video, labels
-        if is_parquet(targets.frames):
-            with output.open_binary(targets.frames, overwrite) as binary:
-                PARQUET["frames"].write(*rows, binary, people, units)
-        else:
-            with output.open_text(targets.frames, overwrite) as stream:
-                table.write(*rows, stream, people, units)
+        output.write_format(FRAMES, "frames", targets.frames, overwrite, *rows, people=people, units=units)
     if targets.tracks is not None:
         with output.open_binary(targets.tracks, overwrite) as binary:
             geometry.write(run.rows, run.row_count, run.video, labels, binary, people)

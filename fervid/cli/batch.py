@@ -16,6 +16,7 @@ from fervid.cli.shared.messages import Messages, log
 from fervid.cli.shared.values import NumberRange
 from fervid.cli.shared.work import Shared, read_shared
 from fervid.errors import InputError, OutputError, UsageError
+from fervid.export import check_parquet
 from fervid.files import shown
 from fervid.times import clock, estimate
 
@@ -31,6 +32,8 @@ def _formats(ctx: click.Context, param: click.Parameter, value: str) -> tuple[st
     unknown = [name for name in found if name not in FORMATS]
     if unknown or not found:
         raise click.BadParameter(f"{value!r} should name some of {', '.join(FORMATS)}, with commas between")
+    for name in found:
+        check_parquet(FORMATS[name])
     return found
 
 
@@ -60,7 +63,8 @@ def _formats(ctx: click.Context, param: click.Parameter, value: str) -> tuple[st
     metavar="FORMATS",
     callback=_formats,
     help="What to write for each input, with commas between: json, jsonl, csv (a row per frame), openface, "
-    "npz (geometry), windows, segments, srt, vtt, textgrid, eaf.",
+    "npz (geometry), windows, segments, srt, vtt, textgrid, eaf; as Parquet, parquet (a row per frame), "
+    "windows.parquet, segments.parquet, openface.parquet.",
 )
 @click.option(
     "--labels",

@@ -16,12 +16,13 @@ from fervid.cli.shared import options, output
 from fervid.cli.shared.messages import Messages, log
 from fervid.cli.shared.values import SecondsType
 from fervid.errors import UsageError
-from fervid.export import TIMELINES, choose
+from fervid.export import TIMELINES, check_parquet, choose, with_parquet
 from fervid.times import clock
 
 if TYPE_CHECKING:
     from fervid.live.events import Ended, Event
 
+FORMATS = with_parquet(TIMELINES, "segments")
 KINDS = ("frame", "segment")
 
 
@@ -137,7 +138,8 @@ def plan_targets(
     messages: Messages, lines: str | None, timeline: str | None, kinds: tuple[str, ...], view: str
 ) -> Targets:
     """Return the outputs; without --output, lines go to standard output, unless the view is there."""
-    form = "json" if timeline is None else choose(TIMELINES, timeline, None, "json")
+    form = "json" if timeline is None else choose(FORMATS, timeline, None, "json")
+    check_parquet(timeline or "", form)
     is_terminal = sys.stderr is not None and sys.stderr.isatty()
     is_shown = sys.stdout is not None and sys.stdout.isatty()
     goes_there = is_shown and lines == output.STANDARD  # both would write over each other
@@ -237,8 +239,7 @@ def finish(messages: Messages, ended: Ended, targets: Targets, overwrite: bool) 
     if not ended.is_complete:
         log.warning("the source broke: this is what came before")
     if targets.timeline is not None and ended.timeline is not None:
-        with output.open_text(targets.timeline, overwrite) as stream:
-            TIMELINES[targets.form].write(ended.timeline, stream)
+        output.write_format(FORMATS, targets.form, targets.timeline, overwrite, ended.timeline)
     elif targets.timeline is not None:
         log.warning("no frame came, so there is no timeline")
     if messages.quiet:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from importlib import import_module
 from pathlib import Path
 from typing import Any
@@ -68,14 +68,32 @@ FRAMES = {
 }
 # Tables as Parquet, written as those of TIMELINES and FRAMES, but to binary streams.
 PARQUET = {
+    "csv": Format("fervid.export.parquet:scores", ".parquet"),
+    "windows": Format("fervid.export.parquet:windows", ".parquet"),
     "segments": Format("fervid.export.parquet:segments", ".parquet"),
     "frames": Format("fervid.export.parquet:frames", ".parquet"),
+    "openface": Format("fervid.export.parquet:openface", ".parquet"),
 }
+
+
+def with_parquet(formats: Mapping[str, Format], table: str) -> dict[str, Format]:
+    """Return the formats with the suffix of Parquet for tables, and "parquet", which means one of them."""
+    tables = {
+        name: replace(form, others=(*form.others, ".parquet")) if name in PARQUET else form
+        for name, form in formats.items()
+    }
+    return {"parquet": PARQUET[table], **tables}  # first, since its suffix means it, unless a format is given
 
 
 def is_parquet(target: str) -> bool:
     """Return whether a table with this file name is Parquet, not CSV."""
     return Path(target).suffix.lower() == ".parquet"
+
+
+def check_parquet(target: str, form: str | None = None) -> None:
+    """Raise UsageError if the target is Parquet, and pyarrow is not installed."""
+    if form == "parquet" or is_parquet(target):
+        import_module("fervid.export.parquet").require()
 
 
 def choose(

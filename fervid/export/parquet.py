@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from typing import TYPE_CHECKING, Any, BinaryIO
 
 from fervid.errors import UsageError
+from fervid.export.frames import openface as face_rows
 from fervid.export.frames import table
 from fervid.export.timelines import tidy
 from fervid.types import Array, Clock, Rows, Timeline
@@ -15,10 +17,10 @@ if TYPE_CHECKING:
     import pyarrow
 
 GROUP = 65_536  # rows of a group, at least, except for the last
-INTEGERS = {"frame", "frames", "pts", "track", "start_pts", "end_pts"}
+INTEGERS = {"frame", "frames", "pts", "track", "start_pts", "end_pts", "face_id", "success"}
 TEXTS = {"person", "name", "status", "emotion"}
 FLAGS = {"uncertain"}
-DOUBLES = {"time", "start", "end", "duration"}  # all other columns are float32
+DOUBLES = {"time", "start", "end", "duration", "timestamp"}  # all other columns are float32
 
 Columns = Mapping[str, Sequence[Any] | Array]
 
@@ -37,6 +39,29 @@ def frames(
     _write(table.names(labels, units), values, stream)
 
 
+def openface(
+    chunks: Iterable[Rows],
+    clock: Clock,
+    labels: Sequence[str],
+    stream: BinaryIO,
+    units: Measured | None = None,
+) -> None:
+    """Write a row per frame and face, as `openface.write` does, with the numbers unrounded."""
+    names = face_rows.names(units)
+    parts = (face_rows.columns(rows, clock, units) for rows in chunks)
+    _write(names, (dict(zip(names, part, strict=True)) for part in parts), stream)
+
+
+def scores(timeline: Timeline, stream: BinaryIO) -> None:
+    """Write a row per track, window and emotion, as `tidy.scores` does, with the numbers unrounded."""
+    _write_columns(tidy.SCORES, tidy.score_columns(timeline), stream)
+
+
+def windows(timeline: Timeline, stream: BinaryIO) -> None:
+    """Write a row per track and window, as `tidy.windows` does, with the numbers unrounded."""
+    _write_columns(tidy.window_names(timeline), tidy.window_columns(timeline), stream)
+
+
 def segments(timeline: Timeline, stream: BinaryIO) -> None:
     """Write a row per segment, as `tidy.segments` does."""
     names = tidy.segment_columns(timeline)
@@ -53,6 +78,11 @@ def require() -> None:
         raise UsageError(
             "Parquet needs pyarrow: install it with `pip install 'fervid[parquet]'`, or choose csv"
         ) from error
+
+
+def _write_columns(names: Sequence[str], parts: Iterable[list[table.Column]], stream: BinaryIO) -> None:
+    numbers = ((column.numbers() for column in part) for part in parts)
+    _write(names, (dict(zip(names, part, strict=True)) for part in numbers), stream)
 
 
 def _write(names: Sequence[str], parts: Iterable[Columns], stream: BinaryIO) -> None:
@@ -83,7 +113,7 @@ def _groups(schema: pyarrow.Schema, parts: Iterable[Columns]) -> Iterator[pyarro
 def _type_of(name: str) -> pyarrow.DataType:
     import pyarrow
 
-    if name in INTEGERS:
+    if name in INTEGERS or re.fullmatch(r"AU\d+_c", name):  # an action unit's presence
         return pyarrow.int64()
     if name in TEXTS:
         return pyarrow.string()

@@ -8,14 +8,15 @@ import os
 import re
 import stat
 import sys
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Mapping
 from contextlib import contextmanager, suppress
 from pathlib import Path
-from typing import BinaryIO, TextIO
+from typing import Any, BinaryIO, TextIO
 
 from fervid import files
 from fervid.cli.shared.messages import printable
 from fervid.errors import OutputError, UsageError
+from fervid.export import PARQUET, Format, is_parquet
 from fervid.files import whole_folder
 
 STANDARD = "-"  # the name of standard input and output
@@ -165,6 +166,19 @@ def open_text(target: str, overwrite: bool = False) -> Iterator[TextIO]:
     """Open a text stream like `open_binary`: UTF-8, with line feeds on every system."""
     with open_binary(target, overwrite) as binary, _as_text(binary) as stream:
         yield stream
+
+
+def write_format(
+    formats: Mapping[str, Format], form: str, target: str, overwrite: bool, *values: Any, **options: Any
+) -> None:
+    """Write values to `target` in one of the formats, or as Parquet if its name says so."""
+    if form == "parquet" or is_parquet(target):
+        writer = formats[form] if form == "parquet" else PARQUET[form]
+        with open_binary(target, overwrite) as binary:
+            writer.write(*values, binary, **options)
+    else:
+        with open_text(target, overwrite) as stream:
+            formats[form].write(*values, stream, **options)
 
 
 @contextmanager

@@ -22,10 +22,20 @@ class Column:
 
     values: list[Any] | Array
     decimals: int = 0  # of an array's numbers in text
+    repeats: int = 1  # the rows, one after the other, that each value is for
 
     def texts(self) -> list[Any]:
         """Return the cells of a CSV table."""
-        return texts(self.values, self.decimals) if isinstance(self.values, np.ndarray) else self.values
+        cells = texts(self.values, self.decimals) if isinstance(self.values, np.ndarray) else self.values
+        return cells if self.repeats == 1 else [cell for cell in cells for _ in range(self.repeats)]
+
+    def numbers(self) -> list[Any] | Array:
+        """Return the unrounded values of the rows."""
+        if self.repeats == 1:
+            return self.values
+        if isinstance(self.values, np.ndarray):
+            return np.repeat(self.values, self.repeats)
+        return [value for value in self.values for _ in range(self.repeats)]
 
 
 def write(

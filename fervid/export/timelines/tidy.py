@@ -4,47 +4,28 @@ from __future__ import annotations
 
 import csv
 from collections.abc import Iterator
+from dataclasses import replace
 from typing import Any, TextIO
 
-from fervid.export.frames.table import texts
+from fervid.export.frames.table import Column
 from fervid.export.timelines import shapes
 from fervid.export.timelines.tiers import clean
 from fervid.types import Curve, Timeline
 
 MEANS = ("emotion", "confidence", "uncertain", "valence", "arousal", "intensity", "frames")  # of a segment
 MEASURES = ("valence", "arousal", "intensity", "quality")  # of a window
+WINDOW = ["track", "person", "name", "pts", "time"]
+SCORES = [*WINDOW, "quality", "emotion", "score"]
 
 
 def scores(timeline: Timeline, stream: TextIO) -> None:
     """Write a row per track, window and emotion."""
-    curves = _curves(timeline)
-    table = csv.writer(stream, lineterminator="\n")
-    table.writerow(["track", "person", "name", "pts", "time", "quality", "emotion", "score"])
-    for curve, person in curves:
-        columns = zip(curve.pts.tolist(), _times(timeline, curve), texts(curve.quality, 6), strict=True)
-        rows = [texts(row, 6) for row in curve.scores]
-        table.writerows(
-            [curve.track, *person, *window, emotion, score]
-            for window, row in zip(columns, rows, strict=True)
-            for emotion, score in zip(timeline.labels, row, strict=True)
-        )
+    _write(SCORES, score_columns(timeline), stream)
 
 
 def windows(timeline: Timeline, stream: TextIO) -> None:
     """Write a row per track and window, with a column per emotion, and per action unit if measured."""
-    curves = _curves(timeline)
-    table = csv.writer(stream, lineterminator="\n")
-    units = list(dict.fromkeys(unit for curve in timeline.curves for unit in curve.units))
-    table.writerow(["track", "person", "name", "pts", "time", *timeline.labels, *MEASURES, *units])
-    for curve, person in curves:
-        columns = [
-            curve.pts.tolist(),
-            _times(timeline, curve),
-            *(texts(curve.scores[:, column], 6) for column in range(len(timeline.labels))),
-            *(texts(getattr(curve, name), 6) for name in MEASURES),
-            *(texts(curve.units[unit], 6) for unit in units),
-        ]
-        table.writerows([curve.track, *person, *row] for row in zip(*columns, strict=True))
+    _write(window_names(timeline), window_columns(timeline), stream)
 
 
 def segments(timeline: Timeline, stream: TextIO) -> None:
@@ -53,6 +34,38 @@ def segments(timeline: Timeline, stream: TextIO) -> None:
     table.writerow(segment_columns(timeline))
     for row in segment_rows(timeline):
         table.writerow(str(cell).lower() if isinstance(cell, bool) else cell for cell in row)
+
+
+def score_columns(timeline: Timeline) -> Iterator[list[Column]]:
+    """Return the columns of `scores` for each track."""
+    count = len(timeline.labels)
+    return (
+        [
+            *(replace(column, repeats=count) for column in (*window, Column(curve.quality, 6))),
+            Column(list(timeline.labels) * len(curve.pts)),
+            Column(curve.scores.ravel(), 6),
+        ]
+        for curve, window in _curves(timeline)
+    )
+
+
+def window_names(timeline: Timeline) -> list[str]:
+    """Return the names of the columns of windows."""
+    return [*WINDOW, *timeline.labels, *MEASURES, *_units(timeline)]
+
+
+def window_columns(timeline: Timeline) -> Iterator[list[Column]]:
+    """Return the columns of `windows` for each track."""
+    units = _units(timeline)
+    return (
+        [
+            *window,
+            *(Column(values, 6) for values in curve.scores.T),
+            *(Column(getattr(curve, name), 6) for name in MEASURES),
+            *(Column(curve.units[unit], 6) for unit in units),
+        ]
+        for curve, window in _curves(timeline)
+    )
 
 
 def segment_columns(timeline: Timeline) -> list[str]:
@@ -76,15 +89,27 @@ def segment_rows(timeline: Timeline) -> Iterator[list[Any]]:
         )
 
 
-def _curves(timeline: Timeline) -> Iterator[tuple[Curve, tuple[str, str]]]:
-    """Return each track's curve with the person's id and name."""
+def _write(names: list[str], parts: Iterator[list[Column]], stream: TextIO) -> None:
+    table = csv.writer(stream, lineterminator="\n")
+    table.writerow(names)
+    for part in parts:
+        table.writerows(zip(*(column.texts() for column in part), strict=True))
+
+
+def _units(timeline: Timeline) -> list[str]:
+    return list(dict.fromkeys(unit for curve in timeline.curves for unit in curve.units))
+
+
+def _curves(timeline: Timeline) -> Iterator[tuple[Curve, list[Column]]]:
+    """Return each track's curve with the columns in WINDOW; raise InputError if there are no curves."""
     named = _names(timeline)
-    return ((curve, (curve.person or "", named.get(curve.person, ""))) for curve in shapes.curves(timeline))
+    return ((curve, _window(timeline, curve, named.get(curve.person))) for curve in shapes.curves(timeline))
+
+
+def _window(timeline: Timeline, curve: Curve, name: str | None) -> list[Column]:
+    ids = [Column([value] * len(curve.pts)) for value in (curve.track, curve.person or None, name or None)]
+    return [*ids, Column(curve.pts.tolist()), Column(shapes.times(timeline.source, curve.pts), 6)]
 
 
 def _names(timeline: Timeline) -> dict[str | None, str]:
     return {person.id: clean(person.name or "") for person in timeline.people}
-
-
-def _times(timeline: Timeline, curve: Curve) -> list[str]:
-    return texts(shapes.times(timeline.source, curve.pts), 6)
