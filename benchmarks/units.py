@@ -66,6 +66,7 @@ BLENDSHAPES = {
     "AU28": ("mouthRollLower",),
     "AU45": ("eyeBlinkLeft", "eyeBlinkRight"),
 }
+SAME = ("face_noface.mov", "noface_face.mov")  # the recording of single_face.mp4, which counts once
 MOVES = 0.03  # a blendshape whose standard deviation is below this in a clip is not compared there
 LEAST = 60  # frames with a face in both
 # Frames in which the eyes are closed in a blink, by eye, on strips of every second or third frame.
@@ -173,7 +174,7 @@ def correlation(first: npt.NDArray[Any], second: npt.NDArray[Any]) -> float:
 def clips(media: Path) -> Iterator[tuple[str, Video, Rows]]:
     """Yield the largest face of every clip: its readable rows."""
     for path in sorted(media.iterdir()):
-        if path.suffix not in (".mp4", ".webm", ".mkv", ".mov"):
+        if path.suffix not in (".mp4", ".webm", ".mkv", ".mov") or path.name in SAME:
             continue
         settings = Settings(faces="largest", people=False)
         with analysis.start(path, model=None, settings=settings) as run:

@@ -80,6 +80,48 @@ def test_the_label_of_the_panel_is_the_first_piece_of_its_bar(open_page: Open) -
         assert f"rgb({', '.join(str(value) for value in bytes.fromhex(colour))})" in first
 
 
+# --- action units
+
+
+def with_units(timeline: Timeline) -> Timeline:
+    """Add a smile of the first track in its middle third, with a blink at 1 s; no other unit is present."""
+    first, *others = timeline.curves
+    smile = np.zeros(len(first.pts), np.float32)
+    smile[len(smile) // 3 : 2 * len(smile) // 3] = 4.0
+    units = {"AU12": smile, "AU26": np.full(len(smile), 0.9, np.float32)}
+    blinks = np.array([timeline.source.ticks(1)])
+    rest = [
+        replace(curve, units={name: np.zeros(len(curve.pts), np.float32) for name in units})
+        for curve in others
+    ]
+    return replace(timeline, curves=(replace(first, units=units, blinks=blinks), *rest))
+
+
+def test_the_page_shows_action_units_and_blinks_of_the_chosen_person_on_request(open_page: Open) -> None:
+    opened = open_page(with_units(timeline_of(video_of(), "Anna", "P2")))
+    toggle = opened.page.locator("#units-toggle")
+    assert toggle.is_visible() and opened.count("#units, #unit-labels") == 0
+    toggle.click()
+    assert opened.page.locator(".unit-name span").all_inner_texts() == ["AU12", "1 blink"]
+    assert "AU12 lip corners pulled up to 4.0. 1 blink." in (
+        opened.page.locator("#unit-lines").get_attribute("aria-label") or ""
+    )
+    ink = opened.ink("unit-lines")
+    second = ink.shape[1] / 12
+    curve, blinks = ink[4:30, :, 3], ink[36 + 14 : 36 + 17, :, 3]
+    assert curve[8, int(4 * second)] > 0 and not curve[8, int(1 * second)] and not curve[8, int(7.5 * second)]
+    assert blinks[:, round(second) - 1 : round(second) + 1].all() and not blinks[:, int(2 * second)].any()
+    opened.page.locator("#labels button").nth(1).click()
+    assert opened.page.locator(".unit-name span").all_inner_texts() == ["Blinks"]
+    assert opened.page.locator(".unit-name small").all_inner_texts() == ["not counted"]
+    toggle.click()
+    assert opened.count("#units, #unit-labels") == 0
+
+
+def test_a_page_without_action_units_has_no_button_for_them(open_page: Open) -> None:
+    assert open_page(timeline_of(video_of())).count("#units-toggle, #units") == 0
+
+
 # --- rows
 
 

@@ -18,12 +18,25 @@ from fervid.types import Floats
 
 Points = npt.NDArray[np.float64]
 
-# The units that are reported, named as OpenFace's columns.
-UNITS = ("AU01", "AU02", "AU05", "AU12", "AU17", "AU18", "AU25", "AU26", "AU45")
+# The units that are reported, named as OpenFace's columns, and what they show.
+NAMES = {
+    "AU01": "inner brow raised",
+    "AU02": "outer brow raised",
+    "AU05": "upper lid raised",
+    "AU12": "lip corners pulled",
+    "AU18": "lips puckered",
+    "AU25": "lips apart",
+    "AU26": "jaw dropped",
+    "AU45": "blink",
+}
+UNITS = tuple(NAMES)
 # The others that the fit needs, so that their motion is not read as one of UNITS. AU16 and AU27 are nearly
-# the same motion as AU26, and parted lips are measured directly.
-OTHERS = (*("AU04", "AU06", "AU07", "AU09", "AU10", "AU14", "AU15", "AU20", "AU22", "AU23", "AU24", "AU28"),)
+# the same motion as AU26; parted lips and raised inner brows are measured directly.
+OTHERS = (
+    *("AU04", "AU06", "AU07", "AU09", "AU10", "AU14", "AU15", "AU17", "AU20", "AU22", "AU23", "AU24", "AU28"),
+)
 LIPS = "AU25"
+BROWS = "AU01"
 LIDS = "AU45"
 STRONGEST = 5.0  # the intensity of a unit's full motion
 PRESENT = 1.0  # the least intensity that counts as present
@@ -33,6 +46,7 @@ SWEEPS = 30  # of the coordinate descent; its largest change is then below a hun
 BLOCK = 4096  # faces that are fitted at once
 
 UPPER_LIP, LOWER_LIP = [61, 62, 63], [67, 66, 65]
+INNER_BROWS, INNER_CORNERS = [20, 21, 22, 23], [39, 42]  # lids and smiles hardly move these corners
 ROUNDS = 2  # of neutral face and fit
 AT_REST = 0.3  # share of a person's faces that are averaged to the neutral face: the least active
 STEADY = 5  # faces over which activity is averaged, against blinks and noise
@@ -52,11 +66,26 @@ def _motions() -> tuple[tuple[str, ...], Points]:
 @cache
 def widest_gap() -> float:
     """Return the gap between the lips of a fully dropped jaw, in eye distances."""
+    return _widest("AU26", UPPER_LIP, LOWER_LIP)
+
+
+@cache
+def highest_brows() -> float:
+    """Return how far the inner brows rise from the corners of the eyes in a full AU01, in eye distances."""
+    return _widest(BROWS, INNER_BROWS, INNER_CORNERS)
+
+
+def _widest(unit: str, upper: list[int], lower: list[int]) -> float:
+    """Return how far the full motion of a unit moves points apart."""
     names, motions = _motions()
-    jaw = motions[names.index("AU26")].reshape(-1, 2)
-    first = shape.INNER.start
-    gap = jaw[[point - first for point in LOWER_LIP], 1] - jaw[[point - first for point in UPPER_LIP], 1]
-    return float(gap.mean())
+    whole = np.zeros((1, shape.INNER.stop, 2))
+    whole[0, shape.INNER] = motions[names.index(unit)].reshape(-1, 2)
+    return float(_apart(whole, upper, lower)[0])
+
+
+def _apart(moved: npt.NDArray[np.floating], upper: list[int], lower: list[int]) -> npt.NDArray[np.floating]:
+    """Return how far offsets (N, 68, 2) move the upper points away from the lower ones, (N,)."""
+    return np.asarray(moved[:, lower, 1].mean(axis=1) - moved[:, upper, 1].mean(axis=1))
 
 
 def intensities(faces: Floats, neutral: Floats, units: Sequence[str] = UNITS) -> Floats:
@@ -71,8 +100,9 @@ def intensities(faces: Floats, neutral: Floats, units: Sequence[str] = UNITS) ->
 def _block(faces: Floats, neutral: Floats, units: Sequence[str]) -> Floats:
     names, _ = _motions()
     fitted = dict(zip(names, _weights(_offsets(faces, neutral)).T, strict=True))
-    gap = (faces - neutral)[:, LOWER_LIP, 1] - (faces - neutral)[:, UPPER_LIP, 1]
-    fitted[LIPS] = gap.mean(axis=1) / widest_gap()
+    moved = faces - neutral
+    fitted[LIPS] = _apart(moved, UPPER_LIP, LOWER_LIP) / widest_gap()
+    fitted[BROWS] = _apart(moved, INNER_BROWS, INNER_CORNERS) / highest_brows()
     values = np.stack([fitted[name] for name in units], axis=1)
     return np.clip(STRONGEST * values, 0.0, STRONGEST).astype(np.float32)
 

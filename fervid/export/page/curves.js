@@ -11,6 +11,7 @@ function drawCurves() {
   KINDS.forEach((kind, index) => {
     const top = index * (CURVE + BETWEEN);
     const middle = top + CURVE / 2;
+    const line = { values: curves[kind], base: middle, y: (value) => middle - (value / 127) * (CURVE / 2 - 3) };
     context.fillStyle = theme.faint;
     context.fillRect(0, top, width, 1);
     context.fillRect(0, top + CURVE - 1, width, 1);
@@ -20,28 +21,32 @@ function drawCurves() {
       context.strokeStyle = theme.quiet;
       context.globalAlpha = 0.28;
       context.lineWidth = 1;
-      for (const row of shownRows()) if (row.index !== chosen) drawLine(context, row, kind, middle, width, false);
+      for (const row of shownRows()) if (row.index !== chosen) drawLine(context, row, line, width, false);
       context.globalAlpha = 1;
     }
     if (chosen !== null) {
       context.strokeStyle = context.fillStyle = theme.ink;
       context.lineWidth = 1.5;
-      drawLine(context, rows[chosen], kind, middle, width, true);
+      drawLine(context, rows[chosen], line, width, true);
     }
-    const scale = scaleOf(width);
-    for (const [time, colour, thick] of [[view.pointer?.time, theme.quiet, 1], [view.playing, theme.ink, 2]]) {
-      if (time === null || time === undefined) continue;
-      context.fillStyle = colour;
-      context.fillRect((time - view.start) * scale - thick / 2, top, thick, CURVE);
-    }
+    drawTimes(context, top, CURVE, width);
   });
 }
 
-/** Draw a row's line in one stroke; windows of the same pixel are averaged. */
-function drawLine(context, row, kind, middle, width, isFilled) {
+/** Draw the pointer's time and the player's time across a curve. */
+function drawTimes(context, top, tall, width) {
+  for (const [time, colour, thick] of [[view.pointer?.time, theme.quiet, 1], [view.playing, theme.ink, 2]]) {
+    if (time === null || time === undefined) continue;
+    context.fillStyle = colour;
+    context.fillRect((time - view.start) * scaleOf(width) - thick / 2, top, thick, tall);
+  }
+}
+
+/** Draw a row's line { values, base, y } in one stroke; windows of the same pixel are averaged. */
+function drawLine(context, row, line, width, isFilled) {
   const pieces = [];
   for (const track of row.tracks) {
-    if (track.end > view.start && track.start < view.end) addPieces(pieces, track, kind, middle, scaleOf(width));
+    if (track.end > view.start && track.start < view.end) addPieces(pieces, track, line, scaleOf(width));
   }
   context.beginPath();
   for (const piece of pieces) {
@@ -52,9 +57,9 @@ function drawLine(context, row, kind, middle, width, isFilled) {
   if (!isFilled) return;
   context.beginPath();
   for (const piece of pieces) {
-    context.moveTo(piece[0], middle);
+    context.moveTo(piece[0], line.base);
     for (let at = 0; at < piece.length; at += 2) context.lineTo(piece[at], piece[at + 1]);
-    context.lineTo(piece.at(-2), middle);
+    context.lineTo(piece.at(-2), line.base);
   }
   context.globalAlpha = 0.12;
   context.fill();
@@ -62,17 +67,15 @@ function drawLine(context, row, kind, middle, width, isFilled) {
 }
 
 /** Add a track's line as lists of x, y, x, y: a new list after each hole. */
-function addPieces(pieces, track, kind, middle, scale) {
-  const tall = CURVE / 2 - 3;
+function addPieces(pieces, track, { values, y }, scale) {
   const least = 255 * data.readable;
-  const values = curves[kind];
   const stop = track.first + track.windows;
   const from = Math.max(track.first, firstAtLeast(curves.time, view.start, track.first, stop) - 1);
   const to = Math.min(stop, firstAtLeast(curves.time, view.end, track.first, stop) + 1);
   let piece = [];
   let [pixel, x, sum, count, before] = [NaN, 0, 0, 0, -Infinity];
   const flush = () => {
-    if (count) piece.push(count > 1 ? pixel + 0.5 : x, middle - (sum / count / 127) * tall);
+    if (count) piece.push(count > 1 ? pixel + 0.5 : x, y(sum / count));
     [pixel, sum, count] = [NaN, 0, 0];
   };
   const finish = () => {

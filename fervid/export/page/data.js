@@ -116,11 +116,12 @@ for (const segment of segments) rows[segment.row].segments.push(segment);
 for (const peak of peaks) rows[peak.row].peaks.push(peak);
 const ROUNDING = 0.002; // seconds: a gap between segments that comes from rounding
 let windowsSoFar = 0;
-for (const track of tracks) {
+tracks.forEach((track, index) => {
+  track.blinks = data.units?.blinks[index] ?? null; // null: not counted
   track.first = windowsSoFar;
   windowsSoFar += track.windows;
   rows[track.row].tracks.push(track);
-}
+});
 for (const row of rows) {
   row.segments.sort((a, b) => a.start - b.start);
   row.tracks.sort((a, b) => a.start - b.start);
@@ -149,6 +150,7 @@ const curves = data.windows && {
   valence: unpack(data.windows.valence, Int8Array),
   arousal: unpack(data.windows.arousal, Int8Array),
   quality: unpack(data.windows.quality, Uint8Array),
+  units: Object.fromEntries(Object.entries(data.units?.values ?? {}).map(([name, text]) => [name, unpack(text, Uint8Array)])),
 };
 
 /** Return the first index in [low, high) of an ascending list with a value of at least `wanted`. */
@@ -194,5 +196,6 @@ function readingAt(track, time) {
     scores: labels.map((_, label) => blend(curves.scores, left * wide + label, right * wide + label) / 255),
     valence: blend(curves.valence, left, right) / 127,
     arousal: blend(curves.arousal, left, right) / 127,
+    units: Object.entries(curves.units).map(([name, values]) => [name, blend(values, left, right) / data.units.levels]),
   };
 }

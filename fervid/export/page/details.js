@@ -40,6 +40,7 @@ function describe(row, time) {
     const { valence, arousal } = reading ?? segment;
     parts.push(make('p', { class: 'values' }, `valence ${signed(valence)}, arousal ${signed(arousal)}`));
   }
+  if (view.units && reading) parts.push(make('p', { class: 'values' }, unitsText(reading.units)));
   return parts;
 }
 

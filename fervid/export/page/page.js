@@ -61,6 +61,7 @@ function fillLabels() {
   }));
   for (const name of ['curve-labels', 'curves']) byId(name).hidden = !hasCurves;
   describeCurves();
+  fillUnits();
   const more = byId('all-rows');
   more.hidden = view.person !== null || rows.length <= firstRows.length;
   more.textContent = view.allRows ? `Show ${firstRows.length} rows` : `Show ${plural(rows.length - firstRows.length, 'more row')}${ofBrief()}`;
@@ -299,6 +300,11 @@ byId('person').addEventListener('change', () => {
   view.person = byId('person').value === '' ? null : Number(byId('person').value);
   filtered();
 });
+byId('units-toggle').addEventListener('click', () => {
+  view.units = !view.units;
+  fillUnits();
+  changed();
+});
 byId('most').addEventListener('change', fillPeaks);
 byId('now-code').addEventListener('click', () => copy(byId('now-code').textContent, byId('now-code')));
 byId('in').addEventListener('click', () => zoom(0.5));
@@ -327,9 +333,10 @@ function fillShown() {
 
 for (const fill of [fillTiles, fillFacts, fillTotals, fillMost, fillPeaks, fillSave, fillPeople, fillQuality, fillModel, fillChips, fillPersons, fillLegend, fillLabels]) fill();
 if (rows.length) {
-  painters.push(drawBands, drawCurves, drawOverview);
+  painters.push(drawBands, drawCurves, drawUnits, drawOverview);
   draggable(byId('bands'));
   draggable(byId('lines'));
+  draggable(byId('unit-lines'));
   overviewMoves();
   new ResizeObserver(changed).observe(byId('chart'));
 }

@@ -26,14 +26,16 @@ from fervid.files import encodable
 from fervid.labels import NEUTRAL
 from fervid.timeline import covered
 from fervid.types import CERTAIN, READABLE, Array, Peak, Timeline
+from fervid.units import NAMES, PRESENT, STRONGEST
 
 PAGE = Path(__file__).parent
 # The files of the page's script, in order.
-SCRIPTS = ("data.js", "view.js", "markers.js", "lanes.js", "curves.js", "details.js", "tables.js", "names.js",
-           "player.js", "page.js")  # fmt: skip
+SCRIPTS = ("data.js", "view.js", "markers.js", "lanes.js", "curves.js", "units.js", "details.js", "tables.js",
+           "names.js", "player.js", "page.js")  # fmt: skip
 MILLI = 3  # decimals of seconds and scores: enough for a screen
 LEVELS = 255  # of a score in a curve, 0 to 1
 TERNARY = 127  # of valence and arousal, -1 to 1
+UNIT_LEVELS = 50  # of an intensity of 1
 
 
 @dataclass(frozen=True)
@@ -143,6 +145,7 @@ def payload(timeline: Timeline, extras: Extras) -> dict[str, Any]:
         "pictures": [_picture(extras.pictures.peaks.get(peak.apex)) for peak in extras.peaks],
         "marks": [extras.pictures.marks.get((peak.apex, peak.track)) for peak in extras.peaks],
         "windows": _windows(timeline),
+        "units": _units(timeline),
         "film": extras.film,
     }
 
@@ -226,6 +229,32 @@ def _windows(timeline: Timeline) -> dict[str, str] | None:
         "valence": column("valence", TERNARY, "i1"),
         "arousal": column("arousal", TERNARY, "i1"),
         "quality": column("quality", LEVELS, "u1"),
+    }
+
+
+def _units(timeline: Timeline) -> dict[str, Any] | None:
+    """Return the action units of all curves, concatenated as in `_windows`; None if not measured."""
+    curves = timeline.curves
+    names = list(dict.fromkeys(name for curve in curves for name in curve.units))
+    if not names:
+        return None
+
+    def column(name: str) -> str:
+        parts = [curve.units.get(name, np.zeros(len(curve.pts), np.float32)) for curve in curves]
+        return _base64(np.rint(np.concatenate(parts) * UNIT_LEVELS).clip(0, LEVELS).astype("u1"))
+
+    return {
+        "levels": UNIT_LEVELS,
+        "present": PRESENT,
+        "most": STRONGEST,
+        "names": {name: NAMES.get(name, "") for name in names},
+        "values": {name: column(name) for name in names},
+        "blinks": [
+            None
+            if curve.blinks is None
+            else np.round(shapes.times(timeline.source, curve.blinks), MILLI).tolist()
+            for curve in curves
+        ],
     }
 
 

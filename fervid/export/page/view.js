@@ -12,6 +12,7 @@ const view = {
   person: null, // index of the only row shown; null: all
   chosen: rows.length ? 0 : null, // index of the row with dark curves
   allRows: false,
+  units: false, // whether action units are shown
   focus: null, // { row, segment } selected by keyboard
   pointer: null, // { time, row } under the mouse
   playing: null, // seconds; null: no video
