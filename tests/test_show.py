@@ -15,7 +15,8 @@ import pytest
 from conftest import Call, Fervid, command, environment
 from rich.cells import cell_len
 from rich.console import Console
-from test_cli import says
+from test_cli import says, with_closed_output
+from test_export_formats import peopled
 from timelines import doubtful_of, faceless, read_back, text_of, timeline_of, video_of
 
 from fervid.cli.show import STEPS, band, intensities, letters, show_on, sparkline, times
@@ -166,3 +167,12 @@ def test_on_a_terminal_it_has_colours(tmp_path: Path, more: dict[str, str], has_
 def test_a_damaged_timeline_is_an_error(call: Call) -> None:
     Path("out.json").write_text(text_of(timeline_of(video_of()))[:900])
     says(call("show", "out.json"), 1, "cut off")
+
+
+@pytest.mark.parametrize("words", ["datasets list", "show out.json", "peaks out.json", "people out.json"])
+def test_a_closed_pipe_is_no_failure_of_a_table(
+    words: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    Path("out.json").write_text(text_of(peopled("Anna", None)), encoding="utf-8")
+    assert with_closed_output(words.split()) == (0, b"")

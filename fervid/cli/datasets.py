@@ -172,11 +172,10 @@ def _table(*headings: str) -> Table:
 
 
 def _print(table: Table) -> None:
-    from rich.console import Console
+    from fervid.cli.shared.console import console
 
     with open_text(STANDARD) as stream:
-        width = None if stream.isatty() else 120  # rich's 80 would break lines that other programs read
-        Console(file=stream, highlight=False, markup=False, emoji=False, width=width).print(table)
+        console(stream).print(table)
 
 
 for _command in (list_layouts, check_dataset):

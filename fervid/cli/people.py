@@ -178,7 +178,8 @@ def show(timeline: Timeline, as_json: bool) -> None:
         elif not timeline.people:
             stream.write("no people were identified\n")
         else:
-            from fervid.cli.shared.summary import console, people_table
+            from fervid.cli.shared.console import console
+            from fervid.cli.shared.summary import people_table
 
             console(stream).print(people_table(timeline))
 

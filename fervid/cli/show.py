@@ -62,11 +62,10 @@ def show(messages: Messages, /, input: str, top: int, **values: Any) -> None:
     """
     with local_path(input) as path:
         timeline = timeline_of(messages, input, path, values).timeline
-    from rich.console import Console
+    from fervid.cli.shared.console import console
 
     with output.open_text(output.STANDARD) as stream:
-        width = None if stream.isatty() else _columns()
-        show_on(Console(file=stream, highlight=False, markup=False, emoji=False, width=width), timeline, top)
+        show_on(console(stream, _columns()), timeline, top)
 
 
 def _columns() -> int:

@@ -6,9 +6,8 @@ from collections.abc import Sequence
 from fractions import Fraction
 from typing import TYPE_CHECKING, TextIO
 
-from rich.console import Console
-
 from fervid.cli.shared.columns import Column, Fitted, counted
+from fervid.cli.shared.console import console
 from fervid.files import shown
 from fervid.timeline.people import expressions, uncertain_ticks
 from fervid.times import stamp, timecode
@@ -43,12 +42,6 @@ def write_peaks(timeline: Timeline, stream: TextIO) -> None:
     """Write a timeline's peaks as a table, if there are any."""
     if timeline.peaks:
         console(stream).print(peak_table(timeline))
-
-
-def console(stream: TextIO) -> Console:
-    """Return a console on a stream; without a terminal it has 120 columns, so that lines stay whole."""
-    width = None if stream.isatty() else 120
-    return Console(file=stream, highlight=False, markup=False, emoji=False, width=width)
 
 
 def peak_table(timeline: Timeline) -> Fitted:
