@@ -103,10 +103,13 @@ def test_one_bad_file_stops_nothing(call: Call, tmp_path: Path) -> None:
         assert os.fsencode(tmp_path) not in content
 
 
-def test_the_timeline_is_the_one_that_analyze_writes(call: Call) -> None:
+@pytest.mark.parametrize("more", [(), ("--aus",)])
+def test_the_timeline_is_the_one_that_analyze_writes(more: tuple[str, ...], call: Call) -> None:
     shutil.copy(CLIP, "clip.mp4")
-    assert call("batch", "clip.mp4", *SMALL, "-o", "out", "-f", "json,jsonl,csv").returncode == 0
-    assert call("analyze", "clip.mp4", *SMALL, "-j", "1", "-t", "o.json", "--frames", "o.csv").returncode == 0
+    asked = (*SMALL, *more)
+    assert call("batch", "clip.mp4", *asked, "-o", "out", "-f", "json,jsonl,csv").returncode == 0
+    assert call("analyze", "clip.mp4", *asked, "-j", "1", "-t", "o.json", "--frames", "o.csv").returncode == 0
+    assert (b'"units"' in Path("o.json").read_bytes()) == bool(more)
     for suffix in ("json", "csv"):
         assert (OUT / f"clip.mp4.{suffix}").read_bytes() == Path(f"o.{suffix}").read_bytes()
     (line,) = manifest()
@@ -167,6 +170,8 @@ def test_what_is_done_is_skipped_by_content_settings_and_model(call: Call, films
         os.utime(path, (1, 1))
     assert kinds() == ["skipped", "failed", "skipped"]
     assert contents(OUT) == before
+    assert kinds("--aus") == ["done", "failed", "done"]
+    assert kinds("--aus") == ["skipped", "failed", "skipped"]
     assert kinds("--overwrite") == ["done", "failed", "done"]
     assert contents(OUT) == before
     assert kinds("--faces", "largest") == ["done", "failed", "done"]
@@ -570,6 +575,7 @@ def test_names_with_line_ends_and_bytes_that_are_no_text(call: Call, films: Path
         (("films", "--no-cache", "--keep-cache"), "cannot be combined"),
         (("films", "--dask-address", "tcp://x:1"), "give --executor dask"),
         (("films/", "--end", "5f"), "give seconds or a timecode"),
+        (("films", "--aus", "-f", "srt,npz"), "--aus needs one of the formats json, windows"),
     ],
 )
 def test_invalid_options_are_an_error(call: Call, arguments: tuple[str, ...], message: str) -> None:

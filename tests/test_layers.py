@@ -59,7 +59,7 @@ EVERYTHING = set(ROOMS)
 ROOMS["audience"] = (NOUNS | {"timeline", "export"}, set())
 ROOMS["live"] = (NOUNS | {"video", "faces", "clips", "model", "timeline", "export"}, set())
 ROOMS["batch"] = (
-    NOUNS | {"video", "temporary", "cache", "execute", "analysis", "export", "metrics", "datasets"},
+    NOUNS | {"video", "temporary", "cache", "execute", "analysis", "export", "metrics", "datasets", "units"},
     set(),
 )
 ROOMS["train"] = (EVERYTHING - {"export"}, {"torch", "safetensors"})

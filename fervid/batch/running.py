@@ -13,7 +13,7 @@ from fervid.analysis import tasks
 from fervid.batch.folder import Results
 from fervid.batch.inputs import Input
 from fervid.batch.records import FAILED, Record
-from fervid.batch.work import Job, Long, Made, Request, Same, local, record_of, start, work, write
+from fervid.batch.work import Job, Long, Made, Request, Same, local, record_of, results_of, start, work, write
 from fervid.cache import Store
 from fervid.errors import FervidError, InputError, ModelError, OutputError
 from fervid.execute import Done, Executor, Failed, Reached
@@ -142,7 +142,8 @@ class Batch:
             ):
                 reused = run.stored_count
                 record = record_of(run, encodable(item.name), self._request)
-                writers = {form: partial(write, run, form) for form in self._request.formats}
+                results = results_of(run, self._request)
+                writers = {form: partial(write, results, form) for form in self._request.formats}
                 record = self._results.save(item, record, writers, run.key)
         except FervidError as error:
             self._fail(index, error)

@@ -9,7 +9,7 @@ import socket
 from collections import defaultdict
 from collections.abc import Generator, Iterator, Mapping
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from fractions import Fraction
 from pathlib import Path
 from typing import BinaryIO, TextIO
@@ -25,7 +25,8 @@ from fervid.execute import Executor
 from fervid.export import FRAMES, PARQUET, TIMELINES, Format
 from fervid.export.frames import geometry
 from fervid.export.timelines.shapes import SCHEMA_VERSION, number
-from fervid.types import Floats, Settings
+from fervid.types import Floats, Settings, Timeline
+from fervid.units import Measured, measure
 from fervid.urls import LIMIT, Limit, is_url
 from fervid.video import remote, source
 
@@ -43,6 +44,7 @@ FORMATS = {name: form.suffix for name, form in TIMELINES.items()} | {
     "npz": ".npz",
     **{name: f".{name}" for name in PARQUET_TABLES},
 }
+WITH_UNITS = ("json", "windows", "csv", "openface", "parquet", "windows.parquet", "openface.parquet")
 BEGUN = 1e-3  # the share that is reported when a worker takes an input
 FETCHED = 2e-3  # the share after a download
 PREPARED = 0.95  # the share of the work that is done with the spans
@@ -60,6 +62,7 @@ class Request:
     frame_rate: Fraction | None = None
     device: str = "cpu"
     limit: Limit = LIMIT  # of a download
+    aus: bool = False  # whether action units are measured
 
     def key(self, sha256: str) -> str:
         """Return a hash of what the results depend on: content, settings and model, not paths or formats."""
@@ -71,6 +74,7 @@ class Request:
             "frame_rate": None if self.frame_rate is None else str(self.frame_rate),
             "model": self.model_sha256,
             "device": self.device,
+            **({"aus": True} if self.aus else {}),
         }
         return hashlib.sha256(json.dumps(facts, sort_keys=True).encode()).hexdigest()[:32]
 
@@ -148,8 +152,8 @@ def _analyze(job: Job, path: str) -> Generator[float, None, Answer]:
         reused = run.stored_count
         for share in run.prepare():
             yield FETCHED + (PREPARED - FETCHED) * share
-        texts = {name: _bytes(run, name) for name in job.request.formats}
-        made = Made(record_of(run, job.name, job.request), texts, run.key, reused)
+        record, results = record_of(run, job.name, job.request), results_of(run, job.request)
+        made = Made(record, {name: _bytes(results, name) for name in job.request.formats}, run.key, reused)
         yield 1.0  # the result waits until those of earlier inputs are there
         return made
 
@@ -181,51 +185,75 @@ def local(path: str, limit: Limit) -> Iterator[str]:
         yield path
 
 
-def write(run: Run, form: str, stream: BinaryIO) -> None:
+@dataclass(frozen=True)
+class RunResults:
+    """The results of a run that has ended."""
+
+    run: Run
+    timeline: Timeline
+    units: Measured | None  # None: not asked for
+
+    @property
+    def people(self) -> dict[int, str]:
+        """The person of each track that has one."""
+        return {curve.track: curve.person for curve in self.timeline.curves if curve.person is not None}
+
+
+def results_of(run: Run, request: Request) -> RunResults:
+    """Return the results of a run, with action units if they are asked for."""
+    results = RunResults(run, run.timeline, None)
+    if not request.aus:
+        return results
+    units = measure(run.rows, run.video, results.people)
+    curves = tuple(map(units.on, results.timeline.curves))
+    return RunResults(run, replace(results.timeline, curves=curves), units)
+
+
+def write(results: RunResults, form: str, stream: BinaryIO) -> None:
     """Write one format of a run's results."""
+    run = results.run
     if form == "npz":
-        labels = run.timeline.model.labels  # the timeline first: it counts the rows
-        people = {curve.track: curve.person for curve in run.timeline.curves if curve.person is not None}
-        geometry.write(run.rows, run.row_count, run.video, labels, stream, people)
+        labels = results.timeline.model.labels
+        geometry.write(run.rows, run.row_count, run.video, labels, stream, results.people)
         return
     if form in PARQUET_TABLES:
-        _write_table(run, PARQUET, PARQUET_TABLES[form], stream)
+        _write_table(results, PARQUET, PARQUET_TABLES[form], stream)
         return
     text = io.TextIOWrapper(stream, encoding="utf-8", newline="", write_through=True)
     try:
-        _write_text(run, form, text)
+        _write_text(results, form, text)
         text.flush()
     finally:
         text.detach()
 
 
-def _write_text(run: Run, form: str, text: TextIO) -> None:
+def _write_text(results: RunResults, form: str, text: TextIO) -> None:
     if form == "csv":  # of frames: a batch has no table of scores
-        _write_table(run, FRAMES, "frames", text)
+        _write_table(results, FRAMES, "frames", text)
     elif form in TIMELINES:
-        TIMELINES[form].write(run.timeline, text)
+        TIMELINES[form].write(results.timeline, text)
     elif form in FRAMES:
-        _write_table(run, FRAMES, form, text)
+        _write_table(results, FRAMES, form, text)
     else:
         raise UsageError(f"there is no format {form!r}: choose from {', '.join(FORMATS)}")
 
 
-def _write_table(run: Run, formats: Mapping[str, Format], name: str, stream: BinaryIO | TextIO) -> None:
-    timeline = run.timeline
+def _write_table(
+    results: RunResults, formats: Mapping[str, Format], name: str, stream: BinaryIO | TextIO
+) -> None:
     if name not in FRAMES:
-        formats[name].write(timeline, stream)
+        formats[name].write(results.timeline, stream)
         return
-    rows = run.rows(), run.video, timeline.model.labels
+    rows = results.run.rows(), results.run.video, results.timeline.model.labels
     if name == "frames":
-        people = {curve.track: curve.person for curve in timeline.curves if curve.person is not None}
-        formats[name].write(*rows, stream, people)
+        formats[name].write(*rows, stream, results.people, results.units)
     else:
-        formats[name].write(*rows, stream)
+        formats[name].write(*rows, stream, results.units)
 
 
-def _bytes(run: Run, form: str) -> bytes:
+def _bytes(results: RunResults, form: str) -> bytes:
     stream = io.BytesIO()
-    write(run, form, stream)
+    write(results, form, stream)
     return stream.getvalue()
 
 

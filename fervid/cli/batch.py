@@ -81,7 +81,7 @@ def _formats(ctx: click.Context, param: click.Parameter, value: str) -> tuple[st
     metavar="SECONDS",
     help="Give an input up when its work stands still for so long.",
 )
-@options.apply(*options.MODEL, *options.SELECTION, options.MIN_SEGMENT, *options.WORK)
+@options.apply(*options.MODEL, *options.SELECTION, options.MIN_SEGMENT, options.UNITS, *options.WORK)
 @click.option("-y", "--overwrite", is_flag=True, help="Do again what is done, and replace what is there.")
 @click.pass_obj
 def batch(
@@ -95,6 +95,7 @@ def batch(
     dry_run: bool,
     progress: str | None,
     deadline: float,
+    aus: bool,
     overwrite: bool,
     **values: Any,
 ) -> int:
@@ -113,7 +114,7 @@ def batch(
 
     shared = read_shared(values)
     chosen = _chosen(inputs, from_file, output_dir)
-    request = _request(shared, formats)
+    request = _request(shared, formats, aus)
     model_labels = read_spec(request.model).labels
     true_labels = tables.labels_by_folder(chosen.inputs, model_labels) if labels == "folder" else {}
     results = _results(output_dir, overwrite, chosen, formats)
@@ -197,14 +198,17 @@ def _listed(name: str | None, inputs: Sequence[str]) -> Any:
     return lists.read(sys.stdin.buffer.read(), "standard input")
 
 
-def _request(shared: Shared, formats: tuple[str, ...]) -> Request:
+def _request(shared: Shared, formats: tuple[str, ...], aus: bool) -> Request:
     from fervid.batch import Request
+    from fervid.batch.work import WITH_UNITS
     from fervid.model import check_device, info, portable
 
     selection = shared.selection
     for moment in (selection.start, selection.end):
         if moment is not None and moment.frame is not None:
             raise UsageError("a frame's number is another time in each video: give seconds or a timecode")
+    if aus and not set(formats) & {*WITH_UNITS}:
+        raise UsageError(f"--aus needs one of the formats {', '.join(WITH_UNITS)}: add it to --format")
     check_device(shared.device)
     assert shared.model is not None
     return Request(
@@ -216,6 +220,7 @@ def _request(shared: Shared, formats: tuple[str, ...]) -> Request:
         frame_rate=selection.frame_rate,
         device=shared.device,
         limit=shared.limit,
+        aus=aus,
     )
 
 
