@@ -30,9 +30,9 @@ from fervid import clips, datasets, execute, metrics, model
 from fervid.faces import shape
 from fervid.labels import EMOTIONS, NEUTRAL
 from fervid.metrics import Predictions
-from fervid.samples import Sample
 from fervid.train import evaluate
 from fervid.types import Settings
+from fervid.types.samples import Sample
 
 DIFFICULTIES = ("posed", "medium", "spontaneous")
 TALKING = "talking"

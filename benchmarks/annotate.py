@@ -83,7 +83,7 @@ def command(*arguments: str | Path) -> Cost:
 def drawn(file: Path, timeline: Path, tracks: Path) -> Iterator[VideoFrame]:
     """Yield the pictures that `fervid annotate` encodes."""
     from fervid.cli.shared.reading import read_timeline
-    from fervid.drawing.annotator import Annotator
+    from fervid.export.drawing.annotator import Annotator
     from fervid.export.frames import geometry
     from fervid.video import planning
     from fervid.video.planes import coding_at

@@ -20,7 +20,7 @@ from moving_faces import acts
 from fervid.faces import shape, tracks
 from fervid.faces.detectors import Detection
 from fervid.faces.finder import FaceFinder
-from fervid.footage import PictureFinder
+from fervid.train.footage import PictureFinder
 from fervid.types import Array, Bytes, Floats
 from fervid.video import planning, reading
 

@@ -21,9 +21,9 @@ import numpy as np
 
 from fervid import datasets, execute
 from fervid.labels import EMOTIONS
-from fervid.samples import Picture
 from fervid.train import evaluate
 from fervid.types import Bytes
+from fervid.types.samples import Picture
 
 FRAME = (360, 480)  # height and width
 GREY = 110

@@ -26,8 +26,8 @@ from safetensors.numpy import load_file
 
 from fervid import execute, metrics, model
 from fervid.labels import EMOTIONS
-from fervid.survey.systems import SMALL
 from fervid.train import evaluate
+from fervid.train.survey.systems import SMALL
 
 STILLS = (
     "ferplus:{data}/ferplus.npz?usage=Training",

@@ -30,13 +30,13 @@ from face_api import SmallNet
 from torch import Tensor, nn
 from torch.nn import functional
 
-from fervid.augment import MILD, STRONG, Augmentation, augment
 from fervid.faces.shape import CROP, MARGIN
-from fervid.footage import Footage
 from fervid.labels import EMOTIONS, NEUTRAL
 from fervid.streams.still import STAGES as STAGES_OF_STILL
 from fervid.streams.still import Still
-from fervid.survey.systems import SMALL
+from fervid.train.augment import MILD, STRONG, Augmentation, augment
+from fervid.train.footage import Footage
+from fervid.train.survey.systems import SMALL
 from fervid.types import Array, Bytes, Floats
 
 PACKS = {
@@ -128,9 +128,10 @@ def cut_faces(data: Path, runs: Path, jobs: int | None, small: bool) -> None:
     """Cut the faces of every pack, with the margin that augmentation needs, and write one file for each."""
     from train_default import CROWD, sized
 
-    from fervid import datasets, execute, footage
+    from fervid import datasets, execute
     from fervid.datasets import packs
-    from fervid.samples import Picture, Sample
+    from fervid.train import footage
+    from fervid.types.samples import Picture, Sample
 
     with execute.open_executor(jobs) as executor:
         for name, spec in {**PACKS, **CHECKS}.items():
@@ -160,10 +161,10 @@ def cut_faces(data: Path, runs: Path, jobs: int | None, small: bool) -> None:
 
 def _acting(strips: Footage) -> dict[str, Array]:
     """Return some frames of each acted clip, with its label and how strong the expression is in them."""
-    from fervid.samples import Picture
     from fervid.synth import motion
     from fervid.synth.people import person
     from fervid.synth.sequences import trajectory
+    from fervid.types.samples import Picture
 
     rows: dict[str, list[Any]] = {"faces": [], "label": [], "level": []}
     random = np.random.default_rng(0)

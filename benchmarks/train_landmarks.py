@@ -47,7 +47,7 @@ from fervid.faces import points as network
 from fervid.faces import shape
 from fervid.faces.finder import predictor, upright_box
 from fervid.faces.picture import CANVAS, canvas
-from fervid.footage import PictureFinder
+from fervid.train.footage import PictureFinder
 from fervid.types import Bytes, Floats
 
 CHUNK = 150  # faces that are set in motion before their pictures are kept

@@ -31,10 +31,10 @@ from torch import nn
 from fervid import clips, model
 from fervid.clips import Face
 from fervid.faces import shape
-from fervid.footage import Footage
 from fervid.labels import EMOTIONS, NEUTRAL
 from fervid.streams.phrnn import PHRNN
 from fervid.synth.actions import ease, mirror
+from fervid.train.footage import Footage
 from fervid.types import Array, Floats
 
 LENGTH = clips.LENGTH
@@ -97,7 +97,8 @@ def cut(data: Path, runs: Path, jobs: int | None, small: bool) -> None:
     """Write the windows of acted and drawn clips, and the pose-free points of pictures."""
     from train_default import CROWD, DRAWN_FEW, sized
 
-    from fervid import datasets, execute, footage
+    from fervid import datasets, execute
+    from fervid.train import footage
 
     with execute.open_executor(jobs) as executor:
         for name, specs in {

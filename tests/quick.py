@@ -30,16 +30,15 @@ SLOW = (
     "fervid.analysis",
     "fervid.execute",
     "fervid.faces.finder",
-    "fervid.footage",
     "fervid.model",
     "fervid.people.descriptor",
     "fervid.streams",
-    "fervid.survey",
     "fervid.train",
     "importlib",  # loads a script, which can do anything
     "runpy",
     "read_gallery",  # of fervid.people, which detects the faces of its pictures
 )
+QUICK = ("fervid.train.augment", "fervid.train.robust")  # and yet quick
 # Names that run the program in the test's process, and the arguments that make it slow.
 PROGRAM = {"run_here", "fervid.cli.main"}
 WORDS = {"analyze", "annotate", "batch", "bench", "eval", "extract", "finetune", "live", "train", CLIP}
@@ -65,7 +64,12 @@ def is_slow(value: object) -> bool:
         name = value.__name__
     else:
         name = value if isinstance(value, str) else getattr(value, "__module__", None)
-    return isinstance(name, str) and any(name == slow or name.startswith(f"{slow}.") for slow in SLOW)
+    return isinstance(name, str) and is_inside(name, SLOW) and not is_inside(name, QUICK)
+
+
+def is_inside(name: str, modules: Iterable[str]) -> bool:
+    """Return whether a module's name is one of some modules or of their submodules."""
+    return any(name == module or name.startswith(f"{module}.") for module in modules)
 
 
 def reached(functions: Iterable[Callable[..., Any]]) -> tuple[list[object], list[object]]:

@@ -13,8 +13,8 @@ from fervid import datasets
 from fervid.datasets import packs
 from fervid.errors import InputError, UsageError
 from fervid.labels import EMOTIONS
-from fervid.samples import Sample
 from fervid.train.material import gather
+from fervid.types.samples import Sample
 
 NEUTRAL, HAPPINESS, CONTEMPT = 7, 4, 1
 PEOPLE = 30

@@ -22,12 +22,12 @@ from fervid.streams.survey.aggregate_average import AggregateAverage
 from fervid.streams.survey.aggregate_forest import Forest
 from fervid.streams.survey.aggregate_gaussian import embedded
 from fervid.streams.survey.aggregate_moments import moments
-from fervid.survey.systems import SMALL as SMALL_SIZES
 from fervid.train import alone, folders, run, state, support_vectors
 from fervid.train.listener import Listener, Progress
 from fervid.train.material import Material, arrange
 from fervid.train.recipe import Recipe
 from fervid.train.stages import round_weights
+from fervid.train.survey.systems import SMALL as SMALL_SIZES
 
 MACHINES = [name for name in streams.names() if issubclass(streams.registered(name), Aggregate)]
 

@@ -23,14 +23,14 @@ from conftest import CLIP, Call, command, environment, made_in
 from test_cutting import encoded_twice, samples, tone
 
 from fervid.cli.annotate import KINDS
-from fervid.drawing import painter as painter_module
-from fervid.drawing.annotator import Annotator
-from fervid.drawing.canvas import BT601, Canvas, Palette
-from fervid.drawing.curve import EDGE, Curve, Moment
-from fervid.drawing.letters import Letters
-from fervid.drawing.painter import Painter, Shown
-from fervid.drawing.style import UNCLEAR, colour_of, scaled
 from fervid.errors import InputError
+from fervid.export.drawing import painter as painter_module
+from fervid.export.drawing.annotator import Annotator
+from fervid.export.drawing.canvas import BT601, Canvas, Palette
+from fervid.export.drawing.curve import EDGE, Curve, Moment
+from fervid.export.drawing.letters import Letters
+from fervid.export.drawing.painter import Painter, Shown
+from fervid.export.drawing.style import UNCLEAR, colour_of, scaled
 from fervid.export.frames import geometry
 from fervid.labels import COLOURS, CONTEMPT, EMOTIONS
 from fervid.types import Curve as Scores

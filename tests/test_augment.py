@@ -13,12 +13,12 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from torch import Tensor
 
-from fervid import augment as package
 from fervid import clips
-from fervid.augment import AUGMENTATIONS, OFF, STRONG, Augmentation, augment, chance, mix, pixels
 from fervid.clips import illumination
 from fervid.errors import UsageError
 from fervid.faces import shape
+from fervid.train import augment as package
+from fervid.train.augment import AUGMENTATIONS, OFF, STRONG, Augmentation, augment, chance, mix, pixels
 from fervid.types import Ints
 
 SIDE, MARGIN = shape.CROP, shape.MARGIN

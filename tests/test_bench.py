@@ -19,12 +19,12 @@ from test_cli import says
 from fervid import execute, files, streams, synth
 from fervid.cli.bench import SYNTHETIC
 from fervid.datasets import protocols, read
-from fervid.survey import systems, table, timing
-from fervid.survey.rows import Failure, Row
-from fervid.survey.systems import PAIR, SMALL, System
 from fervid.train import evaluate
 from fervid.train.machine import Machine
 from fervid.train.recipe import Recipe
+from fervid.train.survey import systems, table, timing
+from fervid.train.survey.rows import Failure, Row
+from fervid.train.survey.systems import PAIR, SMALL, System
 
 # Drawing only landmarks is fast; networks of faces cannot read them.
 BARE = "synth:posed?people=4&per_class=4&classes=6&faces=no"

@@ -23,9 +23,9 @@ from fervid.cli.shared.options import split_selection
 from fervid.cli.shared.values import LimitType, Moment, MomentType, NumberRange, RateType
 from fervid.errors import UsageError
 from fervid.export import TIMELINES, choose
+from fervid.files.urls import Limit
 from fervid.times import timecode
 from fervid.types import Settings
-from fervid.urls import Limit
 
 
 def says(done: subprocess.CompletedProcess[str], code: int, *words: str) -> None:

@@ -23,7 +23,7 @@ from fervid import datasets
 from fervid.datasets import Dataset, Option, Spec, disk, fer2013, naming, splitting, tagging
 from fervid.errors import InputError, UsageError
 from fervid.labels import EMOTIONS, LABELS, VALENCE_AROUSAL
-from fervid.samples import OnDisk, Sample
+from fervid.types.samples import OnDisk, Sample
 from fervid.video import source
 
 # --- specs and the registry

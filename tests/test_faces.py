@@ -391,6 +391,6 @@ def test_a_missing_or_damaged_detector_is_an_error(
     _yunet.cache_clear()
     with pytest.raises(ModelError, match=r"none\.onnx is missing: pip install"):
         FINDER.detect(pictures[WIDE])
-    monkeypatch.setattr("fervid.faces.detectors.YUNET", "data/NOTICE")
+    monkeypatch.setattr("fervid.faces.detectors.YUNET", "faces/data/NOTICE")
     with pytest.raises(ModelError, match="NOTICE is damaged: pip install"):
         FINDER.detect(pictures[WIDE])

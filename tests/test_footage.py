@@ -12,14 +12,15 @@ import numpy as np
 import pytest
 from conftest import CLIP
 
-from fervid import analysis, execute, footage, synth
+from fervid import analysis, execute, synth
 from fervid.errors import InputError, UsageError
 from fervid.faces import scene, shape
 from fervid.faces.detectors import of_points
-from fervid.footage import Footage, strips
-from fervid.samples import Drawn, OnDisk, Picture, Sample, Strip
+from fervid.train import footage
 from fervid.train.batches import Clips
+from fervid.train.footage import Footage, strips
 from fervid.types import Bytes, Settings
+from fervid.types.samples import Drawn, OnDisk, Picture, Sample, Strip
 from fervid.video import planning, reading
 
 MOVING = Sample(name="clip", label="happiness", pixels=OnDisk(str(CLIP), Fraction(1), Fraction(3)))

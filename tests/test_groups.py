@@ -18,8 +18,8 @@ from fervid.cli.shared import training
 from fervid.datasets import columns
 from fervid.errors import InputError, UsageError
 from fervid.labels import EMOTIONS
-from fervid.samples import Drawn, Sample
 from fervid.train.material import Material
+from fervid.types.samples import Drawn, Sample
 
 
 def answers(rights: list[int], count: int) -> tuple[metrics.Predictions, list[str]]:

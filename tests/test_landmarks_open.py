@@ -35,7 +35,7 @@ from fervid.faces.finder import (
     upright_box,
 )
 from fervid.faces.picture import canvas
-from fervid.footage import PictureFinder
+from fervid.train.footage import PictureFinder
 from fervid.types import Floats, Settings
 from fervid.video import planning, reading
 

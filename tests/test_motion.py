@@ -9,14 +9,15 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from fervid import datasets, execute, footage, synth
+from fervid import datasets, execute, synth
 from fervid.datasets import packs
 from fervid.errors import UsageError
 from fervid.faces import shape
-from fervid.footage import Footage
-from fervid.samples import Picture, Sample, Strip
 from fervid.synth import motion, sequences
+from fervid.train import footage
+from fervid.train.footage import Footage
 from fervid.types import Bytes, Floats
+from fervid.types.samples import Picture, Sample, Strip
 
 Acting = dict[str, float]
 HAPPY = {"AU12": 1.0, "AU6": 0.9, "AU25": 0.9}

@@ -24,9 +24,9 @@ from fervid.cli.compare import text_of as text_of_figures
 from fervid.cli.people import write_json
 from fervid.cli.shared.summary import people_table, table, write_peaks
 from fervid.cli.show import show_on
-from fervid.drawing.annotator import Annotator
 from fervid.errors import FervidError, InputError
 from fervid.export import EDITS, PEAKS, TIMELINES
+from fervid.export.drawing.annotator import Annotator
 from fervid.export.editors.edit import plan
 from fervid.export.page import plot, report
 from fervid.export.timelines import people, reading

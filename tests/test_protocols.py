@@ -15,8 +15,8 @@ from folders import write
 from fervid.datasets import protocols, splitting
 from fervid.datasets.protocols import plan
 from fervid.errors import InputError, UsageError
-from fervid.samples import OnDisk, Sample
 from fervid.train import material
+from fervid.types.samples import OnDisk, Sample
 
 
 def people(names: Sequence[str], labels: Sequence[str] = ("anger", "fear"), origin: str = "") -> list[Sample]:

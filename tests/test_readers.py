@@ -13,7 +13,7 @@ from folders import POINTER, fails, remarked, seen, write
 from fervid import datasets
 from fervid.datasets import naming, splitting
 from fervid.labels import EMOTIONS
-from fervid.samples import Sample
+from fervid.types.samples import Sample
 
 
 def only(spec: str) -> Sample:

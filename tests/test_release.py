@@ -62,7 +62,7 @@ def test_the_dockerfile_copies_what_the_package_is_built_from(tmp_path: Path) ->
     assert done.returncode == 0, done.stderr
     metadata = (tmp_path / done.stdout.split()[-1] / "METADATA").read_text("utf-8")
     assert f"Version: {__version__}" in metadata
-    assert "License-File: LICENSE" in metadata and "License-File: fervid/data/NOTICE" in metadata
+    assert "License-File: LICENSE" in metadata and "License-File: fervid/faces/data/NOTICE" in metadata
     assert "# fervid" in metadata  # the README
 
 

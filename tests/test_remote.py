@@ -22,9 +22,9 @@ from conftest import CLIP, Call, Done
 from test_cli import says
 from test_cli_analyze import SHORT
 
-from fervid import urls
 from fervid.batch.work import FETCHED, Job, Request, work
 from fervid.errors import InputError
+from fervid.files import urls
 from fervid.types import Settings
 from fervid.video import remote
 

@@ -9,7 +9,7 @@ import pytest
 from conftest import Call
 
 from fervid.faces import shape
-from fervid.robust import DAMAGES
+from fervid.train.robust import DAMAGES
 from fervid.types import Bytes, Floats
 
 EYES, MOUTH = slice(22, 34), slice(58, 72)  # rows of the face with a margin

@@ -12,18 +12,18 @@ from training import drawn, risen
 
 from fervid import model, streams
 from fervid.errors import ModelError
-from fervid.footage import Footage
 from fervid.labels import EMOTIONS
 from fervid.streams import c3d
 from fervid.streams.network import Network
 from fervid.streams.survey.aggregate import Aggregate
-from fervid.survey.systems import SMALL
 from fervid.train import batches, fitting
 from fervid.train.batches import Clips
+from fervid.train.footage import Footage
 from fervid.train.listener import SILENT
 from fervid.train.machine import Machine, has_bfloat16
 from fervid.train.recipe import Recipe
 from fervid.train.support_vectors import fit_support_vectors
+from fervid.train.survey.systems import SMALL
 
 CLASSES = len(EMOTIONS)
 

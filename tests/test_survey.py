@@ -20,16 +20,16 @@ from training import drawn
 from fervid import clips, model, streams
 from fervid.analysis import spans
 from fervid.analysis.spans import Options
-from fervid.augment import OFF
 from fervid.faces import shape
 from fervid.faces.tracks import Followed
 from fervid.labels import EMOTIONS, NEUTRAL
 from fervid.streams.network import join, sample_frames, split
 from fervid.streams.survey import compact_gru, dap3d, flow, inception3d
 from fervid.streams.survey.mscnn import verification
-from fervid.survey.systems import SMALL
+from fervid.train.augment import OFF
 from fervid.train.batches import WEAK, Clips, make_targets
 from fervid.train.machine import Machine
+from fervid.train.survey.systems import SMALL
 from fervid.types import Settings, Status, Track
 
 

@@ -14,8 +14,8 @@ from fervid.clips import LENGTH
 from fervid.errors import UsageError
 from fervid.faces import shape
 from fervid.labels import CONTEMPT, EMOTIONS, NEUTRAL
-from fervid.samples import Sample
 from fervid.synth import sequences
+from fervid.types.samples import Sample
 
 Points = npt.NDArray[np.float64]
 

@@ -15,16 +15,17 @@ from pathlib import Path
 import pytest
 from conftest import environment
 
-from fervid import execute, temporary
+from fervid import execute
 from fervid.cache import Store
 from fervid.errors import OutputError
 from fervid.execute import Reached
+from fervid.files import temporary
 
 KEY = "0" * 32
 
 MAKE = """
 import sys
-from fervid.temporary import Temporary
+from fervid.files.temporary import Temporary
 made = Temporary()
 (made.path / "face").touch()
 print(made.path, flush=True)

@@ -23,21 +23,21 @@ from safetensors.numpy import load_file
 from training import drawn, footage
 
 from fervid import execute, model, streams, synth
-from fervid.augment import AUGMENTATIONS, OFF, STRONG
 from fervid.cli.main import fervid as program
 from fervid.cli.shared.messages import Messages
 from fervid.cli.shared.training import ARCHITECTURE_FIELDS, listening, recipe_of
 from fervid.errors import InputError, ModelError, UsageError
-from fervid.footage import Footage
 from fervid.labels import EMOTIONS, NEUTRAL
-from fervid.samples import Drawn, Sample, Strip
 from fervid.streams.still import Still
 from fervid.train import evaluate, folders, frozen, run, starting, state
+from fervid.train.augment import AUGMENTATIONS, OFF, STRONG
 from fervid.train.batches import Clips, make_targets
+from fervid.train.footage import Footage
 from fervid.train.listener import SILENT, Listener, Progress
 from fervid.train.machine import Machine, open_machine
 from fervid.train.material import Material, arrange, gather
 from fervid.train.recipe import SETTING, Recipe, settings
+from fervid.types.samples import Drawn, Sample, Strip
 
 CPU = Machine(torch.device("cpu"))
 LABELS = ("happiness", "surprise")

@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from fervid import urls
+from fervid.files import urls
 
 
 @pytest.mark.parametrize(

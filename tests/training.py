@@ -9,8 +9,8 @@ from fractions import Fraction
 import numpy as np
 
 from fervid import synth
-from fervid.footage import Footage
-from fervid.samples import Sample, Strip
+from fervid.train.footage import Footage
+from fervid.types.samples import Sample, Strip
 
 
 def drawn(labels: Sequence[str], people: int, per_class: int, seed: int = 0, length: int = 16) -> Footage:

@@ -11,12 +11,11 @@ from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from urllib.parse import parse_qsl, urlencode
 
-from fervid import urls
 from fervid.batch.lists import PathList
 from fervid.batch.stems import Stems
 from fervid.errors import InputError
-from fervid.files import STILLS, VIDEOS, encodable
-from fervid.urls import Link, is_url
+from fervid.files import STILLS, VIDEOS, encodable, urls
+from fervid.files.urls import Link, is_url
 from fervid.video import remote
 
 # Parameters of signed URLs: they change whenever a URL is signed, and the video does not.

@@ -8,7 +8,6 @@ from dataclasses import dataclass
 from functools import partial
 from typing import BinaryIO, cast
 
-from fervid import urls
 from fervid.analysis import tasks
 from fervid.batch.folder import Results
 from fervid.batch.inputs import Input
@@ -17,7 +16,7 @@ from fervid.batch.work import Job, Long, Made, Request, Same, local, record_of, 
 from fervid.cache import Store
 from fervid.errors import FervidError, InputError, ModelError, OutputError
 from fervid.execute import Done, Executor, Failed, Reached
-from fervid.files import encodable, shown
+from fervid.files import encodable, shown, urls
 
 DEADLINE = 1800.0  # seconds without progress after which an input counts as failed
 CLUSTER = 16  # workers that a cluster is assumed to have: it may gain some

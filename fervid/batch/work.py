@@ -16,7 +16,7 @@ from typing import BinaryIO, TextIO
 
 import numpy as np
 
-from fervid import analysis, cache, temporary
+from fervid import analysis, cache
 from fervid.analysis import Run, Tick
 from fervid.batch.records import DONE, Record
 from fervid.cache import Store
@@ -25,9 +25,10 @@ from fervid.execute import Executor
 from fervid.export import FRAMES, PARQUET, TIMELINES, Format
 from fervid.export.frames import geometry
 from fervid.export.timelines.shapes import SCHEMA_VERSION, number
+from fervid.files import temporary
+from fervid.files.urls import LIMIT, Limit, is_url
 from fervid.types import Floats, Settings, Timeline
 from fervid.units import Measured, measure
-from fervid.urls import LIMIT, Limit, is_url
 from fervid.video import remote, source
 
 # Formats that are tables as Parquet; "parquet" is the same table as "csv".

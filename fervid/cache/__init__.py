@@ -19,7 +19,7 @@ from itertools import count
 from multiprocessing import parent_process
 from pathlib import Path
 
-from fervid import files, temporary
+from fervid import files
 from fervid.cache import folders
 from fervid.cache.entries import VERSION as VERSION
 from fervid.cache.entries import failure, make_folder
@@ -27,8 +27,8 @@ from fervid.cache.entries import read as read
 from fervid.cache.entries import write as write
 from fervid.cache.folders import is_key as is_key
 from fervid.errors import UsageError, WorkerError
-from fervid.files import Lock
-from fervid.temporary import Temporary
+from fervid.files import Lock, temporary
+from fervid.files.temporary import Temporary
 
 FOOTAGE = "footage"  # the folder of strips that training cuts; only the user deletes it
 LIMIT = 20 * 10**9  # bytes of span results that are kept unless FERVID_CACHE_LIMIT is set

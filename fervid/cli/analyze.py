@@ -18,7 +18,7 @@ from fervid.cli.shared.timelines import beside, file_name
 from fervid.cli.shared.work import open_work
 from fervid.errors import UsageError
 from fervid.export import FRAMES, TIMELINES, check_parquet, choose, with_parquet
-from fervid.urls import is_url
+from fervid.files.urls import is_url
 
 if TYPE_CHECKING:
     from fervid.analysis import Run

@@ -146,7 +146,7 @@ def write(
 ) -> None:
     """Write the annotated video."""
     from fervid.analysis.spans import selection
-    from fervid.drawing.annotator import Annotator
+    from fervid.export.drawing.annotator import Annotator
     from fervid.export.timelines.shapes import NOTE
     from fervid.video.planes import coding_at
     from fervid.video.redrawing import redraw

@@ -241,7 +241,7 @@ def _tell_plan(results: Results, chosen: InputList, request: Request) -> int:
     """Print a line per input: what would be done, and where its results would go."""
     from fervid.batch import FORMATS
     from fervid.errors import FervidError
-    from fervid.urls import is_url
+    from fervid.files.urls import is_url
     from fervid.video import source
 
     lines = []

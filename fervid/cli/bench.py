@@ -17,8 +17,8 @@ from fervid.cli.shared.output import show
 from fervid.errors import UsageError
 
 if TYPE_CHECKING:
-    from fervid.survey.rows import Failure, Row, Setup
-    from fervid.survey.systems import System
+    from fervid.train.survey.rows import Failure, Row, Setup
+    from fervid.train.survey.systems import System
 
 # The data of --synthetic, and the defaults that --size smoke changes.
 SYNTHETIC = {
@@ -103,7 +103,7 @@ def survey(
         values |= {name: value for name, value in SMOKE.items() if name not in given}
 
     from fervid import execute
-    from fervid.survey import rows, systems, table
+    from fervid.train.survey import rows, systems, table
 
     wanted = systems.chosen(() if only is None else tuple(name.strip() for name in only.split(",")))
     recipe = training.recipe_of(values | {"data": specs})
@@ -145,7 +145,7 @@ def _specs(data: tuple[str, ...], synthetic: bool, size: str) -> tuple[str, ...]
 
 def _rows(messages: Messages, setup: Setup, wanted: Sequence[System]) -> list[Row | Failure]:
     """Train every system, and report each as soon as it is done."""
-    from fervid.survey import run
+    from fervid.train.survey import run
 
     made = []
     for row in run.run(setup, wanted):

@@ -14,7 +14,7 @@ if TYPE_CHECKING:
     from rich.table import Table
 
     from fervid.datasets import Dataset, Spec
-    from fervid.samples import Sample
+    from fervid.types.samples import Sample
 
 
 @click.group(cls=Group, epilog="fervid datasets list\nfervid datasets check folder:clips/")
@@ -123,7 +123,7 @@ def _kind(sample: Sample) -> str:
     import os
 
     from fervid.files import STILLS
-    from fervid.samples import Drawn, OnDisk
+    from fervid.types.samples import Drawn, OnDisk
 
     match sample.pixels:
         case OnDisk(path) if os.path.splitext(path)[1].lower() not in STILLS:

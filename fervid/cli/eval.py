@@ -19,7 +19,7 @@ from fervid.train.recipe import FINE_EPOCHS, Recipe
 
 if TYPE_CHECKING:
     from fervid.metrics import Predictions
-    from fervid.samples import Sample
+    from fervid.types.samples import Sample
 
 FEW = 10  # parts of a protocol that are listed, at most
 

@@ -16,9 +16,9 @@ import click
 from fervid import __version__
 from fervid.cli.shared.messages import Messages
 from fervid.cli.shared.options import global_options
-from fervid.collector import collect_less_often, skip_last_collections
 from fervid.errors import FervidError
-from fervid.urls import is_url
+from fervid.files.urls import is_url
+from fervid.process import collect_less_often, skip_last_collections
 
 INTERRUPTED = 130
 _signals: list[int] = []  # received by this run

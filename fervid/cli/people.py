@@ -13,7 +13,7 @@ from fervid.cli.shared.reading import is_timeline
 from fervid.cli.shared.timelines import OPTIONS, Given, timeline_of
 from fervid.cli.shared.work import open_gallery
 from fervid.errors import OutputError, UsageError
-from fervid.urls import is_url
+from fervid.files.urls import is_url
 
 if TYPE_CHECKING:
     from fervid.types import Person, Timeline, Video

@@ -44,10 +44,10 @@ def robust(
     """
     if not data:
         raise UsageError("name labelled data with --data, see `fervid datasets list`")
-    from fervid import execute, footage
+    from fervid import execute
     from fervid import model as models
-    from fervid.robust import measure, table
-    from fervid.train import evaluate
+    from fervid.train import evaluate, footage
+    from fervid.train.robust import measure, table
 
     net = models.load(model, device)
     samples = [sample for sample in training.read(data) if sample.label in net.spec.labels]

@@ -14,8 +14,8 @@ import numpy as np
 
 from fervid.clips.neutrals import NEUTRAL_SECONDS, neutral
 from fervid.faces import shape
-from fervid.samples import Strip
 from fervid.types import Array, Bytes, Clock, Floats, Ints, Track
+from fervid.types.samples import Strip
 
 LENGTH = 16  # frames in a window
 SPACING = Fraction(1, 25)  # seconds between them: 0.64 s in all

@@ -16,7 +16,7 @@ from fervid.datasets import disk, naming
 from fervid.datasets.remarks import Remarks
 from fervid.errors import InputError, UsageError
 from fervid.files import shown
-from fervid.samples import OnDisk, Sample
+from fervid.types.samples import OnDisk, Sample
 
 _FILES = (  # names of the files, and of their layouts
     "folder",

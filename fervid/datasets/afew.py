@@ -11,7 +11,7 @@ from fervid.datasets.remarks import Remarks
 from fervid.errors import InputError
 from fervid.files import VIDEOS, shown
 from fervid.labels import EMOTIONS
-from fervid.samples import OnDisk, Sample
+from fervid.types.samples import OnDisk, Sample
 
 EXPECTED = "the folder with Train_AFEW/<class>/*.avi and Val_AFEW/<class>/*.avi"
 NAMED = re.compile(r"(train|val|validation|test)(_afew)?", re.IGNORECASE)  # the folder of a part

@@ -15,7 +15,7 @@ from fervid.datasets import ALL, Dataset, Option, disk, layout, naming, tagging
 from fervid.datasets.remarks import Remarks
 from fervid.errors import InputError
 from fervid.files import shown
-from fervid.samples import OnDisk, Sample
+from fervid.types.samples import OnDisk, Sample
 
 EXPECTED = (
     "AffectNet's folder, with Manually_Annotated_file_lists/training.csv and Manually_Annotated/, "

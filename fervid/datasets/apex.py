@@ -8,7 +8,7 @@ from pathlib import Path
 
 from fervid.datasets import Option
 from fervid.labels import NEUTRAL
-from fervid.samples import OnDisk, Sample
+from fervid.types.samples import OnDisk, Sample
 
 FRAMES = Option("all", "the sequence, or its last 3 pictures as stills", ("all", "peak"))
 PEAK = 3  # last pictures that count as the apex

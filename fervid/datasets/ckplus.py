@@ -12,7 +12,7 @@ from fervid.datasets.remarks import Remarks
 from fervid.errors import InputError
 from fervid.files import shown
 from fervid.labels import CONTEMPT, NEUTRAL
-from fervid.samples import Sample
+from fervid.types.samples import Sample
 
 EXPECTED = "CK+'s folder, with cohn-kanade-images/S005/001/*.png and Emotion/S005/001/*_emotion.txt"
 PICTURES = (

@@ -10,7 +10,7 @@ from fervid.datasets.ckplus import CLASSES, PERSON
 from fervid.datasets.remarks import Remarks
 from fervid.errors import InputError
 from fervid.files import STILLS, shown
-from fervid.samples import OnDisk, Sample
+from fervid.types.samples import OnDisk, Sample
 
 EXPECTED = "the folder with anger/S010_004_00000017.png, contempt/, disgust/, ..."
 NAME = re.compile(rf"({PERSON.pattern})_(\d{{3}})_\d+", re.IGNORECASE)

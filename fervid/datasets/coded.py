@@ -9,7 +9,7 @@ from fervid.datasets import Dataset, disk
 from fervid.datasets.remarks import Remarks
 from fervid.errors import InputError
 from fervid.files import STILLS, shown
-from fervid.samples import Sample
+from fervid.types.samples import Sample
 
 DEPTH = 4  # folders between the root and the files, at most
 

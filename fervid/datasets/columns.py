@@ -8,7 +8,7 @@ from collections.abc import Mapping, Sequence
 
 from fervid.errors import InputError, UsageError
 from fervid.files import shown
-from fervid.samples import Sample
+from fervid.types.samples import Sample
 
 KEYS = ("name", "subject")  # columns by which a table refers to samples
 OWN = ("subject", "split", "origin")  # facts of every sample that can be a column

@@ -12,7 +12,7 @@ from fervid.datasets.remarks import Remarks
 from fervid.errors import InputError
 from fervid.files import VIDEOS, shown
 from fervid.labels import EMOTIONS
-from fervid.samples import OnDisk, Sample
+from fervid.types.samples import OnDisk, Sample
 
 EXPECTED = "CREMA-D's folder, with VideoFlash/1001_DFA_ANG_XX.flv"
 FOLDER = "VideoFlash"

@@ -14,8 +14,8 @@ from fervid.datasets.folder import RATE, SPLIT, rate_of
 from fervid.datasets.remarks import Remarks
 from fervid.errors import InputError
 from fervid.files import shown
-from fervid.samples import OnDisk, Sample
 from fervid.times import exact
+from fervid.types.samples import OnDisk, Sample
 
 EXPECTED = "a csv file whose first line names its columns: path,label[,subject,split,start,end,...]"
 COLUMNS = ("path", "label", "subject", "split", "start", "end")

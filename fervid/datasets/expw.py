@@ -10,7 +10,7 @@ from fervid.datasets.remarks import Remarks
 from fervid.errors import InputError
 from fervid.files import shown
 from fervid.labels import EMOTIONS
-from fervid.samples import OnDisk, Sample
+from fervid.types.samples import OnDisk, Sample
 
 EXPECTED = "ExpW's folder, with label/label.lst and image/origin/*.jpg"
 LIST = "label.lst"

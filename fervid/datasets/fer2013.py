@@ -13,8 +13,8 @@ from fervid.datasets import ALL, Dataset, Option, disk, layout, tagging
 from fervid.datasets.remarks import Remarks
 from fervid.errors import InputError, UsageError
 from fervid.files import shown
-from fervid.samples import Picture, Sample
 from fervid.types import Bytes
+from fervid.types.samples import Picture, Sample
 
 EXPECTED = "fer2013.csv (emotion,pixels,Usage) or icml_face_data.csv (the same columns in another order)"
 FILES = ("fer2013.csv", "icml_face_data.csv")

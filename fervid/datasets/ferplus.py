@@ -10,7 +10,7 @@ from fervid.datasets import ALL, Dataset, Option, layout, packs, tagging
 from fervid.datasets.remarks import Remarks
 from fervid.errors import InputError
 from fervid.files import shown
-from fervid.samples import Picture, Sample
+from fervid.types.samples import Picture, Sample
 
 ARRAYS = {
     "images": (3, "u"),

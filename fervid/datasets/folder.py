@@ -10,8 +10,8 @@ from fervid.datasets import ALL, Dataset, Option, disk, layout, naming
 from fervid.datasets.remarks import Remarks
 from fervid.errors import InputError, UsageError
 from fervid.files import STILLS, VIDEOS, shown
-from fervid.samples import OnDisk, Sample
 from fervid.times import exact
+from fervid.types.samples import OnDisk, Sample
 
 EXPECTED = "a folder with one folder for each class (happy/, sad/, ...), or train/ and val/ with these"
 NESTED = 3  # most folders above the classes that contain only the next folder

@@ -8,7 +8,7 @@ from pathlib import Path
 
 from fervid.datasets import Dataset, coded, layout
 from fervid.labels import EMOTIONS
-from fervid.samples import OnDisk, Sample
+from fervid.types.samples import OnDisk, Sample
 
 EXPECTED = "JAFFE's folder, with KA.AN1.39.tiff"
 NAME = re.compile(

@@ -8,7 +8,7 @@ from pathlib import Path
 
 from fervid.datasets import Dataset, Option, coded, layout
 from fervid.labels import EMOTIONS
-from fervid.samples import OnDisk, Sample
+from fervid.types.samples import OnDisk, Sample
 
 EXPECTED = "KDEF's folder, with AF01/AF01ANS.JPG"
 # Session, sex and number of the person, expression, angle.

@@ -15,7 +15,7 @@ from fervid.datasets import ALL, Dataset, Option, disk, layout, naming
 from fervid.datasets.remarks import Remarks
 from fervid.errors import InputError
 from fervid.files import VIDEOS, shown
-from fervid.samples import OnDisk, Sample
+from fervid.types.samples import OnDisk, Sample
 
 EXPECTED = "MMI's folder, with Sessions/<number>/session.xml, S002-106.avi and S002-106.xml"
 SESSIONS, SESSION, UNITS = "sessions", "session.xml", "aucs"

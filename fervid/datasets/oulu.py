@@ -13,7 +13,7 @@ from fervid.datasets.remarks import Remarks
 from fervid.errors import InputError
 from fervid.files import shown
 from fervid.labels import EMOTIONS, NEUTRAL
-from fervid.samples import Sample
+from fervid.types.samples import Sample
 
 EXPECTED = "Oulu-CASIA's folder, with VL/Strong/P001/Anger/*.jpeg, or OriginalImg/ with VL/ in it"
 CAMERAS = {"vl": "VL", "vis": "VL", "ni": "NI", "nir": "NI"}  # visible light, near infrared

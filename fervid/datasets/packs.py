@@ -15,7 +15,7 @@ from fervid.datasets import ALL, Option, disk
 from fervid.errors import InputError
 from fervid.files import shown
 from fervid.labels import NEUTRAL
-from fervid.samples import Picture, Sample
+from fervid.types.samples import Picture, Sample
 
 Array = npt.NDArray[Any]
 

@@ -8,7 +8,7 @@ from fervid.datasets import ALL, Dataset, layout, packs, tagging
 from fervid.datasets.remarks import Remarks
 from fervid.errors import InputError
 from fervid.files import shown
-from fervid.samples import Picture, Sample
+from fervid.types.samples import Picture, Sample
 
 ARRAYS = {"images": (3, "u"), "label": (1, "iu"), "person": (1, "U")}
 CODES = ("anger", "contempt", "disgust", "fear", "happiness", "sadness", "surprise", "neutral")

@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from fervid.datasets import naming, splitting
 from fervid.datasets.splitting import WAYS, Split
 from fervid.errors import InputError, UsageError
-from fervid.samples import Sample
+from fervid.types.samples import Sample
 
 SET_BY_SET = "leave-one-set-out"
 SPELLINGS = ("kfold:N", *(f"kfold:N:{way}" for way in WAYS), "loso", "official", SET_BY_SET)

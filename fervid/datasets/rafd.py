@@ -7,7 +7,7 @@ from collections.abc import Mapping
 from pathlib import Path
 
 from fervid.datasets import ALL, Dataset, Option, coded, layout, naming, tagging
-from fervid.samples import OnDisk, Sample
+from fervid.types.samples import OnDisk, Sample
 
 EXPECTED = "RaFD's folder, with Rafd090_01_Caucasian_female_angry_frontal.jpg"
 # Angle, number of the model, group, sex, expression, gaze.

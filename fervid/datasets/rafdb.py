@@ -11,7 +11,7 @@ from fervid.datasets.remarks import Remarks
 from fervid.errors import InputError
 from fervid.files import shown
 from fervid.labels import EMOTIONS
-from fervid.samples import OnDisk, Sample
+from fervid.types.samples import OnDisk, Sample
 
 EXPECTED = "RAF-DB's folder basic, with EmoLabel/list_patition_label.txt and Image/aligned/*.jpg"
 LISTS = ("list_patition_label.txt", "list_partition_label.txt")  # misspelt, as published; and corrected

@@ -11,7 +11,7 @@ from fervid.datasets.remarks import Remarks
 from fervid.errors import InputError
 from fervid.files import VIDEOS, shown
 from fervid.labels import EMOTIONS
-from fervid.samples import OnDisk, Sample
+from fervid.types.samples import OnDisk, Sample
 
 EXPECTED = "the folder with Actor_01/01-01-03-02-01-01-01.mp4 (or Video_Speech_Actor_01/Actor_01/...)"
 DEPTH = 3  # folders between the root and the files, at most

@@ -10,7 +10,7 @@ from fervid.datasets.remarks import Remarks
 from fervid.errors import InputError
 from fervid.files import VIDEOS, shown
 from fervid.labels import EMOTIONS
-from fervid.samples import OnDisk, Sample
+from fervid.types.samples import OnDisk, Sample
 
 EXPECTED = "SAVEE's folder, with AudioVisualClip/DC/a1.avi, AudioVisualClip/JE/, ..."
 DEPTH = 4  # folders between the root and the files, at most

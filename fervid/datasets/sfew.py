@@ -9,7 +9,7 @@ from fervid.datasets.remarks import Remarks
 from fervid.errors import InputError
 from fervid.files import STILLS, shown
 from fervid.labels import EMOTIONS
-from fervid.samples import OnDisk, Sample
+from fervid.types.samples import OnDisk, Sample
 
 EXPECTED = "the folder with Train/<class>/*.png and Val/<class>/*.png"
 SPLIT = Option(ALL, "only this part", choices=(ALL, "train", "val"))

@@ -17,7 +17,7 @@ from fervid.datasets import naming
 from fervid.datasets.remarks import some
 from fervid.errors import InputError, UsageError
 from fervid.files import natural
-from fervid.samples import Sample
+from fervid.types.samples import Sample
 
 Counts = npt.NDArray[np.float64]  # a number per label
 Person = tuple[bool, str]  # (True, subject) or (False, name of the sample)

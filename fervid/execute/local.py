@@ -20,7 +20,7 @@ from fervid.errors import WorkerError
 from fervid.execute import here
 from fervid.execute.events import Done, Event, Executor, Failed, Function, Reached
 from fervid.execute.worker import BEATS, DONE, INDEX, PREFIX, STARTING, serve
-from fervid.temporary import Temporary
+from fervid.files.temporary import Temporary
 
 AHEAD = 4  # unfinished tasks in memory per worker: no worker is idle while the first task is slow
 ASSIGNED = 2  # of these, tasks that a worker has: the current one and the next

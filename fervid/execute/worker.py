@@ -13,9 +13,9 @@ import traceback
 from multiprocessing.connection import Connection
 from typing import Any
 
-from fervid.collector import collect_less_often, skip_last_collections
 from fervid.execute import here
 from fervid.execute.events import Done, Failed, Reached, failure_of
+from fervid.process import collect_less_often, skip_last_collections
 
 INDEX, DONE, BEATS = range(3)  # of a worker's slot: its task, the task's progress, the number of reports
 STARTING, IDLE = -2.0, -1.0  # instead of an index: before the first task, and between tasks

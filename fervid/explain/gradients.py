@@ -18,7 +18,7 @@ from fervid import clips, streams
 from fervid.clips import Window
 from fervid.faces import shape
 from fervid.model import Model, parts
-from fervid.threads import one_thread
+from fervid.process import one_thread
 from fervid.types import Array, Floats
 
 STEPS = 64  # points of the path

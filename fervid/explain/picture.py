@@ -6,8 +6,8 @@ import cv2
 import numpy as np
 
 from fervid.clips import Window
-from fervid.drawing.letters import Letters
 from fervid.explain.gradients import Explanation
+from fervid.export.drawing.letters import Letters
 from fervid.types import Bytes, Floats
 
 SIDE = 144  # pixels of a face in the picture

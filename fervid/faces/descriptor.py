@@ -14,7 +14,7 @@ import numpy as np
 import torch
 from torch.nn import functional
 
-from fervid.threads import one_thread
+from fervid.process import one_thread
 from fervid.types import Bytes, Floats
 
 SIZE = 128  # numbers that describe a face

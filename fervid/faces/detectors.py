@@ -17,7 +17,7 @@ import numpy as np
 from fervid.faces.weights import import_dlib, included, installed
 from fervid.types import Bytes, Floats
 
-YUNET = "data/face_detection_yunet_2023mar.onnx"
+YUNET = "faces/data/face_detection_yunet_2023mar.onnx"
 YUNET_SHA256 = "8f2383e4dd3cfbb4553ea8718107fc0423210dc964f9f4280604804ed2552fa4"
 YUNET_ACCEPT = 0.7  # YuNet's own score, 0 to 1, that counts as 0 here
 YUNET_WEAK = 0.3  # the least of its scores that deserves a closer look

@@ -15,7 +15,7 @@ from torch.nn import functional
 from fervid.errors import ModelError
 from fervid.faces.picture import CANVAS
 from fervid.faces.shape import figures
-from fervid.threads import one_thread
+from fervid.process import one_thread
 from fervid.types import LANDMARKS, Bytes, Floats
 
 EYES = 63.0  # pixels between the eyes on the canvas

@@ -34,7 +34,7 @@ MOST_TURN = np.radians(50.0)
 @cache
 def figures() -> dict[str, np.ndarray]:
     """Load the neutral shape, its mirror map, action units and identity modes."""
-    with (files("fervid") / "data" / "face68.npz").open("rb") as stream, np.load(stream) as pack:
+    with (files("fervid.faces") / "data" / "face68.npz").open("rb") as stream, np.load(stream) as pack:
         return {name: pack[name] for name in pack.files}
 
 

@@ -1,4 +1,4 @@
-"""Files: names as text, suffixes, files that appear whole, locks."""
+"""Files: names as text, suffixes, URLs, files that appear whole, locks, temporary folders."""
 
 from __future__ import annotations
 

@@ -48,7 +48,7 @@ class Model:
         """Return the logits of one stream from its own top layer, and from its joint one if there is one."""
         import torch
 
-        from fervid.threads import one_thread
+        from fervid.process import one_thread
 
         network, joint = self.networks[stream], self.joint.get(stream)
         illumination = next(s.illumination for s in self.spec.streams if s.name == stream)

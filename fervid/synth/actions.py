@@ -68,7 +68,7 @@ def activity(actions: Iterable[Action], time: float) -> dict[str, float]:
 
 @cache
 def neutral_face() -> Points:
-    """Return the neutral face of `data/face68.npz`, (68, 3) in eye distances: x right, y down, z away."""
+    """Return the neutral face of face68.npz, (68, 3) in eye distances: x right, y down, z away."""
     return np.asarray(shape.figures()["neutral"], np.float64)
 
 

@@ -16,12 +16,12 @@ from scipy.interpolate import RBFInterpolator
 
 from fervid.errors import UsageError
 from fervid.faces import shape
-from fervid.samples import Strip
 from fervid.synth.actions import Points, neutral_face
 from fervid.synth.people import person
 from fervid.synth.puppet import STEADY, Puppet, similarity
 from fervid.synth.sequences import ramp, tracking_error, trajectory
 from fervid.types import Bytes, Floats
+from fervid.types.samples import Strip
 
 SIDE = shape.CROP + 2 * shape.MARGIN
 RATES = (15, 25)  # frames per second of onsets

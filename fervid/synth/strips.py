@@ -15,10 +15,10 @@ import numpy as np
 from fervid.errors import UsageError
 from fervid.faces import shape
 from fervid.labels import EMOTIONS
-from fervid.samples import Drawn, Sample, Strip
 from fervid.synth.drawing import Painter
 from fervid.synth.people import Person, person
 from fervid.synth.sequences import Trajectory, difficulty_of, recipe_of, trajectory
+from fervid.types.samples import Drawn, Sample, Strip
 
 BARE = "/bare"
 EYES = 100.0  # pixels between the eyes in the imagined video of a tracker

@@ -12,15 +12,15 @@ from torch import Tensor
 from torch.nn import functional
 
 from fervid import clips, streams
-from fervid.augment import OFF, Augmentation, augment, mix, window
 from fervid.clips import Face, Window
 from fervid.errors import InputError, UsageError
 from fervid.faces import shape
-from fervid.footage import Footage
 from fervid.labels import NEUTRAL
 from fervid.model import parts
-from fervid.samples import Sample
+from fervid.train.augment import OFF, Augmentation, augment, mix, window
+from fervid.train.footage import Footage
 from fervid.types import Array, Floats, Ints
+from fervid.types.samples import Sample
 
 PERSONAL = 0.5  # how often displacements are from the person's own neutral, not the population's
 TRIES = 3  # windows, or frames of one, that are drawn; the most expressive is used

@@ -10,24 +10,24 @@ from pathlib import Path
 
 import numpy as np
 
-from fervid import footage, model
+from fervid import model
 from fervid.clips import Face, Window
 from fervid.datasets import protocols, splitting
 from fervid.datasets.protocols import Plan
 from fervid.datasets.splitting import Split
 from fervid.errors import InputError, UsageError
 from fervid.execute import Executor, results
-from fervid.footage import Footage, Shard
 from fervid.labels import CONTEMPT, EMOTIONS
 from fervid.metrics import Predictions
 from fervid.model import Model
-from fervid.samples import Sample
-from fervid.train import folders, run
+from fervid.train import folders, footage, run
+from fervid.train.footage import Footage, Shard
 from fervid.train.listener import SILENT, Listener
 from fervid.train.machine import Machine
 from fervid.train.material import Material, arrange, check_no_shared_files
 from fervid.train.recipe import Recipe
 from fervid.types import READABLE, Array, Floats, Settings
+from fervid.types.samples import Sample
 
 AT_ONCE = 64  # windows in a batch, to limit memory
 

@@ -14,7 +14,7 @@ from fervid import datasets
 from fervid.datasets import splitting
 from fervid.errors import InputError, UsageError
 from fervid.labels import CONTEMPT, EMOTIONS
-from fervid.samples import Drawn, OnDisk, Picture, Sample
+from fervid.types.samples import Drawn, OnDisk, Picture, Sample
 
 ORDER = (*EMOTIONS, CONTEMPT)
 

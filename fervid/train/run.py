@@ -15,13 +15,13 @@ import numpy as np
 import torch
 from torch import nn
 
-from fervid import footage, metrics, model, streams
+from fervid import metrics, model, streams
 from fervid.errors import OutputError, UsageError
 from fervid.execute import Executor
-from fervid.footage import Footage
 from fervid.streams.network import Network
-from fervid.train import alone, fusion, reports, starting
+from fervid.train import alone, footage, fusion, reports, starting
 from fervid.train.folders import STATE, check_material
+from fervid.train.footage import Footage
 from fervid.train.listener import SILENT, Listener
 from fervid.train.machine import Machine
 from fervid.train.material import Material, gather

@@ -10,14 +10,14 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
-from fervid.augment.settings import AUGMENTATIONS
 from fervid.errors import InputError
-from fervid.footage import Footage
 from fervid.model import Model
 from fervid.streams.network import Network
+from fervid.train.augment.settings import AUGMENTATIONS
 from fervid.train.batches import Clips, make_targets
 from fervid.train.fitting import Stage, TrainingSet, fit
 from fervid.train.folders import STATE
+from fervid.train.footage import Footage
 from fervid.train.frozen import Features, compute_features
 from fervid.train.listener import Listener
 from fervid.train.machine import Machine

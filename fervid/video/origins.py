@@ -18,9 +18,8 @@ from av.codec.context import ThreadType
 from av.container import InputContainer
 from av.video.stream import VideoStream
 
-from fervid import urls
 from fervid.errors import InputError, UsageError
-from fervid.files import one_line, shown
+from fervid.files import one_line, shown, urls
 from fervid.video import source
 from fervid.video.reading import UNWANTED
 from fervid.video.remote import redacted

@@ -19,10 +19,9 @@ from urllib.request import (
     build_opener,
 )
 
-from fervid import temporary, urls
 from fervid.errors import FervidError, InputError, UsageError
-from fervid.files import one_line, shortened, shown
-from fervid.urls import LIMIT, Limit, Link
+from fervid.files import one_line, shortened, shown, temporary, urls
+from fervid.files.urls import LIMIT, Limit, Link
 from fervid.video import source
 
 WAIT = 60  # seconds without data, or with little of it, after which a server has failed

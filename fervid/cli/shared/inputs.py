@@ -13,7 +13,7 @@ from fervid.cli.shared.messages import Messages, log
 from fervid.cli.shared.output import STANDARD
 from fervid.errors import FervidError, InputError, ModelError, UsageError
 from fervid.files import shown
-from fervid.urls import LIMIT, Limit, is_url, redacted
+from fervid.files.urls import LIMIT, Limit, is_url, redacted
 
 SOME_FAILED = 3
 
@@ -71,7 +71,7 @@ def local_path(name: str) -> Iterator[str]:
         return
     if sys.stdin is None or sys.stdin.isatty():
         raise UsageError("standard input (-) is a terminal: name a file, or pipe one in")
-    from fervid import temporary
+    from fervid.files import temporary
     from fervid.video.source import spool
 
     with temporary.folder() as folder:

@@ -12,9 +12,8 @@ from contextlib import contextmanager
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
-from fervid import urls
 from fervid.errors import OutputError
-from fervid.files import encodable
+from fervid.files import encodable, urls
 
 if TYPE_CHECKING:
     from rich.console import Console

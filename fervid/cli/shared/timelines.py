@@ -19,7 +19,7 @@ from fervid.cli.shared.reading import is_timeline, read_timeline
 from fervid.cli.shared.work import open_work
 from fervid.errors import FervidError, OutputError, UsageError
 from fervid.export import TIMELINES
-from fervid.urls import is_url
+from fervid.files.urls import is_url
 
 if TYPE_CHECKING:
     from fervid.types import Timeline

@@ -13,21 +13,21 @@ from typing import TYPE_CHECKING, Any
 import click
 from click.core import ParameterSource
 
-from fervid import temporary
 from fervid.cli.shared.messages import Bar, Messages, log
 from fervid.cli.shared.options import Decorator, completer
 from fervid.cli.shared.output import show
 from fervid.errors import OutputError, UsageError
+from fervid.files import temporary
 from fervid.times import clock
 from fervid.train.recipe import Recipe, settings
 
 if TYPE_CHECKING:
     from rich.progress import ProgressColumn
 
-    from fervid.samples import Sample
     from fervid.train.listener import Listener, Progress
     from fervid.train.machine import Machine
     from fervid.train.material import Material
+    from fervid.types.samples import Sample
 
 OWN_FILES = ("model.json", "model.safetensors", "recipe.json", "history.json", "validation.json", "card.md")
 

@@ -13,8 +13,8 @@ import click
 
 from fervid.errors import UsageError
 from fervid.files import byte_count
+from fervid.files.urls import LIMIT, Limit
 from fervid.times import exact
-from fervid.urls import LIMIT, Limit
 
 if TYPE_CHECKING:
     from fervid.types import Video

@@ -12,7 +12,7 @@ from fervid.cli.shared import inputs
 from fervid.cli.shared.messages import Messages, log
 from fervid.cli.shared.options import Selection, split_selection
 from fervid.errors import UsageError
-from fervid.urls import LIMIT, Limit
+from fervid.files.urls import LIMIT, Limit
 
 if TYPE_CHECKING:
     from fervid.analysis import Run
@@ -104,8 +104,8 @@ def read_shared(values: dict[str, Any]) -> Shared:
     from fervid.execute import limit_threads
 
     limit_threads()  # before NumPy is imported, which reads the variables once
-    from fervid import temporary
     from fervid.cache import Store, limit
+    from fervid.files import temporary
 
     limit()
     temporary.sweep()

@@ -7,10 +7,10 @@ from fractions import Fraction
 
 import numpy as np
 
-from fervid.drawing.canvas import Canvas, Colour, Palette
-from fervid.drawing.curve import Curve, Moment
-from fervid.drawing.letters import Letters
-from fervid.drawing.style import FAINT, INK, PLATE, SOFT, TROUGH, colour_of, scaled
+from fervid.export.drawing.canvas import Canvas, Colour, Palette
+from fervid.export.drawing.curve import Curve, Moment
+from fervid.export.drawing.letters import Letters
+from fervid.export.drawing.style import FAINT, INK, PLATE, SOFT, TROUGH, colour_of, scaled
 from fervid.times import stamp
 from fervid.types import Floats
 

@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from dataclasses import asdict
 from typing import Any
 
-from fervid.robust.measure import Figure
+from fervid.train.robust.measure import Figure
 
 BAR = 30  # characters of an accuracy of 1
 

@@ -14,13 +14,13 @@ import torch
 from torch import Tensor
 
 from fervid import clips
-from fervid.augment import geometry, pixels
-from fervid.augment.chance import mix, sent, uniform
-from fervid.augment.settings import AUGMENTATIONS, MILD, OFF, STRONG, Augmentation
-from fervid.augment.wobble import DRAWS as WOBBLE_DRAWS
-from fervid.augment.wobble import wobble
 from fervid.clips import Face, Window
 from fervid.faces import shape
+from fervid.train.augment import geometry, pixels
+from fervid.train.augment.chance import mix, sent, uniform
+from fervid.train.augment.settings import AUGMENTATIONS, MILD, OFF, STRONG, Augmentation
+from fervid.train.augment.wobble import DRAWS as WOBBLE_DRAWS
+from fervid.train.augment.wobble import wobble
 from fervid.types import LANDMARKS, Array, Floats, Ints
 
 WHOLE = shape.CROP + 2 * shape.MARGIN

@@ -13,12 +13,12 @@ from fervid import metrics, model
 from fervid.clips import Face
 from fervid.faces import shape
 from fervid.faces.finder import FaceFinder
-from fervid.footage import Footage
 from fervid.metrics import Confusion
 from fervid.model import Model
-from fervid.robust.damages import DAMAGES, Damage
-from fervid.samples import Strip
+from fervid.train.footage import Footage
+from fervid.train.robust.damages import DAMAGES, Damage
 from fervid.types import Array, Floats
+from fervid.types.samples import Strip
 
 UNDAMAGED = "undamaged"
 POSES = {"yaw": (0, 10, 20, 30, 90), "pitch": (0, 10, 20, 90)}  # degrees: the edges of bins

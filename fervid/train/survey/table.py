@@ -8,8 +8,8 @@ from typing import Any
 
 from fervid import metrics
 from fervid.metrics import Confusion
-from fervid.survey.rows import Failure, Row
-from fervid.survey.timing import PASSES, WINDOWS
+from fervid.train.survey.rows import Failure, Row
+from fervid.train.survey.timing import PASSES, WINDOWS
 
 FORMAT = 1
 WIDTH = 100  # characters of the table at most

@@ -5,9 +5,9 @@ from __future__ import annotations
 import torch
 from torch import Tensor
 
-from fervid.augment.chance import normal, sent
-from fervid.augment.settings import Augmentation
 from fervid.faces import shape
+from fervid.train.augment.chance import normal, sent
+from fervid.train.augment.settings import Augmentation
 from fervid.types import LANDMARKS, Floats
 
 DRAWS = 4  # random numbers for a clip's errors

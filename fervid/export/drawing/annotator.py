@@ -8,11 +8,11 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from fervid.drawing.canvas import BT601, Planes
-from fervid.drawing.curve import Moment
-from fervid.drawing.painter import Painter, Shown
-from fervid.drawing.style import KINDS
 from fervid.errors import InputError
+from fervid.export.drawing.canvas import BT601, Planes
+from fervid.export.drawing.curve import Moment
+from fervid.export.drawing.painter import Painter, Shown
+from fervid.export.drawing.style import KINDS
 from fervid.timeline import interpolate
 from fervid.types import Floats, Rows, Segment, Status, Timeline
 

@@ -19,15 +19,15 @@ from fervid import __version__, files, metrics, model
 from fervid.datasets import protocols
 from fervid.errors import FervidError, InputError, OutputError, UnexpectedError, UsageError
 from fervid.execute import Executor
-from fervid.samples import Sample
-from fervid.survey import timing
-from fervid.survey.systems import PAIR, SMALL, System, everything
 from fervid.train import evaluate, reports
 from fervid.train.listener import SILENT, Listener
 from fervid.train.machine import Machine
 from fervid.train.material import Material, digest
 from fervid.train.recipe import Recipe
+from fervid.train.survey import timing
+from fervid.train.survey.systems import PAIR, SMALL, System, everything
 from fervid.types import Ints
+from fervid.types.samples import Sample
 
 SURVEY, ROW = "survey.json", "row.json"  # the settings and the whole table; one row
 # Fields of a recipe that differ between systems, are stored elsewhere, or are not used by a survey.

@@ -14,8 +14,8 @@ import torch
 from torch import Tensor
 from torch.nn import functional
 
-from fervid.augment.chance import grain, sent
 from fervid.clips import illumination
+from fervid.train.augment.chance import grain, sent
 
 DRAWS = 8  # random numbers for each change of a clip; the last decides whether it is applied
 WHITE = 255.0

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from fervid.drawing.canvas import Colour
+from fervid.export.drawing.canvas import Colour
 from fervid.labels import COLOURS
 
 KINDS = ("boxes", "landmarks", "labels", "curve")

@@ -9,9 +9,9 @@ import torch
 from torch import Tensor
 from torch.nn import functional
 
-from fervid.augment.chance import sent
-from fervid.augment.settings import Augmentation
 from fervid.faces import shape
+from fervid.train.augment.chance import sent
+from fervid.train.augment.settings import Augmentation
 from fervid.types import LANDMARKS, Array, Floats
 
 DRAWS = 32  # random numbers for a clip's moves

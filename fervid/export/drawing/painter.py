@@ -9,11 +9,11 @@ import cv2
 import numpy as np
 import numpy.typing as npt
 
-from fervid.drawing.canvas import BT601, Canvas, Palette, Planes
-from fervid.drawing.curve import Moment
-from fervid.drawing.letters import Letters
-from fervid.drawing.strip import Strip
-from fervid.drawing.style import (
+from fervid.export.drawing.canvas import BT601, Canvas, Palette, Planes
+from fervid.export.drawing.curve import Moment
+from fervid.export.drawing.letters import Letters
+from fervid.export.drawing.strip import Strip
+from fervid.export.drawing.style import (
     INK,
     KINDS,
     PLATE,

@@ -8,9 +8,9 @@ from collections.abc import Iterator, Sequence
 from fervid import files
 from fervid.errors import OutputError
 from fervid.metrics import Confusion
-from fervid.survey import table
-from fervid.survey.rows import SURVEY, Failure, Row, Setup, Survey
-from fervid.survey.systems import System
+from fervid.train.survey import table
+from fervid.train.survey.rows import SURVEY, Failure, Row, Setup, Survey
+from fervid.train.survey.systems import System
 
 TABLE, LOCK = "table.txt", "lock"
 

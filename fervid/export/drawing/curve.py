@@ -10,8 +10,8 @@ from math import ceil, floor
 
 import numpy as np
 
-from fervid.drawing.canvas import FRACTION, Canvas
-from fervid.drawing.style import FAINT, colour_of, scaled
+from fervid.export.drawing.canvas import FRACTION, Canvas
+from fervid.export.drawing.style import FAINT, colour_of, scaled
 from fervid.labels import NEUTRAL
 from fervid.types import Array, Floats
 

@@ -21,8 +21,8 @@ from fervid.faces import tracks
 from fervid.faces.detectors import Detection
 from fervid.faces.finder import FaceFinder
 from fervid.faces.shape import CROP, MARGIN, alignment
-from fervid.samples import Drawn, OnDisk, Picture, Sample, Strip
 from fervid.types import Bytes, Floats, Frame, Settings, Track, Video
+from fervid.types.samples import Drawn, OnDisk, Picture, Sample, Strip
 from fervid.video import planning, reading, shots
 
 FACE_PICTURE = 256  # pixels; a picture up to this size is assumed to show a face

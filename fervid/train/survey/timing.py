@@ -9,14 +9,14 @@ from pathlib import Path
 
 import torch
 
-from fervid import clips, footage, model, streams
+from fervid import clips, model, streams
 from fervid.labels import EMOTIONS
 from fervid.model import Model, Spec, StreamSpec
-from fervid.samples import Sample
-from fervid.survey.systems import System
-from fervid.threads import one_thread
-from fervid.train import evaluate
+from fervid.process import one_thread
+from fervid.train import evaluate, footage
+from fervid.train.survey.systems import System
 from fervid.types import Array
+from fervid.types.samples import Sample
 
 WINDOWS = 2 * model.BATCH  # to time, in batches as in analysis
 PASSES = 5  # the fastest counts: other load on the machine only adds

@@ -16,11 +16,11 @@ import numpy as np
 from fervid import cache, files
 from fervid.errors import FervidError, InputError
 from fervid.execute import Executor, results
-from fervid.footage.strips import PictureFinder as PictureFinder
-from fervid.footage.strips import empty_strip
-from fervid.footage.strips import strip_of as strip_of
-from fervid.samples import Drawn, OnDisk, Picture, Sample, Strip
+from fervid.train.footage.strips import PictureFinder as PictureFinder
+from fervid.train.footage.strips import empty_strip
+from fervid.train.footage.strips import strip_of as strip_of
 from fervid.types import Array, Bytes, Floats, Ints, Settings
+from fervid.types.samples import Drawn, OnDisk, Picture, Sample, Strip
 
 VERSION = 4  # of the strips; part of every key
 DECISIVE = ("sample_fps", "faces", "min_face", "detector", "landmarks")  # settings that strips depend on
