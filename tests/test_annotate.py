@@ -35,6 +35,7 @@ from fervid.export.frames import geometry
 from fervid.labels import COLOURS, CONTEMPT, EMOTIONS
 from fervid.types import Curve as Scores
 from fervid.types import ModelInfo, Person, Rows, Segment, Status, Tally, Timeline, Video
+from fervid.units.video import Measured, Track
 from fervid.video import planning, reading
 from fervid.video.ahead import ahead
 from fervid.video.pictures import coloured, turned
@@ -169,6 +170,21 @@ def test_labels_stay_in_the_picture_and_off_each_other() -> None:
     assert not any(
         painter_module._overlap(index, other) for at, index in enumerate(boxes) for other in boxes[:at]
     )
+
+
+@pytest.mark.parametrize("x", [40, 560])
+def test_action_units_are_drawn_beside_a_face_if_they_are_present(x: float) -> None:
+    painter = Painter(800, 600, EMOTIONS, ())
+    shown = replace(face(x, 100, 200), units={"AU12": 5.0, "AU25": 2.5, "AU45": 0.9})
+    before, after = blank(painter), blank(painter)
+    painter.paint(before, [replace(shown, units={})], Moment(0))
+    painter.paint(after, [shown], Moment(0))
+    drawn = np.argwhere(before[0] != after[0])
+    (top, left), (bottom, right) = drawn.min(0), drawn.max(0) + 1
+    assert (left >= x + 200 or right <= x) and top == 100
+    soft = has_colour(after, (190, 190, 190))[top:bottom, left:right]
+    lengths = sorted({int(row.sum()) for row in soft if row.sum()}, reverse=True)
+    assert len(lengths) == 2 and lengths[0] == pytest.approx(2 * lengths[1], abs=1)
 
 
 def moments(count: int, labels: int = 7) -> list[Moment]:
@@ -327,6 +343,20 @@ def test_a_label_is_its_segment_s(plain: Video) -> None:
     assert [spy.at(frame)[0].is_uncertain for frame in (0, 10, 20)] == [True, False, True]
     assert shown[0].score == pytest.approx(1)
     assert shown[25].score == pytest.approx(0)
+
+
+def test_a_face_has_the_action_units_of_its_frame(plain: Video) -> None:
+    status = [Status.OK, Status.NOT_SAMPLED, Status.OK]
+    chunk = rows(plain, status)
+    values = np.array([[1.0, 2.0], [3.0, 4.0]], np.float32)
+    units = Measured({1: Track(plain.pts[[0, 2]], values, None)}, ("AU12", "AU45"))
+    spy = Spy(timeline_of(plain, [curve(plain)]), [chunk], units=units)
+    assert [spy.at(frame)[0].units for frame in range(3)] == [
+        {"AU12": 1, "AU45": 2},
+        {"AU12": 1, "AU45": 2},
+        {"AU12": 3, "AU45": 4},
+    ]
+    assert not units.at(2, 0) and not units.at(1, int(plain.pts[1]))
 
 
 def test_faces_stay_between_frames_that_were_looked_at(plain: Video) -> None:

@@ -40,7 +40,7 @@ ROOMS: dict[str, tuple[set[str], set[str]]] = {
         set(),
     ),
     "export": (NOUNS | {"timeline", "units"}, {"cv2"}),  # cv2: PNG
-    "export.drawing": (NOUNS | {"timeline"}, {"cv2"}),
+    "export.drawing": (NOUNS | {"timeline", "units"}, {"cv2"}),
     "annotations": (NOUNS | {"metrics", "export"}, set()),
     "synth": (NOUNS | {"faces"}, {"cv2", "scipy"}),
     "datasets": (NOUNS | {"synth"}, set()),

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -17,7 +17,8 @@ from fervid.cli.shared.work import open_work
 from fervid.errors import InputError, UsageError
 
 if TYPE_CHECKING:
-    from fervid.types import Rows, Settings, Timeline, Video
+    from fervid.types import Settings, Timeline, Video
+    from fervid.units import Chunks
 
 KINDS = ("boxes", "landmarks", "labels", "curve")
 SUFFIXES = (".mp4", ".m4v", ".mov", ".mkv")
@@ -30,6 +31,7 @@ PIPED = ".mkv"  # the container on standard output: it can be streamed
     fervid annotate movie.mp4 -o annotated.mp4
     fervid annotate movie.mp4 -t out.json -o annotated.mp4
     fervid annotate movie.mp4 -t out.json --tracks geometry.npz -o annotated.mp4
+    fervid annotate movie.mp4 --aus -o annotated.mp4
     fervid annotate movie.mp4 --start 1:00 --end 1:30 --draw boxes,labels -o - | ffplay -
     """,
 )
@@ -42,6 +44,7 @@ PIPED = ".mkv"  # the container on standard output: it can be streamed
     "-o", "--output", "target", required=True, help="Write here: .mp4, .mov or .mkv; - is standard output."
 )
 @options.kinds("--draw", KINDS, help="What to draw, separated by commas.")
+@click.option("--aus", is_flag=True, help="Also draw the action units that are present beside each face.")
 @options.apply(*options.MODEL, *options.SELECTION, *options.WORK, options.OVERWRITE)
 @click.pass_obj
 def annotate(
@@ -52,6 +55,7 @@ def annotate(
     tracks: str | None,
     target: str,
     draw: tuple[str, ...],
+    aus: bool,
     overwrite: bool,
     **values: Any,
 ) -> None:
@@ -73,7 +77,7 @@ def annotate(
     inputs = [name for name in (input, timeline, tracks) if name is not None]
     output.check_targets([target], inputs, overwrite, messages.log_file)
     with local_path(input) as path, analyzed(messages, input, path, timeline, tracks, values) as results:
-        write(messages, *results, draw, target, suffix, overwrite)
+        write(messages, *results, draw, aus, target, suffix, overwrite)
     if target != output.STANDARD and not messages.quiet:
         messages.say(f"wrote {target}")
 
@@ -86,11 +90,11 @@ def analyzed(
     timeline: str | None,
     tracks: str | None,
     values: dict[str, Any],
-) -> Iterator[tuple[Timeline, Video, Iterable[Rows]]]:
+) -> Iterator[tuple[Timeline, Video, Chunks]]:
     """Yield the timeline, its video and the faces of each frame, from files or a new analysis."""
     if timeline is None:
         with open_work(messages, values) as work, work.start(name, path) as run:
-            yield run.timeline, run.video, run.rows()
+            yield run.timeline, run.video, run.rows
         return
     read = read_timeline(timeline, timeline)
     if any(not len(curve.pts) for curve in read.curves):
@@ -101,7 +105,7 @@ def analyzed(
     if tracks is not None:
         from fervid.export.frames import geometry
 
-        yield read, video, geometry.read(tracks).rows()
+        yield read, video, geometry.read(tracks).rows
         return
     values |= {"model": None}
     with open_work(messages, values) as work, messages.bar(Path(name).name) as bar:
@@ -119,7 +123,7 @@ def analyzed(
         ) as run:
             bar.begin(run.selected_seconds)
             assert run.timeline is not None  # runs the analysis
-            yield read, video, run.rows()
+            yield read, video, run.rows
 
 
 def settings_of(timeline: Timeline) -> Settings:
@@ -138,8 +142,9 @@ def write(
     messages: Messages,
     timeline: Timeline,
     video: Video,
-    geometry: Iterable[Rows],
+    geometry: Chunks,
     draw: Sequence[str],
+    aus: bool,
     target: str,
     suffix: str,
     overwrite: bool,
@@ -153,7 +158,13 @@ def write(
 
     start, stop = selection(video, settings_of(timeline))
     stop = video.end if stop is None else min(stop, video.end)
-    annotator = Annotator(timeline, geometry, draw, coding_at(video, start).matrix)
+    units = None
+    if aus:
+        from fervid.units import measure
+
+        people = {curve.track: curve.person for curve in timeline.curves if curve.person is not None}
+        units = measure(geometry, video, people)
+    annotator = Annotator(timeline, geometry(), draw, coding_at(video, start).matrix, units)
     note = {"title": f"{video.name}, annotated by fervid", "comment": NOTE}
     with messages.bar(Path(target).name) as bar, output.open_binary(target, overwrite) as stream:
         bar.begin(float((stop - start) * video.time_base))

@@ -62,6 +62,14 @@ class Measured:
                 values[own[known]] = track.values[at[known]]
         return values
 
+    def at(self, number: int, pts: int) -> dict[str, float]:
+        """Return the intensities of a track in its frame at `pts`; empty where no face can be read."""
+        track = self.tracks.get(number)
+        row = 0 if track is None else int(np.searchsorted(track.pts, pts))
+        if track is None or row == len(track.pts) or track.pts[row] != pts:
+            return {}
+        return dict(zip(self.names, track.values[row].tolist(), strict=True))
+
     def on(self, curve: Curve) -> Curve:
         """Return the curve with its track's blinks, and in each window the units' mean intensity.
 

@@ -15,6 +15,7 @@ from fervid.export.drawing.painter import Painter, Shown
 from fervid.export.drawing.style import KINDS
 from fervid.timeline import interpolate
 from fervid.types import Floats, Rows, Segment, Status, Timeline
+from fervid.units import Measured
 
 
 @dataclass(frozen=True, eq=False)
@@ -22,6 +23,7 @@ class Seen:
     """A face in a frame."""
 
     track: int
+    pts: int
     box: Floats  # (4,)
     landmarks: Floats  # (68, 2)
     is_clear: bool
@@ -41,6 +43,7 @@ def frames_of(chunks: Iterable[Rows]) -> Iterator[tuple[int, list[Seen] | None]]
             faces = [
                 Seen(
                     int(rows.track[row]),
+                    int(rows.pts[row]),
                     rows.box[row],
                     rows.landmarks[row],
                     bool(rows.status[row] == Status.OK),
@@ -60,7 +63,10 @@ class Annotator:
         geometry: Iterable[Rows],
         kinds: Collection[str] = KINDS,
         matrix: Floats = BT601,
+        units: Measured | None = None,
     ) -> None:
+        """`units` are drawn beside the faces, if given."""
+        self._units = units
         self._source, self._labels = timeline.source, timeline.labels
         self.painter = Painter(self._source.width, self._source.height, self._labels, kinds, matrix)
         self._curves = {curve.track: curve for curve in timeline.curves}
@@ -108,10 +114,11 @@ class Annotator:
         index = bisect_right(self._starts.get(face.track, []), pts) - 1
         segment = self._segments[face.track][index] if index >= 0 else None
         name = self._names[face.track]
+        units = {} if self._units is None else self._units.at(face.track, face.pts)
         if segment is None or pts >= segment.end or not face.is_clear:
-            return Shown(face.box, face.landmarks, name, None, 0.0)
+            return Shown(face.box, face.landmarks, name, None, 0.0, units=units)
         score = float(self._scores(face.track, pts)[self._labels.index(segment.emotion)])
-        return Shown(face.box, face.landmarks, name, segment.emotion, score, segment.is_uncertain)
+        return Shown(face.box, face.landmarks, name, segment.emotion, score, segment.is_uncertain, units)
 
     def _moment(self, pts: int, faces: Sequence[Seen]) -> Moment:
         """Return what the curve shows of a frame: the scores of the largest face."""

@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection, Sequence
-from dataclasses import dataclass
+from collections.abc import Collection, Mapping, Sequence
+from dataclasses import dataclass, field
 
 import cv2
 import numpy as np
@@ -21,10 +21,12 @@ from fervid.export.drawing.style import (
     RIM,
     SMALLEST,
     SOFT,
+    TROUGH,
     colour_of,
     scaled,
 )
 from fervid.types import Floats
+from fervid.units import PRESENT, STRONGEST
 
 LONGEST = 0.4  # share of the width that a name may take
 NOTE = "Visible expression, read by a model. Not what a person feels."
@@ -53,6 +55,7 @@ class Shown:
     emotion: str | None  # None: not clear enough to read
     score: float
     is_uncertain: bool = False
+    units: Mapping[str, float] = field(default_factory=dict)  # action unit -> intensity
 
 
 class Painter:
@@ -97,6 +100,8 @@ class Painter:
                 self._draw_landmarks(canvas, face)
             if "boxes" in self.kinds:
                 self._draw_box(canvas, face)
+        for face in faces:
+            self._draw_units(canvas, face)
         if "labels" in self.kinds:
             taken: list[tuple[int, int, int, int]] = []
             for face in faces:
@@ -136,6 +141,28 @@ class Painter:
             drawn.lines(paths, [(PLATE, thin + 2), (INK, thin)], is_closed)
         region.mix(drawn, 0.45)
         region.dots(points, radius)
+
+    def _draw_units(self, canvas: Canvas, face: Shown) -> None:
+        """Draw a bar for each action unit that is present, beside the box."""
+        present = [(name, value) for name, value in face.units.items() if value >= PRESENT]
+        if not present:
+            return
+        size, pad, long = self._scaled(15), self._scaled(6), self._scaled(60)
+        masks = [self._letters.mask(name, size, 500) for name, _ in present]
+        row, text = masks[0].shape[0], max(mask.shape[1] for mask in masks)
+        width, height = text + long + 3 * pad, len(present) * row + pad
+        left, top, wide = (round(float(value)) for value in face.box[:3])
+        x = left + wide + pad
+        if x + width > self.width:  # on the other side, or else over the box
+            x = left - pad - width if left >= pad + width else max(0, self.width - width)
+        y = min(max(0, top), max(0, self.height - height))
+        canvas.fill(x, y, width, height, PLATE, 0.82)
+        for index, (mask, (_, value)) in enumerate(zip(masks, present, strict=True)):
+            at = y + pad // 2 + index * row
+            canvas.stamp(mask, x + pad, at, INK)
+            bar = (x + 2 * pad + text, at + row // 2 - pad // 2)
+            canvas.fill(*bar, long, pad, TROUGH)
+            canvas.fill(*bar, round(long * value / STRONGEST), pad, SOFT)
 
     def _draw_label(
         self, canvas: Canvas, face: Shown, taken: Sequence[tuple[int, int, int, int]]
