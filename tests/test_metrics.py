@@ -149,7 +149,7 @@ def test_a_label_that_the_model_does_not_know_is_wrong_and_remarked() -> None:
     given = predictions(logits_for([0, 1, 1], classes=2), [0, 1, 2], model_labels=("anger", "disgust"))
     report = metrics.report(given)
     assert report["accuracy"] == pytest.approx(2 / 3)
-    fear = {"recall": 0, "precision": None, "f1": 0, "support": 1, "interval": [0, 0]}
+    fear = {"recall": 0, "precision": None, "f1": 0, "support": 1, "interval": None}
     assert report["per_class"]["fear"] == fear
     assert "does not know fear: 1 of 3 samples" in report["remarks"][0]
     sure = np.exp(4) / (np.exp(4) + 1)

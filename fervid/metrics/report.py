@@ -58,15 +58,19 @@ def resampled(
 def recall_intervals(
     predictions: Predictions, rounds: int = ROUNDS, seed: int = 0
 ) -> list[list[float] | None]:
-    """Return the interval of each label's recall over resampled subjects; None if it cannot be given."""
+    """Return the interval of each label's recall over resampled subjects; None if fewer than two have it."""
     guesses = predicted(predictions)
     classes = len(predictions.labels)
     drawn = _draw(predictions.subjects, predictions.truth, guesses, classes, rounds, seed)
     if drawn is None:
         return [None] * classes
     recalls = ratio(*drawn)  # (rounds, classes), nan where a label was not drawn
-    known = [column[~np.isnan(column)] for column in recalls.T]
-    return [list(interval(column)) if len(column) else None for column in known]
+    owners = np.array(predictions.subjects, dtype=object)
+    people = [len(set(owners[predictions.truth == label])) for label in range(classes)]
+    return [
+        list(interval(column[~np.isnan(column)])) if count > 1 else None
+        for column, count in zip(recalls.T, people, strict=True)
+    ]
 
 
 def _draw(
