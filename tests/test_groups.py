@@ -85,6 +85,13 @@ def test_groups_are_tables_of_a_card() -> None:
     assert "Gap, of groups with 10 samples or more: accuracy A over B" in text
 
 
+def test_groups_of_a_number_are_in_its_order() -> None:
+    given, names = answers([20, 20], 30)
+    ages = {"A": "9 to 30", "B": "below 9"}
+    figures = metrics.by_group(given, [ages.get(name, "30 or more") for name in names], rounds=10)
+    assert [part["name"] for part in figures["groups"]] == ["below 9", "9 to 30"]
+
+
 def test_every_label_has_an_interval() -> None:
     given, _ = answers([40, 45], 60)
     report = metrics.report(given, rounds=200)
@@ -184,6 +191,9 @@ def test_missing_labels_are_reported_before_training(monkeypatch: pytest.MonkeyP
         "ckplus:CK+ has no neutral, learned from the other data only",
         "mmi:MMI has no surprise, learned from the other data only",
     ]
+    messages.clear()
+    training.warn_of_missing_labels(Material(EMOTIONS, first, ()), finetune=True)
+    assert messages == ["the training data has no fear, neutral: the model may unlearn them"]
     messages.clear()
     training.warn_of_missing_labels(Material(EMOTIONS, tuple(sample(each, "a") for each in EMOTIONS), ()))
     assert messages == []

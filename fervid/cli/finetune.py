@@ -62,6 +62,6 @@ def finetune(
         raise UsageError("name your clips with --data, for example folder:my_clips/")
     recipe = starting.finetune_recipe(model, training.recipe_of(values))
     material = run.prepare(recipe)
-    training.warn_of_missing_labels(material)
+    training.warn_of_missing_labels(material, finetune=True)
     folder = training.begin(output, overwrite, recipe, material, device)
     training.carry_out(messages, recipe, folder, device, jobs, no_cache, material)

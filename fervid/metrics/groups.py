@@ -28,7 +28,7 @@ def by_group(
     names = np.array(groups, dtype=object)
     parts: list[dict[str, Any]] = []
     draws: dict[str, Any] = {}
-    for index, name in enumerate(sorted(set(groups), key=natural)):
+    for index, name in enumerate(sorted(set(groups), key=_order)):
         rows = np.flatnonzero(names == name)
         whole = Confusion.of(predictions.labels, truth[rows], guesses[rows])
         subjects = [predictions.subjects[row] for row in rows.tolist()]
@@ -54,6 +54,11 @@ def by_group(
     gaps = {figure: _gap(parts, draws, column, figure) for column, figure in enumerate(FIGURES)}
     figures: dict[str, Any] = without_nan({"groups": parts, "gap": gaps, "least": LEAST})
     return figures
+
+
+def _order(name: str) -> tuple[bool, tuple[list[tuple[int, str]], str]]:
+    """Return a sort key: the natural order, with "below 30" of a number's groups before "30 to 50"."""
+    return not name.startswith("below "), natural(name)
 
 
 def _gap(

@@ -97,7 +97,7 @@ def read(data: Sequence[str]) -> tuple[Sample, ...]:
     return samples
 
 
-def warn_of_missing_labels(material: Material) -> None:
+def warn_of_missing_labels(material: Material, finetune: bool = False) -> None:
     """Warn of labels that a dataset, or all of the training data, does not show, before training begins."""
     from fervid.labels import EMOTIONS
 
@@ -105,8 +105,9 @@ def warn_of_missing_labels(material: Material) -> None:
     for sample in material.train:
         shown.setdefault(sample.origin, set()).update({sample.label, *sample.votes})
     if nowhere := [label for label in EMOTIONS if label not in set().union(*shown.values())]:
-        log.warning("the training data has no %s: the model will not learn %s", ", ".join(nowhere),
-                    "it" if len(nowhere) == 1 else "them")  # fmt: skip
+        fate = "may unlearn" if finetune else "will not learn"
+        them = "it" if len(nowhere) == 1 else "them"
+        log.warning("the training data has no %s: the model %s %s", ", ".join(nowhere), fate, them)
     for origin, labels in shown.items():
         missing = [label for label in material.labels if label not in labels and label not in nowhere]
         if missing:
