@@ -317,10 +317,7 @@ def test_min_face_must_be_a_share(share: float) -> None:
 # --- detection at every angle and size
 
 
-UPSIDE_DOWN = pytest.mark.xfail(strict=True, reason="a face from the side is fitted as if it were upright")
-
-
-@pytest.mark.parametrize("degrees", [20, 45, -45, 90, -90, 135, pytest.param(180, marks=UPSIDE_DOWN)])
+@pytest.mark.parametrize("degrees", [20, 45, -45, 90, -90, 135, 180])
 def test_a_rolled_face_is_detected(
     pictures: dict[int, Bytes], truth: dict[int, Floats], degrees: int
 ) -> None:
@@ -370,8 +367,7 @@ def test_the_points_of_a_detection_are_eyes_nose_and_mouth(
     expected = shape.five(truth[WIDE])
     off = np.linalg.norm(face.points[:, None] - expected, axis=2)  # (5 detected, 5 expected)
     assert off.argmin(axis=1).tolist() == [0, 1, 2, 3, 4]
-    # The far eye and the far corner of the mouth are less exact in a face from the side.
-    assert off.diagonal().mean() / eyes_apart(truth[WIDE]) < 0.15
+    assert off.diagonal().max() / eyes_apart(truth[WIDE]) < 0.16
 
 
 @pytest.mark.parametrize("yaw", [-70, -30, 0, 30, 70])

@@ -38,7 +38,8 @@ def detect(luma: Bytes, name: str, min_face: float, every_angle: bool = False) -
         # A rolled face may be detected upright as well, less clearly and with wrong points.
         known = [face for face in clear if face.score >= SURE] if is_turned else clear
         for face in seen:
-            if (face.score < 0 or is_turned) and _is_new(face, known) and face.points is not None:
+            others = [other for other in known if not _is_turned_over(other, face)]
+            if (face.score < 0 or is_turned) and _is_new(face, others) and face.points is not None:
                 better = look(luma, *upright_box(face.points), SURE if is_turned else 0.0)
                 closer += [] if better is None else [better]
     faces: list[Detection] = []
@@ -49,6 +50,17 @@ def detect(luma: Bytes, name: str, min_face: float, every_angle: bool = False) -
 
 def _is_new(face: Detection, faces: list[Detection]) -> bool:
     return not faces or overlap(face.box[None], np.stack([other.box for other in faces])).max() <= SAME
+
+
+def _is_turned_over(face: Detection, other: Detection) -> bool:
+    """Return whether another detection is clearer and has the face the other way up.
+
+    From the side, the chin of a face that is upside down looks like a forehead.
+    """
+    if face.points is None or other.points is None or other.score <= face.score:
+        return False
+    rolls = [upright_box(points)[2] for points in (face.points, other.points)]
+    return float(np.cos(rolls[0] - rolls[1])) < 0
 
 
 def look(luma: Bytes, center: Floats, side: float, roll: float, least: float) -> Detection | None:
