@@ -367,6 +367,21 @@ def test_an_input_s_outputs_are_on_the_disk_before_the_journal_says_so(
     results.close()
 
 
+def test_what_a_batch_deletes_from_the_cache_is_synced_before_its_journal_goes(
+    call: Call, cache: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    sync, seen = os.fsync, []
+
+    def record(descriptor: int) -> None:
+        sync(descriptor)
+        if os.path.samestat(os.fstat(descriptor), os.stat(cache)):
+            seen.append(((Path("out") / folders.STATE / "journal.jsonl").exists(), os.listdir(cache)))
+
+    monkeypatch.setattr(os, "fsync", record)
+    assert call("batch", CLIP, *SMALL, "-o", "out").returncode == 0
+    assert seen == [(True, [])]
+
+
 # --- labels
 
 

@@ -74,6 +74,8 @@ class Batch:
             self._each_to_a_worker()
         for index in self._long:
             self._with_all_workers(index)
+        if self._store.resume and not self._store.keep:
+            self._store.sync()  # the journal names what has been deleted: it is deleted after this
         return [self.records[index] for index in range(len(self._inputs))]
 
     def _each_to_a_worker(self) -> None:

@@ -159,6 +159,15 @@ class Store:
         elif not folders.results(folder) or (succeeded and not self.keep):
             folders.delete(folder)
 
+    def sync(self) -> None:
+        """Write to the disk what has been deleted: after this, a power failure brings nothing back."""
+        try:
+            files.sync_folder(self.folder)
+        except FileNotFoundError:  # nothing has been stored
+            return
+        except OSError as error:
+            raise failure(self.folder, error) from error
+
     def _folder_of(self, key: str) -> Path:
         if not folders.is_key(key):
             raise ValueError(f"{key!r} is not the key of a cache entry")
