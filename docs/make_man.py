@@ -34,7 +34,7 @@ def pages() -> Iterator[tuple[str, click.Command, click.Context]]:
                 assert part is not None
                 yield from below(part, click.Context(part, info_name=name, parent=context))
 
-    yield from below(fervid, click.Context(fervid, info_name="fervid"))
+    yield from below(fervid, click.Context(fervid, info_name="fervid", **fervid.context_settings))
 
 
 def blocks(command: click.Command, context: click.Context) -> dict[str, Records]:

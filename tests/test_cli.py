@@ -67,6 +67,13 @@ def test_every_command_has_help_with_examples(name: str) -> None:
     assert command is not None and command.name == name
 
 
+def test_help_is_the_same_after_a_command_was_used_without_the_program() -> None:
+    command = program.get_command(click.Context(program), "schema")
+    assert command is not None
+    command.make_context("schema", [])
+    assert CliRunner().invoke(program, ["schema", "-h"]).exit_code == 0
+
+
 def test_version(fervid: Fervid) -> None:
     done = fervid("--version")
     assert (done.returncode, done.stdout) == (0, f"fervid {__version__}\n")

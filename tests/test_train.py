@@ -656,7 +656,7 @@ def test_a_state_is_read_back_equal(tmp_path: Path) -> None:
 
 def given(name: str, *line: str) -> dict[str, Any]:
     """Return the settings of recipes that a command line gives to a command."""
-    with click.Context(program, **program.context_settings) as context:  # so that -h stays a help option
+    with click.Context(program) as context:
         command = program.get_command(context, name)
         assert command is not None
         values = command.make_context(name, list(line), parent=context).params

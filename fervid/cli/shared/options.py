@@ -322,6 +322,10 @@ class Command(click.Command):
         super().__init__(*args, **kwargs)
         self.params.extend(global_options())
 
+    def get_help_option_names(self, ctx: click.Context) -> list[str]:
+        """Return the names of the help option, whatever the context: click keeps those that it gets first."""
+        return ["-h", "--help"]
+
     def invoke(self, ctx: click.Context) -> Any:
         messages = ctx.find_root().ensure_object(Messages)
         if messages.log_file is not None:
