@@ -68,6 +68,7 @@ ROOMS["cli"] = ROOMS["__main__"] = (set(ROOMS) | {"cli"}, {"click", "rich"})
 # What one function alone may import: room -> library.
 INSIDE_A_FUNCTION = {
     "metrics": {"matplotlib"},
+    "train.robust": {"matplotlib"},
     "export": {"matplotlib"},
     "video": {"fsspec"},
     "process": {"torch"},

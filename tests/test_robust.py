@@ -3,13 +3,17 @@
 from __future__ import annotations
 
 import json
+from pathlib import Path
 
+import cv2
 import numpy as np
 import pytest
-from conftest import Call
+from conftest import ROOT, Call
+from test_benchmarks import imported
 
 from fervid.faces import shape
-from fervid.train.robust import DAMAGES
+from fervid.train.robust import DAMAGES, Figure
+from fervid.train.robust.picture import draw
 from fervid.types import Bytes, Floats
 
 EYES, MOUTH = slice(22, 34), slice(58, 72)  # rows of the face with a margin
@@ -56,16 +60,53 @@ def test_covers_cover_their_part_alone(name: str, covered: slice, kept: slice) -
     assert changed[covered].mean() > 0.4 and changed[kept].mean() < 0.1
 
 
-def test_bench_robust_measures_every_damage(call: Call) -> None:
-    data = "synth:posed?people=2&per_class=1"
-    done = call("bench", "robust", "--data", data, "--most", "1", "--json", "-j", "1", "--no-cache")
+def test_bench_robust_measures_every_damage(call: Call, tmp_path: Path) -> None:
+    data, plot = "synth:posed?people=2&per_class=1", tmp_path / "robust.svg"
+    asked = ("--most", "1", "--json", "-j", "1", "--no-cache", "--plot", plot)
+    done = call("bench", "robust", "--data", data, *asked)
     assert done.returncode == 0, done.stderr
     value = json.loads(done.stdout)
     rows = {(row["name"], row["strength"]) for row in value["figures"]}
     assert ("undamaged", None) in rows
     assert {(name, strength) for name, (_, strengths) in DAMAGES.items() for strength in strengths} <= rows
     assert {name for name, _ in rows if name.startswith("yaw")}
+    drawn = plot.read_text()
+    assert f"{value['model']} on {data.replace('&', '&amp;')}" in drawn
+    assert all(f">{name}" in drawn for name in {"undamaged", "yaw 0° to 10°", *DAMAGES})
     assert all(0 <= row["accuracy"] <= 1 and row["count"] <= 7 for row in value["figures"])
+
+
+@pytest.mark.parametrize("form", ["png", "svg"])
+def test_the_picture_has_bars_as_long_as_the_accuracy_and_the_same_bytes_each_time(form: str) -> None:
+    rows = [Figure("undamaged", None, 9, 1.0, 0.9, 0.1), Figure("blur", 0.2, 9, 0.5, 0.4, 0.3)]
+    picture = draw("A model", rows, form)
+    assert picture == draw("A model", rows, form)
+    if form == "png":
+        pixels = cv2.imdecode(np.frombuffer(picture, np.uint8), cv2.IMREAD_COLOR)
+        lengths = [
+            (pixels[:, : round(0.64 * pixels.shape[1])] == colour).all(2).sum(1).max()
+            for colour in ((0x88, 0x88, 0x88), (0xB2, 0x72, 0x00))
+        ]
+        assert lengths[1] / lengths[0] == pytest.approx(0.5, abs=0.03)
+
+
+def test_the_picture_of_bench_robust_has_a_known_suffix(call: Call) -> None:
+    done = call("bench", "robust", "--data", "synth:posed", "--plot", "robust.gif")
+    assert done.returncode == 2 and "must end in one of .png, .svg, .pdf" in done.stderr
+
+
+def test_the_card_s_table_replaces_the_old_one() -> None:
+    rows = [Figure("undamaged", None, 280, 0.7, 0.65, 0.05), Figure("yaw from 10", 20.0, 40, 0.6, 0.5, 0.1)]
+    clips = [Figure("undamaged", None, 28, 0.9, 0.9, 0.02)]
+    card = "# default\n\n## Accuracy\n\ntext\n\n## Why it is built this way\n\nmore\n"
+    with imported(ROOT / "benchmarks" / "robust.py") as robust:
+        once = robust.with_section(card, robust.section(rows, clips))
+        again = robust.with_section(once, robust.section(rows[:1], clips))
+        heading = robust.SECTION
+    assert "| undamaged |  | 70 % | 65 % | 0.05 | 90 % | 0.02 |" in once
+    assert "| yaw | 10° to 20° | 60 % | 50 % | 0.10 | | |" in once
+    assert "| yaw |" not in again and again.startswith("# default") and again.endswith("way\n\nmore\n")
+    assert again.count(heading) == 1 and all(len(line) <= 120 for line in once.splitlines())
 
 
 def test_bench_robust_needs_data(call: Call) -> None:

@@ -2,15 +2,22 @@
 
 from __future__ import annotations
 
+import functools
+import importlib.util
 import json
-from typing import Any
+from collections.abc import Callable, Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
 
 import click
 
 from fervid.cli.shared import options, training
 from fervid.cli.shared.messages import Messages
-from fervid.cli.shared.output import show
-from fervid.errors import UsageError
+from fervid.cli.shared.output import check_targets, open_binary, show
+from fervid.errors import OutputError, UsageError
+
+if TYPE_CHECKING:
+    from fervid.train.robust import Figure
 
 
 @options.command(
@@ -19,12 +26,14 @@ from fervid.errors import UsageError
     fervid bench robust --data 'synth:posed?people=8&per_class=2'
     fervid bench robust --data rafdb:basic/?split=test --most 50 --model mine/
     fervid bench robust --data ckplus:CK+/?classes=7 --json > robust.json
+    fervid bench robust --data ckplus:CK+/?classes=7 --plot robust.svg
     """,
 )
 @training.DATA
 @click.option("--most", type=click.IntRange(1), metavar="N", help="Measure at most N samples of each label.")
 @click.option("--json", "as_json", is_flag=True, help="Print the table as JSON.")
-@options.apply(*options.MODEL, training.JOBS, training.NO_CACHE)
+@options.target("--plot", help="Also draw the table here: .png, .svg or .pdf; this needs matplotlib.")
+@options.apply(*options.MODEL, training.JOBS, training.NO_CACHE, options.OVERWRITE)
 @click.pass_obj
 def robust(
     messages: Messages,
@@ -32,10 +41,12 @@ def robust(
     data: tuple[str, ...],
     most: int | None,
     as_json: bool,
+    plot: str | None,
     model: str,
     device: str,
     jobs: int | None,
     no_cache: bool,
+    overwrite: bool,
 ) -> None:
     """Measure a model on faces that are covered, badly lit, blurred, compressed, small or turned.
 
@@ -49,6 +60,7 @@ def robust(
     from fervid.train import evaluate, footage
     from fervid.train.robust import measure, table
 
+    draw = None if plot is None else _drawing(messages, plot, overwrite)
     net = models.load(model, device)
     samples = [sample for sample in training.read(data) if sample.label in net.spec.labels]
     if most is not None:
@@ -70,6 +82,25 @@ def robust(
                 messages.say(f"{figure.name}{strength}: accuracy {figure.accuracy:.3f}")
     value: Any = table.as_json(net.spec.name, data, figures)
     show(json.dumps(value, indent=2) if as_json else table.as_text(figures))
+    if draw is not None and plot is not None:
+        picture = draw(f"{net.spec.name} on {', '.join(data)}", figures)
+        with open_binary(plot, overwrite) as stream:
+            stream.write(picture)
+        if not messages.quiet:
+            messages.say(f"wrote {plot}")
+
+
+def _drawing(messages: Messages, plot: str, overwrite: bool) -> Callable[[str, Sequence[Figure]], bytes]:
+    """Return the function that draws, after checking that its picture can be written."""
+    from fervid.train.robust import picture
+
+    form = Path(plot).suffix.lower().removeprefix(".")
+    if form not in picture.FORMATS:
+        raise UsageError(f"{plot} must end in one of .{', .'.join(picture.FORMATS)}")
+    if importlib.util.find_spec("matplotlib") is None:
+        raise OutputError("plots need matplotlib: python -m pip install 'fervid[charts]'")
+    check_targets([plot], [], overwrite, messages.log_file)
+    return functools.partial(picture.draw, form=form)
 
 
 def _spread(samples: list[Any], most: int) -> list[Any]:
