@@ -198,6 +198,18 @@ def test_an_interrupted_survey_resumes(
     assert len(rows_of((tmp_path / "runs" / "survey.json").read_text())) == 3  # the folder's table has all
 
 
+def test_a_survey_older_than_a_setting_resumes_with_its_default(survey: Survey, tmp_path: Path) -> None:
+    options = ["-d", BARE, *QUICK, "--only", "dtgn", "-o", tmp_path / "runs"]
+    assert survey(*options, "--window", "short")[0] == 0
+    path = tmp_path / "runs" / "survey.json"
+    value = json.loads(path.read_text())
+    assert value["settings"].pop("window") == "short"
+    path.write_text(json.dumps(value))
+    assert survey(*options, "--window", "short")[0] == 0
+    code, _, err = survey(*options)
+    assert code == 2 and "other settings (window)" in err
+
+
 def test_a_failing_system_stops_no_other(
     survey: Survey, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

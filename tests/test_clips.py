@@ -97,6 +97,24 @@ def test_a_short_track_has_one_window(count: int) -> None:
         window["sound"]
 
 
+@pytest.mark.parametrize(
+    ("count", "expected"), [(1, [0] * 16), (16, list(range(16))), (31, list(range(0, 31, 2)))]
+)
+def test_a_whole_window_spreads_its_frames_from_the_first_to_the_last(
+    count: int, expected: list[int]
+) -> None:
+    pts = 9000 + 40 * np.arange(count)
+    assert clips.whole_rows(pts).tolist() == expected
+    stray = np.linspace(-0.4, 0.4, 16, dtype=np.float32)
+    assert (np.abs(clips.whole_rows(pts, stray) - expected) <= 1).all()
+
+
+def test_a_whole_window_is_even_in_time_not_in_frames() -> None:
+    pts = np.concatenate([np.arange(0, 1000, 10), np.arange(1000, 2001, 100)])  # fast, then slow
+    chosen = pts[clips.whole_rows(pts)]
+    assert np.abs(chosen - np.linspace(0, 2000, 16)).max() <= 50 and chosen[-1] == 2000
+
+
 def test_motion_is_the_distance_from_the_neutral_face_without_single_frames() -> None:
     planned, own = video(range(0, 4000, 40), MILLISECONDS), clips.population_neutral()
     face = clips.Face.of_track(planned, track(range(0, 1000, 40)))

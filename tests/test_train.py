@@ -22,7 +22,7 @@ from conftest import ROOT, Call, environment
 from safetensors.numpy import load_file
 from training import drawn, footage
 
-from fervid import execute, model, streams, synth
+from fervid import clips, execute, model, streams, synth
 from fervid.cli.main import fervid as program
 from fervid.cli.shared.messages import Messages
 from fervid.cli.shared.training import ARCHITECTURE_FIELDS, listening, recipe_of
@@ -107,6 +107,59 @@ def test_a_run_becomes_a_model(whole: Path) -> None:
     assert set(figures["streams"]) == {"tiny_faces", "tiny_displacement", "weighted", "joint"}
     card = (whole / "card.md").read_text()
     assert "visible expression" in card and "300-W" in card and str(figures["n"]) in card
+
+
+@pytest.fixture(scope="module")
+def whole_clip(material: Material, strips: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Train a network over time and one of frames on whole clips."""
+    recipe = replace(
+        SMALL,
+        streams=("tiny_displacement", "mscnn"),
+        sizes={"mscnn": {"width": 4, "hidden": 8}},
+        window="clip",
+        epochs=1,
+    )
+    return trained(recipe, material, tmp_path_factory.mktemp("runs") / "clip", strips)
+
+
+def test_a_model_of_whole_clips_records_its_windows(whole: Path, whole_clip: Path) -> None:
+    assert [stream.window for stream in model.read_spec(whole_clip).streams] == ["clip", "short"]
+    assert "window" not in (whole / "model.json").read_text()  # hashes of other models stay
+    recipe = starting.finetune_recipe(whole_clip, SMALL)
+    assert recipe.window == "clip" and starting.finetune_recipe(whole, SMALL).window == "short"
+
+
+def test_training_and_evaluation_read_the_same_whole_clips(
+    whole_clip: Path, material: Material, strips: Path
+) -> None:
+    with execute.serial() as executor:
+        figures = evaluate.predict(whole_clip, material.validation, None, executor, cache=strips)
+    measured = json.loads((whole_clip / "validation.json").read_text())["streams"]
+    for name in ("tiny_displacement", "mscnn", "weighted", "joint"):
+        right = float((figures.logits[name].argmax(1) == figures.truth).mean())
+        assert right == pytest.approx(measured[name]["accuracy"]), name
+    net = model.load(whole_clip)
+    faces = clips.Face.of_strip(synth.strip_of(material.validation[0].pixels.name))  # type: ignore[union-attr]
+    own, _ = net.heads("tiny_displacement", [faces.whole()["displacement"]])
+    np.testing.assert_allclose(figures.logits["tiny_displacement"][0], own[0], atol=1e-5)
+    short, _ = net.heads("mscnn", [window["faces"] for window in faces.windows()])
+    np.testing.assert_allclose(figures.logits["mscnn"][0], short.mean(0), atol=1e-5)
+
+
+@pytest.mark.parametrize("command", ["analyze", "live", "batch"])
+def test_a_model_of_whole_clips_analyzes_no_video(
+    whole_clip: Path, call: Call, clip: Path, command: str
+) -> None:
+    options = ("-o", "out") if command == "batch" else ()
+    done = call(command, clip, *options, "--model", str(whole_clip))
+    assert done.returncode == 2 and "reads whole labelled clips (tiny_displacement" in done.stderr
+
+
+def test_kept_streams_need_the_same_windows(whole_clip: Path, material: Material) -> None:
+    recipe = replace(SMALL, streams=("tiny_displacement",), epochs=0, start_from=(str(whole_clip),))
+    with pytest.raises(UsageError, match="tiny_displacement was trained with --window clip"):
+        run.check(recipe, material, "cpu")
+    run.check(replace(recipe, window="clip"), material, "cpu")
 
 
 @pytest.mark.parametrize("stop_after", [1, 4, 11])
@@ -463,6 +516,23 @@ def test_plain_clips_are_what_analysis_reads() -> None:
             pictures = [window["faces"].astype(np.float32) for window in mine]
             plain = [(f - f.mean()) / f.std() for f in pictures]
             assert any(np.allclose(f, faces.numpy(), atol=1e-3) for f in plain)
+
+
+def test_whole_clips_in_training_reach_from_end_to_end() -> None:
+    some_footage = drawn(LABELS, 2, 2, length=60)
+    targets = make_targets(some_footage.samples, LABELS, 0.0, 0.0)
+    still, strong = (
+        Clips(some_footage, targets, ("displacement",), settings, whole=True) for settings in (OFF, STRONG)
+    )
+    exact = clips.whole_rows(some_footage.pts[0])
+    rows = [still._drawn(0, np.random.default_rng(seed)).rows for seed in range(3)]
+    assert all(np.array_equal(row, exact) for row in rows)
+    moved = np.stack([strong._drawn(0, np.random.default_rng(seed)).rows for seed in range(20)])
+    assert (np.diff(moved) >= 0).all() and len(np.unique(moved, axis=0)) == 20
+    assert np.abs(moved - exact).mean() < 2 and np.abs(moved - exact).max() <= 8
+    (_, batch), *others = still.plain(9, CPU.device, looks=None)
+    assert not others and len(batch["displacement"]) == len(some_footage)
+    assert not Clips(some_footage, targets, ("faces",), length=1, whole=True).whole
 
 
 def test_targets_mix_votes_and_labels() -> None:

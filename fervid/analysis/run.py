@@ -19,7 +19,7 @@ from fervid.analysis.results import Span
 from fervid.cache import Store
 from fervid.execute import Done, Executor, Failed, Reached
 from fervid.faces.finder import FaceFinder, face_net
-from fervid.model import check_device, info, load, portable
+from fervid.model import check_device, check_short_windows, info, load, portable
 from fervid.types import Crops, ModelInfo, Person, Rows, Segment, Settings, Timeline, Video
 from fervid.video import planning
 
@@ -54,6 +54,8 @@ def start(
     """Plan the analysis of a video, and raise an error if it cannot run; `model=None` only finds faces."""
     FaceFinder.of(settings)  # raises if the settings cannot be used
     name, facts = (None, None) if model is None else (portable(model), info(model))
+    if model is not None:
+        check_short_windows(model)
     check_device(device)
     options = spans.Options(settings, name, device, crops)
     video = planning.plan(path, rotate, frame_rate)

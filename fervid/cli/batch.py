@@ -201,7 +201,7 @@ def _listed(name: str | None, inputs: Sequence[str]) -> Any:
 def _request(shared: Shared, formats: tuple[str, ...], aus: bool) -> Request:
     from fervid.batch import Request
     from fervid.batch.work import WITH_UNITS
-    from fervid.model import check_device, info, portable
+    from fervid.model import check_device, check_short_windows, info, portable
 
     selection = shared.selection
     for moment in (selection.start, selection.end):
@@ -211,6 +211,7 @@ def _request(shared: Shared, formats: tuple[str, ...], aus: bool) -> Request:
         raise UsageError(f"--aus needs one of the formats {', '.join(WITH_UNITS)}: add it to --format")
     check_device(shared.device)
     assert shared.model is not None
+    check_short_windows(shared.model)
     return Request(
         formats=formats,
         settings=selection.settings(""),

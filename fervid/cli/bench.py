@@ -66,6 +66,7 @@ def bench() -> None:
 @options.apply(
     training.option("epochs", help="Epochs for each stream."),
     *training.LEARNING,
+    training.option("window", default="clip"),
     training.option("illumination"),
     options.DEVICE,
     training.JOBS,

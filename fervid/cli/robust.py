@@ -61,6 +61,7 @@ def robust(
     from fervid.train.robust import measure, table
 
     draw = None if plot is None else _drawing(messages, plot, overwrite)
+    models.check_short_windows(model)
     net = models.load(model, device)
     samples = [sample for sample in training.read(data) if sample.label in net.spec.labels]
     if most is not None:

@@ -83,6 +83,10 @@ class Face:
         for centre in (self.centres() if moments is None else moments).tolist():
             yield Window(self, centre, rows(self.clock, self.pts, centre))
 
+    def whole(self) -> Window:
+        """Return the window over all of the face's time, from its first frame to its last."""
+        return Window(self, int(self.pts[0] + self.pts[-1]) // 2, whole_rows(self.pts))
+
 
 @dataclass(frozen=True, eq=False)
 class Window:
@@ -149,6 +153,20 @@ def rows(clock: Clock, pts: Ints, centre: int) -> Ints:
     """Return the frames of the window at `centre`, by time: (LENGTH,); the first or last may repeat."""
     spacing = SPACING / clock.time_base
     wanted = np.array([centre + float((i - Fraction(LENGTH - 1, 2)) * spacing) for i in range(LENGTH)])
+    return _nearest(pts, wanted)
+
+
+def whole_rows(pts: Ints, stray: Floats | float = 0.0) -> Ints:
+    """Return frames spread evenly in time from the first to the last: (LENGTH,); few frames repeat.
+
+    `stray` moves each moment by this share of the time between two.
+    """
+    share = ((np.arange(LENGTH) + stray) / (LENGTH - 1)).clip(0, 1)
+    return _nearest(pts - pts[0], share * (pts[-1] - pts[0]))
+
+
+def _nearest(pts: Ints, wanted: Array) -> Ints:
+    """Return the frame nearest to each of the LENGTH moments."""
     after = np.searchsorted(pts, wanted).clip(1, max(len(pts) - 1, 1))
     if len(pts) == 1:
         return np.zeros(LENGTH, np.int64)

@@ -14,7 +14,7 @@ from fervid.faces.finder import FaceFinder
 from fervid.faces.shape import CROP
 from fervid.live.waiting import Reader, Waiting
 from fervid.live.watching import Options, Watch
-from fervid.model import Model, info, load, read
+from fervid.model import Model, check_short_windows, info, load, read
 from fervid.types import LANDMARKS, Array, Settings
 from fervid.video.feed import Feed
 from fervid.video.origins import Origin
@@ -35,6 +35,7 @@ def start(
     reconnect: int = 5,
 ) -> Iterator[Watch]:
     """Read an origin in a thread during the block; `stopped` ends it."""
+    check_short_windows(model)
     facts, net = info(model), load(model, device)
     _warm_up(net, options.settings)
     feed, waiting = Feed(origin, rotate, stopped), Waiting(stopped, drops)

@@ -11,6 +11,7 @@ from fervid.model.spec import (
     Spec,
     StreamSpec,
     accuracy,
+    check_short_windows,
     find,
     info,
     installed,

@@ -11,7 +11,7 @@ from importlib.resources import files
 from pathlib import Path
 from typing import Any
 
-from fervid.errors import ModelError
+from fervid.errors import ModelError, UsageError
 from fervid.types import ModelInfo
 
 SPEC = "model.json"
@@ -19,6 +19,7 @@ WEIGHTS = "model.safetensors"
 ACCURACY, CARD = "accuracy.json", "card.md"  # optional files beside them
 FORMAT = 1
 FUSIONS = ("weighted", "joint")
+WINDOWS = ("short", "clip")  # of 0.64 s, or of a whole labelled clip
 JOINT = "joint."  # prefix of the weights of the joint top layers
 
 
@@ -31,6 +32,11 @@ class StreamSpec:
     sizes: Mapping[str, int]
     weight: float = 1.0  # of its logits in the weighted sum
     illumination: str = "none"  # normalisation of its crops, see `clips/illumination.py`
+    window: str = "short"  # one of WINDOWS
+
+    def as_json(self) -> dict[str, Any]:
+        """Return the spec as JSON values; a short window is left out, so that older hashes stay valid."""
+        return {name: value for name, value in asdict(self).items() if (name, value) != ("window", "short")}
 
 
 @dataclass(frozen=True)
@@ -49,7 +55,8 @@ class Spec:
 
     def as_json(self) -> dict[str, Any]:
         """Return the spec as JSON values."""
-        return {"format": FORMAT} | asdict(self)
+        streams = [stream.as_json() for stream in self.streams]
+        return {"format": FORMAT} | asdict(self) | {"streams": streams}
 
     @classmethod
     def from_json(cls, value: Mapping[str, Any]) -> Spec:
@@ -116,6 +123,8 @@ def read_spec(name: str | Path) -> Spec:
         raise ModelError(f"model {name} has a label that cannot be printed: it cannot be used")
     if spec.fusion not in FUSIONS:
         raise ModelError(f"model {name} has the unknown fusion {spec.fusion!r}: upgrade fervid")
+    if not {stream.window for stream in spec.streams} <= set(WINDOWS):
+        raise ModelError(f"model {name} has windows of an unknown kind: upgrade fervid")
     return spec
 
 
@@ -136,6 +145,18 @@ def verify(name: str | Path) -> None:
     if digest != spec.weights_sha256:
         raise ModelError(
             f"the weights of model {name} are damaged (their SHA-256 differs from the spec): fetch them again"
+        )
+
+
+def check_short_windows(name: str | Path) -> None:
+    """Raise UsageError if a model reads whole labelled clips, which a video outside of a data set has not."""
+    spec = read_spec(name)
+    whole = [stream.name for stream in spec.streams if stream.window == "clip"]
+    if whole:
+        raise UsageError(
+            f"model {spec.name} reads whole labelled clips ({'+'.join(whole)}: --window clip), and a video "
+            "does not show where such a clip begins and ends: use the model with `fervid eval`, or train one "
+            "with --window short"
         )
 
 

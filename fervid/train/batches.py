@@ -17,7 +17,8 @@ from fervid.errors import InputError, UsageError
 from fervid.faces import shape
 from fervid.labels import NEUTRAL
 from fervid.model import parts
-from fervid.train.augment import OFF, Augmentation, augment, mix, window
+from fervid.streams.network import Network
+from fervid.train.augment import OFF, Augmentation, augment, draw_whole_window, draw_window, mix
 from fervid.train.footage import Footage
 from fervid.types import Array, Floats, Ints
 from fervid.types.samples import Sample
@@ -47,6 +48,11 @@ class Batch:
             assert value is not None, f"this batch was made without {part}"
             values.append(value)
         return streams.join_inputs(values)
+
+
+def is_over_time(network: Network | type[Network]) -> bool:
+    """Return whether a network reads windows in training, not single frames or pairs of them."""
+    return network.frames == clips.LENGTH
 
 
 def make_targets(samples: Sequence[Sample], labels: Sequence[str], soft: float, smoothing: float) -> Floats:
@@ -80,6 +86,7 @@ class Clips:
     """Footage and its targets (N, C), from which windows of `length` frames are drawn.
 
     `length` is 1 for streams of single frames, and 2 for pairs of a clip's peak and another of its frames.
+    With `whole`, a window has the frames of the whole clip; this does not apply to those.
     """
 
     def __init__(
@@ -95,8 +102,10 @@ class Clips:
         coarse: int = 0,
         moving: float = 0.0,
         by_motion: bool = False,
+        whole: bool = False,
     ) -> None:
         self.footage, self.targets, self.settings, self.by_motion = footage, targets, settings, by_motion
+        self.whole = whole and length == clips.LENGTH
         self.reads = {part for name in reads for part in parts(name)}
         self.illumination, self.length, self.seed, self.size = illumination, length, seed, size
         if "faces" in self.reads and footage.without_crops is not None:
@@ -140,7 +149,9 @@ class Clips:
         face = self.faces[index]
         if len(face.pts) == 1:
             return Window(face, int(face.pts[0]), np.zeros(clips.LENGTH, np.int64))
-        tries = [window(face, random, self.settings) for _ in range(TRIES)]
+        if self.whole:
+            return draw_whole_window(face, random, self.settings)
+        tries = [draw_window(face, random, self.settings) for _ in range(TRIES)]
         measure = np.ptp if self.by_motion else np.mean
         motions = [float(measure(self.motion[index][candidate.rows])) for candidate in tries]
         is_neutral = self.footage.samples[index].label == NEUTRAL
@@ -215,23 +226,32 @@ class Clips:
         return self._stack(indices, chosen, personal, seeds, self.settings, device, side)
 
     def plain(
-        self, batch: int, device: torch.device, some: Ints | None = None, looks: int | None = LOOKS
+        self,
+        batch: int,
+        device: torch.device,
+        some: Ints | None = None,
+        looks: int | None = LOOKS,
+        whole: bool | None = None,
     ) -> Iterator[tuple[Ints, Batch]]:
         """Yield batches of windows without augmentation, as in analysis, with the clip's index of each.
 
         `some` are the indices of clips, by default all. Each clip gives up to `looks` windows, spread evenly;
-        with None, every window that analysis has.
+        with None, every window that analysis has. With `whole`, by default the clips' own setting, it gives
+        one window of all its time.
         """
         windows: list[tuple[int, Window]] = []
         for index in range(len(self)) if some is None else some.tolist():
             face = self.faces[index]
+            if self.whole if whole is None else whole:
+                windows.append((index, face.whole()))
+                continue
             moments = face.centres()
             if looks is not None:
                 spread = np.linspace(0, len(moments) - 1, min(looks, len(moments)) + 2)[1:-1]
                 moments = moments[np.unique(np.rint(spread).astype(int))]
-            for whole in face.windows(moments):
-                middle = whole.rows[[clips.LENGTH // 2]]
-                windows.append((index, whole if self.length > 1 else Window.at(face, middle)))
+            for window in face.windows(moments):
+                middle = window.rows[[clips.LENGTH // 2]]
+                windows.append((index, window if self.length > 1 else Window.at(face, middle)))
         for low in range(0, len(windows), batch):
             part = windows[low : low + batch]
             indices = np.array([index for index, _ in part], np.int64)

@@ -175,32 +175,52 @@ def predict(
 
 def _score(task: _Task) -> dict[str, Array]:
     net, strips = model.load(task.model, task.device), task.shard.footage()
-    count, classes = len(strips), len(net.spec.labels)
+    count = len(strips)
     if strips.without_crops is not None and net.reading("faces"):
         raise UsageError(
             f"{strips.without_crops} has no pictures, which {net.spec.name} needs: give other data"
         )
-    totals: dict[str, Floats] = {}
-    windows_of = np.zeros(count, np.int64)
+    alone: dict[str, Floats] = {}
+    jointly: dict[str, Floats] = {}
     readable = np.zeros(count, bool)
-    stream = windows(strips)
-    while batch := list(islice(stream, AT_ONCE)):
-        indices = np.array([index for index, _ in batch], np.int64)
-        for name, logits in _logits(
-            net, [_shown(window, task.frames) for _, window in batch], task.leave_out
-        ).items():
-            np.add.at(totals.setdefault(name, np.zeros((count, classes), np.float32)), indices, logits)
-        np.add.at(windows_of, indices, 1)
-        readable[[index for index, window in batch if window.quality >= READABLE]] = True
-    scores: dict[str, Array] = {
+    for window in sorted({stream.window for stream in net.spec.streams}):
+        own, joint, are_readable = _mean_heads(net, strips, window, task.frames)
+        alone, jointly, readable = alone | own, jointly | joint, readable | are_readable
+    order = [stream.name for stream in net.spec.streams]
+    alone = {name: alone[name] for name in order}
+    return {
         "trouble": np.array(strips.troubles, dtype=object),
         "rejected": strips.has_strip & ~readable,
+        **alone,
+        **_fused(net, alone, jointly, task.leave_out),
     }
-    for name in _names(net, task.leave_out):
-        total = totals.get(name, np.zeros((count, classes), np.float32))
-        mean = total / np.maximum(windows_of, 1)[:, None]
-        scores[name] = np.where(windows_of[:, None] > 0, mean, np.nan).astype(np.float32)
-    return scores
+
+
+def _mean_heads(
+    net: Model, strips: Footage, window: str, frames: str
+) -> tuple[dict[str, Floats], dict[str, Floats], Array]:
+    """Return the mean logits of the streams with such windows, of their own tops and of their joint ones.
+
+    The third value is which samples can be read in some window.
+    """
+    count, shape = len(strips), (len(strips), len(net.spec.labels))
+    names = {stream.name: stream.reads for stream in net.spec.streams if stream.window == window}
+    own = {name: np.zeros(shape, np.float32) for name in names}
+    joint = {name: np.zeros(shape, np.float32) for name in names}
+    windows_of, readable = np.zeros(count, np.int64), np.zeros(count, bool)
+    rest = windows(strips, window == "clip")
+    while batch := list(islice(rest, AT_ONCE)):
+        indices = np.array([index for index, _ in batch], np.int64)
+        seen = [_shown(each, frames) for _, each in batch]
+        for name, reads in names.items():
+            top, together = net.heads(name, [model.read(each, reads) for each in seen])
+            np.add.at(own[name], indices, top)
+            np.add.at(joint[name], indices, top if together is None else together)
+        np.add.at(windows_of, indices, 1)
+        readable[[index for index, each in batch if each.quality >= READABLE]] = True
+    divisor = np.where(windows_of > 0, windows_of, np.nan).astype(np.float32)[:, None]
+    means = [{name: total / divisor for name, total in part.items()} for part in (own, joint)]
+    return means[0], means[1], readable
 
 
 def _shown(window: Window, frames: str) -> Window:
@@ -208,23 +228,6 @@ def _shown(window: Window, frames: str) -> Window:
     if frames == "middle":
         return replace(window, rows=np.full_like(window.rows, window.rows[len(window.rows) // 2]))
     return replace(window, rows=window.rows[::-1]) if frames == "reversed" else window
-
-
-def _logits(net: Model, windows: Sequence[Window], leave_out: bool) -> dict[str, Floats]:
-    """Return the logits of each stream alone and of each fusion."""
-    alone: dict[str, Floats] = {}
-    jointly: dict[str, Floats] = {}
-    for stream in net.spec.streams:
-        own, joint = net.heads(stream.name, [model.read(window, stream.reads) for window in windows])
-        alone[stream.name] = own
-        jointly[stream.name] = own if joint is None else joint
-    return alone | _fused(net, alone, jointly, leave_out)
-
-
-def _names(net: Model, leave_out: bool) -> list[str]:
-    """Return the keys of `_logits`."""
-    empty = {stream.name: np.empty((0, len(net.spec.labels)), np.float32) for stream in net.spec.streams}
-    return [*empty, *_fused(net, empty, empty, leave_out)]
 
 
 def _fused(
@@ -241,7 +244,8 @@ def _fused(
     return fused
 
 
-def windows(strips: Footage) -> Iterator[tuple[int, Window]]:
-    """Yield every window of every strip, and the index of its sample."""
+def windows(strips: Footage, whole: bool = False) -> Iterator[tuple[int, Window]]:
+    """Yield every window of every strip, or one window of each whole strip, and the index of its sample."""
     for index in np.flatnonzero(strips.has_strip).tolist():
-        yield from ((index, window) for window in Face.of_strip(strips[index]).windows())
+        face = Face.of_strip(strips[index])
+        yield from ((index, window) for window in ([face.whole()] if whole else face.windows()))

@@ -19,7 +19,7 @@ from torch import Tensor
 from fervid.errors import InputError
 from fervid.streams.network import Network
 from fervid.train import state as states
-from fervid.train.batches import Batch, Clips
+from fervid.train.batches import Batch, Clips, is_over_time
 from fervid.train.listener import Listener, Progress
 from fervid.train.machine import Machine
 from fervid.types import Ints
@@ -82,20 +82,26 @@ def _mean_features(
     networks: Mapping[str, Network], clips: Clips, indices: Ints, batch: int, machine: Machine, exact: bool
 ) -> Features:
     """Return the mean features of some clips: (S, F) of each stream."""
-    totals: dict[str, Tensor] = {}
-    count = np.zeros(len(clips), np.int64)
+    means: dict[str, Tensor] = {}
     row = np.zeros(len(clips), np.int64)
     row[indices] = np.arange(len(indices))
-    for owners, ready in clips.plain(batch, machine.device, indices, looks=None):
-        np.add.at(count, owners, 1)
-        rows = torch.from_numpy(row[owners]).to(machine.device)
-        for name, network in networks.items():
-            with nullcontext() if exact else machine.autocast(network):
-                values = network.features(ready[network.reads]).float()
-            total = totals.setdefault(name, values.new_zeros(len(indices), values.shape[1]))
-            total.index_add_(0, rows, values)
-    windows = torch.from_numpy(count[indices]).to(machine.device)[:, None]
-    return {name: total / windows for name, total in totals.items()}
+    for whole in (False, True):
+        group = {n: net for n, net in networks.items() if (clips.whole and is_over_time(net)) == whole}
+        if not group:
+            continue
+        totals: dict[str, Tensor] = {}
+        count = np.zeros(len(clips), np.int64)
+        for owners, ready in clips.plain(batch, machine.device, indices, looks=None, whole=whole):
+            np.add.at(count, owners, 1)
+            rows = torch.from_numpy(row[owners]).to(machine.device)
+            for name, network in group.items():
+                with nullcontext() if exact else machine.autocast(network):
+                    values = network.features(ready[network.reads]).float()
+                total = totals.setdefault(name, values.new_zeros(len(indices), values.shape[1]))
+                total.index_add_(0, rows, values)
+        windows = torch.from_numpy(count[indices]).to(machine.device)[:, None]
+        means |= {name: total / windows for name, total in totals.items()}
+    return {name: means[name] for name in networks}
 
 
 class Frozen:

@@ -65,6 +65,11 @@ class Recipe:
         "How to combine streams: joint fine-tuning, or a weighted sum.",
         choices=("joint", "weighted"),
     )
+    window: str = _setting(
+        "short",
+        "The 16 frames that a network over time reads: of 0.64 s, or of the whole labelled clip.",
+        choices=("short", "clip"),
+    )
     start_from: tuple[str, ...] = _setting(
         (),
         "Initialise from a model's weights: of the same streams, or of a stream that another begins from, "

@@ -13,6 +13,7 @@ from fervid import datasets, files, metrics
 from fervid.metrics import Predictions, charts
 from fervid.model import Spec, StreamSpec
 from fervid.streams.network import Network
+from fervid.train.batches import is_over_time
 from fervid.train.recipe import Recipe
 from fervid.train.stages import Run
 from fervid.types import Floats
@@ -54,6 +55,7 @@ def spec(
                 recipe.sizes.get(name, {}),
                 round(float(weights[name]), 6),
                 recipe.illumination if "faces" in network.reads else "none",
+                recipe.window if is_over_time(network) else "short",
             )
             for name, network in networks.items()
         ),

@@ -48,7 +48,7 @@ def check(recipe: Recipe, material: Material, device: str) -> None:
             shown = ", ".join(f"{name}.{size}={value}" for size, value in sizes.items())
             raise UsageError(f"{name} does not accept these sizes ({shown}): {failure}") from failure
         if recipe.epochs == 0:
-            starting.check_untrained(name, bases, labels, recipe.illumination)
+            starting.check_untrained(name, bases, labels, recipe.illumination, recipe.window)
 
 
 def prepare(recipe: Recipe) -> Material:

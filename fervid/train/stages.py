@@ -89,12 +89,19 @@ class Run:
             coarse,
             self.recipe.moving,
             network.by_motion,
+            self.recipe.window == "clip",
         )
 
     def validation_clips(self, network: Network) -> Clips:
         """Return the validation set of a stream."""
-        illumination, length = self.recipe.illumination, network.frames
-        return Clips(self.validation, self.truth, (network.reads,), illumination=illumination, length=length)
+        return Clips(
+            self.validation,
+            self.truth,
+            (network.reads,),
+            illumination=self.recipe.illumination,
+            length=network.frames,
+            whole=self.recipe.window == "clip",
+        )
 
     def whole_clips(self, networks: Mapping[str, Network], strips: Footage, targets: Floats) -> Clips:
         """Return clips for trained streams, which read all windows of each."""
@@ -106,6 +113,7 @@ class Run:
             seed=self.recipe.seed,
             size=self.recipe.epoch_clips,
             moving=self.recipe.moving,
+            whole=self.recipe.window == "clip",
         )
 
     def features(self, networks: Mapping[str, Network], clips: Clips, name: str, exact: bool) -> Features:

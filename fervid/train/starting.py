@@ -10,6 +10,7 @@ from fervid import model, streams
 from fervid.errors import InputError, UsageError
 from fervid.model import Model
 from fervid.streams.network import OF_LABELS, Network
+from fervid.train.batches import is_over_time
 from fervid.train.recipe import Recipe
 
 
@@ -31,6 +32,7 @@ def finetune_recipe(name: str | Path, recipe: Recipe) -> Recipe:
         sizes={stream.name: dict(stream.sizes) for stream in spec.streams},
         fusion=spec.fusion,
         illumination=next(iter(methods), "none"),
+        window="clip" if any(stream.window == "clip" for stream in spec.streams) else "short",
         start_from=(str(folder),),
         finetune=True,
     )
@@ -70,7 +72,9 @@ def take_over(network: Network, name: str, base: Model, labels: tuple[str, ...])
     return True
 
 
-def check_untrained(name: str, bases: Sequence[Model], labels: tuple[str, ...], illumination: str) -> None:
+def check_untrained(
+    name: str, bases: Sequence[Model], labels: tuple[str, ...], illumination: str, window: str
+) -> None:
     """Raise UsageError if no model has a stream that is kept untrained."""
     kind, wanted = streams.registered(name), name
     base = next((base for base in bases if name in base.networks), None)
@@ -87,3 +91,5 @@ def check_untrained(name: str, bases: Sequence[Model], labels: tuple[str, ...], 
     own = next(stream for stream in base.spec.streams if stream.name == name)
     if "faces" in own.reads and own.illumination != illumination:
         raise UsageError(f"{name} was trained with --illumination {own.illumination}: give the same")
+    if is_over_time(streams.registered(name)) and own.window != window:
+        raise UsageError(f"{name} was trained with --window {own.window}: give the same")

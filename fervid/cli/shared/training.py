@@ -56,7 +56,9 @@ def option(name: str, **changes: Any) -> Decorator[Any]:
 
 DATA = option("data")
 
-ARCHITECTURE_FIELDS = ("streams", "sizes", "fusion", "fixed_tops", "labels", "illumination", "start_from")
+ARCHITECTURE_FIELDS = (
+    *("streams", "sizes", "fusion", "fixed_tops", "labels", "window", "illumination", "start_from"),
+)
 ARCHITECTURE = [*map(option, ARCHITECTURE_FIELDS)]  # fine-tuning takes it from the model
 # The options of training, in the order of the help.
 LEARNING = [

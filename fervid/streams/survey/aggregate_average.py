@@ -4,8 +4,8 @@ Faithful: a window's frames are cut into groups of equal length, the frame net's
 groups are joined to one vector, and a support vector machine with a radial kernel reads it. If there are
 fewer frames than groups, frames are repeated evenly, which is the authors' expansion.
 
-Chosen: 4 groups of 2 frames of a window of 0.64 s, where the paper has 10 of a whole clip (--size
-aggregate_average.groups=10 expands to them); the machine as in `aggregate`.
+Chosen: 4 groups of 2 frames, where the paper has 10 (--size aggregate_average.groups=10 expands to them), of
+a window of 0.64 s, where the paper has the whole clip (--window clip); the machine as in `aggregate`.
 """
 
 from __future__ import annotations

@@ -4,9 +4,9 @@ Faithful: the frame net is `compact`, trained on its own cross-entropy; nine fra
 128 reads their probabilities, and nothing else, and its last state is classified. No gradient flows from the
 GRU to the frame net.
 
-Chosen: the sequence is a window of 0.64 s; both are trained at once, unless the frame net is trained first
-(--start-from); the sizes are the paper's tiny ones, because nine frames of the full net take a CPU half a
-second a window (--size compact_gru.first=64 --size compact_gru.second=64 for the full net).
+Chosen: the sequence is the whole clip (--window clip) or 0.64 s; both are trained at once, unless the frame
+net is trained first (--start-from); the sizes are the paper's tiny ones, because nine frames of the full net
+take a CPU half a second a window (--size compact_gru.first=64 --size compact_gru.second=64 for the full net).
 """
 
 from __future__ import annotations

@@ -4,9 +4,9 @@ Faithful: three grey frames of 64x64 pixels; filters that are not shared along t
 summed; two convolutions of 64 maps, two layers of 500; 5,768.7 thousand weights at seven labels, which with
 DTGN's are the 5,950 thousand of the paper.
 
-Chosen: the sequence is a window of 0.64 s; its first, middle and last frame are read, as the paper does not
-name the three; local response normalisation after each convolution, with its usual constants; dropout of a
-half; the start and the optimiser. The augmentation is fervid's.
+Chosen: the sequence is the whole clip (--window clip) or 0.64 s; its first, middle and last frame are read,
+as the paper does not name the three; local response normalisation after each convolution, with its usual
+constants; dropout of a half; the start and the optimiser. The augmentation is fervid's.
 """
 
 from __future__ import annotations

@@ -101,7 +101,7 @@ class _Pace:
     start: int = 0
 
 
-def window(face: Face, random: np.random.Generator, settings: Augmentation) -> Window:
+def draw_window(face: Face, random: np.random.Generator, settings: Augmentation) -> Window:
     """Draw a window for training.
 
     Its centre is any time of the face's frames. Time may run faster or slower, and dropped frames are
@@ -112,9 +112,25 @@ def window(face: Face, random: np.random.Generator, settings: Augmentation) -> W
         raise ValueError("a strip without frames has no windows")
     centre = int(random.integers(pts[0], pts[-1], endpoint=True))
     pace = float(np.exp(random.uniform(-1, 1) * np.log1p(settings.speed)))
-    dropped = settings.dropped * random.random()
-    kept = np.flatnonzero(random.random(len(pts)) >= dropped)
-    if not len(kept):
-        kept = np.array([random.integers(len(pts))])
+    kept = _kept(len(pts), random, settings)
     clock = _Pace(face.clock.time_base / Fraction(pace).limit_denominator(1000))
     return Window(face, centre, np.asarray(kept[clips.rows(clock, pts[kept], centre)], np.int64))
+
+
+def draw_whole_window(face: Face, random: np.random.Generator, settings: Augmentation) -> Window:
+    """Draw the window over a whole face for training.
+
+    Each moment moves by up to a share `speed` of the time between two, so that time runs faster and slower
+    within the clip. Dropped frames are replaced by the nearest frames.
+    """
+    kept = _kept(len(face.pts), random, settings)
+    stray = min(settings.speed, 0.5) * random.uniform(-1, 1, clips.LENGTH).astype(np.float32)
+    rows = kept[clips.whole_rows(face.pts[kept], stray)]
+    return Window(face, int(face.pts[rows[len(rows) // 2]]), np.asarray(rows, np.int64))
+
+
+def _kept(count: int, random: np.random.Generator, settings: Augmentation) -> Ints:
+    """Return the frames that are not dropped, at least one."""
+    dropped = settings.dropped * random.random()
+    kept = np.flatnonzero(random.random(count) >= dropped)
+    return kept if len(kept) else np.array([random.integers(count)])

@@ -141,6 +141,8 @@ class Survey:
             try:
                 value = json.loads(record.read_text(encoding="utf-8"))
                 before = {name: value[name] for name in self.facts}
+                # Some settings are newer than the survey.
+                before["settings"] = _defaults() | before["settings"]
             except (ValueError, KeyError, TypeError) as failure:
                 raise InputError(f"{record} is damaged: delete it, or name another folder") from failure
             if before != json.loads(json.dumps(self.facts)):
@@ -253,6 +255,11 @@ class Survey:
             return round(timing.milliseconds([net], windows)[0], 6), None
         own, pair = timing.milliseconds([net, timing.untrained(PAIR, self.setup.sizes)], windows)
         return round(own, 6), round(own / pair, 6)
+
+
+def _defaults() -> dict[str, Any]:
+    """Return the defaults of the settings that all systems share."""
+    return {name: value for name, value in Recipe().as_json().items() if name not in NOT_SHARED}
 
 
 def _difference(before: Mapping[str, Any], now: Mapping[str, Any]) -> str:
