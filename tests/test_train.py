@@ -31,6 +31,7 @@ from fervid.labels import EMOTIONS, NEUTRAL
 from fervid.streams.still import Still
 from fervid.train import evaluate, folders, frozen, run, starting, state
 from fervid.train.augment import AUGMENTATIONS, OFF, STRONG
+from fervid.train.augment.pixels import VARIANTS
 from fervid.train.batches import Clips, make_targets
 from fervid.train.footage import Footage
 from fervid.train.listener import SILENT, Listener, Progress
@@ -533,6 +534,33 @@ def test_whole_clips_in_training_reach_from_end_to_end() -> None:
     (_, batch), *others = still.plain(9, CPU.device, looks=None)
     assert not others and len(batch["displacement"]) == len(some_footage)
     assert not Clips(some_footage, targets, ("faces",), length=1, whole=True).whole
+
+
+@pytest.mark.parametrize("method", ["none", "he_linear"])
+def test_variants_of_the_illumination_stay_apart(method: str) -> None:
+    some_footage = drawn(LABELS, 1, 1)
+    targets = make_targets(some_footage.samples, LABELS, 0.0, 0.0)
+    settings = replace(OFF, illumination="kuo")
+    shown = Clips(some_footage.take([0]), targets[:1], ("faces",), settings, method)
+    draws = shown.drawn(0, np.arange(24), CPU.device)["faces"]
+    strips = clips.Face.of_strip(some_footage[0]).faces
+    variants = {name: clips.contrast(strips[None, -1:], name)[0, 0] for name in VARIANTS}
+    seen = set()
+    for picture in draws[:, -1].numpy():
+        unit = (picture - picture.mean()) / picture.std()
+        away = {name: np.abs(unit - variant).mean() for name, variant in variants.items()}
+        seen.add(min(away, key=lambda name: away[name]))
+    assert seen == set(VARIANTS)
+    ((_, plain),) = shown.plain(9, CPU.device, looks=1)
+    window = list(clips.Face.of_strip(some_footage[0]).windows())[1]["faces"]
+    np.testing.assert_allclose(plain["faces"][0], clips.contrast(window[None], method)[0], atol=1e-3)
+
+
+def test_variants_without_the_illumination_in_use_are_an_error(material: Material) -> None:
+    recipe = replace(SMALL, variants=True)
+    run.check(recipe, material, "cpu")
+    with pytest.raises(UsageError, match="the model would read dog"):
+        run.check(replace(recipe, illumination="dog"), material, "cpu")
 
 
 def test_targets_mix_votes_and_labels() -> None:

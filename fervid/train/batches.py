@@ -293,7 +293,10 @@ class Clips:
         if pictures is not None:
             if side != shape.CROP:
                 pictures = functional.interpolate(pictures, (side, side), mode="bilinear")
-            pictures = self._contrast(pictures)
+            # A variant of the illumination is in the place of the normalisation, which would undo it.
+            pictures = self._contrast(
+                pictures, "none" if settings.illumination == "kuo" else self.illumination
+            )
         return Batch(
             pictures,
             displacement,
@@ -309,11 +312,12 @@ class Clips:
             name = self.footage.samples[index].name
             raise InputError(f"the landmarks of {name} are not all numbers: leave that sample out")
 
-    def _contrast(self, pictures: Tensor) -> Tensor:
+    @staticmethod
+    def _contrast(pictures: Tensor, illumination: str) -> Tensor:
         """Normalise contrast and illumination like `clips.contrast`, on the device of the pictures."""
-        if self.illumination != "none":
+        if illumination != "none":
             whole = pictures.clamp(0, 255).round().to(torch.uint8).cpu().numpy()
-            return torch.from_numpy(clips.contrast(whole, self.illumination)).to(pictures.device)
+            return torch.from_numpy(clips.contrast(whole, illumination)).to(pictures.device)
         mean = pictures.mean((1, 2, 3), keepdim=True)
         deviation = pictures.std((1, 2, 3), correction=0, keepdim=True)
         return (pictures - mean) / deviation.clamp_min(1.0)

@@ -111,7 +111,9 @@ class Recipe:
     coarse: float = _setting(
         0.0, "The share of epochs, from the first, that show faces at 48 pixels, at half the cost.", 0, 1
     )
-    variants: bool = _setting(False, "Show each clip under one of four illuminations.")  # Kuo et al.
+    variants: bool = _setting(
+        False, "Train on each clip under one of four illuminations, not on --illumination."
+    )  # Kuo et al.
     held_out: float = _setting(0.15, "The share of people held out for validation.", 0, 0.9)
     patience: int = _setting(
         0, "Stop a stream after this many epochs without an improvement; 0 never stops early.", 0

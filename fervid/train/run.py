@@ -20,6 +20,7 @@ from fervid.errors import OutputError, UsageError
 from fervid.execute import Executor
 from fervid.streams.network import Network
 from fervid.train import alone, footage, fusion, reports, starting
+from fervid.train.augment.pixels import VARIANTS
 from fervid.train.folders import STATE, check_material
 from fervid.train.footage import Footage
 from fervid.train.listener import SILENT, Listener
@@ -35,6 +36,11 @@ DOUBT = 50  # samples that outweigh the temperature of the model before
 def check(recipe: Recipe, material: Material, device: str) -> None:
     """Raise an error if a recipe cannot become a model, before anything is written or deleted."""
     model.check_device(device)
+    if recipe.variants and recipe.illumination not in VARIANTS:
+        raise UsageError(
+            f"--variants trains on {', '.join(VARIANTS)}, and the model would read {recipe.illumination}: "
+            "give one of these as --illumination"
+        )
     labels = material.labels
     bases = starting.models(recipe)
     if recipe.finetune:

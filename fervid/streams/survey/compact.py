@@ -3,7 +3,7 @@
 Faithful: one grey frame of 96x96; two pairs of 5x5 convolutions, each pair followed by a pool; two layers of
 64 with dropout of 0.6; 2,673 thousand weights, or 1,229 thousand in the tiny size (--size compact.first=16
 --size compact.second=32), as published. Its training on four illuminations is --variants, its test on one
---illumination.
+--illumination, such as he_linear; together they are the paper's protocol.
 
 Chosen: the crop is fervid's, 64 pixels enlarged to 96, and not the authors' 1.05 times the extent of the
 landmarks; ReLU, where figure and text of the paper differ; the optimiser and the number of rounds, as the

@@ -232,10 +232,13 @@ def _block_waves(device: torch.device) -> Tensor:
     return sent(np.kron(waves, waves), device)
 
 
+VARIANTS = ("none", "he", "linear", "he_linear")  # methods of `illumination`
+
+
 def in_a_variant(pictures: Tensor, which: Tensor) -> Tensor:
     """Return each clip raw, equalised, stretched, or the mean of both (Kuo, Lai and Sarkis, 2018).
 
-    `which` are draws (n,) in [0, 1); the variants are `illumination`'s "none", "he", "linear", "he_linear".
+    `which` are draws (n,) in [0, 1), which choose one of VARIANTS.
     """
     kind = (which * 4).long()
     result = pictures.clone()
