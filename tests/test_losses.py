@@ -87,14 +87,49 @@ def test_centres_move_as_in_the_paper() -> None:
     assert torch.equal(loss.centres, before)  # validation moves no centre
 
 
-def test_island_loss_adds_the_cosines_of_all_pairs_of_classes() -> None:
-    features = torch.tensor([[1.0, 0.0], [0.0, 2.0], [0.0, 4.0], [-3.0, 0.0]])
-    targets = one_hot([0, 1, 1, 2], 4)  # a class without samples adds nothing
-    island, center = IslandLoss(4, 2, spread=10.0), CenterLoss(4, 2)
-    # cosines: 0 and 1 are 0, 0 and 2 are -1, 1 and 2 are 0; each pair counts in both orders
-    expected = 10 * 2 * ((0 + 1) + (-1 + 1) + (0 + 1))
-    added = island(features, targets) - center(features, targets)
-    assert added.item() == pytest.approx(expected, rel=1e-4)
+def test_centres_of_islands_move_apart_by_the_gradient_of_their_cosines() -> None:
+    torch.manual_seed(0)
+    centres = torch.randn(4, 6)
+    centres[3] = 0  # a class that has had no sample
+    island = IslandLoss(4, 6, rate=0.5, spread=0.1)
+    island.centres.copy_(centres)
+    free = centres[:3].clone().requires_grad_()
+    unit = torch.nn.functional.normalize(free, dim=1)
+    cosines = torch.stack([unit[0] @ unit[1], unit[0] @ unit[2], unit[1] @ unit[2]])
+    (gradient,) = torch.autograd.grad(cosines.sum(), free)
+    value = island(centres[:3], one_hot([0, 1, 2], 4))  # at their centres: center loss is 0
+    assert value.item() == pytest.approx(0.1 * 2 * (cosines.sum().item() + 3), rel=1e-5)
+    torch.testing.assert_close(island.centres[:3], centres[:3] - 0.5 * 0.1 * gradient / 2)
+    assert not island.centres[3].any()
+
+
+def test_samples_of_islands_are_pulled_to_their_centre_alone() -> None:
+    features = torch.tensor([[1.0, 0.0], [0.0, 2.0], [0.0, 4.0], [-3.0, 0.0]], requires_grad=True)
+    gradients = []
+    for kind in (CenterLoss, IslandLoss):
+        loss = kind(3, 2)
+        loss.centres.copy_(torch.tensor([[2.0, 1.0], [1.0, 2.0], [-1.0, 1.0]]))
+        gradients.append(torch.autograd.grad(loss(features, one_hot([0, 1, 1, 2], 3)), features)[0])
+    assert torch.equal(*gradients)
+
+
+def test_islands_end_further_apart_than_centres() -> None:
+    torch.manual_seed(0)
+    start = torch.randn(60, 8) + 2  # all classes in one direction
+    labels = one_hot([k % 3 for k in range(60)], 3)
+    cosines = []
+    for loss in (CenterLoss(3, 8), IslandLoss(3, 8)):
+        features = start.clone().requires_grad_()
+        optimizer = torch.optim.SGD([features], 6.0)
+        for _ in range(100):
+            optimizer.zero_grad()
+            loss(features, labels).backward()
+            optimizer.step()
+        means = torch.nn.functional.normalize(
+            torch.stack([features.detach()[k::3].mean(0) for k in range(3)]), dim=1
+        )
+        cosines.append(float((means @ means.T).sum() - 3) / 6)
+    assert cosines[0] > 0.9 and cosines[1] < 0.5
 
 
 @pytest.mark.parametrize("kind", [CenterLoss, IslandLoss])

@@ -58,8 +58,9 @@ class CenterLoss(nn.Module):
 class IslandLoss(CenterLoss):
     """Island loss: center loss, and the cosines of all pairs of centres (Cai et al., 2018).
 
-    The paper also trains the centres by gradients. Here the cosines are of the batch's means, which the
-    centres follow.
+    The centres are learned: they follow the samples, and move apart by the gradient of the cosines. Samples
+    have the gradient of the center loss alone, which draws them along. A step apart is at most as long as
+    the centre, because the gradient has no limit near 0, where the centres start.
     """
 
     def __init__(self, classes: int, features: int, rate: float = 0.5, spread: float = 10.0) -> None:
@@ -67,14 +68,24 @@ class IslandLoss(CenterLoss):
         self.spread = spread
 
     def forward(self, features: Tensor, targets: Tensor) -> Tensor:
+        with torch.no_grad():
+            length = self.centres.norm(dim=1, keepdim=True)  # (C, 1)
+            unit = self.centres / length.clamp_min(1e-12)
+            is_placed = (length > 0).float()
+            pairs = is_placed * is_placed.T  # (C, C) of different classes that both have a centre
+            pairs.fill_diagonal_(0)
+            cosines = unit @ unit.T
+            apart = ((cosines + 1) * pairs).sum()  # over ordered pairs
+            downhill = -(pairs @ unit - (cosines * pairs).sum(1, keepdim=True) * unit) / length.clamp_min(
+                1e-12
+            )
+            downhill = downhill / pairs.sum(1, keepdim=True).clamp_min(1)
+            step = self.rate * self.spread * downhill
+            step = step * (length / step.norm(dim=1, keepdim=True).clamp_min(1e-12)).clamp_max(1)
         loss = super().forward(features, targets)
-        label = targets.argmax(1)
-        count = torch.bincount(label, minlength=len(self.centres))
-        present = torch.nonzero(count).flatten()
-        sums = torch.zeros_like(self.centres).index_add(0, label, features.float())
-        means = nn.functional.normalize(sums[present] / count[present, None], dim=1)  # (K, F)
-        cosines = means @ means.T
-        apart = (cosines + 1).sum() - (cosines.diagonal() + 1).sum()  # over ordered pairs of classes
+        if self.training:
+            with torch.no_grad():
+                self.centres += step
         return loss + self.spread * apart
 
 
