@@ -29,7 +29,7 @@ from fervid.cli.shared.training import ARCHITECTURE_FIELDS, listening, recipe_of
 from fervid.errors import InputError, ModelError, UsageError
 from fervid.labels import EMOTIONS, NEUTRAL
 from fervid.streams.still import Still
-from fervid.train import evaluate, folders, frozen, run, starting, state
+from fervid.train import alone, evaluate, fitting, folders, frozen, run, starting, state
 from fervid.train.augment import AUGMENTATIONS, OFF, STRONG
 from fervid.train.augment.pixels import VARIANTS
 from fervid.train.batches import Clips, make_targets
@@ -161,6 +161,31 @@ def test_kept_streams_need_the_same_windows(whole_clip: Path, material: Material
     with pytest.raises(UsageError, match="tiny_displacement was trained with --window clip"):
         run.check(recipe, material, "cpu")
     run.check(replace(recipe, window="clip"), material, "cpu")
+
+
+@pytest.mark.parametrize(
+    ("stream", "wanted", "expected"),
+    [
+        ("tiny_faces", "own", ("sgd", 0.1 / 4, 5e-4)),
+        ("tiny_faces", "sgd", ("sgd", 0.1 / 4, 5e-4)),
+        ("tiny_faces", "adam", ("adam", 1e-3 / 2, 0.0)),
+        ("tiny_displacement", "own", ("adamw", 2e-3 / 2, 1e-2)),
+        ("tiny_displacement", "sgd", ("sgd", 0.1 / 4, 5e-4)),
+    ],
+)
+def test_a_stream_trains_with_its_own_optimizer_or_another(
+    stream: str, wanted: str, expected: tuple[str, float, float]
+) -> None:
+    network = streams.build(stream, 2)
+    assert alone.optimizer_of(network, replace(SMALL, optimizer=wanted, batch=32)) == pytest.approx(expected)
+
+
+def test_optimizers_are_made_by_name() -> None:
+    kinds = {"sgd": torch.optim.SGD, "adam": torch.optim.Adam, "adamw": torch.optim.AdamW}
+    for name, kind in kinds.items():
+        net = torch.nn.Linear(2, 2)
+        stage = fitting.Stage("", 1, 0.1, 0.0, name, net, lambda batch: None, lambda: (0, 0, 0))  # type: ignore
+        assert type(fitting._optimizer(stage)) is kind
 
 
 @pytest.mark.parametrize("stop_after", [1, 4, 11])

@@ -8,9 +8,12 @@ from fervid import streams
 from fervid.streams.network import Network
 from fervid.train import starting
 from fervid.train.fitting import USUAL_BATCH, Stage, StreamLoss, mean_logits, measure
-from fervid.train.recipe import FINE
+from fervid.train.recipe import FINE, Recipe
 from fervid.train.stages import Run, round_weights
 from fervid.train.support_vectors import fit_support_vectors
+
+# The usual rate and decay, for streams whose own optimizer is another.
+OPTIMIZERS = {"sgd": (0.1, 5e-4), "adam": (1e-3, 0.0), "adamw": (1e-3, 1e-2)}
 
 
 def train(run: Run, name: str) -> Network:
@@ -36,11 +39,19 @@ def _initial(run: Run, name: str) -> Network:
     return network.placed(run.machine.device)
 
 
+def optimizer_of(network: Network, recipe: Recipe) -> tuple[str, float, float]:
+    """Return the optimizer of a network, its learning rate and its weight decay."""
+    own = (network.optimizer, network.rate, network.decay)
+    wanted = recipe.optimizer
+    name, rate, decay = own if wanted in ("own", network.optimizer) else (wanted, *OPTIMIZERS[wanted])
+    by_size = recipe.batch / USUAL_BATCH
+    return name, rate * recipe.rate * (by_size if name == "sgd" else by_size**0.5), decay
+
+
 def _stage(run: Run, network: Network, name: str) -> Stage:
     recipe, machine = run.recipe, run.machine
     learner = StreamLoss(network, len(run.labels), run.counts, recipe).to(machine.device)
-    by_size = recipe.batch / USUAL_BATCH
-    rate = network.rate * recipe.rate * (by_size if network.optimizer == "sgd" else by_size**0.5)
+    optimizer, rate, decay = optimizer_of(network, recipe)
     clips = run.validation_clips(network)
 
     def validate() -> tuple[float, float, float]:
@@ -51,8 +62,8 @@ def _stage(run: Run, network: Network, name: str) -> Stage:
         name=name,
         epochs=recipe.epochs,
         rate=rate * (FINE if recipe.finetune else 1.0),
-        decay=network.decay,
-        optimizer=network.optimizer,
+        decay=decay,
+        optimizer=optimizer,
         learner=learner,
         loss=lambda batch: learner(batch, machine),
         validate=validate,

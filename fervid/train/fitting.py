@@ -45,7 +45,7 @@ class Stage:
     epochs: int
     rate: float
     decay: float
-    optimizer: str  # "sgd" or "adamw"
+    optimizer: str  # "sgd", "adam" or "adamw"
     learner: nn.Module  # its parameters are trained and averaged
     loss: Callable[[Batch], tuple[Tensor, Tensor]]  # the loss, and the logits (B, C)
     validate: Callable[[], tuple[float, float, float]]  # accuracy, mean recall and loss
@@ -191,7 +191,8 @@ def _optimizer(stage: Stage) -> torch.optim.Optimizer:
     groups = [{"params": wide, "weight_decay": stage.decay}, {"params": thin, "weight_decay": 0.0}]
     if stage.optimizer == "sgd":
         return torch.optim.SGD(groups, stage.rate, MOMENTUM, nesterov=True)
-    return torch.optim.AdamW(groups, stage.rate)
+    kind = torch.optim.Adam if stage.optimizer == "adam" else torch.optim.AdamW
+    return kind(groups, stage.rate)
 
 
 def _tensors(optimizer: torch.optim.Optimizer) -> dict[str, Tensor]:

@@ -93,6 +93,11 @@ class Recipe:
     moving: float = _setting(0.0, "Share of clips in an epoch of clips and stills; 0: as they come.", 0, 1)
     batch: int = _setting(64, "Clips per batch.", 2)
     rate: float = _setting(1.0, "A factor on each stream's own learning rate.", 0)
+    optimizer: str = _setting(
+        "own",
+        "The optimizer of each stream alone: its own, or the same for all, at that optimizer's usual rate.",
+        choices=("own", "sgd", "adam", "adamw"),
+    )
     soft_labels: float = _setting(
         0.5, "The weight of the annotators' votes, if there are any, against the single label.", 0, 1
     )

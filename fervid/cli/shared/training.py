@@ -63,7 +63,7 @@ ARCHITECTURE = [*map(option, ARCHITECTURE_FIELDS)]  # fine-tuning takes it from 
 # The options of training, in the order of the help.
 LEARNING = [
     *map(option, ("held_out", "epoch_clips", "moving", "joint_epochs", "own_loss", "sum_loss")),
-    *map(option, ("batch", "rate", "soft_labels", "smoothing", "balance", "mixup", "coarse")),
+    *map(option, ("batch", "rate", "optimizer", "soft_labels", "smoothing", "balance", "mixup", "coarse")),
     *map(option, ("center_loss", "island_loss", "locality_loss", "tuplet_loss", "triplet_loss")),
     *map(option, ("augmentation", "variants", "patience", "average", "seed")),
 ]
