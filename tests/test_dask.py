@@ -173,6 +173,14 @@ def test_tasks_run_in_processes_with_one_thread(far: Executor) -> None:
         assert parent != os.getpid() and threads == "1"
 
 
+def test_a_late_worker_with_another_fervid_ends_the_run(
+    far: Executor, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(cluster, "__version__", "0.0.1")  # here, after the check of the workers
+    with pytest.raises(UsageError, match=r"has fervid .*, not 0\.0\.1: stop it"):
+        list(far(surroundings, [0]))
+
+
 def test_progress_comes_and_a_killed_worker_loses_nothing(running: Running, tmp_path: Path) -> None:
     with (
         running.worker() as doomed,

@@ -285,7 +285,9 @@ class _Run:
 
     def _end(self, sent: _Sent) -> Done | Failed:
         if sent.future.status == "finished":
-            end: Done | Failed = pickle.loads(sent.future.result())
+            end: Done | Failed | FervidError = pickle.loads(sent.future.result())
+            if isinstance(end, FervidError):  # this worker can do no task, whatever the input
+                raise end
             return end
         if sent.future.status != "error":  # cancelled, lost
             raise self._lost()
@@ -308,11 +310,11 @@ def _checked(question: tuple[Function, Any]) -> FervidError | None:
 
 
 def work(order: Order) -> bytes:
-    """Run a task in a process of this worker and return its end, pickled."""
+    """Run a task in a process of this worker; return its end, pickled, or the error that ends the run."""
     if order.version != __version__:  # a worker that joined after the check
         where = socket.gethostname()
         error = UsageError(f"a Dask worker on {where} has fervid {__version__}, not {order.version}: stop it")
-        return pickle.dumps(Failed(order.index, error))
+        return pickle.dumps(error)
     worker, key, reported = get_worker(), thread_state.key, time.monotonic()
     with _borrowed() as pool, closing(pool(_call, [_Packed(order.body)], order.deadline)) as events:
         for event in events:
