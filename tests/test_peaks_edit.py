@@ -547,11 +547,45 @@ def test_invalid_options_are_an_error(call: Call, written: Path, line: list[str]
     says(call("peaks", written, *line), 2, *words)
 
 
-def test_no_peaks_are_an_empty_file_and_a_note(call: Call, written: Path) -> None:
-    done = call("peaks", written, "--emotion", "fear", "-o", "none.edl")
-    assert done.returncode == 0
-    assert "no peaks match" in done.stderr
-    assert Path("none.edl").read_text() == "TITLE: Peaks of film.mp4\nFCM: NON-DROP FRAME\n\n"
+@pytest.mark.parametrize("form", EDITS)
+def test_without_peaks_no_file_is_written_for_editors(call: Call, written: Path, form: str) -> None:
+    done = call("peaks", written, "--emotion", "fear", "-f", form, "-o", "none")
+    assert (done.returncode, done.stdout, done.stderr) == (0, "", "no peaks match: none was not written\n")
+    assert not Path("none").exists()
+    assert call("peaks", written, "--emotion", "fear", "-f", form).stdout == ""
+
+
+def test_without_peaks_a_list_is_empty(call: Call, written: Path) -> None:
+    done = call("peaks", written, "--emotion", "fear", "-o", "none.json")
+    assert (done.returncode, done.stderr) == (0, "wrote none.json: 0 peaks, as no peaks match\n")
+    assert json.loads(Path("none.json").read_text())["peaks"] == []
+
+
+@pytest.mark.parametrize(
+    ("line", "message"),
+    [
+        (["-f", "markers", "-o", "a.edl"], "wrote a.edl: 1 marker for 2 peaks"),
+        (["-o", "a.edl"], "wrote a.edl: 2 clips"),
+        (["-o", "a.fcpxml"], "wrote a.fcpxml: 2 markers"),
+        (["-o", "a.v1"], "wrote a.v1: 2 clips"),
+        (["-o", "a.srt"], "wrote a.srt: 2 peaks"),
+        (["-o", "a.csv"], "wrote a.csv: 2 peaks"),
+        (["-o", "a.csv", "--top", "1"], "wrote a.csv: 1 peak"),
+    ],
+)
+def test_what_was_written_is_reported(call: Call, written: Path, line: list[str], message: str) -> None:
+    assert message in call("peaks", written, *line).stderr.splitlines()
+    assert call("peaks", written, *line, "-y", "-q").stderr == ""
+
+
+def test_peaks_that_are_left_out_are_counted(call: Call, written: Path) -> None:
+    value = json.loads(written.read_text())
+    value["peaks"] += [{**value["peaks"][0], "prominence": 0.15}]
+    written.write_text(json.dumps(value))
+    line = ("peaks", written, "--min-gap", "1", "--top", "1", "-f", "csv")
+    assert call(*line).stderr == "left out: 1 peak by --min-gap, 1 peak by --top\n"
+    assert call(*line, "-q").stderr == ""
+    assert call("peaks", written, "-f", "csv").stderr == ""
 
 
 def test_otio_without_its_library_is_an_error(

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from fractions import Fraction
 from itertools import pairwise
 from operator import attrgetter
@@ -521,15 +522,23 @@ def test_ranking_takes_the_strongest_and_keeps_the_gap() -> None:
 
     assert seconds() == [4, 9, 7, 1, 30, 30]
     assert [peak.track for peak in rank(peaks, base)][-2:] == [1, 2]
-    assert seconds(min_gap=5) == [4, 9, 30]
-    assert seconds(min_gap=5.001) == [4, 30]
-    assert seconds(min_gap=3) == [4, 9, 1, 30]
+    assert seconds(min_gap=5) == [4, 9, 7, 30, 30]
+    assert seconds(min_gap=5.001) == [4, 7, 30, 30]
+    assert seconds(min_gap=3) == [4, 9, 7, 1, 30, 30]
     assert seconds(emotion={"fear"}) == [7]
     assert seconds(emotion=("fear", "happiness"), top=2) == [4, 7]  # each emotion first
     assert seconds(top=3) == [4, 9, 7]
     assert seconds(top=1) == [4]
     assert seconds(emotion={"happiness"}, top=2) == [4, 9]
     assert seconds(top=0) == []
+
+
+def test_the_gap_is_between_peaks_of_one_person_and_one_emotion() -> None:
+    first = replace(peak_at(1, 0.9), person="P1")
+    again = replace(peak_at(2, 0.8, track=7), person="P1")
+    other = replace(peak_at(2, 0.7), person="P2")
+    surprise = replace(peak_at(2, 0.6, "surprise"), person="P1")
+    assert rank([first, again, other, surprise], Fraction(1, TICKS), min_gap=5) == [first, other, surprise]
 
 
 @pytest.mark.parametrize("seed", range(5))

@@ -31,6 +31,7 @@ if TYPE_CHECKING:
 FORMATS = {"table": Format("fervid.cli.shared.summary:write_peaks", ".txt"), **PEAKS, **EDITS}
 EDITING = ("edl", "otio", "premiere", "fcpxml")  # formats that place the video, whole or cut, on a timeline
 CUTTING = ("edl", "auto-editor")  # formats that cut moments out unless --as says otherwise
+WITH_LAYOUT = (*EDITING, "markers", "auto-editor")  # formats of markers or clips
 WITH_TIMECODE = (*EDITING, "markers")  # formats with timecodes
 PAD = re.compile(r"\s*(\d+(?:\.\d*)?|\.\d+)\s*(?:,\s*(\d+(?:\.\d*)?|\.\d+)\s*)?")
 
@@ -95,7 +96,7 @@ def _split(ctx: click.Context, param: click.Parameter, values: tuple[str, ...]) 
     type=SecondsType(),
     default=0.0,
     show_default=True,
-    help="The least time between two peaks, in seconds.",
+    help="The least time between two peaks of one person and one emotion, in seconds.",
 )
 @click.option(
     "-f",
@@ -163,6 +164,8 @@ def peaks(
     is Auto-Editor's list of parts to keep, srt and vtt are subtitles. Peaks are of visible expression, not of
     what a person feels.
     """
+    from fervid.cli.shared.columns import counted
+
     target = target or output.STANDARD
     form = export.choose(FORMATS, target, form, "table")
     cuts = cutting.split(values, pad, overwrite)
@@ -173,16 +176,28 @@ def peaks(
         cuts.check(is_timeline(path))
         check = partial(_check_labels, emotions, values["model"])
         timeline = timeline_of(messages, input, path, values, targets, check).timeline
-        timeline = choose(timeline, emotions, persons, top, score, min_gap)
+        timeline, left_out = choose(timeline, emotions, persons, top, score, min_gap)
         if form in EDITS:
             as_clips = (layout or ("clips" if form in CUTTING else "markers")) == "clips"
-            write_edit(timeline, target, overwrite, form, pad, as_clips, timecode, timecode_rate)
+            written = write_edit(timeline, target, overwrite, form, pad, as_clips, timecode, timecode_rate)
         else:
+            written = counted(len(timeline.peaks), "peak")
             with output.open_text(target, overwrite) as stream:
                 FORMATS[form].write(timeline, stream)
-        if not timeline.peaks and not messages.quiet:
-            messages.say("no peaks match")
+        if not messages.quiet:
+            for line in (report_written(target, written, bool(timeline.peaks)), left_out):
+                if line:
+                    messages.say(line)
         cuts.write(messages, timeline, path)
+
+
+def report_written(target: str, written: str | None, has_peaks: bool) -> str:
+    """Return the message about what was written; `written` is None if there was nothing for an editor."""
+    if target == output.STANDARD:
+        return "" if has_peaks else "no peaks match"
+    if written is None:
+        return f"no peaks match: {target} was not written"
+    return f"wrote {target}: {written}" + ("" if has_peaks else ", as no peaks match")
 
 
 def choose(
@@ -192,15 +207,21 @@ def choose(
     top: int | None,
     score: str,
     min_gap: float,
-) -> Timeline:
-    """Return the timeline with only the requested peaks, highest first."""
+) -> tuple[Timeline, str]:
+    """Return the timeline with only the requested peaks, highest first, and say what was left out."""
+    from fervid.cli.shared.columns import counted
     from fervid.timeline.peaks import rank
 
     tick = timeline.source.time_base
     check_emotions(emotions, timeline.labels)
     chosen = ids(persons, timeline.names) if persons else None
-    peaks = rank(timeline.peaks, tick, emotions or None, top, min_gap, chosen, score)
-    return replace(timeline, peaks=tuple(peaks))
+    matching = rank(timeline.peaks, tick, emotions or None, person=chosen, score=score)
+    apart = rank(matching, tick, min_gap=min_gap, score=score)
+    peaks = rank(apart, tick, top=top, score=score)
+    reasons = {"--min-gap": len(matching) - len(apart), "--top": len(apart) - len(peaks)}
+    left_out = [f"{counted(count, 'peak')} by {option}" for option, count in reasons.items() if count]
+    message = f"left out: {', '.join(left_out)}" if left_out else ""
+    return replace(timeline, peaks=tuple(peaks)), message
 
 
 def _check_labels(emotions: Sequence[str], model: str) -> None:
@@ -258,13 +279,22 @@ def write_edit(
     as_clips: bool,
     timecode: str | None,
     rate: Fraction | None,
-) -> None:
-    """Write the peaks for an editing program or a player."""
+) -> str | None:
+    """Write the peaks for an editing program or a player, and return their number; no peaks make no file."""
+    from fervid.cli.shared.columns import counted
     from fervid.export.editors.edit import plan
 
+    if not timeline.peaks:
+        return None
     edit = plan(timeline, pad=pad, as_clips=as_clips, rate=rate, begin=timecode)
     if form in WITH_TIMECODE:
         for remark in edit.remarks:
             log.warning("%s: %s", edit.name, remark)
     with output.open_text(target, overwrite) as stream:
         EDITS[form].write(edit, stream)
+    noun = "peak" if form not in WITH_LAYOUT else "clip" if as_clips else "marker"
+    if form != "markers":
+        return counted(len(edit.moments), noun)
+    markers = len({edit.mark(moment).start for moment in edit.moments})  # moments of a frame share one
+    shared = f" for {len(edit.moments)} peaks" if markers < len(edit.moments) else ""
+    return counted(markers, noun) + shared

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 from bisect import bisect, insort
+from collections import defaultdict
 from collections.abc import Collection, Iterable, Iterator, Sequence
 from fractions import Fraction
 
@@ -137,11 +138,12 @@ def rank(
     person: Collection[str] | None = None,
     score: str = "prominence",
 ) -> list[Peak]:
-    """Rank peaks by `score`, highest first, dropping any within `min_gap` seconds of a higher one.
+    """Rank peaks by `score`, highest first, dropping any within `min_gap` seconds of a higher one like it.
 
-    `emotion` and `person` filter the peaks first; the gap is between all that remain, of any emotion or
-    track. Of equal scores, the earlier peak is first. The `top` peaks are the highest of each emotion, and
-    then the highest of the rest: otherwise the most common emotion would leave no room for others.
+    `emotion` and `person` filter the peaks first. The gap is between peaks of one emotion and one person, or
+    one track where people were not identified: a smile must not hide the surprise before it. Of equal
+    scores, the earlier peak is first. The `top` peaks are the highest of each emotion, and then the highest
+    of the rest: otherwise the most common emotion would leave no room for others.
     """
     if score not in SCORES:
         raise UsageError(f"peaks cannot be ranked by {score!r}: choose one of {', '.join(SCORES)}")
@@ -154,9 +156,10 @@ def rank(
         key=lambda peak: (-round(getattr(peak, score), DECIMALS), peak.apex, peak.track, peak.emotion)
     )
     gap = math.ceil(Fraction(min_gap) / time_base)  # ticks
-    taken: list[int] = []  # apexes, ascending
+    apexes: defaultdict[tuple[str, str | int], list[int]] = defaultdict(list)  # ascending
     chosen: list[Peak] = []
     for peak in wanted:
+        taken = apexes[peak.emotion, peak.track if peak.person is None else peak.person]
         index = bisect(taken, peak.apex)
         if any(abs(peak.apex - near) < gap for near in taken[max(0, index - 1) : index + 1]):
             continue
