@@ -147,6 +147,41 @@ def test_verification_by_hand() -> None:
     assert verification(features[:1], targets[:1]).item() == 0.0
 
 
+def test_flow_from_rest_adds_up() -> None:
+    picture = torch.nn.functional.avg_pool2d(torch.randn(1, 1, 80, 80), 5, 1, 2)[0, 0] * 4
+    clip = torch.stack([picture[8:72, 8 - step : 72 - step] for step in range(4)])[None]
+    inner = (slice(None), slice(16, -16), slice(16, -16))
+    steps = flow.flow_and_strain(clip)[0][inner][::3].mean((1, 2)) * flow.MOST
+    away = flow.flow_and_strain(clip, from_rest=True)[0][inner][::3].mean((1, 2)) * flow.MOST_FROM_REST
+    assert steps.tolist() == pytest.approx([1, 1, 1], abs=0.2)
+    assert away.tolist() == pytest.approx([1, 2, 3], abs=0.4)
+
+
+def test_a_flow_network_reads_rest_if_asked() -> None:
+    usual, resting = (streams.build("flow", 7, width=4, rest=rest).eval() for rest in (0, 1))
+    assert resting.layers[0][0].in_channels == 2 * usual.layers[0][0].in_channels  # type: ignore[index]
+    clip = some_clips(resting, 1)
+    assert resting(clip).shape == (1, 7)
+    with pytest.raises(ValueError, match="0 or 1"):
+        streams.build("flow", 7, rest=2)
+
+
+@pytest.mark.parametrize("name", ["peak_piloted", "cascaded_peak", "compact_gru", "aggregate_moments"])
+def test_classes_have_weights_in_a_network_s_own_loss(name: str) -> None:
+    network = small(name)
+    clip, targets = some_clips(network, 2, 2 if "peak" in name else 16), torch.eye(7)[:2]
+
+    def loss(weights: Tensor | None) -> float:
+        network.class_weights = weights
+        torch.manual_seed(0)
+        return network.features_and_loss(clip, targets)[1].item()  # type: ignore[union-attr]
+
+    first, second = (torch.eye(7)[[k]][0] for k in (0, 1))
+    assert loss(None) == pytest.approx(loss(torch.ones(7)))
+    assert loss(torch.zeros(7)) < min(loss(first), loss(second))
+    assert loss(first) + loss(second) - loss(torch.zeros(7)) == pytest.approx(loss(None), rel=1e-5)
+
+
 @pytest.mark.parametrize("name", ["peak_piloted", "cascaded_peak"])
 def test_the_peak_gets_no_gradient_from_weaker_frames(name: str, monkeypatch: pytest.MonkeyPatch) -> None:
     network = settled(name)

@@ -80,6 +80,7 @@ class Network(nn.Module):
     rate: ClassVar[float] = 0.1
     decay: ClassVar[float] = 5e-4
     top: nn.Linear
+    class_weights: Tensor | None = None  # (C,) of `--balance` in training, for a loss of the net's own
 
     def features(self, clip: Tensor) -> Tensor:
         raise NotImplementedError

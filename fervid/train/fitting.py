@@ -255,11 +255,12 @@ class StreamLoss(nn.Module):
         clip, targets = batch[self.network.reads], batch.targets
         if self.recipe.mixup:
             clip, targets = _mix_up(clip, targets, self.recipe.mixup)
+        weights = self.weights
+        assert isinstance(weights, Tensor)
+        self.network.class_weights = weights
         with machine.autocast(self.network):
             features, own = self.network.features_and_loss(clip, targets)
             logits = self.network.top(features)
-        weights = self.weights
-        assert isinstance(weights, Tensor)
         loss = cross_entropy(logits, targets, weights)
         if own is not None:
             loss = loss + own

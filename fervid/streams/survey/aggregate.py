@@ -187,7 +187,8 @@ class Aggregate(OverFrames):
         features = self.sampled_features(clip)
         logits = self.frame_top(self.dropout(features))  # (B, L, C)
         repeated = targets[:, None].expand_as(logits)
-        own = nn.functional.cross_entropy(logits.flatten(0, 1).float(), repeated.flatten(0, 1))
+        flat = logits.flatten(0, 1).float()
+        own = nn.functional.cross_entropy(flat, repeated.flatten(0, 1), self.class_weights)
         return self.read(features), own
 
     def inflate(self, parent: Mapping[str, Tensor]) -> None:

@@ -51,7 +51,8 @@ class CompactGRU(Compact):
     def features_and_loss(self, clip: Tensor, targets: Tensor) -> tuple[Tensor, Tensor | None]:
         logits = self._frame_logits(clip)  # (B, 9, C)
         repeated = targets[:, None].expand_as(logits)
-        own = nn.functional.cross_entropy(logits.flatten(0, 1).float(), repeated.flatten(0, 1))
+        flat = logits.flatten(0, 1).float()
+        own = nn.functional.cross_entropy(flat, repeated.flatten(0, 1), self.class_weights)
         return self._read(logits), own
 
     def inflate(self, parent: Mapping[str, Tensor]) -> None:

@@ -4,9 +4,12 @@ Faithful: flow along x and y and the size of the optical strain, clipped and sca
 the frames of a clip as the channels of a frame net. With a frame net it makes the two-stream ensemble
 (`still+flow`, --fusion weighted).
 
-Chosen: the faces are aligned, so that flow is motion of the face and not of the head. It is computed from
-each of six frames of a window to the next, where Sun et al. have one neutral and one apex frame: a window has
-neither. The method is Farneback's on 64 pixels; there a large motion between frames 0.1 s apart is two
+With --size flow.rest=1 the net also reads the flow from the first frame to each of the others, which is that
+from the neutral to the apex of Sun et al. if the clip begins at rest and is read whole (--window clip).
+
+Chosen: the faces are aligned, so that flow is motion of the face and not of the head. By default it is
+computed only from each of six frames to the next, because a window of 0.64 s seldom has a neutral frame. The
+method is Farneback's on 64 pixels; there a large motion between frames 0.1 s apart is two
 pixels, not 20. The net is small and normalised. A face that keeps its expression has no flow; training
 therefore takes the windows in which it changes most.
 """
@@ -24,44 +27,55 @@ from fervid.streams.network import Network, sample_frames
 FRAMES = 6
 CHANNELS = 3  # u, v, strain
 MOST = 2.0  # pixels between two frames; more is clipped
+MOST_FROM_REST = 6.0  # the same, from the first frame to another
 STRAIN_GAIN = 4.0  # strain, the flow's change from pixel to pixel, is smaller than flow
 GREY, CONTRAST = 128.0, 40.0  # from unit contrast back to the grey values that the method expects
 EDGE = 8  # pixels of padding, because the method computes false motion near the edge
 DROPOUT = 0.4
 
 
-def flow_and_strain(clip: Tensor) -> Tensor:
-    """Return flow and strain between neighbouring frames: (B, L, S, S) -> (B, 3 * (L - 1), S, S) in -1..1."""
+def flow_and_strain(clip: Tensor, from_rest: bool = False) -> Tensor:
+    """Return flow and strain between neighbouring frames: (B, L, S, S) -> (B, 3 * (L - 1), S, S) in -1..1.
+
+    With `from_rest` it is between the first frame and each of the others.
+    """
     pictures = (GREY + CONTRAST * clip.detach().float()).clamp(0, 255).to(torch.uint8).cpu().numpy()
     batch, length, side, _ = pictures.shape
     pictures = np.pad(pictures, ((0, 0), (0, 0), (EDGE, EDGE), (EDGE, EDGE)), mode="edge")
+    most = MOST_FROM_REST if from_rest else MOST
     flows = np.empty((batch, length - 1, CHANNELS, side, side), np.float32)
     for index, frames in enumerate(pictures):
         for step in range(length - 1):
-            flow = cv2.calcOpticalFlowFarneback(
-                frames[step],
-                frames[step + 1],
-                np.zeros((*frames[step].shape, 2), np.float32),
-                pyr_scale=0.5,
-                levels=3,
-                winsize=9,
-                iterations=2,
-                poly_n=5,
-                poly_sigma=1.1,
-                flags=0,
-            )
-            flows[index, step] = _with_strain(np.asarray(flow, np.float32))[:, EDGE:-EDGE, EDGE:-EDGE]
+            flow = _flow(frames[0 if from_rest else step], frames[step + 1])
+            flows[index, step] = _with_strain(flow, most)[:, EDGE:-EDGE, EDGE:-EDGE]
     return torch.from_numpy(flows).flatten(1, 2).to(clip.device)
 
 
-def _with_strain(flow: np.ndarray) -> np.ndarray:
+def _flow(before: np.ndarray, after: np.ndarray) -> np.ndarray:
+    """Return the flow from one frame to another: (S, S, 2)."""
+    flow = cv2.calcOpticalFlowFarneback(
+        before,
+        after,
+        np.zeros((*before.shape, 2), np.float32),
+        pyr_scale=0.5,
+        levels=3,
+        winsize=9,
+        iterations=2,
+        poly_n=5,
+        poly_sigma=1.1,
+        flags=0,
+    )
+    return np.asarray(flow, np.float32)
+
+
+def _with_strain(flow: np.ndarray, most: float) -> np.ndarray:
     """Return the channels of flow (S, S, 2), and the size of its strain: (3, S, S)."""
     right, down = flow[..., 0], flow[..., 1]
     right_down, right_right = np.gradient(right)
     down_down, down_right = np.gradient(down)
     shear = (right_down + down_right) / 2
     strain = np.sqrt(right_right**2 + down_down**2 + 2 * shear**2)
-    return np.stack([right, down, STRAIN_GAIN * strain]).clip(-MOST, MOST) / MOST
+    return np.stack([right, down, STRAIN_GAIN * strain]).clip(-most, most) / most
 
 
 def convolved(before: int, after: int, stride: int) -> nn.Sequential:
@@ -75,9 +89,12 @@ class Flow(Network):
     reads = "faces"
     by_motion = True
 
-    def __init__(self, classes: int, width: int = 32) -> None:
+    def __init__(self, classes: int, width: int = 32, rest: int = 0) -> None:
         super().__init__()
-        before = CHANNELS * (FRAMES - 1)
+        if rest > 1:
+            raise ValueError("rest is 0 or 1")
+        self.rest = rest
+        before = CHANNELS * (FRAMES - 1) * (1 + rest)
         layers: list[nn.Module] = []
         for stage in range(4):
             after = width << stage
@@ -88,4 +105,8 @@ class Flow(Network):
         self.top = nn.Linear(before, classes)
 
     def features(self, clip: Tensor) -> Tensor:
-        return self.dropout(self.layers(flow_and_strain(sample_frames(clip, FRAMES))).mean((2, 3)))
+        frames = sample_frames(clip, FRAMES)
+        flow = flow_and_strain(frames)
+        if self.rest:
+            flow = torch.cat([flow, flow_and_strain(frames, from_rest=True)], dim=1)
+        return self.dropout(self.layers(flow).mean((2, 3)))

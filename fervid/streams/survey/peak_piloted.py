@@ -109,7 +109,7 @@ class PeakPiloted(Network):
         pairs = [level.chunk(2) for level in self.levels(torch.cat([clip[:, 0], clip[:, 1]]))]
         peak, other = pairs[-1]
         logits = self.top(self.dropout(other))
-        own = nn.functional.cross_entropy(logits.float(), targets)
+        own = nn.functional.cross_entropy(logits.float(), targets, self.class_weights)
         for stage in self.pilots:
             strong, weak = pairs[stage]
             own = own + PILOT / len(self.pilots) * nn.functional.mse_loss(weak, strong.detach())
