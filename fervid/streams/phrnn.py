@@ -4,6 +4,9 @@ After Zhang, Huang, Du and Wang (2017): brows, eyes, nose and mouth, each with i
 joined step by step until a bidirectional LSTM reads the whole face. The paper gives the layers but not their
 widths, which are chosen here. So is what follows the LSTM: other implementations concatenate all time steps;
 here their mean and maximum are taken, so that an expression counts the same at any time in the clip.
+
+The input differs from the paper's, which is the landmarks' coordinates: each point has its displacement from
+the person's neutral face, and beside it its velocity, the change from frame to frame.
 """
 
 from __future__ import annotations
