@@ -13,6 +13,7 @@ from fervid.faces.picture import canvas
 from fervid.types import Bytes, Floats
 
 MOST_ENLARGED = 2.0  # enlarging further detects no more faces
+MOST_TURNED = 8  # times the area of a picture: a turned strip fills a square of nothing
 COARSER = 4  # times: the step to the next scale, for faces too large for the detector at the first
 
 # A closer look at one face: upright, on a small picture of its surroundings.
@@ -91,8 +92,10 @@ def _views(
         back = np.array([[1 / scale, 0, 0.5 / scale - 0.5], [0, 1 / scale, 0.5 / scale - 0.5]])
         yield picture, back, False
         for degrees in detector.angles if every_angle else ():
-            turned, around = _turned(picture, degrees)
-            yield turned, back @ np.vstack([around, [0, 0, 1]]), True
+            matrix, size = _turn(picture, degrees)
+            if size[0] * size[1] <= MOST_TURNED * picture.size:
+                turned = np.asarray(cv2.warpAffine(picture, matrix, size, flags=cv2.INTER_LINEAR), np.uint8)
+                yield turned, back @ np.vstack([cv2.invertAffineTransform(matrix), [0, 0, 1]]), True
         if min(picture.shape) <= detector.largest:
             return
         scale /= COARSER
@@ -106,12 +109,11 @@ def _scaled(luma: Bytes, scale: float) -> Bytes:
     return np.asarray(cv2.resize(luma, size, interpolation=how), np.uint8)
 
 
-def _turned(picture: Bytes, degrees: int) -> tuple[Bytes, np.ndarray]:
-    """Return the whole picture turned counter-clockwise, and the matrix back from it."""
+def _turn(picture: Bytes, degrees: int) -> tuple[np.ndarray, tuple[int, int]]:
+    """Return the matrix that turns a picture counter-clockwise, and the size of the whole turned picture."""
     height, width = picture.shape
     matrix = cv2.getRotationMatrix2D(((width - 1) / 2, (height - 1) / 2), degrees, 1.0)
     across, down = np.abs(matrix[:, :2]) @ (width, height)
     size = (round(across), round(down))
     matrix[:, 2] += (size[0] - width) / 2, (size[1] - height) / 2
-    turned = cv2.warpAffine(picture, matrix, size, flags=cv2.INTER_LINEAR)
-    return np.asarray(turned, np.uint8), cv2.invertAffineTransform(matrix)
+    return matrix, size
