@@ -35,9 +35,9 @@ from typing import Any
 import fuzz_seeds
 from fuzz_worker import make, seeds_in
 
-MEMORY = 1 << 30  # bytes more than the loaded program, for files with pictures of 320 x 256 at most
+MEMORY = 3 << 29  # bytes more than the loaded program: a film of the largest pictures needs 1.1 GiB
 SECONDS = 60.0  # of processor time for one file
-PATIENCE = 300.0  # seconds for one file, on a busy machine
+PATIENCE = 600.0  # seconds in which no thread of the worker runs or wants to: it hangs
 START = 600.0  # seconds for loading everything
 POLL = 0.05  # seconds between two looks at memory
 TICK = os.sysconf("SC_CLK_TCK")
@@ -85,7 +85,7 @@ class Process:
     def _wait(self, patience: float, seconds: float, memory: int) -> bytes:
         """Return the next line of the worker."""
         assert self.process.stdout is not None
-        until, began = time.monotonic() + patience, usage(self.process.pid)[1]
+        awake, began = time.monotonic(), usage(self.process.pid)[1]
         while b"\n" not in self._pending:
             if select.select([self.process.stdout], [], [], POLL)[0]:
                 part = os.read(self.process.stdout.fileno(), 1 << 16)
@@ -100,7 +100,9 @@ class Process:
                 raise Gone(f"more than {MEMORY >> 20} MiB of memory; {self._stack(True)}")
             if used - began > seconds:
                 raise Gone(f"more than {seconds:g} s of processor time; {self._stack(True)}")
-            if time.monotonic() > until:
+            if is_running(self.process.pid):
+                awake = time.monotonic()
+            if time.monotonic() - awake > patience:
                 raise Gone(f"no answer after {patience:g} s; {self._stack(True)}")
         line, _, self._pending = self._pending.partition(b"\n")
         return line
@@ -134,6 +136,15 @@ def usage(number: int) -> tuple[int, float]:
     except (FileNotFoundError, ProcessLookupError):
         return 0, 0.0
     return int(words[21]) * os.sysconf("SC_PAGE_SIZE"), (int(words[11]) + int(words[12])) / TICK
+
+
+def is_running(number: int) -> bool:
+    """Return whether a thread of a process runs, or waits for a processor."""
+    for path in Path("/proc").glob(f"{number}/task/*/stat"):
+        with suppress(FileNotFoundError, ProcessLookupError):
+            if path.read_text().rpartition(")")[2].split()[0] == "R":
+                return True
+    return False
 
 
 class Campaign:

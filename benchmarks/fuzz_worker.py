@@ -266,7 +266,8 @@ def complaints(done: Done, words: Sequence[str]) -> list[str]:
         findings.append(f"the messages contain {match[0]!r}")
     lines = done.errors.splitlines()
     if done.code and words[0] != "batch":
-        strange = [line for line in lines if not line.startswith(("fervid: ", "wrote ")[: 1 + writes_first])]
+        usual = ("fervid: ", *(("wrote ", "no peaks match") if writes_first else ()))
+        strange = [line for line in lines if not line.startswith(usual)]
         if strange:
             findings.append(f"not a message of fervid: {strange[0][:200]!r}")
         if sum(line.startswith("fervid: error: ") for line in lines) != 1:
@@ -304,6 +305,7 @@ def fault_of(path: Path) -> str | None:
     import numpy as np
 
     from fervid.export.timelines import reading
+    from fervid.video.reading import decoded
 
     try:
         if path.name in {"out.json", "input.json", "session.json", "out.jsonl"}:
@@ -325,7 +327,7 @@ def fault_of(path: Path) -> str | None:
                         return "it contains infinity"
         elif path.suffix == ".mp4":
             with av.open(str(path)) as container:
-                if sum(1 for _ in container.decode(video=0)) == 0:
+                if next(decoded(container.streams.video[0]), None) is None:  # a reel copies what is damaged
                     return "it has no frames"
         elif path.suffix == ".html" and not path.read_text("utf-8").rstrip().endswith("</html>"):
             return "it has no end"

@@ -5,6 +5,11 @@ from __future__ import annotations
 import re
 from fractions import Fraction
 
+# What the clock of a video may say; anything else is damage, and no writer or reader has to bear it.
+MOST_TICKS = 2**60  # of a time or a duration, so that sums and differences fit in 64 bits
+MOST_SECONDS = 10**12  # 30,000 years
+FASTEST = 10**12  # frames a second
+
 # Longer numbers and exponents take hours or gigabytes as a Fraction, and no file needs them.
 _EXACT = re.compile(
     r"[-+]?(?:(?=\.?\d)\d{0,40}(?:\.\d{0,40})?(?:e[-+]?\d{1,2})?|\d{1,40}/\d{1,40})", re.ASCII | re.IGNORECASE

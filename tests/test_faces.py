@@ -11,7 +11,7 @@ from conftest import CLIP, ROOT
 
 from fervid.errors import ModelError, UsageError
 from fervid.faces import shape
-from fervid.faces.detectors import Detector, _yunet, detectors, register
+from fervid.faces.detectors import Detector, _kept_yunet, detectors, register
 from fervid.faces.finder import FaceFinder
 from fervid.faces.shape import CROP, MARGIN
 from fervid.types import Bytes, Floats
@@ -384,7 +384,7 @@ def test_a_missing_or_damaged_detector_is_an_error(
     pictures: dict[int, Bytes], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr("fervid.faces.detectors.YUNET", "data/none.onnx")
-    _yunet.cache_clear()
+    _kept_yunet.cache_clear()
     with pytest.raises(ModelError, match=r"none\.onnx is missing: pip install"):
         FINDER.detect(pictures[WIDE])
     monkeypatch.setattr("fervid.faces.detectors.YUNET", "faces/data/NOTICE")

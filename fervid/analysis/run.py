@@ -17,6 +17,7 @@ from fervid import cache, execute, people, timeline
 from fervid.analysis import results, rows, spans, stitch, tasks
 from fervid.analysis.results import Span
 from fervid.cache import Store
+from fervid.errors import InputError
 from fervid.execute import Done, Executor, Failed, Reached
 from fervid.faces.finder import FaceFinder, face_net
 from fervid.model import check_device, check_short_windows, info, load, portable
@@ -167,7 +168,9 @@ class Run:
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
-        self.close(succeeded=kind is None and self._timeline is not None)
+        # With an input that does not fit, the same command fails again: it needs no results to resume from.
+        is_done = kind is None or issubclass(kind, InputError)
+        self.close(succeeded=is_done and self._timeline is not None)
 
     def _drive(self) -> Generator[Segment]:
         net = None if self.options.model is None else load(self.options.model, self.options.device)

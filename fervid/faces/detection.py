@@ -14,6 +14,7 @@ from fervid.types import Bytes, Floats
 
 MOST_ENLARGED = 2.0  # enlarging further detects no more faces
 MOST_TURNED = 8  # times the area of a picture: a turned strip fills a square of nothing
+MOST_SEARCHED = 1 << 24  # pixels of the picture that a detector reads; more than `--min-face 0.01` needs
 COARSER = 4  # times: the step to the next scale, for faces too large for the detector at the first
 
 # A closer look at one face: upright, on a small picture of its surroundings.
@@ -85,7 +86,8 @@ def _views(
     luma: Bytes, detector: Detector, min_face: float, every_angle: bool
 ) -> Iterator[tuple[Bytes, np.ndarray, bool]]:
     """Yield the picture at each scale and angle, the matrix back from it, and whether it is turned."""
-    finest = min(detector.smallest / (min_face * luma.shape[0]), MOST_ENLARGED)
+    most = (MOST_SEARCHED / luma.size) ** 0.5  # a strip would be enlarged as if it were as high as it is wide
+    finest = min(detector.smallest / (min_face * luma.shape[0]), MOST_ENLARGED, most)
     scale = finest
     while True:
         picture = _scaled(luma, scale)

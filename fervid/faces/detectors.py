@@ -22,6 +22,8 @@ YUNET_SHA256 = "8f2383e4dd3cfbb4553ea8718107fc0423210dc964f9f4280604804ed2552fa4
 YUNET_ACCEPT = 0.7  # YuNet's own score, 0 to 1, that counts as 0 here
 YUNET_WEAK = 0.3  # the least of its scores that deserves a closer look
 YUNET_OVERLAP = 0.3  # intersection over union from which two candidates are one face
+YUNET_STEP = 32  # pixels: it pads pictures to multiples
+YUNET_KEPT = 1 << 20  # pixels up to which a net is kept for the next picture of the same size
 YUNET_MOST = 1000  # candidates before overlapping ones are merged
 
 # The box around a face, from its five points. Of many boxes this gave dlib's predictor, which was trained on
@@ -93,9 +95,21 @@ def of_points(points: Floats, score: float) -> Detection:
     return Detection(box, score, points.astype(np.float32))
 
 
-@lru_cache(maxsize=8)
 def _yunet(width: int, height: int) -> tuple[Any, Lock]:
-    """Return the net for pictures of one size, and a lock, because a net holds one picture at a time."""
+    """Return the net for pictures of one size, and a lock, because a net holds one picture at a time.
+
+    A net keeps its memory, 200 bytes for each pixel. So there is a new one for each large picture.
+    """
+    across, down = (-(-side // YUNET_STEP) * YUNET_STEP for side in (width, height))
+    return (_kept_yunet if across * down <= YUNET_KEPT else _new_yunet)(width, height)
+
+
+@lru_cache(maxsize=8)
+def _kept_yunet(width: int, height: int) -> tuple[Any, Lock]:
+    return _new_yunet(width, height)
+
+
+def _new_yunet(width: int, height: int) -> tuple[Any, Lock]:
     weights = np.fromfile(included(YUNET, YUNET_SHA256), np.uint8)
     level = cv2.utils.logging.setLogLevel(cv2.utils.logging.LOG_LEVEL_ERROR)  # else it warns of its backend
     try:

@@ -8,11 +8,13 @@ from fractions import Fraction
 import numpy as np
 import numpy.typing as npt
 
+from fervid.times import FASTEST, MOST_SECONDS, MOST_TICKS
 from fervid.types import Ints
 
 MISSING = int(np.iinfo(np.int64).min)  # a time that a packet does not have
 REORDER_LIMIT = 32  # most positions from decoding to display order; H.264 and HEVC: 16 frames or 32 fields
 SECOND_FIELDS = 0.4  # share of packets without pts from which, in interlaced video, they are second fields
+MOST_RATE = 10**6  # frames a second that a container may declare; the least is one in so many seconds
 RATE_TOLERANCE = Fraction(1, 100)  # relative difference of the mean rate up to which the declared one is used
 
 PACKET = np.dtype(
@@ -50,6 +52,11 @@ class Times:
         return replace(self, pts=pts, keyframes=keyframes)
 
 
+def usual_rate(*declared: Fraction | None) -> Fraction | None:
+    """Return the first of several declared rates that is not damaged."""
+    return next((rate for rate in declared if rate and Fraction(1, MOST_RATE) <= rate <= MOST_RATE), None)
+
+
 def read(packets: Packets, time_base: Fraction, rate: Fraction, is_interlaced: bool) -> Times:
     """Return the times of these packets; `rate` is frames per second as declared."""
     goes_back = _goes_back(packets[packets["dts"] != MISSING])
@@ -63,17 +70,26 @@ def read(packets: Packets, time_base: Fraction, rate: Fraction, is_interlaced: b
     times = _filled(packets, missing, step)
     order = np.argsort(times, kind="stable")
     pts = times[order]
+    length = int(packets["length"][order[-1]])
     planned = Times(
         time_base=time_base,
         pts=pts,
         keyframes=np.unique(times[packets["is_key"]]),
-        length=int(packets["length"][order[-1]]) or step,
+        length=length if 0 < length < MOST_TICKS else step,
         is_counted=False,
         is_exact=not missing.any() and bool((np.diff(pts) > 0).all()),
         is_reordered=bool((np.diff(known) < 0).any()),
     )
     is_wild = np.abs(order - np.arange(len(order))).max() > REORDER_LIMIT
+    is_wild |= _is_damaged(planned)
     return counted(planned, rate) if goes_back or is_wild or missing.mean() > 0.5 else planned
+
+
+def _is_damaged(times: Times) -> bool:
+    """Return whether times are further from each other, or from zero, than a timeline can express."""
+    start, end = int(times.pts[0]), int(times.pts[-1]) + times.length
+    most = min(MOST_TICKS, int(MOST_SECONDS / times.time_base))
+    return max(-start, end, end - start) > most or times.time_base * MOST_SECONDS < 1
 
 
 def _goes_back(packets: Packets) -> bool:
@@ -116,10 +132,12 @@ def typical_step(pts: Ints, otherwise: int) -> int:
 
 def mean_rate(times: Times, declared: Fraction) -> Fraction | None:
     """Return the mean frames per second: as declared if the frames agree; None if there is no usable rate."""
-    span = int(times.pts[-1] - times.pts[0])
+    span = int(times.pts[-1]) - int(times.pts[0])
     if span == 0:
         return None
     measured = Fraction(len(times.pts) - 1, span) / times.time_base
     if abs(measured / declared - 1) < RATE_TOLERANCE:
         return declared
+    if measured > FASTEST:
+        return None
     return measured.limit_denominator(1001) or None  # zero: the clock jumps by days inside the file

@@ -27,7 +27,7 @@ from fervid.types import Frame, Video
 from fervid.video import origins, source
 from fervid.video.luma import Turn, turn_of, upright, upright_size
 from fervid.video.origins import STANDARD, Origin, reason
-from fervid.video.reading import DEMUX_RETRIES, STILLS_RATE, time_base_of
+from fervid.video.reading import DEMUX_RETRIES, STILLS_RATE, limit_size, time_base_of
 from fervid.video.remote import path_parts
 
 JUMP = 60  # seconds by which a picture may come later than the last one; beyond it, the clock was changed
@@ -62,6 +62,7 @@ class Feed:
         """Yield the pictures until the origin ends; raise InputError if it cannot be opened, or breaks."""
         with origins.opened(self.origin, self._take_bytes, self._stopped) as container:
             stream = origins.video_stream(container, self.origin)
+            limit_size(container, stream)
             clock: _Clock | None = None
             turning = _Turning(self.rotate)
             size: tuple[int, int] | None = None

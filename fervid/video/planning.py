@@ -14,14 +14,25 @@ from av.video.stream import VideoStream
 
 from fervid.errors import InputError, UsageError
 from fervid.files import shown
-from fervid.types import Ints, Source, Video
+from fervid.times import MOST_SECONDS
+from fervid.types import Source, Video
 from fervid.video import clock, label, source
 from fervid.video.luma import turn_of, upright_size
-from fervid.video.reading import STILLS, STILLS_RATE, decoded, demuxed, opened, read_still, time_base_of
+from fervid.video.reading import (
+    MOST_PIXELS,
+    STILLS,
+    STILLS_RATE,
+    decoded,
+    demuxed,
+    opened,
+    read_still,
+    time_base_of,
+)
 from fervid.video.source import Tick
 
 ROTATIONS = ("auto", "0", "90", "180", "270")  # degrees clockwise that are applied to the coded picture
 PROBE = 32  # frames decoded to check whether they come out in order
+FAR = 30  # seconds before the target: a seek that leads there repeats the work of a span
 SEEK_TRIALS = 64  # about how many keyframes planning tries to seek to
 SHOWN_VP8 = 0x10  # bit of the first byte, clear in a VP8 packet that is decoded but not shown
 
@@ -43,27 +54,34 @@ def plan(
         return _plan_stills(file, rotate, frame_rate or STILLS_RATE, tick)
     source.readable(file)
     with opened(file) as (_, stream):
+        declared = stream.width, stream.height
         head = next(decoded(stream), None)
+        if head is None and declared[0] * declared[1] > MOST_PIXELS:
+            raise InputError(
+                f"{shown(path)} has pictures of {declared[0]} x {declared[1]} pixels, which are too large: "
+                "convert it to a smaller size, or copy it again if its header is damaged"
+            )
         if head is None:
             raise InputError(f"no frame of {shown(path)} can be decoded; copy it again, or convert it to mp4")
         turn = turn_of(head, rotate)
         width, height = upright_size(head, stream, turn)
     with opened(file) as (container, stream):
         timecode, reel = label.of(container, stream)
-        rate = stream.average_rate or stream.guessed_rate or STILLS_RATE
+        rate = clock.usual_rate(stream.average_rate, stream.guessed_rate) or STILLS_RATE
         packets = _packets(stream)
         times = clock.read(packets, time_base_of(stream), rate, head.interlaced_frame)
         can_reorder = (stream.codec_context.reorder_depth or 0) > 0
         if can_reorder and not times.is_counted and not times.is_reordered and not _comes_in_order(file):
             times = clock.counted(times, rate)
         times = times.from_first(head.pts)
-        seekable = times.is_exact and _seeks_exactly(file, packets, times.keyframes)
+        seekable = times.is_exact and _seeks_exactly(file, packets, times)
         start, end = int(times.pts[0]), int(times.pts[-1]) + times.length
         # The offset of the first frame is counted from the container's first time, not from zero: players
         # show that time as 0:00 and ffmpeg's -ss counts from it, so that cuts made with them agree with ours.
         offset = Fraction(0)
         if container.start_time is not None and not times.is_counted:
             offset = start * times.time_base - Fraction(container.start_time, av.time_base)
+            offset = offset if abs(offset) <= MOST_SECONDS else Fraction(0)
         return Video(
             path=str(file),
             name=_name(file),
@@ -160,19 +178,25 @@ def _packets(stream: VideoStream) -> clock.Packets:
     return np.fromiter(rows, clock.PACKET)
 
 
-def _seeks_exactly(path: Path, packets: clock.Packets, keyframes: Ints) -> bool:
-    """Return whether seeks lead to keyframes of the plan, with the same times.
+def _seeks_exactly(path: Path, packets: clock.Packets, times: clock.Times) -> bool:
+    """Return whether seeks lead to keyframes of the plan, with the same times, and not far before the target.
 
-    After damage, and in MPEG program streams, some containers give other times after a seek.
+    After damage, and in MPEG program streams, some containers give other times after a seek. Without its
+    index, an AVI always seeks to the start of the file.
     """
+    keyframes, far = times.keyframes, FAR / times.time_base
     with opened(path) as (container, stream):
-        for target in keyframes[1 :: 1 + len(keyframes) // SEEK_TRIALS]:
+        for position in range(1, len(keyframes), 1 + len(keyframes) // SEEK_TRIALS):
+            target = int(keyframes[position])
             try:
-                container.seek(int(target), stream=stream)
+                container.seek(target, stream=stream)
             except av.FFmpegError:
                 return False
             packet = next((p for p in demuxed(stream) if p.is_keyframe and not p.is_discard), None)
             if packet is not None:
+                before = int(keyframes[max(0, position - 2)])
+                if packet.pts is not None and packet.pts < min(before, target - int(far)):
+                    return False
                 known = packets[(packets["pts"] == packet.pts) & (packets["size"] == packet.size)]
                 if not any(packet.pos in (None, 0, offset) or offset == 0 for offset in known["offset"]):
                     return False

@@ -6,7 +6,6 @@ from collections.abc import Callable, Collection, Iterable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from fractions import Fraction
-from itertools import chain
 from pathlib import Path
 from types import SimpleNamespace
 from typing import cast
@@ -28,6 +27,12 @@ from fervid.video.luma import Turn, turn_of, upright, upright_size
 
 STILLS_RATE = Fraction(25)  # frames per second of a folder of stills, by default
 STILLS = "stills"  # the container's name of a folder of stills
+# Of a picture, as a damaged header may declare any number. The highest levels of H.264, HEVC and AV1 allow
+# 2^25, the largest cameras have 2^27.
+MOST_PIXELS = 1 << 26
+MOST_STILL_PIXELS = 1 << 28
+PAST = 64  # packets without a frame after which none is expected: decoders hold back 32 fields at most
+FARTHEST = 60  # seconds before a span in which a keyframe that can be decoded is searched
 DEMUX_RETRIES = 64  # errors in a row after which the rest of a file is skipped
 UNWANTED = Disposition.attached_pic | Disposition.timed_thumbnails
 # Decoders that can leave out frames to which no other frame refers. HEVC's can as well, but in a file with
@@ -60,7 +65,7 @@ def frames(
     planned_set = set(planned.tolist())
     expected = planned if wanted is None or not video.seekable else planned_set.intersection(wanted)
     if stop is None or stop > low:
-        pictures = still_pictures(video, low) if is_stills else timed(video, low, wanted)
+        pictures = still_pictures(video, low) if is_stills else timed(video, low, stop, wanted)
         for pts, picture in pictures:
             if stop is not None and pts >= stop:
                 break
@@ -101,7 +106,14 @@ def opened(path: Path) -> Iterator[tuple[InputContainer, VideoStream]]:
             stream = _video_stream(container, path)
             stream.codec_context.thread_count = 1
             stream.codec_context.thread_type = ThreadType.NONE
+            limit_size(container, stream)
             yield container, stream
+
+
+def limit_size(container: InputContainer, stream: VideoStream) -> None:
+    """Make the decoder reject pictures that are too large."""
+    most = MOST_STILL_PIXELS if container.format.name.endswith("_pipe") else MOST_PIXELS
+    stream.codec_context.options = {"max_pixels": str(most)}
 
 
 def _video_stream(container: InputContainer, path: Path) -> VideoStream:
@@ -160,9 +172,9 @@ def decoded(
 
 
 def timed(
-    video: Video, start: int, wanted: Collection[int] | None = None
+    video: Video, start: int, stop: int | None = None, wanted: Collection[int] | None = None
 ) -> Iterator[tuple[int, VideoFrame]]:
-    """Yield decoded frames with their pts, never descending, from a frame before `start` on.
+    """Yield decoded frames with their pts, never descending, from a frame before `start` to one after `stop`.
 
     With `wanted`, other frames are left out if no frame refers to them, as decoding them takes time.
     """
@@ -171,9 +183,9 @@ def timed(
     back = 0
     # Containers that index by decoding time seek too late, and open groups of pictures lose their first. So
     # step back until a frame before `start` comes out, which is needed to detect a change of size.
-    while video.seekable and (target := start - 1 - back) > video.start:
+    while video.seekable and (target := start - 1 - back) > video.start and back <= FARTHEST * second:
         with opened(path) as (_, stream):
-            packets = _needed(video, stream, start, wanted)
+            packets = _needed(video, stream, start, stop, wanted)
             pictures = _clocked(video, stream, _sought(stream, packets, target))
             first = next(pictures, None)
             if first is not None and first[0] < start:
@@ -182,16 +194,24 @@ def timed(
                 return
         back = back * 2 or second
     with opened(path) as (_, stream):
-        packets = _needed(video, stream, start, wanted)
+        packets = _needed(video, stream, start, stop, wanted)
+        if video.seekable and target > video.start:
+            # All around is damaged. From the start of the file, every span would decode all before it.
+            _seek(stream, target)
         yield from _clocked(video, stream, decoded(stream, packets))
 
 
 def _needed(
-    video: Video, stream: VideoStream, start: int, wanted: Collection[int] | None
+    video: Video, stream: VideoStream, start: int, stop: int | None, wanted: Collection[int] | None
 ) -> Iterator[Packet[VideoStream]]:
     """Yield the packets to decode, and let the decoder leave out unwanted frames to which no other refers."""
-    context, is_unwanted = stream.codec_context, False
+    context, is_unwanted, past = stream.codec_context, False, 0
     for packet in demuxed(stream):
+        times = [time for time in (packet.pts, packet.dts) if time is not None]
+        if video.seekable and stop is not None and times and min(times) >= stop:
+            past += 1
+            if past > PAST:  # none of them can be decoded: else a frame after `stop` had come
+                return
         if packet.pts is not None:  # a second field has no time of its own, and belongs to the first
             is_unwanted = wanted is not None and (packet.pts < start or packet.pts not in wanted)
         leave_out = is_unwanted and video.seekable and not packet.is_keyframe
@@ -204,19 +224,35 @@ def _needed(
 
 def _sought(stream: VideoStream, packets: Iterator[Packet[VideoStream]], target: int) -> Iterator[VideoFrame]:
     """Yield frames from a keyframe near `target` on; none if they would differ from those of a full pass."""
-    try:
-        cast(InputContainer, stream.container).seek(target, stream=stream)
-    except av.FFmpegError:
+    if not _seek(stream, target):
         return
     keyframe = next((packet for packet in packets if packet.is_keyframe), None)
     if keyframe is None:
         return
-    pictures = decoded(stream, chain([keyframe], packets))
+    first: VideoFrame | None = None
+
+    def fed() -> Iterator[Packet[VideoStream]]:
+        yield keyframe
+        for count, packet in enumerate(packets):
+            if first is None and count == PAST:  # nothing here can be decoded
+                return
+            yield packet
+
+    pictures = decoded(stream, fed())
     first = next(pictures, None)
     if first is None or first.pts != keyframe.pts or first.is_corrupt:
         return  # a damaged keyframe: the decoder conceals the damage with the frames before it
     yield first
     yield from pictures
+
+
+def _seek(stream: VideoStream, target: int) -> bool:
+    """Seek to the keyframe at or before `target`; return False if the container cannot."""
+    try:
+        cast(InputContainer, stream.container).seek(target, stream=stream)
+    except av.FFmpegError:
+        return False
+    return True
 
 
 def _clocked(

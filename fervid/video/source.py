@@ -17,6 +17,7 @@ from fervid.errors import InputError, OutputError
 from fervid.files import STILLS, VIDEOS, natural, no_permission, shown
 
 CHUNK = 1 << 20  # bytes read at once
+MOST_BYTES = 2**62  # of a file; a box that ends later is damaged, and there is no seeking to its end
 ROOM_LEFT = 64 << 20  # bytes that spooling leaves free on the disk
 
 Tick = Callable[[float], None]  # called with the share done, 0 .. 1
@@ -153,6 +154,8 @@ def _boxes(file: BinaryIO) -> Iterator[tuple[bytes, int]]:
             return
         at += length
         yield kind, at
+        if at > MOST_BYTES:
+            return
 
 
 def _matroska_end(head: bytes) -> int:

@@ -9,13 +9,11 @@ from collections.abc import Iterable, Iterator
 
 import numpy as np
 
+from fervid.times import FASTEST, MOST_SECONDS, MOST_TICKS
 from fervid.types import PERSON, Curve, Peak, Person, Segment, Source, Timeline
 
-MOST_TICKS = 2**60  # of a time or a duration, so that sums and differences fit in 64 bits
-MOST_SECONDS = 10**12  # 30,000 years
 MOST_PIXELS = 10**6  # of a side
 MOST_CHANNELS = 10**4
-FASTEST = 10**12  # frames a second
 
 
 def check(timeline: Timeline) -> None:

@@ -12,9 +12,9 @@ import numpy as np
 from fervid.errors import InputError
 from fervid.export.editors.timecode import LABEL
 from fervid.export.timelines import shapes
-from fervid.export.timelines.checking import MOST_SECONDS, check
+from fervid.export.timelines.checking import check
 from fervid.export.timelines.json import NUMBERS
-from fervid.times import exact
+from fervid.times import MOST_SECONDS, exact
 from fervid.types import PERSON, Curve, Floats, ModelInfo, Peak, Person, Segment, Source, Tally, Timeline
 
 MOST = 1e9  # of a score or a coordinate

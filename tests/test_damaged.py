@@ -1,0 +1,128 @@
+"""Damage that `benchmarks/fuzz.py` has found fervid to handle wrongly, each made again by code."""
+
+from __future__ import annotations
+
+import re
+import struct
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import media
+import numpy as np
+import pytest
+from media import pictures, write
+
+from fervid.analysis import spans
+from fervid.errors import InputError
+from fervid.faces import detection
+from fervid.faces.detectors import detectors
+from fervid.times import MOST_SECONDS, MOST_TICKS
+from fervid.types import Settings
+from fervid.video import planning, reading
+
+
+def test_a_box_that_ends_beyond_every_file(tmp_path: Path) -> None:
+    box = struct.pack(">I4sQ", 1, b"free", 2**64 - 1)
+    path = tmp_path / "film.mp4"
+    path.write_bytes(struct.pack(">I4s8s", 16, b"ftyp", b"isom\0\0\0\0") + box + bytes(100))
+    with pytest.raises(InputError, match="without its index"):
+        planning.plan(path)
+    reading.source.ends_early(path)
+
+
+@pytest.mark.parametrize("time", [2**62, 2**63 - 1, 10**15])
+def test_times_that_no_timeline_can_express_are_counted_instead(tmp_path: Path, time: int) -> None:
+    path = write(tmp_path / "film.ivf", pictures(3), codec="libvpx", pixel_format="yuv420p")
+    data = path.read_bytes()
+    last = 32
+    for _ in range(2):  # a frame: its size, its time, its bytes
+        last += 12 + struct.unpack_from("<I", data, last)[0]
+    path.write_bytes(data[: last + 4] + struct.pack("<Q", time) + data[last + 12 :])
+    video = planning.plan(path)
+    assert len(video.pts) == 3
+    assert video.duration <= MOST_TICKS
+    assert video.duration * video.time_base <= MOST_SECONDS
+    assert [frame.pts for frame in reading.frames(video)] == video.pts.tolist()
+
+
+def test_pictures_that_are_too_large_are_not_decoded(tmp_path: Path) -> None:
+    path = write(tmp_path / "film.avi", pictures(3), codec="mjpeg", pixel_format="yuvj420p")
+    sides = struct.pack(">HH", 65500, 65500)
+    path.write_bytes(
+        re.sub(rb"(\xff\xc0\x00\x11\x08)....", lambda match: match[1] + sides, path.read_bytes())
+    )
+    with pytest.raises(InputError, match=r"too large|can be decoded"):
+        planning.plan(path)
+
+
+@pytest.mark.parametrize("limit", ["MOST_PIXELS"])
+def test_a_film_that_is_too_large_is_told_so(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, limit: str
+) -> None:
+    path = write(tmp_path / "film.mp4", pictures(3))
+    monkeypatch.setattr(reading, limit, 64 * 48 - 1)
+    monkeypatch.setattr(planning, limit, 64 * 48 - 1)
+    with pytest.raises(InputError, match="64 x 48 pixels, which are too large"):
+        planning.plan(path)
+
+
+@pytest.mark.parametrize("shape", [(2, 65535), (65535, 2), (34, 65535), (16, 16368), (1080, 1920)])
+def test_the_pictures_that_a_detector_reads_have_a_limit(shape: tuple[int, int]) -> None:
+    luma = np.zeros(shape, np.uint8)
+    views = list(detection._views(luma, detectors()["yunet"], 0.1, every_angle=True))
+    assert views
+    most = 4 * luma.size * detection.MOST_TURNED
+    assert all(picture.size <= min(most, detection.MOST_SEARCHED * 1.01) for picture, _, _ in views)
+
+
+def test_an_avi_without_its_index_is_decoded_in_one_pass(tmp_path: Path) -> None:
+    """Every seek leads to its start: spans of their own would decode all before them again."""
+    path = write(tmp_path / "film.avi", pictures(120), codec="mjpeg", pixel_format="yuvj420p", rate=1)
+    assert planning.plan(path).seekable
+    data = path.read_bytes()
+    path.write_bytes(data[: data.rindex(b"idx1")])
+    video = planning.plan(path)
+    assert len(video.pts) >= 119
+    assert len(spans.groups(video, spans.plan(video, Settings()))) == 1
+
+
+def test_what_cannot_be_decoded_is_read_a_few_times_only(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    path = write(tmp_path / "film.mkv", pictures(2000), codec="mjpeg", pixel_format="yuvj420p", rate=1)
+    data = path.read_bytes()
+    head = [match.start() for match in re.finditer(rb"\xff\xd8\xff", data)][3]
+    # Pictures after the third lose their headers, and nothing else.
+    path.write_bytes(
+        data[:head] + data[head:].replace(b"\xff\xd8\xff", bytes(3)).replace(b"\xff\xc0", bytes(2))
+    )
+    video = planning.plan(path)
+    groups = spans.groups(video, spans.plan(video, Settings()))
+    assert video.seekable
+    assert len(groups) > 50
+    count = 0
+    demuxed = reading.demuxed
+
+    def counted(stream: Any) -> Iterator[Any]:
+        nonlocal count
+        for packet in demuxed(stream):
+            count += 1
+            yield packet
+
+    monkeypatch.setattr(reading, "demuxed", counted)
+    frames = 0
+    for group in groups:
+        low, high = spans.with_halo(video, group[0])[0], spans.with_halo(video, group[-1])[1]
+        frames += sum(frame.pts in group[0] for frame in reading.frames(video, low, high))
+    assert frames == 3
+    assert count < 700 * len(groups)  # else 10,000: each attempt would read to the end
+
+
+def test_a_face_that_cannot_be_explained_leaves_nothing_in_the_cache(
+    call: Any, tmp_path: Path, cache: Path
+) -> None:
+    write(tmp_path / "film.mp4", [media.picture(0)] * 25)
+    done = call("explain", "film.mp4", "--at", "0.2")
+    assert (done.returncode, "no face can be read" in done.stderr) == (1, True)
+    assert not list(cache.rglob("*.span"))
