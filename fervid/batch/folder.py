@@ -234,7 +234,7 @@ def _lines(path: Path) -> Iterator[tuple[Record, dict[str, Any]]]:
         try:
             value = json.loads(line)
             record = Record.from_json(value)
-        except (ValueError, TypeError, KeyError, AttributeError):
+        except (ValueError, TypeError, KeyError, AttributeError, RecursionError):
             continue
         yield record, value
 

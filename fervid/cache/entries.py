@@ -80,8 +80,11 @@ def read(path: Path) -> dict[str, Array] | None:
     if hashlib.sha256(content[DIGEST:]).digest() != content[:DIGEST]:
         path.unlink(missing_ok=True)  # truncated, damaged, or not written by fervid
         return None
-    with np.load(io.BytesIO(content[DIGEST:]), allow_pickle=False) as pack:
-        arrays = {name: pack[name] for name in pack.files}
+    try:
+        with np.load(io.BytesIO(content[DIGEST:]), allow_pickle=False) as pack:
+            arrays = {name: pack[name] for name in pack.files}
+    except Exception:  # it has a right digest, but fervid has not written it
+        arrays = {}
     if str(arrays.pop(NAME, "")) != _name(path):
         path.unlink(missing_ok=True)  # of another entry
         return None

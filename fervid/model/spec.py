@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import json
+import math
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass
 from functools import lru_cache
@@ -111,7 +112,7 @@ def read_spec(name: str | Path) -> Spec:
                 f"model {name} has format {value['format']}, this fervid reads {FORMAT}: upgrade one of them"
             )
         spec = Spec.from_json(value)
-    except (ValueError, KeyError, TypeError, UnicodeDecodeError) as failure:
+    except (ValueError, KeyError, TypeError, AttributeError, OverflowError, RecursionError) as failure:
         raise ModelError(
             f"the spec of model {name} is damaged ({path.name}): fetch the model again"
         ) from failure
@@ -121,6 +122,8 @@ def read_spec(name: str | Path) -> Spec:
         raise ModelError(f"model {name} has no streams, or its labels repeat: it cannot be used")
     if not all(label.isprintable() and label.strip() for label in spec.labels):
         raise ModelError(f"model {name} has a label that cannot be printed: it cannot be used")
+    if not 0 < spec.temperature < math.inf:
+        raise ModelError(f"model {name} has the temperature {spec.temperature}, not a number above 0")
     if spec.fusion not in FUSIONS:
         raise ModelError(f"model {name} has the unknown fusion {spec.fusion!r}: upgrade fervid")
     if not {stream.window for stream in spec.streams} <= set(WINDOWS):

@@ -49,6 +49,9 @@ class Defaults:
         if isinstance(command, click.Group):
             for key in table.keys() - command.commands.keys():
                 raise self._unknown(f"{where}{key}", key, command.commands)
+            for key in table:
+                if not isinstance(table[key], dict):
+                    raise UsageError(f"{shown(self.path)}: {where}{key} is a command: write a table")
             return {
                 key: self._of(f"{where}{key} ", part, ctx, table.get(key, {}), common)
                 for key, part in command.commands.items()
@@ -144,6 +147,8 @@ def _read(path: Path) -> dict[str, Any]:
 
     try:
         return tomllib.loads(path.read_text(encoding="utf-8"))
+    except RecursionError as error:
+        raise UsageError(f"{shown(path)} cannot be read: it is nested too deep") from error
     except (OSError, ValueError) as error:
         raise UsageError(f"{shown(path)} cannot be read: {error}") from error
 
