@@ -12,13 +12,14 @@ import pytest
 from conftest import CLIP, Call
 
 from fervid import analysis
-from fervid.cli.explain import REGIONS
 from fervid.errors import InputError
 from fervid.explain import Explanation, Moment, explain, moment
+from fervid.explain.peaks import REGIONS, explain_peaks, stretches
 from fervid.explain.picture import draw
 from fervid.labels import EMOTIONS
 from fervid.model import load, read
-from fervid.types import Settings
+from fervid.types import Curve, Peak, Settings, Video
+from fervid.video.planning import plan
 
 AT = Fraction(2)
 
@@ -80,6 +81,47 @@ def test_the_picture_has_a_row_for_each_label(found: Moment, explanation: Explan
     assert picture.dtype == np.uint8 and picture.shape[0] > 4 * 144
     colourful = np.ptp(picture.astype(int), axis=2) > 60
     assert all(part.any() for part in np.array_split(colourful, 4))
+
+
+def test_one_label_alone_has_the_same_contributions(found: Moment, explanation: Explanation) -> None:
+    label = list(explanation.shares)[1]
+    alone = explain(load("untrained"), found.window, found.neutral, only=label)
+    assert list(alone.shares) == [label]
+    for name, share in alone.shares[label].items():
+        assert share.total == pytest.approx(explanation.shares[label][name].total, abs=1e-3)
+
+
+def peak_at(video: Video, seconds: float, track: int = 1) -> Peak:
+    at = video.ticks(Fraction(seconds))
+    return Peak(track, "happiness", at, at, at, 0.9, 0.9, 0.5, 0.5, 0.9)
+
+
+def test_the_seconds_around_near_peaks_are_analyzed_once() -> None:
+    video = plan(CLIP)
+    settings = Settings(start=Fraction(1, 2), end=Fraction(14))
+    late, first, second = (peak_at(video, seconds) for seconds in (13.5, 1, 2))
+    assert list(stretches(video, settings, [late, first, second])) == [
+        (Fraction(1, 2), Fraction(3), [first, second]),
+        (Fraction(7, 2), Fraction(14), [late]),
+    ]
+    assert list(stretches(video, settings, [])) == []
+
+
+def test_a_peak_is_explained_for_its_own_face_and_emotion() -> None:
+    video, settings = plan(CLIP), Settings(start=Fraction(1), end=Fraction(3))
+    everywhere = np.array([0, 0, video.width, video.height], np.float32)
+    nowhere = np.array([0, 0, 2, 2], np.float32)
+    empty = np.empty(0, np.float32)
+    scores = (np.empty(0, np.int64), np.empty((0, len(EMOTIONS)), np.float32), *[empty] * 4)
+    curves = {
+        number: Curve(number, 0, 1, 1, hull, *scores) for number, hull in ((1, everywhere), (2, nowhere))
+    }
+    peaks, steps = [peak_at(video, 2), peak_at(video, 2, 2)], []
+    found = explain_peaks(video, settings, "untrained", peaks, curves, lambda: steps.append(1))
+    ((key, why),) = found.items()
+    assert key == (peaks[0].apex, 1, "happiness") and len(steps) == 2
+    assert set(why.streams) == {spec.name for spec in load("untrained").spec.streams}
+    assert cv2.imdecode(np.frombuffer(why.picture, np.uint8), cv2.IMREAD_COLOR).shape == (224, 224, 3)
 
 
 def test_explain_prints_and_draws(call: Call, tmp_path: Path) -> None:

@@ -25,6 +25,8 @@ from fervid.labels import COLOURS, EMOTIONS
 from fervid.timeline.peaks import rank
 from fervid.types import Array, Floats, Peak, Timeline
 
+PIXEL = "data:image/gif;base64,R0lGODlhAQABAAAAACH5BAEKAAEALAAAAAABAAEAAAICTAEAOw=="
+
 
 @pytest.fixture(scope="module")
 def browser() -> Iterator[Browser]:
@@ -120,6 +122,29 @@ def test_the_page_shows_action_units_and_blinks_of_the_chosen_person_on_request(
 
 def test_a_page_without_action_units_has_no_button_for_them(open_page: Open) -> None:
     assert open_page(timeline_of(video_of())).count("#units-toggle, #units") == 0
+
+
+# --- explanations
+
+
+def test_a_peak_shows_why_on_request(open_page: Open) -> None:
+    timeline = timeline_of(video_of(), "P1", "P2")
+    why = {"streams": {"still": 3.0, "c3d": -1.5}, "regions": {}, "picture": PIXEL}
+    reasons = [why, *[None] * (len(timeline.peaks) - 1)]
+    opened = open_page(timeline, extras={"reasons": reasons})
+    assert opened.count(".why, #why-hint") == 0
+    opened.page.locator("#why-toggle").click()
+    assert opened.count(".peaks .why") == 1 and opened.text("#why-hint").startswith("1 peak is explained")
+    assert opened.page.locator(".why dd").all_inner_texts() == ["+3.00", "−1.50"]
+    widths = [opened.page.locator(f".why .{kind}").bounding_box() for kind in ("for", "against")]
+    assert widths[0] and widths[1] and widths[0]["width"] == pytest.approx(2 * widths[1]["width"], abs=1)
+    assert widths[1]["x"] < widths[0]["x"]
+    opened.page.locator("#why-toggle").click()
+    assert opened.count(".why, #why-hint") == 0
+
+
+def test_a_page_without_explanations_has_no_button_for_them(open_page: Open) -> None:
+    assert open_page(timeline_of(video_of())).count("#why-toggle") == 0
 
 
 # --- rows

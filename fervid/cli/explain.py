@@ -18,15 +18,6 @@ if TYPE_CHECKING:
     from fervid.explain import Explanation
     from fervid.explain import Moment as Window
 
-# Regions of the face -> landmarks.
-REGIONS = {
-    "jaw": range(17),
-    "brows": range(17, 27),
-    "nose": range(27, 36),
-    "eyes": range(36, 48),
-    "mouth": range(48, 68),
-}
-
 
 @options.command(
     "explain",
@@ -133,6 +124,8 @@ def as_value(explanation: Explanation, found: Window) -> dict[str, Any]:
 
 def as_text(explanation: Explanation, found: Window) -> str:
     """Return an explanation as plain text."""
+    from fervid.explain.peaks import REGIONS
+
     labels = list(explanation.shares)
     lines = [f"the window around {found.seconds:.2f} s", "", _line("", labels)]
     lines.append(_line("score", [f"{explanation.scores[label]:.2f}" for label in labels]))

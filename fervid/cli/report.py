@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import base64
+import itertools
 import os
 from collections import Counter
 from collections.abc import Mapping, Sequence
@@ -16,9 +18,10 @@ from fervid.cli.shared import options, output
 from fervid.cli.shared.inputs import local_path
 from fervid.cli.shared.messages import Messages
 from fervid.cli.shared.timelines import OPTIONS, beside, timeline_of
-from fervid.errors import ModelError
+from fervid.errors import ModelError, UsageError
 
 if TYPE_CHECKING:
+    from fervid.explain.peaks import Why
     from fervid.export.page.pictures import Pictures
     from fervid.types import Peak, Timeline, Video
 
@@ -39,6 +42,12 @@ MOST = 60  # in all
 @click.option(
     "--video", metavar="FILE", help="The timeline's video: the page plays it and shows pictures of peaks."
 )
+@click.option(
+    "--explain",
+    type=click.IntRange(1),
+    metavar="N",
+    help="Explain the N highest peaks, as fervid explain does; needs the video and the timeline's model.",
+)
 @options.target(
     "-o",
     "--output",
@@ -52,6 +61,7 @@ def report(
     /,
     input: str,
     video: str | None,
+    explain: int | None,
     target: str | None,
     overwrite: bool,
     **values: Any,
@@ -69,7 +79,10 @@ def report(
         given = timeline_of(messages, input, path, values, [target])
         stays = video is not None or not given.is_copy
         name = None if input == output.STANDARD else given.path if given.video else input
-        write(messages, given.timeline, name, video or given.video, stays, target, overwrite)
+        film = video or given.video
+        if explain is not None and film is None:
+            raise UsageError("--explain needs the video: give it with --video")
+        write(messages, given.timeline, name, film, stays, target, overwrite, explain or 0)
     if not messages.quiet and target != output.STANDARD:
         messages.say(f"wrote {target}")
 
@@ -82,8 +95,9 @@ def write(
     stays: bool,
     target: str,
     overwrite: bool,
+    explained: int = 0,
 ) -> None:
-    """Write the page of the timeline in the file `name`.
+    """Write the page of the timeline in the file `name`, with explanations of the highest peaks.
 
     With a video it has pictures, and it plays a video that stays where it is.
     """
@@ -96,7 +110,10 @@ def write(
     if name is not None:
         extras = replace(extras, name=Path(name).name)
     if video is not None:
-        pictures = cut_pictures(messages, timeline, open_video(messages, timeline, video), illustrated(peaks))
+        opened = open_video(messages, timeline, video)
+        pictures = cut_pictures(messages, timeline, opened, illustrated(peaks))
+        if explained:
+            extras = replace(extras, reasons=reasons_of(messages, timeline, opened, peaks, explained))
         film = address(video, target) if stays and not Path(video).is_dir() else None
         extras = replace(extras, pictures=pictures, film=film)
     with output.open_text(target, overwrite) as stream:
@@ -138,6 +155,38 @@ def cut_pictures(messages: Messages, timeline: Timeline, video: Video, peaks: Se
         return pictures.make(timeline, peaks, frames, lambda luma: [face.box for face in finder.detect(luma)])
 
 
+def reasons_of(
+    messages: Messages, timeline: Timeline, video: Video, peaks: Sequence[Peak], count: int
+) -> list[dict[str, Any] | None]:
+    """Return the explanation of each peak as JSON values; None for all but the first `count`."""
+    from fervid.explain.peaks import explain_peaks
+    from fervid.types import Settings
+
+    name = model_name(timeline)
+    if name is None:
+        raise ModelError(
+            f"the model {timeline.model.name} of this timeline is not installed: it is needed for --explain"
+        )
+    curves = {curve.track: curve for curve in timeline.curves}
+    settings = Settings.from_json(timeline.settings)
+    chosen = peaks[:count]
+    with messages.bar("explaining peaks") as bar:
+        bar.begin(len(chosen))
+        steps = itertools.count(1)
+        found = explain_peaks(video, settings, name, chosen, curves, lambda: bar.tick(next(steps)))
+    return [as_value(found.get((peak.apex, peak.track, peak.emotion))) for peak in peaks]
+
+
+def as_value(why: Why | None) -> dict[str, Any] | None:
+    if why is None:
+        return None
+    return {
+        "streams": {name: round(value, 2) for name, value in why.streams.items()},
+        "regions": {name: round(value, 2) for name, value in why.regions.items()},
+        "picture": "data:image/jpeg;base64," + base64.b64encode(why.picture).decode("ascii"),
+    }
+
+
 def address(video: str, target: str) -> str:
     """Return the URL of a video, relative to a page at `target`."""
     folder = os.getcwd() if target == output.STANDARD else os.path.dirname(os.path.realpath(target))
@@ -153,10 +202,18 @@ def model_figures(timeline: Timeline) -> tuple[Mapping[str, Mapping[str, Any]], 
     """Return the accuracy of the timeline's model, and whether that model is installed."""
     from fervid import model
 
+    name = model_name(timeline)
+    return ({}, False) if name is None else (model.accuracy(name), True)
+
+
+def model_name(timeline: Timeline) -> str | None:
+    """Return the name under which the timeline's model is installed."""
+    from fervid import model
+
     for name in model.installed():
         try:
             if model.info(name).sha256 == timeline.model.sha256:
-                return model.accuracy(name), True
+                return name
         except ModelError:
             continue  # a damaged model is another one; `fervid models verify` reports it
-    return {}, False
+    return None

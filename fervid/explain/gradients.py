@@ -70,8 +70,14 @@ class Explanation:
         return np.sum(arrays, axis=0) if arrays else None
 
 
-def explain(model: Model, window: Window, neutral: Floats | None = None, count: int = 4) -> Explanation:
-    """Explain the answer in a window: the `count` labels with the highest scores.
+def explain(
+    model: Model,
+    window: Window,
+    neutral: Floats | None = None,
+    count: int = 4,
+    only: str | None = None,
+) -> Explanation:
+    """Explain the answer in a window: the `count` labels with the highest scores, or `only` one label.
 
     `neutral` (68, 2) is the person's face at rest, if it is known from more of the track.
     """
@@ -84,13 +90,14 @@ def explain(model: Model, window: Window, neutral: Floats | None = None, count: 
         scores = model.probabilities(np.asarray(fused, np.float32)[None])[0]
         labels = model.spec.labels
         order = np.argsort(-scores, kind="stable").tolist()
-        shares: dict[str, dict[str, Share]] = {labels[column]: {} for column in order[:count]}
+        columns = order[:count] if only is None else [labels.index(only)]
+        shares: dict[str, dict[str, Share]] = {labels[column]: {} for column in columns}
         for name, full in inputs.items():
-            for column, share in zip(order, _shares(model, name, full, order[:count]), strict=False):
+            for column, share in zip(columns, _shares(model, name, full, columns), strict=True):
                 shares[labels[column]][name] = share
     return Explanation(
         {labels[column]: float(scores[column]) for column in order},
-        {labels[column]: float(fused[column]) for column in order[:count]},
+        {labels[column]: float(fused[column]) for column in columns},
         shares,
     )
 

@@ -30,14 +30,22 @@ def moment(run: Run, seconds: Fraction, number: int = 1) -> Moment:
 
     The run needs `crops=True`, and settings that cover the moment.
     """
-    video = run.video
-    at = video.ticks(seconds)
+    rows = rows_of(run)
+    at = run.video.ticks(seconds)
+    return moment_of(run, rows, at, _chosen(rows, at, number, float(seconds)))
+
+
+def rows_of(run: Run) -> Rows:
+    """Return the rows of all frames of a run."""
     for _ in run.segments():  # runs the analysis
         pass
     parts = list(run.rows())
-    rows = Rows(**{name: np.concatenate([getattr(part, name) for part in parts]) for name in _NAMES})
-    track = _chosen(rows, at, number, float(seconds))
-    own = rows.track == track
+    return Rows(**{name: np.concatenate([getattr(part, name) for part in parts]) for name in _NAMES})
+
+
+def moment_of(run: Run, rows: Rows, at: int, track: int) -> Moment:
+    """Return the window of a track that is nearest to a pts."""
+    video, own = run.video, rows.track == track
     crops = [crops for crops in run.crops() if crops.track == track]
     face = Face.of_track(video, _track(rows, own, track), np.concatenate([part.faces for part in crops]))
     centres = face.centres()

@@ -44,26 +44,34 @@ def _row(letters: Letters, explanation: Explanation, window: Window, label: str)
         length = round(BAR * abs(share.total) / max(longest, 1e-9))
         row[top + 18 : top + 24, GAP : GAP + max(length, 1)] = FOR if share.total > 0 else AGAINST
         _text(letters, row, f"{name} {share.total:+.2f}", (GAP, top - 4), 400)
-    pixels, points = explanation.by_pixel(label), explanation.by_landmark(label)
-    frames = np.linspace(0, len(window.rows) - 1, SHOWN).round().astype(int)
-    heat = None if pixels is None else np.stack([cv2.GaussianBlur(each, (0, 0), SMOOTH) for each in pixels])
-    full = 1.0 if heat is None else max(float(np.percentile(np.abs(heat), STRONG)), 1e-9)
-    for column, frame in enumerate(frames.tolist()):
+    for column, tile in enumerate(tiles(explanation, window, label, SHOWN, SIDE)):
         left = LEFT + column * (SIDE + GAP)
-        face = window["faces"][frame]
-        tile = _tinted(face, None if heat is None else heat[frame] / full)
-        if points is not None:
-            _dots(tile, window["points"][frame] * (SIDE / face.shape[0]), points)
         row[:, left : left + SIDE] = tile
     return row
 
 
-def _tinted(face: Bytes, heat: Floats | None) -> Bytes:
-    """Return the enlarged face (SIDE, SIDE, 3), coloured by contributions between -1 and 1."""
-    grey = cv2.resize(face, (SIDE, SIDE), interpolation=cv2.INTER_CUBIC)
+def tiles(explanation: Explanation, window: Window, label: str, count: int, side: int) -> list[Bytes]:
+    """Return some frames of the window (side, side, 3), tinted by what spoke for and against a label."""
+    pixels, points = explanation.by_pixel(label), explanation.by_landmark(label)
+    frames = np.linspace(0, len(window.rows) - 1, count).round().astype(int)
+    heat = None if pixels is None else np.stack([cv2.GaussianBlur(each, (0, 0), SMOOTH) for each in pixels])
+    full = 1.0 if heat is None else max(float(np.percentile(np.abs(heat), STRONG)), 1e-9)
+    drawn = []
+    for frame in frames.tolist():
+        face = window["faces"][frame]
+        tile = _tinted(face, None if heat is None else heat[frame] / full, side)
+        if points is not None:
+            _dots(tile, window["points"][frame] * (side / face.shape[0]), points)
+        drawn.append(tile)
+    return drawn
+
+
+def _tinted(face: Bytes, heat: Floats | None, side: int) -> Bytes:
+    """Return the enlarged face (side, side, 3), coloured by contributions between -1 and 1."""
+    grey = cv2.resize(face, (side, side), interpolation=cv2.INTER_CUBIC)
     picture = cv2.cvtColor(grey, cv2.COLOR_GRAY2BGR).astype(np.float32)
     if heat is not None:
-        large = cv2.resize(np.clip(heat, -1, 1), (SIDE, SIDE), interpolation=cv2.INTER_LINEAR)[..., None]
+        large = cv2.resize(np.clip(heat, -1, 1), (side, side), interpolation=cv2.INTER_LINEAR)[..., None]
         colour = np.where(large > 0, np.array(FOR, np.float32), np.array(AGAINST, np.float32))
         picture += 0.75 * np.abs(large) * (colour - picture)
     return np.rint(picture).clip(0, 255).astype(np.uint8)
@@ -73,7 +81,7 @@ def _dots(tile: Bytes, points: Floats, shares: Floats) -> None:
     """Draw landmarks as discs whose area is their contribution."""
     largest = max(float(np.abs(shares).max()), 1e-9)
     for (x, y), share in zip(points.tolist(), shares.tolist(), strict=True):
-        radius = round(5 * (abs(share) / largest) ** 0.5)
+        radius = round(tile.shape[0] / 29 * (abs(share) / largest) ** 0.5)
         if radius:
             colour = FOR if share > 0 else AGAINST
             cv2.circle(tile, (round(x), round(y)), radius, colour, -1, cv2.LINE_AA)

@@ -108,6 +108,7 @@ const peaks = unfold(data.peaks).map((peak, index) => ({
   end: secondsOf(peak.offset),
   picture: data.pictures[index],
   mark: data.marks[index],
+  why: data.why?.[index] ?? null,
 }));
 const tracks = unfold(data.tracks);
 const rows = data.rows.map((row, index) => ({ ...row, index, given: row.name, segments: [], peaks: [], tracks: [] }));

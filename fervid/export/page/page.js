@@ -305,6 +305,7 @@ byId('units-toggle').addEventListener('click', () => {
   fillUnits();
   changed();
 });
+byId('why-toggle').addEventListener('click', toggleWhy);
 byId('most').addEventListener('change', fillPeaks);
 byId('now-code').addEventListener('click', () => copy(byId('now-code').textContent, byId('now-code')));
 byId('in').addEventListener('click', () => zoom(0.5));
@@ -331,7 +332,7 @@ function fillShown() {
   byId('out').disabled = byId('whole').disabled = isWhole();
 }
 
-for (const fill of [fillTiles, fillFacts, fillTotals, fillMost, fillPeaks, fillSave, fillPeople, fillQuality, fillModel, fillChips, fillPersons, fillLegend, fillLabels]) fill();
+for (const fill of [fillTiles, fillFacts, fillTotals, fillMost, fillWhy, fillPeaks, fillSave, fillPeople, fillQuality, fillModel, fillChips, fillPersons, fillLegend, fillLabels]) fill();
 if (rows.length) {
   painters.push(drawBands, drawCurves, drawUnits, drawOverview);
   draggable(byId('bands'));

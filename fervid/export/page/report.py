@@ -30,8 +30,8 @@ from fervid.units import NAMES, PRESENT, STRONGEST
 
 PAGE = Path(__file__).parent
 # The files of the page's script, in order.
-SCRIPTS = ("data.js", "view.js", "markers.js", "lanes.js", "curves.js", "units.js", "details.js", "tables.js",
-           "names.js", "player.js", "page.js")  # fmt: skip
+SCRIPTS = ("data.js", "view.js", "markers.js", "lanes.js", "curves.js", "units.js", "details.js", "why.js",
+           "tables.js", "names.js", "player.js", "page.js")  # fmt: skip
 MILLI = 3  # decimals of seconds and scores: enough for a screen
 LEVELS = 255  # of a score in a curve, 0 to 1
 TERNARY = 127  # of valence and arousal, -1 to 1
@@ -44,6 +44,7 @@ class Extras:
 
     peaks: Sequence[Peak] = ()  # by rank
     pictures: Pictures = field(default_factory=Pictures)
+    reasons: Sequence[Mapping[str, Any] | None] = ()  # the explanation of each of `peaks`, or none at all
     name: str = "timeline.json"  # of the timeline's file, for commands that the page shows
     film: str | None = None  # URL of the video, relative to the page
     accuracy: Mapping[str, Mapping[str, float]] = field(default_factory=dict)  # measured on, measure -> share
@@ -143,6 +144,7 @@ def payload(timeline: Timeline, extras: Extras) -> dict[str, Any]:
         "edit": _edit(timeline),
         "timeline": extras.name,
         "pictures": [_picture(extras.pictures.peaks.get(peak.apex)) for peak in extras.peaks],
+        "why": list(extras.reasons) or None,
         "marks": [extras.pictures.marks.get((peak.apex, peak.track)) for peak in extras.peaks],
         "windows": _windows(timeline),
         "units": _units(timeline),

@@ -119,7 +119,8 @@ function peakCard(peak, hasPictures) {
     make('span', { class: 'quiet number' }, clock(peak.time)),
   ));
   button.addEventListener('click', () => goTo(peak.start, row));
-  return make('li', {}, button, copier(timecode(frameOf(peak.apex))));
+  const why = view.why && peak.why ? whyPanel(peak) : null;
+  return make('li', {}, button, why, copier(timecode(frameOf(peak.apex))));
 }
 
 function fillPeaks() {

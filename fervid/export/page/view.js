@@ -13,6 +13,7 @@ const view = {
   chosen: rows.length ? 0 : null, // index of the row with dark curves
   allRows: false,
   units: false, // whether action units are shown
+  why: false, // whether explanations of peaks are shown
   focus: null, // { row, segment } selected by keyboard
   pointer: null, // { time, row } under the mouse
   playing: null, // seconds; null: no video
