@@ -291,6 +291,17 @@ def test_a_missing_file_is_one_line(fervid: Fervid) -> None:
     says(fervid("info", "missing.mp4"), 1, "missing.mp4", "no such file")
 
 
+def test_a_name_with_spaces_needs_quotes(call: Call) -> None:
+    Path("my film.mp4").touch()
+    quoted = ("uotes around a name with spaces", "'my film.mp4'")
+    says(call("my", "film.mp4"), 2, *quoted)
+    says(call("my", "film.mp4", "-t", "out.json"), 2, *quoted)
+    says(call("analyze", "my", "film.mp4", "--output-dir", "out"), 2, *quoted)
+    says(call("analyze", "my", "film.mp4", "-t", "out.json"), 2, *quoted)
+    says(call("info", "other.mp4", "my", "film.mp4"), 2, *quoted)
+    assert "quotes" not in call("info", "my film.mp4", "missing.mp4").stderr
+
+
 def test_a_traceback_needs_vv(fervid: Fervid) -> None:
     quiet, loud = fervid("info", "missing.mp4", "-v"), fervid("-v", "info", "-v", "missing.mp4")
     assert "Traceback" not in quiet.stderr

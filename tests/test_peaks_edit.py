@@ -143,7 +143,7 @@ def test_moments_stay_in_the_video() -> None:
 def test_persons_are_called_by_name() -> None:
     peaks = [peak_at(50, "25/1", person="P1"), peak_at(90, "25/1", person="P2")]
     made = plan_of(peaks, source_of(), names={"P1": "Anna"})
-    assert [moment.name for moment in made.moments] == ["Anna: happiness 0.91", "P2: happiness 0.91"]
+    assert [moment.name for moment in made.moments] == ["Anna: happiness 91%", "P2: happiness 91%"]
     assert "not what a person feels" in made.moments[0].comment
 
 
@@ -220,7 +220,7 @@ def test_edl_is_read_back(rate: str, begin: str | None) -> None:
             marks = [marker for clip in clips(result) for marker in clip.markers]
             output = [marker.marked_range.start_time.value - made.record.first for marker in marks]
             assert output == boxes
-            assert {(marker.name, marker.color) for marker in marks} == {("happiness 0.91", "YELLOW")}
+            assert {(marker.name, marker.color) for marker in marks} == {("happiness 91%", "YELLOW")}
         lines = [line.split() for line in text(made, "edl").splitlines() if line.startswith("* LOC")]
         assert [made.record.frame(words[2]) for words in lines] == boxes
     assert ("FCM: DROP FRAME" in text(made, "edl")) is bool(begin and ";" in begin)
@@ -241,8 +241,8 @@ def test_resolve_s_markers_are_read_back(rate: str, begin: str | None) -> None:
     markers = [MARKER.fullmatch(line) for line in written.splitlines() if "|" in line]
     assert len(markers) == len(frames)  # one on a frame: two moments share the first
     output = [marker.groups()[1:] for marker in markers if marker]
-    assert output.pop(0) == ("Yellow", "happiness 0.91 / fear 0.91", "1")
-    assert output == [("Yellow", "happiness 0.91", "1")] * (len(frames) - 1)
+    assert output.pop(0) == ("Yellow", "happiness 91% / fear 91%", "1")
+    assert output == [("Yellow", "happiness 91%", "1")] * (len(frames) - 1)
     covering = text(plan_of(peaks[1:2], source_of(rate), pad=(Fraction(1), Fraction(1))), "markers")
     length = 20 + 2 * made.timecode.frame_at(Fraction(1))
     assert abs(int(covering.rsplit("|D:", 1)[1]) - length) <= 1
@@ -286,7 +286,7 @@ def test_premiere_s_xml_is_read_back(rate: str, begin: str | None, as_clips: boo
         assert clip.source_range.start_time.rate == pytest.approx(float(made.timecode.rate))
         marks.extend(clip.markers)
     assert [mark.marked_range.start_time.value for mark in marks] == frames_of(rate)
-    assert {mark.name for mark in marks} == {"happiness 0.91"}
+    assert {mark.name for mark in marks} == {"happiness 91%"}
     root = ElementTree.fromstring(written)
     file = root.find(".//file")
     assert file is not None and unquote(file.findtext("pathurl", "")) == ODD
@@ -351,9 +351,9 @@ def test_chapters_are_read_back_on_the_player_s_clock(tmp_path: Path, suffix: st
         muxed = film.chapters()
     expected = [
         (Fraction(0), Fraction("3.85"), "film.mp4"),
-        (Fraction("3.85"), Fraction("4.45"), "a=b;c#d\\e fé: happiness 0.91"),
-        (Fraction("4.45"), Fraction("5.25"), "happiness 0.91"),
-        (Fraction("15.85"), Fraction("16.65"), "happiness 0.91 / fear 0.91"),
+        (Fraction("3.85"), Fraction("4.45"), "a=b;c#d\\e fé: happiness 91%"),
+        (Fraction("4.45"), Fraction("5.25"), "happiness 91%"),
+        (Fraction("15.85"), Fraction("16.65"), "happiness 91% / fear 91%"),
     ]
     assert output(chapters) == expected
     if suffix == "mp4":  # which knows no gap between chapters
@@ -390,16 +390,16 @@ def test_odd_names_break_nothing(as_clips: bool) -> None:
     (clip,) = clips(edl)
     assert clip.metadata["cmx_3600"]["reel"] == "reel_1__"
     assert clip.name == "mö\"v|ie'; <i>&=#\\ ü 映画.mp4"
-    assert clip.markers[0].name == 'A|n"n <a>; 2: happiness 0.91'
+    assert clip.markers[0].name == 'A|n"n <a>; 2: happiness 91%'
     head, *_ = text(made, "edl").splitlines()
     assert head.isascii()
     (line,) = [line for line in text(made, "markers").splitlines() if "|D:" in line]
     marker = MARKER.fullmatch(line)
-    assert marker and marker[3] == 'A/n"n <a>; 2: happiness 0.91'
+    assert marker and marker[3] == 'A/n"n <a>; 2: happiness 91%'
     for form in ("premiere", "fcpxml"):
         root = ElementTree.fromstring(text(made, form))
         names = [each.get("value") or each.findtext("name") for each in root.iter("marker")]
-        assert names == ['A|n"n\n<a>; 2: happiness 0.91']
+        assert names == ['A|n"n\n<a>; 2: happiness 91%']
     lone = plan_of([peak_at(50, "25/1", person="P\udc80")], source_of(name="\ud800"), as_clips=as_clips)
     for form in EDITS:
         text(lone, form).encode("utf-8")
@@ -509,9 +509,9 @@ def test_auto_editor_keeps_the_moments_and_cuts_the_rest(rate: str) -> None:
 
 
 def test_a_person_is_chosen_by_id_or_name(call: Call, written: Path) -> None:
-    for person, track in (("P1", "track 0"), ("Anna", "track 0"), ("P2", "track 1")):
+    for person, name in (("P1", "Anna: "), ("Anna", "Anna: "), ("P2", "P2: ")):
         done = call("peaks", written, "--person", person, "-f", "markers")
-        assert [track in line for line in done.stdout.splitlines() if "|" in line] == [True]
+        assert [f"|M:{name}" in line for line in done.stdout.splitlines() if "|" in line] == [True]
     both = call("peaks", written, "--person", "P1", "--person", "P2", "-f", "csv")
     assert len(both.stdout.splitlines()) == 3
     says(call("peaks", written, "--person", "Bob"), 2, "no person 'Bob'", "P1 (Anna), P2")
@@ -538,6 +538,10 @@ def test_peaks_rank_by_the_score_that_is_asked_for() -> None:
         (["--timecode-rate", "25", "-f", "csv"], ("--timecode-rate is for", "not for csv")),
         (["--pad", "-1,2", "-f", "edl"], ("--pad", "1,2")),
         (["--pad", "9" * 5000, "-f", "edl"], ("--pad", "1,2")),
+        (["-f", "resolve"], ("'resolve'", "Did you mean markers (on an existing timeline), or otio")),
+        (["-f", "XML"], ("Did you mean premiere, or fcpxml for Final Cut Pro?",)),
+        (["-f", "final-cut"], ("Did you mean fcpxml?",)),
+        (["-f", "marker"], ("Did you mean markers?",)),
         (["--timecode", "noon", "-f", "edl"], ("'noon' is not a timecode",)),
         (["--timecode-rate", "22", "-f", "edl"], ("no rate of 22", "29.97")),
         (["--start", "3", "-f", "edl"], ("--start is for videos",)),
@@ -576,6 +580,20 @@ def test_without_peaks_a_list_is_empty(call: Call, written: Path) -> None:
 def test_what_was_written_is_reported(call: Call, written: Path, line: list[str], message: str) -> None:
     assert message in call("peaks", written, *line).stderr.splitlines()
     assert call("peaks", written, *line, "-y", "-q").stderr == ""
+
+
+def test_markers_from_zero_get_a_hint(call: Call, written: Path) -> None:
+    line = ("peaks", written, "-y", "-o", "a.edl")
+    hint = "add --timecode 01:00:00:00"
+    for layout in (("-f", "markers"), ("--as", "markers")):
+        assert call(*line, *layout).stderr.count(hint) == 1
+        assert hint not in call(*line, *layout, "--timecode", "01:00:00:00").stderr
+        assert hint not in call(*line, *layout, "-q").stderr
+    assert hint not in call(*line).stderr  # clips begin at one hour
+    value = json.loads(written.read_text())
+    value["source"]["timecode"] = "10:00:00:00"
+    written.write_text(json.dumps(value))
+    assert hint not in call(*line, "-f", "markers").stderr
 
 
 def test_peaks_that_are_left_out_are_counted(call: Call, written: Path) -> None:

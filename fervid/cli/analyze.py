@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from fervid.cli.shared import options, output
-from fervid.cli.shared.inputs import each_input
+from fervid.cli.shared.inputs import check_quotes, each_input
 from fervid.cli.shared.messages import Messages
 from fervid.cli.shared.timelines import beside, file_name
 from fervid.cli.shared.work import open_work
@@ -139,6 +139,7 @@ def plan_targets(
     tracks: str | None,
 ) -> list[Targets]:
     """Return the targets of each input, and create the folder of --output-dir."""
+    check_quotes(inputs)
     for option, value in (("--timeline", timeline), ("--frames", frames), ("--tracks", tracks)):
         if value is not None and len(inputs) > 1:
             raise UsageError(

@@ -96,6 +96,11 @@ class Commands(click.Group):
             return self._with_defaults(ctx, ["analyze", *args])
         meant = MEANT.get(name) or next(iter(get_close_matches(name, COMMANDS, 1)), None)
         hint = "" if meant is None else f" Did you mean 'fervid {meant}'?"
+        from fervid.cli.shared.inputs import unquoted
+
+        whole = unquoted(args)
+        if whole is not None:
+            hint = f" Put quotes around a name with spaces: '{whole}'."
         ctx.fail(f"There is no command or file {name!r}.{hint}")
 
     def _with_defaults(

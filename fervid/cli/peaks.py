@@ -33,7 +33,33 @@ EDITING = ("edl", "otio", "premiere", "fcpxml")  # formats that place the video,
 CUTTING = ("edl", "auto-editor")  # formats that cut moments out unless --as says otherwise
 WITH_LAYOUT = (*EDITING, "markers", "auto-editor")  # formats of markers or clips
 WITH_TIMECODE = (*EDITING, "markers")  # formats with timecodes
+FROM_ZERO = (
+    "its timecode begins at 00:00:00:00, as the video has none of its own: add --timecode 01:00:00:00 for a "
+    "timeline that begins at one hour"
+)
+# What people write for a format, and what they mean.
+NEAR = {
+    "resolve": "markers (on an existing timeline), or otio, fcpxml or edl (a new timeline)",
+    "davinci": "markers (on an existing timeline), or otio, fcpxml or edl (a new timeline)",
+    "xml": "premiere, or fcpxml for Final Cut Pro",
+    "fcp": "fcpxml",
+    "finalcut": "fcpxml",
+    "avid": "edl",
+    "chapters": "ffmetadata",
+    "subtitles": "srt or vtt",
+}
 PAD = re.compile(r"\s*(\d+(?:\.\d*)?|\.\d+)\s*(?:,\s*(\d+(?:\.\d*)?|\.\d+)\s*)?")
+
+
+class FormatType(click.Choice[str]):
+    """The name of a format; the error names the formats of an editing program."""
+
+    def get_invalid_choice_message(self, value: Any, ctx: click.Context | None) -> str:
+        word = str(value).lower().replace("-", "").replace(" ", "")
+        close = get_close_matches(str(value).lower(), FORMATS, 1)
+        meant = NEAR.get(word) or (close[0] if close else None)
+        hint = f" Did you mean {meant}?" if meant else ""
+        return super().get_invalid_choice_message(value, ctx) + hint
 
 
 class PadType(click.ParamType[tuple[Fraction, Fraction]]):
@@ -102,7 +128,7 @@ def _split(ctx: click.Context, param: click.Parameter, values: tuple[str, ...]) 
     "-f",
     "--format",
     "form",
-    type=click.Choice(list(FORMATS)),
+    type=FormatType(list(FORMATS)),
     help="The format.  [default: from the suffix, otherwise table]",
 )
 @click.option(
@@ -121,7 +147,8 @@ def _split(ctx: click.Context, param: click.Parameter, values: tuple[str, ...]) 
 @click.option(
     "--timecode",
     metavar="HH:MM:SS:FF",
-    help="Timecode of the first frame.  [default: the file's own, otherwise zero]",
+    help="Timecode of the first frame; a Resolve timeline begins at 01:00:00:00.  [default: the file's own, "
+    "otherwise zero]",
 )
 @click.option(
     "--timecode-rate",
@@ -185,10 +212,18 @@ def peaks(
             with output.open_text(target, overwrite) as stream:
                 FORMATS[form].write(timeline, stream)
         if not messages.quiet:
-            for line in (report_written(target, written, bool(timeline.peaks)), left_out):
-                if line:
-                    messages.say(line)
+            hint = timecode is None and target != output.STANDARD and written and is_marked(form, layout)
+            lines = [report_written(target, written, bool(timeline.peaks)), left_out]
+            if hint and timeline.source.timecode is None:
+                lines.append(FROM_ZERO)
+            for line in filter(None, lines):
+                messages.say(line)
         cuts.write(messages, timeline, path)
+
+
+def is_marked(form: str, layout: str | None) -> bool:
+    """Return whether a format is an EDL of markers, which count from the start of the editor's timeline."""
+    return form == "markers" or (form == "edl" and layout == "markers")
 
 
 def report_written(target: str, written: str | None, has_peaks: bool) -> str:

@@ -22,6 +22,7 @@ def each_input(messages: Messages, inputs: Sequence[str], work: Callable[[str, s
     """Do `work(name, path)` for each input; return 0, SOME_FAILED, or the code of the failures."""
     if inputs.count(STANDARD) > 1:
         raise UsageError("standard input (-) can be read only once")
+    check_quotes(inputs)
     failures: dict[int, FervidError] = {}
     for index, name in enumerate(inputs):
         try:
@@ -40,6 +41,25 @@ def each_input(messages: Messages, inputs: Sequence[str], work: Callable[[str, s
     if len(failures) < len(inputs):
         return SOME_FAILED
     return max(error.exit_code for error in failures.values())
+
+
+def check_quotes(inputs: Sequence[str]) -> None:
+    """Raise UsageError if the shell split a file's name at its spaces."""
+    whole = unquoted(inputs)
+    if whole is not None:
+        raise UsageError(f"put quotes around a name with spaces: '{whole}'")
+
+
+def unquoted(words: Sequence[str]) -> str | None:
+    """Return the file whose name the shell split at its spaces into missing words, if there is one."""
+    for first, word in enumerate(words):
+        if word == STANDARD or os.path.lexists(word):
+            continue
+        for last in range(first + 2, len(words) + 1):
+            whole = " ".join(words[first:last])
+            if os.path.exists(whole):
+                return whole
+    return None
 
 
 def label(name: str) -> str:

@@ -9,7 +9,6 @@ from fervid.errors import UsageError
 from fervid.export.editors import timecode
 from fervid.export.editors.timecode import Timecode
 from fervid.export.timelines import shapes
-from fervid.export.timelines.json import NUMBERS
 from fervid.files import encodable
 from fervid.types import Peak, Source, Timeline
 
@@ -168,17 +167,13 @@ def _moment(rank: int, peak: Peak, timeline: Timeline, pad: tuple[Fraction, Frac
     onset, apex, offset = (
         (pts - source.start) * source.time_base for pts in (peak.onset, peak.apex, peak.offset)
     )
-    # Rounded as in JSON, so that a timeline read from a file gives the same text.
-    score, prominence, valence, arousal, intensity = (shapes.number(getattr(peak, name)) for name in NUMBERS)
+    score = shapes.number(peak.score)  # as in JSON, so that a timeline read from a file gives the same text
     who = "" if peak.person is None else f"{encodable(names.get(peak.person, peak.person))}: "
     return Moment(
         rank=rank,
         peak=peak,
-        name=f"{who}{peak.emotion} {score:.2f}",
-        comment=(
-            f"rank {rank}, prominence {prominence:.2f}, valence {valence:+.2f}, "
-            f"arousal {arousal:+.2f}, intensity {intensity:.2f}, track {peak.track}; {NOTE}"
-        ),
+        name=f"{who}{peak.emotion} {score:.0%}",
+        comment=f"rank {rank}; {NOTE}",
         start=min(max(onset - pad[0], Fraction(0)), duration),
         apex=min(max(apex, Fraction(0)), duration),
         end=min(max(offset + pad[1], Fraction(0)), duration),

@@ -59,15 +59,12 @@ function oneLine(text) {
   return printable.join('').split(/\s+/u).filter(Boolean).join(' ');
 }
 
-const withSign = (value) => `${value < 0 ? '' : '+'}${fixed(value, 2)}`;
-
 /** Return the marks of peaks, by frame: the rank counts from 1 among these peaks. */
 function marksOf(chosen) {
   const marks = chosen.map((peak, index) => {
     const row = rows[peak.row];
-    const name = `${row.id === null ? '' : `${row.name}: `}${labels[peak.emotion]} ${fixed(peak.score, 2)}`;
-    const comment = `rank ${index + 1}, prominence ${fixed(peak.prominence, 2)}, valence ${withSign(peak.valence)}, `
-      + `arousal ${withSign(peak.arousal)}, intensity ${fixed(peak.intensity, 2)}, track ${peak.track}; ${edit.note}`;
+    const name = `${row.id === null ? '' : `${row.name}: `}${labels[peak.emotion]} ${fixed(100 * peak.score, 0)}%`;
+    const comment = `rank ${index + 1}; ${edit.note}`;
     return { rank: index, frame: frameOf(peak.apex), apex: peak.apex, emotion: peak.emotion, name: oneLine(name), comment: oneLine(comment) };
   });
   return marks.sort((a, b) => a.apex - b.apex); // stable: equal times stay by rank
