@@ -12,10 +12,15 @@ from collections.abc import Callable, Iterator, Sequence
 from contextlib import redirect_stderr
 from dataclasses import dataclass
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import pytest
 import quick
 from hypothesis import settings
+
+if TYPE_CHECKING:
+    from browser import Open
+    from playwright.sync_api import Browser
 
 # One thread per numeric library, here and in the processes of tests: the networks are tiny, and on a busy
 # machine more threads are slower.
@@ -144,6 +149,23 @@ def made_in(folder: Path, *arguments: str | Path) -> None:
             patch.delenv(name, raising=False)
         code = run_here(arguments)
     assert code == 0, errors.getvalue()
+
+
+@pytest.fixture(scope="module")
+def browser() -> Iterator[Browser]:
+    from browser import chromium  # most tests need no Playwright
+
+    with chromium() as result:
+        yield result
+
+
+@pytest.fixture
+def open_page(browser: Browser, tmp_path: Path) -> Iterator[Open]:
+    """Return a function that writes a report and opens it in the browser."""
+    from browser import pages
+
+    with pages(browser, tmp_path) as open_one:
+        yield open_one
 
 
 @pytest.fixture

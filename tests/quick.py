@@ -25,6 +25,7 @@ SLOW = (
     "multiprocessing",
     "distributed",
     "playwright",
+    "chromium",  # the helper that opens it
     "pty",
     "torch",
     "fervid.analysis",

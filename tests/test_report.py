@@ -7,7 +7,7 @@ import hashlib
 import json
 import os
 import re
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from dataclasses import replace
 from fractions import Fraction
 from html.parser import HTMLParser
@@ -19,9 +19,8 @@ import cv2
 import media
 import numpy as np
 import pytest
-from browser import PHONE, Open, Opened, chromium, page_of, pages
+from browser import PHONE, Open, Opened, page_of
 from conftest import CLIP, Call, Fervid
-from playwright.sync_api import Browser
 from test_cli import says
 from timelines import faceless, read_back, text_of, timeline_of
 
@@ -336,18 +335,6 @@ def test_invalid_options_are_an_error(call: Call, written: Path) -> None:
 
 
 # --- in the browser
-
-
-@pytest.fixture(scope="module")
-def browser() -> Iterator[Browser]:
-    with chromium() as result:
-        yield result
-
-
-@pytest.fixture
-def open_page(browser: Browser, tmp_path: Path) -> Iterator[Open]:
-    with pages(browser, tmp_path) as open_one:
-        yield open_one
 
 
 def test_it_opens_without_asking_for_anything(open_page: Open, video: Video) -> None:

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import io
 import shlex
-from collections.abc import Iterator
 from dataclasses import replace
 from fractions import Fraction
 from pathlib import Path
@@ -13,9 +12,8 @@ import cv2
 import media
 import numpy as np
 import pytest
-from browser import Open, Opened, chromium, pages
+from browser import Open, Opened
 from conftest import Call
-from playwright.sync_api import Browser
 from timelines import doubtful_of, read, read_back, text_of, timeline_of, video_at, video_of
 
 from fervid.export import EDITS, PEAKS
@@ -26,18 +24,6 @@ from fervid.timeline.peaks import rank
 from fervid.types import Array, Floats, Peak, Timeline
 
 PIXEL = "data:image/gif;base64,R0lGODlhAQABAAAAACH5BAEKAAEALAAAAAABAAEAAAICTAEAOw=="
-
-
-@pytest.fixture(scope="module")
-def browser() -> Iterator[Browser]:
-    with chromium() as result:
-        yield result
-
-
-@pytest.fixture
-def open_page(browser: Browser, tmp_path: Path) -> Iterator[Open]:
-    with pages(browser, tmp_path) as open_one:
-        yield open_one
 
 
 @pytest.fixture(scope="session")
