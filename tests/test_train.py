@@ -10,6 +10,7 @@ import subprocess
 import sys
 from collections.abc import Iterator
 from dataclasses import fields, replace
+from fractions import Fraction
 from pathlib import Path
 from typing import Any
 
@@ -27,9 +28,10 @@ from fervid.cli.main import fervid as program
 from fervid.cli.shared.messages import Messages
 from fervid.cli.shared.training import ARCHITECTURE_FIELDS, listening, recipe_of
 from fervid.errors import InputError, ModelError, UsageError
+from fervid.faces import shape
 from fervid.labels import EMOTIONS, NEUTRAL
 from fervid.streams.still import Still
-from fervid.train import alone, evaluate, fitting, folders, frozen, run, starting, state
+from fervid.train import alone, crops, evaluate, fitting, folders, frozen, run, starting, state
 from fervid.train.augment import AUGMENTATIONS, OFF, STRONG
 from fervid.train.augment.pixels import VARIANTS
 from fervid.train.batches import Clips, make_targets
@@ -186,6 +188,41 @@ def test_optimizers_are_made_by_name() -> None:
         net = torch.nn.Linear(2, 2)
         stage = fitting.Stage("", 1, 0.1, 0.0, name, net, lambda batch: None, lambda: (0, 0, 0))  # type: ignore
         assert type(fitting._optimizer(stage)) is kind
+
+
+def test_ten_crops_are_the_centre_the_corners_and_their_mirror_images() -> None:
+    side = 64 + 2 * 12
+    ramp = np.add.outer(np.arange(side), 2 * np.arange(side)).astype(np.uint8)
+    landmarks = np.random.default_rng(0).uniform(20, 60, (3, 68, 2)).astype(np.float32)
+    strip = Strip(Fraction(1, 25), np.arange(3), np.stack([ramp] * 3), landmarks)
+    (window,) = clips.Face.of_strip(strip).windows()
+    ten = crops.views(window, 10)
+    corners = [int(view["faces"][0, 0, 0]) for view in ten[:5]]
+    centre = int(ramp[12, 12])
+    assert corners == [centre, *(centre + down + 2 * right for down in (-4, 4) for right in (-4, 4))]
+    for plain, mirrored in zip(ten[:5], ten[5:], strict=True):
+        assert np.array_equal(mirrored["faces"], plain["faces"][..., ::-1])
+        assert np.array_equal(mirrored["displacement"], window["displacement"])
+        swapped = mirrored["points"][:, shape.figures()["mirror"]]
+        np.testing.assert_allclose(63 - swapped[..., 0], plain["points"][..., 0], atol=1e-4)
+    np.testing.assert_allclose(ten[1]["points"], window["points"] + 4, atol=1e-4)  # up and to the left
+    assert np.array_equal(ten[0]["faces"], window["faces"]) and crops.views(window, 1) == [window]
+    with pytest.raises(ValueError, match="1, 5 or 10"):
+        crops.views(window, 3)
+
+
+def test_a_ten_crop_test_is_the_mean_over_crops(whole: Path, material: Material, strips: Path) -> None:
+    some = material.validation[:2]
+    with execute.serial() as executor:
+        one, ten = (
+            evaluate.predict(whole, some, LABELS, executor, cache=strips, crops=count) for count in (1, 10)
+        )
+    assert np.array_equal(one.logits["tiny_displacement"], ten.logits["tiny_displacement"])
+    net, face = model.load(whole), clips.Face.of_strip(synth.strip_of(some[0].pixels.name))  # type: ignore[union-attr]
+    seen = [view["faces"] for window in face.windows() for view in crops.views(window, 10)]
+    expected = net.heads("tiny_faces", seen)[0].mean(0)
+    np.testing.assert_allclose(ten.logits["tiny_faces"][0], expected, atol=1e-5)
+    assert not np.allclose(one.logits["tiny_faces"][0], expected, atol=1e-3)
 
 
 @pytest.mark.parametrize("stop_after", [1, 4, 11])

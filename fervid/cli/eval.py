@@ -53,6 +53,13 @@ FEW = 10  # parts of a protocol that are listed, at most
 )
 @click.option("--about", metavar="FILE.csv", help="A table with columns for --by, by name or subject.")
 @click.option("--runs", metavar="DIR", help="Keep the models of a protocol in DIR, and resume from those.")
+@click.option(
+    "--crops",
+    type=click.Choice(["1", "5", "10"]),
+    default="1",
+    show_default=True,
+    help="Average the predictions for five crops of each face, or ten, half of them mirrored.",
+)
 @click.option("--json", "as_json", is_flag=True, help="Print every figure as JSON.")
 @options.target(
     "--predictions", metavar="FILE.csv", help="Write the prediction of each sample; - is standard output."
@@ -72,6 +79,7 @@ def eval(
     columns: tuple[str, ...],
     about: str | None,
     runs: str | None,
+    crops: str,
     as_json: bool,
     predictions: str | None,
     pictures: str | None,
@@ -111,16 +119,13 @@ def eval(
         training.listening(messages) as listener,
         execute.open_executor(jobs) as executor,
     ):
+        shared: dict[str, Any] = {"cache": cache, "listener": listener, "crops": int(crops)}
         if protocol is None:
-            results = evaluate.predict(
-                model, samples, None, executor, device=device, cache=cache, listener=listener
-            )
+            results = evaluate.predict(model, samples, None, executor, device=device, **shared)
         else:
             recipe = _recipe(model if is_named else None, values | {"data": data}, given)
             with training.kept_runs(runs) as folder, training.hardware(device, jobs) as machine:
-                results = evaluate.by_protocol(
-                    protocol, samples, recipe, folder, executor, machine, cache=cache, listener=listener
-                )
+                results = evaluate.by_protocol(protocol, samples, recipe, folder, executor, machine, **shared)
     annotated = {sample.name: sample.affect for sample in samples if sample.affect is not None}
     _report(results, annotated, groups, as_json, predictions, overwrite, pictures)
 

@@ -21,6 +21,7 @@ from fervid.labels import CONTEMPT, EMOTIONS
 from fervid.metrics import Predictions
 from fervid.model import Model
 from fervid.train import folders, footage, run
+from fervid.train.crops import views
 from fervid.train.footage import Footage, Shard
 from fervid.train.listener import SILENT, Listener
 from fervid.train.machine import Machine
@@ -67,6 +68,7 @@ def by_protocol(
     cache: Path | None = None,
     listener: Listener = SILENT,
     bases: Sequence[Path] = (),
+    crops: int = 1,
 ) -> Predictions:
     """Train a model for each part of a protocol, unless `runs` has it, and evaluate its test samples.
 
@@ -99,7 +101,15 @@ def by_protocol(
             run.train(own, material, folder, executor, machine, cache=cache, listener=listener)
         device = machine.device.type
         predictions = predict(
-            folder, part.test, labels, executor, device=device, cache=cache, fold=fold, listener=listener
+            folder,
+            part.test,
+            labels,
+            executor,
+            device=device,
+            cache=cache,
+            fold=fold,
+            listener=listener,
+            crops=crops,
         )
         parts.append(predictions)
     return replace(Predictions.joined(parts), parts=tuple(part.name for part, *_ in divided))
@@ -121,6 +131,7 @@ class _Task:
     device: str
     frames: str
     leave_out: bool
+    crops: int
 
 
 def predict(
@@ -136,17 +147,19 @@ def predict(
     listener: Listener = SILENT,
     frames: str = "all",
     leave_out: bool = False,
+    crops: int = 1,
 ) -> Predictions:
     """Return a model's predictions: means over each sample's windows. By default, all labels that occur.
 
     For what time is worth, `frames` repeats the middle frame of each window, or reverses them. With
-    `leave_out`, the joint model also predicts without each of its streams.
+    `leave_out`, the joint model also predicts without each of its streams. With `crops`, a stream of faces
+    reads five or ten crops of each window.
     """
     labels = labels or labels_of(samples)
     folder = str(model.find(name).resolve())
     spec = model.read_spec(folder)
     shards = footage.shards(samples, settings, cache)
-    tasks = [_Task(shard, folder, device, frames, leave_out) for shard in shards]
+    tasks = [_Task(shard, folder, device, frames, leave_out, crops) for shard in shards]
     parts, done = [], 0
     for task, part in zip(tasks, results(executor(_score, tasks)), strict=True):
         parts.append(part)
@@ -184,7 +197,7 @@ def _score(task: _Task) -> dict[str, Array]:
     jointly: dict[str, Floats] = {}
     readable = np.zeros(count, bool)
     for window in sorted({stream.window for stream in net.spec.streams}):
-        own, joint, are_readable = _mean_heads(net, strips, window, task.frames)
+        own, joint, are_readable = _mean_heads(net, strips, window, task)
         alone, jointly, readable = alone | own, jointly | joint, readable | are_readable
     order = [stream.name for stream in net.spec.streams]
     alone = {name: alone[name] for name in order}
@@ -197,7 +210,7 @@ def _score(task: _Task) -> dict[str, Array]:
 
 
 def _mean_heads(
-    net: Model, strips: Footage, window: str, frames: str
+    net: Model, strips: Footage, window: str, task: _Task
 ) -> tuple[dict[str, Floats], dict[str, Floats], Array]:
     """Return the mean logits of the streams with such windows, of their own tops and of their joint ones.
 
@@ -211,11 +224,14 @@ def _mean_heads(
     rest = windows(strips, window == "clip")
     while batch := list(islice(rest, AT_ONCE)):
         indices = np.array([index for index, _ in batch], np.int64)
-        seen = [_shown(each, frames) for _, each in batch]
+        seen = [_shown(each, task.frames) for _, each in batch]
         for name, reads in names.items():
-            top, together = net.heads(name, [model.read(each, reads) for each in seen])
-            np.add.at(own[name], indices, top)
-            np.add.at(joint[name], indices, top if together is None else together)
+            crops = task.crops if "faces" in reads else 1
+            shown = (model.read(view, reads) for each in seen for view in views(each, crops))
+            top, together = net.heads(name, shown)
+            together = top if together is None else together
+            np.add.at(own[name], indices, top.reshape(len(seen), crops, -1).mean(1))
+            np.add.at(joint[name], indices, together.reshape(len(seen), crops, -1).mean(1))
         np.add.at(windows_of, indices, 1)
         readable[[index for index, each in batch if each.quality >= READABLE]] = True
     divisor = np.where(windows_of > 0, windows_of, np.nan).astype(np.float32)[:, None]
