@@ -343,6 +343,8 @@ def test_it_opens_without_asking_for_anything(open_page: Open, video: Video) -> 
     assert "They do not say what a person feels" in opened.text("#note")
     assert "92 %" in opened.text("#tiles")  # 11 s of 12 with a face
     assert opened.count("#labels button") == 2
+    assert not opened.count("#quality, #model, #accuracy-hint")  # folded
+    opened.page.locator("#about summary").click()
     assert "not installed" in opened.text("#accuracy-hint")
     assert len(opened.asked) == 1
     for canvas in ("bands", "lines", "overview"):

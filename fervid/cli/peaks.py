@@ -183,6 +183,9 @@ def peaks(
     analyzes a video first, and keeps its timeline beside it. It takes the options of `fervid analyze` for
     that, and reads a timeline beside the video only if it was made with the options that you give.
 
+    Rank 1 has the highest prominence, which is how far the score rises above the moments around it, unless
+    --score says otherwise. A track is one face from its appearance to its disappearance or the next cut.
+
     The time of a peak is where its score is highest, or if that lasts, where the face is farthest from the
     person's neutral face.
 

@@ -181,7 +181,8 @@ class Cutter:
         early = self._early(peaks)
         if early >= EARLIEST and can_encode and not self.cuts.copy:
             self._hint = (
-                f", encoded, as copies would begin up to {float(early):.1f} s early (use --copy to copy)"
+                ", encoded to begin at the exact frames (--copy is faster, but begins up to "
+                f"{float(early):.1f} s early)"
             )
             return True
         reason = obstacle(self.video, suffix)
