@@ -22,7 +22,7 @@ PROGRAM = [sys.executable, "-P", "-m", "fervid"]  # -P: this process's fervid, i
 MARK = "FERVID_SOAK"  # the variable by which the processes of a soak are found
 PATIENCE = 600.0  # seconds that a command may take
 LEAVE_WITHIN = 60.0  # seconds for workers to notice that their program has ended
-START_WITHIN = 120.0  # seconds for the cluster to start
+START_WITHIN = 600.0  # seconds for the cluster to start, and for a first result
 STOPPED = 3.0  # seconds that a worker is stopped
 SMALL, LARGE = "8k", "8m"  # sizes of the disk that is full, and then is not
 # Half a second three days ahead, half a second three days back, and so on.
