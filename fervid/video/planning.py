@@ -10,6 +10,7 @@ from pathlib import Path
 
 import av
 import numpy as np
+from av.container import InputContainer
 from av.video.stream import VideoStream
 
 from fervid.errors import InputError, UsageError
@@ -17,7 +18,7 @@ from fervid.files import shown
 from fervid.times import MOST_SECONDS
 from fervid.types import Source, Video
 from fervid.video import clock, label, source
-from fervid.video.luma import turn_of, upright_size
+from fervid.video.luma import Turn, turn_of, upright_size
 from fervid.video.reading import (
     MOST_PIXELS,
     STILLS,
@@ -53,18 +54,7 @@ def plan(
     if file.is_dir():
         return _plan_stills(file, rotate, frame_rate or STILLS_RATE, tick)
     source.readable(file)
-    with opened(file) as (_, stream):
-        declared = stream.width, stream.height
-        head = next(decoded(stream), None)
-        if head is None and declared[0] * declared[1] > MOST_PIXELS:
-            raise InputError(
-                f"{shown(path)} has pictures of {declared[0]} x {declared[1]} pixels, which are too large: "
-                "convert it to a smaller size, or copy it again if its header is damaged"
-            )
-        if head is None:
-            raise InputError(f"no frame of {shown(path)} can be decoded; copy it again, or convert it to mp4")
-        turn = turn_of(head, rotate)
-        width, height = upright_size(head, stream, turn)
+    head, turn, (width, height) = _first_picture(file, path, rotate)
     with opened(file) as (container, stream):
         timecode, reel = label.of(container, stream)
         rate = clock.usual_rate(stream.average_rate, stream.guessed_rate) or STILLS_RATE
@@ -76,12 +66,6 @@ def plan(
         times = times.from_first(head.pts)
         seekable = times.is_exact and _seeks_exactly(file, packets, times)
         start, end = int(times.pts[0]), int(times.pts[-1]) + times.length
-        # The offset of the first frame is counted from the container's first time, not from zero: players
-        # show that time as 0:00 and ffmpeg's -ss counts from it, so that cuts made with them agree with ours.
-        offset = Fraction(0)
-        if container.start_time is not None and not times.is_counted:
-            offset = start * times.time_base - Fraction(container.start_time, av.time_base)
-            offset = offset if abs(offset) <= MOST_SECONDS else Fraction(0)
         return Video(
             path=str(file),
             name=_name(file),
@@ -95,7 +79,7 @@ def plan(
             container=container.format.name,
             codec=stream.codec_context.name,
             rate=clock.mean_rate(times, rate),
-            clock_offset=offset,
+            clock_offset=_offset(container, times, start),
             pts=times.pts,
             keyframes=times.keyframes,
             seekable=seekable,
@@ -104,6 +88,34 @@ def plan(
             reel=reel,
             audio_channels=label.channels(container),
         )
+
+
+def _first_picture(file: Path, path: str | Path, rotate: str) -> tuple[av.VideoFrame, Turn, tuple[int, int]]:
+    """Return the first frame that can be decoded, how it is turned, and its upright size."""
+    with opened(file) as (_, stream):
+        declared = stream.width, stream.height
+        head = next(decoded(stream), None)
+        if head is None and declared[0] * declared[1] > MOST_PIXELS:
+            raise InputError(
+                f"{shown(path)} has pictures of {declared[0]} x {declared[1]} pixels, which are too large: "
+                "convert it to a smaller size, or copy it again if its header is damaged"
+            )
+        if head is None:
+            raise InputError(f"no frame of {shown(path)} can be decoded; copy it again, or convert it to mp4")
+        turn = turn_of(head, rotate)
+        return head, turn, upright_size(head, stream, turn)
+
+
+def _offset(container: InputContainer, times: clock.Times, start: int) -> Fraction:
+    """Return the seconds from the container's first time to the first frame.
+
+    Players show the container's first time as 0:00, and ffmpeg's -ss counts from it: cuts made with them
+    agree with fervid's.
+    """
+    if container.start_time is None or times.is_counted:
+        return Fraction(0)
+    offset = start * times.time_base - Fraction(container.start_time, av.time_base)
+    return offset if abs(offset) <= MOST_SECONDS else Fraction(0)
 
 
 def of(known: Source, path: str | Path, tick: Tick | None = None) -> Video:

@@ -7,7 +7,7 @@ import hashlib
 import html
 import io
 import json
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any, TextIO
@@ -119,24 +119,8 @@ def payload(timeline: Timeline, extras: Extras) -> dict[str, Any]:
             "end": [seconds(curve.end) for curve in timeline.curves],
             "windows": [len(curve.pts) for curve in timeline.curves],
         },
-        "segments": {
-            "row": [row_of[segment.track] for segment in timeline.segments],
-            "track": [segment.track for segment in timeline.segments],
-            "start": [seconds(segment.start) for segment in timeline.segments],
-            "end": [seconds(segment.end) for segment in timeline.segments],
-            "emotion": [labels.index(segment.emotion) for segment in timeline.segments],
-            "uncertain": [segment.is_uncertain for segment in timeline.segments],
-            **_numbers(timeline.segments, ("confidence", "valence", "arousal", "intensity")),
-        },
-        "peaks": {
-            "row": [row_of[peak.track] for peak in extras.peaks],
-            "track": [peak.track for peak in extras.peaks],
-            "onset": [int(peak.onset) for peak in extras.peaks],
-            "apex": [int(peak.apex) for peak in extras.peaks],
-            "offset": [int(peak.offset) for peak in extras.peaks],
-            "emotion": [labels.index(peak.emotion) for peak in extras.peaks],
-            **_numbers(extras.peaks, NUMBERS, shapes.DECIMALS),
-        },
+        "segments": _segments(timeline, row_of, seconds),
+        "peaks": _peaks(timeline, row_of, extras),
         "clock": {
             "start": int(timeline.source.start),
             "base": list(timeline.source.time_base.as_integer_ratio()),
@@ -149,6 +133,33 @@ def payload(timeline: Timeline, extras: Extras) -> dict[str, Any]:
         "windows": _windows(timeline),
         "units": _units(timeline),
         "film": extras.film,
+    }
+
+
+def _segments(
+    timeline: Timeline, row_of: Mapping[int, int], seconds: Callable[[int], float]
+) -> dict[str, Any]:
+    segments = timeline.segments
+    return {
+        "row": [row_of[segment.track] for segment in segments],
+        "track": [segment.track for segment in segments],
+        "start": [seconds(segment.start) for segment in segments],
+        "end": [seconds(segment.end) for segment in segments],
+        "emotion": [timeline.labels.index(segment.emotion) for segment in segments],
+        "uncertain": [segment.is_uncertain for segment in segments],
+        **_numbers(segments, ("confidence", "valence", "arousal", "intensity")),
+    }
+
+
+def _peaks(timeline: Timeline, row_of: Mapping[int, int], extras: Extras) -> dict[str, Any]:
+    return {
+        "row": [row_of[peak.track] for peak in extras.peaks],
+        "track": [peak.track for peak in extras.peaks],
+        "onset": [int(peak.onset) for peak in extras.peaks],
+        "apex": [int(peak.apex) for peak in extras.peaks],
+        "offset": [int(peak.offset) for peak in extras.peaks],
+        "emotion": [timeline.labels.index(peak.emotion) for peak in extras.peaks],
+        **_numbers(extras.peaks, NUMBERS, shapes.DECIMALS),
     }
 
 
