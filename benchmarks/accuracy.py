@@ -17,27 +17,30 @@ import statistics
 import sys
 import tempfile
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import replace
 from functools import partial
 from pathlib import Path
 from typing import Any
 
+import cv2
 import moments
 import numpy as np
 
 from fervid import clips, datasets, execute, metrics, model
+from fervid.datasets import packs
 from fervid.faces import shape
 from fervid.labels import EMOTIONS, NEUTRAL
 from fervid.metrics import Predictions
 from fervid.train import evaluate
 from fervid.types import Settings
-from fervid.types.samples import Sample
+from fervid.types.samples import OnDisk, Picture, Sample
 
 DIFFICULTIES = ("posed", "medium", "spontaneous")
 TALKING = "talking"
 SEED = 2  # of the acted portraits and the drawn trajectories: no run was trained on it
-TAKES = {"acted": 60, "synth": 300}  # samples of each label and difficulty
+# Samples of each label, and of each difficulty.
+TAKES = {"acted": 60, "synth": 300, "onsets": 150}
 WITHOUT = "without "  # begins the names of the joint model's predictions with a stream left out
 REPEATS = 15  # of the timing; the result is the median
 
@@ -52,77 +55,45 @@ def measure(
     media: Path | None = None,
 ) -> dict[str, Any]:
     """Return every figure, as in the JSON."""
-    spec, name_of_model = model.read_spec(name), name
-    predict = partial(evaluate.predict, labels=EMOTIONS, executor=executor, settings=settings)
-    leave_out = spec.fusion == "joint" and len(spec.streams) > 1
-    stills = predict(
-        name, samples_of(f"ferplus:{data / 'ferplus.npz'}?usage=PublicTest"), leave_out=leave_out
-    )
+    spec = model.read_spec(name)
+    predict = partial(evaluate.predict, name, labels=EMOTIONS, executor=executor, settings=settings)
+    has_parts = spec.fusion == "joint" and len(spec.streams) > 1
+    dissect = partial(predict, leave_out=has_parts)
+    public = f"ferplus:{data / 'ferplus.npz'}?usage=PublicTest"
+    stills = dissect(samples_of(public))
     figures = metrics.report(stills)
+    voted = metrics.report(relabelled(stills, samples_of(f"{public}&labels=majority")))
     rows: dict[str, Any] = {
         "FER2013 public test, stills, original labels": _each(figures, "accuracy"),
         "the same, mean recall": _each(figures, "mean_recall"),
+        "the same stills where FER+ has a majority": _each(voted, "accuracy"),
     }
-    majority = samples_of(f"ferplus:{data / 'ferplus.npz'}?usage=PublicTest&labels=majority")
-    voted = metrics.report(relabelled(stills, majority))
-    rows["the same stills where FER+ has a majority"] = _each(voted, "accuracy")
-    acted, frozen, reverse = [], [], []
-    for difficulty in (*DIFFICULTIES, TALKING):
-        data_spec = f"acted:{data / 'portraits.npz'}?part=test&difficulty={difficulty}&seed={SEED}"
-        takes_of = samples_of(f"{data_spec}&per_class={takes['acted']}")
-        predictions = predict(name, takes_of, leave_out=leave_out)
-        rows[f"acted portraits, {difficulty}"] = _each(metrics.report(predictions), "accuracy")
-        acted.append(predictions)
-        if difficulty != TALKING:
-            frozen.append(predict(name, takes_of, frames="middle"))
-            reverse.append(predict(name, takes_of, frames="reversed"))
-    three, talking = Predictions.joined(acted[: len(DIFFICULTIES)]), acted[-1]
-    figures_of_three = metrics.report(three)
-    rows["acted portraits, all three"] = _each(figures_of_three, "accuracy")
-    for what, predictions in (("the middle frame alone", frozen), ("in reverse", reverse)):
-        rows[f"the same, {what}"] = _each(metrics.report(Predictions.joined(predictions)), "accuracy")
-    neutral = talking.found & (talking.truth == EMOTIONS.index(NEUTRAL))
-    rows["neutral portraits that talk, read as neutral"] = {
-        name: float((metrics.predicted(talking, name) == talking.truth)[neutral].mean())
-        for name in talking.logits
-        if not name.startswith(WITHOUT)
+    acted = _acted(rows, predict, dissect, data, takes["acted"])
+    onsets = metrics.report(dissect(samples_of(f"{public}&motion=yes&most={takes['onsets']}")))
+    rows["FER2013 public test, onsets"] = _each(onsets, "accuracy")
+    parts = {"stills": figures, "acted portraits, all three": acted, "FER2013 public test, onsets": onsets}
+    calibration = {
+        "ece": figures["ece"],
+        "before_temperature": figures["ece_before_temperature"],
+        "onsets": onsets["ece"],
     }
-    transfer = None
     if kdef is not None:
-        transfer = metrics.report(predict(name_of_model, samples_of(f"kdef:{kdef}")))
+        faces = samples_of(f"kdef:{kdef}")
+        transfer, moved = metrics.report(predict(faces)), metrics.report(dissect(in_motion(faces)))
         rows["KDEF, frontal faces"] = _each(transfer, "accuracy")
-    moving = [stream for stream in spec.streams if stream.reads == "displacement"]
-    with tempfile.TemporaryDirectory() as folder:
-        for stream in moving:
-            alone = _alone(name, stream.name, Path(folder))
-            for difficulty in DIFFICULTIES:
-                count = takes["synth"]
-                data_spec = f"synth:{difficulty}?people={count}&per_class={count}&seed={SEED}&faces=no"
-                predictions = predict(alone, samples_of(data_spec))
-                accuracy = metrics.report(predictions)["accuracy"]
-                rows.setdefault(f"drawn trajectories, {difficulty}", {})[stream.name] = accuracy
-    columns = [column for column in figures["streams"] if not column.startswith(WITHOUT)]
-    parts = {"stills": figures, "acted portraits, all three": figures_of_three}
+        rows["KDEF, onsets"] = _each(moved, "accuracy")
+        parts["KDEF, onsets"] = moved
+        calibration |= {"kdef": transfer["ece"], "kdef_onsets": moved["ece"]}
+    _drawn(rows, name, predict, takes["synth"])
     return {
         "model": spec.name,
         "weights_sha256": spec.weights_sha256,
-        "columns": columns,
+        "columns": [column for column in figures["streams"] if not column.startswith(WITHOUT)],
         "rows": rows,
-        "left_out": {
-            row: {
-                column.removeprefix(WITHOUT): part["accuracy"]
-                for column, part in report["streams"].items()
-                if column.startswith(WITHOUT)
-            }
-            for row, report in parts.items()
-        },
-        "moments": moments.measure(media, model=name_of_model).as_json() if media is not None else None,
-        "example_clip": moments.example(model=name_of_model),
-        "calibration": {
-            "ece": figures["ece"],
-            "before_temperature": figures["ece_before_temperature"],
-            "kdef": None if transfer is None else transfer["ece"],
-        },
+        "left_out": {row: _left_out(report) for row, report in parts.items()},
+        "moments": moments.measure(media, model=name).as_json() if media is not None else None,
+        "example_clip": moments.example(model=name),
+        "calibration": calibration,
         "coverage": figures["risk_coverage"]["accuracy_at"],
         "after_rejection": figures["after_rejection"],
         "recall": {label: part["recall"] for label, part in figures["per_class"].items()},
@@ -132,8 +103,73 @@ def measure(
     }
 
 
+def _acted(
+    rows: dict[str, Any],
+    predict: Callable[..., Predictions],
+    dissect: Callable[..., Predictions],
+    data: Path,
+    takes: int,
+) -> dict[str, Any]:
+    """Add the rows of acted portraits; return the report of the three difficulties."""
+    acted, frozen, reverse = [], [], []
+    for difficulty in (*DIFFICULTIES, TALKING):
+        samples = samples_of(
+            f"acted:{data / 'portraits.npz'}?part=test&difficulty={difficulty}&seed={SEED}&per_class={takes}"
+        )
+        acted.append(dissect(samples))
+        rows[f"acted portraits, {difficulty}"] = _each(metrics.report(acted[-1]), "accuracy")
+        if difficulty != TALKING:
+            frozen.append(predict(samples, frames="middle"))
+            reverse.append(predict(samples, frames="reversed"))
+    report, talking = metrics.report(Predictions.joined(acted[: len(DIFFICULTIES)])), acted[-1]
+    rows["acted portraits, all three"] = _each(report, "accuracy")
+    for what, predictions in (("the middle frame alone", frozen), ("in reverse", reverse)):
+        rows[f"the same, {what}"] = _each(metrics.report(Predictions.joined(predictions)), "accuracy")
+    neutral = talking.found & (talking.truth == EMOTIONS.index(NEUTRAL))
+    rows["neutral portraits that talk, read as neutral"] = {
+        name: float((metrics.predicted(talking, name) == talking.truth)[neutral].mean())
+        for name in talking.logits
+        if not name.startswith(WITHOUT)
+    }
+    return report
+
+
+def _drawn(rows: dict[str, Any], name: str, predict: partial[Predictions], takes: int) -> None:
+    """Add the rows of drawn trajectories, which streams of landmarks read alone."""
+    with tempfile.TemporaryDirectory() as folder:
+        for stream in model.read_spec(name).streams:
+            if stream.reads != "displacement":
+                continue
+            alone = partial(predict.func, _alone(name, stream.name, Path(folder)), **predict.keywords)
+            for difficulty in DIFFICULTIES:
+                spec = f"synth:{difficulty}?people={takes}&per_class={takes}&seed={SEED}&faces=no"
+                accuracy = metrics.report(alone(samples_of(spec)))["accuracy"]
+                rows.setdefault(f"drawn trajectories, {difficulty}", {})[stream.name] = accuracy
+
+
+def _left_out(report: dict[str, Any]) -> dict[str, float]:
+    """Return the accuracy of the joint model without each of its streams."""
+    return {
+        column.removeprefix(WITHOUT): part["accuracy"]
+        for column, part in report["streams"].items()
+        if column.startswith(WITHOUT)
+    }
+
+
 def samples_of(spec: str) -> tuple[Sample, ...]:
     return datasets.read(spec).samples
+
+
+def in_motion(samples: tuple[Sample, ...]) -> tuple[Sample, ...]:
+    """Return pictures on disk as onsets of their expressions; neutral faces blink and talk."""
+    moved = []
+    for sample in samples:
+        assert isinstance(sample.pixels, OnDisk)
+        luma = cv2.imread(sample.pixels.path, cv2.IMREAD_GRAYSCALE)
+        assert luma is not None, sample.pixels.path
+        picture = replace(sample, pixels=Picture(np.asarray(luma, np.uint8)))
+        moved.append(packs.in_motion(picture, "yes"))
+    return tuple(moved)
 
 
 def _each(figures: dict[str, Any], what: str) -> dict[str, float]:
@@ -226,8 +262,9 @@ def table(figures: dict[str, Any]) -> Iterator[str]:
         f"Expected calibration error on the stills: {calibration['ece']:.3f} "
         f"({calibration['before_temperature']:.3f} before the temperature)."
     )
-    if calibration["kdef"] is not None:
-        yield f"On KDEF, which nothing was tuned on: {calibration['kdef']:.3f}."
+    yield f"On their onsets: {calibration['onsets']:.3f}."
+    if "kdef" in calibration:
+        yield f"On KDEF: {calibration['kdef']:.3f}; on its onsets: {calibration['kdef_onsets']:.3f}."
     shares = ", ".join(f"{coverage} {100 * value:.1f}" for coverage, value in figures["coverage"].items())
     yield f"Accuracy % on the most confident share of the stills: {shares}."
     yield ""
@@ -252,7 +289,9 @@ def main() -> None:
     parser.add_argument("--jobs", type=int, help="worker processes [one per core]")
     parser.add_argument("--json", type=Path, help="also write the figures to this file")
     parser.add_argument(
-        "--takes", type=int, help="acted and drawn samples of each label and difficulty, for a quick run"
+        "--takes",
+        type=int,
+        help="acted and drawn samples and onsets of each label and difficulty, for a quick run",
     )
     options = parser.parse_args()
     for pack in ("ferplus.npz", "portraits.npz"):

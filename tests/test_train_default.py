@@ -159,7 +159,9 @@ def test_figures_of_other_weights_are_ignored(made: Path) -> None:
     assert set(rows["the same, the middle frame alone"]) == set(rows["the same, in reverse"])
     figures = json.loads((made / "default" / "accuracy.json").read_text())
     left_out = figures["left_out"]
-    assert set(left_out["stills"]) == set(left_out["acted portraits, all three"]) == {"c3d", "phrnn", "still"}
+    assert list(left_out) == ["stills", "acted portraits, all three", "FER2013 public test, onsets"]
+    assert all(set(streams) == {"c3d", "phrnn", "still"} for streams in left_out.values())
+    assert 0 <= figures["calibration"]["onsets"] <= 1
     assert 0 <= figures["example_clip"] <= 1 and figures["moments"] is None
     assert all(0 <= share <= 1 for row in rows.values() for share in row.values())
     value = json.loads((made / "default" / "accuracy.json").read_text())
@@ -278,14 +280,15 @@ def test_the_landmark_network_learns_from_pictures_of_the_same_person(
     assert material.resting and all(len(rows) == 2 for rows in material.resting)
     random, resting = np.random.default_rng(0), EMOTIONS.index("neutral")
     shown = []
-    for source in script.STAGES[0].sources:
-        for _ in range(20):
+    for source in sorted({source for stage in script.STAGES for source in stage.sources}):
+        for _ in range(40):
             moved, target = material.draw(random, {source: 1.0})
             assert moved.shape == (16, 68, 2) and np.isfinite(moved).all()
             assert target.sum() == pytest.approx(1) and target.min() > 0
             shown.append((source, int(target.argmax())))
     of_pairs = {label for source, label in shown if source == "pairs"}
     assert of_pairs == {resting, EMOTIONS.index("happiness")}
+    assert {label for source, label in shown if source == "onsets"} == set(range(len(EMOTIONS)))
     history = json.loads((runs / "history.json").read_text())
     assert [len(history[stage.name]) for stage in script.STAGES] == [1] * len(script.STAGES)
     (stream,) = model.read_spec(made / "runs" / "phrnn_moving").streams

@@ -57,13 +57,17 @@ def _fit() -> tuple[npt.NDArray[np.float64], npt.NDArray[np.float64]]:
     return np.asarray(np.linalg.solve(spread, actions.T), np.float64), shape.ACTION * whole
 
 
+def displacements(upright: Floats) -> Points:
+    """Estimate how far action units displace faces without head pose: (N, 68, 2), both in eye distances."""
+    offset = upright[:, 17:] - shape.figures()["neutral"][17:, :2]
+    to_weights, motion = _fit()
+    weights = np.maximum(offset.reshape(len(offset), -1) @ to_weights, 0.0)  # muscles pull, they do not push
+    return np.asarray(np.tensordot(weights, motion, axes=1), np.float64)
+
+
 def acted_part(landmarks: Floats) -> Points:
     """Estimate the displacement of a frontal face by action units, (68, 2) pixels."""
-    upright = shape.without_pose(landmarks[None])[0]
-    offset = (upright[17:] - shape.figures()["neutral"][17:, :2]).reshape(-1).astype(np.float64)
-    to_weights, motion = _fit()
-    weights = np.maximum(offset @ to_weights, 0.0)  # muscles pull, they do not push
-    displaced = np.tensordot(weights, motion, axes=1)  # (68, 2) eye distances
+    displaced = displacements(shape.without_pose(landmarks[None]))[0]
     frame = similarity(neutral_face()[list(STEADY), :2], landmarks[list(STEADY)].astype(np.float64))
     return np.asarray(displaced @ frame[:, :2].T, np.float64)
 
