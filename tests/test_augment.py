@@ -395,7 +395,7 @@ def rows(pts: Ints, time_base: Fraction, random: np.random.Generator, settings: 
     """Return the rows of a window that is drawn of a face with these frames."""
     empty, ones = np.empty((len(pts), 68, 2), np.float32), np.ones(len(pts), np.float32)
     face = clips.Face(package._Pace(time_base), pts, ones, empty, clips.windows.NO_CROPS, None)
-    return package.window(face, random, settings).rows
+    return package.draw_window(face, random, settings).rows
 
 
 strips = st.lists(st.integers(1, 200), min_size=0, max_size=60).map(

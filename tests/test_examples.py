@@ -115,7 +115,8 @@ def test_afew_is_scored(run: Run, toy: Path) -> None:
         rows = list(csv.DictReader(stream))
     assert [row["label"] for row in rows] == ["happiness", "sadness", "surprise", "neutral"]
     assert [row["clips"] for row in rows] == ["1"] * 4
-    assert all(float(row["low"]) <= float(row["recall"]) <= float(row["high"]) for row in rows)
+    assert all(0 <= float(row["recall"]) <= 1 for row in rows)
+    assert all(row["low"] == row["high"] == "" for row in rows)  # of one person there is no interval
 
 
 @NEEDS_JQ

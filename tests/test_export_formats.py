@@ -400,7 +400,7 @@ def test_frames_come_from_an_archive(call: Call, form: str) -> None:
     ("arguments", "code", "words"),
     [
         (["out.json"], 2, ["--format", "srt", "openface"]),
-        (["out.json", "-o", "x.txt"], 2, ["unknown suffix, .txt", "srt (.srt)", "openface (.csv)"]),
+        (["out.json", "-o", "x.txt"], 2, ["unknown suffix, .txt", "srt (.srt)", "openface (.csv .parquet)"]),
         (["out.json", "-f", "srt", "-o", "x.vtt"], 2, ["x.vtt is not a file name for srt", "vtt (.vtt)"]),
         (["out.json", "-f", "yaml"], 2, ["json", "jsonl"]),
         (["out.json", "-f", "openface"], 1, ["row for every frame", "--tracks"]),
