@@ -144,7 +144,7 @@ class Worker:
         began, files = time.process_time(), descriptors()
         done = run(words, work)
         seconds = time.process_time() - began
-        findings = [*complaints(done, words), *spoiled(work, words, done.code)]
+        findings = [*complaints(done, words), *spoiled(work, words, done)]
         findings += self.leftovers(files)
         self.count += 1
         if self.count % REFERENCE_EVERY == 0 and self.run_reference() != self.reference:
@@ -277,7 +277,7 @@ def complaints(done: Done, words: Sequence[str]) -> list[str]:
     return findings
 
 
-def spoiled(work: Path, words: Sequence[str], code: int) -> list[str]:
+def spoiled(work: Path, words: Sequence[str], done: Done) -> list[str]:
     """Return the files that are there and should not be, or are not whole."""
     findings = []
     results = [
@@ -292,9 +292,10 @@ def spoiled(work: Path, words: Sequence[str], code: int) -> list[str]:
             findings.append(f"{name} is not whole: {fault}")
     target = words[words.index("-o" if "-o" in words else "-t") + 1] if {"-o", "-t"} & set(words) else None
     if target is not None and words[0] not in {"batch", "extract", "live"}:
-        if code == 0 and not (work / target).exists():
+        is_empty = "was not written" in done.errors  # without peaks there is no file for an editor
+        if done.code == 0 and not is_empty and not (work / target).exists():
             findings.append(f"{target} is missing")
-        if code != 0 and "--montage" not in words and (work / target).exists():
+        if done.code != 0 and "--montage" not in words and (work / target).exists():
             findings.append(f"{target} exists after a failure")
     return findings
 

@@ -31,6 +31,17 @@ def test_a_box_that_ends_beyond_every_file(tmp_path: Path) -> None:
     reading.source.ends_early(path)
 
 
+def test_an_object_that_ends_beyond_every_file_prints_nothing(
+    tmp_path: Path, capfd: pytest.CaptureFixture[str]
+) -> None:
+    path = write(tmp_path / "film.wmv", pictures(3), codec="msmpeg4v3", pixel_format="yuv420p")
+    data = bytearray(path.read_bytes())
+    struct.pack_into("<Q", data, 46, 2**62)  # the size of the first object in the header
+    path.write_bytes(data)
+    assert len(planning.plan(path).pts) == 3
+    assert capfd.readouterr() == ("", "")
+
+
 @pytest.mark.parametrize("time", [2**62, 2**63 - 1, 10**15])
 def test_times_that_no_timeline_can_express_are_counted_instead(tmp_path: Path, time: int) -> None:
     path = write(tmp_path / "film.ivf", pictures(3), codec="libvpx", pixel_format="yuv420p")

@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+import errno
 from collections.abc import Callable, Collection, Iterable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from fractions import Fraction
 from pathlib import Path
 from types import SimpleNamespace
-from typing import cast
+from typing import BinaryIO, cast
 
 import av
 import numpy as np
@@ -95,7 +96,7 @@ def opened(path: Path) -> Iterator[tuple[InputContainer, VideoStream]]:
     with open(path, "rb") as file:
         # FFmpeg gets no file name, as it interprets patterns, protocols and formats in names (`%d`, `a:b`,
         # `.txt`). And a playlist must not make it open anything else.
-        handle = SimpleNamespace(read=file.read, seek=file.seek, tell=file.tell)
+        handle = SimpleNamespace(read=file.read, seek=_seeking(file), tell=file.tell)
         try:
             container = av.open(
                 handle, "r", options={"protocol_whitelist": "none"}, metadata_errors="replace"
@@ -108,6 +109,18 @@ def opened(path: Path) -> Iterator[tuple[InputContainer, VideoStream]]:
             stream.codec_context.thread_type = ThreadType.NONE
             limit_size(container, stream)
             yield container, stream
+
+
+def _seeking(file: BinaryIO) -> Callable[[int, int], int]:
+    """Return the seek of a file for FFmpeg, which asks damaged files for positions that do not exist."""
+
+    def seek(offset: int, whence: int = 0) -> int:
+        try:
+            return file.seek(offset, whence)
+        except (OSError, ValueError):
+            return -errno.EINVAL  # PyAV would print the exception
+
+    return seek
 
 
 def limit_size(container: InputContainer, stream: VideoStream) -> None:
