@@ -11,8 +11,10 @@ from typing import Any
 import media
 import numpy as np
 import pytest
+from conftest import Call
 from media import pictures, write
 
+from fervid import cache
 from fervid.analysis import spans
 from fervid.errors import InputError
 from fervid.faces import detection
@@ -137,3 +139,16 @@ def test_a_face_that_cannot_be_explained_leaves_nothing_in_the_cache(
     done = call("explain", "film.mp4", "--at", "0.2")
     assert (done.returncode, "no face can be read" in done.stderr) == (1, True)
     assert not list(cache.rglob("*.span"))
+
+
+def test_a_film_that_cannot_be_encoded_leaves_no_results_in_the_cache(
+    tmp_path: Path, call: Call, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("FERVID_CACHE_DIR", str(tmp_path / "cache"))
+    tall = [np.full((32766, 2), grey, np.uint8) for grey in (0, 100, 200)]
+    path = write(tmp_path / "tall.avi", tall, codec="huffyuv", pixel_format="yuv422p")
+    done = call("annotate", path, "-o", tmp_path / "annotated.mp4", "--model", "untrained")
+    assert done.returncode == 1 and "cannot be encoded as mp4" in done.stderr, done.stderr
+    folder = cache.default_folder()
+    assert folder.is_relative_to(tmp_path)
+    assert not [entry for entry in folder.rglob("*") if entry.suffix == ".span"]

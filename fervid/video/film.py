@@ -18,7 +18,7 @@ from av.packet import Packet
 from av.video.frame import PictureType, VideoFrame
 from av.video.stream import VideoStream
 
-from fervid.errors import OutputError
+from fervid.errors import InputError, OutputError
 from fervid.types import Bytes, Video
 from fervid.video.luma import Turn
 from fervid.video.pictures import matrix_of
@@ -79,7 +79,10 @@ def colours_of(picture: VideoFrame) -> tuple[int, int, int]:
 
 @contextmanager
 def writing(target: BinaryIO, container: str, note: Mapping[str, str]) -> Iterator[OutputContainer]:
-    """Open a container for writing into `target`; raise OutputError for what FFmpeg cannot write."""
+    """Open a container for writing into `target`; raise InputError for what FFmpeg cannot encode.
+
+    A target that cannot be written raises its own error: the same command may resume, and need its results.
+    """
     sink = _Sink(target)
     options = {"fflags": "+bitexact"}  # otherwise Matroska's identifiers are random
     handle: object = SimpleNamespace(write=sink.write, seek=sink.seek, tell=target.tell)
@@ -95,7 +98,9 @@ def writing(target: BinaryIO, container: str, note: Mapping[str, str]) -> Iterat
     except av.FFmpegError as error:
         if sink.failure is not None:
             raise sink.failure from error
-        raise OutputError(f"the video cannot be written as {container}: {error.strerror or error}") from error
+        raise InputError(
+            f"the video cannot be encoded as {container}: {error.strerror or error}; convert it first"
+        ) from error
 
 
 class _Sink:
