@@ -56,7 +56,8 @@ def measure(
 ) -> dict[str, Any]:
     """Return every figure, as in the JSON."""
     spec = model.read_spec(name)
-    predict = partial(evaluate.predict, name, labels=EMOTIONS, executor=executor, settings=settings)
+    predict_by = partial(evaluate.predict, labels=EMOTIONS, executor=executor, settings=settings)
+    predict = partial(predict_by, name)
     has_parts = spec.fusion == "joint" and len(spec.streams) > 1
     dissect = partial(predict, leave_out=has_parts)
     public = f"ferplus:{data / 'ferplus.npz'}?usage=PublicTest"
@@ -84,7 +85,7 @@ def measure(
         rows["KDEF, onsets"] = _each(moved, "accuracy")
         parts["KDEF, onsets"] = moved
         calibration |= {"kdef": transfer["ece"], "kdef_onsets": moved["ece"]}
-    _drawn(rows, name, predict, takes["synth"])
+    _drawn(rows, name, predict_by, takes["synth"])
     return {
         "model": spec.name,
         "weights_sha256": spec.weights_sha256,
@@ -134,16 +135,16 @@ def _acted(
     return report
 
 
-def _drawn(rows: dict[str, Any], name: str, predict: partial[Predictions], takes: int) -> None:
+def _drawn(rows: dict[str, Any], name: str, predict_by: Callable[..., Predictions], takes: int) -> None:
     """Add the rows of drawn trajectories, which streams of landmarks read alone."""
     with tempfile.TemporaryDirectory() as folder:
         for stream in model.read_spec(name).streams:
             if stream.reads != "displacement":
                 continue
-            alone = partial(predict.func, _alone(name, stream.name, Path(folder)), **predict.keywords)
+            alone = _alone(name, stream.name, Path(folder))
             for difficulty in DIFFICULTIES:
                 spec = f"synth:{difficulty}?people={takes}&per_class={takes}&seed={SEED}&faces=no"
-                accuracy = metrics.report(alone(samples_of(spec)))["accuracy"]
+                accuracy = metrics.report(predict_by(alone, samples_of(spec)))["accuracy"]
                 rows.setdefault(f"drawn trajectories, {difficulty}", {})[stream.name] = accuracy
 
 
