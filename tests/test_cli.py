@@ -2,13 +2,16 @@
 
 from __future__ import annotations
 
+import io
 import json
 import os
 import signal
 import subprocess
 from fractions import Fraction
 from pathlib import Path
+from typing import Any
 
+import av
 import click
 import jsonschema
 import pytest
@@ -26,6 +29,7 @@ from fervid.export import TIMELINES, choose
 from fervid.files.urls import Limit
 from fervid.times import timecode
 from fervid.types import Settings
+from fervid.video.film import writing
 
 
 def says(done: subprocess.CompletedProcess[str], code: int, *words: str) -> None:
@@ -325,6 +329,32 @@ def test_an_interruption_is_reported_even_if_an_extension_raises_another_error(
 
     monkeypatch.setattr("fervid.export.timelines.json.schema", load)
     assert call("schema") == Done(130, "", "fervid: interrupted\n")
+
+
+def test_an_interruption_inside_a_callback_of_a_library_is_not_lost(
+    monkeypatch: pytest.MonkeyPatch, call: Call, tmp_path: Path, capfd: pytest.CaptureFixture[str]
+) -> None:
+    """PyAV discards exceptions of the file it writes into, and the film would be finished."""
+
+    signals = [signal.SIGINT]
+
+    class Target(io.BytesIO):
+        def write(self, data: Any) -> int:
+            if signals:
+                signal.raise_signal(signals.pop())
+            return super().write(data)
+
+    def write() -> None:
+        with writing(Target(), "matroska", {}) as output:
+            stream = output.add_stream("mpeg4", rate=25)
+            stream.width = stream.height = 64
+            picture = av.VideoFrame(64, 64, "yuv420p")
+            for picture.pts in range(100_000):
+                output.mux(stream.encode(picture))
+
+    monkeypatch.setattr("fervid.export.timelines.json.schema", write)
+    assert call("schema") == Done(130, "", "\nfervid: interrupted\n")
+    assert capfd.readouterr().err == ""
 
 
 def test_some_failures_are_code_3_and_are_named(fervid: Fervid) -> None:

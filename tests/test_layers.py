@@ -27,7 +27,7 @@ ROOMS: dict[str, tuple[set[str], set[str]]] = {
     "process": (set(), set()),
     "cache": ({"types", "errors", "files", "files.temporary"}, set()),
     "execute": ({"types", "errors", "process", "files.temporary"}, set()),
-    "video": (NOUNS | {"files.temporary"}, {"av", "cv2"}),
+    "video": (NOUNS | {"process", "files.temporary"}, {"av", "cv2"}),
     "faces": (NOUNS | {"process"}, {"dlib", "cv2", "scipy", "torch", "safetensors"}),  # torch: who is who
     "clips": (NOUNS | {"faces"}, {"cv2"}),
     "streams": (NOUNS, {"torch"}),

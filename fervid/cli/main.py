@@ -9,7 +9,8 @@ import warnings
 from collections.abc import Sequence
 from difflib import get_close_matches
 from importlib import import_module
-from typing import Any, NoReturn
+from types import FrameType
+from typing import NoReturn
 
 import click
 
@@ -18,7 +19,7 @@ from fervid.cli.shared.messages import Messages
 from fervid.cli.shared.options import global_options
 from fervid.errors import FervidError
 from fervid.files.urls import is_url
-from fervid.process import collect_less_often, skip_last_collections
+from fervid.process import collect_less_often, postpones, skip_last_collections
 
 INTERRUPTED = 130
 _signals: list[int] = []  # received by this run
@@ -213,7 +214,9 @@ def _run(arguments: Sequence[str] | None, messages: Messages) -> int:
         return 1
 
 
-def _interrupt(number: int, frame: Any) -> None:
+def _interrupt(number: int, frame: FrameType | None) -> None:
+    if postpones(number, frame):
+        return
     _signals.append(number)
     warnings.simplefilter("ignore", ResourceWarning)  # an interrupted import leaves its file open
     raise KeyboardInterrupt

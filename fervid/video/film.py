@@ -19,6 +19,7 @@ from av.video.frame import PictureType, VideoFrame
 from av.video.stream import VideoStream
 
 from fervid.errors import InputError, OutputError
+from fervid.process import callback
 from fervid.types import Bytes, Video
 from fervid.video.luma import Turn
 from fervid.video.pictures import matrix_of
@@ -110,9 +111,11 @@ class _Sink:
         self._target = target
         self.failure: Exception | None = None
 
+    @callback
     def write(self, data: bytes) -> int:
         return self._do(self._target.write, data) or len(data)
 
+    @callback
     def seek(self, offset: int, whence: int = 0) -> int:
         return self._do(self._target.seek, offset, whence) or 0
 

@@ -22,6 +22,7 @@ from av.video.stream import VideoStream
 
 from fervid.errors import InputError
 from fervid.files import shown
+from fervid.process import callback
 from fervid.types import Frame, Tally, Video
 from fervid.video import source
 from fervid.video.luma import Turn, turn_of, upright, upright_size
@@ -114,6 +115,7 @@ def opened(path: Path) -> Iterator[tuple[InputContainer, VideoStream]]:
 def _seeking(file: BinaryIO) -> Callable[[int, int], int]:
     """Return the seek of a file for FFmpeg, which asks damaged files for positions that do not exist."""
 
+    @callback
     def seek(offset: int, whence: int = 0) -> int:
         try:
             return file.seek(offset, whence)
