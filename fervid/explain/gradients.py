@@ -16,6 +16,7 @@ from torch import Tensor
 
 from fervid import clips, streams
 from fervid.clips import Window
+from fervid.errors import UsageError
 from fervid.faces import shape
 from fervid.model import Model, parts
 from fervid.process import one_thread
@@ -81,6 +82,11 @@ def explain(
 
     `neutral` (68, 2) is the person's face at rest, if it is known from more of the track.
     """
+    if model.spec.vote:
+        raise UsageError(
+            f"{model.spec.name} is a committee, whose answer is no sum of its streams: explain one of its "
+            "members, such as member_1 in its folder"
+        )
     with one_thread():
         inputs = {
             spec.name: _inputs(window, spec.reads, spec.illumination, neutral) for spec in model.spec.streams

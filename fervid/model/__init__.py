@@ -19,4 +19,5 @@ from fervid.model.spec import (
     read_spec,
     verify,
 )
+from fervid.model.voting import MARK, VOTES, member_answers, vote
 from fervid.model.weights import check_device, load, save

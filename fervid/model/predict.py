@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from fervid import clips, streams
+from fervid.model import voting
 from fervid.model.spec import Spec, StreamSpec
 from fervid.types import Array, Floats
 
@@ -67,7 +68,9 @@ class Model:
         return np.concatenate(own), None if joint is None else np.concatenate(together)
 
     def fuse(self, logits: Mapping[str, Floats]) -> Floats:
-        """Return the fused logits of the streams."""
+        """Return the fused logits of the streams; those of a committee by its vote."""
+        if self.spec.vote:
+            return voting.vote(voting.member_answers(self.spec, logits), self.spec.vote)
         if self.spec.fusion == "joint":
             return np.sum([logits[stream.name] for stream in self.spec.streams], axis=0, dtype=np.float32)
         return self.weighted(logits)

@@ -13,6 +13,7 @@ from pathlib import Path
 from typing import Any
 
 from fervid.errors import ModelError, UsageError
+from fervid.model.voting import MARK, VOTES
 from fervid.types import ModelInfo
 
 SPEC = "model.json"
@@ -28,12 +29,17 @@ JOINT = "joint."  # prefix of the weights of the joint top layers
 class StreamSpec:
     """One network of a model."""
 
-    name: str
+    name: str  # of its network; in a committee with the number of the member, such as "still#2"
     reads: str  # its inputs, such as "faces" or "faces+points"
     sizes: Mapping[str, int]
     weight: float = 1.0  # of its logits in the weighted sum
     illumination: str = "none"  # normalisation of its crops, see `clips/illumination.py`
     window: str = "short"  # one of WINDOWS
+
+    @property
+    def network(self) -> str:
+        """The name of its network."""
+        return self.name.partition(MARK)[0]
 
     def as_json(self) -> dict[str, Any]:
         """Return the spec as JSON values; a short window is left out, so that older hashes stay valid."""
@@ -53,11 +59,18 @@ class Spec:
     licences: Mapping[str, str]
     training_data: tuple[str, ...]
     weights_sha256: str
+    vote: str = ""  # of a committee: one of VOTES
+
+    @property
+    def headline(self) -> str:
+        """The name of the model's answer among those of its parts."""
+        return self.vote or (self.streams[0].name if len(self.streams) == 1 else self.fusion)
 
     def as_json(self) -> dict[str, Any]:
-        """Return the spec as JSON values."""
+        """Return the spec as JSON values; no vote is left out, so that older hashes stay valid."""
         streams = [stream.as_json() for stream in self.streams]
-        return {"format": FORMAT} | asdict(self) | {"streams": streams}
+        value = {"format": FORMAT} | asdict(self) | {"streams": streams}
+        return value if self.vote else {name: part for name, part in value.items() if name != "vote"}
 
     @classmethod
     def from_json(cls, value: Mapping[str, Any]) -> Spec:
@@ -72,6 +85,7 @@ class Spec:
             licences=dict(value["licences"]),
             training_data=tuple(value["training_data"]),
             weights_sha256=str(value["weights_sha256"]),
+            vote=str(value.get("vote", "")),
         )
 
 
@@ -126,6 +140,8 @@ def read_spec(name: str | Path) -> Spec:
         raise ModelError(f"model {name} has the temperature {spec.temperature}, not a number above 0")
     if spec.fusion not in FUSIONS:
         raise ModelError(f"model {name} has the unknown fusion {spec.fusion!r}: upgrade fervid")
+    if spec.vote not in ("", *VOTES):
+        raise ModelError(f"model {name} has the unknown vote {spec.vote!r}: upgrade fervid")
     if not {stream.window for stream in spec.streams} <= set(WINDOWS):
         raise ModelError(f"model {name} has windows of an unknown kind: upgrade fervid")
     return spec

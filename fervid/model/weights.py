@@ -81,7 +81,7 @@ def _build(stream: StreamSpec, spec: Spec, tensors: Mapping[str, Array]) -> tupl
         if k.startswith(prefix)
     }
     joint = {k.removeprefix(JOINT): own.pop(k) for k in list(own) if k.startswith(JOINT)}
-    network = streams.build(stream.name, len(spec.labels), **stream.sizes)
+    network = streams.build(stream.network, len(spec.labels), **stream.sizes)
     network.load_state_dict(own)
     if spec.fusion != "joint":
         return network, None

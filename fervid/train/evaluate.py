@@ -182,7 +182,7 @@ def predict(
         rejected=whole["rejected"],
         logits={key: whole[key] for key in names},
         temperature=np.full(len(samples), spec.temperature, np.float32),
-        headline=spec.streams[0].name if len(spec.streams) == 1 else spec.fusion,
+        headline=spec.headline,
     )
 
 
@@ -250,6 +250,9 @@ def _fused(
     net: Model, alone: dict[str, Floats], jointly: dict[str, Floats], leave_out: bool
 ) -> dict[str, Floats]:
     """Return the logits of each fusion that the model has."""
+    if net.spec.vote:
+        members = model.member_answers(net.spec, jointly)
+        return {rule: model.vote(members, rule) for rule in model.VOTES}
     if len(net.spec.streams) == 1:
         return {}
     fused = {"weighted": net.weighted(alone)}

@@ -120,6 +120,12 @@ class Recipe:
         False, "Train on each clip under one of four illuminations, not on --illumination."
     )  # Kuo et al.
     held_out: float = _setting(0.15, "The share of people held out for validation.", 0, 0.9)
+    committee: int = _setting(
+        1, "Train this many models from different seeds, which answer together: a committee.", 1
+    )
+    vote: str = _setting(
+        "mean", "The answer of a committee: the mean, or the majority.", choices=("mean", "majority")
+    )
     patience: int = _setting(
         0, "Stop a stream after this many epochs without an improvement; 0 never stops early.", 0
     )

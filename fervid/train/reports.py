@@ -3,20 +3,23 @@
 from __future__ import annotations
 
 import json
+import shutil
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
-from fervid import datasets, files, metrics
+from fervid import datasets, files, metrics, model
+from fervid.errors import OutputError
 from fervid.metrics import Predictions, charts
 from fervid.model import Spec, StreamSpec
 from fervid.streams.network import Network
 from fervid.train.batches import is_over_time
+from fervid.train.folders import STATE
 from fervid.train.recipe import Recipe
 from fervid.train.stages import Run
-from fervid.types import Floats
+from fervid.types import Array, Floats
 
 HISTORY, FIGURES, CARD = "history.json", "validation.json", "card.md"
 
@@ -68,10 +71,24 @@ def spec(
     )
 
 
+def end(run: Run, spec: Spec, tensors: Mapping[str, Array], own: Mapping[str, Floats], fused: Floats) -> Path:
+    """Write the model and its reports, and delete the checkpoints; return the run folder."""
+    if run.machine.is_main:
+        model.save(run.folder, spec, tensors)
+        try:
+            write(run, spec, own, fused)
+        except OSError as failure:
+            raise OutputError(f"cannot write the reports in {run.folder}: {failure.strerror}") from failure
+        shutil.rmtree(run.folder / STATE, ignore_errors=True)
+    run.machine.wait()
+    return run.folder
+
+
 def write(run: Run, spec: Spec, own: Mapping[str, Floats], fused: Floats) -> None:
     """Write every report file into the run folder."""
     folder, histories = run.folder, run.histories
-    files.write(folder / HISTORY, json.dumps(histories, indent=1) + "\n")
+    if histories:  # the members of a committee have their own
+        files.write(folder / HISTORY, json.dumps(histories, indent=1) + "\n")
     for stage, history in histories.items():
         charts.curves(history, folder / f"curves_{stage}", stage)
     predictions = validation(run, spec, own, fused)
@@ -84,11 +101,10 @@ def write(run: Run, spec: Spec, own: Mapping[str, Floats], fused: Floats) -> Non
 def validation(run: Run, spec: Spec, own: Mapping[str, Floats], fused: Floats) -> Predictions:
     """Return the predictions of the finished model for the validation set."""
     logits = dict(own)
-    if len(own) > 1:
+    if len(own) > 1 and not spec.vote:
         parts = [np.float32(stream.weight) * own[stream.name] for stream in spec.streams]
         logits["weighted"] = np.asarray(np.sum(parts, axis=0), np.float32)
-    headline = next(iter(own)) if len(own) == 1 else spec.fusion
-    logits[headline] = fused.astype(np.float32)
+    logits[spec.headline] = fused.astype(np.float32)
     count, samples = len(run.validation), run.validation.samples
     return Predictions(
         labels=spec.labels,
@@ -101,7 +117,7 @@ def validation(run: Run, spec: Spec, own: Mapping[str, Floats], fused: Floats) -
         rejected=np.zeros(count, bool),
         logits=logits,
         temperature=np.full(count, spec.temperature, np.float32),
-        headline=headline,
+        headline=spec.headline,
     )
 
 
@@ -126,7 +142,8 @@ def card(recipe: Recipe, spec: Spec, figures: Mapping[str, Any]) -> str:
         f"# {spec.name}",
         "",
         f"Reads {', '.join(spec.labels)} from faces in video; streams {' + '.join(recipe.streams)}, "
-        f"fused by {'the ' + spec.fusion + ' rule' if len(spec.streams) > 1 else 'nothing, being one'}.",
+        f"fused by {'the ' + spec.fusion + ' rule' if len(recipe.streams) > 1 else 'nothing, being one'}.",
+        *([f"A committee of {recipe.committee}, which answers by {spec.vote}."] if spec.vote else []),
         "",
         "The scores describe visible expression. They say nothing of what a person feels, and are no ground",
         "for decisions about people.",

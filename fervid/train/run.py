@@ -6,7 +6,6 @@ weights.
 
 from __future__ import annotations
 
-import shutil
 from collections.abc import Mapping
 from dataclasses import replace
 from pathlib import Path
@@ -16,21 +15,19 @@ import torch
 from torch import nn
 
 from fervid import metrics, model, streams
-from fervid.errors import OutputError, UsageError
+from fervid.errors import UsageError
 from fervid.execute import Executor
 from fervid.streams.network import Network
-from fervid.train import alone, footage, fusion, reports, starting
+from fervid.train import alone, committee, footage, fusion, reports, starting
 from fervid.train.augment.pixels import VARIANTS
-from fervid.train.folders import STATE, check_material
+from fervid.train.folders import check_material
 from fervid.train.footage import Footage
 from fervid.train.listener import SILENT, Listener
 from fervid.train.machine import Machine
 from fervid.train.material import Material, gather
 from fervid.train.recipe import Recipe
 from fervid.train.stages import Run
-from fervid.types import Array, Floats
-
-DOUBT = 50  # samples that outweigh the temperature of the model before
+from fervid.types import Array
 
 
 def check(recipe: Recipe, material: Material, device: str) -> None:
@@ -42,6 +39,9 @@ def check(recipe: Recipe, material: Material, device: str) -> None:
             "give one of these as --illumination"
         )
     labels = material.labels
+    if recipe.committee > 1:
+        members = [starting.member_recipe(recipe, number + 1) for number in range(recipe.committee)]
+        recipe = members[0]
     bases = starting.models(recipe)
     if recipe.finetune:
         labels = starting.check_labels(labels, bases[0].spec.labels)
@@ -75,7 +75,8 @@ def train(
 ) -> Path:
     """Train in a run folder, from its checkpoints, until it is a model."""
     check_material(folder, material)
-    bases = starting.models(recipe)
+    is_committee = recipe.committee > 1
+    bases = starting.models(starting.member_recipe(recipe, 1) if is_committee else recipe)
     if recipe.finetune:
         material = replace(material, labels=starting.check_labels(material.labels, bases[0].spec.labels))
     everything = (*material.train, *material.validation)
@@ -86,7 +87,8 @@ def train(
     strips = cut() if machine.is_main else None
     machine.wait()
     strips = strips or cut()  # the others read what the main process has stored
-    return _finish(Run.of(recipe, material, strips, folder, machine, listener, bases))
+    run = Run.of(recipe, material, strips, folder, machine, listener, bases)
+    return committee.train(run, material, _finish) if is_committee else _finish(run)
 
 
 def _finish(run: Run) -> Path:
@@ -102,25 +104,9 @@ def _finish(run: Run) -> Path:
     if rule == "joint":
         tops = fusion.train(run, networks, weights, features)
         fused = fusion.sum_logits(tops, features)
-    temperature = _temperature(run, fused)
-    if run.machine.is_main:
-        spec = reports.spec(run, networks, weights, rule, temperature)
-        model.save(run.folder, spec, tensors(networks, tops))
-        try:
-            reports.write(run, spec, own, fused)
-        except OSError as failure:
-            raise OutputError(f"cannot write the reports in {run.folder}: {failure.strerror}") from failure
-        shutil.rmtree(run.folder / STATE, ignore_errors=True)
-    run.machine.wait()
-    return run.folder
-
-
-def _temperature(run: Run, fused: Floats) -> float:
-    """Return the divisor of the fused logits, nearer to the previous one if validation is small."""
-    before = run.bases[0].spec.temperature if run.recipe.finetune else 1.0
-    fitted = metrics.fit_temperature(fused, run.truth.argmax(1))
-    trust = len(run.validation) / (len(run.validation) + DOUBT)
-    return float(fitted**trust * before ** (1 - trust))
+    temperature = run.temperature(fused)
+    spec = reports.spec(run, networks, weights, rule, temperature)
+    return reports.end(run, spec, tensors(networks, tops), own, fused)
 
 
 def tensors(networks: Mapping[str, Network], tops: Mapping[str, nn.Linear]) -> dict[str, Array]:

@@ -10,6 +10,7 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
+from fervid import metrics
 from fervid.errors import InputError
 from fervid.model import Model
 from fervid.streams.network import Network
@@ -25,6 +26,8 @@ from fervid.train.material import Material
 from fervid.train.recipe import Recipe
 from fervid.train.state import History
 from fervid.types import Array, Floats
+
+DOUBT = 50  # samples that outweigh the temperature of the model before
 
 
 @dataclass(frozen=True, eq=False)
@@ -131,6 +134,13 @@ class Run:
             f"{stage.name}: best after epoch {state.best_epoch + 1}, validation accuracy {accuracy:.4f}"
         )
         round_weights(stage.learner)
+
+    def temperature(self, fused: Floats) -> float:
+        """Return the divisor of the fused logits, nearer to the previous one if validation is small."""
+        before = self.bases[0].spec.temperature if self.recipe.finetune else 1.0
+        fitted = metrics.fit_temperature(fused, self.truth.argmax(1))
+        trust = len(self.validation) / (len(self.validation) + DOUBT)
+        return float(fitted**trust * before ** (1 - trust))
 
     def checkpoint(self, name: str) -> Path:
         """Return the path of a stage's checkpoint."""

@@ -18,12 +18,42 @@ def models(recipe: Recipe) -> list[Model]:
     """Load the models to start from."""
     if recipe.finetune and not recipe.start_from:
         raise UsageError("fine-tuning needs a model to start from: give --model")
+    for name in recipe.start_from:
+        check_no_committee(name)
     return [model.load(name) for name in recipe.start_from]
+
+
+def check_no_committee(name: str | Path) -> None:
+    """Raise UsageError if a model is a committee."""
+    if model.read_spec(name).vote:
+        raise UsageError(f"{name} is a committee: start from one of its members, such as {name}/member_1")
+
+
+def member_folder(folder: Path, number: int) -> Path:
+    """Return the folder of a member of a committee; the first is 1."""
+    return folder / f"member_{number}"
+
+
+def member_recipe(recipe: Recipe, number: int) -> Recipe:
+    """Return the recipe of a member of a committee, which has its own seed.
+
+    Where the committee starts from another committee, the member starts from the member of its number.
+    """
+    bases = []
+    for name in recipe.start_from:
+        folder = model.find(name)
+        is_committee = bool(model.read_spec(folder).vote)
+        base = member_folder(folder, number)
+        if is_committee and not (base / model.SPEC).is_file():
+            raise UsageError(f"{name} is a committee without a member {number}: give a smaller --committee")
+        bases.append(str(base) if is_committee else name)
+    return replace(recipe, committee=1, seed=recipe.seed + number - 1, start_from=tuple(bases))
 
 
 def finetune_recipe(name: str | Path, recipe: Recipe) -> Recipe:
     """Return a recipe for fine-tuning a model, with its architecture."""
     folder = model.find(name)
+    check_no_committee(name)
     spec = model.read_spec(folder)
     methods = {stream.illumination for stream in spec.streams if "faces" in stream.reads}
     return replace(

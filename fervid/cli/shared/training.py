@@ -65,7 +65,7 @@ LEARNING = [
     *map(option, ("held_out", "epoch_clips", "moving", "joint_epochs", "own_loss", "sum_loss")),
     *map(option, ("batch", "rate", "optimizer", "soft_labels", "smoothing", "balance", "mixup", "coarse")),
     *map(option, ("center_loss", "island_loss", "locality_loss", "tuplet_loss", "triplet_loss")),
-    *map(option, ("augmentation", "variants", "patience", "average", "seed")),
+    *map(option, ("augmentation", "variants", "patience", "average", "seed", "committee", "vote")),
 ]
 TRAINING = [*map(option, ("epochs", "validation")), *LEARNING]
 
@@ -186,7 +186,7 @@ def check_run_folder(target: str, overwrite: bool) -> Path:
     for name in names:
         if name in OWN_FILES or name.startswith(("curves_", "confusion.")):
             (folder / name).unlink()
-        elif name == "state":
+        elif name == "state" or name.startswith("member_"):
             shutil.rmtree(folder / name)
     return folder
 
