@@ -301,6 +301,8 @@ def test_a_name_with_spaces_needs_quotes(call: Call) -> None:
     says(call("my", "film.mp4"), 2, *quoted)
     says(call("my", "film.mp4", "-t", "out.json"), 2, *quoted)
     says(call("analyze", "my", "film.mp4", "--output-dir", "out"), 2, *quoted)
+    says(call("peaks", "my", "film.mp4", "--top", "3"), 2, *quoted)
+    says(call("report", "my", "film.mp4"), 2, *quoted)
     says(call("analyze", "my", "film.mp4", "-t", "out.json"), 2, *quoted)
     says(call("info", "other.mp4", "my", "film.mp4"), 2, *quoted)
     assert "quotes" not in call("info", "my film.mp4", "missing.mp4").stderr

@@ -317,6 +317,7 @@ def test_moments_become_clips_and_a_reel(timeline: Path, call: Call) -> None:
     assert done.returncode == 0, done.stderr
     assert len(done.stdout.splitlines()) == 3
     assert "wrote 2 clips into clips" in done.stderr
+    assert "wrote reel.mp4: 2 moments, 1.6 s" in done.stderr
     clips = sorted(os.listdir("clips"))
     assert clips == ["001_happiness_T1_00-00-02.mp4", "002_surprise_T1_00-00-02.mp4"]
     source = planning.plan(CLIP)
@@ -331,6 +332,18 @@ def test_moments_become_clips_and_a_reel(timeline: Path, call: Call) -> None:
         assert "do not say what a person feels" in clip.metadata["comment"]
     again = call("peaks", timeline, "--video", CLIP, "--cut", "clips", "--exact", "-o", "/dev/null")
     assert again.returncode == 1 and "use -y" in again.stderr.splitlines()[-1]
+
+
+def test_a_reel_has_a_limit_of_its_length(timeline: Path, call: Call) -> None:
+    reel = ("peaks", timeline, "--video", CLIP, "--montage", "reel.mp4", "--exact", "--pad", "0", "-y")
+    done = call(*reel, "--length", "1")
+    assert done.returncode == 0, done.stderr
+    assert "wrote reel.mp4: 1 of 2 moments, 0.8 s" in done.stderr
+    assert len(planning.plan(Path("reel.mp4")).pts) == 20
+    whole = call(*reel, "--length", "1.4")
+    assert "wrote reel.mp4: 2 moments, 1.4 s" in whole.stderr
+    tiny = call(*reel, "--length", "0.5")
+    assert tiny.returncode == 1 and "no moment fits into 0.5 s: the shortest lasts 0.8 s" in tiny.stderr
 
 
 def test_a_clip_that_would_begin_a_second_early_is_encoded(timeline: Path, call: Call) -> None:
@@ -355,6 +368,8 @@ def test_a_clip_that_would_begin_a_second_early_is_encoded(timeline: Path, call:
     [
         (("--cut", "clips"), 2, "--video"),
         (("--exact",), 2, "--cut or --montage"),
+        (("--length", "9"), 2, "add --montage"),
+        (("--video", CLIP, "--montage", "reel.mp4", "--length", "0"), 2, "--length"),
         (("--copy",), 2, "--cut or --montage"),
         (("--copy", "--exact", "--cut", "clips"), 2, "cannot be combined"),
         (("--video", CLIP), 2, "--cut or --montage"),

@@ -185,8 +185,13 @@ def _run(arguments: Sequence[str] | None, messages: Messages) -> int:
         error.show()
         return error.exit_code
     except click.UsageError as error:
+        from fervid.cli.shared.inputs import unquoted
+
+        text, whole = error.format_message(), unquoted(sys.argv[1:] if arguments is None else arguments)
+        if whole is not None and text.startswith("Got unexpected extra argument"):
+            text = f"put quotes around a name with spaces: '{whole}'"
         where = "" if error.ctx is None else f" (see {error.ctx.command_path} --help)"
-        messages.fail(error.format_message() + where, error)
+        messages.fail(text + where, error)
         return error.exit_code
     except click.ClickException as error:
         messages.fail(error.format_message(), error)

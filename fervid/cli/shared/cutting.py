@@ -15,6 +15,7 @@ import click
 from fervid import times
 from fervid.cli.shared import options, output
 from fervid.cli.shared.messages import Messages, log
+from fervid.cli.shared.values import NumberRange
 from fervid.errors import InputError, UsageError
 
 if TYPE_CHECKING:
@@ -29,6 +30,12 @@ OPTIONS: list[options.Decorator[Any]] = [
     click.option("--cut", metavar="DIR", help="Write each moment as a clip into DIR."),
     options.target("--montage", help="Write the moments, in order of time, as one reel."),
     click.option(
+        "--length",
+        type=NumberRange(min=0, min_open=True),
+        metavar="SECONDS",
+        help="Leave moments out of --montage, the lowest first, until it is no longer than this.",
+    ),
+    click.option(
         "--exact",
         is_flag=True,
         help="Encode clips to begin at the exact frame.  [default: if copies would begin a second early]",
@@ -36,7 +43,7 @@ OPTIONS: list[options.Decorator[Any]] = [
     click.option("--copy", is_flag=True, help="Copy clips from a keyframe on, however early it is."),
     click.option("--video", metavar="FILE", help="The video of a timeline, for --cut and --montage."),
 ]
-NAMES = ("cut", "montage", "exact", "copy", "video")
+NAMES = ("cut", "montage", "length", "exact", "copy", "video")
 
 
 def split(values: dict[str, Any], pad: tuple[Fraction, Fraction] | None, overwrite: bool) -> Cuts:
@@ -52,6 +59,7 @@ class Cuts:
 
     cut: str | None
     montage: str | None
+    length: float | None
     pad: tuple[Fraction, Fraction]
     exact: bool
     copy: bool
@@ -74,6 +82,8 @@ class Cuts:
         """Check the options before any work, and create the folder."""
         if self.exact and self.copy:
             raise UsageError("--exact and --copy cannot be combined: give one of them")
+        if self.length is not None and self.montage is None:
+            raise UsageError("--length is the length of a reel: add --montage")
         if not self.are_requested:
             for option, value in (("--exact", self.exact), ("--copy", self.copy), ("--video", self.video)):
                 if value:
@@ -135,9 +145,32 @@ class Cutter:
         is_encoded = self._is_encoded(suffix, peaks, can_encode=suffix != ".webm")
         if is_encoded and suffix == ".webm":
             raise UsageError("a .webm file cannot contain H.264: name the montage .mp4, .mov or .mkv")
-        moments = f"{len(peaks)} moment{'s' * (len(peaks) > 1)}"
-        early = self._make(peaks, target, is_encoded, f"{moments} of {self.video.name}, chosen by fervid")
-        self._report(f"wrote {target}", early)
+        shown = peaks if self.cuts.length is None else self._fitting(peaks, is_encoded, self.cuts.length)
+        moments = f"{len(shown)} moment{'s' * (len(shown) > 1)}"
+        early = self._make(shown, target, is_encoded, f"{moments} of {self.video.name}, chosen by fervid")
+        if len(shown) < len(peaks):
+            moments = f"{len(shown)} of {len(peaks)} moments"
+        length = times.clock(self._length(shown, is_encoded))
+        self._report(f"wrote {target}: {moments}, {length}", early)
+
+    def _fitting(self, peaks: Sequence[Peak], is_encoded: bool, length: float) -> list[Peak]:
+        """Return the highest peaks of which a reel is no longer than `length`."""
+        fitting: list[Peak] = []
+        for peak in peaks:
+            if float(self._length([*fitting, peak], is_encoded)) <= length:
+                fitting.append(peak)
+        if not fitting:
+            shortest = times.clock(min(self._length([peak], is_encoded) for peak in peaks))
+            raise InputError(f"no moment fits into {length:g} s: the shortest lasts {shortest}")
+        return fitting
+
+    def _length(self, peaks: Sequence[Peak], is_encoded: bool) -> Fraction:
+        """Return the seconds of a reel of these peaks."""
+        from fervid.video import cutting
+
+        cut = cutting.at_frames if is_encoded else cutting.at_keyframes
+        pieces = cutting.merged([cut(self.video, *padded(peak, self.cuts.pad, self.video)) for peak in peaks])
+        return sum(piece.stop - piece.start for piece in pieces) * self.video.time_base
 
     def _make(self, peaks: Sequence[Peak], target: str, is_encoded: bool, title: str) -> float:
         """Write moments as one file; return the most seconds by which a copied moment begins too early."""
