@@ -144,7 +144,7 @@ class Script:
     after: str
     script: str
     last: str
-    commands: tuple[str, ...]  # with {data}, {net}, {after}, {jobs} and {small}
+    commands: tuple[str, ...]  # with {data}, {net}, {after}, {still}, {jobs} and {small}
 
     @property
     def folder(self) -> str:
@@ -156,7 +156,7 @@ FRAMES = (
     "answers --net {net}",
     "train --still {after} {small}",
 )
-MOTION = ("points --data {data} {jobs} {small}", "train --phrnn {after} {small}")
+MOTION = ("points --data {data} --still {still} {jobs} {small}", "train --phrnn {after} {small}")
 
 STAGES: tuple[Stage | Mean | Script, ...] = (
     Stage(
@@ -276,16 +276,16 @@ STAGES: tuple[Stage | Mean | Script, ...] = (
         after=("phrnn_on",),
         clips=25600,
     ),
-    # It took every real mouth that talks for a smile.
-    Script("phrnn", "phrnn_open", "train_motion.py", "onsets", MOTION),
+    # It took every real mouth that talks for a smile, and people who talk and turn for surprised.
+    Script("phrnn", "phrnn_open", "train_motion.py", "people", MOTION),
     Stage(
         "default",
         ONSETS[:2] + REAL_ONSETS_FEW + UNSEEN + RESTING_UNSEEN,
         VALIDATION + VALIDATION_UNSEEN + VALIDATION_ONSETS,
         "--streams c3d+phrnn+still --size c3d.width=16 --size c3d.motion=20 --size phrnn.motion=8 --epochs 0 "
-        "--fixed-tops c3d+still --own-loss 0 --sum-loss 1 --joint-epochs 12 --rate 2.5 --moving 0.75 "
-        "--batch 64 --soft-labels 0.2 --smoothing 0.02 --balance 0.4",
-        after=("c3d_onsets", "phrnn_onsets", "still_best"),
+        "--fixed-tops c3d+still --limit c3d=3 --limit phrnn=3 --own-loss 0 --sum-loss 1 --joint-epochs 12 "
+        "--rate 2.5 --moving 0.75 --batch 64 --soft-labels 0.2 --smoothing 0.02 --balance 0.4",
+        after=("c3d_onsets", "phrnn_people", "still_best"),
         clips=9600,
     ),
 )
@@ -356,6 +356,7 @@ def run_script(stage: Script, data: Path, face_api: Path, runs: Path, jobs: int 
         "{data}": [str(data)],
         "{net}": [str(face_api)],
         "{after}": [str(runs / stage.after)],
+        "{still}": [str(runs / "still_best")],
         "{jobs}": ["--jobs", str(jobs)] if jobs is not None else [],
         "{small}": ["--small"] if small else [],
     }

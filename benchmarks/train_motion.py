@@ -9,6 +9,9 @@ of a person is what a face does when it does nothing, and that between a neutral
 Clips are put together from such differences. Two faults of analysis are trained as well: a neutral face that
 was estimated while the person talked, and one that was estimated while the expression showed already.
 
+Most of this is too tidy: in films people turn, talk and look about at once. The last stage moves between
+frames of one person's video, which have no labels: a frame network says what each shows.
+
 `points` cuts the landmarks of all datasets; `train` runs the stages below, and writes a model of each under
 --runs. It resumes after an interruption at the stage that was not finished. --small takes minutes.
 """
@@ -41,8 +44,10 @@ LENGTH = clips.LENGTH
 REST = EMOTIONS.index(NEUTRAL)
 STILLS = "ferplus:{data}/ferplus.npz?usage=Training"
 PORTRAITS = "portraits:{data}/portraits.npz?classes=8"
+FILMED = "landmarks68"  # frames of videos, several of each person
 MOST_POSE = (30.0, 25.0)  # degrees of yaw and pitch: beyond them, points are too uncertain for differences
 LEAST_QUALITY = 0.3
+FEWEST_FRAMES = 4  # of a person: the neutral is the median of the frames
 # How often each expression is drawn from pairs: few portraits show fear or disgust.
 SHARES = (0.2, 0.1, 0.02, 0.38, 0.12, 0.18)
 VOTES = 0.4  # the weight of FER+'s votes against FER2013's label
@@ -80,6 +85,16 @@ STAGES = (
         epochs=10,
         rate=2e-3,
     ),
+    # People who talk and turn were surprised.
+    Stage(
+        "people",
+        {"acted": 0.25, "drawn": 0.05, "pairs": 0.15, "onsets": 0.25, "people": 0.3},
+        0.25,
+        4,
+        motion=8,
+        epochs=10,
+        rate=2e-3,
+    ),
 )
 
 
@@ -92,12 +107,14 @@ def main() -> None:
         command.add_argument("--runs", type=Path, default=Path("runs/motion"), help="[runs/motion]")
         command.add_argument("--small", action="store_true", help="a few samples, one short epoch")
     points.add_argument("--data", type=Path, required=True, help="the folder of the packs")
+    points.add_argument("--still", type=Path, required=True, help="a model of `still`: it labels frames")
     points.add_argument("--jobs", type=int, help="worker processes [one per core]")
     training.add_argument("--phrnn", type=Path, required=True, help="a model of `phrnn` to start from")
     options = parser.parse_args()
     options.runs.mkdir(parents=True, exist_ok=True)
     if options.command == "points":
         cut(options.data, options.runs, options.jobs, options.small)
+        np.savez(options.runs / "people.npz", **filmed(options.data, options.still, options.jobs))
     else:
         torch.set_num_threads(1)
         train(options.runs, options.phrnn, options.small)
@@ -126,6 +143,27 @@ def cut(data: Path, runs: Path, jobs: int | None, small: bool) -> None:
             arrays = _moving(strips) if name in ("acted", "drawn") else _still(strips)
             np.savez(runs / f"{name}.npz", **arrays)  # type: ignore[arg-type]
             print(f"{name}: {len(strips)} of {len(samples)} samples", flush=True)
+
+
+def filmed(data: Path, still: Path, jobs: int | None) -> dict[str, Array]:
+    """Return the pose-free points of frames of videos, and a frame network's answers."""
+    from fervid import execute
+    from fervid.datasets import packs
+    from fervid.train import footage
+    from fervid.types.samples import Picture, Sample
+
+    pack = packs.read(str(data / f"{FILMED}.npz"), {"images": (3, "u"), "person": (1, "U")})
+    samples = tuple(
+        Sample(f"{row:05}", NEUTRAL, Picture(np.ascontiguousarray(picture)), subject=str(pack["person"][row]))
+        for row, picture in enumerate(pack["images"])
+    )
+    with execute.open_executor(jobs) as executor:
+        strips = footage.cut(samples, executor)
+    strips = strips.take(np.flatnonzero(strips.has_strip))
+    net = model.load(still)
+    inner = slice(shape.MARGIN, -shape.MARGIN)
+    logits = {"still": net.logits("still", (faces[:, inner, inner] for faces in strips.faces))}
+    return {**_still(strips), "answers": net.probabilities(net.fuse(logits))}
 
 
 def _moving(strips: Footage) -> dict[str, Array]:
@@ -164,7 +202,7 @@ class Material:
 
     def __init__(self, runs: Path, late: float) -> None:
         self.late = late
-        packs = {name: dict(np.load(runs / f"{name}.npz")) for name in STAGES[0].sources}
+        packs = {path.stem: dict(np.load(path)) for path in sorted(runs.glob("*.npz"))}
         self.clips = {name: _by_clip(packs[name]) for name in ("acted", "drawn")}
         self.acted = synth.displacements(packs["stills"]["points"]).astype(np.float32)
         labels = packs["stills"]["label"]
@@ -185,6 +223,7 @@ class Material:
             ]
             for label in range(REST)
         ]
+        self.people = _people(packs["people"]) if "people" in packs else []
         shares = np.where([bool(rows) for rows in self.showing], SHARES, 0.0)
         self.shares = shares / (shares.sum() or 1.0)
 
@@ -197,6 +236,8 @@ class Material:
             moved, target = self._picture(random)
         elif source == "onsets":
             moved, target = self._onset(random)
+        elif source == "people":
+            moved, target = self._filmed(random)
         else:
             moved, label = self._pair(random) if source == "pairs" else self._clip(random, self.clips[source])
             target = np.eye(len(EMOTIONS))[label]
@@ -248,6 +289,17 @@ class Material:
             moved = moved + self._talk(random, 2, 6, 0, 0.5)
         return moved, label
 
+    def _filmed(self, random: np.random.Generator) -> tuple[Floats, Floats]:
+        """Draw a path through frames of one person's video, and the mean of what they show."""
+        moved, answers = self.people[random.integers(len(self.people))]
+        count = int(random.choice([1, 2, 3, 4, 6], p=[0.2, 0.2, 0.2, 0.2, 0.2]))
+        rows = random.choice(len(moved), min(count, len(moved)), replace=False)
+        if count == 1:  # the face holds, or comes from rest
+            return moved[rows[0]] * _level(random)[:, None, None], answers[rows[0]]
+        steps = np.eye(len(rows), dtype=np.float32)[:, :, None]  # how much of each frame is shown
+        path = _path(random, list(steps))[:, :, 0]
+        return np.tensordot(path, moved[rows], 1), path.mean(0) @ answers[rows]
+
     def _onset(self, random: np.random.Generator) -> tuple[Floats, Floats]:
         """Draw a still of FER2013 whose expression, as action units explain it, comes, stays or goes."""
         rows = self.of_label[random.choice([label for label, rows in enumerate(self.of_label) if len(rows)])]
@@ -288,6 +340,18 @@ def _by_clip(pack: Mapping[str, Array]) -> _Clips:
     order = np.argsort(pack["clip"], kind="stable")
     rows = np.split(order, np.flatnonzero(np.diff(pack["clip"][order])) + 1)
     return _Clips(pack["displacement"], pack["offset"], pack["label"], pack["motion"], rows)
+
+
+def _people(pack: Mapping[str, Array]) -> list[tuple[Floats, Floats]]:
+    """Return each person's displacements, (N, 68, 2), and what a frame network says of them, (N, C)."""
+    people = []
+    is_good = pack["quality"] > LEAST_QUALITY
+    for person in np.unique(pack["person"]):
+        rows = np.flatnonzero(is_good & (pack["person"] == person))
+        if len(rows) >= FEWEST_FRAMES:
+            points = pack["points"][rows]
+            people.append(((points - np.median(points, 0)).astype(np.float32), pack["answers"][rows]))
+    return people
 
 
 def _eased(shares: Array) -> Floats:

@@ -23,7 +23,7 @@ from fervid.synth import motion, puppet
 from fervid.types import Bytes
 
 BENCHMARKS = ROOT / "benchmarks"
-UNLABELLED = 3  # faces of the pack of landmarks
+UNLABELLED = 4  # faces of the pack of landmarks
 PEOPLE = 24  # enough for each part, and for each half of the validation part
 CODES = {"anger": 0, "disgust": 1, "fear": 2, "happiness": 3, "sadness": 4, "surprise": 5, "neutral": 6}
 
@@ -69,7 +69,8 @@ def packs(tmp_path_factory: pytest.TempPathFactory) -> Path:
         person=np.array([f"Somebody {number % PEOPLE}" for _, number in portraits]),
     )
     unlabelled = [face("neutral", 50 + number, 192) for number in range(UNLABELLED)]
-    np.savez(folder / "landmarks68.npz", images=np.stack(unlabelled))
+    people_of = np.array(["Somebody filmed"] * UNLABELLED)
+    np.savez(folder / "landmarks68.npz", images=np.stack(unlabelled), person=people_of)
     return folder
 
 
@@ -291,7 +292,7 @@ def test_the_landmark_network_learns_from_pictures_of_the_same_person(
     assert {label for source, label in shown if source == "onsets"} == set(range(len(EMOTIONS)))
     history = json.loads((runs / "history.json").read_text())
     assert [len(history[stage.name]) for stage in script.STAGES] == [1] * len(script.STAGES)
-    (stream,) = model.read_spec(made / "runs" / "phrnn_moving").streams
+    (stream,) = model.read_spec(made / "runs" / "phrnn_people").streams
     assert stream.sizes["motion"] == 8 and model.read_spec(made / "default").streams[1].sizes["motion"] == 8
 
 
