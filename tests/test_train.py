@@ -31,7 +31,7 @@ from fervid.errors import InputError, ModelError, UsageError
 from fervid.faces import shape
 from fervid.labels import EMOTIONS, NEUTRAL
 from fervid.streams.still import Still
-from fervid.train import alone, crops, evaluate, fitting, folders, frozen, run, starting, state
+from fervid.train import alone, crops, evaluate, fitting, folders, frozen, run, scoring, starting, state
 from fervid.train.augment import AUGMENTATIONS, OFF, STRONG
 from fervid.train.augment.pixels import VARIANTS
 from fervid.train.batches import Clips, make_targets
@@ -590,7 +590,7 @@ def test_plain_clips_are_what_analysis_reads() -> None:
     some_footage = drawn(LABELS, 2, 2, length=40)
     targets = make_targets(some_footage.samples, LABELS, 0.0, 0.0)
     clips = Clips(some_footage, targets, ("faces+points", "displacement"), OFF)
-    from fervid.train.evaluate import windows
+    from fervid.train.scoring import windows
 
     theirs = [(index, window) for index, window in windows(some_footage)]
     for indices, batch in clips.plain(4, CPU.device):
@@ -701,7 +701,7 @@ def both() -> Clips:
 
 
 def test_whole_clips_have_the_windows_of_analysis(both: Clips) -> None:
-    wanted = [(index, window["displacement"]) for index, window in evaluate.windows(both.footage)]
+    wanted = [(index, window["displacement"]) for index, window in scoring.windows(both.footage)]
     assert [index for index, _ in wanted] == [0, 1, *[2] * 5, *[3] * 4]
     shown = list(both.plain(3, CPU.device, looks=None))
     assert [index for indices, _ in shown for index in indices.tolist()] == [index for index, _ in wanted]
@@ -851,7 +851,7 @@ def test_fields_of_a_recipe_with_settings_are_options() -> None:
     for name, line, others in (
         ("train", ("-d", "x", "-o", "y"), set()),
         ("finetune", ("-d", "x", "-o", "y"), set(ARCHITECTURE_FIELDS)),
-        ("eval", ("--data", "x"), {"data"}),
+        ("eval", ("--data", "x"), {"data", "teacher", "teacher_share", "teacher_temperature"}),
     ):
         assert given(name, *line).keys() | others == settings().keys()
 

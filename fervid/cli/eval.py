@@ -110,7 +110,7 @@ def eval(
     if protocol is not None:
         training.check_one_process("a protocol")
     from fervid import execute
-    from fervid.train import evaluate
+    from fervid.train import evaluate, scoring
 
     samples = training.read(data)
     groups = {column: _groups(samples, column, about) for column in columns}  # fails before any work
@@ -121,7 +121,7 @@ def eval(
     ):
         shared: dict[str, Any] = {"cache": cache, "listener": listener, "crops": int(crops)}
         if protocol is None:
-            results = evaluate.predict(model, samples, None, executor, device=device, **shared)
+            results = scoring.predict(model, samples, None, executor, device=device, **shared)
         else:
             recipe = _recipe(model if is_named else None, values | {"data": data}, given)
             with training.kept_runs(runs) as folder, training.hardware(device, jobs) as machine:

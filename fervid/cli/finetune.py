@@ -35,6 +35,7 @@ from fervid.train.recipe import FINE_EPOCHS
     training.option("epochs", default=FINE_EPOCHS),
     training.option("validation"),
     *training.LEARNING,
+    *training.TEACHING,
     options.DEVICE,
     training.JOBS,
     training.NO_CACHE,

@@ -57,7 +57,7 @@ def robust(
         raise UsageError("name labelled data with --data, see `fervid datasets list`")
     from fervid import execute
     from fervid import model as models
-    from fervid.train import evaluate, footage
+    from fervid.train import footage, scoring
     from fervid.train.robust import measure, table
 
     draw = None if plot is None else _drawing(messages, plot, overwrite)
@@ -66,7 +66,7 @@ def robust(
     samples = [sample for sample in training.read(data) if sample.label in net.spec.labels]
     if most is not None:
         samples = _spread(samples, most)
-    labels = evaluate.labels_of(samples)
+    labels = scoring.labels_of(samples)
     with training.strips(no_cache) as cache, execute.open_executor(jobs) as executor:
         with messages.bar("cutting faces") as bar:
             bar.begin(len(samples))

@@ -28,6 +28,7 @@ from fervid.errors import UsageError
 @options.apply(
     *training.ARCHITECTURE,
     *training.TRAINING,
+    *training.TEACHING,
     options.DEVICE,
     training.JOBS,
     training.NO_CACHE,

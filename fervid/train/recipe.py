@@ -128,6 +128,13 @@ class Recipe:
         False, "Train on each clip under one of four illuminations, not on --illumination."
     )  # Kuo et al.
     held_out: float = _setting(0.15, "The share of people held out for validation.", 0, 0.9)
+    teacher: str = _setting(
+        "", "Learn from the answers of a model, too, which knows no validation sample.", metavar="MODEL"
+    )
+    teacher_share: float = _setting(0.5, "The weight of the teacher's answers, against the label.", 0, 1)
+    teacher_temperature: float = _setting(
+        2.0, "The divisor of the teacher's logits: above 1, the other labels have more of an answer.", 0.1
+    )
     committee: int = _setting(
         1, "Train this many models from different seeds, which answer together: a committee.", 1
     )

@@ -18,7 +18,7 @@ from fervid import metrics, model, streams
 from fervid.errors import UsageError
 from fervid.execute import Executor
 from fervid.streams.network import Network
-from fervid.train import alone, committee, footage, fusion, reports, starting
+from fervid.train import alone, committee, footage, fusion, reports, starting, teaching
 from fervid.train.augment.pixels import VARIANTS
 from fervid.train.folders import check_material
 from fervid.train.footage import Footage
@@ -45,6 +45,7 @@ def check(recipe: Recipe, material: Material, device: str) -> None:
     bases = starting.models(recipe)
     if recipe.finetune:
         labels = starting.check_labels(labels, bases[0].spec.labels)
+    teaching.check(recipe, labels)
     for name in recipe.streams:
         sizes = recipe.sizes.get(name, {})
         try:
@@ -88,6 +89,8 @@ def train(
     machine.wait()
     strips = strips or cut()  # the others read what the main process has stored
     run = Run.of(recipe, material, strips, folder, machine, listener, bases)
+    if recipe.teacher:
+        run = teaching.with_answers(run, executor, cache)
     return committee.train(run, material, _finish) if is_committee else _finish(run)
 
 

@@ -33,7 +33,7 @@ OWN_FILES = ("model.json", "model.safetensors", "recipe.json", "history.json", "
 
 
 # Fields whose values a shell can complete, and the function of `completing` for them.
-COMPLETED = {"data": "datasets", "validation": "datasets", "start_from": "models"}
+COMPLETED = {"data": "datasets", "validation": "datasets", "start_from": "models", "teacher": "models"}
 
 
 def option(name: str, **changes: Any) -> Decorator[Any]:
@@ -66,6 +66,10 @@ LEARNING = [
     *map(option, ("batch", "rate", "optimizer", "soft_labels", "smoothing", "balance", "mixup", "coarse")),
     *map(option, ("center_loss", "island_loss", "locality_loss", "tuplet_loss", "triplet_loss")),
     *map(option, ("augmentation", "variants", "patience", "average", "seed", "committee", "vote")),
+]
+TEACHING = [  # not of protocols: the teacher would know their tested people
+    option("teacher", show_default=False),
+    *map(option, ("teacher_share", "teacher_temperature")),
 ]
 TRAINING = [*map(option, ("epochs", "validation")), *LEARNING]
 
@@ -167,11 +171,12 @@ def begin(target: str, overwrite: bool, recipe: Recipe, material: Material, devi
     from fervid.train import folders, run
 
     run.check(recipe, material, device)
-    for name in recipe.start_from:
+    for name in (*recipe.start_from, *([recipe.teacher] if recipe.teacher else [])):
         from fervid.model import find
 
         if find(name).resolve() == Path(target).resolve():
-            raise UsageError(f"{target} is the model to start from: name another folder for the new one")
+            what = "the teacher" if name == recipe.teacher else "the model to start from"
+            raise UsageError(f"{target} is {what}: name another folder for the new one")
     if os.environ.get("RANK", "0") != "0":
         return Path(target)
     folder = check_run_folder(target, overwrite)

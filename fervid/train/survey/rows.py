@@ -19,7 +19,7 @@ from fervid import __version__, files, metrics, model
 from fervid.datasets import protocols
 from fervid.errors import FervidError, InputError, OutputError, UnexpectedError, UsageError
 from fervid.execute import Executor
-from fervid.train import evaluate, reports
+from fervid.train import evaluate, reports, scoring
 from fervid.train.listener import SILENT, Listener
 from fervid.train.machine import Machine
 from fervid.train.material import Material, digest
@@ -65,7 +65,7 @@ class Setup:
 
     def facts(self) -> dict[str, Any]:
         """Return the data and settings that must be the same for all rows of a table."""
-        labels = evaluate.labels_of(self.samples)
+        labels = scoring.labels_of(self.samples)
         counts = {label: sum(sample.label == label for sample in self.samples) for label in labels}
         shared = {name: value for name, value in self.recipe.as_json().items() if name not in NOT_SHARED}
         return {

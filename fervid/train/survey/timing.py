@@ -13,7 +13,7 @@ from fervid import clips, model, streams
 from fervid.labels import EMOTIONS
 from fervid.model import Model, Spec, StreamSpec
 from fervid.process import one_thread
-from fervid.train import evaluate, footage
+from fervid.train import footage, scoring
 from fervid.train.survey.systems import System
 from fervid.types import Array
 from fervid.types.samples import Sample
@@ -31,7 +31,7 @@ def windows(samples: Sequence[Sample], cache: Path | None) -> list[Window]:
 
     def every_window() -> Iterator[clips.Window]:
         for shard in footage.shards(samples, None, cache):
-            yield from (window for _, window in evaluate.windows(shard.footage()))
+            yield from (window for _, window in scoring.windows(shard.footage()))
 
     # Cut here, so that only the networks are timed.
     return [{part: window[part] for part in PARTS} for window in islice(every_window(), WINDOWS)]

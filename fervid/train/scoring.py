@@ -1,0 +1,181 @@
+"""A model's predictions for labelled samples, with the scores of analysis."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass, replace
+from itertools import islice
+from pathlib import Path
+
+import numpy as np
+
+from fervid import model
+from fervid.clips import Face, Window
+from fervid.errors import UsageError
+from fervid.execute import Executor, results
+from fervid.labels import CONTEMPT, EMOTIONS
+from fervid.metrics import Predictions
+from fervid.model import Model
+from fervid.train import footage
+from fervid.train.crops import views
+from fervid.train.footage import Footage, Shard
+from fervid.train.listener import SILENT, Listener
+from fervid.types import READABLE, Array, Floats, Settings
+from fervid.types.samples import Sample
+
+AT_ONCE = 64  # windows in a batch, to limit memory
+
+
+def labels_of(samples: Sequence[Sample]) -> tuple[str, ...]:
+    """Return the labels that occur, in their usual order."""
+    present = {sample.label for sample in samples}
+    return tuple(label for label in (*EMOTIONS, CONTEMPT) if label in present)
+
+
+FRAMES = ("all", "middle", "reversed")  # of each window, that the streams read
+
+
+@dataclass(frozen=True)
+class _Task:
+    shard: Shard
+    model: str
+    device: str
+    frames: str
+    leave_out: bool
+    crops: int
+
+
+def predict(
+    name: str | Path,
+    samples: Sequence[Sample],
+    labels: tuple[str, ...] | None,
+    executor: Executor,
+    *,
+    device: str = "cpu",
+    settings: Settings | None = None,
+    cache: Path | None = None,
+    fold: int = 0,
+    listener: Listener = SILENT,
+    frames: str = "all",
+    leave_out: bool = False,
+    crops: int = 1,
+) -> Predictions:
+    """Return a model's predictions: means over each sample's windows. By default, all labels that occur.
+
+    For what time is worth, `frames` repeats the middle frame of each window, or reverses them. With
+    `leave_out`, the joint model also predicts without each of its streams. With `crops`, a stream of faces
+    reads five or ten crops of each window.
+    """
+    labels = labels or labels_of(samples)
+    folder = str(model.find(name).resolve())
+    spec = model.read_spec(folder)
+    shards = footage.shards(samples, settings, cache)
+    tasks = [_Task(shard, folder, device, frames, leave_out, crops) for shard in shards]
+    parts, done = [], 0
+    for task, part in zip(tasks, results(executor(_score, tasks)), strict=True):
+        parts.append(part)
+        done += len(task.shard.samples)
+        listener.crop(done, len(samples))
+    order = np.argsort([index for task in tasks for index in task.shard.indices])
+    whole = {key: np.concatenate([part[key] for part in parts])[order] for key in parts[0]}
+    for sample, trouble in zip(samples, whole["trouble"].tolist(), strict=True):
+        if trouble and trouble != footage.NO_FACE:
+            listener.warn(f"{sample.name}: {trouble}")
+    names = [key for key in whole if key not in ("trouble", "rejected")]
+    return Predictions(
+        labels=labels,
+        model_labels=spec.labels,
+        names=tuple(sample.name for sample in samples),
+        subjects=tuple(sample.subject or sample.name for sample in samples),
+        fold=np.full(len(samples), fold, np.int64),
+        truth=np.array([labels.index(sample.label) for sample in samples], np.int64),
+        found=whole["trouble"] == "",
+        rejected=whole["rejected"],
+        logits={key: whole[key] for key in names},
+        temperature=np.full(len(samples), spec.temperature, np.float32),
+        headline=spec.headline,
+    )
+
+
+def _score(task: _Task) -> dict[str, Array]:
+    net, strips = model.load(task.model, task.device), task.shard.footage()
+    count = len(strips)
+    if strips.without_crops is not None and net.reading("faces"):
+        raise UsageError(
+            f"{strips.without_crops} has no pictures, which {net.spec.name} needs: give other data"
+        )
+    alone: dict[str, Floats] = {}
+    jointly: dict[str, Floats] = {}
+    readable = np.zeros(count, bool)
+    for window in sorted({stream.window for stream in net.spec.streams}):
+        own, joint, are_readable = _mean_heads(net, strips, window, task)
+        alone, jointly, readable = alone | own, jointly | joint, readable | are_readable
+    order = [stream.name for stream in net.spec.streams]
+    alone = {name: alone[name] for name in order}
+    return {
+        "trouble": np.array(strips.troubles, dtype=object),
+        "rejected": strips.has_strip & ~readable,
+        **alone,
+        **_fused(net, alone, jointly, task.leave_out),
+    }
+
+
+def _mean_heads(
+    net: Model, strips: Footage, window: str, task: _Task
+) -> tuple[dict[str, Floats], dict[str, Floats], Array]:
+    """Return the mean logits of the streams with such windows, of their own tops and of their joint ones.
+
+    The third value is which samples can be read in some window.
+    """
+    count, shape = len(strips), (len(strips), len(net.spec.labels))
+    names = {stream.name: stream.reads for stream in net.spec.streams if stream.window == window}
+    own = {name: np.zeros(shape, np.float32) for name in names}
+    joint = {name: np.zeros(shape, np.float32) for name in names}
+    windows_of, readable = np.zeros(count, np.int64), np.zeros(count, bool)
+    rest = windows(strips, window == "clip")
+    while batch := list(islice(rest, AT_ONCE)):
+        indices = np.array([index for index, _ in batch], np.int64)
+        seen = [_shown(each, task.frames) for _, each in batch]
+        for name, reads in names.items():
+            crops = task.crops if "faces" in reads else 1
+            shown = (model.read(view, reads) for each in seen for view in views(each, crops))
+            top, together = net.heads(name, shown)
+            together = top if together is None else together
+            np.add.at(own[name], indices, top.reshape(len(seen), crops, -1).mean(1))
+            np.add.at(joint[name], indices, together.reshape(len(seen), crops, -1).mean(1))
+        np.add.at(windows_of, indices, 1)
+        readable[[index for index, each in batch if each.quality >= READABLE]] = True
+    divisor = np.where(windows_of > 0, windows_of, np.nan).astype(np.float32)[:, None]
+    means = [{name: total / divisor for name, total in part.items()} for part in (own, joint)]
+    return means[0], means[1], readable
+
+
+def _shown(window: Window, frames: str) -> Window:
+    """Return the window with only these of its frames; it keeps its length."""
+    if frames == "middle":
+        return replace(window, rows=np.full_like(window.rows, window.rows[len(window.rows) // 2]))
+    return replace(window, rows=window.rows[::-1]) if frames == "reversed" else window
+
+
+def _fused(
+    net: Model, alone: dict[str, Floats], jointly: dict[str, Floats], leave_out: bool
+) -> dict[str, Floats]:
+    """Return the logits of each fusion that the model has."""
+    if net.spec.vote:
+        members = model.member_answers(net.spec, jointly)
+        return {rule: model.vote(members, rule) for rule in model.VOTES}
+    if len(net.spec.streams) == 1:
+        return {}
+    fused = {"weighted": net.weighted(alone)}
+    if net.spec.fusion == "joint":
+        fused["joint"] = net.fuse(jointly)
+        for name in jointly if leave_out else ():
+            fused[f"without {name}"] = fused["joint"] - jointly[name]
+    return fused
+
+
+def windows(strips: Footage, whole: bool = False) -> Iterator[tuple[int, Window]]:
+    """Yield every window of every strip, or one window of each whole strip, and the index of its sample."""
+    for index in np.flatnonzero(strips.has_strip).tolist():
+        face = Face.of_strip(strips[index])
+        yield from ((index, window) for window in ([face.whole()] if whole else face.windows()))
