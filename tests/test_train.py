@@ -847,7 +847,7 @@ def given(name: str, *line: str) -> dict[str, Any]:
 
 def test_fields_of_a_recipe_with_settings_are_options() -> None:
     assert all(SETTING in field.metadata for field in fields(Recipe))
-    assert {field.name for field in fields(Recipe)} - settings().keys() == {"finetune"}
+    assert {field.name for field in fields(Recipe)} - settings().keys() == {"finetune", "latent"}
     for name, line, others in (
         ("train", ("-d", "x", "-o", "y"), set()),
         ("finetune", ("-d", "x", "-o", "y"), set(ARCHITECTURE_FIELDS)),

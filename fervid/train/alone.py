@@ -21,7 +21,10 @@ def train(run: Run, name: str) -> Network:
     recipe, network = run.recipe, _initial(run, name)
     if recipe.epochs:
         coarse = round(recipe.coarse * recipe.epochs) if network.any_side else 0
-        run.fit(_stage(run, network, name), run.training_clips(network, coarse))
+        learner = StreamLoss(network, len(run.labels), run.counts, recipe).to(run.machine.device)
+        run.fit(_stage(run, learner, name), run.training_clips(network, coarse))
+        if learner.annotators is not None:
+            run.annotators[name] = learner.annotators.matrices()
     elif any(name in base.networks for base in run.bases):
         return network.eval()
     if network.has_support_vectors:
@@ -48,9 +51,8 @@ def optimizer_of(network: Network, recipe: Recipe) -> tuple[str, float, float]:
     return name, rate * recipe.rate * (by_size if name == "sgd" else by_size**0.5), decay
 
 
-def _stage(run: Run, network: Network, name: str) -> Stage:
-    recipe, machine = run.recipe, run.machine
-    learner = StreamLoss(network, len(run.labels), run.counts, recipe).to(machine.device)
+def _stage(run: Run, learner: StreamLoss, name: str) -> Stage:
+    recipe, machine, network = run.recipe, run.machine, learner.network
     optimizer, rate, decay = optimizer_of(network, recipe)
     clips = run.validation_clips(network)
 

@@ -40,6 +40,7 @@ class Batch:
     targets: Tensor  # (B, C)
     people: Tensor  # (B,) numbers of people
     features: Mapping[str, Tensor] = field(default_factory=dict)  # of frozen streams, which read nothing else
+    annotations: Tensor | None = None  # (B, A, C) of each annotator, where the truth is latent
 
     def __getitem__(self, reads: str) -> Tensor:
         values = []
@@ -103,7 +104,9 @@ class Clips:
         moving: float = 0.0,
         by_motion: bool = False,
         whole: bool = False,
+        annotations: Floats | None = None,
     ) -> None:
+        self.annotations = annotations  # (N, A, C), if the truth is latent
         self.footage, self.targets, self.settings, self.by_motion = footage, targets, settings, by_motion
         self.whole = whole and length == clips.LENGTH
         self.reads = {part for name in reads for part in parts(name)}
@@ -303,6 +306,7 @@ class Clips:
             points,
             torch.from_numpy(self.targets[indices]).to(device),
             torch.from_numpy(self.people[indices]).to(device),
+            annotations=None if self.annotations is None else send(self.annotations[indices]),
         )
 
     def _check(self, indices: Ints, points: Tensor) -> None:

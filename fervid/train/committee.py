@@ -35,7 +35,7 @@ def train(run: Run, material: Material, train_member: Callable[[Run], Path]) -> 
         if not folders.is_done(folder):
             run.listener.note(f"member {number} of {count}")
             bases = starting.models(recipe)
-            train_member(replace(run, recipe=recipe, folder=folder, bases=bases, histories={}))
+            train_member(replace(run, recipe=recipe, folder=folder, bases=bases, histories={}, annotators={}))
         members.append(folder)
     return _join(run, members)
 

@@ -16,6 +16,7 @@ from torch import Tensor, nn
 from fervid.errors import ModelError
 from fervid.streams.network import Network
 from fervid.train import state as states
+from fervid.train.annotators import Annotators
 from fervid.train.batches import Batch, Clips
 from fervid.train.listener import Listener, Progress
 from fervid.train.losses import (
@@ -248,6 +249,7 @@ class StreamLoss(nn.Module):
         self.network, self.recipe = network, recipe
         self.register_buffer("weights", balance(counts, recipe.balance), persistent=False)
         width = network.top.in_features
+        self.annotators = Annotators(classes) if recipe.latent else None
         self.center = CenterLoss(classes, width) if recipe.center_loss else None
         self.island = IslandLoss(classes, width) if recipe.island_loss else None
 
@@ -261,7 +263,11 @@ class StreamLoss(nn.Module):
         with machine.autocast(self.network):
             features, own = self.network.features_and_loss(clip, targets)
             logits = self.network.top(features)
-        loss = cross_entropy(logits, targets, weights)
+        if self.annotators is None:
+            loss = cross_entropy(logits, targets, weights)
+        else:
+            assert batch.annotations is not None
+            loss = self.annotators(logits, batch.annotations, weights)
         if own is not None:
             loss = loss + own
         if self.center is not None:

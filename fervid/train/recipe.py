@@ -52,8 +52,13 @@ class Recipe:
         (), "The validation set.  [default: people held out of --data]", metavar=DATASET
     )
     labels: tuple[str, ...] = _setting(
-        (), "The labels to learn.  [default: all labels of the data]", metavar="A,B,...", joined=","
+        (),
+        "The labels to learn; with latent among them, the truth is inferred from the labels and the votes.  "
+        "[default: all labels of the data]",
+        metavar="A,B,...",
+        joined=",",
     )
+    latent: bool = field(default=False, metadata={SETTING: None})  # set by `--labels latent`
     streams: tuple[str, ...] = _setting(("c3d", "phrnn"), "The networks, joined by +.", joined="+")
     sizes: Mapping[str, Mapping[str, int]] = _setting(  # stream -> size -> value
         dict,
@@ -150,6 +155,8 @@ class Recipe:
     def __post_init__(self) -> None:
         self._check_streams()
         self._check_choices()
+        if self.latent:
+            self._check_latent()
         fixed = [name for name in self.streams if not streams.registered(name).any_side]
         if self.coarse and len(fixed) == len(self.streams):
             raise UsageError(f"--coarse does not apply to {'+'.join(self.streams)}: leave it out")
@@ -183,6 +190,18 @@ class Recipe:
             raise UsageError("--limit must be a positive number for a stream of --streams")
         if any(value < 1 for sizes in self.sizes.values() for value in sizes.values()):
             raise UsageError("--size must be at least 1")
+
+    def _check_latent(self) -> None:
+        """Raise UsageError for what reads one target of a sample, where the truth is latent."""
+        conflicts = {
+            "--mixup": bool(self.mixup),
+            "--teacher": bool(self.teacher),
+            "--fusion joint": self.fusion == "joint" and len(self.streams) > 1,
+        }
+        for name in self.streams:
+            conflicts[f"--streams {name}"] = streams.registered(name).has_support_vectors
+        if found := [name for name, is_given in conflicts.items() if is_given]:
+            raise UsageError(f"--labels latent cannot be combined with {found[0]}")
 
     def _check_choices(self) -> None:
         from fervid.clips import illumination  # imported here: it is slow, and the options need this module

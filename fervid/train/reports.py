@@ -22,6 +22,7 @@ from fervid.train.stages import Run
 from fervid.types import Array, Floats
 
 HISTORY, FIGURES, CARD = "history.json", "validation.json", "card.md"
+ANNOTATORS = "annotators.json"  # their transition matrices, a row per true label
 
 LICENCES = {
     "weights": "whatever the terms of the training data allow",
@@ -92,6 +93,12 @@ def write(run: Run, spec: Spec, own: Mapping[str, Floats], fused: Floats) -> Non
         files.write(folder / HISTORY, json.dumps(histories, indent=1) + "\n")
     for stage, history in histories.items():
         charts.curves(history, folder / f"curves_{stage}", stage)
+    if run.annotators:
+        value = {"labels": run.labels} | {
+            stream: {name: np.round(matrix, 4).tolist() for name, matrix in matrices.items()}
+            for stream, matrices in run.annotators.items()
+        }
+        files.write(folder / ANNOTATORS, json.dumps(value, indent=1) + "\n")
     predictions = validation(run, spec, own, fused)
     figures = metrics.report(predictions)
     files.write(folder / FIGURES, json.dumps(figures, indent=1) + "\n")

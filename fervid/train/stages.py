@@ -14,6 +14,7 @@ from fervid import metrics
 from fervid.errors import InputError
 from fervid.model import Model
 from fervid.streams.network import Network
+from fervid.train.annotators import annotations_of
 from fervid.train.augment.settings import AUGMENTATIONS
 from fervid.train.batches import Clips, make_targets
 from fervid.train.fitting import Stage, TrainingSet, fit
@@ -45,7 +46,10 @@ class Run:
     targets: Floats  # (N, C) of the training set
     truth: Floats  # (M, C) of the validation set
     counts: Tensor  # (C,) training samples
+    annotations: Floats | None = None  # (N, A, C) of the training set, if the truth is latent
     histories: dict[str, History] = field(default_factory=dict)  # of finished stages
+    # Stream -> annotator -> its transition matrix (C, C), if the truth is latent.
+    annotators: dict[str, dict[str, Array]] = field(default_factory=dict)
 
     @classmethod
     def of(
@@ -74,8 +78,20 @@ class Run:
         if missing:
             listener.warn(f"there is no training sample of {missing}: the model may unlearn it")
         wanted = make_targets(train.samples, labels, recipe.soft_labels, recipe.smoothing)
-        truth, tensor = make_targets(validation.samples, labels, 0.0, 0.0), torch.from_numpy(counts)
-        return cls(recipe, folder, machine, listener, bases, labels, train, validation, wanted, truth, tensor)
+        return cls(
+            recipe,
+            folder,
+            machine,
+            listener,
+            bases,
+            labels,
+            train,
+            validation,
+            wanted,
+            truth=make_targets(validation.samples, labels, 0.0, 0.0),
+            counts=torch.from_numpy(counts),
+            annotations=annotations_of(train.samples, labels) if recipe.latent else None,
+        )
 
     def training_clips(self, network: Network, coarse: int = 0) -> Clips:
         """Return the training set of a stream; the first `coarse` epochs show faces smaller."""
@@ -93,6 +109,7 @@ class Run:
             self.recipe.moving,
             network.by_motion,
             self.recipe.window == "clip",
+            self.annotations,
         )
 
     def validation_clips(self, network: Network) -> Clips:

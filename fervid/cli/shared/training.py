@@ -29,8 +29,17 @@ if TYPE_CHECKING:
     from fervid.train.material import Material
     from fervid.types.samples import Sample
 
-OWN_FILES = ("model.json", "model.safetensors", "recipe.json", "history.json", "validation.json", "card.md")
+OWN_FILES = (
+    "model.json",
+    "model.safetensors",
+    "recipe.json",
+    "history.json",
+    "validation.json",
+    "card.md",
+    "annotators.json",
+)
 
+LATENT = "latent"  # among the labels: their truth is inferred
 
 # Fields whose values a shell can complete, and the function of `completing` for them.
 COMPLETED = {"data": "datasets", "validation": "datasets", "start_from": "models", "teacher": "models"}
@@ -130,7 +139,9 @@ def recipe_of(values: dict[str, Any]) -> Recipe:
     if "limits" in wanted:
         wanted["limits"] = _limits(wanted["limits"])
     if "labels" in wanted:
-        wanted["labels"] = _labels(wanted["labels"])
+        names = [name.strip() for name in wanted["labels"].split(",")] if wanted["labels"] else []
+        wanted["latent"] = LATENT in names
+        wanted["labels"] = _labels([name for name in names if name != LATENT])
     return Recipe(**wanted)
 
 
@@ -156,14 +167,14 @@ def _limits(given: tuple[str, ...]) -> dict[str, float]:
     return limits
 
 
-def _labels(given: str | None) -> tuple[str, ...]:
+def _labels(given: Sequence[str]) -> tuple[str, ...]:
     from fervid.labels import CONTEMPT, EMOTIONS
 
-    labels = tuple(name.strip() for name in given.split(",")) if given else ()
-    unknown = [label for label in labels if label not in (*EMOTIONS, CONTEMPT)]
+    unknown = [label for label in given if label not in (*EMOTIONS, CONTEMPT)]
     if unknown:
-        raise UsageError(f"--labels must be of {', '.join((*EMOTIONS, CONTEMPT))}; not {unknown[0]!r}")
-    return labels
+        known = ", ".join((*EMOTIONS, CONTEMPT, LATENT))
+        raise UsageError(f"--labels must be of {known}; not {unknown[0]!r}")
+    return tuple(given)
 
 
 def begin(target: str, overwrite: bool, recipe: Recipe, material: Material, device: str) -> Path:
