@@ -17,21 +17,16 @@ import os
 import subprocess
 import sys
 import tempfile
-import threading
 import time
-from collections import Counter, defaultdict
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
 from dataclasses import asdict, dataclass
 from fractions import Fraction
-from functools import wraps
-from inspect import isgeneratorfunction
 from pathlib import Path
-from pkgutil import resolve_name
 from typing import Any
 
-SAMPLE_EVERY = 0.05  # seconds between two samples of the memory
-PROCESSES = Path("/proc")
+from stage_clock import OTHER, Clock, cost_of_timing
+from used_memory import Memory
+
 READ_AT_ONCE = 1 << 24  # bytes
 
 # Stage -> its functions. Each stage is charged its own time, without that of timed functions that it calls.
@@ -67,140 +62,6 @@ STAGES: dict[str, tuple[str, ...]] = {
     ),
     "export": ("fervid.export.timelines.json:write",),
 }
-OTHER = "other"
-
-
-class Clock:
-    """A clock that charges time to the innermost running stage, so that the stages add up to the whole."""
-
-    def __init__(self) -> None:
-        self.seconds: defaultdict[str, float] = defaultdict(float)
-        self.calls: Counter[str] = Counter()
-        self._running: list[str] = []
-        self._since = 0.0
-
-    def enter(self, stage: str) -> None:
-        self._charge()
-        self._running.append(stage)
-
-    def leave(self) -> None:
-        self._charge()
-        self._running.pop()
-
-    def _charge(self) -> None:
-        now = time.perf_counter()
-        if self._running:
-            self.seconds[self._running[-1]] += now - self._since
-        self._since = now
-
-    def timed(self, stage: str, function: Callable[..., Any]) -> Callable[..., Any]:
-        """Charge a function's time to a stage; that of a generator while it computes its next value."""
-
-        @wraps(function)
-        def call(*arguments: Any, **options: Any) -> Any:
-            self.calls[stage] += 1
-            self.enter(stage)
-            try:
-                return function(*arguments, **options)
-            finally:
-                self.leave()
-
-        @wraps(function)
-        def generate(*arguments: Any, **options: Any) -> Iterator[Any]:
-            values = function(*arguments, **options)
-            while True:
-                try:
-                    value = step(values)
-                except StopIteration:
-                    return
-                yield value
-
-        def step(values: Iterator[Any]) -> Any:
-            self.calls[stage] += 1
-            self.enter(stage)
-            try:
-                return next(values)
-            finally:
-                self.leave()
-
-        return generate if isgeneratorfunction(function) else call
-
-    @contextmanager
-    def over(self, stages: dict[str, tuple[str, ...]]) -> Iterator[None]:
-        """Time these functions inside the block, and charge all other time to OTHER."""
-        replaced = []
-        for stage, paths in stages.items():
-            for path in paths:
-                owner, _, name = path.replace(":", ".").rpartition(".")
-                home = resolve_name(owner)
-                own = getattr(home, name)
-                replaced.append((home, name, own))
-                setattr(home, name, self.timed(stage, own))
-        self.enter(OTHER)
-        try:
-            yield
-        finally:
-            self.leave()
-            for home, name, own in replaced:
-                setattr(home, name, own)
-
-
-class Memory:
-    """The peak memory of a process and its descendants, sampled while the block runs.
-
-    It is the sum of their private memory, plus once the largest shared memory (shared or mapped from files),
-    which is nearly always the same libraries. PSS would be exact, but takes milliseconds per process.
-    """
-
-    def __init__(self, process: int) -> None:
-        self._process = process
-        self._is_over = threading.Event()
-        self._watch = threading.Thread(target=self._sample_repeatedly, daemon=True)
-        self.is_measured = (PROCESSES / f"self/task/{os.getpid()}/children").exists()
-        self.peak, self.processes = 0, 0
-
-    def __enter__(self) -> Memory:
-        if self.is_measured:
-            self._watch.start()
-        return self
-
-    def __exit__(self, *_: object) -> None:
-        self._is_over.set()
-        if self.is_measured:
-            self._watch.join()
-
-    def _sample_repeatedly(self) -> None:
-        while not self._is_over.wait(SAMPLE_EVERY):
-            sizes = [size for number in family(self._process) if (size := size_of(number)) is not None]
-            if sizes:
-                total = sum(private for private, _ in sizes) + max(shared for _, shared in sizes)
-                self.peak = max(self.peak, total)
-                self.processes = max(self.processes, len(sizes))
-
-
-def family(process: int) -> list[int]:
-    """Return a process and all its descendants."""
-    members, unseen = [], [process]
-    while unseen:
-        member = unseen.pop()
-        members.append(member)
-        try:
-            for thread in os.listdir(PROCESSES / str(member) / "task"):
-                children = (PROCESSES / f"{member}/task/{thread}/children").read_text(encoding="ascii")
-                unseen += map(int, children.split())
-        except OSError:  # it has ended
-            continue
-    return members
-
-
-def size_of(process: int) -> tuple[int, int] | None:
-    """Return the bytes of a process's private and of its shared or mapped memory; None once it has ended."""
-    try:
-        resident, shared = map(int, (PROCESSES / f"{process}/statm").read_text(encoding="ascii").split()[1:3])
-    except (OSError, ValueError):  # the file became empty while it was read
-        return None
-    page = os.sysconf("SC_PAGE_SIZE")
-    return (resident - shared) * page, shared * page
 
 
 @dataclass(frozen=True)
@@ -344,19 +205,6 @@ def sample(file: Path, model: str) -> Sample:
         stages=tuple(Stage(name, clock.seconds[name], clock.calls[name]) for name in (*STAGES, OTHER)),
         overhead=clock.calls.total() * cost_of_timing() / sum(clock.seconds.values()),
     )
-
-
-def cost_of_timing(repeats: int = 20_000) -> float:
-    """Return the seconds that timing adds to one call."""
-    nothing: Callable[[], None] = lambda: None  # noqa: E731
-    timed = Clock().timed(OTHER, nothing)
-    spent = []
-    for function in (nothing, timed):
-        began = time.perf_counter()
-        for _ in range(repeats):
-            function()
-        spent.append(time.perf_counter() - began)
-    return (spent[1] - spent[0]) / repeats
 
 
 def measure(file: Path, model: str | None, jobs: int | None) -> dict[str, Any]:

@@ -53,6 +53,8 @@ def test_every_kind_of_damage_applies_to_some_file(damage: ModuleType, tmp_path:
 
 def test_a_parameter_set_declares_its_size(damage: ModuleType, tmp_path: Path) -> None:
     """FFmpeg reads the size that was written."""
+    from fuzz_formats import parameter_set  # type: ignore[import-not-found]
+
     path = tmp_path / "film.h264"
     with av.open(str(path), "w") as out:
         stream = out.add_stream("libx264", rate=25)
@@ -61,6 +63,6 @@ def test_a_parameter_set_declares_its_size(damage: ModuleType, tmp_path: Path) -
         out.mux(stream.encode())
     data = path.read_bytes()
     at = data.index(b"\x00\x00\x01\x67") + 3
-    path.write_bytes(data[:at] + damage.parameter_set(64, 32) + data[data.index(b"\x00\x00\x01\x68") :])
+    path.write_bytes(data[:at] + parameter_set(64, 32) + data[data.index(b"\x00\x00\x01\x68") :])
     with av.open(str(path)) as container:
         assert (container.streams.video[0].width, container.streams.video[0].height) == (1024, 512)
