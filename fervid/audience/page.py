@@ -14,6 +14,7 @@ import numpy as np
 from fervid.audience.analyze import Audience, length
 from fervid.audience.results import NOTE
 from fervid.audience.viewers import DIMENSIONS, STEP
+from fervid.export.page.report import shared_style
 from fervid.export.page.rows import UNKNOWN_COLOUR, colours
 from fervid.export.timelines import shapes
 from fervid.labels import NEUTRAL
@@ -29,7 +30,8 @@ LONGEST = 4000  # points of a curve on the page
 
 def write(audience: Audience, title: str, film: str, stream: TextIO) -> None:
     """Write the page; `film` is the URL of the film, relative to it."""
-    style, script = ((FOLDER / name).read_text("utf-8") for name in ("page.css", "page.js"))
+    own, script = ((FOLDER / name).read_text("utf-8") for name in ("page.css", "page.js"))
+    style = f"{shared_style()}\n{own}"
     policy = (
         f"default-src 'none'; script-src '{_hash(script)}'; style-src '{_hash(style)}'; "
         "media-src 'self' file: blob:; base-uri 'none'; form-action 'none'"

@@ -95,7 +95,7 @@ def levels(distance: Array, most: int) -> list[list[set[int]]]:
     clusters = [{index} for index in range(len(distance))]
     between, size = distance.copy(), np.ones(len(distance))
     np.fill_diagonal(between, np.inf)
-    found: list[list[set[int]]] = []
+    groups: list[list[set[int]]] = []
     while len(clusters) > 2:
         first, second = sorted(int(index) for index in np.unravel_index(between.argmin(), between.shape))
         merged = between[first] * size[first] + between[second] * size[second]
@@ -106,8 +106,8 @@ def levels(distance: Array, most: int) -> list[list[set[int]]]:
         size = np.delete(size, second)
         clusters[first] |= clusters.pop(second)
         if len(clusters) <= most:
-            found.append([set(cluster) for cluster in clusters])
-    return found
+            groups.append([set(cluster) for cluster in clusters])
+    return groups
 
 
 def silhouette(distance: Array, clusters: list[set[int]]) -> float:

@@ -54,7 +54,7 @@ class Extras:
 def write(timeline: Timeline, stream: TextIO, extras: Extras) -> None:
     """Write the page."""
     script = "\n".join(["'use strict';", *(_part(name) for name in SCRIPTS)])
-    style = _part("page.css")
+    style = f"{shared_style()}\n{_part('page.css')}"
     policy = "; ".join(
         [
             "default-src 'none'",
@@ -288,6 +288,11 @@ def _embedded(value: Mapping[str, Any]) -> str:
     """Return JSON without `&`, `<` and `>`, so that it is safe inside HTML."""
     text = json.dumps(value, allow_nan=False, separators=(",", ":"))
     return text.replace("&", "\\u0026").replace("<", "\\u003c").replace(">", "\\u003e")
+
+
+def shared_style() -> str:
+    """Return the colours and the font that all pages of fervid share."""
+    return _part("shared.css")
 
 
 def _part(name: str) -> str:
