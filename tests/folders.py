@@ -40,7 +40,7 @@ def remarked(dataset: Dataset, *texts: str) -> bool:
 def fails(
     spec: str, match: str | None = None, words: Sequence[str] = (), error: type[FervidError] = InputError
 ) -> None:
-    """Check that reading a dataset raises an error whose message matches and contains the words."""
+    """Check that reading a dataset raises an error with a message that matches and contains the words."""
     with pytest.raises(error, match=match) as caught:
         datasets.read(spec)
     assert all(word in str(caught.value) for word in words), str(caught.value)

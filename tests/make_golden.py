@@ -19,7 +19,7 @@ GOLDEN = Path(__file__).resolve().parent / "golden" / "clip.json"
 
 
 def make() -> str:
-    """The timeline as text; nothing in it depends on when and where it is made."""
+    """Return the timeline as text; nothing in it depends on when and where it is made."""
     with analysis.start(CLIP, model="untrained", store=Store.temporary()) as run:
         json.write(run.timeline, text := io.StringIO())
     return text.getvalue()

@@ -1,8 +1,8 @@
-"""Make fervid/models/untrained again: a tiny net of a fixed seed with the road's real inputs.
+"""Make fervid/models/untrained again: a tiny network of a fixed seed, with the inputs of real ones.
 
     python tests/make_untrained.py [FOLDER]
 
-It knows nothing of faces; tests drive the whole road with it.
+Its scores mean nothing; tests run whole analyses with it.
 """
 
 import sys

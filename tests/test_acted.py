@@ -90,8 +90,8 @@ def test_most_spreads_pictures_over_the_pack(tmp_path: Path, most: int) -> None:
 def test_most_keeps_rare_classes(tmp_path: Path) -> None:
     path = write(tmp_path, people=6, codes=(NEUTRAL, HAPPINESS, HAPPINESS))
     for options, counts in (("", (6, 12)), ("?most=0", (6, 12)), ("?most=8", (6, 8)), ("?most=3", (3, 3))):
-        found = Counter(sample.label for sample in read(f"portraits:{path}{options}"))
-        assert (found["neutral"], found["happiness"]) == counts
+        labels = Counter(sample.label for sample in read(f"portraits:{path}{options}"))
+        assert (labels["neutral"], labels["happiness"]) == counts
     samples = read(f"portraits:{path}?part=training&most=2")
     assert Counter(sample.label for sample in samples) == {"neutral": 2, "happiness": 2}
 
@@ -140,14 +140,14 @@ def test_most_also_limits_animated_pictures(tmp_path: Path) -> None:
 
 
 def test_the_same_faces_act_every_label(tmp_path: Path) -> None:
-    found = datasets.read(f"acted:{write(tmp_path, people=9)}?per_class=20&difficulty=weak")
-    assert found.labels == EMOTIONS and len(found.samples) == 20 * len(EMOTIONS)
-    faces = [[face.subject for face in found.samples if face.label == label] for label in EMOTIONS]
+    dataset = datasets.read(f"acted:{write(tmp_path, people=9)}?per_class=20&difficulty=weak")
+    assert dataset.labels == EMOTIONS and len(dataset.samples) == 20 * len(EMOTIONS)
+    faces = [[face.subject for face in dataset.samples if face.label == label] for label in EMOTIONS]
     assert all(people == faces[0] for people in faces)
     turns = Counter(faces[0])
     assert len(turns) == 9 and max(turns.values()) - min(turns.values()) <= 1
-    assert len(set(motions(found.samples))) == len(found.samples)  # each take differs
-    for sample in found.samples:
+    assert len(set(motions(dataset.samples))) == len(dataset.samples)  # each take differs
+    for sample in dataset.samples:
         act, difficulty, seed, label = sample.pixels.motion.split("/")
         assert (act, difficulty, label) == ("act", "weak", sample.label) and seed.isdigit()
 

@@ -440,9 +440,9 @@ def test_a_killed_run_over_a_long_stretch_resumes(
     after = entries(tmp_path)
     assert len(after) == 4 and done.items() <= after.items()
     # And after two entries, with one between them, are lost.
-    found = sorted(tmp_path.glob("*/*.span"), key=lambda path: int(path.name.split("-")[0]))
-    found[1].unlink()
-    found[3].unlink()
+    paths = sorted(tmp_path.glob("*/*.span"), key=lambda path: int(path.name.split("-")[0]))
+    paths[1].unlink()
+    paths[3].unlink()
     assert_same(analyse(wrapped.seldom, tmp_path), seldom.outcome)
 
 

@@ -1,4 +1,4 @@
-"""What an analysis saw, drawn into the video: in its place, at its time, readable, with the sound."""
+"""The results of an analysis, drawn into the video: at their position and time, readable, with the sound."""
 
 from __future__ import annotations
 
@@ -52,7 +52,7 @@ def face(x: float, y: float, side: float, emotion: str | None = "happiness", nam
 
 
 def blank(painter: Painter, level: int = 128) -> list[Picture]:
-    """The planes of a grey picture of limited range, with nothing in the strip."""
+    """Return the planes of a grey picture of limited range, with nothing in the strip."""
     width, height = painter.size
     planes = [np.full((height // step, width // step), UNFILLED, np.uint8) for step in (1, 2, 2)]
     for plane, value in zip(planes, (round(16 + level * 219 / 255), 128, 128), strict=True):
@@ -63,7 +63,7 @@ def blank(painter: Painter, level: int = 128) -> list[Picture]:
 def painted(
     painter: Painter, faces: Sequence[Shown], moments: Sequence[Moment] = (Moment(0),), level: int = 128
 ) -> list[Picture]:
-    """The planes of the last moment."""
+    """Return the planes of the last moment."""
     for moment in moments:
         planes = blank(painter, level)
         painter.paint(planes, faces, moment)
@@ -71,7 +71,7 @@ def painted(
 
 
 def has_colour(planes: Sequence[Picture], colour: tuple[int, int, int]) -> Picture:
-    """Which pixels have a colour exactly, in luma and chroma."""
+    """Return which pixels have exactly a colour, in luma and chroma."""
     code = Palette(BT601).code(colour)
     whole = [planes[0], *(plane.repeat(2, 0).repeat(2, 1) for plane in planes[1:])]
     return np.logical_and.reduce([plane == value for plane, value in zip(whole, code, strict=True)])
@@ -188,7 +188,7 @@ def test_action_units_are_drawn_beside_a_face_if_they_are_present(x: float) -> N
 
 
 def moments(count: int, labels: int = 7) -> list[Moment]:
-    """Every kind of moment: faces that change, are unclear or gone, in jumps of time."""
+    """Return every kind of moment: faces that change, are unclear or gone, in jumps of time."""
     chance = np.random.default_rng(2)
     scores = chance.dirichlet(np.ones(labels), count).astype(np.float32)
     scores = np.repeat(scores[::8], 8, axis=0)[:count]  # one emotion is highest for a while
@@ -407,7 +407,7 @@ def test_a_damaged_archive_is_refused(harm: str, plain: Video, tmp_path: Path) -
 
 
 def rewritten(plan: Video, target: Path, start: int | None = None, stop: int | None = None) -> Path:
-    """The video with nothing drawn into it."""
+    """Return the video with nothing drawn into it."""
     begin, end = plan.start if start is None else start, plan.end if stop is None else stop
     size = (plan.width, plan.height)
     with open(target, "wb") as stream:
@@ -478,7 +478,7 @@ def coloured_corners(path: Path, codec: str, pixel_format: str, matrix: Sequence
 
 
 def corners(plan: Video) -> Picture:
-    """The colours in the corners of the first picture, (4, 3)."""
+    """Return the colours in the corners of the first picture, (4, 3)."""
     _, picture, turn = next(turned(plan))
     shown = coloured(picture, turn, (plan.width, plan.height)).astype(int)
     return np.stack([shown[y, x] for y in (10, -10) for x in (10, -10)])
@@ -611,7 +611,7 @@ def test_sound_stays_with_the_picture(suffix: str, tmp_path: Path) -> None:
 
 @pytest.fixture(scope="module")
 def analyzed(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """A folder with a timeline and the geometry of a part of the example clip, and the film drawn of them."""
+    """Make a folder with the timeline and geometry of a part of the example clip, and the film drawn."""
     folder = tmp_path_factory.mktemp("analyzed")
     shutil.copy(CLIP, folder / "movie.mp4")
     selection = ("--model", "untrained", "--start", "1.4", "--end", "2.2", "-j1", "--keep-cache")
@@ -649,13 +649,13 @@ def test_the_note_stands_in_the_file_and_in_the_corner(analyzed: Path) -> None:
 
 def test_faces_are_found_again_where_no_geometry_is_given(analyzed: Path, call: Call, tmp_path: Path) -> None:
     again = ("-t", analyzed / "out.json", "-o", "again.mp4", "-j1")
-    fresh = ("--model", "untrained", "--start", "1.4", "--end", "2.2", "-o", "anew.mp4", "-j1")
+    fresh = ("--model", "untrained", "--start", "1.4", "--end", "2.2", "-o", "fresh.mp4", "-j1")
     for arguments in (again, fresh):
         done = call("annotate", CLIP, *arguments)
         assert done.returncode == 0, done.stderr
         assert re.search(r"wrote \w+\.mp4", done.stderr)
     expected = colours(analyzed / "read.mp4")
-    for name in ("again.mp4", "anew.mp4"):
+    for name in ("again.mp4", "fresh.mp4"):
         shown = colours(tmp_path / name)
         assert all(np.array_equal(first, second) for first, second in zip(shown, expected, strict=True))
 

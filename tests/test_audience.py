@@ -124,10 +124,10 @@ def test_viewers_who_smile_together_agree_beyond_chance() -> None:
     assert results.tests["happiness"].p == pytest.approx(0.01)
     assert results.corrected["happiness"] <= 0.09
     assert (results.agreement > 0.4).all()
-    found = [moment for moment in results.moments if moment.emotion == "happiness"]
-    assert [round(moment.apex) for moment in found] == [15, 40]
-    assert all(moment.p <= 0.05 and moment.share > 0.5 for moment in found)
-    assert all(moment.onset < moment.apex < moment.offset for moment in found)
+    moments = [moment for moment in results.moments if moment.emotion == "happiness"]
+    assert [round(moment.apex) for moment in moments] == [15, 40]
+    assert all(moment.p <= 0.05 and moment.share > 0.5 for moment in moments)
+    assert all(moment.onset < moment.apex < moment.offset for moment in moments)
     column = results.names.index("happiness")
     together = results.synchrony[:, column]
     assert together[round(15 / STEP)] > 0.7 > np.nanmedian(together)

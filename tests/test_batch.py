@@ -32,7 +32,7 @@ INPUTS = ["films/a/one.mp4", "films/a/text.mp4", "films/b/two.mp4"]
 
 @pytest.fixture(autouse=True)
 def here(monkeypatch: pytest.MonkeyPatch) -> None:
-    """No worker processes: they would import torch each time. Those of test_batch_kills.py are real."""
+    """Use no worker processes: they would import torch each time. Those of test_batch_kills.py are real."""
 
     @contextmanager
     def serial(*_: object, **__: object) -> Iterator[execute.Executor]:
@@ -44,13 +44,13 @@ def here(monkeypatch: pytest.MonkeyPatch) -> None:
 
 @pytest.fixture(scope="session")
 def bare(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """A third of a second without any face."""
+    """Write a third of a second without any face."""
     return write_video(tmp_path_factory.mktemp("bare") / "bare.mp4", pictures(8))
 
 
 @pytest.fixture(autouse=True)
 def films(tmp_path: Path, bare: Path) -> Path:
-    """Two clips in folders of their own, one damaged file between them, and what is no video."""
+    """Write two clips in folders of their own, a damaged file between them, and files that are not videos."""
     for name in ("a/one.mp4", "b/two.mp4"):
         (tmp_path / "films" / name).parent.mkdir(parents=True)
         shutil.copy(bare, tmp_path / "films" / name)
@@ -124,7 +124,7 @@ def test_every_format_is_written(call: Call, form: str) -> None:
     assert call("batch", "films/b", "-o", "out", "-f", form).returncode == 0
     (line,) = manifest()
     size = (OUT / line["outputs"][form]).stat().st_size
-    assert (size > 0) == (form != "srt")  # there is no face, and SubRip has no place for a note
+    assert (size > 0) == (form != "srt")  # there is no face, and SubRip cannot contain a note
 
 
 def test_all_failed_is_1_and_quiet_is_silent(call: Call) -> None:

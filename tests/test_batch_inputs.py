@@ -29,8 +29,8 @@ def names(*arguments: str, results: str = "out") -> list[str]:
     return [item.name for item in find_inputs(arguments, None, results).inputs]
 
 
-def stems(found: InputList) -> list[str]:
-    return [item.stem for item in found.inputs]
+def stems(listed: InputList) -> list[str]:
+    return [item.stem for item in listed.inputs]
 
 
 def test_folders_are_searched_for_videos_in_order() -> None:
@@ -49,9 +49,9 @@ def test_a_path_is_taken_once_whatever_it_is_called() -> None:
     make("f/a.mp4")
     os.symlink("a.mp4", "f/link.mp4")
     os.symlink("f", "g")
-    found = find_inputs(["f", "f/../f/a.mp4", "g/a.mp4", "f/link.mp4"], None, "out")
-    assert [item.name for item in found.inputs] == ["f/a.mp4"]
-    assert found.repeats == 4
+    listed = find_inputs(["f", "f/../f/a.mp4", "g/a.mp4", "f/link.mp4"], None, "out")
+    assert [item.name for item in listed.inputs] == ["f/a.mp4"]
+    assert listed.repeats == 4
 
 
 def test_loops_of_links_end() -> None:
@@ -89,8 +89,8 @@ def test_the_folder_of_results_is_not_searched_within_an_input() -> None:
 
 def test_what_is_not_there_is_an_input_that_fails() -> None:
     os.mkdir("empty")
-    found = find_inputs(["gone.mp4", "empty", "*.mkv"], None, "out").inputs
-    assert [(item.name, item.error) for item in found] == [
+    listed = find_inputs(["gone.mp4", "empty", "*.mkv"], None, "out").inputs
+    assert [(item.name, item.error) for item in listed] == [
         ("gone.mp4", ""),  # found out when its turn comes, as for one that vanishes
         ("empty", "the folder contains no videos"),
         ("*.mkv", "no file matches this pattern"),
@@ -107,8 +107,8 @@ def test_a_folder_that_cannot_be_read_is_an_input_that_fails(monkeypatch: pytest
         return scan(path)
 
     monkeypatch.setattr(os, "scandir", refuse)
-    found = find_inputs(["f"], None, "out").inputs
-    assert [(item.name, item.error) for item in found] == [
+    listed = find_inputs(["f"], None, "out").inputs
+    assert [(item.name, item.error) for item in listed] == [
         ("f/a.mp4", ""),
         ("f/secret", "the folder cannot be read: Permission denied"),
     ]
@@ -133,15 +133,15 @@ def test_outputs_mirror_paths_from_here_or_from_what_holds_them_all(tmp_path: Pa
 def test_no_two_inputs_have_one_output() -> None:
     make("f/a.mp4", "f/A.mp4", "f/a.mp4.2", "f/a.mov", "f/e\u0301.mp4", "f/\u00e9.mp4")
     make("manifest", "EMOTIONS")
-    found = find_inputs(["f", "f/a.mp4.2", "manifest", "EMOTIONS"], None, "out")
-    folded = [place.casefold() for place in stems(found)]
+    listed = find_inputs(["f", "f/a.mp4.2", "manifest", "EMOTIONS"], None, "out")
+    folded = [stem.casefold() for stem in stems(listed)]
     assert len(set(folded)) == len(folded) == 8
     assert not set(folded) & set(RESERVED)
 
 
-def outputs(found: InputList) -> list[str]:
+def outputs(listed: InputList) -> list[str]:
     """Return every path that an output of any format may have."""
-    return [stem.casefold() + suffix.casefold() for stem in stems(found) for suffix in FORMATS.values()]
+    return [stem.casefold() + suffix.casefold() for stem in stems(listed) for suffix in FORMATS.values()]
 
 
 @pytest.mark.parametrize(
@@ -160,29 +160,29 @@ def outputs(found: InputList) -> list[str]:
 def test_no_output_is_a_folder_or_an_output_of_another_input(inputs: tuple[str, ...]) -> None:
     make(*inputs)
     named = [name.removesuffix("/1.png") for name in inputs]
-    found = find_inputs(named, None, "out")
-    paths = outputs(found)
+    listed = find_inputs(named, None, "out")
+    paths = outputs(listed)
     folders = {path.rpartition("/")[0] for path in paths} - {""}
     assert len(set(paths)) == len(paths)
     assert not folders & {*paths, "manifest.jsonl", "emotions.csv", "accuracy.json", ".fervid-batch"}
-    assert len({os.path.dirname(stem) for stem in stems(found)}) <= len({os.path.dirname(n) for n in named})
+    assert len({os.path.dirname(stem) for stem in stems(listed)}) <= len({os.path.dirname(n) for n in named})
 
 
 def test_a_name_leaves_room_for_a_suffix() -> None:
     make("f/" + "n" * 251 + ".mp4", "f/" + "n" * 250 + "m.mp4", "f/" + "é" * 120 + ".mp4")
-    found = stems(find_inputs(["f"], None, "out"))
-    assert len(set(found)) == 3
-    assert all(len(os.fsencode(place)) <= LONGEST + len("f/") for place in found)
+    listed = stems(find_inputs(["f"], None, "out"))
+    assert len(set(listed)) == 3
+    assert all(len(os.fsencode(stem)) <= LONGEST + len("f/") for stem in listed)
 
 
 def test_urls_that_differ_in_the_query_are_different_inputs() -> None:
     urls = [f"https://me:password@host/a/b.mp4?key=secret&id={number}" for number in range(3)]
-    found = find_inputs([*urls, "https://host/a/b.mp4", "https://host/a/b.mp4#t=7"], None, "out")
-    for values in ({item.name for item in found.inputs}, set(stems(found))):
+    listed = find_inputs([*urls, "https://host/a/b.mp4", "https://host/a/b.mp4#t=7"], None, "out")
+    for values in ({item.name for item in listed.inputs}, set(stems(listed))):
         assert len(values) == 4 and not any("secret" in text or "password" in text for text in values)
-    assert found.inputs[3].name == "https://host/a/b.mp4" and found.inputs[3].stem == "host/a/b.mp4"
+    assert listed.inputs[3].name == "https://host/a/b.mp4" and listed.inputs[3].stem == "host/a/b.mp4"
     alone = find_inputs([urls[1]], None, "out").inputs  # in another batch
-    assert alone == found.inputs[1:2]
+    assert alone == listed.inputs[1:2]
 
 
 @pytest.mark.parametrize(
@@ -191,19 +191,19 @@ def test_urls_that_differ_in_the_query_are_different_inputs() -> None:
 )
 def test_a_url_that_is_signed_again_is_the_same_input(query: str) -> None:
     first, again = (f"https://host/b.mp4?v=3&{query.format(part, part)}" for part in ("1", "2"))
-    found = find_inputs([first, again], None, "out")
-    assert len(found.inputs) == 1 and found.repeats == 1
-    assert found.inputs[0].name == find_inputs([again], None, "out").inputs[0].name
-    assert found.inputs[0].name != find_inputs(["https://host/b.mp4?v=4"], None, "out").inputs[0].name
+    listed = find_inputs([first, again], None, "out")
+    assert len(listed.inputs) == 1 and listed.repeats == 1
+    assert listed.inputs[0].name == find_inputs([again], None, "out").inputs[0].name
+    assert listed.inputs[0].name != find_inputs(["https://host/b.mp4?v=4"], None, "out").inputs[0].name
     unsigned = find_inputs(["https://host/b.mp4?se=1", "https://host/b.mp4?se=2"], None, "out")
     assert len({item.name for item in unsigned.inputs}) == 2
 
 
 def test_names_that_are_written_alike_are_different_inputs() -> None:
     urls = ["ftp://me:secret@host/a.mp4", "ftp://you@host/a.mp4", "s3://a/\t", "s3://a/\n"]
-    found = find_inputs(urls, None, "out")
-    assert len({item.name for item in found.inputs}) == 4
-    assert not any("secret" in item.name for item in found.inputs)
+    listed = find_inputs(urls, None, "out")
+    assert len({item.name for item in listed.inputs}) == 4
+    assert not any("secret" in item.name for item in listed.inputs)
 
 
 def test_many_inputs_with_one_path_take_one_step_each(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -239,7 +239,7 @@ def test_a_hundred_thousand_files(monkeypatch: pytest.MonkeyPatch) -> None:
 
     os.mkdir("f")
     monkeypatch.setattr(os, "scandir", scan)
-    found = find_inputs(["f"], None, "out")
-    assert len(found.inputs) == 100_000
-    assert found.inputs[-1].stem == "f/99/999.mp4"
-    assert len({item.stem for item in found.inputs}) == 100_000
+    listed = find_inputs(["f"], None, "out")
+    assert len(listed.inputs) == 100_000
+    assert listed.inputs[-1].stem == "f/99/999.mp4"
+    assert len({item.stem for item in listed.inputs}) == 100_000

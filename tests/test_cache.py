@@ -299,8 +299,8 @@ def test_info_counts_what_is_there(call: Call, store: Store, cache: Path) -> Non
     assert done.returncode == 0
     for word in (str(cache), "3 spans of 3 videos, 0 of them in use", "5.0 kB", "20.0 GB"):
         assert word in done.stdout
-    found = json.loads(call("cache", "info", "--json").stdout)
-    assert (found["videos"], found["footage_bytes"], found["folder"]) == (3, 5000, str(cache))
+    usage = json.loads(call("cache", "info", "--json").stdout)
+    assert (usage["videos"], usage["footage_bytes"], usage["folder"]) == (3, 5000, str(cache))
     assert call("cache", "path").stdout == f"{cache}\n"
 
 

@@ -25,7 +25,7 @@ HISTORY["validation accuracy"] = [0.3, 0.4, 0.5]
 
 @pytest.fixture
 def by_hand(monkeypatch: pytest.MonkeyPatch) -> None:
-    """As where matplotlib is not installed."""
+    """Draw as if matplotlib were not installed."""
     monkeypatch.setitem(sys.modules, "matplotlib", None)
 
 
@@ -34,7 +34,7 @@ def texts(path: Path) -> list[str]:
 
 
 def drawn(path: Path, colour: str) -> list[list[tuple[float, float]]]:
-    """The lines of a colour, as corners in pixels, without the legend's."""
+    """Return the lines of a colour, as corners in pixels, without the legend's."""
     return [
         [(float(x), float(y)) for x, y in (pair.split(",") for pair in element.attrib["points"].split())]
         for element in ElementTree.parse(path).iter(f"{SVG}polyline")

@@ -42,7 +42,7 @@ def film(
     settings: Settings | None = None,
     rate: Fraction | None = Fraction(25),
 ) -> Timeline:
-    """Four seconds at 25 frames a second: (track, start, end, emotion) in seconds from the first frame."""
+    """Return four seconds at 25 frames a second; segments are (track, start, end, emotion), in seconds."""
     persons = persons or {}
     made = [
         segment_of(track, START + round(start * SECOND), START + round(end * SECOND), emotion)

@@ -96,7 +96,7 @@ class Shell:
 
 @pytest.fixture
 def folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
-    """A folder with files to complete, and a program that says when it has answered."""
+    """Make a folder with files to complete, and a program that reports when it has answered."""
     monkeypatch.chdir(tmp_path)
     (tmp_path / "movie one.mp4").touch()
     (tmp_path / "subfolder").mkdir()

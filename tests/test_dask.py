@@ -364,12 +364,12 @@ def test_a_cluster_of_its_own_listens_to_this_machine_alone() -> None:
 
 def hosts_of(*processes: Any) -> set[str]:
     """Return the addresses that processes listen on."""
-    found: set[str] = set()
+    addresses: set[str] = set()
     for each in processes:
         with suppress(psutil.NoSuchProcess):
             connections = each.net_connections("inet")
-            found |= {each.laddr.ip for each in connections if each.status == psutil.CONN_LISTEN}
-    return found
+            addresses |= {each.laddr.ip for each in connections if each.status == psutil.CONN_LISTEN}
+    return addresses
 
 
 def documented() -> tuple[str, str, str, str]:

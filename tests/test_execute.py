@@ -1,4 +1,4 @@
-"""Workers: order, failures, and nothing left behind."""
+"""Workers: order, failures, and no processes or files that are left."""
 
 from __future__ import annotations
 

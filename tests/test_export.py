@@ -91,13 +91,13 @@ def timeline_of(labels: tuple[str, ...] = EMOTIONS, people: tuple[Person, ...] =
 
 
 def empty() -> Timeline:
-    """A film without a face."""
+    """Return a film without a face."""
     none = np.array([START], np.int64)
     return build(video_of(), model_of(), Settings(), Tally(100), none, [], [])
 
 
 def still() -> Timeline:
-    """One photograph, one window, one segment."""
+    """Return a photograph: one window and one segment."""
     video = video_of(1, rate=None, duration=512, clock_offset=Fraction(0))
     segment = replace(segment_of(0, START, START + 512, "fear"), frames=1)
     shots = np.array([START], np.int64)
@@ -120,13 +120,13 @@ def person_of(name: str, tracks: tuple[int, ...], called: str | None = None) -> 
 
 
 def no_windows(curve: Curve) -> Curve:
-    """The track with no window at all."""
+    """Return a track without windows."""
     names = ("pts", "scores", "quality", "valence", "arousal", "intensity")
     return replace(curve, **{name: getattr(curve, name)[:0] for name in names})
 
 
 def strict(text: str) -> dict[str, Any]:
-    """JSON parsed as the standard has it: no NaN, no infinity."""
+    """Parse JSON strictly: no NaN, no infinity."""
 
     def refuse(constant: str) -> None:
         raise AssertionError(f"{constant} is no JSON")
@@ -422,7 +422,7 @@ def test_a_segment_below_half_is_uncertain_in_every_file(format: str) -> None:
 
 
 def rows_of(count: int, first: int = 0, labels: tuple[str, ...] = EMOTIONS) -> Rows:
-    """Frames of which each fourth shows no face and each fifth a bad one."""
+    """Return frames of which every fourth shows no face and every fifth an unreadable face."""
     generator = np.random.default_rng(first)
     frame = np.arange(first, first + count, dtype=np.int64)
     status = np.where(frame % 5 == 4, Status.LOW_QUALITY, Status.OK)

@@ -373,7 +373,7 @@ def test_a_damaged_archive_is_refused(tmp_path: Path, damage: Callable[[Path], o
 
 @pytest.fixture
 def call(call: Call, tmp_path: Path) -> Call:
-    """The same in a folder with out.json, out.jsonl and g.npz."""
+    """Run the program in a folder with out.json, out.jsonl and g.npz."""
     for form in ("json", "jsonl"):
         (tmp_path / f"out.{form}").write_text(text_of(timeline_of(), form), "utf-8")
     archive(tmp_path / "g.npz")

@@ -23,7 +23,7 @@ from fervid.types.samples import Drawn, Sample
 
 
 def answers(rights: list[int], count: int) -> tuple[metrics.Predictions, list[str]]:
-    """Return predictions of groups A, B ... of `count` people each, of whose clips `rights` are right."""
+    """Return predictions of groups A, B ... of `count` people each; `rights` of their clips are right."""
     truth = np.tile([0, 1, 2], len(rights) * count // 3)
     groups = np.repeat([chr(65 + index) for index in range(len(rights))], count)
     is_right = np.concatenate([np.arange(count) < right for right in rights])

@@ -222,9 +222,9 @@ TABLE = b'path,label,"a ""b"""\nfilms/a.mp4,anger,1\n"films/b, c.mp4",fear,2\n'
 @settings(max_examples=100, **RULES)
 @given(content=damaged(TABLE))
 def test_damaged_lists(content: bytes, tmp_path: Path) -> None:
-    found = attempt(lambda: lists.read(content, "list.csv", tmp_path))
-    if found is not None:
-        assert len(found.paths) == len(found.cells)
+    listed = attempt(lambda: lists.read(content, "list.csv", tmp_path))
+    if listed is not None:
+        assert len(listed.paths) == len(listed.cells)
 
 
 TOML = {"model": "untrained", "jobs": 2, "analyze": {"min-face": 0.2, "faces": "all"}, "models": {"list": {}}}

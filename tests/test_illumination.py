@@ -18,7 +18,7 @@ AGAINST_LIGHT = ("local_contrast", "dog", "dct", "diffusion")  # the others keep
 
 
 def pictures(count: int = 6, side: int = SIDE) -> Bytes:
-    """Shapes and fine texture of many levels."""
+    """Return pictures with shapes and fine texture of many levels."""
     random = np.random.default_rng(5)
     coarse = ndimage.gaussian_filter(random.normal(size=(count, side, side)), (0, 4, 4))
     fine = ndimage.gaussian_filter(random.normal(size=(count, side, side)), (0, 1, 1))
@@ -27,13 +27,13 @@ def pictures(count: int = 6, side: int = SIDE) -> Bytes:
 
 
 def light(side: int = SIDE) -> npt.NDArray[np.float64]:
-    """A light that is six times as strong in one corner as in the opposite one."""
+    """Return a light that is six times as strong in one corner as in the opposite one."""
     steps = np.linspace(-1, 1, side)
     return np.exp(0.6 * steps + 0.3 * steps[:, None] - 0.9)
 
 
 def standard(values: Floats) -> npt.NDArray[np.float64]:
-    """Each picture at zero mean and unit deviation."""
+    """Return each picture at zero mean and unit deviation."""
     wide = values.astype(np.float64)
     centred = wide - wide.mean((1, 2), keepdims=True)
     return np.asarray(centred / centred.std((1, 2), keepdims=True))

@@ -1,4 +1,4 @@
-"""Who may import whom: the rooms of the program, and the libraries that each may use besides numpy."""
+"""Who may import whom: the packages of the program, and the libraries that each may use besides numpy."""
 
 from __future__ import annotations
 
@@ -10,12 +10,12 @@ from pathlib import Path
 import pytest
 from conftest import ROOT
 
-# The nouns, and how files, URLs and times are written.
-NOUNS = {"types", "types.samples", "labels", "errors", "files", "files.urls", "times"}
+# The types that all stages exchange, and how files, URLs and times are written.
+BASICS = {"types", "types.samples", "labels", "errors", "files", "files.urls", "times"}
 
-# Room -> the rooms of ours that it may import, and the third parties. A room may import its own files. A name
-# with a dot is a room of its own, apart from the folder around it.
-ROOMS: dict[str, tuple[set[str], set[str]]] = {
+# Package -> the packages of ours that it may import, and the third parties. A package may import its own
+# files. A name with a dot is a package of its own, apart from the folder around it.
+PACKAGES: dict[str, tuple[set[str], set[str]]] = {
     "types": (set(), set()),
     "types.samples": ({"types"}, set()),
     "labels": (set(), set()),
@@ -27,45 +27,45 @@ ROOMS: dict[str, tuple[set[str], set[str]]] = {
     "process": (set(), set()),
     "cache": ({"types", "errors", "files", "files.temporary"}, set()),
     "execute": ({"types", "errors", "process", "files.temporary"}, set()),
-    "video": (NOUNS | {"process", "files.temporary"}, {"av", "cv2"}),
-    "faces": (NOUNS | {"process"}, {"dlib", "cv2", "scipy", "torch", "safetensors"}),  # torch: who is who
-    "clips": (NOUNS | {"faces"}, {"cv2"}),
-    "streams": (NOUNS, {"torch"}),
-    "model": (NOUNS | {"streams", "clips", "process"}, {"torch", "safetensors"}),
-    "timeline": (NOUNS, set()),
-    "people": (NOUNS | {"faces", "timeline"}, {"cv2"}),
-    "units": (NOUNS | {"faces", "synth"}, set()),
+    "video": (BASICS | {"process", "files.temporary"}, {"av", "cv2"}),
+    "faces": (BASICS | {"process"}, {"dlib", "cv2", "scipy", "torch", "safetensors"}),  # torch: who is who
+    "clips": (BASICS | {"faces"}, {"cv2"}),
+    "streams": (BASICS, {"torch"}),
+    "model": (BASICS | {"streams", "clips", "process"}, {"torch", "safetensors"}),
+    "timeline": (BASICS, set()),
+    "people": (BASICS | {"faces", "timeline"}, {"cv2"}),
+    "units": (BASICS | {"faces", "synth"}, set()),
     "analysis": (
-        NOUNS | {"video", "faces", "clips", "model", "people", "timeline", "execute", "cache"},
+        BASICS | {"video", "faces", "clips", "model", "people", "timeline", "execute", "cache"},
         set(),
     ),
-    "export": (NOUNS | {"timeline", "units"}, {"cv2"}),  # cv2: PNG
-    "export.drawing": (NOUNS | {"timeline", "units"}, {"cv2"}),
-    "annotations": (NOUNS | {"metrics", "export"}, set()),
-    "synth": (NOUNS | {"faces"}, {"cv2", "scipy"}),
-    "datasets": (NOUNS | {"synth"}, set()),
-    "metrics": (NOUNS, set()),
-    "train.augment": (NOUNS | {"faces", "clips"}, {"torch"}),
-    "train.footage": (NOUNS | {"video", "faces", "synth", "execute", "cache"}, {"cv2"}),
+    "export": (BASICS | {"timeline", "units"}, {"cv2"}),  # cv2: PNG
+    "export.drawing": (BASICS | {"timeline", "units"}, {"cv2"}),
+    "annotations": (BASICS | {"metrics", "export"}, set()),
+    "synth": (BASICS | {"faces"}, {"cv2", "scipy"}),
+    "datasets": (BASICS | {"synth"}, set()),
+    "metrics": (BASICS, set()),
+    "train.augment": (BASICS | {"faces", "clips"}, {"torch"}),
+    "train.footage": (BASICS | {"video", "faces", "synth", "execute", "cache"}, {"cv2"}),
 }
-EVERYTHING = set(ROOMS)
-ROOMS["audience"] = (NOUNS | {"timeline", "export"}, set())
-ROOMS["live"] = (NOUNS | {"video", "faces", "clips", "model", "timeline", "export"}, set())
-ROOMS["batch"] = (
-    NOUNS
+EVERYTHING = set(PACKAGES)
+PACKAGES["audience"] = (BASICS | {"timeline", "export"}, set())
+PACKAGES["live"] = (BASICS | {"video", "faces", "clips", "model", "timeline", "export"}, set())
+PACKAGES["batch"] = (
+    BASICS
     | {"video", "files.temporary", "cache", "execute", "analysis", "export", "metrics", "datasets", "units"},
     set(),
 )
-ROOMS["train"] = (EVERYTHING - {"export"}, {"torch", "safetensors"})
-ROOMS["explain"] = (
-    NOUNS | {"analysis", "clips", "export.drawing", "faces", "model", "streams", "process"},
+PACKAGES["train"] = (EVERYTHING - {"export"}, {"torch", "safetensors"})
+PACKAGES["explain"] = (
+    BASICS | {"analysis", "clips", "export.drawing", "faces", "model", "streams", "process"},
     {"cv2", "torch"},
 )
-ROOMS["train.robust"] = (NOUNS | {"clips", "faces", "train.footage", "metrics", "model"}, {"cv2"})
-ROOMS["train.survey"] = (ROOMS["train"][0] | {"train"}, {"torch"})
-ROOMS["cli"] = ROOMS["__main__"] = (set(ROOMS) | {"cli"}, {"click", "rich"})
+PACKAGES["train.robust"] = (BASICS | {"clips", "faces", "train.footage", "metrics", "model"}, {"cv2"})
+PACKAGES["train.survey"] = (PACKAGES["train"][0] | {"train"}, {"torch"})
+PACKAGES["cli"] = PACKAGES["__main__"] = (set(PACKAGES) | {"cli"}, {"click", "rich"})
 
-# What one function alone may import: room -> library.
+# What one function alone may import: package -> library.
 INSIDE_A_FUNCTION = {
     "metrics": {"matplotlib"},
     "train.robust": {"matplotlib"},
@@ -73,7 +73,7 @@ INSIDE_A_FUNCTION = {
     "video": {"fsspec"},
     "process": {"torch"},
 }
-# One file of a room may use more than the room.
+# One file of a package may use more than the package.
 FILES = {
     "streams/survey/flow.py": {"cv2"},
     "datasets/packs.py": {"cv2"},
@@ -85,11 +85,11 @@ FILES = {
 SOURCES = sorted((ROOT / "fervid").rglob("*.py"))
 
 
-def room_of(name: str) -> str:
-    """Return the room of a module of ours: the longest name in ROOMS that its name begins with."""
+def package_of(name: str) -> str:
+    """Return the package of a module of ours: the longest name in PACKAGES that its name begins with."""
     parts = name.split(".")[1:]
     names = [".".join(parts[:count]) for count in range(len(parts), 0, -1)]
-    return next((room for room in names if room in ROOMS), parts[0] if parts else "")
+    return next((package for package in names if package in PACKAGES), parts[0] if parts else "")
 
 
 def module_of(path: Path) -> str:
@@ -97,7 +97,7 @@ def module_of(path: Path) -> str:
 
 
 def imports(tree: ast.Module) -> Iterator[tuple[str, bool]]:
-    """Each imported name in full, and whether the import stands inside a function."""
+    """Yield each imported name in full, and whether the import is inside a function."""
     inside = {
         id(node)
         for function in ast.walk(tree)
@@ -113,35 +113,35 @@ def imports(tree: ast.Module) -> Iterator[tuple[str, bool]]:
 
 
 def faults(path: Path, source: str) -> list[str]:
-    """What a file imports and must not."""
-    room = room_of(module_of(path))
-    ours, others = ROOMS[room]
-    found = []
+    """Return the imports of a file that are not allowed."""
+    package = package_of(module_of(path))
+    ours, others = PACKAGES[package]
+    wrong = []
     for name, is_inside in imports(ast.parse(source)):
         top = name.partition(".")[0]
         if top == "fervid":
-            if room_of(name) not in ours | {room, "", "__version__"}:
-                found.append(f"{room} imports {name}")
+            if package_of(name) not in ours | {package, "", "__version__"}:
+                wrong.append(f"{package} imports {name}")
         else:
             allowed = others | FILES.get(path.relative_to(ROOT / "fervid").as_posix(), set())
             if is_inside:
-                allowed = allowed | INSIDE_A_FUNCTION.get(room, set())
+                allowed = allowed | INSIDE_A_FUNCTION.get(package, set())
             if top not in sys.stdlib_module_names | {"numpy"} | allowed:
-                found.append(f"{room} imports {name}")
-    return found
+                wrong.append(f"{package} imports {name}")
+    return wrong
 
 
 @pytest.mark.parametrize("path", SOURCES, ids=lambda path: path.relative_to(ROOT / "fervid").as_posix())
-def test_a_file_imports_only_what_its_room_may(path: Path) -> None:
+def test_a_file_imports_only_what_its_package_may(path: Path) -> None:
     if path == ROOT / "fervid" / "__init__.py":
         assert not list(imports(ast.parse(path.read_text("utf-8"))))
     else:
-        assert room_of(module_of(path)) in ROOMS, "a new room: give it a row in ROOMS"
+        assert package_of(module_of(path)) in PACKAGES, "a new package: give it a row in PACKAGES"
         assert not faults(path, path.read_text("utf-8"))
 
 
 @pytest.mark.parametrize(
-    ("room", "source"),
+    ("package", "source"),
     [
         ("types/faces.py", "import cv2"),
         ("types/video.py", "from fervid.types import samples"),
@@ -158,8 +158,8 @@ def test_a_file_imports_only_what_its_room_may(path: Path) -> None:
         ("analysis/spans.py", "import torch.nn"),
     ],
 )
-def test_a_forbidden_import_is_seen(room: str, source: str) -> None:
-    assert faults(ROOT / "fervid" / room, source)
+def test_a_forbidden_import_is_seen(package: str, source: str) -> None:
+    assert faults(ROOT / "fervid" / package, source)
 
 
 def test_an_import_inside_a_function_is_told_apart() -> None:

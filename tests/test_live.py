@@ -49,7 +49,7 @@ RATE = 25
 
 
 class Nets:
-    """A model whose scores follow from the mean picture and from the displacement."""
+    """A model with scores that follow from the mean picture and from the displacement."""
 
     def __init__(self) -> None:
         streams = (StreamSpec("one", "faces", {}), StreamSpec("moves", "displacement", {}))

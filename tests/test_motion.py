@@ -28,7 +28,7 @@ SEEN = [*range(17, 36), *range(48, 68)]  # without the eyes, which blink
 
 
 def face(who: int, acting: Acting, eyes: float = 100.0) -> tuple[Bytes, Floats]:
-    """A drawn picture of somebody who does that, and the landmarks on it, as training cuts faces."""
+    """Return a drawn picture of a person who acts like that, and its landmarks, as training cuts faces."""
     rng = np.random.default_rng(who)
     somebody = synth.person(rng)
     weights = np.zeros((len(synth.UNITS), 2))
@@ -55,14 +55,14 @@ def acting_of(landmarks: Floats) -> Floats:
 
 
 def away(moved: Strip, rest: Strip) -> Floats:
-    """How far each face is from somebody's neutral, whatever the head does: (N,) eye distances."""
+    """Return the distance of each face from a person's neutral face without head pose: (N,) eye distances."""
     between = shape.without_pose(moved.landmarks) - shape.without_pose(rest.landmarks)
     return np.asarray(np.sqrt(np.square(between[:, SEEN]).sum(2).mean(1)), np.float32)
 
 
 @pytest.fixture
 def exact(monkeypatch: pytest.MonkeyPatch) -> None:
-    """A tracker without error."""
+    """Return a tracker without error."""
     monkeypatch.setattr(motion, "ERROR", (0.0, 0.0))
 
 
@@ -125,7 +125,7 @@ def test_the_same_seed_moves_the_same(name: str) -> None:
 
 
 def dotted(landmarks: Floats) -> Bytes:
-    """A grey picture with a soft bright dot at each of SPOTS."""
+    """Return a grey picture with a soft bright dot at each of SPOTS."""
     y, x = np.mgrid[: motion.SIDE, : motion.SIDE]
     picture = np.full((motion.SIDE, motion.SIDE), 60.0)
     for across, down in landmarks[list(SPOTS)]:
@@ -134,7 +134,7 @@ def dotted(landmarks: Floats) -> Bytes:
 
 
 def dot(picture: Bytes, near: Floats) -> Floats:
-    """Where the dot near a place is."""
+    """Return the centre of the dot near a position."""
     y, x = np.mgrid[: motion.SIDE, : motion.SIDE]
     around = (x - near[0]) ** 2 + (y - near[1]) ** 2 < 3.5**2
     weight = np.clip(picture.astype(float) - 70, 0, None) * around
@@ -169,7 +169,7 @@ def test_a_neutral_act_stays_near_rest() -> None:
     base = motion.acted_part(rest.landmarks[0])
 
     def strength(moved: Strip) -> float:
-        """How much it acts for most of the time, beyond what its resting face seems to."""
+        """Return how much a face acts for most of the time, less what its resting face seems to."""
         change = np.array([motion.acted_part(one) - base for one in moved.landmarks])[:, SEEN]
         return float(np.percentile(np.sqrt(np.square(change).sum(2).mean(1)), 90))
 
@@ -239,7 +239,7 @@ def cut(samples: list[Sample], folder: Path) -> Footage:
 
 
 def pictured(who: int, acting: Acting, motion: str = "") -> Sample:
-    """A sample of a drawn picture, which a detector may well not know for a face."""
+    """Return a sample of a drawn picture, in which a detector may find no face."""
     picture, _ = face(who, acting)
     label = "happiness" if acting else "neutral"
     return Sample(f"set/{who}/{label}", label, Picture(picture, motion), subject=f"{who}")
@@ -248,21 +248,21 @@ def pictured(who: int, acting: Acting, motion: str = "") -> Sample:
 def test_stills_move_as_their_samples_say(tmp_path: Path) -> None:
     stills = [pictured(0, HAPPY), pictured(1, {})]
     moving = [packs.in_motion(one, "yes") for one in stills]
-    found = cut([*stills, *moving], tmp_path)
-    assert found.has_strip.all()
-    counts = [len(found[place]) for place in range(4)]
+    strips = cut([*stills, *moving], tmp_path)
+    assert strips.has_strip.all()
+    counts = [len(strips[index]) for index in range(4)]
     assert counts[:2] == [1, 1] and min(counts[2:]) > 5
-    for place in (0, 1):
-        alone = motion.in_motion(found[place], moving[place].pixels.motion)
-        assert np.array_equal(alone.faces, found[place + 2].faces)
-        assert np.array_equal(alone.landmarks, found[place + 2].landmarks)
-    assert np.abs(found.faces[2][-1].astype(int) - found.faces[0][0]).max() <= 1
+    for index in (0, 1):
+        alone = motion.in_motion(strips[index], moving[index].pixels.motion)
+        assert np.array_equal(alone.faces, strips[index + 2].faces)
+        assert np.array_equal(alone.landmarks, strips[index + 2].landmarks)
+    assert np.abs(strips.faces[2][-1].astype(int) - strips.faces[0][0]).max() <= 1
     with pytest.raises(UsageError, match="cannot move"):
         footage.strip_of(pictured(0, HAPPY, motion="spin/1"))
 
 
 def targets(samples: list[Sample], folder: Path) -> dict[Path, set[str]]:
-    """The files that strips will lie in, and the samples of each."""
+    """Return the files in which strips are stored, and the samples of each."""
     shards = footage.shards(samples, folder=folder)
     return {shard.target: {one.name for one in shard.samples} for shard in shards}
 
@@ -276,15 +276,15 @@ def test_strips_are_kept_by_their_motion(tmp_path: Path) -> None:
 
 
 def test_stills_stay_where_they_are_when_moving_ones_come(tmp_path: Path) -> None:
-    """What was cut before is found again beside new kinds of motion, and each kind has its own files."""
+    """Strips that were cut before are used again beside new kinds of motion; each kind has its own files."""
     person = np.repeat([f"Anna_{number}" for number in range(6)], 2)
     images = np.zeros((12, 8, 8), np.uint8)
     np.savez(tmp_path / "p.npz", images=images, person=person, label=np.tile([7, 4], 6))
 
     def samples(layout: str, options: str = "") -> list[Sample]:
         """Name them as training names the samples of several datasets."""
-        found = datasets.read(f"{layout}:{tmp_path / 'p.npz'}?part=training{options}").samples
-        return [replace(sample, name=f"pack/{sample.name}") for sample in found]
+        samples = datasets.read(f"{layout}:{tmp_path / 'p.npz'}?part=training{options}").samples
+        return [replace(sample, name=f"pack/{sample.name}") for sample in samples]
 
     stills, moving = samples("portraits"), samples("portraits", "&motion=yes")
     acts, weak = samples("acted", "&per_class=2"), samples("acted", "&per_class=2&difficulty=weak")

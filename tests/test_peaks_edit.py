@@ -49,7 +49,7 @@ KINDS = [
 
 
 def source_of(rate: str = "25/1", minutes: float = 100, **changes: Any) -> Source:
-    """A timeline's source: a long film in a clock of milliseconds."""
+    """Return a timeline's source: a long film in a clock of milliseconds."""
     result = Source(
         name="film.mp4",
         sha256="ab" * 32,
@@ -68,7 +68,7 @@ def source_of(rate: str = "25/1", minutes: float = 100, **changes: Any) -> Sourc
 
 
 def plan_of(peaks: list[Peak], source: Source, names: Mapping[str, str] | None = None, **how: Any) -> Edit:
-    """The edit of these peaks of a timeline that has nothing else."""
+    """Return the edit of these peaks of a timeline that has nothing else."""
     box, names = np.zeros(4, np.float32), names or {}
     people = tuple(Person(key, name, (3,), 0, source.start, box) for key, name in names.items())
     model = ModelInfo("hand", "cd" * 32, True, EMOTIONS, (), {})
@@ -77,7 +77,7 @@ def plan_of(peaks: list[Peak], source: Source, names: Mapping[str, str] | None =
 
 
 def peak_at(frame: int, rate: str, emotion: str = "happiness", person: str | None = None) -> Peak:
-    """A peak on a frame, as a clock of milliseconds has it; its moment reaches 10 frames either way."""
+    """Return a peak on a frame, by a clock of milliseconds; its moment reaches 10 frames either way."""
     onset, apex, offset = (40 + round(1000 * at / Fraction(rate)) for at in (frame - 10, frame, frame + 10))
     return Peak(3, emotion, onset, apex, offset, 0.914, 0.6, -0.25, 0.5, 0.9, person)
 
@@ -95,7 +95,7 @@ def text(made: Edit, form: str) -> str:
 
 
 def frames_of(rate: str) -> list[int]:
-    """Frames all over 90 minutes and more, among them those around dropped labels."""
+    """Return frames all over 90 minutes and more, among them those around dropped labels."""
     last = round(95 * 60 * Fraction(rate))
     return sorted({*range(40, last, 8111), 1798, 1800, 1801, 3600, 17982, last, round(5400 * Fraction(rate))})
 
@@ -443,7 +443,7 @@ def test_every_emotion_has_colours_of_its_own() -> None:
 
 @pytest.fixture
 def written(tmp_path: Path) -> Path:
-    """A timeline of two peaks, of two people who were told apart, one of them named."""
+    """Write a timeline of two peaks, of two people, one of them named."""
     path = tmp_path / "out.json"
     people = (person_of("P1", (0,), "Anna"), person_of("P2", (1,)))
     path.write_text(text_of(timeline_of(people=people)))

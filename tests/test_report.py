@@ -66,15 +66,15 @@ class Tags(HTMLParser):
 
     def __init__(self, page: str) -> None:
         super().__init__()
-        self.found: list[tuple[str, dict[str, str | None]]] = []
+        self.tags: list[tuple[str, dict[str, str | None]]] = []
         self.feed(page)
 
     def handle_starttag(self, tag: str, attrs: list[tuple[str, str | None]]) -> None:
-        self.found.append((tag, dict(attrs)))
+        self.tags.append((tag, dict(attrs)))
 
 
 def output(page: str) -> dict[str, Any]:
-    """What the page's script reads."""
+    """Return the data that the page's script reads."""
     result = re.search(r'<script type="application/json" id="data">(.*?)</script>', page, re.DOTALL)
     assert result
     value: dict[str, Any] = json.loads(result[1])
@@ -170,7 +170,7 @@ def test_a_track_that_is_not_there_is_damage(video: Video) -> None:
 
 def test_the_policy_allows_exactly_what_is_in_the_page(video: Video) -> None:
     page = page_of(read_back(timeline_of(video)))
-    policy = next(result["content"] for _, result in Tags(page).found if result.get("http-equiv"))
+    policy = next(result["content"] for _, result in Tags(page).tags if result.get("http-equiv"))
     assert policy is not None
     assert policy.startswith("default-src 'none'; ")
     for kind in ("script", "style"):
@@ -184,7 +184,7 @@ def test_the_policy_allows_exactly_what_is_in_the_page(video: Video) -> None:
 def test_the_page_names_no_place_in_the_network(video: Video) -> None:
     page = page_of(read_back(timeline_of(video)))
     assert "://" not in page
-    assert {tag for tag, result in Tags(page).found if result.get("src")} == set()
+    assert {tag for tag, result in Tags(page).tags if result.get("src")} == set()
 
 
 def test_names_stay_text(video: Video) -> None:
@@ -216,7 +216,7 @@ def test_pictures_go_to_the_highest_and_to_some_of_each_kind() -> None:
 
 
 def bits(picture: Array) -> int:
-    """The number that a picture of `media.picture` carries, at any scale."""
+    """Return the number that is drawn in a picture of `media.picture`, at any scale."""
     scale = picture.shape[1] / 160
     return sum(1 << bit for bit in range(10) if picture[int(2 * scale), int((bit * 4 + 2) * scale)] > 120)
 
@@ -277,7 +277,7 @@ def test_where_the_page_finds_the_video(
 
 @pytest.fixture
 def written(video: Video, tmp_path: Path) -> Path:
-    """A timeline on the disk."""
+    """Write a timeline."""
     path = tmp_path / "out.json"
     path.write_text(text_of(timeline_of(video)))
     return path

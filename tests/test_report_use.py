@@ -365,9 +365,9 @@ def test_a_track_is_the_detected_face_that_fits_its_hull() -> None:
         box(260, 20, 100, 100),
         box(100, 20, 100, 100),
     ]  # the first one's centre is in the right hull only
-    found = pictures.match([left, right], faces)
-    assert found[0].tolist() == faces[1].tolist()
-    assert found[1].tolist() == faces[0].tolist()
+    boxes = pictures.match([left, right], faces)
+    assert boxes[0].tolist() == faces[1].tolist()
+    assert boxes[1].tolist() == faces[0].tolist()
     assert pictures.match([left], [box(400, 0, 50, 50)])[0].tolist() == left.hull.tolist()
 
 

@@ -28,7 +28,7 @@ NAMES = ("P1", "P2")
 
 
 def shown(timeline: Timeline, width: int = 80, top: int = 10) -> list[str]:
-    """The lines as a pipe gets them."""
+    """Return the lines as a pipe gets them."""
     stream = io.StringIO()
     show_on(Console(file=stream, width=width, highlight=False), timeline, top)
     return stream.getvalue().splitlines()

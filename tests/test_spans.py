@@ -201,18 +201,18 @@ def test_spans_of_one_pass_give_the_same_as_alone(
     monkeypatch.setattr(spans.reading, "frames", frames)
     options = spans.Options(Settings(sample_fps=fps))
     steps = list(spans.analyze(planned, chosen, options))
-    found = [step.result for step in steps if step.result is not None]
+    parts = [step.result for step in steps if step.result is not None]
     assert passes == [(START, None)]
     alone = [spans.analyze_span(planned, span, options) for span in chosen]
     assert len(passes) == 1 + len(chosen)
-    for result, other in zip(found, alone, strict=True):
+    for result, other in zip(parts, alone, strict=True):
         assert_same(results.pack(result), results.pack(other))
-    assert [pts for result in found for pts in result.pts.tolist()] == [pts for pts in times if pts != 4100]
+    assert [pts for result in parts for pts in result.pts.tolist()] == [pts for pts in times if pts != 4100]
     cuts = [3000, 41000 if fps is None else 41100]  # 41000 is left out
-    assert [pts for result in found for pts in result.cuts.tolist()] == cuts
-    sampled = {pts for result in found for pts in result.pts[result.flags == results.SAMPLED].tolist()}
+    assert [pts for result in parts for pts in result.cuts.tolist()] == cuts
+    sampled = {pts for result in parts for pts in result.pts[result.flags == results.SAMPLED].tolist()}
     assert sampled == (on_grid | {4200}) - {4100}  # the next frame replaces the lost one
-    assert sum((result.tally for result in found), Tally()) == Tally(len(times) - 1, 0, 1, False)
+    assert sum((result.tally for result in parts), Tally()) == Tally(len(times) - 1, 0, 1, False)
     # And when the spans between them are stored already.
     some = [step.result for step in spans.analyze(planned, chosen[1::3], options) if step.result is not None]
     for result, other in zip(some, alone[1::3], strict=True):
@@ -283,11 +283,11 @@ def test_the_windows_of_all_tracks_share_batches(
     monkeypatch.setattr(spans.reading, "frames", lambda *_: iter(()))
     monkeypatch.setattr(spans.tracks, "collect", lambda *_: faces)
     options = spans.Options(Settings(people=False), "untrained")
-    found = spans.analyze_span(planned, SECOND, options)
-    assert [len(moments) for moments in found.moments] == [0, 10, 3]
+    span = spans.analyze_span(planned, SECOND, options)
+    assert [len(moments) for moments in span.moments] == [0, 10, 3]
     assert batches == {"tiny_faces": 2, "tiny_displacement": 0}
     net = model.load("untrained")
-    for face, moments, logits in zip(faces, found.moments, found.logits, strict=True):
+    for face, moments, logits in zip(faces, span.moments, span.logits, strict=True):
         clip = clips.Face.of_track(planned, face.track, face.crops)
         alone = net.logits("tiny_faces", [window["faces"] for window in clip.windows(moments)])
         assert list(logits) == ["tiny_faces"] and logits["tiny_faces"].tobytes() == alone.tobytes()
@@ -329,19 +329,19 @@ def test_tracks_that_end_or_go_on_share_batches(batches: dict[str, int]) -> None
 
 def result(tracks: int, crops: bool = False, nets: bool = True) -> results.SpanResult:
     random = np.random.default_rng(5)
-    found = tuple(followed(number, range(number, 10 + 2 * number)) for number in range(tracks))
+    tracked = tuple(followed(number, range(number, 10 + 2 * number)) for number in range(tracks))
     return results.SpanResult(
         tally=Tally(20, 0, 3, False),
         pts=np.arange(20),
         flags=random.integers(0, 4, 20).astype(np.uint8),
         cuts=np.array([4, 9]),
-        tracks=found,
+        tracks=tracked,
         moments=tuple(np.arange(number) * 8 for number in range(tracks)),  # the first track has none
         logits=tuple(
             {name: random.normal(size=(number, 7)).astype(np.float32) for name in ("a", "b")} if nets else {}
             for number in range(tracks)
         ),
-        crops=tuple(random.integers(0, 255, (len(track) - 2, 8, 8)).astype(np.uint8) for track in found)
+        crops=tuple(random.integers(0, 255, (len(track) - 2, 8, 8)).astype(np.uint8) for track in tracked)
         if crops
         else (),
     )

@@ -64,8 +64,8 @@ def test_streams_are_imported_on_use() -> None:
 
 @pytest.mark.parametrize("name", streams.names())
 def test_a_stream_is_in_the_file_of_its_name(name: str) -> None:
-    room, _, own = streams.registered(name).__module__.rpartition(".")
-    assert own == name and room in ("fervid.streams", "fervid.streams.survey")
+    package, _, own = streams.registered(name).__module__.rpartition(".")
+    assert own == name and package in ("fervid.streams", "fervid.streams.survey")
 
 
 def test_faces_and_points_are_joined_and_split() -> None:

@@ -27,7 +27,7 @@ NAMES = [f"{float(rate):.5g}{' drop' if drops else ''}" for rate, drops in WAYS]
 def test_labels_are_those_of_opentimelineio(rate: Fraction, drops: bool) -> None:
     numbering = Timecode(rate, drops)
     minute = 60 * numbering.nominal
-    day = min(numbering.day, int(86399 * rate))  # by the clock, OpenTimelineIO begins anew after 24 hours
+    day = min(numbering.day, int(86399 * rate))  # by the clock, OpenTimelineIO begins again after 24 hours
     frames = {*range(0, day, 9973), day - 1}
     frames |= {near + at for at in range(0, 12 * minute, minute) for near in range(-20, 20) if near + at >= 0}
     for frame in frames:
@@ -143,7 +143,7 @@ def test_a_timecode_moves_to_another_rate(label: str, rate: Fraction, other: Fra
 
 
 def labelled(path: Path, rate: Fraction | int, reel: str | None = None, **tags: str) -> Path:
-    """A second of video whose container has tags."""
+    """Write a second of video in a container that has tags."""
     codec = "mpeg2video" if path.suffix == ".mxf" else "libx264"
     with av.open(path, "w") as out:
         out.metadata.update(tags)

@@ -1,4 +1,4 @@
-"""Smoothing, segments and peaks on curves whose answer is known."""
+"""Smoothing, segments and peaks on curves of which the result is known."""
 
 from __future__ import annotations
 
@@ -32,7 +32,7 @@ def video(seconds: float = 60) -> Video:
 
 
 def sure(names: list[str], score: float = 0.94, labels: tuple[str, ...] = EMOTIONS) -> Floats:
-    """Scores (N, C) with `score` on each name and the rest spread evenly."""
+    """Return scores (N, C) with `score` on each name and the rest spread evenly."""
     rows = np.full((len(names), len(labels)), (1 - score) / (len(labels) - 1), np.float32)
     rows[np.arange(len(names)), [labels.index(name) for name in names]] = score
     return rows
@@ -49,7 +49,7 @@ def smooth(
     cuts: tuple[int, ...] = (),
     labels: tuple[str, ...] = EMOTIONS,
 ) -> list[Segment]:
-    """Segments of windows on the grid, fed in the chunks that `cuts` (pts) make of them."""
+    """Return segments of windows on the grid, fed in the chunks between `cuts` (pts)."""
     pts = centres(len(scores))
     quality = np.ones(len(pts), np.float32) if quality is None else quality
     end = int(pts[-1]) + STEP // 2
@@ -115,7 +115,7 @@ def test_interpolation_of_one_window_holds_and_of_none_is_refused() -> None:
 
 
 def slow_viterbi(pts: list[int], evidence: np.ndarray, dwell: float, lag: int) -> list[int]:
-    """The definition, word by word: a whole Viterbi for each window, up to its horizon."""
+    """Return the labels by definition: by a whole Viterbi for each window, up to its horizon."""
     classes = evidence.shape[1]
     labels = []
     for first, instant in enumerate(pts):
@@ -203,7 +203,7 @@ def test_a_lasting_change_is_kept() -> None:
 
 
 def runs(min_segment: float, *parts: tuple[str, int, float]) -> list[tuple[str, float]]:
-    """Emotion and seconds of the segments made from runs of (name, windows, score)."""
+    """Return emotion and seconds of the segments made from runs of (name, windows, score)."""
     scores = np.concatenate([sure([name] * count, score) for name, count, score in parts])
     return [(s.emotion, round((s.end - s.start) / TICKS, 2)) for s in smooth(scores, min_segment=min_segment)]
 
@@ -278,7 +278,7 @@ def test_unreadable_windows_say_nothing_of_their_neighbours() -> None:
 
 @st.composite
 def fed(draw: st.DrawFn) -> tuple[Floats, Floats, float, tuple[int, ...]]:
-    """A restless curve, and a way to cut it into chunks."""
+    """Return a restless curve, and a way to cut it into chunks."""
     seed, count = draw(st.integers(0, 10**6)), draw(st.integers(1, 90))
     generator = np.random.default_rng(seed)
     levels, lengths = generator.dirichlet(np.full(7, 0.3), count), generator.integers(1, 9, count)
@@ -384,7 +384,7 @@ def peaks_of(scores: Floats, *arguments: Any, **fields: Any) -> list[Peak]:
 
 
 def bumps(count: int, *tops: tuple[str, float, float, float]) -> Floats:
-    """Neutral, with Gaussian bumps of (emotion, second, height, width in seconds)."""
+    """Return neutral scores with Gaussian bumps of (emotion, second, height, width in seconds)."""
     seconds = np.arange(count) * STEP / TICKS
     scores = np.zeros((count, 7))
     for name, second, height, width in tops:

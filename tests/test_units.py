@@ -1,4 +1,4 @@
-"""Test action units and blinks: against synthetic faces whose action units are known, and in the outputs."""
+"""Test action units and blinks: against synthetic faces of known action units, and in the outputs."""
 
 from __future__ import annotations
 

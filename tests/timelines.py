@@ -76,7 +76,7 @@ def stretch(video: Video, track: int, start: float, end: float, emotion: str) ->
 
 
 def track_of(video: Video, segments: list[Segment], end: float) -> Curve:
-    """A track whose curve shows what its segments say."""
+    """Return a track with the curve that its segments describe."""
     step = video.length(Fraction(32, 100))
     pts = np.arange(segments[0].start, segments[-1].end, step, dtype=np.int64)
     scores = np.stack([next(each for each in segments if each.start <= at < each.end).scores for at in pts])
@@ -93,7 +93,7 @@ def track_of(video: Video, segments: list[Segment], end: float) -> Curve:
 
 
 def timeline_of(video: Video, *people: str | None) -> Timeline:
-    """Two tracks: the first shows three expressions in 8 s, the second one in 4 s and then cannot be read."""
+    """Return two tracks: three expressions in 8 s; and one in 4 s, after which the face cannot be read."""
     first = [
         stretch(video, 0, 0, 2, "neutral"),
         stretch(video, 0, 2, 5, "happiness"),
@@ -129,7 +129,7 @@ def doubtful_of(video: Video, *people: str | None) -> Timeline:
 
 
 def faceless(video: Video) -> Timeline:
-    """Nobody in a film that ends early, by a model that knows nothing."""
+    """Return the timeline of a film without faces that ends early, by an untrained model."""
     start = np.array([video.start], np.int64)
     untrained = replace(MODEL, trained=False)
     return build(video, untrained, Settings(), Tally(200, 0, 7, False), start, [], [])

@@ -28,13 +28,13 @@ if TYPE_CHECKING:
 def _formats(ctx: click.Context, param: click.Parameter, value: str) -> tuple[str, ...]:
     from fervid.batch import FORMATS
 
-    found = tuple(dict.fromkeys(name.strip() for name in value.split(",") if name.strip()))
-    unknown = [name for name in found if name not in FORMATS]
-    if unknown or not found:
+    names = tuple(dict.fromkeys(name.strip() for name in value.split(",") if name.strip()))
+    unknown = [name for name in names if name not in FORMATS]
+    if unknown or not names:
         raise click.BadParameter(f"{value!r} should name some of {', '.join(FORMATS)}, with commas between")
-    for name in found:
+    for name in names:
         check_parquet(FORMATS[name])
-    return found
+    return names
 
 
 @options.command(

@@ -69,16 +69,16 @@ def explain(
             from fervid import explain as explaining
             from fervid.model import load
 
-            found = explaining.moment(run, seconds, number)
+            nearest = explaining.moment(run, seconds, number)
             assert work.options.model is not None
             net = load(work.options.model, work.options.device)
-            explanation = explaining.explain(net, found.window, found.neutral)
+            explanation = explaining.explain(net, nearest.window, nearest.neutral)
     if target is not None:
-        _draw(explanation, found, target, overwrite)
+        _draw(explanation, nearest, target, overwrite)
     if as_json:
-        output.show(codec.dumps(as_value(explanation, found), indent=1))
+        output.show(codec.dumps(as_value(explanation, nearest), indent=1))
     else:
-        output.show(as_text(explanation, found))
+        output.show(as_text(explanation, nearest))
     if target not in (None, output.STANDARD) and not messages.quiet:
         messages.say(f"wrote {target}")
 
@@ -91,14 +91,14 @@ def _seconds(at: Moment, path: str, values: dict[str, Any]) -> Fraction:
     return at.of(plan(path, values["rotate"], values["frame_rate"]))
 
 
-def _draw(explanation: Explanation, found: Window, target: str, overwrite: bool) -> None:
+def _draw(explanation: Explanation, nearest: Window, target: str, overwrite: bool) -> None:
     from fervid.explain.picture import png
 
     with output.open_binary(target, overwrite) as stream:
-        stream.write(png(explanation, found.window))
+        stream.write(png(explanation, nearest.window))
 
 
-def as_value(explanation: Explanation, found: Window) -> dict[str, Any]:
+def as_value(explanation: Explanation, nearest: Window) -> dict[str, Any]:
     """Return an explanation as JSON values."""
 
     def rounded(values: Any) -> Any:
@@ -119,15 +119,15 @@ def as_value(explanation: Explanation, found: Window) -> dict[str, Any]:
             "landmarks": None if points is None else rounded(points),
         }
     scores = {label: round(score, 6) for label, score in explanation.scores.items()}
-    return {"seconds": round(found.seconds, 6), "scores": scores, "labels": labels}
+    return {"seconds": round(nearest.seconds, 6), "scores": scores, "labels": labels}
 
 
-def as_text(explanation: Explanation, found: Window) -> str:
+def as_text(explanation: Explanation, nearest: Window) -> str:
     """Return an explanation as plain text."""
     from fervid.explain.peaks import REGIONS
 
     labels = list(explanation.shares)
-    lines = [f"the window around {found.seconds:.2f} s", "", _line("", labels)]
+    lines = [f"the window around {nearest.seconds:.2f} s", "", _line("", labels)]
     lines.append(_line("score", [f"{explanation.scores[label]:.2f}" for label in labels]))
     lines.append(_line("logit", [f"{explanation.logits[label]:+.2f}" for label in labels]))
     for stream in explanation.shares[labels[0]]:

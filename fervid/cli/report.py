@@ -173,8 +173,8 @@ def reasons_of(
     with messages.bar("explaining peaks") as bar:
         bar.begin(len(chosen))
         steps = itertools.count(1)
-        found = explain_peaks(video, settings, name, chosen, curves, lambda: bar.tick(next(steps)))
-    return [as_value(found.get((peak.apex, peak.track, peak.emotion))) for peak in peaks]
+        reasons = explain_peaks(video, settings, name, chosen, curves, lambda: bar.tick(next(steps)))
+    return [as_value(reasons.get((peak.apex, peak.track, peak.emotion))) for peak in peaks]
 
 
 def as_value(why: Why | None) -> dict[str, Any] | None:

@@ -53,12 +53,12 @@ def _cells(samples: Sequence[Sample], column: str, table: str | None) -> list[st
     if table is not None:
         key, rows = read(table)
         if any(column in row for row in rows.values()) and column not in KEYS:
-            found = [_row(sample, key, rows) for sample in samples]
-            if not any(row is not None for row in found):
+            matches = [_row(sample, key, rows) for sample in samples]
+            if not any(row is not None for row in matches):
                 raise InputError(
                     f"{shown(table)} has no row for any sample: its column {key} has other names"
                 )
-            return [(row or {}).get(column, "").strip() for row in found]
+            return [(row or {}).get(column, "").strip() for row in matches]
     if any(column in sample.columns for sample in samples):
         return [sample.columns.get(column, "") for sample in samples]
     if column in OWN:

@@ -60,8 +60,8 @@ def explain_peaks(
                 track = _track_at(rows, peak.apex, curves[peak.track].hull)
                 if track is not None:
                     moment = moment_of(run, rows, peak.apex, track)
-                    found = explain(net, moment.window, moment.neutral, only=peak.emotion)
-                    reasons[peak.apex, peak.track, peak.emotion] = _why(found, moment, peak.emotion)
+                    explanation = explain(net, moment.window, moment.neutral, only=peak.emotion)
+                    reasons[peak.apex, peak.track, peak.emotion] = _why(explanation, moment, peak.emotion)
                 tick()
     return reasons
 
@@ -101,9 +101,9 @@ def _track_at(rows: Rows, at: int, hull: Floats) -> int | None:
     return int(rows.track[readable[np.where(nearest, away, np.inf).argmin()]])
 
 
-def _why(found: Explanation, moment: Moment, label: str) -> Why:
-    shares, points = found.shares[label], found.by_landmark(label)
-    drawn = tiles(found, moment.window, label, TILES, SIDE)
+def _why(explanation: Explanation, moment: Moment, label: str) -> Why:
+    shares, points = explanation.shares[label], explanation.by_landmark(label)
+    drawn = tiles(explanation, moment.window, label, TILES, SIDE)
     half = TILES // 2
     picture = np.concatenate([np.concatenate(drawn[:half], axis=1), np.concatenate(drawn[half:], axis=1)])
     jpeg = cv2.imencode(".jpg", picture, [cv2.IMWRITE_JPEG_QUALITY, QUALITY])[1]

@@ -1,1 +1,1 @@
-"""Faces: detection, landmarks, crops, and tracks within a shot. The only room that uses dlib."""
+"""Faces: detection, landmarks, crops, and tracks within a shot. The only package that uses dlib."""

@@ -88,6 +88,6 @@ def registered(name: str) -> type[Network]:
     """Return the class of a network."""
     if name not in _FILES:
         raise ModelError(f"unknown stream {name!r}: choose from {', '.join(_FILES)}")
-    room = "fervid.streams" if name in _OWN else "fervid.streams.survey"
-    import_module(f"{room}.{name}")
+    package = "fervid.streams" if name in _OWN else "fervid.streams.survey"
+    import_module(f"{package}.{name}")
     return _STREAMS[name]

@@ -1,1 +1,1 @@
-"""Video: from a path to upright, square-pixel luma with exact times. The only room that uses av."""
+"""Video: from a path to upright, square-pixel luma with exact times. The only package that uses av."""

@@ -134,9 +134,9 @@ class _Complete(ShellComplete):
 
     def get_completions(self, args: list[str], incomplete: str) -> list[CompletionItem[Any]]:
         """Return the completions of a word; for files, one item that leaves the word to the shell."""
-        found = super().get_completions(args, incomplete)
-        if found or incomplete.startswith("-"):
-            return found
+        completions = super().get_completions(args, incomplete)
+        if completions or incomplete.startswith("-"):
+            return completions
         return [CompletionItem(incomplete, type="file")]
 
     def format_completion(self, item: CompletionItem[Any]) -> str:

@@ -53,13 +53,15 @@ def make(
         boxes: Sequence[Floats] = ()
         if pts in at_apex or any(not is_face for _, _, is_face in faces_at[pts]):
             boxes = detect(cv2.cvtColor(image, cv2.COLOR_BGR2GRAY))
-        found = match([curve for curve in timeline.curves if curve.start <= pts < curve.end], boxes)
+        face_of = match([curve for curve in timeline.curves if curve.start <= pts < curve.end], boxes)
         if pts in at_apex:
             tall = max(1, round(WIDTH * image.shape[0] / image.shape[1]))
             pictures[pts] = _jpeg(cv2.resize(image, (WIDTH, tall), interpolation=cv2.INTER_AREA))
-            marks |= {(pts, track): _shares(found[track], image) for track in at_apex[pts] if track in found}
+            marks |= {
+                (pts, track): _shares(face_of[track], image) for track in at_apex[pts] if track in face_of
+            }
         for row, box, is_face in faces_at[pts]:
-            face = box if is_face else next((found[track] for track in row.tracks if track in found), box)
+            face = box if is_face else next((face_of[track] for track in row.tracks if track in face_of), box)
             faces[row] = _jpeg(cv2.resize(square(image, face), (FACE, FACE), interpolation=cv2.INTER_AREA))
     return Pictures(pictures, marks, faces)
 
@@ -78,13 +80,13 @@ def match(curves: Sequence[Curve], boxes: Sequence[Floats]) -> dict[int, Floats]
             if _contains(curve.hull, box)
         ),
     )
-    found: dict[int, Floats] = {}
+    face_of: dict[int, Floats] = {}
     taken: set[int] = set()
     for _, track, index in pairs:
-        if track not in found and index not in taken:
-            found[track] = boxes[index]
+        if track not in face_of and index not in taken:
+            face_of[track] = boxes[index]
             taken.add(index)
-    return {curve.track: found.get(curve.track, curve.hull) for curve in curves}
+    return {curve.track: face_of.get(curve.track, curve.hull) for curve in curves}
 
 
 def _portraits(timeline: Timeline) -> dict[Row, tuple[int, Floats, bool]]:

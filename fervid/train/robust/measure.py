@@ -43,27 +43,27 @@ def measure(
 ) -> Iterator[Figure]:
     """Yield the figures of undamaged faces, of each pose, and of each damage.
 
-    Landmarks are placed again on every damaged face, and on the undamaged ones. Samples without a face are
-    left out: how the detector stands damage is not measured.
+    Landmarks are predicted again on every face, damaged or not. Samples without a face are left out: the
+    effect of damage on detection is not measured.
     """
-    found = np.flatnonzero(footage.has_strip)
-    truth = np.array([labels.index(footage.samples[index].label) for index in found.tolist()], np.int64)
+    indices = np.flatnonzero(footage.has_strip)
+    truth = np.array([labels.index(footage.samples[index].label) for index in indices.tolist()], np.int64)
     note(UNDAMAGED)
-    scores = _scores(net, footage, found, labels, None)
+    scores = _scores(net, footage, indices, labels, None)
     yield _figure(UNDAMAGED, None, truth, scores, labels)
-    yield from _by_pose(footage, found, truth, scores, labels)
+    yield from _by_pose(footage, indices, truth, scores, labels)
     for name, (damage, strengths) in DAMAGES.items():
         for strength in strengths:
             note(f"{name} {strength:g}")
             harm = partial(_harmed, damage, strength)
-            yield _figure(name, strength, truth, _scores(net, footage, found, labels, harm), labels)
+            yield _figure(name, strength, truth, _scores(net, footage, indices, labels, harm), labels)
 
 
 def _by_pose(
-    footage: Footage, found: Array, truth: Array, scores: Floats, labels: Sequence[str]
+    footage: Footage, indices: Array, truth: Array, scores: Floats, labels: Sequence[str]
 ) -> Iterator[Figure]:
     poses = np.array(
-        [np.median(shape.head_pose(footage[index].landmarks), axis=0) for index in found.tolist()]
+        [np.median(shape.head_pose(footage[index].landmarks), axis=0) for index in indices.tolist()]
     )
     for column, (name, edges) in enumerate(POSES.items()):
         angle = np.abs(poses[:, column])
@@ -83,10 +83,10 @@ def _harmed(damage: Damage, strength: float, strip: Strip, rng: np.random.Genera
     return np.stack([damage(face, points, strength, np.random.default_rng(seed)) for face, points in pairs])
 
 
-def _scores(net: Model, footage: Footage, found: Array, labels: Sequence[str], harm: Harm | None) -> Floats:
+def _scores(net: Model, footage: Footage, indices: Array, labels: Sequence[str], harm: Harm | None) -> Floats:
     """Return the scores (N, C) of the data's labels, each the mean over the sample's windows."""
     finder, fused = FaceFinder(), []
-    for index in found.tolist():
+    for index in indices.tolist():
         strip = footage[index]
         faces = strip.faces if harm is None else harm(strip, np.random.default_rng([SEED, index]))
         points = np.stack(
