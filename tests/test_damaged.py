@@ -21,7 +21,8 @@ from fervid.faces import detection
 from fervid.faces.detectors import detectors
 from fervid.times import MOST_SECONDS, MOST_TICKS
 from fervid.types import Settings
-from fervid.video import planning, reading
+from fervid.video import film, planning, reading, redrawing
+from fervid.video.film import Film
 
 
 def test_a_box_that_ends_beyond_every_file(tmp_path: Path) -> None:
@@ -152,3 +153,35 @@ def test_a_film_that_cannot_be_encoded_leaves_no_results_in_the_cache(
     folder = cache.default_folder()
     assert folder.is_relative_to(tmp_path)
     assert not [entry for entry in folder.rglob("*") if entry.suffix == ".span"]
+
+
+def test_few_large_pictures_are_in_memory_at_the_same_time(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A film of 16383 x 4096 took 2.2 GiB: eight pictures waited, and the encoder kept some per thread."""
+    assert [redrawing.ahead_of(*size) for size in ((3840, 2160), (7680, 4320), (16383, 4096))] == [4, 1, 0]
+    path = write(tmp_path / "film.mkv", pictures(12), codec="ffv1", pixel_format="yuv420p")
+    video = planning.plan(path)
+    events: list[int] = []
+    threads: list[int] = []
+    add = Film.add
+
+    def added(film: Film, *values: Any) -> None:
+        events.append(-1)
+        threads.append(film._stream.codec_context.thread_count)
+        add(film, *values)
+
+    def redraw(target: str) -> int:
+        events.clear()
+        with open(tmp_path / target, "wb") as stream:
+            redrawing.redraw(
+                video, 0, video.end, lambda *_: events.append(1), (64, 48), stream, ".mkv", {}, None
+            )
+        return max(sum(events[:count]) for count in range(len(events)))
+
+    monkeypatch.setattr(Film, "add", added)
+    assert redraw("small.mkv") > 1
+    monkeypatch.setattr(film, "LARGE", 64 * 48 - 1)
+    monkeypatch.setattr(redrawing, "AHEAD_PIXELS", 64 * 48 - 1)
+    assert redraw("large.mkv") == 1
+    assert threads == 12 * [film.THREADS] + 12 * [1]

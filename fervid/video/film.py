@@ -37,6 +37,7 @@ CONTAINERS = {  # by a file's suffix
 STREAMED = {"movflags": "frag_keyframe+empty_moov+default_base_moof"}  # for targets that cannot seek
 FULL_RANGE = "yuvj420p"
 THREADS = 4  # of the encoder: its output depends on their number
+LARGE = 1 << 25  # pixels, just over 8K: for larger pictures the encoder has one thread, as each keeps some
 REPEATABLE = {"x264-params": "mbtree=0"}  # x264's macroblock tree reads memory that it never set
 
 
@@ -168,7 +169,8 @@ def _video_stream(output: OutputContainer, look: Look, options: Mapping[str, str
         raise OutputError("this build of PyAV cannot write H.264: install the one from PyPI") from error
     stream.width, stream.height, stream.pix_fmt = look.width, look.height, look.pixel_format
     context = stream.codec_context
-    context.thread_count, context.thread_type = THREADS, ThreadType.FRAME
+    context.thread_count = 1 if look.width * look.height > LARGE else THREADS
+    context.thread_type = ThreadType.FRAME
     context.time_base = look.time_base
     context.color_primaries, context.color_trc, context.colorspace = look.colours
     if look.aspect is not None:

@@ -24,6 +24,7 @@ from fervid.video.voices import KEPT, Copied, Encoded, Voice
 # time again, and makes the file no smaller at the same quality (docs/performance.md).
 QUALITY = {"qp": "27", "preset": "ultrafast", "x264-params": "cabac=1:8x8dct=1:deblock=1"}
 AHEAD = 4  # pictures that are decoded, and drawn, before they are needed
+AHEAD_PIXELS = 48_000_000  # of these pictures together: of 4K there are 4, of 8K 1, of larger ones none
 Paint = Callable[[int, Sequence[Bytes]], None]  # draw on a frame, from its pts and its planes
 Tick = Callable[[float], None]  # called with the seconds done
 
@@ -70,24 +71,32 @@ def redraw(
             voice.begin(*span, Fraction(0))
             film.voices.append(voice)
         size = look.width, look.height
-        with closing(ahead(painted(video, start, stop, paint, size, coding), AHEAD)) as pictures:
+        count = ahead_of(*size)
+        with closing(ahead(painted(video, start, stop, paint, size, coding), count)) as pictures:
             for pts, picture in pictures:
                 following = int(np.searchsorted(times, pts, side="right"))
                 length = times[following] - pts if following < len(times) else 1
                 film.add(picture, pts - begin, length)
+                del picture
                 if tick:
                     tick(float((pts - begin) * video.time_base))
         film.finish()
+
+
+def ahead_of(width: int, height: int) -> int:
+    """Return how many pictures of a size are decoded, and drawn, before they are needed."""
+    return min(AHEAD, AHEAD_PIXELS // (width * height))
 
 
 def painted(
     video: Video, start: int, stop: int, paint: Paint, size: tuple[int, int], coding: Coding
 ) -> Generator[tuple[int, VideoFrame]]:
     """Yield the painted pictures of [start, stop) with their pts, in an even size."""
-    with closing(ahead(turned(video, start, stop), AHEAD)) as pictures:
+    with closing(ahead(turned(video, start, stop), ahead_of(*size))) as pictures:
         for pts, picture, turn in pictures:
             whole = blank(*size, coding)
             planes = planes_of(whole)
             paste(coding.coded(picture), turn, (video.width, video.height), planes)
             paint(pts, planes)
             yield pts, whole
+            del picture, whole, planes  # before the next ones are made: they may be large
