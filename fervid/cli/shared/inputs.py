@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import re
 import sys
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
@@ -16,6 +17,7 @@ from fervid.files import shown
 from fervid.files.urls import LIMIT, Limit, is_url, redacted
 
 SOME_FAILED = 3
+COPY = "stdin"  # the name of standard input's copy, and in outputs
 
 
 def each_input(messages: Messages, inputs: Sequence[str], work: Callable[[str, str], None]) -> int:
@@ -78,16 +80,26 @@ def _limit() -> Limit:
 @contextmanager
 def local_path(name: str) -> Iterator[str]:
     """Yield the path of an input: for standard input and URLs, of a copy that is deleted after the block."""
+    if name != STANDARD and not is_url(name):
+        if not os.path.lexists(name):
+            raise InputError(f"{name}: there is no such file")
+        yield name
+        return
+    with _copied(name) as path:
+        try:
+            yield path
+        except FervidError as error:
+            error.args = (_without_copy(str(error), path, name), *error.args[1:])
+            raise
+
+
+@contextmanager
+def _copied(name: str) -> Iterator[str]:
     if is_url(name):
         from fervid.video.remote import fetched
 
         with fetched(name, _limit()) as path:
             yield path
-        return
-    if name != STANDARD:
-        if not os.path.lexists(name):
-            raise InputError(f"{name}: there is no such file")
-        yield name
         return
     if sys.stdin is None or sys.stdin.isatty():
         raise UsageError("standard input (-) is a terminal: name a file, or pipe one in")
@@ -96,4 +108,13 @@ def local_path(name: str) -> Iterator[str]:
 
     with temporary.folder() as folder:
         # Always the same name, because the timeline contains it.
-        yield str(spool(sys.stdin.buffer, folder).rename(folder / "stdin"))
+        yield str(spool(sys.stdin.buffer, folder).rename(folder / COPY))
+
+
+def _without_copy(text: str, path: str, name: str) -> str:
+    """Return an error about the copy of an input with the name that the user gave."""
+    for known in (path, shown(path)):
+        text = text.replace(known, label(name))
+    if name == STANDARD:  # as a word of its own, not in the name of an output
+        text = re.sub(rf"(?<![\w./-]){COPY}(?![\w-]|\.\w)", label(name), text)
+    return text

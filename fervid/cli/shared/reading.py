@@ -5,6 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from fervid.cli.shared.inputs import label
 from fervid.errors import InputError
 
 if TYPE_CHECKING:
@@ -31,13 +32,12 @@ def read_timeline(path: str, name: str) -> Timeline:
 
     head = _head(path).removeprefix(BYTE_ORDER_MARK).strip()
     if head and not is_timeline(path):
-        what = "standard input" if name == "-" else name
-        raise InputError(f"{what} is not a timeline: make one with `fervid analyze VIDEO -t out.json`")
+        raise InputError(f"{label(name)} is not a timeline: make one with `fervid analyze VIDEO -t out.json`")
     try:
         with open(path, encoding="utf-8") as stream:
             return read(stream)
     except OSError as error:
-        raise InputError(f"{name} cannot be read: {error.strerror}") from error
+        raise InputError(f"{label(name)} cannot be read: {error.strerror}") from error
 
 
 def _head(path: str) -> bytes:
