@@ -22,6 +22,7 @@ ACCURACY, CARD = "accuracy.json", "card.md"  # optional files beside them
 FORMAT = 1
 FUSIONS = ("weighted", "joint")
 WINDOWS = ("short", "clip")  # of 0.64 s, or of a whole labelled clip
+LARGEST = 1 << 16  # of a stream's sizes
 JOINT = "joint."  # prefix of the weights of the joint top layers
 
 
@@ -146,15 +147,29 @@ def read_spec(name: str | Path) -> Spec:
         raise ModelError(f"model {name} has the unknown vote {spec.vote!r}: upgrade fervid")
     if not all(0 <= stream.limit < math.inf for stream in spec.streams):
         raise ModelError(f"model {name} limits a stream by something other than a number: fetch it again")
+    for stream in spec.streams:
+        _check_sizes(name, stream)
     if not {stream.window for stream in spec.streams} <= set(WINDOWS):
         raise ModelError(f"model {name} has windows of an unknown kind: upgrade fervid")
     return spec
 
 
+def _check_sizes(name: str | Path, stream: StreamSpec) -> None:
+    """Raise ModelError for sizes that no stream has."""
+    sizes = stream.sizes if isinstance(stream.sizes, Mapping) else {"sizes": stream.sizes}
+    for size, value in sizes.items():
+        if type(value) is not int or not 0 <= value <= LARGEST:
+            raise ModelError(
+                f"model {name} declares {size} = {value!r:.40} for its stream {stream.name!r:.40}, not a "
+                f"whole number up to {LARGEST}: fetch the model again"
+            )
+
+
 @lru_cache(maxsize=16)
 def _digest(path: Path, size: int, changed: int) -> str:
     """Return the SHA-256 of a file with this size and time of change; a batch reads it only once."""
-    return hashlib.sha256(path.read_bytes()).hexdigest()
+    with open(path, "rb") as stream:
+        return hashlib.file_digest(stream, "sha256").hexdigest()
 
 
 def verify(name: str | Path) -> None:

@@ -4,8 +4,10 @@ from __future__ import annotations
 
 import hashlib
 import json
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 from functools import lru_cache
+from inspect import signature
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -18,11 +20,12 @@ from fervid.model.spec import JOINT, SPEC, WEIGHTS, Spec, StreamSpec, find, read
 from fervid.types import Array
 
 if TYPE_CHECKING:
-    from torch import nn
+    from torch import Tensor, nn
 
     from fervid.streams.network import Network
 
 DEVICES = ("cpu", "cuda")
+SPARE_PARTS, SPARE_NUMBERS = 1000, 1 << 24  # parameters, and their numbers, that a network may always have
 
 
 def check_device(device: str) -> None:
@@ -52,14 +55,14 @@ def _load(folder: str, device: str) -> Model:
     spec = read_spec(folder)
     try:
         tensors = load_file(Path(folder) / WEIGHTS)
-    except SafetensorError as failure:
+    except (SafetensorError, ValueError, TypeError, AttributeError, OverflowError, MemoryError) as failure:
         raise ModelError(f"the weights in {folder} are damaged: fetch the model again") from failure
     networks: dict[str, Network] = {}
     joint: dict[str, nn.Linear] = {}
     for stream in spec.streams:
         try:
             network, top = _build(stream, spec, tensors)
-        except (RuntimeError, TypeError, ValueError) as failure:
+        except (RuntimeError, TypeError, ValueError, ArithmeticError, MemoryError) as failure:
             raise ModelError(
                 f"the weights of stream {stream.name} in {folder} do not fit its sizes: fetch the model again"
             ) from failure
@@ -83,13 +86,53 @@ def _build(stream: StreamSpec, spec: Spec, tensors: Mapping[str, Array]) -> tupl
         if k.startswith(prefix)
     }
     joint = {k.removeprefix(JOINT): own.pop(k) for k in list(own) if k.startswith(JOINT)}
-    network = streams.build(stream.network, len(spec.labels), **stream.sizes)
+    if _is_large(stream):
+        with _limited(own), torch.device("meta"):  # which takes no memory, but a second to import
+            streams.build(stream.network, len(spec.labels), **stream.sizes)
+    with _limited(own):
+        network = streams.build(stream.network, len(spec.labels), **stream.sizes)
     network.load_state_dict(own)
     if spec.fusion != "joint":
         return network, None
     top = JointTop(network.top.in_features, len(spec.labels), stream.limit)
     top.load_state_dict(joint)
     return network, top
+
+
+def _is_large(stream: StreamSpec) -> bool:
+    """Return whether a size is over twice that of the published system; those of 0 are not dimensions."""
+    usual = signature(streams.registered(stream.network)).parameters
+    return any(
+        usual[name].default and value > 2 * usual[name].default
+        for name, value in stream.sizes.items()
+        if name in usual
+    )
+
+
+@contextmanager
+def _limited(weights: Mapping[str, Tensor]) -> Iterator[None]:
+    """Raise ValueError if the sizes of a spec make a far larger network than the weights are of."""
+    from torch.nn.modules import module
+
+    # A network may make a part, and then replace it with another one.
+    parts = SPARE_PARTS + 4 * len(weights)
+    numbers = SPARE_NUMBERS + 4 * sum(value.numel() for value in weights.values())
+
+    def count(owner: nn.Module, name: str, part: Tensor | None) -> None:
+        nonlocal parts, numbers
+        parts, numbers = parts - 1, numbers - (0 if part is None else part.numel())
+        if min(parts, numbers) < 0:
+            raise ValueError("the sizes are not those of the weights")
+
+    hooks = (
+        module.register_module_parameter_registration_hook(count),
+        module.register_module_buffer_registration_hook(count),
+    )
+    try:
+        yield
+    finally:
+        for hook in hooks:
+            hook.remove()
 
 
 def save(folder: Path, spec: Spec, tensors: Mapping[str, Array]) -> None:

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection, Mapping, Sequence
+import os
+from collections.abc import Collection, Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass
 from itertools import product
 from pathlib import Path
@@ -93,12 +95,30 @@ def _luma(path: Path) -> Bytes:
     except OSError as error:
         raise InputError(f"{path} cannot be read: {error.strerror}") from error
     try:
-        picture = cv2.imdecode(content, cv2.IMREAD_GRAYSCALE) if len(content) else None
-    except cv2.error:  # more than 2**30 pixels
-        picture = None
+        with _silenced():
+            picture = cv2.imdecode(content, cv2.IMREAD_GRAYSCALE) if len(content) else None
+    except cv2.error as error:
+        raise InputError(f"{path} has more than 2^30 pixels, or is damaged: make it smaller") from error
     if picture is None:
         raise InputError(f"{path} cannot be read as a picture")
     return np.asarray(picture, np.uint8)
+
+
+@contextmanager
+def _silenced() -> Iterator[None]:
+    """Drop what libraries of pictures print about damage on standard error: fervid reports it in one line."""
+    try:
+        kept = os.dup(2)
+    except OSError:  # there is no standard error
+        yield
+        return
+    with open(os.devnull, "w") as nowhere:
+        os.dup2(nowhere.fileno(), 2)
+    try:
+        yield
+    finally:
+        os.dup2(kept, 2)
+        os.close(kept)
 
 
 def name_groups(
