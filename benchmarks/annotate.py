@@ -33,7 +33,7 @@ if TYPE_CHECKING:
 
     Luma = npt.NDArray[np.uint8]
 
-EVERY = 12  # of so many pictures, one is compared
+EVERY = 12  # pictures, of which one is compared
 WINDOW = 8  # pixels, the side of the squares in which SSIM compares two pictures
 LEVELS = 255
 RATE = Fraction(25)  # of encoded pictures; it changes nothing

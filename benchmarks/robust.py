@@ -34,7 +34,7 @@ that is lost, or the width of a blur in eye distances. ECE is the expected calib
 
 
 def measured(name: str, specs: Sequence[tuple[str, int]], jobs: int | None) -> list[list[Figure]]:
-    """Return the figures of a model on some data, each with at most so many samples of a label."""
+    """Return the figures of a model on some data, each with at most `most` samples of a label."""
     net, results = model.load(name), []
     with execute.open_executor(jobs) as executor:
         for spec, most in specs:

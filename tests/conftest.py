@@ -11,12 +11,15 @@ import sys
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import redirect_stderr
 from dataclasses import dataclass
+from itertools import count
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 import pytest
 import quick
 from hypothesis import settings
+
+from fervid.process import collect_less_often
 
 if TYPE_CHECKING:
     from browser import Open
@@ -25,6 +28,9 @@ if TYPE_CHECKING:
 # One thread per numeric library, here and in the processes of tests: the networks are tiny, and on a busy
 # machine more threads are slower.
 os.environ["OMP_NUM_THREADS"] = "1"
+
+# As in the program itself: each collection reads all objects, and torch has many.
+collect_less_often()
 
 # Examples may take any time on a busy machine.
 settings.register_profile("fervid", deadline=None)
@@ -36,13 +42,26 @@ CLIP = quick.CLIP
 LONG = (
     "test_train_default",
     "test_train",
-    "test_analysis",
-    "test_examples",
     "test_dask",
+    "test_analysis",
+    "test_readme",
+    "test_examples",
     "test_streams",
     "test_cli_analyze",
+    "test_batch_kills",
+    "test_power",
+    "test_benchmarks",
     "test_bench",
-    "test_readme",
+    "test_cli",
+    "test_aggregate",
+    "test_live",
+    "test_landmarks_open",
+    "test_soak",
+    "test_kills",
+    "test_execute",
+    "test_annotate",
+    "test_machines",
+    "test_default",
 )
 
 UNWANTED = {"PYTHONUNBUFFERED", "NO_COLOR", "FORCE_COLOR", "COLUMNS", "FERVID_MODEL"}  # these change output
@@ -67,6 +86,14 @@ def guard(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> No
 
 
 @pytest.fixture(scope="session", autouse=True)
+def no_syncs() -> Iterator[None]:
+    """Leave out waiting for the disk in this process; tests of power failures run in others."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(os, "fsync", lambda descriptor: None)
+        yield
+
+
+@pytest.fixture(scope="session", autouse=True)
 def shared_cache(tmp_path_factory: pytest.TempPathFactory) -> Iterator[None]:
     """Set a cache folder for fixtures that several tests share, instead of the user's."""
     with pytest.MonkeyPatch.context() as patch:
@@ -74,10 +101,18 @@ def shared_cache(tmp_path_factory: pytest.TempPathFactory) -> Iterator[None]:
         yield
 
 
+@pytest.fixture(scope="session")
+def new_folders(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path]:
+    """Return paths without end; to number a folder, pytest would read the names of all others each time."""
+    above = tmp_path_factory.mktemp("caches")
+    return (above / str(number) for number in count())
+
+
 @pytest.fixture(autouse=True)
-def cache(tmp_path_factory: pytest.TempPathFactory, monkeypatch: pytest.MonkeyPatch) -> Path:
+def cache(new_folders: Iterator[Path], monkeypatch: pytest.MonkeyPatch) -> Path:
     """Set a new cache folder for each test, and return it."""
-    folder = tmp_path_factory.mktemp("cache")
+    folder = next(new_folders)
+    folder.mkdir(mode=0o700)
     monkeypatch.setenv("FERVID_CACHE_DIR", str(folder))
     return folder
 

@@ -1,4 +1,4 @@
-"""`fervid batch` as a shell sees it: what is done, what is skipped, what stands in the folder of results."""
+"""`fervid batch` from a shell: what is done, what is skipped, and what is in the folder of results."""
 
 from __future__ import annotations
 
@@ -392,7 +392,7 @@ def test_known_labels_are_scored(call: Call, bare: Path) -> None:
     Path("AFEW/Happy/5.mp4").write_text("hello")
     done = call("batch", "AFEW/", *SMALL, "-o", "out", "--labels", "folder")
     assert done.returncode == 3
-    for word in ("confusion", "accuracy", "No face was found in 2 of 4 samples", "1 inputs lie in no folder"):
+    for word in ("confusion", "accuracy", "No face was found in 2 of 4 samples", "1 inputs are in no folder"):
         assert word in done.stderr
     figures = json.loads((OUT / "accuracy.json").read_text())
     said = json.loads((OUT / "manifest.jsonl").read_text().splitlines()[0])

@@ -78,13 +78,13 @@ def test_help_is_the_same_after_a_command_was_used_without_the_program() -> None
     assert CliRunner().invoke(program, ["schema", "-h"]).exit_code == 0
 
 
-def test_version(fervid: Fervid) -> None:
-    done = fervid("--version")
+def test_version(call: Call) -> None:
+    done = call("--version")
     assert (done.returncode, done.stdout) == (0, f"fervid {__version__}\n")
 
 
-def test_no_command_shows_help(fervid: Fervid) -> None:
-    done = fervid()
+def test_no_command_shows_help(call: Call) -> None:
+    done = call()
     assert done.returncode == 2
     assert "Use a timeline:" in done.stderr
 
@@ -291,8 +291,8 @@ def test_wrong_usage_is_an_error_before_any_work(call: Call, arguments: list[str
 # --- failures
 
 
-def test_a_missing_file_is_one_line(fervid: Fervid) -> None:
-    says(fervid("info", "missing.mp4"), 1, "missing.mp4", "no such file")
+def test_a_missing_file_is_one_line(call: Call) -> None:
+    says(call("info", "missing.mp4"), 1, "missing.mp4", "no such file")
 
 
 def test_a_name_with_spaces_needs_quotes(call: Call) -> None:
@@ -308,8 +308,8 @@ def test_a_name_with_spaces_needs_quotes(call: Call) -> None:
     assert "quotes" not in call("info", "my film.mp4", "missing.mp4").stderr
 
 
-def test_a_traceback_needs_vv(fervid: Fervid) -> None:
-    quiet, loud = fervid("info", "missing.mp4", "-v"), fervid("-v", "info", "-v", "missing.mp4")
+def test_a_traceback_needs_vv(call: Call) -> None:
+    quiet, loud = call("info", "missing.mp4", "-v"), call("-v", "info", "-v", "missing.mp4")
     assert "Traceback" not in quiet.stderr
     assert "Traceback" in loud.stderr
     assert loud.stderr.splitlines()[-1] == quiet.stderr.splitlines()[-1]
@@ -359,8 +359,8 @@ def test_an_interruption_inside_a_callback_of_a_library_is_not_lost(
     assert capfd.readouterr().err == ""
 
 
-def test_some_failures_are_code_3_and_are_named(fervid: Fervid) -> None:
-    done = fervid("info", "one.mp4", CLIP, "two.mp4")
+def test_some_failures_are_code_3_and_are_named(call: Call) -> None:
+    done = call("info", "one.mp4", CLIP, "two.mp4")
     assert done.returncode == 3
     assert "clip.mp4" in done.stdout
     missing = [line for line in done.stderr.splitlines() if "no such file" in line]
@@ -368,18 +368,18 @@ def test_some_failures_are_code_3_and_are_named(fervid: Fervid) -> None:
     assert "2 of 3 inputs failed: one.mp4, two.mp4" in done.stderr
 
 
-def test_failure_of_all_inputs_is_code_1(fervid: Fervid) -> None:
-    assert fervid("info", "one.mp4", "two.mp4").returncode == 1
+def test_failure_of_all_inputs_is_code_1(call: Call) -> None:
+    assert call("info", "one.mp4", "two.mp4").returncode == 1
 
 
-def test_the_log_file_has_tracebacks_and_is_appended_to(fervid: Fervid, tmp_path: Path) -> None:
-    fervid("info", "missing.mp4", "-q", "--log-file", "log")
+def test_the_log_file_has_tracebacks_and_is_appended_to(call: Call, tmp_path: Path) -> None:
+    call("info", "missing.mp4", "-q", "--log-file", "log")
     written = (tmp_path / "log").read_text()
     assert "ERROR missing.mp4" in written
     assert "Traceback" in written
-    fervid("--log-file", "log", "info", "missing.mp4")
+    call("--log-file", "log", "info", "missing.mp4")
     assert (tmp_path / "log").read_text().count("ERROR missing.mp4") == 2
-    says(fervid("info", CLIP, "--log-file", "none/log"), 1, "log file none/log")
+    says(call("info", CLIP, "--log-file", "none/log"), 1, "log file none/log")
 
 
 @pytest.mark.parametrize("more", [{}, {"PYTHONUNBUFFERED": "1"}])
@@ -400,15 +400,15 @@ def test_closed_standard_output_is_an_error() -> None:
 # --- commands without a video
 
 
-def test_the_schema_is_a_schema(fervid: Fervid) -> None:
-    jsonschema.Draft202012Validator.check_schema(json.loads(fervid("schema").stdout))
+def test_the_schema_is_a_schema(call: Call) -> None:
+    jsonschema.Draft202012Validator.check_schema(json.loads(call("schema").stdout))
 
 
-def test_info_describes_a_file(fervid: Fervid) -> None:
-    facts = json.loads(fervid("info", "--json", CLIP).stdout)
+def test_info_describes_a_file(call: Call) -> None:
+    facts = json.loads(call("info", "--json", CLIP).stdout)
     assert facts["input"] == str(CLIP)
     assert (facts["width"], facts["height"]) == (640, 480)
-    assert "640" in fervid("info", CLIP).stdout
+    assert "640" in call("info", CLIP).stdout
 
 
 def test_info_reads_standard_input(fervid: Fervid) -> None:
@@ -417,8 +417,8 @@ def test_info_reads_standard_input(fervid: Fervid) -> None:
     says(fervid("info", "-"), 1, "standard input is empty")
 
 
-def test_doctor_reports_no_problem_here(fervid: Fervid) -> None:
-    done = fervid("doctor", "--json")
+def test_doctor_reports_no_problem_here(call: Call) -> None:
+    done = call("doctor", "--json")
     report = json.loads(done.stdout)
     assert done.returncode == 0
     assert report["ok"] is True
@@ -448,27 +448,27 @@ def test_only_what_is_named_dlib_needs_dlib(fervid: Fervid, tmp_path: Path) -> N
     env = {"PYTHONPATH": f"{tmp_path}:{ROOT}", "FERVID_CACHE_DIR": str(tmp_path / "cache")}
     report = json.loads(fervid("doctor", "--json", env=env).stdout)
     assert report["ok"] is True
-    (found,) = (row for row in report["findings"] if row["name"] == "landmarks dlib")
-    assert found["state"] == "note" and "fervid[dlib]" in found["detail"]
+    (finding,) = (row for row in report["findings"] if row["name"] == "landmarks dlib")
+    assert finding["state"] == "note" and "fervid[dlib]" in finding["detail"]
     few = ["analyze", CLIP, "--model", "untrained", "--end", "0.4", "-t", tmp_path / "out.json"]
     assert fervid(*few, env=env).returncode == 0
     says(fervid(*few, "-y", "--detector", "hog", env=env), 1, "pip install 'fervid[dlib]'")
     says(fervid(*few, "-y", "--landmarks", "dlib", env=env), 1, "pip install 'fervid[dlib]'")
 
 
-def test_models_are_listed_and_verified(fervid: Fervid) -> None:
-    listed = json.loads(fervid("models", "list", "--json").stdout)
+def test_models_are_listed_and_verified(call: Call) -> None:
+    listed = json.loads(call("models", "list", "--json").stdout)
     untrained = next(model for model in listed["models"] if model["name"] == "untrained")
     assert untrained["trained"] is False
     assert "happiness" in untrained["labels"]
     assert "iBUG 300-W" in listed["notice"]
-    assert "untrained" in fervid("models", "list").stdout
-    assert "untrained: ok" in fervid("models", "verify").stdout
-    says(fervid("models", "verify", "nonsense"), 1, "nonsense")
+    assert "untrained" in call("models", "list").stdout
+    assert "untrained: ok" in call("models", "verify").stdout
+    says(call("models", "verify", "nonsense"), 1, "nonsense")
 
 
-def test_the_crops_option_needs_crops(fervid: Fervid) -> None:
-    done = fervid("extract", "any.mp4", "-o", "out", "--what", "csv", "--crops", "png")
+def test_the_crops_option_needs_crops(call: Call) -> None:
+    done = call("extract", "any.mp4", "-o", "out", "--what", "csv", "--crops", "png")
     assert done.returncode == 2
     assert "--what leaves them out" in done.stderr
 

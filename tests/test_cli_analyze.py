@@ -19,7 +19,7 @@ import cv2
 import jsonschema
 import numpy as np
 import pytest
-from conftest import CLIP, Call, Fervid, command, environment
+from conftest import CLIP, Call, Fervid, command, environment, made_in
 from media import truncated
 from media import write as write_video
 from test_cli import in_shell, says
@@ -35,8 +35,7 @@ UNTRAINED = ("--model", "untrained")
 def timeline(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """Write the timeline of the whole example clip."""
     folder = tmp_path_factory.mktemp("timeline")
-    line = command(["analyze", CLIP, *UNTRAINED, "-q", "-t", "out.json", "--no-cache"])
-    subprocess.run(line, cwd=folder, env=environment(), check=True)
+    made_in(folder, "analyze", CLIP, *UNTRAINED, "-q", "-t", "out.json", "--no-cache")
     return folder / "out.json"
 
 
@@ -282,12 +281,13 @@ def test_a_reader_that_closes_the_pipe_is_not_an_error() -> None:
 # --- the bar
 
 
-def on_terminal(*arguments: str | Path, **env: str) -> tuple[str, str]:
+def on_terminal(programs: str, *arguments: str | Path, **env: str) -> tuple[str, str]:
     """Run with a pipe and a terminal of 120 columns; return standard output and standard error."""
     import pty
 
     terminal, stderr = pty.openpty()
-    line = command(["analyze", CLIP, *UNTRAINED, *SHORT, "-t", "-", "-f", "jsonl", *arguments])
+    program = str(shutil.which("fervid", path=programs))
+    line = [program, "analyze", CLIP, *UNTRAINED, *SHORT, "-t", "-", "-f", "jsonl", *arguments]
     variables = environment(**{"TERM": "xterm", "COLUMNS": "120", **env})
     with subprocess.Popen(line, env=variables, stdout=subprocess.PIPE, stderr=stderr, text=True) as process:
         os.close(stderr)
@@ -307,21 +307,21 @@ def on_terminal(*arguments: str | Path, **env: str) -> tuple[str, str]:
     return output, screen.decode("utf-8")
 
 
-def test_a_bar_is_shown_on_a_terminal_and_leaves_the_data_alone(call: Call) -> None:
-    data, screen = on_terminal()
+def test_a_bar_is_shown_on_a_terminal_and_leaves_the_data_alone(call: Call, programs: str) -> None:
+    data, screen = on_terminal(programs)
     assert re.search(r"clip\.mp4.*━.*100%.*\dx", screen)
     assert data == call("analyze", CLIP, *SHORT, "-t", "-", "-f", "jsonl").stdout
 
 
 @pytest.mark.parametrize("jobs", ["1", "2"])
-def test_the_bar_moves_while_one_span_is_analysed(jobs: str) -> None:
-    _, screen = on_terminal("--end", "15", "--jobs", jobs)
+def test_the_bar_moves_while_one_span_is_analysed(jobs: str, programs: str) -> None:
+    _, screen = on_terminal(programs, "--end", "15", "--jobs", jobs)
     assert re.search(r"\b[1-9]\d?%", screen)
 
 
-def test_no_bar_if_it_is_turned_off() -> None:
-    for screen in (on_terminal("-q"), on_terminal("--no-progress"), on_terminal(TERM="dumb")):
-        assert "━" not in screen[1]
+def test_no_bar_if_it_is_turned_off(programs: str) -> None:
+    for arguments, terminal in (("-q",), {}), (("--no-progress",), {}), ((), {"TERM": "dumb"}):
+        assert "━" not in on_terminal(programs, *arguments, **terminal)[1]
 
 
 def test_no_escapes_in_a_pipe(call: Call) -> None:

@@ -159,7 +159,7 @@ def test_the_table_and_the_json_tell_the_same(call: Call) -> None:
     (anna,) = result["annotators"]
     assert (anna["name"], anna["frames"]) == ("anna", 50)
     assert anna["tiers"] == [{"tier": "", "compared_with": "all faces"}]
-    # Of 50 frames the first 12 (the middle of the 13th lies at 0.5) and the last 25 agree.
+    # Of 50 frames the first 12 (the middle of the 13th is at 0.5) and the last 25 agree.
     assert anna["accuracy"] == pytest.approx(37 / 50)
     assert anna["found"] == pytest.approx(37 / 75)
     assert anna["confusion"][HAPPINESS][HAPPINESS] == 12

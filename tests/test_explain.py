@@ -25,7 +25,7 @@ AT = Fraction(2)
 
 
 @pytest.fixture(scope="module")
-def found(tmp_path_factory: pytest.TempPathFactory) -> Moment:
+def smile(tmp_path_factory: pytest.TempPathFactory) -> Moment:
     """Return a window of the smile in the example clip."""
     settings = Settings(start=Fraction(1), end=Fraction(3), people=False)
     with analysis.start(CLIP, model="untrained", settings=settings, crops=True) as run:
@@ -33,8 +33,8 @@ def found(tmp_path_factory: pytest.TempPathFactory) -> Moment:
 
 
 @pytest.fixture(scope="module")
-def explanation(found: Moment) -> Explanation:
-    return explain(load("untrained"), found.window, found.neutral)
+def explanation(smile: Moment) -> Explanation:
+    return explain(load("untrained"), smile.window, smile.neutral)
 
 
 def test_contributions_sum_to_the_logit(explanation: Explanation) -> None:
@@ -45,13 +45,23 @@ def test_contributions_sum_to_the_logit(explanation: Explanation) -> None:
         assert explanation.residual(label) == pytest.approx(logit - total)
 
 
-def test_logits_and_scores_are_those_of_the_model(found: Moment, explanation: Explanation) -> None:
+def test_contributions_of_the_default_model_sum_to_the_logit(smile: Moment) -> None:
+    """Its three streams are of other kinds of layers than those of the tiny model."""
+    whole = explain(load("default"), smile.window, smile.neutral, only="happiness")
+    (shares,) = whole.shares.values()
+    assert set(shares) == {"c3d", "phrnn", "still"}
+    total = sum(share.total for share in shares.values())
+    assert total + whole.residual("happiness") == pytest.approx(whole.logits["happiness"])
+    assert abs(whole.residual("happiness")) < 0.05 * abs(whole.logits["happiness"])
+
+
+def test_logits_and_scores_are_those_of_the_model(smile: Moment, explanation: Explanation) -> None:
     net = load("untrained")
     values = {}
     for spec in net.spec.streams:
-        inputs = found.window.displacement(found.neutral) if spec.reads == "displacement" else None
+        inputs = smile.window.displacement(smile.neutral) if spec.reads == "displacement" else None
         values[spec.name] = net.logits(
-            spec.name, [read(found.window, spec.reads) if inputs is None else inputs]
+            spec.name, [read(smile.window, spec.reads) if inputs is None else inputs]
         )
     fused = net.fuse(values)
     scores = net.probabilities(fused)[0]
@@ -71,21 +81,21 @@ def test_frames_pixels_and_landmarks_share_the_same_sum(explanation: Explanation
         assert explanation.by_frame(label).sum() == pytest.approx(whole, abs=1e-3)
 
 
-def test_the_window_is_the_nearest_of_the_analysis(found: Moment) -> None:
-    assert abs(found.seconds - 2) <= 0.16
-    assert len(found.window.rows) == 16
+def test_the_window_is_the_nearest_of_the_analysis(smile: Moment) -> None:
+    assert abs(smile.seconds - 2) <= 0.16
+    assert len(smile.window.rows) == 16
 
 
-def test_the_picture_has_a_row_for_each_label(found: Moment, explanation: Explanation) -> None:
-    picture = draw(explanation, found.window)
+def test_the_picture_has_a_row_for_each_label(smile: Moment, explanation: Explanation) -> None:
+    picture = draw(explanation, smile.window)
     assert picture.dtype == np.uint8 and picture.shape[0] > 4 * 144
     colourful = np.ptp(picture.astype(int), axis=2) > 60
     assert all(part.any() for part in np.array_split(colourful, 4))
 
 
-def test_one_label_alone_has_the_same_contributions(found: Moment, explanation: Explanation) -> None:
+def test_one_label_alone_has_the_same_contributions(smile: Moment, explanation: Explanation) -> None:
     label = list(explanation.shares)[1]
-    alone = explain(load("untrained"), found.window, found.neutral, only=label)
+    alone = explain(load("untrained"), smile.window, smile.neutral, only=label)
     assert list(alone.shares) == [label]
     for name, share in alone.shares[label].items():
         assert share.total == pytest.approx(explanation.shares[label][name].total, abs=1e-3)
@@ -117,8 +127,8 @@ def test_a_peak_is_explained_for_its_own_face_and_emotion() -> None:
         number: Curve(number, 0, 1, 1, hull, *scores) for number, hull in ((1, everywhere), (2, nowhere))
     }
     peaks, steps = [peak_at(video, 2), peak_at(video, 2, 2)], []
-    found = explain_peaks(video, settings, "untrained", peaks, curves, lambda: steps.append(1))
-    ((key, why),) = found.items()
+    reasons = explain_peaks(video, settings, "untrained", peaks, curves, lambda: steps.append(1))
+    ((key, why),) = reasons.items()
     assert key == (peaks[0].apex, 1, "happiness") and len(steps) == 2
     assert set(why.streams) == {spec.name for spec in load("untrained").spec.streams}
     assert cv2.imdecode(np.frombuffer(why.picture, np.uint8), cv2.IMREAD_COLOR).shape == (224, 224, 3)

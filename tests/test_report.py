@@ -1,4 +1,4 @@
-"""The page that shows a timeline: what stands in it, what it refuses, how it behaves in a real browser."""
+"""The page that shows a timeline: its content, its errors, and its behaviour in a real browser."""
 
 from __future__ import annotations
 
@@ -81,7 +81,7 @@ def output(page: str) -> dict[str, Any]:
     return value
 
 
-# --- what stands in it
+# --- content
 
 
 def test_totals_are_the_segments_sums(video: Video) -> None:

@@ -2,7 +2,7 @@
 
 What all viewers have in common, each as strongly as they show it, is taken away first. Otherwise those who
 react most would form a segment. A clustering counts if viewers who are shifted in time, who share nothing,
-hardly ever form as clear a one.
+rarely form one that is as clear.
 """
 
 from __future__ import annotations

@@ -108,7 +108,7 @@ def score(
     if failed:
         remarks.append(f"{failed} of these could not be analyzed: they show no face, and so are wrong.")
     if left:
-        remarks.append(f"{left} inputs lie in no folder named after an emotion: left out of these figures.")
+        remarks.append(f"{left} inputs are in no folder named after an emotion: left out of these figures.")
     return predictions, {"note": NOTE, **figures, "remarks": remarks}
 
 

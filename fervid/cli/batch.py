@@ -101,8 +101,8 @@ def batch(
 ) -> int:
     """Analyze every INPUT into a folder of results that mirrors their paths.
 
-    INPUT is a video, a folder (searched for videos), a pattern or a URL. What is done already with the same
-    content, settings and model is skipped: the same command goes on where an earlier one stopped.
+    INPUT is a video, a folder (searched for videos), a pattern or a URL. An input that is done already,
+    with the same content, settings and model, is skipped: repeat a command to resume it.
     DIR/manifest.jsonl has a line for each input, DIR/emotions.csv a row for each input and emotion.
 
     Exit codes: 0 done, 1 nothing could be done, 2 usage, 3 some inputs failed, 130 interrupted.

@@ -23,7 +23,7 @@ def open_executor(
 ) -> Iterator[Executor]:
     """Open an executor: "serial", "local" with `jobs` workers (None: one per core), or "dask".
 
-    There are fewer workers if there is no memory for so many. With one job, "local" runs tasks in this
+    There are fewer workers if memory is short. With one job, "local" runs tasks in this
     process. If `contained`, even one task runs in a worker process, so that a crash or a decoder that hangs
     does not end this process.
     """

@@ -1,7 +1,7 @@
 """A Dask cluster. Results are sent back; files are not sent.
 
 A Dask worker runs each task in a process of its own, as `local` does. If that process dies or hangs, the
-worker and its other tasks go on, and libraries in it use one thread whatever the worker does.
+worker and its other tasks continue, and libraries in it use one thread whatever the worker does.
 """
 
 from __future__ import annotations

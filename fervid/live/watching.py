@@ -156,7 +156,7 @@ class Watch:
             self._ends.pop(number, None)
 
     def _advance(self, video: Video, now: int) -> Iterator[Event]:
-        """Yield the segments that are final; end the tracks that cannot go on."""
+        """Yield the segments that are final; end the tracks that cannot continue."""
         for number, face in sorted(self._open.items()):
             if face.last < now:
                 self._ends.setdefault(number, now)

@@ -46,7 +46,7 @@ SWEEPS = 30  # of the coordinate descent; its largest change is then below a hun
 BLOCK = 4096  # faces that are fitted at once
 
 UPPER_LIP, LOWER_LIP = [61, 62, 63], [67, 66, 65]
-INNER_BROWS, INNER_CORNERS = [20, 21, 22, 23], [39, 42]  # lids and smiles hardly move these corners
+INNER_BROWS, INNER_CORNERS = [20, 21, 22, 23], [39, 42]  # lids and smiles move these corners little
 ROUNDS = 2  # of neutral face and fit
 AT_REST = 0.3  # share of a person's faces that are averaged to the neutral face: the least active
 STEADY = 5  # faces over which activity is averaged, against blinks and noise

@@ -18,7 +18,7 @@ from click.shell_completion import (
 )
 
 VARIABLE = "_FERVID_COMPLETE"
-OPEN = (":", "/")  # a value that ends in one of these goes on: the shell adds no space
+OPEN = (":", "/")  # a value that ends in one of these is not complete: the shell adds no space
 
 # Each line of the answer is KIND<tab>VALUE<tab>HELP. The kind `file` leaves the word to the shell.
 BASH = """\

@@ -305,7 +305,7 @@ def global_options() -> list[click.Option]:
     ]
 
 
-# Parameters that stand in blocks of their own at the end of a command's help.
+# Parameters that are in blocks of their own at the end of a command's help.
 BLOCKS = {
     "Faces and models": ("model", "min_face", "detector", "landmarks", "faces", "sample_fps"),
     "Where it runs, and what is kept": (

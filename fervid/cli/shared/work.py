@@ -21,7 +21,7 @@ if TYPE_CHECKING:
     from fervid.people import Gallery
 
 
-RESUMES = "the same command goes on from here; until then, the cache keeps data of the faces"
+RESUMES = "repeat the command to resume; until then, the cache keeps data of the faces"
 
 
 @dataclass(frozen=True)
