@@ -104,13 +104,14 @@ class Scene:
         if not face.is_turned:
             landmarks = self.finder.follow(frame.luma, face.landmarks)
             crop = self.finder.crop(frame.luma, landmarks)
-            growth = float(self.finder.box(landmarks)[2]) / face.side
-            face.healthy = _similarity(crop, face.like) >= LIKE and 1 / MOST_GROWN < growth < MOST_GROWN
-            if face.healthy and _plausible(face.landmarks, landmarks, frame.luma):
-                face.healthy = _yaw(landmarks) < TURNING
-                face.landmarks, face.crop = landmarks, crop
-                face.box, face.seen = self.finder.box(landmarks), frame.pts
-                return True
+            box = self.finder.box(landmarks)
+            growth = float(box[2]) / face.side
+            if _similarity(crop, face.like) >= LIKE and 1 / MOST_GROWN < growth < MOST_GROWN:
+                yaw = _plausible_yaw(face.landmarks, landmarks, frame.luma)
+                if yaw is not None:
+                    face.healthy = yaw < TURNING
+                    face.landmarks, face.crop, face.box, face.seen = landmarks, crop, box, frame.pts
+                    return True
         return self._look(face, frame)
 
     def _look(self, face: _Live, frame: Frame) -> bool:
@@ -129,7 +130,8 @@ class Scene:
         if fitted is None:
             return False
         landmarks, is_turned = fitted
-        if not (is_turned or face.is_turned or _plausible(face.landmarks, landmarks, frame.luma)):
+        may_jump = is_turned or face.is_turned
+        if not may_jump and _plausible_yaw(face.landmarks, landmarks, frame.luma) is None:
             return False
         face.landmarks, face.is_turned = landmarks, is_turned
         face.box, face.crop = self.finder.box(landmarks), self.finder.crop(frame.luma, landmarks)
@@ -140,12 +142,12 @@ class Scene:
         """Return landmarks, and whether the face is turned too far for its own; None if it is no face."""
         if detection.points is None:
             landmarks = self.finder.fit(frame.luma, detection)
-            return (landmarks, False) if _sane(landmarks, frame.luma) else None
+            return None if _sane_yaw(landmarks, frame.luma) is None else (landmarks, False)
         posed, (_, side, _) = shape.posed(detection.points), upright_box(detection.points)
-        if _yaw(posed) < MOST_YAW:
+        if abs(float(shape.head_pose(posed[None])[0, 0])) < MOST_YAW:
             landmarks = self.finder.fit(frame.luma, detection)
             apart = np.linalg.norm(shape.five(landmarks) - detection.points, axis=1).mean() / side
-            if apart < MOST_APART and _sane(landmarks, frame.luma):
+            if apart < MOST_APART and _sane_yaw(landmarks, frame.luma) is not None:
                 return landmarks, False
         if side < SMALLEST_BOX or not _is_inside(posed, frame.luma):
             return None
@@ -244,16 +246,12 @@ def _normalised(crop: Bytes) -> Floats:
     return (small - small.mean()) / max(float(small.std()), 1.0)
 
 
-def _yaw(landmarks: Floats) -> float:
-    """Return by how many degrees a face is turned aside."""
-    return abs(float(shape.head_pose(landmarks[None])[0, 0]))
-
-
-def _sane(landmarks: Floats, luma: Bytes) -> bool:
-    """Return whether these points can be a face in this picture."""
-    distance = float(shape.eye_distance(landmarks[None])[0])
-    fits = distance >= SMALLEST and float(shape.misfit(landmarks[None])[0]) < MOST_MISFIT
-    return fits and _is_inside(landmarks, luma)
+def _sane_yaw(landmarks: Floats, luma: Bytes) -> float | None:
+    """Return by how many degrees a face is turned aside; None if the points are no face of this picture."""
+    if float(shape.eye_distance(landmarks[None])[0]) < SMALLEST or not _is_inside(landmarks, luma):
+        return None
+    (misfit,), (pose,) = shape.misfit_and_pose(landmarks[None])
+    return abs(float(pose[0])) if misfit < MOST_MISFIT else None
 
 
 def _is_inside(landmarks: Floats, luma: Bytes) -> bool:
@@ -261,11 +259,17 @@ def _is_inside(landmarks: Floats, luma: Bytes) -> bool:
     return bool((middle >= 0).all() and middle[0] < luma.shape[1] and middle[1] < luma.shape[0])
 
 
-def _plausible(before: Floats, now: Floats, luma: Bytes) -> bool:
-    """Return whether a face can move from `before` to `now` within one frame."""
-    if not _sane(now, luma):
-        return False
-    spread = [float(np.sqrt(points[17:].var(0).sum())) for points in (before, now)]
-    growth = spread[1] / max(spread[0], 1e-3)
-    step = float(np.hypot(*(now[17:].mean(0) - before[17:].mean(0)))) / max(spread[0], 1e-3)
-    return 1 / MOST_GROWTH < growth < MOST_GROWTH and step < 2 * MOST_STEP
+def _plausible_yaw(before: Floats, now: Floats, luma: Bytes) -> float | None:
+    """Return the yaw of a face that moves from `before` to `now` within one frame; None if none can."""
+    yaw = _sane_yaw(now, luma)
+    (first, small), (second, large) = _middle_and_spread(before), _middle_and_spread(now)
+    step = float(np.hypot(*(second - first))) / small
+    can_move = 1 / MOST_GROWTH < large / small < MOST_GROWTH and step < 2 * MOST_STEP
+    return yaw if can_move else None
+
+
+def _middle_and_spread(landmarks: Floats) -> tuple[Floats, float]:
+    """Return the mean of the inner points, and their root mean square distance from it."""
+    inner = landmarks[17:]
+    middle = inner.mean(0)
+    return middle, max(float(np.sqrt(np.square(inner - middle).mean(0).sum())), 1e-3)

@@ -107,7 +107,8 @@ def _solved(solver: np.ndarray, points: Floats) -> tuple[np.ndarray, np.ndarray,
     linear, shift = fit[..., :3], fit[..., 3]
     u, stretch, vt = np.linalg.svd(linear, full_matrices=False)  # the nearest scaled rotation
     rows = u @ vt  # (N, 2, 3)
-    third = np.cross(rows[:, 0], rows[:, 1])
+    (a, b, c), (d, e, f) = rows.transpose(1, 2, 0)
+    third = np.stack([b * f - c * e, c * d - a * f, a * e - b * d], axis=1)  # np.cross, which is slower
     return np.concatenate([rows, third[:, None]], axis=1), stretch.mean(-1), shift
 
 
@@ -117,7 +118,11 @@ def head_pose(landmarks: Floats) -> Floats:
     Positive yaw turns the nose to the image's right, positive pitch raises it, positive roll turns the
     head clockwise: first the roll, then the pitch, then the yaw, each about the camera's axes.
     """
-    rotation, _, _ = _cameras(landmarks)
+    return _pose(_cameras(landmarks)[0])
+
+
+def _pose(rotation: np.ndarray) -> Floats:
+    """Return yaw, pitch and roll in degrees of rotations (N, 3, 3)."""
     forward = -rotation[:, :, 2]  # direction of the nose, in camera axes
     yaw = np.arctan2(forward[:, 0], -forward[:, 2])
     pitch = np.arcsin(np.clip(-forward[:, 1], -1, 1))
@@ -182,8 +187,15 @@ def expressiveness(faces: Floats) -> Floats:
 
 def misfit(landmarks: Floats) -> Floats:
     """Return each face's root mean square distance from any turned mean face, in eye distances: (N,)."""
+    return misfit_and_pose(landmarks)[0]
+
+
+def misfit_and_pose(landmarks: Floats) -> tuple[Floats, Floats]:
+    """Return each face's misfit (N,) and its yaw, pitch and roll in degrees (N, 3), by one camera."""
     rotation, scale, shift = _cameras(landmarks)
-    neutral = figures()["neutral"].astype(np.float64)
+    inner = slice(17, None)  # without the noisy jaw line
+    neutral = figures()["neutral"][inner].astype(np.float64)
     model = np.einsum("nij,kj->nki", rotation[:, :2], neutral) * scale[:, None, None] + shift[:, None]
-    off = np.square((landmarks - model) / np.maximum(scale, 1e-6)[:, None, None]).sum(-1)  # (N, 68)
-    return np.asarray(np.sqrt(off[:, 17:].mean(-1)), np.float32)  # without the noisy jaw line
+    off = (landmarks[:, inner] - model) / np.maximum(scale, 1e-6)[:, None, None]
+    distance = np.sqrt(np.square(off).sum(-1).mean(-1))
+    return np.asarray(distance, np.float32), _pose(rotation)
