@@ -26,6 +26,7 @@ if TYPE_CHECKING:
 
 
 FORMATS = with_parquet(TIMELINES, "segments")
+WITH_PHASES = ("json", "segments")  # the formats of a timeline that contain the phases of expressions
 WITH_UNITS = ("json", "windows")  # the formats of a timeline that contain action units
 
 
@@ -78,6 +79,7 @@ class Targets:
     *options.SELECTION,
     options.MIN_SEGMENT,
     options.UNITS,
+    options.PHASES,
     *options.PEOPLE,
     *options.WORK,
     options.OVERWRITE,
@@ -93,6 +95,7 @@ def analyze(
     frames: str | None,
     tracks: str | None,
     aus: bool,
+    phases: bool,
     overwrite: bool,
     **values: Any,
 ) -> int:
@@ -111,6 +114,10 @@ def analyze(
         output.check_targets(paths, inputs, overwrite, messages.log_file)
     if aus:
         check_units(planned)
+    if phases and any(targets.timeline is None or targets.format not in WITH_PHASES for targets in planned):
+        raise UsageError(
+            f"--phases needs a timeline as {' or '.join(WITH_PHASES)}: add it, or another --format"
+        )
     for targets in planned:
         check_parquet(targets.timeline or "", targets.format)
         check_parquet(targets.frames or "")
@@ -120,7 +127,7 @@ def analyze(
 
         def analyze_input(name: str, path: str) -> None:
             with work.start(name, path) as run:
-                results.append((write(run, by_input[name], overwrite, aus), by_input[name]))
+                results.append((write(run, by_input[name], overwrite, aus, phases), by_input[name]))
 
         code = each_input(messages, inputs, analyze_input)
     if results and not messages.quiet:
@@ -186,8 +193,8 @@ def check_units(planned: Sequence[Targets]) -> None:
             )
 
 
-def write(run: Run, targets: Targets, overwrite: bool, aus: bool = False) -> Timeline:
-    """Analyze one input and write its results, with action units if `aus`."""
+def write(run: Run, targets: Targets, overwrite: bool, aus: bool = False, phases: bool = False) -> Timeline:
+    """Analyze one input and write its results, with action units and the phases of expressions if wanted."""
     from fervid.export.frames import geometry
     from fervid.export.timelines import jsonl
 
@@ -207,6 +214,10 @@ def write(run: Run, targets: Targets, overwrite: bool, aus: bool = False) -> Tim
 
         units = measure(run.rows, run.video, people)
         timeline = replace(timeline, curves=tuple(map(units.on, timeline.curves)))
+    if phases:
+        from fervid.units import with_phases
+
+        timeline = with_phases(timeline, run.rows, run.video)
     if targets.timeline is not None and targets.format != "jsonl":
         output.write_format(FORMATS, targets.format, targets.timeline, overwrite, timeline)
     people = {curve.track: curve.person for curve in timeline.curves if curve.person is not None}

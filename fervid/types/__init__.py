@@ -8,5 +8,16 @@ The types of datasets are in `fervid.types.samples`.
 from fervid.types.arrays import Array, Bytes, Floats, Ints, check
 from fervid.types.faces import LANDMARKS, READABLE, Crops, Rows, Status, Track
 from fervid.types.settings import Settings
-from fervid.types.timeline import CERTAIN, PERSON, Curve, ModelInfo, Peak, Person, Segment, Tally, Timeline
+from fervid.types.timeline import (
+    CERTAIN,
+    PERSON,
+    Curve,
+    ModelInfo,
+    Peak,
+    Person,
+    Phases,
+    Segment,
+    Tally,
+    Timeline,
+)
 from fervid.types.video import Clock, Frame, Source, Video

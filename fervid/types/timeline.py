@@ -48,6 +48,20 @@ class Curve:
                 check(name, values, (count,), np.float32)
 
 
+@dataclass(frozen=True)
+class Phases:
+    """The moments of an expression, in pts: it rises from onset to apex, holds to release, ends at offset."""
+
+    onset: int
+    apex: int
+    release: int
+    offset: int
+
+    def __post_init__(self) -> None:
+        if not self.onset <= self.apex <= self.release <= self.offset:
+            raise ValueError(f"the moments of an expression should be in order, got {self}")
+
+
 @dataclass(frozen=True, eq=False)
 class Segment:
     """A stretch [start, end) of a track in which the face shows one emotion."""
@@ -63,6 +77,7 @@ class Segment:
     intensity: float
     frames: int
     person: str | None = None
+    phases: Phases | None = None  # of an expression, if they were measured
 
     @property
     def is_uncertain(self) -> bool:

@@ -99,17 +99,22 @@ def measure(
     `chunks` is called twice and must give the same rows. Each person in `people` (track -> person) has one
     neutral face, and so has each other track.
     """
-    owner = dict(people or {})
-    samples: dict[str | int, _Sample] = {}
-    for number, rows in _faces(chunks()):
-        samples.setdefault(owner.get(number, number), _Sample()).add(shape.without_pose(rows.landmarks))
-    neutrals = {who: neutral_face(np.stack(sample.faces)) for who, sample in samples.items()}
+    owner: dict[int, str | int] = dict(people or {})
+    neutrals = neutral_faces(chunks, owner)
     parts: dict[int, list[tuple[Ints, Floats]]] = {}
-    for number, rows in _faces(chunks()):
+    for number, rows in faces_of(chunks()):
         faces = shape.without_pose(rows.landmarks)
         values = intensities(faces, neutrals[owner.get(number, number)], units)
         parts.setdefault(number, []).append((rows.pts, values))
     return Measured({number: _track(clock, parts[number], units) for number in sorted(parts)}, units)
+
+
+def neutral_faces(chunks: Chunks, owner: Mapping[int, str | int]) -> dict[str | int, Floats]:
+    """Return the neutral face (68, 2) of each person, and of each track that has no `owner`."""
+    samples: dict[str | int, _Sample] = {}
+    for number, rows in faces_of(chunks()):
+        samples.setdefault(owner.get(number, number), _Sample()).add(shape.without_pose(rows.landmarks))
+    return {who: neutral_face(np.stack(sample.faces)) for who, sample in samples.items()}
 
 
 def _track(clock: Clock, parts: list[tuple[Ints, Floats]], units: Sequence[str]) -> Track:
@@ -124,7 +129,7 @@ def _track(clock: Clock, parts: list[tuple[Ints, Floats]], units: Sequence[str])
     return Track(pts, smooth, blinks)
 
 
-def _faces(chunks: Iterable[Rows]) -> Iterable[tuple[int, Rows]]:
+def faces_of(chunks: Iterable[Rows]) -> Iterable[tuple[int, Rows]]:
     """Yield the readable faces of each track in each chunk, by number."""
     for rows in chunks:
         readable = (rows.track >= 0) & (rows.status == Status.OK) & np.isfinite(rows.landmarks[:, 0, 0])

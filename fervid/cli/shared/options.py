@@ -172,6 +172,12 @@ UNITS = click.option(
     "--aus", is_flag=True, help="Measure action units and blinks from the landmarks; see docs/units.md."
 )
 
+PHASES = click.option(
+    "--phases",
+    is_flag=True,
+    help="Measure when each expression begins, is complete, begins to fade and ends; see docs/timeline.md.",
+)
+
 PEOPLE: list[Decorator[Any]] = [
     click.option(
         "--no-people",

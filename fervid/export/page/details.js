@@ -40,6 +40,10 @@ function describe(row, time) {
     const { valence, arousal } = reading ?? segment;
     parts.push(make('p', { class: 'values' }, `valence ${signed(valence)}, arousal ${signed(arousal)}`));
   }
+  if (segment?.phases) {
+    const [onset, apex, release, offset] = segment.phases.map((seconds) => clock(seconds, 2));
+    parts.push(make('p', { class: 'values' }, `onset ${onset}, apex ${apex} – ${release}, offset ${offset}`));
+  }
   if (view.units && reading) parts.push(make('p', { class: 'values' }, unitsText(reading.units)));
   return parts;
 }

@@ -25,7 +25,7 @@ from fervid.export.timelines.peaks import COLUMNS
 from fervid.files import encodable
 from fervid.labels import NEUTRAL
 from fervid.timeline import covered
-from fervid.types import CERTAIN, READABLE, Array, Peak, Timeline
+from fervid.types import CERTAIN, READABLE, Array, Peak, Segment, Timeline
 from fervid.units import NAMES, PRESENT, STRONGEST
 
 PAGE = Path(__file__).parent
@@ -148,6 +148,17 @@ def _segments(
         "emotion": [timeline.labels.index(segment.emotion) for segment in segments],
         "uncertain": [segment.is_uncertain for segment in segments],
         **_numbers(segments, ("confidence", "valence", "arousal", "intensity")),
+        **_phases(segments, seconds),
+    }
+
+
+def _phases(segments: Sequence[Segment], seconds: Callable[[int], float]) -> dict[str, Any]:
+    """Return the moments of each expression, null without; nothing if none was measured."""
+    moments = [segment.phases for segment in segments]
+    if not any(moments):
+        return {}
+    return {
+        "phases": [None if m is None else [seconds(getattr(m, n)) for n in shapes.PHASES] for m in moments]
     }
 
 

@@ -15,7 +15,19 @@ from fervid.export.timelines import shapes
 from fervid.export.timelines.checking import check
 from fervid.export.timelines.json import NUMBERS
 from fervid.times import MOST_SECONDS, exact
-from fervid.types import PERSON, Curve, Floats, ModelInfo, Peak, Person, Segment, Source, Tally, Timeline
+from fervid.types import (
+    PERSON,
+    Curve,
+    Floats,
+    ModelInfo,
+    Peak,
+    Person,
+    Phases,
+    Segment,
+    Source,
+    Tally,
+    Timeline,
+)
 
 MOST = 1e9  # of a score or a coordinate
 CURVES = ("quality", "valence", "arousal", "intensity")  # of a track, besides its scores
@@ -244,6 +256,9 @@ def _segment(entry: Mapping[str, Any], labels: Sequence[str]) -> Segment:
         scores=_column([entry["scores"][label] for label in labels]),
         frames=int(entry["frames"]),
         person=_owner(entry),
+        phases=Phases(*(int(entry["phases"][name]["pts"]) for name in shapes.PHASES))
+        if "phases" in entry
+        else None,
         **_numbers(entry, ("confidence", "valence", "arousal", "intensity")),
     )
 

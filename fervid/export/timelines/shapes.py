@@ -19,12 +19,14 @@ from fervid.types import (
     ModelInfo,
     Peak,
     Person,
+    Phases,
     Segment,
     Source,
     Timeline,
 )
 
 SCHEMA_VERSION = "1.3"
+PHASES = ("onset", "apex", "release", "offset")
 NOTE = (
     "Scores describe visible facial expression as a model reads it from the picture. "
     "They do not say what a person feels, thinks or intends."
@@ -197,7 +199,12 @@ def segment(stretch: Segment, clock: Clock, labels: Sequence[str]) -> Object:
         "arousal": number(stretch.arousal),
         "intensity": number(stretch.intensity),
         "frames": stretch.frames,
+        **({} if stretch.phases is None else {"phases": phases(stretch.phases, clock)}),
     }
+
+
+def phases(moments: Phases, clock: Clock) -> Object:
+    return {name: time(clock, getattr(moments, name)) for name in PHASES}
 
 
 def peak(moment: Peak, clock: Clock) -> Object:

@@ -71,12 +71,12 @@ def window_columns(timeline: Timeline) -> Iterator[list[Column]]:
 def segment_columns(timeline: Timeline) -> list[str]:
     """Return the names of the columns of segments."""
     times = ["start_pts", "end_pts", "start", "end", "duration"]
-    return ["track", "person", "name", *times, *MEANS, *timeline.labels]
+    return ["track", "person", "name", *times, *MEANS, *timeline.labels, *_phases(timeline)]
 
 
 def segment_rows(timeline: Timeline) -> Iterator[list[Any]]:
     """Yield the cells of each segment; a person or a name that is not known is empty."""
-    named = _names(timeline)
+    named, phases = _names(timeline), _phases(timeline)
     for stretch in timeline.segments:
         shape = shapes.segment(stretch, timeline.source, timeline.labels)
         shape["uncertain"] = stretch.is_uncertain
@@ -86,6 +86,7 @@ def segment_rows(timeline: Timeline) -> Iterator[list[Any]]:
             + [shapes.number((stretch.end - stretch.start) * timeline.source.time_base)]
             + [shape[column] for column in MEANS]
             + list(shape["scores"].values())
+            + [shape["phases"][name]["seconds"] if "phases" in shape else "" for name in phases]
         )
 
 
@@ -94,6 +95,11 @@ def _write(names: list[str], parts: Iterator[list[Column]], stream: TextIO) -> N
     table.writerow(names)
     for part in parts:
         table.writerows(zip(*(column.texts() for column in part), strict=True))
+
+
+def _phases(timeline: Timeline) -> tuple[str, ...]:
+    """Return the names of the phases, if some segment has them."""
+    return shapes.PHASES if any(stretch.phases is not None for stretch in timeline.segments) else ()
 
 
 def _units(timeline: Timeline) -> list[str]:
