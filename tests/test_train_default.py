@@ -6,6 +6,7 @@ import importlib
 import json
 import sys
 from collections.abc import Callable, Iterator
+from dataclasses import replace
 from pathlib import Path
 from types import ModuleType, SimpleNamespace
 from typing import Any
@@ -17,7 +18,7 @@ from conftest import ROOT, made_in
 from safetensors.numpy import load_file
 
 from fervid import datasets, model, synth
-from fervid.faces import detection
+from fervid.faces import detection, detectors
 from fervid.faces.detectors import Detection
 from fervid.labels import EMOTIONS
 from fervid.metrics import charts
@@ -119,6 +120,8 @@ def run_main(script: ModuleType, packs: Path, *arguments: str | Path) -> None:
         patch.setenv("FERVID_CACHE_DIR", str(packs / "cache"))
         patch.setattr(charts, "_png", lambda picture: None)  # SVG takes a twentieth of the time
         patch.setattr(detection, "detect", detect_once)
+        upright = replace(detectors.detectors()["yunet"], angles=())  # as all faces are here
+        patch.setitem(detectors._DETECTORS, "yunet", upright)
         patch.setattr(motion, "EVERY", 12)  # portraits act at a sixth of the usual rate,
         patch.setattr(puppet, "MESH_STEP", 0.5)  # with coarse skin
         if hasattr(script, "subprocess"):
