@@ -104,8 +104,8 @@ def main() -> None:
     parser.add_argument("--json", type=Path)
     options = parser.parse_args()
     samples, shares, size = chosen(options.data, options.count)
-    found = figures(shares, scores_of(options.model, samples), size)
-    text = json.dumps(found, indent=1)
+    measured = figures(shares, scores_of(options.model, samples), size)
+    text = json.dumps(measured, indent=1)
     print(text)
     if options.json is not None:
         options.json.write_text(text + "\n")

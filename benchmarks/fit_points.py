@@ -58,16 +58,16 @@ class Pool:
 
 def kept(folder: Path, name: str, side: int, made: Iterable[tuple[Bytes, Floats]]) -> Pool:
     """Return a pool from the folder; if it is not there yet, make it and write it."""
-    pixels, places = folder / f"{name}.raw", folder / f"{name}.npy"
-    if not places.is_file():
+    pixels, points_path = folder / f"{name}.raw", folder / f"{name}.npy"
+    if not points_path.is_file():
         points = []
         with pixels.open("wb") as stream:
             for picture, own in made:
                 stream.write(np.ascontiguousarray(picture).tobytes())
                 points.append(own)
         np.save(folder / f"{name}.part.npy", np.array(points, np.float32).reshape(-1, 68, 2))
-        os.replace(folder / f"{name}.part.npy", places)
-    points = np.load(places)
+        os.replace(folder / f"{name}.part.npy", points_path)
+    points = np.load(points_path)
     if not len(points):
         return Pool(np.zeros((0, side, side), np.uint8), points)
     return Pool(np.memmap(pixels, np.uint8, "r", shape=(len(points), side, side)), points)

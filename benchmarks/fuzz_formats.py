@@ -57,10 +57,10 @@ def is_mp4(data: bytes) -> bool:
 
 def box_size(data: bytes, chance: Random) -> bytes | None:
     """Make a box of an mp4 declare a false length, or another kind."""
-    found = list(boxes(data)) if is_mp4(data) else []
-    if not found:
+    known = list(boxes(data)) if is_mp4(data) else []
+    if not known:
         return None
-    start, end, _ = chance.choice(found)
+    start, end, _ = chance.choice(known)
     if chance.random() < 0.15:
         return put(data, start + 4, chance.choice((b"free", b"moov", b"trak", b"\0\0\0\0", b"mdat")))
     length = end - start
@@ -70,11 +70,11 @@ def box_size(data: bytes, chance: Random) -> bytes | None:
 
 def box_field(data: bytes, chance: Random) -> bytes | None:
     """Put an extreme number into a table or header of an mp4."""
-    found = [box for box in boxes(data) if box[2] in TABLES and box[1] - box[0] >= 12] if is_mp4(data) else []
-    if not found:
+    known = [box for box in boxes(data) if box[2] in TABLES and box[1] - box[0] >= 12] if is_mp4(data) else []
+    if not known:
         return None
     for _ in range(chance.choice((1, 1, 3))):
-        start, end, _ = chance.choice(found)
+        start, end, _ = chance.choice(known)
         at = start + 8 + 4 * chance.randrange((end - start - 8) // 4)
         number = chance.choice(WORDS) if chance.random() < 0.7 else chance.randrange(1 << 32)
         data = put(data, at, struct.pack(">I", number))
@@ -233,26 +233,26 @@ def coded_size(data: bytes, chance: Random) -> bytes | None:
     """Make the pictures themselves declare another size: H.264, VP8, VP9, JPEG, PNG, GIF, ProRes."""
     width, height = chance.choice(SIDES), chance.choice(SIDES)
     big, small = struct.pack(">HH", height, width), struct.pack("<HH", width, height)
-    places: list[tuple[int, bytes]] = []
+    changes: list[tuple[int, bytes]] = []
     for match in re.finditer(rb"\xff[\xc0\xc2]\x00[\x0b\x11]\x08", data):
-        places.append((match.end(), big))
-    places += [(match.end(), small) for match in re.finditer(rb"\x9d\x01\x2a", data)]
-    places += [(match.end(), struct.pack(">II", width, height)) for match in re.finditer(rb"IHDR", data)]
-    places += [(match.end() + 8, struct.pack(">HH", width, height)) for match in re.finditer(rb"icpf", data)]
+        changes.append((match.end(), big))
+    changes += [(match.end(), small) for match in re.finditer(rb"\x9d\x01\x2a", data)]
+    changes += [(match.end(), struct.pack(">II", width, height)) for match in re.finditer(rb"IHDR", data)]
+    changes += [(match.end() + 8, struct.pack(">HH", width, height)) for match in re.finditer(rb"icpf", data)]
     if data[:4] == b"GIF8":
-        places.append((6, small))
+        changes.append((6, small))
     for match in re.finditer(rb"\x49\x83\x42", data):
         head = int.from_bytes(data[match.end() : match.end() + 5], "big")
         sizes = (max(width, 1) - 1) << 16 | (max(height, 1) - 1)
-        places.append((match.end(), (head >> 36 << 36 | sizes << 4 | head & 15).to_bytes(5, "big")))
+        changes.append((match.end(), (head >> 36 << 36 | sizes << 4 | head & 15).to_bytes(5, "big")))
     for match in re.finditer(rb"(?:\x00\x00\x01|\x00[\x10-\x40])\x67", data):
         across, down = max(1, width // 16), max(1, height // 16)
-        places.append((match.end() - 1, parameter_set(across, down) + bytes(8)))
-    if not places:
+        changes.append((match.end() - 1, parameter_set(across, down) + bytes(8)))
+    if not changes:
         return None
     if chance.random() < 0.5:
-        places = chance.sample(places, 1)
-    for at, new in places:
+        changes = chance.sample(changes, 1)
+    for at, new in changes:
         data = put(data, at, new)
     return data
 

@@ -113,7 +113,7 @@ def detected(known: Faces) -> tuple[list[Detection], Array]:
 
     Otherwise its box is the whole picture.
     """
-    finder, faces, found = PictureFinder(), [], []
+    finder, faces, is_detected = PictureFinder(), [], []
     for picture, own in zip(known.pictures, known.points, strict=True):
         middle = own[INNER].mean(0)
         face = min(
@@ -121,8 +121,8 @@ def detected(known: Faces) -> tuple[list[Detection], Array]:
             key=lambda face: float(np.hypot(*(face.box[:2] + face.box[2:] / 2 - middle))),
         )
         faces.append(face)
-        found.append(face.score > 0)
-    return faces, np.array(found)
+        is_detected.append(face.score > 0)
+    return faces, np.array(is_detected)
 
 
 def predicted(pictures: Bytes, faces: list[Detection], landmarks: str) -> Floats:
@@ -197,14 +197,14 @@ def errors(points: Floats, true: Floats) -> dict[str, float]:
 def measure(known: Faces, part: str, names: list[str]) -> dict[str, dict[str, dict[str, float]]]:
     """Return group of faces -> predictor -> its errors."""
     own = known.take(known.parts == part)
-    faces, found = detected(own)
+    faces, is_detected = detected(own)
     training = known.take((known.parts == TRAINING) & known.sound)
     chosen = np.random.default_rng(0).permutation(len(training))[:OFFSET_FACES]
     training = training.take(np.sort(chosen))
     training_faces, _ = detected(training)
     groups = {
         f"{part}: sound annotations": own.sound,
-        f"{part}: sound, and detected": own.sound & found,
+        f"{part}: sound, and detected": own.sound & is_detected,
         f"{part}: all": np.ones(len(own), bool),
     }
     points_of: dict[str, Floats] = {}

@@ -67,15 +67,15 @@ def _bytes(text: str) -> bytes:
 
 def calls(prefix: Path) -> list[Call]:
     """Return the calls in the files of `strace -ff -o PREFIX`, in the order in which they ended."""
-    found = []
+    records = []
     for path in prefix.parent.glob(f"{prefix.name}.*"):
         with path.open(encoding="ascii") as lines:
             for line in lines:
                 if match := LINE.match(line):
                     began = int(match[1]) * 10**9 + int(match[2])
                     took = int(match[6]) * 10**9 + int(match[7])
-                    found.append(Call(began + took, match[3], match[4], int(match[5])))
-    return sorted(found, key=lambda call: call.ended)
+                    records.append(Call(began + took, match[3], match[4], int(match[5])))
+    return sorted(records, key=lambda call: call.ended)
 
 
 @dataclass(frozen=True)

@@ -65,12 +65,12 @@ def measured(predict: network.Predictor, acted: Motions) -> list[tuple[float, fl
             answers.append(predict(image) / network.EYES)
     faces = len(acted)
     rows = [np.moveaxis(np.array(points), 0, -1) for points in (answers, true)]  # (68, 2, N)
-    found = []
+    factors = []
     for stretch in stretches():
         answered, wanted = (stretch.of(points).reshape(faces, -1) for points in rows)
         spread = agreement(answered, wanted)[1]
-        found.append((float(np.clip(1 / spread, 1, MOST)), float(wanted.mean())))
-    return found
+        factors.append((float(np.clip(1 / spread, 1, MOST)), float(wanted.mean())))
+    return factors
 
 
 def stretch(net: network.PointsNet, by: list[tuple[float, float]]) -> None:

@@ -193,9 +193,9 @@ def blinks(video: Video, rows: Rows, frames: int, true: tuple[int, ...]) -> dict
     """Return how many counted blinks are found, and how many others."""
     (track,) = measure(lambda: [rows], video, units=ALL).tracks.values()
     assert track.blinks is not None
-    found = np.searchsorted(video.pts, track.blinks)
-    found = found[found < frames]
-    near = np.abs(found[:, None] - np.array(true)[None]) <= NEAR  # (found, counted)
+    indices = np.searchsorted(video.pts, track.blinks)
+    indices = indices[indices < frames]
+    near = np.abs(indices[:, None] - np.array(true)[None]) <= NEAR  # (found, counted)
     return {
         "counted": len(true),
         "found": int(near.any(axis=0).sum()),

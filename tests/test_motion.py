@@ -155,10 +155,10 @@ def dot(picture: Bytes, near: Floats) -> Floats:
 def test_landmarks_and_pixels_move_together(who: int, acting: Acting, name: str, tolerance: float) -> None:
     _, landmarks = face(who, acting)
     moved = motion.in_motion(strip(dotted(landmarks), landmarks), name)
-    places = moved.landmarks[:, list(SPOTS)]
-    assert np.linalg.norm(places - places[0], axis=2).max() > 2.5 * tolerance
-    seen = np.array([[dot(one, near) for near in row] for one, row in zip(moved.faces, places, strict=True)])
-    assert np.abs(seen - places).max() < tolerance
+    spots = moved.landmarks[:, list(SPOTS)]
+    assert np.linalg.norm(spots - spots[0], axis=2).max() > 2.5 * tolerance
+    seen = np.array([[dot(one, near) for near in row] for one, row in zip(moved.faces, spots, strict=True)])
+    assert np.abs(seen - spots).max() < tolerance
 
 
 # --- acts
