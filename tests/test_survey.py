@@ -24,7 +24,7 @@ from fervid.faces import shape
 from fervid.faces.tracks import Followed
 from fervid.labels import EMOTIONS, NEUTRAL
 from fervid.streams.network import join, sample_frames, split
-from fervid.streams.survey import compact_gru, dap3d, flow, inception3d
+from fervid.streams.survey import compact_gru, dap3d, flow, inception3d, trajectory_map
 from fervid.streams.survey.mscnn import verification
 from fervid.train.augment import OFF
 from fervid.train.batches import WEAK, Clips, make_targets
@@ -95,6 +95,24 @@ def test_dtgn_ignores_position_size_and_jaw() -> None:
         torch.testing.assert_close(network(larger), network(clip), rtol=1e-3, atol=1e-4)
         assert torch.equal(network(jaw), network(clip))
         assert not torch.allclose(network(clip.flip(3)), network(clip), atol=1e-3)
+
+
+def test_a_trajectory_map_has_a_row_per_point_and_a_column_per_frame() -> None:
+    points = torch.rand(1, 16, 68, 2)
+    picture = trajectory_map.mapped(points)
+    assert picture.shape == (1, 2, 68, 16)
+    assert not picture[:, :, 33].any()  # the nose
+    y = points[0, 5, :, 1]
+    torch.testing.assert_close(picture[0, 1, :, 5], (y - y[33]) / y.std(correction=0))
+
+
+def test_a_trajectory_map_ignores_position_and_size_but_not_time() -> None:
+    network = small("trajectory_map").eval()
+    clip = some_clips(network, 2)
+    with torch.inference_mode():
+        moved = network(1.7 * clip + torch.tensor([9.0, -4.0]))
+        torch.testing.assert_close(moved, network(clip), rtol=1e-3, atol=1e-4)
+        assert not torch.allclose(network(clip.flip(1)), network(clip), atol=1e-3)
 
 
 def test_a_grid_has_its_largest_weights_at_landmarks() -> None:

@@ -48,6 +48,7 @@ _FILES = (  # each named after the stream in it
     "still_mobilenet",
     "tiny_displacement",
     "tiny_faces",
+    "trajectory_map",
 )
 _OWN = frozenset({"c3d", "phrnn", "still", "tiny_displacement", "tiny_faces"})  # others are in `survey/`
 _STREAMS: dict[str, type[Network]] = {}

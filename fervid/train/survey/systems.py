@@ -37,6 +37,7 @@ SMALL: Mapping[str, Mapping[str, int]] = {
     "phrnn": {"width": 8, "hidden": 16},
     "still": {"width": 8, "blocks": 1},
     "still_mobilenet": {"width": 8},
+    "trajectory_map": {"width": 4},
 }
 
 # Support vector machines on a trained `still`; the forest is trained together with its own frame network.
