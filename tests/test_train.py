@@ -379,28 +379,6 @@ def test_fixed_tops_stay_as_they_are(
         assert torch.equal(own["weight"], joint["weight"]) == is_same
 
 
-def test_a_limited_stream_cannot_outvote_the_others(
-    halves: tuple[Path, Path], material: Material, strips: Path, tmp_path: Path
-) -> None:
-    limited, free = SMALL.streams
-    joining = replace(SMALL, epochs=0, start_from=tuple(map(str, halves)), limits={limited: 0.01})
-    child = trained(joining, material, tmp_path / "joint", strips)
-    net = model.load(child)
-    assert [stream.limit for stream in net.spec.streams] == [0.01, 0.0]
-    features = 100 * torch.randn(50, net.joint[limited].in_features, generator=torch.manual_seed(0))
-    assert 0.009 < net.joint[limited](features).abs().max() <= 0.01
-    features = 100 * torch.randn(50, net.joint[free].in_features, generator=torch.manual_seed(0))
-    assert net.joint[free](features).abs().max() > 1
-    tuned = starting.finetune_recipe(child, SMALL)
-    assert tuned.limits == {limited: 0.01}
-
-
-@pytest.mark.parametrize("limits", [{"nobody": 1.0}, {"tiny_faces": 0.0}, {"tiny_faces": math.inf}])
-def test_wrong_limits_are_an_error(limits: dict[str, float]) -> None:
-    with pytest.raises(UsageError, match="--limit must be a positive number"):
-        replace(SMALL, limits=limits)
-
-
 def test_all_tops_cannot_be_fixed() -> None:
     with pytest.raises(UsageError, match="not all"):
         replace(SMALL, fixed_tops=SMALL.streams)
@@ -1018,7 +996,6 @@ def test_protocols_from_the_shell(call: Call, tmp_path: Path, tiny: list[str]) -
         (["train", "-o", "x"], "--data"),
         (["train", "-o", "x", "--resume"], "no training run"),
         (["train", "-d", "synth:posed", "-o", "x", "--size", "c3d=4"], "STREAM.SIZE=NUMBER"),
-        (["train", "-d", "synth:posed", "-o", "x", "--limit", "c3d=much"], "STREAM=NUMBER"),
         (["train", "-d", "synth:posed", "-o", "x", "--labels", "joy"], "--labels"),
         (["train", "-d", "synth:posed", "-o", "x", "--streams", "c5d"], "--streams"),
         (["eval", "--model", "untrained"], "--data"),

@@ -36,7 +36,6 @@ class StreamSpec:
     weight: float = 1.0  # of its logits in the weighted sum
     illumination: str = "none"  # normalisation of its crops, see `clips/illumination.py`
     window: str = "short"  # one of WINDOWS
-    limit: float = 0.0  # how far its joint logits can be from their mean; 0: as far as they are
 
     @property
     def network(self) -> str:
@@ -44,9 +43,8 @@ class StreamSpec:
         return self.name.partition(MARK)[0]
 
     def as_json(self) -> dict[str, Any]:
-        """Return the spec as JSON values, without usual ones that are new: older hashes stay valid."""
-        usual = {"window": "short", "limit": 0.0}
-        return {name: value for name, value in asdict(self).items() if usual.get(name) != value}
+        """Return the spec as JSON values; a short window is left out, so that older hashes stay valid."""
+        return {name: value for name, value in asdict(self).items() if (name, value) != ("window", "short")}
 
 
 @dataclass(frozen=True)
@@ -145,8 +143,6 @@ def read_spec(name: str | Path) -> Spec:
         raise ModelError(f"model {name} has the unknown fusion {spec.fusion!r}: upgrade fervid")
     if spec.vote not in ("", *VOTES):
         raise ModelError(f"model {name} has the unknown vote {spec.vote!r}: upgrade fervid")
-    if not all(0 <= stream.limit < math.inf for stream in spec.streams):
-        raise ModelError(f"model {name} limits a stream by something other than a number: fetch it again")
     for stream in spec.streams:
         _check_sizes(name, stream)
     if not {stream.window for stream in spec.streams} <= set(WINDOWS):

@@ -76,8 +76,6 @@ def _build(stream: StreamSpec, spec: Spec, tensors: Mapping[str, Array]) -> tupl
     """Return the network of a stream and its joint top layer, with their weights."""
     import torch
 
-    from fervid.streams.network import JointTop
-
     prefix = f"{stream.name}."
     own = {
         # Shipped weights are stored in half precision, but computed in single precision.
@@ -94,7 +92,7 @@ def _build(stream: StreamSpec, spec: Spec, tensors: Mapping[str, Array]) -> tupl
     network.load_state_dict(own)
     if spec.fusion != "joint":
         return network, None
-    top = JointTop(network.top.in_features, len(spec.labels), stream.limit)
+    top = torch.nn.Linear(network.top.in_features, len(spec.labels))
     top.load_state_dict(joint)
     return network, top
 

@@ -60,25 +60,6 @@ def init_small(network: nn.Module) -> None:
         nn.init.normal_(network.top.weight, std=0.01)
 
 
-class JointTop(nn.Linear):
-    """A top layer after joint fine-tuning, whose logits can be kept within `limit` of their mean.
-
-    A stream that is trained on few kinds of movement is very sure of movements it has never seen. With a
-    limit it cannot outvote the other streams alone.
-    """
-
-    def __init__(self, features: int, classes: int, limit: float = 0.0) -> None:
-        super().__init__(features, classes)
-        self.limit = limit
-
-    def forward(self, input: Tensor) -> Tensor:
-        logits = super().forward(input)
-        if not self.limit:
-            return logits
-        centred = logits - logits.mean(-1, keepdim=True)
-        return self.limit * torch.tanh(centred / self.limit)
-
-
 class Network(nn.Module):
     """A stream: `features` (B, F) of its input, and `top`, which turns them into logits (B, C).
 

@@ -1,8 +1,7 @@
 """The last stage of a run: joint fine-tuning of streams that were trained alone (DTAGN: Jung et al., 2015).
 
 The tops of the streams are trained further, by the loss of the sum of their logits and by the loss of each;
-everything below the tops is frozen. The prediction is the softmax of the sum, to which a stream with a limit
-adds only so much.
+everything below the tops is frozen. The prediction is the softmax of the sum.
 """
 
 from __future__ import annotations
@@ -13,7 +12,7 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
-from fervid.streams.network import JointTop, Network
+from fervid.streams.network import Network
 from fervid.train.batches import Batch
 from fervid.train.fitting import Stage, measure
 from fervid.train.frozen import Features, Frozen
@@ -87,7 +86,7 @@ def train(
 
 def _initial_top(run: Run, network: Network, name: str, weight: float) -> nn.Linear:
     """Return a top to start from: of the model that is fine-tuned, or the stream's own times its weight."""
-    top = JointTop(network.top.in_features, len(run.labels), run.recipe.limits.get(name, 0.0))
+    top = nn.Linear(network.top.in_features, len(run.labels))
     joint = run.bases[0].joint.get(name) if run.recipe.finetune else None
     share = 1.0 if joint is not None else weight
     values = (joint or network.top).state_dict()

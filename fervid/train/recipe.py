@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import math
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass, field, fields
 from typing import Any
@@ -95,13 +94,6 @@ class Recipe:
         joined="+",
         metavar="STREAMS",
     )
-    limits: Mapping[str, float] = _setting(  # stream -> limit
-        dict,
-        "In joint fine-tuning, keep the logits of a stream within a limit of their mean, such as phrnn=3, so "
-        "that it cannot outvote the others alone; may be repeated.",
-        names=("--limit", "limits"),
-        metavar="STREAM=NUMBER",
-    )
     epoch_clips: int = _setting(0, "Clips per epoch; 0 draws one of every sample.", 0)
     moving: float = _setting(0.0, "Share of clips in an epoch of clips and stills; 0: as they come.", 0, 1)
     batch: int = _setting(64, "Clips per batch.", 2)
@@ -186,8 +178,6 @@ class Recipe:
         stray = sorted(set(self.sizes) - set(self.streams))
         if stray:
             raise UsageError(f"--size names {stray[0]!r}, which is not in --streams")
-        if set(self.limits) - set(self.streams) or not all(0 < v < math.inf for v in self.limits.values()):
-            raise UsageError("--limit must be a positive number for a stream of --streams")
         if any(value < 1 for sizes in self.sizes.values() for value in sizes.values()):
             raise UsageError("--size must be at least 1")
 

@@ -60,7 +60,6 @@ def spec(
                 round(float(weights[name]), 6),
                 recipe.illumination if "faces" in network.reads else "none",
                 recipe.window if is_over_time(network) else "short",
-                recipe.limits.get(name, 0.0) if fusion == "joint" else 0.0,
             )
             for name, network in networks.items()
         ),

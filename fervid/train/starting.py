@@ -60,7 +60,6 @@ def finetune_recipe(name: str | Path, recipe: Recipe) -> Recipe:
         recipe,
         streams=tuple(stream.name for stream in spec.streams),
         sizes={stream.name: dict(stream.sizes) for stream in spec.streams},
-        limits={stream.name: stream.limit for stream in spec.streams if stream.limit},
         fusion=spec.fusion,
         illumination=next(iter(methods), "none"),
         window="clip" if any(stream.window == "clip" for stream in spec.streams) else "short",

@@ -66,7 +66,7 @@ def option(name: str, **changes: Any) -> Decorator[Any]:
 DATA = option("data")
 
 ARCHITECTURE_FIELDS = (
-    *("streams", "sizes", "fusion", "fixed_tops", "limits", "labels", "window", "illumination", "start_from"),
+    *("streams", "sizes", "fusion", "fixed_tops", "labels", "window", "illumination", "start_from"),
 )
 ARCHITECTURE = [*map(option, ARCHITECTURE_FIELDS)]  # fine-tuning takes it from the model
 # The options of training, in the order of the help.
@@ -136,8 +136,6 @@ def recipe_of(values: dict[str, Any]) -> Recipe:
         wanted[name] = tuple(wanted[name].split("+")) if wanted[name] else ()
     if "sizes" in wanted:
         wanted["sizes"] = _sizes(wanted["sizes"])
-    if "limits" in wanted:
-        wanted["limits"] = _limits(wanted["limits"])
     if "labels" in wanted:
         names = [name.strip() for name in wanted["labels"].split(",")] if wanted["labels"] else []
         wanted["latent"] = LATENT in names
@@ -154,17 +152,6 @@ def _sizes(given: tuple[str, ...]) -> dict[str, dict[str, int]]:
             raise UsageError(f"--size must be STREAM.SIZE=NUMBER, such as c3d.width=24, not {text!r}")
         sizes.setdefault(stream, {})[size] = int(value)
     return sizes
-
-
-def _limits(given: tuple[str, ...]) -> dict[str, float]:
-    limits: dict[str, float] = {}
-    for text in given:
-        stream, _, number = text.partition("=")
-        try:
-            limits[stream] = float(number)
-        except ValueError as failure:
-            raise UsageError(f"--limit must be STREAM=NUMBER, such as phrnn=3, not {text!r}") from failure
-    return limits
 
 
 def _labels(given: Sequence[str]) -> tuple[str, ...]:
