@@ -7,6 +7,7 @@ from collections import defaultdict
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, field, replace
 from fractions import Fraction
+from functools import cache
 
 import numpy as np
 import pytest
@@ -36,6 +37,13 @@ def middle(landmarks: Floats) -> Floats:
     return landmarks[36:48].mean(0)
 
 
+@cache
+def pattern(seed: int) -> Bytes:
+    """Return a crop (64, 64) of random squares."""
+    squares = np.random.default_rng(seed).integers(0, 255, (16, 16), np.uint8)
+    return np.kron(squares, np.ones((4, 4), np.uint8))
+
+
 @dataclass
 class Stage:
     """A finder for people who walk by script; the picture contains only the frame's number.
@@ -48,6 +56,7 @@ class Stage:
     drift: Callable[[int, Floats], Floats] = lambda _, landmarks: landmarks  # of what `follow` returns
     detections: list[int] = field(default_factory=list)
     every_angle: list[int] = field(default_factory=list)
+    _last: tuple[int, dict[int, Floats]] = (-1, {})
 
     def luma(self, index: int) -> Bytes:
         picture = np.zeros((HEIGHT, WIDTH), np.uint8)
@@ -58,6 +67,12 @@ class Stage:
         return int(luma[0, 0]) * 256 + int(luma[0, 1])
 
     def visible(self, index: int) -> dict[int, Floats]:
+        """Return the faces of a frame; those of the last frame are kept, as every call asks for them."""
+        if self._last[0] != index:
+            self._last = index, self._visible(index)
+        return self._last[1]
+
+    def _visible(self, index: int) -> dict[int, Floats]:
         visible: dict[int, Floats] = {}
         for person, walk in enumerate(self.people):
             position = walk(index / self.rate)
@@ -103,9 +118,7 @@ class Stage:
     def crop(self, luma: Bytes, landmarks: Floats) -> Bytes:
         """Return each person's own pattern, or the wall's if nobody is there."""
         face = self._nearest(luma, middle(landmarks), EYES)
-        seed = 99 if face is None else face[0]
-        pattern = np.random.default_rng(seed).integers(0, 255, (16, 16), np.uint8)
-        return np.kron(pattern, np.ones((4, 4), np.uint8))
+        return pattern(99 if face is None else face[0])
 
     def box(self, landmarks: Floats) -> Floats:
         x, y = middle(landmarks)
