@@ -25,7 +25,7 @@ import sys
 import tempfile
 import time
 from collections import Counter
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import suppress
 from pathlib import Path
@@ -80,6 +80,7 @@ class Process:
         self.process.stdin.write(f"{index}\n".encode())
         self.process.stdin.flush()
         answer: dict[str, Any] = json.loads(self._wait(PATIENCE, SECONDS, self.memory + MEMORY))
+        self.memory = max(self.memory, answer.pop("loaded"))
         return answer
 
     def _wait(self, patience: float, seconds: float, memory: int) -> bytes:
@@ -156,11 +157,11 @@ class Campaign:
         self.commit = commit()
         self._lock = Lock()
 
-    def prepare(self) -> dict[str, str]:
-        """Write the seeds, and return those that cannot be written, with the reasons."""
+    def prepare(self, names: Sequence[str]) -> dict[str, str]:
+        """Write the seeds, or those of these names; return those that cannot be written, with the reasons."""
         shutil.rmtree(self.seeds, ignore_errors=True)
         self.seeds.mkdir(parents=True)
-        return fuzz_seeds.write_all(self.seeds)[1]
+        return fuzz_seeds.write_all(self.seeds, names)[1]
 
     def rows(self) -> list[dict[str, Any]]:
         """Return the rows of the files that are done; a later row of an index replaces an earlier one."""
@@ -274,6 +275,13 @@ def main() -> None:
     parser = argparse.ArgumentParser(description="Damage files at random and run fervid on each.")
     parser.add_argument("--files", type=int, default=200, help="how many files [200]")
     parser.add_argument("--seed", type=int, default=1, help="seed of the damage [1]")
+    parser.add_argument(
+        "--clips",
+        type=lambda text: text.split(","),
+        default=[],
+        metavar="NAME,...",
+        help="damage only these intact clips; the files of an index are then others [all]",
+    )
     parser.add_argument("--jobs", type=int, default=1, help="worker processes [1]")
     parser.add_argument(
         "--state", type=Path, help="a folder for the log, to go on later; default: none is kept"
@@ -296,7 +304,7 @@ def main() -> None:
         campaign = Campaign((options.state or Path(name)).resolve(), options.seed)
         if campaign.log.exists() and not options.goes_on and options.only is None:
             parser.error(f"{campaign.log} exists: add --continue, or name another folder")
-        for seed, reason in campaign.prepare().items():
+        for seed, reason in campaign.prepare(options.clips).items():
             print(f"cannot be written here: {seed} ({reason})", file=sys.stderr)
         if options.only is not None:
             sys.exit(show_one(campaign, options.only))

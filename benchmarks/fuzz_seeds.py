@@ -6,7 +6,7 @@ take minutes. Files are the same bytes whenever they are written by the same lib
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from dataclasses import dataclass, field
 from fractions import Fraction
 from functools import cache
@@ -238,10 +238,12 @@ def _tone(out: Any, stream: Any) -> None:
     out.mux(stream.encode())
 
 
-def write_all(folder: Path) -> tuple[dict[str, Path], dict[str, str]]:
-    """Write every seed; return the path of each, and why others could not be written."""
+def write_all(folder: Path, names: Collection[str] = ()) -> tuple[dict[str, Path], dict[str, str]]:
+    """Write every seed, or those of these names; return their paths, and why others could not be written."""
     written, skipped = {}, {}
     for seed in SEEDS:
+        if names and seed.name not in names:
+            continue
         try:
             written[seed.name] = write(seed, folder)
         except (av.FFmpegError, ValueError, RuntimeError, TypeError, cv2.error) as error:

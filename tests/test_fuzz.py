@@ -1,7 +1,10 @@
-"""The damage that the campaign of damaged files does."""
+"""A small run of the campaign of damaged files, and of its parts."""
 
 from __future__ import annotations
 
+import json
+import subprocess
+import sys
 from collections.abc import Iterator
 from pathlib import Path
 from random import Random
@@ -9,7 +12,31 @@ from types import ModuleType
 
 import av
 import pytest
-from conftest import CLIP, ROOT
+from conftest import CLIP, ROOT, environment
+
+FILES = 60
+CLIPS = (  # quickly written; every container, and most kinds of codecs
+    "mp4-h264",
+    "mp4-h264-edit",
+    "mp4-h264-parts",
+    "mp4-mpeg4",
+    "mkv-h264",
+    "mkv-raw",
+    "webm-vp8",
+    "avi-mpeg4",
+    "avi-raw",
+    "mov-png",
+    "ts-h264",
+    "mpg-mpeg2",
+    "flv-flv1",
+    "gif",
+    "mjpeg",
+    "raw-h264",
+    "wmv",
+    "3gp-h263",
+    "nut-mpeg4",
+    "stills-png",
+)
 
 
 @pytest.fixture(scope="module")
@@ -20,6 +47,29 @@ def damage() -> Iterator[ModuleType]:
         import fuzz_damage  # type: ignore[import-not-found]
 
         yield fuzz_damage
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="memory is read from /proc")
+def test_damaged_files_give_a_result_or_one_line(tmp_path: Path) -> None:
+    script = ROOT / "benchmarks" / "fuzz.py"
+    line = [
+        sys.executable,
+        script,
+        "--files",
+        str(FILES),
+        "--seed",
+        "8",  # no default model and no batch, whose processes take seconds to start
+        "--clips",
+        ",".join(CLIPS),
+        "--json",
+    ]
+    done = subprocess.run(line, cwd=tmp_path, env=environment(), capture_output=True, encoding="utf-8")
+    figures = json.loads(done.stdout)
+    assert figures["findings"] == {}
+    assert done.returncode == 0
+    assert figures["files"] == FILES
+    assert figures["done"] > FILES / 4
+    assert figures["refused"] > FILES / 10
 
 
 def test_the_same_seed_makes_the_same_damage(damage: ModuleType) -> None:
