@@ -55,6 +55,16 @@ def test_sizes_of_a_stream_that_no_stream_has(value: Any, tmp_path: Path) -> Non
     assert "\n" not in str(error.value)
 
 
+@pytest.mark.parametrize("value", [None, 7, ["still"], {}])
+def test_a_stream_without_a_name(value: Any, tmp_path: Path) -> None:
+    folder = model_in(tmp_path / "model", b"")
+    spec = json.loads((folder / specs.SPEC).read_text())
+    spec["streams"][0]["name"] = value
+    (folder / specs.SPEC).write_text(json.dumps(spec))
+    with pytest.raises(ModelError, match="a stream without a name: fetch the model again"):
+        specs.read_spec(folder)
+
+
 def test_sizes_that_are_no_names_and_numbers(tmp_path: Path) -> None:
     folder = model_in(tmp_path / "model", b"")
     spec = json.loads((folder / specs.SPEC).read_text())

@@ -151,7 +151,9 @@ def read_spec(name: str | Path) -> Spec:
 
 
 def _check_sizes(name: str | Path, stream: StreamSpec) -> None:
-    """Raise ModelError for sizes that no stream has."""
+    """Raise ModelError for a name or sizes that no stream has."""
+    if not isinstance(stream.name, str):
+        raise ModelError(f"model {name} has a stream without a name: fetch the model again")
     sizes = stream.sizes if isinstance(stream.sizes, Mapping) else {"sizes": stream.sizes}
     for size, value in sizes.items():
         if type(value) is not int or not 0 <= value <= LARGEST:
