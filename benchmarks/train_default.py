@@ -406,21 +406,25 @@ def gather(runs: Path, data: Path, target: Path) -> None:
 
 
 def calibrate(target: Path, data: Path, executor: execute.Executor) -> None:
-    """Set the temperature that fits FER2013's labels, FER+'s majority, and onsets, all together.
+    """Set the temperatures that fit FER2013's labels and FER+'s majority: of pictures, and of onsets.
 
     FER2013's labels are wrong so often that a model calibrated on them doubts itself on clear faces. The
     majority leaves out the faces about which people disagree, and makes it too sure. Of a picture the streams
-    over time say nothing: it is onsets on which they are calibrated.
+    over time say nothing; of a clip they repeat what the frame network sees, and the sum is too sure.
     """
     spec = f"ferplus:{data / 'ferplus.npz'}?usage=PublicTest"
-    stills = evaluate.predict(str(target), accuracy.samples_of(spec), labels=EMOTIONS, executor=executor)
-    voted = accuracy.relabelled(stills, accuracy.samples_of(f"{spec}&labels=majority"))
-    moving = accuracy.samples_of(VALIDATION_ONSETS[0].format(data=data))
-    onsets = evaluate.predict(str(target), moving, labels=EMOTIONS, executor=executor)
-    every = metrics.Predictions.joined([stills, voted, onsets])
-    temperature = metrics.fit_temperature(every.logits[every.headline][every.found], every.truth[every.found])
+    moving = VALIDATION_ONSETS[0].format(data=data)
     values = json.loads((target / model.SPEC).read_text(encoding="utf-8"))
-    values["temperature"] = round(float(temperature), 4)
+    for name, wanted, all_of in (
+        ("picture_temperature", spec, spec),
+        ("temperature", moving, f"{spec}&motion=yes"),
+    ):
+        samples = accuracy.samples_of(wanted)
+        read = evaluate.predict(str(target), samples, labels=EMOTIONS, executor=executor)
+        voted = accuracy.relabelled(read, accuracy.samples_of(f"{all_of}&labels=majority"))
+        both = metrics.Predictions.joined([read, voted])
+        fitted = metrics.fit_temperature(both.logits[both.headline][both.found], both.truth[both.found])
+        values[name] = round(float(fitted), 4)
     (target / model.SPEC).write_text(json.dumps(values, indent=1) + "\n", encoding="utf-8")
 
 

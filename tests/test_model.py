@@ -92,6 +92,7 @@ def test_a_damaged_spec_is_an_error(folder: Path, content: bytes) -> None:
         ({"labels": ["a", "\x1b[2Jb"]}, "a label that cannot be printed"),
         ({"streams": [{"name": "x"}]}, "damaged"),
         ({"temperature": "warm"}, "damaged"),
+        ({"picture_temperature": 0}, "temperature 0.0, not a number above 0"),
         ({"streams": [{"name": "nobody", "reads": "faces", "sizes": {}, "weight": 1.0}]}, "nobody"),
         ({"labels": ["one", "two"]}, "do not fit"),
         (
@@ -121,7 +122,9 @@ def test_a_missing_device_is_an_error(monkeypatch: pytest.MonkeyPatch) -> None:
 def test_a_model_survives_saving_and_loading(folder: Path, tmp_path: Path) -> None:
     spec, tensors = model.read_spec(folder), load_file(folder / model.WEIGHTS)
     parts = (replace(spec.streams[0], weight=0.25), spec.streams[1])
-    own = replace(spec, name="own", temperature=1.7, streams=parts)
+    own = replace(spec, name="own", temperature=1.7, picture_temperature=0.8, streams=parts)
+    assert [own.temperature_of(is_picture) for is_picture in (False, True)] == [1.7, 0.8]
+    assert spec.temperature_of(is_picture=True) == spec.temperature
     model.save(tmp_path / "own", own, tensors)
     again = model.read_spec(tmp_path / "own")
     assert replace(again, weights_sha256="") == replace(own, weights_sha256="")

@@ -40,7 +40,7 @@ from fervid.train.listener import SILENT, Listener, Progress
 from fervid.train.machine import Machine, open_machine
 from fervid.train.material import Material, arrange, gather
 from fervid.train.recipe import SETTING, Recipe, settings
-from fervid.types.samples import Drawn, Sample, Strip
+from fervid.types.samples import Drawn, Picture, Sample, Strip
 
 CPU = Machine(torch.device("cpu"))
 LABELS = ("happiness", "surprise")
@@ -653,6 +653,20 @@ def test_networks_of_frames_train_on_expressive_frames() -> None:
             mean_motion.append(shown.motion[index][window].mean())
         if sample.label != NEUTRAL:
             assert np.mean(drawn_motion) > np.mean(mean_motion)
+
+
+def test_pictures_have_a_temperature_of_their_own(
+    whole: Path, material: Material, strips: Path, tmp_path: Path
+) -> None:
+    spec = replace(model.read_spec(whole), temperature=2.0, picture_temperature=0.5)
+    model.save(tmp_path / "own", spec, load_file(whole / model.WEIGHTS))
+    noise = np.random.default_rng(0).integers(0, 256, (96, 96), np.uint8)
+    clip = material.validation[0]
+    samples = (clip, Sample("picture", clip.label, Picture(noise)))
+    with execute.serial() as executor:
+        read = evaluate.predict(tmp_path / "own", samples, None, executor, cache=strips)
+    assert read.found.all()
+    assert read.temperature.tolist() == [2.0, 0.5]
 
 
 @pytest.mark.parametrize("share", [0.25, 0.75])

@@ -61,6 +61,12 @@ class Spec:
     training_data: tuple[str, ...]
     weights_sha256: str
     vote: str = ""  # of a committee: one of VOTES
+    picture_temperature: float | None = None  # for single pictures, of which streams over time say nothing
+
+    def temperature_of(self, is_picture: bool) -> float:
+        """Return what divides the logits of a clip or of a single picture."""
+        own = self.picture_temperature if is_picture else None
+        return self.temperature if own is None else own
 
     @property
     def headline(self) -> str:
@@ -68,14 +74,16 @@ class Spec:
         return self.vote or (self.streams[0].name if len(self.streams) == 1 else self.fusion)
 
     def as_json(self) -> dict[str, Any]:
-        """Return the spec as JSON values; no vote is left out, so that older hashes stay valid."""
+        """Return the spec as JSON values; what is not set is left out, so that older hashes stay valid."""
         streams = [stream.as_json() for stream in self.streams]
         value = {"format": FORMAT} | asdict(self) | {"streams": streams}
-        return value if self.vote else {name: part for name, part in value.items() if name != "vote"}
+        unset = {"vote": "", "picture_temperature": None}
+        return {name: part for name, part in value.items() if name not in unset or part != unset[name]}
 
     @classmethod
     def from_json(cls, value: Mapping[str, Any]) -> Spec:
         """Return the spec of JSON values."""
+        own = value.get("picture_temperature")
         return cls(
             name=str(value["name"]),
             labels=tuple(str(label) for label in value["labels"]),
@@ -87,6 +95,7 @@ class Spec:
             training_data=tuple(value["training_data"]),
             weights_sha256=str(value["weights_sha256"]),
             vote=str(value.get("vote", "")),
+            picture_temperature=None if own is None else float(own),
         )
 
 
@@ -137,8 +146,9 @@ def read_spec(name: str | Path) -> Spec:
         raise ModelError(f"model {name} has no streams, or its labels repeat: it cannot be used")
     if not all(label.isprintable() and label.strip() for label in spec.labels):
         raise ModelError(f"model {name} has a label that cannot be printed: it cannot be used")
-    if not 0 < spec.temperature < math.inf:
-        raise ModelError(f"model {name} has the temperature {spec.temperature}, not a number above 0")
+    for temperature in (spec.temperature, spec.temperature_of(is_picture=True)):
+        if not 0 < temperature < math.inf:
+            raise ModelError(f"model {name} has the temperature {temperature}, not a number above 0")
     if spec.fusion not in FUSIONS:
         raise ModelError(f"model {name} has the unknown fusion {spec.fusion!r}: upgrade fervid")
     if spec.vote not in ("", *VOTES):

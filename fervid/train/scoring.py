@@ -81,7 +81,8 @@ def predict(
     for sample, trouble in zip(samples, whole["trouble"].tolist(), strict=True):
         if trouble and trouble != footage.NO_FACE:
             listener.warn(f"{sample.name}: {trouble}")
-    names = [key for key in whole if key not in ("trouble", "rejected")]
+    names = [key for key in whole if key not in ("trouble", "rejected", "is_picture")]
+    temperatures = [spec.temperature_of(is_picture) for is_picture in whole["is_picture"].tolist()]
     return Predictions(
         labels=labels,
         model_labels=spec.labels,
@@ -92,7 +93,7 @@ def predict(
         found=whole["trouble"] == "",
         rejected=whole["rejected"],
         logits={key: whole[key] for key in names},
-        temperature=np.full(len(samples), spec.temperature, np.float32),
+        temperature=np.array(temperatures, np.float32),
         headline=spec.headline,
     )
 
@@ -115,6 +116,7 @@ def _score(task: _Task) -> dict[str, Array]:
     return {
         "trouble": np.array(strips.troubles, dtype=object),
         "rejected": strips.has_strip & ~readable,
+        "is_picture": np.array([len(pts) == 1 for pts in strips.pts], bool),
         **alone,
         **_fused(net, alone, jointly, task.leave_out),
     }

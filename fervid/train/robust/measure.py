@@ -101,7 +101,9 @@ def _scores(net: Model, footage: Footage, indices: Array, labels: Sequence[str],
         fused.append(net.fuse(logits).mean(axis=0))
     shared = [net.spec.labels.index(label) for label in labels]
     whole = np.stack(fused)[:, shared]
-    powers = np.exp((whole - whole.max(axis=1, keepdims=True)) / net.spec.temperature)
+    are_pictures = [len(footage.pts[index]) == 1 for index in indices.tolist()]
+    temperatures = np.array([[net.spec.temperature_of(is_picture)] for is_picture in are_pictures])
+    powers = np.exp((whole - whole.max(axis=1, keepdims=True)) / temperatures)
     return np.asarray(powers / powers.sum(axis=1, keepdims=True), np.float32)
 
 
