@@ -9,6 +9,7 @@ from __future__ import annotations
 import subprocess
 import sys
 from collections.abc import Callable, Iterable, Iterator
+from functools import cache
 from multiprocessing.process import BaseProcess
 from pathlib import Path
 from types import CodeType, FunctionType, ModuleType
@@ -68,7 +69,8 @@ def is_slow(value: object) -> bool:
     return isinstance(name, str) and is_inside(name, SLOW) and not is_inside(name, QUICK)
 
 
-def is_inside(name: str, modules: Iterable[str]) -> bool:
+@cache
+def is_inside(name: str, modules: tuple[str, ...]) -> bool:
     """Return whether a module's name is one of some modules or of their submodules."""
     return any(name == module or name.startswith(f"{module}.") for module in modules)
 

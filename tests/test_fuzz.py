@@ -14,7 +14,7 @@ import av
 import pytest
 from conftest import CLIP, ROOT, environment
 
-FILES = 60
+FILES = 40
 CLIPS = (  # quickly written; every container, and most kinds of codecs
     "mp4-h264",
     "mp4-h264-edit",

@@ -170,6 +170,7 @@ def test_an_uncertain_segment_is_pale_and_says_so(open_page: Open) -> None:
         opened.page.keyboard.press("ArrowRight")
     assert opened.text("#spoken").startswith("P1: uncertain: sadness, 0:05.0 to 0:08.0, mean score 41 %")
     opened.page.locator("#list summary").click()
+    opened.page.locator("#list-table tbody tr").first.wait_for()
     assert opened.text("#list-table").count("uncertain: sadness") == 1
     assert "uncertain" not in open_page(timeline_of(video_of(), "P1")).text("#legend")
 
