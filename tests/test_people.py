@@ -144,7 +144,7 @@ def test_a_dissolve_does_not_part_a_person(
         (number, replace(track_of([1.0] * (stop - start)), pts=np.arange(start, stop)), 0)
         for number, (start, stop) in ((7, first), (3, second))
     ]
-    stitcher.curves = [replace(curve_of(number), frames=len(track)) for number, track, _ in rows]
+    stitcher._frames = {number: len(track) for number, track, _ in rows}
     stitcher._shared = dict(stitch._shared(rows))
     assert stitcher.together == ({(3, 7)} if is_together else set())
 
@@ -310,6 +310,17 @@ def analyzed(path: Path, **options: Any) -> Timeline:
 @pytest.fixture(scope="module")
 def timeline(twice: Path) -> Timeline:
     return analyzed(twice)
+
+
+def test_two_people_who_are_seen_together_for_a_moment_are_extracted(
+    twice: Path, tmp_path: Path, call: Call
+) -> None:
+    """Without a model tracks have no curve, from which the length of a shared moment was taken."""
+    both = [frame.luma for frame in reading.frames(planning.plan(twice))][-4:]
+    media.write(tmp_path / "short.mp4", both, rate=25)
+    done = call("extract", "short.mp4", "-o", "out", "--what", "csv")
+    assert done.returncode == 0, done.stderr
+    assert len(Path("out/short.csv").read_text().splitlines()) == 9
 
 
 def test_a_face_is_one_person_across_a_cut_and_two_in_one_frame(timeline: Timeline) -> None:

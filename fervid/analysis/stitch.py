@@ -64,6 +64,7 @@ class Stitcher:
         self.descriptors: dict[int, Descriptors] = {}  # by track number in the video
         # Pair of tracks, lower first -> number of frames with both, and ticks from the first to the last.
         self._shared: dict[tuple[int, int], tuple[int, int]] = {}
+        self._frames: dict[int, int] = {}  # of closed tracks; without a model they have no curve
         self._open: dict[int, _Open] = {}
         self._before: dict[int, Track] = {}  # tracks that continue past the end of the last span
         self._count = 0
@@ -113,11 +114,10 @@ class Stitcher:
         A dissolve shows tracks of two shots together, perhaps of the same person: a pair counts only if it is
         together for at least DISSOLVE, or for more than half of the shorter track.
         """
-        frames = {curve.track: curve.frames for curve in self.curves}
         return {
             pair
             for pair, (count, ticks) in self._shared.items()
-            if ticks >= self.video.length(DISSOLVE) or 2 * count > min(frames[track] for track in pair)
+            if ticks >= self.video.length(DISSOLVE) or 2 * count > min(self._frames[track] for track in pair)
         }
 
     def _continue(self, span: Span, result: SpanResult) -> dict[int, int]:
@@ -210,6 +210,7 @@ class Stitcher:
     def _close(self, number: int) -> list[Segment]:
         segments = self._advance(number)
         state = self._open.pop(number)
+        self._frames[number] = state.frames
         end = self._end(state.last)
         if self.model is None or state.smoother is None:
             return []
