@@ -9,7 +9,7 @@ import signal
 import subprocess
 import sys
 from collections.abc import Callable, Iterator, Sequence
-from contextlib import redirect_stderr
+from contextlib import contextmanager, redirect_stderr
 from dataclasses import dataclass
 from itertools import count
 from pathlib import Path
@@ -83,6 +83,19 @@ def guard(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> No
     """Make a quick test fail if it starts a process or runs a network."""
     if request.node.get_closest_marker("quick") is not None:
         quick.forbid(monkeypatch)
+
+
+@pytest.fixture
+def no_workers(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Use no worker processes: they would import torch each time. Those of test_batch_kills.py are real."""
+    from fervid import execute
+
+    @contextmanager
+    def serial(*_: object, **__: object) -> Iterator[execute.Executor]:
+        with execute.serial() as executor:
+            yield executor
+
+    monkeypatch.setattr(execute, "open_executor", serial)
 
 
 @pytest.fixture(scope="session", autouse=True)

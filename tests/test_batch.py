@@ -7,8 +7,7 @@ import errno
 import json
 import os
 import shutil
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -20,7 +19,7 @@ from media import pictures
 from media import write as write_video
 from test_cli import says
 
-from fervid import execute, files
+from fervid import files
 from fervid.batch import Input, Record, work
 from fervid.batch import folder as folders
 from fervid.export.timelines.json import schema
@@ -30,16 +29,7 @@ OUT = Path("out")
 INPUTS = ["films/a/one.mp4", "films/a/text.mp4", "films/b/two.mp4"]
 
 
-@pytest.fixture(autouse=True)
-def here(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Use no worker processes: they would import torch each time. Those of test_batch_kills.py are real."""
-
-    @contextmanager
-    def serial(*_: object, **__: object) -> Iterator[execute.Executor]:
-        with execute.serial() as executor:
-            yield executor
-
-    monkeypatch.setattr(execute, "open_executor", serial)
+pytestmark = pytest.mark.usefixtures("no_workers")
 
 
 @pytest.fixture(scope="session")

@@ -10,8 +10,6 @@ import shutil
 import subprocess
 import sys
 import time
-from collections.abc import Iterator
-from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -20,7 +18,6 @@ from conftest import ROOT, Call, environment
 from media import pictures, write
 from test_cli import says
 
-from fervid import execute
 from fervid.batch.folder import Results
 from fervid.errors import InputError
 from fervid.export.timelines import reading
@@ -80,16 +77,7 @@ FILMS = ("films/one.mp4", "films/two.mp4")
 BATCH = ("batch", "films", "-o", "out", "--model", "untrained")
 
 
-@pytest.fixture(autouse=True)
-def here(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Use no worker processes."""
-
-    @contextmanager
-    def serial(*_: object, **__: object) -> Iterator[execute.Executor]:
-        with execute.serial() as executor:
-            yield executor
-
-    monkeypatch.setattr(execute, "open_executor", serial)
+pytestmark = pytest.mark.usefixtures("no_workers")
 
 
 @pytest.fixture(scope="session")
