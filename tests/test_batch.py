@@ -93,7 +93,7 @@ def test_one_bad_file_stops_nothing(call: Call, tmp_path: Path) -> None:
         assert os.fsencode(tmp_path) not in content
 
 
-@pytest.mark.parametrize("more", [(), ("--aus",)])
+@pytest.mark.parametrize("more", [(), ("--aus", "--phases")])
 def test_the_timeline_is_the_one_that_analyze_writes(more: tuple[str, ...], call: Call) -> None:
     shutil.copy(CLIP, "clip.mp4")
     asked = (*SMALL, *more)
@@ -162,6 +162,7 @@ def test_what_is_done_is_skipped_by_content_settings_and_model(call: Call, films
     assert contents(OUT) == before
     assert kinds("--aus") == ["done", "failed", "done"]
     assert kinds("--aus") == ["skipped", "failed", "skipped"]
+    assert kinds("--phases") == ["done", "failed", "done"]
     assert kinds("--overwrite") == ["done", "failed", "done"]
     assert contents(OUT) == before
     assert kinds("--faces", "largest") == ["done", "failed", "done"]
@@ -581,6 +582,7 @@ def test_names_with_line_ends_and_bytes_that_are_no_text(call: Call, films: Path
         (("films", "--dask-address", "tcp://x:1"), "give --executor dask"),
         (("films/", "--end", "5f"), "give seconds or a timecode"),
         (("films", "--aus", "-f", "srt,npz"), "--aus needs one of the formats json, windows"),
+        (("films", "--phases", "-f", "windows,csv"), "--phases needs one of the formats json, segments"),
     ],
 )
 def test_invalid_options_are_an_error(call: Call, arguments: tuple[str, ...], message: str) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import csv
 import io
 import json
 from dataclasses import replace
@@ -9,6 +10,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from browser import Open
 from conftest import Call
 from jsonschema import Draft202012Validator
 from test_units import rows_of, turned
@@ -120,6 +122,37 @@ def test_the_report_has_the_phases_only_if_they_were_measured() -> None:
     shown = report.payload(read_back(measured()), report.Extras())["segments"]["phases"]
     assert shown[0] is None and len(shown[1]) == 4 and shown[1] == sorted(shown[1])
     assert "phases" not in report.payload(read_back(timeline_of(VIDEO)), report.Extras())["segments"]
+
+
+def test_the_tip_of_a_page_has_the_phases(open_page: Open) -> None:
+    opened = open_page(measured())
+    smile = measured().segments[1]
+    opened.page.evaluate(f"() => showTip(rows[0], {smile.start / 25 + 0.1}, 10, 10)")
+    moments = smile.phases
+    assert moments is not None
+    shown = [f"0:0{getattr(moments, name) / 25:.2f}" for name in ("onset", "apex", "release", "offset")]
+    assert "onset {}, apex {} – {}, offset {}".format(*shown) in opened.text("#tip")
+
+
+def test_the_command_measures_phases_for_every_output(call: Call, short: Path) -> None:
+    """The model without training calls any face something, and the phases are those of the motion."""
+    done = call("analyze", short, "--phases", "-t", "out.json", "-q")
+    assert done.returncode == 0, done.stderr
+    document = json.loads(Path("out.json").read_bytes())
+    moments = [segment["phases"] for segment in document["segments"] if "phases" in segment]
+    assert moments, "the clip has a smile"
+    assert all(part["emotion"] != "neutral" for part in document["segments"] if "phases" in part)
+    for phases in moments:
+        seconds = [phases[name]["seconds"] for name in ("onset", "apex", "release", "offset")]
+        assert seconds == sorted(seconds) and seconds[0] < seconds[-1]
+    assert call("analyze", short, "--phases", "-t", "segments.csv", "-f", "segments", "-q").returncode == 0
+    with open("segments.csv", encoding="utf-8", newline="") as stream:
+        rows = [row for row in csv.DictReader(stream) if row["onset"]]
+    assert [float(row["apex"]) for row in rows] == [phases["apex"]["seconds"] for phases in moments]
+    assert call("report", "out.json", "-q").returncode == 0
+    assert '"phases":[' in Path("out.html").read_text("utf-8")
+    assert call("batch", short, "--phases", "-o", "out", "-q").returncode == 0
+    assert (Path("out") / f"{short.name}.json").read_bytes() == Path("out.json").read_bytes()
 
 
 def test_phases_need_a_format_that_contains_them(call: Call, tmp_path: Path) -> None:

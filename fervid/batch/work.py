@@ -28,7 +28,7 @@ from fervid.export.timelines.shapes import SCHEMA_VERSION, number
 from fervid.files import temporary
 from fervid.files.urls import LIMIT, Limit, is_url
 from fervid.types import Floats, Settings, Timeline
-from fervid.units import Measured, measure
+from fervid.units import Measured, measure, with_phases
 from fervid.video import remote, source
 
 # Formats that are tables as Parquet; "parquet" is the same table as "csv".
@@ -46,6 +46,7 @@ FORMATS = {name: form.suffix for name, form in TIMELINES.items()} | {
     **{name: f".{name}" for name in PARQUET_TABLES},
 }
 WITH_UNITS = ("json", "windows", "csv", "openface", "parquet", "windows.parquet", "openface.parquet")
+WITH_PHASES = ("json", "segments", "segments.parquet")
 BEGUN = 1e-3  # the share that is reported when a worker takes an input
 FETCHED = 2e-3  # the share after a download
 PREPARED = 0.95  # the share of the work that is done with the spans
@@ -64,6 +65,7 @@ class Request:
     device: str = "cpu"
     limit: Limit = LIMIT  # of a download
     aus: bool = False  # whether action units are measured
+    phases: bool = False  # whether the phases of expressions are measured
 
     def key(self, sha256: str) -> str:
         """Return a hash of what the results depend on: content, settings and model, not paths or formats."""
@@ -76,6 +78,7 @@ class Request:
             "model": self.model_sha256,
             "device": self.device,
             **({"aus": True} if self.aus else {}),
+            **({"phases": True} if self.phases else {}),
         }
         return hashlib.sha256(json.dumps(facts, sort_keys=True).encode()).hexdigest()[:32]
 
@@ -201,13 +204,15 @@ class RunResults:
 
 
 def results_of(run: Run, request: Request) -> RunResults:
-    """Return the results of a run, with action units if they are asked for."""
+    """Return the results of a run, with the action units and phases that are asked for."""
     results = RunResults(run, run.timeline, None)
-    if not request.aus:
-        return results
-    units = measure(run.rows, run.video, results.people)
-    curves = tuple(map(units.on, results.timeline.curves))
-    return RunResults(run, replace(results.timeline, curves=curves), units)
+    if request.aus:
+        units = measure(run.rows, run.video, results.people)
+        curves = tuple(map(units.on, results.timeline.curves))
+        results = RunResults(run, replace(results.timeline, curves=curves), units)
+    if request.phases:
+        results = replace(results, timeline=with_phases(results.timeline, run.rows, run.video))
+    return results
 
 
 def write(results: RunResults, form: str, stream: BinaryIO) -> None:

@@ -26,7 +26,7 @@ if TYPE_CHECKING:
 
 
 FORMATS = with_parquet(TIMELINES, "segments")
-WITH_PHASES = ("json", "segments")  # the formats of a timeline that contain the phases of expressions
+WITH_PHASES = ("json", "segments", "parquet")  # the formats that contain the phases of expressions
 WITH_UNITS = ("json", "windows")  # the formats of a timeline that contain action units
 
 

@@ -81,7 +81,14 @@ def _formats(ctx: click.Context, param: click.Parameter, value: str) -> tuple[st
     metavar="SECONDS",
     help="Give an input up when its work stands still for so long.",
 )
-@options.apply(*options.MODEL, *options.SELECTION, options.MIN_SEGMENT, options.UNITS, *options.WORK)
+@options.apply(
+    *options.MODEL,
+    *options.SELECTION,
+    options.MIN_SEGMENT,
+    options.UNITS,
+    options.PHASES,
+    *options.WORK,
+)
 @click.option("-y", "--overwrite", is_flag=True, help="Do again what is done, and replace what is there.")
 @click.pass_obj
 def batch(
@@ -96,6 +103,7 @@ def batch(
     progress: str | None,
     deadline: float,
     aus: bool,
+    phases: bool,
     overwrite: bool,
     **values: Any,
 ) -> int:
@@ -114,7 +122,7 @@ def batch(
 
     shared = read_shared(values)
     chosen = _chosen(inputs, from_file, output_dir)
-    request = _request(shared, formats, aus)
+    request = _request(shared, formats, aus, phases)
     model_labels = read_spec(request.model).labels
     true_labels = tables.labels_by_folder(chosen.inputs, model_labels) if labels == "folder" else {}
     results = _results(output_dir, overwrite, chosen, formats)
@@ -198,9 +206,9 @@ def _listed(name: str | None, inputs: Sequence[str]) -> Any:
     return lists.read(sys.stdin.buffer.read(), "standard input")
 
 
-def _request(shared: Shared, formats: tuple[str, ...], aus: bool) -> Request:
+def _request(shared: Shared, formats: tuple[str, ...], aus: bool, phases: bool) -> Request:
     from fervid.batch import Request
-    from fervid.batch.work import WITH_UNITS
+    from fervid.batch.work import WITH_PHASES, WITH_UNITS
     from fervid.model import check_device, check_short_windows, info, portable
 
     selection = shared.selection
@@ -209,6 +217,8 @@ def _request(shared: Shared, formats: tuple[str, ...], aus: bool) -> Request:
             raise UsageError("a frame's number is another time in each video: give seconds or a timecode")
     if aus and not set(formats) & {*WITH_UNITS}:
         raise UsageError(f"--aus needs one of the formats {', '.join(WITH_UNITS)}: add it to --format")
+    if phases and not set(formats) & {*WITH_PHASES}:
+        raise UsageError(f"--phases needs one of the formats {', '.join(WITH_PHASES)}: add it to --format")
     check_device(shared.device)
     assert shared.model is not None
     check_short_windows(shared.model)
@@ -222,6 +232,7 @@ def _request(shared: Shared, formats: tuple[str, ...], aus: bool) -> Request:
         device=shared.device,
         limit=shared.limit,
         aus=aus,
+        phases=phases,
     )
 
 
