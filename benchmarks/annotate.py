@@ -90,7 +90,7 @@ def drawn(file: Path, timeline: Path, tracks: Path) -> Iterator[VideoFrame]:
     from fervid.video.redrawing import painted
 
     read = read_timeline(str(timeline), str(timeline))
-    video = planning.of(read.source, str(file))
+    video = planning.plan_known(read.source, str(file))
     coding = coding_at(video, video.start)
     annotator = Annotator(read, geometry.read(str(tracks)).rows(), matrix=coding.matrix)
     size = annotator.painter.size

@@ -29,7 +29,7 @@ from fervid.export import TIMELINES, choose
 from fervid.files.urls import Limit
 from fervid.times import timecode
 from fervid.types import Settings
-from fervid.video.film import writing
+from fervid.video.encoding import writing
 
 
 def says(done: subprocess.CompletedProcess[str], code: int, *words: str) -> None:

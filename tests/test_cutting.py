@@ -103,7 +103,7 @@ def test_a_copy_has_all_frames_from_the_keyframe_on(maker: Maker, tmp_path: Path
     piece = cutting.at_keyframes(source, start, stop)
     suffix = cutting.copy_suffix(source)
     assert suffix == (path.suffix if path.suffix != ".avi" else ".mkv")
-    assert cutting.obstacle(source, suffix) is None
+    assert cutting.copy_obstacle(source, suffix) is None
     assert piece.start in source.keyframes
     assert piece.start <= start
     copied = planning.plan(cut(source, [piece], tmp_path / f"cut{suffix}", exact=False))
@@ -238,13 +238,13 @@ def test_an_obstacle_to_copying_is_reported(tmp_path: Path) -> None:
     for index in range(3):
         media.write_still(folder / f"{index}.png", media.picture(index))
     source = planning.plan(folder)
-    assert "no stream" in str(cutting.obstacle(source, ".mkv"))
+    assert "no stream" in str(cutting.copy_obstacle(source, ".mkv"))
     piece = cutting.at_frames(source, source.start, source.end)
     target = cut(source, [piece], tmp_path / "cut.mp4", exact=True)
     assert [index for _, index in shown(planning.plan(target))] == [0, 1, 2]
     webm = planning.plan(MAKERS["webm"](tmp_path))
-    assert ".mp4 cannot contain" in str(cutting.obstacle(webm, ".mp4"))
-    assert cutting.obstacle(replace(webm, seekable=False), ".webm")
+    assert ".mp4 cannot contain" in str(cutting.copy_obstacle(webm, ".mp4"))
+    assert cutting.copy_obstacle(replace(webm, seekable=False), ".webm")
 
 
 def test_a_full_disk_is_reported_once(tmp_path: Path, capfd: pytest.CaptureFixture[str]) -> None:
@@ -400,11 +400,11 @@ def test_an_error_in_cutting_is_one_line(
 def test_another_video_is_an_error(tmp_path: Path) -> None:
     path = lossless(tmp_path / "a.mp4")
     video = planning.plan(path)
-    assert planning.of(video, path).sha256 == video.sha256
-    turned = planning.of(replace(video, rotation=180), path)
+    assert planning.plan_known(video, path).sha256 == video.sha256
+    turned = planning.plan_known(replace(video, rotation=180), path)
     assert (turned.rotation, turned.rotate) == (180, "180")
     with pytest.raises(InputError, match=r"is not the video of this timeline, which is of a\.mp4"):
-        planning.of(replace(video, sha256="0" * 64), path)
+        planning.plan_known(replace(video, sha256="0" * 64), path)
 
 
 @pytest.mark.parametrize(
@@ -414,7 +414,7 @@ def test_a_timeline_that_contradicts_its_video_is_damaged(tmp_path: Path, change
     """Such a timeline failed only when something was drawn into the video."""
     made = planning.plan(lossless(tmp_path / "a.mp4"))
     with pytest.raises(InputError, match=r"timeline of a\.mp4 is damaged: .* has another size or clock"):
-        planning.of(replace(made, **change), made.path)
+        planning.plan_known(replace(made, **change), made.path)
 
 
 @pytest.mark.parametrize("count", [1, 2])
@@ -422,7 +422,7 @@ def test_stills_keep_the_rate_that_they_were_analyzed_at(tmp_path: Path, count: 
     for number in range(count):
         cv2.imwrite(str(tmp_path / f"{number}.png"), np.full((64, 64), 90 + number, np.uint8))
     video = planning.plan(tmp_path, rotate="90", frame_rate=Fraction(24000, 1001))
-    again = planning.of(video, tmp_path)
+    again = planning.plan_known(video, tmp_path)
     assert (again.time_base, again.rotate, again.duration) == (Fraction(1001, 24000), "90", count)
 
 

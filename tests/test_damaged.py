@@ -21,8 +21,8 @@ from fervid.faces import detection
 from fervid.faces.detectors import detectors
 from fervid.times import MOST_SECONDS, MOST_TICKS
 from fervid.types import Settings
-from fervid.video import film, planning, reading, redrawing
-from fervid.video.film import Film
+from fervid.video import encoding, planning, reading, redrawing
+from fervid.video.encoding import VideoWriter
 
 
 def test_a_box_that_ends_beyond_every_file(tmp_path: Path) -> None:
@@ -164,12 +164,12 @@ def test_few_large_pictures_are_in_memory_at_the_same_time(
     video = planning.plan(path)
     events: list[int] = []
     threads: list[int] = []
-    add = Film.add
+    add = VideoWriter.add
 
-    def added(film: Film, *values: Any) -> None:
+    def added(writer: VideoWriter, *values: Any) -> None:
         events.append(-1)
-        threads.append(film._stream.codec_context.thread_count)
-        add(film, *values)
+        threads.append(writer._stream.codec_context.thread_count)
+        add(writer, *values)
 
     def redraw(target: str) -> int:
         events.clear()
@@ -179,9 +179,9 @@ def test_few_large_pictures_are_in_memory_at_the_same_time(
             )
         return max(sum(events[:count]) for count in range(len(events)))
 
-    monkeypatch.setattr(Film, "add", added)
+    monkeypatch.setattr(VideoWriter, "add", added)
     assert redraw("small.mkv") > 1
-    monkeypatch.setattr(film, "LARGE", 64 * 48 - 1)
+    monkeypatch.setattr(encoding, "LARGE", 64 * 48 - 1)
     monkeypatch.setattr(redrawing, "AHEAD_PIXELS", 64 * 48 - 1)
     assert redraw("large.mkv") == 1
-    assert threads == 12 * [film.THREADS] + 12 * [1]
+    assert threads == 12 * [encoding.THREADS] + 12 * [1]

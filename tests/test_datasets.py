@@ -185,19 +185,20 @@ def test_debris_is_not_listed(tmp_path: Path) -> None:
     assert disk.contents(tmp_path) == ([tmp_path / "b"], [tmp_path / "c.txt"])
 
 
-def test_faults(tmp_path: Path) -> None:
+def test_why_a_file_cannot_be_decoded(tmp_path: Path) -> None:
     write(tmp_path, "good.avi", "texts/a.txt", "clip/1.png", "clip/2.png", "none/")
     write(tmp_path, "pointer.avi", "half/2.png", text=POINTER)
     write(tmp_path, "half/1.png")
     write(tmp_path, "empty.avi", text="")
     write(tmp_path, "long.avi", text=POINTER + "x" * 2000)  # longer than any pointer
-    dataset = {name: disk.fault(tmp_path / name) for name in ("good.avi", "clip", "long.avi")}
+    reason = disk.undecodable_reason
+    dataset = {name: reason(tmp_path / name) for name in ("good.avi", "clip", "long.avi")}
     assert set(dataset.values()) == {None}
-    assert disk.fault(tmp_path / "empty.avi") == "empty"
-    assert disk.fault(tmp_path / "gone.avi") == disk.fault(tmp_path / "good.avi" / "x") == "missing"
-    assert disk.fault(tmp_path / "texts") == disk.fault(tmp_path / "none") == "without pictures"
+    assert reason(tmp_path / "empty.avi") == "empty"
+    assert reason(tmp_path / "gone.avi") == reason(tmp_path / "good.avi" / "x") == "missing"
+    assert reason(tmp_path / "texts") == reason(tmp_path / "none") == "without pictures"
     for name in ("pointer.avi", "half"):
-        assert "git lfs pull" in (disk.fault(tmp_path / name) or "")
+        assert "git lfs pull" in (reason(tmp_path / name) or "")
 
 
 def test_unusable_samples_are_left_out_with_a_remark(tmp_path: Path) -> None:

@@ -73,7 +73,7 @@ def check(terms: Terms) -> None:
             raise ModelError(
                 f"the model {terms.model} differs from the one on this machine: install the same"
             )
-        if terms.path is not None and source.content(Path(terms.path)) != terms.sha256:
+        if terms.path is not None and source.content_hash(Path(terms.path)) != terms.sha256:
             raise InputError(f"{shown(terms.path)} differs from the file on this machine: copy it again")
     except FervidError as failure:
         raise type(failure)(f"on {host}: {failure}") from failure

@@ -141,7 +141,7 @@ def _fetch(job: Job, folder: Path) -> Generator[float, None, Path]:
 
 def _analyze(job: Job, path: str) -> Generator[float, None, Answer]:
     """Analyze an input on this machine, unless there are results of the same content."""
-    if job.known is not None and job.request.key(source.content(Path(path))) == job.known:
+    if job.known is not None and job.request.key(source.content_hash(Path(path))) == job.known:
         return Same()
     # A lent store is kept until the outputs are written: the caller deletes its entries.
     store = Store.temporary() if job.store is None else job.store

@@ -101,7 +101,7 @@ def analyzed(
         raise InputError(f"{timeline} contains no curves, like all JSON Lines: give a timeline in .json")
     from fervid.video import planning
 
-    video = planning.of(read.source, path)
+    video = planning.plan_known(read.source, path)
     if tracks is not None:
         from fervid.export.frames import geometry
 

@@ -264,7 +264,7 @@ def _tell_plan(results: Results, chosen: InputList, request: Request) -> int:
             what, targets = "fail", [item.error]
         elif (record := results.known(item, request.formats)) and not is_url(item.path):
             try:
-                if request.key(source.content(Path(item.path))) == record.key:
+                if request.key(source.content_hash(Path(item.path))) == record.key:
                     what = "skip"
             except FervidError as error:
                 what, targets = "fail", [str(error)]

@@ -102,7 +102,7 @@ def people(
         if film is not None and needs_video:
             from fervid.video import planning
 
-            video = planning.of(timeline.source, film)
+            video = planning.plan_known(timeline.source, film)
         changed = change(messages, timeline, video, merges, gallery, names)
         if pictures is not None and video is not None:
             write_pictures(messages, changed, video, pictures, overwrite)

@@ -126,7 +126,7 @@ def open_video(messages: Messages, timeline: Timeline, path: str) -> Video:
 
     with messages.bar("reading the video") as bar:
         bar.begin(1)
-        return planning.of(timeline.source, path, bar.tick)
+        return planning.plan_known(timeline.source, path, bar.tick)
 
 
 def illustrated(peaks: Sequence[Peak]) -> list[Peak]:

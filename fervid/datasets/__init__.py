@@ -221,7 +221,7 @@ def _whole(dataset: Dataset, root: str) -> Dataset:
     for sample in dataset.samples:
         path = sample.pixels.path if isinstance(sample.pixels, OnDisk) else ""
         if path not in faults:
-            faults[path] = disk.fault(Path(path)) if path else None
+            faults[path] = disk.undecodable_reason(Path(path)) if path else None
         fault = faults[path]
         if fault is None:
             kept.append(sample)

@@ -103,7 +103,7 @@ def _face_votes(root: Path) -> dict[str, str]:
 def _shares(root: Path, remarks: Remarks) -> dict[str, dict[str, float]]:
     """Return the share of each label in the votes on the face alone, per clip."""
     table = root / TABULATED
-    if disk.fault(table) is not None:
+    if disk.undecodable_reason(table) is not None:
         remarks.add(f"there is no {TABULATED}: samples have the label of the majority, without shares")
         return {}
     shares = {}

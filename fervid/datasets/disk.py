@@ -42,7 +42,7 @@ def file(path: str | Path, expected: str) -> Path:
     expanded = expand(str(path))
     if expanded.is_dir():
         raise InputError(f"{shown(path)} is a folder; expected {expected}; {listing(expanded)}")
-    wrong = fault(expanded)
+    wrong = undecodable_reason(expanded)
     if wrong is not None:
         raise InputError(f"{shown(path)} is {wrong}; expected {expected}")
     return expanded
@@ -96,13 +96,13 @@ def named(path: Path, name: str) -> Path | None:
     return path
 
 
-def fault(path: Path) -> str | None:
-    """Return why `path` cannot be decoded, or None if it looks whole."""
+def undecodable_reason(path: Path) -> str | None:
+    """Return the reason why `path` cannot be decoded, or None if it looks complete."""
     try:
         status = path.stat()
         if stat.S_ISDIR(status.st_mode):
             stills = pictures(path)
-            return next(filter(None, map(fault, stills)), None) if stills else "without pictures"
+            return next(filter(None, map(undecodable_reason, stills)), None) if stills else "without pictures"
         if status.st_size == 0:
             return "empty"
         if status.st_size <= POINTER_SIZE and is_pointer(path):

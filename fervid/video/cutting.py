@@ -18,12 +18,12 @@ from av.video.stream import VideoStream
 from fervid.errors import OutputError
 from fervid.types import Video
 from fervid.video.clock import REORDER_LIMIT, typical_step
-from fervid.video.film import CONTAINERS, REPEATABLE, Film, Look, matrix, writing
+from fervid.video.encoding import CONTAINERS, REPEATABLE, Look, VideoWriter, matrix, writing
 from fervid.video.luma import turn_of
 from fervid.video.pictures import turned
 from fervid.video.reading import STILLS, decoded, demuxed, opened
 from fervid.video.sound import sounds
-from fervid.video.voices import Copied, Encoded
+from fervid.video.sound_writing import CopiedSound, EncodedSound
 
 QUALITY = {"crf": "18", "preset": "fast"} | REPEATABLE  # of H.264: no visible difference
 Tick = Callable[[float], None]  # called with the seconds done
@@ -75,7 +75,7 @@ def copy_suffix(video: Video) -> str:
     return ".ts" if video.container == "mpegts" else ".mkv"
 
 
-def obstacle(video: Video, suffix: str) -> str | None:
+def copy_obstacle(video: Video, suffix: str) -> str | None:
     """Return the reason why a video cannot be copied into a file with this suffix, or None."""
     if video.container == STILLS:
         return "pictures have no stream to copy"
@@ -98,11 +98,11 @@ def copy(
     Where frames depend on later ones, a piece may end a few frames late.
     """
     with writing(target, CONTAINERS[suffix], note) as output:
-        stream, voices = _copies(output, video)
-        position, last = Fraction(0), None  # seconds of the film, dts of the last packet
+        stream, sound_writers = _copies(output, video)
+        position, last = Fraction(0), None  # seconds of the output, dts of the last packet
         for piece in pieces:
-            for voice in voices:
-                voice.begin(*_seconds(video, piece), position)
+            for sound_writer in sound_writers:
+                sound_writer.begin(*_seconds(video, piece), position)
             offset = round(position / video.time_base) - piece.start
             indices, times = _packets_of(video, piece)
             decoding = decoding_times(times)
@@ -111,12 +111,12 @@ def copy(
                 last = read + offset if last is None else max(read + offset, last + 1)
                 packet.pts, packet.dts, packet.stream = shown + offset, last, stream
                 output.mux(packet)
-                for voice in voices:
-                    voice.advance(max(0, last) * video.time_base)
+                for sound_writer in sound_writers:
+                    sound_writer.advance(max(0, last) * video.time_base)
             end = max(piece.stop, _next(video, max(times)))
             position += (end - piece.start) * video.time_base
-        for voice in voices:
-            voice.finish()
+        for sound_writer in sound_writers:
+            sound_writer.finish()
 
 
 def encode(
@@ -135,27 +135,27 @@ def encode(
         )
     look = Look.of(video, first[1], first[2])
     with writing(target, CONTAINERS[suffix], note) as output:
-        film, position = Film(output, look, QUALITY), 0  # ticks of the film
-        film.voices += [Encoded(output, sound) for sound in sounds(video)]
+        writer, position = VideoWriter(output, look, QUALITY), 0  # ticks of the output
+        writer.sound_writers += [EncodedSound(output, sound) for sound in sounds(video)]
         for piece in pieces:
-            for voice in film.voices:
-                voice.begin(*_seconds(video, piece), position * video.time_base)
+            for sound_writer in writer.sound_writers:
+                sound_writer.begin(*_seconds(video, piece), position * video.time_base)
             for pts, picture, _ in turned(video, piece.start, piece.stop):
-                film.add(picture, position + pts - piece.start, _next(video, pts) - pts)
+                writer.add(picture, position + pts - piece.start, _next(video, pts) - pts)
                 if tick:
                     tick(float((position + pts - piece.start) * video.time_base))
             position += piece.stop - piece.start
-        film.finish()
+        writer.finish()
 
 
-def _copies(output: OutputContainer, video: Video) -> tuple[VideoStream, list[Copied]]:
+def _copies(output: OutputContainer, video: Video) -> tuple[VideoStream, list[CopiedSound]]:
     """Add the streams of a copy: the video with its turn, and all sound, but no subtitles or attachments."""
     with opened(Path(video.path)) as (_, source):
         stream = output.add_stream_from_template(source)
         if video.rotate != "auto":
             picture = next(decoded(source))
             stream.set_display_matrix(matrix(turn_of(picture, video.rotate)))
-    return stream, [Copied(output, sound) for sound in sounds(video)]
+    return stream, [CopiedSound(output, sound) for sound in sounds(video)]
 
 
 def _packets_of(video: Video, piece: Piece) -> tuple[list[int], list[int]]:

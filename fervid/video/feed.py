@@ -187,7 +187,7 @@ class _Clock:
 def _describe(
     origin: Origin, container: InputContainer, stream: VideoStream, picture: VideoFrame, turn: Turn
 ) -> Video:
-    """Return a video whose end is not known yet, and whose frames are not planned."""
+    """Return a video without a known end and without planned frames."""
     width, height = upright_size(picture, stream, turn)
     time_base, start = time_base_of(stream), picture.pts or 0
     offset = Fraction(0)

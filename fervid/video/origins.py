@@ -30,7 +30,7 @@ CAMERAS = "v4l2"  # FFmpeg's name of these cameras
 # FFmpeg looks at half a second before the first picture. (With `fflags=nobuffer` it would drop that part.)
 OPTIONS = {"analyzeduration": "500000"}
 PROTOCOLS = "http,https,tls,tcp,udp,rtp,srtp,rtsp,rtsps,rtmp,rtmps,srt,httpproxy,crypto,data"
-SLICE = 0.2  # seconds between two looks at whether to stop
+SLICE = 0.2  # seconds after which to check again whether to stop
 
 
 @dataclass(frozen=True)
@@ -45,12 +45,12 @@ class Origin:
 
     @property
     def is_url(self) -> bool:
-        """Whether FFmpeg opens a URL."""
+        """Whether the name is a URL, which FFmpeg opens."""
         return urls.is_url(self.name)
 
     @property
     def is_device(self) -> bool:
-        """Whether FFmpeg opens a device by its name."""
+        """Whether the name is a device, which FFmpeg opens."""
         if self.name == STANDARD or self.is_url:
             return False
         return self.name.startswith(CAMERA) or (self.form is not None and not os.path.exists(self.name))
@@ -77,7 +77,7 @@ class Origin:
         elif os.path.isdir(self.name):
             raise InputError(f"{self.label} is a folder: name a camera, a URL, a pipe or a video")
         elif not Path(self.name).is_fifo():
-            source.readable(Path(self.name))
+            source.check_readable(Path(self.name))
 
     @property
     def label(self) -> str:

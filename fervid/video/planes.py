@@ -91,7 +91,7 @@ def planes_of(picture: VideoFrame) -> list[Bytes]:
 
 
 def blank(width: int, height: int, coding: Coding) -> VideoFrame:
-    """Return a new picture of even size, whose padding is black: the encoder reads it."""
+    """Return a new picture of even size with black padding: the encoder reads the padding."""
     picture = VideoFrame(width, height, coding.pixel_format)
     for plane in picture.planes:
         if plane.line_size > plane.width:

@@ -17,7 +17,7 @@ from fervid.errors import InputError, UsageError
 from fervid.files import shown
 from fervid.times import MOST_SECONDS
 from fervid.types import Source, Video
-from fervid.video import clock, label, source
+from fervid.video import clock, source, tags
 from fervid.video.luma import Turn, turn_of, upright_size
 from fervid.video.reading import (
     MOST_PIXELS,
@@ -53,10 +53,10 @@ def plan(
     file = Path(os.path.abspath(path))
     if file.is_dir():
         return _plan_stills(file, rotate, frame_rate or STILLS_RATE, tick)
-    source.readable(file)
+    source.check_readable(file)
     head, turn, (width, height) = _first_picture(file, path, rotate)
     with opened(file) as (container, stream):
-        timecode, reel = label.of(container, stream)
+        timecode, reel = tags.timecode_and_reel(container, stream)
         rate = clock.usual_rate(stream.average_rate, stream.guessed_rate) or STILLS_RATE
         packets = _packets(stream)
         times = clock.read(packets, time_base_of(stream), rate, head.interlaced_frame)
@@ -86,7 +86,7 @@ def plan(
             rotate=rotate,
             timecode=timecode,
             reel=reel,
-            audio_channels=label.channels(container),
+            audio_channels=tags.audio_channels(container),
         )
 
 
@@ -118,8 +118,8 @@ def _offset(container: InputContainer, times: clock.Times, start: int) -> Fracti
     return offset if abs(offset) <= MOST_SECONDS else Fraction(0)
 
 
-def of(known: Source, path: str | Path, tick: Tick | None = None) -> Video:
-    """Plan the video of a timeline with the turn and frame rate that it was made with; refuse any other."""
+def plan_known(known: Source, path: str | Path, tick: Tick | None = None) -> Video:
+    """Plan a timeline's video with its rotation and frame rate; raise InputError for any other video."""
     video = plan(path, frame_rate=1 / known.time_base if known.container == STILLS else None, tick=tick)
     if video.sha256 != known.sha256:
         raise InputError(
@@ -135,7 +135,7 @@ def of(known: Source, path: str | Path, tick: Tick | None = None) -> Video:
         )
     if video.rotation == known.rotation:
         return video
-    turn = known.rotation  # asked for, since the file itself tells another
+    turn = known.rotation  # the user asked for it: the file has another
     return replace(video, rotate=str(turn), rotation=turn, width=known.width, height=known.height)
 
 

@@ -103,7 +103,7 @@ def opened(path: Path) -> Iterator[tuple[InputContainer, VideoStream]]:
                 handle, "r", options={"protocol_whitelist": "none"}, metadata_errors="replace"
             )
         except av.FFmpegError as failure:
-            raise InputError(f"{shown(path)} {source.complaint(path)}") from failure
+            raise InputError(f"{shown(path)} {source.undecodable_reason(path)}") from failure
         with container:
             stream = _video_stream(container, path)
             stream.codec_context.thread_count = 1
@@ -305,7 +305,7 @@ class Still:
 def read_still(path: Path, rotate: str) -> Still | None:
     """Read a still; None if it cannot be read, which `frames` counts as a lost frame."""
     try:
-        source.readable(path)
+        source.check_readable(path)
         with opened(path) as (_, stream):
             picture = next(decoded(stream), None)
             if picture is None:

@@ -13,12 +13,12 @@ from av.video.frame import VideoFrame
 from fervid.errors import InputError
 from fervid.types import Bytes, Video
 from fervid.video.ahead import ahead
-from fervid.video.film import CONTAINERS, Film, Look, colours_of, writing
+from fervid.video.encoding import CONTAINERS, Look, VideoWriter, colours_of, writing
 from fervid.video.pictures import turned
 from fervid.video.planes import Coding, blank, paste, planes_of
 from fervid.video.reading import STILLS_RATE
 from fervid.video.sound import sounds
-from fervid.video.voices import KEPT, Copied, Encoded, Voice
+from fervid.video.sound_writing import KEPT, CopiedSound, EncodedSound, SoundWriter
 
 # Of H.264: the same quality for all pictures. Looking ahead to distribute it takes the encoder half as much
 # time again, and makes the file no smaller at the same quality (docs/performance.md).
@@ -63,24 +63,24 @@ def redraw(
     )
     container = CONTAINERS[suffix]
     with writing(target, container, note) as output:
-        film = Film(output, look, QUALITY)
+        writer = VideoWriter(output, look, QUALITY)
         span = ((begin - video.start) * video.time_base, (times[-1] - video.start) * video.time_base)
         for sound in sounds(video):
             is_kept = container == "matroska" or sound.codec in KEPT
-            voice: Voice = Copied(output, sound) if is_kept else Encoded(output, sound)
-            voice.begin(*span, Fraction(0))
-            film.voices.append(voice)
+            sound_writer: SoundWriter = CopiedSound(output, sound) if is_kept else EncodedSound(output, sound)
+            sound_writer.begin(*span, Fraction(0))
+            writer.sound_writers.append(sound_writer)
         size = look.width, look.height
         count = ahead_of(*size)
         with closing(ahead(painted(video, start, stop, paint, size, coding), count)) as pictures:
             for pts, picture in pictures:
                 following = int(np.searchsorted(times, pts, side="right"))
                 length = times[following] - pts if following < len(times) else 1
-                film.add(picture, pts - begin, length)
+                writer.add(picture, pts - begin, length)
                 del picture
                 if tick:
                     tick(float((pts - begin) * video.time_base))
-        film.finish()
+        writer.finish()
 
 
 def ahead_of(width: int, height: int) -> int:

@@ -98,7 +98,7 @@ def _plain(url: str, link: Link, limit: Limit) -> Iterator[_Watched]:
 
 
 def _request(link: Link) -> tuple[OpenerDirector, Request]:
-    """Return what opens a URL: a password is sent to its own host alone, also after redirections."""
+    """Return an opener and a request; a password is sent only to its own host, also after redirections."""
     is_web = link.scheme in urls.WEB
     user = f"{link.user}@" if link.user and not is_web else ""
     host, path, query = f"{link.scheme}://{user}{link.host}", quote(link.path, SAFE), ""

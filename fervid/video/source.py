@@ -38,7 +38,7 @@ def stills(folder: Path) -> list[Path]:
     return pictures
 
 
-def readable(path: Path) -> None:
+def check_readable(path: Path) -> None:
     """Raise InputError for a file that cannot be opened or is empty."""
     try:
         status = path.stat()
@@ -56,8 +56,8 @@ def readable(path: Path) -> None:
         raise InputError(f"{shown(path)} is empty: copy or download it again")
 
 
-def complaint(path: Path) -> str:
-    """Return why a file cannot be decoded, judging by its first bytes, and what to do."""
+def undecodable_reason(path: Path) -> str:
+    """Return the reason why a file cannot be decoded, from its first bytes, and what to do."""
     with open(path, "rb") as file:
         head = file.read(4096)
     if head[4:8] in (b"ftyp", b"mdat", b"moov", b"free", b"wide", b"skip"):
@@ -97,17 +97,17 @@ def digest_folder(pictures: list[Path], tick: Tick | None = None) -> str:
     return state.hexdigest()
 
 
-def content(path: Path) -> str:
+def content_hash(path: Path) -> str:
     """Return the SHA-256 of a video or a folder of stills, cached until a file changes."""
     if not path.is_dir():
-        readable(path)
+        check_readable(path)
     files = stills(path) if path.is_dir() else [path]
     status = [file.stat() for file in files]
-    return _content(path, tuple((s.st_size, s.st_mtime_ns, s.st_ino) for s in status))
+    return _content_hash(path, tuple((s.st_size, s.st_mtime_ns, s.st_ino) for s in status))
 
 
 @lru_cache(maxsize=64)
-def _content(path: Path, state: tuple[tuple[int, int, int], ...]) -> str:
+def _content_hash(path: Path, state: tuple[tuple[int, int, int], ...]) -> str:
     return digest_folder(stills(path)) if path.is_dir() else digest(path)
 
 

@@ -108,7 +108,7 @@ class Cuts:
             return
         from fervid.video import planning
 
-        Cutter(self, messages, planning.of(timeline.source, self.video or path)).write(timeline.peaks)
+        Cutter(self, messages, planning.plan_known(timeline.source, self.video or path)).write(timeline.peaks)
 
 
 class Cutter:
@@ -207,7 +207,7 @@ class Cutter:
 
     def _is_encoded(self, suffix: str, peaks: Sequence[Peak], can_encode: bool = True) -> bool:
         """Return whether files have to be encoded; warn if that is because they cannot be copied."""
-        from fervid.video.cutting import obstacle
+        from fervid.video.cutting import copy_obstacle
 
         if self.cuts.exact:
             return True
@@ -218,7 +218,7 @@ class Cutter:
                 f"{float(early):.1f} s early)"
             )
             return True
-        reason = obstacle(self.video, suffix)
+        reason = copy_obstacle(self.video, suffix)
         if reason is not None and reason not in self._warned:
             log.warning("%s is encoded again; it cannot be copied: %s", self.video.name, reason)
             self._warned.add(reason)

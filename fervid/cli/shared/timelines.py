@@ -93,7 +93,7 @@ def known_timeline(kept: str, video: str, values: Mapping[str, Any]) -> Timeline
 
     try:
         timeline = read_timeline(kept, kept)
-        planning.of(timeline.source, video)
+        planning.plan_known(timeline.source, video)
     except FervidError:
         return None
     return timeline if _is_as_asked(timeline, video, values) else None

@@ -1,4 +1,4 @@
-"""Source labels of a container: start timecode, reel, number of audio channels."""
+"""Tags of a container: start timecode and reel name; and its number of audio channels."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ TIMECODE = re.compile(r"(\d\d):([0-5]\d):([0-5]\d)([:;.,])(\d\d\d?)")
 REELS = ("reel_name", "com.apple.proapps.reel")
 
 
-def of(container: InputContainer, stream: VideoStream) -> tuple[str | None, str | None]:
+def timecode_and_reel(container: InputContainer, stream: VideoStream) -> tuple[str | None, str | None]:
     """Return the first frame's timecode, as HH:MM:SS:FF or HH:MM:SS;FF, and the reel's name."""
     sources = list(_tags(container, stream))
     matches = (TIMECODE.fullmatch(tags.get("timecode", "").strip()) for tags in sources)
@@ -27,7 +27,7 @@ def of(container: InputContainer, stream: VideoStream) -> tuple[str | None, str 
     )
 
 
-def channels(container: InputContainer) -> int:
+def audio_channels(container: InputContainer) -> int:
     """Return the number of audio channels of all streams that can be decoded."""
     known = (stream.codec_context for stream in container.streams.audio)
     return sum(context.layout.nb_channels for context in known if context is not None)

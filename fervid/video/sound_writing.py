@@ -1,4 +1,4 @@
-"""Writing sound into a film along with the pictures: copied packet by packet, or encoded."""
+"""Sound written into a video along with its pictures: copied packet by packet, or encoded."""
 
 from __future__ import annotations
 
@@ -23,20 +23,20 @@ BIT_RATE = 96_000  # of AAC, per channel
 KEPT = frozenset({"aac", "mp3", "ac3", "eac3", "alac", "flac", "opus"})  # that mp4, mov and mkv all take
 
 
-class Voice(Protocol):
-    """One audio stream of a film; times are seconds of the film."""
+class SoundWriter(Protocol):
+    """Writes one audio stream; times are seconds of the output."""
 
     def begin(self, start: Fraction, stop: Fraction, position: Fraction) -> None:
-        """Add [start, stop) of the video, at `position` of the film."""
+        """Add [start, stop) of the video, at `position` of the output."""
 
     def advance(self, until: Fraction) -> None:
-        """Write the sound up to this time of the film."""
+        """Write the sound up to this time of the output."""
 
     def finish(self) -> None:
         """Write the rest."""
 
 
-class Copied:
+class CopiedSound:
     """Sound copied as packets."""
 
     def __init__(self, output: OutputContainer, sound: Sound) -> None:
@@ -74,7 +74,7 @@ class Copied:
         self._output.mux(packet)
 
 
-class Encoded:
+class EncodedSound:
     """Sound encoded as AAC, exactly the samples of each piece."""
 
     def __init__(self, output: OutputContainer, sound: Sound) -> None:

@@ -1,4 +1,4 @@
-"""Writing a film: pictures as H.264, each at its own time, with sound."""
+"""Encoding of a video: pictures as H.264, each at its own time, with sound."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ from fervid.types import Bytes, Video
 from fervid.video.luma import Turn
 from fervid.video.pictures import matrix_of
 from fervid.video.reading import STILLS, STILLS_RATE, opened
-from fervid.video.voices import Voice
+from fervid.video.sound_writing import SoundWriter
 
 CONTAINERS = {  # by a file's suffix
     ".mp4": "mp4",
@@ -43,7 +43,7 @@ REPEATABLE = {"x264-params": "mbtree=0"}  # x264's macroblock tree reads memory 
 
 @dataclass(frozen=True)
 class Look:
-    """The coding of a film's pictures."""
+    """How the pictures of a video are encoded."""
 
     width: int  # as coded, even
     height: int
@@ -56,7 +56,7 @@ class Look:
 
     @classmethod
     def of(cls, video: Video, picture: VideoFrame, turn: Turn) -> Look:
-        """Return the look of a picture as it is coded in a video."""
+        """Return how a picture of a video is coded."""
         aspect = None
         if video.container != STILLS:
             with opened(Path(video.path)) as (_, stream):
@@ -130,30 +130,30 @@ class _Sink:
             raise
 
 
-class Film:
-    """A film being written: pictures, and the sound up to the same time. Call `finish` at the end."""
+class VideoWriter:
+    """Writes pictures, and the sound up to the same time. Call `finish` at the end."""
 
     def __init__(self, output: OutputContainer, look: Look, options: Mapping[str, str]) -> None:
         self.look = look
-        self.voices: list[Voice] = []  # added later, so that the picture is the file's first stream
+        self.sound_writers: list[SoundWriter] = []  # added later: the picture comes first
         self._output, self._stream = output, _video_stream(output, look, options)
         self._lengths: dict[int, int] = {}  # of the pictures inside the encoder, by pts
 
     def add(self, picture: VideoFrame, pts: int, length: int) -> None:
-        """Add a picture that is shown from `pts` on, in ticks of the film."""
+        """Add a picture that is shown from `pts` on, in ticks of the output."""
         picture = _fitted(picture, self.look)
         picture.pts, picture.time_base = pts, self.look.time_base
         picture.pict_type = PictureType.NONE  # the encoder chooses
         self._lengths[pts] = length
         self._write(self._stream.encode(picture))
-        for voice in self.voices:
-            voice.advance(pts * self.look.time_base)
+        for sound_writer in self.sound_writers:
+            sound_writer.advance(pts * self.look.time_base)
 
     def finish(self) -> None:
         """Write what is still in the encoders."""
         self._write(self._stream.encode(None))
-        for voice in self.voices:
-            voice.finish()
+        for sound_writer in self.sound_writers:
+            sound_writer.finish()
 
     def _write(self, packets: Sequence[Packet[VideoStream]]) -> None:
         for packet in packets:
