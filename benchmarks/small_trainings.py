@@ -1,8 +1,8 @@
 """Measure options of training on small networks and little data.
 
-    python benchmarks/small_trainings.py labels|committee [--data DIR] [--most N] [--epochs N] [--json FILE]
+    python benchmarks/small_trainings.py labels|crops|starts|committee [--data DIR] [--most N] [--epochs N]
 
-`labels` needs the pack ferplus.npz in the data folder; `committee` draws its data. README.md in this folder
+`committee` draws its data; the others need the pack ferplus.npz in the data folder. README.md in this folder
 explains the figures.
 """
 
@@ -10,7 +10,7 @@ from __future__ import annotations
 
 import argparse
 import json
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -22,6 +22,7 @@ from fervid.execute import Executor
 from fervid.labels import EMOTIONS
 from fervid.metrics import Predictions
 from fervid.train import folders, run, scoring
+from fervid.train.augment import AUGMENTATIONS
 from fervid.train.machine import Machine, open_machine
 from fervid.train.recipe import Recipe
 
@@ -60,7 +61,7 @@ class Bench:
 
     def __init__(self, args: argparse.Namespace, executor: Executor, machine: Machine) -> None:
         self.folder, self.executor, self.machine = args.folder, executor, machine
-        part = {"labels": _pictures, "committee": _landmarks}[args.part]
+        part = _landmarks if args.part == "committee" else _pictures
         self.recipe, tested = part(args)
         self.tests = datasets.read(tested).samples
 
@@ -104,6 +105,12 @@ def labels(bench: Bench) -> Iterator[Row]:
         yield bench.row(name, bench.trained(name, **changes))
 
 
+def crops(bench: Bench) -> Iterator[Row]:
+    """Compare random crops and mirror images alone with the other augmentations."""
+    for name in AUGMENTATIONS:
+        yield bench.row(name, bench.trained(name, augmentation=name))
+
+
 def committee(bench: Bench, size: int = 3, taught: int = 2) -> Iterator[Row]:
     """Compare members with their committee, and networks that it taught with the members."""
     whole = bench.trained("committee", committee=size)
@@ -119,9 +126,16 @@ def committee(bench: Bench, size: int = 3, taught: int = 2) -> Iterator[Row]:
         yield bench.row(f"taught {number}", folder)
 
 
+PARTS: dict[str, Callable[[Bench], Iterator[Row]]] = {
+    "labels": labels,
+    "crops": crops,
+    "committee": committee,
+}
+
+
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawTextHelpFormatter)
-    parser.add_argument("part", choices=("labels", "committee"))
+    parser.add_argument("part", choices=tuple(PARTS))
     parser.add_argument("--data", type=Path, default=Path("data"))
     parser.add_argument(
         "--most", type=int, default=200, help="training pictures of each label; a fifth as many drawn takes"
@@ -134,7 +148,7 @@ def main() -> None:
     with execute.serial() as executor, open_machine("cpu", 1) as machine:
         bench = Bench(args, executor, machine)
         print(f"{len(bench.tests)} test samples", flush=True)
-        for row in {"labels": labels, "committee": committee}[args.part](bench):
+        for row in PARTS[args.part](bench):
             rows.append(row)
             print(json.dumps(row), flush=True)
             if args.json:

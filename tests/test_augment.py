@@ -349,6 +349,20 @@ def test_illuminations_are_those_of_kuo() -> None:
     assert torch.isfinite(augmented(flat, Augmentation(illumination="kuo"))).all()
 
 
+def test_crops_are_those_of_kuo() -> None:
+    """A crop of 64 of the inner 80 pixels, as theirs of 96 of 120, or its mirror image, and nothing else."""
+    reach, count = (80 - SIDE) / 2, 400
+    steps = torch.arange(WHOLE, dtype=torch.uint8)
+    for axis, ramp in (("x", steps.expand(WHOLE, WHOLE)), ("y", steps.expand(WHOLE, WHOLE).T)):
+        got = augmented(ramp.expand(count, 1, WHOLE, WHOLE).contiguous(), AUGMENTATIONS["crops"])[:, 0]
+        first, last = (got[:, 0], got[:, -1]) if axis == "y" else (got[..., 0], got[..., -1])
+        assert torch.allclose((last - first).abs(), torch.tensor(SIDE - 1.0), atol=1e-3)
+        shift = (torch.minimum(first, last) - MARGIN)[:, 0]
+        assert shift.abs().max() <= reach + 1e-3 and reach - 0.5 < min(shift.max(), -shift.min())
+        mirrored = (first > last)[:, 0].float().mean()
+        assert abs(mirrored - 0.5) < 0.1 if axis == "x" else not mirrored
+
+
 def test_landmark_noise_is_worst_at_the_jaw_and_has_a_memory() -> None:
     count, length = 300, 16
     before = landmarks(count, length) - MARGIN

@@ -115,7 +115,9 @@ class Recipe:
     tuplet_loss: float = _setting(0.0, "Weight of the (N+M)-tuplet clusters loss.", 0)
     triplet_loss: float = _setting(0.0, "Weight of the exponential triplet loss.", 0)
     augmentation: str = _setting(
-        "strong", "How strongly clips are augmented on the fly.", choices=("none", "mild", "strong")
+        "strong",
+        "How strongly clips are augmented on the fly; crops: by random crops and mirror images alone.",
+        choices=("none", "mild", "strong", "crops"),
     )
     illumination: str = _setting("none", "Normalise illumination by this method, such as he or dog.")
     coarse: float = _setting(

@@ -2,13 +2,14 @@
 
 Faithful: one grey frame of 96x96; two pairs of 5x5 convolutions, each pair followed by a pool; two layers of
 64 with dropout of 0.6; 2,673 thousand weights, or 1,229 thousand in the tiny size (--size compact.first=16
---size compact.second=32), as published. Its training on four illuminations is --variants, its test on one
---illumination, such as he_linear; together they are the paper's protocol.
+--size compact.second=32), as published. Its training on random crops and their mirror images is
+--augmentation crops (64 of 80 pixels, as theirs 96 of 120), on four illuminations --variants, its test on the
+middle crop under one --illumination, such as he_linear; together they are the paper's protocol.
 
-Chosen: the crop is fervid's, 64 pixels enlarged to 96, and not the authors' 1.05 times the extent of the
-landmarks; ReLU, where figure and text of the paper differ; the optimiser and the number of rounds, as the
-authors take the best of 2000. Training reads frames where the face is far from its neutral, analysis reads
-the middle of each window.
+Chosen: the crop is fervid's, 64 pixels enlarged to 96, because an analysis cuts no other, and not the
+authors' 1.05 times the extent of the landmarks; ReLU, where figure and text of the paper differ; the
+optimiser and the number of rounds, as the authors take the best of 2000. Training reads frames where the face
+is far from its neutral, analysis reads the middle of each window.
 """
 
 from __future__ import annotations

@@ -120,4 +120,10 @@ STRONG = Augmentation(
     dropped=0.3,
 )
 
-AUGMENTATIONS: Mapping[str, Augmentation] = MappingProxyType({"none": OFF, "mild": MILD, "strong": STRONG})
+# Kuo, Lai and Sarkis (2018): a random crop of 96 of 120 pixels, or its mirror image; here 64 of 80, which a
+# strip contains. The middle crop, which a test reads, is the crop of an analysis.
+CROPS = Augmentation(flip=0.5, shift=(80 - 64) / 2 / 64)
+
+AUGMENTATIONS: Mapping[str, Augmentation] = MappingProxyType(
+    {"none": OFF, "mild": MILD, "strong": STRONG, "crops": CROPS}
+)
