@@ -13,8 +13,8 @@ from fervid.cli.shared.output import show
 from fervid.errors import FervidError
 
 PREDICTOR_NOTICE = (
-    "dlib's 68-point predictor, which fervid uses by default, was trained on iBUG 300-W; the terms of that "
-    "dataset exclude commercial use. --landmarks open uses fervid's own, which was not trained on it."
+    "dlib's 68-point predictor, which only --landmarks dlib uses, was trained on iBUG 300-W; the terms of "
+    "that dataset exclude commercial use. The default is fervid's own, which was not trained on it directly."
 )
 
 
