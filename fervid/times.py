@@ -16,7 +16,7 @@ _EXACT = re.compile(
 )
 
 
-def exact(text: str) -> Fraction:
+def parse_number(text: str) -> Fraction:
     """Return the number that a text states as a decimal or a ratio; raise ValueError for any other text."""
     if not _EXACT.fullmatch(text.strip()):
         raise ValueError(f"{text[:40]!r} is not a number of usual length")
@@ -26,33 +26,33 @@ def exact(text: str) -> Fraction:
         raise ValueError(f"{text[:40]!r} is a division by zero") from error
 
 
-def clock(seconds: float | Fraction) -> str:
+def format_seconds(seconds: float | Fraction) -> str:
     """Return a time for messages: 1:02:03.4, 2:03.4 or 3.4 s."""
     tenths = round(seconds * 10)
-    return stamp(seconds, has_tenths=True) if tenths >= 600 else f"{tenths / 10:.1f} s"
+    return format_clock(seconds, has_tenths=True) if tenths >= 600 else f"{tenths / 10:.1f} s"
 
 
-def stamp(seconds: float | Fraction, has_tenths: bool = False) -> str:
+def format_clock(seconds: float | Fraction, has_tenths: bool = False) -> str:
     """Return a time for an axis or a picture: 1:02:03, 2:03 or 0:03, with tenths if asked for."""
     rest, tenths = divmod(round(seconds * 10), 10)
-    hours, minutes, rest = split(rest)
+    hours, minutes, rest = split_seconds(rest)
     text = f"{hours}:{minutes:02}:{rest:02}" if hours else f"{minutes}:{rest:02}"
     return f"{text}.{tenths}" if has_tenths else text
 
 
-def estimate(seconds: float) -> str:
+def format_duration(seconds: float) -> str:
     """Return how long something takes, in whole seconds or, after two days, hours: 3 d 4 h, 2:05:09, 0:42."""
     days, hours = divmod(round(seconds) // 3600, 24)
-    return f"{days} d {hours} h" if days >= 2 else stamp(round(seconds))
+    return f"{days} d {hours} h" if days >= 2 else format_clock(round(seconds))
 
 
-def timecode(seconds: float | Fraction, point: str = ".") -> str:
+def format_timecode(seconds: float | Fraction, point: str = ".") -> str:
     """Return HH:MM:SS.mmm, as in subtitles and `--start`."""
     rest, thousandths = divmod(round(seconds * 1000), 1000)
-    hours, minutes, rest = split(rest)
+    hours, minutes, rest = split_seconds(rest)
     return f"{hours:02}:{minutes:02}:{rest:02}{point}{thousandths:03}"
 
 
-def split(seconds: int) -> tuple[int, int, int]:
+def split_seconds(seconds: int) -> tuple[int, int, int]:
     """Return hours, minutes and seconds."""
     return seconds // 3600, seconds // 60 % 60, seconds % 60

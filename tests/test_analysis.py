@@ -291,9 +291,9 @@ def test_repeated_and_stored_work_keeps_the_bar_in_bounds(film: Path, tmp_path: 
         """Run tasks as workers that die once in every task."""
         for index, task in enumerate(tasks):
             for done in islice(function(task), 45):
-                yield execute.Reached(index, done)
+                yield execute.Progress(index, done)
             for done in function(task):
-                yield execute.Reached(index, done)
+                yield execute.Progress(index, done)
             yield execute.Done(index, [])
 
     halting.is_remote = False  # type: ignore[attr-defined]

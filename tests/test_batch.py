@@ -207,7 +207,7 @@ def test_a_file_that_is_none_of_the_folder_s_is_not_replaced(call: Call) -> None
     target.write_text("mine")
     done = call("batch", "films/b", "-o", "out")
     assert (done.returncode, target.read_text()) == (1, "mine")
-    assert "no manifest there knows it: use -y" in done.stderr
+    assert "no manifest lists it: use -y" in done.stderr
     assert call("batch", "films/b", "-o", "out", "-y").returncode == 0
     assert target.read_text() != "mine"
 

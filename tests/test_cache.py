@@ -28,7 +28,7 @@ import sys
 import threading
 from pathlib import Path
 from fervid.cache import Store
-Store(Path(sys.argv[1]), lender=sys.argv[3]).hold(sys.argv[2])
+Store(Path(sys.argv[1]), lender=sys.argv[3]).lock(sys.argv[2])
 print("held", flush=True)
 sys.stdin.readline()
 """
@@ -37,7 +37,7 @@ LEND = """
 import os, sys
 from pathlib import Path
 from fervid.cache import Store
-with Store(Path(sys.argv[1])).lent() as lent:
+with Store(Path(sys.argv[1])).lend() as lent:
     print(lent.lender, flush=True)
     sys.stdin.readline()
     os._exit(1)
@@ -92,7 +92,7 @@ def test_results_in_use_are_not_deleted(store: Store, cache: Path) -> None:
         assert there(cache) == KEYS[:1]
         assert disk.usage(cache).in_use == 1
         disk.clear(cache)
-        store.hold(KEYS[0])
+        store.lock(KEYS[0])
         store.forget(KEYS[0], succeeded=True)
         assert there(cache) == KEYS[:1]
     store.trim(0)  # the other run was killed
@@ -110,13 +110,13 @@ def test_results_of_a_worker_can_be_deleted_after_its_program_ended(store: Store
         assert disk.usage(cache).in_use == 0
         store.forget(KEYS[0], succeeded=True)  # while the worker runs
         assert not (cache / KEYS[0]).exists()
-    with store.lent():
+    with store.lend():
         pass
     assert list(cache.iterdir()) == []
 
 
 def test_results_of_a_dead_worker_can_be_deleted_while_its_program_runs(store: Store, cache: Path) -> None:
-    with store.lent() as lent:
+    with store.lend() as lent:
         with other_run(cache, KEYS[0], lent.lender):
             store.trim(0)
             assert there(cache) == KEYS[:1]
@@ -142,9 +142,9 @@ def test_the_folder_of_a_worker_that_was_killed_before_its_first_result_is_delet
     for key in ("3" * 32, "4" * 32):
         (cache / key).mkdir()
     (cache / ("3" * 32) / ".0123456789abcdef.lock").touch()
-    with other_run(cache, "4" * 32), store.lent():
+    with other_run(cache, "4" * 32), store.lend():
         assert sorted(path.name for path in cache.iterdir() if path.is_dir()) == [*KEYS, "4" * 32]
-    with store.lent():
+    with store.lend():
         assert sorted(path.name for path in cache.iterdir() if path.is_dir()) == KEYS
 
 
@@ -158,12 +158,12 @@ def test_a_worker_takes_no_lock_that_outlives_its_program(
         taken.append((path.name, shared))
         return take(path, shared)
 
-    with store.lent() as lent:
+    with store.lend() as lent:
         with monkeypatch.context() as patch:
             patch.setattr(files, "take_lock", record)
             patch.setattr(disk, "_videos", iter([0]))
             for succeeded in (True, False):
-                lent.hold("3" * 32)
+                lent.lock("3" * 32)
                 lent.forget("3" * 32, succeeded)
         assert taken == [(f".{lent.lender}.lock", True)] * 2
         assert (cache / ("3" * 32)).exists()
@@ -176,7 +176,7 @@ def test_a_worker_does_not_start_after_its_program_ended(
 ) -> None:
     monkeypatch.setattr(disk, "_is_orphan", iter(answers).__next__)
     with pytest.raises(WorkerError, match="has ended"):
-        Store(cache, keep=True, lender="0" * 16).hold(KEYS[0])
+        Store(cache, keep=True, lender="0" * 16).lock(KEYS[0])
     assert list(cache.iterdir()) == []
 
 
@@ -214,8 +214,8 @@ def test_an_interrupted_deletion_is_finished(store: Store, cache: Path) -> None:
 
 
 def test_the_last_of_two_runs_deletes(store: Store, cache: Path) -> None:
-    store.hold(KEYS[0])
-    store.hold(KEYS[0])
+    store.lock(KEYS[0])
+    store.lock(KEYS[0])
     store.forget(KEYS[0], succeeded=True)
     assert KEYS[0] in there(cache)
     store.forget(KEYS[0], succeeded=True)
@@ -224,7 +224,7 @@ def test_the_last_of_two_runs_deletes(store: Store, cache: Path) -> None:
 
 def test_a_run_that_stored_nothing_leaves_nothing(cache: Path) -> None:
     store = Store(cache)
-    store.hold(KEYS[0])
+    store.lock(KEYS[0])
     store.forget(KEYS[0], succeeded=False)
     assert list(cache.iterdir()) == []
 
@@ -232,7 +232,7 @@ def test_a_run_that_stored_nothing_leaves_nothing(cache: Path) -> None:
 def test_a_result_is_written_though_its_folder_is_deleted_meanwhile(
     store: Store, cache: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    write, calls = entries._write_whole, []
+    write, calls = entries._write_atomically, []
 
     def deleted_once(*arguments: object) -> None:
         calls.append(arguments)
@@ -240,7 +240,7 @@ def test_a_result_is_written_though_its_folder_is_deleted_meanwhile(
             raise FileNotFoundError(2, "No such file or directory")
         write(*arguments)
 
-    monkeypatch.setattr(entries, "_write_whole", deleted_once)
+    monkeypatch.setattr(entries, "_write_atomically", deleted_once)
     disk.write(store.entry(KEYS[0], 0, 9), ARRAYS)
     assert disk.read(store.entry(KEYS[0], 0, 9)) is not None
 
@@ -257,7 +257,7 @@ def test_an_entry_of_another_span_counts_as_missing(store: Store) -> None:
 
 @pytest.mark.parametrize("key", ["", ".", "..", "/tmp", "0" * 31, "0" * 33, "G" * 32, f"../{'0' * 32}"])
 def test_only_a_key_names_a_folder(store: Store, key: str) -> None:
-    for use in (store.hold, lambda key: store.forget(key, True), lambda key: store.entry(key, 0, None)):
+    for use in (store.lock, lambda key: store.forget(key, True), lambda key: store.entry(key, 0, None)):
         with pytest.raises(ValueError, match="is not the key of a cache entry"):
             use(key)
 
@@ -287,7 +287,7 @@ def test_a_wrong_limit_is_reported_before_any_work(call: Call, monkeypatch: pyte
 def test_a_run_applies_the_limit(store: Store, cache: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("FERVID_CACHE_LIMIT", "0")
     monkeypatch.setattr(disk, "_videos", iter([0]))
-    store.hold("3" * 32)
+    store.lock("3" * 32)
     assert there(cache) == []
     store.forget("3" * 32, succeeded=True)
 

@@ -27,7 +27,7 @@ from fervid.cli.shared.values import LimitType, Moment, MomentType, NumberRange,
 from fervid.errors import UsageError
 from fervid.export import TIMELINES, choose
 from fervid.files.urls import Limit
-from fervid.times import timecode
+from fervid.times import format_timecode
 from fervid.types import Settings
 from fervid.video.encoding import writing
 
@@ -187,8 +187,8 @@ def test_settings_from_json_are_exact_again() -> None:
 
 
 def test_a_printed_time_is_a_valid_option() -> None:
-    assert timecode(3723.0045) == "01:02:03.004"
-    assert MomentType().convert(timecode(59.9996), None, None) == Moment(seconds=Fraction(60))
+    assert format_timecode(3723.0045) == "01:02:03.004"
+    assert MomentType().convert(format_timecode(59.9996), None, None) == Moment(seconds=Fraction(60))
 
 
 # --- where outputs go

@@ -29,7 +29,7 @@ from fervid import analysis, execute
 from fervid.analysis import spans, tasks
 from fervid.cache import Store
 from fervid.errors import InputError, UnexpectedError, UsageError, WorkerError
-from fervid.execute import Done, Event, Executor, Failed, Reached, cluster
+from fervid.execute import Done, Event, Executor, Failed, Progress, cluster
 from fervid.export.frames import geometry
 
 PATIENCE = 120  # seconds to wait for other processes on a busy machine
@@ -153,7 +153,7 @@ def wait_for_go(task: Number) -> Generator[float, None, int]:
 
 
 def apart(events: Iterator[Event]) -> list[object]:
-    return [e.result if isinstance(e, Done) else e.error for e in events if not isinstance(e, Reached)]
+    return [e.result if isinstance(e, Done) else e.error for e in events if not isinstance(e, Progress)]
 
 
 def test_failures_deaths_and_hangs_affect_only_their_task(far: Executor, tmp_path: Path) -> None:
@@ -188,7 +188,7 @@ def test_progress_comes_and_a_killed_worker_loses_nothing(running: Running, tmp_
     ):
         ends, reached, is_killed = [], [], False
         for event in executor(wait_for_go, [(number, tmp_path) for number in range(6)]):
-            if isinstance(event, Reached):
+            if isinstance(event, Progress):
                 reached.append(event)
                 if not is_killed and (tmp_path / f"at-{doomed}").exists():
                     os.kill(doomed, signal.SIGKILL)
@@ -202,7 +202,7 @@ def test_progress_comes_and_a_killed_worker_loses_nothing(running: Running, tmp_
 
 def test_tasks_of_a_closed_run_end(far: Executor, tmp_path: Path) -> None:
     events = far(wait_for_go, [(number, tmp_path) for number in range(4)])
-    assert isinstance(next(events), Reached)
+    assert isinstance(next(events), Progress)
     events.close()  # type: ignore[attr-defined]
     assert apart(far(surroundings, [0]))  # a thread is free again, without the signal
 
@@ -349,7 +349,7 @@ def test_a_scheduler_without_workers_or_that_dies_is_an_error(
             execute.open_executor(name="dask", address=running.address) as executor,
         ):
             for event in executor(wait_for_go, [(0, tmp_path)]):
-                assert isinstance(event, Reached)
+                assert isinstance(event, Progress)
                 os.kill(scheduler, signal.SIGKILL)
                 os.kill(worker, signal.SIGKILL)
 

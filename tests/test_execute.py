@@ -17,7 +17,7 @@ import pytest
 
 from fervid import execute
 from fervid.errors import FervidError, InputError, UnexpectedError, UsageError, WorkerError
-from fervid.execute import Done, Event, Reached, memory, results
+from fervid.execute import Done, Event, Progress, memory, results
 from fervid.execute.local import Pool
 
 Number = tuple[int, Path]  # a task: a number, and a folder of the test
@@ -161,7 +161,7 @@ def apart(events: Iterable[Event]) -> tuple[dict[int, list[float]], list[object]
     reached: dict[int, list[float]] = defaultdict(list)
     ends: list[object] = []
     for event in events:
-        if isinstance(event, Reached):
+        if isinstance(event, Progress):
             reached[event.index].append(event.done)
         else:
             assert event.index == len(ends)
@@ -288,7 +288,7 @@ def test_a_result_that_cannot_be_pickled_is_a_failure() -> None:
 
 
 def test_a_generator_yields_its_progress() -> None:
-    events: list[Event] = [Reached(0, 1), Reached(0, 2), Done(0, 4), Done(1, 0), Reached(2, 1), Done(2, 1)]
+    events: list[Event] = [Progress(0, 1), Progress(0, 2), Done(0, 4), Done(1, 0), Progress(2, 1), Done(2, 1)]
     with execute.serial() as run:
         assert list(run(count_up, [2, 0, 1])) == events
     with execute.pool(2) as run:
@@ -305,7 +305,7 @@ def test_progress_comes_while_tasks_run(tmp_path: Path, jobs: int) -> None:
         for event in run(wait_to_be_seen, folders):
             if isinstance(event, Done):
                 ends.append(event.result)
-            elif isinstance(event, Reached) and event.done == 1:
+            elif isinstance(event, Progress) and event.done == 1:
                 (folders[event.index] / "seen").touch()
     assert ends == ["seen"] * 7
 
@@ -313,7 +313,7 @@ def test_progress_comes_while_tasks_run(tmp_path: Path, jobs: int) -> None:
 def test_tasks_of_a_closed_run_do_not_affect_the_next_run(tmp_path: Path) -> None:
     with execute.pool(2) as run:
         events = run(wait_to_be_seen, [tmp_path] * 9)
-        assert isinstance(next(events), Reached)
+        assert isinstance(next(events), Progress)
         with pytest.raises(RuntimeError, match="have an unfinished run"):
             next(run(count_up, [0, 0]))
         events.close()  # type: ignore[attr-defined]

@@ -18,8 +18,8 @@ from fervid.files import writing
 
 
 def test_a_name_in_a_message_is_one_printable_line() -> None:
-    assert files.shown(Path("ü 五.mp4")) == "ü 五.mp4"
-    assert files.shown("a\x1b[31m\nb\udce9\ud800\u200b") == "a\ufffd[31m\ufffdb\ufffd\ufffd\ufffd"
+    assert files.display_name(Path("ü 五.mp4")) == "ü 五.mp4"
+    assert files.display_name("a\x1b[31m\nb\udce9\ud800\u200b") == "a\ufffd[31m\ufffdb\ufffd\ufffd\ufffd"
 
 
 def test_bytes_of_a_name_that_are_not_utf_8_are_escaped() -> None:
@@ -33,7 +33,7 @@ def test_text_on_one_line_has_single_spaces_and_is_printable() -> None:
 
 def test_a_file_appears_when_it_is_complete(tmp_path: Path) -> None:
     target = tmp_path / "a.json"
-    with files.whole(target) as stream:
+    with files.open_atomic(target) as stream:
         stream.write(b"new")
         stream.flush()
         assert not target.exists()
@@ -45,7 +45,7 @@ def test_a_file_appears_when_it_is_complete(tmp_path: Path) -> None:
 def test_a_failure_keeps_the_old_file_and_leaves_no_other(tmp_path: Path) -> None:
     target = tmp_path / "a.json"
     target.write_bytes(b"old")
-    with pytest.raises(KeyboardInterrupt), files.whole(target) as stream:
+    with pytest.raises(KeyboardInterrupt), files.open_atomic(target) as stream:
         stream.write(b"new")
         raise KeyboardInterrupt
     assert target.read_bytes() == b"old" and os.listdir(tmp_path) == ["a.json"]
@@ -53,7 +53,7 @@ def test_a_failure_keeps_the_old_file_and_leaves_no_other(tmp_path: Path) -> Non
 
 def test_a_file_is_written_in_the_given_folder(tmp_path: Path) -> None:
     (tmp_path / "state").mkdir()
-    with files.whole(tmp_path / "a.json", within=tmp_path / "state"):
+    with files.open_atomic(tmp_path / "a.json", within=tmp_path / "state"):
         assert os.listdir(tmp_path) == ["state"] and len(os.listdir(tmp_path / "state")) == 1
     assert os.listdir(tmp_path / "state") == []
 
@@ -68,12 +68,12 @@ def test_a_file_that_appears_meanwhile_is_not_replaced(
         if not has_links:
             monkeypatch.setattr(os, "link", refuse)
         target = tmp_path / f"{has_links}.json"
-        with pytest.raises(FileExistsError), files.whole(target, replaces=False) as stream:
+        with pytest.raises(FileExistsError), files.open_atomic(target, replaces=False) as stream:
             stream.write(b"new")
             target.write_bytes(b"mine")
         assert target.read_bytes() == b"mine"
         target.unlink()
-        with files.whole(target, replaces=False) as stream:
+        with files.open_atomic(target, replaces=False) as stream:
             stream.write(b"new")
         assert target.read_bytes() == b"new"
     assert sorted(os.listdir(tmp_path)) == ["False.json", "True.json"]
@@ -89,11 +89,11 @@ def test_a_link_that_was_made_although_the_answer_was_lost_is_a_success(
         link(*arguments)
 
     monkeypatch.setattr(os, "link", twice)
-    with files.whole(tmp_path / "a", replaces=False) as stream:
+    with files.open_atomic(tmp_path / "a", replaces=False) as stream:
         stream.write(b"new")
     assert {path.name: path.read_bytes() for path in tmp_path.iterdir()} == {"a": b"new"}
     (tmp_path / "b").symlink_to("nowhere")
-    with pytest.raises(FileExistsError), files.whole(tmp_path / "b", replaces=False):
+    with pytest.raises(FileExistsError), files.open_atomic(tmp_path / "b", replaces=False):
         pass
 
 
@@ -102,7 +102,7 @@ def test_a_new_file_has_the_access_rights_of_the_one_that_it_replaces(tmp_path: 
     target = tmp_path / "a.json"
     target.write_bytes(b"old")
     target.chmod(mode)
-    with files.whole(target) as stream:
+    with files.open_atomic(target) as stream:
         stream.write(b"new")
         (part,) = (path for path in tmp_path.iterdir() if path != target)
         assert not stat.S_IMODE(part.stat().st_mode) & ~(mode | 0o600)  # nobody else may read it meanwhile
@@ -114,7 +114,10 @@ import sys
 from pathlib import Path
 from fervid import files
 from fervid.files import writing
-with files.whole(Path("a.json")) as stream, files.whole_folder(Path("faces"), str.isdigit) as folder:
+with files.open_atomic(Path(
+    "a.json"
+    "a.json"
+)) as stream, files.open_atomic_folder(Path("faces"), str.isdigit) as folder:
     stream.write(b"new")
     (folder / "1").touch()
     print("written", flush=True)
@@ -162,11 +165,11 @@ def test_a_file_is_on_the_disk_before_its_name_is(tmp_path: Path, monkeypatch: p
     files.write(tmp_path / "a", "old")
     assert events == ["sync 3 bytes", "replace", "sync the folder"]
     events.clear()
-    with files.whole(tmp_path / "b", replaces=False) as stream:
+    with files.open_atomic(tmp_path / "b", replaces=False) as stream:
         stream.write(b"news")
     assert events == ["sync 4 bytes", "link", "sync the folder"]
     events.clear()
-    with files.whole_folder(tmp_path / "c", str.isdigit):
+    with files.open_atomic_folder(tmp_path / "c", str.isdigit):
         pass
     assert events == ["mkdir", "sync", "rename", "sync the folder"]
     events.clear()
@@ -201,9 +204,9 @@ def test_errors_of_the_file_are_explained_and_those_of_the_block_are_not(tmp_pat
     missing, folder = tmp_path / "missing" / "a", tmp_path / "a"
     folder.mkdir()
     for path in (missing, folder):
-        with pytest.raises(RuntimeError, match="cannot write: "), files.whole(path, explain):
+        with pytest.raises(RuntimeError, match="cannot write: "), files.open_atomic(path, explain):
             pass
-    with pytest.raises(PermissionError), files.whole(tmp_path / "b", explain):
+    with pytest.raises(PermissionError), files.open_atomic(tmp_path / "b", explain):
         raise PermissionError
     assert os.listdir(tmp_path) == ["a"]
 

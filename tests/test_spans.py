@@ -466,7 +466,7 @@ def test_entries_are_kept_or_deleted_at_the_end_of_a_run(
     tmp_path: Path, keep: bool, resume: bool, succeeded: bool, left: bool
 ) -> None:
     store = cache.Store(tmp_path / "store", keep, resume)
-    store.hold("0" * 32)
+    store.lock("0" * 32)
     entry = store.entry("0" * 32, 0, None)
     cache.write(entry, SMALL)
     store.forget("0" * 32, succeeded)

@@ -18,7 +18,7 @@ from conftest import environment
 from fervid import execute
 from fervid.cache import Store
 from fervid.errors import OutputError
-from fervid.execute import Reached
+from fervid.execute import Progress
 from fervid.files import temporary
 
 KEY = "0" * 32
@@ -146,8 +146,8 @@ def test_a_folder_that_cannot_be_made_names_the_way_out(top: Path, monkeypatch: 
 
 def test_a_store_for_one_run_is_locked_while_it_is_used(top: Path) -> None:
     store = Store.temporary()
-    store.hold(KEY)
-    store.hold("1" * 32)
+    store.lock(KEY)
+    store.lock("1" * 32)
     store.entry(KEY, 0, None).touch()
     temporary.sweep()
     assert store.entry(KEY, 0, None).exists()
@@ -168,7 +168,7 @@ def test_what_a_killed_worker_was_writing_is_deleted(top: Path) -> None:
     with execute.open_executor(2) as executor:
         events = executor(leave_a_face, [0, 600, 600])
         for event in events:
-            if isinstance(event, Reached) and event.index == 1:
+            if isinstance(event, Progress) and event.index == 1:
                 break
         assert list(top.rglob("face"))
         events.close()  # type: ignore[attr-defined]
@@ -178,7 +178,7 @@ def test_what_a_killed_worker_was_writing_is_deleted(top: Path) -> None:
 
 def test_what_a_hanging_worker_was_writing_is_deleted(top: Path) -> None:
     with execute.open_executor(2) as executor:
-        ends = [event for event in executor(leave_a_face, [600, 0], 1.0) if not isinstance(event, Reached)]
+        ends = [event for event in executor(leave_a_face, [600, 0], 1.0) if not isinstance(event, Progress)]
         assert len(ends) == 2
         assert not list(top.rglob("face"))
     assert list(top.iterdir()) == []

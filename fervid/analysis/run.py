@@ -18,7 +18,7 @@ from fervid.analysis import results, rows, spans, stitch, tasks
 from fervid.analysis.results import Span
 from fervid.cache import Store
 from fervid.errors import InputError
-from fervid.execute import Done, Executor, Failed, Reached
+from fervid.execute import Done, Executor, Failed, Progress
 from fervid.faces.finder import FaceFinder, face_net
 from fervid.model import check_device, check_short_windows, info, load, portable
 from fervid.types import Crops, ModelInfo, Person, Rows, Segment, Settings, Timeline, Video
@@ -213,7 +213,7 @@ class Run:
                 if isinstance(event, Done):
                     for span, arrays in event.result:
                         cache.write(self._path(span), arrays)
-                done = int(event.done) if isinstance(event, Reached) else ends[current][-1]
+                done = int(event.done) if isinstance(event, Progress) else ends[current][-1]
                 if done > reached[event.index]:
                     reached[event.index] = min(done, ends[event.index][-1])
                     if self.tick is not None:
@@ -246,7 +246,7 @@ class Run:
 
     def _hold(self) -> None:
         if not self._is_held:
-            self.store.hold(self.key)
+            self.store.lock(self.key)
             self._is_held = True
 
     def _path(self, span: Span) -> Path:

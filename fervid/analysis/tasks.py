@@ -18,7 +18,7 @@ from fervid.analysis import results, spans
 from fervid.analysis.results import Span
 from fervid.analysis.spans import Options
 from fervid.errors import FervidError, InputError, ModelError
-from fervid.files import shown
+from fervid.files import display_name
 from fervid.types import Array, ModelInfo, Video
 from fervid.video import source
 
@@ -74,7 +74,9 @@ def check(terms: Terms) -> None:
                 f"the model {terms.model} differs from the one on this machine: install the same"
             )
         if terms.path is not None and source.content_hash(Path(terms.path)) != terms.sha256:
-            raise InputError(f"{shown(terms.path)} differs from the file on this machine: copy it again")
+            raise InputError(
+                f"{display_name(terms.path)} differs from the file on this machine: copy it again"
+            )
     except FervidError as failure:
         raise type(failure)(f"on {host}: {failure}") from failure
 

@@ -18,7 +18,7 @@ from fervid.export.page.report import shared_style
 from fervid.export.page.rows import UNKNOWN_COLOUR, colours
 from fervid.export.timelines import shapes
 from fervid.labels import NEUTRAL
-from fervid.times import clock
+from fervid.times import format_seconds
 from fervid.types import Array
 
 FOLDER = Path(__file__).parent
@@ -156,7 +156,7 @@ def _tables(audience: Audience) -> Iterator[str]:
             head,
             [
                 (
-                    f'<button data-time="{moment.apex:.3f}">{clock(moment.apex)}</button>',
+                    f'<button data-time="{moment.apex:.3f}">{format_seconds(moment.apex)}</button>',
                     escape(moment.emotion),
                     f"{moment.score:.0%}",
                     f"{moment.share:.0%}",

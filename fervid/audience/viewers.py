@@ -8,7 +8,7 @@ from dataclasses import dataclass, field
 import numpy as np
 
 from fervid.errors import InputError
-from fervid.files import shown
+from fervid.files import display_name
 from fervid.timeline import interpolate
 from fervid.types import READABLE, Array, Curve, Floats, Person, Timeline
 
@@ -50,7 +50,8 @@ def viewer(timeline: Timeline, name: str, offset: float, seconds: float) -> View
     """
     if not timeline.has_curves:
         raise InputError(
-            f"{shown(name)} is JSON Lines, which have no curves: write JSON, -t {shown(name)}.json"
+            f"{display_name(name)} is JSON Lines, which have no curves: write JSON, -t "
+            f"{display_name(name)}.json"
         )
     person = longest(timeline)
     curves = [curve for curve in timeline.curves if person is None or curve.track in person.tracks]
@@ -99,6 +100,6 @@ def check_models(timelines: Sequence[tuple[str, Timeline]]) -> None:
     for name, timeline in others:
         if timeline.model.sha256 != known.model.sha256 or timeline.labels != known.labels:
             raise InputError(
-                f"{shown(name)} was analyzed with another model than {shown(first)} "
+                f"{display_name(name)} was analyzed with another model than {display_name(first)} "
                 f"({timeline.model.name}, not {known.model.name}): analyze all viewers with the same"
             )

@@ -24,20 +24,20 @@ from fervid.batch.records import Record
 from fervid.batch.stems import STATE
 from fervid.batch.work import FORMATS
 from fervid.errors import FervidError, InputError, OutputError
-from fervid.files import Lock, encodable, shown
+from fervid.files import Lock, display_name, encodable
 
-UNKNOWN = "exists already, and no manifest there knows it"
+UNKNOWN = "exists already, and no manifest lists it"
 MANIFEST = "manifest.jsonl"
 EMOTIONS = "emotions.csv"
 AGAIN = "again"  # in a line of the journal: whether the batch overwrites
-# Errors that the next input would meet too: the batch stops.
+# Errors that would occur with the next input, too: the batch stops.
 FULL = (errno.ENOSPC, errno.EDQUOT, errno.EROFS, errno.EIO)
 
 Writer = Callable[[BinaryIO], object]
 
 
 class Results:
-    """The folder of results of one batch. Only `read` leaves the folder unchanged."""
+    """The folder of results of one batch. `read` is the only method that leaves the folder unchanged."""
 
     def __init__(self, folder: str | Path, overwrite: bool = False) -> None:
         self.folder = Path(folder)
@@ -50,11 +50,11 @@ class Results:
         self._old: list[Record] = []
         self._earlier: dict[str, Record] = {}  # all of the last manifest, by input
         self._written: list[Record] = []  # all of the last manifest and the journal
-        self._ours: set[str] = set()  # inputs whose outputs, in any format, are of a batch
+        self._ours: set[str] = set()  # inputs with outputs, in any format, that a batch has written
         self.unfinished: list[str] = []  # cache keys of finished inputs that may still be in the cache
 
     def read(self) -> None:
-        """Read what is done already from the last manifest, and from the journal of an interrupted batch."""
+        """Read which inputs are done, from the last manifest and from the journal of an interrupted batch."""
         self._old = [record for record, _ in _lines(self.folder / MANIFEST)]
         self._earlier = {record.input: record for record in self._old}
         journal = list(_lines(self._journal_path))
@@ -71,12 +71,13 @@ class Results:
         try:
             self._lock = self._take_lock()
         except (FileExistsError, NotADirectoryError) as failure:
-            raise OutputError(f"{shown(self.folder)} is a file: name a folder") from failure
+            raise OutputError(f"{display_name(self.folder)} is a file: name a folder") from failure
         except OSError as failure:
-            raise OutputError(f"cannot write to {shown(self.folder)}: {failure.strerror}") from failure
+            raise OutputError(f"cannot write to {display_name(self.folder)}: {failure.strerror}") from failure
         if self._lock is None:
             raise OutputError(
-                f"another batch is writing to {shown(self.folder)}: wait for it, or name another folder"
+                f"another batch is writing to {display_name(self.folder)}: wait for it, or name another "
+                "folder"
             )
         self.read()
         try:
@@ -95,7 +96,7 @@ class Results:
 
     @property
     def is_locked(self) -> bool:
-        """Whether other batches are kept out; the file system may have no locks."""
+        """Whether other batches are locked out; the file system may have no locks."""
         return self._lock is not None and self._lock.is_real
 
     def close(self) -> None:
@@ -117,14 +118,14 @@ class Results:
         return record if has_all else None
 
     def _has(self, record: Record, form: str, path: str) -> bool:
-        """Return whether a format's output is the file that the record describes."""
+        """Return whether the output of a format exists and is as the record describes it."""
         expected = (record.outputs.get(form), record.digests.get(form))
         return None not in expected and expected == (encodable(path), _digest(self.folder / path))
 
     def foreign_files(self, items: Iterable[Input], formats: Sequence[str]) -> Iterator[Path]:
         """Yield existing files that outputs would replace, and that no batch has written."""
         if self._overwrite or self._state.is_dir():
-            return  # an interrupted batch has checked already, and files may be its own
+            return  # an interrupted batch has checked already, and may have written the files
         if not (self.folder / MANIFEST).exists() and (self.folder / EMOTIONS).exists():
             yield self.folder / EMOTIONS
         for item in items:
@@ -134,7 +135,7 @@ class Results:
                     yield path
 
     def save(self, item: Input, record: Record, writers: Mapping[str, Writer], cached: str) -> Record:
-        """Write an input's outputs, each whole or not at all, then add its record to the journal."""
+        """Write an input's outputs, each atomically, then add its record to the journal."""
         earlier = self._earlier.get(record.input)
         digests, outputs = {}, {}
         for form in FORMATS:
@@ -158,9 +159,9 @@ class Results:
         return record
 
     def write(self, path: str, writer: Writer, replaces: bool = True) -> str:
-        """Write one file below the folder, whole or not at all, and return its SHA-256.
+        """Write one file below the folder atomically, and return its SHA-256.
 
-        Unless it `replaces` a file that is there by then, or the batch overwrites, it raises InputError.
+        If the file exists by then, it raises InputError unless `replaces` is true or the batch overwrites.
         """
         target, digest = self.folder / path, None
         try:
@@ -169,17 +170,17 @@ class Results:
         except OSError as failure:
             raise _failure(target, failure) from failure
         try:
-            # Below a link, the folder may be on another disk, to which nothing can be renamed.
+            # A link may lead to another disk, and a file cannot be renamed to another disk.
             beside = self._state if _disk(self._state) == _disk(target.parent) else None
-            with files.whole(target, within=beside, replaces=replaces or self._overwrite) as stream:
+            with files.open_atomic(target, within=beside, replaces=replaces or self._overwrite) as stream:
                 writer(stream)
                 stream.flush()
                 digest = _digest(Path(stream.name))
         except FileExistsError as failure:
-            # The same file is what a batch has written that was killed before its journal said so.
+            # An identical file was written by a batch that was killed before it wrote its journal.
             if digest != _digest(target):
                 raise InputError(
-                    f"{shown(target)} {UNKNOWN}: move it, or use -y to overwrite it"
+                    f"{display_name(target)} {UNKNOWN}: move it, or use -y to overwrite it"
                 ) from failure
         except OSError as failure:
             raise _failure(target, failure) from failure
@@ -200,7 +201,7 @@ class Results:
         self.write(path, write)
 
     def finish(self, records: Sequence[Record]) -> None:
-        """Write the manifest (inputs of this batch in order, then of earlier batches) and drop the state."""
+        """Write the manifest (inputs of this batch, then of earlier batches) and delete the state."""
         if not self.is_locked:
             self.read()  # another batch may have written meanwhile
         here = {record.input for record in records}
@@ -216,7 +217,7 @@ class Results:
         if self._lock is not None:
             self._lock.release(remove=True)  # last: from now on another batch may begin
             self._lock = None
-        with suppress(OSError):  # another batch has begun, or somebody has put a file there
+        with suppress(OSError):  # another batch has begun, or another program has put a file into it
             self._state.rmdir()
 
     def _has_outputs(self, record: Record) -> bool:
@@ -226,7 +227,7 @@ class Results:
 def _lines(path: Path) -> Iterator[tuple[Record, dict[str, Any]]]:
     """Yield the records of a manifest or journal with their whole lines; damaged lines are skipped.
 
-    The files may come from somebody else: nothing in them is trusted.
+    The files may come from other people: nothing in them is trusted.
     """
     if not path.is_file():
         return
@@ -252,11 +253,11 @@ def _digest(path: Path) -> str | None:
 
 
 def _failure(path: Path, failure: OSError) -> FervidError:
-    """Return an InputError for a failure of one file, an OutputError for one that would affect all."""
+    """Return an InputError for a failure of one file, an OutputError for a failure that affects all."""
     if failure.errno in (errno.ENOSPC, errno.EDQUOT):
         return OutputError(
-            f"no space is left for {shown(path)}: free some and run the same command again: "
+            f"no space is left for {display_name(path)}: free some and run the same command again: "
             "it resumes from here"
         )
-    reason = f"cannot write {shown(path)}: {failure.strerror or failure}"
+    reason = f"cannot write {display_name(path)}: {failure.strerror or failure}"
     return OutputError(reason) if failure.errno in FULL else InputError(reason)

@@ -53,7 +53,7 @@ class InputList:
 
 @dataclass
 class _Match:
-    """A path that was found, before its name and stem are known."""
+    """The path of an input, before its name and stem are known."""
 
     path: str
     real: str
@@ -107,7 +107,7 @@ class _Search:
         """Yield videos in the order of names; links are followed, and a folder of stills is one video."""
         seen: set[str] = set()
         waiting: list[_Match | _Folder] = [_Folder(path, os.path.realpath(path))]
-        while waiting:  # a stack, the next one last: folders may be nested deeper than calls can be
+        while waiting:  # a stack, not recursion: folders may be nested deeper than calls can be
             entry = waiting.pop()
             if isinstance(entry, _Match):
                 yield entry
@@ -180,7 +180,7 @@ def _inputs(matches: Iterable[_Match], base: str) -> Iterator[Input]:
             name = os.path.relpath(match.path, base).replace(os.sep, "/")
             parts = tuple(name.split("/"))
         names[encodable(name)] += 1
-        if (number := names[encodable(name)]) > 1:  # they differ in what is not shown
+        if (number := names[encodable(name)]) > 1:  # they differ in parts that names do not contain
             name += f"~{number}"
         yield Input(match.path, name, stems.take(parts), match.size, match.error)
 
@@ -199,7 +199,7 @@ def _query(link: Link) -> str:
 
 
 def _identity(url: str) -> str:
-    """Return what two URLs share if they name the same video."""
+    """Return a key that is equal for URLs of the same video."""
     parts = [
         (link.scheme, link.user.partition(":")[0], link.host, link.path, _query(link)) for link in _links(url)
     ]

@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from fervid.errors import InputError, UsageError
-from fervid.files import shown
+from fervid.files import display_name
 
 # Names of the column of paths.
 PATHS = ("path", "file", "input", "video", "clip", "filename", "url")
@@ -27,7 +27,7 @@ class PathList:
 
 
 def read(content: bytes, name: str, folder: Path | None = None) -> PathList:
-    """Parse a list. Relative paths start at the current folder, or else at the list's own `folder`."""
+    """Parse a list. Relative paths are looked up in the current folder, then in the list's own `folder`."""
     if b"\0" in content:
         return _plain([os.fsdecode(part) for part in content.split(b"\0")], folder)
     text = content.removeprefix(b"\xef\xbb\xbf").decode("utf-8", "surrogateescape")
@@ -39,10 +39,14 @@ def read(content: bytes, name: str, folder: Path | None = None) -> PathList:
     is_table = bool(of_paths) and not os.path.lexists(head.rstrip("\r"))
     if not is_table:
         if head.strip() and name.lower().endswith(TABLES) and not os.path.lexists(head.rstrip("\r")):
-            raise UsageError(f"{shown(name)} has no column of paths in its first line: name one {PATHS[0]!r}")
+            raise UsageError(
+                f"{display_name(name)} has no column of paths in its first line: name one {PATHS[0]!r}"
+            )
         return _plain(text.replace("\r\n", "\n").split("\n"), folder)
     if len(set(columns)) < len(columns):
-        raise UsageError(f"{shown(name)} has two columns with the same name in its first line: rename one")
+        raise UsageError(
+            f"{display_name(name)} has two columns with the same name in its first line: rename one"
+        )
     return _table(text, delimiter, columns, of_paths[0], name, folder)
 
 
@@ -51,7 +55,7 @@ def read_file(name: str) -> PathList:
     try:
         content = Path(name).read_bytes()
     except OSError as failure:
-        raise InputError(f"cannot read the list {shown(name)}: {failure.strerror}") from failure
+        raise InputError(f"cannot read the list {display_name(name)}: {failure.strerror}") from failure
     return read(content, name, Path(name).absolute().parent)
 
 
@@ -72,13 +76,13 @@ def _table(
                 continue
             if len(row) != len(columns) or not row[at].strip():
                 raise UsageError(
-                    f"{shown(name)}, line {reader.line_num}: expected {len(columns)} cells and a "
+                    f"{display_name(name)}, line {reader.line_num}: expected {len(columns)} cells and a "
                     f"{columns[at]}, not {len(row)}; quote cells that contain {delimiter!r}"
                 )
             paths.append(_resolve(row[at], folder))
             cells.append({c: v for c, v in zip(columns, row, strict=True) if c != columns[at] and c})
     except csv.Error as failure:
-        raise UsageError(f"{shown(name)}, line {reader.line_num}: {failure}") from failure
+        raise UsageError(f"{display_name(name)}, line {reader.line_num}: {failure}") from failure
     return PathList(tuple(paths), tuple(cells), tuple(c for c in columns if c != columns[at] and c))
 
 

@@ -1,4 +1,4 @@
-"""A batch: each input goes to a worker, long ones to all workers together, and results to the folder."""
+"""The run of a batch: a worker per input, all workers together for a long input, results into the folder."""
 
 from __future__ import annotations
 
@@ -12,11 +12,23 @@ from fervid.analysis import tasks
 from fervid.batch.folder import Results
 from fervid.batch.inputs import Input
 from fervid.batch.records import FAILED, Record
-from fervid.batch.work import Job, Long, Made, Request, Same, local, record_of, results_of, start, work, write
+from fervid.batch.work import (
+    Analyzed,
+    Job,
+    ManySpans,
+    Request,
+    Unchanged,
+    local,
+    record_of,
+    results_of,
+    start,
+    work,
+    write,
+)
 from fervid.cache import Store
 from fervid.errors import FervidError, InputError, ModelError, OutputError
-from fervid.execute import Done, Executor, Failed, Reached
-from fervid.files import encodable, shown, urls
+from fervid.execute import Done, Executor, Failed, Progress
+from fervid.files import display_name, encodable, urls
 
 DEADLINE = 1800.0  # seconds without progress after which an input counts as failed
 CLUSTER = 16  # workers that a cluster is assumed to have: it may gain some
@@ -29,15 +41,15 @@ class Ended:
 
     index: int
     record: Record
-    is_skipped: bool = False  # its results were there already
+    is_skipped: bool = False  # its results existed already
     reused: int = 0  # spans that an earlier run had done
 
 
-Event = Reached | Ended  # `Reached` has the index of the input and the share of it that is done
+Event = Progress | Ended  # `Progress` has the index of the input and the share of it that is done
 
 
 class Batch:
-    """A batch; `run` does it, and reports every event."""
+    """A batch: `run` processes every input and reports every event."""
 
     def __init__(
         self,
@@ -67,18 +79,18 @@ class Batch:
                 self._store.forget(key, succeeded=True)
         for index, item in enumerate(self._inputs):
             if item.error:
-                self._fail(index, InputError(f"{shown(item.name)}: {item.error}"))
-        # Workers on other machines do not use this cache: nobody here could delete what they keep.
+                self._fail(index, InputError(f"{display_name(item.name)}: {item.error}"))
+        # Workers on other machines do not use this cache: their results could not be deleted from here.
         is_ours = self._store.resume and not self._executor.is_remote
-        with self._store.lent() if is_ours else nullcontext() as self._lent:
-            self._each_to_a_worker()
+        with self._store.lend() if is_ours else nullcontext() as self._lent:
+            self._one_worker_each()
         for index in self._long:
             self._with_all_workers(index)
         if self._store.resume and not self._store.keep:
             self._store.sync()  # the journal names what has been deleted: it is deleted after this
         return [self.records[index] for index in range(len(self._inputs))]
 
-    def _each_to_a_worker(self) -> None:
+    def _one_worker_each(self) -> None:
         taken: list[int] = []  # the input of each task
         known: dict[int, Record] = {}
 
@@ -93,18 +105,18 @@ class Batch:
         events = cast("Generator[object]", self._executor(work, jobs(), self._deadline))
         with closing(events):  # if this stops, its tasks stop at once
             for event in events:
-                if isinstance(event, Reached):
-                    self._notify(Reached(taken[event.index], event.done))
+                if isinstance(event, Progress):
+                    self._notify(Progress(taken[event.index], event.done))
                 elif isinstance(event, Failed):
                     self._fail(taken[event.index], event.error)
                 elif isinstance(event, Done):
                     index, answer = taken[event.index], event.result
-                    if isinstance(answer, Same):
+                    if isinstance(answer, Unchanged):
                         self._end(Ended(index, known[index], is_skipped=True))
-                    elif isinstance(answer, Long):
+                    elif isinstance(answer, ManySpans):
                         self._long.append(index)
                     else:
-                        self._keep(index, answer)
+                        self._save(index, answer)
                     known.pop(index, None)
 
     def _job(self, index: int, known: str | None) -> Job:
@@ -114,22 +126,22 @@ class Batch:
         most = 1 if is_last and workers > 1 else WHOLE
         return Job(item.path, encodable(item.name), self._request, most, known, self._lent)
 
-    def _keep(self, index: int, made: Made) -> None:
-        writers = {form: partial(_copy, text) for form, text in made.texts.items()}
+    def _save(self, index: int, answer: Analyzed) -> None:
+        writers = {form: partial(_copy, content) for form, content in answer.outputs.items()}
         try:
-            record = self._results.save(self._inputs[index], made.record, writers, made.cached)
+            record = self._results.save(self._inputs[index], answer.record, writers, answer.cached)
         except FervidError as error:
             self._fail(index, error)
             return
         if not self._store.keep:
-            self._store.forget(made.cached, succeeded=True)
+            self._store.forget(answer.cached, succeeded=True)
         self._store.limit_size()
-        self._end(Ended(index, record, reused=made.reused))
+        self._end(Ended(index, record, reused=answer.reused))
 
     def _with_all_workers(self, index: int) -> None:
         """Analyze an input of many spans with all workers together."""
         item = self._inputs[index]
-        self._notify(Reached(index, 0.0))
+        self._notify(Progress(index, 0.0))
         try:
             with (
                 local(item.path, self._request.limit) as path,
@@ -138,7 +150,7 @@ class Batch:
                     self._request,
                     self._store,
                     self._executor,
-                    lambda done: self._notify(Reached(index, done / run.selected_seconds)),
+                    lambda done: self._notify(Progress(index, done / run.selected_seconds)),
                 ) as run,
             ):
                 reused = run.stored_count
@@ -155,9 +167,9 @@ class Batch:
         if isinstance(error, OutputError | ModelError):
             raise error  # the next input would fail in the same way
         item = self._inputs[index]
-        # The manifest may be read by others: it does not say where files are on this machine.
+        # Other people may read the manifest: it contains no paths of this machine.
         reason = urls.scrubbed(str(error), urls.secrets(item.path))
-        reason = reason.replace(shown(item.path), shown(item.name))
+        reason = reason.replace(display_name(item.path), display_name(item.name))
         record = Record(encodable(item.name), FAILED, error=encodable(" ".join(reason.split())))
         self._end(Ended(index, record))
 
@@ -166,5 +178,5 @@ class Batch:
         self._notify(event)
 
 
-def _copy(text: bytes, stream: BinaryIO) -> None:
-    stream.write(text)
+def _copy(content: bytes, stream: BinaryIO) -> None:
+    stream.write(content)

@@ -7,36 +7,36 @@ from collections.abc import Callable, Sequence
 from itertools import permutations
 
 from fervid.batch.work import FORMATS
-from fervid.files import shortened
+from fervid.files import shorten
 
 STATE = ".fervid-batch"  # the folder of a batch's state, in the folder of results
 RESERVED = ("manifest", "emotions", "predictions", "accuracy", STATE)  # names of other files there
 SUFFIXES = tuple({suffix.casefold() for suffix in FORMATS.values()})
-# What one suffix has before another: a.mp4.openface.csv may be an output of a.mp4 or of a.mp4.openface.
+# The part of a suffix before another suffix: a.mp4.openface.csv may be an output of a.mp4 or a.mp4.openface.
 MIDDLES = tuple(
     {long.removesuffix(short) for long, short in permutations(SUFFIXES, 2) if long.endswith(short)}
 )
 
 
 class Stems:
-    """The paths of outputs without the suffix of the format; each is given once."""
+    """The paths of outputs without the suffix of the format; each path is given out once."""
 
     def __init__(self) -> None:
         self._stems = set(RESERVED)
         self._folders: dict[str, str] = {}  # by the path that it would have if all were free
         self._folded: set[str] = set()  # the folders
-        self._numbers: dict[str, int] = {}  # the next one to try, by path
+        self._numbers: dict[str, int] = {}  # the next number to try, by path
 
     def take(self, parts: Sequence[str]) -> str:
         """Return the stem for an input with this path; names that are not free get a number."""
         folder = ""
         for part in parts[:-1]:
-            wanted = f"{folder}{shortened(part)}"
+            wanted = f"{folder}{shorten(part)}"
             if wanted not in self._folders:
                 self._folders[wanted] = self._free(wanted, self._is_file)
                 self._folded.add(_folded(self._folders[wanted]))
             folder = f"{self._folders[wanted]}/"
-        stem = self._free(f"{folder}{shortened(parts[-1])}", self._is_taken)
+        stem = self._free(f"{folder}{shorten(parts[-1])}", self._is_taken)
         self._stems.add(_folded(stem))
         return stem
 
@@ -66,5 +66,5 @@ class Stems:
 
 
 def _folded(path: str) -> str:
-    """Return what two paths share if they are one file on some system: they differ in case or accents."""
+    """Return a key that is equal for paths that are one file on some system: case and accents are ignored."""
     return unicodedata.normalize("NFC", path).casefold()

@@ -54,7 +54,7 @@ PREPARED = 0.95  # the share of the work that is done with the spans
 
 @dataclass(frozen=True)
 class Request:
-    """What a batch should do with every input."""
+    """The options of a batch, which are the same for every input."""
 
     formats: tuple[str, ...]
     settings: Settings
@@ -96,26 +96,26 @@ class Job:
 
 
 @dataclass(frozen=True)
-class Made:
-    """The answer for an input that was analyzed: its record, still without outputs, and the outputs."""
+class Analyzed:
+    """The answer for an analyzed input: its record, without the paths of outputs, and the outputs."""
 
     record: Record
-    texts: Mapping[str, bytes]  # by format
+    outputs: Mapping[str, bytes]  # by format
     cached: str  # the key of its spans in the store, until the outputs are written
-    reused: int  # spans that were there already
+    reused: int  # spans that an earlier run had done
 
 
 @dataclass(frozen=True)
-class Same:
-    """The answer if the existing results are of the same content."""
+class Unchanged:
+    """The answer for an input with existing results of the same content."""
 
 
 @dataclass(frozen=True)
-class Long:
-    """The answer for an input with many spans."""
+class ManySpans:
+    """The answer for an input with more than `most_spans` spans, which all workers do together."""
 
 
-Answer = Made | Same | Long
+Answer = Analyzed | Unchanged | ManySpans
 
 
 def work(job: Job) -> Generator[float, None, Answer]:
@@ -129,7 +129,7 @@ def work(job: Job) -> Generator[float, None, Answer]:
 
 
 def _fetch(job: Job, folder: Path) -> Generator[float, None, Path]:
-    """Download an input; yield the share done, without which the deadline would end a long download."""
+    """Download an input; yield the share done, so that the deadline does not end a long download."""
     steps = remote.fetch(job.path, folder, job.request.limit)
     while True:
         try:
@@ -142,7 +142,7 @@ def _fetch(job: Job, folder: Path) -> Generator[float, None, Path]:
 def _analyze(job: Job, path: str) -> Generator[float, None, Answer]:
     """Analyze an input on this machine, unless there are results of the same content."""
     if job.known is not None and job.request.key(source.content_hash(Path(path))) == job.known:
-        return Same()
+        return Unchanged()
     # A lent store is kept until the outputs are written: the caller deletes its entries.
     store = Store.temporary() if job.store is None else job.store
     with start(path, job.request, store) as run:
@@ -152,14 +152,15 @@ def _analyze(job: Job, path: str) -> Generator[float, None, Answer]:
             )
         yield FETCHED
         if run.span_count > job.most_spans:
-            return Long()
+            return ManySpans()
         reused = run.stored_count
         for share in run.prepare():
             yield FETCHED + (PREPARED - FETCHED) * share
         record, results = record_of(run, job.name, job.request), results_of(run, job.request)
-        made = Made(record, {name: _bytes(results, name) for name in job.request.formats}, run.key, reused)
+        outputs = {name: _bytes(results, name) for name in job.request.formats}
         yield 1.0  # the result waits until those of earlier inputs are there
-        return made
+
+        return Analyzed(record, outputs, run.key, reused)
 
 
 def start(
@@ -195,7 +196,7 @@ class RunResults:
 
     run: Run
     timeline: Timeline
-    units: Measured | None  # None: not asked for
+    units: Measured | None  # None: not requested
 
     @property
     def people(self) -> dict[int, str]:
@@ -204,7 +205,7 @@ class RunResults:
 
 
 def results_of(run: Run, request: Request) -> RunResults:
-    """Return the results of a run, with the action units and phases that are asked for."""
+    """Return the results of a run, with action units and phases if requested."""
     results = RunResults(run, run.timeline, None)
     if request.aus:
         units = measure(run.rows, run.video, results.people)

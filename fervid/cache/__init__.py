@@ -1,8 +1,8 @@
 """Span results on disk: written atomically, checked when read, deleted when no longer needed.
 
 They contain faces' positions and descriptors and the nets' logits, and no pictures except `extract`'s crops.
-This is biometric data, so a run deletes it when it succeeds, unless it is to be kept. What is kept is limited
-in size: the videos used longest ago are deleted first, and none that a run is using.
+This is biometric data, so a run deletes it when it succeeds, unless the user keeps it. The size of the cache
+is limited: the videos used longest ago are deleted first, except those that a run is using.
 """
 
 from __future__ import annotations
@@ -85,8 +85,8 @@ class Store:
         return self.resume and not self.lender
 
     @contextmanager
-    def lent(self) -> Iterator[Store]:
-        """Yield this store for workers: their locks count only as long as this process lives."""
+    def lend(self) -> Iterator[Store]:
+        """Yield this store for workers; their locks count only while this process is alive."""
         folders.sweep(self.folder)
         name = secrets.token_hex(8)
         try:
@@ -101,8 +101,8 @@ class Store:
             lock.release(remove=True)
             folders.sweep(self.folder)  # workers delete nothing
 
-    def hold(self, key: str) -> None:
-        """Lock the results of a key: no other run deletes them until this one forgets them."""
+    def lock(self, key: str) -> None:
+        """Lock the results of a key, so that no other run deletes them before this run calls `forget`."""
         if not self.resume:
             if self.folder not in _temporary:
                 _temporary[self.folder] = Temporary(self.folder)
@@ -110,12 +110,12 @@ class Store:
             self.limit_size()
         folder = self._folder_of(key)
         until = time.monotonic() + folders.DELETED_WITHIN
-        while (lock := self._hold(folder)) is None and time.monotonic() < until:
+        while (lock := self._take_lock(folder)) is None and time.monotonic() < until:
             time.sleep(0.01)  # another run is deleting it
         if lock is not None:
             _held.setdefault(folder, []).append(lock)
 
-    def _hold(self, folder: Path) -> Lock | None:
+    def _take_lock(self, folder: Path) -> Lock | None:
         if self.lender and _is_orphan():
             raise WorkerError(ORPHANED)
         try:
@@ -142,9 +142,9 @@ class Store:
         return lock
 
     def forget(self, key: str, succeeded: bool) -> None:
-        """Delete the results of a run unless they are to be kept or another run uses them.
+        """Release the lock, and delete the results of a run unless they are kept or another run uses them.
 
-        A worker deletes nothing: it may be stopped while it does, and then outlive its program with a lock.
+        A worker deletes nothing: if it were stopped meanwhile, it would keep a lock longer than its program.
         """
         folder = self._folder_of(key)
         if held := _held.pop(folder, []):
@@ -160,7 +160,7 @@ class Store:
             folders.delete(folder)
 
     def sync(self) -> None:
-        """Write to the disk what has been deleted: after this, a power failure brings nothing back."""
+        """Sync deletions to the disk: a power failure after this restores nothing that was deleted."""
         try:
             files.sync_folder(self.folder)
         except FileNotFoundError:  # nothing has been stored
@@ -203,7 +203,7 @@ def limit() -> int:
     if not text:
         return LIMIT
     try:
-        return files.byte_count(text)
+        return files.parse_size(text)
     except ValueError as error:
         raise UsageError(f"FERVID_CACHE_LIMIT={error}") from error
 

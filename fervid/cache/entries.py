@@ -32,7 +32,7 @@ def write(path: Path, arrays: Mapping[str, Array], makes_folder: bool = True) ->
         try:
             if makes_folder:
                 make_folder(path.parent)
-            _write_whole(path, packed)
+            _write_atomically(path, packed)
             break
         except OSError as error:
             if not isinstance(error, FileNotFoundError) or (makes_folder and is_last):
@@ -57,8 +57,8 @@ def failure(folder: Path, error: OSError) -> OutputError:
     )
 
 
-def _write_whole(path: Path, packed: io.BytesIO) -> None:
-    with files.whole(path) as stream:
+def _write_atomically(path: Path, packed: io.BytesIO) -> None:
+    with files.open_atomic(path) as stream:
         if sys.platform != "win32":
             os.fchmod(stream.fileno(), 0o600)  # biometric data
         stream.write(hashlib.sha256(packed.getbuffer()).digest())

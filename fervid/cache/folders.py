@@ -1,7 +1,7 @@
-"""The folders of a cache, one per key: which a run is using, and how one is deleted.
+"""The folders of a cache, one per key: whether a run is using one, and how one is deleted.
 
-A killed process may take some time to end, and its workers longer. Their locks must not count then, and what
-they still write must not outlast the run that takes over. So the locks of workers belong to their program,
+A killed process may take some time to end, and its workers longer. Meanwhile their locks must not count, and
+what they write must not outlast the run that takes over. So the locks of workers belong to their program,
 workers do not recreate a deleted folder, and a folder is renamed before it is emptied.
 """
 
@@ -21,9 +21,9 @@ from fervid.files import Lock
 GONE = ".gone"  # suffix of a key's folder that is being deleted
 LENDER = ".lender"  # suffix of a file that a program has locked while its workers use the store
 DELETED_WITHIN = 5.0  # seconds that deleting a folder, or checking its locks, takes at most
-ATTEMPTS = 5  # at a lock until it counts as a run's: another process may be checking it as we do
+ATTEMPTS = 5  # to take a lock, after which it counts as a run's: another process may be checking it, too
 
-_KEY = re.compile(r"[0-9a-f]{32}")  # a key names a folder whose content is deleted: nothing else may be one
+_KEY = re.compile(r"[0-9a-f]{32}")  # strict, because the content of a key's folder is deleted
 _OURS = re.compile(r".*\.lock|.+\.(span|npy|part)")  # files in a key's folder or in the footage
 
 
@@ -47,7 +47,7 @@ def _entries(folder: Path) -> list[os.DirEntry[str]]:
 
 
 def sweep(folder: Path) -> None:
-    """Delete what killed programs left behind that no run resumes."""
+    """Delete what killed programs have left and no run resumes."""
     for entry in _entries(folder):
         name, _, end = entry.name.rpartition(".")
         if f".{end}" == GONE and _KEY.fullmatch(name) and entry.is_dir(follow_symlinks=False):
@@ -108,7 +108,7 @@ def _take_all(folder: Path) -> list[Lock] | None:
 def _take(path: Path) -> Lock | None:
     """Take an exclusive lock; return None if a run has it.
 
-    The locks of runs are shared, those of processes that only check or delete are exclusive, and soon over.
+    The locks of runs are shared. Processes that only check or delete take exclusive locks for a moment.
     """
     seen, until = 0, time.monotonic() + DELETED_WITHIN
     while (lock := files.take_lock(path)) is None and seen < ATTEMPTS and time.monotonic() < until:

@@ -15,8 +15,8 @@ from fervid.cli.shared.messages import Messages, log
 from fervid.cli.shared.reading import is_timeline, read_timeline
 from fervid.cli.shared.work import open_work
 from fervid.errors import InputError, UsageError
-from fervid.files import encodable, shown
-from fervid.times import clock
+from fervid.files import display_name, encodable
+from fervid.times import format_seconds
 
 if TYPE_CHECKING:
     from fervid.audience import Audience, Viewer
@@ -118,14 +118,14 @@ def read_offsets(path: str) -> dict[str, float]:
         with open(path, encoding="utf-8-sig", newline="") as stream:
             rows = list(csv.DictReader(stream))
     except (OSError, UnicodeDecodeError, csv.Error) as error:
-        raise InputError(f"{shown(path)} cannot be read: {error}") from error
+        raise InputError(f"{display_name(path)} cannot be read: {error}") from error
     offsets = {}
     for number, row in enumerate(rows, 2):
         try:
             offsets[Path(row["recording"]).name] = float(row["offset"])
         except (KeyError, TypeError, ValueError) as error:
             raise InputError(
-                f"{shown(path)}, line {number}: give the columns recording and offset, in seconds"
+                f"{display_name(path)}, line {number}: give the columns recording and offset, in seconds"
             ) from error
     return offsets
 
@@ -192,7 +192,7 @@ def place(
         if each.presence < LITTLE:
             log.warning(
                 "%s: readable for %.0f %% of the film; check its offset (%.2f s)",
-                shown(each.name),
+                display_name(each.name),
                 100 * each.presence,
                 each.offset,
             )
@@ -206,7 +206,7 @@ def offset_of(name: str, timeline: Timeline, given: Mapping[str, float]) -> floa
     for known in (Path(name).name, timeline.source.name, Path(name).stem, Path(timeline.source.name).stem):
         if known in given:
             return given[known]
-    raise InputError(f"the table of offsets has no line for {shown(Path(name).name)}: add one")
+    raise InputError(f"the table of offsets has no line for {display_name(Path(name).name)}: add one")
 
 
 def recording_of(name: str, timeline: Timeline) -> str:
@@ -216,7 +216,8 @@ def recording_of(name: str, timeline: Timeline) -> str:
     path = Path(name).parent / timeline.source.name
     if not path.is_file():
         raise InputError(
-            f"the sound of {shown(name)} is in {shown(timeline.source.name)}, which is not beside it: "
+            f"the sound of {display_name(name)} is in {display_name(timeline.source.name)}, which is not "
+            "beside it: "
             "copy it there, or give --offsets"
         )
     return str(path)
@@ -240,7 +241,7 @@ def heard_offset(path: str, reference: Floats | None) -> float:
     if not match.is_sure:
         log.warning(
             "%s: the film seems to begin at %.2f s, but this is not sure; give its offset with --offsets",
-            shown(path),
+            display_name(path),
             match.offset,
         )
     return match.offset
@@ -304,7 +305,8 @@ def summarize(messages: Messages, results: Audience, targets: Sequence[str]) -> 
     highest = sorted(results.moments, key=lambda moment: -moment.prominence)[:TOP]
     for moment in sorted(highest, key=lambda moment: moment.apex):
         messages.say(
-            f"  {clock(moment.apex)}  {moment.emotion} {moment.score:.0%}, in {moment.share:.0%} of them"
+            f"  {format_seconds(moment.apex)}  {moment.emotion} {moment.score:.0%}, in "
+            f"{moment.share:.0%} of them"
         )
     if results.group_count > 1:
         sizes = ", ".join(str(len(results.group(number + 1))) for number in range(results.group_count))

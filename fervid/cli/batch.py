@@ -17,8 +17,8 @@ from fervid.cli.shared.values import NumberRange
 from fervid.cli.shared.work import Shared, read_shared
 from fervid.errors import InputError, OutputError, UsageError
 from fervid.export import check_parquet
-from fervid.files import shown
-from fervid.times import clock, estimate
+from fervid.files import display_name
+from fervid.times import format_duration, format_seconds
 
 if TYPE_CHECKING:
     from fervid.batch import InputList, Request, Results
@@ -170,7 +170,7 @@ def _opened(results: Results, progress: str | None) -> Iterator[None]:
         if not results.is_locked:
             log.warning(
                 "the file system of %s has no locks: make sure that no other batch writes there",
-                shown(results.folder),
+                display_name(results.folder),
             )
         yield
     except KeyboardInterrupt:
@@ -245,7 +245,9 @@ def _results(folder: str, overwrite: bool, chosen: InputList, formats: Sequence[
     results.read()
     foreign = next(results.foreign_files(chosen.inputs, formats), None)
     if foreign is not None:
-        raise OutputError(f"{shown(foreign)} {UNKNOWN}: use -y to overwrite it, or name another folder")
+        raise OutputError(
+            f"{display_name(foreign)} {UNKNOWN}: use -y to overwrite it, or name another folder"
+        )
     return results
 
 
@@ -258,7 +260,7 @@ def _tell_plan(results: Results, chosen: InputList, request: Request) -> int:
 
     lines = []
     for item in chosen.inputs:
-        targets = [shown(item.stem + FORMATS[form]) for form in request.formats]
+        targets = [display_name(item.stem + FORMATS[form]) for form in request.formats]
         what = "analyze"
         if item.error:
             what, targets = "fail", [item.error]
@@ -268,7 +270,7 @@ def _tell_plan(results: Results, chosen: InputList, request: Request) -> int:
                     what = "skip"
             except FervidError as error:
                 what, targets = "fail", [str(error)]
-        lines.append("\t".join([what, shown(item.name), *targets]) + "\n")
+        lines.append("\t".join([what, display_name(item.name), *targets]) + "\n")
     with output.open_text(output.STANDARD) as stream:
         stream.writelines(lines)
     return 0
@@ -291,7 +293,7 @@ def _summarize(messages: Messages, tally: Tally, folder: str, figures: dict[str,
     for name, value in (
         ("inputs", f"{len(tally.inputs)}: {counts}"),
         ("without a face", str(tally.faceless)),
-        ("video", f"{clock(tally.seconds)} in {estimate(tally.elapsed)}{speed}"),
+        ("video", f"{format_seconds(tally.seconds)} in {format_duration(tally.elapsed)}{speed}"),
         ("spans", f"{tally.spans}, {tally.reused} of them reused"),
     ):
         table.add_row(name, value)

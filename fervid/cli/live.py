@@ -17,7 +17,7 @@ from fervid.cli.shared.messages import Messages, log
 from fervid.cli.shared.values import SecondsType
 from fervid.errors import UsageError
 from fervid.export import TIMELINES, check_parquet, choose, with_parquet
-from fervid.times import clock
+from fervid.times import format_seconds
 
 if TYPE_CHECKING:
     from fervid.live.events import Ended, Event
@@ -247,7 +247,7 @@ def finish(messages: Messages, ended: Ended, targets: Targets, overwrite: bool) 
     speed = "" if ended.latency is None else f"; latency {ended.latency.median:.2f} s, 95 % within "
     speed += "" if ended.latency is None else f"{ended.latency.high:.2f} s"
     messages.say(
-        f"{clock(ended.seconds)}: {ended.frames} frames analyzed, {ended.dropped} dropped, "
+        f"{format_seconds(ended.seconds)}: {ended.frames} frames analyzed, {ended.dropped} dropped, "
         f"{ended.segments} segments in {ended.tracks} tracks{speed}"
     )
     if targets.timeline is not None and ended.timeline is not None and targets.timeline != output.STANDARD:

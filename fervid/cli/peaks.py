@@ -23,7 +23,7 @@ from fervid.cli.shared.values import RateType, SecondsType
 from fervid.errors import UsageError
 from fervid.export import EDITS, PEAKS, Format
 from fervid.labels import LABELS, label_of
-from fervid.times import exact
+from fervid.times import parse_number
 
 if TYPE_CHECKING:
     from fervid.types import Timeline
@@ -73,7 +73,7 @@ class PadType(click.ParamType[tuple[Fraction, Fraction]]):
         match = PAD.fullmatch(str(value))
         with suppress(ValueError):  # a number of unusual length
             if match is not None:
-                return exact(match[1]), exact(match[2] or match[1])
+                return parse_number(match[1]), parse_number(match[2] or match[1])
         self.fail(f"{value!r} is not a pad: give seconds before and after, such as 1,2")
 
 

@@ -13,8 +13,8 @@ from fervid.cli.shared import options, output
 from fervid.cli.shared.inputs import local_path
 from fervid.cli.shared.messages import Messages
 from fervid.cli.shared.timelines import OPTIONS, timeline_of
-from fervid.files import shown
-from fervid.times import stamp
+from fervid.files import display_name
+from fervid.times import format_clock
 
 if TYPE_CHECKING:
     from rich.console import Console
@@ -82,7 +82,7 @@ def show_on(console: Console, timeline: Timeline, top: int) -> None:
     from fervid.export.timelines.shapes import NOTE
 
     rows = rows_of(timeline)
-    console.print(Text(shown(timeline.source.name), style="bold", overflow="fold"))
+    console.print(Text(display_name(timeline.source.name), style="bold", overflow="fold"))
     for line in facts(timeline, rows):
         console.print(Text(line))
     if rows:
@@ -113,10 +113,10 @@ def facts(timeline: Timeline, rows: Sequence[Row]) -> Iterator[str]:
     start, end = analysed(timeline)
     seen = covered((curve.start, curve.end) for curve in timeline.curves) / (end - start)
     readable = covered((segment.start, segment.end) for segment in timeline.segments) / (end - start)
-    length = stamp((end - start) * timeline.source.time_base, has_tenths=True)
+    length = format_clock((end - start) * timeline.source.time_base, has_tenths=True)
     people = sum(row.kind == "person" for row in rows)
     who = f"{counted(people, 'person', 'people')} in " if people else ""
-    model = shown(timeline.model.name)
+    model = display_name(timeline.model.name)
     yield f"{length} analyzed, {who}{counted(len(timeline.curves), 'track')}, model {model}"
     if not rows:
         yield "No face was found."
@@ -138,7 +138,7 @@ def bands(timeline: Timeline, rows: Sequence[Row], width: int, has_colour: bool)
 
     from fervid.export.page.rows import analysed, shares
 
-    names = [shown(row.name) for row in rows]
+    names = [display_name(row.name) for row in rows]
     wide = min(NAME, max(cell_len(name) for name in names), max(0, width - NARROWEST - 1))
     cells = max(1, width - wide - 1)
     start, end = analysed(timeline)
@@ -195,9 +195,9 @@ def peak_lines(timeline: Timeline, rows: Sequence[Row], top: int) -> Iterator[st
     """Yield a line for each of the most prominent peaks."""
     from fervid.timeline.peaks import rank
 
-    names = {track: shown(row.name) for row in rows for track in row.tracks}
+    names = {track: display_name(row.name) for row in rows for track in row.tracks}
     peaks = rank(timeline.peaks, timeline.source.time_base, top=top)
-    moments = [stamp(timeline.source.seconds(peak.apex), has_tenths=True) for peak in peaks]
+    moments = [format_clock(timeline.source.seconds(peak.apex), has_tenths=True) for peak in peaks]
     wide = max(map(len, moments), default=0)
     longest = max((len(peak.emotion) for peak in peaks), default=0)
     for peak, moment in zip(peaks, moments, strict=True):
@@ -278,7 +278,7 @@ def times(timeline: Timeline, cells: int) -> str:
     step = next((step for step in STEPS if step >= LABEL * per_cell), math.ceil(LABEL * per_cell / DAY) * DAY)
     line = ""
     for second in range(math.ceil(start / step) * step, math.ceil(end), step):
-        cell, text = int((second - start) / per_cell), stamp(second)
+        cell, text = int((second - start) / per_cell), format_clock(second)
         if len(line) < cell + (not line) and cell + len(text) <= cells:
             line = line.ljust(cell) + text
     return line

@@ -15,7 +15,7 @@ from pathlib import Path
 from fervid.datasets import disk, naming
 from fervid.datasets.remarks import Remarks
 from fervid.errors import InputError, UsageError
-from fervid.files import shown
+from fervid.files import display_name
 from fervid.types.samples import OnDisk, Sample
 
 _FILES = (  # names of the files, and of their layouts
@@ -147,8 +147,8 @@ def parse(spec: str) -> Spec:
     name, colon, rest = spec.partition(":")
     if not colon:
         raise UsageError(
-            f"{shown(spec)} has no layout: write NAME:PATH, for example "
-            f"folder:{shown(spec)}; NAME is one of {', '.join(names())}"
+            f"{display_name(spec)} has no layout: write NAME:PATH, for example "
+            f"folder:{display_name(spec)}; NAME is one of {', '.join(names())}"
         )
     wanted = _named(name)
     path, _, query = rest.partition("?")
@@ -157,7 +157,7 @@ def parse(spec: str) -> Spec:
             path, query = longer, after
             break
     if not path:
-        raise UsageError(f"{shown(spec)} names no path: write {wanted.name}:PATH")
+        raise UsageError(f"{display_name(spec)} names no path: write {wanted.name}:PATH")
     return Spec(wanted.name, path, _options(wanted, query))
 
 
@@ -171,7 +171,7 @@ def read(spec: str) -> Dataset:
         dataset = _of_split(dataset, options["split"], parsed.path)
     if not dataset.samples:
         remarks = f": {'; '.join(dataset.remarks)}" if dataset.remarks else ""
-        raise InputError(f"{shown(parsed.path)} has no sample that can be used{remarks}")
+        raise InputError(f"{display_name(parsed.path)} has no sample that can be used{remarks}")
     return _whole(dataset, parsed.path)
 
 
@@ -210,7 +210,7 @@ def _of_split(dataset: Dataset, split: str, path: str) -> Dataset:
     kept = tuple(s for s in dataset.samples if s.split is not None and s.split.casefold() == split.casefold())
     if not kept:
         have = ", ".join(sorted({s.split for s in dataset.samples if s.split is not None})) or "none"
-        raise InputError(f"{shown(path)} has no part {split!r}; its parts are: {shown(have)}")
+        raise InputError(f"{display_name(path)} has no part {split!r}; its parts are: {display_name(have)}")
     return replace(dataset, samples=kept)
 
 
@@ -230,6 +230,7 @@ def _whole(dataset: Dataset, root: str) -> Dataset:
     texts = remarks.texts()
     if not kept:
         raise InputError(
-            f"none of the {len(dataset.samples)} samples of {shown(root)} can be used: {'; '.join(texts)}"
+            f"none of the {len(dataset.samples)} samples of {display_name(root)} can be used: "
+            f"{'; '.join(texts)}"
         )
     return replace(dataset, samples=tuple(kept), remarks=dataset.remarks + texts)

@@ -8,7 +8,7 @@ from dataclasses import replace
 
 from fervid.datasets import ALL, Dataset, Option, layout, packs, portraits, synth
 from fervid.errors import InputError, UsageError
-from fervid.files import shown
+from fervid.files import display_name
 from fervid.labels import CONTEMPT, EMOTIONS, NEUTRAL
 
 
@@ -36,7 +36,7 @@ def read(path: str, options: Mapping[str, str]) -> Dataset:
     ]
     if not cast:
         part = options["part"] + (f", {options['half']} half" if options["half"] != ALL else "")
-        raise InputError(f"{shown(path)} has no neutral portrait of the part {part}")
+        raise InputError(f"{display_name(path)} has no neutral portrait of the part {part}")
     labels = synth.LABELS[options["classes"]]
     if options["only"] not in (ALL, *labels):
         raise UsageError(f"only={options['only']} is none of the {len(labels)} classes: give classes= too")

@@ -9,7 +9,7 @@ from pathlib import Path
 from fervid.datasets import ALL, Dataset, Option, disk, layout, naming
 from fervid.datasets.remarks import Remarks
 from fervid.errors import InputError
-from fervid.files import VIDEOS, shown
+from fervid.files import VIDEOS, display_name
 from fervid.labels import EMOTIONS
 from fervid.types.samples import OnDisk, Sample
 
@@ -40,7 +40,7 @@ def read(path: str, options: Mapping[str, str]) -> Dataset:
             else:
                 samples[name] = Sample(name, label, OnDisk(str(file)), split=part)
     if not samples:
-        raise InputError(f"{shown(path)} is not AFEW: expected {EXPECTED}; {disk.listing(root)}")
+        raise InputError(f"{display_name(path)} is not AFEW: expected {EXPECTED}; {disk.listing(root)}")
     for part, whole in CLIPS.items():
         count = sum(sample.split == part for sample in samples.values())
         if count != whole:
@@ -64,8 +64,9 @@ def classes(
             remarks.count("classes of the test part, left out: its labels are withheld", folder.name)
         elif naming.label_of(folder.name) and part is None:
             raise InputError(
-                f"{shown(folder)} is in neither the training nor the validation part; give {expected}, "
-                f"or read it as folder:{shown(root)}"
+                f"{display_name(folder)} is in neither the training nor the validation part; give "
+                f"{expected}, "
+                f"or read it as folder:{display_name(root)}"
             )
         elif naming.label_of(folder.name):
             assert part is not None

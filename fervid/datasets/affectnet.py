@@ -14,7 +14,7 @@ import numpy as np
 from fervid.datasets import ALL, Dataset, Option, disk, layout, naming, tagging
 from fervid.datasets.remarks import Remarks
 from fervid.errors import InputError
-from fervid.files import shown
+from fervid.files import display_name
 from fervid.types.samples import OnDisk, Sample
 
 EXPECTED = (
@@ -61,7 +61,7 @@ def read(path: str, options: Mapping[str, str]) -> Dataset:
     tables = _tables(root)
     parts = [] if tables else list(_parts(root, None, DEPTH))
     if not tables and not parts:
-        raise InputError(f"{shown(path)} is not AffectNet: expected {EXPECTED}; {disk.listing(root)}")
+        raise InputError(f"{display_name(path)} is not AffectNet: expected {EXPECTED}; {disk.listing(root)}")
     rows = (
         _listed(tables, _pictures(root, path), split, remarks)
         if tables
@@ -114,7 +114,7 @@ def _pictures(root: Path, path: str) -> Path:
             if pictures is not None:
                 return pictures
     raise InputError(
-        f"{shown(path)} has tables and no pictures of AffectNet: expected {PICTURES[0]}/ beside them; "
+        f"{display_name(path)} has tables and no pictures of AffectNet: expected {PICTURES[0]}/ beside them; "
         f"{disk.listing(root)}"
     )
 
@@ -127,7 +127,7 @@ def _listed(tables: Mapping[str, Path], pictures: Path, split: str, remarks: Rem
             with open(disk.file(table, EXPECTED), encoding="utf-8-sig", newline="") as stream:
                 yield from _rows(table, csv.reader(stream), part, pictures, remarks)
         except (UnicodeDecodeError, csv.Error) as failure:
-            raise InputError(f"{shown(table)} is not a table of AffectNet: {failure}") from failure
+            raise InputError(f"{display_name(table)} is not a table of AffectNet: {failure}") from failure
 
 
 def _rows(
@@ -137,13 +137,14 @@ def _rows(
     columns = words = tuple(cell.strip().casefold() for cell in head)
     if PATH in words:
         if EXPRESSION not in columns:
-            raise InputError(f"{shown(table)} has no column {EXPRESSION!r}, only {', '.join(words)}")
+            raise InputError(f"{display_name(table)} has no column {EXPRESSION!r}, only {', '.join(words)}")
     elif len(head) == len(COLUMNS):
         columns, cells = COLUMNS, chain([head], cells)  # no header: the first line is a picture
     else:
-        line = shown(", ".join(head)[:80]) or "empty"
+        line = display_name(", ".join(head)[:80]) or "empty"
         raise InputError(
-            f"{shown(table)} is not a table of AffectNet: expected the columns {', '.join(COLUMNS)}; its "
+            f"{display_name(table)} is not a table of AffectNet: expected the columns "
+            f"{', '.join(COLUMNS)}; its "
             f"first line is {line}"
         )
     has_box = set(BOX) <= set(columns)
@@ -186,7 +187,9 @@ def _parts(folder: Path, part: str | None, depth: int) -> Iterator[tuple[str, Pa
     images, annotations = disk.named(folder, IMAGES), disk.named(folder, ANNOTATIONS)
     if images is not None and annotations is not None:
         if named is None:
-            raise InputError(f"{shown(folder)} is in neither train_set nor val_set: expected {EXPECTED}")
+            raise InputError(
+                f"{display_name(folder)} is in neither train_set nor val_set: expected {EXPECTED}"
+            )
         yield named, images, annotations
     elif depth:
         for below in disk.folders(folder):

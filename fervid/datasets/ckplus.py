@@ -10,7 +10,7 @@ from pathlib import Path
 from fervid.datasets import Dataset, Option, apex, disk, layout, naming
 from fervid.datasets.remarks import Remarks
 from fervid.errors import InputError
-from fervid.files import shown
+from fervid.files import display_name
 from fervid.labels import CONTEMPT, NEUTRAL
 from fervid.types.samples import Sample
 
@@ -71,11 +71,13 @@ def _find(root: Path, path: str) -> tuple[Path, Path]:
     if pictures is None and _has_people(root) and _first([root.parent], LABELS) != root:
         pictures = root  # with another name
     if pictures is None:
-        raise InputError(f"{shown(path)} has no pictures of CK+: expected {EXPECTED}; {disk.listing(root)}")
+        raise InputError(
+            f"{display_name(path)} has no pictures of CK+: expected {EXPECTED}; {disk.listing(root)}"
+        )
     emotions = _first(folders, LABELS)
     if emotions is None:
         raise InputError(
-            f"{shown(path)} has no labels of CK+: expected {EXPECTED}; unpack the separate archive "
+            f"{display_name(path)} has no labels of CK+: expected {EXPECTED}; unpack the separate archive "
             "Emotion_labels.zip beside the pictures"
         )
     return pictures, emotions

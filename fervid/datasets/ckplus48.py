@@ -9,7 +9,7 @@ from fervid.datasets import Dataset, Option, disk, layout, naming
 from fervid.datasets.ckplus import CLASSES, PERSON
 from fervid.datasets.remarks import Remarks
 from fervid.errors import InputError
-from fervid.files import STILLS, shown
+from fervid.files import STILLS, display_name
 from fervid.types.samples import OnDisk, Sample
 
 EXPECTED = "the folder with anger/S010_004_00000017.png, contempt/, disgust/, ..."
@@ -46,7 +46,7 @@ def read(path: str, options: Mapping[str, str]) -> Dataset:
             else:
                 remarks.count(f"pictures of {label}, which is not among the {len(labels)} classes", name)
     if not count:
-        raise InputError(f"{shown(path)} is not CK+48: expected {EXPECTED}; {disk.listing(root)}")
+        raise InputError(f"{display_name(path)} is not CK+48: expected {EXPECTED}; {disk.listing(root)}")
     if count != PICTURES:
         remarks.add(f"{count} pictures; the whole set has {PICTURES}")
     return Dataset(labels, tuple(samples), remarks.texts())

@@ -8,7 +8,7 @@ from pathlib import Path
 from fervid.datasets import Dataset, disk
 from fervid.datasets.remarks import Remarks
 from fervid.errors import InputError
-from fervid.files import STILLS, shown
+from fervid.files import STILLS, display_name
 from fervid.types.samples import Sample
 
 DEPTH = 4  # folders between the root and the files, at most
@@ -44,7 +44,7 @@ def read_stills(
             else:
                 samples[sample.name] = sample
     if not known:
-        raise InputError(f"{shown(path)} is not {title}: expected {expected}; {disk.listing(root)}")
+        raise InputError(f"{display_name(path)} is not {title}: expected {expected}; {disk.listing(root)}")
     if known != count:
         remarks.add(f"{known:,} pictures; the whole set has {count:,}")
     return Dataset(labels, tuple(samples.values()), remarks.texts())

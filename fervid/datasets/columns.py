@@ -7,7 +7,7 @@ from bisect import bisect_right
 from collections.abc import Mapping, Sequence
 
 from fervid.errors import InputError, UsageError
-from fervid.files import shown
+from fervid.files import display_name
 from fervid.types.samples import Sample
 
 KEYS = ("name", "subject")  # columns by which a table refers to samples
@@ -24,13 +24,13 @@ def read(path: str) -> tuple[str, dict[str, Mapping[str, str]]]:
             key = next((name for name in KEYS if name in (table.fieldnames or ())), None)
             if key is None:
                 raise InputError(
-                    f"{shown(path)} has no column name or subject: name one of them in its first line"
+                    f"{display_name(path)} has no column name or subject: name one of them in its first line"
                 )
             rows: dict[str, Mapping[str, str]] = {
                 str(row[key]).strip(): {k: v for k, v in row.items() if k and v is not None} for row in table
             }
     except (OSError, UnicodeDecodeError, csv.Error) as error:
-        raise InputError(f"{shown(path)} cannot be read as csv: {error}") from error
+        raise InputError(f"{display_name(path)} cannot be read as csv: {error}") from error
     return key, rows
 
 
@@ -56,7 +56,7 @@ def _cells(samples: Sequence[Sample], column: str, table: str | None) -> list[st
             matches = [_row(sample, key, rows) for sample in samples]
             if not any(row is not None for row in matches):
                 raise InputError(
-                    f"{shown(table)} has no row for any sample: its column {key} has other names"
+                    f"{display_name(table)} has no row for any sample: its column {key} has other names"
                 )
             return [(row or {}).get(column, "").strip() for row in matches]
     if any(column in sample.columns for sample in samples):

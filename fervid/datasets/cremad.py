@@ -10,7 +10,7 @@ from pathlib import Path
 from fervid.datasets import Dataset, Option, disk, layout, naming
 from fervid.datasets.remarks import Remarks
 from fervid.errors import InputError
-from fervid.files import VIDEOS, shown
+from fervid.files import VIDEOS, display_name
 from fervid.labels import EMOTIONS
 from fervid.types.samples import OnDisk, Sample
 
@@ -40,7 +40,7 @@ def read(path: str, options: Mapping[str, str]) -> Dataset:
     folder, remarks = disk.named(root, FOLDER), Remarks()
     clips = {} if folder is None else _clips(folder, remarks)
     if not clips:
-        raise InputError(f"{shown(path)} is not CREMA-D: expected {EXPECTED}; {disk.listing(named)}")
+        raise InputError(f"{display_name(path)} is not CREMA-D: expected {EXPECTED}; {disk.listing(named)}")
     if len(clips) != CLIPS:
         remarks.add(f"{len(clips):,} videos; the whole set has {CLIPS:,}")
     seen = _face_votes(root) if options["labels"] == "face" else {}
@@ -112,7 +112,9 @@ def _shares(root: Path, remarks: Remarks) -> dict[str, dict[str, float]]:
             votes = {label: int(row[letter.casefold()]) for letter, label in LETTERS.items()}
             query = int(row[""]) // 100_000
         except ValueError as failure:
-            raise InputError(f"{shown(table)} has a row without numbers: {row['filename']}") from failure
+            raise InputError(
+                f"{display_name(table)} has a row without numbers: {row['filename']}"
+            ) from failure
         total = sum(votes.values())
         if query == FACE_ALONE and total:
             shares[_key(row["filename"])] = {label: n / total for label, n in votes.items() if n}
@@ -127,9 +129,9 @@ def _table(path: Path, *columns: str) -> Iterator[dict[str, str]]:
             head = [cell.strip().casefold() for cell in next(reader, [])]
             missing = [column for column in columns if column not in head]
             if missing:
-                raise InputError(f"{shown(path)} has no column {missing[0]!r}, only {', '.join(head)}")
+                raise InputError(f"{display_name(path)} has no column {missing[0]!r}, only {', '.join(head)}")
             for cells in reader:
                 if len(cells) == len(head):
                     yield dict(zip(head, cells, strict=True))
     except (UnicodeDecodeError, csv.Error) as failure:
-        raise InputError(f"{shown(path)} is not a table of CREMA-D: {failure}") from failure
+        raise InputError(f"{display_name(path)} is not a table of CREMA-D: {failure}") from failure

@@ -13,8 +13,8 @@ from fervid.datasets import Dataset, Option, disk, layout, naming
 from fervid.datasets.folder import RATE, SPLIT, rate_of
 from fervid.datasets.remarks import Remarks
 from fervid.errors import InputError
-from fervid.files import shown
-from fervid.times import exact
+from fervid.files import display_name
+from fervid.times import parse_number
 from fervid.types.samples import OnDisk, Sample
 
 EXPECTED = "a csv file whose first line names its columns: path,label[,subject,split,start,end,...]"
@@ -55,7 +55,7 @@ def read(path: str, options: Mapping[str, str]) -> Dataset:
                     raise row.wrong(f"{sample.name} is {sample.label} here and {twin.label} in line {line}")
                 remarks.count("repeated rows, left out", f"line {row.line}")
     except InputError as error:
-        raise InputError(f"{shown(path)}: {error}") from error
+        raise InputError(f"{display_name(path)}: {error}") from error
     kept = tuple(sample for _, sample in samples.values())
     if all(sample.subject is None for sample in kept):
         remarks.add("no column `subject`: splits count each sample as a different person")
@@ -147,7 +147,7 @@ def _seconds(row: _Row, column: str) -> Fraction | None:
     if not text:
         return None
     try:
-        seconds = exact(text)
+        seconds = parse_number(text)
     except ValueError as failure:
         raise row.wrong(f"{column} is {text!r}, which is not a number of seconds") from failure
     if seconds < 0:
@@ -161,7 +161,7 @@ def _votes(row: _Row) -> dict[str, float]:
     for label in naming.ORDER:
         text = row.cells.get(label, "")
         try:
-            vote = exact(text) if text else Fraction(0)
+            vote = parse_number(text) if text else Fraction(0)
         except ValueError as failure:
             raise row.wrong(f"the votes for {label} are {text!r}, which is not a number") from failure
         if vote < 0:

@@ -8,7 +8,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 from fervid.errors import InputError
-from fervid.files import STILLS, natural, no_permission, shown
+from fervid.files import STILLS, display_name, natural_key, no_permission
 
 # fmt: off
 ARCHIVES = frozenset({".7z", ".bz2", ".gz", ".rar", ".tar", ".tgz", ".xz", ".zip"})
@@ -30,10 +30,10 @@ def folder(path: str, expected: str) -> Path:
     """Return the absolute path of a folder; raise InputError with what is expected if it is not one."""
     root = expand(path)
     if not root.exists():
-        raise InputError(f"there is no folder {shown(path)}; expected {expected}")
+        raise InputError(f"there is no folder {display_name(path)}; expected {expected}")
     if not root.is_dir():
         hint = "; unpack it and give the folder" if root.suffix.lower() in ARCHIVES else ""
-        raise InputError(f"{shown(path)} is a file; expected {expected}{hint}")
+        raise InputError(f"{display_name(path)} is a file; expected {expected}{hint}")
     return Path(os.path.abspath(root))
 
 
@@ -41,10 +41,10 @@ def file(path: str | Path, expected: str) -> Path:
     """Return the path of a file; raise InputError with what is expected if it is missing or damaged."""
     expanded = expand(str(path))
     if expanded.is_dir():
-        raise InputError(f"{shown(path)} is a folder; expected {expected}; {listing(expanded)}")
+        raise InputError(f"{display_name(path)} is a folder; expected {expected}; {listing(expanded)}")
     wrong = undecodable_reason(expanded)
     if wrong is not None:
-        raise InputError(f"{shown(path)} is {wrong}; expected {expected}")
+        raise InputError(f"{display_name(path)} is {wrong}; expected {expected}")
     return expanded
 
 
@@ -55,7 +55,7 @@ def contents(path: Path) -> tuple[list[Path], list[Path]]:
             kept = [e for e in entries if not e.name.startswith(".") and e.name.lower() not in DEBRIS]
     except PermissionError as failure:
         raise InputError(no_permission(path)) from failure
-    kept.sort(key=lambda entry: natural(entry.name))
+    kept.sort(key=lambda entry: natural_key(entry.name))
     folders = [Path(entry.path) for entry in kept if entry.is_dir()]
     files = [Path(entry.path) for entry in kept if not entry.is_dir()]
     return folders, files
@@ -123,6 +123,6 @@ def is_pointer(path: Path) -> bool:
 def listing(path: Path) -> str:
     """Return a description of the contents of a folder, for errors."""
     below, own = contents(path)
-    names = [f"{shown(entry.name)}/" for entry in below] + [shown(entry.name) for entry in own]
+    names = [f"{display_name(entry.name)}/" for entry in below] + [display_name(entry.name) for entry in own]
     more = f" and {len(names) - NAMED:,} more" if len(names) > NAMED else ""
     return f"found {', '.join(names[:NAMED])}{more}" if names else "found nothing in it"

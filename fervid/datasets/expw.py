@@ -8,7 +8,7 @@ from pathlib import Path
 from fervid.datasets import Dataset, Option, disk, layout
 from fervid.datasets.remarks import Remarks
 from fervid.errors import InputError
-from fervid.files import shown
+from fervid.files import display_name
 from fervid.labels import EMOTIONS
 from fervid.types.samples import OnDisk, Sample
 
@@ -31,7 +31,9 @@ def read(path: str, options: Mapping[str, str]) -> Dataset:
     table = _list(root, path)
     images = next(filter(None, (disk.named(root, name) for name in FOLDERS)), None)
     if images is None:
-        raise InputError(f"{shown(path)} has no pictures of ExpW: expected {EXPECTED}; {disk.listing(root)}")
+        raise InputError(
+            f"{display_name(path)} has no pictures of ExpW: expected {EXPECTED}; {disk.listing(root)}"
+        )
     samples: dict[str, Sample] = {}
     count = 0
     for line, cells in _rows(table):
@@ -56,7 +58,7 @@ def _list(root: Path, path: str) -> Path:
         for file in disk.files(folder) if folder is not None else ():
             if file.name.casefold() == LIST:
                 return disk.file(file, EXPECTED)
-    raise InputError(f"{shown(path)} is not ExpW: expected {EXPECTED}; {disk.listing(root)}")
+    raise InputError(f"{display_name(path)} is not ExpW: expected {EXPECTED}; {disk.listing(root)}")
 
 
 def _rows(table: Path) -> Iterator[tuple[int, list[str]]]:

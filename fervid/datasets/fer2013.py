@@ -12,7 +12,7 @@ import numpy as np
 from fervid.datasets import ALL, Dataset, Option, disk, layout, tagging
 from fervid.datasets.remarks import Remarks
 from fervid.errors import InputError, UsageError
-from fervid.files import shown
+from fervid.files import display_name
 from fervid.types import Bytes
 from fervid.types.samples import Picture, Sample
 
@@ -74,8 +74,8 @@ def _table(path: str) -> Path:
                 if (folder / name).is_file():
                     return disk.file(folder / name, EXPECTED)
         raise InputError(
-            f"{shown(path)} is not FER2013: expected {EXPECTED}; {disk.listing(root)}; "
-            f"if it has a folder of pictures for each class, write folder:{shown(path)}"
+            f"{display_name(path)} is not FER2013: expected {EXPECTED}; {disk.listing(root)}; "
+            f"if it has a folder of pictures for each class, write folder:{display_name(path)}"
         )
     return disk.file(path, EXPECTED)
 
@@ -92,8 +92,10 @@ def _rows(
         head = [cell.decode("ascii", "replace") for cell in _cells(stream.readline(LINE))]
         columns = [cell.removeprefix("\ufffd" * 3).casefold() for cell in head]  # a byte order mark
         if not {"emotion", "pixels", "usage"} <= set(columns):
-            line = shown(", ".join(head)[:80])
-            raise InputError(f"{shown(table)} is not FER2013: expected {EXPECTED}; its first line is {line}")
+            line = display_name(", ".join(head)[:80])
+            raise InputError(
+                f"{display_name(table)} is not FER2013: expected {EXPECTED}; its first line is {line}"
+            )
         emotion, pixels, part = (columns.index(name) for name in ("emotion", "pixels", "usage"))
         index = -1
         while text := stream.readline(LINE):
@@ -108,7 +110,7 @@ def _rows(
             name = cells[part].decode("ascii", "replace")
             if tags is not None and (index >= len(tags[0]) or tags[0][index] != name):
                 raise InputError(
-                    f"row {index} has different parts in {shown(table)} and in FER+'s table: "
+                    f"row {index} has different parts in {display_name(table)} and in FER+'s table: "
                     "use both files complete and in their original order"
                 )
             if name not in tagging.USAGES:
@@ -125,7 +127,7 @@ def _rows(
                 yield _Row(index, int(code), name, picture)
     if tags is not None and index + 1 != len(tags[0]):
         raise InputError(
-            f"{shown(table)} has {index + 1:,} rows and FER+'s table {len(tags[0]):,}: "
+            f"{display_name(table)} has {index + 1:,} rows and FER+'s table {len(tags[0]):,}: "
             "they are of different sets, or a file is incomplete; copy both again"
         )
     if index + 1 != ROWS:
@@ -168,12 +170,12 @@ def _votes(table: Path) -> tuple[list[str], tagging.Votes]:
             head = [cell.strip().casefold() for cell in next(reader, [])]
             missing = [name for name in ("Usage", *tagging.COLUMNS) if name.casefold() not in head]
             if missing:
-                raise InputError(f"{shown(table)} is not FER+: it has no column {missing[0]!r}")
+                raise InputError(f"{display_name(table)} is not FER+: it has no column {missing[0]!r}")
             usage = head.index("usage")
             columns = [head.index(name.casefold()) for name in tagging.COLUMNS]
             for cells in reader:
                 usages.append(cells[usage].strip())
                 counts.append([int(cells[column]) for column in columns])
     except (UnicodeDecodeError, ValueError, IndexError, csv.Error) as failure:
-        raise InputError(f"row {len(counts)} of {shown(table)} cannot be read: {failure}") from failure
+        raise InputError(f"row {len(counts)} of {display_name(table)} cannot be read: {failure}") from failure
     return usages, np.array(counts, np.int64).reshape(-1, len(tagging.COLUMNS))

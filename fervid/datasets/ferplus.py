@@ -9,7 +9,7 @@ import numpy as np
 from fervid.datasets import ALL, Dataset, Option, layout, packs, tagging
 from fervid.datasets.remarks import Remarks
 from fervid.errors import InputError
-from fervid.files import shown
+from fervid.files import display_name
 from fervid.types.samples import Picture, Sample
 
 ARRAYS = {
@@ -38,7 +38,7 @@ def read(path: str, options: Mapping[str, str]) -> Dataset:
     _check(path, arrays["fer2013"], len(tagging.CODES), "fer2013")
     _check(path, arrays["usage"], len(tagging.USAGES), "usage")
     if arrays["votes"].shape[1] != len(tagging.COLUMNS):
-        raise InputError(f"the votes of {shown(path)} should have {len(tagging.COLUMNS)} columns")
+        raise InputError(f"the votes of {display_name(path)} should have {len(tagging.COLUMNS)} columns")
     wanted = np.ones(len(arrays["usage"]), bool)
     if options["usage"] != ALL:
         wanted = arrays["usage"] == tagging.USAGES.index(options["usage"])
@@ -69,4 +69,6 @@ def read(path: str, options: Mapping[str, str]) -> Dataset:
 
 def _check(path: str, codes: packs.Array, count: int, name: str) -> None:
     if len(codes) and not 0 <= int(codes.min()) <= int(codes.max()) < count:
-        raise InputError(f"the array {name!r} of {shown(path)} should have codes from 0 to {count - 1}")
+        raise InputError(
+            f"the array {name!r} of {display_name(path)} should have codes from 0 to {count - 1}"
+        )

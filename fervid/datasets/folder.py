@@ -9,8 +9,8 @@ from pathlib import Path
 from fervid.datasets import ALL, Dataset, Option, disk, layout, naming
 from fervid.datasets.remarks import Remarks
 from fervid.errors import InputError, UsageError
-from fervid.files import STILLS, VIDEOS, shown
-from fervid.times import exact
+from fervid.files import STILLS, VIDEOS, display_name
+from fervid.times import parse_number
 from fervid.types.samples import OnDisk, Sample
 
 EXPECTED = "a folder with one folder for each class (happy/, sad/, ...), or train/ and val/ with these"
@@ -39,7 +39,7 @@ def read(path: str, options: Mapping[str, str]) -> Dataset:
 def rate_of(text: str) -> Fraction:
     """Return the option `rate`, pictures per second, as a fraction."""
     try:
-        rate = exact(text)
+        rate = parse_number(text)
     except ValueError as failure:
         raise UsageError(f"rate={text} is not a number: give one such as 25 or 30000/1001") from failure
     if rate <= 0:
@@ -57,14 +57,14 @@ def _parts(root: Path, remarks: Remarks) -> list[tuple[str | None, Path]]:
     below, files = disk.contents(root)
     if not below:
         kinds = f"{len(files):,} files and no folders" if files else "nothing"
-        raise InputError(f"{shown(root)} contains {kinds}; expected {EXPECTED}")
+        raise InputError(f"{display_name(root)} contains {kinds}; expected {EXPECTED}")
     for stray in files:
         remarks.count("files beside the class folders, left out", stray.name)
     if any(naming.part_of(folder.name) for folder in below):
         for folder in below:
             if naming.part_of(folder.name) is None:
                 raise InputError(
-                    f"{shown(folder)} is beside train, val or test and is none of them; "
+                    f"{display_name(folder)} is beside train, val or test and is none of them; "
                     "move it away, or give the path of one part"
                 )
         return [(folder.name, folder) for folder in below]
@@ -76,7 +76,7 @@ def _classes(above: Path) -> list[Path]:
     for folder in classes:
         if naming.label_of(folder.name) is None:
             raise InputError(
-                f"{shown(folder)} is not a class of fervid; rename it to one of these or move it "
+                f"{display_name(folder)} is not a class of fervid; rename it to one of these or move it "
                 f"away: {naming.FULL_WORDS}"
             )
     return classes

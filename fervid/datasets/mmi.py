@@ -14,7 +14,7 @@ from pathlib import Path
 from fervid.datasets import ALL, Dataset, Option, disk, layout, naming
 from fervid.datasets.remarks import Remarks
 from fervid.errors import InputError
-from fervid.files import VIDEOS, shown
+from fervid.files import VIDEOS, display_name
 from fervid.types.samples import OnDisk, Sample
 
 EXPECTED = "MMI's folder, with Sessions/<number>/session.xml, S002-106.avi and S002-106.xml"
@@ -48,7 +48,7 @@ def read(path: str, options: Mapping[str, str]) -> Dataset:
     root, remarks = disk.folder(path, EXPECTED), Remarks()
     sessions = list(_sessions(root, DEPTH))
     if not sessions:
-        raise InputError(f"{shown(path)} is not MMI: expected {EXPECTED}; {disk.listing(root)}")
+        raise InputError(f"{display_name(path)} is not MMI: expected {EXPECTED}; {disk.listing(root)}")
     wanted = {"frontal": ("front", "dual"), "front": ("front",), ALL: tuple(VIEWS.values())}[options["view"]]
     samples: dict[str, Sample] = {}
     for session, files in sessions:
@@ -141,6 +141,6 @@ def _text(file: Path) -> str:
     try:
         data = file.read_bytes()
     except OSError as failure:
-        raise InputError(f"{shown(file)} cannot be read: {failure.strerror}") from failure
+        raise InputError(f"{display_name(file)} cannot be read: {failure.strerror}") from failure
     encoding = "utf-16" if data[:2] in (b"\xff\xfe", b"\xfe\xff") else "utf-8-sig"
     return data.decode(encoding, "replace")

@@ -11,7 +11,7 @@ from pathlib import Path
 from fervid.datasets import ALL, Dataset, Option, apex, disk, layout, naming
 from fervid.datasets.remarks import Remarks
 from fervid.errors import InputError
-from fervid.files import shown
+from fervid.files import display_name
 from fervid.labels import EMOTIONS, NEUTRAL
 from fervid.types.samples import Sample
 
@@ -62,7 +62,7 @@ def read(path: str, options: Mapping[str, str]) -> Dataset:
         above = above.within(name)
     people = list(_people(root, above, DEPTH))
     if not people:
-        raise InputError(f"{shown(path)} is not Oulu-CASIA: expected {EXPECTED}; {disk.listing(root)}")
+        raise InputError(f"{display_name(path)} is not Oulu-CASIA: expected {EXPECTED}; {disk.listing(root)}")
     wanted = [
         (above, person)
         for above, person in people
@@ -101,7 +101,9 @@ def _people(folder: Path, above: _Above, depth: int) -> Iterator[tuple[_Above, P
         if PERSON.fullmatch(below.name):
             if above.camera is None or above.light is None:
                 missing = "camera (VL, NI)" if above.camera is None else "light (Strong, Weak, Dark)"
-                raise InputError(f"no folder above {shown(below)} names the {missing}: expected {EXPECTED}")
+                raise InputError(
+                    f"no folder above {display_name(below)} names the {missing}: expected {EXPECTED}"
+                )
             yield above, below
         elif depth:
             yield from _people(below, above.within(below.name), depth - 1)

@@ -13,7 +13,7 @@ import numpy.typing as npt
 
 from fervid.datasets import ALL, Option, disk
 from fervid.errors import InputError
-from fervid.files import shown
+from fervid.files import display_name
 from fervid.labels import NEUTRAL
 from fervid.types.samples import Picture, Sample
 
@@ -83,24 +83,26 @@ def read(path: str, wanted: Mapping[str, tuple[int, str]]) -> dict[str, Array]:
                 missing.remove("images")
             if missing:
                 raise InputError(
-                    f"{shown(path)} has no array {missing[0]!r}: expected {expected}; it has "
+                    f"{display_name(path)} has no array {missing[0]!r}: expected {expected}; it has "
                     f"{', '.join(have) or 'none'}"
                 )
             arrays = {name: pack[name] for name in wanted if name in have}
             if packed:
                 arrays["images"] = _decoded(path, pack["webp"], pack["offset"])
     except (OSError, ValueError, EOFError, RuntimeError, zipfile.BadZipFile, zlib.error) as failure:
-        raise InputError(f"{shown(path)} is not a pack that can be read: expected {expected}") from failure
+        raise InputError(
+            f"{display_name(path)} is not a pack that can be read: expected {expected}"
+        ) from failure
     count = len(arrays["images"])
     for name, (axes, kinds) in wanted.items():
         array = arrays[name]
         if array.ndim != axes or array.dtype.kind not in kinds or len(array) != count:
             raise InputError(
-                f"the array {name!r} of {shown(path)} is {array.dtype} {array.shape}; expected {axes} "
+                f"the array {name!r} of {display_name(path)} is {array.dtype} {array.shape}; expected {axes} "
                 f"axes of kind {' or '.join(kinds)}, and {count} rows as 'images' has"
             )
     if arrays["images"].dtype != np.uint8:
-        raise InputError(f"the images of {shown(path)} are {arrays['images'].dtype}, not uint8")
+        raise InputError(f"the images of {display_name(path)} are {arrays['images'].dtype}, not uint8")
     return arrays
 
 
@@ -115,8 +117,10 @@ def _decoded(path: str, blob: Array, offset: Array) -> Array:
         except cv2.error:  # more than 2**30 pixels
             picture = None
         if picture is None:
-            raise InputError(f"picture {len(pictures)} of {shown(path)} cannot be decoded; copy it again")
+            raise InputError(
+                f"picture {len(pictures)} of {display_name(path)} cannot be decoded; copy it again"
+            )
         pictures.append(picture)
     if len({picture.shape for picture in pictures}) > 1:
-        raise InputError(f"the pictures of {shown(path)} are not all of one size")
+        raise InputError(f"the pictures of {display_name(path)} are not all of one size")
     return np.stack(pictures) if pictures else np.empty((0, 1, 1), np.uint8)

@@ -7,7 +7,7 @@ from collections.abc import Mapping
 from fervid.datasets import ALL, Dataset, layout, packs, tagging
 from fervid.datasets.remarks import Remarks
 from fervid.errors import InputError
-from fervid.files import shown
+from fervid.files import display_name
 from fervid.types.samples import Picture, Sample
 
 ARRAYS = {"images": (3, "u"), "label": (1, "iu"), "person": (1, "U")}
@@ -46,7 +46,7 @@ def people(path: str) -> list[Sample]:
         zip(arrays["label"].tolist(), arrays["person"].tolist(), strict=True)
     ):
         if not 0 <= code < len(CODES):
-            raise InputError(f"label {code} in row {row} of {shown(path)} is not a code from 0 to 7")
+            raise InputError(f"label {code} in row {row} of {display_name(path)} is not a code from 0 to 7")
         name = f"{person}/{row:05}"
         samples.append(
             Sample(

@@ -9,7 +9,7 @@ from pathlib import Path
 from fervid.datasets import ALL, Dataset, Option, disk, layout
 from fervid.datasets.remarks import Remarks
 from fervid.errors import InputError
-from fervid.files import shown
+from fervid.files import display_name
 from fervid.labels import EMOTIONS
 from fervid.types.samples import OnDisk, Sample
 
@@ -69,7 +69,7 @@ def _list(named: Path, path: str) -> tuple[Path, Path]:
             for file in disk.files(folder) if folder is not None else ():
                 if file.name.casefold() in LISTS:
                     return root, disk.file(file, EXPECTED)
-    raise InputError(f"{shown(path)} is not RAF-DB: expected {EXPECTED}; {disk.listing(named)}")
+    raise InputError(f"{display_name(path)} is not RAF-DB: expected {EXPECTED}; {disk.listing(named)}")
 
 
 def _images(root: Path, wanted: str, path: str) -> Path:
@@ -78,7 +78,7 @@ def _images(root: Path, wanted: str, path: str) -> Path:
         if images is not None:
             return disk.named(images, wanted) or images  # some archives are nested
     raise InputError(
-        f"{shown(path)} has no pictures of RAF-DB: expected Image/{wanted}/ beside {LABELS}/; "
+        f"{display_name(path)} has no pictures of RAF-DB: expected Image/{wanted}/ beside {LABELS}/; "
         f"{disk.listing(root)}; unpack the separate archive of pictures there"
     )
 
@@ -90,7 +90,7 @@ def _rows(table: Path, remarks: Remarks) -> Iterator[tuple[int, str, int]]:
     codes = Counter(int(cells[1]) for _, cells in rows if len(cells) == 2 and cells[1].isdecimal())
     if any(len(CODES) <= code <= COMPOUND for code in codes):
         raise InputError(
-            f"{shown(table)} has codes up to {max(codes)}: it is RAF-DB's list of compound emotions, "
+            f"{display_name(table)} has codes up to {max(codes)}: it is RAF-DB's list of compound emotions, "
             "which fervid does not have; give the folder basic"
         )
     for number, cells in rows:

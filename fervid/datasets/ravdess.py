@@ -9,7 +9,7 @@ from pathlib import Path
 from fervid.datasets import ALL, Dataset, Option, disk, layout
 from fervid.datasets.remarks import Remarks
 from fervid.errors import InputError
-from fervid.files import VIDEOS, shown
+from fervid.files import VIDEOS, display_name
 from fervid.labels import EMOTIONS
 from fervid.types.samples import OnDisk, Sample
 
@@ -55,7 +55,7 @@ def read(path: str, options: Mapping[str, str]) -> Dataset:
                     remarks.count("videos with the same pictures as another, left out", file.name)
                 takes[take] = min(takes.get(take, (codes[1], file)), (codes[1], file))
     if not takes:
-        raise InputError(f"{shown(path)} is not RAVDESS: expected {EXPECTED}; {disk.listing(root)}")
+        raise InputError(f"{display_name(path)} is not RAVDESS: expected {EXPECTED}; {disk.listing(root)}")
     samples = []
     for take, (_, file) in sorted(takes.items(), key=lambda item: (item[0][-2:], item[0])):
         channel, label, actor = CHANNELS[take[:2]], CODES[take[3:5]], f"Actor_{take[-2:]}"

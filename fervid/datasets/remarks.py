@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from fervid.files import shown
+from fervid.files import display_name
 
 NAMED = 3  # names in a remark
 
@@ -20,7 +20,7 @@ class Remarks:
 
     def count(self, kind: str, name: str) -> None:
         """Add a name to a kind of oddity."""
-        self._counts.setdefault(kind, []).append(shown(name))
+        self._counts.setdefault(kind, []).append(display_name(name))
 
     def texts(self) -> tuple[str, ...]:
         """Return all remarks as text."""

@@ -8,7 +8,7 @@ from collections.abc import Mapping
 from fervid.datasets import Dataset, disk, layout
 from fervid.datasets.remarks import Remarks
 from fervid.errors import InputError
-from fervid.files import VIDEOS, shown
+from fervid.files import VIDEOS, display_name
 from fervid.labels import EMOTIONS
 from fervid.types.samples import OnDisk, Sample
 
@@ -51,7 +51,7 @@ def read(path: str, options: Mapping[str, str]) -> Dataset:
                 else:
                     samples[name] = Sample(name, CODES[code], OnDisk(str(file)), subject=actor)
     if not samples:
-        raise InputError(f"{shown(path)} is not SAVEE: expected {EXPECTED}; {disk.listing(root)}")
+        raise InputError(f"{display_name(path)} is not SAVEE: expected {EXPECTED}; {disk.listing(root)}")
     if len(samples) != CLIPS:
         remarks.add(f"{len(samples)} videos; the whole set has {CLIPS}, 120 of each actor")
     remarks.add("markers are painted on the faces: a network may learn them, and no other set has them")

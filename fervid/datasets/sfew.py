@@ -7,7 +7,7 @@ from collections.abc import Mapping
 from fervid.datasets import ALL, Dataset, Option, afew, disk, layout, naming
 from fervid.datasets.remarks import Remarks
 from fervid.errors import InputError
-from fervid.files import STILLS, shown
+from fervid.files import STILLS, display_name
 from fervid.labels import EMOTIONS
 from fervid.types.samples import OnDisk, Sample
 
@@ -34,6 +34,6 @@ def read(path: str, options: Mapping[str, str]) -> Dataset:
                 film = file.stem.split("_")[0]
                 samples[name] = Sample(name, label, OnDisk(str(file)), subject=film, split=part)
     if not samples:
-        raise InputError(f"{shown(path)} is not SFEW: expected {EXPECTED}; {disk.listing(root)}")
+        raise InputError(f"{display_name(path)} is not SFEW: expected {EXPECTED}; {disk.listing(root)}")
     remarks.add("SFEW names films, not people: fervid's own splits keep the frames of a film on one side")
     return Dataset(EMOTIONS, tuple(samples.values()), remarks.texts())

@@ -16,7 +16,7 @@ import numpy.typing as npt
 from fervid.datasets import naming
 from fervid.datasets.remarks import some
 from fervid.errors import InputError, UsageError
-from fervid.files import natural
+from fervid.files import natural_key
 from fervid.types.samples import Sample
 
 Counts = npt.NDArray[np.float64]  # a number per label
@@ -42,7 +42,7 @@ def person(sample: Sample) -> Person:
 
 def _people(samples: Iterable[Sample]) -> list[Person]:
     """Return all persons in natural order of their names, 2 before 10; unknown ones first."""
-    return sorted({person(sample) for sample in samples}, key=lambda who: (who[0], natural(who[1])))
+    return sorted({person(sample) for sample in samples}, key=lambda who: (who[0], natural_key(who[1])))
 
 
 def folds(samples: Sequence[Sample], count: int, way: str = "dealt") -> tuple[Split, ...]:

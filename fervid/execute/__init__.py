@@ -9,10 +9,10 @@ from collections.abc import Iterator
 from contextlib import AbstractContextManager, contextmanager
 
 from fervid.errors import UsageError
-from fervid.execute.events import Done, Event, Executor, Failed, Reached, results
-from fervid.execute.here import cores, limit_threads, serial
+from fervid.execute.events import Done, Event, Executor, Failed, Progress, results
 from fervid.execute.local import AHEAD, pool
 from fervid.execute.memory import fitting
+from fervid.execute.serial import cores, limit_threads, serial
 
 NAMES = ("serial", "local", "dask")
 

@@ -1,7 +1,7 @@
 """A Dask cluster. Results are sent back; files are not sent.
 
 A Dask worker runs each task in a process of its own, as `local` does. If that process dies or hangs, the
-worker and its other tasks continue, and libraries in it use one thread whatever the worker does.
+worker and its other tasks continue. Libraries in the process use one thread, however the worker is set up.
 """
 
 from __future__ import annotations
@@ -29,10 +29,10 @@ from distributed.worker import thread_state
 
 from fervid import __version__
 from fervid.errors import FervidError, UsageError, WorkerError
-from fervid.execute.events import Done, Event, Executor, Failed, Function, Reached, failure_of
-from fervid.execute.here import limit_threads
+from fervid.execute.events import Done, Event, Executor, Failed, Function, Progress, failure_of
 from fervid.execute.local import POLL_EVERY, Pool
 from fervid.execute.memory import fitting
+from fervid.execute.serial import limit_threads
 
 AHEAD = 2  # submitted tasks per thread of the cluster
 CONNECT_WITHIN = 10.0  # seconds for the scheduler to answer
@@ -152,7 +152,7 @@ class Cluster:
 
     def _check_versions(self) -> None:
         errors = {}
-        # A function of the standard library: a worker without fervid dies of one of ours.
+        # A function of the standard library: a worker without fervid cannot load one of fervid's.
         for name, version in self._ask(resolve_name, "fervid:__version__").items():
             if isinstance(version, Exception):
                 errors[name] = "it has no fervid: install it in the Python that runs this worker"
@@ -273,7 +273,7 @@ class _Run:
         self._reports.append((int(index), float(done)))
         self._wakeup.set()
 
-    def _progress(self) -> Iterator[Reached]:
+    def _progress(self) -> Iterator[Progress]:
         """Yield the progress of unfinished tasks."""
         by_index = {sent.index: sent for sent in self._waiting}
         while self._reports:
@@ -281,12 +281,12 @@ class _Run:
             sent = by_index.get(index)
             if sent is not None and done > sent.reached:
                 sent.reached = done
-                yield Reached(index, done)
+                yield Progress(index, done)
 
     def _end(self, sent: _Sent) -> Done | Failed:
         if sent.future.status == "finished":
             end: Done | Failed | FervidError = pickle.loads(sent.future.result())
-            if isinstance(end, FervidError):  # this worker can do no task, whatever the input
+            if isinstance(end, FervidError):  # this worker cannot do any task
                 raise end
             return end
         if sent.future.status != "error":  # cancelled, lost
@@ -359,7 +359,7 @@ def _borrowed() -> Iterator[Pool]:
     if pool is None:
         limit_threads()  # inherited by the process
         # A nanny's worker is a daemon, and multiprocessing forbids daemons to have children, which could
-        # outlive them. Ours do not: they end with their parent.
+        # outlive them. fervid's do not: they end with their parent.
         multiprocessing.current_process()._config["daemon"] = False  # type: ignore[attr-defined]
         pool = Pool(1, contained=True)
     try:

@@ -11,7 +11,7 @@ from fervid.errors import FervidError, UnexpectedError
 
 
 @dataclass(frozen=True)
-class Reached:
+class Progress:
     """The progress of a task, in the task's own unit."""
 
     index: int  # of the task in the order of tasks
@@ -34,16 +34,16 @@ class Failed:
     error: FervidError
 
 
-Event = Reached | Done | Failed
+Event = Progress | Done | Failed
 Function = Callable[[Any], Any]
 
 
 class Executor(Protocol):
-    """Runs a function over tasks. The iterable of tasks may be lazy: it is read only slightly ahead.
+    """Runs a function over tasks. The iterable of tasks may be lazy: it is read only a few tasks ahead.
 
     Each task ends in a `Done` or a `Failed`, in the order of the tasks, and a failure stops no other task. A
     function may be a generator that yields its progress as increasing numbers and returns its result. Then
-    `Reached` events of unfinished tasks may come between; numbers may be skipped. A task that yields no
+    `Progress` events of unfinished tasks may come between; numbers may be skipped. A task that yields no
     number (or, if it is not a generator, returns no result) for `deadline` seconds hangs: its process is
     killed and the task runs once more, then it fails. A task in this process cannot be killed.
 

@@ -17,8 +17,8 @@ from pathlib import Path
 from typing import Any
 
 from fervid.errors import WorkerError
-from fervid.execute import here
-from fervid.execute.events import Done, Event, Executor, Failed, Function, Reached
+from fervid.execute import serial
+from fervid.execute.events import Done, Event, Executor, Failed, Function, Progress
 from fervid.execute.worker import BEATS, DONE, INDEX, PREFIX, STARTING, serve
 from fervid.files.temporary import Temporary
 
@@ -37,7 +37,7 @@ def pool(jobs: int, contained: bool = False) -> Iterator[Executor]:
 
     A single task runs in this process, unless `contained`.
     """
-    here.limit_threads()
+    serial.limit_threads()
     workers = Pool(jobs, contained)
     try:
         yield workers
@@ -67,7 +67,7 @@ class _Worker:
 
     def give(self, item: _Item) -> None:
         self.assigned.append(item)
-        with suppress(OSError):  # it is dead, which `_receive` finds out
+        with suppress(OSError):  # it is dead: `_receive` handles that
             self.connection.send_bytes(item.message)
 
     def done(self) -> float | None:
@@ -99,7 +99,7 @@ class Pool:
         source: Iterator[tuple[int, Any]] = enumerate(tasks)
         first = list(islice(source, 2))
         if len(first) == 1 and not self._contained and not self.workers:
-            yield from here.run(function, *first[0])  # without starting, importing and loading in a worker
+            yield from serial.run(function, *first[0])  # without starting, importing and loading in a worker
             return
         if self._is_running:
             raise RuntimeError("these workers have an unfinished run: close it first")
@@ -147,7 +147,7 @@ class Pool:
         try:
             for worker in self.workers:
                 if not worker.assigned:
-                    worker.connection.close()  # it ends then
+                    worker.connection.close()  # this ends it
             for worker in self.workers.copy():
                 if not worker.assigned:
                     worker.process.join(LEAVE_WITHIN)
@@ -185,7 +185,7 @@ class _Run:
                 self._take()
                 yield end
                 del end
-                here.trim_memory()  # memory that the caller used and freed
+                serial.trim_memory()  # memory that the caller used and freed
 
     def _take(self) -> None:
         room = AHEAD * self._pool.jobs - (self._taken - self._next)
@@ -195,7 +195,7 @@ class _Run:
             self._taken = index + 1
 
     def _assign(self) -> None:
-        """Assign tasks to workers; a suspect only when all are idle: it may have died for lack of memory."""
+        """Assign tasks to workers; a suspect only when all are idle, as a worker may have lacked memory."""
         busy = [worker for worker in self._pool.workers if worker.assigned]
         if any(item.deaths for worker in busy for item in worker.assigned):
             return
@@ -220,7 +220,7 @@ class _Run:
             return None
         return next((worker for worker in workers if len(worker.assigned) < ASSIGNED), None)
 
-    def _listen(self, timeout: float) -> Iterator[Reached]:
+    def _listen(self, timeout: float) -> Iterator[Progress]:
         """Wait until workers send results or die."""
         handles = {worker.connection: worker for worker in self._pool.workers} | {
             worker.process.sentinel: worker for worker in self._pool.workers
@@ -228,21 +228,21 @@ class _Run:
         for worker in dict.fromkeys(handles[handle] for handle in wait(list(handles), timeout)):
             yield from self._receive(worker)
 
-    def _receive(self, worker: _Worker) -> Iterator[Reached]:
-        is_alive = worker.process.is_alive()  # asked first: the last messages are read below
+    def _receive(self, worker: _Worker) -> Iterator[Progress]:
+        is_alive = worker.process.is_alive()  # before the last messages are read below
         try:
             while worker.connection.poll():
                 done, end = pickle.loads(worker.connection.recv_bytes())
                 item = worker.assigned.popleft()
                 self._ended[item.index] = end
                 if done > item.reached and isinstance(end, Done):
-                    yield Reached(item.index, done)
+                    yield Progress(item.index, done)
         except (EOFError, OSError):
             is_alive = False
         if not is_alive:
             self._handle_death(worker)
 
-    def _check_progress(self) -> Iterator[Reached]:
+    def _check_progress(self) -> Iterator[Progress]:
         """Yield the progress of tasks, and end workers without progress."""
         now = time.monotonic()
         if now - self._checked_at < POLL_EVERY:
@@ -252,7 +252,7 @@ class _Run:
             done, seen = worker.done(), (worker.slot[INDEX], worker.slot[BEATS])
             if done is not None and done > worker.assigned[0].reached:
                 worker.assigned[0].reached = done
-                yield Reached(worker.assigned[0].index, done)
+                yield Progress(worker.assigned[0].index, done)
             if seen != worker.seen or seen[0] < 0:
                 worker.seen, worker.since = seen, now
             elif self._deadline is not None and now - worker.since > self._deadline:

@@ -8,7 +8,7 @@ import sys
 from collections.abc import Iterator
 from pathlib import Path
 
-from fervid.execute.here import cores
+from fervid.execute.serial import cores
 
 PER_WORKER = 600 << 20  # bytes: the peak of a worker with the default model (docs/batches.md)
 MEMORY = Path("/proc/meminfo")

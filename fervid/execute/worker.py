@@ -13,14 +13,14 @@ import traceback
 from multiprocessing.connection import Connection
 from typing import Any
 
-from fervid.execute import here
-from fervid.execute.events import Done, Failed, Reached, failure_of
+from fervid.execute import serial
+from fervid.execute.events import Done, Failed, Progress, failure_of
 from fervid.process import collect_less_often, skip_last_collections
 
 INDEX, DONE, BEATS = range(3)  # of a worker's slot: its task, the task's progress, the number of reports
 STARTING, IDLE = -2.0, -1.0  # instead of an index: before the first task, and between tasks
 PREFIX = 8  # bytes of the index before a pickled task
-# Of 1000: without memory the system kills a worker, and not its parent; its task runs again.
+# Of 1000: when memory runs out, the system kills a worker, not its parent; the task runs again.
 OOM_SCORE = "500"
 
 
@@ -45,8 +45,8 @@ def _answer(index: int, body: bytes, slot: Any) -> bytes:
         function, task = pickle.loads(body)
         slot[DONE] = slot[BEATS] = 0
         slot[INDEX] = index  # last: the deadline counts from here
-        for event in here.run(function, index, task):
-            if isinstance(event, Reached):
+        for event in serial.run(function, index, task):
+            if isinstance(event, Progress):
                 done = slot[DONE] = event.done
                 slot[BEATS] += 1
             else:

@@ -1,4 +1,4 @@
-"""Files: names as text, suffixes, URLs, files that appear whole, locks, temporary folders."""
+"""Files: names as text, suffixes, URLs, atomic writing, locks, temporary folders."""
 
 from __future__ import annotations
 
@@ -11,10 +11,10 @@ from fervid.files.locks import Lock as Lock
 from fervid.files.locks import take_lock as take_lock
 from fervid.files.writing import Explain as Explain
 from fervid.files.writing import make_folder as make_folder
+from fervid.files.writing import open_atomic as open_atomic
+from fervid.files.writing import open_atomic_folder as open_atomic_folder
 from fervid.files.writing import opened as opened
 from fervid.files.writing import sync_folder as sync_folder
-from fervid.files.writing import whole as whole
-from fervid.files.writing import whole_folder as whole_folder
 from fervid.files.writing import write as write
 
 LONGEST = 200  # bytes of a name: file systems allow 255, with the suffix of a format
@@ -28,14 +28,14 @@ VIDEOS = frozenset({".avi", ".flv", ".gif", ".m2ts", ".m4v", ".mkv", ".mov", ".m
 # fmt: on
 
 
-def shown(name: str | Path) -> str:
-    """Return a name for a message: one line, with U+FFFD for each character that cannot be printed."""
+def display_name(name: str | Path) -> str:
+    """Return a name for messages: one line, with U+FFFD for each character that cannot be printed."""
     return "".join(letter if letter.isprintable() else "\ufffd" for letter in str(name))
 
 
 def no_permission(folder: Path) -> str:
     """Return the message of the error for a folder that the user may not read."""
-    return f"no permission to read the folder {shown(folder)}: change its access rights"
+    return f"no permission to read the folder {display_name(folder)}: change its access rights"
 
 
 def encodable(name: str) -> str:
@@ -54,13 +54,13 @@ def one_line(text: str, instead: str = "") -> str:
     return " ".join("".join(printable).split())
 
 
-def natural(name: str) -> tuple[list[tuple[int, str]], str]:
+def natural_key(name: str) -> tuple[list[tuple[int, str]], str]:
     """Return a sort key for the natural order of names: 2 before 10."""
     pieces = re.split(r"([0-9]+)", name.lower())  # text, digits, text, ...
     return [(int(piece), "") if index % 2 else (0, piece) for index, piece in enumerate(pieces)], name
 
 
-def shortened(name: str) -> str:
+def shorten(name: str) -> str:
     """Return a file name with room for a suffix; a long one ends in a digest, so that it stays distinct."""
     raw = os.fsencode(name)
     if len(raw) <= LONGEST:
@@ -69,7 +69,7 @@ def shortened(name: str) -> str:
     return f"{cut}~{hashlib.sha256(raw).hexdigest()[:12]}"
 
 
-def byte_count(text: str) -> int:
+def parse_size(text: str) -> int:
     """Return a size such as 500MB or 20 GB in bytes; raise ValueError for any other text."""
     match = re.fullmatch(r"(\d{1,15}(?:\.\d{1,15})?)\s*([kmgt]?)b?", text.strip().lower(), re.ASCII)
     if match is None:

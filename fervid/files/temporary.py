@@ -19,7 +19,7 @@ from contextlib import contextmanager, suppress
 from pathlib import Path
 
 from fervid.errors import OutputError
-from fervid.files import Lock, shown, take_lock
+from fervid.files import Lock, display_name, take_lock
 
 NAME = re.compile(r"(fervid-run-[0-9a-f]{16})(\.gone|\.lock)?")
 GONE, LOCK = ".gone", ".lock"
@@ -44,7 +44,8 @@ class Temporary:
             self.path.mkdir(mode=0o700)
         except OSError as failure:
             raise OutputError(
-                f"cannot write in {shown(self.path.parent)}: {failure.strerror}; set TMPDIR to another folder"
+                f"cannot write in {display_name(self.path.parent)}: {failure.strerror}; set TMPDIR to "
+                "another folder"
             ) from failure
 
     def remove(self) -> None:

@@ -1,8 +1,8 @@
-"""Files and folders that appear whole or not at all, also when the program is killed or the power fails.
+"""Atomic writing of files and folders, also if the program is killed or the power fails.
 
 Content is written beside its target under a random name, synced to the disk, and renamed; then the folder is
-synced. What is being written is locked, so that what a killed program left can be told from what another one
-is writing: the next program that writes in the folder deletes it.
+synced. A file that is being written is locked. A file without a lock was left by a killed program, and the
+next program that writes in the folder deletes it.
 """
 
 from __future__ import annotations
@@ -31,23 +31,23 @@ SWEPT = 64  # folders that are remembered as clean
 Explain = Callable[[OSError], Exception]  # returns what to raise for a file that cannot be written
 
 
-def _itself(error: OSError) -> OSError:
+def _unchanged(error: OSError) -> OSError:
     return error
 
 
 def write(path: Path, content: bytes | str) -> None:
     """Write a file atomically; text is UTF-8."""
-    with whole(path) as stream:
+    with open_atomic(path) as stream:
         stream.write(content if isinstance(content, bytes) else content.encode())
 
 
 @contextmanager
-def whole(
-    path: Path, explain: Explain = _itself, within: Path | None = None, replaces: bool = True
+def open_atomic(
+    path: Path, explain: Explain = _unchanged, within: Path | None = None, replaces: bool = True
 ) -> Iterator[BinaryIO]:
-    """Open a file that appears at `path` when the block succeeds; it is written in `within`, or beside it.
+    """Open a file that appears at `path` when the block succeeds; until then it is in `within`, or beside it.
 
-    It replaces a file there and takes its access rights. Unless it `replaces`, it raises FileExistsError.
+    An existing file is replaced, and the new one gets its access rights; if not `replaces`, it is an error.
     """
     with _explained(explain):
         before = _status(path) if replaces else None
@@ -84,11 +84,11 @@ def _status(path: Path) -> os.stat_result | None:
 
 
 def _make_part(folder: Path, before: os.stat_result | None) -> Lock:
-    """Create and lock a file to write in; nobody may read it who could not read the file before."""
+    """Create and lock a file to write in, with the access rights of the file that it replaces."""
     _sweep(folder.absolute())
     mode = 0o666 if before is None else before.st_mode & 0o777 | 0o600
     while (lock := take_lock(_name_part(folder), mode=mode)) is None:
-        pass  # another program is just checking it, and deletes it
+        pass  # another program has the lock to check the file, and deletes it
     return lock
 
 
@@ -112,7 +112,7 @@ def _move_to_free(part: Path, path: Path) -> None:
     try:
         os.link(part, path)
     except FileExistsError:
-        # A network file system may answer a repeated request so, although the first one has succeeded.
+        # A network file system may report this for a repeated request, although the first one succeeded.
         if not os.path.samestat(os.lstat(part), os.lstat(path)):
             raise
     except OSError as error:
@@ -134,7 +134,7 @@ def _move_to_reserved(part: Path, path: Path) -> None:
 
 
 def sync_folder(folder: Path) -> None:
-    """Write the names in a folder to the disk: a power failure undoes no rename after this."""
+    """Sync the names in a folder to the disk: a power failure after this undoes no rename."""
     if sys.platform == "win32":
         return
     try:
@@ -151,7 +151,7 @@ def sync_folder(folder: Path) -> None:
 
 
 def make_folder(folder: Path) -> None:
-    """Create a folder and those above it, and write their names to the disk."""
+    """Create a folder and those above it, and sync their names to the disk."""
     missing = []
     while not folder.is_dir() and folder.parent != folder:
         missing.append(folder)
@@ -162,11 +162,11 @@ def make_folder(folder: Path) -> None:
 
 
 @contextmanager
-def whole_folder(path: Path, is_ours: Callable[[str], bool], replaces: bool = True) -> Iterator[Path]:
+def open_atomic_folder(path: Path, is_ours: Callable[[str], bool], replaces: bool = True) -> Iterator[Path]:
     """Make a folder that appears at `path` when the block succeeds.
 
-    If it `replaces` a folder, it takes over the files for which `is_ours` is false; relative paths are asked.
-    Otherwise it raises an error if there is a folder that is not empty.
+    If it `replaces` a folder, it keeps the files in it for which `is_ours` (of their relative path) is false.
+    Otherwise a folder that is not empty is an error.
     """
     lock = _make_part_folder(path.parent)
     try:
@@ -194,7 +194,7 @@ def _make_part_folder(folder: Path) -> Lock:
 
 
 def _replace_folder(part: Path, path: Path, is_ours: Callable[[str], bool]) -> None:
-    old = take_lock(path)  # also under its next name: others keep their hands off
+    old = take_lock(path)  # a lock stays when the folder is renamed: no other program deletes it
     aside = _name_part(path.parent)
     try:
         os.rename(path, aside)
@@ -244,7 +244,7 @@ def _remove_orphan(part: Path) -> None:
 
 @contextmanager
 def opened(file: Path | int, mode: str, explain: Explain, closefd: bool = True) -> Iterator[BinaryIO]:
-    """Open a path or a descriptor for writing; of several errors the first is raised."""
+    """Open a path or a descriptor for writing; if there are several errors, raise the first."""
     with _explained(explain):
         raw = _Explaining(file, mode, closefd)
     raw.explain = explain
@@ -261,7 +261,7 @@ def opened(file: Path | int, mode: str, explain: Explain, closefd: bool = True) 
 
 
 class _Explaining(io.FileIO):
-    """A raw file that passes its own errors to `explain`; those of the block stay as they are."""
+    """A raw file that passes its own errors to `explain`; errors of the block stay unchanged."""
 
     explain: Explain
 

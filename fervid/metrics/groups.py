@@ -7,7 +7,7 @@ from typing import Any
 
 import numpy as np
 
-from fervid.files import natural, one_line
+from fervid.files import natural_key, one_line
 from fervid.metrics.counts import Confusion
 from fervid.metrics.predictions import Predictions, predicted
 from fervid.metrics.report import ROUNDS, interval, resampled, without_nan
@@ -58,7 +58,7 @@ def by_group(
 
 def _order(name: str) -> tuple[bool, tuple[list[tuple[int, str]], str]]:
     """Return a sort key: the natural order, with "below 30" of a number's groups before "30 to 50"."""
-    return not name.startswith("below "), natural(name)
+    return not name.startswith("below "), natural_key(name)
 
 
 def _gap(

@@ -9,7 +9,7 @@ from pathlib import Path
 import numpy as np
 
 from fervid.errors import InputError
-from fervid.files import shown
+from fervid.files import display_name
 from fervid.types import Floats, Video
 from fervid.video.sound import sounds
 
@@ -18,7 +18,9 @@ def mono(video: Video, rate: int, seconds: float | None = None) -> Floats:
     """Return the first audio stream from the video's first frame on, (N,) at `rate` samples per second."""
     streams = sounds(video)
     if not streams:
-        raise InputError(f"{shown(Path(video.path).name)} has no sound: give its offset with --offsets")
+        raise InputError(
+            f"{display_name(Path(video.path).name)} has no sound: give its offset with --offsets"
+        )
     stop = video.duration * video.time_base
     if seconds is not None:
         stop = min(stop, Fraction(seconds))

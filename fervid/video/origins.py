@@ -19,7 +19,7 @@ from av.container import InputContainer
 from av.video.stream import VideoStream
 
 from fervid.errors import InputError, UsageError
-from fervid.files import one_line, shown, urls
+from fervid.files import display_name, one_line, urls
 from fervid.video import source
 from fervid.video.reading import UNWANTED
 from fervid.video.remote import redacted
@@ -84,7 +84,7 @@ class Origin:
         """The name for messages, without secrets."""
         if self.name == STANDARD:
             return "standard input"
-        return redacted(self.name) if self.is_url else shown(self.name)
+        return redacted(self.name) if self.is_url else display_name(self.name)
 
 
 @contextmanager

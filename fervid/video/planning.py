@@ -14,7 +14,7 @@ from av.container import InputContainer
 from av.video.stream import VideoStream
 
 from fervid.errors import InputError, UsageError
-from fervid.files import shown
+from fervid.files import display_name
 from fervid.times import MOST_SECONDS
 from fervid.types import Source, Video
 from fervid.video import clock, source, tags
@@ -97,11 +97,14 @@ def _first_picture(file: Path, path: str | Path, rotate: str) -> tuple[av.VideoF
         head = next(decoded(stream), None)
         if head is None and declared[0] * declared[1] > MOST_PIXELS:
             raise InputError(
-                f"{shown(path)} has pictures of {declared[0]} x {declared[1]} pixels, which are too large: "
+                f"{display_name(path)} has pictures of {declared[0]} x {declared[1]} pixels, which are "
+                "too large: "
                 "convert it to a smaller size, or copy it again if its header is damaged"
             )
         if head is None:
-            raise InputError(f"no frame of {shown(path)} can be decoded; copy it again, or convert it to mp4")
+            raise InputError(
+                f"no frame of {display_name(path)} can be decoded; copy it again, or convert it to mp4"
+            )
         turn = turn_of(head, rotate)
         return head, turn, upright_size(head, stream, turn)
 
@@ -123,14 +126,15 @@ def plan_known(known: Source, path: str | Path, tick: Tick | None = None) -> Vid
     video = plan(path, frame_rate=1 / known.time_base if known.container == STILLS else None, tick=tick)
     if video.sha256 != known.sha256:
         raise InputError(
-            f"{shown(path)} is not the video of this timeline, which is of {known.name} (another SHA-256): "
+            f"{display_name(path)} is not the video of this timeline, which is of {known.name} (another "
+            "SHA-256): "
             "give that one, or analyze this one"
         )
     is_turned = (video.rotation - known.rotation) % 180 != 0
     size = (video.height, video.width) if is_turned else (video.width, video.height)
     if (known.time_base, known.start, known.width, known.height) != (video.time_base, video.start, *size):
         raise InputError(
-            f"the timeline of {known.name} is damaged: {shown(path)} has another size or clock; "
+            f"the timeline of {known.name} is damaged: {display_name(path)} has another size or clock; "
             "analyze it again"
         )
     if video.rotation == known.rotation:
@@ -144,7 +148,7 @@ def _plan_stills(folder: Path, rotate: str, rate: Fraction, tick: Tick | None) -
     pictures = source.stills(folder)
     still = next((still for path in pictures if (still := read_still(path, rotate))), None)
     if still is None:
-        raise InputError(f"no picture in {shown(folder)} can be decoded; check its files")
+        raise InputError(f"no picture in {display_name(folder)} can be decoded; check its files")
     pts = np.arange(len(pictures), dtype=np.int64)
     return Video(
         path=str(folder),

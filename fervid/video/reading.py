@@ -21,7 +21,7 @@ from av.video.frame import VideoFrame
 from av.video.stream import VideoStream
 
 from fervid.errors import InputError
-from fervid.files import shown
+from fervid.files import display_name
 from fervid.process import callback
 from fervid.types import Frame, Tally, Video
 from fervid.video import source
@@ -103,7 +103,7 @@ def opened(path: Path) -> Iterator[tuple[InputContainer, VideoStream]]:
                 handle, "r", options={"protocol_whitelist": "none"}, metadata_errors="replace"
             )
         except av.FFmpegError as failure:
-            raise InputError(f"{shown(path)} {source.undecodable_reason(path)}") from failure
+            raise InputError(f"{display_name(path)} {source.undecodable_reason(path)}") from failure
         with container:
             stream = _video_stream(container, path)
             stream.codec_context.thread_count = 1
@@ -134,7 +134,7 @@ def limit_size(container: InputContainer, stream: VideoStream) -> None:
 def _video_stream(container: InputContainer, path: Path) -> VideoStream:
     """Choose the video stream: no cover art, the default stream first, then the largest."""
     if container.format.name == "tty":
-        raise InputError(f"{shown(path)} is text, not a video: check the name")
+        raise InputError(f"{display_name(path)} is text, not a video: check the name")
     videos = [stream for stream in container.streams.video if not stream.disposition & UNWANTED]
     # A cover can be an ordinary track; it has no frame rate.
     moving = [stream for stream in videos if stream.average_rate is not None]
@@ -142,11 +142,11 @@ def _video_stream(container: InputContainer, path: Path) -> VideoStream:
         moving = moving or videos
     if not moving:
         if container.streams.audio:
-            raise InputError(f"{shown(path)} contains only sound: give a file with a video track")
-        raise InputError(f"{shown(path)} contains no video track: check the name")
+            raise InputError(f"{display_name(path)} contains only sound: give a file with a video track")
+        raise InputError(f"{display_name(path)} contains no video track: check the name")
     known = [stream for stream in moving if stream.codec_context is not None]
     if not known:
-        raise InputError(f"{shown(path)} is damaged, or has an unknown codec: convert it to mp4")
+        raise InputError(f"{display_name(path)} is damaged, or has an unknown codec: convert it to mp4")
     return max(known, key=lambda s: (bool(s.disposition & Disposition.default), s.width * s.height, -s.index))
 
 

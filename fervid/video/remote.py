@@ -20,7 +20,7 @@ from urllib.request import (
 )
 
 from fervid.errors import FervidError, InputError, UsageError
-from fervid.files import one_line, shortened, shown, temporary, urls
+from fervid.files import display_name, one_line, shorten, temporary, urls
 from fervid.files.urls import LIMIT, Limit, Link
 from fervid.video import source
 
@@ -34,7 +34,7 @@ SAFE = "%/:@!$&'()*+,;=~"  # what a path may contain as it is; % begins an escap
 
 def redacted(url: str) -> str:
     """Return a URL for messages: on one line, without its secrets."""
-    return shown(urls.redacted(url))
+    return display_name(urls.redacted(url))
 
 
 def path_parts(url: str) -> tuple[str, ...]:
@@ -44,7 +44,7 @@ def path_parts(url: str) -> tuple[str, ...]:
         return ("remote",)  # the host may be a part of a password
     names = [link.host.replace(":", "_"), *map(unquote, link.path.split("/"))]
     plain = [re.sub(r"[\0/\\]", "_", name) for name in names]
-    return tuple(shortened(name) for name in plain if name.strip(".")) or ("remote",)
+    return tuple(shorten(name) for name in plain if name.strip(".")) or ("remote",)
 
 
 @contextmanager

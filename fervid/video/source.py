@@ -14,7 +14,7 @@ from pathlib import Path
 from typing import Any, BinaryIO, TypeVar
 
 from fervid.errors import InputError, OutputError
-from fervid.files import STILLS, VIDEOS, natural, no_permission, shown
+from fervid.files import STILLS, VIDEOS, display_name, natural_key, no_permission
 
 CHUNK = 1 << 20  # bytes read at once
 MOST_BYTES = 2**62  # of a file; a box that ends later is damaged, and there is no seeking to its end
@@ -27,14 +27,14 @@ Result = TypeVar("Result")
 def stills(folder: Path) -> list[Path]:
     """Return the pictures of a folder in natural order (2 before 10), without hidden files."""
     try:
-        entries = sorted(folder.iterdir(), key=lambda entry: natural(entry.name))
+        entries = sorted(folder.iterdir(), key=lambda entry: natural_key(entry.name))
     except PermissionError as failure:
         raise InputError(no_permission(folder)) from failure
     pictures = [e for e in entries if e.suffix.lower() in STILLS and e.name[0] != "." and e.is_file()]
     if not pictures:
         films = sum(entry.suffix.lower() in VIDEOS for entry in entries)
         advice = f"its videos ({films}) one by one" if films else "a video or a folder of pictures"
-        raise InputError(f"the folder {shown(folder)} contains no pictures: name {advice}")
+        raise InputError(f"the folder {display_name(folder)} contains no pictures: name {advice}")
     return pictures
 
 
@@ -43,17 +43,19 @@ def check_readable(path: Path) -> None:
     try:
         status = path.stat()
         if not stat.S_ISREG(status.st_mode):  # opening a pipe would block until it is written to
-            raise InputError(f"{shown(path)} is not a regular file: pipe it into standard input and name -")
+            raise InputError(
+                f"{display_name(path)} is not a regular file: pipe it into standard input and name -"
+            )
         with open(path, "rb"):
             pass
     except FileNotFoundError as failure:
-        raise InputError(f"there is no file {shown(path)}: check the name") from failure
+        raise InputError(f"there is no file {display_name(path)}: check the name") from failure
     except PermissionError as failure:
-        raise InputError(f"no permission to read {shown(path)}: change its access rights") from failure
+        raise InputError(f"no permission to read {display_name(path)}: change its access rights") from failure
     except OSError as failure:
-        raise InputError(f"cannot read {shown(path)}: {failure.strerror}") from failure
+        raise InputError(f"cannot read {display_name(path)}: {failure.strerror}") from failure
     if status.st_size == 0:
-        raise InputError(f"{shown(path)} is empty: copy or download it again")
+        raise InputError(f"{display_name(path)} is empty: copy or download it again")
 
 
 def undecodable_reason(path: Path) -> str:
@@ -203,7 +205,7 @@ def copied(
         handle, copy = tempfile.mkstemp(prefix="fervid-input-", dir=folder)
     except OSError as failure:
         raise OutputError(
-            f"cannot write in {shown(folder)}: {failure.strerror}; set TMPDIR to another folder"
+            f"cannot write in {display_name(folder)}: {failure.strerror}; set TMPDIR to another folder"
         ) from failure
     path, size = Path(copy), 0
     try:
@@ -220,10 +222,10 @@ def copied(
         path.unlink()
         if failure.errno != errno.ENOSPC:
             raise OutputError(
-                f"cannot copy {name} to {shown(folder)}: {failure.strerror or failure}"
+                f"cannot copy {name} to {display_name(folder)}: {failure.strerror or failure}"
             ) from failure
         raise OutputError(
-            f"{shown(folder)} is too full for {name}: free some space or set TMPDIR to another folder"
+            f"{display_name(folder)} is too full for {name}: free some space or set TMPDIR to another folder"
         ) from failure
     except BaseException:
         path.unlink()

@@ -150,7 +150,7 @@ class Cutter:
         early = self._make(shown, target, is_encoded, f"{moments} of {self.video.name}, chosen by fervid")
         if len(shown) < len(peaks):
             moments = f"{len(shown)} of {len(peaks)} moments"
-        length = times.clock(self._length(shown, is_encoded))
+        length = times.format_seconds(self._length(shown, is_encoded))
         self._report(f"wrote {target}: {moments}, {length}", early)
 
     def _fitting(self, peaks: Sequence[Peak], is_encoded: bool, length: float) -> list[Peak]:
@@ -160,7 +160,7 @@ class Cutter:
             if float(self._length([*fitting, peak], is_encoded)) <= length:
                 fitting.append(peak)
         if not fitting:
-            shortest = times.clock(min(self._length([peak], is_encoded) for peak in peaks))
+            shortest = times.format_seconds(min(self._length([peak], is_encoded) for peak in peaks))
             raise InputError(f"no moment fits into {length:g} s: the shortest lasts {shortest}")
         return fitting
 
@@ -242,7 +242,7 @@ def padded(peak: Peak, pad: tuple[Fraction, Fraction], video: Video) -> tuple[in
 def name_of(peak: Peak, rank: int, video: Video) -> str:
     """Return a file name such as `001_happiness_P1_00-01-23`: rank, emotion, person, time of the apex."""
     who = f"T{peak.track}" if peak.person is None else safe(peak.person)
-    time = "{:02}-{:02}-{:02}".format(*times.split(int(video.seconds(peak.apex))))
+    time = "{:02}-{:02}-{:02}".format(*times.split_seconds(int(video.seconds(peak.apex))))
     return f"{rank:03}_{safe(peak.emotion)}_{who}_{time}"
 
 
@@ -255,4 +255,4 @@ def safe(name: str) -> str:
 def describe(peak: Peak, video: Video) -> str:
     """Return a clip's title, as a player shows it."""
     who = "" if peak.person is None else f" of {peak.person}"
-    return f"visible {peak.emotion}{who} at {times.clock(video.seconds(peak.apex))} of {video.name}"
+    return f"visible {peak.emotion}{who} at {times.format_seconds(video.seconds(peak.apex))} of {video.name}"

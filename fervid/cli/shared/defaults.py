@@ -12,7 +12,7 @@ from typing import Any
 import click
 
 from fervid.errors import UsageError
-from fervid.files import shown
+from fervid.files import display_name
 
 NAME = "fervid.toml"
 # A file could come with a downloaded folder: none may choose what is written or replaced, ...
@@ -34,7 +34,7 @@ class Defaults:
         """Return the defaults of a command as click takes them; of a group, those of its commands."""
         table = self.values.get(name, {})
         if not isinstance(table, dict):
-            raise UsageError(f"{shown(self.path)}: {name} is a command: write [{name}]")
+            raise UsageError(f"{display_name(self.path)}: {name} is a command: write [{name}]")
         common = {key: value for key, value in self.values.items() if not isinstance(value, dict)}
         return self._of(f"[{name}] ", command, ctx, table, common)
 
@@ -51,7 +51,7 @@ class Defaults:
                 raise self._unknown(f"{where}{key}", key, command.commands)
             for key in table:
                 if not isinstance(table[key], dict):
-                    raise UsageError(f"{shown(self.path)}: {where}{key} is a command: write a table")
+                    raise UsageError(f"{display_name(self.path)}: {where}{key} is a command: write a table")
             return {
                 key: self._of(f"{where}{key} ", part, ctx, table.get(key, {}), common)
                 for key, part in command.commands.items()
@@ -69,7 +69,7 @@ class Defaults:
                 text = as_typed(param, value)
                 param.type_cast_value(ctx, text)
             except click.BadParameter as error:
-                raise UsageError(f"{shown(self.path)}: {key} = {value!r}: {error.message}") from error
+                raise UsageError(f"{display_name(self.path)}: {key} = {value!r}: {error.message}") from error
             if text is not None:
                 taken[str(param.name)] = text
         return taken
@@ -78,15 +78,15 @@ class Defaults:
         """Raise UsageError for an option that this file may not set."""
         if param.name in NEVER or (param.metavar or "").startswith(PATHS):
             raise UsageError(
-                f"{shown(self.path)}: {key} cannot be set in a file: give it on the command line"
+                f"{display_name(self.path)}: {key} cannot be set in a file: give it on the command line"
             )
         if param.name in ONLY_USER and not self.is_user:
-            raise UsageError(f"{shown(self.path)}: {key} can be set only in {user_file()}")
+            raise UsageError(f"{display_name(self.path)}: {key} can be set only in {user_file()}")
 
     def _unknown(self, where: str, key: str, known: Mapping[str, Any]) -> UsageError:
         close = get_close_matches(key.replace("_", "-"), known, 1)
         hint = f": did you mean {close[0]}?" if close else ""
-        return UsageError(f"{shown(self.path)}: there is no option or command {where}{hint}")
+        return UsageError(f"{display_name(self.path)}: there is no option or command {where}{hint}")
 
     def check_names(self, commands: Mapping[str, click.Command]) -> None:
         """Raise UsageError for a key that is neither a command nor an option of any."""
@@ -148,9 +148,9 @@ def _read(path: Path) -> dict[str, Any]:
     try:
         return tomllib.loads(path.read_text(encoding="utf-8"))
     except RecursionError as error:
-        raise UsageError(f"{shown(path)} cannot be read: it is nested too deep") from error
+        raise UsageError(f"{display_name(path)} cannot be read: it is nested too deep") from error
     except (OSError, ValueError) as error:
-        raise UsageError(f"{shown(path)} cannot be read: {error}") from error
+        raise UsageError(f"{display_name(path)} cannot be read: {error}") from error
 
 
 def defaults_of(name: str, command: click.Command, ctx: click.Context) -> dict[str, Any]:

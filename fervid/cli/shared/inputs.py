@@ -13,7 +13,7 @@ import click
 from fervid.cli.shared.messages import Messages, log
 from fervid.cli.shared.output import STANDARD
 from fervid.errors import FervidError, InputError, ModelError, UsageError
-from fervid.files import shown
+from fervid.files import display_name
 from fervid.files.urls import LIMIT, Limit, is_url, redacted
 
 SOME_FAILED = 3
@@ -67,7 +67,7 @@ def unquoted(words: Sequence[str]) -> str | None:
 def label(name: str) -> str:
     """Return an input's name for messages: a URL without its secrets."""
     if is_url(name):
-        return shown(redacted(name))
+        return display_name(redacted(name))
     return "standard input" if name == STANDARD else name
 
 
@@ -113,7 +113,7 @@ def _copied(name: str) -> Iterator[str]:
 
 def _without_copy(text: str, path: str, name: str) -> str:
     """Return an error about the copy of an input with the name that the user gave."""
-    for known in (path, shown(path)):
+    for known in (path, display_name(path)):
         text = text.replace(known, label(name))
     if name == STANDARD:  # as a word of its own, not in the name of an output
         text = re.sub(rf"(?<![\w./-]){COPY}(?![\w-]|\.\w)", label(name), text)

@@ -11,8 +11,8 @@ from threading import Lock
 from typing import TYPE_CHECKING
 
 from fervid.cli.shared.messages import Messages
-from fervid.files import shown
-from fervid.times import clock
+from fervid.files import display_name
+from fervid.times import format_seconds
 
 if TYPE_CHECKING:
     from rich.console import Console
@@ -105,10 +105,12 @@ class View:
             return
         speed = self._frames / max(time.monotonic() - self._began, 1e-3)
         size = f"{self._source.width}x{self._source.height}"
-        yield Text(f"{shown(self._source.name)}  {size}  {clock(self._seconds)}", style="bold")
+        yield Text(
+            f"{display_name(self._source.name)}  {size}  {format_seconds(self._seconds)}", style="bold"
+        )
         yield Text(
             f"{speed:.1f} frames a second, {self._dropped} dropped, latency {self._latency:.2f} s"
-            + (f"; {shown(self.note)}" if self.note else "")
+            + (f"; {display_name(self.note)}" if self.note else "")
         )
         rows = sorted(self._rows.items())
         for track, row in rows[:MOST]:

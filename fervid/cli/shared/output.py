@@ -17,7 +17,7 @@ from fervid import files
 from fervid.cli.shared.messages import printable
 from fervid.errors import OutputError, UsageError
 from fervid.export import PARQUET, Format, is_parquet
-from fervid.files import whole_folder
+from fervid.files import open_atomic_folder
 
 STANDARD = "-"  # the name of standard input and output
 
@@ -134,7 +134,7 @@ def open_binary(target: str, overwrite: bool = False) -> Iterator[BinaryIO]:
     elif path.exists() and not path.is_file():
         opened = files.opened(path, "wb", explain)
     else:
-        opened = files.whole(path, explain, replaces=overwrite)
+        opened = files.open_atomic(path, explain, replaces=overwrite)
     with opened as stream:
         yield stream
 
@@ -209,7 +209,7 @@ def open_folder(target: str, overwrite: bool, folders: str, files: str) -> Itera
     is_ours = re.compile(f"(?:{folders})/(?:{files})").fullmatch
     path = Path(os.path.realpath(target))
     try:
-        with whole_folder(path, lambda name: is_ours(name) is not None, overwrite) as folder:
+        with open_atomic_folder(path, lambda name: is_ours(name) is not None, overwrite) as folder:
             yield folder
     except OSError as error:
         raise _failure(target, error) from error

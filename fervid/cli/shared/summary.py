@@ -8,9 +8,9 @@ from typing import TYPE_CHECKING, TextIO
 
 from fervid.cli.shared.columns import Column, Fitted, counted
 from fervid.cli.shared.console import console
-from fervid.files import shown
+from fervid.files import display_name
 from fervid.timeline.people import expressions, uncertain_ticks
-from fervid.times import stamp, timecode
+from fervid.times import format_clock, format_timecode
 
 if TYPE_CHECKING:
     from fervid.types import Person, Timeline
@@ -21,7 +21,7 @@ TOP = 3  # expressions and peaks in a row
 def table(timelines: Sequence[Timeline]) -> Fitted:
     """Return a row per video: its length, its faces, their expressions and the highest peaks."""
     names = [
-        shown(timeline.source.name) + ("" if timeline.tally.complete else " (incomplete)")
+        display_name(timeline.source.name) + ("" if timeline.tally.complete else " (incomplete)")
         for timeline in timelines
     ]
     lengths = [time_of(timeline.source.duration * timeline.source.time_base) for timeline in timelines]
@@ -50,16 +50,16 @@ def peak_table(timeline: Timeline) -> Fitted:
     people = [timeline.names.get(peak.person or "", "") for peak in peaks]
     columns = [
         Column("rank", [str(rank) for rank in range(1, len(peaks) + 1)], rank=1, is_number=True),
-        Column("time", [timecode(seconds(peak.apex)) for peak in peaks], is_number=True),
+        Column("time", [format_timecode(seconds(peak.apex)) for peak in peaks], is_number=True),
         Column("emotion", [peak.emotion for peak in peaks]),
         Column("score", [f"{peak.score:.0%}" for peak in peaks], rank=2, is_number=True),
         Column("prominence", [f"{peak.prominence:.0%}" for peak in peaks], rank=4, is_number=True),
-        Column("from", [timecode(seconds(peak.onset)) for peak in peaks], rank=6, is_number=True),
-        Column("to", [timecode(seconds(peak.offset)) for peak in peaks], rank=7, is_number=True),
+        Column("from", [format_timecode(seconds(peak.onset)) for peak in peaks], rank=6, is_number=True),
+        Column("to", [format_timecode(seconds(peak.offset)) for peak in peaks], rank=7, is_number=True),
         Column("track", [str(peak.track) for peak in peaks], rank=5, is_number=True),
     ]
     if any(people):
-        columns.append(Column("person", list(map(shown, people)), rank=3, narrowest=8))
+        columns.append(Column("person", list(map(display_name, people)), rank=3, narrowest=8))
     return Fitted(columns)
 
 
@@ -81,13 +81,13 @@ def people_table(timeline: Timeline) -> Fitted:
         Column("expressions", spent, rank=1, narrowest=22),
     ]
     if any(person.name for person in people):
-        columns.insert(1, Column("name", [shown(person.name or "") for person in people], narrowest=8))
+        columns.insert(1, Column("name", [display_name(person.name or "") for person in people], narrowest=8))
     return Fitted(columns, "Expressions are visible ones, as a model reads them.")
 
 
 def time_of(seconds: float | Fraction) -> str:
     """Return a time or a length in a table: 0:05.8, 1:02:03.4."""
-    return stamp(seconds, has_tenths=True)
+    return format_clock(seconds, has_tenths=True)
 
 
 def _faces(timeline: Timeline) -> str:

@@ -18,7 +18,7 @@ from fervid.cli.shared.options import Decorator, completer
 from fervid.cli.shared.output import show
 from fervid.errors import OutputError, UsageError
 from fervid.files import temporary
-from fervid.times import clock
+from fervid.times import format_seconds
 from fervid.train.recipe import Recipe, settings
 
 if TYPE_CHECKING:
@@ -225,7 +225,7 @@ class _Watch:
         left = ""
         if now.done > self.start:
             pace = (time.monotonic() - self.started) / (now.done - self.start)
-            left = f"{clock(pace * (1 - now.done))} left"
+            left = f"{format_seconds(pace * (1 - now.done))} left"
         is_epoch = bool(now.epochs) and math.isnan(now.loss)
         if is_epoch and not self.messages.quiet:
             finished = now.epoch if now.done == 1.0 else now.epoch - 1

@@ -12,9 +12,9 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from fervid.errors import UsageError
-from fervid.files import byte_count
+from fervid.files import parse_size
 from fervid.files.urls import LIMIT, Limit
-from fervid.times import exact
+from fervid.times import parse_number
 
 if TYPE_CHECKING:
     from fervid.types import Video
@@ -58,12 +58,12 @@ class MomentType(click.ParamType[Moment]):
         text = str(value).strip()
         with suppress(ValueError):  # a number of unusual length
             if match := SECONDS.fullmatch(text):
-                return Moment(seconds=exact(match[1]))
+                return Moment(seconds=parse_number(match[1]))
             if match := FRAMES.fullmatch(text):
                 return Moment(frame=int(match[1]))
-            if (match := TIMECODE.fullmatch(text)) and int(match[2]) < 60 and exact(match[3]) < 60:
+            if (match := TIMECODE.fullmatch(text)) and int(match[2]) < 60 and parse_number(match[3]) < 60:
                 hours, minutes = int(match[1] or 0), int(match[2])
-                return Moment(seconds=hours * 3600 + minutes * 60 + exact(match[3]))
+                return Moment(seconds=hours * 3600 + minutes * 60 + parse_number(match[3]))
         self.fail(f"{value!r} is not a time: give seconds (90.5), frames (90f) or a timecode (1:02:03.5)")
 
 
@@ -74,7 +74,7 @@ class RateType(click.ParamType[Fraction]):
 
     def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> Fraction:
         try:
-            rate = exact(str(value))
+            rate = parse_number(str(value))
         except ValueError:
             self.fail(f"{value!r} is not a rate: give frames per second, such as 12.5 or 24000/1001")
         if rate <= 0:
@@ -119,7 +119,7 @@ class LimitType(click.ParamType[Limit]):
                 if match := DURATION.fullmatch(part):
                     limit = replace(limit, seconds=float(match[1]) * DURATIONS[match[2]])
                 else:
-                    limit = replace(limit, size=byte_count(part))
+                    limit = replace(limit, size=parse_size(part))
             except ValueError:
                 self.fail(f"{value!r} is not a limit: give a size, a time or both, such as 5GB,30min or 2h")
         return limit

@@ -11,8 +11,8 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
 from fervid.cli.shared.messages import Bar, Messages, log
-from fervid.files import encodable, shown
-from fervid.times import estimate
+from fervid.files import display_name, encodable
+from fervid.times import format_duration
 
 if TYPE_CHECKING:
     from rich.progress import ProgressColumn
@@ -133,14 +133,14 @@ class Watch:
         if isinstance(event, Ended) and not event.record.is_done:
             log.error("%s", event.record.error)
         tally = self.tally
-        names = [shown(os.path.basename(tally.inputs[index].name)) for index in tally.busy]
+        names = [display_name(os.path.basename(tally.inputs[index].name)) for index in tally.busy]
         more = f" +{len(names) - NAMES}" if len(names) > NAMES else ""
         self.bar.show(
             completed=tally.share,
             count=f"{tally.done + tally.skipped + tally.failed}/{len(tally.inputs)}",
             failed=f"{tally.failed} failed" if tally.failed else "",
             speed="" if tally.speed is None else f"{tally.speed:.1f}x",
-            left="" if tally.left is None else f"{estimate(tally.left)} left",
+            left="" if tally.left is None else f"{format_duration(tally.left)} left",
             names=", ".join(names[:NAMES]) + more,
         )
 

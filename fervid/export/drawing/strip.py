@@ -11,7 +11,7 @@ from fervid.export.drawing.canvas import Canvas, Colour, Palette
 from fervid.export.drawing.curve import Curve, Moment
 from fervid.export.drawing.letters import Letters
 from fervid.export.drawing.style import FAINT, INK, PLATE, SOFT, TROUGH, colour_of, scaled
-from fervid.times import stamp
+from fervid.times import format_clock
 from fervid.types import Floats
 
 
@@ -68,7 +68,7 @@ class Strip:
         """Draw the name of the face, and the time from the first frame as `1:02:03.4` or `2:03.4`."""
         pad, small = scaled(12, self._unit), self._small
         tenths = int(Fraction(moment.seconds).limit_denominator(1_000_000) * 10)
-        clock = self._letters.mask(stamp(Fraction(tenths, 10), has_tenths=True), small, 500)
+        clock = self._letters.mask(format_clock(Fraction(tenths, 10), has_tenths=True), small, 500)
         canvas.stamp(clock, self._right - clock.shape[1], pad // 2, SOFT)
         if moment.scores is not None:
             title, colour = moment.name, INK

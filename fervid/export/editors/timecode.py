@@ -11,7 +11,7 @@ from dataclasses import dataclass, replace
 from fractions import Fraction
 
 from fervid.errors import UsageError
-from fervid.times import split
+from fervid.times import split_seconds
 
 LABEL = re.compile(r"(\d\d):([0-5]\d):([0-5]\d)([:;.,])(\d\d\d?)")
 # The rates of timecode, in frames per second.
@@ -76,7 +76,7 @@ class Timecode:
         minute = max(0, rest - self._dropped) // (60 * self.nominal - self._dropped)
         number = rest + minute * self._dropped  # as if no label were skipped
         seconds, frames = divmod(tens * 600 * self.nominal + number, self.nominal)
-        hours, minutes, seconds = split(seconds)
+        hours, minutes, seconds = split_seconds(seconds)
         sign = ";" if self.drops else ":"
         return f"{hours:02}:{minutes:02}:{seconds:02}{sign}{frames:02}"
 

@@ -17,7 +17,7 @@ from fervid.errors import OutputError, UsageError
 from fervid.export.page.rows import Row, analysed, colours, rows, unread
 from fervid.export.timelines import shapes
 from fervid.labels import NEUTRAL, VALENCE_AROUSAL
-from fervid.times import stamp
+from fervid.times import format_clock
 from fervid.types import READABLE, Peak, Segment, Timeline
 
 FORMATS = ("png", "svg", "pdf")
@@ -189,7 +189,7 @@ def _times(axes: Any, low: float, high: float, width: float) -> None:
     most = STEPS[-1] * math.ceil((high - low) / count / STEPS[-1])  # if all steps are too short
     step = next((each for each in STEPS if (high - low) / each <= count), most)
     marks = np.arange(np.ceil(low / step), np.floor(high / step + 1e-9) + 1) * step
-    axes.set_xticks(marks, [stamp(mark, step < 1) for mark in marks])
+    axes.set_xticks(marks, [format_clock(mark, step < 1) for mark in marks])
     axes.set_xlim(low, high)
 
 

@@ -14,7 +14,7 @@ from fervid.export.editors.timecode import LABEL
 from fervid.export.timelines import shapes
 from fervid.export.timelines.checking import check
 from fervid.export.timelines.json import NUMBERS
-from fervid.times import MOST_SECONDS, exact
+from fervid.times import MOST_SECONDS, parse_number
 from fervid.types import (
     PERSON,
     Curve,
@@ -86,7 +86,7 @@ def _timeline(whole: dict[str, Any], name: str) -> Timeline:
 
 
 def _source(entry: Mapping[str, Any]) -> Source:
-    rate = None if entry["rate"] is None else exact(str(entry["rate"]))
+    rate = None if entry["rate"] is None else parse_number(str(entry["rate"]))
     timecode = entry.get("timecode")
     if timecode is not None and LABEL.fullmatch(timecode) is None:
         raise ValueError(f"{timecode!r} is not a timecode")
@@ -95,10 +95,10 @@ def _source(entry: Mapping[str, Any]) -> Source:
         sha256=str(_known(entry["sha256"])),
         container=str(_known(entry["container"])),
         codec=str(entry["codec"]),
-        time_base=exact(str(entry["time_base"])),
+        time_base=parse_number(str(entry["time_base"])),
         start=int(entry["start"]["pts"]),
         duration=int(entry["duration"]["pts"]),
-        clock_offset=exact(str(entry["clock_offset"])),
+        clock_offset=parse_number(str(entry["clock_offset"])),
         rate=rate,
         has_variable_rate=bool(entry.get("variable_rate")),
         timecode=timecode,

@@ -12,7 +12,7 @@ from fervid.errors import UsageError
 from fervid.export.editors.edit import Edit
 from fervid.export.timelines.shapes import NOTE, number
 from fervid.export.timelines.tiers import clean, names, player_seconds
-from fervid.times import timecode
+from fervid.times import format_timecode
 from fervid.types import Timeline
 
 FORMATS = ("srt", "vtt")
@@ -41,10 +41,10 @@ def write(cues: Iterable[Cue], stream: TextIO, format: str) -> None:
         start = max(0, round(cue.start * 1000))
         end = max(start + 1, round(cue.end * 1000))
         if format == "vtt":
-            times = f"{timecode(start / 1000)} --> {timecode(end / 1000)}"
+            times = f"{format_timecode(start / 1000)} --> {format_timecode(end / 1000)}"
             stream.write(f"\n{count}\n{times}\n{html.escape(clean(cue.text), quote=False)}\n")
         else:
-            times = f"{timecode(start / 1000, ',')} --> {timecode(end / 1000, ',')}"
+            times = f"{format_timecode(start / 1000, ',')} --> {format_timecode(end / 1000, ',')}"
             # SubRip has no escapes: an arrow in the text would be read as times.
             stream.write(f"{count}\n{times}\n{clean(cue.text).replace('-->', '->')}\n\n")
 

@@ -190,7 +190,7 @@ def _make(shard: Shard) -> None:
     faces = np.concatenate([strip.faces for strip in strips])
     shard.target.parent.mkdir(parents=True, exist_ok=True, mode=0o700)
     # An array file of its own can be memory-mapped; crops may not fit in memory.
-    with files.whole(_pictures(shard.target)) as stream:
+    with files.open_atomic(_pictures(shard.target)) as stream:
         np.save(stream, faces, allow_pickle=False)
     cache.write(
         shard.target,

@@ -1,4 +1,4 @@
-"""Tasks in this process, one after the other; and the environment of worker processes."""
+"""The serial executor, which runs tasks in this process; and the environment of worker processes."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from contextlib import closing, contextmanager
 from functools import cache
 from typing import Any
 
-from fervid.execute.events import Done, Event, Executor, Failed, Function, Reached, failure_of
+from fervid.execute.events import Done, Event, Executor, Failed, Function, Progress, failure_of
 
 # Environment variables of a process that runs tasks. Each numeric library uses one thread: processes run in
 # parallel, and the order of sums does not change.
@@ -69,7 +69,7 @@ def run(function: Function, index: int, task: Any) -> Iterator[Event]:
             except Exception as error:
                 end = Failed(index, failure_of(error))
                 break
-            yield Reached(index, done)
+            yield Progress(index, done)
     yield end
 
 
