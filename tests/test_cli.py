@@ -23,7 +23,7 @@ from fervid.cli.analyze import analyze, name_outputs, plan_targets
 from fervid.cli.main import COMMANDS
 from fervid.cli.main import fervid as program
 from fervid.cli.shared.options import split_selection
-from fervid.cli.shared.values import LimitType, Moment, MomentType, NumberRange, RateType
+from fervid.cli.shared.values import LimitType, NumberRange, RateType, TimePoint, TimePointType
 from fervid.errors import UsageError
 from fervid.export import TIMELINES, choose
 from fervid.files.urls import Limit
@@ -111,18 +111,18 @@ def test_completion_knows_the_options(fervid: Fervid) -> None:
 @pytest.mark.parametrize(
     ("text", "moment"),
     [
-        ("90.5", Moment(seconds=Fraction(181, 2))),
-        ("0", Moment(seconds=Fraction(0))),
-        (".1", Moment(seconds=Fraction(1, 10))),
-        ("2.5s", Moment(seconds=Fraction(5, 2))),
-        ("90f", Moment(frame=90)),
-        ("1:00", Moment(seconds=Fraction(60))),
-        ("01:02:03.004", Moment(seconds=Fraction(3723004, 1000))),
-        ("100:00:00", Moment(seconds=Fraction(360000))),
+        ("90.5", TimePoint(seconds=Fraction(181, 2))),
+        ("0", TimePoint(seconds=Fraction(0))),
+        (".1", TimePoint(seconds=Fraction(1, 10))),
+        ("2.5s", TimePoint(seconds=Fraction(5, 2))),
+        ("90f", TimePoint(frame=90)),
+        ("1:00", TimePoint(seconds=Fraction(60))),
+        ("01:02:03.004", TimePoint(seconds=Fraction(3723004, 1000))),
+        ("100:00:00", TimePoint(seconds=Fraction(360000))),
     ],
 )
-def test_times(text: str, moment: Moment) -> None:
-    assert MomentType().convert(text, None, None) == moment
+def test_times(text: str, moment: TimePoint) -> None:
+    assert TimePointType().convert(text, None, None) == moment
 
 
 TIMES = ["", "-1", "1e3", "nan", "inf", "90 f", "1:60", "1:2:3:4", "60:00:60", "f", "1.5f"]
@@ -132,7 +132,7 @@ LONG = ["9" * 5000, "9" * 5000 + "f", "9" * 5000 + ":00:00"]
 @pytest.mark.parametrize("text", TIMES + LONG)
 def test_invalid_times_are_an_error(text: str) -> None:
     with pytest.raises(click.BadParameter, match="is not a time: give seconds"):
-        MomentType().convert(text, None, None)
+        TimePointType().convert(text, None, None)
 
 
 def test_rates() -> None:
@@ -188,7 +188,7 @@ def test_settings_from_json_are_exact_again() -> None:
 
 def test_a_printed_time_is_a_valid_option() -> None:
     assert format_timecode(3723.0045) == "01:02:03.004"
-    assert MomentType().convert(format_timecode(59.9996), None, None) == Moment(seconds=Fraction(60))
+    assert TimePointType().convert(format_timecode(59.9996), None, None) == TimePoint(seconds=Fraction(60))
 
 
 # --- where outputs go

@@ -24,7 +24,7 @@ from media import truncated
 from media import write as write_video
 from test_cli import in_shell, says
 
-from fervid.cli.shared.work import RESUMES
+from fervid.cli.shared.analyzer import RESUMES
 from fervid.export.timelines.json import schema
 
 SHORT = ("--end", "1.2", "--jobs", "1")  # of the clip: one face, neutral to a smile

@@ -13,7 +13,7 @@ from conftest import CLIP, Call
 
 from fervid import analysis
 from fervid.errors import InputError
-from fervid.explain import Explanation, Moment, explain, moment
+from fervid.explain import Explanation, FaceWindow, explain, window_at
 from fervid.explain.peaks import REGIONS, explain_peaks, stretches
 from fervid.explain.picture import draw
 from fervid.labels import EMOTIONS
@@ -25,15 +25,15 @@ AT = Fraction(2)
 
 
 @pytest.fixture(scope="module")
-def smile(tmp_path_factory: pytest.TempPathFactory) -> Moment:
+def smile(tmp_path_factory: pytest.TempPathFactory) -> FaceWindow:
     """Return a window of the smile in the example clip."""
     settings = Settings(start=Fraction(1), end=Fraction(3), people=False)
     with analysis.start(CLIP, model="untrained", settings=settings, crops=True) as run:
-        return moment(run, AT)
+        return window_at(run, AT)
 
 
 @pytest.fixture(scope="module")
-def explanation(smile: Moment) -> Explanation:
+def explanation(smile: FaceWindow) -> Explanation:
     return explain(load("untrained"), smile.window, smile.neutral)
 
 
@@ -45,7 +45,7 @@ def test_contributions_sum_to_the_logit(explanation: Explanation) -> None:
         assert explanation.residual(label) == pytest.approx(logit - total)
 
 
-def test_contributions_of_the_default_model_sum_to_the_logit(smile: Moment) -> None:
+def test_contributions_of_the_default_model_sum_to_the_logit(smile: FaceWindow) -> None:
     """Its three streams are of other kinds of layers than those of the tiny model."""
     whole = explain(load("default"), smile.window, smile.neutral, only="happiness")
     (shares,) = whole.shares.values()
@@ -55,7 +55,7 @@ def test_contributions_of_the_default_model_sum_to_the_logit(smile: Moment) -> N
     assert abs(whole.residual("happiness")) < 0.05 * abs(whole.logits["happiness"])
 
 
-def test_logits_and_scores_are_those_of_the_model(smile: Moment, explanation: Explanation) -> None:
+def test_logits_and_scores_are_those_of_the_model(smile: FaceWindow, explanation: Explanation) -> None:
     net = load("untrained")
     values = {}
     for spec in net.spec.streams:
@@ -81,19 +81,19 @@ def test_frames_pixels_and_landmarks_share_the_same_sum(explanation: Explanation
         assert explanation.by_frame(label).sum() == pytest.approx(whole, abs=1e-3)
 
 
-def test_the_window_is_the_nearest_of_the_analysis(smile: Moment) -> None:
+def test_the_window_is_the_nearest_of_the_analysis(smile: FaceWindow) -> None:
     assert abs(smile.seconds - 2) <= 0.16
     assert len(smile.window.rows) == 16
 
 
-def test_the_picture_has_a_row_for_each_label(smile: Moment, explanation: Explanation) -> None:
+def test_the_picture_has_a_row_for_each_label(smile: FaceWindow, explanation: Explanation) -> None:
     picture = draw(explanation, smile.window)
     assert picture.dtype == np.uint8 and picture.shape[0] > 4 * 144
     colourful = np.ptp(picture.astype(int), axis=2) > 60
     assert all(part.any() for part in np.array_split(colourful, 4))
 
 
-def test_one_label_alone_has_the_same_contributions(smile: Moment, explanation: Explanation) -> None:
+def test_one_label_alone_has_the_same_contributions(smile: FaceWindow, explanation: Explanation) -> None:
     label = list(explanation.shares)[1]
     alone = explain(load("untrained"), smile.window, smile.neutral, only=label)
     assert list(alone.shares) == [label]
@@ -160,4 +160,4 @@ def test_a_moment_without_a_face_is_an_error(tmp_path: Path) -> None:
         analysis.start(picture, model="untrained", crops=True) as run,
         pytest.raises(InputError, match="no face"),
     ):
-        moment(run, Fraction(0))
+        window_at(run, Fraction(0))

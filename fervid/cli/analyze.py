@@ -1,4 +1,4 @@
-"""`fervid analyze`: from videos to timelines."""
+"""`fervid analyze`: turn videos into timelines."""
 
 from __future__ import annotations
 
@@ -12,10 +12,10 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from fervid.cli.shared import options, output
+from fervid.cli.shared.analyzer import open_analyzer
 from fervid.cli.shared.inputs import check_quotes, each_input
 from fervid.cli.shared.messages import Messages
 from fervid.cli.shared.timelines import beside, file_name
-from fervid.cli.shared.work import open_work
 from fervid.errors import UsageError
 from fervid.export import FRAMES, TIMELINES, check_parquet, choose, with_parquet
 from fervid.files.urls import is_url
@@ -123,10 +123,10 @@ def analyze(
         check_parquet(targets.frames or "")
     by_input = dict(zip(inputs, planned, strict=True))
     results: list[tuple[Timeline, Targets]] = []
-    with open_work(messages, values) as work:
+    with open_analyzer(messages, values) as analyzer:
 
         def analyze_input(name: str, path: str) -> None:
-            with work.start(name, path) as run:
+            with analyzer.start(name, path) as run:
                 results.append((write(run, by_input[name], overwrite, aus, phases), by_input[name]))
 
         code = each_input(messages, inputs, analyze_input)
@@ -172,7 +172,7 @@ def plan_targets(
 
 
 def name_outputs(inputs: Sequence[str]) -> list[str]:
-    """Return a file name without suffix for each input: its stem, or its whole name if stems collide."""
+    """Return a file name without suffix for each input: its stem, or its full name if stems collide."""
     names = [file_name(name) for name in inputs]
     stems = [Path(name).stem for name in names]
     # Case is ignored: some file systems cannot store both a.json and A.json.
@@ -242,7 +242,7 @@ def summarize(messages: Messages, results: Sequence[tuple[Timeline, Targets]]) -
 
 
 def advise(messages: Messages, name: str, targets: Targets) -> None:
-    """Say what can be done with a timeline."""
+    """Print commands that use a timeline."""
     timeline = shlex.quote(str(targets.timeline))
     if targets.format == "json":
         messages.say(f"now: fervid show {timeline}")

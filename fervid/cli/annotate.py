@@ -10,10 +10,10 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from fervid.cli.shared import options, output
+from fervid.cli.shared.analyzer import open_analyzer
 from fervid.cli.shared.inputs import local_path
 from fervid.cli.shared.messages import Messages
 from fervid.cli.shared.reading import read_timeline
-from fervid.cli.shared.work import open_work
 from fervid.errors import InputError, UsageError
 
 if TYPE_CHECKING:
@@ -38,13 +38,17 @@ PIPED = ".mkv"  # the container on standard output: it can be streamed
 @click.argument("input", metavar="INPUT")
 @click.option("-t", "--timeline", metavar="FILE", help="Draw this timeline of INPUT (.json).")
 @click.option(
-    "--tracks", metavar="FILE.npz", help="Take the faces from what `fervid analyze --tracks` wrote with it."
+    "--tracks",
+    metavar="FILE.npz",
+    help="Take the faces from this file, which `fervid analyze --tracks` wrote with the timeline.",
 )
 @options.target(
     "-o", "--output", "target", required=True, help="Write here: .mp4, .mov or .mkv; - is standard output."
 )
 @options.kinds("--draw", KINDS, help="What to draw, separated by commas.")
-@click.option("--aus", is_flag=True, help="Also draw the action units that are present beside each face.")
+@click.option(
+    "--aus", is_flag=True, help="Also draw the active action units (facial movements) beside each face."
+)
 @options.apply(*options.MODEL, *options.SELECTION, *options.WORK, options.OVERWRITE)
 @click.pass_obj
 def annotate(
@@ -59,7 +63,7 @@ def annotate(
     overwrite: bool,
     **values: Any,
 ) -> None:
-    """Draw the results of an analysis into the video INPUT: boxes, landmarks, labels, a curve below.
+    """Draw the results of an analysis into the video INPUT: boxes, landmarks, labels, and a curve below.
 
     fervid analyzes INPUT first, and takes the options of `fervid analyze` for that. With --timeline it
     draws the emotions, people and range of the timeline. A timeline does not contain the box of a face in
@@ -91,9 +95,9 @@ def analyzed(
     tracks: str | None,
     values: dict[str, Any],
 ) -> Iterator[tuple[Timeline, Video, Chunks]]:
-    """Yield the timeline, its video and the faces of each frame, from files or a new analysis."""
+    """Yield the timeline, its video and the faces of each frame, from files or from a new analysis."""
     if timeline is None:
-        with open_work(messages, values) as work, work.start(name, path) as run:
+        with open_analyzer(messages, values) as analyzer, analyzer.start(name, path) as run:
             yield run.timeline, run.video, run.rows
         return
     read = read_timeline(timeline, timeline)
@@ -108,7 +112,7 @@ def analyzed(
         yield read, video, geometry.read(tracks).rows
         return
     values |= {"model": None}
-    with open_work(messages, values) as work, messages.bar(Path(name).name) as bar:
+    with open_analyzer(messages, values) as analyzer, messages.bar(Path(name).name) as bar:
         from fervid import analysis
 
         with analysis.start(
@@ -117,8 +121,8 @@ def analyzed(
             settings=settings_of(read),
             rotate=video.rotate,
             frame_rate=1 / video.time_base if video.container == "stills" else None,
-            executor=work.executor,
-            store=work.options.store,
+            executor=analyzer.executor,
+            store=analyzer.options.store,
             tick=bar.tick,
         ) as run:
             bar.begin(run.selected_seconds)

@@ -1,4 +1,4 @@
-"""`fervid audience`: how the viewers of a film react together."""
+"""`fervid audience`: measure how the viewers of a film react together."""
 
 from __future__ import annotations
 
@@ -10,10 +10,10 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from fervid.cli.shared import options, output
+from fervid.cli.shared.analyzer import open_analyzer
 from fervid.cli.shared.inputs import local_path
 from fervid.cli.shared.messages import Messages, log
 from fervid.cli.shared.reading import is_timeline, read_timeline
-from fervid.cli.shared.work import open_work
 from fervid.errors import InputError, UsageError
 from fervid.files import display_name, encodable
 from fervid.times import format_seconds
@@ -23,7 +23,7 @@ if TYPE_CHECKING:
     from fervid.types import Floats, Timeline, Video
 
 SYNCS = ("start", "sound", "clap")
-FEW_VIEWERS = 2  # below it, nobody can agree
+FEW_VIEWERS = 2  # agreement needs at least two
 LITTLE = 0.2  # presence below which a viewer is named in a warning
 TOP = 5  # moments in the summary
 
@@ -40,7 +40,7 @@ TOP = 5  # moments in the summary
 @click.argument("inputs", metavar="RECORDING...", nargs=-1, required=True)
 @click.option("--film", metavar="FILE", required=True, help="The film that the viewers watch.")
 @options.target(
-    "-o", "--output", "target", required=True, help="Write the results here; - is standard output."
+    "-o", "--output", "target", required=True, help="Write the results here (.json); - is standard output."
 )
 @options.target("--report", help="Write a page with the film above the audience's curves.")
 @click.option("--offsets", metavar="FILE.csv", help="When the film begins in each recording, in seconds.")
@@ -49,7 +49,8 @@ TOP = 5  # moments in the summary
     type=click.Choice(SYNCS),
     default="start",
     show_default=True,
-    help="Otherwise: it begins with the recording, or is found by its sound, or by a clap.",
+    help="Without --offsets: when the film begins: at the start of the recording, where its sound begins, or "
+    "at a clap.",
 )
 @click.option(
     "--reference", metavar="FILE", help="The sound to find with --sync sound.  [default: the film's]"
@@ -59,9 +60,11 @@ TOP = 5  # moments in the summary
     type=click.IntRange(19),
     default=1000,
     show_default=True,
-    help="Random shifts of each test of chance.",
+    help="The number of random shifts in each significance test.",
 )
-@click.option("--seed", type=click.IntRange(0), default=0, show_default=True, help="Of the random shifts.")
+@click.option(
+    "--seed", type=click.IntRange(0), default=0, show_default=True, help="The seed of the random shifts."
+)
 @options.apply(*options.MODEL, *options.FACES, *options.WORK, options.OVERWRITE)
 @click.pass_obj
 def audience(
@@ -79,7 +82,7 @@ def audience(
     overwrite: bool,
     **values: Any,
 ) -> None:
-    """Put the reactions of many viewers on the clock of the film that they watch, and measure how they agree.
+    """Align the reactions of many viewers with the film that they watch, and measure how much they agree.
 
     Each RECORDING is a timeline that `fervid analyze` wrote (.json), or a video of one viewer, which is
     analyzed first. The result is a timeline of the film, which `fervid peaks`, `export`, `plot`, `show` and
@@ -98,7 +101,7 @@ def audience(
     given = None if offsets is None else read_offsets(offsets)
     video = open_film(messages, film)
     timelines = read_recordings(messages, inputs, values)
-    viewers = place(messages, timelines, video, film, given, sync, reference)
+    viewers = align_viewers(messages, timelines, video, film, given, sync, reference)
     results = measure(messages, timelines, viewers, video, permutations, seed)
     write(messages, results, timelines[0][1], video, film, target, report, overwrite)
     summarize(messages, results, targets)
@@ -149,9 +152,9 @@ def read_recordings(
     known = {name: read_timeline(name, name) for name in inputs if name not in films}
     if films:
         values |= dict.fromkeys(("start", "end", "frame_rate")) | {"people": True}
-        with open_work(messages, values) as work:
+        with open_analyzer(messages, values) as analyzer:
             for name in films:
-                with local_path(name) as path, work.start(name, path) as run:
+                with local_path(name) as path, analyzer.start(name, path) as run:
                     known[name] = run.timeline
     else:
         options.forbid(values.keys(), "is for videos, and all recordings are timelines")
@@ -160,7 +163,7 @@ def read_recordings(
     return timelines
 
 
-def place(
+def align_viewers(
     messages: Messages,
     timelines: Sequence[tuple[str, Timeline]],
     film: Video,
@@ -169,7 +172,7 @@ def place(
     sync: str,
     reference: str | None,
 ) -> list[Viewer]:
-    """Return the viewers on the film's clock."""
+    """Return the viewers, with their recordings aligned to the film's clock."""
     from fervid.audience import viewer
     from fervid.audience.analyze import length
 
@@ -210,15 +213,14 @@ def offset_of(name: str, timeline: Timeline, given: Mapping[str, float]) -> floa
 
 
 def recording_of(name: str, timeline: Timeline) -> str:
-    """Return the path of a recording: that of a timeline is beside it, or where it was."""
+    """Return the path of the video of a recording: beside its timeline, or where it was analyzed."""
     if not is_timeline(name):
         return name
     path = Path(name).parent / timeline.source.name
     if not path.is_file():
         raise InputError(
             f"the sound of {display_name(name)} is in {display_name(timeline.source.name)}, which is not "
-            "beside it: "
-            "copy it there, or give --offsets"
+            "beside it: copy it there, or give --offsets"
         )
     return str(path)
 
@@ -293,7 +295,7 @@ def write(
 
 
 def summarize(messages: Messages, results: Audience, targets: Sequence[str]) -> None:
-    """Print what stands out."""
+    """Print the main results."""
     if messages.quiet:
         return
     count = len(results.viewers)

@@ -1,4 +1,4 @@
-"""`fervid batch`: many inputs, one folder of results, nothing lost on the way."""
+"""`fervid batch`: analyze many inputs into one folder of results, and resume."""
 
 from __future__ import annotations
 
@@ -11,10 +11,10 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from fervid.cli.shared import options, output
+from fervid.cli.shared.analyzer import AnalysisOptions, read_options
 from fervid.cli.shared.inputs import SOME_FAILED
 from fervid.cli.shared.messages import Messages, log
 from fervid.cli.shared.values import NumberRange
-from fervid.cli.shared.work import Shared, read_shared
 from fervid.errors import InputError, OutputError, UsageError
 from fervid.export import check_parquet
 from fervid.files import display_name
@@ -22,7 +22,7 @@ from fervid.times import format_duration, format_seconds
 
 if TYPE_CHECKING:
     from fervid.batch import InputList, Request, Results
-    from fervid.cli.shared.watching import Tally
+    from fervid.cli.shared.batch_progress import BatchProgress
 
 
 def _formats(ctx: click.Context, param: click.Parameter, value: str) -> tuple[str, ...]:
@@ -48,7 +48,9 @@ def _formats(ctx: click.Context, param: click.Parameter, value: str) -> tuple[st
     """,
 )
 @click.argument("inputs", metavar="[INPUT]...", nargs=-1)
-@click.option("-o", "--output-dir", metavar="DIR", required=True, help="The folder of results; it is made.")
+@click.option(
+    "-o", "--output-dir", metavar="DIR", required=True, help="The folder of results; it is created."
+)
 @click.option(
     "--from-file",
     metavar="LIST",
@@ -79,7 +81,7 @@ def _formats(ctx: click.Context, param: click.Parameter, value: str) -> tuple[st
     default=1800,
     show_default=True,
     metavar="SECONDS",
-    help="Give an input up when its work stands still for so long.",
+    help="Give up an input after this long without progress.",
 )
 @options.apply(
     *options.MODEL,
@@ -89,7 +91,9 @@ def _formats(ctx: click.Context, param: click.Parameter, value: str) -> tuple[st
     options.PHASES,
     *options.WORK,
 )
-@click.option("-y", "--overwrite", is_flag=True, help="Do again what is done, and replace what is there.")
+@click.option(
+    "-y", "--overwrite", is_flag=True, help="Analyze finished inputs again, and replace existing files."
+)
 @click.pass_obj
 def batch(
     messages: Messages,
@@ -117,27 +121,27 @@ def batch(
     """
     from fervid import execute
     from fervid.batch import Batch, tables
-    from fervid.cli.shared.watching import watching
+    from fervid.cli.shared.batch_progress import shown_progress
     from fervid.model import read_spec
 
-    shared = read_shared(values)
+    shared = read_options(values)
     chosen = _chosen(inputs, from_file, output_dir)
     request = _request(shared, formats, aus, phases)
     model_labels = read_spec(request.model).labels
     true_labels = tables.labels_by_folder(chosen.inputs, model_labels) if labels == "folder" else {}
     results = _results(output_dir, overwrite, chosen, formats)
     if dry_run:
-        return _tell_plan(results, chosen, request)
+        return _print_plan(results, chosen, request)
     if chosen.repeats and not messages.quiet:
         log.warning("%d inputs are named more than once: each is done once", chosen.repeats)
     figures = None
     with _without_secrets(messages, chosen), _opened(results, progress):
         with (
             shared.open_executor(contained=True) as executor,
-            watching(messages, chosen.inputs, progress) as watch,
+            shown_progress(messages, chosen.inputs, progress) as view,
         ):
             workers = shared.jobs if shared.jobs is not None else execute.cores()
-            work = Batch(chosen.inputs, request, results, executor, shared.store, workers, deadline, watch)
+            work = Batch(chosen.inputs, request, results, executor, shared.store, workers, deadline, view)
             records = work.run()
         tables.write_emotions(results, chosen, records, model_labels)
         if true_labels:
@@ -145,7 +149,7 @@ def batch(
             tables.write_scores(results, said, figures)
         results.finish(records)
     if not messages.quiet and progress is None:
-        _summarize(messages, watch.tally, output_dir, figures)
+        _summarize(messages, view.progress, output_dir, figures)
     failed = sum(not record.is_done for record in records)
     if not failed:
         return 0
@@ -154,7 +158,7 @@ def batch(
 
 @contextmanager
 def _without_secrets(messages: Messages, chosen: InputList) -> Iterator[None]:
-    """Hide the secrets of listed URLs if the block fails, since the traceback may contain them."""
+    """Hide the secrets of listed URLs if the block fails, as the traceback may contain them."""
     try:
         yield
     except BaseException:
@@ -164,7 +168,7 @@ def _without_secrets(messages: Messages, chosen: InputList) -> Iterator[None]:
 
 @contextmanager
 def _opened(results: Results, progress: str | None) -> Iterator[None]:
-    """Open the folder of results; finished results stay, however the block ends."""
+    """Open the folder of results; finished results stay, even if the block fails."""
     try:
         results.open()
         if not results.is_locked:
@@ -206,7 +210,7 @@ def _listed(name: str | None, inputs: Sequence[str]) -> Any:
     return lists.read(sys.stdin.buffer.read(), "standard input")
 
 
-def _request(shared: Shared, formats: tuple[str, ...], aus: bool, phases: bool) -> Request:
+def _request(shared: AnalysisOptions, formats: tuple[str, ...], aus: bool, phases: bool) -> Request:
     from fervid.batch import Request
     from fervid.batch.work import WITH_PHASES, WITH_UNITS
     from fervid.model import check_device, check_short_windows, info, portable
@@ -237,7 +241,7 @@ def _request(shared: Shared, formats: tuple[str, ...], aus: bool, phases: bool) 
 
 
 def _results(folder: str, overwrite: bool, chosen: InputList, formats: Sequence[str]) -> Results:
-    """Read the folder of results; raise OutputError if files of others would be replaced."""
+    """Read the folder of results; raise OutputError if files that no batch wrote would be replaced."""
     from fervid.batch import Results
     from fervid.batch.folder import UNKNOWN
 
@@ -251,7 +255,7 @@ def _results(folder: str, overwrite: bool, chosen: InputList, formats: Sequence[
     return results
 
 
-def _tell_plan(results: Results, chosen: InputList, request: Request) -> int:
+def _print_plan(results: Results, chosen: InputList, request: Request) -> int:
     """Print a line per input: what would be done, and where its results would go."""
     from fervid.batch import FORMATS
     from fervid.errors import FervidError
@@ -276,7 +280,9 @@ def _tell_plan(results: Results, chosen: InputList, request: Request) -> int:
     return 0
 
 
-def _summarize(messages: Messages, tally: Tally, folder: str, figures: dict[str, Any] | None) -> None:
+def _summarize(
+    messages: Messages, totals: BatchProgress, folder: str, figures: dict[str, Any] | None
+) -> None:
     from rich import box
     from rich.table import Table
 
@@ -288,19 +294,19 @@ def _summarize(messages: Messages, tally: Tally, folder: str, figures: dict[str,
 
         messages.say(as_text(figures))
     table = Table(box=box.SIMPLE, pad_edge=False, show_header=False)
-    counts = f"{tally.done} done, {tally.skipped} skipped, {tally.failed} failed"
-    speed = "" if tally.speed is None else f" ({tally.speed:.1f}x)"
+    counts = f"{totals.done} done, {totals.skipped} skipped, {totals.failed} failed"
+    speed = "" if totals.speed is None else f" ({totals.speed:.1f}x)"
     for name, value in (
-        ("inputs", f"{len(tally.inputs)}: {counts}"),
-        ("without a face", str(tally.faceless)),
-        ("video", f"{format_seconds(tally.seconds)} in {format_duration(tally.elapsed)}{speed}"),
-        ("spans", f"{tally.spans}, {tally.reused} of them reused"),
+        ("inputs", f"{len(totals.inputs)}: {counts}"),
+        ("without a face", str(totals.faceless)),
+        ("video", f"{format_seconds(totals.seconds)} in {format_duration(totals.elapsed)}{speed}"),
+        ("spans", f"{totals.spans}, {totals.reused} of them reused"),
     ):
         table.add_row(name, value)
     messages.console.print(table)
     messages.say(NOTE.partition(". ")[0] + ".")
-    if tally.failed:
+    if totals.failed:
         messages.say(
-            f"{tally.failed} of {len(tally.inputs)} inputs failed: {folder.rstrip('/')}/{MANIFEST} says why"
+            f"{totals.failed} of {len(totals.inputs)} inputs failed: {folder.rstrip('/')}/{MANIFEST} says why"
         )
     messages.say(f"wrote {folder.rstrip('/')}/")

@@ -49,7 +49,7 @@ def bench() -> None:
 @click.option(
     "--protocol",
     metavar="kfold:N[:dealt|blocks]|loso|official|leave-one-set-out",
-    help="Test other parts than --folds.",
+    help="The protocol: which parts to test, instead of --folds.",
 )
 @click.option("--only", metavar="A,B,...", help="The systems to compare.  [default: all except toys]")
 @click.option(

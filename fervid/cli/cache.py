@@ -28,7 +28,7 @@ def cache() -> None:
 @command("info", examples="fervid cache info\nfervid cache info --json")
 @click.option("--json", "as_json", is_flag=True, help="Print JSON.")
 def cache_info(as_json: bool) -> None:
-    """Print how much is in the cache: results of pieces of videos, and faces cropped from datasets."""
+    """Print the size of the cache: results of spans (pieces of videos), and footage (faces of datasets)."""
     from fervid.cache import default_folder, limit, usage
 
     folder, most = default_folder(), limit()
@@ -53,7 +53,10 @@ def cache_info(as_json: bool) -> None:
 @click.argument("kind", type=click.Choice(KINDS), required=False)
 @click.pass_obj
 def cache_clear(messages: Messages, kind: str | None) -> None:
-    """Delete everything in the cache, or one KIND; keep what a running command uses."""
+    """Delete everything in the cache, or one KIND, except what a running command uses.
+
+    spans are results of pieces of videos, footage is faces cropped from datasets.
+    """
     from fervid.cache import clear, default_folder, usage
 
     folder = default_folder()

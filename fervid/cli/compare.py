@@ -52,7 +52,13 @@ class OffsetType(click.ParamType[Fraction]):
 @click.option(
     "--person", "persons", multiple=True, help="Compare with this person's segments; may be repeated."
 )
-@click.option("--track", "tracks", type=int, multiple=True, help="The same, by the number of a track.")
+@click.option(
+    "--track",
+    "tracks",
+    type=int,
+    multiple=True,
+    help="Compare with the segments of this track, by number; may be repeated.",
+)
 @click.option(
     "--offset",
     type=OffsetType(),
@@ -63,9 +69,15 @@ class OffsetType(click.ParamType[Fraction]):
 @click.option(
     "--clock",
     type=click.Choice(TIMES),
-    help="The zero of the annotations' times.  [default: player for EAF and TextGrid, otherwise first-frame]",
+    help="Where the annotations' times begin.  [default: player for EAF and TextGrid, otherwise first-frame]",
 )
-@click.option("--label", "words", multiple=True, metavar="WORD=EMOTION", help="Another word for an emotion.")
+@click.option(
+    "--label",
+    "words",
+    multiple=True,
+    metavar="WORD=EMOTION",
+    help="Read this word of the annotations as this emotion; may be repeated.",
+)
 @click.option("--json", "as_json", is_flag=True, help="Print every figure as JSON.")
 def compare(
     *,

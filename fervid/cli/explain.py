@@ -1,4 +1,4 @@
-"""`fervid explain`: what in the picture an answer comes from."""
+"""`fervid explain`: show which streams, frames, pixels and landmarks lead to an answer."""
 
 from __future__ import annotations
 
@@ -9,14 +9,13 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from fervid.cli.shared import options, output
+from fervid.cli.shared.analyzer import open_analyzer
 from fervid.cli.shared.inputs import local_path
 from fervid.cli.shared.messages import Messages
-from fervid.cli.shared.values import Moment, MomentType
-from fervid.cli.shared.work import open_work
+from fervid.cli.shared.values import TimePoint, TimePointType
 
 if TYPE_CHECKING:
-    from fervid.explain import Explanation
-    from fervid.explain import Moment as Window
+    from fervid.explain import Explanation, FaceWindow
 
 
 @options.command(
@@ -28,14 +27,14 @@ if TYPE_CHECKING:
     """,
 )
 @click.argument("input", metavar="INPUT")
-@click.option("--at", type=MomentType(), required=True, help="The moment: seconds, 90f or HH:MM:SS.mmm.")
+@click.option("--at", type=TimePointType(), required=True, help="The moment: seconds, 90f or HH:MM:SS.mmm.")
 @click.option(
     "--face",
     "number",
     type=click.IntRange(1),
     default=1,
     show_default=True,
-    help="Which face of the moment; 1 is the largest.",
+    help="Which face to explain; 1 is the largest.",
 )
 @click.option("--json", "as_json", is_flag=True, help="Print JSON, with every frame and landmark.")
 @options.target("-o", "--output", "target", metavar="FILE.png", help="Draw the explanation into a picture.")
@@ -45,33 +44,34 @@ def explain(
     messages: Messages,
     /,
     input: str,
-    at: Moment,
+    at: TimePoint,
     number: int,
     as_json: bool,
     target: str | None,
     overwrite: bool,
     **values: Any,
 ) -> None:
-    """Show what the answer at a moment of INPUT comes from: streams, frames, pixels and landmarks.
+    """Show what leads to the model's answer at a moment of INPUT: streams, frames, pixels and landmarks.
 
-    Integrated gradients split the logit of the four highest labels into contributions that sum to it. fervid
-    analyzes the ten seconds before the moment and the one after it.
+    For the four labels with the highest scores, it splits the logit (the raw score, before it becomes a
+    percentage) into contributions that sum to it, by integrated gradients. fervid analyzes the ten seconds
+    before the moment and one second after it.
     """
     targets = [] if target is None else [target]
     output.check_targets(targets, [input], overwrite, messages.log_file)
     with local_path(input) as path:
         seconds = _seconds(at, path, values)
-        from fervid.explain.moment import AFTER, BEFORE
+        from fervid.explain.window import AFTER, BEFORE
 
         start, end = max(Fraction(0), seconds - BEFORE), seconds + AFTER
-        values |= {"start": Moment(start), "end": Moment(end), "people": False}
-        with open_work(messages, values) as work, work.start(input, path, crops=True) as run:
+        values |= {"start": TimePoint(start), "end": TimePoint(end), "people": False}
+        with open_analyzer(messages, values) as analyzer, analyzer.start(input, path, crops=True) as run:
             from fervid import explain as explaining
             from fervid.model import load
 
-            nearest = explaining.moment(run, seconds, number)
-            assert work.options.model is not None
-            net = load(work.options.model, work.options.device)
+            nearest = explaining.window_at(run, seconds, number)
+            assert analyzer.options.model is not None
+            net = load(analyzer.options.model, analyzer.options.device)
             explanation = explaining.explain(net, nearest.window, nearest.neutral)
     if target is not None:
         _draw(explanation, nearest, target, overwrite)
@@ -83,7 +83,7 @@ def explain(
         messages.say(f"wrote {target}")
 
 
-def _seconds(at: Moment, path: str, values: dict[str, Any]) -> Fraction:
+def _seconds(at: TimePoint, path: str, values: dict[str, Any]) -> Fraction:
     if at.seconds is not None:
         return at.seconds
     from fervid.video.planning import plan
@@ -91,14 +91,14 @@ def _seconds(at: Moment, path: str, values: dict[str, Any]) -> Fraction:
     return at.of(plan(path, values["rotate"], values["frame_rate"]))
 
 
-def _draw(explanation: Explanation, nearest: Window, target: str, overwrite: bool) -> None:
+def _draw(explanation: Explanation, nearest: FaceWindow, target: str, overwrite: bool) -> None:
     from fervid.explain.picture import png
 
     with output.open_binary(target, overwrite) as stream:
         stream.write(png(explanation, nearest.window))
 
 
-def as_value(explanation: Explanation, nearest: Window) -> dict[str, Any]:
+def as_value(explanation: Explanation, nearest: FaceWindow) -> dict[str, Any]:
     """Return an explanation as JSON values."""
 
     def rounded(values: Any) -> Any:
@@ -122,7 +122,7 @@ def as_value(explanation: Explanation, nearest: Window) -> dict[str, Any]:
     return {"seconds": round(nearest.seconds, 6), "scores": scores, "labels": labels}
 
 
-def as_text(explanation: Explanation, nearest: Window) -> str:
+def as_text(explanation: Explanation, nearest: FaceWindow) -> str:
     """Return an explanation as plain text."""
     from fervid.explain.peaks import REGIONS
 

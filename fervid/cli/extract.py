@@ -8,9 +8,9 @@ import click
 
 from fervid.cli.analyze import name_outputs
 from fervid.cli.shared import options, output
+from fervid.cli.shared.analyzer import open_analyzer
 from fervid.cli.shared.inputs import each_input
 from fervid.cli.shared.messages import Messages
-from fervid.cli.shared.work import open_work
 from fervid.errors import UsageError
 
 if TYPE_CHECKING:
@@ -71,10 +71,10 @@ def extract(
         output.check_folder(targets["crops"], overwrite, *PICTURES)
     plain = [target for kind, target in targets.items() if kind != "crops" or crops != "png"]
     output.check_targets(plain, [input], overwrite, messages.log_file)
-    with open_work(messages, values) as work:
+    with open_analyzer(messages, values) as analyzer:
 
         def extract_input(name: str, path: str) -> None:
-            with work.start(name, path, crops="crops" in targets) as run:
+            with analyzer.start(name, path, crops="crops" in targets) as run:
                 write(run, targets, crops, overwrite, aus)
 
         code = each_input(messages, [input], extract_input)

@@ -1,4 +1,4 @@
-"""`fervid live`: lines about a camera, a stream or a pipe while it runs."""
+"""`fervid live`: report the faces of a camera, a stream or a pipe while it runs."""
 
 from __future__ import annotations
 
@@ -56,11 +56,19 @@ class Targets:
     type=click.Choice(["auto", "on", "off"]),
     default="auto",
     show_default=True,
-    help="Show the faces in the terminal; auto does if no lines go there.",
+    help="Show the faces in the terminal; auto: unless lines are written there.",
 )
-@click.option("--input-format", metavar="NAME", help="FFmpeg's name of a device or format, such as dshow.")
-@click.option("--input-option", "input_options", metavar="NAME=VALUE", multiple=True, help="FFmpeg's option.")
-@click.option("--no-drop", is_flag=True, help="Analyze every frame; the source must wait.")
+@click.option(
+    "--input-format", metavar="NAME", help="FFmpeg's name of the input's device or format, such as dshow."
+)
+@click.option(
+    "--input-option",
+    "input_options",
+    metavar="NAME=VALUE",
+    multiple=True,
+    help="An FFmpeg option of the input; may be repeated.",
+)
+@click.option("--no-drop", is_flag=True, help="Analyze every frame, also if the source then has to wait.")
 @click.option(
     "--patience",
     type=SecondsType(),
@@ -73,7 +81,7 @@ class Targets:
     type=click.IntRange(0),
     default=5,
     show_default=True,
-    help="How often to try to open a broken camera or URL again.",
+    help="How often to try to reopen a camera or URL that broke.",
 )
 @options.apply(*options.MODEL, *options.FACES, options.MIN_SEGMENT, options.OVERWRITE)
 @click.pass_obj
@@ -137,12 +145,12 @@ def live(
 def plan_targets(
     messages: Messages, lines: str | None, timeline: str | None, kinds: tuple[str, ...], view: str
 ) -> Targets:
-    """Return the outputs; without --output, lines go to standard output, unless the view is there."""
+    """Return the outputs; without --output, lines go to standard output, unless the view is shown there."""
     form = "json" if timeline is None else choose(FORMATS, timeline, None, "json")
     check_parquet(timeline or "", form)
     is_terminal = sys.stderr is not None and sys.stderr.isatty()
     is_shown = sys.stdout is not None and sys.stdout.isatty()
-    goes_there = is_shown and lines == output.STANDARD  # both would write over each other
+    goes_there = is_shown and lines == output.STANDARD  # they would overwrite each other
     has_view = view == "on" or (view == "auto" and is_terminal and not messages.quiet and not goes_there)
     if lines is None and not (has_view and is_shown):
         lines = output.STANDARD
@@ -159,7 +167,7 @@ def split_option(text: str) -> tuple[str, str]:
 
 @contextmanager
 def stopping(stopped: Flag) -> Iterator[None]:
-    """Let the first Ctrl-C, or signal to end, stop the source during the block, and the second everything."""
+    """During the block, the first Ctrl-C or signal to end stops the source, the second stops everything."""
     before = {number: signal.getsignal(number) for number in (signal.SIGINT, signal.SIGTERM)}
 
     def stop(number: int, frame: Any) -> None:
@@ -182,7 +190,7 @@ def stopping(stopped: Flag) -> Iterator[None]:
 def report(
     messages: Messages, events: Iterator[Event], targets: Targets, overwrite: bool, stopped: Flag
 ) -> None:
-    """Write the lines and show the view until the source ends; then write the timeline and the sums."""
+    """Write the lines and show the view until the source ends; then write the timeline and the totals."""
     from fervid.cli.shared.live_view import opened_view
     from fervid.live.events import Ended
 
@@ -194,7 +202,7 @@ def report(
                 view.show(event)
                 warn(event)
                 ended = event if isinstance(event, Ended) else ended
-    except BrokenPipeError as error:  # the reader has closed the pipe; the timeline is still wanted
+    except BrokenPipeError as error:  # the reader has closed the pipe; the timeline is still written
         stopped.set()
         closed = error
         for event in events:
@@ -235,7 +243,7 @@ def warn(event: Event) -> None:
 
 
 def finish(messages: Messages, ended: Ended, targets: Targets, overwrite: bool) -> None:
-    """Write the timeline, and print the sums."""
+    """Write the timeline, and print the totals."""
     if not ended.is_complete:
         log.warning("the source broke: this is what came before")
     if targets.timeline is not None and ended.timeline is not None:

@@ -1,4 +1,4 @@
-"""The program: its commands, and how every error becomes one line and an exit code."""
+"""The program: its commands, and how errors become one line and an exit code."""
 
 from __future__ import annotations
 
@@ -61,7 +61,7 @@ SECTIONS = {
     },
 }
 COMMANDS = {name: text for section in SECTIONS.values() for name, text in section.items()}
-MEANT = {"help": "--help", "version": "--version"}  # what people type for a command
+MEANT = {"help": "--help", "version": "--version"}  # what people type as a command
 
 EPILOG = """\
 \b
@@ -89,7 +89,7 @@ class Commands(click.Group):
     def resolve_command(
         self, ctx: click.Context, args: list[str]
     ) -> tuple[str | None, click.Command | None, list[str]]:
-        """Find the command; a file or URL in its place is analyzed, and a near miss is named."""
+        """Find the command. A file or URL instead of a command is analyzed; for a typo, suggest a command."""
         name = args[0]
         if name in COMMANDS:
             return self._with_defaults(ctx, args)
@@ -158,7 +158,7 @@ def run(arguments: Sequence[str] | None = None) -> int:
             sys.stdout.flush()
         return code
     except BrokenPipeError:
-        _drop_output()  # the reader has closed the pipe, like `| head`: it has all that it wants
+        _drop_output()  # the reader has closed the pipe, like `| head`
         return 0
     except OSError as error:  # the rest of the output cannot be written: the disk is full
         _drop_output()

@@ -26,7 +26,7 @@ def models() -> None:
 @command("list", examples="fervid models list --json")
 @click.option("--json", "as_json", is_flag=True, help="Print JSON.")
 def list_models(as_json: bool) -> None:
-    """List the installed models, their labels and their terms."""
+    """List the installed models, their labels and their licence terms."""
     from fervid import model
 
     models = [_facts(name) for name in model.installed()]

@@ -1,4 +1,4 @@
-"""`fervid peaks`: the moments at which an expression stands out."""
+"""`fervid peaks`: list the moments at which an expression stands out, or cut them out."""
 
 from __future__ import annotations
 
@@ -78,7 +78,7 @@ class PadType(click.ParamType[tuple[Fraction, Fraction]]):
 
 
 def _split(ctx: click.Context, param: click.Parameter, values: tuple[str, ...]) -> tuple[str, ...]:
-    """Return the labels that the words mean: "happy" is happiness."""
+    """Return the labels of words: happiness for "happy"."""
     words = (word.strip().lower() for value in values for word in value.split(",") if word.strip())
     return tuple(label_of(word) or word for word in words)
 
@@ -101,7 +101,7 @@ def _split(ctx: click.Context, param: click.Parameter, values: tuple[str, ...]) 
     multiple=True,
     callback=_split,
     shell_complete=options.completer("emotions"),
-    help="Only this emotion; repeat it or use commas.",
+    help="Only this emotion; may be repeated, or several with commas between.",
 )
 @click.option("--person", "persons", multiple=True, help="Only this person, by id or name; may be repeated.")
 @click.option(
@@ -122,7 +122,7 @@ def _split(ctx: click.Context, param: click.Parameter, values: tuple[str, ...]) 
     type=SecondsType(),
     default=0.0,
     show_default=True,
-    help="The least time between two peaks of one person and one emotion, in seconds.",
+    help="The shortest time between two peaks of the same person and emotion, in seconds.",
 )
 @click.option(
     "-f",
@@ -225,12 +225,12 @@ def peaks(
 
 
 def is_marked(form: str, layout: str | None) -> bool:
-    """Return whether a format is an EDL of markers, which count from the start of the editor's timeline."""
+    """Return whether a format is an EDL of markers, with times from the start of the editor's timeline."""
     return form == "markers" or (form == "edl" and layout == "markers")
 
 
 def report_written(target: str, written: str | None, has_peaks: bool) -> str:
-    """Return the message about what was written; `written` is None if there was nothing for an editor."""
+    """Return the message about the written file; `written` is None if there were no peaks to write."""
     if target == output.STANDARD:
         return "" if has_peaks else "no peaks match"
     if written is None:
@@ -246,7 +246,7 @@ def choose(
     score: str,
     min_gap: float,
 ) -> tuple[Timeline, str]:
-    """Return the timeline with only the requested peaks, highest first, and say what was left out."""
+    """Return the timeline with only the requested peaks, highest first, and a message about the others."""
     from fervid.cli.shared.columns import counted
     from fervid.timeline.peaks import rank
 
@@ -318,7 +318,7 @@ def write_edit(
     timecode: str | None,
     rate: Fraction | None,
 ) -> str | None:
-    """Write the peaks for an editing program or a player, and return their number; no peaks make no file."""
+    """Write the peaks for an editing program or a player; return a message, None if there are no peaks."""
     from fervid.cli.shared.columns import counted
     from fervid.export.editors.edit import plan
 

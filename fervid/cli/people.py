@@ -7,11 +7,11 @@ from typing import TYPE_CHECKING, Any, TextIO
 import click
 
 from fervid.cli.shared import options, output
+from fervid.cli.shared.analyzer import open_gallery
 from fervid.cli.shared.inputs import local_path
 from fervid.cli.shared.messages import Messages, log
 from fervid.cli.shared.reading import is_timeline
-from fervid.cli.shared.timelines import OPTIONS, Given, timeline_of
-from fervid.cli.shared.work import open_gallery
+from fervid.cli.shared.timelines import OPTIONS, InputTimeline, timeline_of
 from fervid.errors import OutputError, UsageError
 from fervid.files.urls import is_url
 
@@ -115,7 +115,7 @@ def people(
 def check_target(
     messages: Messages, input: str, target: str | None, is_changed: bool, overwrite: bool
 ) -> None:
-    """Check before any work where the changed timeline goes; None is in place."""
+    """Check before any work where the changed timeline is written; None is in place."""
     if target is not None and not is_changed:
         raise UsageError("there is nothing to change: give --name, --merge or --gallery with --output")
     if target is not None:
@@ -128,7 +128,9 @@ def check_target(
         )
 
 
-def write(messages: Messages, given: Given, changed: Timeline, target: str | None, overwrite: bool) -> None:
+def write(
+    messages: Messages, given: InputTimeline, changed: Timeline, target: str | None, overwrite: bool
+) -> None:
     """Write the changed timeline, by default in place."""
     from fervid.export.timelines import people as writer
 

@@ -1,4 +1,4 @@
-"""`fervid plot`: draw a timeline as a figure for papers."""
+"""`fervid plot`: draw a timeline as a figure for a paper."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from fervid.cli.shared import options, output
 from fervid.cli.shared.inputs import local_path
 from fervid.cli.shared.messages import Messages
 from fervid.cli.shared.timelines import OPTIONS, timeline_of
-from fervid.cli.shared.values import Moment, MomentType, NumberRange
+from fervid.cli.shared.values import NumberRange, TimePoint, TimePointType
 from fervid.errors import UsageError
 
 FORMATS = ("png", "svg", "pdf")
@@ -26,8 +26,8 @@ FORMATS = ("png", "svg", "pdf")
 )
 @click.argument("input", metavar="INPUT")
 @options.target("-o", "--output", "target", required=True, help="Write here: .png, .svg or .pdf.")
-@click.option("--start", type=MomentType(), help="Start here: seconds or HH:MM:SS.mmm.")
-@click.option("--end", type=MomentType(), help="End before this time, in the same forms.")
+@click.option("--start", type=TimePointType(), help="Start here: seconds or HH:MM:SS.mmm.")
+@click.option("--end", type=TimePointType(), help="End before this time, in the same forms.")
 @click.option(
     "--width",
     type=NumberRange(2, 100),
@@ -45,8 +45,8 @@ def plot(
     /,
     input: str,
     target: str,
-    start: Moment | None,
-    end: Moment | None,
+    start: TimePoint | None,
+    end: TimePoint | None,
     width: float,
     dpi: int,
     overwrite: bool,
@@ -73,7 +73,7 @@ def plot(
         messages.say(f"wrote {target}")
 
 
-def _seconds(moment: Moment | None) -> float | None:
+def _seconds(moment: TimePoint | None) -> float | None:
     if moment is None:
         return None
     if moment.seconds is None:

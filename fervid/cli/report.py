@@ -21,7 +21,7 @@ from fervid.cli.shared.timelines import OPTIONS, beside, timeline_of
 from fervid.errors import ModelError, UsageError
 
 if TYPE_CHECKING:
-    from fervid.explain.peaks import Why
+    from fervid.explain.peaks import PeakExplanation
     from fervid.export.page.pictures import Pictures
     from fervid.types import Peak, Timeline, Video
 
@@ -99,7 +99,7 @@ def write(
 ) -> None:
     """Write the page of the timeline in the file `name`, with explanations of the highest peaks.
 
-    With a video it has pictures, and it plays a video that stays where it is.
+    With a video it has pictures. It plays the video if that is a file that stays where it is.
     """
     from fervid.export.page import report as writer
     from fervid.timeline.peaks import rank
@@ -113,7 +113,7 @@ def write(
         opened = open_video(messages, timeline, video)
         pictures = cut_pictures(messages, timeline, opened, illustrated(peaks))
         if explained:
-            extras = replace(extras, reasons=reasons_of(messages, timeline, opened, peaks, explained))
+            extras = replace(extras, reasons=explanations_of(messages, timeline, opened, peaks, explained))
         film = address(video, target) if stays and not Path(video).is_dir() else None
         extras = replace(extras, pictures=pictures, film=film)
     with output.open_text(target, overwrite) as stream:
@@ -142,7 +142,7 @@ def illustrated(peaks: Sequence[Peak]) -> list[Peak]:
 
 
 def cut_pictures(messages: Messages, timeline: Timeline, video: Video, peaks: Sequence[Peak]) -> Pictures:
-    """Return pictures of peaks and of people, with the faces that peaks mean."""
+    """Return pictures of peaks and of people; those of peaks have a box around the face."""
     from fervid.export.page import pictures
     from fervid.faces.finder import FaceFinder
     from fervid.types import Settings
@@ -155,7 +155,7 @@ def cut_pictures(messages: Messages, timeline: Timeline, video: Video, peaks: Se
         return pictures.make(timeline, peaks, frames, lambda luma: [face.box for face in finder.detect(luma)])
 
 
-def reasons_of(
+def explanations_of(
     messages: Messages, timeline: Timeline, video: Video, peaks: Sequence[Peak], count: int
 ) -> list[dict[str, Any] | None]:
     """Return the explanation of each peak as JSON values; None for all but the first `count`."""
@@ -177,7 +177,7 @@ def reasons_of(
     return [as_value(reasons.get((peak.apex, peak.track, peak.emotion))) for peak in peaks]
 
 
-def as_value(why: Why | None) -> dict[str, Any] | None:
+def as_value(why: PeakExplanation | None) -> dict[str, Any] | None:
     if why is None:
         return None
     return {
@@ -193,7 +193,7 @@ def address(video: str, target: str) -> str:
     path = os.path.realpath(video)
     try:
         relative = os.path.relpath(path, folder)
-    except ValueError:  # another drive
+    except ValueError:  # Windows: on another drive
         return Path(path).as_uri()
     return "./" + quote(os.fsencode(relative.replace(os.sep, "/")))
 
@@ -215,5 +215,5 @@ def model_name(timeline: Timeline) -> str | None:
             if model.info(name).sha256 == timeline.model.sha256:
                 return name
         except ModelError:
-            continue  # a damaged model is another one; `fervid models verify` reports it
+            continue  # a damaged model does not match; `fervid models verify` reports it
     return None

@@ -1,4 +1,4 @@
-"""`fervid bench robust`: accuracy and calibration on damaged faces."""
+"""`fervid bench robust`: measure a model on damaged faces."""
 
 from __future__ import annotations
 

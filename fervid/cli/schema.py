@@ -1,4 +1,4 @@
-"""`fervid schema`: the JSON Schema of the timeline."""
+"""`fervid schema`: print the JSON Schema of the timeline."""
 
 from fervid.cli.shared.options import command
 from fervid.cli.shared.output import show

@@ -11,8 +11,8 @@ import numpy as np
 
 from fervid import analysis
 from fervid.explain.gradients import Explanation, explain
-from fervid.explain.moment import AFTER, BEFORE, Moment, moment_of, rows_of
 from fervid.explain.picture import tiles
+from fervid.explain.window import AFTER, BEFORE, FaceWindow, rows_of, window_of_track
 from fervid.model import load
 from fervid.types import Curve, Floats, Peak, Rows, Settings, Status, Video
 
@@ -28,7 +28,7 @@ TILES, SIDE, QUALITY = 4, 112, 70  # of a picture: frames in two rows, pixels, a
 
 
 @dataclass(frozen=True)
-class Why:
+class PeakExplanation:
     """What the answer at a peak comes from."""
 
     streams: Mapping[str, float]  # contributions to the logit, with what each adds to any face
@@ -43,7 +43,7 @@ def explain_peaks(
     peaks: Sequence[Peak],
     curves: Mapping[int, Curve],
     tick: Callable[[], None] = lambda: None,
-) -> dict[tuple[int, int, str], Why]:
+) -> dict[tuple[int, int, str], PeakExplanation]:
     """Return the explanation of each peak, by apex, track and emotion.
 
     Only the seconds around the peaks are analyzed again. A peak without a readable face there is left out.
@@ -59,7 +59,7 @@ def explain_peaks(
             for peak in group:
                 track = _track_at(rows, peak.apex, curves[peak.track].hull)
                 if track is not None:
-                    moment = moment_of(run, rows, peak.apex, track)
+                    moment = window_of_track(run, rows, peak.apex, track)
                     explanation = explain(net, moment.window, moment.neutral, only=peak.emotion)
                     reasons[peak.apex, peak.track, peak.emotion] = _why(explanation, moment, peak.emotion)
                 tick()
@@ -101,13 +101,13 @@ def _track_at(rows: Rows, at: int, hull: Floats) -> int | None:
     return int(rows.track[readable[np.where(nearest, away, np.inf).argmin()]])
 
 
-def _why(explanation: Explanation, moment: Moment, label: str) -> Why:
+def _why(explanation: Explanation, moment: FaceWindow, label: str) -> PeakExplanation:
     shares, points = explanation.shares[label], explanation.by_landmark(label)
     drawn = tiles(explanation, moment.window, label, TILES, SIDE)
     half = TILES // 2
     picture = np.concatenate([np.concatenate(drawn[:half], axis=1), np.concatenate(drawn[half:], axis=1)])
     jpeg = cv2.imencode(".jpg", picture, [cv2.IMWRITE_JPEG_QUALITY, QUALITY])[1]
-    return Why(
+    return PeakExplanation(
         {name: share.total for name, share in shares.items()},
         {} if points is None else {name: float(points[list(own)].sum()) for name, own in REGIONS.items()},
         jpeg.tobytes(),

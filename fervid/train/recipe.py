@@ -72,13 +72,13 @@ class Recipe:
     )
     window: str = _setting(
         "short",
-        "The 16 frames that a network over time reads: of 0.64 s, or of the whole labelled clip.",
+        "Where the 16 frames that a network over time reads come from: 0.64 s, or the whole labelled clip.",
         choices=("short", "clip"),
     )
     start_from: tuple[str, ...] = _setting(
         (),
-        "Initialise from a model's weights: of the same streams, or of a stream that another begins from, "
-        "as c3d does from still; may be repeated.",
+        "Start from the weights of this model: those of the same streams, or of a stream that another can "
+        "start from, as c3d from still; may be repeated.",
         metavar="MODEL",
     )
     finetune: bool = field(default=False, metadata={SETTING: None})  # set by `fervid finetune`
@@ -89,24 +89,31 @@ class Recipe:
     sum_loss: float = _setting(0.1, "In joint fine-tuning, the weight of the loss of their sum.", 0)
     fixed_tops: tuple[str, ...] = _setting(
         (),
-        "Streams, joined by +, whose top layers joint fine-tuning leaves as they are: the others learn what "
+        "Streams, joined by +, with top layers that joint fine-tuning does not change: the others learn what "
         "these miss.",
         joined="+",
         metavar="STREAMS",
     )
     epoch_clips: int = _setting(0, "Clips per epoch; 0 draws one of every sample.", 0)
-    moving: float = _setting(0.0, "Share of clips in an epoch of clips and stills; 0: as they come.", 0, 1)
+    moving: float = _setting(
+        0.0, "The share of clips in an epoch of clips and stills; 0: as in the data.", 0, 1
+    )
     batch: int = _setting(64, "Clips per batch.", 2)
-    rate: float = _setting(1.0, "A factor on each stream's own learning rate.", 0)
+    rate: float = _setting(1.0, "A factor for each stream's own learning rate.", 0)
     optimizer: str = _setting(
         "own",
-        "The optimizer of each stream alone: its own, or the same for all, at that optimizer's usual rate.",
+        "The optimizer of streams that are trained alone: each stream's own, or this one at its usual rate.",
         choices=("own", "sgd", "adam", "adamw"),
     )
     soft_labels: float = _setting(
-        0.5, "The weight of the annotators' votes, if there are any, against the single label.", 0, 1
+        0.5,
+        "The weight of the annotators' votes, if there are any; the rest is the weight of the label.",
+        0,
+        1,
     )
-    smoothing: float = _setting(0.05, "Label smoothing: the share of a label spread over all.", 0, 0.5)
+    smoothing: float = _setting(
+        0.05, "Label smoothing: the share of a label that is spread over all labels.", 0, 0.5
+    )
     balance: float = _setting(0.5, "0: classes weigh by frequency; 1: all classes weigh the same.", 0, 1)
     mixup: float = _setting(0.0, "Strength of mixup, which blends pairs of clips; 0 blends none.", 0)
     center_loss: float = _setting(0.0, "Weight of the center loss.", 0)
@@ -116,35 +123,40 @@ class Recipe:
     triplet_loss: float = _setting(0.0, "Weight of the exponential triplet loss.", 0)
     augmentation: str = _setting(
         "strong",
-        "How strongly clips are augmented on the fly; crops: by random crops and mirror images alone.",
+        "How strongly clips are augmented in training; crops: only by random crops and mirror images.",
         choices=("none", "mild", "strong", "crops"),
     )
     illumination: str = _setting("none", "Normalise illumination by this method, such as he or dog.")
     coarse: float = _setting(
-        0.0, "The share of epochs, from the first, that show faces at 48 pixels, at half the cost.", 0, 1
+        0.0, "The share of epochs, from the first, with faces of 48 pixels, at half the cost.", 0, 1
     )
     variants: bool = _setting(
-        False, "Train on each clip under one of four illuminations, not on --illumination."
+        False,
+        "Train on each clip with one of four illumination methods at random, instead of --illumination.",
     )  # Kuo et al.
     held_out: float = _setting(0.15, "The share of people held out for validation.", 0, 0.9)
     teacher: str = _setting(
-        "", "Learn from the answers of a model, too, which knows no validation sample.", metavar="MODEL"
+        "", "Also learn from this model's answers; it must not know the validation samples.", metavar="MODEL"
     )
-    teacher_share: float = _setting(0.5, "The weight of the teacher's answers, against the label.", 0, 1)
+    teacher_share: float = _setting(
+        0.5, "The weight of the teacher's answers; the rest is the weight of the label.", 0, 1
+    )
     teacher_temperature: float = _setting(
-        2.0, "The divisor of the teacher's logits: above 1, the other labels have more of an answer.", 0.1
+        2.0,
+        "The divisor of the teacher's logits: a larger one gives the less likely labels more weight.",
+        0.1,
     )
     committee: int = _setting(
-        1, "Train this many models from different seeds, which answer together: a committee.", 1
+        1, "Train a committee of this many models, with different seeds, which answer together.", 1
     )
     vote: str = _setting(
-        "mean", "The answer of a committee: the mean, or the majority.", choices=("mean", "majority")
+        "mean", "How a committee answers: by the mean, or by the majority.", choices=("mean", "majority")
     )
     patience: int = _setting(
         0, "Stop a stream after this many epochs without an improvement; 0 never stops early.", 0
     )
     average: float = _setting(0.999, "Decay of the moving average of the weights.", 0, 0.99999)
-    seed: int = _setting(0, "The seed of everything random.", 0, 2**31 - 1)
+    seed: int = _setting(0, "The seed of all random numbers.", 0, 2**31 - 1)
 
     def __post_init__(self) -> None:
         self._check_streams()
@@ -184,7 +196,7 @@ class Recipe:
             raise UsageError("--size must be at least 1")
 
     def _check_latent(self) -> None:
-        """Raise UsageError for what reads one target of a sample, where the truth is latent."""
+        """Raise UsageError for settings that need a single target per sample, which a latent truth is not."""
         conflicts = {
             "--mixup": bool(self.mixup),
             "--teacher": bool(self.teacher),
@@ -192,8 +204,8 @@ class Recipe:
         }
         for name in self.streams:
             conflicts[f"--streams {name}"] = streams.registered(name).has_support_vectors
-        if found := [name for name, is_given in conflicts.items() if is_given]:
-            raise UsageError(f"--labels latent cannot be combined with {found[0]}")
+        if given := [name for name, is_given in conflicts.items() if is_given]:
+            raise UsageError(f"--labels latent cannot be combined with {given[0]}")
 
     def _check_choices(self) -> None:
         from fervid.clips import illumination  # imported here: it is slow, and the options need this module

@@ -1,4 +1,4 @@
-"""Tables that fit the width of a terminal: columns of less interest go before others become unreadable."""
+"""Tables that fit the width of a terminal: if it is narrow, less important columns are left out."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Completion in bash, zsh and fish: what the shell asks for while somebody types, and the shells' scripts."""
+"""Completion in bash, zsh and fish: the completions of a word, and the scripts for the shells."""
 
 from __future__ import annotations
 
@@ -18,9 +18,9 @@ from click.shell_completion import (
 )
 
 VARIABLE = "_FERVID_COMPLETE"
-OPEN = (":", "/")  # a value that ends in one of these is not complete: the shell adds no space
 
-# Each line of the answer is KIND<tab>VALUE<tab>HELP. The kind `file` leaves the word to the shell.
+# Each line of the answer is KIND<tab>VALUE<tab>HELP. For the kind `file`, the shell completes file names.
+# The shell adds no space after a value that ends in : or /, since it is not complete.
 BASH = """\
 _fervid_completion() {
     local kind value help IFS=$'\\n'
@@ -130,7 +130,7 @@ def _matching(values: Iterable[str], incomplete: str) -> list[CompletionItem[str
 
 
 class _Complete(ShellComplete):
-    """What the three shells have in common: anything without a list of its own is a file."""
+    """The common part of the three shells: values without a list of completions are files."""
 
     def get_completions(self, args: list[str], incomplete: str) -> list[CompletionItem[Any]]:
         """Return the completions of a word; for files, one item that leaves the word to the shell."""
@@ -145,13 +145,13 @@ class _Complete(ShellComplete):
 
 
 class Bash(_Complete, BashComplete):
-    """bash, which cuts words at = and :, so that they have to be joined again."""
+    """Completion in bash, which splits words at = and :, so they are joined again."""
 
     source_template = BASH
-    _cut = ""  # what stands before the cursor's word, which bash keeps
+    _cut = ""  # the part of the value before the cursor's word, which bash keeps
 
     def get_completion_args(self) -> tuple[list[str], str]:
-        """Return the words before the cursor's, and that word."""
+        """Return the words before the cursor, and the word at the cursor."""
         args, incomplete = super().get_completion_args()
         words: list[str] = []
         for word in [*args, incomplete]:
@@ -164,24 +164,24 @@ class Bash(_Complete, BashComplete):
         return args, whole
 
     def format_completion(self, item: CompletionItem[Any]) -> str:
-        """Return a line of the answer, without what bash keeps."""
+        """Return a line of the answer, without the part that bash keeps."""
         value = str(item.value).removeprefix(self._cut)
         return super().format_completion(CompletionItem(value, type=item.type, help=item.help))
 
 
 class Zsh(_Complete, ZshComplete):
-    """zsh."""
+    """Completion in zsh."""
 
     source_template = ZSH
 
 
 class Fish(_Complete, FishComplete):
-    """fish, whose script sends the words before the cursor's apart from that word."""
+    """Completion in fish: its script sends the word at the cursor apart from the words before it."""
 
     source_template = FISH
 
     def get_completion_args(self) -> tuple[list[str], str]:
-        """Return the words before the cursor's, and that word."""
+        """Return the words before the cursor, and the word at the cursor."""
         words = split_arg_string(os.environ["COMP_WORDS"])
         return words[1:], "".join(split_arg_string(os.environ["COMP_CWORD"]))
 

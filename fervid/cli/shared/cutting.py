@@ -24,7 +24,7 @@ if TYPE_CHECKING:
 SUFFIXES = (".mp4", ".mov", ".mkv", ".webm", ".ts")
 ENCODED = ".mp4"  # the suffix of encoded clips
 LONGEST_NAME = 40  # letters of a name in a file name
-EARLIEST = Fraction(1)  # seconds before its moment from which on a clip is encoded instead of copied
+EARLIEST = Fraction(1)  # seconds: a copy that would begin earlier before its moment is encoded instead
 
 OPTIONS: list[options.Decorator[Any]] = [
     click.option("--cut", metavar="DIR", help="Write each moment as a clip into DIR."),
@@ -33,14 +33,20 @@ OPTIONS: list[options.Decorator[Any]] = [
         "--length",
         type=NumberRange(min=0, min_open=True),
         metavar="SECONDS",
-        help="Leave moments out of --montage, the lowest first, until it is no longer than this.",
+        help="Limit the length of --montage: the lowest peaks are left out.",
     ),
     click.option(
         "--exact",
         is_flag=True,
-        help="Encode clips to begin at the exact frame.  [default: if copies would begin a second early]",
+        help="Encode clips, so that they begin at the exact frame.  [default: if copies would begin over "
+        "a second "
+        "early]",
     ),
-    click.option("--copy", is_flag=True, help="Copy clips from a keyframe on, however early it is."),
+    click.option(
+        "--copy",
+        is_flag=True,
+        help="Never encode clips: copy them from the last keyframe before, even if that is much earlier.",
+    ),
     click.option("--video", metavar="FILE", help="The video of a timeline, for --cut and --montage."),
 ]
 NAMES = ("cut", "montage", "length", "exact", "copy", "video")

@@ -1,4 +1,4 @@
-"""Inputs of a command: copy those that are not files, and continue after one fails."""
+"""Inputs of a command: copy those that are not files, and continue after a failure."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ COPY = "stdin"  # the name of standard input's copy, and in outputs
 
 
 def each_input(messages: Messages, inputs: Sequence[str], work: Callable[[str, str], None]) -> int:
-    """Do `work(name, path)` for each input; return 0, SOME_FAILED, or the code of the failures."""
+    """Call `work(name, path)` for each input; return 0, SOME_FAILED, or the exit code of the failures."""
     if inputs.count(STANDARD) > 1:
         raise UsageError("standard input (-) can be read only once")
     check_quotes(inputs)
@@ -53,7 +53,7 @@ def check_quotes(inputs: Sequence[str]) -> None:
 
 
 def unquoted(words: Sequence[str]) -> str | None:
-    """Return the file whose name the shell split at its spaces into missing words, if there is one."""
+    """Return the file with a name that the shell split at its spaces into words, if there is one."""
     for first, word in enumerate(words):
         if word == STANDARD or os.path.lexists(word):
             continue
@@ -112,7 +112,7 @@ def _copied(name: str) -> Iterator[str]:
 
 
 def _without_copy(text: str, path: str, name: str) -> str:
-    """Return an error about the copy of an input with the name that the user gave."""
+    """Return the text of an error about the copy of an input with the input's own name."""
     for known in (path, display_name(path)):
         text = text.replace(known, label(name))
     if name == STANDARD:  # as a word of its own, not in the name of an output

@@ -11,7 +11,7 @@ import click
 
 from fervid.cli.shared.messages import Messages
 from fervid.cli.shared.output import STANDARD, check_log
-from fervid.cli.shared.values import LimitType, Moment, MomentType, NumberRange, RateType, SecondsType
+from fervid.cli.shared.values import LimitType, NumberRange, RateType, SecondsType, TimePoint, TimePointType
 from fervid.errors import UsageError
 
 if TYPE_CHECKING:
@@ -48,7 +48,7 @@ def kinds(option: str, names: Sequence[str], help: str) -> Decorator[Any]:
 
 
 def completer(name: str) -> Callable[[click.Context, click.Parameter, str], Any]:
-    """Return a function that completes values in a shell, by its name in `completing`, loaded when needed."""
+    """Return the function `name` of `completing`, which is imported when a shell completes a value."""
 
     def complete(ctx: click.Context, param: click.Parameter, incomplete: str) -> Any:
         from fervid.cli.shared import completing
@@ -71,8 +71,8 @@ def forbid(names: Collection[str], reason: str) -> None:
 class Selection:
     """The part of a video to analyze, and the settings that change the result."""
 
-    start: Moment | None
-    end: Moment | None
+    start: TimePoint | None
+    end: TimePoint | None
     rotate: str
     frame_rate: Fraction | None
     rest: Settings  # without start and end, which may need the video
@@ -96,7 +96,7 @@ class Selection:
         return replace(self.rest, start=start, end=end)
 
 
-def _seconds(moment: Moment | None, video: Video | None = None) -> Fraction | None:
+def _seconds(moment: TimePoint | None, video: Video | None = None) -> Fraction | None:
     if moment is None or video is None:
         return None if moment is None else moment.seconds
     return moment.of(video)
@@ -110,8 +110,8 @@ def _check_range(start: Fraction | None, end: Fraction | None) -> None:
 
 
 RANGE: list[Decorator[Any]] = [
-    click.option("--start", type=MomentType(), help="Start here: seconds, 90f (a frame) or HH:MM:SS.mmm."),
-    click.option("--end", type=MomentType(), help="End before this time, in the same forms."),
+    click.option("--start", type=TimePointType(), help="Start here: seconds, 90f (a frame) or HH:MM:SS.mmm."),
+    click.option("--end", type=TimePointType(), help="End before this time, in the same forms."),
 ]
 
 FACES: list[Decorator[Any]] = [
@@ -169,7 +169,10 @@ MIN_SEGMENT = click.option(
 )
 
 UNITS = click.option(
-    "--aus", is_flag=True, help="Measure action units and blinks from the landmarks; see docs/units.md."
+    "--aus",
+    is_flag=True,
+    help="Measure action units (movements of single facial muscles, by FACS) and blinks from the "
+    "landmarks; see docs/units.md.",
 )
 
 PHASES = click.option(
@@ -188,7 +191,9 @@ PEOPLE: list[Decorator[Any]] = [
         help="Do not identify people across cuts.",
     ),
     click.option(
-        "--gallery", metavar="DIR", help="Name people by portraits: a picture or a folder of them per name."
+        "--gallery",
+        metavar="DIR",
+        help="Name people by portraits: for each person a picture, or a folder of pictures, with their name.",
     ),
 ]
 
@@ -259,11 +264,11 @@ def split_selection(values: dict[str, Any]) -> Selection:
     return Selection(**own, rest=Settings(**{name: values.pop(name) for name in given}))
 
 
-def _say_quietly(ctx: click.Context, param: click.Parameter, value: bool) -> None:
+def _set_quiet(ctx: click.Context, param: click.Parameter, value: bool) -> None:
     ctx.find_root().ensure_object(Messages).quiet |= value
 
 
-def _say_more(ctx: click.Context, param: click.Parameter, value: int) -> None:
+def _add_verbosity(ctx: click.Context, param: click.Parameter, value: int) -> None:
     ctx.find_root().ensure_object(Messages).verbosity += value
 
 
@@ -272,7 +277,7 @@ def _hide_progress(ctx: click.Context, param: click.Parameter, value: bool) -> N
         ctx.find_root().ensure_object(Messages).has_progress = False
 
 
-def _log_to(ctx: click.Context, param: click.Parameter, value: str | None) -> None:
+def _set_log_file(ctx: click.Context, param: click.Parameter, value: str | None) -> None:
     if value is not None:
         ctx.find_root().ensure_object(Messages).log_file = value
 
@@ -284,14 +289,14 @@ def global_options() -> list[click.Option]:
             ["-q", "--quiet"],
             is_flag=True,
             expose_value=False,
-            callback=_say_quietly,
+            callback=_set_quiet,
             help="Print only errors.",
         ),
         click.Option(
             ["-v", "--verbose"],
             count=True,
             expose_value=False,
-            callback=_say_more,
+            callback=_add_verbosity,
             help="Print more; -vv adds tracebacks to errors.",
         ),
         click.Option(
@@ -305,7 +310,7 @@ def global_options() -> list[click.Option]:
             ["--log-file"],
             metavar="FILE",
             expose_value=False,
-            callback=_log_to,
+            callback=_set_log_file,
             help="Append a full log to FILE.",
         ),
     ]
@@ -329,7 +334,7 @@ class Command(click.Command):
         self.params.extend(global_options())
 
     def get_help_option_names(self, ctx: click.Context) -> list[str]:
-        """Return the names of the help option, whatever the context: click keeps those that it gets first."""
+        """Return the names of the help option. They depend on no context, since click caches them."""
         return ["-h", "--help"]
 
     def invoke(self, ctx: click.Context) -> Any:
@@ -340,7 +345,7 @@ class Command(click.Command):
         return super().invoke(ctx)
 
     def option_blocks(self, ctx: click.Context) -> dict[str, list[tuple[str, str]]]:
-        """Return the options and their help, the special ones in blocks."""
+        """Return the options and their help by block."""
         blocks: dict[str, list[tuple[str, str]]] = {"Options": [], **{title: [] for title in BLOCKS}}
         for param in self.get_params(ctx):
             record = param.get_help_record(ctx)

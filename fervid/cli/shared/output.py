@@ -1,4 +1,4 @@
-"""Outputs: check targets before the work, then write files whole or not at all."""
+"""Outputs: check targets before the work, then write files atomically."""
 
 from __future__ import annotations
 
@@ -117,10 +117,10 @@ def _failure(target: str, error: OSError) -> OutputError:
 
 @contextmanager
 def open_binary(target: str, overwrite: bool = False) -> Iterator[BinaryIO]:
-    """Open a stream to `target`; the file appears whole when the block ends, or not at all after an error.
+    """Open a stream to `target`; the complete file appears when the block ends, and no file after an error.
 
-    A file that another program has made by then is replaced only with `overwrite`. Standard output, pipes and
-    devices are written directly.
+    A file that another program has made meanwhile is replaced only with `overwrite`. Standard output, pipes
+    and devices are written directly.
     """
     path = Path(os.path.realpath(target))  # a link stays a link; its file is replaced
 
@@ -202,9 +202,9 @@ def show(text: str) -> None:
 
 @contextmanager
 def open_folder(target: str, overwrite: bool, folders: str, files: str) -> Iterator[Path]:
-    """Open a folder that appears at `target` whole when the block ends, or not at all after an error.
+    """Open a folder that appears at `target` when the block ends; it does not appear after an error.
 
-    With `overwrite` it replaces what `check_folder` accepts; other files that are there by then stay.
+    With `overwrite` it replaces what `check_folder` accepts; other files that have come meanwhile stay.
     """
     is_ours = re.compile(f"(?:{folders})/(?:{files})").fullmatch
     path = Path(os.path.realpath(target))

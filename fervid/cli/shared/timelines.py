@@ -12,11 +12,11 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from fervid.cli.shared import options, output
+from fervid.cli.shared.analyzer import open_analyzer
 from fervid.cli.shared.messages import Messages, log
 from fervid.cli.shared.options import split_selection
 from fervid.cli.shared.output import STANDARD
 from fervid.cli.shared.reading import is_timeline, read_timeline
-from fervid.cli.shared.work import open_work
 from fervid.errors import FervidError, OutputError, UsageError
 from fervid.export import TIMELINES
 from fervid.files.urls import is_url
@@ -32,7 +32,7 @@ NOT_RECORDED = {"rotate", "frame_rate", "gallery"}  # options that the settings 
 
 
 @dataclass(frozen=True)
-class Given:
+class InputTimeline:
     """A timeline, the file that contains it (None: it is in no file), and the video if the input is one."""
 
     timeline: Timeline
@@ -41,7 +41,7 @@ class Given:
     is_copy: bool = False  # the video is deleted when the command ends
 
     def text(self) -> str:
-        """Return the timeline as text: that of its file, or else JSON."""
+        """Return the text of the timeline's file, or else the timeline as JSON."""
         if self.path is not None:
             return Path(self.path).read_text(encoding="utf-8")
         stream = io.StringIO()
@@ -56,7 +56,7 @@ def timeline_of(
     values: dict[str, Any],
     targets: Sequence[str] = (),
     check: Callable[[], None] | None = None,
-) -> Given:
+) -> InputTimeline:
     """Return the timeline of an input: read it, or analyze the video and keep the timeline beside it.
 
     `path` is where the input is, `values` are the parameters of an analysis, `targets` the command's own
@@ -64,7 +64,7 @@ def timeline_of(
     """
     if is_timeline(path):
         forbid_analysis(values, "a timeline")
-        return Given(read_timeline(path, name), path)
+        return InputTimeline(read_timeline(path, name), path)
     kept = None if name == STANDARD else beside(name, ".json", "--timeline")
     if kept is not None and any(output.is_same(kept, target) for target in targets):
         raise UsageError(f"the timeline of the video is kept as {kept}: name another file for the output")
@@ -72,21 +72,21 @@ def timeline_of(
     if timeline is not None:
         if not messages.quiet:
             messages.say(f"read {kept}, the timeline of this video")
-        return Given(timeline, kept, path, path != name)
+        return InputTimeline(timeline, kept, path, path != name)
     if check is not None:
         check()
-    with open_work(messages, ANALYSIS | values) as work, work.start(name, path) as run:
+    with open_analyzer(messages, ANALYSIS | values) as analyzer, analyzer.start(name, path) as run:
         timeline = run.timeline
-    return Given(timeline, keep(messages, timeline, kept), path, path != name)
+    return InputTimeline(timeline, keep(messages, timeline, kept), path, path != name)
 
 
 def forbid_analysis(values: Collection[str], what: str) -> None:
-    """Raise UsageError if one of OPTIONS is on the command line, except the limit of a download."""
+    """Raise UsageError if an option of an analysis, except --max-download, is on the command line."""
     options.forbid({*values} - {"max_download"}, f"is for videos, and this input is {what}")
 
 
 def known_timeline(kept: str, video: str, values: Mapping[str, Any]) -> Timeline | None:
-    """Return the timeline beside a video if it is of this video, and as the options ask for."""
+    """Return the timeline beside a video if it is of this video and was made with the chosen options."""
     if not os.path.isfile(kept):
         return None
     from fervid.video import planning
@@ -96,11 +96,11 @@ def known_timeline(kept: str, video: str, values: Mapping[str, Any]) -> Timeline
         planning.plan_known(timeline.source, video)
     except FervidError:
         return None
-    return timeline if _is_as_asked(timeline, video, values) else None
+    return timeline if _has_chosen_options(timeline, video, values) else None
 
 
-def _is_as_asked(timeline: Timeline, video: str, values: Mapping[str, Any]) -> bool:
-    """Return whether a timeline has the model and the settings that the user chose; defaults do not count."""
+def _has_chosen_options(timeline: Timeline, video: str, values: Mapping[str, Any]) -> bool:
+    """Return whether a timeline has the model and settings that the user chose; defaults do not count."""
     from fervid.model import info
 
     source = click.get_current_context().get_parameter_source
@@ -134,7 +134,7 @@ def keep(messages: Messages, timeline: Timeline, path: str | None) -> str | None
 def beside(name: str, suffix: str, option: str) -> str:
     """Return the path of an output beside an input, in the current folder for a URL.
 
-    `option` is named for standard input, which has no name.
+    Standard input has no name: the error message says to use `option`.
     """
     if name == STANDARD:
         raise UsageError(f"standard input has no name: say where the output goes with {option} FILE")

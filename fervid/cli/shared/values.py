@@ -27,7 +27,7 @@ TIMECODE = re.compile(r"(?:(\d{1,18}):)?(\d{1,2}):(\d{1,2}(?:\.\d*)?)")
 
 
 @dataclass(frozen=True)
-class Moment:
+class TimePoint:
     """A time on the command line: seconds from the first frame, or a frame number."""
 
     seconds: Fraction | None = None
@@ -47,23 +47,23 @@ class Moment:
         )
 
 
-class MomentType(click.ParamType[Moment]):
+class TimePointType(click.ParamType[TimePoint]):
     """A number of seconds, a frame `90f`, or a timecode `HH:MM:SS.mmm` or `MM:SS`."""
 
     name = "time"
 
-    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> Moment:
-        if isinstance(value, Moment):
+    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> TimePoint:
+        if isinstance(value, TimePoint):
             return value
         text = str(value).strip()
         with suppress(ValueError):  # a number of unusual length
             if match := SECONDS.fullmatch(text):
-                return Moment(seconds=parse_number(match[1]))
+                return TimePoint(seconds=parse_number(match[1]))
             if match := FRAMES.fullmatch(text):
-                return Moment(frame=int(match[1]))
+                return TimePoint(frame=int(match[1]))
             if (match := TIMECODE.fullmatch(text)) and int(match[2]) < 60 and parse_number(match[3]) < 60:
                 hours, minutes = int(match[1] or 0), int(match[2])
-                return Moment(seconds=hours * 3600 + minutes * 60 + parse_number(match[3]))
+                return TimePoint(seconds=hours * 3600 + minutes * 60 + parse_number(match[3]))
         self.fail(f"{value!r} is not a time: give seconds (90.5), frames (90f) or a timecode (1:02:03.5)")
 
 

@@ -1,4 +1,4 @@
-"""The progress of a batch: a bar, or lines of JSON for programs, and the totals of the summary."""
+"""The progress of a batch: its totals, shown by a bar, or as lines of JSON for programs."""
 
 from __future__ import annotations
 
@@ -24,8 +24,8 @@ NAMES = 2  # files in flight that the bar names
 
 
 @dataclass
-class Tally:
-    """The progress of a batch; an input counts as much as its size, one of unknown size as the mean."""
+class BatchProgress:
+    """The totals of a batch so far; inputs are weighed by size, those of unknown size by the mean size."""
 
     inputs: Sequence[Input]
     done: int = 0
@@ -98,7 +98,7 @@ class Tally:
 
     @property
     def left(self) -> float | None:
-        """The estimated seconds to the end; skipped inputs do not count for the pace."""
+        """The estimated seconds to the end; skipped inputs do not count for the speed."""
         skipped = self._skipped_weight / self._total if self._total else 0.0
         worked = self.share - skipped
         return self.elapsed * (1 - self.share) / worked if worked > 0.001 else None
@@ -120,36 +120,36 @@ class Tally:
         }
 
 
-class Watch:
-    """A view that shows each event on a bar, if there is one, and failures at once."""
+class BarView:
+    """A view that shows events on a progress bar, and prints failures at once."""
 
     def __init__(self, messages: Messages, inputs: Sequence[Input], bar: Bar) -> None:
-        self.messages, self.tally, self.bar = messages, Tally(inputs), bar
+        self.messages, self.progress, self.bar = messages, BatchProgress(inputs), bar
 
     def __call__(self, event: Event) -> None:
         from fervid.batch import Ended
 
-        self.tally.take(event)
+        self.progress.take(event)
         if isinstance(event, Ended) and not event.record.is_done:
             log.error("%s", event.record.error)
-        tally = self.tally
-        names = [display_name(os.path.basename(tally.inputs[index].name)) for index in tally.busy]
+        progress = self.progress
+        names = [display_name(os.path.basename(progress.inputs[index].name)) for index in progress.busy]
         more = f" +{len(names) - NAMES}" if len(names) > NAMES else ""
         self.bar.show(
-            completed=tally.share,
-            count=f"{tally.done + tally.skipped + tally.failed}/{len(tally.inputs)}",
-            failed=f"{tally.failed} failed" if tally.failed else "",
-            speed="" if tally.speed is None else f"{tally.speed:.1f}x",
-            left="" if tally.left is None else f"{format_duration(tally.left)} left",
+            completed=progress.share,
+            count=f"{progress.done + progress.skipped + progress.failed}/{len(progress.inputs)}",
+            failed=f"{progress.failed} failed" if progress.failed else "",
+            speed="" if progress.speed is None else f"{progress.speed:.1f}x",
+            left="" if progress.left is None else f"{format_duration(progress.left)} left",
             names=", ".join(names[:NAMES]) + more,
         )
 
 
-class JsonWatch:
-    """A view that prints each event as a line of JSON on standard error, failures too."""
+class JsonView:
+    """A view that prints events, failures too, as lines of JSON on standard error."""
 
     def __init__(self, messages: Messages, inputs: Sequence[Input]) -> None:
-        self.messages, self.tally, self._shown = messages, Tally(inputs), 0.0
+        self.messages, self.progress, self._shown = messages, BatchProgress(inputs), 0.0
 
     def line(self, kind: str, **facts: Any) -> None:
         """Write one line."""
@@ -158,7 +158,7 @@ class JsonWatch:
     def __call__(self, event: Event) -> None:
         from fervid.batch import Ended
 
-        self.tally.take(event)
+        self.progress.take(event)
         if isinstance(event, Ended):
             record = event.record
             status = "skipped" if event.is_skipped else record.status
@@ -166,21 +166,23 @@ class JsonWatch:
         now = time.monotonic()
         if now - self._shown >= EVERY:
             self._shown = now
-            self.line("progress", **self.tally.as_json())
+            self.line("progress", **self.progress.as_json())
 
 
 @contextmanager
-def watching(messages: Messages, inputs: Sequence[Input], form: str | None) -> Iterator[Watch | JsonWatch]:
-    """Show a batch while the block runs: as JSON if asked for, else by a bar on a terminal."""
+def shown_progress(
+    messages: Messages, inputs: Sequence[Input], form: str | None
+) -> Iterator[BarView | JsonView]:
+    """Show the progress of a batch while the block runs: as JSON if `form` is json, else by a bar."""
     if form == "json":
-        lines = JsonWatch(messages, inputs)
+        lines = JsonView(messages, inputs)
         lines.line("begin", inputs=len(inputs))
         yield lines
-        lines.line("end", **lines.tally.as_json())
+        lines.line("end", **lines.progress.as_json())
         return
     values = dict.fromkeys(("count", "failed", "speed", "left", "names"), "")
     with messages.bar("", _columns, total=1.0, **values) as bar:
-        yield Watch(messages, inputs, bar)
+        yield BarView(messages, inputs, bar)
 
 
 def _columns() -> list[ProgressColumn]:

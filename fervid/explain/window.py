@@ -17,7 +17,7 @@ AFTER = Fraction(1)  # seconds after it
 
 
 @dataclass(frozen=True, eq=False)
-class Moment:
+class FaceWindow:
     """A window of a face, and its person's face at rest."""
 
     window: Window
@@ -25,14 +25,14 @@ class Moment:
     seconds: float  # the middle of the window
 
 
-def moment(run: Run, seconds: Fraction, number: int = 1) -> Moment:
+def window_at(run: Run, seconds: Fraction, number: int = 1) -> FaceWindow:
     """Return the window around a moment of the face that is the `number`th largest there.
 
     The run needs `crops=True`, and settings that cover the moment.
     """
     rows = rows_of(run)
     at = run.video.ticks(seconds)
-    return moment_of(run, rows, at, _chosen(rows, at, number, float(seconds)))
+    return window_of_track(run, rows, at, _chosen(rows, at, number, float(seconds)))
 
 
 def rows_of(run: Run) -> Rows:
@@ -43,14 +43,14 @@ def rows_of(run: Run) -> Rows:
     return Rows(**{name: np.concatenate([getattr(part, name) for part in parts]) for name in _NAMES})
 
 
-def moment_of(run: Run, rows: Rows, at: int, track: int) -> Moment:
+def window_of_track(run: Run, rows: Rows, at: int, track: int) -> FaceWindow:
     """Return the window of a track that is nearest to a pts."""
     video, own = run.video, rows.track == track
     crops = [crops for crops in run.crops() if crops.track == track]
     face = Face.of_track(video, _track(rows, own, track), np.concatenate([part.faces for part in crops]))
     centres = face.centres()
     window = next(face.windows(centres[[int(np.abs(centres - at).argmin())]]))
-    return Moment(window, _at_rest(face), video.seconds(window.centre))
+    return FaceWindow(window, _at_rest(face), video.seconds(window.centre))
 
 
 _NAMES = tuple(Rows.__dataclass_fields__)

@@ -1,4 +1,4 @@
-"""Start analyses with the options that commands share: workers, cache, device and progress bar."""
+"""Start analyses with the options that commands share, and a progress bar."""
 
 from __future__ import annotations
 
@@ -25,8 +25,8 @@ RESUMES = "repeat the command to resume; until then, the cache keeps data of the
 
 
 @dataclass(frozen=True)
-class Shared:
-    """The checked options that all analyses of one call share."""
+class AnalysisOptions:
+    """The checked options of all analyses of a command."""
 
     selection: Selection
     model: str | None  # None: no expressions, only faces and landmarks
@@ -46,11 +46,11 @@ class Shared:
 
 
 @dataclass(frozen=True)
-class Work:
-    """The messages, options and executor that the analyses of one call share."""
+class Analyzer:
+    """Starts the analyses of a command, which share messages, options and an executor."""
 
     messages: Messages
-    options: Shared
+    options: AnalysisOptions
     executor: Executor
 
     @contextmanager
@@ -86,18 +86,18 @@ class Work:
 
 
 @contextmanager
-def open_work(messages: Messages, values: dict[str, Any]) -> Iterator[Work]:
-    """Check the shared options of a command and open its executor."""
-    options = read_shared(values)
+def open_analyzer(messages: Messages, values: dict[str, Any]) -> Iterator[Analyzer]:
+    """Check the options of a command and open its executor."""
+    options = read_options(values)
     with options.open_executor() as executor:
         try:
-            yield Work(messages, options, executor)
+            yield Analyzer(messages, options, executor)
         except KeyboardInterrupt as stop:
             raise KeyboardInterrupt(RESUMES if options.store.resume else "") from stop
 
 
-def read_shared(values: dict[str, Any]) -> Shared:
-    """Take the shared options out of a command's parameters and check them before any work.
+def read_options(values: dict[str, Any]) -> AnalysisOptions:
+    """Take the options of an analysis out of a command's parameters and check them before any work.
 
     `values` are the parameters of the option groups; those of MODEL and PEOPLE may be absent.
     """
@@ -128,7 +128,9 @@ def read_shared(values: dict[str, Any]) -> Shared:
         log.info("model %s, %s", model, info(model).sha256[:12])
     store = Store.temporary() if no_cache else Store.default(keep=keep_cache)
     limit_of_download = values.pop("max_download") or LIMIT
-    return Shared(selection, model, device, store, gallery, jobs, executor, address, limit_of_download)
+    return AnalysisOptions(
+        selection, model, device, store, gallery, jobs, executor, address, limit_of_download
+    )
 
 
 def open_gallery(folder: str | None) -> Gallery | None:
@@ -138,6 +140,6 @@ def open_gallery(folder: str | None) -> Gallery | None:
     from fervid.people import read_gallery
 
     gallery = read_gallery(folder)
-    for complaint in gallery.unused:
-        log.warning("not used: %s", complaint)
+    for reason in gallery.unused:
+        log.warning("not used: %s", reason)
     return gallery
