@@ -126,7 +126,7 @@ def _acted(
     rows["acted portraits, all three"] = _each(report, "accuracy")
     for what, predictions in (("the middle frame alone", frozen), ("in reverse", reverse)):
         rows[f"the same, {what}"] = _each(metrics.report(Predictions.joined(predictions)), "accuracy")
-    neutral = talking.found & (talking.truth == EMOTIONS.index(NEUTRAL))
+    neutral = talking.has_face & (talking.truth == EMOTIONS.index(NEUTRAL))
     rows["neutral portraits that talk, read as neutral"] = {
         name: float((metrics.predicted(talking, name) == talking.truth)[neutral].mean())
         for name in talking.logits
@@ -188,7 +188,7 @@ def relabelled(predictions: Predictions, samples: tuple[Sample, ...]) -> Predict
         subjects=tuple(predictions.subjects[row] for row in kept),
         fold=predictions.fold[kept],
         truth=np.array([truth[predictions.names[row]] for row in kept], np.int64),
-        found=predictions.found[kept],
+        has_face=predictions.has_face[kept],
         rejected=predictions.rejected[kept],
         logits={name: values[kept] for name, values in predictions.logits.items()},
         temperature=predictions.temperature[kept],

@@ -93,18 +93,20 @@ def measure(name: str, data: Path, executor: execute.Executor, most: int) -> dic
         predictions = evaluate.predict(name, worse, EMOTIONS, executor)
         logits = predictions.logits[predictions.headline]
         right = logits.argmax(1) == predictions.truth
-        read = predictions.found & ~predictions.rejected
+        read = predictions.has_face & ~predictions.rejected
         rows[state] = {
             "faces": len(worse),
-            "found": float(predictions.found.mean()),
+            "found": float(predictions.has_face.mean()),
             "read": float(read.mean()),
             "right_where_read": share(right[read]),
-            "right_where_rejected": share(right[predictions.found & predictions.rejected]),
+            "right_where_rejected": share(right[predictions.has_face & predictions.rejected]),
         }
-        scaled = logits[predictions.found] / predictions.temperature[predictions.found, None]
+        scaled = logits[predictions.has_face] / predictions.temperature[predictions.has_face, None]
         chances = np.exp(scaled - scaled.max(1, keepdims=True))
-        sure.append(np.where(read[predictions.found], (chances / chances.sum(1, keepdims=True)).max(1), 0.0))
-        correct.append(right[predictions.found])
+        sure.append(
+            np.where(read[predictions.has_face], (chances / chances.sum(1, keepdims=True)).max(1), 0.0)
+        )
+        correct.append(right[predictions.has_face])
     order = np.argsort(-np.concatenate(sure), kind="stable")
     ranked = np.concatenate(correct)[order]
     coverage = {f"{part:.0%}": float(ranked[: round(part * len(ranked))].mean()) for part in SHARES}

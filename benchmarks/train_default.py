@@ -423,7 +423,7 @@ def calibrate(target: Path, data: Path, executor: execute.Executor) -> None:
         read = evaluate.predict(str(target), samples, labels=EMOTIONS, executor=executor)
         voted = accuracy.relabelled(read, accuracy.samples_of(f"{all_of}&labels=majority"))
         both = metrics.Predictions.joined([read, voted])
-        fitted = metrics.fit_temperature(both.logits[both.headline][both.found], both.truth[both.found])
+        fitted = metrics.fit_temperature(both.logits[both.headline][both.has_face], both.truth[both.has_face])
         values[name] = round(float(fitted), 4)
     (target / model.SPEC).write_text(json.dumps(values, indent=1) + "\n", encoding="utf-8")
 

@@ -109,7 +109,7 @@ def take(seed: int, turn: float, noise: float) -> tuple[Floats, dict[str, npt.ND
     weights = np.clip(np.concatenate([*takes, single]).astype(np.float64), 0.0, 1.0)
     face = sequences.move_face(who, weights)
     time = np.arange(len(face)) / RATE
-    points = sequences.film(face, time, turn, rng) + sequences.tracking_error(len(face), noise, rng)
+    points = sequences.project(face, time, turn, rng) + sequences.tracking_error(len(face), noise, rng)
     truth = {reported(name): weights[:, unit].mean(axis=1) for unit, name in enumerate(UNITS)}
     truth["AU26"] = truth["AU26"] + 2 * truth.pop("AU27")
     rest, lips = who.shape[None], (fitting.LOWER_LIP, fitting.UPPER_LIP)

@@ -27,15 +27,15 @@ from fervid.errors import InputError
 from fervid.export.drawing import painter as painter_module
 from fervid.export.drawing.annotator import Annotator
 from fervid.export.drawing.canvas import BT601, Canvas, Palette
-from fervid.export.drawing.curve import EDGE, Curve, Moment
+from fervid.export.drawing.curve import EDGE, Curve, FrameScores
 from fervid.export.drawing.letters import Letters
-from fervid.export.drawing.painter import Painter, Shown
+from fervid.export.drawing.painter import DrawnFace, Painter
 from fervid.export.drawing.style import UNCLEAR, colour_of, scaled
 from fervid.export.frames import geometry
 from fervid.labels import COLOURS, CONTEMPT, EMOTIONS
 from fervid.types import Curve as Scores
 from fervid.types import ModelInfo, Person, Rows, Segment, Status, Tally, Timeline, Video
-from fervid.units.video import Measured, Track
+from fervid.units.video import TrackUnits, VideoUnits
 from fervid.video import planning, reading
 from fervid.video.ahead import ahead
 from fervid.video.pictures import coloured, turned
@@ -46,9 +46,9 @@ Picture = Any
 UNFILLED = 99  # a level that nothing drawn on one plain colour has
 
 
-def face(x: float, y: float, side: float, emotion: str | None = "happiness", name: str = "P1") -> Shown:
+def face(x: float, y: float, side: float, emotion: str | None = "happiness", name: str = "P1") -> DrawnFace:
     points = np.random.default_rng(0).uniform(0.2, 0.8, (68, 2)) * side + (x, y)
-    return Shown(np.array([x, y, side, side], np.float32), points.astype(np.float32), name, emotion, 0.9)
+    return DrawnFace(np.array([x, y, side, side], np.float32), points.astype(np.float32), name, emotion, 0.9)
 
 
 def blank(painter: Painter, level: int = 128) -> list[Picture]:
@@ -61,7 +61,10 @@ def blank(painter: Painter, level: int = 128) -> list[Picture]:
 
 
 def painted(
-    painter: Painter, faces: Sequence[Shown], moments: Sequence[Moment] = (Moment(0),), level: int = 128
+    painter: Painter,
+    faces: Sequence[DrawnFace],
+    moments: Sequence[FrameScores] = (FrameScores(0),),
+    level: int = 128,
 ) -> list[Picture]:
     """Return the planes of the last moment."""
     for moment in moments:
@@ -114,7 +117,7 @@ def test_pixels_outside_a_drawing_keep_their_values() -> None:
     for plane in planes:
         plane[:] = noise.integers(0, 256, plane.shape)
     before = [plane.copy() for plane in planes]
-    painter.paint(planes, [face(200, 200, 100)], Moment(0))
+    painter.paint(planes, [face(200, 200, 100)], FrameScores(0))
     for plane, other, step in zip(planes, before, (1, 2, 2), strict=True):
         changed = (plane != other)[: 480 // step]
         changed[150 // step : 310 // step, 190 // step : 480 // step] = False  # the face and its label
@@ -140,7 +143,7 @@ def test_labels_are_readable_on_any_background(level: int, size: tuple[int, int]
 def test_an_uncertain_label_says_so_in_a_thin_box() -> None:
     sure = face(100, 350, 200)
 
-    def widths(shown: Shown) -> list[int]:
+    def widths(shown: DrawnFace) -> list[int]:
         """Return the pixels of the line of the box across a row, and the width of the label."""
         boxes, labels = (Painter(1920, 1080, EMOTIONS, [kind]) for kind in ("boxes", "labels"))
         box, label = (painted(own, [shown])[0] != blank(own)[0] for own in (boxes, labels))
@@ -177,8 +180,8 @@ def test_action_units_are_drawn_beside_a_face_if_they_are_present(x: float) -> N
     painter = Painter(800, 600, EMOTIONS, ())
     shown = replace(face(x, 100, 200), units={"AU12": 5.0, "AU25": 2.5, "AU45": 0.9})
     before, after = blank(painter), blank(painter)
-    painter.paint(before, [replace(shown, units={})], Moment(0))
-    painter.paint(after, [shown], Moment(0))
+    painter.paint(before, [replace(shown, units={})], FrameScores(0))
+    painter.paint(after, [shown], FrameScores(0))
     drawn = np.argwhere(before[0] != after[0])
     (top, left), (bottom, right) = drawn.min(0), drawn.max(0) + 1
     assert (left >= x + 200 or right <= x) and top == 100
@@ -187,7 +190,7 @@ def test_action_units_are_drawn_beside_a_face_if_they_are_present(x: float) -> N
     assert len(lengths) == 2 and lengths[0] == pytest.approx(2 * lengths[1], abs=1)
 
 
-def moments(count: int, labels: int = 7) -> list[Moment]:
+def moments(count: int, labels: int = 7) -> list[FrameScores]:
     """Return every kind of moment: faces that change, are unclear or gone, in jumps of time."""
     chance = np.random.default_rng(2)
     scores = chance.dirichlet(np.ones(labels), count).astype(np.float32)
@@ -197,7 +200,9 @@ def moments(count: int, labels: int = 7) -> list[Moment]:
     track = np.arange(count) // 20 - 1
     clear = chance.random(count) > 0.1
     return [
-        Moment(float(seconds[at]), int(track[at]), "P1", scores[at] if clear[at] and track[at] >= 0 else None)
+        FrameScores(
+            float(seconds[at]), int(track[at]), "P1", scores[at] if clear[at] and track[at] >= 0 else None
+        )
         for at in range(count)
     ]
 
@@ -231,7 +236,7 @@ def test_the_curve_shows_the_score_now_and_leaves_holes() -> None:
     painter = Painter(720, 720, ("happiness", "neutral"), ["curve"])
     seconds = np.linspace(0, 10, 100)
     best = np.array([1, 0], np.float32)
-    past = [Moment(at, 1, "P1", None if 4 <= at < 6 else best) for at in seconds.tolist()]
+    past = [FrameScores(at, 1, "P1", None if 4 <= at < 6 else best) for at in seconds.tolist()]
     planes = painted(painter, [face(100, 100, 200)], past)
     strip = [plane[720 // step :] for plane, step in zip(planes, (1, 2, 2), strict=True)]
     drawn = has_colour(strip, colour_of("happiness"))
@@ -322,7 +327,7 @@ def rows(plan: Video, status: list[Status], track: int = 1) -> Rows:
 class Spy(Annotator):
     """Tells what would be drawn."""
 
-    def at(self, frame: int) -> list[Shown]:
+    def at(self, frame: int) -> list[DrawnFace]:
         assert isinstance(self._source, Video)
         pts = int(self._source.pts[frame])
         return [self._shown(face, pts) for face in self._faces(pts)]
@@ -349,7 +354,7 @@ def test_a_face_has_the_action_units_of_its_frame(plain: Video) -> None:
     status = [Status.OK, Status.NOT_SAMPLED, Status.OK]
     chunk = rows(plain, status)
     values = np.array([[1.0, 2.0], [3.0, 4.0]], np.float32)
-    units = Measured({1: Track(plain.pts[[0, 2]], values, None)}, ("AU12", "AU45"))
+    units = VideoUnits({1: TrackUnits(plain.pts[[0, 2]], values, None)}, ("AU12", "AU45"))
     spy = Spy(timeline_of(plain, [curve(plain)]), [chunk], units=units)
     assert [spy.at(frame)[0].units for frame in range(3)] == [
         {"AU12": 1, "AU45": 2},

@@ -30,14 +30,14 @@ from fervid.cli.shared.live_view import View
 from fervid.errors import InputError
 from fervid.faces import shape, tracks
 from fervid.labels import EMOTIONS
-from fervid.live import watching
+from fervid.live import analysis
+from fervid.live.analysis import LiveAnalysis, Options
 from fervid.live.events import Begun, Ended, Event, Gap, LiveFace, LiveFrame, LiveSegment
 from fervid.live.following import LOOKAHEAD
+from fervid.live.frame_queue import MOST, FeedEnd, FrameQueue, Reader
 from fervid.live.latencies import Latencies
 from fervid.live.neutral import Neutral
 from fervid.live.record import JOINED, Windows
-from fervid.live.waiting import MOST, Over, Reader, Waiting
-from fervid.live.watching import Options, Watch
 from fervid.model import StreamSpec
 from fervid.types import Array, Floats, Frame, ModelInfo, Settings, Status, Video
 from fervid.video.feed import Arrival, Feed
@@ -99,28 +99,31 @@ def film() -> Video:
 class Script:
     """A queue that gives what a script says: frames, None for silence, or the end; and counts."""
 
-    def __init__(self, items: Iterable[Arrival | Over | None]) -> None:
+    def __init__(self, items: Iterable[Arrival | FeedEnd | None]) -> None:
         self._items = iter(items)
         self.taken, self.dropped, self.deepest = -1, 0, 1
 
-    def take(self, patience: float) -> Arrival | Over | None:
-        item = next(self._items, Over())
+    def take(self, patience: float) -> Arrival | FeedEnd | None:
+        item = next(self._items, FeedEnd())
         self.taken = item.number if isinstance(item, Arrival) else self.taken
         return item
 
 
 @contextmanager
-def watched(
-    monkeypatch: pytest.MonkeyPatch, stage: Stage, items: Iterable[Arrival | Over | None], keeps: bool = False
-) -> Iterator[tuple[Watch, Script]]:
-    monkeypatch.setattr(watching, "FaceFinder", SimpleNamespace(of=lambda settings: stage))
+def live_analysis(
+    monkeypatch: pytest.MonkeyPatch,
+    stage: Stage,
+    items: Iterable[Arrival | FeedEnd | None],
+    keeps: bool = False,
+) -> Iterator[tuple[LiveAnalysis, Script]]:
+    monkeypatch.setattr(analysis, "FaceFinder", SimpleNamespace(of=lambda settings: stage))
     feed: Any = SimpleNamespace(
         video=film(), origin=Origin("camera"), count=0, damaged=0, sha256=lambda: "ab" * 32
     )
     script, nets = Script(items), Nets()
     waiting, model = script, nets
     options = Options(Settings(people=False), keeps=keeps)
-    yield Watch(feed, waiting, model, INFO, options, threading.Event()), script  # type: ignore[arg-type]
+    yield LiveAnalysis(feed, waiting, model, INFO, options, threading.Event()), script  # type: ignore[arg-type]
 
 
 def arrivals(stage: Stage, indices: Iterable[int]) -> Iterator[Arrival]:
@@ -139,8 +142,8 @@ def test_every_frame_is_reported_once_in_order_with_the_track_of_an_analysis(
         return 200 + 30 * seconds, 200 + 5 * np.sin(9 * seconds)
 
     stage = Stage([walk])
-    with watched(monkeypatch, stage, arrivals(stage, range(100)), keeps=True) as (watch, _):
-        events = list(watch.events())
+    with live_analysis(monkeypatch, stage, arrivals(stage, range(100)), keeps=True) as (live, _):
+        events = list(live.events())
     frames = [event for event in events if isinstance(event, LiveFrame)]
     assert [frame.pts for frame in frames] == list(range(100))
     assert all(len(frame.faces) == 1 and frame.faces[0].track == 1 for frame in frames)
@@ -166,10 +169,10 @@ def test_every_frame_is_reported_once_in_order_with_the_track_of_an_analysis(
 def test_no_frame_waits_longer_than_its_windows_need(monkeypatch: pytest.MonkeyPatch) -> None:
     """Latency in frames, not in time: a window's reach, the stride of windows and the shots' two frames."""
     stage = Stage([stand(), hidden(stand(500.0), 1.5, 2.0), hidden(stand(100.0), 0.0, 1.3)])
-    with watched(monkeypatch, stage, arrivals(stage, range(150))) as (watch, script):
+    with live_analysis(monkeypatch, stage, arrivals(stage, range(150))) as (live, script):
         waits = [
             script.taken - event.number
-            for event in watch.events()
+            for event in live.events()
             if isinstance(event, LiveFrame) and script.taken < 149  # the end reports the rest at once
         ]
     assert len(waits) > 100
@@ -184,30 +187,30 @@ def test_memory_is_flat(monkeypatch: pytest.MonkeyPatch) -> None:
 
     stage = Stage([visits(120.0, 15.0), visits(320.0, 7.0), visits(520.0, 31.0)])
     most: list[Counter[str]] = [Counter(), Counter()]
-    with watched(monkeypatch, stage, arrivals(stage, range(4 * 60 * RATE // 2))) as (watch, script):
-        for _ in watch.events():
+    with live_analysis(monkeypatch, stage, arrivals(stage, range(4 * 60 * RATE // 2))) as (live, script):
+        for _ in live.events():
             half = most[script.taken >= 60 * RATE]
-            half.update({name: max(0, count - half[name]) for name, count in watch.kept.items()})
-        windows = [len(face._windows) for face in watch._open.values()]
+            half.update({name: max(0, count - half[name]) for name, count in live.kept.items()})
+        windows = [len(face._windows) for face in live._open.values()]
     assert not windows
-    limits = {"entered": 4, "pending": 26, "tracks": 6, "waiting": 1, "arrivals": watching.REMEMBERED}
+    limits = {"entered": 4, "pending": 26, "tracks": 6, "waiting": 1, "arrivals": analysis.REMEMBERED}
     assert all(most[1][name] <= limit for name, limit in limits.items()), most[1]
     assert most[1]["rows"] <= most[0]["rows"] + RATE
 
 
 def test_silence_and_breaks_end_tracks_and_are_reported(monkeypatch: pytest.MonkeyPatch) -> None:
     stage = Stage([stand()])
-    items: list[Arrival | Over | None] = [
+    items: list[Arrival | FeedEnd | None] = [
         *arrivals(stage, range(40)),
         None,
         None,
         *arrivals(stage, range(90, 130)),
-        Over(InputError("the cable is out"), is_final=False),
+        FeedEnd(InputError("the cable is out"), is_final=False),
         *arrivals(stage, range(200, 240)),
-        Over(InputError("the cable is out for good")),
+        FeedEnd(InputError("the cable is out for good")),
     ]
-    with watched(monkeypatch, stage, items) as (watch, _):
-        events = list(watch.events())
+    with live_analysis(monkeypatch, stage, items) as (live, _):
+        events = list(live.events())
     gaps = [event for event in events if isinstance(event, Gap)]
     assert [(gap.pts, gap.reason) for gap in gaps] == [
         (39, "no frame for 5 s"),
@@ -227,29 +230,32 @@ def test_silence_and_breaks_end_tracks_and_are_reported(monkeypatch: pytest.Monk
 
 
 def test_a_source_without_a_frame_is_an_error(monkeypatch: pytest.MonkeyPatch) -> None:
-    for over, message in ((Over(InputError("no such camera")), "no such camera"), (Over(), "no picture")):
+    for over, message in (
+        (FeedEnd(InputError("no such camera")), "no such camera"),
+        (FeedEnd(), "no picture"),
+    ):
         with (
-            watched(monkeypatch, Stage([]), [over]) as (watch, _),
+            live_analysis(monkeypatch, Stage([]), [over]) as (live, _),
             pytest.raises(InputError, match=message),
         ):
-            list(watch.events())
+            list(live.events())
 
 
 def test_the_oldest_waiting_frame_is_dropped_but_never_the_end() -> None:
-    waiting = Waiting(threading.Event())
+    waiting = FrameQueue(threading.Event())
     stage = Stage([])
     for arrival in arrivals(stage, range(20)):
         waiting.put(arrival)
-    waiting.put(Over())
+    waiting.put(FeedEnd())
     taken = [waiting.take(1.0) for _ in range(MOST + 1)]
     assert [item.number for item in taken if isinstance(item, Arrival)] == list(range(20 - MOST, 20))
-    assert isinstance(taken[-1], Over)
+    assert isinstance(taken[-1], FeedEnd)
     assert waiting.dropped == 20 - MOST and waiting.deepest <= MOST + 1
     assert waiting.take(0.0) is None
 
 
 def test_without_drops_the_source_waits() -> None:
-    waiting = Waiting(threading.Event(), drops=False)
+    waiting = FrameQueue(threading.Event(), drops=False)
     stage = Stage([])
 
     def write() -> None:
@@ -383,19 +389,19 @@ def server(matroska: Path) -> Iterator[str]:
 
 
 def test_a_broken_url_is_opened_again_and_time_goes_on(server: str, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("fervid.live.waiting.FIRST_PAUSE", 0.0)
+    monkeypatch.setattr("fervid.live.frame_queue.FIRST_PAUSE", 0.0)
     stopped = threading.Event()
-    feed, waiting = Feed(Origin(server), "auto", stopped), Waiting(stopped, drops=False)
-    items: list[Arrival | Over | None] = []
+    feed, waiting = Feed(Origin(server), "auto", stopped), FrameQueue(stopped, drops=False)
+    items: list[Arrival | FeedEnd | None] = []
     with Reader(feed, waiting, stopped, reconnect=2):
-        while not items or not (isinstance(items[-1], Over) and items[-1].is_final):
+        while not items or not (isinstance(items[-1], FeedEnd) and items[-1].is_final):
             items.append(waiting.take(60.0))
-    broken = next(item for item in items if isinstance(item, Over))
+    broken = next(item for item in items if isinstance(item, FeedEnd))
     assert not broken.is_final and "secret" not in str(broken.error)
     frames = [item.frame for item in items if isinstance(item, Arrival)]
     assert len(frames) > 50 and [frame.cut for frame in frames].count(True) == 1
     assert (np.diff([frame.pts for frame in frames]) > 0).all()
-    assert items[-1] == Over() and Breaking.calls == 2
+    assert items[-1] == FeedEnd() and Breaking.calls == 2
 
 
 # The command.

@@ -47,7 +47,7 @@ def predictions(
         subjects=tuple(subjects) or names,
         fold=np.array(fold or [0] * count, np.int64),
         truth=np.array(truth, np.int64),
-        found=~np.isin(rows, no_face),
+        has_face=~np.isin(rows, no_face),
         rejected=np.isin(rows, rejected),
         logits={name: np.asarray(values, np.float32) for name, values in logits.items()},
         temperature=np.full(count, temperature, np.float32),
@@ -123,11 +123,13 @@ def test_scores_are_shares_and_temperature_changes_no_answer(seed: int) -> None:
     hot = replace(given, temperature=given.temperature * np.float32(7))
     np.testing.assert_array_equal(metrics.predicted(given), metrics.predicted(hot))
     scores, soft = metrics.probabilities(given), metrics.probabilities(hot)
-    np.testing.assert_allclose(scores[given.found].sum(axis=1), 1)
-    assert np.isnan(scores[~given.found]).all()
-    np.testing.assert_array_equal(scores[given.found].argmax(axis=1), metrics.predicted(given)[given.found])
-    assert (soft[given.found].max(axis=1) < scores[given.found].max(axis=1)).all()
-    assert (metrics.confidence(given)[~given.found] == 0).all()
+    np.testing.assert_allclose(scores[given.has_face].sum(axis=1), 1)
+    assert np.isnan(scores[~given.has_face]).all()
+    np.testing.assert_array_equal(
+        scores[given.has_face].argmax(axis=1), metrics.predicted(given)[given.has_face]
+    )
+    assert (soft[given.has_face].max(axis=1) < scores[given.has_face].max(axis=1)).all()
+    assert (metrics.confidence(given)[~given.has_face] == 0).all()
 
 
 def test_scores_are_renormalised_over_the_labels_that_both_have() -> None:
@@ -189,7 +191,7 @@ def test_folds_are_pooled() -> None:
             labels=whole.labels,
             subjects=[whole.subjects[row] for row in rows],
             fold=whole.fold[rows].tolist(),
-            no_face=np.flatnonzero(~whole.found[rows]).tolist(),
+            no_face=np.flatnonzero(~whole.has_face[rows]).tolist(),
             temperature=whole.temperature[rows],
         )
         for rows in (np.flatnonzero(whole.fold == fold) for fold in range(3))
@@ -197,7 +199,7 @@ def test_folds_are_pooled() -> None:
     order = np.argsort(whole.fold, kind="stable")
     joined = Predictions.joined(parts)
     assert joined.subjects == tuple(whole.subjects[row] for row in order)
-    for name in ("fold", "truth", "found", "temperature"):
+    for name in ("fold", "truth", "has_face", "temperature"):
         np.testing.assert_array_equal(getattr(joined, name), getattr(whole, name)[order])
     np.testing.assert_array_equal(joined.logits["c3d"], whole.logits["c3d"][order])
     assert metrics.report(joined)["accuracy"] == metrics.report(whole)["accuracy"]
@@ -434,7 +436,7 @@ def test_a_report_is_json_of_shares(seed: int) -> None:
     report = metrics.report(given, rounds=20)
     assert json.loads(json.dumps(report, allow_nan=False)) == report
     assert report["n"] == sum(map(sum, report["confusion"])) + sum(report["confusion_no_face"])
-    assert report["n_no_face"] == (~given.found).sum()
+    assert report["n_no_face"] == (~given.has_face).sum()
     for name in ("accuracy", "mean_recall", "macro_f1", "ece", "ece_before_temperature", "adaptive_ece"):
         assert 0 <= report[name] <= 1
     assert report["risk_coverage"]["accuracy_at"]["100%"] == pytest.approx(report["accuracy"])

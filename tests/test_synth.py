@@ -139,7 +139,7 @@ def test_without_pose_undoes_the_motion_of_the_head(who):
     weights = np.zeros((40, len(synth.UNITS), 2))
     time = np.arange(40) / 25
     for seed in range(5):
-        filmed = sequences.film(sequences.move_face(who, weights), time, 2.0, np.random.default_rng(seed))
+        filmed = sequences.project(sequences.move_face(who, weights), time, 2.0, np.random.default_rng(seed))
         upright = shape.without_pose(filmed.astype(np.float32))
         before = (filmed - filmed[0])[:, 17:]
         after = (upright - upright[0])[:, 17:]

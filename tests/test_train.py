@@ -665,7 +665,7 @@ def test_pictures_have_a_temperature_of_their_own(
     samples = (clip, Sample("picture", clip.label, Picture(noise)))
     with execute.serial() as executor:
         read = evaluate.predict(tmp_path / "own", samples, None, executor, cache=strips)
-    assert read.found.all()
+    assert read.has_face.all()
     assert read.temperature.tolist() == [2.0, 0.5]
 
 

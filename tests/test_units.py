@@ -22,11 +22,11 @@ from fervid.export.timelines.shapes import SCHEMA_VERSION
 from fervid.labels import EMOTIONS
 from fervid.synth import action_units, neutral_face, person
 from fervid.types import Floats, Rows, Status
-from fervid.units import PRESENT, UNITS, Measured, measure
+from fervid.units import PRESENT, UNITS, VideoUnits, measure
 from fervid.units.blinks import find_blinks
 from fervid.units.fitting import intensities
 from fervid.units.fitting import neutral_face as find_neutral
-from fervid.units.video import MOST, Track, _Sample
+from fervid.units.video import MOST, TrackUnits, _Sample
 
 COUNT = 200
 
@@ -148,7 +148,7 @@ def test_blinks_are_not_counted_in_sparse_frames() -> None:
     assert measure(lambda: [rows], seldom).tracks[1].blinks is None
 
 
-def measured_clip() -> tuple[Rows, Measured]:
+def measured_clip() -> tuple[Rows, VideoUnits]:
     rows = rows_of(turned(acting("AU45")[0], 0, 0))
     return rows, measure(lambda: [rows], video_of())
 
@@ -180,7 +180,7 @@ def test_the_table_of_frames_has_empty_cells_without_a_face() -> None:
 def test_a_curve_has_the_mean_of_its_windows_and_interpolates_where_there_is_no_frame() -> None:
     values = np.arange(40, dtype=np.float32)[:, None] / 10 * np.ones(len(UNITS), np.float32)
     pts = np.concatenate([np.arange(20), np.arange(60, 80)])
-    units = Measured({1: Track(pts, values, np.array([5]))})
+    units = VideoUnits({1: TrackUnits(pts, values, np.array([5]))})
     scores = np.full((4, len(EMOTIONS)), 1 / 7, np.float32)
     curve = curve_at(
         1, np.array([8, 16, 40, 72]), scores, start=0, end=80, frames=40, hull=np.zeros(4, np.float32),
@@ -192,7 +192,7 @@ def test_a_curve_has_the_mean_of_its_windows_and_interpolates_where_there_is_no_
     assert got[3] == pytest.approx(np.mean(np.arange(20, 40)) / 10)
     assert got[1] < got[2] < got[3]
     assert measured.blinks is not None and measured.blinks.tolist() == [5]
-    assert not Measured({}).on(curve).units["AU12"].any()
+    assert not VideoUnits({}).on(curve).units["AU12"].any()
 
 
 def test_analyze_writes_units_that_are_read_back(call: Call, tmp_path: Path) -> None:

@@ -1,4 +1,4 @@
-"""How far viewers agree: inter-subject correlation, tested by permutation, and synchrony over time.
+"""The agreement of viewers: inter-subject correlation, tested by permutation, and synchrony over time.
 
 Inter-subject correlation (Hasson et al. 2004; Nastase et al. 2019) is the mean correlation of all pairs of
 viewers over the film. The test shifts each viewer in a circle by a random time, which keeps the rhythm of
@@ -15,13 +15,13 @@ import numpy as np
 from fervid.types import Array
 
 WINDOW = 8.0  # seconds over which synchrony is measured
-LEAST = 0.5  # share of the window, or of the film, for which a viewer needs data
+LEAST = 0.5  # the share of the window, or of the film, with data that a viewer needs
 FLAT = 1e-4  # deviation below which a curve has no shape to correlate
 
 
 @dataclass(frozen=True, eq=False)
 class Shifts:
-    """What a test by shifts found for one curve; `count` shifts of all viewers were tried."""
+    """The result of a test by shifts for one curve; `count` shifts of all viewers were tried."""
 
     correlation: float  # inter-subject
     p: float
@@ -53,7 +53,7 @@ def mean_correlation(units: Array) -> float:
 def test(values: Array, count: int, generator: np.random.Generator, tick: Callable[[], None]) -> Shifts:
     """Return the inter-subject correlation of a curve (V, T), and its chance by `count` random shifts.
 
-    `p` is the share of shifts with as high a correlation, the film's own counted among them.
+    `p` is the share of shifts with as high a correlation, counting the film's own.
     """
     viewers, length = values.shape
     units, known = unit(values), ~np.isnan(values)

@@ -1,4 +1,4 @@
-"""The analysis of an audience: its curves on the film's clock, how far it agrees, moments and segments."""
+"""The analysis of an audience: its curves over the film, its agreement, its moments and segments."""
 
 from __future__ import annotations
 
@@ -15,8 +15,8 @@ from fervid.labels import NEUTRAL
 from fervid.timeline.maxima import find_maxima
 from fervid.types import Array, Source
 
-CHANCE = 0.05  # the most chance that a moment, anywhere in the film, is reached without a common cause
-PROMINENCE = 0.03  # the least rise of the mean above the lowest point between a moment and a higher one
+CHANCE = 0.05  # the largest p of a moment: the chance that independent viewers reach it anywhere in the film
+PROMINENCE = 0.03  # the smallest rise of the mean above the lowest point between a moment and a higher one
 APART = 1.5  # seconds between two moments of an expression
 FOOT = 0.8  # a moment begins and ends where the mean has fallen by this share of its prominence
 AROUND = 0.5  # seconds around a moment in which a viewer may show the expression
@@ -46,7 +46,7 @@ class Moment:
 
 @dataclass(frozen=True, eq=False)
 class Audience:
-    """What is known of an audience; arrays (T, K) have the columns `names`, nan where nobody has data."""
+    """The results for an audience; arrays (T, K) have the columns `names`, nan where no viewer has data."""
 
     film: Source
     labels: tuple[str, ...]
@@ -74,7 +74,7 @@ class Audience:
 
     def group(self, number: int) -> list[Viewer]:
         """Return the viewers of a segment."""
-        return [each for each, own in zip(self.viewers, self.segments, strict=True) if own == number]
+        return [viewer for viewer, own in zip(self.viewers, self.segments, strict=True) if own == number]
 
     @property
     def group_count(self) -> int:
@@ -95,7 +95,7 @@ def analyze(
 ) -> Audience:
     """Return the analysis of the viewers of a film; the same viewers and seed give the same result."""
     options = options or Options()
-    values = np.stack([each.values for each in viewers]).astype(np.float64)  # (V, T, K)
+    values = np.stack([viewer.values for viewer in viewers]).astype(np.float64)  # (V, T, K)
     names = (*labels, *DIMENSIONS)
     generator = np.random.default_rng(options.seed)
     total, done = len(names) * options.permutations, 0
@@ -113,7 +113,9 @@ def analyze(
     mean, spread, count = summary(values)
     own = np.stack([agreement.with_others(values[:, :, column]) for column in range(len(names))])
     synchrony = [agreement.synchrony(values[:, :, column], STEP) for column in range(len(names))]
-    varying = [column for column, name in enumerate(names) if name != NEUTRAL]  # neutral is what is left over
+    varying = [
+        column for column, name in enumerate(names) if name != NEUTRAL
+    ]  # neutral follows from the others
     return Audience(
         film=film,
         labels=tuple(labels),
@@ -149,7 +151,7 @@ def nan_mean(values: Array, axis: int) -> Array:
 
 
 def find_moments(values: Array, mean: Array, labels: Sequence[str], tests: dict[str, Shifts]) -> list[Moment]:
-    """Return the maxima of the means that independent viewers do not reach, by time."""
+    """Return the maxima of the mean that are higher than independent viewers would reach, by time."""
     moments = []
     for column, emotion in enumerate(labels):
         if emotion == NEUTRAL or not tests[emotion].count:
@@ -182,7 +184,7 @@ def find_moments(values: Array, mean: Array, labels: Sequence[str], tests: dict[
 
 
 def shown_by(near: Array, column: int) -> float:
-    """Return the share of viewers with data (V, N, C) whose highest score is this one at some time."""
+    """Return the share of viewers with data (V, N, C) for whom this column is the highest at some time."""
     is_known = ~np.isnan(near[:, :, 0])
     shows = (np.nan_to_num(near).argmax(2) == column) & is_known
     present = is_known.any(1)

@@ -1,4 +1,4 @@
-"""An audience as a timeline of the film: every format, editor and command that takes a timeline takes it."""
+"""An audience as a timeline of the film, so that every format, editor and command can use it."""
 
 from __future__ import annotations
 
@@ -51,7 +51,7 @@ def as_timeline(audience: Audience, film: Video, model: ModelInfo) -> Timeline:
         shots=np.array([film.start], np.int64),
         curves=tuple(curves),
         segments=tuple(sorted(segments, key=lambda segment: (segment.start, segment.track))),
-        peaks=tuple(peak_of(moment, audience, curves[0], film) for moment in audience.moments),
+        peaks=tuple(peak_of(moment, curves[0], film) for moment in audience.moments),
         people=tuple(
             Person(f"P{track}", name, (track,), film.duration, film.start, box_of(film))
             for track, name, _, _ in parts
@@ -60,12 +60,12 @@ def as_timeline(audience: Audience, film: Video, model: ModelInfo) -> Timeline:
 
 
 def box_of(film: Source) -> Floats:
-    """Return the whole picture: an audience has no place in it."""
+    """Return a box around the whole picture: an audience has no position in it."""
     return np.array([0, 0, film.width, film.height], np.float32)
 
 
 def curve_of(audience: Audience, film: Source, track: int, mean: Array, share: Array) -> Curve:
-    """Return the curve of a mean (T, K), at the times for which somebody has data."""
+    """Return the curve of a mean (T, K), at the times at which some viewer has data."""
     pts = np.array([film.ticks(float(seconds)) for seconds in audience.times], np.int64)
     known = ~np.isnan(mean[:, 0]) & (np.diff(pts, prepend=pts[0] - 1) > 0)
     scores = mean[known, : len(audience.labels)].astype(np.float32)
@@ -93,7 +93,7 @@ def segments_of(curve: Curve, film: Video, audience: Audience, settings: Setting
     return [replace(segment, person=curve.person) for segment in segments + smoother.close(film.end)]
 
 
-def peak_of(moment: Moment, audience: Audience, curve: Curve, film: Source) -> Peak:
+def peak_of(moment: Moment, curve: Curve, film: Source) -> Peak:
     """Return a moment as a peak of the audience's track."""
     apex = film.ticks(moment.apex)
 

@@ -22,7 +22,7 @@ from fervid.times import format_seconds
 from fervid.types import Array
 
 FOLDER = Path(__file__).parent
-HEIGHT = 100.0  # units of a chart, whose width is the film's length
+HEIGHT = 100.0  # units of a chart; its width is the film's length
 DIMENSION_COLOUR = "#0a57a8"
 SYNCHRONY_COLOUR = "#8a4b00"
 LONGEST = 4000  # points of a curve on the page
@@ -112,7 +112,7 @@ def _row(audience: Audience, name: str, body: str, fact: str, is_low: bool = Fal
 
 
 def _correlation(audience: Audience, name: str) -> str:
-    """Return the agreement in a curve, with a star if it is not by chance."""
+    """Return the agreement in a curve, with a star if it is significant."""
     value = audience.tests[name].correlation
     if np.isnan(value):
         return ""
@@ -191,7 +191,7 @@ def _tables(audience: Audience) -> Iterator[str]:
 
 
 def _table(head: Sequence[str], rows: Sequence[Sequence[str]]) -> str:
-    """Return a table, whose first column is text and whose others are numbers, as HTML."""
+    """Return a table as HTML: its first column is text, the others are numbers."""
     kinds = ["", *[' class="number"'] * (len(head) - 1)]
     top = "".join(f"<th{kind}>{escape(text)}</th>" for kind, text in zip(kinds, head, strict=True))
     body = "".join(

@@ -1,4 +1,4 @@
-"""An audience as JSON values: the part of its file that no other timeline has."""
+"""An audience as JSON values: the part of its file that other timelines do not have."""
 
 from __future__ import annotations
 
@@ -49,9 +49,9 @@ def results(audience: Audience) -> dict[str, Any]:
             }
             for column, name in enumerate(audience.names)
         },
-        "moments": [moment(each) for each in audience.moments],
+        "moments": [moment(own) for own in audience.moments],
         "segments": [
-            {"id": number, "viewers": [each.name for each in audience.group(number)]}
+            {"id": number, "viewers": [viewer.name for viewer in audience.group(number)]}
             for number in range(1, audience.group_count + 1)
         ],
     }
@@ -81,6 +81,6 @@ def known(value: float) -> float | None:
 
 
 def masked(values: Array) -> Array:
-    """Return values whose missing ones are null in JSON."""
+    """Return values with missing ones masked: they are null in JSON."""
     array: Array = np.ma.masked_invalid(values)
     return array

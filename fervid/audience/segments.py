@@ -21,7 +21,7 @@ CLEAR = 0.05  # its least width
 
 
 def residual(values: Array) -> Array:
-    """Return each row (V, T) without what follows from the mean of the other rows, by least squares."""
+    """Return each row (V, T) minus its least-squares fit by the mean of the other rows."""
     known = ~np.isnan(values)
     filled = np.where(known, values, 0.0)
     others = known.sum(0) - known
@@ -53,7 +53,7 @@ def similarity(units: Array) -> Array:
 
 
 def segments(values: Array, generator: np.random.Generator) -> list[int | None]:
-    """Return the segment of each viewer (V, T, K), from 1 by size; None for those who are like too few."""
+    """Return the segment of each viewer (V, T, K), from 1 by size; None for those outside of all segments."""
     viewers, length, curves = values.shape
     if viewers < 2 * LEAST_VIEWERS:
         return [1] * viewers

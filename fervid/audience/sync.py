@@ -1,4 +1,4 @@
-"""The time in a recording at which the film begins, found in its sound.
+"""The time in a recording at which the film begins, from its sound.
 
 A microphone that hears the film, or any sound that was played as the film began, gives a delay: the peak of
 the cross-correlation. Only phases are compared (Knapp and Carter 1976), so that rooms and loudspeakers, which
@@ -23,7 +23,7 @@ FLOOR = 1e-9
 
 @dataclass(frozen=True)
 class Match:
-    """A time in a recording, and how far it stands out."""
+    """A time in a recording, and how clearly it stands out."""
 
     offset: float  # seconds of the recording at which the reference begins; may be negative
     score: float  # the peak over the next highest one
@@ -54,7 +54,7 @@ def align(recording: Floats, reference: Floats, rate: int = RATE) -> Match:
 
 
 def clap(recording: Floats, rate: int = RATE) -> Match:
-    """Return the time of the sharpest sound of a recording (N,): that rises most above what was before it."""
+    """Return the time of the sharpest sound of a recording (N,): the largest rise above the sound before."""
     step = max(1, round(CLAP_SECONDS * rate))
     count = len(recording) // step
     if count < 3:

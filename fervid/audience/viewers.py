@@ -13,13 +13,13 @@ from fervid.timeline import interpolate
 from fervid.types import READABLE, Array, Curve, Floats, Person, Timeline
 
 STEP = 0.25  # seconds between samples; windows are 0.32 s apart
-FAR = 0.5  # seconds from the nearest readable window, beyond which there is no data
+FAR = 0.5  # seconds: at times farther from a readable window there is no data
 DIMENSIONS = ("valence", "arousal")  # the last columns of the values, after the scores
 
 
 @dataclass(frozen=True, eq=False)
 class Viewer:
-    """One viewer. A time at which the face is away, or cannot be read, is missing: it is not neutral."""
+    """A viewer. Times without a face, or with a face that cannot be read, are missing, not neutral."""
 
     name: str
     sha256: str  # of the recording

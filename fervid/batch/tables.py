@@ -94,7 +94,7 @@ def score(
         subjects=names,
         fold=np.zeros(len(indices), np.int64),
         truth=np.array([wanted.index(known[index]) for index in indices], np.int64),
-        found=has_face,
+        has_face=has_face,
         rejected=np.zeros(len(indices), bool),
         # Scores include the temperature. Rounded to six decimals, they can be zero.
         logits={"clip": np.log(np.maximum(scores, 1e-7)).astype(np.float32)},

@@ -28,7 +28,7 @@ from fervid.export.timelines.shapes import SCHEMA_VERSION, number
 from fervid.files import temporary
 from fervid.files.urls import LIMIT, Limit, is_url
 from fervid.types import Floats, Settings, Timeline
-from fervid.units import Measured, measure, with_phases
+from fervid.units import VideoUnits, measure, with_phases
 from fervid.video import remote, source
 
 # Formats that are tables as Parquet; "parquet" is the same table as "csv".
@@ -196,7 +196,7 @@ class RunResults:
 
     run: Run
     timeline: Timeline
-    units: Measured | None  # None: not requested
+    units: VideoUnits | None  # None: not requested
 
     @property
     def people(self) -> dict[int, str]:

@@ -103,7 +103,7 @@ def audience(
     timelines = read_recordings(messages, inputs, values)
     viewers = align_viewers(messages, timelines, video, film, given, sync, reference)
     results = measure(messages, timelines, viewers, video, permutations, seed)
-    write(messages, results, timelines[0][1], video, film, target, report, overwrite)
+    write(results, timelines[0][1], video, film, target, report, overwrite)
     summarize(messages, results, targets)
 
 
@@ -180,7 +180,7 @@ def align_viewers(
     if given is None and sync == "sound":
         sound = read_sound(reference or film_path, None)
     viewers = []
-    with messages.bar("placing the viewers") as bar:
+    with messages.bar("aligning the viewers") as bar:
         bar.begin(len(timelines))
         for name, timeline in timelines:
             if given is not None:
@@ -267,7 +267,6 @@ def measure(
 
 
 def write(
-    messages: Messages,
     results: Audience,
     first: Timeline,
     video: Video,

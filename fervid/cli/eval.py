@@ -200,7 +200,7 @@ def _draw(results: Predictions, figures: dict[str, Any], folder: Path) -> None:
     no_face = np.array(figures["confusion_no_face"])[:, None]
     charts.confusion(np.hstack([figures["confusion"], no_face]), results.labels, folder / "confusion")
     right = metrics.predicted(results) == results.truth
-    has_face = results.found
+    has_face = results.has_face
     bins = {}
     for name, calibrated in (("after temperature", True), ("before", False)):
         confidence = metrics.confidence(results, temperature=calibrated)

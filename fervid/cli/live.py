@@ -137,9 +137,9 @@ def live(
             rotate=selection.rotate,
             drops=not no_drop,
             reconnect=reconnect,
-        ) as watch,
+        ) as analysis,
     ):
-        report(messages, watch.events(), targets, overwrite, stopped)
+        report(messages, analysis.events(), targets, overwrite, stopped)
 
 
 def plan_targets(

@@ -11,7 +11,7 @@ from fervid.export.frames import openface as face_rows
 from fervid.export.frames import table
 from fervid.export.timelines import shapes, tidy
 from fervid.types import Array, Clock, Rows, Timeline
-from fervid.units import Measured
+from fervid.units import VideoUnits
 
 if TYPE_CHECKING:
     import pyarrow
@@ -31,7 +31,7 @@ def frames(
     labels: Sequence[str],
     stream: BinaryIO,
     people: Mapping[int, str] | None = None,
-    units: Measured | None = None,
+    units: VideoUnits | None = None,
 ) -> None:
     """Write a row per frame and face, as `table.write` does, with the numbers unrounded."""
     parts = (table.columns(rows, clock, labels, people, units) for rows in chunks)
@@ -44,7 +44,7 @@ def openface(
     clock: Clock,
     labels: Sequence[str],
     stream: BinaryIO,
-    units: Measured | None = None,
+    units: VideoUnits | None = None,
 ) -> None:
     """Write a row per frame and face, as `openface.write` does, with the numbers unrounded."""
     names = face_rows.names(units)

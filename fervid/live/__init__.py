@@ -1,4 +1,4 @@
-"""Live analysis: frames come one after another, without a known end, and lines about them soon after."""
+"""Live analysis: frames come without a known end, and are reported soon after."""
 
+from fervid.live.analysis import LiveAnalysis, Options
 from fervid.live.start import start
-from fervid.live.watching import Options, Watch

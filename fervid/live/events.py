@@ -67,7 +67,7 @@ class Latency:
 
 @dataclass(frozen=True, eq=False)
 class Ended:
-    """The end of a live analysis, and its sums."""
+    """The end of a live analysis, and its totals."""
 
     frames: int  # analyzed
     with_faces: int

@@ -1,4 +1,4 @@
-"""One face that is being followed: its last frames, and the scores of its windows as soon as possible.
+"""A face that is being followed: its last frames, and the scores of its windows as soon as possible.
 
 A window needs frames after its centre, and smoothing needs frames after those. So scores come LOOKAHEAD later
 than the picture, and then equal those of an analysis of a file, except for the neutral face (see neutral.py).
@@ -27,10 +27,10 @@ HALF_WINDOW = SPACING * (clips.LENGTH - 1) / 2  # seconds
 SMOOTH = Fraction(tracks.SMOOTH_SECONDS).limit_denominator(100)
 LOOKAHEAD = HALF_WINDOW + SMOOTH + SPACING  # seconds after a window's centre at which it can be scored
 RECENT = 8  # windows that are kept, between which the scores of frames are interpolated
-LAG = 0.32  # seconds after a window at which its label is final; an analysis of a file takes 10
+LAG = 0.32  # seconds after a window at which its label is final; in an analysis of a file they are 10
 
 
-class Following:
+class FollowedFace:
     """A face that is followed. It keeps the frames of about a second, and the last windows."""
 
     def __init__(

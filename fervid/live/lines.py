@@ -19,7 +19,7 @@ SHORT = 4  # decimals of the scores and angles of a frame
 
 
 class Lines:
-    """Writes events as lines; `kinds` are those of KINDS that are wanted."""
+    """Writes events as lines; `kinds` are the wanted ones of KINDS."""
 
     def __init__(self, stream: TextIO, kinds: Collection[str] = KINDS) -> None:
         self._stream, self._kinds = stream, kinds
@@ -87,7 +87,7 @@ class Lines:
 
 
 def begun(event: Begun) -> dict[str, Any]:
-    """Return what is known at the first frame."""
+    """Return the facts that are known at the first frame."""
     source = shapes.source(event.video)
     for unknown in ("sha256", "duration", "frames", "timecode", "reel", "variable_rate", "audio_channels"):
         del source[unknown]
@@ -100,7 +100,7 @@ def begun(event: Begun) -> dict[str, Any]:
 
 
 def ended(event: Ended) -> dict[str, Any]:
-    """Return the sums of the whole analysis."""
+    """Return the totals of the whole analysis."""
     latency = event.latency
     return {
         "seconds": shapes.number(event.seconds),

@@ -1,4 +1,4 @@
-"""The neutral face of a person, as far as it is known."""
+"""The neutral face of a person, as estimated so far."""
 
 from __future__ import annotations
 
@@ -29,7 +29,7 @@ class Neutral:
         return sum(map(len, self._pts))
 
     def learn(self, track: Track) -> None:
-        """Add the next frames of the track; later ones than its first ten seconds change nothing."""
+        """Add the next frames of the track; frames after its first ten seconds change nothing."""
         young = (track.pts < self._limit) & (track.quality > 0)  # others have no landmarks of their own
         if young.any():
             self._pts.append(track.pts[young])

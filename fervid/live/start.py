@@ -1,4 +1,4 @@
-"""The start of a live analysis: load everything first, then open the origin; so no frame waits for it."""
+"""The start of a live analysis: everything is loaded before the origin is opened, so no frame has to wait."""
 
 from __future__ import annotations
 
@@ -12,8 +12,8 @@ import numpy as np
 from fervid.clips import LENGTH, population_neutral
 from fervid.faces.finder import FaceFinder
 from fervid.faces.shape import CROP
-from fervid.live.waiting import Reader, Waiting
-from fervid.live.watching import Options, Watch
+from fervid.live.analysis import LiveAnalysis, Options
+from fervid.live.frame_queue import FrameQueue, Reader
 from fervid.model import Model, check_short_windows, info, load, read
 from fervid.types import LANDMARKS, Array, Settings
 from fervid.video.feed import Feed
@@ -33,19 +33,19 @@ def start(
     rotate: str = "auto",
     drops: bool = True,
     reconnect: int = 5,
-) -> Iterator[Watch]:
+) -> Iterator[LiveAnalysis]:
     """Read an origin in a thread during the block; `stopped` ends it."""
     check_short_windows(model)
     facts, net = info(model), load(model, device)
     _warm_up(net, options.settings)
-    feed, waiting = Feed(origin, rotate, stopped), Waiting(stopped, drops)
-    watch = Watch(feed, waiting, net, facts, options, stopped)
-    with Reader(feed, waiting, stopped, reconnect):
-        yield watch
+    feed, queue = Feed(origin, rotate, stopped), FrameQueue(stopped, drops)
+    analysis = LiveAnalysis(feed, queue, net, facts, options, stopped)
+    with Reader(feed, queue, stopped, reconnect):
+        yield analysis
 
 
 def _warm_up(model: Model, settings: Settings) -> None:
-    """Use everything once: first uses load files, and take a hundred times as long as later ones."""
+    """Use everything once: the first use loads files, and takes a hundred times as long as later ones."""
     finder, blank = FaceFinder.of(settings), np.zeros((BLANK, BLANK), np.uint8)
     finder.detect(blank)
     finder.follow(blank, population_neutral() * np.float32(BLANK / 4) + np.float32(BLANK / 2))

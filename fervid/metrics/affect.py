@@ -21,7 +21,9 @@ def affect(predictions: Predictions, annotated: Mapping[str, tuple[float, float]
     The model's values are the mean of the labels' coordinates, weighted by its scores, as in timelines. None:
     too few samples.
     """
-    rows = [row for row, name in enumerate(predictions.names) if name in annotated and predictions.found[row]]
+    rows = [
+        row for row, name in enumerate(predictions.names) if name in annotated and predictions.has_face[row]
+    ]
     if len(rows) < LEAST:
         return None
     coordinates = np.array([VALENCE_AROUSAL[label] for label in predictions.labels])  # (C, 2)

@@ -27,7 +27,7 @@ class Predictions:
     subjects: tuple[str, ...]  # the sample's own name if its subject is unknown
     fold: Ints  # (N,)
     truth: Ints  # (N,) into labels
-    found: Bools  # (N,) False: no face
+    has_face: Bools  # (N,) False: no face
     rejected: Bools  # (N,) low quality by the rejection rule; the headline ignores it
     logits: Mapping[str, Floats]  # per stream and fusion: (N, model labels), undefined without a face
     temperature: Floats  # (N,) of the model that scored the row; it divides the headline logits
@@ -38,7 +38,7 @@ class Predictions:
         count = len(self.names)
         if self.parts and count and not 0 <= self.fold.min() <= self.fold.max() < len(self.parts):
             raise ValueError(f"folds should be named by {len(self.parts)} parts, got fold {self.fold.max()}")
-        for name, dtype in (("fold", np.int64), ("truth", np.int64), ("found", np.bool_)):
+        for name, dtype in (("fold", np.int64), ("truth", np.int64), ("has_face", np.bool_)):
             check(name, getattr(self, name), (count,), dtype)
         check("rejected", self.rejected, (count,), np.bool_)
         check("temperature", self.temperature, (count,), np.float32)
@@ -52,7 +52,7 @@ class Predictions:
             raise ValueError(f"headline {self.headline} should be one of {', '.join(self.logits)}")
         for name, values in self.logits.items():
             check(f"logits of {name}", values, (count, len(self.model_labels)), np.float32)
-            invalid = self.found & ~np.isfinite(values).all(axis=1)
+            invalid = self.has_face & ~np.isfinite(values).all(axis=1)
             if invalid.any():
                 raise ModelError(
                     f"the {name} scores of {self.names[int(invalid.argmax())]} are not finite: the model is "
@@ -100,7 +100,7 @@ def predicted(predictions: Predictions, which: str | None = None) -> Ints:
     """Return the predicted label of each sample (N,), of those that data and model share, or NO_FACE."""
     shared = np.array(predictions.shared)
     labels = shared[_shared_logits(predictions, which).argmax(axis=1)]
-    return np.where(predictions.found, labels, NO_FACE)
+    return np.where(predictions.has_face, labels, NO_FACE)
 
 
 def probabilities(predictions: Predictions, which: str | None = None, temperature: bool = True) -> Doubles:
@@ -115,14 +115,14 @@ def probabilities(predictions: Predictions, which: str | None = None, temperatur
 def confidence(predictions: Predictions, which: str | None = None, temperature: bool = True) -> Doubles:
     """Return the highest score of each sample (N,); 0 without a face."""
     scores = probabilities(predictions, which, temperature)
-    return np.where(predictions.found, np.nan_to_num(scores).max(axis=1), 0.0)
+    return np.where(predictions.has_face, np.nan_to_num(scores).max(axis=1), 0.0)
 
 
 def _shared_logits(predictions: Predictions, which: str | None) -> Doubles:
     """Return logits (N, K) of the labels that data and model share; 0 without a face."""
     columns = [predictions.model_labels.index(predictions.labels[index]) for index in predictions.shared]
     values = predictions.logits[which or predictions.headline][:, columns].astype(np.float64)
-    return np.where(predictions.found[:, None], values, 0.0)
+    return np.where(predictions.has_face[:, None], values, 0.0)
 
 
 def log_probabilities(predictions: Predictions, which: str | None, temperature: bool) -> Doubles:
@@ -131,7 +131,7 @@ def log_probabilities(predictions: Predictions, which: str | None, temperature: 
         logits = logits / predictions.temperature[:, None]
     scores = np.full((len(predictions), len(predictions.labels)), -np.inf)
     scores[:, predictions.shared] = log_softmax(logits)
-    scores[~predictions.found] = np.nan
+    scores[~predictions.has_face] = np.nan
     return scores
 
 

@@ -101,14 +101,14 @@ def interval(figures: Doubles) -> tuple[float, float]:
 
 def brier(predictions: Predictions, which: str | None = None, temperature: bool = True) -> float:
     """Return the mean squared distance of the scores from the truth, 0 to 2, over samples with a face."""
-    scores = probabilities(predictions, which, temperature)[predictions.found]
-    truth = np.eye(len(predictions.labels))[predictions.truth[predictions.found]]
+    scores = probabilities(predictions, which, temperature)[predictions.has_face]
+    truth = np.eye(len(predictions.labels))[predictions.truth[predictions.has_face]]
     return mean(((scores - truth) ** 2).sum(axis=1))
 
 
 def log_loss(predictions: Predictions, which: str | None = None, temperature: bool = True) -> float:
     """Return the mean negative log score of the truth, over samples with a face and a label of the model."""
-    rows = np.flatnonzero(predictions.found & np.isin(predictions.truth, predictions.shared))
+    rows = np.flatnonzero(predictions.has_face & np.isin(predictions.truth, predictions.shared))
     return mean(-log_probabilities(predictions, which, temperature)[rows, predictions.truth[rows]])
 
 
@@ -119,7 +119,7 @@ def report(predictions: Predictions, rounds: int = ROUNDS, seed: int = 0) -> dic
     that show no face, so that both together sum to `n`. Calibration is measured on clips with a face. Risk
     and coverage are of all clips: one without a face is wrong, and the first to be left out.
     """
-    labels, found = predictions.labels, predictions.found
+    labels, has_face = predictions.labels, predictions.has_face
     guesses = predicted(predictions)
     right = guesses == predictions.truth
     whole = Confusion.of(labels, predictions.truth, guesses)
@@ -127,12 +127,12 @@ def report(predictions: Predictions, rounds: int = ROUNDS, seed: int = 0) -> dic
     curve = risk_coverage(sure, right)
     ranges = bootstrap(predictions, rounds, seed)
     recalls = recall_intervals(predictions, rounds, seed)
-    read = found & ~predictions.rejected
+    read = has_face & ~predictions.rejected
     figures = {
         "accuracy": whole.accuracy,
         "mean_recall": whole.mean_recall,
         "macro_f1": whole.macro_f1,
-        "ece": ece(sure[found], right[found]),
+        "ece": ece(sure[has_face], right[has_face]),
         "n": whole.n,
         "n_no_face": int(whole.no_face.sum()),
         "labels": list(labels),
@@ -140,13 +140,13 @@ def report(predictions: Predictions, rounds: int = ROUNDS, seed: int = 0) -> dic
         "confusion_no_face": whole.no_face.tolist(),
         "streams": {name: _stream(predictions, name) for name in predictions.logits},
         "headline": predictions.headline,
-        "detected": _subset(predictions, guesses, found),
+        "detected": _subset(predictions, guesses, has_face),
         "after_rejection": {
             "coverage": float(ratio(int(read.sum()), len(predictions))),
             **_subset(predictions, guesses, read),
         },
-        "ece_before_temperature": ece(raw[found], right[found]),
-        "adaptive_ece": adaptive_ece(sure[found], right[found]),
+        "ece_before_temperature": ece(raw[has_face], right[has_face]),
+        "adaptive_ece": adaptive_ece(sure[has_face], right[has_face]),
         "brier": brier(predictions),
         "nll": log_loss(predictions),
         "per_class": {
@@ -175,7 +175,7 @@ def report(predictions: Predictions, rounds: int = ROUNDS, seed: int = 0) -> dic
 
 def _stream(predictions: Predictions, name: str) -> dict[str, Any]:
     """Return the figures of one stream's logits; `ece` is for the headline alone, as is the temperature."""
-    found = predictions.found
+    has_face = predictions.has_face
     guesses = predicted(predictions, name)
     right = guesses == predictions.truth
     whole = Confusion.of(predictions.labels, predictions.truth, guesses)
@@ -184,9 +184,9 @@ def _stream(predictions: Predictions, name: str) -> dict[str, Any]:
         "accuracy": whole.accuracy,
         "mean_recall": whole.mean_recall,
         "macro_f1": whole.macro_f1,
-        "ece": ece(confidence(predictions, name)[found], right[found]) if is_headline else None,
-        "ece_before_temperature": ece(confidence(predictions, name, False)[found], right[found]),
-        "detected": _subset(predictions, guesses, found),
+        "ece": ece(confidence(predictions, name)[has_face], right[has_face]) if is_headline else None,
+        "ece_before_temperature": ece(confidence(predictions, name, False)[has_face], right[has_face]),
+        "detected": _subset(predictions, guesses, has_face),
     }
 
 
@@ -216,7 +216,7 @@ def _parts(predictions: Predictions, guesses: Ints) -> list[dict[str, Any]]:
         {
             "name": name,
             **_subset(predictions, guesses, rows),
-            "n_no_face": int((rows & ~predictions.found).sum()),
+            "n_no_face": int((rows & ~predictions.has_face).sum()),
         }
         for name, rows in ((name, predictions.fold == fold) for fold, name in enumerate(predictions.parts))
     ]
@@ -231,10 +231,10 @@ def _remarks(predictions: Predictions) -> Iterator[str]:
     beyond = [label for label in model_labels if label not in labels]
     if beyond:
         yield f"The data has no {', '.join(beyond)}: scores are renormalised over the data's labels."
-    no_face = int((~predictions.found).sum())
+    no_face = int((~predictions.has_face).sum())
     if no_face:
         yield f"No face was found in {_of(no_face, predictions)}: counted as wrong."
-    rejected = int((predictions.rejected & predictions.found).sum())
+    rejected = int((predictions.rejected & predictions.has_face).sum())
     if rejected:
         yield f"Too poor to read by the rejection rule: {_of(rejected, predictions)}, counted all the same."
     if len(predictions) and predictions.subjects == predictions.names:
@@ -270,7 +270,7 @@ def _rows(predictions: Predictions, scores: Doubles, guesses: list[int]) -> Iter
     labels = predictions.labels
     for row, name in enumerate(predictions.names):
         facts = [name, predictions.subjects[row], str(predictions.fold[row]), labels[predictions.truth[row]]]
-        if predictions.found[row]:
+        if predictions.has_face[row]:
             values = [f"{score:.{DECIMALS}f}" for score in scores[row].tolist()]
             yield [*facts, labels[guesses[row]], values[guesses[row]], "true", *values]
         else:

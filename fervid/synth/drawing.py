@@ -15,10 +15,10 @@ import numpy.typing as npt
 from fervid.faces import shape
 from fervid.synth import features
 from fervid.synth.actions import Points, neutral_face
-from fervid.synth.folds import cut
 from fervid.synth.people import UNITS, Person
 from fervid.synth.puppet import trace
 from fervid.synth.view import BITS, ROUND, View, fill, fixed
+from fervid.synth.wrinkles import cut
 from fervid.types import Bytes
 
 Grey = npt.NDArray[np.float32]

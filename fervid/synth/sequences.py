@@ -197,7 +197,7 @@ def trajectory(who: Person, label: str, difficulty: str, rng: np.random.Generato
     blink(weights, time, rng)
     if rng.random() < level.speech:
         (_talk if level.vowels else _speak)(weights, time, rng)
-    clean = film(move_face(who, weights), time, level.turn, rng)
+    clean = project(move_face(who, weights), time, level.turn, rng)
     tracked = clean + tracking_error(len(time), level.noise, rng)
     kept = _kept(len(time), level.missing, rng)
     return Trajectory(
@@ -362,7 +362,7 @@ def _sway(time: npt.NDArray[np.float64], count: int, rng: np.random.Generator) -
     return np.asarray(still + waves.sum(axis=1))
 
 
-def film(face: Points, time: npt.NDArray[np.float64], share: float, rng: np.random.Generator) -> Points:
+def project(face: Points, time: npt.NDArray[np.float64], share: float, rng: np.random.Generator) -> Points:
     """Project the moving head by a scaled orthographic camera, (N, 68, 2)."""
     sway = share * _sway(time, 6, rng)  # yaw, pitch, roll, zoom, shift across and down
     turn = Rotation.from_euler("yxz", sway[:, :3] * TURN, degrees=True).as_matrix()[:, :2]  # (N, 2, 3)

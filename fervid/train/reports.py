@@ -120,7 +120,7 @@ def validation(run: Run, spec: Spec, own: Mapping[str, Floats], fused: Floats) -
         subjects=tuple(sample.subject or sample.name for sample in samples),
         fold=np.zeros(count, np.int64),
         truth=run.truth.argmax(1).astype(np.int64),
-        found=np.ones(count, bool),
+        has_face=np.ones(count, bool),
         rejected=np.zeros(count, bool),
         logits=logits,
         temperature=np.full(count, spec.temperature, np.float32),

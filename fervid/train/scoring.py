@@ -32,9 +32,6 @@ def labels_of(samples: Sequence[Sample]) -> tuple[str, ...]:
     return tuple(label for label in (*EMOTIONS, CONTEMPT) if label in present)
 
 
-FRAMES = ("all", "middle", "reversed")  # of each window, that the streams read
-
-
 @dataclass(frozen=True)
 class _Task:
     shard: Shard
@@ -90,7 +87,7 @@ def predict(
         subjects=tuple(sample.subject or sample.name for sample in samples),
         fold=np.full(len(samples), fold, np.int64),
         truth=np.array([labels.index(sample.label) for sample in samples], np.int64),
-        found=whole["trouble"] == "",
+        has_face=whole["trouble"] == "",
         rejected=whole["rejected"],
         logits={key: whole[key] for key in names},
         temperature=np.array(temperatures, np.float32),

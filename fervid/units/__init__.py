@@ -2,4 +2,4 @@
 
 from fervid.units.fitting import NAMES, PRESENT, STRONGEST, UNITS, intensities
 from fervid.units.phases import with_phases
-from fervid.units.video import Chunks, Measured, measure
+from fervid.units.video import Chunks, VideoUnits, measure

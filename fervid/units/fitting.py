@@ -1,8 +1,8 @@
 """The fit of action units to pose-free landmarks.
 
 A face's displacement from the person's neutral face is a sum of the action units' motions, as `synth` has
-them, with weights that are not negative. Units that 68 points cannot tell from others take part in the fit,
-but are not reported: see docs/units.md for how well each one is measured.
+them, with weights that are not negative. Units that 68 points cannot distinguish take part in the fit, but
+are not reported: docs/units.md has the accuracy of each unit.
 """
 
 from __future__ import annotations

@@ -1,4 +1,4 @@
-"""The phases of expressions: when a face leaves its rest, reaches an apex, leaves it, and is at rest again.
+"""The phases of expressions: when a face leaves rest, reaches the apex, leaves the apex, and rests again.
 
 A rule on landmarks, without learning. The face's displacement from the person's neutral face is projected on
 the direction in which it moves in the segment, which cancels most of a tracker's noise; the moments are where

@@ -36,7 +36,7 @@ class _Sample:
 
 
 @dataclass(frozen=True, eq=False)
-class Track:
+class TrackUnits:
     """The action units of one track, a row per readable frame."""
 
     pts: Ints  # (N,) ascending
@@ -45,10 +45,10 @@ class Track:
 
 
 @dataclass(frozen=True, eq=False)
-class Measured:
+class VideoUnits:
     """The action units of a video, by track."""
 
-    tracks: Mapping[int, Track]
+    tracks: Mapping[int, TrackUnits]
     names: Sequence[str] = UNITS
 
     def of(self, rows: Rows) -> Floats:
@@ -93,7 +93,7 @@ class Measured:
 
 def measure(
     chunks: Chunks, clock: Clock, people: Mapping[int, str] | None = None, units: Sequence[str] = UNITS
-) -> Measured:
+) -> VideoUnits:
     """Measure the action units of all faces.
 
     `chunks` is called twice and must give the same rows. Each person in `people` (track -> person) has one
@@ -106,7 +106,7 @@ def measure(
         faces = shape.without_pose(rows.landmarks)
         values = intensities(faces, neutrals[owner.get(number, number)], units)
         parts.setdefault(number, []).append((rows.pts, values))
-    return Measured({number: _track(clock, parts[number], units) for number in sorted(parts)}, units)
+    return VideoUnits({number: _track(clock, parts[number], units) for number in sorted(parts)}, units)
 
 
 def neutral_faces(chunks: Chunks, owner: Mapping[int, str | int]) -> dict[str | int, Floats]:
@@ -117,16 +117,16 @@ def neutral_faces(chunks: Chunks, owner: Mapping[int, str | int]) -> dict[str | 
     return {who: neutral_face(np.stack(sample.faces)) for who, sample in samples.items()}
 
 
-def _track(clock: Clock, parts: list[tuple[Ints, Floats]], units: Sequence[str]) -> Track:
+def _track(clock: Clock, parts: list[tuple[Ints, Floats]], units: Sequence[str]) -> TrackUnits:
     pts, values = (np.concatenate(columns) for columns in zip(*parts, strict=True))
     lids = units.index(LIDS)
     if len(pts) < 2:
-        return Track(pts, values, None)
+        return TrackUnits(pts, values, None)
     step = float(np.median(np.diff(pts)) * clock.time_base)
     smooth = average(values, 2 * int(SMOOTHED / step / 2) + 1).astype(np.float32)
     smooth[:, lids] = values[:, lids]
     blinks = find_blinks(clock, pts, values[:, lids]) if can_count(clock, pts) else None
-    return Track(pts, smooth, blinks)
+    return TrackUnits(pts, smooth, blinks)
 
 
 def faces_of(chunks: Iterable[Rows]) -> Iterable[tuple[int, Rows]]:

@@ -1,1 +1,1 @@
-"""What an analysis saw, drawn into the pictures of a video."""
+"""The results of an analysis, drawn into the pictures of a video."""

@@ -10,16 +10,16 @@ import numpy as np
 
 from fervid.errors import InputError
 from fervid.export.drawing.canvas import BT601, Planes
-from fervid.export.drawing.curve import Moment
-from fervid.export.drawing.painter import Painter, Shown
+from fervid.export.drawing.curve import FrameScores
+from fervid.export.drawing.painter import DrawnFace, Painter
 from fervid.export.drawing.style import KINDS
 from fervid.timeline import interpolate
 from fervid.types import Floats, Rows, Segment, Status, Timeline
-from fervid.units import Measured
+from fervid.units import VideoUnits
 
 
 @dataclass(frozen=True, eq=False)
-class Seen:
+class FrameFace:
     """A face in a frame."""
 
     track: int
@@ -29,7 +29,7 @@ class Seen:
     is_clear: bool
 
 
-def frames_of(chunks: Iterable[Rows]) -> Iterator[tuple[int, list[Seen] | None]]:
+def frames_of(chunks: Iterable[Rows]) -> Iterator[tuple[int, list[FrameFace] | None]]:
     """Yield each frame's pts and faces, in order; None if the frame was not sampled."""
     for rows in chunks:
         bounds = np.flatnonzero(np.diff(rows.frame)) + 1
@@ -41,7 +41,7 @@ def frames_of(chunks: Iterable[Rows]) -> Iterator[tuple[int, list[Seen] | None]]
                 yield int(rows.pts[first]), None
                 continue
             faces = [
-                Seen(
+                FrameFace(
                     int(rows.track[row]),
                     int(rows.pts[row]),
                     rows.box[row],
@@ -63,7 +63,7 @@ class Annotator:
         geometry: Iterable[Rows],
         kinds: Collection[str] = KINDS,
         matrix: Floats = BT601,
-        units: Measured | None = None,
+        units: VideoUnits | None = None,
     ) -> None:
         """`units` are drawn beside the faces, if given."""
         self._units = units
@@ -82,14 +82,14 @@ class Annotator:
         }
         self._frames = frames_of(geometry)
         self._ahead = next(self._frames, None)
-        self._held: list[Seen] = []
+        self._held: list[FrameFace] = []
 
     def paint(self, pts: int, planes: Planes) -> None:
         """Paint the frame at `pts`, in place."""
         faces = self._faces(pts)
-        self.painter.paint(planes, [self._shown(face, pts) for face in faces], self._moment(pts, faces))
+        self.painter.paint(planes, [self._shown(face, pts) for face in faces], self._frame_scores(pts, faces))
 
-    def _faces(self, pts: int) -> list[Seen]:
+    def _faces(self, pts: int) -> list[FrameFace]:
         """Return the faces of a frame, or of the last sampled frame before it."""
         while self._ahead is not None and self._ahead[0] < pts:
             self._ahead = next(self._frames, None)
@@ -109,22 +109,22 @@ class Annotator:
         curve = self._curves[track]
         return interpolate(curve.pts, curve.scores, np.array([pts], np.int64))[0]
 
-    def _shown(self, face: Seen, pts: int) -> Shown:
-        """Return what to paint for a face: the emotion of its segment, with its score at `pts`."""
+    def _shown(self, face: FrameFace, pts: int) -> DrawnFace:
+        """Return a face to draw: with the emotion of its segment, and that emotion's score at `pts`."""
         index = bisect_right(self._starts.get(face.track, []), pts) - 1
         segment = self._segments[face.track][index] if index >= 0 else None
         name = self._names[face.track]
         units = {} if self._units is None else self._units.at(face.track, face.pts)
         if segment is None or pts >= segment.end or not face.is_clear:
-            return Shown(face.box, face.landmarks, name, None, 0.0, units=units)
+            return DrawnFace(face.box, face.landmarks, name, None, 0.0, units=units)
         score = float(self._scores(face.track, pts)[self._labels.index(segment.emotion)])
-        return Shown(face.box, face.landmarks, name, segment.emotion, score, segment.is_uncertain, units)
+        return DrawnFace(face.box, face.landmarks, name, segment.emotion, score, segment.is_uncertain, units)
 
-    def _moment(self, pts: int, faces: Sequence[Seen]) -> Moment:
-        """Return what the curve shows of a frame: the scores of the largest face."""
+    def _frame_scores(self, pts: int, faces: Sequence[FrameFace]) -> FrameScores:
+        """Return the scores of the largest face in a frame, for the curve."""
         seconds = self._source.seconds(pts)
         if not faces:
-            return Moment(seconds)
+            return FrameScores(seconds)
         lead = max(faces, key=lambda face: (float(face.box[2] * face.box[3]), -face.track))
         scores = self._scores(lead.track, pts) if lead.is_clear else None
-        return Moment(seconds, lead.track, self._names[lead.track], scores)
+        return FrameScores(seconds, lead.track, self._names[lead.track], scores)

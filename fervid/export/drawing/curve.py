@@ -20,8 +20,8 @@ EDGE = 8  # pixels at the edge of a picture where OpenCV draws lines differently
 
 
 @dataclass(frozen=True, eq=False)
-class Moment:
-    """The largest face in a frame."""
+class FrameScores:
+    """The scores of the largest face in a frame."""
 
     seconds: float
     track: int = -1  # -1 where there is no face
@@ -30,7 +30,7 @@ class Moment:
 
 
 class Curve:
-    """A picture that moves to the left as moments are added, so that only its newest part is drawn.
+    """A picture that moves to the left as frames are added, so that only its newest part is drawn.
 
     It moves by an even number of pixels: then chroma moves by whole pixels, too, and the encoder finds that
     everything but the newest part is a copy of the last picture.
@@ -44,11 +44,11 @@ class Curve:
         self._labels, self._unit = tuple(labels), unit
         self._now = max(2, ground.width - margin - 2)  # now is up to 2 pixels to the right of this
         self._rate = self._now / WINDOW  # pixels per second
-        self._past: deque[Moment] = deque()
+        self._past: deque[FrameScores] = deque()
         self._picture, self._start, self._best = ground.copy(), 0, -1
 
-    def add(self, moment: Moment) -> Canvas:
-        """Return the picture with a moment added that is later than all before it."""
+    def add(self, moment: FrameScores) -> Canvas:
+        """Return the picture with a frame added that is later than all before it."""
         before = self._past[-1] if self._past else None
         self._past.append(moment)
         # A second more, as the end of a line is round, and the moment before, from which a line leads.
@@ -91,7 +91,7 @@ class Curve:
 
     def _pieces(self, left: int) -> list[Array]:
         """Return (N, 1 + C) x from `left` on, and y of each score, for each stretch of one readable face."""
-        recent: list[Moment] = []
+        recent: list[FrameScores] = []
         for moment in reversed(self._past):
             recent.append(moment)
             if self._x(moment.seconds) < left - self._margin:

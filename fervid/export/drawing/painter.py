@@ -10,7 +10,7 @@ import numpy as np
 import numpy.typing as npt
 
 from fervid.export.drawing.canvas import BT601, Canvas, Palette, Planes
-from fervid.export.drawing.curve import Moment
+from fervid.export.drawing.curve import FrameScores
 from fervid.export.drawing.letters import Letters
 from fervid.export.drawing.strip import Strip
 from fervid.export.drawing.style import (
@@ -46,7 +46,7 @@ LINES = (
 
 
 @dataclass(frozen=True, eq=False)
-class Shown:
+class DrawnFace:
     """One face to draw."""
 
     box: Floats  # (4,)
@@ -90,7 +90,7 @@ class Painter:
         """Width and height of the painted picture, with the strip below it."""
         return self.width, self.height + self.strip
 
-    def paint(self, planes: Planes, faces: Sequence[Shown], moment: Moment) -> None:
+    def paint(self, planes: Planes, faces: Sequence[DrawnFace], moment: FrameScores) -> None:
         """Draw everything on the picture, in place, and fill the strip below it."""
         luma, *chroma = planes
         whole = Canvas(luma, (chroma[0], chroma[1]), self._palette)
@@ -113,7 +113,7 @@ class Painter:
     def _scaled(self, size: float) -> int:
         return scaled(size, self.unit)
 
-    def _draw_box(self, canvas: Canvas, face: Shown) -> None:
+    def _draw_box(self, canvas: Canvas, face: DrawnFace) -> None:
         left, top = (round(float(value)) for value in face.box[:2])
         right, bottom = (round(float(value)) for value in face.box[:2] + face.box[2:])
         is_clear = face.emotion is not None and not face.is_uncertain
@@ -123,7 +123,7 @@ class Painter:
         layers = [(RIM, thick + max(2, thick // 2 * 2)), (colour_of(face.emotion), thick)]
         canvas.lines([path], layers, is_closed=True)
 
-    def _draw_landmarks(self, canvas: Canvas, face: Shown) -> None:
+    def _draw_landmarks(self, canvas: Canvas, face: DrawnFace) -> None:
         if not np.isfinite(face.landmarks).all():
             return
         radius = max(1.3, float(face.box[2]) / 140)
@@ -142,7 +142,7 @@ class Painter:
         region.mix(drawn, 0.45)
         region.dots(points, radius)
 
-    def _draw_units(self, canvas: Canvas, face: Shown) -> None:
+    def _draw_units(self, canvas: Canvas, face: DrawnFace) -> None:
         """Draw a bar for each action unit that is present, beside the box."""
         present = [(name, value) for name, value in face.units.items() if value >= PRESENT]
         if not present:
@@ -165,7 +165,7 @@ class Painter:
             canvas.fill(*bar, round(long * value / STRONGEST), pad, SOFT)
 
     def _draw_label(
-        self, canvas: Canvas, face: Shown, taken: Sequence[tuple[int, int, int, int]]
+        self, canvas: Canvas, face: DrawnFace, taken: Sequence[tuple[int, int, int, int]]
     ) -> tuple[int, int, int, int]:
         """Draw the plate with the name and label near the box; return its x, y, width and height."""
         size, pad, bar = self._scaled(22), self._scaled(8), self._scaled(7)
@@ -190,7 +190,7 @@ class Painter:
         return x, y, width, height
 
     def _plate_position(
-        self, face: Shown, width: int, height: int, taken: Sequence[tuple[int, int, int, int]]
+        self, face: DrawnFace, width: int, height: int, taken: Sequence[tuple[int, int, int, int]]
     ) -> tuple[int, int]:
         """Return a position above the box, else below or on it, inside the picture and off other labels."""
         gap = self._scaled(6)

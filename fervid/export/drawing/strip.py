@@ -8,7 +8,7 @@ from fractions import Fraction
 import numpy as np
 
 from fervid.export.drawing.canvas import Canvas, Colour, Palette
-from fervid.export.drawing.curve import Curve, Moment
+from fervid.export.drawing.curve import Curve, FrameScores
 from fervid.export.drawing.letters import Letters
 from fervid.export.drawing.style import FAINT, INK, PLATE, SOFT, TROUGH, colour_of, scaled
 from fervid.times import format_clock
@@ -38,7 +38,7 @@ class Strip:
         ground = self._background(-1).part(self._left, 0, self._right + self._margin, self.height)
         self._curve = Curve(ground, self._top, self._bottom, self._labels, unit, self._margin)
 
-    def draw(self, canvas: Canvas, moment: Moment) -> None:
+    def draw(self, canvas: Canvas, moment: FrameScores) -> None:
         """Draw the strip of a moment that is later than all before it."""
         best = -1 if moment.scores is None else int(np.argmax(moment.scores))
         canvas.paste(self._background(best))
@@ -64,7 +64,7 @@ class Strip:
         self._backgrounds[best] = canvas
         return canvas
 
-    def _draw_title(self, canvas: Canvas, moment: Moment) -> None:
+    def _draw_title(self, canvas: Canvas, moment: FrameScores) -> None:
         """Draw the name of the face, and the time from the first frame as `1:02:03.4` or `2:03.4`."""
         pad, small = scaled(12, self._unit), self._small
         tenths = int(Fraction(moment.seconds).limit_denominator(1_000_000) * 10)

@@ -6,11 +6,12 @@ letters of the file's name as the reel, and writes marker names in capitals.
 
 from __future__ import annotations
 
+import re
+import unicodedata
 from typing import TextIO
 
 from fervid.export.editors import colours
 from fervid.export.editors.edit import NOTE, Edit, Mark, Piece
-from fervid.export.lines import ascii_line, word
 from fervid.files import one_line
 
 NO_REEL = "AX"  # a source that is not a tape
@@ -22,7 +23,7 @@ TITLE = 70  # characters
 def write(edit: Edit, stream: TextIO) -> None:
     """Write the edit; only comments contain other characters than ASCII."""
     stream.write(header(edit))
-    reel = word(edit.reel or "")[:LONGEST_REEL] or NO_REEL
+    reel = ascii_word(edit.reel or "")[:LONGEST_REEL] or NO_REEL
     channels = CHANNELS[min(edit.audio_channels, 2)]
     for number, piece in enumerate(edit.pieces(), 1):
         source = f"{edit.timecode.label(piece.start)} {edit.timecode.label(piece.end)}"
@@ -45,3 +46,14 @@ def _locator(edit: Edit, piece: Piece, mark: Mark) -> str:
     time = edit.record.label(piece.record + mark.start - piece.start)
     colour = colours.of(mark.moment.peak.emotion).locator
     return f"* LOC: {time} {colour:<7} {one_line(mark.moment.name)}\n"
+
+
+def ascii_line(text: str) -> str:
+    """Return text as one line of ASCII: accents are dropped, other characters become underscores."""
+    bare = (letter for letter in unicodedata.normalize("NFKD", text) if not unicodedata.combining(letter))
+    return one_line("".join(letter if letter.isascii() else "_" for letter in bare))
+
+
+def ascii_word(text: str) -> str:
+    """Return text with only ASCII letters, digits, `_`, `-` and `.`."""
+    return re.sub(r"[^A-Za-z0-9_.-]+", "_", ascii_line(text))

@@ -9,7 +9,7 @@ import numpy as np
 
 from fervid.export.timelines import shapes
 from fervid.types import LANDMARKS, Array, Clock, Rows, Status
-from fervid.units import PRESENT, Measured
+from fervid.units import PRESENT, VideoUnits
 
 
 def write(
@@ -17,7 +17,7 @@ def write(
     clock: Clock,
     labels: Sequence[str],
     stream: TextIO,
-    units: Measured | None = None,
+    units: VideoUnits | None = None,
 ) -> None:
     """Write the rows as OpenFace does: frames from 1, no spaces in the header, zeros if there is no face.
 
@@ -50,7 +50,7 @@ def write(
         )
 
 
-def names(units: Measured | None = None) -> list[str]:
+def names(units: VideoUnits | None = None) -> list[str]:
     """Return the names of the columns."""
     points = [f"{axis}_{point}" for axis in "xy" for point in range(LANDMARKS)]
     measured = () if units is None else units.names
@@ -58,7 +58,7 @@ def names(units: Measured | None = None) -> list[str]:
     return ["frame", "face_id", "timestamp", "confidence", "success", *points]
 
 
-def columns(rows: Rows, clock: Clock, units: Measured | None = None) -> list[Array]:
+def columns(rows: Rows, clock: Clock, units: VideoUnits | None = None) -> list[Array]:
     """Return the unrounded columns of some rows, in the order of `names`."""
     points, active = _points(rows), _active(rows, units)
     has_face = np.isfinite(points.sum(axis=1))
@@ -79,7 +79,7 @@ def _points(rows: Rows) -> Array:
     return rows.landmarks.astype(np.float64).transpose(0, 2, 1).reshape(len(rows), 2 * LANDMARKS)
 
 
-def _active(rows: Rows, units: Measured | None) -> Array:
+def _active(rows: Rows, units: VideoUnits | None) -> Array:
     """Return the intensities of the action units (N, U), zero where none was measured."""
     if units is None:
         return np.empty((len(rows), 0))

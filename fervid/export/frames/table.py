@@ -13,7 +13,7 @@ from fervid.export.timelines import shapes
 from fervid.export.timelines.shapes import number
 from fervid.timeline import valence_arousal
 from fervid.types import Array, Clock, Rows, Status
-from fervid.units import Measured
+from fervid.units import VideoUnits
 
 
 @dataclass(frozen=True)
@@ -44,7 +44,7 @@ def write(
     labels: Sequence[str],
     stream: TextIO,
     people: Mapping[int, str] | None = None,
-    units: Measured | None = None,
+    units: VideoUnits | None = None,
 ) -> None:
     """Write the rows; cells without a face are empty, and so is the emotion where quality is low.
 
@@ -58,7 +58,7 @@ def write(
         table.writerows(zip(*(column.texts() for column in parts), strict=True))
 
 
-def names(labels: Sequence[str], units: Measured | None = None) -> list[str]:
+def names(labels: Sequence[str], units: VideoUnits | None = None) -> list[str]:
     """Return the names of the table's columns."""
     box, rest = ["x", "y", "width", "height"], ["valence", "arousal", "quality"]
     rest += [] if units is None else [f"{unit}_r" for unit in units.names]
@@ -70,7 +70,7 @@ def columns(
     clock: Clock,
     labels: Sequence[str],
     people: Mapping[int, str] | None = None,
-    units: Measured | None = None,
+    units: VideoUnits | None = None,
 ) -> dict[str, Column]:
     """Return the columns of some rows by name."""
     status = [known.label for known in Status]

@@ -20,7 +20,6 @@ from fervid.labels import NEUTRAL, VALENCE_AROUSAL
 from fervid.times import format_clock
 from fervid.types import READABLE, Peak, Segment, Timeline
 
-FORMATS = ("png", "svg", "pdf")
 NOTE = "Visible facial expression as a model reads it, not what a person feels."
 ROW = 0.34  # inches
 CURVES = 0.95  # inches of valence, and of arousal

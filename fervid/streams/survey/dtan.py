@@ -17,7 +17,6 @@ from fervid.streams import stream
 from fervid.streams.network import Network, init_small, sample_frames
 
 FRAMES = 3
-SIDE = 64
 DROPOUT = 0.5
 
 

@@ -1,4 +1,4 @@
-"""Fitting on a validation set after training: the temperature, and the weights of the streams."""
+"""Calibration on a validation set after training: the temperature, and the weights of the streams."""
 
 from __future__ import annotations
 

@@ -14,17 +14,17 @@ from fervid.faces import tracks
 from fervid.faces.finder import FaceFinder
 from fervid.faces.tracks import Observed
 from fervid.live.events import Begun, Ended, Event, Gap, LiveFace, LiveFrame, LiveSegment
-from fervid.live.following import Following
+from fervid.live.following import FollowedFace
+from fervid.live.frame_queue import FeedEnd, FrameQueue
 from fervid.live.latencies import Latencies
 from fervid.live.record import Record
-from fervid.live.waiting import Over, Waiting
 from fervid.model import Model
 from fervid.types import Frame, ModelInfo, Segment, Settings, Tally, Video
 from fervid.video import shots
 from fervid.video.feed import Arrival, Feed
 from fervid.video.reading import STILLS_RATE
 
-REMEMBERED = 1024  # frames whose arrival is kept, for the latency of segments
+REMEMBERED = 1024  # frames with an arrival that is kept, for the latency of segments
 
 
 @dataclass(frozen=True)
@@ -38,7 +38,7 @@ class Options:
 
 @dataclass(eq=False)
 class _Pending:
-    """A frame whose faces have no scores yet."""
+    """A frame with faces that have no scores yet."""
 
     number: int
     moment: float
@@ -47,20 +47,20 @@ class _Pending:
     faces: list[LiveFace] = field(default_factory=list)
 
 
-class Watch:
-    """A live analysis: `events` yields what is known of the feed, as soon as it is."""
+class LiveAnalysis:
+    """A live analysis: `events` yields frames, segments and gaps of the feed as soon as they are final."""
 
     def __init__(
-        self, feed: Feed, waiting: Waiting, model: Model, info: ModelInfo, options: Options, stopped: Flag
+        self, feed: Feed, queue: FrameQueue, model: Model, info: ModelInfo, options: Options, stopped: Flag
     ) -> None:
-        self._feed, self._waiting, self._stopped = feed, waiting, stopped
+        self._feed, self._queue, self._stopped = feed, queue, stopped
         self._model, self._info, self._options = model, info, options
         self._finder = FaceFinder.of(options.settings)
         self._record = Record() if options.keeps else None
         self._latencies = Latencies()
         self._entered: deque[tuple[int, float]] = deque()  # number and moment of frames before following
         self._pending: dict[int, _Pending] = {}  # by pts, in order
-        self._open: dict[int, Following] = {}  # by track number
+        self._open: dict[int, FollowedFace] = {}  # by track number
         self._ends: dict[int, int] = {}  # of tracks that the last frame does not show: the frame after them
         self._arrivals: deque[tuple[int, float]] = deque(maxlen=REMEMBERED)  # pts and moment
         self._frames = self._with_faces = self._segments = self._tracks = self._gaps = 0
@@ -71,7 +71,7 @@ class Watch:
     def kept(self) -> dict[str, int]:
         """The number of things in memory, by kind; none grows with time."""
         return {
-            "waiting": self._waiting.deepest,
+            "waiting": self._queue.deepest,
             "entered": len(self._entered),
             "pending": len(self._pending),
             "tracks": len(self._open),
@@ -80,37 +80,37 @@ class Watch:
         }
 
     def events(self) -> Iterator[Event]:
-        """Yield the events until the feed ends; raise its error if no frame ever came."""
-        over: Over | None = None
+        """Yield the events until the feed ends; raise the feed's error if there was no frame at all."""
+        ended: FeedEnd | None = None
         is_silent = False
-        while not (self._stopped.is_set() or (over is not None and over.is_final)):
-            item = self._waiting.take(self._options.patience)
-            over = item if isinstance(item, Over) else None
+        while not (self._stopped.is_set() or (ended is not None and ended.is_final)):
+            item = self._queue.take(self._options.patience)
+            ended = item if isinstance(item, FeedEnd) else None
             if isinstance(item, Arrival):
                 assert self._feed.video is not None
                 if not self._frames:
                     yield Begun(self._feed.video, self._info, self._options.settings.as_json())
-                over = yield from self._session(self._feed.video, item)
-                if not self._stopped.is_set() and (over is None or over.error is not None):
-                    yield self._gap(over)
-            elif over is not None and not self._frames:
-                raise over.error or InputError(f"{self._feed.origin.label} has no picture: check its source")
+                ended = yield from self._session(self._feed.video, item)
+                if not self._stopped.is_set() and (ended is None or ended.error is not None):
+                    yield self._gap(ended)
+            elif ended is not None and not self._frames:
+                raise ended.error or InputError(f"{self._feed.origin.label} has no picture: check its source")
             elif item is None and not self._frames and not is_silent and not self._stopped.is_set():
                 is_silent = True
                 yield self._gap(None)
-            if over is not None and over.error is not None and not isinstance(over.error, InputError):
-                raise over.error
-        yield self._end(is_complete=over is None or over.error is None)
+            if ended is not None and ended.error is not None and not isinstance(ended.error, InputError):
+                raise ended.error
+        yield self._end(is_complete=ended is None or ended.error is None)
 
-    def _gap(self, over: Over | None) -> Gap:
+    def _gap(self, ended: FeedEnd | None) -> Gap:
         self._gaps += 1
-        reason = f"no frame for {self._options.patience:g} s" if over is None else str(over.error)
+        reason = f"no frame for {self._options.patience:g} s" if ended is None else str(ended.error)
         return Gap(self._arrivals[-1][0] if self._arrivals else None, reason)
 
-    def _session(self, video: Video, first: Arrival) -> Generator[Event, None, Over | None]:
-        """Yield the events of frames up to a gap, where all tracks end; return why they ended."""
+    def _session(self, video: Video, first: Arrival) -> Generator[Event, None, FeedEnd | None]:
+        """Yield the events of frames up to a gap, where all tracks end; return the reason for the gap."""
         before: int = self._tracks
-        ends: list[Over] = []
+        ends: list[FeedEnd] = []
         self._mark(first.frame.pts)
         marked = shots.mark(self._taken(first, ends.append))
         for observed in tracks.follow(video, marked, self._finder, self._options.settings):
@@ -136,13 +136,13 @@ class Watch:
         yield from self._ready()
         return ends[0] if ends else None
 
-    def _taken(self, first: Arrival, end: Callable[[Over], None]) -> Iterator[Frame]:
+    def _taken(self, first: Arrival, end: Callable[[FeedEnd], None]) -> Iterator[Frame]:
         """Yield the frames that come, until the feed is silent, breaks, ends or is stopped."""
-        item: Arrival | Over | None = first
+        item: Arrival | FeedEnd | None = first
         while isinstance(item, Arrival):
             self._entered.append((item.number, item.moment))
             yield item.frame
-            item = None if self._stopped.is_set() else self._waiting.take(self._options.patience)
+            item = None if self._stopped.is_set() else self._queue.take(self._options.patience)
         if item is not None:
             end(item)
 
@@ -151,7 +151,7 @@ class Watch:
         for number, observed in faces.items():
             if number not in self._open:
                 settings, keeps = self._options.settings, self._record is not None
-                self._open[number] = Following(number, observed.pts, video, self._model, settings, keeps)
+                self._open[number] = FollowedFace(number, observed.pts, video, self._model, settings, keeps)
             self._open[number].see(observed)
             self._ends.pop(number, None)
 
@@ -166,7 +166,7 @@ class Watch:
                 yield from self._take(number, *face.advance(now))
 
     def _mark(self, pts: int) -> None:
-        """Keep the start of a shot."""
+        """Record the start of a shot."""
         if self._record is not None:
             self._record.cuts.append(pts)
 
@@ -225,7 +225,7 @@ class Watch:
         return Ended(
             frames=self._frames,
             with_faces=self._with_faces,
-            dropped=self._waiting.dropped,
+            dropped=self._queue.dropped,
             damaged=self._feed.damaged,
             segments=self._segments,
             tracks=self._tracks,

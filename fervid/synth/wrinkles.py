@@ -1,4 +1,4 @@
-"""The lines that action units make in the skin of a drawn face."""
+"""The wrinkles that action units make in the skin of a drawn face."""
 
 from __future__ import annotations
 
