@@ -52,7 +52,7 @@ class Agreement:
 
 
 def measure(media: Path, **options: object) -> Agreement:
-    """Analyse every clip, and compare it with its moments."""
+    """Analyze every clip, and compare it with its moments."""
     rows = json.loads(MOMENTS.read_text(encoding="utf-8"))
     agreement = Agreement()
     for name, moments in groupby(rows, key=lambda row: row["file"]):

@@ -9,7 +9,8 @@ import os
 import re
 import zipfile
 from collections.abc import Iterator
-from dataclasses import fields, replace
+from dataclasses import fields as fields_of
+from dataclasses import replace
 from fractions import Fraction
 from operator import attrgetter
 from pathlib import Path
@@ -24,8 +25,8 @@ from timelines import curve_at, read, read_back, text_of, video_at
 from fervid import export
 from fervid.errors import InputError, UsageError
 from fervid.export.frames import geometry, openface, table
+from fervid.export.timelines import fields, jsonl, reading
 from fervid.export.timelines import json as whole
-from fervid.export.timelines import jsonl, reading, shapes
 from fervid.export.timelines import peaks as peak_list
 from fervid.labels import EMOTIONS, VALENCE_AROUSAL
 from fervid.timeline import build, valence_arousal
@@ -177,7 +178,7 @@ def test_the_schema_is_closed_and_explains_every_field() -> None:
 def test_the_schema_knows_all_labels_and_settings_and_its_twins_agree() -> None:
     shapes_by_name = whole.schema()["$defs"]
     assert set(shapes_by_name["emotion"]["enum"]) == set(VALENCE_AROUSAL)
-    assert set(shapes_by_name["settings"]["properties"]) == {field.name for field in fields(Settings)}
+    assert set(shapes_by_name["settings"]["properties"]) == {field.name for field in fields_of(Settings)}
     for twin, name, extra in (
         ("segment_line", "segment", {"type"}),
         ("track", "track_summary", {"curve"}),
@@ -230,7 +231,7 @@ def test_json_says_what_the_timeline_holds() -> None:
 
 def test_the_last_shot_ends_where_the_analysis_does() -> None:
     timeline = replace(empty(), settings=Settings(end=Fraction(5, 2)).as_json())
-    (shot,) = shapes.shots(timeline)
+    (shot,) = fields.shots(timeline)
     assert shot["end"]["seconds"] == 2.5
 
 
@@ -301,7 +302,7 @@ def test_a_timeline_is_read_back(format: str, name: str) -> None:
     text = text_of(timeline, format)
     result = read("\ufeff" + text)
     assert result.labels == timeline.model.labels
-    assert shapes.whole_source(result) == strict(text_of(timeline))["source"]
+    assert fields.whole_source(result) == strict(text_of(timeline))["source"]
     assert text_of(result, format) == text, "written again it is the same"
     assert list(map(PEAK, result.peaks)) == list(map(PEAK, timeline.peaks))
     for peak, given in zip(result.peaks, timeline.peaks, strict=True):
@@ -498,7 +499,7 @@ def test_rows_do_not_depend_on_the_chunks(format: str) -> None:
 
 
 def part(rows: Rows, low: int, high: int) -> Rows:
-    return Rows(**{field.name: getattr(rows, field.name)[low:high] for field in fields(Rows)})
+    return Rows(**{field.name: getattr(rows, field.name)[low:high] for field in fields_of(Rows)})
 
 
 def test_openface_rows_load_as_openface_wrote_them() -> None:
@@ -526,7 +527,7 @@ def test_geometry_loads_without_pickle(tmp_path: Path) -> None:
     path = tmp_path / "geometry.npz"
     geometry.write(lambda: iter(chunks), 50, video_of(), EMOTIONS, path)
     with np.load(path, allow_pickle=False) as result:
-        for field in fields(Rows):
+        for field in fields_of(Rows):
             values = getattr(chunk, field.name)
             assert result[field.name].dtype == values.dtype
             np.testing.assert_array_equal(result[field.name], values)

@@ -28,7 +28,7 @@ from fervid import export
 from fervid.errors import InputError, UsageError
 from fervid.export.frames import geometry, openface, table
 from fervid.export.timelines import subtitles, tiers
-from fervid.export.timelines.shapes import NOTE
+from fervid.export.timelines.fields import NOTE
 from fervid.export.timelines.subtitles import Cue
 from fervid.labels import EMOTIONS
 from fervid.types import Timeline

@@ -18,7 +18,7 @@ from timelines import curve_at, video_at, video_of
 from fervid.export.frames import openface, table
 from fervid.export.timelines import json as timelines
 from fervid.export.timelines import reading, tidy
-from fervid.export.timelines.shapes import SCHEMA_VERSION
+from fervid.export.timelines.fields import SCHEMA_VERSION
 from fervid.labels import EMOTIONS
 from fervid.synth import action_units, neutral_face, person
 from fervid.types import Floats, Rows, Status

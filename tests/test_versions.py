@@ -21,15 +21,15 @@ from test_cli import says
 from fervid.batch.folder import Results
 from fervid.errors import InputError
 from fervid.export.timelines import reading
+from fervid.export.timelines.fields import SCHEMA_VERSION
 from fervid.export.timelines.json import schema
-from fervid.export.timelines.shapes import SCHEMA_VERSION
 
 GOLDEN = ROOT / "tests" / "golden" / "clip.json"
 LATER = "1.99"  # the schema of the other version
 CONSTANTS = {  # file -> (what is there, what the other version has)
     "__init__.py": (r'__version__ = "[^"]+"', '__version__ = "99.0.0"'),
     "cache/entries.py": (r"(?m)^VERSION = \d+", "VERSION = 9999"),
-    "export/timelines/shapes.py": (r'(?m)^SCHEMA_VERSION = "[^"]+"', f'SCHEMA_VERSION = "{LATER}"'),
+    "export/timelines/fields.py": (r'(?m)^SCHEMA_VERSION = "[^"]+"', f'SCHEMA_VERSION = "{LATER}"'),
 }
 # In the other version: list which results are read, and wait after writing one if there is a file "hold".
 HOOKS = """

@@ -16,7 +16,7 @@ SAMPLED, REPEATED = 1, 2  # bits of a frame's flags
 
 @dataclass(frozen=True)
 class Span:
-    """A range [start, stop) of pts that is analysed as one piece of work."""
+    """A range [start, stop) of pts that is analyzed as one piece of work."""
 
     index: int
     start: int

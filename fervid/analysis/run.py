@@ -91,7 +91,7 @@ class Run:
 
     @property
     def selected_seconds(self) -> float:
-        """The seconds of video that are analysed."""
+        """The seconds of video that are analyzed."""
         first, last = spans.selection(self.video, self.settings)
         last = self.video.end if last is None else min(last, self.video.end)
         return self.video.seconds(self.video.start + last - first)
@@ -115,7 +115,7 @@ class Run:
         )
 
     def prepare(self) -> Iterator[float]:
-        """Analyse every span in this process and store the results; yield the share that is done."""
+        """Analyze every span in this process and store the results; yield the share that is done."""
         self._hold()
         total = sum(spans.length(self.video, span) for span in self._spans)
         before = 0.0
@@ -253,7 +253,7 @@ class Run:
         return self.store.entry(self.key, span.start, span.stop)
 
     def _result(self, span: Span) -> results.SpanResult:
-        """Return the result of a span from the store; analyse it again if another run deleted it."""
+        """Return the result of a span from the store; analyze it again if another run deleted it."""
         arrays = cache.read(self._path(span))
         if arrays is None:
             arrays = results.pack(spans.analyze_span(self._around(span), span, self.options))

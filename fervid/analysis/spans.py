@@ -148,7 +148,7 @@ def analyze_span(video: Video, span: Span, options: Options) -> SpanResult:
 
 
 def analyze(video: Video, wanted: Sequence[Span], options: Options) -> Iterator[Step]:
-    """Analyse the spans of one decoding pass in order; yield a step per frame or batch.
+    """Analyze the spans of one decoding pass in order; yield a step per frame or batch.
 
     Results do not depend on which spans share the pass. Only the current frame, and the few that shot
     detection compares, are in memory.

@@ -1,7 +1,7 @@
 """Stitching: join the results of spans, in order, to the tracks, curves and segments of the video.
 
 Tracks are matched across the ends of spans. A neutral face is estimated from a whole track, so the streams
-that read displacement from it run here, while later spans are still being analysed.
+that read displacement from it run here, while later spans are still being analyzed.
 """
 
 from __future__ import annotations

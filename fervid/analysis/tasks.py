@@ -1,4 +1,4 @@
-"""The task of a worker: to analyse the spans of one decoding pass.
+"""The task of a worker: to analyze the spans of one decoding pass.
 
 A worker on this machine writes the results into the store. A worker on another machine returns them. It reads
 the video and the model from its own disk, so it first checks that they have the same content as here.
@@ -82,10 +82,10 @@ def check(terms: Terms) -> None:
 
 
 def work(task: Task) -> Generator[float, None, Sent]:
-    """Analyse the spans that have no result yet, yield the number of ticks done, and return the results.
+    """Analyze the spans that have no result yet, yield the number of ticks done, and return the results.
 
     A result with a path is in the store before the last ticks of its span are yielded, unless the folder was
-    deleted meanwhile: then the reader analyses the span again.
+    deleted meanwhile: then the reader analyzes the span again.
     """
     if task.spans and task.terms is not None:
         yield 0.0  # hashing a long file takes time

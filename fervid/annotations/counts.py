@@ -30,7 +30,7 @@ class Ruler:
     count: int
 
     def paint(self, stretches: Iterable[Stretch]) -> Labels:
-        """Return each frame's label; of stretches that overlap, the last in the list counts."""
+        """Return each frame's label; where stretches overlap, the last in the list counts."""
         frames = np.full(self.count, NONE, np.int8)
         for start, end, label in stretches:
             low, high = (math.ceil((time - self.start) / self.step - Fraction(1, 2)) for time in (start, end))

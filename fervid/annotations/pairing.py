@@ -13,7 +13,7 @@ import numpy as np
 from fervid.annotations import Annotation, Sheet, Tier
 from fervid.annotations.counts import NONE, Agreement, Labels, Ruler, Stretch
 from fervid.errors import InputError, UsageError
-from fervid.export.timelines import shapes
+from fervid.export.timelines import fields
 from fervid.export.timelines.tiers import clean, names, tiers, unique
 from fervid.labels import CONTEMPT, EMOTIONS, label_of
 from fervid.types import Segment, Timeline
@@ -47,7 +47,7 @@ class Rating:
 
 @dataclass(frozen=True, eq=False)
 class Rater:
-    """An annotator: the compared tiers, and what in them could not be compared."""
+    """An annotator: the compared tiers, and the parts of them that could not be compared."""
 
     name: str
     path: str
@@ -130,7 +130,7 @@ def compare(timeline: Timeline, sheets: Sequence[Sheet], choice: Choice) -> Comp
 
 
 def unlabelled(raters: Sequence[Rater], ruler: Ruler) -> int:
-    """Return the number of frames without a label of anyone, by the annotators and in the timeline."""
+    """Return the number of frames without any label, neither by an annotator nor in the timeline."""
     is_labelled = np.zeros(ruler.count, bool)
     for rater in raters:
         for rating in rater.ratings:
@@ -139,7 +139,7 @@ def unlabelled(raters: Sequence[Rater], ruler: Ruler) -> int:
 
 
 def measure(timeline: Timeline) -> Ruler:
-    """Return the frames of the analysed part, at the video's mean rate."""
+    """Return the frames of the analyzed part, at the video's mean rate."""
     source, settings = timeline.source, timeline.settings
     length = source.duration * source.time_base
     start = Fraction(str(settings.get("start") or 0))
@@ -231,7 +231,7 @@ class _People:
         return False
 
     def stretches(self, target: str, labels: tuple[str, ...]) -> list[Stretch]:
-        """Return the timeline's stretches by confidence, so that the surer of two tracks at once counts."""
+        """Return the timeline's stretches by confidence, so that the more confident of two tracks counts."""
         clock = self._timeline.source
         return [
             (
@@ -292,7 +292,7 @@ def _stretches(
     shift = choice.offset
     is_on_player_clock = sheet.is_on_player_clock if choice.clock is None else choice.clock == "player"
     if is_on_player_clock:
-        shift -= shapes.clock_offset(timeline.source)
+        shift -= fields.clock_offset(timeline.source)
     return [
         (each.start + shift, each.end + shift, labels.index(label))
         for each in tier.annotations

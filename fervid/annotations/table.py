@@ -1,4 +1,4 @@
-"""Tables of annotations: a row each, with commas, semicolons or tabs between the cells."""
+"""Tables of annotations: a row per annotation, with commas, semicolons or tabs between the cells."""
 
 from __future__ import annotations
 

@@ -16,7 +16,7 @@ from fervid.audience.results import NOTE
 from fervid.audience.viewers import DIMENSIONS, STEP
 from fervid.export.page.report import shared_style
 from fervid.export.page.rows import UNKNOWN_COLOUR, colours
-from fervid.export.timelines import shapes
+from fervid.export.timelines import fields
 from fervid.labels import NEUTRAL
 from fervid.times import format_seconds
 from fervid.types import Array
@@ -43,7 +43,7 @@ def write(audience: Audience, title: str, film: str, stream: TextIO) -> None:
         f'<meta http-equiv="Content-Security-Policy" content="{policy}">\n'
         f"<title>Audience of {name}</title>\n<style>{style}</style>\n"
         f"<h1>Audience of {name}</h1>\n"
-        f"<p>{len(audience.viewers)} viewers. {escape(NOTE)} {escape(shapes.NOTE)}</p>\n"
+        f"<p>{len(audience.viewers)} viewers. {escape(NOTE)} {escape(fields.NOTE)}</p>\n"
         f'<video controls preload="metadata" src="{escape(film)}"></video>\n'
         f'<div class="rows" data-seconds="{length(source):.3f}" '
         f'data-offset="{float(source.clock_offset):.3f}">\n<div id="head"></div>\n'

@@ -8,7 +8,7 @@ import numpy as np
 
 from fervid.audience.analyze import Audience, Moment, length
 from fervid.audience.viewers import STEP
-from fervid.export.timelines import json, shapes
+from fervid.export.timelines import fields, json
 from fervid.files import encodable
 from fervid.types import Array, Timeline
 
@@ -28,7 +28,7 @@ def results(audience: Audience) -> dict[str, Any]:
     return {
         "note": NOTE,
         "step": STEP,
-        "seconds": shapes.number(length(audience.film)),
+        "seconds": fields.number(length(audience.film)),
         "permutations": audience.options.permutations,
         "seed": audience.options.seed,
         "viewers": [viewer(audience, index) for index in range(len(audience.viewers))],
@@ -64,8 +64,8 @@ def viewer(audience: Audience, index: int) -> dict[str, Any]:
         "name": encodable(own.name),
         "sha256": own.sha256,
         "person": own.person,
-        "offset": shapes.number(own.offset),
-        "presence": shapes.number(own.presence),
+        "offset": fields.number(own.offset),
+        "presence": fields.number(own.presence),
         "agreement": known(float(audience.agreement[index])),
         "segment": audience.segments[index],
     }
@@ -73,11 +73,11 @@ def viewer(audience: Audience, index: int) -> dict[str, Any]:
 
 def moment(own: Moment) -> dict[str, Any]:
     values = {name: getattr(own, name) for name in Moment.__dataclass_fields__}
-    return {key: value if isinstance(value, str) else shapes.number(value) for key, value in values.items()}
+    return {key: value if isinstance(value, str) else fields.number(value) for key, value in values.items()}
 
 
 def known(value: float) -> float | None:
-    return None if np.isnan(value) else shapes.number(value)
+    return None if np.isnan(value) else fields.number(value)
 
 
 def masked(values: Array) -> Array:

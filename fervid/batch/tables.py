@@ -13,7 +13,7 @@ from fervid.batch.inputs import Input, InputList
 from fervid.batch.records import Record
 from fervid.datasets import naming
 from fervid.errors import InputError, ModelError
-from fervid.export.timelines.shapes import NOTE
+from fervid.export.timelines.fields import NOTE
 from fervid.files import encodable
 from fervid.metrics import Predictions, report, rows
 

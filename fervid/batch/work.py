@@ -24,7 +24,7 @@ from fervid.errors import ModelError, UsageError
 from fervid.execute import Executor
 from fervid.export import FRAMES, PARQUET, TIMELINES, Format
 from fervid.export.frames import geometry
-from fervid.export.timelines.shapes import SCHEMA_VERSION, number
+from fervid.export.timelines.fields import SCHEMA_VERSION, number
 from fervid.files import temporary
 from fervid.files.urls import LIMIT, Limit, is_url
 from fervid.types import Floats, Settings, Timeline

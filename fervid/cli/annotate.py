@@ -156,7 +156,7 @@ def write(
     """Write the annotated video."""
     from fervid.analysis.spans import selection
     from fervid.export.drawing.annotator import Annotator
-    from fervid.export.timelines.shapes import NOTE
+    from fervid.export.timelines.fields import NOTE
     from fervid.video.planes import coding_at
     from fervid.video.redrawing import redraw
 

@@ -287,7 +287,7 @@ def _summarize(
     from rich.table import Table
 
     from fervid.batch import MANIFEST
-    from fervid.export.timelines.shapes import NOTE
+    from fervid.export.timelines.fields import NOTE
 
     if figures is not None:
         from fervid.cli.eval import as_text

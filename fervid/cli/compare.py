@@ -144,9 +144,9 @@ def _warn(rater: Rater) -> None:
 def report(timeline: Timeline, comparison: Comparison) -> dict[str, Any]:
     """Return every figure, for JSON."""
     from fervid.annotations.pairing import unlabelled
-    from fervid.export.timelines import shapes
+    from fervid.export.timelines import fields
 
-    source = shapes.source(timeline.source)
+    source = fields.source(timeline.source)
     labels, step, ruler = comparison.labels, comparison.ruler.step, comparison.ruler
     agreements = [rater.agreement(labels) for rater in comparison.raters]
     between = []
@@ -157,7 +157,7 @@ def report(timeline: Timeline, comparison: Comparison) -> dict[str, Any]:
             kept = {name: figures[name] for name in ("frames", "accuracy", "kappa")}
             between.append({"annotators": [rater.name, other.name], **kept})
     return {
-        "note": shapes.NOTE,
+        "note": fields.NOTE,
         "source": {name: source[name] for name in ("name", "sha256", "clock_offset")},
         "model": {"name": timeline.model.name, "sha256": timeline.model.sha256},
         "labels": list(labels),

@@ -188,22 +188,22 @@ def show(timeline: Timeline, as_json: bool) -> None:
 
 def write_json(timeline: Timeline, stream: TextIO) -> None:
     """Write the people as JSON, with the seconds of each visible expression."""
-    from fervid.export.timelines import shapes
+    from fervid.export.timelines import fields
     from fervid.export.timelines.json import pieces
     from fervid.timeline.people import expressions
 
     tick = timeline.source.time_base
     rows = [
         {
-            **shapes.person(person, timeline.source),
+            **fields.person(person, timeline.source),
             "expressions": {
-                emotion: shapes.number(ticks * tick)
+                emotion: fields.number(ticks * tick)
                 for emotion, ticks in expressions(timeline, person).items()
             },
         }
         for person in timeline.people
     ]
-    stream.writelines(pieces({"note": shapes.NOTE, "people": rows}))
+    stream.writelines(pieces({"note": fields.NOTE, "people": rows}))
     stream.write("\n")
 
 

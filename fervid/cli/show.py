@@ -79,7 +79,7 @@ def show_on(console: Console, timeline: Timeline, top: int) -> None:
 
     from fervid.cli.shared.columns import counted
     from fervid.export.page.rows import rows as rows_of
-    from fervid.export.timelines.shapes import NOTE
+    from fervid.export.timelines.fields import NOTE
 
     rows = rows_of(timeline)
     console.print(Text(display_name(timeline.source.name), style="bold", overflow="fold"))
@@ -107,10 +107,10 @@ def show_on(console: Console, timeline: Timeline, top: int) -> None:
 def facts(timeline: Timeline, rows: Sequence[Row]) -> Iterator[str]:
     """Yield lines on what was analyzed and how much of it shows faces."""
     from fervid.cli.shared.columns import counted
-    from fervid.export.page.rows import analysed
+    from fervid.export.page.rows import analyzed_range
     from fervid.timeline import covered
 
-    start, end = analysed(timeline)
+    start, end = analyzed_range(timeline)
     seen = covered((curve.start, curve.end) for curve in timeline.curves) / (end - start)
     readable = covered((segment.start, segment.end) for segment in timeline.segments) / (end - start)
     length = format_clock((end - start) * timeline.source.time_base, has_tenths=True)
@@ -136,12 +136,12 @@ def bands(timeline: Timeline, rows: Sequence[Row], width: int, has_colour: bool)
     from rich.cells import cell_len, set_cell_size
     from rich.text import Text
 
-    from fervid.export.page.rows import analysed, shares
+    from fervid.export.page.rows import analyzed_range, shares
 
     names = [display_name(row.name) for row in rows]
     wide = min(NAME, max(cell_len(name) for name in names), max(0, width - NARROWEST - 1))
     cells = max(1, width - wide - 1)
-    start, end = analysed(timeline)
+    start, end = analyzed_range(timeline)
     edges = np.linspace(start, end, cells + 1)
     marks = letters(timeline.labels)
     pens = styles(timeline.labels) if has_colour else {}
@@ -271,9 +271,9 @@ def sparkline(values: Array) -> str:
 
 def times(timeline: Timeline, cells: int) -> str:
     """Return a line of round times from the first frame, each above the cell in which it begins."""
-    from fervid.export.page.rows import analysed
+    from fervid.export.page.rows import analyzed_range
 
-    start, end = (timeline.source.seconds(pts) for pts in analysed(timeline))
+    start, end = (timeline.source.seconds(pts) for pts in analyzed_range(timeline))
     per_cell = (end - start) / cells
     step = next((step for step in STEPS if step >= LABEL * per_cell), math.ceil(LABEL * per_cell / DAY) * DAY)
     line = ""

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator, Mapping
+from collections.abc import Collection, Iterator, Mapping
 from pathlib import Path
 
 from fervid.datasets import ALL, Dataset, Option, disk, layout, naming
@@ -25,31 +25,40 @@ SPLIT = Option(ALL, "only this part", choices=(ALL, "train", "val"))
 @layout("afew", "AFEW: clips of films (Train_AFEW, Val_AFEW), 7 classes", split=SPLIT)
 def read(path: str, options: Mapping[str, str]) -> Dataset:
     """Read the labelled videos of the training and validation parts."""
-    root, remarks = disk.folder(path, EXPECTED), Remarks()
-    samples: dict[str, Sample] = {}
-    own = part_of(root.name) if NAMED.fullmatch(root.name) else None
-    for part, folder in classes(root, own, DEPTH, remarks, EXPECTED):
-        label = naming.label_of(folder.name)
-        assert label is not None
-        for file in disk.files(folder):
-            name = f"{part}/{folder.name}/{file.name}"
-            if file.suffix.lower() not in VIDEOS:
-                remarks.count("files that are not videos, left out", name)
-            elif name in samples:
-                remarks.count("clips found twice, read once", name)
-            else:
-                samples[name] = Sample(name, label, OnDisk(str(file)), split=part)
-    if not samples:
-        raise InputError(f"{display_name(path)} is not AFEW: expected {EXPECTED}; {disk.listing(root)}")
+    remarks = Remarks()
+    samples = read_parts(path, "AFEW", EXPECTED, VIDEOS, "videos", remarks)
     for part, whole in CLIPS.items():
-        count = sum(sample.split == part for sample in samples.values())
+        count = sum(sample.split == part for sample in samples)
         if count != whole:
             remarks.add(f"the part {part} has {count:,} clips; AFEW 7.0 has {whole}")
     remarks.add(
         "AFEW names no people and no films: fervid's own splits count each clip as a different person, "
         "so faces of one film are on both sides; AFEW's train and val share no film"
     )
-    return Dataset(EMOTIONS, tuple(samples.values()), remarks.texts())
+    return Dataset(EMOTIONS, tuple(samples), remarks.texts())
+
+
+def read_parts(
+    path: str, title: str, expected: str, suffixes: Collection[str], noun: str, remarks: Remarks
+) -> list[Sample]:
+    """Return a sample for each labelled file, videos or pictures, of the training and validation parts."""
+    root = disk.folder(path, expected)
+    own = part_of(root.name) if NAMED.fullmatch(root.name) else None
+    samples: dict[str, Sample] = {}
+    for part, folder in classes(root, own, DEPTH, remarks, expected):
+        label = naming.label_of(folder.name)
+        assert label is not None
+        for file in disk.files(folder):
+            name = f"{part}/{folder.name}/{file.name}"
+            if file.suffix.lower() not in suffixes:
+                remarks.count(f"files that are not {noun}, left out", name)
+            elif name in samples:
+                remarks.count(f"{noun} found twice, read once", name)
+            else:
+                samples[name] = Sample(name, label, OnDisk(str(file)), split=part)
+    if not samples:
+        raise InputError(f"{display_name(path)} is not {title}: expected {expected}; {disk.listing(root)}")
+    return list(samples.values())
 
 
 def classes(
@@ -65,8 +74,7 @@ def classes(
         elif naming.label_of(folder.name) and part is None:
             raise InputError(
                 f"{display_name(folder)} is in neither the training nor the validation part; give "
-                f"{expected}, "
-                f"or read it as folder:{display_name(root)}"
+                f"{expected}, or read it as folder:{display_name(root)}"
             )
         elif naming.label_of(folder.name):
             assert part is not None

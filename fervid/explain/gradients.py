@@ -48,7 +48,7 @@ class Explanation:
     shares: Mapping[str, Mapping[str, Share]]  # label -> stream -> contributions
 
     def residual(self, label: str) -> float:
-        """Return the part of a logit that the contributions leave unexplained: the error of the integral."""
+        """Return the part of a logit that the contributions do not explain: the error of the integral."""
         return self.logits[label] - sum(share.total for share in self.shares[label].values())
 
     def by_frame(self, label: str) -> Floats:
@@ -84,7 +84,8 @@ def explain(
     """
     if model.spec.vote:
         raise UsageError(
-            f"{model.spec.name} is a committee, whose answer is no sum of its streams: explain one of its "
+            f"{model.spec.name} is a committee, so its answer is not a sum of its streams: explain one "
+            "of its "
             "members, such as member_1 in its folder"
         )
     with one_thread():
@@ -109,7 +110,7 @@ def explain(
 
 
 def _inputs(window: Window, reads: str, illumination: str, neutral: Floats | None) -> dict[str, Tensor]:
-    """Return what a stream reads of a window, as a batch of one."""
+    """Return the input of a stream for a window, as a batch of one."""
     arrays: dict[str, Array] = {}
     for part in parts(reads):
         is_moved = part == "displacement" and neutral is not None

@@ -1,4 +1,4 @@
-"""Explanations of the peaks of a timeline, each of its own emotion, for a page."""
+"""Explanations of the peaks of a timeline, each for the peak's emotion, for a page."""
 
 from __future__ import annotations
 
@@ -29,7 +29,7 @@ TILES, SIDE, QUALITY = 4, 112, 70  # of a picture: frames in two rows, pixels, a
 
 @dataclass(frozen=True)
 class PeakExplanation:
-    """What the answer at a peak comes from."""
+    """The contributions to the answer at a peak."""
 
     streams: Mapping[str, float]  # contributions to the logit, with what each adds to any face
     regions: Mapping[str, float]  # of the landmarks
@@ -69,7 +69,7 @@ def explain_peaks(
 def stretches(
     video: Video, settings: Settings, peaks: Sequence[Peak]
 ) -> Iterator[tuple[Fraction, Fraction, list[Peak]]]:
-    """Yield ranges of seconds that cover some seconds around each peak, and their peaks, in order."""
+    """Yield, in order, ranges of seconds that cover the time around each peak, and the peaks in them."""
     first = settings.start or Fraction(0)
     last = video.duration * video.time_base if settings.end is None else settings.end
     group: list[Peak] = []
@@ -89,7 +89,7 @@ def stretches(
 
 
 def _track_at(rows: Rows, at: int, hull: Floats) -> int | None:
-    """Return the track of the readable face in a hull, in the frame nearest to a pts; None without one."""
+    """Return the track of a readable face in a hull, in the frame nearest to a pts; None if there is none."""
     readable = np.flatnonzero((rows.track >= 0) & (rows.status == Status.OK))
     middles = rows.box[readable, :2] + rows.box[readable, 2:] / 2
     inside = ((middles >= hull[:2]) & (middles <= hull[:2] + hull[2:])).all(axis=1)

@@ -1,4 +1,4 @@
-"""A picture of an explanation: a row of frames for each label, with what spoke for it and against it."""
+"""A picture of an explanation: a row of frames for each label, with the evidence for and against it."""
 
 from __future__ import annotations
 
@@ -51,7 +51,7 @@ def _row(letters: Letters, explanation: Explanation, window: Window, label: str)
 
 
 def tiles(explanation: Explanation, window: Window, label: str, count: int, side: int) -> list[Bytes]:
-    """Return some frames of the window (side, side, 3), tinted by what spoke for and against a label."""
+    """Return some frames of the window (side, side, 3), tinted by the evidence for and against a label."""
     pixels, points = explanation.by_pixel(label), explanation.by_landmark(label)
     frames = np.linspace(0, len(window.rows) - 1, count).round().astype(int)
     heat = None if pixels is None else np.stack([cv2.GaussianBlur(each, (0, 0), SMOOTH) for each in pixels])
@@ -78,7 +78,7 @@ def _tinted(face: Bytes, heat: Floats | None, side: int) -> Bytes:
 
 
 def _dots(tile: Bytes, points: Floats, shares: Floats) -> None:
-    """Draw landmarks as discs whose area is their contribution."""
+    """Draw landmarks as discs, with areas in proportion to their contributions."""
     largest = max(float(np.abs(shares).max()), 1e-9)
     for (x, y), share in zip(points.tolist(), shares.tolist(), strict=True):
         radius = round(tile.shape[0] / 29 * (abs(share) / largest) ** 0.5)

@@ -1,4 +1,4 @@
-"""The window of a face around a moment of a video, as an analysis of this part of the video has it."""
+"""The window of a face around a moment of a video, from an analysis of that part of the video."""
 
 from __future__ import annotations
 
@@ -12,13 +12,13 @@ from fervid.clips import NEUTRAL_SECONDS, Face, Window, neutral
 from fervid.errors import InputError
 from fervid.types import Floats, Rows, Status, Track
 
-BEFORE = Fraction(10)  # seconds before the moment that are analysed: the neutral face is found in them
+BEFORE = Fraction(10)  # seconds before the moment that are analyzed: the neutral face is estimated from them
 AFTER = Fraction(1)  # seconds after it
 
 
 @dataclass(frozen=True, eq=False)
 class FaceWindow:
-    """A window of a face, and its person's face at rest."""
+    """A window of a face, and the person's face at rest."""
 
     window: Window
     neutral: Floats  # (68, 2)
@@ -26,7 +26,7 @@ class FaceWindow:
 
 
 def window_at(run: Run, seconds: Fraction, number: int = 1) -> FaceWindow:
-    """Return the window around a moment of the face that is the `number`th largest there.
+    """Return the window around a moment, of the `number`th largest face.
 
     The run needs `crops=True`, and settings that cover the moment.
     """
@@ -72,7 +72,7 @@ def _chosen(rows: Rows, at: int, number: int, seconds: float) -> int:
 def _at_rest(face: Face) -> Floats:
     """Return the face at rest, from the first seconds of the track, as an analysis does."""
     young = (face.pts - face.pts[0]) * float(face.clock.time_base) < NEUTRAL_SECONDS
-    young &= face.quality > 0  # others have no landmarks of their own
+    young &= face.quality > 0  # other frames have no landmarks of their own
     return neutral(face.clock, face.pts[young], face.upright[young])
 
 

@@ -1,4 +1,4 @@
-"""Tables as Parquet, with types and nulls, written by pyarrow in groups of rows to bound the memory."""
+"""Tables as Parquet, with types and nulls, written by pyarrow in groups of rows to limit the memory."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any, BinaryIO
 from fervid.errors import UsageError
 from fervid.export.frames import openface as face_rows
 from fervid.export.frames import table
-from fervid.export.timelines import shapes, tidy
+from fervid.export.timelines import fields, tidy
 from fervid.types import Array, Clock, Rows, Timeline
 from fervid.units import VideoUnits
 
@@ -20,7 +20,7 @@ GROUP = 65_536  # rows of a group, at least, except for the last
 INTEGERS = {"frame", "frames", "pts", "track", "start_pts", "end_pts", "face_id", "success"}
 TEXTS = {"person", "name", "status", "emotion"}
 FLAGS = {"uncertain"}
-DOUBLES = {"time", "start", "end", "duration", "timestamp", *shapes.PHASES}  # all other columns are float32
+DOUBLES = {"time", "start", "end", "duration", "timestamp", *fields.PHASES}  # all other columns are float32
 
 Columns = Mapping[str, Sequence[Any] | Array]
 

@@ -6,7 +6,7 @@ import json
 from collections.abc import Collection, Sequence
 from typing import Any, TextIO
 
-from fervid.export.timelines import shapes
+from fervid.export.timelines import fields
 from fervid.files import encodable
 from fervid.labels import NEUTRAL
 from fervid.live.events import Begun, Ended, Event, Gap, LiveFace, LiveFrame, LiveSegment
@@ -38,12 +38,12 @@ class Lines:
             case LiveSegment():
                 if "segment" in self._kinds:
                     assert self._source is not None
-                    stretch = shapes.segment(event.segment, self._source, self._labels)
+                    stretch = fields.segment(event.segment, self._source, self._labels)
                     del stretch["person"]  # persons are not identified
-                    self._line("segment", {**stretch, "latency": shapes.number(event.latency, MILLI)})
+                    self._line("segment", {**stretch, "latency": fields.number(event.latency, MILLI)})
             case Gap():
                 time = None if event.pts is None or self._source is None else event.pts
-                after = None if time is None or self._source is None else shapes.time(self._source, time)
+                after = None if time is None or self._source is None else fields.time(self._source, time)
                 self._line("gap", {"after": after, "reason": encodable(event.reason)})
             case Ended():
                 self._line("end", ended(event))
@@ -56,21 +56,21 @@ class Lines:
         assert self._source is not None
         return {
             "frame": event.number,
-            **shapes.time(self._source, event.pts),
-            "latency": shapes.number(event.latency, MILLI),
+            **fields.time(self._source, event.pts),
+            "latency": fields.number(event.latency, MILLI),
             "dropped": event.dropped,
             "faces": [self._face(face) for face in event.faces],
         }
 
     def _face(self, face: LiveFace) -> dict[str, Any]:
         """Return a face; an expression only where it can be read."""
-        yaw, pitch, roll = (shapes.number(angle, SHORT) for angle in face.pose)
+        yaw, pitch, roll = (fields.number(angle, SHORT) for angle in face.pose)
         value: dict[str, Any] = {
             "track": face.track,
             "status": face.status.label,
-            "box": shapes.box(face.box),
+            "box": fields.box(face.box),
             "pose": {"yaw": yaw, "pitch": pitch, "roll": roll},
-            "quality": shapes.number(face.quality, SHORT),
+            "quality": fields.number(face.quality, SHORT),
         }
         if not face.quality >= READABLE:
             return {**value, "emotion": None}
@@ -78,23 +78,23 @@ class Lines:
         (valence,), (arousal,) = valence_arousal(scores, self._labels)
         value["emotion"] = self._labels[int(face.scores.argmax())]
         value["scores"] = {
-            label: shapes.number(score, SHORT) for label, score in zip(self._labels, face.scores, strict=True)
+            label: fields.number(score, SHORT) for label, score in zip(self._labels, face.scores, strict=True)
         }
-        value |= {"valence": shapes.number(valence, SHORT), "arousal": shapes.number(arousal, SHORT)}
+        value |= {"valence": fields.number(valence, SHORT), "arousal": fields.number(arousal, SHORT)}
         if NEUTRAL in self._labels:
-            value["intensity"] = shapes.number(intensity(scores, self._labels)[0], SHORT)
+            value["intensity"] = fields.number(intensity(scores, self._labels)[0], SHORT)
         return value
 
 
 def begun(event: Begun) -> dict[str, Any]:
     """Return the facts that are known at the first frame."""
-    source = shapes.source(event.video)
+    source = fields.source(event.video)
     for unknown in ("sha256", "duration", "frames", "timecode", "reel", "variable_rate", "audio_channels"):
         del source[unknown]
     return {
-        "note": shapes.NOTE,
+        "note": fields.NOTE,
         "source": source,
-        "model": shapes.model(event.model),
+        "model": fields.model(event.model),
         "settings": dict(event.settings),
     }
 
@@ -103,7 +103,7 @@ def ended(event: Ended) -> dict[str, Any]:
     """Return the totals of the whole analysis."""
     latency = event.latency
     return {
-        "seconds": shapes.number(event.seconds),
+        "seconds": fields.number(event.seconds),
         "frames": {
             "analyzed": event.frames,
             "dropped": event.dropped,
@@ -117,8 +117,8 @@ def ended(event: Ended) -> dict[str, Any]:
         "latency": None
         if latency is None
         else {
-            "median": shapes.number(latency.median, MILLI),
-            "p95": shapes.number(latency.high, MILLI),
-            "max": shapes.number(latency.most, MILLI),
+            "median": fields.number(latency.median, MILLI),
+            "p95": fields.number(latency.high, MILLI),
+            "max": fields.number(latency.most, MILLI),
         },
     }

@@ -180,7 +180,7 @@ class Cutter:
 
     def _make(self, peaks: Sequence[Peak], target: str, is_encoded: bool, title: str) -> float:
         """Write moments as one file; return the most seconds by which a copied moment begins too early."""
-        from fervid.export.timelines.shapes import NOTE
+        from fervid.export.timelines.fields import NOTE
         from fervid.video import cutting
 
         video, suffix = self.video, Path(target).suffix.lower()

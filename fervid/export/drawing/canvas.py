@@ -1,7 +1,7 @@
-"""Shapes and text drawn into a picture as video codes it: a plane of luma and two of chroma at half its size.
+"""Shapes and text drawn into a video's picture: a plane of luma, and two planes of chroma at half its size.
 
-Drawing into these planes costs a fraction of converting a whole picture to colours and back, and leaves every
-other pixel as it was.
+Drawing into these planes costs a fraction of converting a whole picture to colours and back, and changes no
+other pixel.
 """
 
 from __future__ import annotations

@@ -1,4 +1,4 @@
-"""Drawing of results into a picture: boxes, landmarks and labels, and below it the strip with the curve."""
+"""Drawing of results: boxes, landmarks and labels in the picture, and the strip with the curve below it."""
 
 from __future__ import annotations
 

@@ -16,7 +16,7 @@ from fervid.types import Floats
 
 
 class Strip:
-    """The strip of one video. What stays the same from frame to frame is drawn once."""
+    """The strip of a video. The parts that do not change from frame to frame are drawn once."""
 
     def __init__(
         self, width: int, labels: Sequence[str], unit: float, letters: Letters, palette: Palette

@@ -1,4 +1,4 @@
-"""An edit: a video, its timecode and its peaks, as all formats of editing programs need them."""
+"""An edit: a video, its timecode and its peaks, in the form that all formats of editing programs need."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from fractions import Fraction
 from fervid.errors import UsageError
 from fervid.export.editors import timecode
 from fervid.export.editors.timecode import Timecode
-from fervid.export.timelines import shapes
+from fervid.export.timelines import fields
 from fervid.files import encodable
 from fervid.types import Peak, Source, Timeline
 
@@ -95,7 +95,7 @@ class Edit:
 
     @property
     def record(self) -> Timecode:
-        """The programme's timecode: the video's own unless it is cut into clips."""
+        """The programme's timecode: the video's own, unless the video is cut into clips."""
         if not self.as_clips:
             return self.timecode
         return self.timecode.beginning(RECORD[:8] + (";" if self.timecode.drops else ":") + RECORD[9:])
@@ -153,7 +153,7 @@ def plan(
         width=source.width,
         height=source.height,
         audio_channels=source.audio_channels,
-        clock_offset=shapes.clock_offset(source),
+        clock_offset=fields.clock_offset(source),
         moments=tuple(sorted(moments, key=lambda moment: (moment.apex, moment.rank))),
         as_clips=as_clips,
         marks_stretches=pad is not None,
@@ -167,7 +167,7 @@ def _moment(rank: int, peak: Peak, timeline: Timeline, pad: tuple[Fraction, Frac
     onset, apex, offset = (
         (pts - source.start) * source.time_base for pts in (peak.onset, peak.apex, peak.offset)
     )
-    score = shapes.number(peak.score)  # as in JSON, so that a timeline read from a file gives the same text
+    score = fields.number(peak.score)  # as in JSON, so that a timeline read from a file gives the same text
     who = "" if peak.person is None else f"{encodable(names.get(peak.person, peak.person))}: "
     return Moment(
         rank=rank,
@@ -208,7 +208,7 @@ def _remarks(source: Source, own: Fraction, counted: Fraction, is_chosen: bool) 
             f"timecode has no rate of {float(own):.5g} frames a second: moments are set by time, at "
             f"{float(counted):.5g}; give the rate of your sequence with --timecode-rate"
         )
-    late = shapes.clock_offset(source)
+    late = fields.clock_offset(source)
     if late * counted >= Fraction(1, 2):
         remarks.append(
             f"its pictures begin {float(late):.3f} s into the file: frames are counted from the first picture"

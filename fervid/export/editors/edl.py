@@ -21,7 +21,7 @@ TITLE = 70  # characters
 
 
 def write(edit: Edit, stream: TextIO) -> None:
-    """Write the edit; only comments contain other characters than ASCII."""
+    """Write the edit; everything but comments is ASCII."""
     stream.write(header(edit))
     reel = ascii_word(edit.reel or "")[:LONGEST_REEL] or NO_REEL
     channels = CHANNELS[min(edit.audio_channels, 2)]

@@ -8,7 +8,7 @@ from urllib.parse import quote
 from fervid.errors import UsageError
 from fervid.export.editors import colours
 from fervid.export.editors.edit import NOTE, Edit, Mark, Piece
-from fervid.export.timelines import shapes
+from fervid.export.timelines import fields
 from fervid.export.timelines.json import NUMBERS
 from fervid.files import encodable
 
@@ -66,8 +66,8 @@ def _marker(edit: Edit, mark: Mark) -> Marker:
         "emotion": moment.peak.emotion,
         "person": None if moment.peak.person is None else encodable(moment.peak.person),
         "track": moment.peak.track,
-        **{name: shapes.number(getattr(moment.peak, name)) for name in NUMBERS},
-        **{name: shapes.number(getattr(moment, name)) for name in ("start", "apex", "end")},
+        **{name: fields.number(getattr(moment.peak, name)) for name in NUMBERS},
+        **{name: fields.number(getattr(moment, name)) for name in ("start", "apex", "end")},
     }
     return schema.Marker(
         moment.name,

@@ -16,7 +16,7 @@ import numpy as np
 from numpy.lib import format as npy
 
 from fervid.errors import InputError
-from fervid.export.timelines.shapes import NOTE
+from fervid.export.timelines.fields import NOTE
 from fervid.types import LANDMARKS, Array, Rows, Status, Video
 
 # What zipfile, zlib and NumPy raise for damaged files.
@@ -180,7 +180,7 @@ def _columns(labels: int) -> dict[str, tuple[type[np.generic], tuple[int, ...]]]
 
 
 def _member(archive: zipfile.ZipFile, name: str) -> IO[bytes]:
-    """Open an uncompressed member whose bytes depend only on its content."""
+    """Open an uncompressed member, with bytes that depend only on its content."""
     entry = zipfile.ZipInfo(f"{name}.npy", date_time=(1980, 1, 1, 0, 0, 0))
     entry.create_system = 3  # the same on every system
     return archive.open(entry, "w", force_zip64=True)

@@ -1,4 +1,4 @@
-"""Landmarks as OpenFace's CSV, for programs that read it."""
+"""Landmarks as OpenFace's CSV, for programs that read that format."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ from typing import TextIO
 
 import numpy as np
 
-from fervid.export.timelines import shapes
+from fervid.export.timelines import fields
 from fervid.types import LANDMARKS, Array, Clock, Rows, Status
 from fervid.units import PRESENT, VideoUnits
 
@@ -37,7 +37,7 @@ def write(
         facts = zip(
             (rows.frame + 1).tolist(),
             rows.track.tolist(),
-            shapes.times(clock, rows.pts).tolist(),
+            fields.times(clock, rows.pts).tolist(),
             rows.quality.tolist(),
             readable.tolist(),
             values.tolist(),
@@ -66,7 +66,7 @@ def columns(rows: Rows, clock: Clock, units: VideoUnits | None = None) -> list[A
     return [
         rows.frame + 1,
         np.where(has_face, rows.track, 0),
-        shapes.times(clock, rows.pts),
+        fields.times(clock, rows.pts),
         np.where(has_face, rows.quality, 0),
         (has_face & np.equal(rows.status, Status.OK)).astype(np.int64),
         *np.where(has_face[:, None], values, 0).T,

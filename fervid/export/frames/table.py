@@ -9,8 +9,8 @@ from typing import Any, TextIO
 
 import numpy as np
 
-from fervid.export.timelines import shapes
-from fervid.export.timelines.shapes import number
+from fervid.export.timelines import fields
+from fervid.export.timelines.fields import number
 from fervid.timeline import valence_arousal
 from fervid.types import Array, Clock, Rows, Status
 from fervid.units import VideoUnits
@@ -82,7 +82,7 @@ def columns(
     parts = [
         Column(rows.frame.tolist()),
         Column(rows.pts.tolist()),
-        Column(shapes.times(clock, rows.pts), 6),
+        Column(fields.times(clock, rows.pts), 6),
         Column([None if track < 0 else track for track in tracks]),
         Column([(people or {}).get(track) for track in tracks]),
         Column([status[number] for number in rows.status.tolist()]),

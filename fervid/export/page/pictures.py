@@ -1,4 +1,4 @@
-"""Pictures of a report: a frame for each peak, with the box of the face it means, and a face for each row."""
+"""Pictures of a report: a frame for each peak, with a box around its face, and a face for each row."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""A timeline as a picture for papers, drawn by matplotlib: bands, peaks, valence and arousal."""
+"""A timeline as a figure for a paper, drawn by matplotlib: bands, peaks, valence and arousal."""
 
 from __future__ import annotations
 
@@ -14,8 +14,8 @@ from typing import Any
 import numpy as np
 
 from fervid.errors import OutputError, UsageError
-from fervid.export.page.rows import Row, analysed, colours, rows, unread
-from fervid.export.timelines import shapes
+from fervid.export.page.rows import Row, analyzed_range, colours, rows, unread
+from fervid.export.timelines import fields
 from fervid.labels import NEUTRAL, VALENCE_AROUSAL
 from fervid.times import format_clock
 from fervid.types import READABLE, Peak, Segment, Timeline
@@ -90,7 +90,7 @@ def draw(timeline: Timeline, peaks: Sequence[Peak], look: Look) -> bytes:
 
 def shown(timeline: Timeline, look: Look) -> tuple[float, float]:
     """Return the seconds [low, high) that the plot shows."""
-    start, end = (shapes.seconds(timeline.source, pts) for pts in analysed(timeline))
+    start, end = (fields.seconds(timeline.source, pts) for pts in analyzed_range(timeline))
     low = start if look.start is None else max(start, look.start)
     high = end if look.end is None else min(end, look.end)
     if high <= low:
@@ -112,7 +112,7 @@ def present(timeline: Timeline, low: float, high: float) -> list[Row]:
 
 
 def _bands(axes: Any, timeline: Timeline, shown_rows: Sequence[Row], peaks: Sequence[Peak]) -> None:
-    seconds = partial(shapes.seconds, timeline.source)
+    seconds = partial(fields.seconds, timeline.source)
     row_of = {track: number for number, row in enumerate(shown_rows) for track in row.tracks}
     for start in timeline.shots[1:].tolist():
         axes.axvline(seconds(start), color=PALE, linewidth=0.5, zorder=0)
@@ -173,7 +173,7 @@ def _curves(all_axes: Any, timeline: Timeline, shown_rows: Sequence[Row]) -> Non
             values = np.where(curve.quality >= READABLE, getattr(curve, kind), np.nan)
             is_first = curve.track in first
             axes.plot(
-                shapes.times(timeline.source, curve.pts), values, color=INK if is_first else FAINT,
+                fields.times(timeline.source, curve.pts), values, color=INK if is_first else FAINT,
                 linewidth=0.9 if is_first else 0.5, zorder=3 if is_first else 2,
             )  # fmt: skip
         # A curve is a mean of the emotions' values, so no curve leaves their range.
@@ -205,7 +205,7 @@ def _legend(
 
     if not shown_rows:
         return
-    seconds = partial(shapes.seconds, timeline.source)
+    seconds = partial(fields.seconds, timeline.source)
     low, high = range_of
     inside = {track for row in shown_rows for track in row.tracks}
     marks: list[Any] = []

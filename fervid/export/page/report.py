@@ -18,8 +18,8 @@ from fervid.export.editors import colours as emotions
 from fervid.export.editors import edl
 from fervid.export.editors.edit import NOTE, plan
 from fervid.export.page.pictures import Pictures
-from fervid.export.page.rows import Row, analysed, colours, rows, shares
-from fervid.export.timelines import shapes
+from fervid.export.page.rows import Row, analyzed_range, colours, rows, shares
+from fervid.export.timelines import fields
 from fervid.export.timelines.json import NUMBERS
 from fervid.export.timelines.peaks import COLUMNS
 from fervid.files import encodable
@@ -40,7 +40,7 @@ UNIT_LEVELS = 50  # of an intensity of 1
 
 @dataclass(frozen=True)
 class Extras:
-    """What a report shows besides its timeline."""
+    """The contents of a report besides its timeline."""
 
     peaks: Sequence[Peak] = ()  # by rank
     pictures: Pictures = field(default_factory=Pictures)
@@ -66,29 +66,29 @@ def write(timeline: Timeline, stream: TextIO, extras: Extras) -> None:
             "form-action 'none'",
         ]
     )
-    fields = {
+    values = {
         "policy": policy,
         "title": html.escape(encodable(timeline.source.name)),
-        "note": html.escape(shapes.NOTE),
+        "note": html.escape(fields.NOTE),
         "style": style,
         "script": script,
         "data": _embedded(payload(timeline, extras)),
     }
     for piece in _part("page.html").split("{{"):
         name, closed, rest = piece.partition("}}")
-        stream.write(fields[name] + rest if closed else piece)
+        stream.write(values[name] + rest if closed else piece)
 
 
 def payload(timeline: Timeline, extras: Extras) -> dict[str, Any]:
     """Return the data of the page's script, with seconds from the video's first frame."""
     all_rows = rows(timeline)
     row_of = {track: index for index, row in enumerate(all_rows) for track in row.tracks}
-    labels, source = timeline.labels, shapes.whole_source(timeline)
-    model = shapes.model(timeline.model)
-    start, end = analysed(timeline)
+    labels, source = timeline.labels, fields.whole_source(timeline)
+    model = fields.model(timeline.model)
+    start, end = analyzed_range(timeline)
 
     def seconds(pts: int) -> float:
-        return round(shapes.seconds(timeline.source, pts), MILLI)
+        return round(fields.seconds(timeline.source, pts), MILLI)
 
     return {
         "source": {
@@ -153,12 +153,12 @@ def _segments(
 
 
 def _phases(segments: Sequence[Segment], seconds: Callable[[int], float]) -> dict[str, Any]:
-    """Return the moments of each expression, null without; nothing if none was measured."""
+    """Return the phases of each segment, null for one without; an empty dictionary if none were measured."""
     moments = [segment.phases for segment in segments]
     if not any(moments):
         return {}
     return {
-        "phases": [None if m is None else [seconds(getattr(m, n)) for n in shapes.PHASES] for m in moments]
+        "phases": [None if m is None else [seconds(getattr(m, n)) for n in fields.PHASES] for m in moments]
     }
 
 
@@ -170,12 +170,12 @@ def _peaks(timeline: Timeline, row_of: Mapping[int, int], extras: Extras) -> dic
         "apex": [int(peak.apex) for peak in extras.peaks],
         "offset": [int(peak.offset) for peak in extras.peaks],
         "emotion": [timeline.labels.index(peak.emotion) for peak in extras.peaks],
-        **_numbers(extras.peaks, NUMBERS, shapes.DECIMALS),
+        **_numbers(extras.peaks, NUMBERS, fields.DECIMALS),
     }
 
 
 def _edit(timeline: Timeline) -> dict[str, Any]:
-    """Return what the script needs to write markers as the exporters do."""
+    """Return the facts that the page's script needs to write markers as the exporters do."""
     edit = plan(replace(timeline, peaks=()))
     whole = io.StringIO()
     edl.write(edit, whole)
@@ -200,7 +200,7 @@ def _edit(timeline: Timeline) -> dict[str, Any]:
 
 def _row(timeline: Timeline, row: Row, face: bytes | None) -> dict[str, Any]:
     """Return a row with its totals in seconds."""
-    start, end = analysed(timeline)
+    start, end = analyzed_range(timeline)
     tick = float(timeline.source.time_base)
     inside = set(row.tracks)
     curves = [curve for curve in timeline.curves if curve.track in inside]
@@ -219,9 +219,9 @@ def _row(timeline: Timeline, row: Row, face: bytes | None) -> dict[str, Any]:
 
 
 def _coverage(timeline: Timeline) -> dict[str, float]:
-    """Return the seconds analysed, those with a face, and those with a readable face."""
+    """Return the seconds analyzed, those with a face, and those with a readable face."""
     tick = float(timeline.source.time_base)
-    start, end = analysed(timeline)
+    start, end = analyzed_range(timeline)
     return {
         "length": round((end - start) * tick, MILLI),
         "seen": round(covered((curve.start, curve.end) for curve in timeline.curves) * tick, MILLI),
@@ -232,7 +232,7 @@ def _coverage(timeline: Timeline) -> dict[str, float]:
 
 
 def _numbers(parts: Sequence[Any], names: Sequence[str], decimals: int = MILLI) -> dict[str, list[float]]:
-    return {name: [shapes.number(getattr(part, name), decimals) for part in parts] for name in names}
+    return {name: [fields.number(getattr(part, name), decimals) for part in parts] for name in names}
 
 
 def _windows(timeline: Timeline) -> dict[str, str] | None:
@@ -240,7 +240,7 @@ def _windows(timeline: Timeline) -> dict[str, str] | None:
     curves = timeline.curves
     if not any(len(curve.pts) for curve in curves):
         return None
-    times = np.concatenate([shapes.times(timeline.source, curve.pts) for curve in curves])
+    times = np.concatenate([fields.times(timeline.source, curve.pts) for curve in curves])
     scores = np.concatenate([curve.scores for curve in curves])
 
     def column(name: str, levels: int, kind: str) -> str:
@@ -276,7 +276,7 @@ def _units(timeline: Timeline) -> dict[str, Any] | None:
         "blinks": [
             None
             if curve.blinks is None
-            else np.round(shapes.times(timeline.source, curve.blinks), MILLI).tolist()
+            else np.round(fields.times(timeline.source, curve.blinks), MILLI).tolist()
             for curve in curves
         ],
     }

@@ -74,8 +74,8 @@ def _packed(curves: Iterable[Curve]) -> list[tuple[int, ...]]:
     return [tuple(line) for line in lines]
 
 
-def analysed(timeline: Timeline) -> tuple[int, int]:
-    """Return the analysed range of the video, [start, end) in pts."""
+def analyzed_range(timeline: Timeline) -> tuple[int, int]:
+    """Return the analyzed range of the video, [start, end) in pts."""
     start, end = timeline.source.start, timeline.source.end
     if len(timeline.shots):
         start, end = int(timeline.shots[0]), timeline.end

@@ -11,7 +11,7 @@ function fillTiles() {
   const resting = neutral < 0 ? 0 : rows.reduce((sum, row) => sum + row.seconds[neutral], 0);
   const people = rows.filter((row) => row.kind === 'person').length;
   byId('tiles').replaceChildren(
-    tile('analysed', length(whole)),
+    tile('analyzed', length(whole)),
     people ? tile(people === 1 ? 'person' : 'people', people) : tile(tracks.length === 1 ? 'track of a face' : 'tracks of faces', tracks.length.toLocaleString('en')),
     tile(`of the time with a face${seen ? `, ${readable >= seen ? 'all' : percent(readable / seen)} of it readable` : ''}`, percent(seen / whole)),
     tile('of readable time not neutral', total ? percent((total - resting) / total) : '–'),

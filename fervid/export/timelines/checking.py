@@ -1,6 +1,6 @@
-"""Checks of a timeline that was read from a file: that its parts agree, and that its numbers are sane.
+"""Checks of a timeline that was read from a file: its parts must agree, and its numbers be possible.
 
-Without them, a damaged timeline would fail somewhere in a writer, with an error that explains nothing.
+Without them, a damaged timeline would fail in a writer, with an error that does not explain the cause.
 """
 
 from __future__ import annotations
@@ -17,7 +17,7 @@ MOST_CHANNELS = 10**4
 
 
 def check(timeline: Timeline) -> None:
-    """Raise ValueError if a timeline contradicts itself or has a number that nothing can have."""
+    """Raise ValueError if a timeline contradicts itself or has an impossible number."""
     _source(timeline.source)
     _settings(timeline)
     tally = timeline.tally

@@ -10,7 +10,7 @@ from urllib.parse import quote
 from xml.etree import ElementTree
 from xml.etree.ElementTree import Element, SubElement
 
-from fervid.export.timelines.shapes import NOTE
+from fervid.export.timelines.fields import NOTE
 from fervid.export.timelines.tiers import clean, moments, player_seconds, tiers, unique
 from fervid.files import encodable
 from fervid.types import Timeline
@@ -73,7 +73,7 @@ def write(timeline: Timeline, stream: TextIO) -> None:
 
 
 class _Slots:
-    """The time slots, which all tiers refer to: ELAN lists them by time, before the tiers."""
+    """The time slots that all tiers refer to: ELAN lists them by time, before the tiers."""
 
     def __init__(self, order: Element) -> None:
         self._order = order

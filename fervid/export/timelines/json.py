@@ -9,7 +9,7 @@ from typing import Any, TextIO
 
 import numpy as np
 
-from fervid.export.timelines import shapes
+from fervid.export.timelines import fields
 from fervid.types import Timeline
 
 LINE = 180  # the most characters of an object on one line: a segment's scores fit
@@ -23,23 +23,23 @@ def write(timeline: Timeline, stream: TextIO) -> None:
     stream.write("\n")
 
 
-def as_json(timeline: Timeline) -> shapes.Object:
+def as_json(timeline: Timeline) -> fields.Object:
     """Return the timeline as a JSON object, with curves as arrays."""
     source, labels = timeline.source, timeline.labels
     return {
-        "schema_version": shapes.SCHEMA_VERSION,
-        "note": shapes.NOTE,
-        "source": shapes.whole_source(timeline),
-        "model": shapes.model(timeline.model),
+        "schema_version": fields.SCHEMA_VERSION,
+        "note": fields.NOTE,
+        "source": fields.whole_source(timeline),
+        "model": fields.model(timeline.model),
         "settings": dict(timeline.settings),
-        "shots": shapes.shots(timeline),
-        "people": shapes.people(timeline),
+        "shots": fields.shots(timeline),
+        "people": fields.people(timeline),
         "tracks": [
-            {**shapes.track(curve, source), "curve": shapes.whole_curve(curve, source, labels)}
-            for curve in shapes.curves(timeline)
+            {**fields.track(curve, source), "curve": fields.whole_curve(curve, source, labels)}
+            for curve in fields.curves(timeline)
         ],
-        "segments": [shapes.segment(segment, source, labels) for segment in timeline.segments],
-        "peaks": [shapes.peak(peak, source) for peak in timeline.peaks],
+        "segments": [fields.segment(segment, source, labels) for segment in timeline.segments],
+        "peaks": [fields.peak(peak, source) for peak in timeline.peaks],
     }
 
 
@@ -49,7 +49,7 @@ def pieces(value: Any, margin: str = "") -> Iterator[str]:
     if isinstance(value, np.ndarray):
         values = value.tolist()
         if value.dtype.kind != "i":  # masked values are missing
-            values = [None if each is None else shapes.number(each) for each in values]
+            values = [None if each is None else fields.number(each) for each in values]
         yield json.dumps(values, allow_nan=False)
     elif fits_one_line(value, margin):
         yield json.dumps(value, allow_nan=False)

@@ -6,19 +6,19 @@ import json
 from collections.abc import Mapping, Sequence
 from typing import Any, TextIO
 
-from fervid.export.timelines import shapes
+from fervid.export.timelines import fields
 from fervid.types import ModelInfo, Segment, Source, Timeline
 
 
 def header(source: Source, model: ModelInfo, settings: Mapping[str, object], stream: TextIO) -> None:
-    """Write what is known before the analysis."""
+    """Write the facts that are known before the analysis."""
     _line(
         {
             "type": "header",
-            "schema_version": shapes.SCHEMA_VERSION,
-            "note": shapes.NOTE,
-            "source": shapes.source(source),
-            "model": shapes.model(model),
+            "schema_version": fields.SCHEMA_VERSION,
+            "note": fields.NOTE,
+            "source": fields.source(source),
+            "model": fields.model(model),
             "settings": dict(settings),
         },
         stream,
@@ -27,7 +27,7 @@ def header(source: Source, model: ModelInfo, settings: Mapping[str, object], str
 
 def segment(stretch: Segment, source: Source, labels: Sequence[str], stream: TextIO) -> None:
     """Write a final segment."""
-    _line({"type": "segment", **shapes.segment(stretch, source, labels)}, stream)
+    _line({"type": "segment", **fields.segment(stretch, source, labels)}, stream)
 
 
 def summary(timeline: Timeline, stream: TextIO) -> None:
@@ -35,13 +35,13 @@ def summary(timeline: Timeline, stream: TextIO) -> None:
     _line(
         {
             "type": "summary",
-            "frames": shapes.counts(timeline),
+            "frames": fields.counts(timeline),
             "complete": timeline.tally.complete,
             "segments": len(timeline.segments),
-            "shots": shapes.shots(timeline),
-            "people": shapes.people(timeline),
-            "tracks": [shapes.track(curve, timeline.source) for curve in timeline.curves],
-            "peaks": [shapes.peak(peak, timeline.source) for peak in timeline.peaks],
+            "shots": fields.shots(timeline),
+            "people": fields.people(timeline),
+            "tracks": [fields.track(curve, timeline.source) for curve in timeline.curves],
+            "peaks": [fields.peak(peak, timeline.source) for peak in timeline.peaks],
         },
         stream,
     )

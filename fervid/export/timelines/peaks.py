@@ -6,7 +6,7 @@ from csv import writer
 from json import dumps
 from typing import TextIO
 
-from fervid.export.timelines import shapes
+from fervid.export.timelines import fields
 from fervid.export.timelines.json import NUMBERS, pieces
 from fervid.types import Timeline
 
@@ -15,7 +15,7 @@ COLUMNS = ["rank", "time", "pts", "onset", "offset", "track", "person", "emotion
 
 def json(timeline: Timeline, stream: TextIO) -> None:
     """Write the peaks as JSON."""
-    content = {"note": shapes.NOTE, "source": shapes.whole_source(timeline), "peaks": _ranked(timeline)}
+    content = {"note": fields.NOTE, "source": fields.whole_source(timeline), "peaks": _ranked(timeline)}
     stream.writelines(pieces(content))
     stream.write("\n")
 
@@ -40,6 +40,6 @@ def csv(timeline: Timeline, stream: TextIO) -> None:
         table.writerow([{**peak, **moments}[column] for column in COLUMNS])
 
 
-def _ranked(timeline: Timeline) -> list[shapes.Object]:
+def _ranked(timeline: Timeline) -> list[fields.Object]:
     peaks = enumerate(timeline.peaks, 1)
-    return [{"rank": rank, **shapes.peak(peak, timeline.source)} for rank, peak in peaks]
+    return [{"rank": rank, **fields.peak(peak, timeline.source)} for rank, peak in peaks]

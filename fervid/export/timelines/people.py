@@ -1,4 +1,4 @@
-"""Changed people in a written timeline, and their pictures."""
+"""Writing of changed people into an existing timeline, and pictures of people."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from typing import Any, TextIO
 
 import numpy as np
 
-from fervid.export.timelines import shapes
+from fervid.export.timelines import fields
 from fervid.export.timelines.json import pieces
 from fervid.export.timelines.reading import kind, loads
 from fervid.types import Bytes, Curve, Floats, Peak, Segment, Timeline
@@ -18,7 +18,7 @@ AROUND = 1.8  # side of a picture, relative to the longer side of the face's box
 
 
 def write(timeline: Timeline, text: str, stream: TextIO) -> None:
-    """Write `text`, which the timeline was read from, with the timeline's people.
+    """Write the text that the timeline was read from, with the timeline's people instead of its own.
 
     Nothing else changes, so that fields of later versions of fervid stay.
     """
@@ -28,7 +28,7 @@ def write(timeline: Timeline, text: str, stream: TextIO) -> None:
     whole = lines[-1]  # the JSON object, or the summary line
     entries = {entry["id"]: entry for entry in whole["people"]}
     for person in timeline.people:
-        shape = shapes.person(person, timeline.source)
+        shape = fields.person(person, timeline.source)
         entries[person.id] |= {key: shape[key] for key in ("name", "tracks", "on_screen")}
     whole["people"] = [entries[person.id] for person in timeline.people]
     parts: dict[str, Sequence[Curve | Peak | Segment]] = {"tracks": timeline.curves, "peaks": timeline.peaks}
@@ -45,7 +45,7 @@ def write(timeline: Timeline, text: str, stream: TextIO) -> None:
     stream.write("\n")
 
 
-def _with_arrays(track: shapes.Object) -> shapes.Object:
+def _with_arrays(track: fields.Object) -> fields.Object:
     """Return a track with its curves as arrays, so that each is written on one line."""
     curve = {
         name: {label: _array(values) for label, values in column.items()}
@@ -57,7 +57,7 @@ def _with_arrays(track: shapes.Object) -> shapes.Object:
 
 
 def _array(values: Any) -> Any:
-    """Return numbers as an array, and anything else, such as a field of a later version, as it is."""
+    """Return numbers as an array, and anything else, such as a field of a later version, unchanged."""
     if isinstance(values, list) and all(type(value) in (int, float) for value in values):
         is_whole = bool(values) and all(type(value) is int and abs(value) < 2**63 for value in values)
         with suppress(OverflowError):
@@ -77,7 +77,7 @@ def picture(image: Bytes, box: Floats) -> bytes:
 
 def square(image: Bytes, box: Floats) -> Bytes:
     """Return the square around a face's box in a frame (H, W, 3), cut off at the frame's edges."""
-    x, y, width, height = (shapes.number(value, shapes.BOX_DECIMALS) for value in box)
+    x, y, width, height = (fields.number(value, fields.BOX_DECIMALS) for value in box)
     side = AROUND * max(width, height)
     (left, right), (top, bottom) = (
         (int(min(max(middle - side / 2, 0), size - 1)), int(min(max(middle + side / 2, 1), size)))

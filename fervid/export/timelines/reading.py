@@ -11,7 +11,7 @@ import numpy as np
 
 from fervid.errors import InputError
 from fervid.export.editors.timecode import LABEL
-from fervid.export.timelines import shapes
+from fervid.export.timelines import fields
 from fervid.export.timelines.checking import check
 from fervid.export.timelines.json import NUMBERS
 from fervid.times import MOST_SECONDS, parse_number
@@ -58,9 +58,9 @@ def _timeline(whole: dict[str, Any], name: str) -> Timeline:
     version = whole.get("schema_version")
     if not isinstance(version, str) or "source" not in whole:
         raise InputError(f"{name} is JSON, but not a timeline of fervid: give what `fervid analyze` wrote")
-    if version.split(".")[0] != shapes.SCHEMA_VERSION.split(".")[0]:
+    if version.split(".")[0] != fields.SCHEMA_VERSION.split(".")[0]:
         raise InputError(
-            f"{name} has schema version {version}, this fervid reads {shapes.SCHEMA_VERSION}: "
+            f"{name} has schema version {version}, this fervid reads {fields.SCHEMA_VERSION}: "
             "analyze the video again, or use the fervid that wrote it"
         )
     model, settings = _model(whole["model"]), whole["settings"]
@@ -184,7 +184,7 @@ def _refuse(constant: str) -> None:
 
 
 def _numbers(entry: Mapping[str, Any], names: Sequence[str]) -> dict[str, float]:
-    facts = {name: shapes.number(entry[name]) for name in names}
+    facts = {name: fields.number(entry[name]) for name in names}
     if not all(abs(value) <= MOST_SECONDS for value in facts.values()):
         raise ValueError(f"a number is not finite, or out of range: {facts}")
     return facts
@@ -256,7 +256,7 @@ def _segment(entry: Mapping[str, Any], labels: Sequence[str]) -> Segment:
         scores=_column([entry["scores"][label] for label in labels]),
         frames=int(entry["frames"]),
         person=_owner(entry),
-        phases=Phases(*(int(entry["phases"][name]["pts"]) for name in shapes.PHASES))
+        phases=Phases(*(int(entry["phases"][name]["pts"]) for name in fields.PHASES))
         if "phases" in entry
         else None,
         **_numbers(entry, ("confidence", "valence", "arousal", "intensity")),

@@ -10,7 +10,7 @@ from typing import TextIO
 
 from fervid.errors import UsageError
 from fervid.export.editors.edit import Edit
-from fervid.export.timelines.shapes import NOTE, number
+from fervid.export.timelines.fields import NOTE, number
 from fervid.export.timelines.tiers import clean, names, player_seconds
 from fervid.times import format_timecode
 from fervid.types import Timeline
@@ -50,7 +50,7 @@ def write(cues: Iterable[Cue], stream: TextIO, format: str) -> None:
 
 
 def cues(timeline: Timeline) -> list[Cue]:
-    """Return a cue per segment: its emotion and score, whether uncertain, the person if there are several."""
+    """Return a cue per segment: emotion, score, a mark if uncertain, the person if there are several."""
     called = names(timeline)
     has_several = len({called[segment.track] for segment in timeline.segments}) > 1
     return [

@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from fractions import Fraction
 from typing import TextIO
 
-from fervid.export.timelines.shapes import DECIMALS, NOTE, number
+from fervid.export.timelines.fields import DECIMALS, NOTE, number
 from fervid.export.timelines.tiers import moments, player_seconds, tiers, unique
 from fervid.types import Timeline
 
@@ -14,7 +14,7 @@ SHORTEST = Fraction(1, 1000)  # seconds: Praat does not open a TextGrid of no le
 
 
 def write(timeline: Timeline, stream: TextIO) -> None:
-    """Write the timeline on the player's clock, with a last tier that explains what scores mean.
+    """Write the timeline on the player's clock, with a last tier that explains the scores.
 
     Praat's format has comments, but few other programs can read them.
     """

@@ -8,7 +8,7 @@ from dataclasses import replace
 from typing import Any, TextIO
 
 from fervid.export.frames.table import Column
-from fervid.export.timelines import shapes
+from fervid.export.timelines import fields
 from fervid.export.timelines.tiers import clean
 from fervid.types import Curve, Timeline
 
@@ -75,15 +75,15 @@ def segment_columns(timeline: Timeline) -> list[str]:
 
 
 def segment_rows(timeline: Timeline) -> Iterator[list[Any]]:
-    """Yield the cells of each segment; a person or a name that is not known is empty."""
+    """Yield the cells of each segment; an unknown person or name is an empty cell."""
     named, phases = _names(timeline), _phases(timeline)
     for stretch in timeline.segments:
-        shape = shapes.segment(stretch, timeline.source, timeline.labels)
+        shape = fields.segment(stretch, timeline.source, timeline.labels)
         shape["uncertain"] = stretch.is_uncertain
         yield (
             [stretch.track, stretch.person or "", named.get(stretch.person, "")]
             + [stretch.start, stretch.end, shape["start"]["seconds"], shape["end"]["seconds"]]
-            + [shapes.number((stretch.end - stretch.start) * timeline.source.time_base)]
+            + [fields.number((stretch.end - stretch.start) * timeline.source.time_base)]
             + [shape[column] for column in MEANS]
             + list(shape["scores"].values())
             + [shape["phases"][name]["seconds"] if "phases" in shape else "" for name in phases]
@@ -99,7 +99,7 @@ def _write(names: list[str], parts: Iterator[list[Column]], stream: TextIO) -> N
 
 def _phases(timeline: Timeline) -> tuple[str, ...]:
     """Return the names of the phases, if some segment has them."""
-    return shapes.PHASES if any(stretch.phases is not None for stretch in timeline.segments) else ()
+    return fields.PHASES if any(stretch.phases is not None for stretch in timeline.segments) else ()
 
 
 def _units(timeline: Timeline) -> list[str]:
@@ -109,12 +109,12 @@ def _units(timeline: Timeline) -> list[str]:
 def _curves(timeline: Timeline) -> Iterator[tuple[Curve, list[Column]]]:
     """Return each track's curve with the columns in WINDOW; raise InputError if there are no curves."""
     named = _names(timeline)
-    return ((curve, _window(timeline, curve, named.get(curve.person))) for curve in shapes.curves(timeline))
+    return ((curve, _window(timeline, curve, named.get(curve.person))) for curve in fields.curves(timeline))
 
 
 def _window(timeline: Timeline, curve: Curve, name: str | None) -> list[Column]:
     ids = [Column([value] * len(curve.pts)) for value in (curve.track, curve.person or None, name or None)]
-    return [*ids, Column(curve.pts.tolist()), Column(shapes.times(timeline.source, curve.pts), 6)]
+    return [*ids, Column(curve.pts.tolist()), Column(fields.times(timeline.source, curve.pts), 6)]
 
 
 def _names(timeline: Timeline) -> dict[str | None, str]:

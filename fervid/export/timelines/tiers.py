@@ -6,7 +6,7 @@ from collections import defaultdict
 from dataclasses import dataclass
 from fractions import Fraction
 
-from fervid.export.timelines.shapes import clock_offset, number
+from fervid.export.timelines.fields import clock_offset, number
 from fervid.files import encodable, one_line
 from fervid.types import Segment, Timeline
 

@@ -1,4 +1,4 @@
-"""The JSON objects that make up a timeline; other formats take their numbers and times from here, too."""
+"""The fields of a timeline as JSON values; other formats take their numbers and times from here, too."""
 
 from __future__ import annotations
 
@@ -67,7 +67,7 @@ def scores(values: Array, labels: Sequence[str]) -> Object:
 
 
 def source(video: Source) -> Object:
-    """Return what is known of a video before its frames are decoded."""
+    """Return the facts about a video that are known before its frames are decoded."""
     return {
         "name": encodable(video.name),
         "sha256": video.sha256,
@@ -89,7 +89,7 @@ def source(video: Source) -> Object:
 
 
 def whole_source(timeline: Timeline) -> Object:
-    """Return what is known of a timeline's video after the analysis."""
+    """Return the facts about a timeline's video after the analysis."""
     return {**source(timeline.source), "frames": counts(timeline), "complete": timeline.tally.complete}
 
 
@@ -124,7 +124,7 @@ def shots(timeline: Timeline) -> list[Object]:
 
 
 def people(timeline: Timeline) -> list[Object]:
-    return [person(each, timeline.source) for each in timeline.people]
+    return [person(known, timeline.source) for known in timeline.people]
 
 
 def person(known: Person, clock: Clock) -> Object:
