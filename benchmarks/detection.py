@@ -23,13 +23,19 @@ import numpy as np
 
 from fervid.faces import detection, detectors, shape
 from fervid.faces.boxes import overlap
+from fervid.faces.detection import Search
 from fervid.faces.finder import FaceFinder
 from fervid.synth.puppet import Puppet
 from fervid.types import Bytes, Floats
 from fervid.video import planning, reading
 
 # Column -> detector, and whether it reads the picture at every angle, as at cuts and every few seconds.
-WAYS = {"yunet": ("yunet", True), "upright": ("yunet", False), "hog": ("hog", False)}
+WAYS = {
+    "yunet": ("yunet", Search.FULL),
+    "quick": ("yunet", Search.QUICK),
+    "upright": ("yunet", Search.UPRIGHT),
+    "hog": ("hog", Search.UPRIGHT),
+}
 TRUTH = Path(__file__).with_name("detection_truth.json")
 SAME = 0.3  # overlap (intersection over union) from which a detection is the true face
 VIEW = (640, 480)  # pixels of the pictures that show one portrait
@@ -97,9 +103,9 @@ class Counts:
     def add(self, luma: Bytes, faces: list[tuple[str, Floats]], min_face: float) -> None:
         """Detect the faces of a picture by every detector, and count them under their rows."""
         self.pictures += 1
-        for name, (detector, every_angle) in WAYS.items():
+        for name, (detector, search) in WAYS.items():
             began = time.process_time()
-            boxes = [face.box for face in detection.detect(luma, detector, min_face, every_angle)]
+            boxes = [face.box for face in detection.detect(luma, detector, min_face, search)]
             self.seconds[name] += time.process_time() - began
             free = set(range(len(boxes)))
             for row, box in faces:

@@ -84,7 +84,7 @@ def test_a_film_that_is_too_large_is_told_so(
 @pytest.mark.parametrize("shape", [(2, 65535), (65535, 2), (34, 65535), (16, 16368), (1080, 1920)])
 def test_the_pictures_that_a_detector_reads_have_a_limit(shape: tuple[int, int]) -> None:
     luma = np.zeros(shape, np.uint8)
-    views = list(detection._views(luma, detectors()["yunet"], 0.1, every_angle=True))
+    views = list(detection._views(luma, detectors()["yunet"], 0.1, detection.Search.FULL))
     assert views
     most = 4 * luma.size * detection.MOST_TURNED
     assert all(picture.size <= min(most, detection.MOST_SEARCHED * 1.01) for picture, _, _ in views)

@@ -11,6 +11,7 @@ from conftest import CLIP, ROOT
 
 from fervid.errors import ModelError, UsageError
 from fervid.faces import shape
+from fervid.faces.detection import Search
 from fervid.faces.detectors import Detector, _kept_yunet, detectors, register
 from fervid.faces.finder import FaceFinder
 from fervid.faces.shape import CROP, MARGIN
@@ -322,9 +323,21 @@ def test_a_rolled_face_is_detected(
     pictures: dict[int, Bytes], truth: dict[int, Floats], degrees: int
 ) -> None:
     luma, expected = tilted(pictures[WIDE], truth[WIDE], degrees)
-    face = FINDER.detect(luma, every_angle=True)[0]
+    face = FINDER.detect(luma, Search.FULL)[0]
     assert overlap(face.box, FINDER.box(expected)) > 0.5
     assert error(FINDER.fit(luma, face), expected) < 0.06
+
+
+def test_a_quick_search_detects_large_faces_at_every_angle(
+    pictures: dict[int, Bytes], truth: dict[int, Floats]
+) -> None:
+    luma, expected = tilted(pictures[WIDE], truth[WIDE], 90)
+    box = FINDER.box(expected)
+    large, small = (FaceFinder(min_face=float(box[2]) / luma.shape[0] / times) for times in (2.5, 0.9))
+    assert not large.detect(luma)
+    (face,) = large.detect(luma, Search.QUICK)
+    assert overlap(face.box, box) > 0.5
+    assert not small.detect(luma, Search.QUICK)
 
 
 @pytest.mark.parametrize("side", [20, 27, 40])

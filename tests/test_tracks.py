@@ -14,6 +14,7 @@ import pytest
 
 from fervid.faces import shape, tracks
 from fervid.faces.boxes import match_by, overlap
+from fervid.faces.detection import Search
 from fervid.faces.detectors import Detection, of_points
 from fervid.faces.tracks import Observed, Sighting
 from fervid.types import Bytes, Floats, Frame, Settings, Status, Video
@@ -55,7 +56,7 @@ class Stage:
     rate: int = 25
     drift: Callable[[int, Floats], Floats] = lambda _, landmarks: landmarks  # of what `follow` returns
     detections: list[int] = field(default_factory=list)
-    every_angle: list[int] = field(default_factory=list)
+    searches: dict[Search, list[int]] = field(default_factory=lambda: {search: [] for search in Search})
     _last: tuple[int, dict[int, Floats]] = (-1, {})
 
     def luma(self, index: int) -> Bytes:
@@ -92,9 +93,9 @@ class Stage:
         distance, person, points = min(near, default=(np.inf, -1, spot), key=lambda face: face[:2])
         return (person, points) if distance < reach else None
 
-    def detect(self, luma: Bytes, every_angle: bool) -> list[Detection]:
+    def detect(self, luma: Bytes, search: Search) -> list[Detection]:
         self.detections.append(self._index(luma))
-        self.every_angle += [self._index(luma)] if every_angle else []
+        self.searches[search].append(self._index(luma))
         return [Detection(self.box(points), 1.0) for points in self.visible(self._index(luma)).values()]
 
     def look(self, luma: Bytes, landmarks: Floats) -> Detection | None:
@@ -306,11 +307,13 @@ def test_the_detector_runs_often_while_a_face_beside_a_healthy_one_is_lost() -> 
 
 def test_every_angle_is_searched_at_first_now_and_then_and_at_cuts_to_no_upright_face() -> None:
     empty = Stage([])
-    play(empty, 3, change=lambda frame: replace(frame, cut=frame.pts == 31))
-    assert empty.every_angle == [0, 25, 31, 50]
+    play(empty, 9, change=lambda frame: replace(frame, cut=frame.pts == 31))
+    assert empty.searches[Search.FULL] == [0, 31, 100, 200]
+    assert empty.searches[Search.QUICK] == [25, 50, 75, 125, 150, 175]
     well = Stage([stand()])
-    play(well, 5, change=lambda frame: replace(frame, cut=frame.pts == 31))
-    assert well.every_angle == [0, 75] and 31 in well.detections
+    play(well, 9, change=lambda frame: replace(frame, cut=frame.pts == 31))
+    assert well.searches[Search.FULL] == [0] and 31 in well.searches[Search.UPRIGHT]
+    assert well.searches[Search.QUICK] == [75, 150]
 
 
 def test_a_detection_resets_landmarks() -> None:
@@ -331,7 +334,7 @@ class Turning(Stage):
         points = shape.five(self.visible(self._index(luma))[0])
         return of_points(points, 1.0)
 
-    def detect(self, luma: Bytes, every_angle: bool) -> list[Detection]:
+    def detect(self, luma: Bytes, search: Search) -> list[Detection]:
         return [self._detection(luma)]
 
     def look(self, luma: Bytes, landmarks: Floats) -> Detection | None:

@@ -16,6 +16,7 @@ import numpy as np
 
 from fervid.errors import ModelError, UsageError
 from fervid.faces import detection, detectors
+from fervid.faces.detection import Search
 from fervid.faces.detectors import Detection
 from fervid.faces.picture import CANVAS, CANVAS_BOX, canvas, warp
 from fervid.faces.shape import CROP, MARGIN, alignment, eye_line, figures, posed
@@ -113,9 +114,9 @@ class FaceFinder:
                 f"--min-face is a share of the frame's height from 0.01 to 1, not {self.min_face}"
             )
 
-    def detect(self, luma: Bytes, every_angle: bool = False) -> list[Detection]:
-        """Detect every face of at least `min_face`, highest score first; `every_angle`: with any roll."""
-        return detection.detect(luma, self.detector, self.min_face, every_angle)
+    def detect(self, luma: Bytes, search: Search = Search.UPRIGHT) -> list[Detection]:
+        """Detect every face of at least `min_face`, highest score first."""
+        return detection.detect(luma, self.detector, self.min_face, search)
 
     def look(self, luma: Bytes, landmarks: Floats) -> Detection | None:
         """Return the face at `landmarks` as the detector sees it from close by; None if it sees none."""

@@ -13,6 +13,7 @@ import numpy as np
 
 from fervid.faces import shape
 from fervid.faces.boxes import match, overlap
+from fervid.faces.detection import Search
 from fervid.faces.detectors import Detection, upright_box
 from fervid.types import Bytes, Floats, Frame
 
@@ -38,7 +39,7 @@ TURNING = 30.0  # degrees of yaw from which a face is looked at more often
 class Finder(Protocol):
     """The methods of `FaceFinder` that following needs."""
 
-    def detect(self, luma: Bytes, every_angle: bool) -> list[Detection]: ...
+    def detect(self, luma: Bytes, search: Search) -> list[Detection]: ...
     def look(self, luma: Bytes, landmarks: Floats) -> Detection | None: ...
     def fit(self, luma: Bytes, face: Detection) -> Floats: ...
     def guess(self, luma: Bytes, face: Detection) -> Floats: ...
@@ -165,9 +166,9 @@ class Scene:
                     self.live.remove(loser)
                     self.lost.append(loser)
 
-    def detect(self, frame: Frame, every_angle: bool) -> None:
+    def detect(self, frame: Frame, search: Search) -> None:
         """Match the followed faces with new detections; add the faces that are new."""
-        detections = self.finder.detect(frame.luma, every_angle)
+        detections = self.finder.detect(frame.luma, search)
         boxes = np.array([face.box for face in detections], np.float32).reshape(-1, 4)
         matched = match(boxes, np.array([face.box for face in self.live], np.float32).reshape(-1, 4))
         for index, position in matched:

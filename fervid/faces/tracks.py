@@ -14,13 +14,15 @@ import cv2
 import numpy as np
 
 from fervid.faces import shape
+from fervid.faces.detection import Search
 from fervid.faces.scene import Finder, Scene, Sighting
 from fervid.types import READABLE, Bytes, Floats, Frame, Ints, Settings, Status, Track, Video
 
 DETECT_EVERY = Fraction(1, 5)  # seconds
 DETECT_EVERY_HEALTHY = Fraction(1, 2)  # seconds, while every face on screen is followed well
-ANGLES_EVERY = Fraction(1)  # seconds between two detections at every angle while there is no face
-ANGLES_EVERY_BESIDE = Fraction(3)  # seconds, beside a face that is followed
+# Between searches at every angle. A shot without an upright face begins with a full one.
+FULL_EVERY, QUICK_EVERY = Fraction(4), Fraction(1)  # seconds, while there is no face
+QUICK_EVERY_BESIDE = Fraction(3)  # seconds, beside a face
 BRIDGE = 1.0  # seconds for which a lost face keeps its identity
 
 SMOOTH_REACH = 3  # frames on either side
@@ -65,28 +67,34 @@ def follow(video: Video, frames: Iterable[Frame], finder: Finder, settings: Sett
     """Yield each frame with its faces and their tracks; tracks end at cuts."""
     scene = Scene(finder, settings.faces == "largest", video.length(BRIDGE))
     usual, seldom = Grid(video, DETECT_EVERY), Grid(video, DETECT_EVERY_HEALTHY)
-    angles, angles_beside = Grid(video, ANGLES_EVERY), Grid(video, ANGLES_EVERY_BESIDE)
+    full, quick, quick_beside = (Grid(video, step) for step in (FULL_EVERY, QUICK_EVERY, QUICK_EVERY_BESIDE))
     sample = None if settings.sample_fps is None else Grid(video, 1 / settings.sample_fps)
-    is_due = every_angle = is_new = True  # detection that waits for a sampled frame, and a shot without one
+    # Detection that waits for a sampled frame, what for, and a shot without any.
+    is_due, search, is_new = True, Search.UPRIGHT, True
     for frame in frames:
         if frame.cut:
             scene.cut()
         passed, passed_seldom = usual.passed(frame.pts), seldom.passed(frame.pts)
-        passed_angles, passed_beside = angles.passed(frame.pts), angles_beside.passed(frame.pts)
-        every_angle |= passed_beside if scene.live else passed_angles
+        passed_full, passed_quick, passed_beside = (
+            grid.passed(frame.pts) for grid in (full, quick, quick_beside)
+        )
+        if passed_full and not scene.live:
+            search = Search.FULL
+        elif passed_beside if scene.live else passed_quick:
+            search = max(search, Search.QUICK)
         is_new |= frame.cut
-        is_due |= every_angle or is_new or (passed_seldom if scene.is_well else passed)
+        is_due |= search > Search.UPRIGHT or is_new or (passed_seldom if scene.is_well else passed)
         sampled = sample is None or sample.passed(frame.pts)
         if not sampled or frame.repeated:
             yield Observed(frame.pts, sampled, frame.repeated, frame.cut)
             continue
         scene.move(frame)
         if is_due:
-            scene.detect(frame, every_angle)
-            # Most shots show an upright face, which takes an eighth of the time to find.
-            if is_new and not every_angle and not scene.live:
-                scene.detect(frame, every_angle=True)
-            is_due = every_angle = is_new = False
+            scene.detect(frame, search)
+            # Most shots show an upright face, which takes a twelfth of the time to find.
+            if is_new and search < Search.FULL and not scene.live:
+                scene.detect(frame, Search.FULL)
+            is_due, search, is_new = False, Search.UPRIGHT, False
         sightings = tuple(face.sighting() for face in sorted(scene.live, key=lambda face: face.track))
         yield Observed(frame.pts, True, False, frame.cut, sightings)
 

@@ -14,6 +14,7 @@ import cv2
 import numpy as np
 
 from fervid.errors import InputError
+from fervid.faces.detection import Search
 from fervid.faces.finder import FaceFinder, describe
 from fervid.people.descriptors import Descriptors
 from fervid.types import PERSON, Bytes, Floats
@@ -81,7 +82,7 @@ def _describe(path: Path) -> Floats:
     """Return the descriptor of the face in a portrait, (128,)."""
     picture = _luma(path)
     finder = FaceFinder(SMALLEST_FACE)
-    faces = sorted(finder.detect(picture, every_angle=True), key=lambda face: -float(face.box[2]))
+    faces = sorted(finder.detect(picture, Search.FULL), key=lambda face: -float(face.box[2]))
     if not faces:
         raise InputError(f"fervid finds no face in {path}: give another portrait")
     if len(faces) > 1 and faces[0].box[2] < CLEARLY_LARGER * faces[1].box[2]:

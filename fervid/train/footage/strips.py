@@ -18,6 +18,7 @@ import numpy as np
 from fervid import synth
 from fervid.errors import InputError
 from fervid.faces import tracks
+from fervid.faces.detection import Search
 from fervid.faces.detectors import Detection
 from fervid.faces.finder import FaceFinder
 from fervid.faces.shape import CROP, MARGIN, alignment
@@ -37,8 +38,8 @@ class PictureFinder(FaceFinder):
 
     known: tuple[float, ...] | None = None  # left, top, width, height of the face in the picture
 
-    def detect(self, luma: Bytes, every_angle: bool = False) -> list[Detection]:
-        detections = self._in_box(super().detect(luma, every_angle))
+    def detect(self, luma: Bytes, search: Search = Search.UPRIGHT) -> list[Detection]:
+        detections = self._in_box(super().detect(luma, search))
         if detections or max(luma.shape) > FACE_PICTURE:
             return detections
         scale = ENLARGED / max(luma.shape)
