@@ -1,14 +1,14 @@
-"""The errors that fervid raises on purpose; `cli/` catches them and prints one line."""
+"""The errors that fervid raises on purpose; `cli/` catches them and prints them on one line."""
 
 
 class FervidError(Exception):
-    """A problem that the user can solve; the message says what is wrong and what to do next."""
+    """A problem that the user can solve; the message explains it and says what to do next."""
 
     exit_code = 1
 
 
 class UsageError(FervidError):
-    """The command line is not valid, whatever the input contains."""
+    """The command line is not valid."""
 
     exit_code = 2
 

@@ -26,12 +26,12 @@ def collect_less_often() -> None:
 
 
 def skip_last_collections() -> None:
-    """Exempt everything from the collections at the end of the process, which frees all memory anyway."""
+    """Skip the garbage collections at the end of the process, which frees all memory anyway."""
     gc.freeze()
 
 
 def callback(function: _Called) -> _Called:
-    """Mark a function that C code calls and whose exceptions it discards: it is never interrupted."""
+    """Mark a function that C code calls, which discards its exceptions: it is never interrupted."""
     assert isinstance(function, FunctionType)
     _callbacks.add(function.__code__)
     return function

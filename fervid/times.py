@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 from fractions import Fraction
 
-# What the clock of a video may say; anything else is damage, and no writer or reader has to bear it.
+# The largest times that a video may have. Larger ones are damage, and are rejected.
 MOST_TICKS = 2**60  # of a time or a duration, so that sums and differences fit in 64 bits
 MOST_SECONDS = 10**12  # 30,000 years
 FASTEST = 10**12  # frames a second
@@ -17,7 +17,7 @@ _EXACT = re.compile(
 
 
 def parse_number(text: str) -> Fraction:
-    """Return the number that a text states as a decimal or a ratio; raise ValueError for any other text."""
+    """Return the exact number of a decimal or a ratio; raise ValueError for any other text."""
     if not _EXACT.fullmatch(text.strip()):
         raise ValueError(f"{text[:40]!r} is not a number of usual length")
     try:
@@ -41,7 +41,7 @@ def format_clock(seconds: float | Fraction, has_tenths: bool = False) -> str:
 
 
 def format_duration(seconds: float) -> str:
-    """Return how long something takes, in whole seconds or, after two days, hours: 3 d 4 h, 2:05:09, 0:42."""
+    """Return a duration in whole seconds or, from two days on, hours: 3 d 4 h, 2:05:09, 0:42."""
     days, hours = divmod(round(seconds) // 3600, 24)
     return f"{days} d {hours} h" if days >= 2 else format_clock(round(seconds))
 

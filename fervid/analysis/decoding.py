@@ -1,4 +1,4 @@
-"""Streams of decoded frames: one that several spans share, and one that keeps its last frame."""
+"""Streams of decoded frames: `Shared` serves several spans, `Watched` keeps its last frame."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Portraits of the tracks of a span, for person identity; they are cut while frames are decoded."""
+"""Portraits of the tracks of a span, for person identity; they are cut while the span is decoded."""
 
 from __future__ import annotations
 
@@ -28,7 +28,7 @@ class Portraits:
         self._taken: dict[int, dict[int, Bytes]] = {}  # track -> pts -> portrait
 
     def take(self, observed: tracks.Observed) -> None:
-        """Cut portraits from the last frame, of faces that have none since the last mark of the grid."""
+        """Cut a portrait of each face in the last frame without one since the last mark of the grid."""
         if self._grid.passed(observed.pts):
             self._had.clear()
         for face in observed.faces:

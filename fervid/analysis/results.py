@@ -1,4 +1,4 @@
-"""A span and its result, and the result as flat arrays, to be stored or sent."""
+"""A span and its result; and the result as flat arrays, to be stored or sent."""
 
 from __future__ import annotations
 

@@ -33,7 +33,7 @@ NO_MODEL = ModelInfo("none", "", False, (), (), {})
 
 
 def analyze(path: str | Path, *, jobs: int | None = None, **options: object) -> Timeline:
-    """Return the timeline of a video; the options are those of `start`."""
+    """Return the timeline of a video; the options are the same as for `start`."""
     with execute.open_executor(jobs) as executor, start(path, executor=executor, **options) as run:  # type: ignore[arg-type]
         return run.timeline
 

@@ -1,4 +1,4 @@
-"""The task of a worker: to analyze the spans of one decoding pass.
+"""The task of a worker: analyze the spans of one decoding pass.
 
 A worker on this machine writes the results into the store. A worker on another machine returns them. It reads
 the video and the model from its own disk, so it first checks that they have the same content as here.
@@ -27,7 +27,7 @@ Sent = list[tuple[Span, dict[str, Array]]]  # packed results
 
 @dataclass(frozen=True)
 class Terms:
-    """What a worker on another machine must have: the device, the model and the video."""
+    """The requirements for a worker on another machine: the device, the model and the video."""
 
     device: str
     model: str | None  # portable name; None: no nets

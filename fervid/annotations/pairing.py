@@ -78,7 +78,7 @@ class Comparison:
     labels: tuple[str, ...]
     ruler: Ruler
     raters: tuple[Rater, ...]
-    left_out: tuple[str, ...]  # tiers that match nobody, where other tiers do
+    left_out: tuple[str, ...]  # tiers without a matching person, if other tiers have one
 
 
 def compare(timeline: Timeline, sheets: Sequence[Sheet], choice: Choice) -> Comparison:

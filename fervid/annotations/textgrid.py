@@ -10,7 +10,7 @@ from fractions import Fraction
 from fervid.annotations import Annotation, Sheet, Tier, ordered, seconds
 from fervid.errors import InputError
 
-# What Praat reads of its text files: quoted texts, <flags> and free-standing numbers. It ignores the rest, so
+# Praat reads only quoted texts, <flags> and free-standing numbers in its text files. It ignores the rest, so
 # the long and the short form read the same; an exclamation mark begins a comment.
 TOKENS = re.compile(
     r'"(?P<text>[^"]*+(?:""[^"]*+)*+)"|<(?P<flag>\w+)>|(?<!\S)(?P<number>[-+]?\d[\d.eE+-]*)(?!\S)|!.*'

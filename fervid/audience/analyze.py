@@ -19,7 +19,7 @@ CHANCE = 0.05  # the largest p of a moment: the chance that independent viewers 
 PROMINENCE = 0.03  # the smallest rise of the mean above the lowest point between a moment and a higher one
 APART = 1.5  # seconds between two moments of an expression
 FOOT = 0.8  # a moment begins and ends where the mean has fallen by this share of its prominence
-AROUND = 0.5  # seconds around a moment in which a viewer may show the expression
+AROUND = 0.5  # seconds before and after a moment within which a viewer may show the expression
 
 
 @dataclass(frozen=True)

@@ -1,4 +1,4 @@
-"""Segments of viewers who react alike: clusters by what their curves share beyond the whole audience.
+"""Segments of viewers who react alike: clusters of curves, after the audience's common part is removed.
 
 What all viewers have in common, each as strongly as they show it, is taken away first. Otherwise those who
 react most would form a segment. A clustering counts if viewers who are shifted in time, who share nothing,

@@ -75,7 +75,7 @@ class _Search:
     anchors: set[str] = field(default_factory=set)  # the parent folders of named paths
 
     def resolve(self, name: str) -> Iterator[_Match]:
-        """Yield what an argument names: a file, a URL, a folder of videos, or the matches of a pattern."""
+        """Yield the videos of an argument: a file, a URL, a folder of videos, or the matches of a pattern."""
         if is_url(name):
             yield _Match(name, _identity(name))
             return
@@ -190,7 +190,7 @@ def _links(url: str) -> list[Link]:
 
 
 def _query(link: Link) -> str:
-    """Return the query of a link, without what its signature adds."""
+    """Return the query of a link, without the parameters of its signature."""
     query = link.query.partition("#")[0] if link.scheme in urls.WEB else link.query
     pairs = parse_qsl(query.removeprefix("?"), keep_blank_values=True)
     if any(name.lower() in SIGNATURES for name, _ in pairs):

@@ -87,7 +87,7 @@ class Batch:
         for index in self._long:
             self._with_all_workers(index)
         if self._store.resume and not self._store.keep:
-            self._store.sync()  # the journal names what has been deleted: it is deleted after this
+            self._store.sync()  # before the journal is deleted: it lists what was deleted from the cache
         return [self.records[index] for index in range(len(self._inputs))]
 
     def _one_worker_each(self) -> None:

@@ -1,4 +1,4 @@
-"""The work on one input, from its path to its outputs, and what is sent to a worker and back."""
+"""The work on one input, from its path to its outputs, and the messages to and from a worker."""
 
 from __future__ import annotations
 
@@ -68,7 +68,7 @@ class Request:
     phases: bool = False  # whether the phases of expressions are measured
 
     def key(self, sha256: str) -> str:
-        """Return a hash of what the results depend on: content, settings and model, not paths or formats."""
+        """Return a hash of what results depend on: content, settings and model, not paths or formats."""
         facts = {
             "version": [cache.VERSION, SCHEMA_VERSION],
             "content": sha256,

@@ -47,7 +47,7 @@ ALL = "all"  # the value of an option that selects everything
 
 @dataclass(frozen=True, eq=False)
 class Dataset:
-    """A dataset as read: its samples, their possible labels, and remarks on oddities."""
+    """A dataset as read: its samples, their possible labels, and remarks on problems."""
 
     labels: tuple[str, ...]  # in the usual order, with or without samples
     samples: tuple[Sample, ...]

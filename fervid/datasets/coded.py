@@ -1,4 +1,4 @@
-"""Datasets of stills whose file names are codes: the walk that their readers share."""
+"""Datasets of stills with codes as file names: the function that reads such a folder."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Columns of a table by which an evaluation groups its samples: age, camera, or any other."""
+"""Columns of a table for grouping the samples of an evaluation: by age, camera, or any other."""
 
 from __future__ import annotations
 
@@ -10,14 +10,14 @@ from fervid.errors import InputError, UsageError
 from fervid.files import display_name
 from fervid.types.samples import Sample
 
-KEYS = ("name", "subject")  # columns by which a table refers to samples
+KEYS = ("name", "subject")  # columns that identify samples in a table
 OWN = ("subject", "split", "origin")  # facts of every sample that can be a column
 UNKNOWN = "unknown"  # the group of an empty cell
 MOST = 50  # groups
 
 
 def read(path: str) -> tuple[str, dict[str, Mapping[str, str]]]:
-    """Return which of KEYS a table has, and the other columns of each of its rows."""
+    """Return the one of KEYS that a table has, and the other columns of each row."""
     try:
         with open(path, encoding="utf-8-sig", newline="") as stream:
             table = csv.DictReader(stream, strict=True)

@@ -54,11 +54,11 @@ def read(path: str, options: Mapping[str, str]) -> Dataset:
                 remarks.count("videos that are not in the table of votes, left out", file.name)
                 continue
             if ":" in vote:
-                remarks.count("videos whose votes are tied, left out", file.name)
+                remarks.count("videos with tied votes, left out", file.name)
                 continue
             label = LETTERS.get(vote)
         if label is None:
-            remarks.count("videos whose vote cannot be read, left out", file.name)
+            remarks.count("videos with a vote that cannot be read, left out", file.name)
             continue
         votes = shares.get(key, {})
         samples.append(Sample(file.name, label, OnDisk(str(file)), votes, subject=parts[1]))

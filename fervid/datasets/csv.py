@@ -17,7 +17,7 @@ from fervid.files import display_name
 from fervid.times import parse_number
 from fervid.types.samples import OnDisk, Sample
 
-EXPECTED = "a csv file whose first line names its columns: path,label[,subject,split,start,end,...]"
+EXPECTED = "a csv file with the columns path,label[,subject,split,start,end,...] named in its first line"
 COLUMNS = ("path", "label", "subject", "split", "start", "end")
 HEAD = 1 << 16  # most bytes of the first line
 ROOT = Option("", "the folder that paths are relative to; by default that of the csv")

@@ -1,4 +1,4 @@
-"""Files and folders of datasets: list them without debris, find damaged ones, and describe them in errors."""
+"""Files and folders of datasets: list them without debris, detect damage, and describe them in errors."""
 
 from __future__ import annotations
 
@@ -27,7 +27,7 @@ def expand(path: str) -> Path:
 
 
 def folder(path: str, expected: str) -> Path:
-    """Return the absolute path of a folder; raise InputError with what is expected if it is not one."""
+    """Return the absolute path of a folder; raise InputError, with the expected layout, if it is none."""
     root = expand(path)
     if not root.exists():
         raise InputError(f"there is no folder {display_name(path)}; expected {expected}")
@@ -38,7 +38,7 @@ def folder(path: str, expected: str) -> Path:
 
 
 def file(path: str | Path, expected: str) -> Path:
-    """Return the path of a file; raise InputError with what is expected if it is missing or damaged."""
+    """Return the path of a file; raise InputError, with the expected layout, if it is missing or damaged."""
     expanded = expand(str(path))
     if expanded.is_dir():
         raise InputError(f"{display_name(path)} is a folder; expected {expected}; {listing(expanded)}")

@@ -80,7 +80,7 @@ def _sample(cells: list[str], images: Path, least: float) -> Sample | str | None
     if not 0 <= code < len(CODES):
         return None
     if min(right - left, bottom - top) < 1:
-        return "faces whose box has no pixels"
+        return "faces with a box without pixels"
     if confidence < least:
         return f"faces with a box of less confidence (confidence={least:g})"
     box = (left, top, right - left, bottom - top)

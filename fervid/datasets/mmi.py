@@ -1,7 +1,7 @@
 """`mmi`: the MMI facial expression database: sessions from neutral to the apex to neutral, with XML.
 
-No document of the set explains the codes of emotions and views, or which videos are on their side. The codes
-here come from people who have used the set. Words are read as well as codes.
+The set has no document that explains the codes of emotions and views, or lists the videos that are turned on
+their side. The codes here come from people who have used the set. Words are read as well as codes.
 """
 
 from __future__ import annotations

@@ -35,7 +35,7 @@ class _Above:
     is_cut: bool = False  # cropped by the authors
 
     def within(self, name: str) -> _Above:
-        """Return what is known inside a folder with this name."""
+        """Return the camera and illumination inside a folder with this name."""
         word, camera = name.casefold(), CAMERA.fullmatch(name)
         is_cut = self.is_cut or word.startswith("preprocess") or word.endswith("cropped")
         return replace(

@@ -1,4 +1,4 @@
-"""Remarks on a dataset: oddities by kind, each with a count and a few names."""
+"""Remarks on a dataset: problems by kind, each with a count and a few names."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ class Remarks:
         self._plain.append(text)
 
     def count(self, kind: str, name: str) -> None:
-        """Add a name to a kind of oddity."""
+        """Add a name to a kind of problem."""
         self._counts.setdefault(kind, []).append(display_name(name))
 
     def texts(self) -> tuple[str, ...]:

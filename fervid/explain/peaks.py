@@ -31,7 +31,7 @@ TILES, SIDE, QUALITY = 4, 112, 70  # of a picture: frames in two rows, pixels, a
 class PeakExplanation:
     """The contributions to the answer at a peak."""
 
-    streams: Mapping[str, float]  # contributions to the logit, with what each adds to any face
+    streams: Mapping[str, float]  # contributions to the logit, including the constant part of each stream
     regions: Mapping[str, float]  # of the landmarks
     picture: bytes  # JPEG
 

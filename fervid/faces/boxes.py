@@ -9,7 +9,7 @@ import numpy as np
 
 from fervid.types import Floats
 
-SAME = 0.3  # overlap (intersection over union) from which two boxes are one face
+SAME = 0.3  # the least overlap (intersection over union) of two boxes of one face
 FEW = 1000  # up to this number of assignments, all are tried
 
 
@@ -38,7 +38,7 @@ def match_by(similarity: Floats, least: float) -> list[tuple[int, int]]:
 
 
 def _few(useful: Floats) -> list[tuple[int, int]]:
-    """Try every assignment: this saves nearly all runs the import of scipy.optimize, 0.5 s and 35 MB."""
+    """Try every assignment: most runs then need no import of scipy.optimize, which takes 0.5 s and 35 MB."""
     if useful.shape[0] > useful.shape[1]:
         return sorted((a, b) for b, a in _few(useful.T))
     choices = permutations(range(useful.shape[1]), useful.shape[0])

@@ -1,4 +1,4 @@
-"""The search for faces in a picture, at every scale and angle, and a closer look at one face."""
+"""Face detection in a picture, at every scale and angle, and verification of a single face."""
 
 from __future__ import annotations
 
@@ -24,8 +24,8 @@ LOOK = 128  # pixels
 LOOK_BOX = 64  # pixels: the side of the face's box on it
 LOOK_NEAR = 0.5  # sides of the box; a face further from the middle is another face
 LOOK_SIZES = (0.5, 2.0)  # sides of the box; a face of another size is another face, too
-DOUBT = -0.3  # score from which a face that is followed is kept
-SURE = 0.12  # score from which a face at an angle counts: hands and folds look like faces at some angle
+DOUBT = -0.3  # the least score of a face that is followed
+SURE = 0.12  # the least score of a face at an angle: hands and folds look like faces at some angle
 
 
 class Search(IntEnum):

@@ -21,9 +21,9 @@ YUNET = "faces/data/face_detection_yunet_2023mar.onnx"
 YUNET_SHA256 = "8f2383e4dd3cfbb4553ea8718107fc0423210dc964f9f4280604804ed2552fa4"
 YUNET_ACCEPT = 0.7  # YuNet's own score, 0 to 1, that counts as 0 here
 YUNET_WEAK = 0.3  # the least of its scores that deserves a closer look
-YUNET_OVERLAP = 0.3  # intersection over union from which two candidates are one face
+YUNET_OVERLAP = 0.3  # the least intersection over union of two candidates for one face
 YUNET_STEP = 32  # pixels: it pads pictures to multiples
-YUNET_KEPT = 1 << 20  # pixels up to which a net is kept for the next picture of the same size
+YUNET_KEPT = 1 << 20  # pixels: up to this size, a net is kept for the next picture of the same size
 YUNET_MOST = 1000  # candidates before overlapping ones are merged
 
 # The box around a face, from its five points. Of many boxes this gave dlib's predictor, which was trained on
@@ -41,7 +41,7 @@ class Detection:
     points: Floats | None = None  # (5, 2): eyes, nose tip, mouth corners, the image's left before its right
 
     def moved(self, matrix: np.ndarray) -> Detection:
-        """Return the detection in another picture, to which the matrix (2, 3) maps this one."""
+        """Return the detection in another picture; the matrix (2, 3) maps this picture to it."""
         if self.points is not None:
             return of_points(self.points @ matrix[:, :2].T + matrix[:, 2], self.score)
         scale = float(np.sqrt(abs(np.linalg.det(matrix[:, :2]))))
@@ -57,7 +57,7 @@ class Detector:
     detect: Callable[[Bytes, float], Iterator[Detection]]
     smallest: int  # pixels: the side of the smallest face that it detects reliably
     largest: float  # and of the largest
-    weakest: float  # score from which a candidate deserves a closer look; 0: none does
+    weakest: float  # the least score of a candidate that is verified; 0: none is
     angles: tuple[int, ...] = ()  # degrees by which to turn a picture to detect faces at every angle
 
 

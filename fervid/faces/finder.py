@@ -119,7 +119,7 @@ class FaceFinder:
         return detection.detect(luma, self.detector, self.min_face, search)
 
     def look(self, luma: Bytes, landmarks: Floats) -> Detection | None:
-        """Return the face at `landmarks` as the detector sees it from close by; None if it sees none."""
+        """Return the face at `landmarks`, detected in a small picture around it; None if there is none."""
         return detection.look(luma, *upright_box(landmarks), detection.DOUBT)
 
     def fit(self, luma: Bytes, face: Detection) -> Floats:

@@ -74,7 +74,7 @@ def mean_points() -> Floats:
 
 
 def view(canvas: Bytes) -> Floats:
-    """Return what the network reads of a canvas, (SIDE, SIDE)."""
+    """Return the input of the network from a canvas, (SIDE, SIDE)."""
     middle = canvas[EDGE : CANVAS - EDGE, EDGE : CANVAS - EDGE]
     return even(np.asarray(cv2.resize(middle, (SIDE, SIDE), interpolation=cv2.INTER_AREA), np.uint8))
 

@@ -1,4 +1,4 @@
-"""The faces of one shot: followed from frame to frame, verified, detected, and found again.
+"""The faces of a shot: detected, followed from frame to frame, verified, and recovered when lost.
 
 No decision depends on frames more than a second away, so that spans which overlap by a second agree.
 """
@@ -17,23 +17,23 @@ from fervid.faces.detection import Search
 from fervid.faces.detectors import Detection, upright_box
 from fervid.types import Bytes, Floats, Frame
 
-COLLISION = 0.55  # overlap from which two followed faces are one
+COLLISION = 0.55  # the least overlap of two followed faces that have become one
 NEWCOMER = 1.3  # with `faces="largest"`: how many times larger a newcomer must be to take over
 
-RECOGNISED = 0.4  # correlation plus overlap from which a new face is one that was lost
+RECOGNISED = 0.4  # the least correlation plus overlap of a new face with a lost one that it continues
 LIKE = 0.6  # correlation with the face as last confirmed, below which it is verified
 MOST_MISFIT = 0.30  # eye distances: no real face, turned or expressive, is further from the mean face
 MOST_GROWN = 1.3  # times: a larger change of size since a face was confirmed is verified
 MOST_GROWTH = 1.25  # the most that a face's size changes from one frame to the next
 MOST_STEP = 0.75  # eye distances that a face moves within one frame at most
 SMALLEST = 5.0  # pixels between the eyes
-SMALLEST_BOX = 2.5 * SMALLEST  # pixels: the same for a face in profile, whose eyes are one behind the other
+SMALLEST_BOX = 2.5 * SMALLEST  # pixels: the same for a face in profile, as the eyes overlap there
 # The 68 points are wrong, because the face is turned too far or hidden, from this yaw of the detector's five
 # points on, or where the same five of the 68 are further from them than this: on 500 faces with known points
 # no good fit is, and in films no fit to a profile is good.
 MOST_YAW = 50.0  # degrees
 MOST_APART = 0.12  # mean distance, in sides of the box
-TURNING = 30.0  # degrees of yaw from which a face is looked at more often
+TURNING = 30.0  # degrees of yaw: faces that are turned farther are verified more often
 
 
 class Finder(Protocol):
@@ -56,7 +56,7 @@ class Sighting:
     landmarks: Floats  # (68, 2)
     box: Floats  # (4,)
     crop: Bytes  # (S, S)
-    is_turned: bool = False  # beyond what 68 points can carry: they are the mean face's, at the head's pose
+    is_turned: bool = False  # too far for landmarks of its own: they are the mean face's, at the head's pose
 
 
 @dataclass

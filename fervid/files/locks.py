@@ -21,10 +21,10 @@ class Lock:
 
     path: Path
     _descriptor: int | None
-    is_real: bool = True  # False: the system or the file system has no locks, so anybody can have this one
+    is_real: bool = True  # False: the system or the file system has no locks, so every process gets this one
 
     def release(self, remove: bool = False) -> None:
-        """Release the lock; `remove` deletes its file first, so that no process locks a file about to go."""
+        """Release the lock; `remove` deletes its file first, so no process locks a file about to go."""
         if remove and (self._descriptor is not None or not self.is_real):
             self.path.unlink(missing_ok=True)
         if self._descriptor is not None:

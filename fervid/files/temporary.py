@@ -1,8 +1,8 @@
-"""Temporary folders, which contain faces: nothing of them outlives its program for long.
+"""Temporary folders, which contain faces and are deleted soon after their program ends.
 
-A program removes its folders when it ends, also by a signal. A program that is killed cannot. So each folder
-has a lock beside it, and the next program that makes a folder, or calls `sweep`, removes those without an
-owner. The folder of a worker process belongs to the program that may kill the worker.
+A program deletes its folders when it ends, also by a signal. A killed program cannot. So each folder has a
+lock beside it, and the next program that makes a folder, or calls `sweep`, deletes those without an owner.
+The folder of a worker process belongs to the program that may kill the worker.
 """
 
 from __future__ import annotations
@@ -31,13 +31,13 @@ def new_path() -> Path:
 
 
 class Temporary:
-    """A temporary folder with an owner, which removes it at the latest when its process ends."""
+    """A temporary folder with an owner; it is deleted at the latest when the owner's process ends."""
 
     def __init__(self, path: Path | None = None) -> None:
         self.path = new_path() if path is None else path
         sweep(self.path.parent)
         try:
-            # Locked first: nobody may take it for one that was left behind.
+            # Locked first, so that no other program takes it for one without an owner.
             while (lock := take_lock(self.path.with_suffix(LOCK))) is None:
                 time.sleep(0.01)  # another program is checking it
             self._end = weakref.finalize(self, _end, self.path, lock)
@@ -78,7 +78,7 @@ def sweep(top: Path | None = None) -> None:
 
 
 def _is_mine(top: Path, name: str) -> bool:
-    """Return whether all that has this name is of this user; others may have put links there."""
+    """Return whether all files of this name belong to this user; other users may have put links there."""
     if not hasattr(os, "geteuid"):
         return True
     paths = [top / f"{name}{suffix}" for suffix in ("", GONE, LOCK)]
@@ -108,7 +108,7 @@ def _end(path: Path, lock: Lock) -> None:
 def _delete(path: Path) -> None:
     gone = path.with_suffix(GONE)
     shutil.rmtree(gone, ignore_errors=True)
-    # Workers of a killed program may still write: they find no folder then, and make none.
+    # Workers of a killed program may still write: without the folder they fail, as they make none.
     with suppress(OSError):
         os.rename(path, gone)
     shutil.rmtree(gone, ignore_errors=True)

@@ -1,4 +1,4 @@
-"""URLs: which names are URLs, what they name, and text without their secrets."""
+"""URLs: names that are URLs, their parts, and text without their secrets."""
 
 from __future__ import annotations
 
@@ -58,7 +58,7 @@ class Link:
         return f"{self.scheme}://{self.host}{self.path}" if self.is_valid else f"{self.scheme}://{HIDDEN}"
 
     def secrets(self) -> Iterator[str]:
-        """Yield the texts that nobody should see."""
+        """Yield the texts that must not be shown: passwords, and values of the query."""
         if not self.is_valid:
             yield f"{self.host}{self.path}"
         if self.user and (":" in self.user or self.scheme in WITH_USER):

@@ -1,4 +1,4 @@
-"""The events of a live analysis, in the order in which they are reported."""
+"""The events of a live analysis, in the order of their report."""
 
 from __future__ import annotations
 

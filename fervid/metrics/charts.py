@@ -31,8 +31,8 @@ DASHES: tuple[tuple[int, ...], ...] = ((), (6, 3), (2, 3))
 GREY, PALE = "#888888", "#e5e5e5"
 # The colours of a matrix cell with none, and with all, of its row.
 LIGHT, FULL = np.array([250, 250, 250]), np.array([0, 74, 128])
-DARK = 0.5  # share of a row from which a cell's number is white
-MANY = 40  # points from which a line has no dots
+DARK = 0.5  # a cell with at least this share of its row has a white number
+MANY = 40  # a line with at least this many points has no dots
 POINTS = 600  # most points of a line: more are not visible
 
 # All in pixels.

@@ -61,10 +61,10 @@ class Spec:
     training_data: tuple[str, ...]
     weights_sha256: str
     vote: str = ""  # of a committee: one of VOTES
-    picture_temperature: float | None = None  # for single pictures, of which streams over time say nothing
+    picture_temperature: float | None = None  # for single pictures, which streams over time cannot read
 
     def temperature_of(self, is_picture: bool) -> float:
-        """Return what divides the logits of a clip or of a single picture."""
+        """Return the temperature of a clip or of a single picture, which divides the logits."""
         own = self.picture_temperature if is_picture else None
         return self.temperature if own is None else own
 
@@ -74,7 +74,7 @@ class Spec:
         return self.vote or (self.streams[0].name if len(self.streams) == 1 else self.fusion)
 
     def as_json(self) -> dict[str, Any]:
-        """Return the spec as JSON values; what is not set is left out, so that older hashes stay valid."""
+        """Return the spec as JSON values; unset fields are left out, so that older hashes stay valid."""
         streams = [stream.as_json() for stream in self.streams]
         value = {"format": FORMAT} | asdict(self) | {"streams": streams}
         unset = {"vote": "", "picture_temperature": None}
@@ -195,7 +195,7 @@ def verify(name: str | Path) -> None:
 
 
 def check_short_windows(name: str | Path) -> None:
-    """Raise UsageError if a model reads whole labelled clips, which a video outside of a data set has not."""
+    """Raise UsageError if a model reads whole labelled clips, which only data sets have."""
     spec = read_spec(name)
     whole = [stream.name for stream in spec.streams if stream.window == "clip"]
     if whole:

@@ -1,4 +1,4 @@
-"""The faces that identify a track's person: sharp, large, turned to the camera, and some time apart."""
+"""The faces of a track for identifying its person: sharp, large, facing the camera, and some time apart."""
 
 from __future__ import annotations
 

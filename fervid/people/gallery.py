@@ -1,4 +1,4 @@
-"""A gallery of named portraits, and the persons of a video that they show."""
+"""A gallery of named portraits, and its match with the persons of a video."""
 
 from __future__ import annotations
 
@@ -107,7 +107,7 @@ def _luma(path: Path) -> Bytes:
 
 @contextmanager
 def _silenced() -> Iterator[None]:
-    """Drop what libraries of pictures print about damage on standard error: fervid reports it in one line."""
+    """Hide messages of picture libraries about damage on standard error: fervid reports it in one line."""
     try:
         kept = os.dup(2)
     except OSError:  # there is no standard error

@@ -1,4 +1,4 @@
-"""Grouping of tracks by person: the nearest are joined first, and never two that are on screen together."""
+"""Grouping of tracks by person: the nearest are joined first, but never two that are on screen together."""
 
 from __future__ import annotations
 

@@ -13,7 +13,7 @@ from fervid.faces.finder import PORTRAIT_EYES
 from fervid.types import READABLE, Array, Bytes, Floats, Ints, Track, check
 
 TURN = 20.0  # degrees of yaw and pitch at which the score falls to 61 %
-ROLL = 0.5  # what a degree of roll, which turns the face but hides nothing, counts of one
+ROLL = 0.5  # the weight of a degree of roll, which turns the face but hides nothing of it
 # Openings of the eyes, as shares of the track's median, at which the score is least and full.
 SHUT, OPEN = 0.5, 0.9
 LEAST = 0.1  # the factor of a score for shut eyes: such a picture is better than none
@@ -51,7 +51,7 @@ def score(track: Track, rows: Ints, portraits: Sequence[Bytes]) -> Floats:
     scores = track.quality[rows] * size * np.exp(-((turn / TURN) ** 2) / 2) * sharp / (sharp + SHARP)
     readable = track.quality >= READABLE
     if readable.any():
-        # People's eyes differ: compare with the middle of the track, most of which is between two blinks.
+        # People's eyes differ: compare with the median of the track, which is mostly without blinks.
         usual = max(float(np.median(eye_opening(track.landmarks[readable]))), 1e-6)
         share = eye_opening(track.landmarks[rows]) / usual
         scores = scores * np.clip((share - SHUT) / (OPEN - SHUT), LEAST, 1)

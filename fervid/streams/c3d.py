@@ -1,7 +1,7 @@
-"""A compact residual C3D that sees each clip twice: as pictures, and as what moves in them.
+"""A compact residual C3D with two channels: the pictures of a clip, and the motion in them.
 
 The second channel is each frame minus the mean of the clip. It is zero for a face that does not move, so what
-the net learns from it is motion alone, whatever the face looks like at rest.
+the net learns from it is motion alone, and not how the face looks at rest.
 
 Kernels of four steps halve time without a preference for either end: with three, the first frame would count
 more than the last.

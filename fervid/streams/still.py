@@ -1,6 +1,6 @@
 """A residual network over single frames; a clip's features are the mean over its frames.
 
-`c3d` is inflated from its weights, and a stream over time must beat it.
+`c3d` starts from its weights, and it is the baseline for streams over time.
 """
 
 from __future__ import annotations

@@ -14,8 +14,8 @@ from fervid.types import Bytes
 BROWS, EYE_LINES, LIPS, INNER_LIPS = (1, 2), ((5, 6), (7, 8)), (9, 10), (11, 12)
 # All in eye distances.
 IRIS, PUPIL, GLINT = 0.1, 0.045, 0.016  # radii
-PARTED = 0.03  # gap between the lips from which the inside is visible
-SEAMLESS = 0.08  # gap from which no line shows between the lips
+PARTED = 0.03  # the gap between the lips at which the inside becomes visible
+SEAMLESS = 0.08  # the gap at which no line shows between the lips
 # Upper teeth, from the middle of the resting lips; lower teeth, from the lower lip's inner edge.
 UPPER_TEETH = np.array(
     [

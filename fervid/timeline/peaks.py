@@ -1,4 +1,4 @@
-"""Peaks: how they are found and ranked."""
+"""Peaks: finding and ranking them."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ SIGMA = 0.2  # seconds of the Gaussian that smooths a curve before the search
 HEIGHT = 0.25  # the least smoothed score of a peak
 PROMINENCE = 0.1  # the least rise above the lowest point between it and a higher peak
 DISTANCE = 0.5  # the fewest seconds between two peaks of an emotion
-PLATEAU = 0.05  # the share of its height by which a curve, or motion, may fall on a plateau
+PLATEAU = 0.05  # a curve, or motion, may fall by this share of its height on a plateau
 AMONG = 3  # the fewest windows of a plateau among which motion decides: of fewer, the curve is exact enough
 SEEN = 0.5  # the fewest seconds of a track that has peaks, and of a plateau at its edge
 FOOT = 0.8  # onset and offset are where the curve has fallen by this share of the prominence
@@ -51,7 +51,7 @@ def find_peaks(source: Source, curve: Curve, labels: Sequence[str]) -> list[Peak
 
 
 def _search(curve: Curve, rows: npt.NDArray[np.intp], labels: Sequence[str], tick: float) -> Iterator[Peak]:
-    """Yield the peaks on the windows `rows`, which have no long hole between them."""
+    """Yield the peaks on the windows `rows`, which have no long gap between them."""
     pts = curve.pts[rows]
     # The piece ends at the track's ends, or at the hole.
     low = curve.start if rows[0] == 0 else int(pts[0])
@@ -104,7 +104,7 @@ def _search(curve: Curve, rows: npt.NDArray[np.intp], labels: Sequence[str], tic
 
 
 def _most_moved(curve: Curve, rows: npt.NDArray[np.intp], plateau: tuple[float, float], middle: int) -> int:
-    """Return the pts of the window of a plateau whose face is farthest from neutral, or the middle.
+    """Return the pts of the window of a plateau with the face farthest from neutral, or else the middle.
 
     `rows` are the windows of the searched piece, and the plateau is in ticks from the first of them. Of those
     that have moved nearly as far (PLATEAU), it is the window nearest to the middle.

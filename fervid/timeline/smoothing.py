@@ -111,9 +111,9 @@ class Run:
 class Smoother:
     """Turns a track's windows, fed in order, into segments, each returned once it is final.
 
-    A run shorter than `settings.min_segment` is merged into the neighbour whose label its windows score
-    higher, from left to right. A readable stretch that is shorter as a whole becomes one segment with the
-    label of the highest mean score. Windows with an unreadable face carry no evidence and belong to no
+    A run shorter than `settings.min_segment` is merged into the neighbour with the label that its windows
+    score higher, from left to right. A readable stretch that is shorter as a whole becomes one segment with
+    the label of the highest mean score. Windows with an unreadable face carry no evidence and belong to no
     segment. Only undecided windows are kept in memory.
     """
 
@@ -245,7 +245,7 @@ class Smoother:
         )
 
     def _count_frames(self) -> None:
-        """Count and drop the frames before the last window of the oldest run, to which they surely belong."""
+        """Count and drop the frames before the last window of the oldest run: they belong to that run."""
         oldest = self._settled or self._open
         if oldest is not None:
             low, high = np.searchsorted(self._frames, [oldest.start, oldest.last])

@@ -18,7 +18,7 @@ PERSON = re.compile(r"P[0-9]+")  # the id of a person
 
 @dataclass(frozen=True, eq=False)
 class Curve:
-    """The scores of a track over time, a row per window, with the time and place of the track."""
+    """The scores of a track over time, a row per window, with the track's range of time and position."""
 
     track: int
     start: int  # half-open [start, end) in pts

@@ -18,7 +18,7 @@ from fervid.types import Floats
 
 Points = npt.NDArray[np.float64]
 
-# The units that are reported, named as OpenFace's columns, and what they show.
+# The reported units, named as OpenFace's columns, and their meaning.
 NAMES = {
     "AU01": "inner brow raised",
     "AU02": "outer brow raised",

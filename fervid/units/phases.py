@@ -22,9 +22,9 @@ from fervid.units.video import Chunks, faces_of, neutral_faces
 
 Doubles = npt.NDArray[np.float64]
 
-MARGIN = 1.0  # seconds before and after a segment in which its onset and offset can be
+MARGIN = 1.0  # seconds before and after a segment that are searched for its onset and offset
 SMOOTHED = 0.4  # seconds over which the displacement is averaged, twice
-STRONG = 0.5  # share of a segment's frames that show the direction in which it moves: the farthest
+STRONG = 0.5  # share of a segment's frames, the farthest, that define the direction of its motion
 ROUNDS = 3  # of direction and farthest frames
 FOOT, HEAD = 0.2, 0.7  # shares of the height at which an expression begins or ends, and its apex
 FEWEST = 5  # frames of a segment with phases

@@ -14,7 +14,7 @@ from fervid.units.fitting import LIDS, UNITS, average, intensities, neutral_face
 
 Chunks = Callable[[], Iterable[Rows]]
 
-MOST = 4000  # faces from which a person's neutral face is estimated
+MOST = 4000  # the most faces for estimating a person's neutral face
 SMOOTHED = 0.12  # seconds over which intensities are averaged, except the lids'
 
 

@@ -13,9 +13,9 @@ from fervid.types import Ints
 
 MISSING = int(np.iinfo(np.int64).min)  # a time that a packet does not have
 REORDER_LIMIT = 32  # most positions from decoding to display order; H.264 and HEVC: 16 frames or 32 fields
-SECOND_FIELDS = 0.4  # share of packets without pts from which, in interlaced video, they are second fields
+SECOND_FIELDS = 0.4  # in interlaced video, if more packets than this lack a pts, they are second fields
 MOST_RATE = 10**6  # frames a second that a container may declare; the least is one in so many seconds
-RATE_TOLERANCE = Fraction(1, 100)  # relative difference of the mean rate up to which the declared one is used
+RATE_TOLERANCE = Fraction(1, 100)  # the most that the mean rate may differ from the declared one, relative
 
 PACKET = np.dtype(
     [

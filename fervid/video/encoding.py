@@ -74,14 +74,14 @@ class Look:
 
 
 def colours_of(picture: VideoFrame) -> tuple[int, int, int]:
-    """Return a picture's primaries, transfer and matrix; for RGB, the matrix by which it is converted."""
+    """Return a picture's primaries, transfer and matrix; for RGB, the matrix of the conversion."""
     matrix = int(picture.colorspace) or int(matrix_of(picture))
     return int(picture.color_primaries), int(picture.color_trc), matrix
 
 
 @contextmanager
 def writing(target: BinaryIO, container: str, note: Mapping[str, str]) -> Iterator[OutputContainer]:
-    """Open a container for writing into `target`; raise InputError for what FFmpeg cannot encode.
+    """Open a container for writing into `target`; raise InputError for a video that FFmpeg cannot encode.
 
     A target that cannot be written raises its own error: the same command may resume, and need its results.
     """
@@ -150,7 +150,7 @@ class VideoWriter:
             sound_writer.advance(pts * self.look.time_base)
 
     def finish(self) -> None:
-        """Write what is still in the encoders."""
+        """Write the rest that is still in the encoders."""
         self._write(self._stream.encode(None))
         for sound_writer in self.sound_writers:
             sound_writer.finish()

@@ -32,7 +32,7 @@ from fervid.video.remote import path_parts
 
 JUMP = 60  # seconds by which a picture may come later than the last one; beyond it, the clock was changed
 BACK = 1  # seconds by which it may come earlier, as times of bad muxers are out of order
-REMEMBERED = 64  # packets whose arrival is remembered until their pictures come out of the decoder
+REMEMBERED = 64  # packets with an arrival that is kept until their pictures come out of the decoder
 COARSE = 16  # every 16th pixel is enough to identify a recording
 
 

@@ -180,7 +180,7 @@ class _Pipe:
         return os.lseek(self._descriptor, 0, os.SEEK_CUR)
 
     def drain(self) -> None:
-        """Read what comes after the last packet, so that the writer is not cut off."""
+        """Read the bytes after the last packet, so that the program that writes the pipe is not cut off."""
         with suppress(OSError):
             while self.read(source.CHUNK):
                 pass

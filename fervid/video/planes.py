@@ -39,7 +39,7 @@ class Coding:
 
     @classmethod
     def of(cls, picture: VideoFrame) -> Coding:
-        """Return the coding of a picture, or that to which it is converted."""
+        """Return the coding of a picture, or the coding that it is converted to."""
         is_full = picture.format.name == FULL_RANGE or (
             picture.format.name == LIMITED_RANGE and picture.color_range == ColorRange.JPEG
         )

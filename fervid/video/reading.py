@@ -34,7 +34,7 @@ STILLS = "stills"  # the container's name of a folder of stills
 MOST_PIXELS = 1 << 26
 MOST_STILL_PIXELS = 1 << 28
 PAST = 64  # packets without a frame after which none is expected: decoders hold back 32 fields at most
-FARTHEST = 60  # seconds before a span in which a keyframe that can be decoded is searched
+FARTHEST = 60  # seconds before a span that are searched for a keyframe that can be decoded
 DEMUX_RETRIES = 64  # errors in a row after which the rest of a file is skipped
 UNWANTED = Disposition.attached_pic | Disposition.timed_thumbnails
 # Decoders that can leave out frames to which no other frame refers. HEVC's can as well, but in a file with

@@ -29,7 +29,7 @@ SLOWEST = 1_000  # bytes a second
 PLAIN = (*urls.WEB, "ftp", "file")  # read by the standard library
 LIVE = ("hls", "mms", "mmsh", "rtmp", "rtmps", "rtp", "rtsp", "rtsps", "srt", "udp")
 PLAYLISTS = (".m3u8", ".mpd")
-SAFE = "%/:@!$&'()*+,;=~"  # what a path may contain as it is; % begins an escape
+SAFE = "%/:@!$&'()*+,;=~"  # characters that are not escaped in a path; % begins an escape
 
 
 def redacted(url: str) -> str:

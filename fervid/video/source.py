@@ -234,7 +234,7 @@ def copied(
 
 
 def finished(steps: Generator[Any, None, Result]) -> Result:
-    """Return the result of a generator, without what it yields."""
+    """Run a generator to its end and return its result."""
     while True:
         try:
             next(steps)

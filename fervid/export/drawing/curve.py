@@ -51,7 +51,7 @@ class Curve:
         """Return the picture with a frame added that is later than all before it."""
         before = self._past[-1] if self._past else None
         self._past.append(moment)
-        # A second more, as the end of a line is round, and the moment before, from which a line leads.
+        # A second more, as the ends of lines are round, and the frame before that, where a line begins.
         while len(self._past) > 1 and self._past[1].seconds < moment.seconds - WINDOW - 1:
             self._past.popleft()
         pixels = floor(self._position(moment.seconds) / 2) * 2 - self._start
@@ -106,7 +106,7 @@ class Curve:
         return pieces
 
     def _position(self, seconds: float) -> float:
-        """Return the pixels from 0:00, in steps that stay exact wherever the picture starts."""
+        """Return the pixels from 0:00, in steps that are exact at any position of the picture."""
         return round(seconds * self._rate * (1 << FRACTION)) / (1 << FRACTION)
 
     def _x(self, seconds: float) -> float:

@@ -8,7 +8,7 @@ from typing import TextIO
 
 from fervid.export.editors.edit import NOTE, Edit
 
-KEEP, CUT = 1.0, 99999.0  # speeds, of which the highest means that a part is left out
+KEEP, CUT = 1.0, 99999.0  # speeds; the highest one cuts a part out
 
 
 def write(edit: Edit, stream: TextIO) -> None:

@@ -1,4 +1,4 @@
-"""The colours of emotions in editing programs, each of which has its own small palette."""
+"""The colours of emotions in editing programs; each program has its own small palette."""
 
 from __future__ import annotations
 

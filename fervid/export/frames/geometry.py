@@ -19,7 +19,7 @@ from fervid.errors import InputError
 from fervid.export.timelines.fields import NOTE
 from fervid.types import LANDMARKS, Array, Rows, Status, Video
 
-# What zipfile, zlib and NumPy raise for damaged files.
+# The errors that zipfile, zlib and NumPy raise for damaged files.
 DAMAGE = (
     zipfile.BadZipFile,
     zlib.error,

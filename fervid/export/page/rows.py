@@ -101,7 +101,7 @@ def shares(timeline: Timeline, row: Row, edges: Array) -> Array:
 
 
 def unread(timeline: Timeline, row: Row) -> list[tuple[int, int]]:
-    """Return the stretches (start, end) in pts in which a face of a row is on screen and cannot be read."""
+    """Return the stretches (start, end) in pts where a face of a row is on screen but cannot be read."""
     ends = {curve.track: curve.start for curve in timeline.curves if curve.track in row.tracks}
     gaps = []
     for segment in sorted(timeline.segments, key=lambda segment: segment.start):

@@ -1,9 +1,9 @@
-"""The base of aggregating streams: frames as vectors, a vector per window, a support vector machine on it.
+"""The base of aggregating streams: a vector per window from its frames, read by a support vector machine.
 
-Nothing between the frame net and the machine is trained by gradients. While the frame net is trained, on the
-softmax of its frames, the top learns a softmax over the windows' vectors, to select the best epoch; no
-gradient flows from it to the frame net. Then `fit` sets the vectors' space from clips, and a support vector
-machine replaces the top (`train/support_vectors.py`).
+The frame net is trained on single frames, with a softmax. Meanwhile the top learns a softmax over the vectors
+of windows, only to select the best epoch: no gradient flows from it to the frame net. Afterwards `fit` sets
+the centre, scale and anchors of the vectors from clips, and a support vector machine replaces the top
+(`train/support_vectors.py`).
 """
 
 from __future__ import annotations

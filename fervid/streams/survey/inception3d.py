@@ -21,7 +21,7 @@ from fervid.streams import stream
 from fervid.streams.network import Network, sample_frames, split
 
 FRAMES = 10
-SIDE = 64.0  # pixels of the crop in which landmarks are given
+SIDE = 64.0  # pixels of the crop that landmarks refer to
 POINTS = [point for point in range(68) if point not in (60, 64)]
 REACH = 3  # steps around a landmark in which it counts
 FALL = 0.1  # of its weight, each step

@@ -22,7 +22,7 @@ from fervid.streams.network import Network, init_small, middle_frame
 
 EDGE = 2  # pixels of 64 that are cut off on every side
 VERIFICATION = 0.05  # weight of the pairs
-MARGIN = 4.0  # distance from which two different expressions are far enough apart
+MARGIN = 4.0  # the distance at which two different expressions are far enough apart
 
 
 def verification(features: Tensor, targets: Tensor, margin: float = MARGIN) -> Tensor:
