@@ -106,7 +106,7 @@ def luma(picture: VideoFrame) -> Luma:
 
 @dataclass
 class Quality:
-    """How far pictures differ from others, in luma."""
+    """The difference of pictures from others, in luma."""
 
     errors: list[float] = field(default_factory=list)  # mean squared, of each pair
     similarities: list[float] = field(default_factory=list)  # SSIM of each pair

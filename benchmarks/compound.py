@@ -58,7 +58,7 @@ def scores_of(name: str, samples: list[Sample]) -> npt.NDArray[np.float64]:
 
 
 def figures(shares: npt.NDArray[np.float64], scores: npt.NDArray[np.float64], size: int) -> dict[str, Any]:
-    """Return how well the second score shows which pictures are compound, and of what."""
+    """Return how well the second score identifies compound pictures, and their second expression."""
     first, second = np.sort(scores, axis=1)[:, ::-1][:, :2].T
     is_compound = np.arange(len(scores)) < size
     pairs = [tuple(sorted(row)) for row in np.argsort(-shares, axis=1)[:size, :2].tolist()]

@@ -75,7 +75,7 @@ class Process:
         self.memory = usage(self.process.pid)[0]
 
     def ask(self, index: int) -> dict[str, Any]:
-        """Let the worker do the file of an index; Gone if it dies or exceeds a limit."""
+        """Let the worker do the file of an index; raise Gone if it dies or exceeds a limit."""
         assert self.process.stdin is not None
         self.process.stdin.write(f"{index}\n".encode())
         self.process.stdin.flush()
@@ -149,7 +149,7 @@ def is_running(number: int) -> bool:
 
 
 class Campaign:
-    """Files that are done, in a file that a later run goes on with."""
+    """Files that are done, listed in a file from which a later run continues."""
 
     def __init__(self, state: Path, seed: int) -> None:
         self.state, self.seed = state, seed
@@ -243,17 +243,17 @@ def quantile(values: list[float], share: float) -> float:
     return sorted(values)[int(share * len(values))] if values else 0.0
 
 
-def table(found: dict[str, Any]) -> list[str]:
+def table(totals: dict[str, Any]) -> list[str]:
     """Return the figures as lines of text."""
     return [
-        f"{found['files']} files: {found['done']} with a result, {found['refused']} with one line and exit "
-        f"code 1, {len(found['findings'])} with findings",
-        f"processor time of a file: median {found['seconds_median']:.2f} s, "
-        f"at most {found['seconds_most']:.1f} s",
-        f"memory beyond the loaded program: at most {found['peak_most'] >> 20} MiB; "
-        f"what stays after a file: at most {found['stays_most'] >> 20} MiB",
-        f"commits: {', '.join(f'{name} ({count})' for name, count in found['commits'].items())}",
-        *(f"{index}: {'; '.join(texts)}" for index, texts in found["findings"].items()),
+        f"{totals['files']} files: {totals['done']} with a result, {totals['refused']} with one line and "
+        f"exit code 1, {len(totals['findings'])} with findings",
+        f"processor time of a file: median {totals['seconds_median']:.2f} s, "
+        f"at most {totals['seconds_most']:.1f} s",
+        f"memory beyond the loaded program: at most {totals['peak_most'] >> 20} MiB; "
+        f"memory that stays after a file: at most {totals['stays_most'] >> 20} MiB",
+        f"commits: {', '.join(f'{name} ({count})' for name, count in totals['commits'].items())}",
+        *(f"{index}: {'; '.join(texts)}" for index, texts in totals["findings"].items()),
     ]
 
 
@@ -311,9 +311,9 @@ def main() -> None:
         rows = campaign.rows()
         ended = {row["index"] for row in rows if not (options.again and row["findings"])}
         campaign.run([index for index in range(options.files) if index not in ended], options.jobs)
-        found = figures(campaign.rows())
-    print(json.dumps(found, indent=1) if options.json else "\n".join(table(found)))
-    sys.exit(1 if found["findings"] else 0)
+        totals = figures(campaign.rows())
+    print(json.dumps(totals, indent=1) if options.json else "\n".join(table(totals)))
+    sys.exit(1 if totals["findings"] else 0)
 
 
 if __name__ == "__main__":

@@ -21,7 +21,7 @@ PARENTS = {b"moov", b"trak", b"mdia", b"minf", b"stbl", b"edts", b"moof", b"traf
 TABLES = (
     b"stts ctts stsz stsc stco co64 stss elst mdhd mvhd tkhd stsd trun tfhd tfdt trex hdlr avcC hvcC".split()
 )
-# Matroska's elements whose value matters: size and rate of the picture, times, blocks, indices.
+# Matroska's elements with a value that matters: size and rate of the picture, times, blocks, indices.
 ELEMENTS = [
     code.to_bytes((code.bit_length() + 7) // 8, "big")
     for code in (

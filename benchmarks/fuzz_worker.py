@@ -28,7 +28,7 @@ from typing import Any
 
 from fuzz_damage import damage_file
 
-REFERENCE_EVERY = 50  # files between two runs over an intact file, whose results have to stay the same
+REFERENCE_EVERY = 50  # files between two runs over an intact file, which must give the same results
 GROWTH = 400 << 20  # bytes of memory that may stay: caches of libraries, fragmentation
 ADDRESSES = 24 << 30  # bytes of virtual memory, so that a sudden block fails before the machine does
 NOT_OURS = re.compile(r"Traceback|unexpected \w+|Warning:|^\s+File \"", re.MULTILINE)
@@ -100,7 +100,7 @@ def seeds_in(folder: Path) -> dict[str, Path]:
 
 @dataclass
 class Done:
-    """What one run of fervid gave."""
+    """The results of one run of fervid."""
 
     code: int
     out: str
@@ -172,7 +172,7 @@ class Worker:
         self.threads = len(os.listdir("/proc/self/task"))
 
     def leftovers(self, files: set[str]) -> list[str]:
-        """Return what a run has left in this process and in the folders of temporary files."""
+        """Return the things that a run has left in this process and in the folders of temporary files."""
         findings = []
         gc.collect()
         ctypes.CDLL("libc.so.6").malloc_trim(0)
@@ -261,7 +261,7 @@ def captured(source: Path | None) -> Iterator[list[io.StringIO]]:
 
 
 def complaints(done: Done, words: Sequence[str]) -> list[str]:
-    """Return what is wrong with an exit code and the messages."""
+    """Return the faults of an exit code and of the messages."""
     findings = []
     # --start and --end may be outside a damaged video, which is wrong usage.
     is_cut = "--start" in words or "--at" in words
@@ -285,7 +285,7 @@ def complaints(done: Done, words: Sequence[str]) -> list[str]:
 
 
 def spoiled(work: Path, words: Sequence[str], done: Done) -> list[str]:
-    """Return the files that are there and should not be, or are not whole."""
+    """Return the files that should not exist, or are not complete."""
     findings = []
     results = [
         path for path in sorted(work.rglob("*")) if path.is_file() and not path.name.startswith("input")
@@ -308,7 +308,7 @@ def spoiled(work: Path, words: Sequence[str], done: Done) -> list[str]:
 
 
 def fault_of(path: Path) -> str | None:
-    """Return why an output cannot be read."""
+    """Return the reason why an output cannot be read."""
     import av
     import numpy as np
 
@@ -345,14 +345,14 @@ def fault_of(path: Path) -> str | None:
 
 
 def descriptors() -> set[str]:
-    """Return what the open files of this process lead to, by number."""
-    found = set()
+    """Return the targets of the open files of this process, by number."""
+    targets = set()
     for number in os.listdir("/proc/self/fd"):
         try:
-            found.add(f"{number} {os.readlink(f'/proc/self/fd/{number}')}")
+            targets.add(f"{number} {os.readlink(f'/proc/self/fd/{number}')}")
         except FileNotFoundError:  # of the listing itself
             continue
-    return found
+    return targets
 
 
 def status(name: str) -> int:

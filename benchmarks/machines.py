@@ -47,7 +47,7 @@ threading.Thread(target=eat, daemon=True).start()
 
 @dataclass
 class Tally:
-    """How often a case ended in which way."""
+    """Counts of the ways in which a case ended."""
 
     case: str
     same: int = 0  # at the first attempt
@@ -81,14 +81,14 @@ def run_case(stage: Stage, name: str, tally: Tally) -> None:
 
 
 def has_failures(stage: Stage) -> list[str]:
-    """Return why good files have failed, as the manifest says."""
+    """Return the reasons in the manifest for the failures of good files."""
     manifest = stage.results / "manifest.jsonl"
     records = [json.loads(line) for line in manifest.read_bytes().splitlines()] if manifest.exists() else []
     return [record["error"] for record in records if record["error"] and "text.mp4" not in record["input"]]
 
 
 def wrong_outputs(stage: Stage) -> list[str]:
-    """Return the outputs that are there and differ from those of one machine."""
+    """Return the outputs that differ from those of one machine."""
     files = contents(stage.results)
     outputs = [path for path in files if path.endswith(".mp4.json")]
     return [path for path in outputs if files[path] != stage.expected.get(path)]
@@ -111,7 +111,7 @@ def wait_some(stage: Stage, process: subprocess.Popen[str]) -> None:
 
 
 def restart(stage: Stage) -> tuple[int, str]:
-    """The scheduler dies and starts again at the same address."""
+    """Kill the scheduler and start it again at the same address."""
     with socket.socket() as free:
         free.bind(("127.0.0.1", 0))
         port = int(free.getsockname()[1])
@@ -126,7 +126,7 @@ def restart(stage: Stage) -> tuple[int, str]:
 
 
 def partition(stage: Stage) -> tuple[int, str]:
-    """A worker is silent until the scheduler has given it up, and comes back."""
+    """Silence a worker until the scheduler has given it up, then let it come back."""
     stage.scheduler(DASK_DISTRIBUTED__SCHEDULER__WORKER_TTL=f"{TTL}s")
     silent = stage.worker("silent", "--no-nanny")
     stage.worker("other", "--no-nanny")
@@ -139,7 +139,7 @@ def partition(stage: Stage) -> tuple[int, str]:
 
 
 def lose(stage: Stage) -> tuple[int, str]:
-    """A worker is killed, with the results that nobody has fetched."""
+    """Kill a worker, with the results that have not been fetched."""
     stage.scheduler()
     doomed = stage.worker("doomed", "--no-nanny")
     stage.worker("other", "--no-nanny")
@@ -150,7 +150,7 @@ def lose(stage: Stage) -> tuple[int, str]:
 
 
 def twice(stage: Stage) -> tuple[int, str]:
-    """The processes of a worker that work on tasks are killed: the tasks are done twice."""
+    """Kill the processes of a worker that work on tasks: the tasks are done twice."""
     stage.scheduler()
     worker = stage.worker("worker", "--no-nanny")
     process = begin(stage)
@@ -162,7 +162,7 @@ def twice(stage: Stage) -> tuple[int, str]:
 
 
 def clock(stage: Stage) -> tuple[int, str]:
-    """The clock of a worker jumps by six days."""
+    """Let the clock of a worker jump by six days."""
     stage.scheduler()
     stage.worker("jumping", PYTHONPATH=jumping(stage))
     stage.worker("other")
@@ -170,7 +170,7 @@ def clock(stage: Stage) -> tuple[int, str]:
 
 
 def version(stage: Stage) -> tuple[int, str]:
-    """A worker with another version of fervid joins in the middle."""
+    """Add a worker with another version of fervid in the middle."""
     stage.scheduler()
     first = stage.worker("first", "--no-nanny")
     process = begin(stage)
@@ -184,7 +184,7 @@ def version(stage: Stage) -> tuple[int, str]:
 
 
 def processor(stage: Stage) -> tuple[int, str]:
-    """A worker has another processor, as far as the libraries see."""
+    """Make the libraries of a worker see another processor."""
     stage.scheduler()
     stage.worker("old", **OLD)
     stage.worker("new")
@@ -192,7 +192,7 @@ def processor(stage: Stage) -> tuple[int, str]:
 
 
 def memory(stage: Stage) -> tuple[int, str]:
-    """A nanny ends its worker again and again, because it takes too much memory."""
+    """Let a nanny end its worker again and again, because it takes too much memory."""
     stage.scheduler()
     preload, path = stage.folder / "hungry.py", stage.folder / "hungry"
     preload.write_text(HUNGRY.format(path=str(path)))

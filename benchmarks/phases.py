@@ -65,10 +65,10 @@ def takes(difficulty: str, seed: int, count: int) -> list[Take]:
 def shipped(take: Take) -> Doubles:
     """Return the moments that `--phases` finds."""
     pts = take.face.pts
-    found = phases.find_phases(pts, take.moved, int(pts[0]), int(pts[-1]) + 1, take.face.clock)
-    if found is None:
+    match = phases.find_phases(pts, take.moved, int(pts[0]), int(pts[-1]) + 1, take.face.clock)
+    if match is None:
         return np.full(4, np.nan)
-    return np.array([getattr(found, name) for name in MOMENTS]) * float(take.face.clock.time_base)
+    return np.array([getattr(match, name) for name in MOMENTS]) * float(take.face.clock.time_base)
 
 
 def by_curve(pts: npt.NDArray[np.int64], values: Doubles, take: Take, foot: float, head: float) -> Doubles:
@@ -78,7 +78,7 @@ def by_curve(pts: npt.NDArray[np.int64], values: Doubles, take: Take, foot: floa
 
 
 def features(take: Take) -> Doubles:
-    """Return what the learned line reads of each frame: displacement now, before and after."""
+    """Return the input of the learned line for each frame: displacement now, before and after."""
     moved = take.moved.astype(np.float64)
     padded = np.pad(average(moved, 5), ((AROUND, AROUND), (0, 0)), mode="edge")
     parts = [padded[shift : shift + len(moved)] for shift in (0, AROUND, 2 * AROUND)]
@@ -106,8 +106,8 @@ def scored(net: model.Model) -> Callable[[Take], tuple[npt.NDArray[np.int64], Do
 
 def errors(test: list[Take], moments: Callable[[Take], Doubles]) -> Doubles:
     """Return the medians over takes of the distance from the truth, in ms: (4,)."""
-    found = np.array([moments(take) - take.truth for take in test])
-    return np.asarray(1000 * np.nanmedian(np.abs(found), axis=0))
+    differences = np.array([moments(take) - take.truth for take in test])
+    return np.asarray(1000 * np.nanmedian(np.abs(differences), axis=0))
 
 
 def main() -> None:

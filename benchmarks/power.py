@@ -41,7 +41,7 @@ PART = re.compile(r"\.fervid-[0-9a-f]{12}\.part")
 
 @dataclass(frozen=True)
 class Work:
-    """A command, and what was there before."""
+    """A command, and the results that existed before."""
 
     scenario: str
     inputs: tuple[Path, ...]
@@ -49,7 +49,7 @@ class Work:
     jobs: int
 
     def arguments(self, root: Path, is_first: bool = False) -> list[str]:
-        """Return the command; `is_first`: the one whose results it replaces, which has other settings."""
+        """Return the command; `is_first`: the earlier command, with other settings, before it."""
         results = root / "results"
         words = ["-q", "analyze" if self.scenario == "analyze" else "batch", *map(str, self.inputs)]
         words += ["--model", self.model, "--jobs", str(self.jobs)]
@@ -141,7 +141,7 @@ def distinct(states: Iterator[tuple[int, dict[str, bytes | None]]]) -> list[tupl
 
 
 def mixed(files: Files, before: Files, expected: Files) -> Iterator[str]:
-    """Yield what a user must never find after a power failure."""
+    """Yield the faults that a user must never meet after a power failure."""
     for path, content in files.items():
         name = path.removeprefix("results/")
         if content is None or name == path or name.startswith(STATE) or PART.search(name):
@@ -165,7 +165,7 @@ def mixed(files: Files, before: Files, expected: Files) -> Iterator[str]:
 
 
 def resume(work: Work, root: Path, expected: Files, code: int) -> Iterator[str]:
-    """Run the command on a state; yield how its end differs from that of an undisturbed run."""
+    """Run the command on a state; yield the differences of its results from an undisturbed run."""
     from fervid.cli import main
 
     (root / "results").mkdir(exist_ok=True)

@@ -1,4 +1,4 @@
-"""A disk that loses power: the calls of a program that change files, and what a disk may hold after a crash.
+"""A disk that loses power: the calls of a program that change files, and the possible content after a crash.
 
 A file's content is certain only after `fsync` of the file, and a name only after `fsync` of its folder. Until
 then each of them may be on the disk or not, in any combination.
@@ -237,7 +237,7 @@ class Disk:
             self._set(*source, None, needs=len(self.changes) - 1)
 
     def files(self) -> dict[str, bytes | None]:
-        """Return what a program sees now."""
+        """Return the files that a program sees now."""
         return tree(self.names, self.contents)
 
 
@@ -255,10 +255,10 @@ def tree(names: Mapping[int, Mapping[str, int]], contents: Mapping[int, bytes]) 
 
 
 def states(changes: list[Change], seed: int, draws: int) -> Iterator[tuple[int, dict[str, bytes | None]]]:
-    """Yield what the disk may hold if the power fails after each change, with the number of changes.
+    """Yield the possible contents of the disk if the power fails after each change, and the changes so far.
 
-    The changes begin with what was there before, up to the first sync.
-    What is not synced is kept or lost: all of it, all names but no content, each name alone, all names but
+    The changes begin with the files that existed before, up to the first sync.
+    Unsynced changes are kept or lost: all of them, all names but no content, each name alone, all names but
     one, and `draws` random choices. Content that is not synced is lost, cut in half, or zeros.
     """
     chance = random.Random(seed)

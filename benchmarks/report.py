@@ -114,7 +114,7 @@ def peaks_of(timeline: Timeline) -> list[Peak]:
 
 
 def page_of(timeline: Timeline, has_pictures: bool = True) -> str:
-    """Return the page, with pictures of the usual sizes, whose content does not matter."""
+    """Return the page, with pictures of the usual sizes and any content."""
     peaks = rank(timeline.peaks, timeline.source.time_base)
     shown = pictures.Pictures(
         {peak.apex: bytes(PICTURE) for peak in peaks[:60]},
@@ -179,7 +179,7 @@ def measure(page: Path, rounds: int) -> dict[str, dict[str, float]]:
 
 
 def sizes_of(timeline: Timeline) -> dict[str, int]:
-    """Return how much is in a timeline, and the bytes of its JSON."""
+    """Return the counts of the parts of a timeline, and the bytes of its JSON."""
     TIMELINES["json"].write(timeline, stream := io.StringIO())
     return {
         "tracks": len(timeline.curves),

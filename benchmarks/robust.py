@@ -71,7 +71,7 @@ def section(stills: Sequence[Figure], clips: Sequence[Figure]) -> str:
 
 
 def with_section(card: str, text: str) -> str:
-    """Return a card with this section, in the place of the old one or before BEFORE."""
+    """Return a card with this section, instead of the old one or before BEFORE."""
     start = card.find(SECTION)
     stop = card.index(BEFORE) if start < 0 else card.index("\n## ", start) + 1
     return card[: stop if start < 0 else start] + text + card[stop:]

@@ -45,7 +45,7 @@ BAD = {"text.mp4": b"hello", "empty.mp4": b""}
 
 @dataclass
 class State:
-    """What a soak has done; it is kept on the disk."""
+    """The progress of a soak, which is kept on the disk."""
 
     seconds: float = 0.0
     turns: dict[str, int] = field(default_factory=dict)
@@ -65,7 +65,7 @@ class State:
         hour.update({name: max(hour.get(name, 0), figure) for name, figure in figures.items()})
 
     def growth(self) -> Iterator[str]:
-        """Yield what is larger in the last hour than in the first."""
+        """Yield the figures that are larger in the last hour than in the first."""
         full = [hour for hour in self.hours if "memory" in hour]
         for name, (share, amount) in ALLOWED.items() if len(full) > 1 else ():
             first, last = full[0][name], full[-1][name]
@@ -104,7 +104,7 @@ def run(stage: Stage, name: str) -> list[str]:
 
 
 def left(stage: Stage) -> Iterator[str]:
-    """Yield what a turn has left: processes, temporary files, spans."""
+    """Yield the things that a turn has left: processes, temporary files, spans."""
     staying = {process for top in stage.staying.values() for process in soak_turns.family(top)}
     until = time.monotonic() + LEAVE_WITHIN
     while (others := set(soak_turns.marked(stage.folder)) - staying) and time.monotonic() < until:

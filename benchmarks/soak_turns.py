@@ -19,7 +19,7 @@ from pathlib import Path
 from typing import IO
 
 PROGRAM = [sys.executable, "-P", "-m", "fervid"]  # -P: this process's fervid, in any working folder
-MARK = "FERVID_SOAK"  # the variable by which the processes of a soak are found
+MARK = "FERVID_SOAK"  # the variable that marks the processes of a soak
 PATIENCE = 600.0  # seconds that a command may take
 LEAVE_WITHIN = 60.0  # seconds for workers to notice that their program has ended
 START_WITHIN = 600.0  # seconds for the cluster to start, and for a first result
@@ -72,7 +72,7 @@ class Stage:
 
     @property
     def dask(self) -> Path:
-        """The temporary files of a cluster, which stay as long as it."""
+        """The folder for temporary files of the cluster, which stay as long as it runs."""
         return self.folder / "dask"
 
     def environment(self, **more: str) -> dict[str, str]:
@@ -80,7 +80,7 @@ class Stage:
         return {**os.environ, **own, "PYTHONWARNINGS": "ignore", **more}
 
     def batch(self, *more: str, output: Path | None = None, inputs: Sequence[str] | None = None) -> list[str]:
-        """Return the words of a batch."""
+        """Return the command line of a batch."""
         paths = list(map(str, (*self.good, *self.bad))) if inputs is None else inputs
         words = ["-q", "batch", *paths, "-o", str(output or self.results), "--model", self.model]
         return [*words, *(more or ("--jobs", "2"))]
@@ -205,21 +205,21 @@ def family(top: int) -> list[int]:
         with suppress(OSError):
             parent = int(path.read_text().rpartition(")")[2].split()[1])
             children.setdefault(parent, []).append(int(path.parent.name))
-    found = [top]
-    for process in found:
-        found += children.get(process, [])
-    return found
+    processes = [top]
+    for process in processes:
+        processes += children.get(process, [])
+    return processes
 
 
 def marked(folder: Path) -> list[int]:
     """Return the processes of a soak."""
     text = f"{MARK}={folder}\0".encode()
-    found = []
+    processes = []
     for path in Path("/proc").glob("[0-9]*/environ"):
         with suppress(OSError):
             if text in path.read_bytes() + b"\0":
-                found.append(int(path.parent.name))
-    return found
+                processes.append(int(path.parent.name))
+    return processes
 
 
 def end(folder: Path) -> None:
@@ -233,14 +233,14 @@ def end(folder: Path) -> None:
 
 
 def batch(stage: Stage) -> Iterator[str]:
-    """Good and bad files."""
+    """Run good and bad files."""
     began = time.monotonic()
     yield from stage.ends_well(stage.start(stage.batch()))
     stage.seconds = time.monotonic() - began
 
 
 def single(stage: Stage) -> Iterator[str]:
-    """One file after the other, in a process that stays."""
+    """Run one file after the other, in a process that stays."""
     for path in (*stage.good, *stage.bad):
         output = stage.results / f"{path.name}.json"
         code = stage.host(["-q", "analyze", str(path), "-t", str(output), "--model", stage.model])
@@ -252,7 +252,7 @@ def single(stage: Stage) -> Iterator[str]:
 
 
 def kills(stage: Stage) -> Iterator[str]:
-    """A batch that is killed, alone or with its workers, and started again."""
+    """Kill a batch, alone or with its workers, and start it again."""
     process = stage.start(stage.batch())
     try:
         process.wait(stage.chance.uniform(0, stage.seconds))
@@ -266,7 +266,7 @@ def kills(stage: Stage) -> Iterator[str]:
 
 
 def clock(stage: Stage) -> Iterator[str]:
-    """A clock that jumps by six days, twice a second."""
+    """Let the clock jump by six days, twice a second."""
     paths = os.pathsep.join([jumping(stage), os.environ.get("PYTHONPATH", "")]).rstrip(os.pathsep)
     yield from stage.ends_well(stage.start(stage.batch(), PYTHONPATH=paths))
 
@@ -280,7 +280,7 @@ def jumping(stage: Stage) -> str:
 
 
 def cache(stage: Stage) -> Iterator[str]:
-    """A cache that is deleted during a batch; if that ends the batch, it is started again."""
+    """Delete the cache during a batch; if that ends the batch, start it again."""
     process = stage.start(stage.batch())
     while process.poll() is None and not (stage.cache.is_dir() and any(stage.cache.glob("*/*.span"))):
         time.sleep(0.01)
@@ -294,7 +294,7 @@ def cache(stage: Stage) -> Iterator[str]:
 
 
 def stop(stage: Stage) -> Iterator[str]:
-    """A worker that is stopped for some seconds."""
+    """Stop a worker for some seconds."""
     process = stage.start(stage.batch())
     while process.poll() is None and len(workers := family(process.pid)[1:]) < 2:
         time.sleep(0.01)
@@ -308,7 +308,7 @@ def stop(stage: Stage) -> Iterator[str]:
 
 
 def source(stage: Stage) -> Iterator[str]:
-    """A server that sends a byte now and then, and a batch that is interrupted at last."""
+    """Let a server send a byte now and then, and interrupt the batch at last."""
     with dripping() as (url, has_asked):
         process = stage.start(stage.batch("--jobs", "1", inputs=[url]))
         while process.poll() is None and not has_asked.wait(0.1):
@@ -349,7 +349,7 @@ def dripping() -> Iterator[tuple[str, threading.Event]]:
 
 
 def disk(stage: Stage) -> Iterator[str]:
-    """A disk that is full; when it has space, the same command starts again."""
+    """Fill the disk; when it has space, start the same command again."""
     target = stage.folder / "disk"
     target.mkdir(exist_ok=True)
     mount = ["mount", "-t", "tmpfs", "-o", f"size={SMALL}", "tmpfs", str(target)]
@@ -368,7 +368,7 @@ def disk(stage: Stage) -> Iterator[str]:
 
 
 def cluster(stage: Stage) -> Iterator[str]:
-    """A Dask cluster that stays; its worker is stopped for some seconds."""
+    """Use a Dask cluster that stays, and stop its worker for some seconds."""
     where = ["--executor", "dask", "--dask-address", stage.cluster()]
     process = stage.start(stage.batch(*where))
     with suppress(subprocess.TimeoutExpired):

@@ -135,7 +135,7 @@ class Stage:
     data: tuple[str, ...]
     validation: tuple[str, ...]
     settings: str
-    after: tuple[str, ...] = ()  # stages whose weights it starts from
+    after: tuple[str, ...] = ()  # stages with the weights that it starts from
     clips: int = 0  # per epoch
 
 
@@ -223,7 +223,7 @@ STAGES: tuple[Stage | Mean | Script, ...] = (
         after=("still_narrow",),
         clips=12000,
     ),
-    # Far from done. These are the first 9 epochs of a run of 26, whose rate had hardly fallen when it was
+    # Far from done. These are the first 9 epochs of a run of 26: its rate had hardly fallen when it was
     # stopped, and then a run that ends.
     Stage(
         "c3d_on",

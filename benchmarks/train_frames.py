@@ -72,7 +72,7 @@ class Stage:
     # The share of the classes' frequency that is added to the logits: the net then favours common ones less.
     prior: float
     augmentation: Augmentation
-    # The stages from the mean of whose weights it starts; "": those of --still.
+    # It starts from the mean of the weights of these stages; "": from those of --still.
     after: tuple[str, ...] = ("",)
     own: float = 0.0  # the share of the starting net's own answers in `answers`
     portraits: float = 0.5  # the weight of the portraits' labels; answers have the rest

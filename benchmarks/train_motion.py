@@ -301,7 +301,7 @@ class Material:
         return np.tensordot(path, moved[rows], 1), path.mean(0) @ answers[rows]
 
     def _onset(self, random: np.random.Generator) -> tuple[Floats, Floats]:
-        """Draw a still of FER2013 whose expression, as action units explain it, comes, stays or goes."""
+        """Draw a still of FER2013; its expression, as explained by action units, comes, stays or goes."""
         rows = self.of_label[random.choice([label for label, rows in enumerate(self.of_label) if len(rows)])]
         row = int(random.choice(rows))
         moved = self.acted[row] * _level(random)[:, None, None]

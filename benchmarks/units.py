@@ -67,7 +67,7 @@ BLENDSHAPES = {
     "AU45": ("eyeBlinkLeft", "eyeBlinkRight"),
 }
 SAME = ("face_noface.mov", "noface_face.mov")  # the recording of single_face.mp4, which counts once
-MOVES = 0.03  # a blendshape whose standard deviation is below this in a clip is not compared there
+MOVES = 0.03  # a blendshape with a smaller standard deviation in a clip is not compared there
 LEAST = 60  # frames with a face in both
 # Frames in which the eyes are closed in a blink, by eye, on strips of every second or third frame.
 # Half-closed eyes are not counted. Clip -> frames looked at, frames of the blinks.
@@ -78,7 +78,7 @@ BLINKS = {
     "s20.mp4": (297, (72, 177, 216, 264)),
     "d6.mp4": (780, (207, 222, 312, 380, 392, 453, 470)),
 }
-NEAR = 10  # frames between a counted and a found blink
+NEAR = 10  # the most frames between a counted and a detected blink
 
 
 def reported(name: str) -> str:
@@ -190,7 +190,7 @@ def clips(media: Path) -> Iterator[tuple[str, Video, Rows]]:
 
 
 def blinks(video: Video, rows: Rows, frames: int, true: tuple[int, ...]) -> dict[str, int]:
-    """Return how many counted blinks are found, and how many others."""
+    """Return how many counted blinks are detected, and how many others."""
     (track,) = measure(lambda: [rows], video, units=ALL).tracks.values()
     assert track.blinks is not None
     indices = np.searchsorted(video.pts, track.blinks)

@@ -121,10 +121,10 @@ SHOTS = (
 
 def data_of(package: str, *path: str) -> Path:
     """Return the path of a file that an installed package contains, without importing the package."""
-    found = importlib.util.find_spec(package)
-    if found is None or found.origin is None:
+    spec = importlib.util.find_spec(package)
+    if spec is None or spec.origin is None:
         raise SystemExit(f"{package} is missing: pip install {package}")
-    return Path(found.origin).parent.joinpath(*path)
+    return Path(spec.origin).parent.joinpath(*path)
 
 
 def find_landmarks(photograph: Picture) -> Points:
@@ -155,7 +155,7 @@ def widen(photograph: Picture) -> Picture:
 
 
 def add_teeth(puppet: Puppet, view: Points) -> None:
-    """Give the puppet, whose photograph has closed lips, a row of upper teeth."""
+    """Give the puppet a row of upper teeth: its photograph has closed lips."""
     bite = np.zeros(puppet.portrait.shape[:2], np.uint8)
     lip = puppet.landmarks[61:64].mean(axis=0)
     for index in reversed(range(len(TEETH) - 1)):

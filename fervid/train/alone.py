@@ -12,12 +12,12 @@ from fervid.train.recipe import FINE, Recipe
 from fervid.train.stages import Run, round_weights
 from fervid.train.support_vectors import fit_support_vectors
 
-# The usual rate and decay, for streams whose own optimizer is another.
+# The usual rate and decay, for streams with another optimizer of their own.
 OPTIMIZERS = {"sgd": (0.1, 5e-4), "adam": (1e-3, 0.0), "adamw": (1e-3, 1e-2)}
 
 
 def train(run: Run, name: str) -> Network:
-    """Return one stream, trained; without epochs, as the models to start from have it."""
+    """Return a stream after training; with 0 epochs, as it is in the models to start from."""
     recipe, network = run.recipe, _initial(run, name)
     if recipe.epochs:
         coarse = round(recipe.coarse * recipe.epochs) if network.any_side else 0
@@ -33,8 +33,8 @@ def train(run: Run, name: str) -> Network:
 
 
 def _initial(run: Run, name: str) -> Network:
-    """Return a stream with its first weights, on the run's device."""
-    torch.manual_seed(run.recipe.seed)  # of the first weights
+    """Return a stream with its initial weights, on the run's device."""
+    torch.manual_seed(run.recipe.seed)  # for the initial weights
     network = streams.build(name, len(run.labels), **run.recipe.sizes.get(name, {}))
     bases = sorted(run.bases, key=lambda base: name not in base.networks)  # the same stream before a parent
     if bases and not any(starting.take_over(network, name, base, run.labels) for base in bases):

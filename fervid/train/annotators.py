@@ -1,11 +1,11 @@
-"""The latent truth behind two annotations of a sample: its label, and the votes of other people.
+"""The latent truth of a sample with two annotations: its label, and the votes of other people.
 
 After LTNet (Zeng, Shan and Chen, ECCV 2018, Facial expression recognition with inconsistently annotated
-datasets). From the paper: the network predicts the truth; what an annotator says of it is that prediction
-times the annotator's transition matrix, a row per true label, learned jointly by the cross-entropy with each
-annotation; only the prediction of the truth is used afterwards. Chosen: the annotators are the label and all
-votes together, as a distribution (in the paper they are data sets, and the predictions of networks trained on
-each); matrices start near the identity and stay stochastic by a softmax over their rows.
+datasets). From the paper: the network predicts the truth; the annotation expected of an annotator is that
+prediction times the annotator's transition matrix, a row per true label, learned jointly by the cross-entropy
+with each annotation; only the prediction of the truth is used afterwards. Chosen: the annotators are the
+label and all votes together, as a distribution (in the paper they are data sets, and the predictions of
+networks trained on each); matrices start near the identity and stay stochastic by a softmax over their rows.
 """
 
 from __future__ import annotations
@@ -36,7 +36,7 @@ def annotations_of(samples: Sequence[Sample], labels: Sequence[str]) -> Floats:
 
 
 class Annotators(nn.Module):
-    """What each annotator says of a truth, and the loss of what they said."""
+    """The annotators' transition matrices, and the loss of their annotations."""
 
     def __init__(self, classes: int) -> None:
         super().__init__()
@@ -57,8 +57,8 @@ class Annotators(nn.Module):
         return dict(zip(ANNOTATORS, values, strict=True))
 
     def forward(self, logits: Tensor, annotations: Tensor, weights: Tensor) -> Tensor:
-        """Return the mean cross-entropy of what is expected of annotators with what they said (B, A, C)."""
+        """Return the mean cross-entropy of the expected annotations with the given ones (B, A, C)."""
         truth = logits.float().softmax(1)
-        said = torch.einsum("bt,atc->bac", truth, self.transitions)
-        losses = -(annotations * said.clamp_min(1e-9).log()) * weights
+        expected = torch.einsum("bt,atc->bac", truth, self.transitions)
+        losses = -(annotations * expected.clamp_min(1e-9).log()) * weights
         return losses.sum() / (annotations * weights).sum().clamp_min(1e-9)

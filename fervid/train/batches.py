@@ -32,7 +32,7 @@ LOOKS = 3  # windows of a strip that validation reads
 
 @dataclass(frozen=True)
 class Batch:
-    """The input of a training step; what no stream reads is None."""
+    """The input of a training step; inputs that no stream reads are None."""
 
     faces: Tensor | None  # (B, L, S, S) at unit contrast
     displacement: Tensor | None  # (B, L, 68, 2)
@@ -296,7 +296,7 @@ class Clips:
         if pictures is not None:
             if side != shape.CROP:
                 pictures = functional.interpolate(pictures, (side, side), mode="bilinear")
-            # A variant of the illumination is in the place of the normalisation, which would undo it.
+            # A variant of the illumination replaces the normalisation, which would undo it.
             pictures = self._contrast(
                 pictures, "none" if settings.illumination == "kuo" else self.illumination
             )

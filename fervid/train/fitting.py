@@ -32,7 +32,7 @@ from fervid.train.machine import Machine
 from fervid.train.recipe import Recipe
 from fervid.types import Floats, Ints
 
-WARM_UP = 0.1  # share of the steps in which the learning rate rises; then it falls along a cosine
+WARM_UP = 0.1  # the learning rate rises over this share of the steps, then falls along a cosine
 LONGEST_GRADIENT = 5.0
 MOMENTUM = 0.9
 USUAL_BATCH = 128  # clips: the streams' learning rates are for this batch

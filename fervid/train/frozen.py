@@ -1,4 +1,4 @@
-"""The features of trained streams, for training and validating what is on top of them.
+"""The features of trained streams, for training and validating the layers on top of them.
 
 They are the same in every epoch, so they are computed once, from every window of a clip as in analysis, and
 stored beside the checkpoints. Several processes share the work.

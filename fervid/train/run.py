@@ -87,7 +87,7 @@ def train(
 
     strips = cut() if machine.is_main else None
     machine.wait()
-    strips = strips or cut()  # the others read what the main process has stored
+    strips = strips or cut()  # other processes read what the main process has stored
     run = Run.of(recipe, material, strips, folder, machine, listener, bases)
     if recipe.teacher:
         run = teaching.with_answers(run, executor, cache)

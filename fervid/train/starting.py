@@ -1,4 +1,4 @@
-"""The models that a run starts from: it takes over weights, keeps streams unchanged, or fine-tunes."""
+"""The models that a run starts from: to take over weights, keep streams unchanged, or fine-tune."""
 
 from __future__ import annotations
 

@@ -1,7 +1,7 @@
 """Distillation: a network learns from the answers of a teacher besides the labels (Hinton et al., 2015).
 
-The target of a sample is a mix of its label and the teacher's probabilities at a temperature, which bring
-out how alike the other labels are. From the paper: the mix, and the temperature of the teacher. Chosen: the
+The target of a sample is a mix of its label and the teacher's probabilities at a temperature, which show how
+similar the other labels are. From the paper: the mix, and the temperature of the teacher. Chosen: the
 learner's own logits are not divided by the temperature (in the paper both are, and the loss is multiplied by
 its square); and the teacher answers once for a whole sample, without augmentation, as in an evaluation.
 """

@@ -18,7 +18,7 @@ class Column:
     """A column of a table.
 
     Columns with a `rank` above 0 go when there is no room, the highest first. `narrowest` is the least width
-    of a column whose text may be broken into lines; all others keep their width.
+    of a column with text that may be broken into lines; all others keep their width.
     """
 
     heading: str

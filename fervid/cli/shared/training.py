@@ -41,7 +41,7 @@ OWN_FILES = (
 
 LATENT = "latent"  # among the labels: their truth is inferred
 
-# Fields whose values a shell can complete, and the function of `completing` for them.
+# Fields with values that a shell can complete, and the function of `completing` for them.
 COMPLETED = {"data": "datasets", "validation": "datasets", "start_from": "models", "teacher": "models"}
 
 

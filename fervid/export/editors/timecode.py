@@ -1,6 +1,6 @@
 """Timecode: frame numbers as editing programs write them, computed in whole numbers.
 
-Timecode counts frames as if a second had a whole number of them. At 29.97 it falls behind the clock;
+Timecode counts frames as if a second had a whole number of them. At 29.97 it runs slower than the clock;
 drop-frame timecode keeps up by skipping labels, never frames.
 """
 

@@ -7,8 +7,8 @@ that is fully connected.
 
 Chosen: n is six frames of the window; k is one; the positions of the 13 parts (the paper sets them by hand,
 on another crop of the face); each part's score is taken at its best position, as in the part models that it
-cites, and averaged over time: with the plain sum over the map the deformation would be a constant. The start
-and the optimiser.
+cites, and averaged over time: with the plain sum over the map the deformation would be a constant. The
+initialization and the optimiser.
 """
 
 from __future__ import annotations

@@ -6,7 +6,7 @@ DTGN's are the 5,950 thousand of the paper.
 
 Chosen: the sequence is the whole clip (--window clip) or 0.64 s; its first, middle and last frame are read,
 as the paper does not name the three; local response normalisation after each convolution, with its usual
-constants; dropout of a half; the start and the optimiser. The augmentation is fervid's.
+constants; dropout of a half; the initialization and the optimiser. The augmentation is fervid's.
 """
 
 from __future__ import annotations

@@ -4,9 +4,9 @@ Faithful: 49 inner landmarks of 12 frames as one vector of 1176; in each frame a
 to the nose and divided by the standard deviation of the 49 coordinates; layers of 100 and 600; 177.6 thousand
 weights in the hidden layers.
 
-Chosen: the sequence is the whole clip (--window clip) or 0.64 s, evenly sampled; dropout; the start and the
-optimiser. The nose is the point between the nostrils. The noise that the paper adds to the landmarks is part
-of fervid's augmentation.
+Chosen: the sequence is the whole clip (--window clip) or 0.64 s, evenly sampled; dropout; the initialization
+and the optimiser. The nose is the point between the nostrils. The noise that the paper adds to the landmarks
+is part of fervid's augmentation.
 """
 
 from __future__ import annotations

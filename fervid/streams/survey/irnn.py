@@ -1,6 +1,6 @@
-"""A recurrent net of ReLUs, begun as the identity, over a frame net's features (Ebrahimi Kahou et al., 2015).
+"""A recurrent net of ReLUs, initialized as the identity, over frame features (Ebrahimi Kahou et al., 2015).
 
-Faithful: features of single frames; one recurrent layer of ReLUs that begins with the identity as recurrent
+Faithful: features of single frames; one recurrent layer of ReLUs, initialized with the identity as recurrent
 weights and zero as biases (Le, Jaitly and Hinton, 2015), so that it has memory before training; the last
 state is classified. The frame net can be trained on pictures first, as theirs is (--start-from a `still`).
 

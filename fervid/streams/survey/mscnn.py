@@ -7,9 +7,9 @@ weighted sum (`phrnn+mscnn`, --fusion weighted) it is the system of the paper.
 
 Chosen: kernels, which follow from the sizes of the maps; the middle 60 pixels, as fervid's augmentation
 already shifts the crop; the weight of the verification (0.05) and its margin, on which implementations of the
-paper differ; all pairs of a batch instead of random ones; local response normalisation; the start and the
-optimiser. The apex is a frame where the face is far from its neutral in training, the middle of each window
-in analysis.
+paper differ; all pairs of a batch instead of random ones; local response normalisation; the initialization
+and the optimiser. The apex is a frame where the face is far from its neutral in training, the middle of each
+window in analysis.
 """
 
 from __future__ import annotations

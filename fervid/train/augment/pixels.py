@@ -199,7 +199,7 @@ def compression(pictures: Tensor, strength: float, dice: Tensor) -> Tensor:
 def jpeg(pictures: Tensor, quality: Tensor, offset: Tensor) -> Tensor:
     """Apply JPEG to clips (n, L, S, S) at quality (n,) in 0..100; a block's corner is at -offset."""
     side, device = pictures.shape[-1], pictures.device
-    blocks = -(-(side + BLOCK - 1) // BLOCK)  # each way, whatever the offset
+    blocks = -(-(side + BLOCK - 1) // BLOCK)  # each way, for any offset
     padded = torch.arange(blocks * BLOCK, device=device)
     y, x = ((padded - offset[:, axis, None]).clamp(0, side - 1) for axis in (0, 1))  # (n, P) each
     # Indices of each block's pixels in the picture, and of the picture's pixels in the blocks.

@@ -20,9 +20,9 @@ class Augmentation:
 
     flip: float = 0.0  # chance
     rotation: float = 0.0  # degrees, either way
-    scale: float = 0.0  # share by which the face grows or shrinks
+    scale: float = 0.0  # the face grows or shrinks by this share
     shift: float = 0.0  # share of the side, each way
-    aspect: float = 0.0  # share by which the face gets wider than high, or the reverse
+    aspect: float = 0.0  # the face gets wider or narrower by this share
     shear: float = 0.0  # the same along the diagonals
     wander: float = 0.0  # change of rotation (radians), scale and shift during a clip
 
@@ -44,7 +44,7 @@ class Augmentation:
     landmark_noise: float = 0.0  # eye distances, deviation over the frames; twice that at the jaw
     landmark_bias: float = 0.0  # the same, for the error that all frames of a clip share
 
-    speed: float = 0.0  # share by which time runs faster or slower
+    speed: float = 0.0  # time runs faster or slower by this share
     dropped: float = 0.0  # share of dropped frames
 
     def __post_init__(self) -> None:

@@ -1,6 +1,6 @@
 """Cut the strip of a sample: its main face, in a video, a picture or a part of either.
 
-The main face is the track with the largest sum of box areas, without frames whose landmarks cannot be read.
+The main face is the track with the largest sum of box areas, not counting frames with unreadable landmarks.
 In a small picture where the detector finds no face, it is tried again with a border around the picture; then
 the whole picture is taken as the face's box.
 """
@@ -56,7 +56,7 @@ class PictureFinder(FaceFinder):
         return detections or [whole]
 
     def guess(self, luma: Bytes, face: Detection) -> Floats:
-        """Return a face's own landmarks, however far it is turned: a picture has no better moment."""
+        """Return a face's own landmarks, even if it is turned far: a picture has no better moment."""
         return self.fit(luma, face)
 
     def _in_box(self, detections: list[Detection]) -> list[Detection]:

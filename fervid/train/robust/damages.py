@@ -123,7 +123,7 @@ def back_light(face: Bytes, points: Floats, strength: float, rng: np.random.Gene
 
 @damage(0.05, 0.1, 0.2)
 def blur(face: Bytes, points: Floats, strength: float, rng: np.random.Generator) -> Bytes:
-    """Blur by a Gaussian whose width is a share of the eye distance."""
+    """Blur by a Gaussian with a width of a share of the eye distance."""
     return np.asarray(cv2.GaussianBlur(face, (0, 0), strength * float(shape.eye_distance(points))), np.uint8)
 
 

@@ -71,7 +71,7 @@ def _fill(left: Any, right: Any, figures: Sequence[Figure]) -> None:
 
 
 def _group(figure: Figure) -> str:
-    """Return what rows of one colour have in common."""
+    """Return the group of a row: rows of a group have the same colour."""
     return figure.name.partition(" from ")[0]
 
 

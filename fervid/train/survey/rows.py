@@ -263,7 +263,7 @@ def _defaults() -> dict[str, Any]:
 
 
 def _difference(before: Mapping[str, Any], now: Mapping[str, Any]) -> str:
-    """Return what differs between the facts of two surveys: data, or the names of settings."""
+    """Return the difference between the facts of two surveys: the data, or the names of settings."""
     if before["data"] != now["data"]:
         return "data"
     names = before["settings"].keys() | now["settings"].keys()
