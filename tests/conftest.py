@@ -29,6 +29,10 @@ if TYPE_CHECKING:
 # machine more threads are slower.
 os.environ["OMP_NUM_THREADS"] = "1"
 
+# Keep compiled modules, also if the environment says not to: hundreds of processes import fervid.
+os.environ.pop("PYTHONDONTWRITEBYTECODE", None)
+sys.dont_write_bytecode = False
+
 # As in the program itself: each collection reads all objects, and torch has many.
 collect_less_often()
 

@@ -13,7 +13,7 @@ from functools import cache
 from multiprocessing.process import BaseProcess
 from pathlib import Path
 from types import CodeType, FunctionType, ModuleType
-from typing import Any
+from typing import Any, NamedTuple
 
 import pytest
 
@@ -50,10 +50,10 @@ def is_quick(item: pytest.Function) -> bool:
     """Return whether everything that a test names is quick."""
     definitions = item._fixtureinfo.name2fixturedefs
     fixtures = [fixture.func for name in item.fixturenames for fixture in definitions.get(name, ())]
-    values, constants = reached([item.obj, *fixtures])
-    if any(map(is_slow, values)):
+    values, constants, has_slow, runs_program = reached((item.obj, *fixtures))
+    if has_slow:
         return False
-    if not any(getattr(value, "__name__", "") in PROGRAM for value in values):
+    if not runs_program:
         return True
     parameters = item.callspec.params.values() if hasattr(item, "callspec") else ()
     words = flat([*values, *constants, *parameters])
@@ -75,10 +75,21 @@ def is_inside(name: str, modules: tuple[str, ...]) -> bool:
     return any(name == module or name.startswith(f"{module}.") for module in modules)
 
 
-def reached(functions: Iterable[Callable[..., Any]]) -> tuple[list[object], list[object]]:
-    """Return the values and module names that functions and the helpers of tests use, and their constants."""
+class Reached(NamedTuple):
+    """What functions and the helpers of tests use."""
+
+    values: list[object]  # and module names
+    constants: list[object]
+    has_slow: bool
+    runs_program: bool
+
+
+@cache  # the cases of a test share their functions
+def reached(functions: tuple[Callable[..., Any], ...]) -> Reached:
+    """Return what functions and the helpers of tests use."""
     values: list[object] = []
     constants: list[object] = []
+    has_slow = runs_program = False
     queue: list[object] = [*functions]
     seen: set[int] = set()
     while queue:
@@ -92,16 +103,28 @@ def reached(functions: Iterable[Callable[..., Any]]) -> tuple[list[object], list
             function = getattr(function, wrapped, function)
         if not isinstance(function, FunctionType):
             continue
-        for code in codes(function.__code__):
-            constants += code.co_consts
-            modules = [name for name in code.co_names if name == "fervid" or name.startswith("fervid.")]
-            for name in code.co_names:
-                values += [name, *(f"{module}.{name}" for module in modules)]  # imported in the function
-                value = function.__globals__.get(name)
-                values.append(value)
-                if is_of_tests(value):
-                    queue.append(value)
-    return values, constants
+        own = used(function)
+        values += own.values
+        constants += own.constants
+        has_slow |= own.has_slow
+        runs_program |= own.runs_program
+        queue += [value for value in own.values if is_of_tests(value)]
+    return Reached(values, constants, has_slow, runs_program)
+
+
+@cache  # most tests share fixtures and helpers
+def used(function: FunctionType) -> Reached:
+    """Return what a function uses itself."""
+    values: list[object] = []
+    constants: list[object] = []
+    for code in codes(function.__code__):
+        constants += code.co_consts
+        modules = [name for name in code.co_names if name == "fervid" or name.startswith("fervid.")]
+        for name in code.co_names:
+            values += [name, *(f"{module}.{name}" for module in modules)]  # imported in the function
+            values.append(function.__globals__.get(name))
+    runs_program = any(getattr(value, "__name__", "") in PROGRAM for value in values)
+    return Reached(values, constants, any(map(is_slow, values)), runs_program)
 
 
 def codes(code: CodeType) -> Iterator[CodeType]:

@@ -23,10 +23,12 @@ from fervid.faces.detectors import Detection
 from fervid.labels import EMOTIONS
 from fervid.metrics import charts
 from fervid.synth import motion, puppet
-from fervid.types import Bytes
+from fervid.train.survey import systems
+from fervid.types import Bytes, Floats
 
 BENCHMARKS = ROOT / "benchmarks"
 DETECTED: dict[object, list[Detection]] = {}  # picture and settings -> its faces
+PUPPETS: dict[object, puppet.Puppet] = {}  # portrait and landmarks -> its mesh
 UNLABELLED = 4  # faces of the pack of landmarks
 PEOPLE = 24  # enough for each part, and for each half of the validation part
 CODES = {"anger": 0, "disgust": 1, "fear": 2, "happiness": 3, "sadness": 4, "surprise": 5, "neutral": 6}
@@ -102,6 +104,14 @@ def detect_once(luma: Bytes, *settings: Any) -> list[Detection]:
 DETECT = detection.detect
 
 
+def puppet_once(portrait: Bytes, landmarks: Floats) -> puppet.Puppet:
+    """Return the puppet of a portrait, made once: each portrait acts in many clips."""
+    key = portrait.tobytes(), landmarks.tobytes()
+    if key not in PUPPETS:
+        PUPPETS[key] = puppet.Puppet(portrait, landmarks)
+    return PUPPETS[key]
+
+
 def run_main(script: ModuleType, packs: Path, *arguments: str | Path) -> None:
     """Run a script, and the commands that it starts, in this process, which has torch loaded."""
 
@@ -124,6 +134,9 @@ def run_main(script: ModuleType, packs: Path, *arguments: str | Path) -> None:
         patch.setitem(detectors._DETECTORS, "yunet", upright)
         patch.setattr(motion, "EVERY", 12)  # portraits act at a sixth of the usual rate,
         patch.setattr(puppet, "MESH_STEP", 0.5)  # with coarse skin
+        patch.setattr(motion, "Puppet", puppet_once)
+        for name in ("c3d", "still"):
+            patch.setitem(systems.SMALL, name, {"width": 4, "blocks": 1})  # half as wide
         if hasattr(script, "subprocess"):
             patch.setattr(script, "subprocess", SimpleNamespace(run=stage))
         patch.setattr(sys, "argv", list(map(str, line)))

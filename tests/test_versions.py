@@ -84,7 +84,8 @@ pytestmark = pytest.mark.usefixtures("no_workers")
 def later(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """Copy the package, with other versions."""
     folder = tmp_path_factory.mktemp("later")
-    shutil.copytree(ROOT / "fervid", folder / "fervid")
+    without = shutil.ignore_patterns("__pycache__")
+    shutil.copytree(ROOT / "fervid", folder / "fervid", ignore=without)
     for name, (pattern, text) in CONSTANTS.items():
         path = folder / "fervid" / name
         changed, count = re.subn(pattern, text, path.read_text("utf-8"))
