@@ -26,7 +26,7 @@ from typing import Any
 
 import numpy as np
 import torch
-from face_api import SmallNet
+from frame_faces import ACTED, BATCH, cut_faces, load, write_answers
 from torch import Tensor, nn
 from torch.nn import functional
 
@@ -35,26 +35,15 @@ from fervid.labels import EMOTIONS, NEUTRAL
 from fervid.streams.still import STAGES as STAGES_OF_STILL
 from fervid.streams.still import Still
 from fervid.train.augment import MILD, STRONG, Augmentation, augment
-from fervid.train.footage import Footage
 from fervid.train.survey.systems import SMALL
 from fervid.types import Array, Bytes, Floats
 
-PACKS = {
-    "fer": "ferplus:{data}/ferplus.npz?usage=Training",
-    "portraits": "portraits:{data}/portraits.npz?classes=8",
-    "landmarks": "landmarks68",  # unlabelled: taught by the answers alone
-}
 # The share of its faces that an epoch shows: most portraits are neutral or happy.
 SHARES = {"fer": 1.0, "portraits": 0.45, "landmarks": 0.6}
 # Acted portraits are faces of another kind, on which a net that knows only stills sees nothing.
-ACTED = "acted"
 WITH_ACTED = {**SHARES, "fer": 0.8, ACTED: 0.3}
-EACH = 3  # frames of an acted clip: two while its expression is strong, and any
-STRONG_LEVEL = 0.9  # of the clip's strongest
 VISIBLE = (0.1, 0.45)  # levels at which an expression is not seen yet, and fully
-CHECKS = {"check": "ferplus:{data}/ferplus.npz?usage=PublicTest"}
 SOFTENED = 1.5  # what the answers' logits are divided by
-BATCH = 128
 WARM_UP = 0.05  # share of the steps
 DECAY = 0.05
 LONGEST_GRADIENT = 2.0
@@ -124,85 +113,6 @@ def main() -> None:
         train(options.runs, options.still, torch.device(options.device), options.small)
 
 
-def cut_faces(data: Path, runs: Path, jobs: int | None, small: bool) -> None:
-    """Cut the faces of every pack, with the margin that augmentation needs, and write one file for each."""
-    from train_default import CROWD, sized
-
-    from fervid import datasets, execute
-    from fervid.datasets import packs
-    from fervid.train import footage
-    from fervid.types.samples import Picture, Sample
-
-    with execute.open_executor(jobs) as executor:
-        for name, spec in {**PACKS, **CHECKS}.items():
-            if spec == "landmarks68":
-                pictures = packs.read(str(data / f"{spec}.npz"), {"images": (3, "u")})["images"]
-                samples = tuple(
-                    Sample(f"{row:05}", EMOTIONS[-1], Picture(np.ascontiguousarray(picture)))
-                    for row, picture in enumerate(pictures)
-                )
-            else:
-                samples = datasets.read(spec.format(data=data)).samples
-            strips = footage.cut(samples, executor)
-            rows = np.flatnonzero(strips.has_strip)
-            np.savez(
-                runs / f"{name}.npz",
-                faces=np.stack([strips.faces[row][0] for row in rows]),
-                name=np.array([strips.samples[row].name for row in rows]),
-                label=np.array([strips.samples[row].label for row in rows]),
-                split=np.array([strips.samples[row].split or "" for row in rows]),
-                votes=np.array([_votes(strips.samples[row].votes) for row in rows], np.float32),
-            )
-            print(f"{name}: {len(rows)} faces of {len(samples)} pictures", flush=True)
-        specs = [sized(spec, small).format(data=data) for spec in CROWD]
-        samples = tuple(sample for spec in specs for sample in datasets.read(spec).samples)
-        np.savez(runs / f"{ACTED}.npz", **_acting(footage.cut(samples, executor)))  # type: ignore[arg-type]
-
-
-def _acting(strips: Footage) -> dict[str, Array]:
-    """Return some frames of each acted clip, with its label and how strong the expression is in them."""
-    from fervid.synth import motion
-    from fervid.synth.people import person
-    from fervid.synth.sequences import trajectory
-    from fervid.types.samples import Picture
-
-    rows: dict[str, list[Any]] = {"faces": [], "label": [], "level": []}
-    random = np.random.default_rng(0)
-    for index in np.flatnonzero(strips.has_strip).tolist():
-        sample, count = strips.samples[index], len(strips.pts[index])
-        assert isinstance(sample.pixels, Picture)
-        _, difficulty, seed, label = sample.pixels.motion.split("/")
-        own = np.random.default_rng([1, int(seed)])  # as the clip was made
-        level = trajectory(person(own), label, difficulty, own).level[:: motion.EVERY]
-        strong = np.flatnonzero(level >= STRONG_LEVEL * level.max())
-        for frame in (*random.choice(strong, EACH - 1), random.integers(count)):
-            rows["faces"].append(strips.faces[index][int(frame)])
-            rows["label"].append(label)
-            rows["level"].append(level[int(frame)])
-    return {name: np.array(values) for name, values in rows.items()}
-
-
-def _votes(votes: Mapping[str, float]) -> list[float]:
-    """Return the shares of the taggers' votes; zeros if there are none."""
-    total = sum(votes.get(emotion, 0.0) for emotion in EMOTIONS)
-    return [votes.get(emotion, 0.0) / (total or 1.0) for emotion in EMOTIONS]
-
-
-def write_answers(net: Path, runs: Path) -> None:
-    """Write the small net's logits for the faces of every pack."""
-    small = SmallNet(net)
-    for name in PACKS:
-        faces = _load(runs, name)["faces"]
-        logits = [small(faces[low : low + BATCH]) for low in range(0, len(faces), BATCH)]
-        np.save(runs / f"answers-{name}.npy", np.concatenate(logits))
-        print(f"{name}: {len(faces)} answers", flush=True)
-
-
-def _load(runs: Path, name: str) -> dict[str, Array]:
-    with np.load(runs / f"{name}.npz") as pack:
-        return {key: pack[key] for key in pack.files}
-
-
 @dataclass(frozen=True)
 class Material:
     """The faces of all packs, (N, M, M), their targets (N, C), and each one's weight in the draw."""
@@ -219,7 +129,7 @@ def gather(runs: Path, stage: Stage, own: Callable[[Bytes], Floats] | None = Non
     """
     faces, targets, weights = [], [], []
     for name, share in stage.shares.items():
-        pack = _load(runs, name)
+        pack = load(runs, name)
         labels = np.array([[emotion == label for emotion in EMOTIONS] for label in pack["label"]], np.float32)
         answers = own(pack["faces"]) if own is not None else np.zeros_like(labels)
         if name != ACTED:
@@ -256,7 +166,7 @@ def _softmax(logits: Array) -> Floats:
 
 def train(runs: Path, still: Path, device: torch.device, small: bool) -> None:
     """Run the stages, and write their nets as models."""
-    check, log = _load(runs, "check"), {}
+    check, log = load(runs, "check"), {}
     for stage in STAGES:
         net, log[stage.name] = fit(stage, check, runs, still, device, small)
         save(net, runs / stage.name)
