@@ -7,8 +7,8 @@ It runs every command one after the other, in one process per version, with ever
 and writes each exit code into codes.txt. Pictures, cut clips, annotated videos and faces are made of the
 first clips only. With --versions it then lists the files that differ, and exits with 1 if any does.
 
-Some bytes differ between runs of one version: give one checkout twice to see which. These are ids in plot.svg
-and dates in plot.pdf, random ids in cut .webm files, and in old versions annotated videos of odd sizes.
+Some bytes differ between runs of one version: give one checkout twice to see which. These are ids in plot.svg,
+random ids in cut .webm files, and in old versions annotated videos of odd sizes.
 """
 
 from __future__ import annotations
@@ -118,7 +118,7 @@ def pictures(clip: Path, folder: Path, analyze: tuple[object, ...], end: tuple[o
     yield "pictures", ("people", timeline, "--video", clip, "--pictures", folder / "pictures")
     yield "page", ("report", timeline, "--video", clip, "-o", folder / "page.html")
     yield "cut.out", ("peaks", timeline, "--video", clip, "--top", 2, "--cut", folder / "cut")
-    draw = ("annotate", clip, *end, "-t", timeline, "--tracks", tracks)
+    draw = ("annotate", clip, "-t", timeline, "--tracks", tracks)
     yield "annotated", (*draw, "-o", folder / "annotated.mp4")
     yield "faces", ("extract", clip, "--end", 2, "--crops", "png", "-o", folder / "faces", "--no-cache")
     if has_command("explain"):

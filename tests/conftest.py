@@ -182,12 +182,18 @@ def run_here(arguments: Sequence[str | Path]) -> int:
     """Run the program in this process on one core, restore the signal handlers, and return the exit code."""
     from fervid.cli import main
 
+    with keep_signal_handlers(), pytest.MonkeyPatch.context() as patch:
+        patch.setattr(os, "sched_getaffinity", lambda process: {0}, raising=False)
+        return main.run(list(map(str, arguments)))
+
+
+@contextmanager
+def keep_signal_handlers() -> Iterator[None]:
+    """Restore the handlers of the signals that the program handles."""
     named = [getattr(signal, name, None) for name in ("SIGINT", "SIGTERM", "SIGHUP")]
     before = {number: signal.getsignal(number) for number in named if number is not None}
     try:
-        with pytest.MonkeyPatch.context() as patch:
-            patch.setattr(os, "sched_getaffinity", lambda process: {0}, raising=False)
-            return main.run(list(map(str, arguments)))
+        yield
     finally:
         for number, handler in before.items():
             signal.signal(number, handler)

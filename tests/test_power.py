@@ -2,17 +2,22 @@
 
 from __future__ import annotations
 
+import importlib
 import json
 import os
 import shutil
 import subprocess
 import sys
+from collections.abc import Callable, Iterator
 from pathlib import Path
+from types import ModuleType
 from typing import Any
 
 import pytest
-from conftest import ROOT, environment
+from conftest import ROOT, keep_signal_handlers
 from media import pictures, write
+
+Figures = Callable[..., tuple[int, dict[str, Any]]]
 
 
 def can_trace() -> bool:
@@ -33,26 +38,46 @@ def inputs(tmp_path_factory: pytest.TempPathFactory) -> list[Path]:
     return [*clips, folder / "text.mp4"]
 
 
-def figures(inputs: list[Path], *options: str) -> tuple[int, dict[str, Any]]:
-    script = ROOT / "benchmarks" / "power.py"
-    line: list[str | Path] = [sys.executable, "-W", "error", script, *inputs, "--json", *options]
-    done = subprocess.run(line, env=environment(), capture_output=True, text=True, check=False)
-    assert done.stderr == ""
-    (tally,) = json.loads(done.stdout)
-    return done.returncode, tally
+@pytest.fixture(scope="module")
+def power() -> Iterator[ModuleType]:
+    """Import the script, which resumes in this process, where torch is loaded."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.syspath_prepend(ROOT / "benchmarks")
+        yield importlib.import_module("power")
+    for name in ("power", "power_disk"):
+        sys.modules.pop(name, None)
+
+
+@pytest.fixture
+def figures(
+    inputs: list[Path],
+    power: ModuleType,
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+) -> Figures:
+    monkeypatch.setenv("PYTHONPATH", str(ROOT))  # for the run that is traced
+
+    def run(*options: str) -> tuple[int, dict[str, Any]]:
+        monkeypatch.setattr(sys, "argv", ["power.py", *map(str, inputs), "--json", *options])
+        with keep_signal_handlers(), pytest.raises(SystemExit) as end:
+            power.main()
+        printed = capsys.readouterr()
+        assert printed.err == ""
+        (tally,) = json.loads(printed.out)
+        return int(end.value.code or 0), tally
+
+    return run
 
 
 @pytest.mark.parametrize("scenario", ["batch", "overwrite", "analyze"])
-def test_a_power_failure_mixes_no_files_and_the_same_command_resumes(
-    inputs: list[Path], scenario: str
-) -> None:
-    code, tally = figures(inputs, "--scenario", scenario, "--resumes", "8", "--jobs", "1")
+def test_a_power_failure_mixes_no_files_and_the_same_command_resumes(figures: Figures, scenario: str) -> None:
+    code, tally = figures("--scenario", scenario, "--resumes", "8", "--jobs", "1")
     assert (code, tally["faults"]) == (0, [])
     assert tally["states"] > 30 and tally["resumed"] == 8 and tally["syncs"] >= 4
 
 
-def test_without_syncs_a_power_failure_would_mix_files(inputs: list[Path]) -> None:
-    code, tally = figures(inputs, "--scenario", "batch", "--resumes", "0", "--jobs", "1", "--ignore-syncs")
+def test_without_syncs_a_power_failure_would_mix_files(figures: Figures) -> None:
+    code, tally = figures("--scenario", "batch", "--resumes", "0", "--jobs", "1", "--ignore-syncs")
     assert code == 1 and tally["syncs"] == 0
     assert any("lists 0.mp4.json, which is not there" in fault for fault in tally["faults"])
     assert any("0.mp4.json is neither the old file nor the new one" in fault for fault in tally["faults"])
