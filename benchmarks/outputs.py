@@ -7,8 +7,8 @@ It runs every command one after the other, in one process per version, with ever
 and writes each exit code into codes.txt. Pictures, cut clips, annotated videos and faces are made of the
 first clips only. With --versions it then lists the files that differ, and exits with 1 if any does.
 
-Some bytes differ between runs of one version: give one checkout twice to see which. These are ids in plot.svg,
-random ids in cut .webm files, and in old versions annotated videos of odd sizes.
+Some bytes differ between runs of one version: give one checkout twice to see which. These are ids in
+plot.svg, random ids in cut .webm files, and in old versions annotated videos of odd sizes.
 """
 
 from __future__ import annotations
