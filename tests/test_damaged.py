@@ -5,9 +5,11 @@ from __future__ import annotations
 import re
 import struct
 from collections.abc import Iterator
+from itertools import islice
 from pathlib import Path
-from typing import Any
+from typing import Any, BinaryIO
 
+import av
 import media
 import numpy as np
 import pytest
@@ -21,7 +23,7 @@ from fervid.faces import detection
 from fervid.faces.detectors import detectors
 from fervid.times import MOST_SECONDS, MOST_TICKS
 from fervid.types import Settings
-from fervid.video import encoding, planning, reading, redrawing
+from fervid.video import encoding, packets, planning, reading, redrawing
 from fervid.video.encoding import VideoWriter
 
 
@@ -99,6 +101,39 @@ def test_an_avi_without_its_index_is_decoded_in_one_pass(tmp_path: Path) -> None
     video = planning.plan(path)
     assert len(video.pts) >= 119
     assert len(spans.groups(video, spans.plan(video, Settings()))) == 1
+
+
+def test_packets_wait_for_a_few_later_ones_only(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """FFmpeg would read all of the tiny blocks, and compare each with all before, for one packet's time."""
+    path = write(
+        tmp_path / "film.avi",
+        pictures(12),
+        codec="mpeg4",
+        pixel_format="yuv420p",
+        options={"bf": "2"},
+        gop=60,
+    )
+    with av.open(str(path)) as container:  # av lets FFmpeg add the times
+        times = [packet.pts for packet in container.demux(video=0) if packet.size]
+    assert None not in times
+    assert times != sorted(times)
+    files = []
+
+    def opened(name: Path, mode: str) -> BinaryIO:
+        files.append(name.open(mode))
+        return files[-1]
+
+    monkeypatch.setattr(reading, "open", opened, raising=False)
+    with reading.opened(path) as (_, stream):
+        assert [packet.pts for packet in packets.demuxed(stream) if packet.size] == times
+    data = path.read_bytes()
+    index = data.rindex(b"idx1")
+    path.write_bytes(data[:index] + (b"00dc" + struct.pack("<IBx", 1, 0x55)) * 20_000 + data[index:])
+    with reading.opened(path) as (_, stream):
+        blocks = packets.demuxed(stream)
+        assert len(list(islice(blocks, 12))) == 12
+        assert files[-1].tell() < path.stat().st_size / 2
+        assert sum(packet.size == 1 for packet in blocks) >= 19_000
 
 
 def test_what_cannot_be_decoded_is_read_a_few_times_only(

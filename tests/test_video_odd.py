@@ -24,7 +24,8 @@ from test_video import assert_spans_join, same, whole
 from fervid.errors import InputError, OutputError, UsageError
 from fervid.types import Tally
 from fervid.video import clock, planning, reading, source
-from fervid.video.reading import demuxed, opened
+from fervid.video.packets import demuxed
+from fervid.video.reading import opened
 
 AS_ROOT = hasattr(os, "geteuid") and os.geteuid() == 0  # root ignores permissions
 
@@ -248,6 +249,8 @@ def test_demuxing_continues_past_errors_but_not_for_ever() -> None:
     class Container:
         """A container that fails at times, as av does with damaged containers and late streams."""
 
+        flags = 0
+
         def __init__(self, *events: object) -> None:
             self.events = iter(events)
 
@@ -258,8 +261,9 @@ def test_demuxing_continues_past_errors_but_not_for_ever() -> None:
                 yield event
 
     damage, late = av.error.InvalidDataError(1, "damage"), IndexError()
-    stream = SimpleNamespace(container=Container("a", damage, "b", *[late] * 200, "c", *[damage] * 64, "d"))
-    assert list(demuxed(cast(VideoStream, stream))) == ["a", "b", "c"]
+    a, b, c, d = (SimpleNamespace(pts=pts) for pts in range(4))
+    stream = SimpleNamespace(container=Container(a, damage, b, *[late] * 200, c, *[damage] * 64, d))
+    assert list(demuxed(cast(VideoStream, stream))) == [a, b, c]
 
 
 def test_a_broadcast_cut_in_the_middle(tmp_path: Path) -> None:

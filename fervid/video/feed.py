@@ -27,7 +27,8 @@ from fervid.types import Frame, Video
 from fervid.video import origins, source
 from fervid.video.luma import Turn, turn_of, upright, upright_size
 from fervid.video.origins import STANDARD, Origin, reason
-from fervid.video.reading import DEMUX_RETRIES, STILLS_RATE, limit_size, time_base_of
+from fervid.video.packets import DEMUX_RETRIES, Times
+from fervid.video.reading import STILLS_RATE, limit_size, time_base_of
 from fervid.video.remote import path_parts
 
 JUMP = 60  # seconds by which a picture may come later than the last one; beyond it, the clock was changed
@@ -111,25 +112,28 @@ class Feed:
 
     def _packets(self, container: InputContainer, stream: VideoStream) -> Iterator[Packet[VideoStream]]:
         """Yield the packets of the stream, past damaged data."""
-        packets, failures = container.demux(stream), 0
+        packets, failures, times = container.demux(stream), 0, Times[VideoStream](container)
         while True:
             try:
                 packet = next(packets)
             except StopIteration:
+                yield from times.end()
                 return
             except IndexError:  # a packet of a stream that began later; av has skipped it
                 packets = container.demux(stream)
             except av.InvalidDataError as failure:
+                yield from times.end()
                 packets, failures = container.demux(stream), failures + 1
                 if failures > DEMUX_RETRIES:
                     raise InputError(
                         f"{self.origin.label} sends only damaged data: check its source"
                     ) from failure
             except av.FFmpegError as failure:
+                yield from times.end()
                 raise InputError(f"{self.origin.label} broke: {reason(failure)}") from failure
             else:
                 failures = 0
-                yield packet
+                yield from times.add(packet)
 
 
 class _Turning:

@@ -19,12 +19,12 @@ from fervid.times import MOST_SECONDS
 from fervid.types import Source, Video
 from fervid.video import clock, source, tags
 from fervid.video.luma import Turn, turn_of, upright_size
+from fervid.video.packets import demuxed
 from fervid.video.reading import (
     MOST_PIXELS,
     STILLS,
     STILLS_RATE,
     decoded,
-    demuxed,
     opened,
     read_still,
     time_base_of,

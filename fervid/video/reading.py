@@ -26,6 +26,7 @@ from fervid.process import callback
 from fervid.types import Frame, Tally, Video
 from fervid.video import source
 from fervid.video.luma import Turn, turn_of, upright, upright_size
+from fervid.video.packets import demuxed
 
 STILLS_RATE = Fraction(25)  # frames per second of a folder of stills, by default
 STILLS = "stills"  # the container's name of a folder of stills
@@ -35,7 +36,6 @@ MOST_PIXELS = 1 << 26
 MOST_STILL_PIXELS = 1 << 28
 PAST = 64  # packets without a frame after which none is expected: decoders hold back 32 fields at most
 FARTHEST = 60  # seconds before a span that are searched for a keyframe that can be decoded
-DEMUX_RETRIES = 64  # errors in a row after which the rest of a file is skipped
 UNWANTED = Disposition.attached_pic | Disposition.timed_thumbnails
 # Decoders that can leave out frames to which no other frame refers. HEVC's can as well, but in a file with
 # several layers it leaves out too much: there the container marks these frames.
@@ -148,24 +148,6 @@ def _video_stream(container: InputContainer, path: Path) -> VideoStream:
     if not known:
         raise InputError(f"{display_name(path)} is damaged, or has an unknown codec: convert it to mp4")
     return max(known, key=lambda s: (bool(s.disposition & Disposition.default), s.width * s.height, -s.index))
-
-
-def demuxed(stream: VideoStream) -> Iterator[Packet[VideoStream]]:
-    """Yield every packet of the stream, past damage as far as the container recovers."""
-    container = cast(InputContainer, stream.container)
-    packets, failures = container.demux(stream), 0
-    while failures < DEMUX_RETRIES:
-        try:
-            packet = next(packets)
-        except StopIteration:
-            return
-        except av.FFmpegError:
-            packets, failures = container.demux(stream), failures + 1
-        except IndexError:  # a packet of a stream that begins later in the file; av has skipped it
-            packets = container.demux(stream)
-        else:
-            failures = 0
-            yield packet
 
 
 def decoded(

@@ -45,14 +45,14 @@ def redraw(
     `paint` gets the planes of the whole picture: the video's own in the upper left, the rest not yet filled.
     """
     low, high = (int(index) for index in np.searchsorted(video.pts, [start, stop]))
-    times = [*video.pts[low:high].tolist(), min(stop, video.end)]
+    times = np.append(video.pts[low:high], min(stop, video.end))
     first = next(turned(video, start), None)
     if first is None or low == high:
         raise InputError(
             f"no frame of {video.name} can be decoded from {video.seconds(start):.2f} to "
             f"{video.seconds(stop):.2f} s"
         )
-    coding, begin = Coding.of(first[1]), times[0]
+    coding, begin = Coding.of(first[1]), int(times[0])
     look = Look(
         width=max(2, size[0] // 2 * 2),
         height=max(2, size[1] // 2 * 2),
@@ -64,7 +64,7 @@ def redraw(
     container = CONTAINERS[suffix]
     with writing(target, container, note) as output:
         writer = VideoWriter(output, look, QUALITY)
-        span = ((begin - video.start) * video.time_base, (times[-1] - video.start) * video.time_base)
+        span = ((begin - video.start) * video.time_base, (int(times[-1]) - video.start) * video.time_base)
         for sound in sounds(video):
             is_kept = container == "matroska" or sound.codec in KEPT
             sound_writer: SoundWriter = CopiedSound(output, sound) if is_kept else EncodedSound(output, sound)
@@ -75,7 +75,7 @@ def redraw(
         with closing(ahead(painted(video, start, stop, paint, size, coding), count)) as pictures:
             for pts, picture in pictures:
                 following = int(np.searchsorted(times, pts, side="right"))
-                length = times[following] - pts if following < len(times) else 1
+                length = int(times[following]) - pts if following < len(times) else 1
                 writer.add(picture, pts - begin, length)
                 del picture
                 if tick:

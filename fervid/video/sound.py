@@ -12,10 +12,10 @@ import av
 import numpy as np
 from av import AudioResampler
 from av.audio.stream import AudioStream
-from av.container import InputContainer
 from av.packet import Packet
 
 from fervid.types import Floats, Video
+from fervid.video.packets import demuxed
 from fervid.video.reading import STILLS, opened
 
 RATES = (96000, 88200, 64000, 48000, 44100, 32000, 24000, 22050, 16000, 12000, 11025, 8000)  # that AAC takes
@@ -98,8 +98,9 @@ class Sound:
                     except av.FFmpegError:
                         continue
                 is_late = is_sought
-                for packet in _packets(container, stream):
-                    assert packet.pts is not None
+                for packet in demuxed(stream):
+                    if not packet.size or packet.pts is None:
+                        continue
                     time = packet.pts * packet.time_base - wanted
                     if is_late and time > 0:
                         break
@@ -127,15 +128,3 @@ def sounds(video: Video) -> list[Sound]:
             for index, stream in enumerate(container.streams.audio)
             if stream.codec_context is not None and stream.channels
         ]
-
-
-def _packets(container: InputContainer, stream: AudioStream) -> Iterator[Packet[AudioStream]]:
-    """Yield packets that have a time, as far as the file can be read."""
-    packets = container.demux(stream)
-    while True:
-        try:
-            packet = next(packets)
-        except (StopIteration, av.FFmpegError):
-            return
-        if packet.size and packet.pts is not None:
-            yield packet
