@@ -71,9 +71,9 @@ times, folder = [], Results(results)
 folder.read()
 folder.open()
 with execute.serial() as executor:
-    for each in find_inputs(paths, None, results).inputs:
+    for item in find_inputs(paths, None, results).inputs:
         inside[:], begun = [0.0, 0.0], clocks()
-        Batch([each], request, folder, executor, Store.default(), 1).run()
+        Batch([item], request, folder, executor, Store.default(), 1).run()
         times.append([[end - start for end, start in zip(clocks(), begun)], list(inside)])
 folder.close()
 print(json.dumps(times))

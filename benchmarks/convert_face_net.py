@@ -94,7 +94,9 @@ def compare(full: FaceNet, half: FaceNet, media: Path) -> str:
     faces = list(portraits(media))
     first, second = (np.stack([net.describe(face) for face in faces]) for net in (full, half))
     apart = np.linalg.norm(first - second, axis=1)
-    distances = [np.linalg.norm(each[:, None] - each[None], axis=2) for each in (first, second)]
+    distances = [
+        np.linalg.norm(descriptors[:, None] - descriptors[None], axis=2) for descriptors in (first, second)
+    ]
     pairs = np.triu_indices(len(faces), 1)
     change = np.abs(distances[0] - distances[1])[pairs]
     crossing = ((distances[0] < 0.6) != (distances[1] < 0.6))[pairs]
@@ -118,8 +120,8 @@ def main() -> None:
     print(f"{options.output}: {options.output.stat().st_size} bytes")
     if options.media:
         nets = [
-            FaceNet({name: torch.from_numpy(v.astype(np.float32)) for name, v in each.items()})
-            for each in (weights, halves)
+            FaceNet({name: torch.from_numpy(v.astype(np.float32)) for name, v in values.items()})
+            for values in (weights, halves)
         ]
         print(compare(*nets, options.media))
 

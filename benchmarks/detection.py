@@ -123,8 +123,8 @@ class Counts:
         return {
             "pictures": self.pictures,
             "recall": {
-                row: {"faces": each["hog"][0]} | {name: each[name][1] / each[name][0] for name in WAYS}
-                for row, each in self.rows.items()
+                row: {"faces": counts["hog"][0]} | {name: counts[name][1] / counts[name][0] for name in WAYS}
+                for row, counts in self.rows.items()
             },
             "false_alarms": self.false,
             "time": {name: self.seconds[name] / self.seconds["hog"] for name in WAYS},
@@ -189,8 +189,8 @@ def table(figures: dict[str, Any]) -> Iterator[str]:
             part_figures = figures[part]
             yield f"{part}: {part_figures['pictures']} pictures"
             yield f"  {'recall':24}{'faces':>7}" + "".join(f"{name:>9}" for name in WAYS)
-            for row, each in part_figures["recall"].items():
-                yield f"  {row:24}{each['faces']:7}" + "".join(f"{each[name]:9.3f}" for name in WAYS)
+            for row, shares in part_figures["recall"].items():
+                yield f"  {row:24}{shares['faces']:7}" + "".join(f"{shares[name]:9.3f}" for name in WAYS)
             false = "".join(f"{part_figures['false_alarms'][name]:9}" for name in WAYS)
             yield f"  {'false alarms':24}{'':7}{false}"
             yield f"  {'time':24}{'':7}" + "".join(f"{part_figures['time'][name]:9.3f}" for name in WAYS)

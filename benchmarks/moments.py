@@ -83,10 +83,13 @@ def example(**options: object) -> float:
     for shot in (shot for shot in truth["shots"] if shot["face"]):
         for frame in range(shot["start_frame"], shot["end_frame"]):
             seconds, shown = frame / truth["fps"], NEUTRAL
-            for each in shot["expressions"]:
-                begin, end = each["onset"] + each["apex_start"], each["apex_end"] + each["offset"]
+            for expression in shot["expressions"]:
+                begin, end = (
+                    expression["onset"] + expression["apex_start"],
+                    expression["apex_end"] + expression["offset"],
+                )
                 if begin / 2 <= seconds < end / 2:
-                    shown = each["emotion"]
+                    shown = expression["emotion"]
             pts = timeline.source.ticks(seconds)
             read = {segment.emotion for segment in timeline.segments if segment.start <= pts < segment.end}
             right.append(shown in read)

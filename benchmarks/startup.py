@@ -83,10 +83,10 @@ def summarize(spent: dict[str, list[Spent]]) -> dict[str, dict[str, float]]:
     for name, rounds in spent.items():
         pairs = list(zip(rounds, spent[UNIT], strict=True))
         figures[name] = {
-            "seconds": median(each.elapsed for each in rounds),
-            "cpu_seconds": median(each.cpu for each in rounds),
-            "ratio": median(each.elapsed / unit.elapsed for each, unit in pairs),
-            "cpu_ratio": median(each.cpu / unit.cpu for each, unit in pairs),
+            "seconds": median(spent.elapsed for spent in rounds),
+            "cpu_seconds": median(spent.cpu for spent in rounds),
+            "ratio": median(spent.elapsed / unit.elapsed for spent, unit in pairs),
+            "cpu_ratio": median(spent.cpu / unit.cpu for spent, unit in pairs),
         }
     return figures
 

@@ -189,7 +189,7 @@ def sample(file: Path, model: str) -> Sample:
         return (pts - planned.start) * planned.time_base
 
     settings = Settings(seconds(span.start), None if span.stop is None else seconds(span.stop))
-    if [(each.start, each.stop) for each in spans.plan(planned, settings)] != [(span.start, span.stop)]:
+    if [(part.start, part.stop) for part in spans.plan(planned, settings)] != [(span.start, span.stop)]:
         raise RuntimeError("the sample is not one span")
     clock = Clock()
     with tempfile.TemporaryDirectory() as folder:

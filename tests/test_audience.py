@@ -17,7 +17,7 @@ import pytest
 from conftest import Call
 from timelines import MODEL, curve_at, text_of, video_at
 
-from fervid.audience import Audience, Options, agreement, analyze, sync, viewer
+from fervid.audience import Audience, Options, agreement, analyze, sync, viewer_of
 from fervid.audience.film import as_timeline
 from fervid.audience.page import write as write_page
 from fervid.audience.results import as_json
@@ -93,17 +93,17 @@ def recording(happiness: Sequence[float], quality: Sequence[float], **changes: o
 def test_a_viewer_is_sampled_on_the_film_s_clock() -> None:
     times = np.arange(200) * 0.32
     happiness = np.clip(np.sin(times / 5), 0, 0.9)
-    late = viewer(recording(happiness.tolist(), [1.0] * 200), "late.json", 10.0, 30.0)
+    late = viewer_of(recording(happiness.tolist(), [1.0] * 200), "late.json", 10.0, 30.0)
     wanted = np.interp(grid(30.0) + 10.0, times, happiness)
     np.testing.assert_allclose(late.values[:, HAPPINESS], wanted, atol=2e-3)
-    early = viewer(recording(happiness.tolist(), [1.0] * 200), "early.json", -10.0, 30.0)
+    early = viewer_of(recording(happiness.tolist(), [1.0] * 200), "early.json", -10.0, 30.0)
     assert not early.is_present[: int(10 / STEP)].any() and early.is_present[int(10 / STEP) + 1 :].all()
 
 
 def test_a_viewer_who_looks_away_is_missing_and_not_neutral() -> None:
     quality = np.ones(200)
     quality[50:100] = 0.1  # 16 s to 32 s
-    own = viewer(recording([0.5] * 200, quality.tolist()), "a.json", 0.0, 60.0)
+    own = viewer_of(recording([0.5] * 200, quality.tolist()), "a.json", 0.0, 60.0)
     times = grid(60.0)
     assert np.isnan(own.values[(times > 16.5) & (times < 31.5)]).all()
     assert own.is_present[(times < 15.5) | ((times > 32.5) & (times < 60))].all()
@@ -336,7 +336,7 @@ def test_what_is_wrong_is_said(
 def test_a_viewer_from_json_lines_has_no_curves() -> None:
     lines = replace(recording([0.1] * 9, [1.0] * 9), has_curves=False)
     with pytest.raises(InputError, match="no curves"):
-        viewer(lines, "a.jsonl", 0.0, 10.0)
+        viewer_of(lines, "a.jsonl", 0.0, 10.0)
 
 
 def test_a_film_of_film_length_is_sampled_in_its_steps() -> None:

@@ -73,4 +73,4 @@ def seconds(text: str) -> Fraction:
 
 def ordered(annotations: list[Annotation]) -> tuple[Annotation, ...]:
     """Return the annotations by start."""
-    return tuple(sorted(annotations, key=lambda each: (each.start, each.end)))
+    return tuple(sorted(annotations, key=lambda annotation: (annotation.start, annotation.end)))

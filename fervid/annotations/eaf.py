@@ -84,7 +84,9 @@ def _texts(tier: Element) -> list[tuple[str, str]]:
 def _aligned(tier: Element, slots: Mapping[str, str | None]) -> dict[str, Extent]:
     """Return the extents of a tier's annotations, with slots without a time spread evenly."""
     annotations = tier.findall("ANNOTATION/ALIGNABLE_ANNOTATION")
-    used = {each.attrib[side] for each in annotations for side in ("TIME_SLOT_REF1", "TIME_SLOT_REF2")}
+    used = {
+        annotation.attrib[side] for annotation in annotations for side in ("TIME_SLOT_REF1", "TIME_SLOT_REF2")
+    }
     missing = used - set(slots)
     if missing:
         raise ValueError(f"there is no time slot {min(missing)}")
@@ -92,11 +94,11 @@ def _aligned(tier: Element, slots: Mapping[str, str | None]) -> dict[str, Extent
     times = _filled([slots[name] for name in names])
     time = dict(zip(names, times, strict=True))
     return {
-        each.attrib["ANNOTATION_ID"]: (
-            time[each.attrib["TIME_SLOT_REF1"]],
-            time[each.attrib["TIME_SLOT_REF2"]],
+        annotation.attrib["ANNOTATION_ID"]: (
+            time[annotation.attrib["TIME_SLOT_REF1"]],
+            time[annotation.attrib["TIME_SLOT_REF2"]],
         )
-        for each in annotations
+        for annotation in annotations
     }
 
 

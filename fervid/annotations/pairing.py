@@ -57,16 +57,16 @@ class Rater:
 
     def agreement(self, labels: tuple[str, ...]) -> Agreement:
         """Return the agreement with the timeline over all tiers."""
-        first, *rest = (Agreement.of(labels, each.annotated, each.seen) for each in self.ratings)
+        first, *rest = (Agreement.of(labels, rating.annotated, rating.seen) for rating in self.ratings)
         return sum(rest, first)
 
     def agreement_with(self, other: Rater, labels: tuple[str, ...]) -> Agreement | None:
         """Return the agreement with another annotator on the same people, None if there are none."""
-        theirs = {each.compared_with: each for each in other.ratings}
+        theirs = {rating.compared_with: rating for rating in other.ratings}
         agreements = [
-            Agreement.of(labels, each.annotated, theirs[each.compared_with].annotated)
-            for each in self.ratings
-            if each.compared_with in theirs
+            Agreement.of(labels, rating.annotated, theirs[rating.compared_with].annotated)
+            for rating in self.ratings
+            if rating.compared_with in theirs
         ]
         return sum(agreements[1:], agreements[0]) if agreements else None
 
@@ -121,7 +121,10 @@ def compare(timeline: Timeline, sheets: Sequence[Sheet], choice: Choice) -> Comp
                 for tier, target in pairs
             )
             unknown = Counter(
-                clean(each.text) for tier, _ in pairs for each in tier.annotations if not _label(each, choice)
+                clean(annotation.text)
+                for tier, _ in pairs
+                for annotation in tier.annotations
+                if not _label(annotation, choice)
             )
             unknown.pop("", None)
             overlaps = sum(_overlaps(tier) for tier, _ in pairs)
@@ -278,7 +281,7 @@ def _label(annotation: Annotation, choice: Choice) -> str | None:
 
 
 def _labels(tier: Tier, choice: Choice) -> Iterator[str]:
-    return (label for each in tier.annotations if (label := _label(each, choice)))
+    return (label for annotation in tier.annotations if (label := _label(annotation, choice)))
 
 
 def _chosen(sheet: Sheet, choice: Choice) -> list[Tier]:
@@ -294,17 +297,17 @@ def _stretches(
     if is_on_player_clock:
         shift -= fields.clock_offset(timeline.source)
     return [
-        (each.start + shift, each.end + shift, labels.index(label))
-        for each in tier.annotations
-        if (label := _label(each, choice))
+        (annotation.start + shift, annotation.end + shift, labels.index(label))
+        for annotation in tier.annotations
+        if (label := _label(annotation, choice))
     ]
 
 
 def _overlaps(tier: Tier) -> int:
     count, reached = 0, None
-    for each in tier.annotations:
-        count += reached is not None and each.start < reached
-        reached = each.end if reached is None else max(reached, each.end)
+    for annotation in tier.annotations:
+        count += reached is not None and annotation.start < reached
+        reached = annotation.end if reached is None else max(reached, annotation.end)
     return count
 
 

@@ -37,7 +37,7 @@ def as_timeline(audience: Audience, film: Video, model: ModelInfo) -> Timeline:
     if audience.group_count > 1:
         for number in range(1, audience.group_count + 1):
             viewers = audience.group(number)
-            mean, _, present = summary(np.stack([each.values for each in viewers]).astype(np.float64))
+            mean, _, present = summary(np.stack([viewer.values for viewer in viewers]).astype(np.float64))
             name = f"Segment {number} ({len(viewers)} viewers)"
             parts.append((AUDIENCE + number, name, mean, present / len(viewers)))
     source = Source(**{name: getattr(film, name) for name in Source.__dataclass_fields__})

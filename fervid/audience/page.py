@@ -171,7 +171,7 @@ def _tables(audience: Audience) -> Iterator[str]:
         yield "<h2>Segments of viewers who react alike</h2>"
         for number in range(1, audience.group_count + 1):
             viewers = audience.group(number)
-            listed = ", ".join(escape(each.name) for each in viewers)
+            listed = ", ".join(escape(viewer.name) for viewer in viewers)
             yield f"<p>Segment {number}, {len(viewers)} viewers: {listed}</p>"
     yield "<h2>Viewers</h2>"
     numbers = zip(audience.viewers, audience.agreement.tolist(), audience.segments, strict=True)
@@ -179,13 +179,13 @@ def _tables(audience: Audience) -> Iterator[str]:
         ("viewer", "film begins at", "readable", "agreement", "segment"),
         [
             (
-                escape(each.name),
-                f"{each.offset:.2f} s",
-                f"{each.presence:.0%}",
+                escape(viewer.name),
+                f"{viewer.offset:.2f} s",
+                f"{viewer.presence:.0%}",
                 "" if np.isnan(agreement) else f"{agreement:+.2f}",
                 "" if segment is None else str(segment),
             )
-            for each, agreement, segment in numbers
+            for viewer, agreement, segment in numbers
         ],
     )
 

@@ -43,7 +43,7 @@ def grid(seconds: float) -> Array:
     return (np.arange(max(1, int(np.ceil(seconds / STEP - 1e-9)))) + 0.5) * STEP
 
 
-def viewer(timeline: Timeline, name: str, offset: float, seconds: float) -> Viewer:
+def viewer_of(timeline: Timeline, name: str, offset: float, seconds: float) -> Viewer:
     """Return the viewer of a recording: the person who is visible for longest.
 
     `offset` is the time in the recording at which the film begins; `seconds` is the film's length.

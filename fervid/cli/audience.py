@@ -173,7 +173,7 @@ def align_viewers(
     reference: str | None,
 ) -> list[Viewer]:
     """Return the viewers, with their recordings aligned to the film's clock."""
-    from fervid.audience import viewer
+    from fervid.audience import viewer_of
     from fervid.audience.analyze import length
 
     sound = None
@@ -189,17 +189,17 @@ def align_viewers(
                 offset = 0.0
             else:
                 offset = heard_offset(recording_of(name, timeline), sound)
-            viewers.append(viewer(timeline, Path(name).name, offset, length(film)))
+            viewers.append(viewer_of(timeline, Path(name).name, offset, length(film)))
             bar.tick(len(viewers))
-    for each in viewers:
-        if each.presence < LITTLE:
+    for viewer in viewers:
+        if viewer.presence < LITTLE:
             log.warning(
                 "%s: readable for %.0f %% of the film; check its offset (%.2f s)",
-                display_name(each.name),
-                100 * each.presence,
-                each.offset,
+                display_name(viewer.name),
+                100 * viewer.presence,
+                viewer.offset,
             )
-    if not any(each.presence for each in viewers):
+    if not any(viewer.presence for viewer in viewers):
         raise InputError("no viewer can be read while the film runs: check the offsets")
     return viewers
 

@@ -54,7 +54,7 @@ def tiles(explanation: Explanation, window: Window, label: str, count: int, side
     """Return some frames of the window (side, side, 3), tinted by the evidence for and against a label."""
     pixels, points = explanation.by_pixel(label), explanation.by_landmark(label)
     frames = np.linspace(0, len(window.rows) - 1, count).round().astype(int)
-    heat = None if pixels is None else np.stack([cv2.GaussianBlur(each, (0, 0), SMOOTH) for each in pixels])
+    heat = None if pixels is None else np.stack([cv2.GaussianBlur(frame, (0, 0), SMOOTH) for frame in pixels])
     full = 1.0 if heat is None else max(float(np.percentile(np.abs(heat), STRONG)), 1e-9)
     drawn = []
     for frame in frames.tolist():

@@ -231,7 +231,9 @@ def accuracy(name: str | Path) -> dict[str, dict[str, float]]:
         value = json.loads(path.read_text(encoding="utf-8"))
         if value["weights_sha256"] != spec.weights_sha256:
             return {}
-        return {str(row): {str(k): float(v) for k, v in each.items()} for row, each in value["rows"].items()}
+        return {
+            str(row): {str(k): float(v) for k, v in shares.items()} for row, shares in value["rows"].items()
+        }
     except FileNotFoundError:
         return {}
     except (OSError, ValueError, KeyError, TypeError, AttributeError) as failure:

@@ -33,7 +33,7 @@ def rename(timeline: Timeline, who: str, name: str | None) -> Timeline:
         raise UsageError(
             f"another person is already called {name}: use --merge {name}={who} if they are the same"
         )
-    people = (replace(each, name=name) if each is person else each for each in timeline.people)
+    people = (replace(other, name=name) if other is person else other for other in timeline.people)
     return replace(timeline, people=tuple(people))
 
 

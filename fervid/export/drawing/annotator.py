@@ -73,7 +73,7 @@ class Annotator:
         self._segments: dict[int, list[Segment]] = {}
         for segment in sorted(timeline.segments, key=lambda segment: segment.start):
             self._segments.setdefault(segment.track, []).append(segment)
-        self._starts = {track: [each.start for each in parts] for track, parts in self._segments.items()}
+        self._starts = {track: [part.start for part in parts] for track, parts in self._segments.items()}
         self._names = {
             curve.track: f"T{curve.track}"
             if curve.person is None

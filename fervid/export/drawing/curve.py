@@ -98,7 +98,7 @@ class Curve:
                 break
         pieces = []
         for _, group in groupby(reversed(recent), lambda moment: (moment.track, moment.scores is None)):
-            points = [(self._x(each.seconds), each.scores) for each in group if each.scores is not None]
+            points = [(self._x(frame.seconds), frame.scores) for frame in group if frame.scores is not None]
             if len(points) > 1:
                 x, scores = (np.array(values) for values in zip(*points, strict=True))
                 y = self._bottom - scores * (self._bottom - self._top)

@@ -128,7 +128,7 @@ def own_rate(rate: Fraction) -> Fraction:
     """Return the exact rate of timecode for a rounded one: 24000/1001 for 23.976."""
     exact = rate_near(rate)
     if not _is_near(exact, rate):
-        known = ", ".join(f"{float(each):.5g}" for each in RATES)
+        known = ", ".join(f"{float(number):.5g}" for number in RATES)
         raise UsageError(f"timecode has no rate of {float(rate):g} frames a second: choose one of {known}")
     return exact
 

@@ -125,7 +125,10 @@ def _bands(axes: Any, timeline: Timeline, shown_rows: Sequence[Row], peaks: Sequ
     for label, colour in zip(timeline.labels, colours(timeline.labels), strict=True):
         tall = RESTING if label == NEUTRAL else BAND
         for (number, is_uncertain), segments in _by_row(timeline.segments, row_of, label).items():
-            spans = [(seconds(each.start), seconds(each.end) - seconds(each.start)) for each in segments]
+            spans = [
+                (seconds(segment.start), seconds(segment.end) - seconds(segment.start))
+                for segment in segments
+            ]
             axes.broken_barh(
                 spans, (number - tall / 2, tall), facecolor=(colour, MUTED if is_uncertain else 1),
                 edgecolor=colour if is_uncertain else "white", linewidth=0.3, zorder=2,
@@ -186,7 +189,7 @@ def _curves(all_axes: Any, timeline: Timeline, shown_rows: Sequence[Row]) -> Non
 def _times(axes: Any, low: float, high: float, width: float) -> None:
     count = max(2, min(MARKS, int((width - AROUND) / MARK)))
     most = STEPS[-1] * math.ceil((high - low) / count / STEPS[-1])  # if all steps are too short
-    step = next((each for each in STEPS if (high - low) / each <= count), most)
+    step = next((step for step in STEPS if (high - low) / step <= count), most)
     marks = np.arange(np.ceil(low / step), np.floor(high / step + 1e-9) + 1) * step
     axes.set_xticks(marks, [format_clock(mark, step < 1) for mark in marks])
     axes.set_xlim(low, high)

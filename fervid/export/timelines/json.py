@@ -49,7 +49,7 @@ def pieces(value: Any, margin: str = "") -> Iterator[str]:
     if isinstance(value, np.ndarray):
         values = value.tolist()
         if value.dtype.kind != "i":  # masked values are missing
-            values = [None if each is None else fields.number(each) for each in values]
+            values = [None if item is None else fields.number(item) for item in values]
         yield json.dumps(values, allow_nan=False)
     elif fits_one_line(value, margin):
         yield json.dumps(value, allow_nan=False)
