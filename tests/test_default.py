@@ -38,7 +38,7 @@ def test_streams_are_fused_by_joint_fine_tuning() -> None:
     net = model.load("default")
     for name, top in net.joint.items():
         own, joint = (layer.weight.detach().numpy() for layer in (net.networks[name].top, top))
-        assert np.array_equal(own, joint) == (name != "phrnn"), name  # their tops were fixed
+        assert np.array_equal(own, joint) == (name == "still"), name  # its top was fixed
 
 
 def test_the_card_has_figures_terms_and_limits() -> None:

@@ -245,7 +245,9 @@ def test_means_average_all_weights_of_their_runs(made: Path, script: ModuleType)
                 continue  # a counter has no mean
             values = np.stack([part[key].astype(np.float64) for part in parts])
             assert np.allclose(value, values.mean(0), rtol=1e-3, atol=1e-3), key
-        top = f"{stage.name.partition('_')[0]}.top.weight"
+        top = (
+            "phrnn.joint.weight" if stage.name == "default" else f"{stage.name.partition('_')[0]}.top.weight"
+        )
         assert not np.array_equal(mean[top], parts[0][top])
         model.verify(made / "runs" / stage.name)
         assert runs[stage.name] == {"mean_of": list(stage.of)}
@@ -274,7 +276,8 @@ def test_training_and_validation_share_no_people(script: ModuleType, packs: Path
 
 
 def test_streams_and_fusion_train_on_different_people(script: ModuleType, packs: Path) -> None:
-    *alone, fusion = trained_stages(script)
+    *alone, fusion, free = trained_stages(script)
+    assert (fusion.data, fusion.validation) == (free.data, free.validation)
     of_streams = set.union(*(people(packs, stage.data) for stage in alone))
     of_fusion = people(packs, tuple(spec for spec in fusion.data if spec.startswith("acted")))
     tested = people(packs, ("acted:{data}/portraits.npz?part=test",))
