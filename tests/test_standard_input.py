@@ -79,3 +79,15 @@ def test_only_the_copy_of_standard_input_gets_its_name(text: str, expected: str,
     with pytest.raises(InputError) as error, inputs.local_path("-") as path:
         raise InputError(text.format(path))
     assert str(error.value) == expected
+
+
+@pytest.mark.parametrize("words", [("show", "-"), ("peaks", "-", "-f", "edl")])
+def test_a_timeline_of_standard_input(words: tuple[str, ...], given: io.BytesIO, call: Call) -> None:
+    timeline = json.loads(GOLDEN.read_text("utf-8"))
+    timeline["source"] |= {"name": "stdin", "variable_rate": True}
+    give(given, json.dumps(timeline).encode())
+    done = call(*words)
+    assert done.returncode == 0
+    messages = done.stderr or done.stdout
+    assert messages.startswith(("standard input\n", "fervid: warning: standard input: "))
+    assert "stdin" not in messages

@@ -54,7 +54,8 @@ def _formats(ctx: click.Context, param: click.Parameter, value: str) -> tuple[st
 @click.option(
     "--from-file",
     metavar="LIST",
-    help="Take inputs from a list, by line or NUL, or from a table (CSV) with a column path; - is stdin.",
+    help="Take inputs from a list, by line or NUL, or from a table (CSV) with a column path; - is standard "
+    "input.",
 )
 @click.option(
     "-f",

@@ -15,7 +15,7 @@ import click
 
 from fervid import export
 from fervid.cli.shared import cutting, options, output
-from fervid.cli.shared.inputs import local_path
+from fervid.cli.shared.inputs import local_path, video_label
 from fervid.cli.shared.messages import Messages, log
 from fervid.cli.shared.reading import is_timeline
 from fervid.cli.shared.timelines import timeline_of
@@ -327,7 +327,7 @@ def write_edit(
     edit = plan(timeline, pad=pad, as_clips=as_clips, rate=rate, begin=timecode)
     if form in WITH_TIMECODE:
         for remark in edit.remarks:
-            log.warning("%s: %s", edit.name, remark)
+            log.warning("%s: %s", video_label(edit.name), remark)
     with output.open_text(target, overwrite) as stream:
         EDITS[form].write(edit, stream)
     noun = "peak" if form not in WITH_LAYOUT else "clip" if as_clips else "marker"

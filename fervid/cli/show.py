@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from fervid.cli.shared import options, output
-from fervid.cli.shared.inputs import local_path
+from fervid.cli.shared.inputs import local_path, video_label
 from fervid.cli.shared.messages import Messages
 from fervid.cli.shared.timelines import OPTIONS, timeline_of
 from fervid.files import display_name
@@ -82,7 +82,7 @@ def show_on(console: Console, timeline: Timeline, top: int) -> None:
     from fervid.export.timelines.fields import NOTE
 
     rows = rows_of(timeline)
-    console.print(Text(display_name(timeline.source.name), style="bold", overflow="fold"))
+    console.print(Text(video_label(timeline.source.name), style="bold", overflow="fold"))
     for line in facts(timeline, rows):
         console.print(Text(line))
     if rows:

@@ -14,6 +14,7 @@ import click
 
 from fervid import times
 from fervid.cli.shared import options, output
+from fervid.cli.shared.inputs import video_label
 from fervid.cli.shared.messages import Messages, log
 from fervid.cli.shared.values import NumberRange
 from fervid.errors import InputError, UsageError
@@ -226,7 +227,7 @@ class Cutter:
             return True
         reason = copy_obstacle(self.video, suffix)
         if reason is not None and reason not in self._warned:
-            log.warning("%s is encoded again; it cannot be copied: %s", self.video.name, reason)
+            log.warning("%s is encoded again; it cannot be copied: %s", video_label(self.video.name), reason)
             self._warned.add(reason)
         return reason is not None
 

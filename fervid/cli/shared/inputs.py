@@ -71,6 +71,11 @@ def label(name: str) -> str:
     return "standard input" if name == STANDARD else name
 
 
+def video_label(name: str) -> str:
+    """Return the name of a video for messages, where the copy of standard input has none of its own."""
+    return label(STANDARD) if name == COPY else display_name(name)
+
+
 def _limit() -> Limit:
     """Return --max-download of the running command, or the default."""
     context = click.get_current_context(silent=True)

@@ -10,6 +10,7 @@ from dataclasses import dataclass, field
 from threading import Lock
 from typing import TYPE_CHECKING
 
+from fervid.cli.shared.inputs import video_label
 from fervid.cli.shared.messages import Messages
 from fervid.files import display_name
 from fervid.times import format_seconds
@@ -105,9 +106,7 @@ class View:
             return
         speed = self._frames / max(time.monotonic() - self._began, 1e-3)
         size = f"{self._source.width}x{self._source.height}"
-        yield Text(
-            f"{display_name(self._source.name)}  {size}  {format_seconds(self._seconds)}", style="bold"
-        )
+        yield Text(f"{video_label(self._source.name)}  {size}  {format_seconds(self._seconds)}", style="bold")
         yield Text(
             f"{speed:.1f} frames a second, {self._dropped} dropped, latency {self._latency:.2f} s"
             + (f"; {display_name(self.note)}" if self.note else "")

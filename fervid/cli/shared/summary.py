@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, TextIO
 
 from fervid.cli.shared.columns import Column, Fitted, counted
 from fervid.cli.shared.console import console
+from fervid.cli.shared.inputs import video_label
 from fervid.files import display_name
 from fervid.timeline.people import expressions, uncertain_ticks
 from fervid.times import format_clock, format_timecode
@@ -21,7 +22,7 @@ TOP = 3  # expressions and peaks in a row
 def table(timelines: Sequence[Timeline]) -> Fitted:
     """Return a row per video: its length, its faces, their expressions and the highest peaks."""
     names = [
-        display_name(timeline.source.name) + ("" if timeline.tally.complete else " (incomplete)")
+        video_label(timeline.source.name) + ("" if timeline.tally.complete else " (incomplete)")
         for timeline in timelines
     ]
     lengths = [time_of(timeline.source.duration * timeline.source.time_base) for timeline in timelines]
