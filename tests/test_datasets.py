@@ -225,7 +225,7 @@ def test_a_folder_per_class(tmp_path: Path) -> None:
     assert dataset.labels == ("happiness", "sadness", "contempt")
     assert remarked(dataset, "neither videos nor pictures ... Happy/notes.txt")
     assert remarked(dataset, "folders without pictures ... sad/bare", "classes without samples: 1 (Contempt)")
-    assert remarked(dataset, "beside the class folders ... readme.txt", "name no people")
+    assert remarked(dataset, "beside the class folders ... readme.txt", "not identify people")
     rates = {sample.name: sample.pixels.rate for sample in dataset.samples}
     assert rates == {"Happy/a.MP4": None, "JOY/still.png": None, "sad/clip": Fraction(30000, 1001)}
 
@@ -369,7 +369,7 @@ def test_afew(tmp_path: Path, train: str) -> None:
     }
     assert dataset.labels == EMOTIONS
     assert {sample.subject for sample in dataset.samples} == {None}
-    assert remarked(dataset, "AlignedFaces", "test ... withheld", "773", "383", "no films")
+    assert remarked(dataset, "AlignedFaces", "test ... withheld", "773", "383", "nor films")
     assert remarked(dataset, "not videos ... .wav")
     assert [s.name for s in datasets.read(f"afew:{tmp_path}?split=val").samples] == ["val/Neutral/000123.avi"]
     split = splitting.official(dataset.samples)
@@ -953,7 +953,7 @@ def test_impossible_splits() -> None:
     samples, unknown = people("af", "af"), [Sample("x", "fear", pixels=OnDisk("x"))]
     for wrong, words in (
         (lambda: splitting.folds(samples, 3), "that many people, and there are 2"),
-        (lambda: splitting.leave_one_subject_out(people("af")), "two are needed"),
+        (lambda: splitting.leave_one_subject_out(people("af")), "two people or more are needed"),
         (lambda: splitting.leave_one_subject_out(unknown), r"needs a subject: none for 1 \(x\)"),
         (lambda: splitting.hold_out(people("a", "f"), 0.5, 0), "last samples of a label"),
         (lambda: splitting.check_disjoint(samples, samples[:1]), r"same people: 1 \(p00\)"),

@@ -246,7 +246,7 @@ def test_rafdb(tmp_path: Path, named: str) -> None:
     assert dataset.samples[0].pixels.path.endswith("basic/Image/aligned/train_00001_aligned.jpg")
     parts = splitting.official(dataset.samples)
     assert [len(parts.train), len(parts.validation), len(parts.test)] == [7, 0, 1]
-    assert remarked(dataset, "train lists 7 ... 12,271", "test lists 1 ... 3,068", "names no people")
+    assert remarked(dataset, "train lists 7 ... 12,271", "test lists 1 ... 3,068", "not identify people")
 
 
 def test_rafdb_parts_and_pictures(tmp_path: Path) -> None:
@@ -315,7 +315,7 @@ def test_affectnet(tmp_path: Path, head: str, lists: str) -> None:
     assert {sample.pixels.box for sample in dataset.samples} == {(10, 20, 30, 40)}
     assert remarked(dataset, "no expression ... train/689/8.jpg", "uncertain ... train/689/9.jpg")
     assert remarked(dataset, "contempt ... not among the 7 ... 2 (train/689/7.jpg, val/12/b.png)")
-    assert remarked(dataset, "no face ... train/689/10.jpg", "names no people")
+    assert remarked(dataset, "no face ... train/689/10.jpg", "not identify people")
     assert {sample.affect for sample in dataset.samples} == {(0.1, -0.2)}
     eight = datasets.read(f"affectnet:{tmp_path}?classes=8&split=val")
     assert seen(eight) == {"val/12/a.JPG": "surprise", "val/12/b.png": "contempt"}

@@ -110,7 +110,7 @@ def test_sfew(tmp_path: Path) -> None:
     }
     assert [sample.subject for sample in dataset.samples] == ["Airheads", "21"]
     assert remarked(
-        dataset, "found twice", "test parts, left out", "not pictures, left out: 1", "names films"
+        dataset, "found twice", "test parts, left out", "not pictures, left out: 1", "identifies films"
     )
     parts = splitting.official(dataset.samples)
     assert [len(parts.train), len(parts.test)] == [1, 1]

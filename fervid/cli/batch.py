@@ -199,7 +199,9 @@ def _listed(name: str | None, inputs: Sequence[str]) -> Any:
     from fervid.batch import lists
 
     if output.STANDARD in inputs:
-        raise UsageError("a batch reads no video from standard input; --from-file - reads a list from there")
+        raise UsageError(
+            "a batch cannot read a video from standard input; --from-file - reads a list from it"
+        )
     if name is None:
         if not inputs:
             raise UsageError("name videos or folders, or a list with --from-file")
@@ -207,7 +209,7 @@ def _listed(name: str | None, inputs: Sequence[str]) -> Any:
     if name != output.STANDARD:
         return lists.read_file(name)
     if sys.stdin is None or sys.stdin.isatty():
-        raise UsageError("nothing is piped into standard input: --from-file - reads a list from there")
+        raise UsageError("nothing is piped into standard input: --from-file - reads a list from it")
     return lists.read(sys.stdin.buffer.read(), "standard input")
 
 
@@ -219,7 +221,7 @@ def _request(shared: AnalysisOptions, formats: tuple[str, ...], aus: bool, phase
     selection = shared.selection
     for moment in (selection.start, selection.end):
         if moment is not None and moment.frame is not None:
-            raise UsageError("a frame's number is another time in each video: give seconds or a timecode")
+            raise UsageError("a frame number is a different time in each video: give seconds or a timecode")
     if aus and not set(formats) & {*WITH_UNITS}:
         raise UsageError(f"--aus needs one of the formats {', '.join(WITH_UNITS)}: add it to --format")
     if phases and not set(formats) & {*WITH_PHASES}:

@@ -99,7 +99,7 @@ def eval(
     given = training.given(ctx, values)
     if protocol is None and (given or runs is not None):
         name = given[0] if given else "runs"
-        raise UsageError(f"--{name.replace('_', '-')} is for training: give it with --protocol")
+        raise UsageError(f"--{name.replace('_', '-')} is an option of training: give it with --protocol")
     if as_json and predictions == STANDARD:
         raise UsageError("--json and --predictions cannot both be written to standard output")
     if about is not None and not columns:

@@ -245,11 +245,11 @@ def warn(event: Event) -> None:
 def finish(messages: Messages, ended: Ended, targets: Targets, overwrite: bool) -> None:
     """Write the timeline, and print the totals."""
     if not ended.is_complete:
-        log.warning("the source broke: this is what came before")
+        log.warning("the source broke: these are the results until then")
     if targets.timeline is not None and ended.timeline is not None:
         output.write_format(FORMATS, targets.form, targets.timeline, overwrite, ended.timeline)
     elif targets.timeline is not None:
-        log.warning("no frame came, so there is no timeline")
+        log.warning("no frame arrived, so there is no timeline")
     if messages.quiet:
         return
     speed = "" if ended.latency is None else f"; latency {ended.latency.median:.2f} s, 95 % within "

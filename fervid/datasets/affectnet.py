@@ -84,7 +84,7 @@ def read(path: str, options: Mapping[str, str]) -> Dataset:
             samples[row.name] = Sample(row.name, CODES[code], pixels, split=row.part, affect=row.affect)
             if row.affect is None:
                 remarks.count("pictures without valence and arousal", row.name)
-    remarks.add("AffectNet names no people: fervid's own splits count each picture as a different person")
+    remarks.add_without_people("AffectNet", "picture")
     return Dataset(chosen, tuple(samples.values()), remarks.texts())
 
 

@@ -49,7 +49,7 @@ def read(path: str, options: Mapping[str, str]) -> Dataset:
             samples[sample.name] = sample
     if count != FACES:
         remarks.add(f"the list has {count:,} faces; ExpW has {FACES:,}")
-    remarks.add("ExpW names no people: fervid's own splits count each face as a different person")
+    remarks.add_without_people("ExpW", "face")
     return Dataset(EMOTIONS, tuple(samples.values()), remarks.texts())
 
 

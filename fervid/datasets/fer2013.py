@@ -62,7 +62,7 @@ def read(path: str, options: Mapping[str, str]) -> Dataset:
         if not row.picture.any():
             remarks.count("black pictures, kept", name)
         samples.append(Sample(name, labelling[0], Picture(row.picture), votes=labelling[1], split=row.usage))
-    remarks.add("FER2013 names no people: fervid's own splits count each picture as a different person")
+    remarks.add_without_people("FER2013", "picture")
     return Dataset(chosen, tuple(samples), remarks.texts())
 
 

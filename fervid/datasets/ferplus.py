@@ -63,7 +63,7 @@ def read(path: str, options: Mapping[str, str]) -> Dataset:
             picture = arrays["images"][row]
             still = Sample(name, labelling[0], Picture(picture), votes=labelling[1], split=usage)
             samples.append(packs.in_motion(still, options["motion"]))
-    remarks.add("FER2013 names no people: fervid's own splits count each picture as a different person")
+    remarks.add_without_people("FER2013", "picture")
     return Dataset(chosen, tuple(packs.spread(samples, int(options["most"]))), remarks.texts())
 
 

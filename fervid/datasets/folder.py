@@ -32,7 +32,7 @@ def read(path: str, options: Mapping[str, str]) -> Dataset:
         for sample in _samples(folder, above if part is None else above.parent, part, rate, remarks)
     ]
     labels = {naming.label_of(folder.name) for _, above in parts for folder in disk.folders(above)}
-    remarks.add("folders name no people: splits count each sample as a different person")
+    remarks.add("folders do not identify people: splits count each sample as a different person")
     return Dataset(naming.ordered(label for label in labels if label), tuple(samples), remarks.texts())
 
 

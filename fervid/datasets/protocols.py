@@ -54,7 +54,7 @@ def leave_one_set_out(samples: Sequence[Sample]) -> Plan:
         sets[sample.origin][sample.label] += 1
     if len(sets) < 2:
         have = next(iter(sets), "none") or "one without a name"
-        raise InputError(f"to leave one set out, two are needed, and there is {have}: add more with --data")
+        raise InputError(f"leave-one-set-out needs two sets or more, not only {have}: add more with --data")
     common = naming.ordered(label for label in naming.ORDER if all(counts[label] for counts in sets.values()))
     if len(common) < 2:
         have = "; ".join(f"{name} has {', '.join(naming.ordered(counts))}" for name, counts in sets.items())

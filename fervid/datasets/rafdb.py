@@ -56,7 +56,7 @@ def read(path: str, options: Mapping[str, str]) -> Dataset:
         count = sum(sample.split == part for sample in samples.values())
         if count != whole:
             remarks.add(f"the part {part} lists {count:,} pictures; RAF-DB has {whole:,}")
-    remarks.add("RAF-DB names no people: fervid's own splits count each picture as a different person")
+    remarks.add_without_people("RAF-DB", "picture")
     return Dataset(EMOTIONS, tuple(samples.values()), remarks.texts())
 
 

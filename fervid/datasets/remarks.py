@@ -18,6 +18,12 @@ class Remarks:
         """Add a remark."""
         self._plain.append(text)
 
+    def add_without_people(self, title: str, noun: str) -> None:
+        """Add the remark that a dataset does not identify people."""
+        self.add(
+            f"{title} does not identify people: fervid's own splits count each {noun} as a different person"
+        )
+
     def count(self, kind: str, name: str) -> None:
         """Add a name to a kind of problem."""
         self._counts.setdefault(kind, []).append(display_name(name))

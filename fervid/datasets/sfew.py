@@ -23,5 +23,7 @@ def read(path: str, options: Mapping[str, str]) -> Dataset:
         replace(sample, subject=Path(sample.name).stem.split("_")[0])  # the film
         for sample in afew.read_parts(path, "SFEW", EXPECTED, STILLS, "pictures", remarks)
     ]
-    remarks.add("SFEW names films, not people: fervid's own splits keep the frames of a film on one side")
+    remarks.add(
+        "SFEW identifies films, not people: fervid's own splits keep the frames of a film on one side"
+    )
     return Dataset(EMOTIONS, tuple(samples), remarks.texts())

@@ -68,7 +68,7 @@ def leave_one_subject_out(samples: Sequence[Sample]) -> tuple[Split, ...]:
         raise InputError(f"to leave one person out, every sample needs a subject: none for {some(unknown)}")
     people = _people(samples)
     if len(people) < 2:
-        raise InputError(f"to leave one person out, two are needed, and there are {len(people)}")
+        raise InputError(f"to leave one person out, two people or more are needed, not {len(people)}")
     return tuple(_split(f"without {who[1]}", samples, {who}) for who in people)
 
 

@@ -160,7 +160,7 @@ def _labels(given: Sequence[str]) -> tuple[str, ...]:
     unknown = [label for label in given if label not in (*EMOTIONS, CONTEMPT)]
     if unknown:
         known = ", ".join((*EMOTIONS, CONTEMPT, LATENT))
-        raise UsageError(f"--labels must be of {known}; not {unknown[0]!r}")
+        raise UsageError(f"--labels must be some of {known}; not {unknown[0]!r}")
     return tuple(given)
 
 

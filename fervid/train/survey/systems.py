@@ -90,7 +90,7 @@ def chosen(only: Sequence[str] = ()) -> tuple[System, ...]:
     known = {system.name: system for system in everything()}
     unknown = [name for name in only if name not in known]
     if unknown:
-        raise UsageError(f"--only must be of {', '.join(known)}; not {unknown[0]!r}")
+        raise UsageError(f"--only must be some of {', '.join(known)}; not {unknown[0]!r}")
     if only:
         return tuple(system for name, system in known.items() if name in only)
     return tuple(system for name, system in known.items() if not name.startswith(TOYS))
