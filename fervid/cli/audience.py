@@ -49,8 +49,9 @@ TOP = 5  # moments in the summary
     type=click.Choice(SYNCS),
     default="start",
     show_default=True,
-    help="Without --offsets: when the film begins: at the start of the recording, where its sound begins, or "
-    "at a clap.",
+    help="How to find when the film begins, without --offsets: at the start of the recording, by its "
+    "sound, or "
+    "by a clap.",
 )
 @click.option(
     "--reference", metavar="FILE", help="The sound to find with --sync sound.  [default: the film's]"

@@ -48,9 +48,19 @@ class OffsetType(click.ParamType[Fraction]):
 )
 @click.argument("input", metavar="INPUT")
 @click.argument("annotations", metavar="ANNOTATIONS...", nargs=-1, required=True)
-@click.option("--tier", "tiers", multiple=True, help="Only this tier of the annotations; may be repeated.")
 @click.option(
-    "--person", "persons", multiple=True, help="Compare with this person's segments; may be repeated."
+    "--tier",
+    "tiers",
+    metavar="NAME",
+    multiple=True,
+    help="Only this tier of the annotations; may be repeated.",
+)
+@click.option(
+    "--person",
+    "persons",
+    metavar="PERSON",
+    multiple=True,
+    help="Compare with this person's segments; may be repeated.",
 )
 @click.option(
     "--track",

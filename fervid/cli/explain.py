@@ -53,8 +53,8 @@ def explain(
 ) -> None:
     """Show what leads to the model's answer at a moment of INPUT: streams, frames, pixels and landmarks.
 
-    For the four labels with the highest scores, it splits the logit (the raw score, before it becomes a
-    percentage) into contributions that sum to it, by integrated gradients. fervid analyzes the ten seconds
+    For the four labels with the highest scores, fervid splits the logit (the raw score, before it becomes a
+    percentage) into contributions that sum to it, by integrated gradients. It analyzes the ten seconds
     before the moment and one second after it.
     """
     targets = [] if target is None else [target]

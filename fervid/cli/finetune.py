@@ -23,6 +23,7 @@ from fervid.train.recipe import FINE_EPOCHS
 @training.DATA
 @click.option(
     "--model",
+    metavar="MODEL",
     default="default",
     show_default=True,
     envvar="FERVID_MODEL",

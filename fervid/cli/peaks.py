@@ -98,12 +98,19 @@ def _split(ctx: click.Context, param: click.Parameter, values: tuple[str, ...]) 
 @click.option(
     "--emotion",
     "emotions",
+    metavar="EMOTION",
     multiple=True,
     callback=_split,
     shell_complete=options.completer("emotions"),
     help="Only this emotion; may be repeated, or several with commas between.",
 )
-@click.option("--person", "persons", multiple=True, help="Only this person, by id or name; may be repeated.")
+@click.option(
+    "--person",
+    "persons",
+    metavar="PERSON",
+    multiple=True,
+    help="Only this person, by id or name; may be repeated.",
+)
 @click.option(
     "--top",
     type=click.IntRange(1),

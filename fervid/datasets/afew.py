@@ -33,8 +33,7 @@ def read(path: str, options: Mapping[str, str]) -> Dataset:
             remarks.add(f"the part {part} has {count:,} clips; AFEW 7.0 has {whole}")
     remarks.add(
         "AFEW identifies neither people nor films: fervid's own splits count each clip as a different "
-        "person, "
-        "so faces of one film are on both sides; AFEW's train and val share no film"
+        "person, so faces of one film are on both sides; AFEW's train and val share no film"
     )
     return Dataset(EMOTIONS, tuple(samples), remarks.texts())
 

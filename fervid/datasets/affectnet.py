@@ -144,8 +144,7 @@ def _rows(
         line = display_name(", ".join(head)[:80]) or "empty"
         raise InputError(
             f"{display_name(table)} is not a table of AffectNet: expected the columns "
-            f"{', '.join(COLUMNS)}; its "
-            f"first line is {line}"
+            f"{', '.join(COLUMNS)}; its first line is {line}"
         )
     has_box = set(BOX) <= set(columns)
     for number, row in enumerate(cells, 1):

@@ -85,8 +85,7 @@ def explain(
     if model.spec.vote:
         raise UsageError(
             f"{model.spec.name} is a committee, so its answer is not a sum of its streams: explain one "
-            "of its "
-            "members, such as member_1 in its folder"
+            "of its members, such as member_1 in its folder"
         )
     with one_thread():
         inputs = {

@@ -58,7 +58,9 @@ class Recipe:
         joined=",",
     )
     latent: bool = field(default=False, metadata={SETTING: None})  # set by `--labels latent`
-    streams: tuple[str, ...] = _setting(("c3d", "phrnn"), "The networks, joined by +.", joined="+")
+    streams: tuple[str, ...] = _setting(
+        ("c3d", "phrnn"), "The networks, joined by +.", joined="+", metavar="NAMES"
+    )
     sizes: Mapping[str, Mapping[str, int]] = _setting(  # stream -> size -> value
         dict,
         "Change a size of a network, such as c3d.width=24; may be repeated.",
@@ -126,7 +128,9 @@ class Recipe:
         "How strongly clips are augmented in training; crops: only by random crops and mirror images.",
         choices=("none", "mild", "strong", "crops"),
     )
-    illumination: str = _setting("none", "Normalise illumination by this method, such as he or dog.")
+    illumination: str = _setting(
+        "none", "Normalise illumination by this method, such as he or dog.", metavar="METHOD"
+    )
     coarse: float = _setting(
         0.0, "The share of epochs, from the first, with faces of 48 pixels, at half the cost.", 0, 1
     )

@@ -98,8 +98,7 @@ def _first_picture(file: Path, path: str | Path, rotate: str) -> tuple[av.VideoF
         if head is None and declared[0] * declared[1] > MOST_PIXELS:
             raise InputError(
                 f"{display_name(path)} has pictures of {declared[0]} x {declared[1]} pixels, which are "
-                "too large: "
-                "convert it to a smaller size, or copy it again if its header is damaged"
+                "too large: convert it to a smaller size, or copy it again if its header is damaged"
             )
         if head is None:
             raise InputError(
@@ -127,8 +126,7 @@ def plan_known(known: Source, path: str | Path, tick: Tick | None = None) -> Vid
     if video.sha256 != known.sha256:
         raise InputError(
             f"{display_name(path)} is not the video of this timeline, which is of {known.name} (another "
-            "SHA-256): "
-            "give that one, or analyze this one"
+            "SHA-256): give that one, or analyze this one"
         )
     is_turned = (video.rotation - known.rotation) % 180 != 0
     size = (video.height, video.width) if is_turned else (video.width, video.height)

@@ -40,8 +40,7 @@ OPTIONS: list[options.Decorator[Any]] = [
         "--exact",
         is_flag=True,
         help="Encode clips, so that they begin at the exact frame.  [default: if copies would begin over "
-        "a second "
-        "early]",
+        "a second early]",
     ),
     click.option(
         "--copy",

@@ -134,6 +134,7 @@ FACES: list[Decorator[Any]] = [
     ),
     click.option(
         "--detector",
+        metavar="NAME",
         default="yunet",
         show_default=True,
         shell_complete=completer("detectors"),
@@ -152,7 +153,7 @@ FACES: list[Decorator[Any]] = [
         type=click.Choice(["auto", "0", "90", "180", "270"]),
         default="auto",
         show_default=True,
-        help="Rotate clockwise; auto uses the rotation stored in the file.",
+        help="Rotate the picture clockwise by these degrees; auto uses the rotation stored in the file.",
     ),
 ]
 
@@ -208,6 +209,7 @@ DEVICE = click.option(
 MODEL: list[Decorator[Any]] = [
     click.option(
         "--model",
+        metavar="MODEL",
         default="default",
         show_default=True,
         envvar="FERVID_MODEL",
@@ -234,7 +236,9 @@ WORK: list[Decorator[Any]] = [
         metavar="LIMIT",
         help="The most bytes and time of a URL's download: 5GB,30min or 2h.  [default: 100GB,24h]",
     ),
-    click.option("--no-cache", is_flag=True, help="Keep nothing on disk; an interrupted run cannot resume."),
+    click.option(
+        "--no-cache", is_flag=True, help="Keep no results on disk; an interrupted run cannot resume."
+    ),
     click.option("--keep-cache", is_flag=True, help="Keep the cached results after the run."),
 ]
 
@@ -332,6 +336,12 @@ class Command(click.Command):
     def __init__(self, *args: Any, **kwargs: Any) -> None:
         super().__init__(*args, **kwargs)
         self.params.extend(global_options())
+        for param in self.params:  # instead of click's INTEGER RANGE and FLOAT RANGE
+            if isinstance(param, click.Option) and not (param.metavar or param.is_flag or param.count):
+                if isinstance(param.type, click.types.IntParamType):
+                    param.metavar = "N"
+                elif isinstance(param.type, click.types.FloatParamType):
+                    param.metavar = "NUMBER"
 
     def get_help_option_names(self, ctx: click.Context) -> list[str]:
         """Return the names of the help option. They depend on no context, since click caches them."""
