@@ -7,7 +7,6 @@ The descriptors of two pictures of one person are usually within 0.6 of each oth
 from __future__ import annotations
 
 from collections.abc import Mapping
-from functools import cache
 from pathlib import Path
 
 import numpy as np
@@ -33,7 +32,6 @@ BLOCKS = (
 Layer = tuple[torch.Tensor, torch.Tensor]  # a convolution's weights and bias
 
 
-@cache
 def load(path: Path) -> FaceNet:
     """Load the net; benchmarks/convert_face_net.py makes the file."""
     from safetensors.numpy import load_file

@@ -177,9 +177,14 @@ class FaceFinder:
 
 def describe(portrait: Bytes) -> Floats:
     """Return the 128 numbers that identify the person of a portrait; nearer is more alike."""
+    return _describer()(portrait)
+
+
+@cache
+def _describer() -> Callable[[Bytes], Floats]:
     from fervid.faces import descriptor  # imports torch, which landmarks alone do not need
 
-    return descriptor.load(face_net()).describe(portrait)
+    return descriptor.load(face_net()).describe
 
 
 def face_net() -> Path:
