@@ -111,6 +111,18 @@ def crops(bench: Bench) -> Iterator[Row]:
         yield bench.row(name, bench.trained(name, augmentation=name))
 
 
+def starts(bench: Bench) -> Iterator[Row]:
+    """Compare starts from random weights, from an autoencoder, and from a net that identifies people."""
+    large = {"streams": ("still_facenet",), "sizes": {}, "epochs": max(1, bench.recipe.epochs // 4)}
+    for name, changes in (
+        ("still", {}),
+        ("still, denoising", {"start_from": ("denoising",)}),
+        ("still_facenet, facenet", large | {"start_from": ("facenet",)}),
+        ("still_facenet", large),
+    ):
+        yield bench.row(name, bench.trained(name.replace(", ", "_"), **changes))
+
+
 def committee(bench: Bench, size: int = 3, taught: int = 2) -> Iterator[Row]:
     """Compare members with their committee, and networks that it taught with the members."""
     whole = bench.trained("committee", committee=size)
@@ -129,6 +141,7 @@ def committee(bench: Bench, size: int = 3, taught: int = 2) -> Iterator[Row]:
 PARTS: dict[str, Callable[[Bench], Iterator[Row]]] = {
     "labels": labels,
     "crops": crops,
+    "starts": starts,
     "committee": committee,
 }
 

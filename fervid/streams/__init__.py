@@ -45,6 +45,7 @@ _FILES = (  # each named after the stream in it
     "peak_piloted",
     "phrnn",
     "still",
+    "still_facenet",
     "still_mobilenet",
     "tiny_displacement",
     "tiny_faces",

@@ -6,7 +6,7 @@ import torch
 
 from fervid import streams
 from fervid.streams.network import Network
-from fervid.train import starting
+from fervid.train import denoising, starting
 from fervid.train.fitting import USUAL_BATCH, Stage, StreamLoss, mean_logits, measure
 from fervid.train.recipe import FINE, Recipe
 from fervid.train.stages import Run, round_weights
@@ -37,9 +37,15 @@ def _initial(run: Run, name: str) -> Network:
     torch.manual_seed(run.recipe.seed)  # for the initial weights
     network = streams.build(name, len(run.labels), **run.recipe.sizes.get(name, {}))
     bases = sorted(run.bases, key=lambda base: name not in base.networks)  # the same stream before a parent
-    if bases and not any(starting.take_over(network, name, base, run.labels) for base in bases):
+    wanted = run.recipe.start_from
+    is_started = any(starting.take_over(network, name, base, run.labels) for base in bases)
+    is_started = is_started or (starting.FACENET in wanted and starting.take_face_net(network))
+    network = network.placed(run.machine.device)
+    if not is_started and starting.DENOISING in wanted and denoising.is_possible(network):
+        denoising.train(run, network, name)
+    elif wanted and not is_started:
         run.listener.warn(f"{name} starts from random weights: no model to start from has such a stream")
-    return network.placed(run.machine.device)
+    return network
 
 
 def optimizer_of(network: Network, recipe: Recipe) -> tuple[str, float, float]:

@@ -35,6 +35,7 @@ from fervid.types import Floats, Ints
 WARM_UP = 0.1  # the learning rate rises over this share of the steps, then falls along a cosine
 LONGEST_GRADIENT = 5.0
 MOMENTUM = 0.9
+ACCURACY = "accuracy"  # the measure of stages that learn labels
 USUAL_BATCH = 128  # clips: the streams' learning rates are for this batch
 
 
@@ -48,8 +49,9 @@ class Stage:
     decay: float
     optimizer: str  # "sgd", "adam" or "adamw"
     learner: nn.Module  # its parameters are trained and averaged
-    loss: Callable[[Batch], tuple[Tensor, Tensor]]  # the loss, and the logits (B, C)
+    loss: Callable[[Batch], tuple[Tensor, Tensor | None]]  # the loss, and the logits (B, C), if there are any
     validate: Callable[[], tuple[float, float, float]]  # accuracy, mean recall and loss
+    measure: str = ACCURACY  # what validation returns first
 
 
 class TrainingSet(Protocol):
@@ -138,8 +140,8 @@ def _step(
     nn.utils.clip_grad_norm_(stage.learner.parameters(), LONGEST_GRADIENT)
     optimizer.step()
     count = len(batch.targets)
-    right = (logits.argmax(1) == batch.targets.argmax(1)).sum()
-    return float(loss.detach()) * count, float(right), float(count)
+    right = math.nan if logits is None else float((logits.argmax(1) == batch.targets.argmax(1)).sum())
+    return float(loss.detach()) * count, right, float(count)
 
 
 def _end_epoch(
@@ -238,6 +240,7 @@ def _progress(stage: Stage, state: states.State, steps: int) -> Progress:
         loss=state.sums[0] / count,
         accuracy=state.sums[1] / count,
         validation=validation[-1] if validation else math.nan,
+        measure=stage.measure,
     )
 
 

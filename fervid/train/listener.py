@@ -15,8 +15,9 @@ class Progress:
     epochs: int  # 0 in stages without epochs
     done: float  # share of the stage, 0 to 1
     loss: float
-    accuracy: float
-    validation: float  # accuracy of the last validation; nan before the first
+    accuracy: float  # nan in stages without labels
+    validation: float  # accuracy, or another measure, of the last validation; nan before the first
+    measure: str = "accuracy"  # the name of `validation`
 
 
 def _ignore(*_: object) -> None:

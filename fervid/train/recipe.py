@@ -80,7 +80,7 @@ class Recipe:
     start_from: tuple[str, ...] = _setting(
         (),
         "Start from the weights of this model: those of the same streams, or of a stream that another can "
-        "start from, as c3d from still; may be repeated.",
+        "start from, as c3d from still; or from facenet or denoising, see docs/training.md. May be repeated.",
         metavar="MODEL",
     )
     finetune: bool = field(default=False, metadata={SETTING: None})  # set by `fervid finetune`

@@ -38,6 +38,7 @@ def check(recipe: Recipe, material: Material, device: str) -> None:
             f"--variants trains on {', '.join(VARIANTS)}, and the model would read {recipe.illumination}: "
             "give one of these as --illumination"
         )
+    starting.check_named(recipe)
     labels = material.labels
     if recipe.committee > 1:
         members = [starting.member_recipe(recipe, number + 1) for number in range(recipe.committee)]

@@ -17,7 +17,7 @@ from fervid.streams.network import Network
 from fervid.train.annotators import annotations_of
 from fervid.train.augment.settings import AUGMENTATIONS
 from fervid.train.batches import Clips, make_targets
-from fervid.train.fitting import Stage, TrainingSet, fit
+from fervid.train.fitting import ACCURACY, Stage, TrainingSet, fit
 from fervid.train.folders import STATE
 from fervid.train.footage import Footage
 from fervid.train.frozen import Features, compute_features
@@ -145,10 +145,11 @@ class Run:
         """Train one stage, and round its weights as the model's file stores them."""
         path = self.checkpoint(stage.name)
         state = fit(stage, clips, self.recipe, self.machine, path, self.listener)
-        self.histories[stage.name] = state.history
-        accuracy = state.history["validation_accuracy"][state.best_epoch]
+        if stage.measure == ACCURACY:  # the reports are of accuracy
+            self.histories[stage.name] = state.history
+        value = state.history["validation_accuracy"][state.best_epoch]
         self.listener.note(
-            f"{stage.name}: best after epoch {state.best_epoch + 1}, validation accuracy {accuracy:.4f}"
+            f"{stage.name}: best after epoch {state.best_epoch + 1}, validation {stage.measure} {value:.4f}"
         )
         round_weights(stage.learner)
 

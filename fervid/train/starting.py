@@ -1,4 +1,4 @@
-"""The models that a run starts from: to take over weights, keep streams unchanged, or fine-tune."""
+"""What a run starts from: models to take over weights from, to keep or to fine-tune, and other starts."""
 
 from __future__ import annotations
 
@@ -6,21 +6,44 @@ from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
 
+import numpy as np
+import torch
+from safetensors.numpy import load_file
+
 from fervid import model, streams
 from fervid.errors import InputError, UsageError
+from fervid.faces.finder import face_net
 from fervid.model import Model
 from fervid.streams.network import OF_LABELS, Network
+from fervid.train import denoising
 from fervid.train.batches import is_over_time
 from fervid.train.recipe import Recipe
+
+# What --start-from names besides models: dlib's face net, and an autoencoder of the training pictures.
+FACENET, DENOISING = "facenet", "denoising"
+
+
+def models_of(recipe: Recipe) -> tuple[str, ...]:
+    """Return the names of the models to start from."""
+    return tuple(name for name in recipe.start_from if name not in (FACENET, DENOISING))
 
 
 def models(recipe: Recipe) -> list[Model]:
     """Load the models to start from."""
     if recipe.finetune and not recipe.start_from:
         raise UsageError("fine-tuning needs a model to start from: give --model")
-    for name in recipe.start_from:
+    for name in models_of(recipe):
         check_no_committee(name)
-    return [model.load(name) for name in recipe.start_from]
+    return [model.load(name) for name in models_of(recipe)]
+
+
+def check_named(recipe: Recipe) -> None:
+    """Raise UsageError if no stream can start from the face net or from an autoencoder that is asked for."""
+    kinds = [streams.registered(name) for name in recipe.streams]
+    if FACENET in recipe.start_from and not any(kind.parent == FACENET for kind in kinds):
+        raise UsageError(f"--start-from {FACENET} is for the stream still_facenet: add it to --streams")
+    if DENOISING in recipe.start_from and not any(map(denoising.is_possible, kinds)):
+        raise UsageError(f"--start-from {DENOISING} is for networks of single faces, such as still")
 
 
 def check_no_committee(name: str | Path) -> None:
@@ -41,6 +64,9 @@ def member_recipe(recipe: Recipe, number: int) -> Recipe:
     """
     bases = []
     for name in recipe.start_from:
+        if name in (FACENET, DENOISING):
+            bases.append(name)
+            continue
         folder = model.find(name)
         is_committee = bool(model.read_spec(folder).vote)
         base = member_folder(folder, number)
@@ -99,6 +125,18 @@ def take_over(network: Network, name: str, base: Model, labels: tuple[str, ...])
         raise InputError(
             f"stream {name} has other sizes than in the model to start from: give the same with --size"
         ) from failure
+    return True
+
+
+def take_face_net(network: Network) -> bool:
+    """Take the weights of dlib's face net, if the network has its shape. Return whether it has."""
+    if network.parent != FACENET:
+        return False
+    weights = {name: torch.from_numpy(np.float32(value)) for name, value in load_file(face_net()).items()}
+    try:
+        network.inflate(weights)
+    except RuntimeError as failure:
+        raise UsageError(f"--start-from {FACENET} needs the usual width: leave out --size") from failure
     return True
 
 

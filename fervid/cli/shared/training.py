@@ -166,10 +166,10 @@ def _labels(given: Sequence[str]) -> tuple[str, ...]:
 
 def begin(target: str, overwrite: bool, recipe: Recipe, material: Material, device: str) -> Path:
     """Create the run folder, in the main process of a run."""
-    from fervid.train import folders, run
+    from fervid.train import folders, run, starting
 
     run.check(recipe, material, device)
-    for name in (*recipe.start_from, *([recipe.teacher] if recipe.teacher else [])):
+    for name in (*starting.models_of(recipe), *([recipe.teacher] if recipe.teacher else [])):
         from fervid.model import find
 
         if find(name).resolve() == Path(target).resolve():
@@ -230,13 +230,16 @@ class _Watch:
         if is_epoch and not self.messages.quiet:
             finished = now.epoch if now.done == 1.0 else now.epoch - 1
             self.messages.say(
-                f"{now.stage}: epoch {finished} of {now.epochs}: validation accuracy {now.validation:.4f}"
+                f"{now.stage}: epoch {finished} of {now.epochs}: "
+                f"validation {now.measure} {now.validation:.4f}"
                 + (f", {left}" if left and now.done < 1 else "")
             )
         if not is_epoch:
             text = left
             if now.epochs:
-                text = f"epoch {now.epoch}/{now.epochs}  loss {now.loss:.3f}  accuracy {now.accuracy:.3f}"
+                text = f"epoch {now.epoch}/{now.epochs}  loss {now.loss:.3f}"
+                if not math.isnan(now.accuracy):
+                    text += f"  accuracy {now.accuracy:.3f}"
                 if not math.isnan(now.validation):
                     text += f"  validation {now.validation:.3f}"
                 text += f"  {left}"

@@ -36,6 +36,7 @@ SMALL: Mapping[str, Mapping[str, int]] = {
     "peak_piloted": {"width": 8},
     "phrnn": {"width": 8, "hidden": 16},
     "still": {"width": 8, "blocks": 1},
+    "still_facenet": {"width": 4, "side": 103},
     "still_mobilenet": {"width": 8},
     "trajectory_map": {"width": 4},
 }
