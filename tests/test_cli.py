@@ -393,6 +393,32 @@ def test_a_full_disk_for_standard_output() -> None:
     says(in_shell(["schema"], ">/dev/full"), 1, "cannot write standard output: No space left on device")
 
 
+@pytest.mark.skipif(not Path("/dev/full").exists(), reason="no /dev/full")
+def test_help_on_a_full_disk_is_one_error() -> None:
+    says(in_shell(["--help"], ">/dev/full"), 1, "cannot write standard output: No space left on device")
+
+
+@pytest.mark.skipif(not Path("/dev/full").exists(), reason="no /dev/full")
+@pytest.mark.parametrize(("words", "code"), [(["show", "missing.json"], 1), (["--nope"], 2)])
+def test_messages_that_cannot_be_written_do_not_change_the_exit_code(words: list[str], code: int) -> None:
+    assert in_shell(words, "2>/dev/full").returncode == code
+    reader, writer = os.pipe()
+    os.close(reader)
+    assert subprocess.run(command(words), env=environment(), stderr=writer, check=False).returncode == code
+    os.close(writer)
+
+
+@pytest.mark.skipif(not Path("/dev/full").exists(), reason="no /dev/full")
+def test_a_log_file_on_a_full_disk_is_one_warning(call: Call) -> None:
+    assert call("info", CLIP, "--log-file", "/dev/full").returncode == 0
+    done = call("info", "missing.mp4", "--log-file", "/dev/full")
+    assert done.returncode == 1
+    assert done.stderr.splitlines() == [
+        "fervid: error: missing.mp4: there is no such file",
+        "fervid: warning: cannot write the log file /dev/full: No space left on device",
+    ]
+
+
 def test_closed_standard_output_is_an_error() -> None:
     says(in_shell(["schema"], ">&-"), 1, "standard output is closed")
 

@@ -15,7 +15,7 @@ from typing import NoReturn
 import click
 
 from fervid import __version__
-from fervid.cli.shared.messages import Messages
+from fervid.cli.shared.messages import Messages, make_errors_lossy
 from fervid.cli.shared.options import global_options
 from fervid.errors import FervidError
 from fervid.files.urls import is_url
@@ -136,6 +136,7 @@ fervid.params.extend(global_options())
 def main() -> NoReturn:
     """Run the program, as the shell calls it."""
     collect_less_often()
+    make_errors_lossy()
     code = run()
     skip_last_collections()
     sys.exit(code)
@@ -202,6 +203,8 @@ def _run(arguments: Sequence[str] | None, messages: Messages) -> int:
     except BrokenPipeError:
         raise
     except OSError as error:
+        if error.filename is None and sys.stdout is not None:
+            sys.stdout.flush()  # fails again if standard output cannot be written
         path = f"{error.filename}: " if error.filename else ""
         messages.fail(f"{path}{error.strerror or error}", error)
         return 1

@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+import io
 import logging
 import os
 import re
 import sys
 import traceback
 from collections.abc import Callable, Iterable, Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
@@ -30,6 +31,40 @@ _CONTROL = re.compile("[\x00-\x08\x0b-\x1f\x7f-\x9f\u2028\u2029\u202a-\u202e\u20
 def printable(text: str) -> str:
     """Return text that a terminal only prints, whatever a file or a server wrote into it."""
     return _CONTROL.sub("\ufffd", encodable(text))
+
+
+class _Lossy(io.RawIOBase):
+    """A stream that drops what cannot be written."""
+
+    def __init__(self, raw: Any) -> None:
+        self._raw = raw
+
+    def writable(self) -> bool:
+        return True
+
+    def isatty(self) -> bool:
+        return bool(self._raw.isatty())
+
+    def fileno(self) -> int:
+        return int(self._raw.fileno())
+
+    def write(self, data: Any, /) -> int:
+        with suppress(OSError):
+            return self._raw.write(data) or len(memoryview(data))
+        return len(memoryview(data))
+
+
+def make_errors_lossy() -> None:
+    """Let standard error drop what it cannot take: a full disk, or a reader or a terminal that is gone.
+
+    A lost message must not end the work or change its exit code.
+    """
+    stream = sys.stderr
+    if isinstance(stream, io.TextIOWrapper):
+        raw = getattr(stream.buffer, "raw", stream.buffer)
+        sys.stderr = io.TextIOWrapper(
+            io.BufferedWriter(_Lossy(raw)), stream.encoding, stream.errors, line_buffering=True
+        )
 
 
 class Bar:
@@ -76,10 +111,9 @@ class Messages:
         self._handlers.append(screen)
         if self.log_file is not None:
             try:
-                file = logging.FileHandler(self.log_file, encoding="utf-8")
+                file = _LogFile(self.log_file, self)
             except OSError as error:
                 raise OutputError(f"cannot write the log file {self.log_file}: {error.strerror}") from error
-            file.setFormatter(_LogFormatter(self))
             self._handlers.append(file)
         for handler in self._handlers:
             log.addHandler(handler)
@@ -176,6 +210,30 @@ def _seconds_of_video() -> list[ProgressColumn]:
         SpeedColumn(),
         TimeRemainingColumn(),
     ]
+
+
+class _LogFile(logging.FileHandler):
+    """The log file; there is one warning if it cannot be written any more."""
+
+    def __init__(self, path: str, messages: Messages) -> None:
+        super().__init__(path, encoding="utf-8")
+        self.setFormatter(_LogFormatter(messages))
+        self._path, self._messages, self._is_broken = path, messages, False
+
+    def handleError(self, record: logging.LogRecord) -> None:
+        error = sys.exc_info()[1]
+        if not isinstance(error, OSError):
+            super().handleError(record)
+        elif not self._is_broken:
+            self._is_broken = True
+            if not self._messages.quiet:
+                self._messages.say(
+                    f"fervid: warning: cannot write the log file {self._path}: {error.strerror}"
+                )
+
+    def close(self) -> None:
+        with suppress(OSError):
+            super().close()
 
 
 class _LogFormatter(logging.Formatter):
