@@ -37,7 +37,7 @@ def callback(function: _Called) -> _Called:
     return function
 
 
-def postpones(number: int, frame: FrameType | None) -> bool:
+def postpone_signal(number: int, frame: FrameType | None) -> bool:
     """Return whether a signal arrived inside a callback; it is then raised again shortly."""
     while frame is not None:
         if frame.f_code in _callbacks:

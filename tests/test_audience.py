@@ -201,12 +201,14 @@ def test_the_film_is_found_in_the_sound_of_a_recording() -> None:
         tape = noise.copy()
         start = round(seconds * sync.RATE)
         tape[start : start + len(heard)] += heard
-        match = sync.align(tape.astype(np.float32), film)
+        match = sync.find_reference(tape.astype(np.float32), film)
         assert match.offset == pytest.approx(seconds, abs=0.04) and match.is_sure
     cut = np.concatenate([heard[2 * sync.RATE :], noise[: sync.RATE]]).astype(np.float32)
-    assert sync.align(cut, film).offset == pytest.approx(-2.0, abs=0.04)  # it began before the recording
-    assert not sync.align(noise.astype(np.float32), film).is_sure
-    assert sync.align(np.empty(0, np.float32), film).score == 0
+    assert sync.find_reference(cut, film).offset == pytest.approx(
+        -2.0, abs=0.04
+    )  # it began before the recording
+    assert not sync.find_reference(noise.astype(np.float32), film).is_sure
+    assert sync.find_reference(np.empty(0, np.float32), film).score == 0
 
 
 def test_a_clap_is_found() -> None:
@@ -214,9 +216,9 @@ def test_a_clap_is_found() -> None:
     tape = (0.01 * generator.normal(size=8 * sync.RATE)).astype(np.float32)
     start = round(2.345 * sync.RATE)
     tape[start : start + 400] += np.exp(-np.arange(400) / 80) * np.sign(generator.normal(size=400))
-    match = sync.clap(tape)
+    match = sync.find_clap(tape)
     assert match.offset == pytest.approx(2.345, abs=0.01) and match.is_sure
-    assert not sync.clap((0.01 * generator.normal(size=8 * sync.RATE)).astype(np.float32)).is_sure
+    assert not sync.find_clap((0.01 * generator.normal(size=8 * sync.RATE)).astype(np.float32)).is_sure
 
 
 @pytest.fixture

@@ -441,7 +441,7 @@ def test_there_are_no_more_workers_than_memory(
     monkeypatch: pytest.MonkeyPatch,
     caplog: pytest.LogCaptureFixture,
 ) -> None:
-    monkeypatch.setattr(memory, "free", lambda: None if gigabytes is None else gigabytes * 10**9)
+    monkeypatch.setattr(memory, "free_bytes", lambda: None if gigabytes is None else gigabytes * 10**9)
     with execute.open_executor(jobs, contained=True) as executor:
         assert isinstance(executor, Pool) and executor.jobs == workers
     assert ("64 workers need about 40.3 GB of memory" in caplog.text) == (workers < jobs)
@@ -451,26 +451,26 @@ def test_there_are_no_more_workers_than_memory(
 def test_the_memory_that_is_free_is_what_a_control_group_leaves(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    assert (memory.free() or 0) > 0
+    assert (memory.free_bytes() or 0) > 0
     group = tmp_path / "groups" / "a" / "b"
     group.mkdir(parents=True)
     (tmp_path / "meminfo").write_text("MemTotal: 9000000 kB\nMemAvailable:    4000000 kB\n")
     for name, value in (("MEMORY", "meminfo"), ("GROUP", "group"), ("GROUPS", "groups")):
         monkeypatch.setattr(memory, name, tmp_path / value)
-    assert memory.free() == 4_000_000 << 10
+    assert memory.free_bytes() == 4_000_000 << 10
     (tmp_path / "group").write_text("1:name=systemd:/\n0::/a/b\n")
     for folder, limit in ((group, "max"), (group.parent, "2000")):
         (folder / "memory.max").write_text(f"{limit}\n")
         (folder / "memory.current").write_text("1500\n")
         (folder / "memory.stat").write_text("anon 7\ninactive_file 100\n")
-    assert memory.free() == 600
+    assert memory.free_bytes() == 600
     old = tmp_path / "groups" / "memory" / "a"
     old.mkdir(parents=True)
     (tmp_path / "group").write_text("4:cpu,memory:/a\n0::/\n")
     (old / "memory.limit_in_bytes").write_text("900\n")
     (old / "memory.usage_in_bytes").write_text("850\n")
     (old / "memory.stat").write_text("total_inactive_file 25\n")
-    assert memory.free() == 75
+    assert memory.free_bytes() == 75
 
 
 def test_there_is_a_core() -> None:

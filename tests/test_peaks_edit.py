@@ -429,12 +429,12 @@ def test_no_peaks_make_an_empty_file_that_can_be_read(tmp_path: Path, form: str,
 
 def test_every_emotion_has_colours_of_its_own() -> None:
     assert set(COLOURS) == {*EMOTIONS, "contempt"}
-    rows = [colours.of(emotion) for emotion in COLOURS]
+    rows = [colours.colour_of(emotion) for emotion in COLOURS]
     for palette in ("hexadecimal", "resolve", "premiere", "locator", "otio"):
         assert len({getattr(colour, palette) for colour in rows}) == len(COLOURS)
     known = {name for name in dir(schema.MarkerColor) if name.isupper()}
     assert {colour.otio for colour in rows} <= known
-    assert colours.of("envy") == colours.of("neutral")
+    assert colours.colour_of("envy") == colours.colour_of("neutral")
     assert set(RATES)
 
 

@@ -34,7 +34,7 @@ from fervid.faces.weights import installed
 from fervid.people import descriptors, gallery, grouping
 from fervid.people.descriptors import Descriptors
 from fervid.people.picture import Picture, eye_opening
-from fervid.timeline.people import find
+from fervid.timeline.people import find_person
 from fervid.types import Floats, Settings, Status, Timeline, Track
 from fervid.video import planning, reading, thumbnails
 
@@ -595,4 +595,4 @@ def test_names_are_checked() -> None:
         with pytest.raises(InputError, match="cannot name a person"):
             people.check_name(name)
     with pytest.raises(UsageError):
-        find(timeline_of(), "P1")
+        find_person(timeline_of(), "P1")

@@ -186,13 +186,13 @@ def test_a_curve_has_the_mean_of_its_windows_and_interpolates_where_there_is_no_
         1, np.array([8, 16, 40, 72]), scores, start=0, end=80, frames=40, hull=np.zeros(4, np.float32),
         quality=np.ones(4, np.float32),
     )  # fmt: skip
-    measured = units.on(curve)
+    measured = units.added_to(curve)
     got = measured.units["AU12"]
     assert got[0] == pytest.approx(np.mean(np.arange(12)) / 10)
     assert got[3] == pytest.approx(np.mean(np.arange(20, 40)) / 10)
     assert got[1] < got[2] < got[3]
     assert measured.blinks is not None and measured.blinks.tolist() == [5]
-    assert not VideoUnits({}).on(curve).units["AU12"].any()
+    assert not VideoUnits({}).added_to(curve).units["AU12"].any()
 
 
 def test_analyze_writes_units_that_are_read_back(call: Call, tmp_path: Path) -> None:

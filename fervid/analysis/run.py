@@ -20,7 +20,7 @@ from fervid.cache import Store
 from fervid.errors import InputError
 from fervid.execute import Done, Executor, Failed, Progress
 from fervid.faces.finder import FaceFinder, face_net
-from fervid.model import check_device, check_short_windows, info, load, portable
+from fervid.model import check_device, check_short_windows, info, load, portable_name
 from fervid.types import Crops, ModelInfo, Person, Rows, Segment, Settings, Timeline, Video
 from fervid.video import planning
 
@@ -54,7 +54,7 @@ def start(
 ) -> Run:
     """Plan the analysis of a video, and raise an error if it cannot run; `model=None` only finds faces."""
     FaceFinder.of(settings)  # raises if the settings cannot be used
-    name, facts = (None, None) if model is None else (portable(model), info(model))
+    name, facts = (None, None) if model is None else (portable_name(model), info(model))
     if model is not None:
         check_short_windows(model)
     check_device(device)
@@ -272,4 +272,4 @@ class Run:
         names: dict[int, str] = {}
         if self.gallery is not None:
             groups, names = people.name_groups(groups, stitcher.descriptors, stitcher.together, self.gallery)
-        return people.number(groups, stitcher.curves, stitcher.descriptors, names)
+        return people.number_persons(groups, stitcher.curves, stitcher.descriptors, names)

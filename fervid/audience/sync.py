@@ -33,7 +33,7 @@ class Match:
         return self.score >= SURE
 
 
-def align(recording: Floats, reference: Floats, rate: int = RATE) -> Match:
+def find_reference(recording: Floats, reference: Floats, rate: int = RATE) -> Match:
     """Return where a reference (M,) begins in a recording (N,), both mono."""
     if not len(recording) or not len(reference):
         return Match(0.0, 0.0)
@@ -53,7 +53,7 @@ def align(recording: Floats, reference: Floats, rate: int = RATE) -> Match:
     return Match(delay / rate, peak / other if other > 0 else 0.0)
 
 
-def clap(recording: Floats, rate: int = RATE) -> Match:
+def find_clap(recording: Floats, rate: int = RATE) -> Match:
     """Return the time of the sharpest sound of a recording (N,): the largest rise above the sound before."""
     step = max(1, round(CLAP_SECONDS * rate))
     count = len(recording) // step

@@ -209,7 +209,7 @@ def results_of(run: Run, request: Request) -> RunResults:
     results = RunResults(run, run.timeline, None)
     if request.aus:
         units = measure(run.rows, run.video, results.people)
-        curves = tuple(map(units.on, results.timeline.curves))
+        curves = tuple(map(units.added_to, results.timeline.curves))
         results = RunResults(run, replace(results.timeline, curves=curves), units)
     if request.phases:
         results = replace(results, timeline=with_phases(results.timeline, run.rows, run.video))

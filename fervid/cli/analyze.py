@@ -213,7 +213,7 @@ def write(run: Run, targets: Targets, overwrite: bool, aus: bool = False, phases
         from fervid.units import measure
 
         units = measure(run.rows, run.video, people)
-        timeline = replace(timeline, curves=tuple(map(units.on, timeline.curves)))
+        timeline = replace(timeline, curves=tuple(map(units.added_to, timeline.curves)))
     if phases:
         from fervid.units import with_phases
 

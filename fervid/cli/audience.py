@@ -240,7 +240,7 @@ def heard_offset(path: str, reference: Floats | None) -> float:
     from fervid.audience import sync
 
     recording = read_sound(path, None)
-    match = sync.clap(recording) if reference is None else sync.align(recording, reference)
+    match = sync.find_clap(recording) if reference is None else sync.find_reference(recording, reference)
     if not match.is_sure:
         log.warning(
             "%s: the film seems to begin at %.2f s, but this is not sure; give its offset with --offsets",

@@ -216,7 +216,7 @@ def _listed(name: str | None, inputs: Sequence[str]) -> Any:
 def _request(shared: AnalysisOptions, formats: tuple[str, ...], aus: bool, phases: bool) -> Request:
     from fervid.batch import Request
     from fervid.batch.work import WITH_PHASES, WITH_UNITS
-    from fervid.model import check_device, check_short_windows, info, portable
+    from fervid.model import check_device, check_short_windows, info, portable_name
 
     selection = shared.selection
     for moment in (selection.start, selection.end):
@@ -232,7 +232,7 @@ def _request(shared: AnalysisOptions, formats: tuple[str, ...], aus: bool, phase
     return Request(
         formats=formats,
         settings=selection.settings(""),
-        model=portable(shared.model),
+        model=portable_name(shared.model),
         model_sha256=info(shared.model).sha256,
         rotate=selection.rotate,
         frame_rate=selection.frame_rate,

@@ -19,7 +19,7 @@ from fervid.cli.shared.messages import Messages, make_errors_lossy
 from fervid.cli.shared.options import global_options
 from fervid.errors import FervidError
 from fervid.files.urls import is_url
-from fervid.process import collect_less_often, postpones, skip_last_collections
+from fervid.process import collect_less_often, postpone_signal, skip_last_collections
 
 INTERRUPTED = 130
 _signals: list[int] = []  # received by this run
@@ -223,7 +223,7 @@ def _run(arguments: Sequence[str] | None, messages: Messages) -> int:
 
 
 def _interrupt(number: int, frame: FrameType | None) -> None:
-    if postpones(number, frame):
+    if postpone_signal(number, frame):
         return
     _signals.append(number)
     warnings.simplefilter("ignore", ResourceWarning)  # an interrupted import leaves its file open

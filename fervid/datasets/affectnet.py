@@ -99,7 +99,7 @@ def _whole(text: str) -> int | None:
 
 def _tables(root: Path) -> dict[str, Path]:
     """Return the table of each part, in the older layout."""
-    for folder in (*(disk.named(root, name) for name in LISTS), root):
+    for folder in (*(disk.find_path(root, name) for name in LISTS), root):
         files = disk.files(folder) if folder is not None else []
         tables = {TABLES[file.name.casefold()]: file for file in files if file.name.casefold() in TABLES}
         if tables:
@@ -110,7 +110,7 @@ def _tables(root: Path) -> dict[str, Path]:
 def _pictures(root: Path, path: str) -> Path:
     for folder in (root, root.parent):  # the path may be the folder of the tables
         for name in PICTURES:
-            pictures = disk.named(folder, name)
+            pictures = disk.find_path(folder, name)
             if pictures is not None:
                 return pictures
     raise InputError(
@@ -183,7 +183,7 @@ def _parts(folder: Path, part: str | None, depth: int) -> Iterator[tuple[str, Pa
     """Yield every pair of folders of images and annotations, with the part named by the folder above."""
     names = PART.fullmatch(folder.name)
     named = naming.part_of(names[1]) if names else part
-    images, annotations = disk.named(folder, IMAGES), disk.named(folder, ANNOTATIONS)
+    images, annotations = disk.find_path(folder, IMAGES), disk.find_path(folder, ANNOTATIONS)
     if images is not None and annotations is not None:
         if named is None:
             raise InputError(

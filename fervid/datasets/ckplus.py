@@ -65,7 +65,7 @@ def read(path: str, options: Mapping[str, str]) -> Dataset:
 def _find(root: Path, path: str) -> tuple[Path, Path]:
     """Return the folders of pictures and labels; `root` may be any of the usual nested folders."""
     folders = [root, *disk.folders(root)]
-    if _has_people(root) or disk.named(root, PICTURES[0]) is not None:
+    if _has_people(root) or disk.find_path(root, PICTURES[0]) is not None:
         folders += [root.parent, root.parent.parent]
     pictures = _first(folders, PICTURES)
     if pictures is None and _has_people(root) and _first([root.parent], LABELS) != root:
@@ -86,7 +86,7 @@ def _find(root: Path, path: str) -> tuple[Path, Path]:
 def _first(folders: list[Path], names: tuple[str, ...]) -> Path | None:
     for folder in folders:
         for name in names:
-            match = disk.named(folder, name)
+            match = disk.find_path(folder, name)
             if match is not None and _has_people(match):
                 return match
     return None

@@ -37,7 +37,7 @@ def read(path: str, options: Mapping[str, str]) -> Dataset:
     """Read the videos, with the labels of the option."""
     named = disk.folder(path, EXPECTED)
     root = _root(named)
-    folder, remarks = disk.named(root, FOLDER), Remarks()
+    folder, remarks = disk.find_path(root, FOLDER), Remarks()
     clips = {} if folder is None else _clips(folder, remarks)
     if not clips:
         raise InputError(f"{display_name(path)} is not CREMA-D: expected {EXPECTED}; {disk.listing(named)}")
@@ -70,7 +70,7 @@ def _root(named: Path) -> Path:
     if named.name.casefold() == FOLDER.casefold():
         return named.parent
     for folder in (named, *disk.folders(named)):
-        if disk.named(folder, FOLDER) is not None:
+        if disk.find_path(folder, FOLDER) is not None:
             return folder
     return named
 

@@ -85,7 +85,7 @@ def tree(path: Path, depth: int) -> Iterator[tuple[Path, list[Path]]]:
             yield from tree(nested, depth - 1)
 
 
-def named(path: Path, name: str) -> Path | None:
+def find_path(path: Path, name: str) -> Path | None:
     """Return the folder `name` (which may have slashes) below `path`, in upper or lower case, or None."""
     for piece in name.split("/"):
         below = folders(path) if path.is_dir() else []

@@ -29,7 +29,7 @@ def read(path: str, options: Mapping[str, str]) -> Dataset:
     """Read the list and its pictures."""
     root, remarks = disk.folder(path, EXPECTED), Remarks()
     table = _list(root, path)
-    images = next(filter(None, (disk.named(root, name) for name in FOLDERS)), None)
+    images = next(filter(None, (disk.find_path(root, name) for name in FOLDERS)), None)
     if images is None:
         raise InputError(
             f"{display_name(path)} has no pictures of ExpW: expected {EXPECTED}; {disk.listing(root)}"
@@ -54,7 +54,7 @@ def read(path: str, options: Mapping[str, str]) -> Dataset:
 
 
 def _list(root: Path, path: str) -> Path:
-    for folder in (root, disk.named(root, "label")):
+    for folder in (root, disk.find_path(root, "label")):
         for file in disk.files(folder) if folder is not None else ():
             if file.name.casefold() == LIST:
                 return disk.file(file, EXPECTED)

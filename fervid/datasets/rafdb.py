@@ -65,7 +65,7 @@ def _list(named: Path, path: str) -> tuple[Path, Path]:
     above = [named.parent] if named.name.casefold() in (LABELS.casefold(), "image") else []
     nested = sorted(disk.folders(named), key=lambda folder: folder.name.casefold() != OWN)
     for root in (*above, named, *nested):
-        for folder in (disk.named(root, LABELS), root):
+        for folder in (disk.find_path(root, LABELS), root):
             for file in disk.files(folder) if folder is not None else ():
                 if file.name.casefold() in LISTS:
                     return root, disk.file(file, EXPECTED)
@@ -74,9 +74,9 @@ def _list(named: Path, path: str) -> tuple[Path, Path]:
 
 def _images(root: Path, wanted: str, path: str) -> Path:
     for name in (f"Image/{wanted}", wanted):
-        images = disk.named(root, name)
+        images = disk.find_path(root, name)
         if images is not None:
-            return disk.named(images, wanted) or images  # some archives are nested
+            return disk.find_path(images, wanted) or images  # some archives are nested
     raise InputError(
         f"{display_name(path)} has no pictures of RAF-DB: expected Image/{wanted}/ beside {LABELS}/; "
         f"{disk.listing(root)}; unpack the separate archive of pictures there"

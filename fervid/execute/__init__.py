@@ -11,7 +11,7 @@ from contextlib import AbstractContextManager, contextmanager
 from fervid.errors import UsageError
 from fervid.execute.events import Done, Event, Executor, Failed, Progress, results
 from fervid.execute.local import AHEAD, pool
-from fervid.execute.memory import fitting
+from fervid.execute.memory import worker_count
 from fervid.execute.serial import cores, limit_threads, serial
 
 NAMES = ("serial", "local", "dask")
@@ -35,7 +35,7 @@ def open_executor(
         with _cluster(jobs, address) as executor:
             yield executor
         return
-    workers = 1 if name == "serial" else fitting(jobs)
+    workers = 1 if name == "serial" else worker_count(jobs)
     here = name == "serial" or (workers == 1 and not contained)
     with serial() if here else pool(workers, contained) as executor:
         yield executor

@@ -31,7 +31,7 @@ from fervid import __version__
 from fervid.errors import FervidError, UsageError, WorkerError
 from fervid.execute.events import Done, Event, Executor, Failed, Function, Progress, failure_of
 from fervid.execute.local import POLL_EVERY, Pool
-from fervid.execute.memory import fitting
+from fervid.execute.memory import worker_count
 from fervid.execute.serial import limit_threads
 
 AHEAD = 2  # submitted tasks per thread of the cluster
@@ -65,7 +65,7 @@ def cluster(jobs: int | None = None, address: str | None = None) -> Iterator[Exe
         )
     address = address or dask.config.get("scheduler-address", None)
     if address is None:
-        threads = fitting(jobs)
+        threads = worker_count(jobs)
         with (
             LocalCluster(
                 n_workers=1,

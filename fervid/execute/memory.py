@@ -18,9 +18,9 @@ GROUPS = Path("/sys/fs/cgroup")
 log = logging.getLogger("fervid")
 
 
-def fitting(jobs: int | None) -> int:
+def worker_count(jobs: int | None) -> int:
     """Return how many workers to start: `jobs`, or one per core, but no more than there is memory for."""
-    wanted, room = cores() if jobs is None else jobs, free()
+    wanted, room = cores() if jobs is None else jobs, free_bytes()
     most = wanted if room is None else max(1, room // PER_WORKER)
     if most >= wanted or room is None:
         return wanted
@@ -35,7 +35,7 @@ def fitting(jobs: int | None) -> int:
     return most
 
 
-def free() -> int | None:
+def free_bytes() -> int | None:
     """Return the bytes of memory that processes may still take, None if unknown."""
     if not sys.platform.startswith("linux"):
         try:  # all memory: how much of it is free takes other libraries

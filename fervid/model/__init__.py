@@ -15,7 +15,7 @@ from fervid.model.spec import (
     find,
     info,
     installed,
-    portable,
+    portable_name,
     read_spec,
     verify,
 )

@@ -121,7 +121,7 @@ def find(name: str | Path) -> Path:
     raise ModelError(f"no model {str(name)!r}: choose one of {have}, or give a folder with {SPEC}")
 
 
-def portable(name: str | Path) -> str:
+def portable_name(name: str | Path) -> str:
     """Return a name of the model that is valid in other processes: its name, or its absolute path."""
     return str(name) if str(name) in installed() else str(find(name).resolve())
 

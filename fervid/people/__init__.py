@@ -2,5 +2,5 @@
 
 from fervid.people.descriptors import APART, best, empty, merge
 from fervid.people.gallery import Gallery, check_name, name_groups, nearest_names, read_gallery
-from fervid.people.grouping import group_tracks, number
+from fervid.people.grouping import group_tracks, number_persons
 from fervid.people.picture import Picture, choose

@@ -102,7 +102,7 @@ def group_tracks(
     ]
 
 
-def number(
+def number_persons(
     groups: Sequence[Sequence[int]],
     curves: Sequence[Curve],
     descriptors: Mapping[int, Descriptors],

@@ -18,7 +18,7 @@ from fervid.synth.actions import Points, neutral_face
 from fervid.synth.people import UNITS, Person
 from fervid.synth.puppet import trace
 from fervid.synth.view import BITS, ROUND, View, fill, fixed
-from fervid.synth.wrinkles import cut
+from fervid.synth.wrinkles import draw_wrinkles
 from fervid.types import Bytes
 
 Grey = npt.NDArray[np.float32]
@@ -83,7 +83,7 @@ class Painter:
         acted = np.maximum(weights, 0.0).astype(np.float64)
         light = self._light(view, acted)
         lines = np.zeros((self.side, self.side), np.uint8)
-        cut(lines, view, self.who, acted)
+        draw_wrinkles(lines, view, self.who, acted)
         lines = cv2.GaussianBlur(lines, (0, 0), 0.028 * view.unit)
         light *= 1.0 - lines.astype(np.float32) * np.float32(1 / 255)
         light *= self._grain(view)
@@ -125,7 +125,7 @@ class Painter:
 
     def _relief(self, canvas: Bytes, view: View, weights: Points) -> None:
         """Paint raised parts lighter and hollow parts darker, before blurring."""
-        points, off = view.points, view.off
+        points, off = view.points, view.offset_from
 
         def blob(polygon: Points, value: float) -> None:
             level = min(max(round(128 * (1.0 + value)), 0), 255)
@@ -172,7 +172,7 @@ class Painter:
         """Return the face in even light, (side, side)."""
         who = self.who
         canvas = np.full((self.side, self.side), round(255 * who.skin), np.uint8)
-        features.hairy(canvas, view, who)
+        features.facial_hair(canvas, view, who)
         features.nose(canvas, view, who)
         features.mouth(canvas, view, who, weights)
         glint = np.array([0.05 * self.light[0], -0.035])

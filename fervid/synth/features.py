@@ -7,7 +7,7 @@ import numpy as np
 
 from fervid.synth.actions import Points
 from fervid.synth.people import UNITS, Person
-from fervid.synth.view import ROUND, View, fill, frame_of, through
+from fervid.synth.view import ROUND, View, blend_in, fill, frame_of
 from fervid.types import Bytes
 
 # Indices into LINES of puppet.py.
@@ -37,15 +37,21 @@ WING = np.array([[0.0, -0.14], [0.05, -0.08], [0.06, -0.01], [0.02, 0.05], [-0.0
 TIGHT = [UNITS.index("AU23"), UNITS.index("AU24")]
 
 
-def hairy(canvas: Bytes, view: View, who: Person) -> None:
+def facial_hair(canvas: Bytes, view: View, who: Person) -> None:
     """Paint a beard and a moustache."""
     skin = 255.0 * who.skin
     if who.beard:
-        inside = np.array([view.off(54, 0.2, -0.05), view.off(57, 0.0, 0.06), view.off(48, -0.2, -0.05)])
+        inside = np.array(
+            [
+                view.offset_from(54, 0.2, -0.05),
+                view.offset_from(57, 0.0, 0.06),
+                view.offset_from(48, -0.2, -0.05),
+            ]
+        )
         fill(canvas, np.concatenate([view.points[2:15], inside]), skin * (1.0 - 0.6 * who.beard))
     if who.moustache:
         roof = ((54, 0.05, 0.0), (35, 0.06, 0.08), (33, 0.0, 0.06), (31, -0.06, 0.08), (48, -0.05, 0.0))
-        hair = np.concatenate([view.line(LIPS[0]), [view.off(*point) for point in roof]])
+        hair = np.concatenate([view.line(LIPS[0]), [view.offset_from(*point) for point in roof]])
         fill(canvas, hair, skin * (1.0 - 0.65 * who.moustache))
     if who.beard or who.moustache:
         canvas[:] = cv2.GaussianBlur(canvas, (0, 0), 0.04 * view.unit)
@@ -55,7 +61,11 @@ def nose(canvas: Bytes, view: View, who: Person) -> None:
     """Paint nostrils and wings of the nose."""
     skin = 255.0 * who.skin
     for nostril, wing, out in ((32, 31, -1), (34, 35, 1)):
-        fill(canvas, view.off(nostril, 0.02 * out, -0.015) + view.lengths(ROUND * (0.06, 0.03)), 0.3 * skin)
+        fill(
+            canvas,
+            view.offset_from(nostril, 0.02 * out, -0.015) + view.lengths(ROUND * (0.06, 0.03)),
+            0.3 * skin,
+        )
         view.stroke(canvas, view.points[wing] + view.lengths(WING * (out, 1)), 0.62 * skin, 0.03)
 
 
@@ -96,7 +106,7 @@ def eye(canvas: Bytes, view: View, who: Person, side: int, centre: Points, glint
         fill(ball, middle + PUPIL * disc, 12)
         fill(ball, np.concatenate([edge, (edge + 0.035 * view.camera[:, 1])[::-1]]), 60)  # the lid's shadow
         fill(ball, middle + view.lengths(glint) + GLINT * disc, 250)
-        through(hole, ball, area)
+        blend_in(hole, ball, area)
     view.stroke(canvas, upper, min(0.25 * skin, 60.0), 0.045)
     view.stroke(canvas, lower, 0.6 * skin, 0.025)
 
@@ -130,11 +140,13 @@ def inside(area: Bytes, view: View, who: Person, opening: Points, corner: Points
     fill(hole, opening - corner, 255)
     deep = np.full_like(area, 22)
     fill(
-        deep, view.off(66, 0.0, -0.02) + view.lengths(ROUND * (0.17, 0.1)) - corner, 64 * who.skin + 20
+        deep,
+        view.offset_from(66, 0.0, -0.02) + view.lengths(ROUND * (0.17, 0.1)) - corner,
+        64 * who.skin + 20,
     )  # tongue
     fill(deep, view.points[66] + view.lengths(LOWER_TEETH) - corner, 120)
     fill(deep, view.project(who.shape[62] + UPPER_TEETH) - corner, 205)
-    through(hole, deep, area)
+    blend_in(hole, deep, area)
 
 
 def glasses(canvas: Bytes, view: View, who: Person, eyes: tuple[Points, Points]) -> None:

@@ -34,7 +34,7 @@ def fill(canvas: Bytes, polygon: Points, grey: float) -> None:
     cv2.fillPoly(canvas, [fixed(polygon)], round(grey), cv2.LINE_AA, BITS)
 
 
-def through(hole: Bytes, inside: Bytes, area: Bytes) -> None:
+def blend_in(hole: Bytes, inside: Bytes, area: Bytes) -> None:
     """Blend `inside` into `area` by `hole`, 0 to 255."""
     cover = hole.astype(np.uint16)
     area[:] = ((inside * cover + area * (255 - cover)) // 255).astype(np.uint8)
@@ -54,7 +54,7 @@ class View:
         """Project points (..., 3) that are fixed to the skull."""
         return np.asarray(points @ self.camera[:, :3].T + self.camera[:, 3])
 
-    def off(self, landmark: int, across: float, down: float) -> Points:
+    def offset_from(self, landmark: int, across: float, down: float) -> Points:
         """Return a point at an offset from a landmark."""
         return np.asarray(self.points[landmark] + self.camera[:, :2] @ (across, down))
 

@@ -80,7 +80,7 @@ def _tables() -> tuple[npt.NDArray[np.int64], Points, Points, Points, list[int]]
     )
 
 
-def cut(canvas: Bytes, view: View, who: Person, weights: Points) -> None:
+def draw_wrinkles(canvas: Bytes, view: View, who: Person, weights: Points) -> None:
     """Draw a face's lines on a canvas by the light that they absorb, 0 to 255, for action units (U, 2)."""
     landmarks, offsets, rest, depths, ends = _tables()
     placed = fixed(view.points[landmarks] + view.lengths(offsets))

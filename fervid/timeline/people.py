@@ -13,7 +13,7 @@ from fervid.types import Curve, Peak, Person, Segment, Timeline
 Part = TypeVar("Part", Curve, Segment, Peak)
 
 
-def find(timeline: Timeline, who: str) -> Person:
+def find_person(timeline: Timeline, who: str) -> Person:
     """Return the person of this id or name."""
     for key in ("id", "name"):
         for person in timeline.people:
@@ -27,7 +27,7 @@ def find(timeline: Timeline, who: str) -> Person:
 
 def rename(timeline: Timeline, who: str, name: str | None) -> Timeline:
     """Set a person's name; None removes it."""
-    person = find(timeline, who)
+    person = find_person(timeline, who)
     others = [other for other in timeline.people if other is not person]
     if name is not None and any(name in (other.id, other.name) for other in others):
         raise UsageError(
@@ -39,7 +39,7 @@ def rename(timeline: Timeline, who: str, name: str | None) -> Timeline:
 
 def merge(timeline: Timeline, first: str, second: str) -> tuple[Timeline, int]:
     """Merge the second person into the first; return also the ticks that both were on screen."""
-    kept, gone = find(timeline, first), find(timeline, second)
+    kept, gone = find_person(timeline, first), find_person(timeline, second)
     if kept is gone:
         raise UsageError(f"{first} and {second} are already the same person")
     tracks = tuple(sorted({*kept.tracks, *gone.tracks}))

@@ -70,7 +70,7 @@ class VideoUnits:
             return {}
         return dict(zip(self.names, track.values[row].tolist(), strict=True))
 
-    def on(self, curve: Curve) -> Curve:
+    def added_to(self, curve: Curve) -> Curve:
         """Return the curve with its track's blinks, and in each window the units' mean intensity.
 
         Windows without a readable frame are interpolated, as their scores are.

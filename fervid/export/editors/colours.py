@@ -41,7 +41,7 @@ _PALETTES: Mapping[str, tuple[str, str, str, str]] = {
 }
 
 
-def of(emotion: str) -> Colour:
+def colour_of(emotion: str) -> Colour:
     """Return the colour of an emotion; an unknown emotion gets neutral's."""
     known = emotion if emotion in _PALETTES else NEUTRAL
     return Colour(COLOURS[known], *_PALETTES[known])

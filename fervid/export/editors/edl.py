@@ -44,7 +44,7 @@ def header(edit: Edit) -> str:
 def _locator(edit: Edit, piece: Piece, mark: Mark) -> str:
     """Return the line of a mark, at the programme's timecode."""
     time = edit.record.label(piece.record + mark.start - piece.start)
-    colour = colours.of(mark.moment.peak.emotion).locator
+    colour = colours.colour_of(mark.moment.peak.emotion).locator
     return f"* LOC: {time} {colour:<7} {one_line(mark.moment.name)}\n"
 
 

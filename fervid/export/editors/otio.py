@@ -72,7 +72,7 @@ def _marker(edit: Edit, mark: Mark) -> Marker:
     return schema.Marker(
         moment.name,
         _range(edit, mark.start, mark.length),
-        colours.of(moment.peak.emotion).otio,
+        colours.colour_of(moment.peak.emotion).otio,
         {"fervid": facts},
         moment.comment,
     )

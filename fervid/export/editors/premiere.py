@@ -86,7 +86,7 @@ def _shape(parent: Element, edit: Edit) -> None:
 
 def _marker(clip: Element, mark: Mark, is_stretch: bool) -> None:
     """Write a marker in frames from the video's first; a point has no end."""
-    colour = colours.of(mark.moment.peak.emotion)
+    colour = colours.colour_of(mark.moment.peak.emotion)
     marker = SubElement(clip, "marker")
     _text(marker, "comment", mark.moment.comment)
     _text(marker, "name", mark.moment.name)

@@ -23,7 +23,7 @@ def write(edit: Edit, stream: TextIO) -> None:
             " / ".join(_field(getattr(mark.moment, text)) for mark in together)
             for text in ("comment", "name")
         )
-        colour = colours.of(together[0].moment.peak.emotion).resolve
+        colour = colours.colour_of(together[0].moment.peak.emotion).resolve
         length = max(mark.length for mark in together)
         stream.write(f"{number:03}  001      V     C        {span} {span}\n")
         stream.write(f"{note} |C:ResolveColor{colour} |M:{name} |D:{length}\n\n")

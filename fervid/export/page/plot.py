@@ -14,7 +14,7 @@ from typing import Any
 import numpy as np
 
 from fervid.errors import OutputError, UsageError
-from fervid.export.page.rows import Row, analyzed_range, colours, rows, unread
+from fervid.export.page.rows import Row, analyzed_range, colours, rows, unreadable_stretches
 from fervid.export.timelines import fields
 from fervid.labels import NEUTRAL, VALENCE_AROUSAL
 from fervid.times import format_clock
@@ -116,7 +116,7 @@ def _bands(axes: Any, timeline: Timeline, shown_rows: Sequence[Row], peaks: Sequ
     row_of = {track: number for number, row in enumerate(shown_rows) for track in row.tracks}
     for start in timeline.shots[1:].tolist():
         axes.axvline(seconds(start), color=PALE, linewidth=0.5, zorder=0)
-    for number, gaps in enumerate(unread(timeline, row) for row in shown_rows):
+    for number, gaps in enumerate(unreadable_stretches(timeline, row) for row in shown_rows):
         spans = [(seconds(start), seconds(end) - seconds(start)) for start, end in gaps]
         axes.broken_barh(
             spans, (number - UNREAD / 2, UNREAD), facecolor="none", edgecolor=FAINT, hatch=HATCH,
@@ -226,7 +226,7 @@ def _legend(
             marks.append(Patch(color=colour, label=label))
     if any(segment.is_uncertain for segment in shown_segments):
         marks.append(Patch(facecolor=(GREY, MUTED), edgecolor=GREY, linewidth=0.3, label="uncertain"))
-    gaps = [gap for row in shown_rows for gap in unread(timeline, row)]
+    gaps = [gap for row in shown_rows for gap in unreadable_stretches(timeline, row)]
     if any(seconds(start) < high and seconds(end) > low for start, end in gaps):
         marks.append(Patch(facecolor="none", edgecolor=FAINT, hatch=HATCH, linewidth=0, label="not readable"))
     if marked:

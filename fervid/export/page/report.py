@@ -180,7 +180,7 @@ def _edit(timeline: Timeline) -> dict[str, Any]:
     whole = io.StringIO()
     edl.write(edit, whole)
     before, sign, after = whole.getvalue().partition("* COMMENT")
-    known = [emotions.of(label) for label in timeline.labels]
+    known = [emotions.colour_of(label) for label in timeline.labels]
     return {
         "stem": Path(edit.name).stem,
         "rate": list(edit.timecode.rate.as_integer_ratio()),

@@ -100,7 +100,7 @@ def shares(timeline: Timeline, row: Row, edges: Array) -> Array:
     return table
 
 
-def unread(timeline: Timeline, row: Row) -> list[tuple[int, int]]:
+def unreadable_stretches(timeline: Timeline, row: Row) -> list[tuple[int, int]]:
     """Return the stretches (start, end) in pts where a face of a row is on screen but cannot be read."""
     ends = {curve.track: curve.start for curve in timeline.curves if curve.track in row.tracks}
     gaps = []
