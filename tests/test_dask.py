@@ -11,7 +11,7 @@ import socket
 import subprocess
 import sys
 import time
-from collections.abc import Callable, Generator, Iterator
+from collections.abc import Callable, Iterator
 from contextlib import ExitStack, contextmanager, suppress
 from dataclasses import dataclass, replace
 from itertools import pairwise
@@ -24,6 +24,7 @@ import psutil
 import pytest
 from conftest import CLIP, ROOT, Call, environment
 from media import write
+from worker_tasks import PATIENCE, surroundings, troubled, wait_for_go
 
 from fervid import analysis, execute
 from fervid.analysis import spans, tasks
@@ -31,8 +32,6 @@ from fervid.cache import Store
 from fervid.errors import InputError, UnexpectedError, UsageError, WorkerError
 from fervid.execute import Done, Event, Executor, Failed, Progress, cluster
 from fervid.export.frames import geometry
-
-PATIENCE = 120  # seconds to wait for other processes on a busy machine
 
 
 @dataclass(frozen=True)
@@ -114,42 +113,6 @@ def far(running: Running) -> Iterator[Executor]:
 
 
 # --- tasks
-
-
-Number = tuple[int, Path]
-
-
-def troubled(task: Number) -> Generator[float, None, int]:
-    number, folder = task
-    yield 1.0
-    with (folder / str(number)).open("a") as log:
-        log.write("x")
-    match number:
-        case 1:
-            raise InputError("one cannot be read; try two")
-        case 2:
-            os._exit(3)
-        case 3:
-            time.sleep(1000)
-        case 4:
-            raise ZeroDivisionError
-    return number
-
-
-def surroundings(_: int) -> tuple[int, str | None]:
-    return os.getppid(), os.environ.get("OMP_NUM_THREADS")
-
-
-def wait_for_go(task: Number) -> Generator[float, None, int]:
-    """Report which Dask worker runs it, and wait for a signal."""
-    number, folder = task
-    (folder / f"at-{os.getppid()}").touch()
-    for step in range(10 * PATIENCE):
-        if (folder / "go").exists():
-            return number
-        yield float(step)
-        time.sleep(0.1)
-    raise TimeoutError
 
 
 def apart(events: Iterator[Event]) -> list[object]:
