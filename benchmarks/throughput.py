@@ -42,7 +42,7 @@ STAGES: dict[str, tuple[str, ...]] = {
         "fervid.faces.finder:FaceFinder.portrait",
         "fervid.faces.finder:describe",
         "fervid.people:group_tracks",
-        "fervid.people:number",
+        "fervid.people:number_persons",
     ),
     "following": ("fervid.faces.tracks:follow",),
     "smoothing, pose, quality": ("fervid.faces.tracks:collect",),
