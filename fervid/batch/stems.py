@@ -10,7 +10,13 @@ from fervid.batch.work import FORMATS
 from fervid.files import shorten
 
 STATE = ".fervid-batch"  # the folder of a batch's state, in the folder of results
-RESERVED = ("manifest", "emotions", "predictions", "accuracy", STATE)  # names of other files there
+RESERVED = (
+    "manifest",
+    "emotions",
+    "predictions",
+    "accuracy",
+    STATE,
+)  # other files in the folder
 SUFFIXES = tuple({suffix.casefold() for suffix in FORMATS.values()})
 # The part of a suffix before another suffix: a.mp4.openface.csv may be an output of a.mp4 or a.mp4.openface.
 MIDDLES = tuple(

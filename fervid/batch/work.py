@@ -294,7 +294,7 @@ def record_of(run: Run, name: str, request: Request) -> Record:
 
 
 def _main_scores(run: Run) -> Floats | None:
-    """Return the mean scores (C,) of the main face: the one that is largest for longest.
+    """Return the mean scores (C,) of the main face: the largest face for the longest time.
 
     They are the softmax of mean logits, as in `fervid eval`. The logarithms of the scores differ from the
     logits by a constant that the softmax removes.

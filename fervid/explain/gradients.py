@@ -23,7 +23,7 @@ from fervid.process import one_thread
 from fervid.types import Array, Floats
 
 STEPS = 64  # points of the path
-BATCH = 8  # of them in one pass
+BATCH = 8  # points in one pass
 
 
 @dataclass(frozen=True, eq=False)

@@ -29,11 +29,11 @@ SURE = 0.12  # the least score of a face at an angle: hands and folds look like 
 
 
 class Search(IntEnum):
-    """The faces that a search detects; one at every angle takes twelve times as long as an upright one."""
+    """The faces that a search detects; the search at every angle takes twelve times as long as UPRIGHT."""
 
-    UPRIGHT = 0  # upright faces, rolled by 30 degrees at most
-    QUICK = 1  # and large ones at every angle, in a third of the time of all
-    FULL = 2  # all at every angle
+    UPRIGHT = 0  # faces that are rolled by up to 30 degrees
+    QUICK = 1  # these, and large faces at every angle: a third of the time of FULL
+    FULL = 2  # all faces at every angle
 
 
 def detect(luma: Bytes, name: str, min_face: float, search: Search = Search.UPRIGHT) -> list[Detection]:

@@ -116,13 +116,13 @@ class Scene:
         return self._look(face, frame)
 
     def _look(self, face: _Live, frame: Frame) -> bool:
-        """Look closely at a followed face; return False if it is not there."""
+        """Verify a followed face in a small picture around it; return False if it is not there."""
         face.healthy = False
         detection = self.finder.look(frame.luma, face.landmarks)
         return detection is not None and self._take(face, frame, detection)
 
     def _take(self, face: _Live, frame: Frame, detection: Detection) -> bool:
-        """Put a followed face where it was detected; return False if it cannot have moved there.
+        """Move a followed face to its detection; return False if it cannot have moved that far.
 
         Landmarks are fitted from this frame alone and forget earlier ones, so that spans which began at other
         frames agree from here on.

@@ -35,7 +35,7 @@ class LiveFrame:
 
     number: int  # from 0; dropped frames count
     pts: int
-    dropped: int  # frames between the one before and this one that were not analyzed
+    dropped: int  # frames before this one, after the last analyzed one, that were dropped
     faces: tuple[LiveFace, ...]
     latency: float  # seconds
 

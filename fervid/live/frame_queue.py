@@ -29,7 +29,7 @@ class FeedEnd:
 
 
 class FrameQueue:
-    """A queue of frames from the thread that reads to the one that analyzes."""
+    """A queue of frames between the thread that reads and the thread that analyzes."""
 
     def __init__(self, stopped: Event, drops: bool = True, most: int = MOST) -> None:
         self._stopped, self._drops, self._most = stopped, drops, most

@@ -12,7 +12,7 @@ from fervid.people.picture import Picture
 from fervid.types import READABLE, Array, Floats, Ints, Track, check
 
 MOST = 3  # faces per track
-APART = 1.0  # seconds between them, if the track has enough good ones
+APART = 1.0  # seconds between these faces, if the track has enough good faces
 
 
 @dataclass(frozen=True, eq=False)

@@ -26,7 +26,7 @@ from fervid.types.samples import Strip
 SIDE = shape.CROP + 2 * shape.MARGIN
 RATES = (15, 25)  # frames per second of onsets
 LEAD, ONSET, HOLD = (0.15, 0.35), (0.3, 0.9), (0.35, 0.7)  # seconds
-REMAINS = 0.3  # most of the expression that is there from the beginning
+REMAINS = 0.3  # the largest share of an expression that is present from the start
 ERROR = (0.004, 0.015)  # eye distances: sd of the tracker's error
 EVERY = 2  # every second frame of an acted sequence is drawn: a mesh costs more than a net
 SMOOTHING = 2.0  # of the motion field, which lips that touch would tear

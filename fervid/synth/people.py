@@ -1,4 +1,4 @@
-"""Invented people: the shape, motion and looks of each one's face."""
+"""Invented people: the shape, motion and looks of each face."""
 
 from __future__ import annotations
 

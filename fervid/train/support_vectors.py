@@ -91,7 +91,7 @@ def _fit_best(
     truth: Floats,
     recipe: Recipe,
 ) -> states.State:
-    """Set the machine with the best validation as the top; of equal ones, that with the strongest penalty."""
+    """Set the machine with the best validation as the top; of equals, that with the strongest penalty."""
     features, labels = windows
     whitener, classes = network.space.whitener(), network.top.out_features
     rows, validation_rows = (_read(network, values) for values in (features, validation[0]))

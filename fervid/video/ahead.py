@@ -1,4 +1,4 @@
-"""Work that a thread does ahead of where its results are used."""
+"""A generator that runs in a thread, ahead of the code that uses its items."""
 
 from __future__ import annotations
 

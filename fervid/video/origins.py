@@ -159,7 +159,7 @@ def _opened_bytes(origin: Origin) -> Iterator[int]:
 
 
 class _Pipe:
-    """The bytes of a descriptor, each returned as soon as it is there."""
+    """The bytes of a descriptor, which are returned as soon as they arrive."""
 
     def __init__(self, descriptor: int, read: Callable[[bytes], None], stopped: Event) -> None:
         self._descriptor, self._read, self._stopped = descriptor, read, stopped

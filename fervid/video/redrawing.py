@@ -24,7 +24,7 @@ from fervid.video.sound_writing import KEPT, CopiedSound, EncodedSound, SoundWri
 # time again, and makes the file no smaller at the same quality (docs/performance.md).
 QUALITY = {"qp": "27", "preset": "ultrafast", "x264-params": "cabac=1:8x8dct=1:deblock=1"}
 AHEAD = 4  # pictures that are decoded, and drawn, before they are needed
-AHEAD_PIXELS = 48_000_000  # of these pictures together: of 4K there are 4, of 8K 1, of larger ones none
+AHEAD_PIXELS = 48_000_000  # of these pictures together: 4 pictures of 4K, 1 of 8K, none of larger sizes
 Paint = Callable[[int, Sequence[Bytes]], None]  # draw on a frame, from its pts and its planes
 Tick = Callable[[float], None]  # called with the seconds done
 
