@@ -216,7 +216,7 @@ def name_by_gallery(messages: Messages, timeline: Timeline, video: Video, folder
     assert gallery is not None
     descriptors = {}
     for person in timeline.people:
-        descriptor = describe(video, person)
+        descriptor = descriptor_of(video, person)
         if descriptor is None:
             log.warning("the picture of %s cannot be decoded", person.id)
         else:
@@ -233,7 +233,7 @@ def name_by_gallery(messages: Messages, timeline: Timeline, video: Video, folder
     return timeline
 
 
-def describe(video: Video, person: Person) -> Any:
+def descriptor_of(video: Video, person: Person) -> Any:
     """Return the face descriptor (1, 128) of a person's picture; None if the frame cannot be decoded."""
     from fervid.faces.detectors import Detection
     from fervid.faces.finder import FaceFinder, describe
