@@ -9,6 +9,7 @@ from importlib import import_module
 from pathlib import Path
 
 from fervid.errors import InputError, UsageError
+from fervid.files import read_limited
 
 READERS = {
     ".eaf": "fervid.annotations.eaf",
@@ -17,6 +18,7 @@ READERS = {
     ".tsv": "fervid.annotations.table",
 }
 
+MOST_BYTES = 1 << 28  # of a file
 LONGEST = 1e9  # the latest time, in seconds
 
 
@@ -55,7 +57,8 @@ def read(path: str) -> Sheet:
         raise UsageError(f"{path} is not a file of annotations: give one of {', '.join(READERS)}")
     reader: Callable[[bytes, str], Sheet] = import_module(READERS[suffix]).read
     try:
-        data = Path(path).read_bytes()
+        with open(path, "rb") as stream:
+            data = read_limited(stream, MOST_BYTES)
     except FileNotFoundError as error:
         raise InputError(f"{path}: there is no such file") from error
     except OSError as error:

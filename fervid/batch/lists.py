@@ -10,11 +10,12 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from fervid.errors import InputError, UsageError
-from fervid.files import display_name
+from fervid.files import display_name, read_limited
 
 # Names of the column of paths.
 PATHS = ("path", "file", "input", "video", "clip", "filename", "url")
 TABLES = (".csv", ".tsv")
+MOST_BYTES = 1 << 28  # of a list
 
 
 @dataclass(frozen=True)
@@ -53,7 +54,8 @@ def read(content: bytes, name: str, folder: Path | None = None) -> PathList:
 def read_file(name: str) -> PathList:
     """Read a list from a file."""
     try:
-        content = Path(name).read_bytes()
+        with open(name, "rb") as stream:
+            content = read_limited(stream, MOST_BYTES)
     except OSError as failure:
         raise InputError(f"cannot read the list {display_name(name)}: {failure.strerror}") from failure
     return read(content, name, Path(name).absolute().parent)

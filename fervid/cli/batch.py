@@ -17,7 +17,7 @@ from fervid.cli.shared.messages import Messages, log
 from fervid.cli.shared.values import NumberRange
 from fervid.errors import InputError, OutputError, UsageError
 from fervid.export import check_parquet
-from fervid.files import display_name
+from fervid.files import display_name, read_limited
 from fervid.times import format_duration, format_seconds
 
 if TYPE_CHECKING:
@@ -210,7 +210,11 @@ def _listed(name: str | None, inputs: Sequence[str]) -> Any:
         return lists.read_file(name)
     if sys.stdin is None or sys.stdin.isatty():
         raise UsageError("nothing is piped into standard input: --from-file - reads a list from it")
-    return lists.read(sys.stdin.buffer.read(), "standard input")
+    try:
+        content = read_limited(sys.stdin.buffer, lists.MOST_BYTES)
+    except OSError as error:
+        raise InputError(f"cannot read the list of standard input: {error.strerror}") from error
+    return lists.read(content, "standard input")
 
 
 def _request(shared: AnalysisOptions, formats: tuple[str, ...], aus: bool, phases: bool) -> Request:

@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import errno
 import hashlib
 import os
 import re
 from pathlib import Path
+from typing import IO, AnyStr
 
 from fervid.files.locks import Lock as Lock
 from fervid.files.locks import take_lock as take_lock
@@ -31,6 +33,20 @@ VIDEOS = frozenset({".avi", ".flv", ".gif", ".m2ts", ".m4v", ".mkv", ".mov", ".m
 def display_name(name: str | Path) -> str:
     """Return a name for messages: one line, with U+FFFD for each character that cannot be printed."""
     return "".join(letter if letter.isprintable() else "\ufffd" for letter in str(name))
+
+
+def read_limited(stream: IO[AnyStr], most: int) -> AnyStr:
+    """Return the content of a stream; raise OSError if it is longer than `most`, as a device has no end."""
+    content = stream.read(most + 1)
+    if len(content) > most:
+        raise OSError(errno.EFBIG, os.strerror(errno.EFBIG))
+    return content
+
+
+def read_text(path: Path, most: int) -> str:
+    """Return the text of a file; raise OSError if it has more than `most` bytes."""
+    with path.open("rb") as stream:
+        return read_limited(stream, most).decode("utf-8")
 
 
 def no_permission(folder: Path) -> str:

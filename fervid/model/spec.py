@@ -13,6 +13,7 @@ from pathlib import Path
 from typing import Any
 
 from fervid.errors import ModelError, UsageError
+from fervid.files import read_text
 from fervid.model.voting import MARK, VOTES
 from fervid.types import ModelInfo
 
@@ -22,6 +23,7 @@ ACCURACY, CARD = "accuracy.json", "card.md"  # optional files beside them
 FORMAT = 1
 FUSIONS = ("weighted", "joint")
 WINDOWS = ("short", "clip")  # of 0.64 s, or of a whole labelled clip
+MOST_BYTES = 1 << 26  # of a spec
 LARGEST = 1 << 16  # of a stream's sizes
 JOINT = "joint."  # prefix of the weights of the joint top layers
 
@@ -130,7 +132,7 @@ def read_spec(name: str | Path) -> Spec:
     """Read the spec of a model, without checking the weights."""
     path = find(name) / SPEC
     try:
-        value = json.loads(path.read_text(encoding="utf-8"))
+        value = json.loads(read_text(path, MOST_BYTES))
         if value["format"] != FORMAT:
             raise ModelError(
                 f"model {name} has format {value['format']}, this fervid reads {FORMAT}: upgrade one of them"
@@ -228,7 +230,7 @@ def accuracy(name: str | Path) -> dict[str, dict[str, float]]:
     """
     path, spec = find(name) / ACCURACY, read_spec(name)
     try:
-        value = json.loads(path.read_text(encoding="utf-8"))
+        value = json.loads(read_text(path, MOST_BYTES))
         if value["weights_sha256"] != spec.weights_sha256:
             return {}
         return {

@@ -12,9 +12,10 @@ from typing import Any
 import click
 
 from fervid.errors import UsageError
-from fervid.files import display_name
+from fervid.files import display_name, read_text
 
 NAME = "fervid.toml"
+MOST_BYTES = 1 << 20  # of it
 # A file could come with a downloaded folder: none may choose what is written or replaced, ...
 NEVER = {"overwrite", "log_file", "resume", "help"}
 PATHS = ("FILE", "DIR", "LIST")  # ... or name a path, by the beginning of the option's metavar ...
@@ -146,10 +147,12 @@ def _read(path: Path) -> dict[str, Any]:
     import tomllib
 
     try:
-        return tomllib.loads(path.read_text(encoding="utf-8"))
+        return tomllib.loads(read_text(path, MOST_BYTES))
     except RecursionError as error:
         raise UsageError(f"{display_name(path)} cannot be read: it is nested too deep") from error
-    except (OSError, ValueError) as error:
+    except OSError as error:
+        raise UsageError(f"{display_name(path)} cannot be read: {error.strerror}") from error
+    except ValueError as error:
         raise UsageError(f"{display_name(path)} cannot be read: {error}") from error
 
 

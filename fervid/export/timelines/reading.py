@@ -14,6 +14,7 @@ from fervid.export.editors.timecode import LABEL
 from fervid.export.timelines import fields
 from fervid.export.timelines.checking import check
 from fervid.export.timelines.json import NUMBERS
+from fervid.files import read_limited
 from fervid.times import MOST_SECONDS, parse_number
 from fervid.types import (
     PERSON,
@@ -29,6 +30,7 @@ from fervid.types import (
     Timeline,
 )
 
+MOST_TEXT = 1 << 30  # characters of a timeline
 MOST = 1e9  # of a score or a coordinate
 CURVES = ("quality", "valence", "arousal", "intensity")  # of a track, besides its scores
 
@@ -37,7 +39,7 @@ def read(stream: TextIO) -> Timeline:
     """Read a timeline from JSON or JSON Lines; unknown fields are ignored."""
     name = getattr(stream, "name", "the timeline")
     try:
-        text = stream.read().removeprefix("\ufeff")
+        text = read_limited(stream, MOST_TEXT).removeprefix("\ufeff")
     except UnicodeDecodeError as error:
         raise InputError(f"{name} is not text: a timeline is JSON or JSONL in UTF-8") from error
     if not text.strip():

@@ -1,0 +1,53 @@
+"""Files and pipes without an end, where fervid expects a small file: an error of one line."""
+
+from __future__ import annotations
+
+import io
+import shutil
+from pathlib import Path
+
+import pytest
+from conftest import ROOT, Call
+from test_cli import says
+
+from fervid import annotations
+from fervid.batch import lists
+from fervid.cli.shared import defaults
+from fervid.export.timelines import reading
+from fervid.model import spec
+
+GOLDEN = ROOT / "tests" / "golden" / "clip.json"
+UNTRAINED = ROOT / "fervid" / "models" / "untrained"
+
+
+def test_a_timeline(call: Call, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(reading, "MOST_TEXT", 100)
+    says(call("show", GOLDEN), 1, f"{GOLDEN} cannot be read: File too large")
+
+
+def test_a_list(call: Call, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(lists, "MOST_BYTES", 100)
+    (tmp_path / "list.txt").write_bytes(bytes(101))
+    words = ("batch", "-o", "results", "--from-file")
+    says(call(*words, "list.txt"), 1, "cannot read the list list.txt: File too large")
+    monkeypatch.setattr("sys.stdin", io.TextIOWrapper(io.BytesIO(bytes(101))))
+    says(call(*words, "-"), 1, "cannot read the list of standard input: File too large")
+
+
+def test_annotations(call: Call, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(annotations, "MOST_BYTES", 100)
+    (tmp_path / "human.csv").write_bytes(bytes(101))
+    says(call("compare", GOLDEN, "human.csv"), 1, "human.csv cannot be read: File too large")
+
+
+def test_a_model(call: Call, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(spec, "MOST_BYTES", 100)
+    shutil.copytree(UNTRAINED, tmp_path / "model")
+    done = call("analyze", GOLDEN, "--model", "model", "-t", "-")
+    says(done, 1, "cannot read the spec of model model: File too large")
+
+
+def test_defaults(call: Call, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(defaults, "MOST_BYTES", 100)
+    (tmp_path / "fervid.toml").write_text("#" * 101)
+    says(call("show", GOLDEN), 2, "fervid.toml cannot be read: File too large")
