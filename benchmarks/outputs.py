@@ -196,8 +196,8 @@ def first_difference(before: Path, after: Path) -> str:
 
 def print_comparison(comparison: Comparison, before: Path, after: Path) -> None:
     """Print which outputs differ, once for each kind of output, with an example."""
-    print(f"{len(comparison.same)} files are the same, {len(comparison.different)} differ,", end=" ")
-    print(f"{len(comparison.only_before)} are only before, {len(comparison.only_after)} only after.")
+    counts = zip(("same", "different", "only before", "only after"), comparison, strict=True)
+    print("files: " + ", ".join(f"{len(paths)} {name}" for name, paths in counts))
     kinds: dict[str, list[Path]] = defaultdict(list)
     for path in comparison.different:
         name = path.name if len(path.parts) < 3 else f"*{path.suffix}"

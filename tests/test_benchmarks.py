@@ -181,3 +181,31 @@ def test_detectors_are_compared_on_portraits(tmp_path: Path, monkeypatch: pytest
     assert portraits["pictures"] == 19
     assert portraits["recall"]["roll 90"]["yunet"] > portraits["recall"]["roll 90"]["hog"] == 0
     assert portraits["recall"]["size 80"]["upright"] == 1
+
+
+def test_outputs_of_two_versions_are_compared_byte_for_byte(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    files = {
+        "before": {"a.mp4/show.out": b"1 person\nhappy\n", "a.mp4/same": b"x", "b.mp4/show.out": b"2\n"},
+        "after": {"a.mp4/show.out": b"1 person\nhappily\n", "a.mp4/same": b"x", "b.mp4/show.out": b"\xff"},
+    }
+    files["before"]["b.mp4/cut/1.webm"] = files["after"]["b.mp4/new"] = b"y"
+    for version, contents in files.items():
+        for name, data in contents.items():
+            (tmp_path / version / name).parent.mkdir(parents=True, exist_ok=True)
+            (tmp_path / version / name).write_bytes(data)
+    before, after = tmp_path / "before", tmp_path / "after"
+    with imported(ROOT / "benchmarks" / "outputs.py") as script:
+        comparison = script.compare(before, after)
+        script.print_comparison(comparison, before, after)
+    assert capsys.readouterr().out.splitlines() == [
+        "files: 1 same, 2 different, 1 only before, 1 only after",
+        "",
+        "show.out differs in 2: a.mp4, b.mp4",
+        "  a.mp4/show.out, line 2 from character 5: 'y' -> 'ily'",
+        "",
+        "only before: b.mp4/cut/1.webm",
+        "",
+        "only after: b.mp4/new",
+    ]
