@@ -155,7 +155,7 @@ def test_a_dissolve_does_not_part_a_person(
 def test_the_first_person_is_on_screen_longest() -> None:
     curves = [curve_of(0, 4), curve_of(1, 30), replace(curve_of(2, 4), start=START + 1, end=START + 9)]
     descriptors = {track: known(np.zeros(128), pts=track) for track in range(3)}
-    first, second = people.number([[0, 2], [1]], curves, descriptors, {0: "Anna"})
+    first, second = people.number_persons([[0, 2], [1]], curves, descriptors, {0: "Anna"})
     assert (first.id, first.name, first.tracks) == ("P1", None, (1,))
     assert (second.id, second.name, second.tracks) == ("P2", "Anna", (0, 2))
     assert second.ticks == curves[0].end - curves[0].start, "an overlap counts once"
@@ -164,7 +164,7 @@ def test_the_first_person_is_on_screen_longest() -> None:
 def test_the_picture_is_of_the_best_face() -> None:
     curves = [curve_of(0), curve_of(1)]
     descriptors = {0: known(np.zeros(128), pts=5, worth=0.5), 1: known(np.zeros(128), pts=70, worth=0.9)}
-    (person,) = people.number([[0, 1]], curves, descriptors, {})
+    (person,) = people.number_persons([[0, 1]], curves, descriptors, {})
     assert person.pts == 70
 
 
