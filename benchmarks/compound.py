@@ -91,12 +91,16 @@ def joined(first: str, second: str) -> sequences.Recipe:
 
 
 def scores_of(net: model.Model, samples: Sequence[Sample]) -> Scores:
-    """Return the mean scores of each sample's windows that are not neutral, as of a segment."""
+    """Return the mean scores of each sample's expressive windows, as of a segment; nan without a face."""
     columns = [net.spec.labels.index(label) for label in MOVED]
     rest = net.spec.labels.index(NEUTRAL)
     means = []
     for sample in samples:
-        windows = list(Face.of_strip(strip_of(sample)).windows())
+        face = Face.of_strip(strip_of(sample))
+        if not len(face.pts):
+            means.append(np.full(len(MOVED), np.nan))
+            continue
+        windows = list(face.windows())
         logits = {
             spec.name: net.logits(spec.name, [model.read(window, spec.reads) for window in windows])
             for spec in net.spec.streams
@@ -114,6 +118,9 @@ def pair_of(values: npt.NDArray[np.float64]) -> Pair:
 
 def figures(compound: Scores, pairs: Sequence[Pair], pure: Scores) -> dict[str, Any]:
     """Return how well the second score identifies compound samples, and their second expression."""
+    has_face = ~np.isnan(compound).any(axis=1)
+    pairs = [pair for pair, shown in zip(pairs, has_face, strict=True) if shown]
+    compound, pure = compound[has_face], pure[~np.isnan(pure).any(axis=1)]
     seconds, others = (np.sort(scores, axis=1)[:, -2] for scores in (compound, pure))
     is_right = np.array([pair_of(row) == pair for row, pair in zip(compound, pairs, strict=True)])
     partners = {
