@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import io
+import json
 import shutil
 from pathlib import Path
 
@@ -20,12 +21,21 @@ GOLDEN = ROOT / "tests" / "golden" / "clip.json"
 UNTRAINED = ROOT / "fervid" / "models" / "untrained"
 
 
-def test_a_timeline(call: Call, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_timeline_that_is_too_large(call: Call, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(reading, "MOST_TEXT", 100)
     says(call("show", GOLDEN), 1, f"{GOLDEN} cannot be read: File too large")
 
 
-def test_a_list(call: Call, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_number_in_an_error_is_cut(call: Call, tmp_path: Path) -> None:
+    timeline = json.loads(GOLDEN.read_text("utf-8"))
+    timeline["source"]["rotation"] = 10**300
+    (tmp_path / "long.json").write_text(json.dumps(timeline), "utf-8")
+    done = call("show", "long.json")
+    says(done, 1, "long.json is damaged (ValueError: the rotation should be a right angle, not 1000")
+    assert len(done.stderr) < 300
+
+
+def test_a_list_that_is_too_large(call: Call, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(lists, "MOST_BYTES", 100)
     (tmp_path / "list.txt").write_bytes(bytes(101))
     words = ("batch", "-o", "results", "--from-file")
@@ -34,20 +44,20 @@ def test_a_list(call: Call, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> 
     says(call(*words, "-"), 1, "cannot read the list of standard input: File too large")
 
 
-def test_annotations(call: Call, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_annotations_that_are_too_large(call: Call, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(annotations, "MOST_BYTES", 100)
     (tmp_path / "human.csv").write_bytes(bytes(101))
     says(call("compare", GOLDEN, "human.csv"), 1, "human.csv cannot be read: File too large")
 
 
-def test_a_model(call: Call, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_spec_that_is_too_large(call: Call, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(spec, "MOST_BYTES", 100)
     shutil.copytree(UNTRAINED, tmp_path / "model")
     done = call("analyze", GOLDEN, "--model", "model", "-t", "-")
     says(done, 1, "cannot read the spec of model model: File too large")
 
 
-def test_defaults(call: Call, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_defaults_that_are_too_large(call: Call, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(defaults, "MOST_BYTES", 100)
     (tmp_path / "fervid.toml").write_text("#" * 101)
     says(call("show", GOLDEN), 2, "fervid.toml cannot be read: File too large")

@@ -31,6 +31,7 @@ from fervid.types import (
 )
 
 MOST_TEXT = 1 << 30  # characters of a timeline
+MOST_REASON = 200  # characters of it in an error: a number may have thousands of digits
 MOST = 1e9  # of a score or a coordinate
 CURVES = ("quality", "valence", "arousal", "intensity")  # of a track, besides its scores
 
@@ -51,9 +52,8 @@ def read(stream: TextIO) -> Timeline:
     except RecursionError as error:
         raise InputError(f"{name} is JSON, but not a timeline of fervid") from error
     except (AttributeError, LookupError, TypeError, ValueError, ArithmeticError) as error:
-        raise InputError(
-            f"{name} is damaged ({type(error).__name__}: {error}): analyze the video again"
-        ) from error
+        reason = f"{type(error).__name__}: {error}"[:MOST_REASON]
+        raise InputError(f"{name} is damaged ({reason}): analyze the video again") from error
 
 
 def _timeline(whole: dict[str, Any], name: str) -> Timeline:
