@@ -72,6 +72,9 @@ def test_damaged_weights_are_an_error(folder: Path) -> None:
     (folder / model.WEIGHTS).unlink()
     with pytest.raises(ModelError, match="cannot read the weights"):
         model.info(folder)
+    os.mkfifo(folder / model.WEIGHTS)
+    with pytest.raises(ModelError, match="are not a file"):
+        model.info(folder)
 
 
 @pytest.mark.parametrize(

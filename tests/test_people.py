@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import io
 import json
+import os
 import zlib
 from collections.abc import Mapping
 from dataclasses import replace
@@ -387,6 +388,9 @@ def blank(path: Path) -> None:
         ("Anna.png", blank, "no usable portrait of Anna: fervid finds no face in .*: give another"),
         ("Anna.jpg", lambda path: path.write_bytes(b"\xff\xd8nothing"), "cannot be read as a picture"),
         ("Anna.jpg", lambda path: path.write_bytes(b""), "cannot be read as a picture"),
+        ("Anna.jpg", lambda path: path.symlink_to("/dev/zero"), "cannot be read as a picture"),
+        ("Anna.jpg", lambda path: os.mkfifo(path), "cannot be read as a picture"),
+        ("Anna.jpg", lambda path: path.touch() or os.truncate(path, 1 << 40), "cannot be read as a picture"),
         ("P7.png", blank, "P7 is an id that fervid gives to persons"),
     ],
 )

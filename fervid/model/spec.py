@@ -5,6 +5,7 @@ from __future__ import annotations
 import hashlib
 import json
 import math
+import stat
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass
 from functools import lru_cache
@@ -187,6 +188,8 @@ def verify(name: str | Path) -> None:
     spec, path = read_spec(name), find(name) / WEIGHTS
     try:
         status = path.stat()
+        if not stat.S_ISREG(status.st_mode):  # a pipe or a device has no end
+            raise ModelError(f"the weights of model {name} are not a file: fetch the model again")
         digest = _digest(path, status.st_size, status.st_mtime_ns)
     except OSError as failure:
         raise ModelError(f"cannot read the weights of model {name}: {failure.strerror}") from failure

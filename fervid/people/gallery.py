@@ -20,6 +20,7 @@ from fervid.people.descriptors import Descriptors
 from fervid.types import PERSON, Bytes, Floats
 
 PICTURES = (".jpg", ".jpeg", ".png", ".webp", ".bmp", ".tif", ".tiff")
+MOST_BYTES = 1 << 29  # of a portrait: one of 2^27 pixels without compression
 RECOGNISED = 0.45  # distance from a name's portraits below which a person gets the name
 CLEARLY_LARGER = 2.0  # a portrait's face is at least this many times larger than any other in the picture
 SMALLEST_FACE = 0.05  # share of a portrait's height
@@ -92,6 +93,8 @@ def _describe(path: Path) -> Floats:
 
 def _luma(path: Path) -> Bytes:
     try:
+        if not path.is_file() or path.stat().st_size > MOST_BYTES:  # a pipe or a device has no end
+            raise InputError(f"{path} cannot be read as a picture")
         content = np.fromfile(path, np.uint8)
     except OSError as error:
         raise InputError(f"{path} cannot be read: {error.strerror}") from error
