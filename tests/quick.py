@@ -31,9 +31,9 @@ SLOW = (
     "torch",
     "fervid.analysis",
     "fervid.execute",
+    "fervid.faces.descriptor",
     "fervid.faces.finder",
     "fervid.model",
-    "fervid.people.descriptor",
     "fervid.streams",
     "fervid.train",
     "importlib",  # loads a script, which can do anything

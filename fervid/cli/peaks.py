@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import replace
 from difflib import get_close_matches
@@ -222,13 +222,19 @@ def peaks(
             with output.open_text(target, overwrite) as stream:
                 FORMATS[form].write(timeline, stream)
         if not messages.quiet:
-            hint = timecode is None and target != output.STANDARD and written and is_marked(form, layout)
-            lines = [report_written(target, written, bool(timeline.peaks)), left_out]
-            if hint and timeline.source.timecode is None:
-                lines.append(FROM_ZERO)
-            for line in filter(None, lines):
+            has_markers = timecode is None and is_marked(form, layout)
+            for line in _remarks(timeline, target, written, left_out, has_markers):
                 messages.say(line)
         cuts.write(messages, timeline, path)
+
+
+def _remarks(
+    timeline: Timeline, target: str, written: str | None, left_out: str, has_markers: bool
+) -> Iterator[str]:
+    """Yield what to say about written peaks; `has_markers` if their times may count from another start."""
+    yield from filter(None, (report_written(target, written, bool(timeline.peaks)), left_out))
+    if has_markers and written and target != output.STANDARD and timeline.source.timecode is None:
+        yield FROM_ZERO
 
 
 def is_marked(form: str, layout: str | None) -> bool:
