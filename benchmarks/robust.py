@@ -24,9 +24,9 @@ TEXT = """{section}
 
 `python benchmarks/robust.py --data DIR --card FILE` measures this table: {faces} pictures of FER2013's
 public-test part and {clips} acted portraits, evenly spread over the labels. Their faces are found as they
-are, then damaged, and landmarks are placed again on the damaged face. Rows of yaw and pitch are undamaged
-faces, by the turn of the head. The strength is the share of light, contrast, resolution or JPEG quality
-that is lost, or the width of a blur in eye distances. ECE is the expected calibration error.
+are, then damaged, and landmarks are moved as the damage moves their prediction. Rows of yaw and pitch are
+undamaged faces, by the turn of the head. The strength is the share of light, contrast, resolution or JPEG
+quality that is lost, or the width of a blur in eye distances. ECE is the expected calibration error.
 
 {rows}
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from fractions import Fraction
 from itertools import islice
 from pathlib import Path
 
@@ -15,9 +16,12 @@ from media import write
 from test_benchmarks import imported
 
 from fervid.faces import shape
+from fervid.faces.finder import FaceFinder
 from fervid.train.robust import DAMAGES, Figure
+from fervid.train.robust.measure import _with_faces
 from fervid.train.robust.picture import draw
 from fervid.types import Bytes, Floats
+from fervid.types.samples import Strip
 
 EYES, MOUTH = slice(22, 34), slice(58, 72)  # rows of the face with a margin
 
@@ -61,6 +65,22 @@ def test_covers_cover_their_part_alone(name: str, covered: slice, kept: slice) -
     damaged = DAMAGES[name][0](picture, points, 1.0, np.random.default_rng(1))
     changed = (damaged != picture)[:, 30:58]
     assert changed[covered].mean() > 0.4 and changed[kept].mean() < 0.1
+
+
+def test_landmarks_of_a_damaged_face_move_as_their_prediction_does() -> None:
+    finder = FaceFinder()
+    with av.open(str(CLIP)) as container:
+        luma = next(container.decode(video=0)).to_ndarray(format="gray")
+    found = finder.fit(luma, finder.detect(luma)[0])
+    matrix, _ = shape.alignment(found, shape.MARGIN)
+    crop = finder.crop(luma, found, shape.MARGIN)
+    own = (found @ matrix[:, :2].T + matrix[:, 2] + 1.5).astype(np.float32)  # not as they are predicted on it
+    strip = Strip(Fraction(1, 25), np.array([0]), crop[None], own[None])
+    assert np.array_equal(_with_faces(strip, strip.faces).landmarks, strip.landmarks)
+    shift = np.array([[1, 0, 4], [0, 1, 0]], np.float32)
+    aside = cv2.warpAffine(crop, shift, crop.shape[::-1], borderMode=cv2.BORDER_REPLICATE)
+    moved = _with_faces(strip, np.asarray(aside, np.uint8)[None]).landmarks[0] - own
+    assert np.allclose(moved.mean(0), [4, 0], atol=0.5)
 
 
 def test_bench_robust_measures_every_damage(call: Call, tmp_path: Path) -> None:

@@ -50,8 +50,8 @@ def robust(
 ) -> None:
     """Measure a model on faces that are covered, badly lit, blurred, compressed, small or turned.
 
-    Detected faces are damaged, their landmarks are predicted again, and the model reads them. Each row has
-    the accuracy, the mean recall, and the expected calibration error.
+    Detected faces are damaged, their landmarks are moved as the damage moves their prediction, and the model
+    reads them. Each row has the accuracy, the mean recall, and the expected calibration error.
     """
     if not data:
         raise UsageError("name labelled data with --data, see `fervid datasets list`")

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import partial
 from itertools import pairwise
 
@@ -43,7 +43,7 @@ def measure(
 ) -> Iterator[Figure]:
     """Yield the figures of undamaged faces, of each pose, and of each damage.
 
-    Landmarks are predicted again on every face, damaged or not. Samples without a face are left out: the
+    Landmarks are moved as the damage moves the prediction of them. Samples without a face are left out: the
     effect of damage on detection is not measured.
     """
     indices = np.flatnonzero(footage.has_strip)
@@ -85,14 +85,12 @@ def _harmed(damage: Damage, strength: float, strip: Strip, rng: np.random.Genera
 
 def _scores(net: Model, footage: Footage, indices: Array, labels: Sequence[str], harm: Harm | None) -> Floats:
     """Return the scores (N, C) of the data's labels, each the mean over the sample's windows."""
-    finder, fused = FaceFinder(), []
+    fused = []
     for index in indices.tolist():
         strip = footage[index]
-        faces = strip.faces if harm is None else harm(strip, np.random.default_rng([SEED, index]))
-        points = np.stack(
-            [finder.follow(face, old) for face, old in zip(faces, strip.landmarks, strict=True)]
-        )
-        face = Face.of_strip(Strip(strip.time_base, strip.pts, faces, points, strip.quality))
+        if harm is not None:
+            strip = _with_faces(strip, harm(strip, np.random.default_rng([SEED, index])))
+        face = Face.of_strip(strip)
         windows = list(face.windows())[:WINDOWS]
         logits = {
             spec.name: net.logits(spec.name, [model.read(window, spec.reads) for window in windows])
@@ -105,6 +103,20 @@ def _scores(net: Model, footage: Footage, indices: Array, labels: Sequence[str],
     temperatures = np.array([[net.spec.temperature_of(is_picture)] for is_picture in are_pictures])
     powers = np.exp((whole - whole.max(axis=1, keepdims=True)) / temperatures)
     return np.asarray(powers / powers.sum(axis=1, keepdims=True), np.float32)
+
+
+def _with_faces(strip: Strip, faces: Array) -> Strip:
+    """Return a strip with damaged faces.
+
+    Its own landmarks come from whole frames and are more exact than any that are predicted on crops. So only
+    the difference between predictions on the crops, with and without the damage, is added to them.
+    """
+    finder = FaceFinder()
+    moved = [
+        old + (finder.follow(damaged, old) - finder.follow(whole, old))
+        for damaged, whole, old in zip(faces, strip.faces, strip.landmarks, strict=True)
+    ]
+    return replace(strip, faces=faces, landmarks=np.stack(moved))
 
 
 def _figure(name: str, strength: float | None, truth: Array, scores: Floats, labels: Sequence[str]) -> Figure:
