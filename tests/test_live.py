@@ -528,4 +528,4 @@ def test_the_view_shows_the_faces_of_now_and_the_last_seconds() -> None:
     for index in range(200, 400):
         view.show(LiveFrame(index, index, 0, (), 0.75))
     assert "no face" in view.draw().plain
-    assert "stdin" in text and max(map(len, text.splitlines())) <= 100
+    assert "standard input" in text and max(map(len, text.splitlines())) <= 100

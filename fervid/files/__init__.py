@@ -20,6 +20,7 @@ from fervid.files.writing import sync_folder as sync_folder
 from fervid.files.writing import write as write
 
 LONGEST = 200  # bytes of a name: file systems allow 255, with the suffix of a format
+PART = 1 << 20  # bytes of a file that are read at once
 UNITS = {"": 1, "k": 10**3, "m": 10**6, "g": 10**9, "t": 10**12}
 
 # fmt: off
@@ -37,10 +38,13 @@ def display_name(name: str | Path) -> str:
 
 def read_limited(stream: IO[AnyStr], most: int) -> AnyStr:
     """Return the content of a stream; raise OSError if it is longer than `most`, as a device has no end."""
-    content = stream.read(most + 1)
-    if len(content) > most:
-        raise OSError(errno.EFBIG, os.strerror(errno.EFBIG))
-    return content
+    empty, parts, length = stream.read(0), [], 0
+    while part := stream.read(PART):  # a larger request would take its memory at once
+        length += len(part)
+        if length > most:
+            raise OSError(errno.EFBIG, os.strerror(errno.EFBIG))
+        parts.append(part)
+    return empty.join(parts)
 
 
 def read_text(path: Path, most: int) -> str:
