@@ -27,7 +27,7 @@ from fervid.types import Frame, Video
 from fervid.video import origins, source
 from fervid.video.luma import Turn, turn_of, upright, upright_size
 from fervid.video.origins import STANDARD, Origin, reason
-from fervid.video.packets import DEMUX_RETRIES, Times
+from fervid.video.packets import DEMUX_RETRIES, MissingTimes
 from fervid.video.reading import STILLS_RATE, limit_size, time_base_of
 from fervid.video.remote import path_parts
 
@@ -112,7 +112,7 @@ class Feed:
 
     def _packets(self, container: InputContainer, stream: VideoStream) -> Iterator[Packet[VideoStream]]:
         """Yield the packets of the stream, past damaged data."""
-        packets, failures, times = container.demux(stream), 0, Times[VideoStream](container)
+        packets, failures, times = container.demux(stream), 0, MissingTimes[VideoStream](container)
         while True:
             try:
                 packet = next(packets)

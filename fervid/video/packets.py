@@ -17,7 +17,7 @@ LATEST = (1 << 63) - 1  # of all times
 AnyStream = TypeVar("AnyStream", bound=Stream)
 
 
-class Times(Generic[AnyStream]):
+class MissingTimes(Generic[AnyStream]):
     """Gives a packet without a presentation time that of the next packet that is not a B-frame.
 
     FFmpeg does it as well (its flag `gen_pts`), but reads on without a limit for a later packet, and compares
@@ -77,7 +77,7 @@ class Times(Generic[AnyStream]):
 def demuxed(stream: AnyStream) -> Iterator[Packet[AnyStream]]:
     """Yield every packet of the stream, past damage as far as the container recovers."""
     container = cast(InputContainer, stream.container)
-    packets, failures, times = container.demux(stream), 0, Times[AnyStream](container)
+    packets, failures, times = container.demux(stream), 0, MissingTimes[AnyStream](container)
     while failures < DEMUX_RETRIES:
         try:
             packet = cast("Packet[AnyStream]", next(packets))
