@@ -88,7 +88,7 @@ def test_expw(tmp_path: Path) -> None:
     labels = {"angry_actor_104.jpg#0": "anger", "angry_actor_104.jpg#1": "happiness", "b.jpg#0": "neutral"}
     assert seen(dataset) == labels
     assert dataset.samples[0].pixels.box == (113, 28, 113, 113)
-    assert remarked(dataset, "listed twice ... b.jpg#0", "no pixels, left out: 1 (line 5)")
+    assert remarked(dataset, "listed twice ... b.jpg#0", "box without pixels, left out: 1 (line 5)")
     assert remarked(dataset, "code from 0 to 6, left out: 2 (line 6, line 7)", "has 7 faces; ExpW has 91,793")
     assert len(datasets.read(f"expw:{tmp_path}?confidence=10").samples) == 2
 
