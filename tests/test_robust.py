@@ -18,7 +18,7 @@ from test_benchmarks import imported
 from fervid.faces import shape
 from fervid.faces.finder import FaceFinder
 from fervid.train.robust import DAMAGES, Figure
-from fervid.train.robust.measure import _with_faces
+from fervid.train.robust.measure import _predicted, _with_faces
 from fervid.train.robust.picture import draw
 from fervid.types import Bytes, Floats
 from fervid.types.samples import Strip
@@ -76,10 +76,11 @@ def test_landmarks_of_a_damaged_face_move_as_their_prediction_does() -> None:
     crop = finder.crop(luma, found, shape.MARGIN)
     own = (found @ matrix[:, :2].T + matrix[:, 2] + 1.5).astype(np.float32)  # not as they are predicted on it
     strip = Strip(Fraction(1, 25), np.array([0]), crop[None], own[None])
-    assert np.array_equal(_with_faces(strip, strip.faces).landmarks, strip.landmarks)
+    predicted = _predicted(strip.faces, strip)
+    assert np.array_equal(_with_faces(strip, strip.faces, predicted).landmarks, strip.landmarks)
     shift = np.array([[1, 0, 4], [0, 1, 0]], np.float32)
     aside = cv2.warpAffine(crop, shift, crop.shape[::-1], borderMode=cv2.BORDER_REPLICATE)
-    moved = _with_faces(strip, np.asarray(aside, np.uint8)[None]).landmarks[0] - own
+    moved = _with_faces(strip, np.asarray(aside, np.uint8)[None], predicted).landmarks[0] - own
     assert np.allclose(moved.mean(0), [4, 0], atol=0.5)
 
 

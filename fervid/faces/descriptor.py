@@ -16,7 +16,6 @@ from torch.nn import functional
 from fervid.process import one_thread
 from fervid.types import Bytes, Floats
 
-SIZE = 128  # numbers that describe a face
 SIDE = 150  # pixels of the picture that the net reads
 COLOUR = (122.782, 117.001, 104.298)  # subtracted from red, green and blue, before the division by 256
 

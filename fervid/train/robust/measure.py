@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from functools import partial
 from itertools import pairwise
@@ -17,7 +17,7 @@ from fervid.metrics import Confusion
 from fervid.model import Model
 from fervid.train.footage import Footage
 from fervid.train.robust.damages import DAMAGES, Damage
-from fervid.types import Array, Floats
+from fervid.types import Array, Bytes, Floats
 from fervid.types.samples import Strip
 
 UNDAMAGED = "undamaged"
@@ -52,10 +52,11 @@ def measure(
     scores = _scores(net, footage, indices, labels, None)
     yield _figure(UNDAMAGED, None, truth, scores, labels)
     yield from _by_pose(footage, indices, truth, scores, labels)
+    predicted = {index: _predicted(footage[index].faces, footage[index]) for index in indices.tolist()}
     for name, (damage, strengths) in DAMAGES.items():
         for strength in strengths:
             note(f"{name} {strength:g}")
-            harm = partial(_harmed, damage, strength)
+            harm = partial(_harmed, damage, strength, predicted)
             yield _figure(name, strength, truth, _scores(net, footage, indices, labels, harm), labels)
 
 
@@ -73,14 +74,33 @@ def _by_pose(
                 yield _figure(f"{name} from {low}", float(high), truth[chosen], scores[chosen], labels)
 
 
-Harm = Callable[[Strip, np.random.Generator], Array]
+Harm = Callable[[int, Strip], Strip]
 
 
-def _harmed(damage: Damage, strength: float, strip: Strip, rng: np.random.Generator) -> Array:
-    """Return the damaged faces of a strip; all frames are damaged alike."""
-    seed = int(rng.integers(1 << 31))
+def _harmed(
+    damage: Damage, strength: float, predicted: Mapping[int, Floats], index: int, strip: Strip
+) -> Strip:
+    """Return the strip of a sample with damaged faces; all frames are damaged alike."""
+    seed = int(np.random.default_rng([SEED, index]).integers(1 << 31))
     pairs = zip(strip.faces, strip.landmarks, strict=True)
-    return np.stack([damage(face, points, strength, np.random.default_rng(seed)) for face, points in pairs])
+    faces = [damage(face, points, strength, np.random.default_rng(seed)) for face, points in pairs]
+    return _with_faces(strip, np.stack(faces), predicted[index])
+
+
+def _with_faces(strip: Strip, faces: Bytes, predicted: Floats) -> Strip:
+    """Return a strip with damaged faces; `predicted` are the landmarks that are predicted without the damage.
+
+    Its own landmarks come from whole frames and are more exact than any that are predicted on crops. So only
+    the difference between predictions on the crops, with and without the damage, is added to them.
+    """
+    return replace(strip, faces=faces, landmarks=strip.landmarks + (_predicted(faces, strip) - predicted))
+
+
+def _predicted(faces: Bytes, strip: Strip) -> Floats:
+    """Return the landmarks (N, 68, 2) that are predicted on the faces of a strip, damaged or not."""
+    finder = FaceFinder()
+    pairs = zip(faces, strip.landmarks, strict=True)
+    return np.stack([finder.follow(face, points) for face, points in pairs])
 
 
 def _scores(net: Model, footage: Footage, indices: Array, labels: Sequence[str], harm: Harm | None) -> Floats:
@@ -89,7 +109,7 @@ def _scores(net: Model, footage: Footage, indices: Array, labels: Sequence[str],
     for index in indices.tolist():
         strip = footage[index]
         if harm is not None:
-            strip = _with_faces(strip, harm(strip, np.random.default_rng([SEED, index])))
+            strip = harm(index, strip)
         face = Face.of_strip(strip)
         windows = list(face.windows())[:WINDOWS]
         logits = {
@@ -103,20 +123,6 @@ def _scores(net: Model, footage: Footage, indices: Array, labels: Sequence[str],
     temperatures = np.array([[net.spec.temperature_of(is_picture)] for is_picture in are_pictures])
     powers = np.exp((whole - whole.max(axis=1, keepdims=True)) / temperatures)
     return np.asarray(powers / powers.sum(axis=1, keepdims=True), np.float32)
-
-
-def _with_faces(strip: Strip, faces: Array) -> Strip:
-    """Return a strip with damaged faces.
-
-    Its own landmarks come from whole frames and are more exact than any that are predicted on crops. So only
-    the difference between predictions on the crops, with and without the damage, is added to them.
-    """
-    finder = FaceFinder()
-    moved = [
-        old + (finder.follow(damaged, old) - finder.follow(whole, old))
-        for damaged, whole, old in zip(faces, strip.faces, strip.landmarks, strict=True)
-    ]
-    return replace(strip, faces=faces, landmarks=np.stack(moved))
 
 
 def _figure(name: str, strength: float | None, truth: Array, scores: Floats, labels: Sequence[str]) -> Figure:
