@@ -4,11 +4,12 @@ from __future__ import annotations
 
 import io
 import json
+import os
 import shutil
 from pathlib import Path
 
 import pytest
-from conftest import ROOT, Call
+from conftest import CLIP, ROOT, Call
 from test_cli import says
 
 from fervid import annotations
@@ -61,3 +62,29 @@ def test_defaults_that_are_too_large(call: Call, tmp_path: Path, monkeypatch: py
     monkeypatch.setattr(defaults, "MOST_BYTES", 100)
     (tmp_path / "fervid.toml").write_text("#" * 101)
     says(call("show", GOLDEN), 2, "fervid.toml cannot be read: File too large")
+
+
+@pytest.mark.skipif(not hasattr(os, "mkfifo"), reason="no named pipes here")
+@pytest.mark.parametrize(
+    "words",
+    [
+        ("compare", GOLDEN, "pipe.csv"),
+        ("compare", "pipe.json", "human.csv"),
+        ("show", "pipe.json"),
+        ("export", "pipe.json", "-f", "srt"),
+        ("annotate", CLIP, "-t", "pipe.json", "-o", "film.mp4"),
+        ("annotate", CLIP, "-t", GOLDEN, "--tracks", "pipe.npz", "-o", "film.mp4"),
+        ("audience", GOLDEN, "b.json", "--film", CLIP, "--offsets", "pipe.csv", "-o", "a.json"),
+        ("eval", "-d", "csv:pipe.csv"),
+        ("eval", "-d", "portraits:pipe.npz"),
+        ("eval", "-d", "csv:data.csv", "--by", "age", "--about", "pipe.csv"),
+    ],
+    ids=lambda words: " ".join(map(str, words[:3:2])),
+)
+def test_a_pipe_that_nobody_writes_is_not_waited_for(words: tuple[str, ...], call: Call) -> None:
+    for suffix in ("csv", "json", "npz"):
+        os.mkfifo(f"pipe.{suffix}")
+    Path("data.csv").write_text(f"path,label\n{CLIP},happiness\n", "utf-8")
+    done = call(*words)
+    assert done.returncode == 1
+    assert "pipe." in done.stderr.splitlines()[-1] and "a pipe or a device" in done.stderr

@@ -9,7 +9,7 @@ from importlib import import_module
 from pathlib import Path
 
 from fervid.errors import InputError, UsageError
-from fervid.files import read_limited
+from fervid.files import open_regular, read_limited
 
 READERS = {
     ".eaf": "fervid.annotations.eaf",
@@ -57,7 +57,7 @@ def read(path: str) -> Sheet:
         raise UsageError(f"{path} is not a file of annotations: give one of {', '.join(READERS)}")
     reader: Callable[[bytes, str], Sheet] = import_module(READERS[suffix]).read
     try:
-        with open(path, "rb") as stream:
+        with open_regular(path) as stream:
             data = read_limited(stream, MOST_BYTES)
     except FileNotFoundError as error:
         raise InputError(f"{path}: there is no such file") from error

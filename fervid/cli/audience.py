@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import csv
+import io
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -15,7 +16,7 @@ from fervid.cli.shared.inputs import local_path
 from fervid.cli.shared.messages import Messages, log
 from fervid.cli.shared.reading import is_timeline, read_timeline
 from fervid.errors import InputError, UsageError
-from fervid.files import display_name, encodable
+from fervid.files import display_name, encodable, read_text
 from fervid.times import format_seconds
 
 if TYPE_CHECKING:
@@ -26,6 +27,7 @@ SYNCS = ("start", "sound", "clap")
 FEW_VIEWERS = 2  # agreement needs at least two
 LITTLE = 0.2  # presence below which a viewer is named in a warning
 TOP = 5  # moments in the summary
+MOST_BYTES = 1 << 26  # of a table of offsets
 
 
 @options.command(
@@ -119,8 +121,8 @@ def check_sync(offsets: str | None, sync: str, reference: str | None) -> None:
 def read_offsets(path: str) -> dict[str, float]:
     """Read a table with the columns `recording` and `offset` (seconds)."""
     try:
-        with open(path, encoding="utf-8-sig", newline="") as stream:
-            rows = list(csv.DictReader(stream))
+        text = read_text(Path(path), MOST_BYTES).removeprefix("\ufeff")
+        rows = list(csv.DictReader(io.StringIO(text, newline="")))
     except (OSError, UnicodeDecodeError, csv.Error) as error:
         raise InputError(f"{display_name(path)} cannot be read: {error}") from error
     offsets = {}

@@ -3,32 +3,35 @@
 from __future__ import annotations
 
 import csv
+import io
 from bisect import bisect_right
 from collections.abc import Mapping, Sequence
+from pathlib import Path
 
 from fervid.errors import InputError, UsageError
-from fervid.files import display_name
+from fervid.files import display_name, read_text
 from fervid.types.samples import Sample
 
 KEYS = ("name", "subject")  # columns that identify samples in a table
 OWN = ("subject", "split", "origin")  # facts of every sample that can be a column
 UNKNOWN = "unknown"  # the group of an empty cell
 MOST = 50  # groups
+MOST_BYTES = 1 << 28  # of a table
 
 
 def read(path: str) -> tuple[str, dict[str, Mapping[str, str]]]:
     """Return the one of KEYS that a table has, and the other columns of each row."""
     try:
-        with open(path, encoding="utf-8-sig", newline="") as stream:
-            table = csv.DictReader(stream, strict=True)
-            key = next((name for name in KEYS if name in (table.fieldnames or ())), None)
-            if key is None:
-                raise InputError(
-                    f"{display_name(path)} has no column name or subject: name one of them in its first line"
-                )
-            rows: dict[str, Mapping[str, str]] = {
-                str(row[key]).strip(): {k: v for k, v in row.items() if k and v is not None} for row in table
-            }
+        text = read_text(Path(path), MOST_BYTES).removeprefix("\ufeff")
+        table = csv.DictReader(io.StringIO(text, newline=""), strict=True)
+        key = next((name for name in KEYS if name in (table.fieldnames or ())), None)
+        if key is None:
+            raise InputError(
+                f"{display_name(path)} has no column name or subject: name one of them in its first line"
+            )
+        rows: dict[str, Mapping[str, str]] = {
+            str(row[key]).strip(): {k: v for k, v in row.items() if k and v is not None} for row in table
+        }
     except (OSError, UnicodeDecodeError, csv.Error) as error:
         raise InputError(f"{display_name(path)} cannot be read as csv: {error}") from error
     return key, rows

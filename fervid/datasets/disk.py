@@ -103,6 +103,8 @@ def undecodable_reason(path: Path) -> str | None:
         if stat.S_ISDIR(status.st_mode):
             stills = pictures(path)
             return next(filter(None, map(undecodable_reason, stills)), None) if stills else "without pictures"
+        if not stat.S_ISREG(status.st_mode):
+            return "a pipe or a device"
         if status.st_size == 0:
             return "empty"
         if status.st_size <= POINTER_SIZE and is_pointer(path):

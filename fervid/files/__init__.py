@@ -6,8 +6,9 @@ import errno
 import hashlib
 import os
 import re
+import stat
 from pathlib import Path
-from typing import IO, AnyStr
+from typing import IO, AnyStr, BinaryIO
 
 from fervid.files.locks import Lock as Lock
 from fervid.files.locks import take_lock as take_lock
@@ -47,9 +48,17 @@ def read_limited(stream: IO[AnyStr], most: int) -> AnyStr:
     return empty.join(parts)
 
 
+def open_regular(path: str | Path) -> BinaryIO:
+    """Open a file; raise OSError for a pipe, a socket or a device, which may never open or never end."""
+    mode = os.stat(path).st_mode
+    if not stat.S_ISREG(mode) and not stat.S_ISDIR(mode):
+        raise OSError(errno.EINVAL, "it is a pipe or a device: copy it into a file")
+    return open(path, "rb")
+
+
 def read_text(path: Path, most: int) -> str:
     """Return the text of a file; raise OSError if it has more than `most` bytes."""
-    with path.open("rb") as stream:
+    with open_regular(path) as stream:
         return read_limited(stream, most).decode("utf-8")
 
 

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 
 from fervid.cli.shared.inputs import label
 from fervid.errors import InputError
+from fervid.files import open_regular
 
 if TYPE_CHECKING:
     from fervid.types import Timeline
@@ -42,7 +43,7 @@ def read_timeline(path: str, name: str) -> Timeline:
 
 def _head(path: str) -> bytes:
     try:
-        with open(path, "rb") as stream:
+        with open_regular(path) as stream:
             return stream.read(64)
     except OSError as error:
         raise InputError(f"{path} cannot be read: {error.strerror}") from error

@@ -17,6 +17,7 @@ from numpy.lib import format as npy
 
 from fervid.errors import InputError
 from fervid.export.timelines.fields import NOTE
+from fervid.files import open_regular
 from fervid.types import LANDMARKS, Array, Rows, Status, Video
 
 # The errors that zipfile, zlib and NumPy raise for damaged files.
@@ -127,7 +128,7 @@ class Geometry:
 def read(path: str) -> Geometry:
     """Open an archive that `write` wrote; raise InputError for any other file."""
     # Opened here, since NumPy would not close a damaged file.
-    with _readable(path), open(path, "rb") as file, np.load(file, allow_pickle=False) as archive:
+    with _readable(path), open_regular(path) as file, np.load(file, allow_pickle=False) as archive:
         time_base = Fraction(*(int(part) for part in archive["time_base"]))
         if time_base <= 0:
             raise ValueError(f"its time base is {time_base}")
