@@ -23,7 +23,7 @@ from test_video import assert_spans_join, same, whole
 
 from fervid.errors import InputError, OutputError, UsageError
 from fervid.types import Tally
-from fervid.video import clock, planning, reading, source
+from fervid.video import clock, planning, reading, source, spooling
 from fervid.video.packets import demuxed
 from fervid.video.reading import opened
 
@@ -447,7 +447,7 @@ def test_an_animation_keeps_its_delays(tmp_path: Path) -> None:
 def test_spooled_input_is_a_file_like_any_other(tmp_path: Path) -> None:
     film = write(tmp_path / "film.mkv", pictures(5))
     with open(film, "rb") as stream:
-        path = source.spool(stream, tmp_path)
+        path = spooling.spool(stream, tmp_path)
     assert path.parent == tmp_path
     assert path.read_bytes() == film.read_bytes()
     assert len(whole(path)[1]) == 5
@@ -455,20 +455,20 @@ def test_spooled_input_is_a_file_like_any_other(tmp_path: Path) -> None:
 
 def test_empty_input(tmp_path: Path) -> None:
     with pytest.raises(InputError, match="standard input is empty"):
-        source.spool(io.BytesIO(), tmp_path)
+        spooling.spool(io.BytesIO(), tmp_path)
     assert list(tmp_path.iterdir()) == []
 
 
 def test_input_that_does_not_fit(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     usage = namedtuple("usage", "total used free")
     monkeypatch.setattr(shutil, "disk_usage", lambda _: usage(0, 0, source.ROOM_LEFT + source.CHUNK))
-    assert source.spool(io.BytesIO(bytes(source.CHUNK)), tmp_path).stat().st_size == source.CHUNK
+    assert spooling.spool(io.BytesIO(bytes(source.CHUNK)), tmp_path).stat().st_size == source.CHUNK
     monkeypatch.setattr(shutil, "disk_usage", lambda _: usage(0, 0, source.ROOM_LEFT))
     with pytest.raises(OutputError, match="is too full for standard input"):
-        source.spool(io.BytesIO(bytes(source.CHUNK)), tmp_path)
+        spooling.spool(io.BytesIO(bytes(source.CHUNK)), tmp_path)
     assert len(list(tmp_path.iterdir())) == 1
 
 
 def test_a_temporary_folder_that_is_not_there(tmp_path: Path) -> None:
     with pytest.raises(OutputError, match="set TMPDIR to another folder"):
-        source.spool(io.BytesIO(b"film"), tmp_path / "nowhere")
+        spooling.spool(io.BytesIO(b"film"), tmp_path / "nowhere")

@@ -192,11 +192,6 @@ def _riff_ends(file: BinaryIO) -> Iterator[int]:
         at += at % 2
 
 
-def spool(stream: BinaryIO, folder: Path) -> Path:
-    """Copy standard input into a temporary file in a folder; the caller deletes it."""
-    return finished(copied(stream, folder, "standard input"))
-
-
 def copied(
     stream: BinaryIO, folder: Path, name: str, length: int | None = None
 ) -> Generator[float, None, Path]:

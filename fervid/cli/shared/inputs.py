@@ -109,11 +109,11 @@ def _copied(name: str) -> Iterator[str]:
     if sys.stdin is None or sys.stdin.isatty():
         raise UsageError("standard input (-) is a terminal: name a file, or pipe one in")
     from fervid.files import temporary
-    from fervid.video.source import spool
+    from fervid.video.spooling import spool
 
     with temporary.folder() as folder:
         # Always the same name, because the timeline contains it.
-        yield str(spool(sys.stdin.buffer, folder).rename(folder / COPY))
+        yield str(spool(sys.stdin.buffer, folder, _limit()).rename(folder / COPY))
 
 
 def _without_copy(text: str, path: str, name: str) -> str:

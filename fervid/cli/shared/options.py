@@ -234,7 +234,7 @@ WORK: list[Decorator[Any]] = [
         "--max-download",
         type=LimitType(),
         metavar="LIMIT",
-        help="The most bytes and time of a URL's download: 5GB,30min or 2h.  [default: 100GB,24h]",
+        help="The most of a download or of standard input: 5GB,30min or 2h.  [default: 100GB,24h]",
     ),
     click.option(
         "--no-cache", is_flag=True, help="Keep no results on disk; an interrupted run cannot resume."
