@@ -7,6 +7,7 @@ import io
 import json
 import os
 import signal
+import socket
 import subprocess
 import threading
 from collections import Counter
@@ -46,6 +47,7 @@ from fervid.video.source import digest
 
 INFO = ModelInfo("hand", "cd" * 32, True, EMOTIONS, ("one", "moves"), {})
 RATE = 25
+ALONE = Settings(people=False)
 
 
 class Nets:
@@ -115,6 +117,7 @@ def live_analysis(
     stage: Stage,
     items: Iterable[Arrival | FeedEnd | None],
     keeps: bool = False,
+    settings: Settings = ALONE,
 ) -> Iterator[tuple[LiveAnalysis, Script]]:
     monkeypatch.setattr(analysis, "FaceFinder", SimpleNamespace(of=lambda settings: stage))
     feed: Any = SimpleNamespace(
@@ -122,7 +125,7 @@ def live_analysis(
     )
     script, nets = Script(items), Nets()
     waiting, model = script, nets
-    options = Options(Settings(people=False), keeps=keeps)
+    options = Options(settings, keeps=keeps)
     yield LiveAnalysis(feed, waiting, model, INFO, options, threading.Event()), script  # type: ignore[arg-type]
 
 
@@ -196,6 +199,15 @@ def test_memory_is_flat(monkeypatch: pytest.MonkeyPatch) -> None:
     limits = {"entered": 4, "pending": 26, "tracks": 6, "waiting": 1, "arrivals": analysis.REMEMBERED}
     assert all(most[1][name] <= limit for name, limit in limits.items()), most[1]
     assert most[1]["rows"] <= most[0]["rows"] + RATE
+
+
+def test_frames_between_the_sampled_ones_are_not_counted(monkeypatch: pytest.MonkeyPatch) -> None:
+    stage = Stage([stand()])
+    settings = Settings(people=False, sample_fps=Fraction(5))
+    with live_analysis(monkeypatch, stage, arrivals(stage, range(100)), settings=settings) as (live, _):
+        *events, ended = live.events()
+    assert isinstance(ended, Ended)
+    assert ended.frames == kinds(events)["LiveFrame"] == 20
 
 
 def test_silence_and_breaks_end_tracks_and_are_reported(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -402,6 +414,13 @@ def test_a_broken_url_is_opened_again_and_time_goes_on(server: str, monkeypatch:
     assert len(frames) > 50 and [frame.cut for frame in frames].count(True) == 1
     assert (np.diff([frame.pts for frame in frames]) > 0).all()
     assert items[-1] == FeedEnd() and Breaking.calls == 2
+
+
+def test_a_camera_that_does_not_answer_is_named(call: Call) -> None:
+    with socket.create_server(("127.0.0.1", 0)) as silent:
+        url = f"rtsp://127.0.0.1:{silent.getsockname()[1]}/stream"
+        done = call("live", url, "--patience", "1", "--model", "untrained")
+    assert done.returncode == 1 and "no answer within 1 s" in done.stderr, done.stderr
 
 
 # The command.

@@ -63,7 +63,7 @@ class LiveAnalysis:
         self._open: dict[int, FollowedFace] = {}  # by track number
         self._ends: dict[int, int] = {}  # of tracks that the last frame does not show: the frame after them
         self._arrivals: deque[tuple[int, float]] = deque(maxlen=REMEMBERED)  # pts and moment
-        self._frames = self._with_faces = self._segments = self._tracks = self._gaps = 0
+        self._frames = self._sampled = self._with_faces = self._segments = self._tracks = self._gaps = 0
         self._next = 0  # number of the next frame, if none is dropped
         self._lost = 0  # frames that were dropped since the last one that is reported
 
@@ -124,6 +124,7 @@ class LiveAnalysis:
                 yield from self._close_all(observed.pts)
                 self._mark(observed.pts)
             if observed.sampled:
+                self._sampled += 1
                 # `follow` numbers the tracks of each session from 0.
                 faces = {before + 1 + face.track: face for face in observed.faces}
                 self._tracks = max([self._tracks, *faces])
@@ -223,7 +224,7 @@ class LiveAnalysis:
             planned = self._feed.count + self._feed.damaged
             timeline = self._record.timeline(whole, self._info, self._options.settings, tally, end, planned)
         return Ended(
-            frames=self._frames,
+            frames=self._sampled,
             with_faces=self._with_faces,
             dropped=self._queue.dropped,
             damaged=self._feed.damaged,

@@ -35,6 +35,8 @@ JUMP = 60  # seconds by which a picture may come later than the last one; beyond
 BACK = 1  # seconds by which it may come earlier, as times of bad muxers are out of order
 REMEMBERED = 64  # packets with an arrival that is kept until their pictures come out of the decoder
 COARSE = 16  # every 16th pixel is enough to identify a recording
+MOST_RATE = 1000  # frames per second; some cameras state the ticks of their clock instead
+RTSP = "rtsp"  # FFmpeg's format that reports a lost connection as an end
 
 
 @dataclass(frozen=True, eq=False)
@@ -110,6 +112,10 @@ class Feed:
             for picture in pictures:
                 yield picture, next((when for pts, when in arrivals if pts == picture.pts), moment)
 
+    def _is_camera(self, container: InputContainer) -> bool:
+        """Return whether this is a network camera: its stream states no length, as that of a film does."""
+        return container.format.name == RTSP and container.duration is None
+
     def _packets(self, container: InputContainer, stream: VideoStream) -> Iterator[Packet[VideoStream]]:
         """Yield the packets of the stream, past damaged data."""
         packets, failures, times = container.demux(stream), 0, MissingTimes[VideoStream](container)
@@ -118,6 +124,8 @@ class Feed:
                 packet = next(packets)
             except StopIteration:
                 yield from times.end()
+                if self._is_camera(container):
+                    raise InputError(f"{self.origin.label} broke: the stream was closed") from None
                 return
             except IndexError:  # a packet of a stream that began later; av has skipped it
                 packets = container.demux(stream)
@@ -208,7 +216,7 @@ def _describe(
         start=start,
         duration=0,
         clock_offset=offset,
-        rate=stream.average_rate or stream.guessed_rate or None,
+        rate=_rate(stream),
         width=width,
         height=height,
         rotation=turn.degrees,
@@ -216,6 +224,12 @@ def _describe(
         keyframes=empty,
         seekable=False,
     )
+
+
+def _rate(stream: VideoStream) -> Fraction | None:
+    """Return the frames per second that a stream states, or that its first frames have."""
+    stated = (stream.average_rate, stream.guessed_rate)
+    return next((rate for rate in stated if rate and rate <= MOST_RATE), None)
 
 
 def _name(origin: Origin) -> str:

@@ -6,6 +6,7 @@ import os
 import select
 import stat
 import sys
+import time
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field
@@ -124,14 +125,15 @@ def _opened_by_name(origin: Origin) -> Iterator[InputContainer]:
 def _container(file: object, origin: Origin, options: Mapping[str, str]) -> Iterator[InputContainer]:
     form = origin.form or (CAMERAS if origin.is_device else None)
     wait = origin.patience if origin.is_url else None
+    began = time.monotonic()
     try:
         container = av.open(
             file, "r", format=form, options=dict(options), metadata_errors="replace", timeout=wait
         )
     except (av.FFmpegError, ValueError) as failure:
-        raise InputError(
-            f"cannot open {origin.label}: {reason(failure)}; check it and the network"
-        ) from failure
+        is_late = wait is not None and time.monotonic() - began >= wait
+        why = f"no answer within {wait:g} s" if is_late else reason(failure)
+        raise InputError(f"cannot open {origin.label}: {why}; check it and the network") from failure
     with container:
         yield container
 
