@@ -137,6 +137,18 @@ def test_weights_that_declare_what_they_do_not_have(content: bytes, tmp_path: Pa
     assert "\n" not in str(error.value)
 
 
+@pytest.mark.parametrize("declared", [16, 2**40])
+def test_weights_of_a_terabyte_are_not_read(
+    declared: int, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    content = header(tensor([declared // 4], declared))
+    folder = model_in(tmp_path / "model", content)
+    os.truncate(folder / specs.WEIGHTS, len(content) + 2**40)  # a sparse file
+    monkeypatch.setattr(specs, "_digest", lambda *_: pytest.fail("they were read"))
+    with pytest.raises(ModelError, match="not of the size they declare"):
+        specs.verify(folder)
+
+
 def png(width: int, height: int) -> bytes:
     """Return a picture with a few rows of those that it declares."""
 

@@ -24,7 +24,8 @@ ACCURACY, CARD = "accuracy.json", "card.md"  # optional files beside them
 FORMAT = 1
 FUSIONS = ("weighted", "joint")
 WINDOWS = ("short", "clip")  # of 0.64 s, or of a whole labelled clip
-MOST_BYTES = 1 << 26  # of a spec
+MOST_BYTES = 1 << 26  # of a spec, or of the header of weights
+MOST_WEIGHTS = 1 << 34  # bytes of weights
 LARGEST = 1 << 16  # of a stream's sizes
 JOINT = "joint."  # prefix of the weights of the joint top layers
 
@@ -183,6 +184,21 @@ def _digest(path: Path, size: int, changed: int) -> str:
         return hashlib.file_digest(stream, "sha256").hexdigest()
 
 
+def _declared_size(path: Path) -> int:
+    """Return the size of a file of weights by its header, or -1 for a damaged one.
+
+    A file that is far larger than its weights would take hours to hash.
+    """
+    with open(path, "rb") as stream:
+        length = int.from_bytes(stream.read(8), "little")
+        text = stream.read(min(length, MOST_BYTES))
+    try:
+        parts = {key: part for key, part in json.loads(text).items() if key != "__metadata__"}
+        return 8 + length + max((int(part["data_offsets"][1]) for part in parts.values()), default=0)
+    except (ValueError, LookupError, TypeError, AttributeError, OverflowError, RecursionError):
+        return -1
+
+
 def verify(name: str | Path) -> None:
     """Raise ModelError if the weights do not have the SHA-256 of the spec."""
     spec, path = read_spec(name), find(name) / WEIGHTS
@@ -190,6 +206,10 @@ def verify(name: str | Path) -> None:
         status = path.stat()
         if not stat.S_ISREG(status.st_mode):  # a pipe or a device has no end
             raise ModelError(f"the weights of model {name} are not a file: fetch the model again")
+        if status.st_size > MOST_WEIGHTS or status.st_size != _declared_size(path):
+            raise ModelError(
+                f"the weights of model {name} are damaged (not of the size they declare): fetch them again"
+            )
         digest = _digest(path, status.st_size, status.st_mtime_ns)
     except OSError as failure:
         raise ModelError(f"cannot read the weights of model {name}: {failure.strerror}") from failure
