@@ -9,8 +9,9 @@ import sys
 import threading
 from pathlib import Path
 
+import media
 import pytest
-from conftest import ROOT, environment
+from conftest import ROOT, Call, environment
 
 from fervid.cli.extract import PICTURES
 from fervid.cli.shared import output
@@ -216,3 +217,46 @@ def test_one_target_for_two_outputs_is_an_error(tmp_path: Path) -> None:
 
 def test_the_tests_import_this_checkout() -> None:
     assert Path(output.__file__).is_relative_to(ROOT)
+
+
+LONG = "x" * 251 + ".mp4"  # its outputs have longer names than a file may have
+GOLDEN = ROOT / "tests" / "golden" / "clip.json"
+
+
+@pytest.mark.parametrize(
+    "words",
+    [
+        ("extract", "nothing.mp4", "-o"),
+        ("extract", LONG, "-o"),
+        ("analyze", "nothing.mp4", "-o"),
+        ("analyze", LONG, "-o"),
+        ("peaks", GOLDEN, "--video", "other.mp4", "--cut"),
+        ("peaks", GOLDEN, "--video", "nothing.mp4", "--cut"),
+        ("people", GOLDEN, "--video", "other.mp4", "--pictures"),
+        ("train", "-d", "csv:nothing.csv", "-o"),
+        ("train", "-d", "csv:data.csv", "-o"),
+        ("finetune", "-d", "csv:data.csv", "-o"),
+        ("bench", "survey", "-d", "csv:data.csv", "-o"),
+        ("eval", "-d", "csv:nothing.csv", "--pictures"),
+        ("eval", "-d", "csv:data.csv", "--protocol", "kfold:5", "--runs"),
+    ],
+    ids=lambda words: " ".join(str(word)[:12] for word in words[:2]),
+)
+def test_a_failed_command_leaves_no_empty_folder(words: tuple[str, ...], call: Call, tmp_path: Path) -> None:
+    media.write(tmp_path / "other.mp4", media.pictures(3))
+    (tmp_path / LONG).write_bytes(b"not a video")
+    (tmp_path / "data.csv").write_text("path,label\nother.mp4,happiness\n")
+    before = sorted(os.listdir())
+    done = call(*words, "new/folder")
+    assert done.returncode in (1, 2), done.stderr
+    assert sorted(os.listdir()) == before, done.stderr
+
+
+def test_a_folder_that_another_command_deletes_is_made_again(tmp_path: Path) -> None:
+    folder = output.make_folder(str(tmp_path / "new"))
+    folder.rmdir()
+    output.check_targets([str(folder / "a.json")], [], overwrite=False)
+    folder.rmdir()
+    with output.open_text(str(folder / "a.json")) as stream:
+        stream.write("x")
+    assert os.listdir(folder) == ["a.json"]

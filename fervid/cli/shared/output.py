@@ -10,8 +10,11 @@ import stat
 import sys
 from collections.abc import Iterable, Iterator, Mapping
 from contextlib import contextmanager, suppress
+from functools import partial
 from pathlib import Path
 from typing import Any, BinaryIO, TextIO
+
+import click
 
 from fervid import files
 from fervid.cli.shared.messages import printable
@@ -20,6 +23,7 @@ from fervid.export import PARQUET, Format, is_parquet
 from fervid.files import open_atomic_folder
 
 STANDARD = "-"  # the name of standard input and output
+_folders: set[str] = set()  # that this process writes its outputs in
 
 
 def check_log(log_file: str, inputs: Iterable[str]) -> None:
@@ -49,6 +53,7 @@ def check_targets(
 
 def _check_target(target: str, overwrite: bool) -> None:
     path = Path(os.path.realpath(target))
+    _ensure_folder(path.parent)
     if path.is_dir():
         raise OutputError(f"{target} is a folder: name a file")
     if path.exists() and not path.is_file():
@@ -90,8 +95,16 @@ def is_same(path: str, other: str) -> bool:
 
 
 def make_folder(folder: str) -> Path:
-    """Create the folder for outputs if it is missing, check that it is writable, and return it."""
+    """Create the folder for outputs if it is missing, check that it is writable, and return it.
+
+    If it is still empty when the command ends, it is deleted again.
+    """
     path = Path(folder)
+    missing = [above for above in (path, *path.parents) if not os.path.lexists(above)]
+    context = click.get_current_context(silent=True)
+    if context is not None:
+        context.call_on_close(partial(_remove_empty, missing))
+    _folders.add(os.path.realpath(path))
     try:
         path.mkdir(parents=True, exist_ok=True)
     except FileExistsError as error:
@@ -101,6 +114,20 @@ def make_folder(folder: str) -> Path:
     if not os.access(path, os.W_OK | os.X_OK):
         raise OutputError(f"cannot write in {folder}: no permission")
     return path
+
+
+def _remove_empty(folders: Iterable[Path]) -> None:
+    """Delete folders, the deepest first, as far as they are empty."""
+    with suppress(OSError):
+        for folder in folders:
+            folder.rmdir()
+
+
+def _ensure_folder(path: Path) -> None:
+    """Create the folder of outputs again if another command has made it and then deleted it."""
+    if str(path) in _folders:
+        with suppress(OSError):  # writing will report it
+            path.mkdir(parents=True, exist_ok=True)
 
 
 def _name(target: str) -> str:
@@ -123,6 +150,7 @@ def open_binary(target: str, overwrite: bool = False) -> Iterator[BinaryIO]:
     and devices are written directly.
     """
     path = Path(os.path.realpath(target))  # a link stays a link; its file is replaced
+    _ensure_folder(path.parent)
 
     def explain(error: OSError) -> Exception:
         if target == STANDARD and isinstance(error, BrokenPipeError):
@@ -208,6 +236,7 @@ def open_folder(target: str, overwrite: bool, folders: str, files: str) -> Itera
     """
     is_ours = re.compile(f"(?:{folders})/(?:{files})").fullmatch
     path = Path(os.path.realpath(target))
+    _ensure_folder(path.parent)
     try:
         with open_atomic_folder(path, lambda name: is_ours(name) is not None, overwrite) as folder:
             yield folder
