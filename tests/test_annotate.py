@@ -36,7 +36,7 @@ from fervid.labels import COLOURS, CONTEMPT, EMOTIONS
 from fervid.types import Curve as Scores
 from fervid.types import ModelInfo, Person, Rows, Segment, Status, Tally, Timeline, Video
 from fervid.units.video import TrackUnits, VideoUnits
-from fervid.video import planning, reading
+from fervid.video import planning, reading, redrawing
 from fervid.video.ahead import ahead
 from fervid.video.pictures import coloured, turned
 from fervid.video.planes import Coding
@@ -609,6 +609,16 @@ def test_sound_stays_with_the_picture(suffix: str, tmp_path: Path) -> None:
     wave, _ = samples(copy)
     part = slice(rate // 10, rate)
     assert np.corrcoef(wave[part], whole[rate:][part])[0, 1] > 0.98
+
+
+def test_no_silence_is_encoded_after_the_sound(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(redrawing, "KEPT", ())
+    film = media.write(tmp_path / "a.mkv", media.pictures(75), audio_seconds=1)
+    copy = rewritten(planning.plan(film), tmp_path / "b.mp4")
+    with av.open(copy) as container:
+        sound, picture = container.streams.audio[0], container.streams.video[0]
+        assert float(picture.duration * picture.time_base) == 3
+        assert 0.8 < float(sound.duration * sound.time_base) < 1.1
 
 
 # The command

@@ -67,7 +67,9 @@ def redraw(
         span = ((begin - video.start) * video.time_base, (int(times[-1]) - video.start) * video.time_base)
         for sound in sounds(video):
             is_kept = container == "matroska" or sound.codec in KEPT
-            sound_writer: SoundWriter = CopiedSound(output, sound) if is_kept else EncodedSound(output, sound)
+            sound_writer: SoundWriter = (
+                CopiedSound(output, sound) if is_kept else EncodedSound(output, sound, is_only=True)
+            )
             sound_writer.begin(*span, Fraction(0))
             writer.sound_writers.append(sound_writer)
         size = look.width, look.height

@@ -44,8 +44,11 @@ class Sound:
             if time >= 0:
                 yield time, packet
 
-    def samples(self, start: Fraction, stop: Fraction) -> Iterator[Floats]:
-        """Yield blocks (C, N) of samples of [start, stop), silent where the file has none; exact in total."""
+    def samples(self, start: Fraction, stop: Fraction, to_end: bool = True) -> Iterator[Floats]:
+        """Yield blocks (C, N) of samples of [start, stop), silent where the file has none.
+
+        They are exact in total; without `to_end`, there is no silence after the file's last sample.
+        """
         total, done = round((stop - start) * self.rate), 0
         for at, block in self._decoded(start):
             first = done if at is None or (done and abs(at - done) < JITTER * self.rate) else at
@@ -58,7 +61,7 @@ class Sound:
                 yield self._silence(first - done)
             done = max(first, done) + block.shape[1]
             yield block
-        while done < total:  # a second at a time, as the sound may end long before the picture
+        while to_end and done < total:  # a second at a time, as the sound may end long before the picture
             length = min(total - done, self.rate)
             yield self._silence(length)
             done += length

@@ -75,10 +75,13 @@ class CopiedSound:
 
 
 class EncodedSound:
-    """Sound encoded as AAC, exactly the samples of each piece."""
+    """Sound encoded as AAC, exactly the samples of each piece.
 
-    def __init__(self, output: OutputContainer, sound: Sound) -> None:
-        self._output, self._sound = output, sound
+    An only piece needs no silence after its sound, which may be hours.
+    """
+
+    def __init__(self, output: OutputContainer, sound: Sound, is_only: bool = False) -> None:
+        self._output, self._sound, self._is_only = output, sound, is_only
         self._stream = output.add_stream("aac", rate=sound.rate, layout=sound.layout)
         channels = next(number for number, name in LAYOUTS.items() if name == sound.layout)
         self._stream.codec_context.bit_rate = BIT_RATE * channels
@@ -87,7 +90,7 @@ class EncodedSound:
         self._done = 0  # samples given to the encoder
 
     def begin(self, start: Fraction, stop: Fraction, position: Fraction) -> None:
-        self._left = chain(self._left, self._sound.samples(start, stop))
+        self._left = chain(self._left, self._sound.samples(start, stop, to_end=not self._is_only))
 
     def advance(self, until: Fraction | None) -> None:
         while until is None or self._done < until * self._sound.rate:
