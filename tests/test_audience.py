@@ -10,6 +10,7 @@ from dataclasses import replace
 from fractions import Fraction
 from pathlib import Path
 
+import av
 import jsonschema
 import media
 import numpy as np
@@ -219,6 +220,44 @@ def test_a_clap_is_found() -> None:
     match = sync.find_clap(tape)
     assert match.offset == pytest.approx(2.345, abs=0.01) and match.is_sure
     assert not sync.find_clap((0.01 * generator.normal(size=8 * sync.RATE)).astype(np.float32)).is_sure
+
+
+def sounding(path: Path, samples: Array) -> Path:
+    """Write a small film with this sound (N,), of sync.RATE, in AAC."""
+    silent = media.write(path.with_suffix(".mkv"), media.pictures(round(25 * len(samples) / sync.RATE)))
+    with av.open(silent) as old, av.open(path, "w") as new:
+        video = new.add_stream_from_template(old.streams.video[0])
+        sound = new.add_stream("aac", rate=sync.RATE, layout="mono")
+        for packet in old.demux(old.streams.video[0]):
+            if packet.dts is not None:
+                packet.stream = video
+                new.mux(packet)
+        frame = av.AudioFrame.from_ndarray(samples[None].astype(np.float32), format="fltp", layout="mono")
+        frame.sample_rate, frame.pts = sync.RATE, 0
+        new.mux([*sound.encode(frame), *sound.encode(None)])
+    return path
+
+
+@pytest.mark.parametrize("how", ["sound", "clap"])
+def test_offsets_by_the_sound_of_files_are_right_to_a_frame(call: Call, tmp_path: Path, how: str) -> None:
+    generator = np.random.default_rng(6)
+    beats = generator.normal(size=8 * sync.RATE) * (np.arange(8 * sync.RATE) % 3000 < 900)
+    film = sounding(tmp_path / "film.mp4", 0.2 * beats)
+    clap = generator.normal(size=400) * np.exp(-np.arange(400) / 60)
+    heard = {"sound": 0.1 * beats, "clap": clap}[how]
+    names, offsets = [], (0.3, 1.234, 2.017)
+    for number, seconds in enumerate(offsets):
+        tape = 0.005 * generator.normal(size=12 * sync.RATE)
+        start = round(seconds * sync.RATE)
+        tape[start : start + len(heard)] += heard
+        sounding(tmp_path / f"v{number}.mp4", tape)
+        viewer = recording([0.1] * 30, [1.0] * 30, sha256=f"{number:064}", name=f"v{number}.mp4")
+        (tmp_path / f"v{number}.json").write_text(text_of(viewer))
+        names.append(f"v{number}.json")
+    done = call("audience", *names, "--film", film, "--sync", how, "--permutations", "19", "-o", "a.json")
+    assert done.returncode == 0 and "not sure" not in done.stderr, done.stderr
+    viewers = json.loads((tmp_path / "a.json").read_text())["audience"]["viewers"]
+    assert [viewer["offset"] for viewer in viewers] == pytest.approx(offsets, abs=0.01)
 
 
 @pytest.fixture
