@@ -134,6 +134,13 @@ def test_viewers_who_smile_together_agree_beyond_chance() -> None:
     assert together[round(15 / STEP)] > 0.7 > np.nanmedian(together)
 
 
+def test_a_rise_of_low_scores_that_no_viewer_shows_is_no_moment() -> None:
+    for height, count in ((0.3, 0), (0.8, 2)):
+        viewers = [person(f"v{n}", smiles([15.0, 40.0], height=height)) for n in range(8)]
+        found = analyze(video_of_length(), EMOTIONS, viewers, Options(permutations=99)).moments
+        assert [moment.emotion for moment in found].count("happiness") == count
+
+
 def test_independent_viewers_agree_no_more_than_chance() -> None:
     rejected = moments = split = 0
     for seed in range(12):

@@ -151,7 +151,10 @@ def nan_mean(values: Array, axis: int) -> Array:
 
 
 def find_moments(values: Array, mean: Array, labels: Sequence[str], tests: dict[str, Shifts]) -> list[Moment]:
-    """Return the maxima of the mean that are higher than independent viewers would reach, by time."""
+    """Return the maxima of the mean that are higher than independent viewers would reach, by time.
+
+    Where no viewer shows the expression, such as at a small rise of low scores, there is no moment.
+    """
     moments = []
     for column, emotion in enumerate(labels):
         if emotion == NEUTRAL or not tests[emotion].count:
@@ -166,7 +169,8 @@ def find_moments(values: Array, mean: Array, labels: Sequence[str], tests: dict[
             reach = max(1, round(AROUND / STEP))
             near = values[:, max(0, row - reach) : row + reach + 1, : len(labels)]
             p = (1 + int((highest >= curve[row]).sum())) / (1 + len(highest))
-            if p > CHANCE:  # as high as chance, such as a curve without any change
+            share = shown_by(near, column)
+            if p > CHANCE or not share:  # p is above CHANCE in a curve without any change
                 continue
             moments.append(
                 Moment(
@@ -176,7 +180,7 @@ def find_moments(values: Array, mean: Array, labels: Sequence[str], tests: dict[
                     offset=(min(maximum.right - 1, len(curve) - 1) + 0.5) * STEP,
                     score=float(curve[row]),
                     prominence=maximum.prominence,
-                    share=shown_by(near, column),
+                    share=share,
                     p=p,
                 )
             )
