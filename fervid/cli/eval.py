@@ -21,6 +21,7 @@ if TYPE_CHECKING:
     from fervid.metrics import Predictions
     from fervid.types.samples import Sample
 
+PICTURES = ("confusion", "reliability", "risk_coverage")
 FEW = 10  # parts of a protocol that are listed, at most
 
 
@@ -105,6 +106,9 @@ def eval(
     if about is not None and not columns:
         raise UsageError("--about is for --by: name a column of it with --by")
     targets = [target for target in (predictions,) if target is not None]
+    if pictures is not None:
+        folder = output.make_folder(pictures)
+        targets += [str(folder / f"{name}.{form}") for name in PICTURES for form in ("png", "svg")]
     output.check_targets(targets, [], overwrite)
     is_named = ctx.get_parameter_source("model") is ParameterSource.COMMANDLINE
     if protocol is not None:

@@ -125,7 +125,7 @@ def _listed(tables: Mapping[str, Path], pictures: Path, split: str, remarks: Rem
             continue
         try:
             with open(disk.file(table, EXPECTED), encoding="utf-8-sig", newline="") as stream:
-                yield from _rows(table, csv.reader(stream), part, pictures, remarks)
+                yield from _rows(table, csv.reader(disk.lines(stream)), part, pictures, remarks)
         except (UnicodeDecodeError, csv.Error) as failure:
             raise InputError(f"{display_name(table)} is not a table of AffectNet: {failure}") from failure
 

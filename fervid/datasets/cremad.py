@@ -125,7 +125,7 @@ def _table(path: Path, *columns: str) -> Iterator[dict[str, str]]:
     """Yield the rows of a table, with column names in lower case."""
     try:
         with open(path, encoding="utf-8-sig", newline="") as stream:
-            reader = csv.reader(stream)
+            reader = csv.reader(disk.lines(stream))
             head = [cell.strip().casefold() for cell in next(reader, [])]
             missing = [column for column in columns if column not in head]
             if missing:

@@ -69,7 +69,7 @@ def _rows(table: Path, remarks: Remarks) -> Iterator[_Row]:
             head = stream.readline(HEAD)
             delimiter = max(",;\t", key=head.count)
             stream.seek(0)
-            reader = csv.reader(stream, delimiter=delimiter, strict=True)
+            reader = csv.reader(disk.lines(stream), delimiter=delimiter, strict=True)
             columns = [cell.strip() for cell in next(reader, [])]
             keys = [_key(column) for column in columns]
             for needed in ("path", "label"):

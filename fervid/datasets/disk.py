@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import csv
 import os
 import stat
 from collections.abc import Iterator
 from pathlib import Path
+from typing import TextIO
 
 from fervid.errors import InputError
 from fervid.files import STILLS, display_name, natural_key, no_permission
@@ -18,6 +20,7 @@ DEBRIS = frozenset({"$recycle.bin", "@eadir", "__macosx", "__pycache__", "deskto
 
 POINTER_HEAD = b"version https://git-lfs"
 POINTER_SIZE = 1024  # most bytes of a Git LFS pointer
+LONGEST_LINE = 1 << 20  # characters of a table's line
 NAMED = 6  # most entries in a message about a folder
 
 
@@ -120,6 +123,14 @@ def is_pointer(path: Path) -> bool:
     """Return whether a file is a Git LFS pointer."""
     with open(path, "rb") as stream:
         return stream.read(len(POINTER_HEAD)) == POINTER_HEAD
+
+
+def lines(stream: TextIO) -> Iterator[str]:
+    """Yield the lines of a table; raise csv.Error for a line without an end."""
+    while line := stream.readline(LONGEST_LINE):
+        if len(line) == LONGEST_LINE:
+            raise csv.Error(f"a line has more than {LONGEST_LINE:,} characters")
+        yield line
 
 
 def listing(path: Path) -> str:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import csv
 from collections.abc import Iterator, Mapping
 from pathlib import Path
 
@@ -63,9 +64,12 @@ def _list(root: Path, path: str) -> Path:
 
 def _rows(table: Path) -> Iterator[tuple[int, list[str]]]:
     with open(table, encoding="utf-8-sig", errors="replace") as stream:
-        for number, line in enumerate(stream, 1):
-            if line.strip():
-                yield number, line.split()
+        try:
+            for number, line in enumerate(disk.lines(stream), 1):
+                if line.strip():
+                    yield number, line.split()
+        except csv.Error as failure:
+            raise InputError(f"{display_name(table)} is not a table of ExpW: {failure}") from failure
 
 
 def _sample(cells: list[str], images: Path, least: float) -> Sample | str | None:

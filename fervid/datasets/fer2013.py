@@ -166,7 +166,7 @@ def _votes(table: Path) -> tuple[list[str], tagging.Votes]:
     usages, counts = [], []
     try:
         with open(table, encoding="utf-8-sig", newline="") as stream:
-            reader = csv.reader(stream)
+            reader = csv.reader(disk.lines(stream))
             head = [cell.strip().casefold() for cell in next(reader, [])]
             missing = [name for name in ("Usage", *tagging.COLUMNS) if name.casefold() not in head]
             if missing:

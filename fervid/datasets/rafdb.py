@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import csv
 from collections import Counter
 from collections.abc import Iterator, Mapping
 from pathlib import Path
@@ -86,7 +87,11 @@ def _images(root: Path, wanted: str, path: str) -> Path:
 def _rows(table: Path, remarks: Remarks) -> Iterator[tuple[int, str, int]]:
     """Yield the number, name and code of each line."""
     with open(table, encoding="utf-8-sig", errors="replace") as stream:
-        rows = [(number, line.split()) for number, line in enumerate(stream, 1) if line.strip()]
+        try:
+            lines = enumerate(disk.lines(stream), 1)
+            rows = [(number, line.split()) for number, line in lines if line.strip()]
+        except csv.Error as failure:
+            raise InputError(f"{display_name(table)} is not a table of RAF-DB: {failure}") from failure
     codes = Counter(int(cells[1]) for _, cells in rows if len(cells) == 2 and cells[1].isdecimal())
     if any(len(CODES) <= code <= COMPOUND for code in codes):
         raise InputError(

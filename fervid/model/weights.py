@@ -48,13 +48,13 @@ def load(name: str | Path, device: str = "cpu") -> Model:
 def _load(folder: str, device: str) -> Model:
     import torch
     from safetensors import SafetensorError
-    from safetensors.numpy import load_file
+    from safetensors.numpy import load as decode
 
     check_device(device)
     verify(folder)
     spec = read_spec(folder)
     try:
-        tensors = load_file(Path(folder) / WEIGHTS)
+        tensors = decode((Path(folder) / WEIGHTS).read_bytes())  # it opens no path that is not UTF-8
     except (SafetensorError, ValueError, TypeError, AttributeError, OverflowError, MemoryError) as failure:
         raise ModelError(f"the weights in {folder} are damaged: fetch the model again") from failure
     networks: dict[str, Network] = {}

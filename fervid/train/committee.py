@@ -11,7 +11,7 @@ from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
-from safetensors.numpy import load_file
+from safetensors.numpy import load
 
 from fervid import model
 from fervid.model import MARK
@@ -48,7 +48,7 @@ def _join(run: Run, members: list[Path]) -> Path:
     for number, (folder, spec) in enumerate(zip(members, specs, strict=True), 1):
         own |= {f"{name}{MARK}{number}": logits for name, logits in _answers(run, folder).items()}
         streams += [replace(stream, name=f"{stream.name}{MARK}{number}") for stream in spec.streams]
-        for key, value in load_file(folder / model.WEIGHTS).items():
+        for key, value in load((folder / model.WEIGHTS).read_bytes()).items():
             name, _, rest = key.partition(".")
             tensors[f"{name}{MARK}{number}.{rest}"] = value
     name, vote = run.folder.resolve().name, run.recipe.vote

@@ -228,7 +228,25 @@ class Recipe:
         kept: dict[str, Any] = {
             k: tuple(v) if isinstance(v, list) else v for k, v in value.items() if k in known
         }
+        for name, given in kept.items():
+            _check_kind(name, given, getattr(cls, name, {} if name == "sizes" else ()))
         return cls(**kept)
+
+
+def _check_kind(name: str, value: Any, default: Any) -> None:
+    """Raise TypeError if a stored setting is not of the kind of its default."""
+    kind = (int, float) if type(default) is float else type(default)
+    parts: Any = value if isinstance(value, tuple) else ()
+    if (
+        not isinstance(value, kind)
+        or (isinstance(value, bool) and not isinstance(default, bool))
+        or not all(isinstance(part, str) for part in parts)
+    ):
+        raise TypeError(f"{name} is {value!r:.40}")
+    if isinstance(value, dict):
+        for stream, sizes in value.items():
+            for size, number in sizes.items():
+                _check_kind(f"{stream}.{size}", number, 0)
 
 
 def settings() -> dict[str, Setting]:

@@ -10,8 +10,8 @@ from pathlib import Path
 from typing import Any
 
 import torch
-from safetensors import SafetensorError, safe_open
-from safetensors.torch import save
+from safetensors import SafetensorError
+from safetensors.torch import load, save
 from torch import Tensor
 
 from fervid import files
@@ -20,6 +20,16 @@ from fervid.errors import InputError, OutputError
 History = dict[str, list[float]]
 
 BETWEEN_CHECKPOINTS = 60.0  # seconds
+DAMAGE = (
+    SafetensorError,
+    OSError,
+    LookupError,
+    TypeError,
+    ValueError,
+    AttributeError,
+    OverflowError,
+    RecursionError,
+)
 
 
 @dataclass
@@ -69,14 +79,34 @@ def read(path: Path) -> State | None:
     if not path.is_file():
         return None
     try:
-        with safe_open(path, "pt") as stream:
-            plain: dict[str, Any] = json.loads(stream.metadata()["state"])
-            tensors = {key: stream.get_tensor(key) for key in stream.keys()}  # noqa: SIM118
-    except (SafetensorError, OSError, KeyError, TypeError, ValueError) as failure:
+        data = path.read_bytes()  # safetensors opens no path that is not UTF-8
+        header = json.loads(data[8 : 8 + int.from_bytes(data[:8], "little")])
+        plain = _checked(json.loads(header["__metadata__"]["state"]))
+        return State(**plain, tensors=load(data))
+    except DAMAGE as failure:
         raise InputError(
             f"the checkpoint {path} is damaged: delete it, and its stage starts again"
         ) from failure
-    return State(**plain, tensors=tensors)
+
+
+def _checked(plain: dict[str, Any]) -> dict[str, Any]:
+    """Return the values of a state that are not tensors; raise ValueError for what `write` does not write."""
+    for name, default in vars(State()).items():
+        if name != "tensors":
+            _check(name, plain[name], default)
+    for values in plain["history"].values():
+        _check("history", values, [0.0])
+    if plain["finished"] and plain["history"] and not 0 <= plain["best_epoch"] < plain["epoch"]:
+        raise ValueError("the best epoch is none of its epochs")
+    return plain
+
+
+def _check(name: str, value: Any, default: Any) -> None:
+    kind = (int, float) if isinstance(default, float) else type(default)
+    if not isinstance(value, kind) or (type(default) is int and not -1 <= value < 2**31):
+        raise ValueError(f"{name} is {value!r:.40}")
+    for part in value if isinstance(value, list) else ():
+        _check(name, part, 0.0)
 
 
 @contextmanager

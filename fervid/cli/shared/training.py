@@ -192,7 +192,7 @@ def check_run_folder(target: str, overwrite: bool) -> Path:
     if not names:
         return folder
     if not any(name in names for name in OWN_FILES):
-        raise OutputError(f"{target} is not a training run, and not empty: name a new folder")
+        raise OutputError(f"{folder} is not a training run, and not empty: name a new folder")
     if not overwrite:
         raise OutputError(
             f"{target} contains a training run: continue it with --resume, or replace it with --overwrite"
