@@ -59,3 +59,8 @@ def test_text_is_scrubbed_of_urls_and_their_secrets() -> None:
     )
     plain = "a film at https://host/a.mp4: 50% of s3://bucket/b?c.mp4"
     assert urls.scrubbed(plain, urls.secrets("https://host/a.mp4")) == plain
+
+
+@pytest.mark.parametrize("word", ["a" * 300_000, "ab::" * 100_000, "a" * 300_000 + "://x"])
+def test_a_long_word_takes_no_longer_than_its_length(word: str) -> None:
+    assert urls.scrubbed(f"{word} http://u:secret@host/") == f"{word} http://host/"

@@ -42,6 +42,7 @@ _FILES = (  # names of the files, and of their layouts
     "acted",
     "synth",
 )
+DIGITS = 18  # of a number, at most
 ALL = "all"  # the value of an option that selects everything
 
 
@@ -72,6 +73,7 @@ class Option:
     meaning: str
     choices: tuple[str, ...] = ()
     least: int | None = None  # the smallest value, for a whole number
+    most: int = 100_000  # the largest one
 
     def check(self, name: str, value: str) -> str:
         """Return a valid value, with the case of the choices; raise UsageError for others."""
@@ -81,8 +83,11 @@ class Option:
                     return choice
             raise UsageError(f"{name}={value} is not valid: choose one of {', '.join(self.choices)}")
         if self.least is not None:
-            if not value.isascii() or not value.isdigit() or int(value) < self.least:
-                raise UsageError(f"{name}={value} is not valid: give a whole number, {self.least} or more")
+            is_number = value.isascii() and value.isdigit() and len(value) <= DIGITS
+            if not is_number or not self.least <= int(value) <= self.most:
+                raise UsageError(
+                    f"{name}={value:.40} is not valid: give a whole number, {self.least} or more and at most {self.most}"
+                )
             return str(int(value))
         if not value:
             raise UsageError(f"{name}= has no value: give a value, or omit the option")

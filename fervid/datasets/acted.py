@@ -6,7 +6,7 @@ import zlib
 from collections.abc import Mapping
 from dataclasses import replace
 
-from fervid.datasets import ALL, Dataset, Option, layout, packs, portraits, synth
+from fervid.datasets import ALL, DIGITS, Dataset, Option, layout, packs, portraits, synth
 from fervid.errors import InputError, UsageError
 from fervid.files import display_name
 from fervid.labels import CONTEMPT, EMOTIONS, NEUTRAL
@@ -21,7 +21,7 @@ from fervid.labels import CONTEMPT, EMOTIONS, NEUTRAL
     per_class=Option("60", "samples of each label, shared among the people", least=1),
     classes=Option("7", "6 without neutral, 7 with it, 8 also with contempt", ("6", "7", "8")),
     only=Option(ALL, "only samples of this label", (ALL, *EMOTIONS, CONTEMPT)),
-    seed=Option("0", "seed of the animations", least=0),
+    seed=Option("0", "seed of the animations", least=0, most=10**DIGITS),
     part=packs.PART,
     half=packs.HALF,
 )

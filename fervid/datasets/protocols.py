@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -36,7 +37,7 @@ def plan(samples: Sequence[Sample], protocol: str) -> Plan:
     name, *rest = protocol.split(":")
     if name == "kfold" and len(rest) <= 2:
         count, way = (*rest, "", "")[:2]
-        if (count or "1").isdecimal() and (way or WAYS[0]) in WAYS:
+        if re.fullmatch("[0-9]{0,9}", count) and (way or WAYS[0]) in WAYS:
             return Plan(protocol, splitting.folds(samples, int(count or USUAL), way or WAYS[0]))
     if protocol == "loso":
         return Plan(protocol, splitting.leave_one_subject_out(samples))

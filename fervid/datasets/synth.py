@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 
-from fervid.datasets import Dataset, Option, layout
+from fervid.datasets import DIGITS, Dataset, Option, layout
 from fervid.datasets.ckplus import CLASSES
 from fervid.errors import UsageError
 from fervid.labels import EMOTIONS
@@ -19,7 +19,7 @@ LABELS = {"6": CLASSES["6"], "7": EMOTIONS, "8": CLASSES["8"]}
     people=Option("60", "number of drawn people", least=1),
     per_class=Option("60", "samples of each label, shared among the people", least=1),
     classes=Option("7", "6 without neutral, 7 with it, 8 also with contempt", ("6", "7", "8")),
-    seed=Option("0", "seed of the people and their motion", least=0),
+    seed=Option("0", "seed of the people and their motion", least=0, most=10**DIGITS),
     faces=Option("yes", "draw faces, or make only landmarks, which is much faster", ("yes", "no")),
 )
 def read(path: str, options: Mapping[str, str]) -> Dataset:

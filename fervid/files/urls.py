@@ -27,8 +27,9 @@ class Limit:
 LIMIT = Limit()
 
 
-_SCHEME = r"[A-Za-z][A-Za-z0-9+.-]+"
-_START = rf"(?:{_SCHEME}::)*{_SCHEME}://"  # fsspec chains protocols: simplecache::https://host/film.mp4
+# Limited, as otherwise the search in a long word would take the square of its length.
+_SCHEME = r"[A-Za-z][A-Za-z0-9+.-]{1,40}"
+_START = rf"(?:{_SCHEME}::){{0,8}}{_SCHEME}://"  # fsspec chains protocols: simplecache::https://host/film.mp4
 _URL = re.compile(_START, re.ASCII)
 _IN_TEXT = re.compile(rf"{_START}(?:[^\s'\"<>]*[^\s'\"<>.,:;)])?", re.ASCII)
 _NEXT = re.compile(rf"::(?={_SCHEME}(?:://|::|$))", re.ASCII)  # not the :: of an IPv6 address

@@ -37,6 +37,9 @@ def _setting(
     return field(**kind, metadata={SETTING: Setting(help, low, high, **more)})
 
 
+MOST_EPOCHS, MOST_CLIPS, MOST_BATCH, MOST_MODELS = 10**6, 10**8, 10**5, 100
+
+
 @dataclass(frozen=True)
 class Recipe:
     """The settings of a training run, with the defaults, help and limits of the options."""
@@ -84,8 +87,10 @@ class Recipe:
         metavar="MODEL",
     )
     finetune: bool = field(default=False, metadata={SETTING: None})  # set by `fervid finetune`
-    epochs: int = _setting(40, "Epochs for each stream; 0 keeps the streams as --start-from gives them.", 0)
-    joint_epochs: int = _setting(10, "Epochs of joint fine-tuning.", 1)
+    epochs: int = _setting(
+        40, "Epochs for each stream; 0 keeps the streams as --start-from gives them.", 0, MOST_EPOCHS
+    )
+    joint_epochs: int = _setting(10, "Epochs of joint fine-tuning.", 1, MOST_EPOCHS)
     # The weights of the losses in the paper on joint fine-tuning (Jung et al., 2015).
     own_loss: float = _setting(1.0, "In joint fine-tuning, the weight of each stream's own loss.", 0)
     sum_loss: float = _setting(0.1, "In joint fine-tuning, the weight of the loss of their sum.", 0)
@@ -96,11 +101,11 @@ class Recipe:
         joined="+",
         metavar="STREAMS",
     )
-    epoch_clips: int = _setting(0, "Clips per epoch; 0 draws one of every sample.", 0)
+    epoch_clips: int = _setting(0, "Clips per epoch; 0 draws one of every sample.", 0, MOST_CLIPS)
     moving: float = _setting(
         0.0, "The share of clips in an epoch of clips and stills; 0: as in the data.", 0, 1
     )
-    batch: int = _setting(64, "Clips per batch.", 2)
+    batch: int = _setting(64, "Clips per batch.", 2, MOST_BATCH)
     rate: float = _setting(1.0, "A factor for each stream's own learning rate.", 0)
     optimizer: str = _setting(
         "own",
@@ -151,13 +156,16 @@ class Recipe:
         0.1,
     )
     committee: int = _setting(
-        1, "Train a committee of this many models, with different seeds, which answer together.", 1
+        1,
+        "Train a committee of this many models, with different seeds, which answer together.",
+        1,
+        MOST_MODELS,
     )
     vote: str = _setting(
         "mean", "How a committee answers: by the mean, or by the majority.", choices=("mean", "majority")
     )
     patience: int = _setting(
-        0, "Stop a stream after this many epochs without an improvement; 0 never stops early.", 0
+        0, "Stop a stream after this many epochs without an improvement; 0 never stops early.", 0, MOST_EPOCHS
     )
     average: float = _setting(0.999, "Decay of the moving average of the weights.", 0, 0.99999)
     seed: int = _setting(0, "The seed of all random numbers.", 0, 2**31 - 1)

@@ -157,6 +157,7 @@ FACES: list[Decorator[Any]] = [
     ),
 ]
 
+MOST_JOBS = 1024
 FRAME_RATE = click.option("--frame-rate", type=RateType(), help="Frames per second of a folder of stills.")
 
 SELECTION: list[Decorator[Any]] = [*RANGE, *FACES, FRAME_RATE]
@@ -221,7 +222,9 @@ MODEL: list[Decorator[Any]] = [
 ]
 
 WORK: list[Decorator[Any]] = [
-    click.option("-j", "--jobs", type=click.IntRange(1), help="Worker processes.  [default: one per core]"),
+    click.option(
+        "-j", "--jobs", type=click.IntRange(1, MOST_JOBS), help="Worker processes.  [default: one per core]"
+    ),
     click.option(
         "--executor",
         type=click.Choice(["local", "dask"]),

@@ -14,7 +14,7 @@ import click
 from click.core import ParameterSource
 
 from fervid.cli.shared.messages import Bar, Messages, log
-from fervid.cli.shared.options import Decorator, completer
+from fervid.cli.shared.options import MOST_JOBS, Decorator, completer
 from fervid.cli.shared.output import show
 from fervid.errors import OutputError, UsageError
 from fervid.files import temporary
@@ -87,7 +87,7 @@ NO_CACHE = click.option(
 )
 
 JOBS = click.option(
-    "-j", "--jobs", type=click.IntRange(1), help="Processes and threads.  [default: one per core]"
+    "-j", "--jobs", type=click.IntRange(1, MOST_JOBS), help="Processes and threads.  [default: one per core]"
 )
 
 
@@ -148,7 +148,7 @@ def _sizes(given: tuple[str, ...]) -> dict[str, dict[str, int]]:
     for text in given:
         name, equals, value = text.partition("=")
         stream, dot, size = name.partition(".")
-        if not (equals and dot and size) or not value.isdigit():
+        if not (equals and dot and size) or not (value.isascii() and value.isdigit() and len(value) < 10):
             raise UsageError(f"--size must be STREAM.SIZE=NUMBER, such as c3d.width=24, not {text!r}")
         sizes.setdefault(stream, {})[size] = int(value)
     return sizes
