@@ -14,7 +14,9 @@ from typing import Any
 
 import numpy as np
 import pytest
-from conftest import ROOT
+from conftest import ROOT, Call
+from safetensors.numpy import load, save
+from test_cli import says
 
 from fervid.errors import InputError, ModelError
 from fervid.model import spec as specs
@@ -135,6 +137,65 @@ def test_weights_that_declare_what_they_do_not_have(content: bytes, tmp_path: Pa
     with pytest.raises(ModelError, match=r"fetch the model again|are damaged|do not fit") as error:
         weights.load(folder)
     assert "\n" not in str(error.value)
+
+
+@pytest.mark.parametrize(
+    "change",
+    [
+        *({"weight": value} for value in (float("nan"), float("inf"), 1e308, "1", None, True)),
+        *({"reads": value} for value in (7, ["faces"], None, "\x1b[2J")),
+        *({"illumination": value} for value in (None, [], "\x1b[2J")),
+        *({"window": value} for value in (["short"], None)),
+    ],
+    ids=str,
+)
+def test_values_of_a_stream_that_no_stream_has(change: dict[str, Any], tmp_path: Path) -> None:
+    folder = model_in(tmp_path / "model", (UNTRAINED / specs.WEIGHTS).read_bytes())
+    spec = json.loads((folder / specs.SPEC).read_text())
+    spec["streams"][0] |= {"sizes": SPEC["streams"][0]["sizes"], **change}
+    (folder / specs.SPEC).write_text(json.dumps(spec))
+    with pytest.raises(
+        ModelError, match=f"declares {next(iter(change))} = .* fetch the model again"
+    ) as error:
+        specs.info(folder)
+    assert "\n" not in str(error.value)
+
+
+@pytest.mark.parametrize("label", ["joy", "x" * 10**6, 1])
+def test_a_label_that_fervid_does_not_have(label: Any, tmp_path: Path) -> None:
+    folder = model_in(tmp_path / "model", (UNTRAINED / specs.WEIGHTS).read_bytes())
+    spec = json.loads((folder / specs.SPEC).read_text())
+    (folder / specs.SPEC).write_text(json.dumps(spec | {"labels": [*spec["labels"][1:], label]}))
+    with pytest.raises(ModelError, match="has the unknown label") as error:
+        specs.info(folder)
+    assert len(str(error.value)) < 200 + len(str(folder))
+
+
+def test_a_stream_that_reads_what_its_network_does_not(tmp_path: Path) -> None:
+    from fervid.model import weights
+
+    folder = model_in(tmp_path / "model", (UNTRAINED / specs.WEIGHTS).read_bytes())
+    spec = json.loads((folder / specs.SPEC).read_text())
+    spec["streams"] = [{**SPEC["streams"][0], "reads": "points"}, *SPEC["streams"][1:]]
+    (folder / specs.SPEC).write_text(json.dumps(spec))
+    with pytest.raises(ModelError, match="do not fit"):
+        weights.load(folder)
+
+
+@pytest.mark.parametrize(("fill", "temperature"), [(np.nan, 1.0), (np.inf, 1.0), (1e38, 1.0), (None, 5e-324)])
+def test_scores_that_are_not_numbers(
+    fill: float | None, temperature: float, tmp_path: Path, short: Path, call: Call
+) -> None:
+    tensors = load((UNTRAINED / specs.WEIGHTS).read_bytes())
+    if fill is not None:
+        tensors = {name: np.full_like(value, fill) for name, value in tensors.items()}
+    folder = model_in(tmp_path / "model", save(tensors))
+    spec = json.loads((folder / specs.SPEC).read_text())
+    spec |= {"streams": SPEC["streams"], "temperature": temperature}
+    (folder / specs.SPEC).write_text(json.dumps(spec))
+    done = call("analyze", short, "-j1", "--model", folder, "-t", "out.json")
+    says(done, 1, "the scores of model untrained are not numbers: fetch the model again")
+    assert not (tmp_path / "out.json").exists()
 
 
 @pytest.mark.parametrize("declared", [16, 2**40])

@@ -97,7 +97,8 @@ def test_a_damaged_spec_is_an_error(folder: Path, content: bytes) -> None:
         ({"temperature": "warm"}, "damaged"),
         ({"picture_temperature": 0}, "temperature 0.0, not a number above 0"),
         ({"streams": [{"name": "nobody", "reads": "faces", "sizes": {}, "weight": 1.0}]}, "nobody"),
-        ({"labels": ["one", "two"]}, "do not fit"),
+        ({"labels": ["one", "two"]}, "unknown label 'one'"),
+        ({"labels": ["anger", "fear"]}, "do not fit"),
         (
             {"streams": [{"name": "tiny_faces", "reads": "faces", "sizes": {"nonsense": 3}, "weight": 1.0}]},
             "tiny_faces",

@@ -85,9 +85,8 @@ class Option:
         if self.least is not None:
             is_number = value.isascii() and value.isdigit() and len(value) <= DIGITS
             if not is_number or not self.least <= int(value) <= self.most:
-                raise UsageError(
-                    f"{name}={value:.40} is not valid: give a whole number, {self.least} or more and at most {self.most}"
-                )
+                wanted = f"{self.least} or more and at most {self.most}"
+                raise UsageError(f"{name}={value:.40} is not valid: give a whole number, {wanted}")
             return str(int(value))
         if not value:
             raise UsageError(f"{name}= has no value: give a value, or omit the option")

@@ -15,6 +15,7 @@ from typing import Any
 
 from fervid.errors import ModelError, UsageError
 from fervid.files import read_text
+from fervid.labels import CONTEMPT, EMOTIONS
 from fervid.model.voting import MARK, VOTES
 from fervid.types import ModelInfo
 
@@ -26,7 +27,7 @@ FUSIONS = ("weighted", "joint")
 WINDOWS = ("short", "clip")  # of 0.64 s, or of a whole labelled clip
 MOST_BYTES = 1 << 26  # of a spec, or of the header of weights
 MOST_WEIGHTS = 1 << 34  # bytes of weights
-LARGEST = 1 << 16  # of a stream's sizes
+LARGEST = 1 << 16  # of a stream's sizes, and of its weight
 JOINT = "joint."  # prefix of the weights of the joint top layers
 
 
@@ -157,8 +158,11 @@ def read_spec(name: str | Path) -> Spec:
         raise ModelError(f"model {name} has the unknown fusion {spec.fusion!r}: upgrade fervid")
     if spec.vote not in ("", *VOTES):
         raise ModelError(f"model {name} has the unknown vote {spec.vote!r}: upgrade fervid")
+    if unknown := [label for label in spec.labels if label not in (*EMOTIONS, CONTEMPT)]:
+        raise ModelError(f"model {name} has the unknown label {unknown[0]!r:.40}: upgrade fervid")
     for stream in spec.streams:
         _check_sizes(name, stream)
+        _check_values(name, stream)
     if not {stream.window for stream in spec.streams} <= set(WINDOWS):
         raise ModelError(f"model {name} has windows of an unknown kind: upgrade fervid")
     return spec
@@ -174,6 +178,21 @@ def _check_sizes(name: str | Path, stream: StreamSpec) -> None:
             raise ModelError(
                 f"model {name} declares {size} = {value!r:.40} for its stream {stream.name!r:.40}, not a "
                 f"whole number up to {LARGEST}: fetch the model again"
+            )
+
+
+def _check_values(name: str | Path, stream: StreamSpec) -> None:
+    """Raise ModelError for values of a stream that are not of their kind."""
+    for key in ("reads", "illumination", "window", "weight"):
+        value = getattr(stream, key)
+        if key == "weight":
+            is_valid = type(value) in (int, float) and abs(value) <= LARGEST
+        else:
+            is_valid = isinstance(value, str) and value.isprintable()
+        if not is_valid:
+            raise ModelError(
+                f"model {name} declares {key} = {value!r:.40} for its stream {stream.name!r:.40}: fetch the "
+                "model again"
             )
 
 

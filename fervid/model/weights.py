@@ -12,6 +12,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 import numpy as np
+from safetensors import SafetensorError
 
 from fervid import files, streams
 from fervid.errors import ModelError, OutputError
@@ -24,6 +25,7 @@ if TYPE_CHECKING:
 
     from fervid.streams.network import Network
 
+DAMAGE = (SafetensorError, LookupError, ValueError, TypeError, AttributeError, OverflowError, MemoryError)
 DEVICES = ("cpu", "cuda")
 SPARE_PARTS, SPARE_NUMBERS = 1000, 1 << 24  # parameters, and their numbers, that a network may always have
 
@@ -47,7 +49,6 @@ def load(name: str | Path, device: str = "cpu") -> Model:
 @lru_cache(maxsize=2)  # evaluation by a protocol has a model for each part
 def _load(folder: str, device: str) -> Model:
     import torch
-    from safetensors import SafetensorError
     from safetensors.numpy import load as decode
 
     check_device(device)
@@ -55,7 +56,7 @@ def _load(folder: str, device: str) -> Model:
     spec = read_spec(folder)
     try:
         tensors = decode((Path(folder) / WEIGHTS).read_bytes())  # it opens no path that is not UTF-8
-    except (SafetensorError, ValueError, TypeError, AttributeError, OverflowError, MemoryError) as failure:
+    except DAMAGE as failure:
         raise ModelError(f"the weights in {folder} are damaged: fetch the model again") from failure
     networks: dict[str, Network] = {}
     joint: dict[str, nn.Linear] = {}
@@ -89,6 +90,8 @@ def _build(stream: StreamSpec, spec: Spec, tensors: Mapping[str, Array]) -> tupl
             streams.build(stream.network, len(spec.labels), **stream.sizes)
     with _limited(own):
         network = streams.build(stream.network, len(spec.labels), **stream.sizes)
+    if network.reads != stream.reads:
+        raise ValueError("the stream reads other inputs than its network")
     network.load_state_dict(own)
     if spec.fusion != "joint":
         return network, None
