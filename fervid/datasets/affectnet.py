@@ -3,18 +3,21 @@
 from __future__ import annotations
 
 import csv
+import io
 import re
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from itertools import chain
 from pathlib import Path
+from tokenize import TokenError
 
 import numpy as np
 
 from fervid.datasets import ALL, Dataset, Option, disk, layout, naming, tagging
 from fervid.datasets.remarks import Remarks
 from fervid.errors import InputError
-from fervid.files import display_name
+from fervid.files import display_name, open_regular, read_limited
+from fervid.types import Array
 from fervid.types.samples import OnDisk, Sample
 
 EXPECTED = (
@@ -31,6 +34,8 @@ BOX = ("face_x", "face_y", "face_width", "face_height")
 COLUMNS = (PATH, *BOX, "facial_landmarks", EXPRESSION, "valence", "arousal")  # of a table without a header
 IMAGES, ANNOTATIONS = "images", "annotations"
 PART = re.compile(r"(train|training|val|validation|test)([ _-]?set)?", re.IGNORECASE)
+MOST_BYTES = 4096  # of a file with one number
+DAMAGE = (OSError, ValueError, EOFError, MemoryError, RuntimeError, TokenError)
 DEPTH = 3  # folders between the root and those of images, at most
 
 Box = tuple[int, int, int, int]
@@ -202,10 +207,10 @@ def _annotated(parts: list[tuple[str, Path, Path]], split: str, remarks: Remarks
         for file in disk.pictures(images):
             name = f"{part}/{file.name}"
             try:
-                code = np.load(labels / f"{file.stem}_exp.npy", allow_pickle=False)
+                code = _array(labels / f"{file.stem}_exp.npy")
             except FileNotFoundError:
                 remarks.count("pictures without a label, left out", name)
-            except (OSError, ValueError, EOFError):
+            except DAMAGE:
                 remarks.count("labels that cannot be read, left out", name)
             else:
                 # A number, or text.
@@ -214,10 +219,17 @@ def _annotated(parts: list[tuple[str, Path, Path]], split: str, remarks: Remarks
                 yield _Row(name, part, file, written, affect=affect_of(valence, arousal))
 
 
+def _array(path: Path) -> Array:
+    """Read a file of one number or text."""
+    with open_regular(path) as stream:
+        content = io.BytesIO(read_limited(stream, MOST_BYTES))
+    return np.asarray(np.lib.format.read_array(content, allow_pickle=False))
+
+
 def _number(path: Path) -> str:
     """Return the text of a file with one number; empty if there is none."""
     try:
-        value = np.load(path, allow_pickle=False)
-    except (OSError, ValueError, EOFError):
+        value = _array(path)
+    except DAMAGE:
         return ""
     return str(value.reshape(-1).astype(str)[0]) if value.size == 1 else ""

@@ -6,6 +6,7 @@ import zipfile
 import zlib
 from collections.abc import Mapping
 from dataclasses import replace
+from tokenize import TokenError
 from typing import Any
 
 import numpy as np
@@ -27,6 +28,11 @@ MOTION = Option(
     "no", "animate the pictures: the onset of each expression; neutral faces blink and talk", ("yes", "no")
 )
 
+MOST_RATIO, MOST_SMALL = 64, 1 << 28  # the most bytes of arrays: for each byte of a pack, and in any case
+DAMAGE = (
+    *(OSError, ValueError, EOFError, RuntimeError, MemoryError),
+    *(TokenError, zipfile.BadZipFile, zlib.error),
+)
 MOST = Option("0", "at most this many pictures of a class, spread over the pack; 0: all", least=0)
 
 
@@ -75,6 +81,10 @@ def read(path: str, wanted: Mapping[str, tuple[int, str]]) -> dict[str, Array]:
     try:
         if not zipfile.is_zipfile(file):  # numpy also loads other kinds of files
             raise ValueError("not a zip archive")
+        with zipfile.ZipFile(file) as archive:
+            size = sum(member.file_size for member in archive.infolist())
+        if size > MOST_RATIO * file.stat().st_size + MOST_SMALL:
+            raise ValueError("its arrays are far larger than pictures that are compressed")
         with open(file, "rb") as stream, np.load(stream, allow_pickle=False) as pack:
             have = pack.files
             missing = [name for name in wanted if name not in have]
@@ -86,10 +96,12 @@ def read(path: str, wanted: Mapping[str, tuple[int, str]]) -> dict[str, Array]:
                     f"{display_name(path)} has no array {missing[0]!r}: expected {expected}; it has "
                     f"{', '.join(have) or 'none'}"
                 )
-            arrays = {name: pack[name] for name in wanted if name in have}
+            arrays: dict[str, Any] = {name: pack[name] for name in wanted if name in have}
+            if not all(isinstance(array, np.ndarray) for array in arrays.values()):
+                raise ValueError("a file in it is no array")
             if packed:
                 arrays["images"] = _decoded(path, pack["webp"], pack["offset"])
-    except (OSError, ValueError, EOFError, RuntimeError, zipfile.BadZipFile, zlib.error) as failure:
+    except DAMAGE as failure:
         raise InputError(
             f"{display_name(path)} is not a pack that can be read: expected {expected}"
         ) from failure

@@ -21,6 +21,7 @@ from fervid.files import open_regular
 from fervid.types import LANDMARKS, Array, Rows, Status, Video
 
 # The errors that zipfile, zlib and NumPy raise for damaged files.
+FACTS = ("time_base", "start", "labels", "person_tracks", "persons")
 DAMAGE = (
     zipfile.BadZipFile,
     zlib.error,
@@ -32,7 +33,9 @@ DAMAGE = (
     TypeError,
     ArithmeticError,
     RuntimeError,
+    MemoryError,
 )
+MOST_FACTS = 1 << 28  # bytes of the arrays that have no row per face
 CHUNK = 4096  # rows read at once: about 2.5 MB
 
 LAYOUT = (
@@ -129,6 +132,9 @@ def read(path: str) -> Geometry:
     """Open an archive that `write` wrote; raise InputError for any other file."""
     # Opened here, since NumPy would not close a damaged file.
     with _readable(path), open_regular(path) as file, np.load(file, allow_pickle=False) as archive:
+        sizes = {member.filename: member.file_size for member in archive.zip.infolist()}
+        if sum(sizes.get(f"{name}.npy", 0) for name in FACTS) > MOST_FACTS:
+            raise ValueError("it has labels or persons beyond number")
         time_base = Fraction(*(int(part) for part in archive["time_base"]))
         if time_base <= 0:
             raise ValueError(f"its time base is {time_base}")
