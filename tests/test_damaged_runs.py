@@ -16,7 +16,7 @@ from conftest import ROOT, Call
 from safetensors.torch import save
 from test_cli import says
 
-from fervid import model
+from fervid import files, model
 from fervid.errors import InputError
 from fervid.train import state as states
 from fervid.train.state import State
@@ -138,3 +138,28 @@ def test_pictures_that_exist_are_not_replaced(call: Call, tmp_path: Path) -> Non
     (tmp_path / "run" / "confusion.png").write_text("of the training")
     done = call("eval", "-d", "synth:posed", "--model", "untrained", "--pictures", "run")
     says(done, 1, "run/confusion.png exists already: use -y")
+
+
+@pytest.mark.skipif(sys.platform == "win32", reason="no locks here")
+def test_two_commands_do_not_train_in_one_folder(call: Call, tmp_path: Path) -> None:
+    data = ("-d", "synth:posed?people=4&per_class=4&faces=no", "--streams", "phrnn", "--epochs", "1", "-j1")
+    assert call("train", *data, "-o", "run").returncode == 0
+    before = sorted(os.listdir("run"))
+    (tmp_path / "link").symlink_to("run")
+    lock = files.take_lock(tmp_path / "run")
+    assert lock is not None
+    for name in ("run", "link"):
+        says(call("train", *data, "-o", name, "-y"), 1, f"another command trains in {name}: wait for it")
+    assert sorted(os.listdir("run")) == before
+    (tmp_path / "run" / "state").mkdir()  # as if it was interrupted
+    says(call("train", "-o", "run", "--resume"), 1, "another command trains in run: wait for it")
+    lock.release()
+    assert call("train", "-o", "run", "--resume", "-j1").returncode == 0
+    assert call("train", *data, "-o", "link", "-y").returncode == 0
+
+
+def test_faces_that_cannot_be_cached(call: Call, cache: Path) -> None:
+    shutil.rmtree(cache)
+    cache.write_text("no folder")
+    words = ("eval", "-d", "synth:posed?people=1&per_class=1", "--model", "untrained", "-j1")
+    says(call(*words), 1, "cannot write faces to the cache", "FERVID_CACHE_DIR")

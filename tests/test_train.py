@@ -879,7 +879,7 @@ def test_documented_defaults_are_those_of_recipes() -> None:
         ({"augmentation": "much"}, "--augmentation"),
         ({"illumination": "lamp"}, "--illumination"),
         ({"sizes": {"still": {"width": 3}}}, "not in --streams"),
-        ({"epochs": -1, "start_from": ("m",)}, "--epochs must be at least 0"),
+        ({"epochs": -1, "start_from": ("m",)}, "--epochs must be from 0 to 1000000"),
         ({"epochs": 0}, "give --start-from"),
         ({"coarse": 1.5}, "--coarse must be from 0 to 1"),
         ({"coarse": -0.5}, "--coarse must be from 0 to 1"),

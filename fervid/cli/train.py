@@ -65,6 +65,7 @@ def train(
         if folders.is_done(folder):
             messages.say(f"fervid: the run in {output} is done")
             return
+        training.lock_run(folder)
     else:
         if not values["data"]:
             raise UsageError("name labelled data with --data, see `fervid datasets list`")

@@ -15,9 +15,9 @@ from click.core import ParameterSource
 
 from fervid.cli.shared.messages import Bar, Messages, log
 from fervid.cli.shared.options import MOST_JOBS, Decorator, completer
-from fervid.cli.shared.output import show
+from fervid.cli.shared.output import make_folder, show
 from fervid.errors import OutputError, UsageError
-from fervid.files import temporary
+from fervid.files import take_lock, temporary
 from fervid.times import format_seconds
 from fervid.train.recipe import Recipe, settings
 
@@ -183,20 +183,19 @@ def begin(target: str, overwrite: bool, recipe: Recipe, material: Material, devi
 
 
 def check_run_folder(target: str, overwrite: bool) -> Path:
-    """Check that a run folder is empty; with `overwrite`, delete the earlier run in it."""
+    """Check that a run folder is empty, and lock it; with `overwrite`, delete the earlier run in it."""
     folder = Path(target)
     try:
         names = sorted(entry.name for entry in folder.iterdir()) if folder.exists() else []
     except OSError as failure:
         raise OutputError(f"cannot write a model to {target}: {failure.strerror}") from failure
-    if not names:
-        return folder
-    if not any(name in names for name in OWN_FILES):
+    if names and not any(name in names for name in OWN_FILES):
         raise OutputError(f"{folder} is not a training run, and not empty: name a new folder")
-    if not overwrite:
+    if names and not overwrite:
         raise OutputError(
             f"{target} contains a training run: continue it with --resume, or replace it with --overwrite"
         )
+    lock_run(folder)
     import shutil
 
     for name in names:
@@ -205,6 +204,20 @@ def check_run_folder(target: str, overwrite: bool) -> Path:
         elif name == "state" or name.startswith("member_"):
             shutil.rmtree(folder / name)
     return folder
+
+
+def lock_run(folder: Path) -> None:
+    """Lock a run folder, which is created if it is missing, until the command ends."""
+    if os.environ.get("RANK", "0") != "0":  # the main process has the lock
+        return
+    lock = take_lock(make_folder(str(folder)).resolve())
+    if lock is None:
+        raise OutputError(f"another command trains in {folder}: wait for it, or name another folder")
+    context = click.get_current_context(silent=True)
+    if context is None:  # no command runs
+        lock.release()
+    else:
+        context.call_on_close(lock.release)
 
 
 class _Watch:

@@ -14,7 +14,7 @@ from pathlib import Path
 import numpy as np
 
 from fervid import cache, files
-from fervid.errors import FervidError, InputError
+from fervid.errors import FervidError, InputError, OutputError
 from fervid.execute import Executor, results
 from fervid.train.footage.strips import PictureFinder as PictureFinder
 from fervid.train.footage.strips import empty_strip
@@ -188,10 +188,16 @@ def _make(shard: Shard) -> None:
         strips.append(strip)
         troubles.append(trouble)
     faces = np.concatenate([strip.faces for strip in strips])
-    shard.target.parent.mkdir(parents=True, exist_ok=True, mode=0o700)
-    # An array file of its own can be memory-mapped; crops may not fit in memory.
-    with files.open_atomic(_pictures(shard.target)) as stream:
-        np.save(stream, faces, allow_pickle=False)
+    try:
+        shard.target.parent.mkdir(parents=True, exist_ok=True, mode=0o700)
+        # An array file of its own can be memory-mapped; crops may not fit in memory.
+        with files.open_atomic(_pictures(shard.target)) as stream:
+            np.save(stream, faces, allow_pickle=False)
+    except OSError as failure:  # a full disk has no number in NumPy's error
+        raise OutputError(
+            f"cannot write faces to the cache {shard.target.parent}: {failure.strerror or failure}; free "
+            "some space, or set FERVID_CACHE_DIR to another folder"
+        ) from failure
     cache.write(
         shard.target,
         {
