@@ -1,6 +1,7 @@
 """Measure options of training on small networks and little data.
 
     python benchmarks/small_trainings.py labels|crops|starts|committee [--data DIR] [--most N] [--epochs N]
+        [--width N] [--batch N] [--rate X] [--folder DIR] [--json FILE]
 
 `committee` draws its data; the others need the pack ferplus.npz in the data folder. README.md in this folder
 explains the figures.
@@ -32,6 +33,7 @@ LABELS: dict[str, dict[str, Any]] = {
     "votes": {"soft_labels": 1.0},
     "latent": {"latent": True},
 }
+USUAL = "usual"  # the folder of the training without changes
 Row = dict[str, float | int | str]
 
 
@@ -41,8 +43,10 @@ def _pictures(args: argparse.Namespace) -> tuple[Recipe, str]:
     recipe = Recipe(
         data=(f"{pack}?usage=Training&most={args.most}",),
         streams=("still",),
-        sizes={"still": {"width": 8, "blocks": 1}},
+        sizes={"still": {"width": args.width, "blocks": 1}},
         epochs=args.epochs,
+        batch=args.batch,
+        rate=args.rate,
         augmentation="mild",
         average=0.99,
     )
@@ -67,7 +71,8 @@ class Bench:
 
     def trained(self, name: str, **changes: Any) -> Path:
         """Return the folder of a training, which is resumed or reused."""
-        recipe, folder = replace(self.recipe, **changes), self.folder / name
+        recipe = replace(self.recipe, **changes)
+        folder = self.folder / (USUAL if recipe == self.recipe else name)  # which several parts need
         material = run.prepare(recipe)
         if not (folder / folders.RECIPE).is_file():
             folders.begin(folder, recipe, material)
@@ -112,11 +117,16 @@ def crops(bench: Bench) -> Iterator[Row]:
 
 
 def starts(bench: Bench) -> Iterator[Row]:
-    """Compare starts from random weights, from an autoencoder, and from a net that identifies people."""
+    """Compare starts from random weights, from an autoencoder, and from a net that identifies people.
+
+    The autoencoder costs as much again as the training, so a row has twice the epochs instead. The net that
+    identifies people is ten times as slow, and gets a quarter of the epochs.
+    """
     large = {"streams": ("still_facenet",), "sizes": {}, "epochs": max(1, bench.recipe.epochs // 4)}
     for name, changes in (
         ("still", {}),
         ("still, denoising", {"start_from": ("denoising",)}),
+        ("still, twice the epochs", {"epochs": 2 * bench.recipe.epochs}),
         ("still_facenet, facenet", large | {"start_from": ("facenet",)}),
         ("still_facenet", large),
     ):
@@ -154,6 +164,9 @@ def main() -> None:
         "--most", type=int, default=200, help="training pictures of each label; a fifth as many drawn takes"
     )
     parser.add_argument("--epochs", type=int, default=15)
+    parser.add_argument("--width", type=int, default=8, help="of the frame network")
+    parser.add_argument("--batch", type=int, default=64, help="pictures")
+    parser.add_argument("--rate", type=float, default=1.0, help="a factor for the learning rate")
     parser.add_argument("--folder", type=Path, default=Path("small_trainings"), help="kept, and resumed")
     parser.add_argument("--json", type=Path)
     args = parser.parse_args()
