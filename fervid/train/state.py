@@ -96,8 +96,9 @@ def _checked(plain: dict[str, Any]) -> dict[str, Any]:
             _check(name, plain[name], default)
     for values in plain["history"].values():
         _check("history", values, [0.0])
-    if plain["finished"] and plain["history"] and not 0 <= plain["best_epoch"] < plain["epoch"]:
-        raise ValueError("the best epoch is none of its epochs")
+    shortest = min(map(len, plain["history"].values()), default=None)
+    if plain["finished"] and shortest is not None and not 0 <= plain["best_epoch"] < shortest:
+        raise ValueError("the best epoch is not in its history")
     return plain
 
 
