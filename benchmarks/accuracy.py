@@ -26,6 +26,7 @@ from typing import Any
 import cv2
 import moments
 import numpy as np
+from safetensors.numpy import load_file
 
 from fervid import clips, datasets, execute, metrics, model
 from fervid.datasets import packs
@@ -197,14 +198,18 @@ def relabelled(predictions: Predictions, samples: tuple[Sample, ...]) -> Predict
 
 def _alone(name: str, stream: str, folder: Path) -> Path:
     """Write a model of a single stream of a model, and return its folder."""
-    whole = model.load(name)
+    whole = model.read_spec(name)
     spec = replace(
-        whole.spec,
-        streams=tuple(each for each in whole.spec.streams if each.name == stream),
+        whole,
+        streams=tuple(each for each in whole.streams if each.name == stream),
         fusion="weighted",
         temperature=1.0,
     )
-    tensors = {f"{stream}.{key}": value.numpy() for key, value in whole.networks[stream].state_dict().items()}
+    tensors = {
+        key: value
+        for key, value in load_file(model.find(name) / model.WEIGHTS).items()
+        if key.startswith(f"{stream}.") and not key.startswith(f"{stream}.{model.JOINT}")
+    }
     model.save(folder / stream, spec, tensors)
     return folder / stream
 

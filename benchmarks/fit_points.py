@@ -10,6 +10,7 @@ import copy
 import os
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
+from itertools import islice
 from pathlib import Path
 from typing import Any
 
@@ -20,6 +21,7 @@ from safetensors.torch import save_file
 from torch import Tensor, nn
 from torch.nn.utils.fusion import fuse_conv_bn_eval
 
+from fervid import quantized
 from fervid.faces import points as network
 from fervid.faces import shape
 from fervid.types import Array, Bytes, Floats
@@ -30,6 +32,7 @@ WARM = 0.06  # share of the steps until the highest rate
 DECAY = 1e-3
 AVERAGED = 0.998  # of the average of the weights, from step to step
 SAVE_EVERY = 100  # steps
+MEASURED = 32  # batches that the ranges of a network's inputs are measured with
 STATE = "state.pt"  # the file of a training's state
 
 # Pairs of points with a distance that expressions change: an error of their difference counts, too, as much
@@ -199,8 +202,18 @@ def fit(
     return folded(training.average)
 
 
-def save(net: network.PointsNet, target: Path) -> None:
-    """Write the weights in half precision."""
+def save(
+    net: network.PointsNet,
+    target: Path,
+    pools: Sequence[tuple[Pool, float]] | None = None,
+) -> None:
+    """Write the weights in half precision; with pools of pictures, the ranges of its inputs, too."""
+    tensors = {name: tensor.half().contiguous() for name, tensor in net.state_dict().items()}
+    if pools is not None:
+        with quantized.measured(net) as ranges, torch.inference_mode():
+            for pictures, _ in islice(canvases(pools, np.random.default_rng(0)), MEASURED):
+                net(torch.from_numpy(pictures))
+        tensors[quantized.RANGES] = quantized.encode(net, ranges)
     target.parent.mkdir(parents=True, exist_ok=True)
-    save_file({name: tensor.half().contiguous() for name, tensor in net.state_dict().items()}, target)
+    save_file(tensors, target)
     target.chmod(0o644)

@@ -28,11 +28,21 @@ from safetensors.numpy import load_file
 from fervid import execute, metrics, model
 from fervid.labels import EMOTIONS
 from fervid.train import evaluate
+from fervid.train.quantize import quantize
 from fervid.train.survey.systems import SMALL
 
 # Added to the logits in the end. FER2013 gives an emotion to many faces that nearly all of FER+'s annotators
 # call neutral, and most faces of films are. Disgust is rare in it, one picture in 66, and so a rare answer.
 ADDED = {"neutral": 0.15, "disgust": 0.6}
+
+# What the ranges of the convolutions' inputs are measured with.
+MEASURED = (
+    "ferplus:{data}/ferplus.npz?usage=Training&most=200",
+    "ferplus:{data}/ferplus.npz?usage=Training&motion=yes&most=40",
+    "portraits:{data}/portraits.npz?part=training&most=100",
+    "acted:{data}/portraits.npz?part=training&difficulty=medium&per_class=10&seed=6",
+    "acted:{data}/portraits.npz?part=training&difficulty=talking&per_class=10&seed=6",
+)
 
 CARD = Path(__file__).with_name("default_card.md")
 LICENCES = {
@@ -145,6 +155,15 @@ def gather(runs: Path, data: Path, target: Path) -> None:
     model.save(target, spec, tensors)
 
 
+def compute_in_integers(target: Path, data: Path) -> None:
+    """Let the model compute in 8-bit integers, by the ranges that its training data need."""
+    quantize(
+        target,
+        [sample for spec in MEASURED for sample in accuracy.samples_of(spec.format(data=data))],
+        target,
+    )
+
+
 def calibrate(target: Path, data: Path, executor: execute.Executor) -> None:
     """Set the temperatures that fit FER2013's labels and FER+'s majority: of pictures, and of onsets.
 
@@ -214,6 +233,7 @@ def main() -> None:
                 command(stage, options.data, options.runs, options.jobs, options.small), check=True
             )
     gather(options.runs, options.data, options.output)
+    compute_in_integers(options.output, options.data)
     takes = 1 if options.small else None
     card(options.output, options.data, options.jobs, takes, options.kdef, options.media)
 

@@ -135,8 +135,8 @@ def at_rest(pictures: Bytes, file: Path, seed: int) -> Iterator[tuple[Bytes, Flo
             yield picture, rest
 
 
-def train(known: Faces, data: Path, recipe: Recipe, runs: Path) -> network.PointsNet:
-    """Run all stages."""
+def train(known: Faces, data: Path, recipe: Recipe, runs: Path, output: Path) -> None:
+    """Run all stages, and write the predictor."""
     own = known.take((known.parts == TRAINING) & known.sound)
     still = Pool(own.pictures, own.points)
     order = np.random.default_rng(recipe.seed).permutation(len(own))[: recipe.faces]
@@ -162,7 +162,7 @@ def train(known: Faces, data: Path, recipe: Recipe, runs: Path) -> network.Point
     gains = stretch_points.measured(network.Predictor(net), in_motion(resting(known, VALIDATION)))
     print("gains of movements:", *(f"{gain:.2f}" for gain, _ in gains), flush=True)
     stretch_points.stretch(net, gains)
-    return net
+    fit_points.save(net, output, mixture)
 
 
 def arguments() -> argparse.Namespace:
@@ -222,7 +222,7 @@ def main() -> None:
     judged = given.judge
     if given.output is not None:
         given.runs.mkdir(parents=True, exist_ok=True)
-        fit_points.save(train(known, given.data, recipe, given.runs), given.output)
+        train(known, given.data, recipe, given.runs, given.output)
         judged = [given.output]
         figures["training"] = asdict(recipe)
     report(known, given, figures, judged)

@@ -449,7 +449,9 @@ def test_doctor_reports_no_problem_here(call: Call) -> None:
     assert done.returncode == 0
     assert report["ok"] is True
     findings = {finding["name"]: finding for finding in report["findings"]}
-    assert {"fervid", "python", "torch", "ffmpeg", "licence", "cuda", "cores", "cache"} <= set(findings)
+    assert {"fervid", "python", "torch", "ffmpeg", "licence", "cuda", "arithmetic", "cores", "cache"} <= set(
+        findings
+    )
     assert {"landmarks dlib", "landmarks open"} <= set(findings)
     assert "iBUG 300-W" in findings["licence"]["detail"]
     assert "libavcodec" in findings["ffmpeg"]["detail"]

@@ -25,13 +25,17 @@ PACKAGES: dict[str, tuple[set[str], set[str]]] = {
     "files.temporary": ({"errors", "files"}, set()),
     "times": (set(), set()),
     "process": (set(), set()),
+    "quantized": (set(), {"torch"}),
     "cache": ({"types", "errors", "files", "files.temporary"}, set()),
     "execute": ({"types", "errors", "process", "files.temporary"}, set()),
     "video": (BASICS | {"process", "files.temporary"}, {"av", "cv2"}),
-    "faces": (BASICS | {"process"}, {"dlib", "cv2", "scipy", "torch", "safetensors"}),  # torch: who is who
+    "faces": (
+        BASICS | {"process", "quantized"},
+        {"dlib", "cv2", "scipy", "torch", "safetensors"},
+    ),  # torch: who is who
     "clips": (BASICS | {"faces"}, {"cv2"}),
-    "streams": (BASICS, {"torch"}),
-    "model": (BASICS | {"streams", "clips", "process"}, {"torch", "safetensors"}),
+    "streams": (BASICS | {"quantized"}, {"torch"}),
+    "model": (BASICS | {"streams", "clips", "process", "quantized"}, {"torch", "safetensors"}),
     "timeline": (BASICS, set()),
     "people": (BASICS | {"faces", "timeline"}, {"cv2"}),
     "units": (BASICS | {"faces", "synth"}, set()),

@@ -14,13 +14,16 @@ from typing import Any
 import click
 
 from fervid import __version__
-from fervid.cli.models import PREDICTOR_NOTICE
 from fervid.cli.shared.options import command
 from fervid.cli.shared.output import show
 from fervid.errors import FervidError
 
 OK, NOTE, BROKEN = "ok", "note", "broken"
 
+PREDICTOR_NOTICE = (
+    "dlib's 68-point predictor, which only --landmarks dlib uses, was trained on iBUG 300-W; the terms of "
+    "that dataset exclude commercial use. The default is fervid's own, which was not trained on it directly."
+)
 OPEN_NOTICE = (
     "fervid's own 68-point predictor (--landmarks open) was trained on P1_Facial_Keypoints (MIT) and "
     "facial_expressions (Apache-2.0), not on 300-W; docs/landmarks.md describes that data."
@@ -81,6 +84,7 @@ def examine() -> Iterator[Finding]:
     yield from _predictors()
     yield from _models()
     yield _cuda()
+    yield _arithmetic()
     yield Finding(
         "cores", OK, str(len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count())
     )
@@ -194,6 +198,16 @@ def _cuda() -> Finding:
     if not torch.cuda.is_available():
         return Finding("cuda", NOTE, "none: the networks run on the CPU")
     return Finding("cuda", OK, str(torch.cuda.get_device_name(0)))
+
+
+def _arithmetic() -> Finding:
+    try:
+        quantized = import_module("fervid.quantized")
+    except ImportError:
+        return Finding("arithmetic", NOTE, "torch does not import")
+    if quantized.is_available():
+        return Finding("arithmetic", OK, "8-bit integers, in models that have them")
+    return Finding("arithmetic", NOTE, "single precision: 8-bit integers need an x86 processor")
 
 
 def _cache() -> Finding:

@@ -67,11 +67,11 @@ def explain(
         values |= {"start": TimePoint(start), "end": TimePoint(end), "people": False}
         with open_analyzer(messages, values) as analyzer, analyzer.start(input, path, crops=True) as run:
             from fervid import explain as explaining
-            from fervid.model import load
+            from fervid.model import load_exactly
 
             nearest = explaining.window_at(run, seconds, number)
             assert analyzer.options.model is not None
-            net = load(analyzer.options.model, analyzer.options.device)
+            net = load_exactly(analyzer.options.model, analyzer.options.device)
             explanation = explaining.explain(net, nearest.window, nearest.neutral)
     if target is not None:
         _draw(explanation, nearest, target, overwrite)

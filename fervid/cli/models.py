@@ -1,26 +1,24 @@
-"""`fervid models`: list and verify the installed models."""
+"""`fervid models`: list and verify the installed models, and make one faster."""
 
 from __future__ import annotations
 
 from collections.abc import Iterator
+from pathlib import Path
 from typing import Any
 
 import click
 
+from fervid.cli.doctor import PREDICTOR_NOTICE
+from fervid.cli.shared import training
 from fervid.cli.shared.messages import Messages
-from fervid.cli.shared.options import command, completer
+from fervid.cli.shared.options import OVERWRITE, command, completer
 from fervid.cli.shared.output import show
-from fervid.errors import FervidError
-
-PREDICTOR_NOTICE = (
-    "dlib's 68-point predictor, which only --landmarks dlib uses, was trained on iBUG 300-W; the terms of "
-    "that dataset exclude commercial use. The default is fervid's own, which was not trained on it directly."
-)
+from fervid.errors import FervidError, UsageError
 
 
 @click.group()
 def models() -> None:
-    """List and verify the installed models."""
+    """List and verify the installed models, or make one faster."""
 
 
 @command("list", examples="fervid models list --json")
@@ -62,6 +60,39 @@ def verify_models(messages: Messages, name: str | None) -> int:
         else:
             show(f"{model_name}: ok")
     return 1 if damaged else 0
+
+
+@command(
+    "quantize",
+    examples="""
+    fervid models quantize model/ --data folder:clips/ -o fast/
+    fervid models quantize model/ --data fer2013:fer2013.csv?usage=Training&most=200 -o fast/
+    """,
+)
+@click.argument("name", metavar="MODEL", shell_complete=completer("models"))
+@training.DATA
+@click.option("-o", "--output", "folder", required=True, metavar="DIR", help="The folder of the new model.")
+@training.NO_CACHE
+@OVERWRITE
+def quantize_model(name: str, data: tuple[str, ...], folder: str, no_cache: bool, overwrite: bool) -> None:
+    """Write a copy of MODEL that computes in 8-bit integers, about three times as fast.
+
+    Give some hundred samples of its training data: they show which range of numbers each layer must hold.
+    Scores change by about 0.01. Only the streams c3d and still become faster, and only on x86 processors;
+    on others the copy computes as MODEL does.
+    """
+    if not data:
+        raise UsageError("name some data with --data, see `fervid datasets list`")
+    from fervid import model
+    from fervid.train.quantize import quantize
+
+    if model.find(name).resolve() == Path(folder).resolve():
+        raise UsageError(f"{folder} is the model itself: write to another folder")
+    samples = training.read(data)
+    target = training.check_run_folder(folder, overwrite)
+    with training.strips(no_cache) as cache:
+        quantize(name, samples, target, cache)
+    show(folder)
 
 
 def _facts(name: str) -> dict[str, Any]:
@@ -106,5 +137,5 @@ def _plain(value: Any) -> str:
     return ", ".join(value) if isinstance(value, list) else str(value)
 
 
-for _command in (list_models, verify_models):
+for _command in (list_models, verify_models, quantize_model):
     models.add_command(_command)

@@ -13,7 +13,7 @@ from fervid import analysis
 from fervid.explain.gradients import Explanation, explain
 from fervid.explain.picture import tiles
 from fervid.explain.window import AFTER, BEFORE, FaceWindow, rows_of, window_of_track
-from fervid.model import load
+from fervid.model import load_exactly
 from fervid.types import Curve, Floats, Peak, Rows, Settings, Status, Video
 
 # Regions of the face -> landmarks.
@@ -48,7 +48,7 @@ def explain_peaks(
 
     Only the seconds around the peaks are analyzed again. A peak without a readable face there is left out.
     """
-    net, reasons = load(model), {}
+    net, reasons = load_exactly(model), {}
     for start, end, group in stretches(video, settings, peaks):
         part = replace(settings, start=start, end=end, people=False)
         rate = 1 / video.time_base if video.container == "stills" else None

@@ -35,7 +35,7 @@ PORTRAIT_MIDDLE = (74.0, 47.2)  # pixels: the point between them
 STEADY = np.array([*range(27, 55), *range(60, 65)])
 
 OPEN = "models/landmarks/open68.safetensors"  # benchmarks/train_landmarks.py makes it
-OPEN_SHA256 = "a89dcf60cb54aa2f1b87cc11ad3d181ee4388621205917f203b8b0e924697d95"
+OPEN_SHA256 = "075621ec363d51bed865ffb6f1383eb25eeae10bb522a3da4964322749f3a2b5"
 FACE_NET = "models/people/face_net.safetensors"  # benchmarks/convert_face_net.py makes it from dlib's
 FACE_NET_SHA256 = "5d29ecc8b01460c5a30e565762272f65e01989e144b70031155d936d0d8e0d77"
 
@@ -71,13 +71,13 @@ def _dlib_weights() -> Path:
 
 
 @cache
-def _predictor(name: str) -> Callable[[Bytes], Floats]:
-    """Return a function from a canvas to the points on it: (CANVAS, CANVAS) -> (68, 2)."""
+def _predictor(name: str) -> tuple[Callable[[Bytes], Floats], int]:
+    """Return a function from a canvas to the points on it, (S, S) -> (68, 2), and the side of its canvas."""
     path = _PREDICTORS[name]()
     if path.suffix == ".safetensors":
         from fervid.faces import points  # imports torch
 
-        return points.load(path)
+        return points.load(path), points.READ
     dlib = import_dlib()
     face = dlib.rectangle(*[(CANVAS - CANVAS_BOX) // 2] * 2, *[(CANVAS + CANVAS_BOX) // 2 - 1] * 2)
     try:
@@ -88,7 +88,7 @@ def _predictor(name: str) -> Callable[[Bytes], Floats]:
     def predict(picture: Bytes) -> Floats:
         return np.array([(point.x, point.y) for point in trees(picture, face).parts()], np.float32)
 
-    return predict
+    return predict, CANVAS
 
 
 @dataclass(frozen=True)
@@ -169,8 +169,9 @@ class FaceFinder:
 
     def predict(self, luma: Bytes, center: Floats, side: float, roll: float) -> Floats:
         """Predict the 68 points of the face in a box that is rolled by `roll` radians."""
-        picture, matrix = canvas(luma, center, side, roll)
-        points = _predictor(self.landmarks)(picture)
+        predict, size = _predictor(self.landmarks)
+        picture, matrix = canvas(luma, center, side, roll, size)
+        points = predict(picture)
         back = cv2.invertAffineTransform(matrix)
         return (points @ back[:, :2].T + back[:, 2]).astype(np.float32)
 

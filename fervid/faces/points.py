@@ -12,6 +12,7 @@ from safetensors.torch import load_file
 from torch import Tensor, nn
 from torch.nn import functional
 
+from fervid import quantized
 from fervid.errors import ModelError
 from fervid.faces.picture import CANVAS
 from fervid.faces.shape import figures
@@ -22,7 +23,8 @@ EYES = 63.0  # pixels between the eyes on the canvas
 BELOW_EYES = 0.41  # eye distances from the eyes down to the middle of the canvas
 SHRINK = 2  # the network reads the canvas at half its size
 SIDE = 96  # pixels: the side of the part that the network reads
-EDGE = (CANVAS - SHRINK * SIDE) // 2  # pixels of the canvas that it does not read, on each side
+READ = SHRINK * SIDE  # pixels: the side of that part on the canvas
+EDGE = (CANVAS - READ) // 2  # pixels of a whole canvas around it
 PATCH = 4  # pixels: the side of the squares that are cut up into channels
 WIDTHS = (32, 64, 96)  # channels at 24, 12 and 6 pixels
 NARROW, HIDDEN = 48, 256  # channels and numbers of the last layers
@@ -74,8 +76,9 @@ def mean_points() -> Floats:
 
 
 def view(canvas: Bytes) -> Floats:
-    """Return the input of the network from a canvas, (SIDE, SIDE)."""
-    middle = canvas[EDGE : CANVAS - EDGE, EDGE : CANVAS - EDGE]
+    """Return the input of the network from a canvas or the middle of one, (SIDE, SIDE)."""
+    edge = (len(canvas) - READ) // 2
+    middle = canvas[edge : edge + READ, edge : edge + READ]
     return even(np.asarray(cv2.resize(middle, (SIDE, SIDE), interpolation=cv2.INTER_AREA), np.uint8))
 
 
@@ -85,22 +88,50 @@ def even(picture: Bytes) -> Floats:
     return np.asarray((picture - np.float32(mean[0, 0])) / np.float32(spread[0, 0] + FAINT), np.float32)
 
 
-class Predictor:
-    """A network and its weights."""
+class QuantizedPoints:
+    """A `PointsNet` whose convolutions compute in 8-bit integers."""
 
-    def __init__(self, net: PointsNet) -> None:
-        self._net = net.eval()
-        for weights in self._net.parameters():
+    def __init__(self, net: PointsNet, ranges: quantized.Ranges) -> None:
+        def layer(name: str) -> quantized.Layer:
+            return quantized.Layer(getattr(net, name), None, quantized.Steps(*ranges[name]))
+
+        self._stem, self._halve, self._narrow = layer("stem"), layer("halve"), layer("narrow")
+        self._halve_again = layer("halve_again")
+        self._block, self._last_block = (
+            quantized.Block(getattr(net, name), name, ranges) for name in ("block", "last_block")
+        )
+        self._hidden, self._top = net.hidden, net.top
+
+    def __call__(self, pictures: Tensor) -> Tensor:
+        patches = functional.pixel_unshuffle(pictures, PATCH)
+        maps = self._stem(self._stem.steps(quantized.channels_last(patches)), self._halve.steps)
+        maps = self._block(self._halve(maps, self._block.steps), self._halve_again.steps)
+        maps = self._last_block(self._halve_again(maps, self._last_block.steps), self._narrow.steps)
+        maps = self._narrow(maps).relu_()
+        return self._top(functional.relu(self._hidden(maps.flatten(1)))).view(-1, LANDMARKS, 2)
+
+
+class Predictor:
+    """A network and its weights; with the ranges of its inputs, it computes in 8-bit integers."""
+
+    def __init__(self, net: PointsNet, ranges: quantized.Ranges | None = None) -> None:
+        net = net.eval().requires_grad_(False)
+        for weights in net.parameters():
             if weights.dim() == 4:  # a fifth faster
-                weights.data = weights.data.contiguous(memory_format=torch.channels_last)
+                weights.data = quantized.channels_last(weights.data)
+        self._net = net if ranges is None else QuantizedPoints(net, ranges)
         self._mean = mean_points()
 
     def __call__(self, canvas: Bytes) -> Floats:
-        """Return the 68 points (68, 2) of the face on a canvas; faces of a batch would affect each other."""
-        picture = torch.from_numpy(view(canvas))[None, None].contiguous(memory_format=torch.channels_last)
+        """Return the 68 points (68, 2) of the face on a canvas, or on the middle of one that is READ wide.
+
+        Faces of a batch would affect each other.
+        """
+        picture = quantized.channels_last(torch.from_numpy(view(canvas))[None, None])
         with one_thread(), torch.inference_mode():
             offsets = self._net(picture)[0].numpy()
-        return _parted(np.asarray(self._mean + np.float32(EYES) * offsets, np.float32))
+        mean = self._mean - np.float32((CANVAS - len(canvas)) / 2)
+        return _parted(np.asarray(mean + np.float32(EYES) * offsets, np.float32))
 
 
 def _parted(points: Floats) -> Floats:
@@ -115,7 +146,11 @@ def load(path: Path) -> Predictor:
     """Load the network from `path`, which stores its weights in half precision."""
     net = PointsNet()
     try:
-        net.load_state_dict({name: tensor.float() for name, tensor in load_file(path).items()})
-    except (OSError, RuntimeError, SafetensorError) as error:
+        tensors = {name: tensor.float() for name, tensor in load_file(path).items()}
+        ranges = tensors.pop(quantized.RANGES, None)
+        net.load_state_dict(tensors)
+        if ranges is None or not quantized.is_available():
+            return Predictor(net)
+        return Predictor(net, quantized.decode(net, ranges))
+    except (OSError, RuntimeError, ValueError, SafetensorError) as error:
         raise ModelError(f"the predictor {path} cannot be read: {error}; install fervid again") from error
-    return Predictor(net)

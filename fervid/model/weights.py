@@ -12,7 +12,6 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 import numpy as np
-from safetensors import SafetensorError
 
 from fervid import files, streams
 from fervid.errors import ModelError, OutputError
@@ -23,9 +22,10 @@ from fervid.types import Array
 if TYPE_CHECKING:
     from torch import Tensor, nn
 
+    from fervid.quantized import Ranges
     from fervid.streams.network import Network
 
-DAMAGE = (SafetensorError, LookupError, ValueError, TypeError, AttributeError, OverflowError, MemoryError)
+DAMAGE = (LookupError, ValueError, TypeError, AttributeError, OverflowError, MemoryError)
 DEVICES = ("cpu", "cuda")
 SPARE_PARTS, SPARE_NUMBERS = 1000, 1 << 24  # parameters, and their numbers, that a network may always have
 
@@ -46,9 +46,19 @@ def load(name: str | Path, device: str = "cpu") -> Model:
     return _load(str(find(name)), device)
 
 
+def load_exactly(name: str | Path, device: str = "cpu") -> Model:
+    """Return a model that computes in single precision, even if its weights have ranges for integers."""
+    return _read(str(find(name)), device, exact=True)
+
+
 @lru_cache(maxsize=2)  # evaluation by a protocol has a model for each part
 def _load(folder: str, device: str) -> Model:
+    return _read(folder, device)
+
+
+def _read(folder: str, device: str, exact: bool = False) -> Model:
     import torch
+    from safetensors import SafetensorError
     from safetensors.numpy import load as decode
 
     check_device(device)
@@ -56,26 +66,32 @@ def _load(folder: str, device: str) -> Model:
     spec = read_spec(folder)
     try:
         tensors = decode((Path(folder) / WEIGHTS).read_bytes())  # it opens no path that is not UTF-8
-    except DAMAGE as failure:
+    except (SafetensorError, *DAMAGE) as failure:
         raise ModelError(f"the weights in {folder} are damaged: fetch the model again") from failure
     networks: dict[str, Network] = {}
     joint: dict[str, nn.Linear] = {}
     for stream in spec.streams:
         try:
-            network, top = _build(stream, spec, tensors)
+            network, top, ranges = _build(stream, spec, tensors)
         except (RuntimeError, TypeError, ValueError, ArithmeticError, MemoryError) as failure:
             raise ModelError(
                 f"the weights of stream {stream.name} in {folder} do not fit its sizes: fetch the model again"
             ) from failure
         networks[stream.name] = network.eval().placed(torch.device(device))
+        if ranges is not None and device == "cpu" and not exact:
+            networks[stream.name].quantize(ranges)
         if top is not None:
             joint[stream.name] = top.eval().to(torch.device(device))
     return Model(spec, networks, joint, torch.device(device))
 
 
-def _build(stream: StreamSpec, spec: Spec, tensors: Mapping[str, Array]) -> tuple[Network, nn.Linear | None]:
-    """Return the network of a stream and its joint top layer, with their weights."""
+def _build(
+    stream: StreamSpec, spec: Spec, tensors: Mapping[str, Array]
+) -> tuple[Network, nn.Linear | None, Ranges | None]:
+    """Return a stream's network and joint top layer, with their weights, and the ranges of its inputs."""
     import torch
+
+    from fervid import quantized
 
     prefix = f"{stream.name}."
     own = {
@@ -84,6 +100,7 @@ def _build(stream: StreamSpec, spec: Spec, tensors: Mapping[str, Array]) -> tupl
         for k, v in tensors.items()
         if k.startswith(prefix)
     }
+    encoded = own.pop(quantized.RANGES, None)
     joint = {k.removeprefix(JOINT): own.pop(k) for k in list(own) if k.startswith(JOINT)}
     if _is_large(stream):
         with _limited(own), torch.device("meta"):  # which takes no memory, but a second to import
@@ -93,11 +110,13 @@ def _build(stream: StreamSpec, spec: Spec, tensors: Mapping[str, Array]) -> tupl
     if network.reads != stream.reads:
         raise ValueError("the stream reads other inputs than its network")
     network.load_state_dict(own)
+    can_quantize = encoded is not None and network.can_quantize and quantized.is_available()
+    ranges = quantized.decode(network, encoded) if encoded is not None and can_quantize else None
     if spec.fusion != "joint":
-        return network, None
+        return network, None, ranges
     top = torch.nn.Linear(network.top.in_features, len(spec.labels))
     top.load_state_dict(joint)
-    return network, top
+    return network, top, ranges
 
 
 def _is_large(stream: StreamSpec) -> bool:

@@ -14,6 +14,7 @@ from collections.abc import Mapping
 import torch
 from torch import Tensor, nn
 
+from fervid import quantized
 from fervid.streams import stream
 from fervid.streams.network import Network, weigh_by_motion
 
@@ -22,14 +23,17 @@ DROPOUT = 0.4
 MOTION = 4.0  # expressions change a pixel by about a quarter of the picture's contrast
 
 
-def convolved(layer: nn.Conv3d, maps: Tensor) -> Tensor:
-    """Apply a layer to maps that begin a step earlier and end a step later than they do, if it reads several.
+def padded(maps: Tensor, depth: int) -> Tensor:
+    """Return maps that begin a step earlier and end a step later, if a kernel of this depth reads several.
 
     The first and the last step are repeated: on a face that does not move, every step stays the same.
     """
-    if layer.kernel_size[0] > 2:
-        maps = torch.cat([maps[:, :, :1], maps, maps[:, :, -1:]], dim=2)
-    return layer(maps)
+    return torch.cat([maps[:, :, :1], maps, maps[:, :, -1:]], dim=2) if depth > 2 else maps
+
+
+def convolved(layer: nn.Conv3d, maps: Tensor) -> Tensor:
+    """Apply a layer to padded maps."""
+    return layer(padded(maps, layer.kernel_size[0]))
 
 
 class Block(nn.Module):
@@ -64,6 +68,7 @@ class C3D(Network):
 
     reads = "faces"
     any_side = True
+    can_quantize = True
     parent = "still"
 
     def __init__(self, classes: int, width: int = 32, blocks: int = 2, motion: int = 0) -> None:
@@ -96,9 +101,15 @@ class C3D(Network):
     def features(self, clip: Tensor) -> Tensor:
         motion = clip - clip.mean(1, keepdim=True)
         maps = torch.stack([clip, MOTION * motion], dim=1)  # (B, 2, L, S, S)
-        maps = self.blocks(nn.functional.relu(self.stem_norm(convolved(self.stem, maps))))
+        if self.trunk is not None and not torch.is_grad_enabled():
+            maps = self.trunk(maps)
+        else:
+            maps = self.blocks(nn.functional.relu(self.stem_norm(convolved(self.stem, maps))))
         features = self.dropout(maps.mean((2, 3, 4)))
         return weigh_by_motion(features, motion.float().square().mean((1, 2, 3)), self.motion)
+
+    def quantize(self, ranges: quantized.Ranges) -> None:
+        self.trunk = quantized.Trunk(self, ranges, padded)
 
     def inflate(self, parent: Mapping[str, Tensor]) -> None:
         """Start from the weights of a `still` of the same width and blocks, spread evenly over time.

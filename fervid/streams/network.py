@@ -9,6 +9,8 @@ from typing import ClassVar, Self
 import torch
 from torch import Tensor, nn
 
+from fervid import quantized
+
 POINTS = 68 * 2  # numbers of a frame's landmarks
 # Parts with sizes that depend on the labels: their weights are not taken from a net of other labels.
 OF_LABELS = ("top.", "frame_top.", "space.", "forest.leaves")
@@ -75,11 +77,13 @@ class Network(nn.Module):
     parent: ClassVar[str] = ""  # the stream that `inflate` takes weights from
     has_support_vectors: ClassVar[bool] = False  # whether `train/support_vectors.py` replaces the top
     any_side: ClassVar[bool] = False  # whether it also reads faces of other sizes than a crop's
+    can_quantize: ClassVar[bool] = False  # whether it has `quantize`
     # The best training settings, at batches of 128 clips.
     optimizer: ClassVar[str] = "sgd"
     rate: ClassVar[float] = 0.1
     decay: ClassVar[float] = 5e-4
     top: nn.Linear
+    trunk: quantized.Trunk | None = None  # the convolutions in 8-bit integers, where that is possible
     class_weights: Tensor | None = None  # (C,) of `--balance` in training, for a loss of the net's own
 
     def features(self, clip: Tensor) -> Tensor:
@@ -91,6 +95,10 @@ class Network(nn.Module):
 
     def inflate(self, parent: Mapping[str, Tensor]) -> None:
         """Start from the weights of a `parent`."""
+        raise NotImplementedError
+
+    def quantize(self, ranges: quantized.Ranges) -> None:
+        """Compute in 8-bit integers from now on, except where gradients are needed."""
         raise NotImplementedError
 
     def placed(self, device: torch.device) -> Self:

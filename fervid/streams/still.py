@@ -7,8 +7,10 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 
+import torch
 from torch import Tensor, nn
 
+from fervid import quantized
 from fervid.streams import stream
 from fervid.streams.network import Network
 
@@ -59,6 +61,7 @@ class Still(Network):
     reads = "faces"
     frames = 1
     any_side = True
+    can_quantize = True
 
     def __init__(self, classes: int, width: int = 32, blocks: int = 2) -> None:
         super().__init__()
@@ -81,8 +84,14 @@ class Still(Network):
     def frame_features(self, clip: Tensor) -> Tensor:
         """Return the features of every frame: (B, L, S, S) -> (B, L, F)."""
         frames = clip.flatten(0, 1)[:, None]  # (B * L, 1, S, S)
-        maps = self.blocks(nn.functional.relu(self.stem_norm(self.stem(frames))))
-        return maps.mean((2, 3)).unflatten(0, clip.shape[:2])
+        if self.trunk is not None and not torch.is_grad_enabled():
+            maps = self.trunk(frames)
+        else:
+            maps = self.blocks(nn.functional.relu(self.stem_norm(self.stem(frames))))
+        return maps.mean((2, 3)).view(*clip.shape[:2], -1)
+
+    def quantize(self, ranges: quantized.Ranges) -> None:
+        self.trunk = quantized.Trunk(self, ranges)
 
 
 class OverFrames(Still):

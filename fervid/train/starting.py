@@ -34,7 +34,7 @@ def models(recipe: Recipe) -> list[Model]:
         raise UsageError("fine-tuning needs a model to start from: give --model")
     for name in models_of(recipe):
         check_no_committee(name)
-    return [model.load(name) for name in models_of(recipe)]
+    return [model.load_exactly(name) for name in models_of(recipe)]
 
 
 def check_named(recipe: Recipe) -> None:
