@@ -175,8 +175,13 @@ def temporary(tmp_path_factory: pytest.TempPathFactory, monkeypatch: pytest.Monk
 
 
 def has_content(folder: Path, suffix: str = "") -> bool:
-    """Return whether a file in a folder has content; folders may go meanwhile."""
-    paths = [Path(above, name) for above, _, names in os.walk(folder) for name in names]
+    """Return whether a file in a folder of this folder has content; folders may go meanwhile.
+
+    Files directly in it do not count: Python tries folders for temporary files by writing one, and a process
+    that was killed at that moment would leave it.
+    """
+    walked = (paths for child in folder.iterdir() for paths in os.walk(child))
+    paths = [Path(above, name) for above, _, names in walked for name in names]
     return any(path.name.endswith(suffix) and path.exists() and path.stat().st_size for path in paths)
 
 
