@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import copy
+import shutil
 import subprocess
 import sys
 from dataclasses import replace
@@ -233,11 +234,13 @@ def test_the_command_writes_the_ranges(folder: Path, call: Call, tmp_path: Path)
     assert model.load(target).networks["c3d"].trunk is not None  # not deleted
 
 
-def test_the_command_needs_a_stream_that_can(call: Call, tmp_path: Path) -> None:
+def test_the_command_needs_a_stream_that_can(fast: Path, call: Call, tmp_path: Path) -> None:
     data = ["--data", "synth:posed?people=2&per_class=1"]
-    done = call("models", "quantize", "untrained", *data, "-o", tmp_path / "fast")
-    assert done.returncode == 2 and "no stream that computes in 8-bit integers" in done.stderr
-    assert not (tmp_path / "fast").exists()
+    shutil.copytree(fast, tmp_path / "earlier")
+    for target, is_there in (("new", False), ("earlier", True)):
+        done = call("models", "quantize", "untrained", *data, "-o", tmp_path / target, "-y")
+        assert done.returncode == 2 and "no stream that computes in 8-bit integers" in done.stderr
+        assert (tmp_path / target / model.SPEC).exists() == is_there
 
 
 def test_the_shipped_networks_compute_in_integers() -> None:

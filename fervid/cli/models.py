@@ -84,11 +84,12 @@ def quantize_model(name: str, data: tuple[str, ...], folder: str, no_cache: bool
     if not data:
         raise UsageError("name some data with --data, see `fervid datasets list`")
     from fervid import model
-    from fervid.train.quantize import quantize
+    from fervid.train.quantize import load, quantize
 
     if model.find(name).resolve() == Path(folder).resolve():
         raise UsageError(f"{folder} is the model itself: write to another folder")
     samples = training.read(data)
+    load(name)  # fails before an earlier model is deleted
     target = training.check_run_folder(folder, overwrite)
     with training.strips(no_cache) as cache:
         quantize(name, samples, target, cache)

@@ -10,18 +10,26 @@ from safetensors.numpy import load_file
 
 from fervid import model, quantized
 from fervid.errors import UsageError
+from fervid.model import Model
+from fervid.streams.network import Network
 from fervid.train import footage
 from fervid.train.scoring import windows
 from fervid.types.samples import Sample
 
 
-def quantize(name: str | Path, samples: Sequence[Sample], target: Path, cache: Path | None = None) -> None:
-    """Write a model with the ranges of its convolutions' inputs for these samples."""
-    folder = model.find(name)
-    net = model.load_exactly(folder)
+def load(name: str | Path) -> tuple[Model, dict[str, Network]]:
+    """Return a model in single precision, and those of its networks that can be quantized."""
+    net = model.load_exactly(name)
     networks = {stream: network for stream, network in net.networks.items() if network.can_quantize}
     if not networks:
         raise UsageError(f"{name} has no stream that computes in 8-bit integers: c3d and still do")
+    return net, networks
+
+
+def quantize(name: str | Path, samples: Sequence[Sample], target: Path, cache: Path | None = None) -> None:
+    """Write a model with the ranges of its convolutions' inputs for these samples."""
+    folder = model.find(name)
+    net, networks = load(name)
     with ExitStack() as hooks:
         ranges = {
             stream: hooks.enter_context(quantized.measured(network)) for stream, network in networks.items()
