@@ -1,4 +1,4 @@
-"""Convolutions of trained networks in 8-bit integers, which take a third of the time.
+"""Convolutions of trained networks in 8-bit integers, which take a third to two fifths of the time.
 
 The inputs of a layer become whole numbers from 0 to 255, in equal steps over the range that they had for some
 pictures; its weights become whole numbers from -63 to 63, in steps of their own for each output. Sums between

@@ -6,30 +6,31 @@ from collections.abc import Sequence
 from contextlib import ExitStack
 from pathlib import Path
 
-from safetensors.numpy import load_file
+from safetensors.numpy import load
 
-from fervid import model, quantized
+from fervid import model, quantized, streams
 from fervid.errors import UsageError
-from fervid.model import Model
-from fervid.streams.network import Network
 from fervid.train import footage
 from fervid.train.scoring import windows
 from fervid.types.samples import Sample
 
 
-def load(name: str | Path) -> tuple[Model, dict[str, Network]]:
-    """Return a model in single precision, and those of its networks that can be quantized."""
-    net = model.load_exactly(name)
-    networks = {stream: network for stream, network in net.networks.items() if network.can_quantize}
-    if not networks:
+def quantizable(name: str | Path) -> list[str]:
+    """Return the names of a model's streams that can be quantized; raise UsageError if there are none."""
+    names = [
+        stream.name
+        for stream in model.read_spec(name).streams
+        if streams.registered(stream.network).can_quantize
+    ]
+    if not names:
         raise UsageError(f"{name} has no stream that computes in 8-bit integers: c3d and still do")
-    return net, networks
+    return names
 
 
 def quantize(name: str | Path, samples: Sequence[Sample], target: Path, cache: Path | None = None) -> None:
     """Write a model with the ranges of its convolutions' inputs for these samples."""
-    folder = model.find(name)
-    net, networks = load(name)
+    folder, net = model.find(name), model.load_exactly(name)
+    networks = {stream: net.networks[stream] for stream in quantizable(name)}
     with ExitStack() as hooks:
         ranges = {
             stream: hooks.enter_context(quantized.measured(network)) for stream, network in networks.items()
@@ -46,4 +47,5 @@ def quantize(name: str | Path, samples: Sequence[Sample], target: Path, cache: P
         f"{stream}.{quantized.RANGES}": quantized.encode(networks[stream], found).numpy()
         for stream, found in ranges.items()
     }
-    model.save(target, net.spec, load_file(folder / model.WEIGHTS) | measured)
+    tensors = load((folder / model.WEIGHTS).read_bytes())  # it opens no path that is not UTF-8
+    model.save(target, net.spec, tensors | measured)

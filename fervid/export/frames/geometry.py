@@ -21,7 +21,6 @@ from fervid.files import open_regular
 from fervid.types import LANDMARKS, Array, Rows, Status, Video
 
 # The errors that zipfile, zlib and NumPy raise for damaged files.
-FACTS = ("time_base", "start", "labels", "person_tracks", "persons")
 DAMAGE = (
     zipfile.BadZipFile,
     zlib.error,
@@ -35,7 +34,8 @@ DAMAGE = (
     RuntimeError,
     MemoryError,
 )
-MOST_FACTS = 1 << 28  # bytes of the arrays that have no row per face
+FACTS = ("time_base", "start", "labels", "person_tracks", "persons")  # arrays that have no row per face
+MOST_FACTS = 1 << 28  # bytes of them
 CHUNK = 4096  # rows read at once: about 2.5 MB
 
 LAYOUT = (
