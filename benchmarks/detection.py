@@ -175,7 +175,7 @@ def of_boxes(data: Path, people: int) -> list[dict[str, float]]:
             eyes, mouth = points[:2].mean(0), points[3:].mean(0)
             _, _, roll = detectors.upright_box(points)
             side = max(by_eyes * np.hypot(*(points[1] - points[0])), by_mouth * np.hypot(*(mouth - eyes)))
-            fitted = finder.predict(picture, eyes + below * (mouth - eyes), float(side), roll)
+            (fitted,) = finder.predict(picture, [(eyes + below * (mouth - eyes), float(side), roll)])
             size = np.sqrt(np.prod(np.ptp(landmarks[17:], axis=0)))
             errors.append(np.linalg.norm(fitted - landmarks, axis=1)[17:].mean() / size)
         rows.append({"eyes": by_eyes, "mouth": by_mouth, "below": below, "error": float(np.mean(errors))})

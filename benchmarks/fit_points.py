@@ -97,10 +97,10 @@ def canvases(
 
 
 def normalized(net: network.PointsNet) -> network.PointsNet:
-    """Return the network with a batch normalization after each convolution."""
+    """Return the network with a batch normalization after each convolution but the last."""
     for module in list(net.modules()):
         for name, child in list(module.named_children()):
-            if isinstance(child, nn.Conv2d):
+            if isinstance(child, nn.Conv2d) and child is not net.hidden:
                 setattr(module, name, nn.Sequential(child, nn.BatchNorm2d(child.out_channels)))
     return net
 

@@ -36,7 +36,7 @@ STAGES: dict[str, tuple[str, ...]] = {
     "downscale, shots": ("fervid.video.shots:mark",),
     "detection": ("fervid.faces.finder:FaceFinder.detect",),
     "detection, one face": ("fervid.faces.finder:FaceFinder.look",),
-    "landmarks": ("fervid.faces.finder:FaceFinder.fit", "fervid.faces.finder:FaceFinder.follow"),
+    "landmarks": ("fervid.faces.finder:FaceFinder.fit_all", "fervid.faces.finder:FaceFinder.follow_all"),
     "crops": ("fervid.faces.finder:FaceFinder.crop",),
     "people": (
         "fervid.faces.finder:FaceFinder.portrait",

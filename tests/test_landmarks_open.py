@@ -99,6 +99,20 @@ def test_weights_of_another_network_are_an_error(tmp_path: Path) -> None:
         network.load(tmp_path / "other.safetensors")
 
 
+def test_the_points_do_not_depend_on_the_other_faces_of_a_frame() -> None:
+    chance = np.random.default_rng(5)
+    images = [chance.integers(0, 255, (network.READ,) * 2, np.uint8) for _ in range(network.MOST + 2)]
+    images = [np.asarray(cv2.GaussianBlur(image, (0, 0), 3), np.uint8) for image in images]
+    predict = network.load(predictors()["open"]())
+    together = predict.all(images)
+    for image, points in zip(images, together, strict=True):
+        assert np.array_equal(predict(image), points)
+        assert np.array_equal(predict.all([image, images[0]])[0], points)
+    exact = network.Predictor(network.PointsNet())  # in single precision, faces are predicted one by one
+    assert np.array_equal(exact.all(images[:3])[2], exact(images[2]))
+    assert predict.all([]) == []
+
+
 def test_the_points_do_not_depend_on_the_number_of_threads() -> None:
     chance = np.random.default_rng(4)
     image = cv2.GaussianBlur(chance.integers(0, 255, (256, 256), np.uint8), (0, 0), 3)

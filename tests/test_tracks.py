@@ -102,6 +102,9 @@ class Stage:
         face = self._nearest(luma, middle(landmarks), EYES)
         return None if face is None else Detection(self.box(face[1]), 1.0)
 
+    def fit_all(self, luma: Bytes, faces: Sequence[Detection]) -> list[Floats]:
+        return [self.fit(luma, face) for face in faces]
+
     def fit(self, luma: Bytes, face: Detection) -> Floats:
         nearest = self._nearest(luma, face.box[:2] + face.box[2:] / 2, 2 * EYES)
         assert nearest is not None
@@ -110,6 +113,9 @@ class Stage:
     def guess(self, luma: Bytes, face: Detection) -> Floats:
         assert face.points is not None
         return shape.posed(face.points)
+
+    def follow_all(self, luma: Bytes, faces: Sequence[Floats]) -> list[Floats]:
+        return [self.follow(luma, landmarks) for landmarks in faces]
 
     def follow(self, luma: Bytes, landmarks: Floats) -> Floats:
         """Return the nearest face's points; without a face the predictor invents it where it was."""

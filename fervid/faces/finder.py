@@ -5,7 +5,7 @@ Networks and predictors are loaded once per process. All pictures are upright lu
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from functools import cache
 from pathlib import Path
@@ -35,7 +35,7 @@ PORTRAIT_MIDDLE = (74.0, 47.2)  # pixels: the point between them
 STEADY = np.array([*range(27, 55), *range(60, 65)])
 
 OPEN = "models/landmarks/open68.safetensors"  # benchmarks/train_landmarks.py makes it
-OPEN_SHA256 = "075621ec363d51bed865ffb6f1383eb25eeae10bb522a3da4964322749f3a2b5"
+OPEN_SHA256 = "c781e6f7b00e5138b3f62cf363297b366a548acca71bfdec792a9240f737bd53"
 FACE_NET = "models/people/face_net.safetensors"  # benchmarks/convert_face_net.py makes it from dlib's
 FACE_NET_SHA256 = "5d29ecc8b01460c5a30e565762272f65e01989e144b70031155d936d0d8e0d77"
 
@@ -71,13 +71,13 @@ def _dlib_weights() -> Path:
 
 
 @cache
-def _predictor(name: str) -> tuple[Callable[[Bytes], Floats], int]:
-    """Return a function from a canvas to the points on it, (S, S) -> (68, 2), and the side of its canvas."""
+def _predictor(name: str) -> tuple[Callable[[Sequence[Bytes]], list[Floats]], int]:
+    """Return a function from canvases (S, S) to the points on each, (68, 2), and the side of its canvases."""
     path = _PREDICTORS[name]()
     if path.suffix == ".safetensors":
         from fervid.faces import points  # imports torch
 
-        return points.load(path), points.READ
+        return points.load(path).all, points.READ
     dlib = import_dlib()
     face = dlib.rectangle(*[(CANVAS - CANVAS_BOX) // 2] * 2, *[(CANVAS + CANVAS_BOX) // 2 - 1] * 2)
     try:
@@ -85,8 +85,9 @@ def _predictor(name: str) -> tuple[Callable[[Bytes], Floats], int]:
     except RuntimeError as error:
         raise ModelError(f"the predictor {path} cannot be read: {error}; install it again") from error
 
-    def predict(picture: Bytes) -> Floats:
-        return np.array([(point.x, point.y) for point in trees(picture, face).parts()], np.float32)
+    def predict(pictures: Sequence[Bytes]) -> list[Floats]:
+        found = (trees(picture, face).parts() for picture in pictures)
+        return [np.array([(point.x, point.y) for point in parts], np.float32) for parts in found]
 
     return predict, CANVAS
 
@@ -124,12 +125,13 @@ class FaceFinder:
 
     def fit(self, luma: Bytes, face: Detection) -> Floats:
         """Predict the 68 points (68, 2) of a face that was just detected."""
-        if face.points is None:
-            around = face.box[:2] + face.box[2:] / np.float32(2), float(face.box[2:].mean()), 0.0
-        else:
-            around = detectors.upright_box(face.points)
-        rough = self.predict(luma, *around)
-        return self.follow(luma, rough)  # again from its own points: upright, and alike for every detector
+        return self.fit_all(luma, [face])[0]
+
+    def fit_all(self, luma: Bytes, faces: Sequence[Detection]) -> list[Floats]:
+        """Predict the points of several detected faces: the same as one by one, in less time."""
+        rough = self.predict(luma, [_around(face) for face in faces])
+        # Again from their own points: upright, and alike for every detector.
+        return self.follow_all(luma, rough)
 
     def guess(self, luma: Bytes, face: Detection) -> Floats:
         """Return landmarks for a face that is turned too far for its own: the mean face's at its pose."""
@@ -138,7 +140,11 @@ class FaceFinder:
 
     def follow(self, luma: Bytes, landmarks: Floats) -> Floats:
         """Predict the 68 points of a face that was at `landmarks` in the frame before."""
-        return self.predict(luma, *upright_box(landmarks))
+        return self.follow_all(luma, [landmarks])[0]
+
+    def follow_all(self, luma: Bytes, faces: Sequence[Floats]) -> list[Floats]:
+        """Predict the points of several faces: the same as one by one, in less time."""
+        return self.predict(luma, [upright_box(landmarks) for landmarks in faces])
 
     def box(self, landmarks: Floats) -> Floats:
         """Return the box that dlib's detector would draw around a face with these points."""
@@ -167,13 +173,22 @@ class FaceFinder:
         )
         return warp(luma, matrix, float(abs(factor)), PORTRAIT)
 
-    def predict(self, luma: Bytes, center: Floats, side: float, roll: float) -> Floats:
-        """Predict the 68 points of the face in a box that is rolled by `roll` radians."""
+    def predict(self, luma: Bytes, boxes: Sequence[tuple[Floats, float, float]]) -> list[Floats]:
+        """Predict the 68 points of the faces in boxes: centre, side, and roll in radians."""
         predict, size = _predictor(self.landmarks)
-        picture, matrix = canvas(luma, center, side, roll, size)
-        points = predict(picture)
-        back = cv2.invertAffineTransform(matrix)
-        return (points @ back[:, :2].T + back[:, 2]).astype(np.float32)
+        pictures = [canvas(luma, *box, size) for box in boxes]
+        points = []
+        for own, (_, matrix) in zip(predict([picture for picture, _ in pictures]), pictures, strict=True):
+            back = cv2.invertAffineTransform(matrix)
+            points.append((own @ back[:, :2].T + back[:, 2]).astype(np.float32))
+        return points
+
+
+def _around(face: Detection) -> tuple[Floats, float, float]:
+    """Return centre, side and roll of the box around a detected face."""
+    if face.points is None:
+        return face.box[:2] + face.box[2:] / np.float32(2), float(face.box[2:].mean()), 0.0
+    return detectors.upright_box(face.points)
 
 
 def describe(portrait: Bytes) -> Floats:

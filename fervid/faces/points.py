@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from pathlib import Path
 
 import cv2
@@ -28,6 +29,7 @@ EDGE = (CANVAS - READ) // 2  # pixels of a whole canvas around it
 PATCH = 4  # pixels: the side of the squares that are cut up into channels
 WIDTHS = (32, 64, 96)  # channels at 24, 12 and 6 pixels
 NARROW, HIDDEN = 48, 256  # channels and numbers of the last layers
+MOST = 8  # faces at once
 UPPER = np.array([37, 38, 43, 44, 61, 62, 63])  # points of lids and lips, which never cross LOWER
 LOWER = np.array([41, 40, 47, 46, 67, 66, 65])
 FAINT = 8.0  # grey levels added to a picture's spread, so that noise is not enlarged to a face
@@ -51,21 +53,20 @@ class PointsNet(nn.Module):
     def __init__(self) -> None:
         super().__init__()
         low, middle, high = WIDTHS
-        cells = (SIDE // (4 * PATCH)) ** 2
         self.stem = nn.Conv2d(PATCH * PATCH, low, 3, 1, 1)
         self.halve = nn.Conv2d(low, middle, 3, 2, 1)
         self.block = Block(middle)
         self.halve_again = nn.Conv2d(middle, high, 3, 2, 1)
         self.last_block = Block(high)
         self.narrow = nn.Conv2d(high, NARROW, 1)
-        self.hidden = nn.Linear(NARROW * cells, HIDDEN)
+        self.hidden = nn.Conv2d(NARROW, HIDDEN, SIDE // (4 * PATCH))  # over all of the maps
         self.top = nn.Linear(HIDDEN, 2 * LANDMARKS)
 
     def forward(self, pictures: Tensor) -> Tensor:
         maps = functional.relu(self.stem(functional.pixel_unshuffle(pictures, PATCH)))
         maps = self.block(functional.relu(self.halve(maps)))
         maps = self.last_block(functional.relu(self.halve_again(maps)))
-        numbers = functional.relu(self.hidden(functional.relu(self.narrow(maps)).flatten(1)))
+        numbers = functional.relu(self.hidden(functional.relu(self.narrow(maps)))).flatten(1)
         return self.top(numbers).view(-1, LANDMARKS, 2)
 
 
@@ -95,20 +96,23 @@ class QuantizedPoints:
         def layer(name: str) -> quantized.Layer:
             return quantized.Layer(getattr(net, name), None, quantized.Steps(*ranges[name]))
 
-        self._stem, self._halve, self._narrow = layer("stem"), layer("halve"), layer("narrow")
-        self._halve_again = layer("halve_again")
+        self._stem, self._halve, self._halve_again = layer("stem"), layer("halve"), layer("halve_again")
+        self._narrow, self._hidden = layer("narrow"), layer("hidden")
         self._block, self._last_block = (
             quantized.Block(getattr(net, name), name, ranges) for name in ("block", "last_block")
         )
-        self._hidden, self._top = net.hidden, net.top
+        self._top = net.top
 
     def __call__(self, pictures: Tensor) -> Tensor:
         patches = functional.pixel_unshuffle(pictures, PATCH)
         maps = self._stem(self._stem.steps(quantized.channels_last(patches)), self._halve.steps)
         maps = self._block(self._halve(maps, self._block.steps), self._halve_again.steps)
         maps = self._last_block(self._halve_again(maps, self._last_block.steps), self._narrow.steps)
-        maps = self._narrow(maps).relu_()
-        return self._top(functional.relu(self._hidden(maps.flatten(1)))).view(-1, LANDMARKS, 2)
+        numbers = self._hidden(self._narrow(maps, self._hidden.steps)).relu_().flatten(1)
+        # One by one: sums in single precision depend on what else is in a batch, those before are exact.
+        return torch.cat([self._top(numbers[row : row + 1]) for row in range(len(numbers))]).view(
+            -1, LANDMARKS, 2
+        )
 
 
 class Predictor:
@@ -120,18 +124,25 @@ class Predictor:
             if weights.dim() == 4:  # a fifth faster
                 weights.data = quantized.channels_last(weights.data)
         self._net = net if ranges is None else QuantizedPoints(net, ranges)
+        self._most = 1 if ranges is None else MOST  # faces at once: others would affect each other
         self._mean = mean_points()
 
     def __call__(self, canvas: Bytes) -> Floats:
-        """Return the 68 points (68, 2) of the face on a canvas, or on the middle of one that is READ wide.
+        """Return the 68 points (68, 2) of the face on a canvas, or on the middle of one that is READ wide."""
+        return self.all([canvas])[0]
 
-        Faces of a batch would affect each other.
-        """
-        picture = quantized.channels_last(torch.from_numpy(view(canvas))[None, None])
-        with one_thread(), torch.inference_mode():
-            offsets = self._net(picture)[0].numpy()
-        mean = self._mean - np.float32((CANVAS - len(canvas)) / 2)
-        return _parted(np.asarray(mean + np.float32(EYES) * offsets, np.float32))
+    def all(self, canvases: Sequence[Bytes]) -> list[Floats]:
+        """Return the points of the faces on several canvases: the same as one by one."""
+        points: list[Floats] = []
+        for start in range(0, len(canvases), self._most):
+            part = canvases[start : start + self._most]
+            pictures = torch.from_numpy(np.stack([view(canvas) for canvas in part])[:, None])
+            with one_thread(), torch.inference_mode():
+                offsets = self._net(quantized.channels_last(pictures)).numpy()
+            for canvas, own in zip(part, offsets, strict=True):
+                mean = self._mean - np.float32((CANVAS - len(canvas)) / 2)
+                points.append(_parted(np.asarray(mean + np.float32(EYES) * own, np.float32)))
+        return points
 
 
 def _parted(points: Floats) -> Floats:

@@ -5,6 +5,7 @@ No decision depends on frames more than a second away, so that spans which overl
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 from typing import Protocol
 
@@ -36,14 +37,17 @@ MOST_APART = 0.12  # mean distance, in sides of the box
 TURNING = 30.0  # degrees of yaw: faces that are turned farther are verified more often
 
 
+_Fitted = tuple[Floats, bool]  # landmarks, and whether the face is turned too far for its own
+
+
 class Finder(Protocol):
     """The methods of `FaceFinder` that following needs."""
 
     def detect(self, luma: Bytes, search: Search) -> list[Detection]: ...
     def look(self, luma: Bytes, landmarks: Floats) -> Detection | None: ...
-    def fit(self, luma: Bytes, face: Detection) -> Floats: ...
+    def fit_all(self, luma: Bytes, faces: Sequence[Detection]) -> list[Floats]: ...
     def guess(self, luma: Bytes, face: Detection) -> Floats: ...
-    def follow(self, luma: Bytes, landmarks: Floats) -> Floats: ...
+    def follow_all(self, luma: Bytes, faces: Sequence[Floats]) -> list[Floats]: ...
     def crop(self, luma: Bytes, landmarks: Floats) -> Bytes: ...
     def box(self, landmarks: Floats) -> Floats: ...
 
@@ -93,17 +97,19 @@ class Scene:
 
     def move(self, frame: Frame) -> None:
         """Follow every face from the frame before into this one; drop those that drifted."""
+        facing = [face for face in self.live if not face.is_turned]
+        followed = self.finder.follow_all(frame.luma, [face.landmarks for face in facing])
+        moved = dict(zip(map(id, facing), followed, strict=True))
         kept: list[_Live] = []
         for face in self.live:
-            (kept if self._step(face, frame) else self.lost).append(face)
+            (kept if self._step(face, frame, moved.get(id(face))) else self.lost).append(face)
         self.live = kept
         self._part_collisions()
         self.lost = [face for face in self.lost if frame.pts - face.seen <= self.bridge]
 
-    def _step(self, face: _Live, frame: Frame) -> bool:
-        """Follow a face into this frame; return False if it is lost."""
-        if not face.is_turned:
-            landmarks = self.finder.follow(frame.luma, face.landmarks)
+    def _step(self, face: _Live, frame: Frame, landmarks: Floats | None) -> bool:
+        """Move a face to its landmarks in this frame; return False if it is lost."""
+        if landmarks is not None:
             crop = self.finder.crop(frame.luma, landmarks)
             box = self.finder.box(landmarks)
             growth = float(box[2]) / face.side
@@ -119,15 +125,14 @@ class Scene:
         """Verify a followed face in a small picture around it; return False if it is not there."""
         face.healthy = False
         detection = self.finder.look(frame.luma, face.landmarks)
-        return detection is not None and self._take(face, frame, detection)
+        return detection is not None and self._take(face, frame, *self._fit(frame, [detection]))
 
-    def _take(self, face: _Live, frame: Frame, detection: Detection) -> bool:
+    def _take(self, face: _Live, frame: Frame, fitted: _Fitted | None) -> bool:
         """Move a followed face to its detection; return False if it cannot have moved that far.
 
         Landmarks are fitted from this frame alone and forget earlier ones, so that spans which began at other
         frames agree from here on.
         """
-        fitted = self._fit(frame, detection)
         if fitted is None:
             return False
         landmarks, is_turned = fitted
@@ -139,14 +144,19 @@ class Scene:
         face.seen = frame.pts
         return True
 
-    def _fit(self, frame: Frame, detection: Detection) -> tuple[Floats, bool] | None:
-        """Return landmarks, and whether the face is turned too far for its own; None if it is no face."""
+    def _fit(self, frame: Frame, detections: Sequence[Detection]) -> list[_Fitted | None]:
+        """Return landmarks of detections, and whether a face is turned too far for its own; None: no face."""
+        facing = [face for face in detections if not _is_profile(face)]
+        found = dict(zip(map(id, facing), self.finder.fit_all(frame.luma, facing), strict=True))
+        return [self._checked(frame, face, found.get(id(face))) for face in detections]
+
+    def _checked(self, frame: Frame, detection: Detection, landmarks: Floats | None) -> _Fitted | None:
+        """Return the landmarks if they fit the detection, or those that are guessed for a turned face."""
         if detection.points is None:
-            landmarks = self.finder.fit(frame.luma, detection)
+            assert landmarks is not None
             return None if _sane_yaw(landmarks, frame.luma) is None else (landmarks, False)
         posed, (_, side, _) = shape.posed(detection.points), upright_box(detection.points)
-        if abs(float(shape.head_pose(posed[None])[0, 0])) < MOST_YAW:
-            landmarks = self.finder.fit(frame.luma, detection)
+        if landmarks is not None:
             apart = np.linalg.norm(shape.five(landmarks) - detection.points, axis=1).mean() / side
             if apart < MOST_APART and _sane_yaw(landmarks, frame.luma) is not None:
                 return landmarks, False
@@ -170,10 +180,11 @@ class Scene:
         """Match the followed faces with new detections; add the faces that are new."""
         detections = self.finder.detect(frame.luma, search)
         boxes = np.array([face.box for face in detections], np.float32).reshape(-1, 4)
+        fitted = self._fit(frame, detections)
         matched = match(boxes, np.array([face.box for face in self.live], np.float32).reshape(-1, 4))
         for index, position in matched:
             face = self.live[position]
-            self._take(face, frame, detections[index])
+            self._take(face, frame, fitted[index])
             face.healthy = not face.is_turned
             face.like, face.side = _normalised(face.crop), float(face.box[2])
         confirmed = {position for _, position in matched}
@@ -182,17 +193,13 @@ class Scene:
                 self.live.remove(face)
                 self.lost.append(face)
         taken = {index for index, _ in matched}
-        for index, detection in enumerate(detections):
-            if index not in taken:
-                self._add(frame, detection)
+        for index, new in enumerate(fitted):
+            if index not in taken and new is not None:
+                self._add(frame, *new)
         if self.only_largest:
             self._keep_largest()
 
-    def _add(self, frame: Frame, detection: Detection) -> None:
-        fitted = self._fit(frame, detection)
-        if fitted is None:
-            return
-        landmarks, is_turned = fitted
+    def _add(self, frame: Frame, landmarks: Floats, is_turned: bool) -> None:
         crop, own = self.finder.crop(frame.luma, landmarks), self.finder.box(landmarks)
         if self.live and overlap(own[None], np.array([face.box for face in self.live])).max() > COLLISION:
             return  # a second detection of a face that is already followed
@@ -235,6 +242,14 @@ class Scene:
         A face that was just lost may return at any frame, and keeps its track only if it is detected in time.
         """
         return bool(self.live) and not self.lost and all(face.healthy for face in self.live)
+
+
+def _is_profile(face: Detection) -> bool:
+    """Return whether a detected face is turned too far for landmarks of its own."""
+    if face.points is None:
+        return False
+    posed = shape.posed(face.points)
+    return abs(float(shape.head_pose(posed[None])[0, 0])) >= MOST_YAW
 
 
 def _similarity(crop: Bytes, like: Floats) -> float:
