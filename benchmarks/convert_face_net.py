@@ -1,11 +1,12 @@
 """Convert dlib's face net to the half-precision weights that fervid includes, and measure the difference.
 
-    python benchmarks/convert_face_net.py [-o FILE] [--media ../shared/media]
+    python benchmarks/convert_face_net.py [--data ../shared/data] [--media ../shared/media] [-o FILE]
 
 The net is dlib_face_recognition_resnet_model_v1.dat of the package face_recognition_models, which its author,
 Davis King, placed in the public domain. The fixed scale and shift after each convolution are folded into it.
-With --media the descriptors of faces in clips are compared with those of the full net, by their distance:
-fervid groups faces that are up to 0.6 apart.
+With --data the ranges of its layers' inputs, which 8-bit integers need, are measured on faces of
+landmarks68.npz, and written beside the weights. With --media the descriptors of faces in clips are compared
+with those of the full net, by their distance: fervid groups faces that are up to 0.6 apart.
 """
 
 from __future__ import annotations
@@ -15,18 +16,23 @@ import re
 from collections.abc import Iterator
 from pathlib import Path
 
+import measure_landmarks
 import numpy as np
 import torch
 from safetensors.numpy import save_file
 
-from fervid.faces.descriptor import BLOCKS, FaceNet
-from fervid.faces.finder import FACE_NET, FaceFinder
+from fervid import quantized
+from fervid.faces.descriptor import FaceNet, Trunk
+from fervid.faces.face_net import BLOCKS, WIDTH
+from fervid.faces.finder import FACE_NET, FACE_NET_RANGES, FaceFinder
 from fervid.faces.weights import installed
 from fervid.types import Array, Bytes, Floats
 from fervid.video import planning, reading
 
 DLIBS = "dlib_face_recognition_resnet_model_v1.dat"
 OURS = Path(__file__).parents[1] / "fervid" / FACE_NET
+MEASURED = 400  # faces that the ranges are measured with
+AT_ONCE = 8
 LAYER = re.compile(rb"con_4|affine_|fc_2")
 EVERY = 1.0  # seconds between the compared frames
 
@@ -34,9 +40,10 @@ EVERY = 1.0  # seconds between the compared frames
 def converted(content: bytes) -> dict[str, Array]:
     """Return the weights of dlib's net by name, in single precision."""
     values = tensors(content)
-    weights = convolution("first", values, 3, 32, 7)
-    before = 32
-    for index, (width, _) in enumerate(BLOCKS):
+    weights = convolution("first", values, 3, WIDTH, 7)
+    before = WIDTH
+    for index, (times, _) in enumerate(BLOCKS):
+        width = times * WIDTH
         weights |= convolution(f"{index}.first", values, before, width, 3)
         weights |= convolution(f"{index}.second", values, width, width, 3)
         before = width
@@ -77,6 +84,19 @@ def integer(content: bytes, position: int) -> tuple[int, int]:
     return int.from_bytes(content[position + 1 : end], "little"), end
 
 
+def ranges_of(net: FaceNet, data: Path) -> torch.Tensor:
+    """Return the ranges of the layers' inputs for faces of the pack."""
+    known = measure_landmarks.read(data / "landmarks68.npz")
+    known = known.take(np.flatnonzero((known.parts == measure_landmarks.TRAINING) & known.sound)[:MEASURED])
+    finder, trunk = FaceFinder(), net.trunk
+    assert isinstance(trunk, Trunk)
+    faces = np.stack([finder.portrait(*face) for face in zip(known.pictures, known.points, strict=True)])
+    with quantized.measured(trunk) as ranges, torch.inference_mode():
+        for start in range(0, len(faces), AT_ONCE):
+            trunk(torch.from_numpy(faces[start : start + AT_ONCE, None].astype(np.float32)))
+    return quantized.encode(trunk, ranges)
+
+
 def portraits(media: Path) -> Iterator[Bytes]:
     """Yield portraits of the faces in clips, one frame a second."""
     finder = FaceFinder()
@@ -89,10 +109,10 @@ def portraits(media: Path) -> Iterator[Bytes]:
                     yield finder.portrait(frame.luma, finder.fit(frame.luma, face))
 
 
-def compare(full: FaceNet, half: FaceNet, media: Path) -> str:
+def compare(full: FaceNet, other: FaceNet, media: Path) -> str:
     """Return how far descriptors, and the distances between them, differ between two nets."""
     faces = list(portraits(media))
-    first, second = (np.stack([net.describe(face) for face in faces]) for net in (full, half))
+    first, second = (np.stack([net.describe(face) for face in faces]) for net in (full, other))
     apart = np.linalg.norm(first - second, axis=1)
     distances = [
         np.linalg.norm(descriptors[:, None] - descriptors[None], axis=2) for descriptors in (first, second)
@@ -112,18 +132,26 @@ def main() -> None:
     parser = argparse.ArgumentParser(description="Convert dlib's face net to half precision.")
     parser.add_argument("-o", "--output", type=Path, default=OURS)
     parser.add_argument("--media", type=Path, help="a folder of clips to compare the nets on")
+    parser.add_argument("--data", type=Path, help="the folder of landmarks68.npz")
     options = parser.parse_args()
     weights = converted(installed(DLIBS).read_bytes())
     halves = {name: value.astype(np.float16) for name, value in weights.items()}
     options.output.parent.mkdir(parents=True, exist_ok=True)
     save_file(halves, options.output)
     print(f"{options.output}: {options.output.stat().st_size} bytes")
+    full, half = (
+        {name: torch.from_numpy(v.astype(np.float32)) for name, v in values.items()}
+        for values in (weights, halves)
+    )
+    nets = {"half precision": FaceNet(half)}
+    if options.data:
+        ranges = ranges_of(FaceNet(half), options.data)
+        target = options.output.with_name(Path(FACE_NET_RANGES).name)
+        save_file({quantized.RANGES: ranges.numpy()}, target)
+        nets["8-bit integers"] = FaceNet(half, ranges)
     if options.media:
-        nets = [
-            FaceNet({name: torch.from_numpy(v.astype(np.float32)) for name, v in values.items()})
-            for values in (weights, halves)
-        ]
-        print(compare(*nets, options.media))
+        for name, net in nets.items():
+            print(f"{name}: {compare(FaceNet(full), net, options.media)}")
 
 
 if __name__ == "__main__":

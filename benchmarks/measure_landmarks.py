@@ -78,7 +78,8 @@ class Faces:
     def sound(self) -> Array:
         """A mask of the annotations that look like a face with both halves visible."""
         turned = np.radians(np.abs(shape.head_pose(self.points)[:, 0])) > shape.MOST_TURN
-        return (shape.misfit(self.points) <= BROKEN) & ~turned
+        misfit = np.array([shape.misfit_and_yaw(face)[0] for face in self.points])
+        return (misfit <= BROKEN) & ~turned
 
 
 def straightened(points: Floats) -> Floats:

@@ -2,15 +2,17 @@
 
     python benchmarks/train_frames.py faces --data ../shared/data --runs runs/frames
     python benchmarks/train_frames.py answers --net face-api/model --runs runs/frames
-    python benchmarks/train_frames.py train --still runs/default/still_mean --runs runs/frames
+    python benchmarks/train_frames.py train first second third narrow --still runs/default/still_mean \
+        --runs runs/frames
+    python benchmarks/train_frames.py train face_net --still runs/default/still_best --runs runs/frames
 
 `faces` cuts the faces of all pictures as analysis does. `answers` writes what a small net of another project
 says about them: face-api's expression net, MIT, the folder `model` of the npm package @vladmandic/face-api
 1.7.15. It was trained on other pictures, so it knows what FER2013 cannot teach. `train` runs the stages
-below and writes a model of each under --runs: `first` and `second` go on from an earlier `still`, and
-`narrow` is of half its width, for C3D to start from. It resumes after an interruption, and needs numpy,
-OpenCV and torch alone, so that it also runs on a borrowed GPU. Only the nets go into fervid, neither pictures
-nor answers. --small takes minutes.
+below and writes a model of each under --runs: `first` and `second` go on from an earlier `still`, `narrow` is
+of half its width, for C3D to start from, and `face_net` starts from the net that tells people apart. It
+resumes after an interruption, and needs numpy, OpenCV and torch alone, so that it also runs on a borrowed
+GPU. Only the nets go into fervid, neither pictures nor answers. --small takes minutes.
 """
 
 from __future__ import annotations
@@ -19,7 +21,7 @@ import argparse
 import json
 import math
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -32,9 +34,12 @@ from torch.nn import functional
 
 from fervid.faces.shape import CROP, MARGIN
 from fervid.labels import EMOTIONS, NEUTRAL
+from fervid.streams.network import Network
 from fervid.streams.still import STAGES as STAGES_OF_STILL
 from fervid.streams.still import Still
+from fervid.streams.survey.still_facenet import StillFaceNet
 from fervid.train.augment import MILD, STRONG, Augmentation, augment
+from fervid.train.starting import take_face_net
 from fervid.train.survey.systems import SMALL
 from fervid.types import Array, Bytes, Floats
 
@@ -45,7 +50,6 @@ WITH_ACTED = {**SHARES, "fer": 0.8, ACTED: 0.3}
 VISIBLE = (0.1, 0.45)  # levels at which an expression is not seen yet, and fully
 SOFTENED = 1.5  # what the answers' logits are divided by
 WARM_UP = 0.05  # share of the steps
-DECAY = 0.05
 LONGEST_GRADIENT = 2.0
 
 
@@ -63,7 +67,7 @@ class Stage:
     augmentation: Augmentation
     # It starts from the mean of the weights of these stages; "": from those of --still.
     after: tuple[str, ...] = ("",)
-    own: float = 0.0  # the share of the starting net's own answers in `answers`
+    own: float = 0.0  # the share, in `answers`, of those of the net in --still or in `after`
     portraits: float = 0.5  # the weight of the portraits' labels; answers have the rest
     acting: float = 0.6  # the weight of what acted portraits show
     shares: Mapping[str, float] = field(default_factory=lambda: SHARES)
@@ -71,6 +75,9 @@ class Stage:
     average: float = 0.999  # decay of the moving average of the weights
     mixup: float = 0.2
     coarse: bool = False  # whether it sees faces at COARSE pixels
+    is_face_net: bool = False  # whether it starts from the net that tells people apart
+    decay: float = 0.05  # of the weights
+    seed: int = 0
     planned: int = 0  # epochs over which the rate falls; 0: those of the stage
 
 
@@ -82,8 +89,25 @@ STAGES = (
     Stage(
         "narrow", 6, 3e-3, 0.1, 0.3, 0.3, MILD, width=16, average=0.997, mixup=0.1, coarse=True, planned=10
     ),
+    # Most of what it learns are answers of the other nets: it reads faces unlike FER2013's the better for it.
+    Stage(
+        "face_net",
+        10,
+        1e-3,
+        0.6,
+        0.1,
+        0.5,
+        MILD,
+        own=0.35,
+        portraits=0.2,
+        average=0.998,
+        is_face_net=True,
+        decay=0.02,
+        seed=2,
+    ),
 )
 COARSE = 48
+FACE_NET_BLOCKS = 13  # of 14: the last, a fifth of all weights, is for telling people apart
 
 
 def main() -> None:
@@ -97,6 +121,10 @@ def main() -> None:
     faces.add_argument("--data", type=Path, required=True, help="the folder of the packs")
     faces.add_argument("--jobs", type=int, help="worker processes [one per core]")
     answers.add_argument("--net", type=Path, required=True, help="the folder of face-api's weights")
+    names = [stage.name for stage in STAGES]
+    training.add_argument(
+        "stages", nargs="+", choices=names, metavar="STAGE", help=f"one of {', '.join(names)}"
+    )
     training.add_argument("--still", type=Path, required=True, help="a model of `still` to start from")
     training.add_argument("--device", default="cpu", help="cpu or cuda [cpu]")
     training.add_argument("--threads", type=int, default=1, help="[1]")
@@ -110,7 +138,7 @@ def main() -> None:
         write_answers(options.net, options.runs)
     else:
         torch.set_num_threads(options.threads)
-        train(options.runs, options.still, torch.device(options.device), options.small)
+        train(options.stages, options.runs, options.still, torch.device(options.device), options.small)
 
 
 @dataclass(frozen=True)
@@ -164,24 +192,27 @@ def _softmax(logits: Array) -> Floats:
     return np.asarray(torch.from_numpy(logits).float().softmax(1).numpy(), np.float32)
 
 
-def train(runs: Path, still: Path, device: torch.device, small: bool) -> None:
-    """Run the stages, and write their nets as models."""
-    check, log = load(runs, "check"), {}
-    for stage in STAGES:
+def train(names: Sequence[str], runs: Path, still: Path, device: torch.device, small: bool) -> None:
+    """Run some stages, and write their nets as models."""
+    check, path = load(runs, "check"), runs / "history.json"
+    log = json.loads(path.read_text(encoding="utf-8")) if path.exists() else {}
+    for stage in (stage for stage in STAGES if stage.name in names):
         net, log[stage.name] = fit(stage, check, runs, still, device, small)
         save(net, runs / stage.name)
-    (runs / "history.json").write_text(json.dumps(log, indent=1) + "\n", encoding="utf-8")
+    path.write_text(json.dumps(log, indent=1) + "\n", encoding="utf-8")
 
 
 def fit(
     stage: Stage, check: Mapping[str, Array], runs: Path, still: Path, device: torch.device, small: bool
-) -> tuple[Still, list[dict[str, Any]]]:
+) -> tuple[Network, list[dict[str, Any]]]:
     """Train a stage from its checkpoint, if there is one; return its averaged weights and its figures."""
-    torch.manual_seed(0)
+    torch.manual_seed(stage.seed)
     net = _begun(stage, runs, still, small).placed(device)
-    material = gather(runs, stage, (lambda faces: _answers(net, faces, device)) if stage.own else None)
+    teacher = _stills(stage, runs, still).placed(device) if stage.own else None
+    own = None if teacher is None else lambda faces: _answers(teacher, faces, device)
+    material = gather(runs, stage, own)
     average = {name: value.clone() for name, value in net.state_dict().items()}
-    optimizer = torch.optim.AdamW(net.parameters(), stage.rate, weight_decay=DECAY)
+    optimizer = torch.optim.AdamW(net.parameters(), stage.rate, weight_decay=stage.decay)
     path, begin, history = runs / f"{stage.name}.pt", 0, []
     if path.exists():
         state = torch.load(path, weights_only=True, map_location=device)
@@ -194,7 +225,7 @@ def fit(
     shares = material.weights / material.weights.sum()
     prior = torch.from_numpy((shares[:, None] * material.targets).sum(0)).float().log().to(device)
     for epoch in range(begin, epochs):
-        random, began, total = np.random.default_rng([0, epoch]), time.monotonic(), 0.0
+        random, began, total = np.random.default_rng([stage.seed, epoch]), time.monotonic(), 0.0
         order = random.choice(len(material.faces), draws, replace=False, p=shares)
         for step in range(steps):
             done = (epoch * steps + step) / (steps * (stage.planned or epochs))
@@ -228,12 +259,23 @@ def fit(
     return net.eval(), history
 
 
-def _begun(stage: Stage, runs: Path, still: Path, small: bool) -> Still:
+def _begun(stage: Stage, runs: Path, still: Path, small: bool) -> Network:
     """Return a net with the weights that a stage starts from."""
-    from safetensors.torch import load_file
-
+    if stage.is_face_net:
+        sizes = {"width": SMALL["still_facenet"]["width"]} if small else {}
+        net = StillFaceNet(len(EMOTIONS), blocks=FACE_NET_BLOCKS, **sizes)
+        if not small:
+            take_face_net(net)
+        return net
     if stage.width:
         return Still(len(EMOTIONS), **(SMALL["still"] if small else {"width": stage.width}))
+    return _stills(stage, runs, still)
+
+
+def _stills(stage: Stage, runs: Path, still: Path) -> Still:
+    """Return the mean of the nets that a stage starts from, or of which it learns the answers."""
+    from safetensors.torch import load_file
+
     parts = []
     for name in stage.after:
         if name:
@@ -287,7 +329,7 @@ def _follow(average: dict[str, Tensor], net: nn.Module, kept: float, step: int) 
             average[name].copy_(value)
 
 
-def logits_of(net: Still, faces: Bytes, device: torch.device) -> Floats:
+def logits_of(net: Network, faces: Bytes, device: torch.device) -> Floats:
     """Return the logits of faces without augmentation, (N, C)."""
     net.eval()
     rows = []
@@ -300,13 +342,13 @@ def logits_of(net: Still, faces: Bytes, device: torch.device) -> Floats:
     return np.concatenate(rows)
 
 
-def _answers(net: Still, faces: Bytes, device: torch.device) -> Floats:
+def _answers(net: Network, faces: Bytes, device: torch.device) -> Floats:
     """Return a net's scores for faces and their mirror images."""
     mirrored = np.ascontiguousarray(faces[:, :, ::-1])
     return _softmax((logits_of(net, faces, device) + logits_of(net, mirrored, device)) / 2)
 
 
-def measure(net: Still, check: Mapping[str, Array], device: torch.device) -> dict[str, float]:
+def measure(net: Network, check: Mapping[str, Array], device: torch.device) -> dict[str, float]:
     """Return accuracy and mean recall on FER2013's public test."""
     truth = np.array([EMOTIONS.index(label) for label in check["label"]])
     right = logits_of(net, check["faces"], device).argmax(1) == truth
@@ -314,17 +356,21 @@ def measure(net: Still, check: Mapping[str, Array], device: torch.device) -> dic
     return {"accuracy": float(right.mean()), "mean_recall": float(np.mean(recalls))}
 
 
-def save(net: Still, target: Path) -> None:
+def save(net: Network, target: Path) -> None:
     """Write a net as a model, in half precision."""
     from fervid import model
 
-    sizes = {"width": net.stem.out_channels, "blocks": len(net.blocks) // STAGES_OF_STILL}
-    part = model.StreamSpec("still", "faces", sizes)
+    sizes = {"width": net.stem.out_channels}
+    if isinstance(net, StillFaceNet):
+        name, sizes = "still_facenet", sizes | {"side": net.side, "blocks": len(net.blocks)}
+    else:
+        name, sizes = "still", sizes | {"blocks": len(net.blocks) // STAGES_OF_STILL}
+    part = model.StreamSpec(name, "faces", sizes)
     trained = ("facial_expressions", "FER2013", "P1_Facial_Keypoints")
-    spec = model.Spec("still", EMOTIONS, (part,), "weighted", 1.0, True, {}, trained, weights_sha256="")
+    spec = model.Spec(name, EMOTIONS, (part,), "weighted", 1.0, True, {}, trained, weights_sha256="")
     tensors = {
-        f"still.{name}": (value.half() if value.dim() > 1 else value).cpu().numpy()
-        for name, value in net.state_dict().items()
+        f"{name}.{key}": (value.half() if value.dim() > 1 else value).cpu().numpy()
+        for key, value in net.state_dict().items()
     }
     model.save(target, spec, tensors)
 

@@ -131,7 +131,7 @@ def at_rest(pictures: Bytes, file: Path, seed: int) -> Iterator[tuple[Bytes, Flo
                 placed.append(points @ back[:, :2].T + back[:, 2])
         rest = np.mean(placed, 0).astype(np.float32)
         away = np.linalg.norm(np.array(placed) - rest, axis=-1).mean() / shape.eye_distance(rest)
-        if away < UNSURE and shape.misfit(rest[None])[0] < MISFIT:
+        if away < UNSURE and shape.misfit_and_yaw(rest)[0] < MISFIT:
             yield picture, rest
 
 

@@ -110,7 +110,7 @@ def test_a_face_turned_almost_to_profile_stays_finite_and_bounded() -> None:
 
 def test_faces_of_a_batch_do_not_affect_each_other() -> None:
     faces = np.stack([project(neutral(), angles) for angles in ANGLES])
-    for ask in (shape.head_pose, shape.without_pose, shape.misfit):
+    for ask in (shape.head_pose, shape.without_pose):
         alone = np.concatenate([ask(face[None]) for face in faces])
         assert ask(faces) == pytest.approx(alone, abs=1e-4)
 
@@ -127,7 +127,7 @@ def test_misfit_is_small_for_a_face_and_large_for_scrambled_points(angles: Angle
     face = project(neutral(), angles)
     smiling = project(neutral() + smile(1.0), angles)
     scrambled = np.random.default_rng(5).permutation(face)
-    plain, moved, broken = shape.misfit(np.stack([face, smiling, scrambled]))
+    plain, moved, broken = (shape.misfit_and_yaw(each)[0] for each in (face, smiling, scrambled))
     assert plain < 1e-3
     assert moved < 0.12
     assert broken > 0.5
@@ -135,8 +135,15 @@ def test_misfit_is_small_for_a_face_and_large_for_scrambled_points(angles: Angle
 
 def test_misfit_does_not_depend_on_size_or_position() -> None:
     face = project(neutral() + smile(1.0), (20, 0, 10))
-    sizes = shape.misfit(np.stack([face, face * 3 + 50]).astype(np.float32))
+    sizes = [shape.misfit_and_yaw(each.astype(np.float32))[0] for each in (face, face * 3 + 50)]
     assert sizes[0] == pytest.approx(sizes[1], rel=1e-3)
+
+
+@pytest.mark.parametrize("angles", ANGLES)
+def test_the_yaw_beside_the_misfit_is_that_of_the_pose(angles: Angles) -> None:
+    face = project(neutral() + smile(1.0), angles)
+    assert shape.misfit_and_yaw(face)[1] == pytest.approx(float(shape.head_pose(face[None])[0, 0]), abs=1e-3)
+    assert np.isfinite(shape.misfit_and_yaw(np.zeros((68, 2), np.float32))).all()
 
 
 def test_the_mirror_map_is_its_own_inverse_and_fits_the_mean_face() -> None:

@@ -71,9 +71,9 @@ def test_a_start_from_the_face_net_has_its_features() -> None:
 def test_only_the_stream_of_its_shape_starts_from_the_face_net() -> None:
     assert not starting.take_face_net(streams.build("still", 7, width=8))
     with pytest.raises(UsageError, match="usual width"):
-        starting.take_face_net(streams.build("still_facenet", 7, width=4, side=still_facenet.LEAST))
+        starting.take_face_net(streams.build("still_facenet", 7, width=4, side=103))
     with pytest.raises(ValueError, match="at least 103"):
-        streams.build("still_facenet", 7, side=still_facenet.LEAST - 1)
+        streams.build("still_facenet", 7, side=102)
 
 
 @pytest.mark.parametrize(

@@ -38,6 +38,8 @@ OPEN = "models/landmarks/open68.safetensors"  # benchmarks/train_landmarks.py ma
 OPEN_SHA256 = "c781e6f7b00e5138b3f62cf363297b366a548acca71bfdec792a9240f737bd53"
 FACE_NET = "models/people/face_net.safetensors"  # benchmarks/convert_face_net.py makes it from dlib's
 FACE_NET_SHA256 = "5d29ecc8b01460c5a30e565762272f65e01989e144b70031155d936d0d8e0d77"
+FACE_NET_RANGES = "models/people/ranges.safetensors"
+FACE_NET_RANGES_SHA256 = "bcbb2565ee879d3aa121817c58f28ffd90f9fa0377ecf1fb8a32c23cb77b5165"
 
 Weights = Callable[[], Path]
 _PREDICTORS: dict[str, Weights] = {}
@@ -200,7 +202,7 @@ def describe(portrait: Bytes) -> Floats:
 def _describer() -> Callable[[Bytes], Floats]:
     from fervid.faces import descriptor  # imports torch, which landmarks alone do not need
 
-    return descriptor.load(face_net()).describe
+    return descriptor.load(face_net(), included(FACE_NET_RANGES, FACE_NET_RANGES_SHA256)).describe
 
 
 def face_net() -> Path:

@@ -266,8 +266,8 @@ def _sane_yaw(landmarks: Floats, luma: Bytes) -> float | None:
     """Return by how many degrees a face is turned aside; None if the points are no face of this picture."""
     if float(shape.eye_distance(landmarks[None])[0]) < SMALLEST or not _is_inside(landmarks, luma):
         return None
-    (misfit,), (pose,) = shape.misfit_and_pose(landmarks[None])
-    return abs(float(pose[0])) if misfit < MOST_MISFIT else None
+    misfit, yaw = shape.misfit_and_yaw(landmarks)
+    return abs(yaw) if misfit < MOST_MISFIT else None
 
 
 def _is_inside(landmarks: Floats, luma: Bytes) -> bool:

@@ -6,6 +6,7 @@ z away from the camera, the origin between the eyes.
 
 from __future__ import annotations
 
+import math
 from functools import cache
 from importlib.resources import files
 
@@ -185,17 +186,30 @@ def expressiveness(faces: Floats) -> Floats:
     return np.asarray(np.linalg.norm(away @ _actor(), axis=1), np.float32)
 
 
-def misfit(landmarks: Floats) -> Floats:
-    """Return each face's root mean square distance from any turned mean face, in eye distances: (N,)."""
-    return misfit_and_pose(landmarks)[0]
+def misfit_and_yaw(face: Floats) -> tuple[float, float]:
+    """Return a face's distance from any turned mean face, and its yaw: (68, 2) -> eye distances, degrees.
+
+    The distance is the root mean square over the inner points. This is `head_pose` for one face, without the
+    arrays, which take several times as long as the arithmetic.
+    """
+    solver, neutral = _solvers()[0], _inner_neutral()
+    fit = solver @ face[RIGID].astype(np.float64)  # (4, 2): the columns of a 2x3 camera, and its shift
+    (a, d), (b, e), (c, f) = fit[:3].tolist()
+    # The nearest scaled rotation, by the inverse square root of a symmetric 2x2 matrix.
+    first, both, second = a * a + b * b + c * c, a * d + b * e + c * f, d * d + e * e + f * f
+    area = math.sqrt(max(first * second - both * both, 1e-12))
+    stretch = math.sqrt(first + second + 2 * area)  # the sum of the two singular values
+    u, v, w = ((part / (area * stretch)) for part in (second + area, -both, first + area))
+    a, d = u * a + v * d, v * a + w * d
+    b, e = u * b + v * e, v * b + w * e
+    c, f = u * c + v * f, v * c + w * f
+    scale = stretch / 2
+    off = face[INNER] - neutral @ np.array([[a, d], [b, e], [c, f]]) * scale - fit[3]
+    distance = math.sqrt(float(np.einsum("ij,ij->", off, off)) / len(off)) / max(scale, 1e-6)
+    return distance, math.degrees(math.atan2(-c, a * e - b * d))
 
 
-def misfit_and_pose(landmarks: Floats) -> tuple[Floats, Floats]:
-    """Return each face's misfit (N,) and its yaw, pitch and roll in degrees (N, 3), by one camera."""
-    rotation, scale, shift = _cameras(landmarks)
-    inner = slice(17, None)  # without the noisy jaw line
-    neutral = figures()["neutral"][inner].astype(np.float64)
-    model = np.einsum("nij,kj->nki", rotation[:, :2], neutral) * scale[:, None, None] + shift[:, None]
-    off = (landmarks[:, inner] - model) / np.maximum(scale, 1e-6)[:, None, None]
-    distance = np.sqrt(np.square(off).sum(-1).mean(-1))
-    return np.asarray(distance, np.float32), _pose(rotation)
+@cache
+def _inner_neutral() -> np.ndarray:
+    """Return the inner points of the mean face, (51, 3)."""
+    return figures()["neutral"][INNER].astype(np.float64)

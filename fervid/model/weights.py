@@ -110,7 +110,7 @@ def _build(
     if network.reads != stream.reads:
         raise ValueError("the stream reads other inputs than its network")
     network.load_state_dict(own)
-    can_quantize = encoded is not None and network.can_quantize and quantized.is_available()
+    can_quantize = quantized.is_available() and network.can_quantize(**stream.sizes)
     ranges = quantized.decode(network, encoded) if encoded is not None and can_quantize else None
     if spec.fusion != "joint":
         return network, None, ranges

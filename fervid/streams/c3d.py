@@ -68,7 +68,6 @@ class C3D(Network):
 
     reads = "faces"
     any_side = True
-    can_quantize = True
     parent = "still"
 
     def __init__(self, classes: int, width: int = 32, blocks: int = 2, motion: int = 0) -> None:
@@ -107,6 +106,10 @@ class C3D(Network):
             maps = self.blocks(nn.functional.relu(self.stem_norm(convolved(self.stem, maps))))
         features = self.dropout(maps.mean((2, 3, 4)))
         return weigh_by_motion(features, motion.float().square().mean((1, 2, 3)), self.motion)
+
+    @classmethod
+    def can_quantize(cls, **sizes: int) -> bool:
+        return True
 
     def quantize(self, ranges: quantized.Ranges) -> None:
         self.trunk = quantized.Trunk(self, ranges, padded)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from typing import ClassVar, Self
 
 import torch
@@ -77,13 +77,12 @@ class Network(nn.Module):
     parent: ClassVar[str] = ""  # the stream that `inflate` takes weights from
     has_support_vectors: ClassVar[bool] = False  # whether `train/support_vectors.py` replaces the top
     any_side: ClassVar[bool] = False  # whether it also reads faces of other sizes than a crop's
-    can_quantize: ClassVar[bool] = False  # whether it has `quantize`
     # The best training settings, at batches of 128 clips.
     optimizer: ClassVar[str] = "sgd"
     rate: ClassVar[float] = 0.1
     decay: ClassVar[float] = 5e-4
     top: nn.Linear
-    trunk: quantized.Trunk | None = None  # the convolutions in 8-bit integers, where that is possible
+    trunk: Callable[[Tensor], Tensor] | None = None  # the convolutions in 8-bit integers, if possible
     class_weights: Tensor | None = None  # (C,) of `--balance` in training, for a loss of the net's own
 
     def features(self, clip: Tensor) -> Tensor:
@@ -96,6 +95,11 @@ class Network(nn.Module):
     def inflate(self, parent: Mapping[str, Tensor]) -> None:
         """Start from the weights of a `parent`."""
         raise NotImplementedError
+
+    @classmethod
+    def can_quantize(cls, **sizes: int) -> bool:
+        """Return whether a network of these sizes has `quantize`."""
+        return False
 
     def quantize(self, ranges: quantized.Ranges) -> None:
         """Compute in 8-bit integers from now on, except where gradients are needed."""

@@ -61,7 +61,6 @@ class Still(Network):
     reads = "faces"
     frames = 1
     any_side = True
-    can_quantize = True
 
     def __init__(self, classes: int, width: int = 32, blocks: int = 2) -> None:
         super().__init__()
@@ -89,6 +88,10 @@ class Still(Network):
         else:
             maps = self.blocks(nn.functional.relu(self.stem_norm(self.stem(frames))))
         return maps.mean((2, 3)).view(*clip.shape[:2], -1)
+
+    @classmethod
+    def can_quantize(cls, **sizes: int) -> bool:
+        return True
 
     def quantize(self, ranges: quantized.Ranges) -> None:
         self.trunk = quantized.Trunk(self, ranges)

@@ -20,10 +20,12 @@ def quantizable(name: str | Path) -> list[str]:
     names = [
         stream.name
         for stream in model.read_spec(name).streams
-        if streams.registered(stream.network).can_quantize
+        if streams.registered(stream.network).can_quantize(**stream.sizes)
     ]
     if not names:
-        raise UsageError(f"{name} has no stream that computes in 8-bit integers: c3d and still do")
+        raise UsageError(
+            f"{name} has no stream that computes in 8-bit integers: c3d, still and still_facenet do"
+        )
     return names
 
 
