@@ -37,7 +37,7 @@ from fervid.labels import EMOTIONS, NEUTRAL
 from fervid.streams.network import Network
 from fervid.streams.still import STAGES as STAGES_OF_STILL
 from fervid.streams.still import Still
-from fervid.streams.survey.still_facenet import StillFaceNet
+from fervid.streams.still_facenet import StillFaceNet
 from fervid.train.augment import MILD, STRONG, Augmentation, augment
 from fervid.train.starting import take_face_net
 from fervid.train.survey.systems import SMALL

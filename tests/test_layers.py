@@ -34,7 +34,7 @@ PACKAGES: dict[str, tuple[set[str], set[str]]] = {
         {"dlib", "cv2", "scipy", "torch", "safetensors"},
     ),  # torch: who is who
     "clips": (BASICS | {"faces"}, {"cv2"}),
-    "streams": (BASICS | {"quantized"}, {"torch"}),
+    "streams": (BASICS | {"quantized", "faces"}, {"torch"}),  # faces: dlib's net, from which one starts
     "model": (BASICS | {"streams", "clips", "process", "quantized"}, {"torch", "safetensors"}),
     "timeline": (BASICS, set()),
     "people": (BASICS | {"faces", "timeline"}, {"cv2"}),

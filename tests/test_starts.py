@@ -11,11 +11,11 @@ import pytest
 import torch
 from safetensors.numpy import load_file
 
-from fervid import execute, model, streams, synth
+from fervid import execute, model, quantized, streams, synth
 from fervid.errors import UsageError
 from fervid.faces import descriptor
 from fervid.faces.finder import face_net
-from fervid.streams.survey import still_facenet
+from fervid.streams import still_facenet
 from fervid.train import denoising, folders, run, starting
 from fervid.train.listener import SILENT, Listener, Progress
 from fervid.train.machine import Machine
@@ -74,6 +74,35 @@ def test_only_the_stream_of_its_shape_starts_from_the_face_net() -> None:
         starting.take_face_net(streams.build("still_facenet", 7, width=4, side=103))
     with pytest.raises(ValueError, match="at least 103"):
         streams.build("still_facenet", 7, side=102)
+    with pytest.raises(ValueError, match="blocks must be 1 to 14"):
+        streams.build("still_facenet", 7, blocks=15)
+
+
+def test_the_face_net_reads_crops_as_they_are_in_integers() -> None:
+    network = streams.build("still_facenet", 7, blocks=13).eval().requires_grad_(False)
+    assert starting.take_face_net(network)
+    chance = torch.Generator().manual_seed(0)
+    faces = torch.nn.functional.avg_pool2d(torch.randn(8, 1, 256, 256, generator=chance), 4) * 4
+    larger = torch.nn.functional.interpolate(faces, scale_factor=2, mode="bilinear", align_corners=False)
+    edged = torch.nn.functional.pad(faces, (1, 0, 1, 0), mode="replicate")
+    assert torch.allclose(still_facenet._unenlarged(network.stem)(edged), network.stem(larger), atol=1e-4)
+    with torch.inference_mode(), quantized.measured(network) as ranges:
+        exact = network.frame_features(faces)
+    assert quantized.is_available()
+    network.quantize(ranges)
+    with torch.inference_mode():
+        whole = network.frame_features(faces)
+    assert 0 < (whole - exact).abs().mean() < 0.03 * exact.abs().mean()
+    assert network.can_quantize() and not network.can_quantize(side=136)
+
+
+def test_of_a_clip_the_face_net_reads_the_middle_frame_mirrored() -> None:
+    torch.manual_seed(0)
+    network = streams.build("still_facenet", 7, width=4).eval()
+    clip = torch.randn(2, 16, 64, 64)
+    with torch.inference_mode():
+        assert torch.equal(network.features(clip), network.features(clip[:, 8:9].flip(3)))
+        assert not torch.allclose(network.features(clip), network.features(clip[:, 8:9]))
 
 
 @pytest.mark.parametrize(

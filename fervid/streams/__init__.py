@@ -51,7 +51,9 @@ _FILES = (  # each named after the stream in it
     "tiny_faces",
     "trajectory_map",
 )
-_OWN = frozenset({"c3d", "phrnn", "still", "tiny_displacement", "tiny_faces"})  # others are in `survey/`
+_OWN = frozenset(
+    {"c3d", "phrnn", "still", "still_facenet", "tiny_displacement", "tiny_faces"}
+)  # others are in `survey/`
 _STREAMS: dict[str, type[Network]] = {}
 
 

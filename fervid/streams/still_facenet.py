@@ -21,8 +21,8 @@ from fervid import quantized
 from fervid.faces import face_net
 from fervid.faces.shape import CROP
 from fervid.streams import stream
-from fervid.streams.network import Network, init_small
-from fervid.streams.still import DROPOUT, sampled
+from fervid.streams.network import Network, init_small, middle_frame
+from fervid.streams.still import DROPOUT, EVERY
 
 GREY, DEVIATION = 118.0, 50.0  # of the picture of a clip at unit contrast
 SIDE = 2 * CROP  # pixels: a crop that is enlarged to it has the eyes almost as far apart as dlib's pictures
@@ -62,7 +62,7 @@ def _unenlarged(stem: nn.Conv2d) -> nn.Conv2d:
 
 @stream("still_facenet")
 class StillFaceNet(Network):
-    """128x128 -> 7x7 convolution and pool -> 14 residual blocks -> mean over pixels and frames."""
+    """128x128 -> 7x7 convolution and pool -> 14 residual blocks -> mean over pixels."""
 
     reads = "faces"
     frames = 1
@@ -92,7 +92,9 @@ class StillFaceNet(Network):
         self.load_state_dict(own | {name: value for name, value in weights.items() if name in own})
 
     def features(self, clip: Tensor) -> Tensor:
-        return self.dropout(self.frame_features(sampled(clip)).mean(1))
+        if clip.shape[1] > EVERY:
+            clip = middle_frame(clip).flip(3)  # a mirrored one, as `still` reads others, most as they are
+        return self.dropout(self.frame_features(clip).mean(1))
 
     def frame_features(self, clip: Tensor) -> Tensor:
         """Return the features of every frame: (B, L, S, S) -> (B, L, F)."""
