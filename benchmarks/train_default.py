@@ -58,6 +58,7 @@ LICENCES = {
     "ICT-FaceKit": "MIT, USC ICT 2020; the figures that sequences are drawn by come from it",
     "face-api": "MIT; its expression net's answers are among the targets of the frame network",
     "P1_Facial_Keypoints": "MIT",
+    "dlib's face net": "public domain; the second frame network started from its weights",
     "landmarks": "in the first stages by dlib's predictor, trained on iBUG 300-W, whose terms exclude "
     "commercial use; since then by fervid's own",
 }
@@ -220,7 +221,12 @@ def card(
         figures = accuracy.measure(str(target), data, executor, counts, kdef=kdef, media=media)
     (target / "accuracy.json").write_text(json.dumps(figures, indent=1) + "\n", encoding="utf-8")
     terms = "\n".join(f"- {name}: {licence}" for name, licence in LICENCES.items())
-    text = CARD.read_text(encoding="utf-8").format(table="\n".join(accuracy.table(figures)), terms=terms)
+    text = CARD.read_text(encoding="utf-8").format(
+        table="\n".join(accuracy.table(figures)),
+        terms=terms,
+        share=f"{SHARE:g} of 1",
+        added=", and ".join(f"{logit:g} was added to the logit of {label}" for label, logit in ADDED.items()),
+    )
     (target / "card.md").write_text(text, encoding="utf-8")
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from dataclasses import replace
 from fractions import Fraction
 from pathlib import Path
 
@@ -91,6 +92,19 @@ def test_the_picture_has_a_row_for_each_label(smile: FaceWindow, explanation: Ex
     assert picture.dtype == np.uint8 and picture.shape[0] > 4 * 144
     colourful = np.ptp(picture.astype(int), axis=2) > 60
     assert all(part.any() for part in np.array_split(colourful, 4))
+
+
+def test_every_stream_has_its_bar_in_the_picture(smile: FaceWindow, explanation: Explanation) -> None:
+    def bars(explanation: Explanation) -> int:
+        beside = draw(explanation, smile.window)[:, 8:10].astype(int)
+        coloured = (np.ptp(beside, axis=2) > 60).any(1)
+        return int(np.diff(coloured.astype(int), prepend=0).clip(0).sum())
+
+    label = next(iter(explanation.shares))
+    share = next(iter(explanation.shares[label].values()))
+    for count in (2, 5):
+        shares = {label: {f"stream {number}": share for number in range(count)}}
+        assert bars(replace(explanation, shares=shares)) == count
 
 
 def test_one_label_alone_has_the_same_contributions(smile: FaceWindow, explanation: Explanation) -> None:

@@ -17,6 +17,7 @@ GAP, SIZE, HEAVY = 8, 18, 600  # pixels, and the weight of bold text
 FOR, AGAINST = (20, 90, 240), (220, 130, 20)  # blue, green, red
 SMOOTH = 1.5  # pixels of a crop over which contributions are averaged
 STRONG = 99.5  # the percentile of contributions that has the full colour
+TOP, LINE = 56, 30  # pixels above the streams, and of each
 BAR = 150  # pixels of the longest bar
 WHITE, BLACK = 255, 30
 
@@ -35,18 +36,20 @@ def png(explanation: Explanation, window: Window) -> bytes:
 
 
 def _row(letters: Letters, explanation: Explanation, window: Window, label: str) -> Bytes:
-    row = np.full((SIDE, LEFT + SHOWN * (SIDE + GAP), 3), WHITE, np.uint8)
+    shares = explanation.shares[label]
+    height = max(SIDE, TOP + LINE * len(shares))
+    row = np.full((height, LEFT + SHOWN * (SIDE + GAP), 3), WHITE, np.uint8)
     _text(letters, row, label, (GAP, 2), HEAVY)
     _text(letters, row, f"score {explanation.scores[label]:.2f}", (GAP, 26), 400)
     longest = max(abs(share.total) for shares in explanation.shares.values() for share in shares.values())
-    for index, (name, share) in enumerate(explanation.shares[label].items()):
-        top = 56 + 30 * index
+    for index, (name, share) in enumerate(shares.items()):
+        top = TOP + LINE * index
         length = round(BAR * abs(share.total) / max(longest, 1e-9))
         row[top + 18 : top + 24, GAP : GAP + max(length, 1)] = FOR if share.total > 0 else AGAINST
         _text(letters, row, f"{name} {share.total:+.2f}", (GAP, top - 4), 400)
     for column, tile in enumerate(tiles(explanation, window, label, SHOWN, SIDE)):
         left = LEFT + column * (SIDE + GAP)
-        row[:, left : left + SIDE] = tile
+        row[:SIDE, left : left + SIDE] = tile
     return row
 
 
