@@ -202,12 +202,17 @@ def describe(portrait: Bytes) -> Floats:
 def _describer() -> Callable[[Bytes], Floats]:
     from fervid.faces import descriptor  # imports torch, which landmarks alone do not need
 
-    return descriptor.load(face_net(), included(FACE_NET_RANGES, FACE_NET_RANGES_SHA256)).describe
+    return descriptor.load(face_net(), face_net_ranges()).describe
 
 
 def face_net() -> Path:
     """Return the path of the weights of the net that `describe` uses."""
     return included(FACE_NET, FACE_NET_SHA256)
+
+
+def face_net_ranges() -> Path:
+    """Return the path of the ranges of its layers' inputs."""
+    return included(FACE_NET_RANGES, FACE_NET_RANGES_SHA256)
 
 
 def upright_box(landmarks: Floats) -> tuple[Floats, float, float]:
