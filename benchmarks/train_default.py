@@ -189,25 +189,24 @@ def compute_in_integers(target: Path, data: Path) -> None:
 
 
 def calibrate(target: Path, data: Path, executor: execute.Executor) -> None:
-    """Set the temperatures that fit FER+'s majority: of pictures, and of their onsets.
+    """Set the temperatures that fit FER2013's labels and FER+'s majority: of pictures, and of onsets.
 
     FER2013's labels are wrong so often that a model calibrated on them doubts itself on clear faces. The
-    streams over time say nothing of a picture. Of a clip they repeat what the frame networks see, and the sum
-    is too sure.
+    majority leaves out the faces about which people disagree, and makes it too sure. Of a picture the streams
+    over time say nothing; of a clip they repeat what the frame networks see, and the sum is too sure.
     """
     spec = f"ferplus:{data / 'ferplus.npz'}?usage=PublicTest"
     moving = VALIDATION_ONSETS[0].format(data=data)
     values = json.loads((target / model.SPEC).read_text(encoding="utf-8"))
-    for name, wanted, all_of in (
-        ("picture_temperature", spec, spec),
-        ("temperature", moving, f"{spec}&motion=yes"),
+    for name, wanted, all_of, times in (
+        ("picture_temperature", spec, spec, 2),  # else it is not sure enough of other datasets' pictures
+        ("temperature", moving, f"{spec}&motion=yes", 1),
     ):
         samples = accuracy.samples_of(wanted)
         read = evaluate.predict(str(target), samples, labels=EMOTIONS, executor=executor)
         voted = accuracy.relabelled(read, accuracy.samples_of(f"{all_of}&labels=majority"))
-        fitted = metrics.fit_temperature(
-            voted.logits[voted.headline][voted.has_face], voted.truth[voted.has_face]
-        )
+        both = metrics.Predictions.joined([read, *[voted] * times])
+        fitted = metrics.fit_temperature(both.logits[both.headline][both.has_face], both.truth[both.has_face])
         values[name] = round(float(fitted), 4)
     (target / model.SPEC).write_text(json.dumps(values, indent=1) + "\n", encoding="utf-8")
 

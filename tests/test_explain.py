@@ -50,7 +50,7 @@ def test_contributions_of_the_default_model_sum_to_the_logit(smile: FaceWindow) 
     """Its three streams are of other kinds of layers than those of the tiny model."""
     whole = explain(load("default"), smile.window, smile.neutral, only="happiness")
     (shares,) = whole.shares.values()
-    assert set(shares) == {"c3d", "phrnn", "still"}
+    assert set(shares) == {"c3d", "phrnn", "still", "still_facenet"}
     total = sum(share.total for share in shares.values())
     assert total + whole.residual("happiness") == pytest.approx(whole.logits["happiness"])
     assert abs(whole.residual("happiness")) < 0.05 * abs(whole.logits["happiness"])

@@ -245,7 +245,7 @@ def test_the_command_needs_a_stream_that_can(fast: Path, call: Call, tmp_path: P
 
 def test_the_shipped_networks_compute_in_integers() -> None:
     nets = model.load("default").networks
-    assert [name for name, net in nets.items() if net.trunk is not None] == ["c3d", "still"]
+    assert [name for name, net in nets.items() if net.trunk is not None] == ["c3d", "still", "still_facenet"]
     predict = points.load(included(OPEN, OPEN_SHA256))
     assert isinstance(predict._net, points.QuantizedPoints)
 
