@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import io
 import os
-import weakref
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import replace
 from fractions import Fraction
@@ -20,7 +19,6 @@ from torch import Tensor
 
 from fervid import cache, clips, model
 from fervid.analysis import results, spans, stitch
-from fervid.analysis.decoding import in_groups
 from fervid.analysis.results import Span
 from fervid.errors import OutputError, UsageError
 from fervid.faces import shape, tracks
@@ -162,23 +160,6 @@ def test_spans_are_those_of_the_whole_grid(
 def test_an_empty_selection_is_an_error(start: str | None, end: str | None) -> None:
     with pytest.raises(UsageError, match=r"--(start|end) "):
         bounds(film(100), start, end)
-
-
-def test_frames_of_a_group_are_decoded_at_once_and_released_one_by_one() -> None:
-    decoded: list[weakref.ref[Frame]] = []
-
-    def frames() -> Iterator[Frame]:
-        for pts in range(7):
-            frame = Frame(pts, np.zeros((2, 2), np.uint8))
-            decoded.append(weakref.ref(frame))
-            yield frame
-
-    for number, frame in enumerate(in_groups(frames(), 3)):
-        assert frame.pts == number and len(decoded) == min(number // 3 * 3 + 3, 7)
-        del frame
-        alive = [reference for reference in decoded[:number] if reference() is not None]
-        assert not alive
-    assert number == 6
 
 
 def test_the_halo_is_a_second_at_each_end() -> None:

@@ -18,7 +18,7 @@ from itertools import chain, islice, pairwise
 import numpy as np
 
 from fervid import clips, model
-from fervid.analysis.decoding import Shared, Watched, in_groups
+from fervid.analysis.decoding import Shared, Watched
 from fervid.analysis.portraits import Portraits
 from fervid.analysis.results import REPEATED, SAMPLED, Span, SpanResult
 from fervid.errors import UsageError
@@ -30,9 +30,6 @@ from fervid.video import reading, shots
 
 LENGTH = 30  # seconds per span, as far as keyframes allow
 HALO = Fraction(1)  # seconds decoded beyond each end
-
-MOST_AT_ONCE = 8  # frames that are decoded at once,
-PIXELS_AT_ONCE = 1 << 24  # if they are small enough
 
 FRAMES_SHARE = 0.9  # of the progress of a span; running the nets is the rest
 
@@ -153,15 +150,14 @@ def analyze_span(video: Video, span: Span, options: Options) -> SpanResult:
 def analyze(video: Video, wanted: Sequence[Span], options: Options) -> Iterator[Step]:
     """Analyze the spans of one decoding pass in order; yield a step per frame or batch.
 
-    Results do not depend on which spans share the pass. Only the few frames that are decoded at once, and
-    those that shot detection compares, are in memory.
+    Results do not depend on which spans share the pass. Only the current frame, and the few that shot
+    detection compares, are in memory.
     """
     ranges = [with_halo(video, span) for span in wanted]
     tallies: list[Tally] = []
     sampled = _sampled(video, options.settings)
     frames = reading.frames(video, ranges[0][0], ranges[-1][1], tallies.append, sampled)
-    at_once = max(1, min(MOST_AT_ONCE, PIXELS_AT_ONCE // (video.width * video.height)))
-    shared = Shared(in_groups(frames, at_once), ranges)
+    shared = Shared(frames, ranges)
     finder = FaceFinder.of(options.settings)
 
     def begin(index: int) -> _Analysis:
