@@ -224,7 +224,7 @@ def card(
     text = CARD.read_text(encoding="utf-8").format(
         table="\n".join(accuracy.table(figures)),
         terms=terms,
-        share=f"{SHARE:g} of 1",
+        share=f"{100 * SHARE:g} %",
         added=", ".join(f"{logit:g} to {label}" for label, logit in ADDED.items()),
     )
     (target / "card.md").write_text(text, encoding="utf-8")
