@@ -155,12 +155,12 @@ class Scene:
         if detection.points is None:
             assert landmarks is not None
             return None if _sane_yaw(landmarks, frame.luma) is None else (landmarks, False)
-        posed, (_, side, _) = shape.posed(detection.points), upright_box(detection.points)
+        _, side, _ = upright_box(detection.points)
         if landmarks is not None:
             apart = np.linalg.norm(shape.five(landmarks) - detection.points, axis=1).mean() / side
             if apart < MOST_APART and _sane_yaw(landmarks, frame.luma) is not None:
                 return landmarks, False
-        if side < SMALLEST_BOX or not _is_inside(posed, frame.luma):
+        if side < SMALLEST_BOX or not _is_inside(shape.posed(detection.points), frame.luma):
             return None
         return self.finder.guess(frame.luma, detection), True
 
