@@ -404,8 +404,9 @@ def test_a_stretch_without_keyframes_gives_what_keyframes_give(
     clock, other = result.timeline.source, expected.timeline.source
     assert len(clock.keyframes) == 1 if name == "seldom" else not clock.seekable
     assert (run.spans, run.passes) == (4, 1) and often.passes > 1
-    # Spans overlap by 20 frames, but only those around a cut are in memory.
-    assert run.alive == 0 and run.most <= 12
+    # Spans overlap by 20 frames, but only those around a cut and those decoded at once are in memory. The
+    # decoder holds as many, so that what it leaves in damaged frames does not depend on this.
+    assert run.alive == 0 and run.most <= reading.AT_ONCE + reading.HELD
     assert result.timeline.tally == expected.timeline.tally == Tally(200, expected.timeline.tally.with_faces)
     for column in ("frame", "track", "status", "box", "landmarks"):
         assert np.array_equal(result.rows[column], expected.rows[column], equal_nan=True), column

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 import struct
+from collections import deque
 from collections.abc import Iterator
 from itertools import islice
 from pathlib import Path
@@ -14,7 +15,7 @@ import media
 import numpy as np
 import pytest
 from conftest import Call
-from media import pictures, write
+from media import damaged, pictures, write
 
 from fervid import cache
 from fervid.analysis import spans
@@ -22,7 +23,7 @@ from fervid.errors import InputError
 from fervid.faces import detection
 from fervid.faces.detectors import detectors
 from fervid.times import MOST_SECONDS, MOST_TICKS
-from fervid.types import Settings
+from fervid.types import Frame, Settings
 from fervid.video import encoding, packets, planning, reading, redrawing
 from fervid.video.encoding import VideoWriter
 
@@ -220,3 +221,24 @@ def test_few_large_pictures_are_in_memory_at_the_same_time(
     monkeypatch.setattr(redrawing, "AHEAD_PIXELS", 64 * 48 - 1)
     assert redraw("large.mkv") == 1
     assert threads == 12 * [encoding.THREADS] + 12 * [1]
+
+
+def test_damaged_frames_do_not_depend_on_how_long_earlier_ones_are_held(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The decoder leaves old contents of its memory in damaged parts, and reuses what nothing holds."""
+    sound = write(tmp_path / "film.avi", pictures(40), rate=10, codec="ffv1")
+    hurt = planning.plan(damaged(tmp_path / "hurt.avi", sound, 0.5, 3000))
+
+    def decoded(held: int) -> tuple[bytes, ...]:
+        kept: deque[Frame] = deque(maxlen=held)
+        shown = []
+        for frame in reading.frames(hurt):
+            shown.append(frame.luma.tobytes())
+            kept.append(frame)
+        return tuple(shown)
+
+    readers = (0, 3, reading.AT_ONCE + reading.HELD - 1)
+    assert len({decoded(held) for held in readers}) == 1
+    monkeypatch.setattr(reading, "HELD", 1 - reading.AT_ONCE)
+    assert len({decoded(held) for held in readers}) > 1

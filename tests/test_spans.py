@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import io
 import os
+import weakref
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import replace
 from fractions import Fraction
@@ -19,6 +20,7 @@ from torch import Tensor
 
 from fervid import cache, clips, model
 from fervid.analysis import results, spans, stitch
+from fervid.analysis.decoding import in_groups
 from fervid.analysis.results import Span
 from fervid.errors import OutputError, UsageError
 from fervid.faces import shape, tracks
@@ -51,6 +53,8 @@ def bounds(
 def test_spans_begin_at_keyframes_nearest_to_multiples_of_30_seconds() -> None:
     assert bounds(film(100)) == [(0, 30), (30, 60), (60, 90), (90, None)]
     assert bounds(film(100, keyframes=7)) == [(0, 28), (28, 63), (63, 91), (91, None)]
+    assert bounds(film(60, keyframes=9.9)) == [(0, 29.7), (29.7, None)]  # 60 s is the end
+    assert bounds(film(60.1, keyframes=9.9)) == [(0, 29.7), (29.7, 59.4), (59.4, None)]
 
 
 def test_a_short_video_is_one_span() -> None:
@@ -160,6 +164,23 @@ def test_spans_are_those_of_the_whole_grid(
 def test_an_empty_selection_is_an_error(start: str | None, end: str | None) -> None:
     with pytest.raises(UsageError, match=r"--(start|end) "):
         bounds(film(100), start, end)
+
+
+def test_frames_of_a_group_are_decoded_at_once_and_released_one_by_one() -> None:
+    decoded: list[weakref.ref[Frame]] = []
+
+    def frames() -> Iterator[Frame]:
+        for pts in range(7):
+            frame = Frame(pts, np.zeros((2, 2), np.uint8))
+            decoded.append(weakref.ref(frame))
+            yield frame
+
+    for number, frame in enumerate(in_groups(frames(), 3)):
+        assert frame.pts == number and len(decoded) == min(number // 3 * 3 + 3, 7)
+        del frame
+        alive = [reference for reference in decoded[:number] if reference() is not None]
+        assert not alive
+    assert number == 6
 
 
 def test_the_halo_is_a_second_at_each_end() -> None:

@@ -1,11 +1,19 @@
-"""Streams of decoded frames: `Shared` serves several spans, `Watched` keeps its last frame."""
+"""Streams of decoded frames: in groups, for several spans (`Shared`), with the last one kept (`Watched`)."""
 
 from __future__ import annotations
 
 from collections import deque
 from collections.abc import Iterable, Iterator
+from itertools import islice
 
 from fervid.types import Frame
+
+
+def in_groups(frames: Iterator[Frame], count: int) -> Iterator[Frame]:
+    """Yield the same frames, of which `count` are decoded at once."""
+    while group := deque(islice(frames, count)):
+        while group:
+            yield group.popleft()
 
 
 class Shared:

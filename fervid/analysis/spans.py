@@ -9,6 +9,7 @@ decoding pass: the frames of a halo go to both spans.
 
 from __future__ import annotations
 
+import math
 from collections import deque
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
@@ -18,7 +19,7 @@ from itertools import chain, islice, pairwise
 import numpy as np
 
 from fervid import clips, model
-from fervid.analysis.decoding import Shared, Watched
+from fervid.analysis.decoding import Shared, Watched, in_groups
 from fervid.analysis.portraits import Portraits
 from fervid.analysis.results import REPEATED, SAMPLED, Span, SpanResult
 from fervid.errors import UsageError
@@ -86,7 +87,7 @@ def _grid(video: Video, step: Fraction) -> Array:
     frames = np.union1d(video.pts, video.keyframes)
     near = np.unique(np.floor((frames - video.start) / float(step)).astype(np.int64))
     numbers = np.unique(near[:, None] + np.arange(-1, 3))  # a quotient may be rounded to the next number
-    numbers = numbers[(numbers >= 1) & (numbers <= int(video.duration / step))]
+    numbers = numbers[(numbers >= 1) & (numbers < math.ceil(video.duration / step))]  # none at the end
     return np.array([video.start + float(number * step) for number in numbers.tolist()])
 
 
@@ -150,14 +151,14 @@ def analyze_span(video: Video, span: Span, options: Options) -> SpanResult:
 def analyze(video: Video, wanted: Sequence[Span], options: Options) -> Iterator[Step]:
     """Analyze the spans of one decoding pass in order; yield a step per frame or batch.
 
-    Results do not depend on which spans share the pass. Only the current frame, and the few that shot
-    detection compares, are in memory.
+    Results do not depend on which spans share the pass. Only the few frames that are decoded at once, and
+    those that shot detection compares, are in memory.
     """
     ranges = [with_halo(video, span) for span in wanted]
     tallies: list[Tally] = []
     sampled = _sampled(video, options.settings)
     frames = reading.frames(video, ranges[0][0], ranges[-1][1], tallies.append, sampled)
-    shared = Shared(frames, ranges)
+    shared = Shared(in_groups(frames, reading.at_once(video.width, video.height)), ranges)
     finder = FaceFinder.of(options.settings)
 
     def begin(index: int) -> _Analysis:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import errno
+from collections import deque
 from collections.abc import Callable, Collection, Iterable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -34,6 +35,15 @@ STILLS = "stills"  # the container's name of a folder of stills
 # 2^25, the largest cameras have 2^27.
 MOST_PIXELS = 1 << 26
 MOST_STILL_PIXELS = 1 << 28
+AT_ONCE = 8  # frames that a reader should decode at once, before it uses them,
+PIXELS_AT_ONCE = 1 << 24  # if they are small enough
+# Decoders reuse the memory of frames that nothing holds, and what was in it is left in damaged parts of a
+# frame. So that results do not depend on how long a reader holds its frames, the last ones are held anyway:
+# those decoded at once, and as many more as the detection of cuts compares.
+HELD = 8
+# Frames right before a span are all decoded: after damage, which frame comes out next depends on the last
+# ones, at most 16 in H.264 and HEVC.
+ALL_BEFORE = 16
 PAST = 64  # packets without a frame after which none is expected: decoders hold back 32 fields at most
 FARTHEST = 60  # seconds before a span that are searched for a keyframe that can be decoded
 UNWANTED = Disposition.attached_pic | Disposition.timed_thumbnails
@@ -154,7 +164,7 @@ def decoded(
     stream: VideoStream, packets: Iterable[Packet[VideoStream]] | None = None
 ) -> Iterator[VideoFrame]:
     """Yield every frame that can be decoded; other packets are skipped, and `frames` counts the loss."""
-    is_flushed = False
+    is_flushed, held = False, deque[VideoFrame](maxlen=at_once(stream.width, stream.height) + HELD)
     for packet in demuxed(stream) if packets is None else packets:
         if packet.size == 0 and packet.dts is not None:
             continue  # an empty packet means "repeat" in AVI, but "end of stream" to the decoder
@@ -163,9 +173,20 @@ def decoded(
             pictures = packet.decode()
         except av.FFmpegError:
             continue
+        held.extend(pictures)
         yield from pictures
     if not is_flushed:
-        yield from stream.decode(None)
+        last = stream.decode(None)
+        held.extend(last)
+        yield from last
+
+
+def at_once(width: int, height: int) -> int:
+    """Return the number of frames of this size to decode at once.
+
+    The decoder and what uses its frames take turns in the processor's caches, and longer turns are faster.
+    """
+    return max(1, min(AT_ONCE, PIXELS_AT_ONCE // max(1, width * height)))
 
 
 def timed(
@@ -201,8 +222,12 @@ def timed(
 def _needed(
     video: Video, stream: VideoStream, start: int, stop: int | None, wanted: Collection[int] | None
 ) -> Iterator[Packet[VideoStream]]:
-    """Yield the packets to decode, and let the decoder leave out unwanted frames to which no other refers."""
+    """Yield the packets to decode, and let the decoder leave out unwanted frames to which no other refers.
+
+    Frames far before `start` are decoded only because others refer to them.
+    """
     context, is_unwanted, past = stream.codec_context, False, 0
+    far = start - ALL_BEFORE * _step(video)
     for packet in demuxed(stream):
         times = [time for time in (packet.pts, packet.dts) if time is not None]
         if video.seekable and stop is not None and times and min(times) >= stop:
@@ -210,7 +235,7 @@ def _needed(
             if past > PAST:  # none of them can be decoded: else a frame after `stop` had come
                 return
         if packet.pts is not None:  # a second field has no time of its own, and belongs to the first
-            is_unwanted = wanted is not None and (packet.pts < start or packet.pts not in wanted)
+            is_unwanted = packet.pts < far or (wanted is not None and packet.pts not in wanted)
         leave_out = is_unwanted and video.seekable and not packet.is_keyframe
         if context.name in LEAVING_OUT:
             context.skip_frame = "NONREF" if leave_out else "DEFAULT"
@@ -256,7 +281,7 @@ def _clocked(
     video: Video, stream: VideoStream, pictures: Iterator[VideoFrame]
 ) -> Iterator[tuple[int, VideoFrame]]:
     """Yield every frame with a time on the video's clock; times never descend."""
-    step = max(1, video.length(1 / video.rate)) if video.rate else 1
+    step = _step(video)
     if not video.seekable and time_base_of(stream) != video.time_base:  # a clock that counts
         yield from ((index * step, picture) for index, picture in enumerate(pictures))
         return
@@ -269,6 +294,11 @@ def _clocked(
             time = picture.dts if picture.dts is not None else video.start if last is None else last + step
         last = time if last is None else max(time, last)
         yield last, picture
+
+
+def _step(video: Video) -> int:
+    """Return the usual ticks from one frame to the next, or 1 if they are not known."""
+    return max(1, video.length(1 / video.rate)) if video.rate else 1
 
 
 def time_base_of(stream: VideoStream) -> Fraction:
