@@ -132,12 +132,12 @@ class Layer:
         self._packed: dict[torch.Size, Tensor] = {}
 
     def _inputs(self, values: Tensor) -> tuple[Any, ...]:
-        packed = self._packed.get(values.shape[1:])
-        if packed is None:  # for another size they would be packed again at every call
+        packed = self._packed.get(values.shape)
+        if packed is None:  # for another size or number they would be packed again at every call
             packed = torch.ops.onednn.qconv_prepack(
                 self._weight, self._sizes, self.steps.size, self.steps.zero, *self._shape, list(values.shape)
             )
-            self._packed[values.shape[1:]] = packed
+            self._packed[values.shape] = packed
         return values, self.steps.size, self.steps.zero, packed, self._sizes, self._zeros
 
     def __call__(self, values: Tensor, after: Steps | None = None) -> Tensor:

@@ -22,8 +22,9 @@ import torch
 from conftest import CLIP
 from media import LOSSLESS, Picture, damaged, truncated, write, write_still
 
-from fervid import analysis, cache, clips, execute, export
-from fervid.analysis import Run, results, spans
+from fervid import analysis, cache, clips, execute, export, model
+from fervid.analysis import Run, results, spans, stitch
+from fervid.analysis import run as run_of_a_video
 from fervid.analysis.results import Span
 from fervid.cache import Store
 from fervid.export.frames import geometry
@@ -486,6 +487,24 @@ def test_a_damaged_stretch_has_the_tally_of_one_pass(
     decoded = sum(1 for _ in reading.frames(whole.source, tally=tallies.append))
     assert (parts.tally.decoded, parts.tally.undecodable) == (decoded, tallies[0].undecodable)
     assert parts.tally.undecodable > 0
+
+
+def test_beside_workers_only_the_networks_of_the_stitcher_are_loaded(
+    shown: list[Picture], two_workers: execute.Executor, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    loaded: list[tuple[str, bool]] = []
+    real = model.load
+
+    def noted(name: str, device: str, reads: str) -> model.Model:
+        loaded.append((reads, any((tmp_path / "two").rglob("*-*"))))
+        return real(name, device, reads)
+
+    monkeypatch.setattr(run_of_a_video, "load", noted)
+    options = {**LOSSLESS, "x264-params": "scenecut=0"}
+    path = write(tmp_path / "film.mp4", shown[:134], rate=1, gop=67, options=options)
+    analyse(path, tmp_path / "one")
+    analyse(path, tmp_path / "two", two_workers)
+    assert loaded == [("", False), (stitch.READS, True)]  # when the first result is there
 
 
 def test_long_stretches_in_workers_give_the_same(

@@ -22,6 +22,7 @@ from worker_tasks import (
     die_at_two,
     die_on_the_way,
     die_once,
+    first_waits_for_last,
     hang_at_two,
     own_pid,
     refuse_three,
@@ -213,6 +214,12 @@ def test_progress_is_right_although_a_worker_dies(tmp_path: Path) -> None:
     assert ends == list(range(6))
     assert (tmp_path / "died").exists()
     assert all(set(numbers) <= {1.0, 2.0} for numbers in reached.values())
+
+
+def test_the_last_tasks_go_to_the_worker_that_is_free_first(tmp_path: Path) -> None:
+    with execute.pool(2) as executor:
+        first, second, last = results(executor(first_waits_for_last, [(n, tmp_path) for n in range(3)]))
+    assert first != second == last
 
 
 def test_tasks_are_read_only_slightly_ahead() -> None:

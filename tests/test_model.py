@@ -215,6 +215,14 @@ def test_damaged_accuracy_is_an_error(folder: Path, text: str) -> None:
         model.accuracy(folder)
 
 
+def test_only_the_networks_that_read_an_input_are_loaded() -> None:
+    whole, part = model.load("default"), model.load("default", reads="displacement")
+    assert [*whole.networks] == [*whole.joint] == [stream.name for stream in whole.spec.streams]
+    assert [*part.networks] == [*part.joint] == ["phrnn"] and part.spec == whole.spec
+    windows = inputs("displacement", 3)
+    assert np.array_equal(part.logits("phrnn", windows), whole.logits("phrnn", windows))
+
+
 def test_scores_are_a_weighted_sum_at_a_temperature() -> None:
     net = model.load("untrained")
     one, two = net.spec.streams

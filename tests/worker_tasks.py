@@ -178,3 +178,13 @@ def wait_for_go(task: Number) -> Generator[float, None, int]:
         yield float(step)
         time.sleep(0.1)
     raise TimeoutError
+
+
+def first_waits_for_last(task: Number) -> int:
+    number, folder = task
+    (folder / str(number)).touch()
+    until = time.monotonic() + PATIENCE
+    while number == 0 and not (folder / "2").exists() and time.monotonic() < until:
+        time.sleep(0.01)
+    assert (folder / "2").exists() or number == 1
+    return os.getpid()

@@ -7,6 +7,7 @@ from collections.abc import Callable, Generator, Iterator
 from contextlib import closing, nullcontext
 from dataclasses import dataclass, field, replace
 from fractions import Fraction
+from functools import cached_property
 from itertools import accumulate
 from pathlib import Path
 from types import TracebackType
@@ -83,7 +84,6 @@ class Run:
         self.settings = self.options.settings
         self.key = tasks.key(self.video, self.options, self.model)  # of the spans in the store
         self._spans = spans.plan(self.video, self.settings)
-        self._stitcher: stitch.Stitcher | None = None
         self._timeline: Timeline | None = None
         self._work: Generator[Segment] | None = None
         self._segments: list[Segment] = []
@@ -172,16 +172,25 @@ class Run:
         is_done = kind is None or issubclass(kind, InputError)
         self.close(succeeded=is_done and self._timeline is not None)
 
+    @cached_property
+    def _stitcher(self) -> stitch.Stitcher:
+        """The stitcher and its networks; loading them takes long, so the workers have begun by then."""
+        if self.options.model is None:
+            return stitch.Stitcher(self.video, None, self.settings)
+        is_alone = self.executor is None or len(spans.groups(self.video, self._spans)) == 1
+        # Workers run the others. If this process has to run all, it has loaded them.
+        net = load(self.options.model, self.options.device, "" if is_alone else stitch.READS)
+        return stitch.Stitcher(self.video, net, self.settings)
+
     def _drive(self) -> Generator[Segment]:
-        net = None if self.options.model is None else load(self.options.model, self.options.device)
         self._hold()
-        self._stitcher = stitcher = stitch.Stitcher(self.video, net, self.settings)
         context = execute.serial() if self.executor is None else nullcontext(self.executor)
         with context as executor, closing(self._analyzed(executor)) as analyzed:
             for span in analyzed:
                 result = self._result(span)
-                yield from stitcher.feed(span, result)
-                self.row_count += rows.count(span, result, stitcher.names[-1])
+                yield from self._stitcher.feed(span, result)
+                self.row_count += rows.count(span, result, self._stitcher.names[-1])
+        stitcher = self._stitcher
         yield from stitcher.close()
         self._timeline = timeline.build(
             self.video,
@@ -262,7 +271,7 @@ class Run:
 
     def _stitched(self) -> Iterator[tuple[Span, results.SpanResult, dict[int, int]]]:
         """Yield every span with its result and the numbers of its tracks in the video."""
-        assert self.timeline is not None and self._stitcher is not None
+        assert self.timeline is not None
         for span, names in zip(self._spans, self._stitcher.names, strict=True):
             yield span, self._result(span), names
 

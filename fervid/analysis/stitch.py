@@ -22,6 +22,7 @@ from fervid.model import Model
 from fervid.people.descriptors import Descriptors
 from fervid.types import Curve, Floats, Ints, Segment, Settings, Tally, Track, Video
 
+READS = "displacement"  # of the networks that run here: it needs a person's neutral face, from several spans
 DISSOLVE = 1.5  # seconds; few dissolves take longer
 SAME_FACE = 0.5  # least mean overlap of boxes, in shared frames, for two tracks to be the same
 
@@ -175,7 +176,7 @@ class Stitcher:
             if (neutral := self._neutral(self._open[number], number in ended)) is not None
             for chunk in self._open[number].waiting
         ]
-        for stream in self.model.reading("displacement"):
+        for stream in self.model.reading(READS):
             moved = (window.displacement(neutral) for chunk, neutral in chunks for window in chunk.windows)
             logits = self.model.logits(stream.name, moved)
             for chunk, _ in chunks:

@@ -216,6 +216,9 @@ class _Run:
             return free
         if len(workers) < self._pool.jobs:
             return self._pool.start_worker()
+        # The last tasks wait for a worker that is free: one that is busy might end after all others.
+        if len(self._ready) <= self._pool.jobs:
+            return None
         if len(item.message) > SMALL:  # sending would block until the worker reads
             return None
         return next((worker for worker in workers if len(worker.assigned) < ASSIGNED), None)

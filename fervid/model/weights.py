@@ -15,7 +15,7 @@ import numpy as np
 
 from fervid import files, streams
 from fervid.errors import ModelError, OutputError
-from fervid.model.predict import Model
+from fervid.model.predict import Model, parts
 from fervid.model.spec import JOINT, SPEC, WEIGHTS, Spec, StreamSpec, find, read_spec, verify
 from fervid.types import Array
 
@@ -41,9 +41,9 @@ def check_device(device: str) -> None:
             raise ModelError("torch sees no CUDA GPU on this machine: use --device cpu")
 
 
-def load(name: str | Path, device: str = "cpu") -> Model:
-    """Return a loaded model; a process loads it only once."""
-    return _load(str(find(name)), device)
+def load(name: str | Path, device: str = "cpu", reads: str = "") -> Model:
+    """Return a loaded model, or only its networks that read an input; a process loads it only once."""
+    return _load(str(find(name)), device, reads)
 
 
 def load_exactly(name: str | Path, device: str = "cpu") -> Model:
@@ -52,11 +52,11 @@ def load_exactly(name: str | Path, device: str = "cpu") -> Model:
 
 
 @lru_cache(maxsize=2)  # evaluation by a protocol has a model for each part
-def _load(folder: str, device: str) -> Model:
-    return _read(folder, device)
+def _load(folder: str, device: str, reads: str) -> Model:
+    return _read(folder, device, reads)
 
 
-def _read(folder: str, device: str, exact: bool = False) -> Model:
+def _read(folder: str, device: str, reads: str = "", exact: bool = False) -> Model:
     import torch
     from safetensors import SafetensorError
     from safetensors.numpy import load as decode
@@ -71,6 +71,8 @@ def _read(folder: str, device: str, exact: bool = False) -> Model:
     networks: dict[str, Network] = {}
     joint: dict[str, nn.Linear] = {}
     for stream in spec.streams:
+        if reads and reads not in parts(stream.reads):
+            continue
         try:
             network, top, ranges = _build(stream, spec, tensors)
         except (RuntimeError, TypeError, ValueError, ArithmeticError, MemoryError) as failure:
