@@ -4,8 +4,8 @@
     python benchmarks/train_frames.py answers --net face-api/model --runs runs/frames
     python benchmarks/train_frames.py train first second third narrow --still runs/default/still_mean \
         --runs runs/frames
-    python benchmarks/train_frames.py train face_net face_net_on --still runs/default/still_best \
-        --runs runs/frames
+    python benchmarks/train_frames.py train face_net face_net_on face_net_longer \
+        --still runs/default/still_best --runs runs/frames
 
 `faces` cuts the faces of all pictures as analysis does. `answers` writes what a small net of another project
 says about them: face-api's expression net, MIT, the folder `model` of the npm package @vladmandic/face-api
@@ -24,6 +24,7 @@ import math
 import time
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -68,7 +69,8 @@ class Stage:
     augmentation: Augmentation
     # It starts from the mean of the weights of these stages; "": from those of --still.
     after: tuple[str, ...] = ("",)
-    own: float = 0.0  # the share, in `answers`, of those of the net in --still or in `after`
+    own: float = 0.0  # the share, in `answers`, of those of the net in --still or in `after`,
+    and_itself: bool = False  # or of the mean of these and those of the net that this stage goes on from
     portraits: float = 0.5  # the weight of the portraits' labels; answers have the rest
     acting: float = 0.6  # the weight of what acted portraits show
     shares: Mapping[str, float] = field(default_factory=lambda: SHARES)
@@ -111,6 +113,17 @@ STAGES = (
         goes_on="face_net",
         decay=0.02,
         seed=3,
+    ),
+    Stage(
+        *("face_net_longer", 20, 1e-3, 0.4, 0.2, 0.5, STRONG),
+        own=0.6,
+        and_itself=True,
+        portraits=0.3,
+        average=0.998,
+        is_face_net=True,
+        goes_on="face_net_on",
+        decay=0.02,
+        seed=5,
     ),
 )
 COARSE = 48
@@ -160,7 +173,7 @@ class Material:
 def gather(runs: Path, stage: Stage, own: Callable[[Bytes], Floats] | None = None) -> Material:
     """Return the faces, and the targets of a stage: a mean of labels, votes and answers.
 
-    `own` returns the scores of the net from which the stage starts.
+    `own` returns the scores of the nets from which the stage starts.
     """
     faces, targets, weights = [], [], []
     for name, share in stage.shares.items():
@@ -215,9 +228,10 @@ def fit(
     """Train a stage from its checkpoint, if there is one; return its averaged weights and its figures."""
     torch.manual_seed(stage.seed)
     net = _begun(stage, runs, still, small).placed(device)
-    teacher = _stills(stage, runs, still).placed(device) if stage.own else None
-    own = None if teacher is None else lambda faces: _answers(teacher, faces, device)
-    material = gather(runs, stage, own)
+    teachers = [_stills(stage, runs, still).placed(device)] if stage.own else []
+    if stage.and_itself:
+        teachers.append(_begun(stage, runs, still, small).placed(device))
+    material = gather(runs, stage, partial(_answers, teachers, device=device) if teachers else None)
     average = {name: value.clone() for name, value in net.state_dict().items()}
     optimizer = torch.optim.AdamW(net.parameters(), stage.rate, weight_decay=stage.decay)
     path, begin, history = runs / f"{stage.name}.pt", 0, []
@@ -351,10 +365,13 @@ def logits_of(net: Network, faces: Bytes, device: torch.device) -> Floats:
     return np.concatenate(rows)
 
 
-def _answers(net: Network, faces: Bytes, device: torch.device) -> Floats:
-    """Return a net's scores for faces and their mirror images."""
+def _answers(nets: Sequence[Network], faces: Bytes, device: torch.device) -> Floats:
+    """Return the mean scores of some nets for faces and their mirror images."""
     mirrored = np.ascontiguousarray(faces[:, :, ::-1])
-    return _softmax((logits_of(net, faces, device) + logits_of(net, mirrored, device)) / 2)
+    scores = [
+        _softmax((logits_of(net, faces, device) + logits_of(net, mirrored, device)) / 2) for net in nets
+    ]
+    return np.asarray(np.mean(scores, axis=0), np.float32)
 
 
 def measure(net: Network, check: Mapping[str, Array], device: torch.device) -> dict[str, float]:

@@ -40,7 +40,7 @@ PIXELS_AT_ONCE = 1 << 24  # if they are small enough
 # Decoders reuse the memory of frames that nothing holds, and what was in it is left in damaged parts of a
 # frame. So that results do not depend on how long a reader holds its frames, the last ones are held anyway:
 # those decoded at once, and as many more as the detection of cuts compares.
-HELD = 8
+HELD = 6
 # Frames right before a span are all decoded: after damage, which frame comes out next depends on the last
 # ones, at most 16 in H.264 and HEVC.
 ALL_BEFORE = 16
