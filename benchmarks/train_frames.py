@@ -23,7 +23,7 @@ import json
 import math
 import time
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -69,8 +69,7 @@ class Stage:
     augmentation: Augmentation
     # It starts from the mean of the weights of these stages; "": from those of --still.
     after: tuple[str, ...] = ("",)
-    own: float = 0.0  # the share, in `answers`, of those of the net in --still or in `after`,
-    and_itself: bool = False  # or of the mean of these and those of the net that this stage goes on from
+    own: float = 0.0  # the share, in `answers`, of those of the net in --still or in `after`
     portraits: float = 0.5  # the weight of the portraits' labels; answers have the rest
     acting: float = 0.6  # the weight of what acted portraits show
     shares: Mapping[str, float] = field(default_factory=lambda: SHARES)
@@ -79,11 +78,24 @@ class Stage:
     mixup: float = 0.2
     coarse: bool = False  # whether it sees faces at COARSE pixels
     is_face_net: bool = False  # whether it starts from the net that tells people apart,
-    goes_on: str = ""  # or goes on from this stage with it
+    goes_on: str = ""  # or goes on from this stage with it,
+    and_itself: bool = False  # whose answers are `own`, too: the mean of both nets'
     decay: float = 0.05  # of the weights
     seed: int = 0
     planned: int = 0  # epochs over which the rate falls; 0: those of the stage
 
+
+# Nearly half of what it learns are answers of the other nets. It reads faces unlike FER2013's the better for
+# it. In the run that made what ships, the first of its stages enlarged crops to 112 pixels.
+FACE_NET = Stage(
+    *("face_net", 10, 1e-3, 0.4, 0.2, 0.5, MILD),
+    own=0.5,
+    portraits=0.3,
+    average=0.998,
+    is_face_net=True,
+    decay=0.02,
+    seed=1,
+)
 
 STAGES = (
     Stage("first", 4, 2e-4, 0.15, 0.25, 0.3, MILD),
@@ -93,36 +105,26 @@ STAGES = (
     Stage(
         "narrow", 6, 3e-3, 0.1, 0.3, 0.3, MILD, width=16, average=0.997, mixup=0.1, coarse=True, planned=10
     ),
-    # Nearly half of what it learns are answers of the other nets. It reads faces unlike FER2013's the better
-    # for it. In the run that made what ships, the first of its two stages enlarged crops to 112 pixels.
-    Stage(
-        *("face_net", 10, 1e-3, 0.4, 0.2, 0.5, MILD),
-        own=0.5,
-        portraits=0.3,
-        average=0.998,
-        is_face_net=True,
-        decay=0.02,
-        seed=1,
-    ),
-    Stage(
-        *("face_net_on", 6, 5e-4, 0.45, 0.15, 0.5, STRONG),
-        own=0.5,
-        portraits=0.3,
-        average=0.998,
-        is_face_net=True,
+    FACE_NET,
+    replace(
+        FACE_NET,
+        name="face_net_on",
+        epochs=6,
+        rate=5e-4,
+        answers=0.45,
+        votes=0.15,
+        augmentation=STRONG,
         goes_on="face_net",
-        decay=0.02,
         seed=3,
     ),
-    Stage(
-        *("face_net_longer", 20, 1e-3, 0.4, 0.2, 0.5, STRONG),
+    replace(
+        FACE_NET,
+        name="face_net_longer",
+        epochs=20,
+        augmentation=STRONG,
         own=0.6,
         and_itself=True,
-        portraits=0.3,
-        average=0.998,
-        is_face_net=True,
         goes_on="face_net_on",
-        decay=0.02,
         seed=5,
     ),
 )
