@@ -177,8 +177,8 @@ class Run:
         """The stitcher and its networks; loading them takes long, so the workers have begun by then."""
         if self.options.model is None:
             return stitch.Stitcher(self.video, None, self.settings)
-        is_alone = self.executor is None or len(spans.groups(self.video, self._spans)) == 1
-        # Workers run the others. If this process has to run all, it has loaded them.
+        has_workers = self.executor is not None and self.executor.has_workers
+        is_alone = not has_workers or len(spans.groups(self.video, self._spans)) == 1
         net = load(self.options.model, self.options.device, "" if is_alone else stitch.READS)
         return stitch.Stitcher(self.video, net, self.settings)
 
@@ -219,6 +219,7 @@ class Run:
             for event in events:
                 if isinstance(event, Failed):
                     raise event.error
+                _ = self._stitcher  # now, while the workers are busy
                 if isinstance(event, Done):
                     for span, arrays in event.result:
                         cache.write(self._path(span), arrays)

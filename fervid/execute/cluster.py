@@ -131,6 +131,7 @@ class _Sent:
 class Cluster:
     """Runs tasks on the workers of a Dask cluster."""
 
+    has_workers = True
     is_remote = True
 
     def __init__(self, client: Client) -> None:

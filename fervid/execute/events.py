@@ -50,6 +50,8 @@ class Executor(Protocol):
     An executor does one run at a time. Closing a run before its end stops its tasks.
     """
 
+    # Whether tasks run in other processes; a single one may run in this.
+    has_workers: bool
     # Whether workers may be on other machines. They share no cache, so results are sent back.
     is_remote: bool
 

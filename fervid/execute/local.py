@@ -80,6 +80,7 @@ class _Worker:
 class Pool:
     """Worker processes, started one by one as there are tasks for them."""
 
+    has_workers = True
     is_remote = False
 
     def __init__(self, jobs: int, contained: bool = False) -> None:

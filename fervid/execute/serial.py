@@ -27,6 +27,7 @@ M_TRIM_THRESHOLD, M_MMAP_THRESHOLD = -1, -3  # of glibc's malloc.h
 
 
 class _Serial:
+    has_workers = False
     is_remote = False
 
     def check(self, function: Function, argument: Any) -> None:

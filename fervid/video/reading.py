@@ -40,10 +40,9 @@ PIXELS_AT_ONCE = 1 << 24  # if they are small enough
 # Decoders reuse the memory of frames that nothing holds, and what was in it is left in damaged parts of a
 # frame. So that results do not depend on how long a reader holds its frames, the last ones are held anyway:
 # those decoded at once, and as many more as the detection of cuts compares.
-HELD = 6
-# Frames right before a span are all decoded: after damage, which frame comes out next depends on the last
-# ones, at most 16 in H.264 and HEVC.
-ALL_BEFORE = 16
+HELD = AT_ONCE + 6
+PIXELS_HELD = 1 << 26  # in all of them, as far as they are more than one
+ALL_BEFORE = 1  # second before a span in which all frames are decoded
 PAST = 64  # packets without a frame after which none is expected: decoders hold back 32 fields at most
 FARTHEST = 60  # seconds before a span that are searched for a keyframe that can be decoded
 UNWANTED = Disposition.attached_pic | Disposition.timed_thumbnails
@@ -164,7 +163,7 @@ def decoded(
     stream: VideoStream, packets: Iterable[Packet[VideoStream]] | None = None
 ) -> Iterator[VideoFrame]:
     """Yield every frame that can be decoded; other packets are skipped, and `frames` counts the loss."""
-    is_flushed, held = False, deque[VideoFrame](maxlen=at_once(stream.width, stream.height) + HELD)
+    is_flushed, held = False, deque[VideoFrame]()
     for packet in demuxed(stream) if packets is None else packets:
         if packet.size == 0 and packet.dts is not None:
             continue  # an empty packet means "repeat" in AVI, but "end of stream" to the decoder
@@ -173,12 +172,20 @@ def decoded(
             pictures = packet.decode()
         except av.FFmpegError:
             continue
-        held.extend(pictures)
+        _hold(held, pictures)
         yield from pictures
     if not is_flushed:
-        last = stream.decode(None)
-        held.extend(last)
-        yield from last
+        pictures = stream.decode(None)
+        _hold(held, pictures)
+        yield from pictures
+
+
+def _hold(held: deque[VideoFrame], pictures: Iterable[VideoFrame]) -> None:
+    """Hold pictures instead of the earliest ones."""
+    for picture in pictures:
+        held.append(picture)
+        while len(held) > max(1, min(HELD, PIXELS_HELD // max(1, picture.width * picture.height))):
+            held.popleft()
 
 
 def at_once(width: int, height: int) -> int:
@@ -224,10 +231,11 @@ def _needed(
 ) -> Iterator[Packet[VideoStream]]:
     """Yield the packets to decode, and let the decoder leave out unwanted frames to which no other refers.
 
-    Frames far before `start` are decoded only because others refer to them.
+    Frames long before `start` are decoded only because others refer to them. Those of the last second are all
+    decoded: after damage, which frame comes out next depends on the ones before it.
     """
     context, is_unwanted, past = stream.codec_context, False, 0
-    far = start - ALL_BEFORE * _step(video)
+    far = start - video.length(ALL_BEFORE)
     for packet in demuxed(stream):
         times = [time for time in (packet.pts, packet.dts) if time is not None]
         if video.seekable and stop is not None and times and min(times) >= stop:
@@ -281,7 +289,7 @@ def _clocked(
     video: Video, stream: VideoStream, pictures: Iterator[VideoFrame]
 ) -> Iterator[tuple[int, VideoFrame]]:
     """Yield every frame with a time on the video's clock; times never descend."""
-    step = _step(video)
+    step = max(1, video.length(1 / video.rate)) if video.rate else 1
     if not video.seekable and time_base_of(stream) != video.time_base:  # a clock that counts
         yield from ((index * step, picture) for index, picture in enumerate(pictures))
         return
@@ -294,11 +302,6 @@ def _clocked(
             time = picture.dts if picture.dts is not None else video.start if last is None else last + step
         last = time if last is None else max(time, last)
         yield last, picture
-
-
-def _step(video: Video) -> int:
-    """Return the usual ticks from one frame to the next, or 1 if they are not known."""
-    return max(1, video.length(1 / video.rate)) if video.rate else 1
 
 
 def time_base_of(stream: VideoStream) -> Fraction:
