@@ -120,7 +120,7 @@ FRAMES = (
     "answers --net {net}",
     "train first second third narrow --still {after} {small}",
 )
-FACE_NET = ("train face_net face_net_on face_net_longer --still {after} {small}",)
+FACE_NET = ("train face_net face_net_on --still {after} {small}",)
 MOTION = ("points --data {data} --still {still} {jobs} {small}", "train --phrnn {after} {small}")
 
 STAGES: tuple[Stage | Mean | Script, ...] = (
@@ -184,8 +184,8 @@ STAGES: tuple[Stage | Mean | Script, ...] = (
     Mean("still_best", of=("still_mean", "still_first", "still_second", *("still_third",) * 3)),
     # A net that knows people by three million pictures reads other faces differently, and as well.
     Script(
-        *("still_facenet", "still_best", "train_frames.py", "face_net_longer", FACE_NET),
-        ("face_net", "face_net_on", "face_net_longer"),
+        *("still_facenet", "still_best", "train_frames.py", "face_net_on", FACE_NET),
+        ("face_net", "face_net_on"),
     ),
     # Of half the usual width, at a quarter of the cost.
     Stage(

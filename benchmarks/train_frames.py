@@ -4,8 +4,8 @@
     python benchmarks/train_frames.py answers --net face-api/model --runs runs/frames
     python benchmarks/train_frames.py train first second third narrow --still runs/default/still_mean \
         --runs runs/frames
-    python benchmarks/train_frames.py train face_net face_net_on face_net_longer \
-        --still runs/default/still_best --runs runs/frames
+    python benchmarks/train_frames.py train face_net face_net_on --still runs/default/still_best \
+        --runs runs/frames
 
 `faces` cuts the faces of all pictures as analysis does. `answers` writes what a small net of another project
 says about them: face-api's expression net, MIT, the folder `model` of the npm package @vladmandic/face-api
@@ -24,7 +24,6 @@ import math
 import time
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
-from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -78,8 +77,7 @@ class Stage:
     mixup: float = 0.2
     coarse: bool = False  # whether it sees faces at COARSE pixels
     is_face_net: bool = False  # whether it starts from the net that tells people apart,
-    goes_on: str = ""  # or goes on from this stage with it,
-    and_itself: bool = False  # whose answers are `own`, too: the mean of both nets'
+    goes_on: str = ""  # or goes on from this stage with it
     decay: float = 0.05  # of the weights
     seed: int = 0
     planned: int = 0  # epochs over which the rate falls; 0: those of the stage
@@ -116,16 +114,6 @@ STAGES = (
         augmentation=STRONG,
         goes_on="face_net",
         seed=3,
-    ),
-    replace(
-        FACE_NET,
-        name="face_net_longer",
-        epochs=20,
-        augmentation=STRONG,
-        own=0.6,
-        and_itself=True,
-        goes_on="face_net_on",
-        seed=5,
     ),
 )
 COARSE = 48
@@ -175,7 +163,7 @@ class Material:
 def gather(runs: Path, stage: Stage, own: Callable[[Bytes], Floats] | None = None) -> Material:
     """Return the faces, and the targets of a stage: a mean of labels, votes and answers.
 
-    `own` returns the scores of the nets from which the stage starts.
+    `own` returns the scores of the net from which the stage starts.
     """
     faces, targets, weights = [], [], []
     for name, share in stage.shares.items():
@@ -230,10 +218,9 @@ def fit(
     """Train a stage from its checkpoint, if there is one; return its averaged weights and its figures."""
     torch.manual_seed(stage.seed)
     net = _begun(stage, runs, still, small).placed(device)
-    teachers = [_stills(stage, runs, still).placed(device)] if stage.own else []
-    if stage.and_itself:
-        teachers.append(_begun(stage, runs, still, small).placed(device))
-    material = gather(runs, stage, partial(_answers, teachers, device=device) if teachers else None)
+    teacher = _stills(stage, runs, still).placed(device) if stage.own else None
+    own = None if teacher is None else lambda faces: _answers(teacher, faces, device)
+    material = gather(runs, stage, own)
     average = {name: value.clone() for name, value in net.state_dict().items()}
     optimizer = torch.optim.AdamW(net.parameters(), stage.rate, weight_decay=stage.decay)
     path, begin, history = runs / f"{stage.name}.pt", 0, []
@@ -367,13 +354,10 @@ def logits_of(net: Network, faces: Bytes, device: torch.device) -> Floats:
     return np.concatenate(rows)
 
 
-def _answers(nets: Sequence[Network], faces: Bytes, device: torch.device) -> Floats:
-    """Return the mean scores of some nets for faces and their mirror images."""
+def _answers(net: Network, faces: Bytes, device: torch.device) -> Floats:
+    """Return a net's scores for faces and their mirror images."""
     mirrored = np.ascontiguousarray(faces[:, :, ::-1])
-    scores = [
-        _softmax((logits_of(net, faces, device) + logits_of(net, mirrored, device)) / 2) for net in nets
-    ]
-    return np.asarray(np.mean(scores, axis=0), np.float32)
+    return _softmax((logits_of(net, faces, device) + logits_of(net, mirrored, device)) / 2)
 
 
 def measure(net: Network, check: Mapping[str, Array], device: torch.device) -> dict[str, float]:
