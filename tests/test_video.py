@@ -15,7 +15,7 @@ from typing import Any
 import av
 import numpy as np
 import pytest
-from media import B_FRAMES, FRAGMENTED, LOSSLESS, OPEN_GOP, Picture, edit, picture, pictures, write
+from media import B_FRAMES, FRAGMENTED, LOSSLESS, OPEN_GOP, Picture, damaged, edit, picture, pictures, write
 
 from fervid.errors import UsageError
 from fervid.types import Frame, Tally, Video
@@ -249,20 +249,38 @@ def test_wanted_frames_are_as_in_a_whole_pass(tmp_path: Path, name: str, every: 
 
 
 @pytest.mark.parametrize("name", ["mp4 B-frames", "mkv B-frames", "ts h264", "avi mpeg4"])
-def test_before_a_span_only_frames_that_others_refer_to_are_decoded(tmp_path: Path, name: str) -> None:
+def test_long_before_a_span_only_frames_that_others_refer_to_are_decoded(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, name: str
+) -> None:
     codec, options, more = FILMS[name]
     path = tmp_path / f"film.{name.split()[0]}"
     write(path, pictures(60), codec=codec, options=options, **{**more, "gop": 600})
-    planned = planning.plan(path)
-    start = int(planned.pts[-1])
-    first, *before = (pts for pts, _ in reading.timed(planned, start) if pts < start)
-    late = start - planned.length(reading.ALL_BEFORE)
-    assert first in planned.keyframes
-    for low, high in ((first, late), (late - 1, start)):
-        between = planned.pts[(planned.pts > low) & (planned.pts < high)].tolist()
-        decoded = [pts for pts in before if low < pts < high]
-        assert len(between) > 20 and set(decoded) <= set(between)
-        assert (decoded == between) == (high == start)
+    planned, decoded = planning.plan(path), []
+    clocked = reading._clocked
+
+    def noted(*arguments: Any) -> Iterator[tuple[int, av.VideoFrame]]:
+        for time, shown in clocked(*arguments):
+            decoded.append(time)
+            yield time, shown
+
+    monkeypatch.setattr(reading, "_clocked", noted)
+    pts = planned.pts.tolist()
+    assert [time for time, _ in reading.timed(planned, pts[-2])] == pts[-3:]
+    late = pts[-2] - planned.length(reading.ALL_BEFORE[0])
+    assert decoded[0] in planned.keyframes and set(decoded) < set(pts)
+    assert [time for time in decoded if time >= late] == [time for time in pts if time >= late]
+    assert len(decoded) < len(pts) - 10
+
+
+def test_after_damage_before_a_span_frames_are_those_of_one_pass(tmp_path: Path) -> None:
+    """Which frames the decoder gives after damage depends on all before, with those that none refers to."""
+    sound = write(tmp_path / "film.flv", pictures(150), rate=10, gop=60, options=B_FRAMES)
+    planned, frames, _ = whole(damaged(tmp_path / "hurt.flv", sound, 0.775, 700))
+    assert len(frames) < len(planned.pts)
+    for start in planned.pts[planned.pts > planned.pts[40]].tolist():
+        assert [frame.pts for frame in reading.frames(planned, start)] == [
+            frame.pts for frame in frames if frame.pts >= start
+        ]
 
 
 def test_a_container_whose_times_change_after_a_seek_is_read_in_one_pass(tmp_path: Path) -> None:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import errno
 from collections import deque
-from collections.abc import Callable, Collection, Iterable, Iterator
+from collections.abc import Callable, Collection, Generator, Iterable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from fractions import Fraction
@@ -42,7 +42,7 @@ PIXELS_AT_ONCE = 1 << 24  # if they are small enough
 # those decoded at once, and as many more as the detection of cuts compares.
 HELD = AT_ONCE + 6
 PIXELS_HELD = 1 << 26  # in all of them, as far as they are more than one
-ALL_BEFORE = 1  # second before a span in which all frames are decoded
+ALL_BEFORE = (1, 16)  # seconds and frames before a span that are all decoded, whichever is longer
 PAST = 64  # packets without a frame after which none is expected: decoders hold back 32 fields at most
 FARTHEST = 60  # seconds before a span that are searched for a keyframe that can be decoded
 UNWANTED = Disposition.attached_pic | Disposition.timed_thumbnails
@@ -159,10 +159,19 @@ def _video_stream(container: InputContainer, path: Path) -> VideoStream:
     return max(known, key=lambda s: (bool(s.disposition & Disposition.default), s.width * s.height, -s.index))
 
 
+@dataclass
+class _Way:
+    """What happened on the way from the keyframe to a span."""
+
+    left_out: bool = False  # frames to which no other refers
+    damaged: bool = False
+
+
 def decoded(
-    stream: VideoStream, packets: Iterable[Packet[VideoStream]] | None = None
+    stream: VideoStream, packets: Iterable[Packet[VideoStream]] | None = None, way: _Way | None = None
 ) -> Iterator[VideoFrame]:
     """Yield every frame that can be decoded; other packets are skipped, and `frames` counts the loss."""
+    way = way or _Way()
     is_flushed, held = False, deque[VideoFrame]()
     for packet in demuxed(stream) if packets is None else packets:
         if packet.size == 0 and packet.dts is not None:
@@ -171,7 +180,9 @@ def decoded(
         try:
             pictures = packet.decode()
         except av.FFmpegError:
+            way.damaged = True
             continue
+        way.damaged |= any(picture.is_corrupt for picture in pictures)
         _hold(held, pictures)
         yield from pictures
     if not is_flushed:
@@ -201,8 +212,34 @@ def timed(
 ) -> Iterator[tuple[int, VideoFrame]]:
     """Yield decoded frames with their pts, never descending, from a frame before `start` to one after `stop`.
 
-    With `wanted`, other frames are left out if no frame refers to them, as decoding them takes time.
+    With `wanted`, other frames are left out if no frame refers to them, as decoding them takes time. Without,
+    only those long before `start` are, and not if something is damaged there: which frames a decoder gives
+    after damage depends on all before.
     """
+    way, seconds, frames = _Way(), *ALL_BEFORE
+    far = start - max(video.length(seconds), frames * _step(video)) if wanted is None else start
+    pictures = _begun(video, start, stop, wanted, far, way)
+    around: deque[tuple[int, VideoFrame]] = deque(maxlen=2)  # the last frame before `start`, the first after
+    while not around or around[-1][0] < start:
+        if (picture := next(pictures, None)) is None:
+            break
+        around.append(picture)
+    picture = None  # which would keep the frame
+    index = int(np.searchsorted(video.pts, start))
+    is_planned = [pts for pts, _ in around] == video.pts[max(0, index - 1) : index + 1].tolist()
+    if wanted is None and way.left_out and (way.damaged or not is_planned):
+        around.clear()
+        pictures.close()
+        pictures = _begun(video, start, stop, None, video.start, way)
+    while around:
+        yield around.popleft()
+    yield from pictures
+
+
+def _begun(
+    video: Video, start: int, stop: int | None, wanted: Collection[int] | None, far: int, way: _Way
+) -> Generator[tuple[int, VideoFrame]]:
+    """Yield decoded frames with their pts, beginning at a keyframe; those before `far` may be left out."""
     path = Path(video.path)
     second = max(1, video.length(1))
     back = 0
@@ -210,8 +247,8 @@ def timed(
     # step back until a frame before `start` comes out, which is needed to detect a change of size.
     while video.seekable and (target := start - 1 - back) > video.start and back <= FARTHEST * second:
         with opened(path) as (_, stream):
-            packets = _needed(video, stream, start, stop, wanted)
-            pictures = _clocked(video, stream, _sought(stream, packets, target))
+            packets = _needed(video, stream, far, stop, wanted, way)
+            pictures = _clocked(video, stream, _sought(stream, packets, target, way))
             first = next(pictures, None)
             if first is not None and first[0] < start:
                 yield first
@@ -219,23 +256,21 @@ def timed(
                 return
         back = back * 2 or second
     with opened(path) as (_, stream):
-        packets = _needed(video, stream, start, stop, wanted)
+        packets = _needed(video, stream, far, stop, wanted, way)
         if video.seekable and target > video.start:
             # All around is damaged. From the start of the file, every span would decode all before it.
             _seek(stream, target)
-        yield from _clocked(video, stream, decoded(stream, packets))
+        yield from _clocked(video, stream, decoded(stream, packets, way))
 
 
 def _needed(
-    video: Video, stream: VideoStream, start: int, stop: int | None, wanted: Collection[int] | None
+    video: Video, stream: VideoStream, far: int, stop: int | None, wanted: Collection[int] | None, way: _Way
 ) -> Iterator[Packet[VideoStream]]:
     """Yield the packets to decode, and let the decoder leave out unwanted frames to which no other refers.
 
-    Frames long before `start` are decoded only because others refer to them. Those of the last second are all
-    decoded: after damage, which frame comes out next depends on the ones before it.
+    Frames before `far` are unwanted: they are decoded only because others refer to them.
     """
     context, is_unwanted, past = stream.codec_context, False, 0
-    far = start - video.length(ALL_BEFORE)
     for packet in demuxed(stream):
         times = [time for time in (packet.pts, packet.dts) if time is not None]
         if video.seekable and stop is not None and times and min(times) >= stop:
@@ -245,6 +280,7 @@ def _needed(
         if packet.pts is not None:  # a second field has no time of its own, and belongs to the first
             is_unwanted = packet.pts < far or (wanted is not None and packet.pts not in wanted)
         leave_out = is_unwanted and video.seekable and not packet.is_keyframe
+        way.left_out |= leave_out
         if context.name in LEAVING_OUT:
             context.skip_frame = "NONREF" if leave_out else "DEFAULT"
         elif leave_out and context.name == "hevc" and packet.is_disposable:
@@ -252,7 +288,9 @@ def _needed(
         yield packet
 
 
-def _sought(stream: VideoStream, packets: Iterator[Packet[VideoStream]], target: int) -> Iterator[VideoFrame]:
+def _sought(
+    stream: VideoStream, packets: Iterator[Packet[VideoStream]], target: int, way: _Way
+) -> Iterator[VideoFrame]:
     """Yield frames from a keyframe near `target` on; none if they would differ from those of a full pass."""
     if not _seek(stream, target):
         return
@@ -268,7 +306,7 @@ def _sought(stream: VideoStream, packets: Iterator[Packet[VideoStream]], target:
                 return
             yield packet
 
-    pictures = decoded(stream, fed())
+    pictures = decoded(stream, fed(), way)
     first = next(pictures, None)
     if first is None or first.pts != keyframe.pts or first.is_corrupt:
         return  # a damaged keyframe: the decoder conceals the damage with the frames before it
@@ -289,7 +327,7 @@ def _clocked(
     video: Video, stream: VideoStream, pictures: Iterator[VideoFrame]
 ) -> Iterator[tuple[int, VideoFrame]]:
     """Yield every frame with a time on the video's clock; times never descend."""
-    step = max(1, video.length(1 / video.rate)) if video.rate else 1
+    step = _step(video)
     if not video.seekable and time_base_of(stream) != video.time_base:  # a clock that counts
         yield from ((index * step, picture) for index, picture in enumerate(pictures))
         return
@@ -302,6 +340,11 @@ def _clocked(
             time = picture.dts if picture.dts is not None else video.start if last is None else last + step
         last = time if last is None else max(time, last)
         yield last, picture
+
+
+def _step(video: Video) -> int:
+    """Return the usual ticks from one frame to the next, or 1 if they are not known."""
+    return max(1, video.length(1 / video.rate)) if video.rate else 1
 
 
 def time_base_of(stream: VideoStream) -> Fraction:
