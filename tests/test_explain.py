@@ -47,7 +47,7 @@ def test_contributions_sum_to_the_logit(explanation: Explanation) -> None:
 
 
 def test_contributions_of_the_default_model_sum_to_the_logit(smile: FaceWindow) -> None:
-    """Its three streams are of other kinds of layers than those of the tiny model."""
+    """Its four streams are of other kinds of layers than those of the tiny model."""
     whole = explain(load("default"), smile.window, smile.neutral, only="happiness")
     (shares,) = whole.shares.values()
     assert set(shares) == {"c3d", "phrnn", "still", "still_facenet"}

@@ -266,7 +266,7 @@ def test_long_before_a_span_only_frames_that_others_refer_to_are_decoded(
     monkeypatch.setattr(reading, "_clocked", noted)
     pts = planned.pts.tolist()
     assert [time for time, _ in reading.timed(planned, pts[-2])] == pts[-3:]
-    late = pts[-2] - planned.length(reading.ALL_BEFORE[0])
+    late = pts[-2] - planned.length(reading.SECONDS_BEFORE)
     assert decoded[0] in planned.keyframes and set(decoded) < set(pts)
     assert [time for time in decoded if time >= late] == [time for time in pts if time >= late]
     assert len(decoded) < len(pts) - 10

@@ -42,7 +42,7 @@ PIXELS_AT_ONCE = 1 << 24  # if they are small enough
 # those decoded at once, and as many more as the detection of cuts compares.
 HELD = AT_ONCE + 6
 PIXELS_HELD = 1 << 26  # in all of them, as far as they are more than one
-ALL_BEFORE = (1, 16)  # seconds and frames before a span that are all decoded, whichever is longer
+SECONDS_BEFORE, FRAMES_BEFORE = 1, 16  # before a span, all frames of the longer of both are decoded
 PAST = 64  # packets without a frame after which none is expected: decoders hold back 32 fields at most
 FARTHEST = 60  # seconds before a span that are searched for a keyframe that can be decoded
 UNWANTED = Disposition.attached_pic | Disposition.timed_thumbnails
@@ -216,8 +216,8 @@ def timed(
     only those long before `start` are, and not if something is damaged there: which frames a decoder gives
     after damage depends on all before.
     """
-    way, seconds, frames = _Way(), *ALL_BEFORE
-    far = start - max(video.length(seconds), frames * _step(video)) if wanted is None else start
+    before = max(video.length(SECONDS_BEFORE), FRAMES_BEFORE * _step(video)) if wanted is None else 0
+    far, way = start - before, _Way()
     pictures = _begun(video, start, stop, wanted, far, way)
     around: deque[tuple[int, VideoFrame]] = deque(maxlen=2)  # the last frame before `start`, the first after
     while not around or around[-1][0] < start:
@@ -247,6 +247,7 @@ def _begun(
     # step back until a frame before `start` comes out, which is needed to detect a change of size.
     while video.seekable and (target := start - 1 - back) > video.start and back <= FARTHEST * second:
         with opened(path) as (_, stream):
+            way.left_out = way.damaged = False
             packets = _needed(video, stream, far, stop, wanted, way)
             pictures = _clocked(video, stream, _sought(stream, packets, target, way))
             first = next(pictures, None)
@@ -280,10 +281,11 @@ def _needed(
         if packet.pts is not None:  # a second field has no time of its own, and belongs to the first
             is_unwanted = packet.pts < far or (wanted is not None and packet.pts not in wanted)
         leave_out = is_unwanted and video.seekable and not packet.is_keyframe
-        way.left_out |= leave_out
         if context.name in LEAVING_OUT:
             context.skip_frame = "NONREF" if leave_out else "DEFAULT"
+            way.left_out |= leave_out
         elif leave_out and context.name == "hevc" and packet.is_disposable:
+            way.left_out = True
             continue
         yield packet
 
