@@ -12,8 +12,8 @@ import torch
 from scipy.linalg import logm
 from test_streams import clips as some_clips
 from test_streams import settled, small
-from test_train import CPU, LABELS, SMALL, Stop, same, trained, weights
 from torch import Tensor, nn
+from training import CPU, LABELS, SMALL, Stop, same, trained, weights
 
 from fervid import execute, model, streams, synth
 from fervid.errors import UsageError

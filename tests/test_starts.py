@@ -10,6 +10,7 @@ import numpy as np
 import pytest
 import torch
 from safetensors.numpy import load_file
+from training import Stop
 
 from fervid import execute, model, quantized, streams, synth
 from fervid.errors import UsageError
@@ -130,10 +131,6 @@ def test_squares_of_a_face_are_masked() -> None:
     assert abs(float((corrupted == 0).float().mean()) - denoising.MASKED) < 0.02
     square = corrupted[..., :56, :56].reshape(200, 7, 8, 7, 8)
     assert (square.amax((2, 4)) == square.amin((2, 4))).all()
-
-
-class Stop(Exception):
-    """The interruption of a run."""
 
 
 def test_an_interrupted_autoencoder_resumes_and_is_where_the_stream_starts(

@@ -12,7 +12,7 @@ import pytest
 import torch
 from conftest import Call
 from safetensors.numpy import load_file
-from training import drawn, footage
+from training import CPU, LABELS, SMALL, Stop, drawn, footage, same, trained, weights
 
 from fervid import clips, execute, model, streams, synth
 from fervid.errors import InputError, ModelError, UsageError
@@ -23,21 +23,9 @@ from fervid.train.augment import OFF, STRONG
 from fervid.train.batches import Clips, make_targets
 from fervid.train.footage import Footage
 from fervid.train.listener import Listener, Progress
-from fervid.train.machine import Machine, open_machine
+from fervid.train.machine import open_machine
 from fervid.train.material import Material, arrange
-from fervid.train.recipe import Recipe
 from fervid.types.samples import Picture, Sample, Strip
-
-CPU = Machine(torch.device("cpu"))
-LABELS = ("happiness", "surprise")
-SMALL = Recipe(
-    data=("synth:posed",),
-    streams=("tiny_faces", "tiny_displacement"),
-    epochs=3,
-    joint_epochs=2,
-    batch=4,
-    held_out=0.3,
-)
 
 
 @pytest.fixture(autouse=True)
@@ -55,24 +43,6 @@ def material() -> Material:
 def strips(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """Make the folder of this file's strips, which are drawn once."""
     return tmp_path_factory.mktemp("strips")
-
-
-def trained(recipe: Recipe, material: Material, folder: Path, strips: Path, **options: object) -> Path:
-    folders.begin(folder, recipe, material)
-    with execute.serial() as executor:
-        return run.train(recipe, material, folder, executor, CPU, cache=strips, **options)  # type: ignore[arg-type]
-
-
-def weights(folder: Path) -> dict[str, np.ndarray]:
-    return load_file(folder / model.WEIGHTS)
-
-
-def same(ours: dict[str, np.ndarray], theirs: dict[str, np.ndarray]) -> bool:
-    return ours.keys() == theirs.keys() and all(np.array_equal(ours[name], theirs[name]) for name in ours)
-
-
-class Stop(Exception):
-    """The interruption of a run."""
 
 
 @pytest.fixture(scope="module")

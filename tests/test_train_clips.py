@@ -8,7 +8,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
-from training import drawn
+from training import CPU, LABELS, Stop, drawn
 
 from fervid import clips, streams
 from fervid.errors import InputError
@@ -20,13 +20,6 @@ from fervid.train.batches import Clips, make_targets
 from fervid.train.footage import Footage
 from fervid.train.listener import SILENT, Listener, Progress
 from fervid.train.machine import Machine
-
-CPU = Machine(torch.device("cpu"))
-LABELS = ("happiness", "surprise")
-
-
-class Stop(Exception):
-    """The interruption of a run."""
 
 
 def test_clips_depend_on_epoch_and_draw_alone() -> None:

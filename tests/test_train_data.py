@@ -8,18 +8,15 @@ from pathlib import Path
 import cv2
 import numpy as np
 import pytest
-import torch
+from training import CPU, LABELS
 
 from fervid import execute, synth
 from fervid.errors import InputError, UsageError
 from fervid.train import evaluate
 from fervid.train.batches import make_targets
-from fervid.train.machine import Machine
 from fervid.train.material import arrange, gather
 from fervid.train.recipe import Recipe
 from fervid.types.samples import Drawn, Sample
-
-LABELS = ("happiness", "surprise")
 
 
 def sample(name: str, label: str, subject: str | None = None) -> Sample:
@@ -100,8 +97,7 @@ def test_tables_of_one_folder_have_the_same_people(tmp_path: Path) -> None:
 
 def test_a_protocol_checks_every_fold_before_it_trains(tmp_path: Path) -> None:
     rows = [*synth.samples("posed", 3, 3, 0, LABELS), *synth.samples("posed", 1, 1, 0, ("anger",))]
-    machine = Machine(torch.device("cpu"))
     words = "fold 1 of kfold:3: there is no training sample of anger"
     with pytest.raises(InputError, match=words), execute.serial() as executor:
-        evaluate.by_protocol("kfold:3", rows, Recipe(), tmp_path / "runs", executor, machine)
+        evaluate.by_protocol("kfold:3", rows, Recipe(), tmp_path / "runs", executor, CPU)
     assert not (tmp_path / "runs").exists()

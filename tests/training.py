@@ -1,16 +1,34 @@
-"""Make the footage that tests train on: drawn people with an expression."""
+"""What tests of training share: footage of drawn people with an expression, and small runs."""
 
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from dataclasses import replace
 from fractions import Fraction
+from pathlib import Path
 
 import numpy as np
+import torch
+from safetensors.numpy import load_file
 
-from fervid import synth
+from fervid import execute, model, synth
+from fervid.train import folders, run
 from fervid.train.footage import Footage
+from fervid.train.machine import Machine
+from fervid.train.material import Material
+from fervid.train.recipe import Recipe
 from fervid.types.samples import Sample, Strip
+
+CPU = Machine(torch.device("cpu"))
+LABELS = ("happiness", "surprise")
+SMALL = Recipe(
+    data=("synth:posed",),
+    streams=("tiny_faces", "tiny_displacement"),
+    epochs=3,
+    joint_epochs=2,
+    batch=4,
+    held_out=0.3,
+)
 
 
 def drawn(labels: Sequence[str], people: int, per_class: int, seed: int = 0, length: int = 16) -> Footage:
@@ -66,3 +84,21 @@ def footage(samples: Sequence[Sample], strips: Sequence[Strip]) -> Footage:
         quality=tuple(np.ones(len(strip), np.float32) for strip in strips),
         troubles=tuple("" if len(strip) else "no face" for strip in strips),
     )
+
+
+def trained(recipe: Recipe, material: Material, folder: Path, strips: Path, **options: object) -> Path:
+    folders.begin(folder, recipe, material)
+    with execute.serial() as executor:
+        return run.train(recipe, material, folder, executor, CPU, cache=strips, **options)  # type: ignore[arg-type]
+
+
+def weights(folder: Path) -> dict[str, np.ndarray]:
+    return load_file(folder / model.WEIGHTS)
+
+
+def same(ours: dict[str, np.ndarray], theirs: dict[str, np.ndarray]) -> bool:
+    return ours.keys() == theirs.keys() and all(np.array_equal(ours[name], theirs[name]) for name in ours)
+
+
+class Stop(Exception):
+    """The interruption of a run."""
