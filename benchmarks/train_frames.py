@@ -31,6 +31,7 @@ from typing import Any
 
 import numpy as np
 import torch
+from expression_detector import adapted, among_emotions
 from frame_faces import ACTED, BATCH, cut_faces, load, write_answers
 from torch import Tensor, nn
 from torch.nn import functional
@@ -52,7 +53,6 @@ SHARES = {"fer": 1.0, "portraits": 0.45, "landmarks": 0.6}
 WITH_ACTED = {**SHARES, "fer": 0.8, ACTED: 0.3}
 VISIBLE = (0.1, 0.45)  # levels at which an expression is not seen yet, and fully
 SOFTENED = 1.5  # what the answers' logits are divided by
-LEAST = 1e-4  # a probability below it counts as it
 WARM_UP = 0.05  # share of the steps
 LONGEST_GRADIENT = 2.0
 
@@ -103,7 +103,12 @@ FACE_NET = Stage(
 STAGES = (
     Stage("first", 4, 2e-4, 0.15, 0.25, 0.3, MILD),
     Stage("second", 5, 2e-4, 0.25, 0.15, 0.6, STRONG, after=("first",)),
-    Stage("third", 8, 3e-4, 0.3, 0.2, 0.5, STRONG, ("", "first", "second"), 0.5, 0.3, shares=WITH_ACTED),
+    Stage(
+        *("third", 8, 3e-4, 0.3, 0.2, 0.5, STRONG, ("", "first", "second")),
+        own=0.5,
+        portraits=0.3,
+        shares=WITH_ACTED,
+    ),
     # It is only a start for C3D, which begins with coarse faces as well.
     Stage(
         "narrow", 6, 3e-3, 0.1, 0.3, 0.3, MILD, width=16, average=0.997, mixup=0.1, coarse=True, planned=10
@@ -196,7 +201,10 @@ def gather(runs: Path, stage: Stage, own: Callable[[Bytes], Floats] | None = Non
     `own` returns the scores of the net from which the stage starts.
     """
     faces, targets, weights = [], [], []
-    detected = fitted(runs) if stage.detected else None
+    if stage.detected:
+        with np.load(runs / "fer.npz") as pack:
+            truth = np.array([EMOTIONS.index(label) for label in pack["label"]])
+        detected = adapted(np.load(runs / "detected-fer.npy")[::3], truth[::3])
     for name, share in stage.shares.items():
         pack = load(runs, name)
         labels = np.array([[emotion == label for emotion in EMOTIONS] for label in pack["label"]], np.float32)
@@ -205,7 +213,7 @@ def gather(runs: Path, stage: Stage, own: Callable[[Bytes], Floats] | None = Non
             foreign = _softmax(np.load(runs / f"answers-{name}.npy") / SOFTENED)
             answers = stage.own * answers + (1 - stage.own) * foreign
             # Most portraits are neutral, and the detector takes three of four such for emotions.
-            if detected is not None and name != "portraits":
+            if stage.detected and name != "portraits":
                 scores = detected(np.load(runs / f"detected-{name}.npy"))
                 answers = among_emotions(answers, stage.detected * scores)
         rows = np.arange(len(labels))
@@ -231,45 +239,6 @@ def gather(runs: Path, stage: Stage, own: Callable[[Bytes], Floats] | None = Non
     return Material(
         np.concatenate(faces), np.concatenate(targets).astype(np.float32), np.concatenate(weights)
     )
-
-
-def fitted(runs: Path) -> Callable[[Array], Floats]:
-    """Return a function from the detector's logarithms to those of probabilities that suit FER2013's labels.
-
-    The detector is too sure of small pictures, and other classes were common where it learned. So one scale,
-    and what is added to each class, are fitted to a third of the labels, where all classes count the same.
-    """
-    labels = np.array([EMOTIONS.index(label) for label in load(runs, "fer")["label"]])[::3]
-    truth = torch.from_numpy(labels)
-    scores = torch.from_numpy(np.load(runs / "detected-fer.npy")[::3]).double()
-    rarity = 1 / torch.bincount(truth, minlength=len(EMOTIONS)).clamp_min(1).double()
-    scale, added = torch.ones(1).double(), torch.zeros(len(EMOTIONS)).double()
-    values = [scale.requires_grad_(), added.requires_grad_()]
-    optimizer = torch.optim.LBFGS(values, max_iter=200, line_search_fn="strong_wolfe")
-
-    def loss() -> Tensor:
-        optimizer.zero_grad()
-        value = functional.cross_entropy(scores * scale + added, truth, rarity)
-        value.backward()  # type: ignore[no-untyped-call]
-        return value
-
-    optimizer.step(loss)  # type: ignore[no-untyped-call]
-
-    def detected(logs: Array) -> Floats:
-        logits = torch.from_numpy(logs) * scale.detach() + added.detach()
-        return np.asarray(logits.log_softmax(1).float().numpy(), np.float32)
-
-    return detected
-
-
-def among_emotions(answers: Floats, scores: Floats) -> Floats:
-    """Return the answers times the exponentials of the scores, but each face as neutral as before."""
-    neutral = EMOTIONS.index(NEUTRAL)
-    logits = np.log(answers.clip(LEAST)) + scores
-    logits[:, neutral] = -np.inf
-    shared = (1 - answers[:, [neutral]]) * _softmax(logits)
-    shared[:, neutral] = answers[:, neutral]
-    return shared
 
 
 def _softmax(logits: Array) -> Floats:

@@ -8,9 +8,9 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-import torch
 from conftest import Call
 from safetensors.numpy import load_file
+from training import CPU, LABELS, SMALL
 
 from fervid import execute, model, synth
 from fervid.cli.shared.training import check_run_folder
@@ -19,21 +19,10 @@ from fervid.errors import ModelError, UsageError
 from fervid.explain import explain
 from fervid.train import evaluate, folders, footage, run, starting
 from fervid.train.listener import Listener
-from fervid.train.machine import Machine
 from fervid.train.material import Material, arrange
 from fervid.train.recipe import Recipe, settings
 
-CPU = Machine(torch.device("cpu"))
-LABELS = ("happiness", "surprise")
-SMALL = Recipe(
-    data=("synth:posed",),
-    streams=("tiny_faces", "tiny_displacement"),
-    epochs=2,
-    joint_epochs=1,
-    batch=4,
-    held_out=0.3,
-    committee=2,
-)
+COMMITTEE = replace(SMALL, epochs=2, joint_epochs=1, committee=2)
 
 
 @pytest.fixture(scope="module")
@@ -60,7 +49,7 @@ def trained(
 
 @pytest.fixture(scope="module")
 def committee(material: Material, strips: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
-    return trained(SMALL, material, tmp_path_factory.mktemp("runs") / "committee", strips)
+    return trained(COMMITTEE, material, tmp_path_factory.mktemp("runs") / "committee", strips)
 
 
 def test_the_mean_is_of_probabilities_and_the_majority_of_votes() -> None:
@@ -132,10 +121,10 @@ def test_an_interrupted_committee_ends_with_the_same_weights(
     stopped: list[str] = []
     folder = tmp_path / "committee"
     with pytest.raises(Stop):
-        trained(SMALL, material, folder, strips, Listener(note=note))
+        trained(COMMITTEE, material, folder, strips, Listener(note=note))
     assert folders.is_done(folder / "member_1") and not folders.is_done(folder)
     before = (folder / "member_1" / model.WEIGHTS).stat().st_mtime_ns
-    trained(SMALL, material, folder, strips, Listener(note=note))
+    trained(COMMITTEE, material, folder, strips, Listener(note=note))
     assert (folder / "member_1" / model.WEIGHTS).stat().st_mtime_ns == before
     ours, theirs = load_file(folder / model.WEIGHTS), load_file(committee / model.WEIGHTS)
     assert ours.keys() == theirs.keys()
@@ -145,7 +134,9 @@ def test_an_interrupted_committee_ends_with_the_same_weights(
 def test_a_committee_starts_from_the_members_of_another(
     committee: Path, material: Material, strips: Path, tmp_path: Path
 ) -> None:
-    recipe = replace(SMALL, epochs=0, streams=("tiny_faces",), start_from=(str(committee),), vote="majority")
+    recipe = replace(
+        COMMITTEE, epochs=0, streams=("tiny_faces",), start_from=(str(committee),), vote="majority"
+    )
     other = trained(recipe, material, tmp_path / "other", strips)
     assert model.read_spec(other).vote == "majority"
     ours, theirs = load_file(other / model.WEIGHTS), load_file(committee / model.WEIGHTS)
@@ -155,7 +146,7 @@ def test_a_committee_starts_from_the_members_of_another(
     with pytest.raises(UsageError, match="start from one of its members"):
         run.check(replace(recipe, committee=1), material, "cpu")
     with pytest.raises(UsageError, match="is a committee"):
-        starting.finetune_recipe(committee, SMALL)
+        starting.finetune_recipe(committee, COMMITTEE)
 
 
 def test_a_committee_is_not_explained(committee: Path, material: Material) -> None:

@@ -88,3 +88,30 @@ def test_the_best_place_of_any_level_counts(script: ModuleType, tmp_path: Path) 
         after = detector.scores(grey)
     assert before.shape == after.shape == (2, 8)
     assert torch.allclose(after, torch.tensor(4.0).sigmoid())
+
+
+def test_each_face_stays_as_neutral_as_it_was(script: ModuleType) -> None:
+    neutral = EMOTIONS.index("neutral")
+    answers = np.random.default_rng(0).dirichlet(np.ones(len(EMOTIONS)), 50).astype(np.float32)
+    scores = np.zeros_like(answers)
+    assert np.allclose(script.among_emotions(answers, scores), answers, atol=1e-3)
+    scores[:, 1], scores[:, neutral] = 2.0, 9.0
+    shared = script.among_emotions(answers, scores)
+    assert np.allclose(shared.sum(1), 1, atol=1e-5)
+    assert np.array_equal(shared[:, neutral], answers[:, neutral])
+    assert (shared[:, 1] > answers[:, 1]).all() and (shared[:, 0] < answers[:, 0]).all()
+
+
+def test_scores_are_adapted_to_labels(script: ModuleType) -> None:
+    random, classes = np.random.default_rng(0), len(EMOTIONS)
+    labels = random.choice(classes, 600, p=[0.4, *[0.1] * 6])
+    true = random.normal(0, 1, (600, classes)) + 2.0 * np.eye(classes)[labels]
+    logs = (2 * true + 5.0 * np.eye(classes)[2]).astype(np.float32)  # too sure, and fond of one class
+    fitted = script.adapted(logs, labels)(logs)
+    assert fitted.dtype == np.float32 and np.allclose(np.exp(fitted).sum(1), 1, atol=1e-5)
+    right, before, after = ((scores.argmax(1) == labels).mean() for scores in (true, logs, fitted))
+    assert before < 0.5 < right - 0.05 < after
+    assert np.exp(fitted).max(1).mean() == pytest.approx(after, abs=0.1)  # as sure as it is right
+    # All classes count the same, however many labels they have.
+    twice = script.adapted(np.repeat(logs, 1 + (labels == 0), 0), np.repeat(labels, 1 + (labels == 0)))(logs)
+    assert np.allclose(np.exp(twice), np.exp(fitted), atol=1e-3)
