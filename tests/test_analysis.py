@@ -297,7 +297,7 @@ def test_repeated_and_stored_work_keeps_the_bar_in_bounds(film: Path, tmp_path: 
                 yield execute.Progress(index, done)
             yield execute.Done(index, [])
 
-    halting.has_workers, halting.is_remote = True, False  # type: ignore[attr-defined]
+    halting.has_workers, halting.is_remote, halting.jobs = True, False, 1  # type: ignore[attr-defined]
     progress: list[float] = []
     half = replace(LARGE, end=Fraction(60))
     store = Store(tmp_path, keep=True)
@@ -361,10 +361,10 @@ def watch(path: Path, folder: Path) -> Watched:
     alive = most = passes = 0
     real = reading.frames
 
-    def counted(*arguments: Any) -> Iterator[Frame]:
+    def counted(*arguments: Any, **named: Any) -> Iterator[Frame]:
         nonlocal alive, most, passes
         passes += 1
-        for frame in real(*arguments):
+        for frame in real(*arguments, **named):
             alive, most = alive + 1, max(most, alive + 1)
             finalize(frame.luma, gone)
             yield frame

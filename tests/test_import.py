@@ -8,6 +8,7 @@ from pathlib import Path
 
 import pytest
 from conftest import ROOT, environment
+from media import pictures, write
 
 HEAVY = {"torch", "cv2", "dlib", "scipy", "av", "numpy", "rich", "safetensors"}
 PRINT = "print(*sys.modules, file=sys.stderr)"
@@ -41,6 +42,13 @@ def test_help_loads_no_command() -> None:
 
 def test_models_list_does_not_load_torch() -> None:
     loaded = modules_after("models", "list")
+    assert "fervid.model" in loaded and "torch" not in loaded
+
+
+def test_beside_workers_an_analysis_needs_no_torch(tmp_path: Path) -> None:
+    film = write(tmp_path / "film.mp4", pictures(130), rate=2, gop=4)  # two spans
+    options = ("--jobs", "2", "--min-face", "0.5", "--no-cache", "--timeline", "-")
+    loaded = modules_after("analyze", str(film), *options)
     assert "fervid.model" in loaded and "torch" not in loaded
 
 

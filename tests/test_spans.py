@@ -209,7 +209,9 @@ def test_spans_of_one_pass_give_the_same_as_alone(
         high: int | None,
         tally: Callable[[Tally], None],
         wanted: frozenset[int] | None,
+        undamaged: bool,
     ) -> Iterator[Frame]:
+        assert not undamaged
         passes.append((low, high))
         assert wanted == (None if fps is None else on_grid)
         for pts in times:
@@ -243,7 +245,7 @@ def test_spans_of_one_pass_give_the_same_as_alone(
 def test_a_span_reports_progress(monkeypatch: pytest.MonkeyPatch) -> None:
     planned = film(40)
 
-    def frames(_: Video, low: int, high: int | None, *__: object) -> Iterator[Frame]:
+    def frames(_: Video, low: int, high: int | None, *__: object, **___: object) -> Iterator[Frame]:
         for pts in planned.pts.tolist():
             if low <= pts and (high is None or pts < high):
                 yield Frame(pts, np.full((48, 64), 20, np.uint8))
@@ -276,7 +278,7 @@ def batches(monkeypatch: pytest.MonkeyPatch) -> dict[str, int]:
     for name, network in model.load("untrained").networks.items():
 
         def counted(clip: Tensor, name: str = name, own: Callable[..., Tensor] = network.features) -> Tensor:
-            assert len(clip) == model.BATCH
+            assert len(clip) == (stitch.AT_ONCE if name == "tiny_displacement" else model.BATCH)
             counts[name] = counts.get(name, 0) + 1
             return own(clip)
 
@@ -301,7 +303,7 @@ def test_the_windows_of_all_tracks_share_batches(
         )
         for number, pts in enumerate(SHORT)
     ]
-    monkeypatch.setattr(spans.reading, "frames", lambda *_: iter(()))
+    monkeypatch.setattr(spans.reading, "frames", lambda *_, **__: iter(()))
     monkeypatch.setattr(spans.tracks, "collect", lambda *_: faces)
     options = spans.Options(Settings(people=False), "untrained")
     span = spans.analyze_span(planned, SECOND, options)
@@ -340,7 +342,7 @@ def test_tracks_that_end_or_go_on_share_batches(batches: dict[str, int]) -> None
 
     together = curves([0, 1, 2])
     windows = sum(map(len, moments))
-    assert batches == {"tiny_faces": 0, "tiny_displacement": -(-windows // model.BATCH)}
+    assert batches == {"tiny_faces": 0, "tiny_displacement": -(-windows // stitch.AT_ONCE)}
     alone = [curve for number in range(3) for curve in curves([number])]
     assert [len(curve.pts) for curve in together] == [len(m) for m in moments]
     assert len({curve.scores.tobytes() for curve in together}) == 3

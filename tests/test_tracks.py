@@ -315,11 +315,11 @@ def test_every_angle_is_searched_at_first_now_and_then_and_at_cuts_to_no_upright
     empty = Stage([])
     play(empty, 9, change=lambda frame: replace(frame, cut=frame.pts == 31))
     assert empty.searches[Search.FULL] == [0, 31, 100, 200]
-    assert empty.searches[Search.QUICK] == [25, 50, 75, 125, 150, 175]
+    assert empty.searches[Search.QUICK] == [50, 150]
     well = Stage([stand()])
     play(well, 9, change=lambda frame: replace(frame, cut=frame.pts == 31))
     assert well.searches[Search.FULL] == [0] and 31 in well.searches[Search.UPRIGHT]
-    assert well.searches[Search.QUICK] == [75, 150]
+    assert well.searches[Search.QUICK] == [150]
 
 
 def test_a_detection_resets_landmarks() -> None:

@@ -21,7 +21,7 @@ from fervid.cache import Store
 from fervid.errors import InputError
 from fervid.execute import Done, Executor, Failed, Progress
 from fervid.faces.finder import FaceFinder, face_net, face_net_ranges
-from fervid.model import check_device, check_short_windows, info, load, portable_name
+from fervid.model import check_device, check_short_windows, info, load, load_light, portable_name
 from fervid.types import Crops, ModelInfo, Person, Rows, Segment, Settings, Timeline, Video
 from fervid.video import planning
 
@@ -119,7 +119,7 @@ class Run:
         self._hold()
         total = sum(spans.length(self.video, span) for span in self._spans)
         before = 0.0
-        for group in spans.groups(self.video, self._spans):
+        for group in spans.passes(self.video, self._spans, jobs=1):
             done = 0.0
             for done in tasks.work(self.task(group)):
                 yield (before + done) / total
@@ -174,12 +174,14 @@ class Run:
 
     @cached_property
     def _stitcher(self) -> stitch.Stitcher:
-        """The stitcher and its networks; loading them takes long, so the workers have begun by then."""
+        """The stitcher and its networks; torch takes long to import, so the workers have begun by then."""
         if self.options.model is None:
             return stitch.Stitcher(self.video, None, self.settings)
-        has_workers = self.executor is not None and self.executor.has_workers
-        is_alone = not has_workers or len(spans.groups(self.video, self._spans)) == 1
-        net = load(self.options.model, self.options.device, "" if is_alone else stitch.READS)
+        executor = self.executor
+        is_alone = executor is None or not executor.has_workers or len(self._passes(executor)) == 1
+        net = load_light(self.options.model, stitch.READS) or load(
+            self.options.model, self.options.device, "" if is_alone else stitch.READS
+        )
         return stitch.Stitcher(self.video, net, self.settings)
 
     def _drive(self) -> Generator[Segment]:
@@ -207,7 +209,7 @@ class Run:
         """Yield the spans in order, each once its result is in the store; report progress meanwhile."""
         if executor.is_remote:
             executor.check(tasks.check, self.terms)
-        groups = spans.groups(self.video, self._spans)
+        groups = self._passes(executor)
         ends = [list(accumulate(spans.length(self.video, span) for span in group)) for group in groups]
         reached = [0] * len(groups)  # ticks; repeated work adds nothing
         # A resumed pass decodes up to the first missing span without reporting progress.
@@ -236,8 +238,11 @@ class Run:
                 if isinstance(event, Done):
                     current, given = current + 1, 0
 
+    def _passes(self, executor: Executor) -> list[tuple[Span, ...]]:
+        return spans.passes(self.video, self._spans, executor.jobs)
+
     def task(self, group: tuple[Span, ...], is_remote: bool = False) -> tasks.Task:
-        """Return the task of one decoding pass; a worker on another machine cannot use the store."""
+        """Return the task of some spans; a worker on another machine cannot use the store."""
         paths = {span: self._path(span) for span in group}
         if not is_remote:
             return tasks.Task(self._around(*group), group, self.options, paths)

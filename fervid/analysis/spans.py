@@ -3,8 +3,9 @@
 A span also decodes a halo at both ends, so that stitching can match its tracks with those of its neighbours,
 but returns only frames and windows inside the span. The result is small: crops are returned only on request.
 
-Spans begin at keyframes. Where keyframes are far apart, spans begin at other frames too, and share one
-decoding pass: the frames of a halo go to both spans.
+Spans begin at keyframes. Where keyframes are far apart, spans begin at other frames too, and have to share
+one decoding pass: the frames of a halo go to both spans. Others share one to save time, as long as nothing is
+damaged: alone, each also decodes a second at either end, and the way from the keyframe before.
 """
 
 from __future__ import annotations
@@ -32,6 +33,8 @@ from fervid.video import reading, shots
 LENGTH = 30  # seconds per span, as far as keyframes allow
 HALO = Fraction(1)  # seconds decoded beyond each end
 
+MOST_JOINED = 8  # groups of spans in a decoding pass
+MOST_STEP = 1.5  # of the usual time from one frame to the next: after a longer one, a packet may be lost
 FRAMES_SHARE = 0.9  # of the progress of a span; running the nets is the rest
 
 
@@ -99,14 +102,46 @@ def _nearest(values: Ints, wanted: Array) -> Ints:
 
 
 def groups(video: Video, spans: Iterable[Span]) -> list[tuple[Span, ...]]:
-    """Group spans by decoding pass: a span that does not begin at a keyframe joins the one before it."""
-    passes: list[tuple[Span, ...]] = []
+    """Group spans that have to share a decoding pass: one that begins at no keyframe joins the one before."""
+    grouped: list[tuple[Span, ...]] = []
     for span in spans:
-        if passes and not (video.seekable and span.start in video.keyframes):
-            passes[-1] += (span,)
+        if grouped and not (video.seekable and span.start in video.keyframes):
+            grouped[-1] += (span,)
         else:
-            passes.append((span,))
-    return passes
+            grouped.append((span,))
+    return grouped
+
+
+def passes(video: Video, spans: Iterable[Span], jobs: int) -> list[tuple[Span, ...]]:
+    """Share spans among decoding passes, for so many workers; with `jobs` 0, only those that have to.
+
+    The passes get shorter towards the end, so that all workers finish at about the same time. Each takes two
+    thirds of a worker's share of what is left.
+    """
+    waiting, shared = deque(groups(video, spans)), list[tuple[Span, ...]]()
+    while waiting:
+        more = min(MOST_JOINED, math.ceil(2 * len(waiting) / (3 * jobs))) - 1 if jobs else 0
+        shared.append(waiting.popleft())
+        while more > 0 and waiting and _may_share(video, shared[-1], waiting[0]):
+            shared[-1] += waiting.popleft()
+            more -= 1
+    return shared
+
+
+def _may_share(video: Video, first: tuple[Span, ...], then: tuple[Span, ...]) -> bool:
+    """Return whether one decoding pass gives both groups the pictures that they have alone.
+
+    If something is damaged, it may not. Not all decoders report that, and none reports packets that are lost.
+    """
+    low, high = with_halo(video, first[0])[0], with_halo(video, then[-1])[1]
+    begin, end = np.searchsorted(video.pts, [low, video.pts[-1] + 1 if high is None else high])
+    steps = np.diff(video.pts[begin:end])
+    return (
+        first[-1].stop == then[0].start
+        and video.codec in reading.REPORTING
+        and len(steps) > 0
+        and bool(steps.max() <= MOST_STEP * np.median(steps))
+    )
 
 
 def length(video: Video, span: Span) -> int:
@@ -149,15 +184,41 @@ def analyze_span(video: Video, span: Span, options: Options) -> SpanResult:
 
 
 def analyze(video: Video, wanted: Sequence[Span], options: Options) -> Iterator[Step]:
-    """Analyze the spans of one decoding pass in order; yield a step per frame or batch.
+    """Analyze spans in order; yield a step per frame or batch.
 
-    Results do not depend on which spans share the pass. Only the few frames that are decoded at once, and
-    those that shot detection compares, are in memory.
+    Results do not depend on which spans are analyzed together.
+    """
+    for following in _series(video, wanted):
+        finished = 0
+        try:
+            for step in _in_one_pass(video, following, options, len(groups(video, following)) > 1):
+                finished += step.result is not None
+                yield step
+        except reading.DamageError:
+            for group in groups(video, following[finished:]):
+                yield from _in_one_pass(video, group, options, False)
+
+
+def _series(video: Video, wanted: Iterable[Span]) -> list[tuple[Span, ...]]:
+    """Return the spans by decoding pass."""
+    series: list[tuple[Span, ...]] = []
+    for group in groups(video, wanted):
+        if series and _may_share(video, series[-1], group):
+            series[-1] += group
+        else:
+            series.append(group)
+    return series
+
+
+def _in_one_pass(video: Video, wanted: Sequence[Span], options: Options, is_joined: bool) -> Iterator[Step]:
+    """Analyze spans in one decoding pass; if they could be decoded separately, raise DamageError at damage.
+
+    Only the few frames that are decoded at once, and those that shot detection compares, are in memory.
     """
     ranges = [with_halo(video, span) for span in wanted]
     tallies: list[Tally] = []
     sampled = _sampled(video, options.settings)
-    frames = reading.frames(video, ranges[0][0], ranges[-1][1], tallies.append, sampled)
+    frames = reading.frames(video, ranges[0][0], ranges[-1][1], tallies.append, sampled, undamaged=is_joined)
     shared = Shared(in_groups(frames, reading.at_once(video.width, video.height)), ranges)
     finder = FaceFinder.of(options.settings)
 

@@ -23,6 +23,7 @@ from fervid.people.descriptors import Descriptors
 from fervid.types import Curve, Floats, Ints, Segment, Settings, Tally, Track, Video
 
 READS = "displacement"  # of the networks that run here: it needs a person's neutral face, from several spans
+AT_ONCE = 32  # windows that such a network reads: most of its time is for its steps, however many it reads
 DISSOLVE = 1.5  # seconds; few dissolves take longer
 SAME_FACE = 0.5  # least mean overlap of boxes, in shared frames, for two tracks to be the same
 
@@ -178,7 +179,7 @@ class Stitcher:
         ]
         for stream in self.model.reading(READS):
             moved = (window.displacement(neutral) for chunk, neutral in chunks for window in chunk.windows)
-            logits = self.model.logits(stream.name, moved)
+            logits = self.model.logits(stream.name, moved, AT_ONCE)
             for chunk, _ in chunks:
                 chunk.logits[stream.name], logits = np.split(logits, [len(chunk.windows)])
 

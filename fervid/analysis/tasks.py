@@ -1,4 +1,4 @@
-"""The task of a worker: analyze the spans of one decoding pass.
+"""The task of a worker: analyze some spans that follow one another.
 
 A worker on this machine writes the results into the store. A worker on another machine returns them. It reads
 the video and the model from its own disk, so it first checks that they have the same content as here.
@@ -13,7 +13,7 @@ from collections.abc import Generator, Mapping
 from dataclasses import dataclass, replace
 from pathlib import Path
 
-from fervid import cache, model
+from fervid import cache, execute, model
 from fervid.analysis import results, spans
 from fervid.analysis.results import Span
 from fervid.analysis.spans import Options
@@ -38,7 +38,7 @@ class Terms:
 
 @dataclass(frozen=True)
 class Task:
-    """The spans of one decoding pass, to be sent to a worker."""
+    """Some spans that follow one another, to be sent to a worker."""
 
     video: Video  # with only the frames that these spans need
     spans: tuple[Span, ...]
@@ -94,7 +94,7 @@ def work(task: Task) -> Generator[float, None, Sent]:
     steps = spans.analyze(task.video, missing, task.options) if missing else iter(())
     done, sent = 0, Sent()
     for span in task.spans:
-        length = spans.length(task.video, span)
+        length, before = spans.length(task.video, span), done
         if span in missing:
             for step in steps:
                 if step.result is not None:
@@ -105,8 +105,11 @@ def work(task: Task) -> Generator[float, None, Sent]:
                         sent.append((span, arrays))
                     del arrays
                     break
-                yield done + min(int(step.share * length), length - 1)
+                # After damage a span begins once more.
+                done = max(done, before + min(int(step.share * length), length - 1))
+                yield done
             del step  # frees the result
-        done += length
+            execute.trim_memory()  # else the peaks of the spans add up
+        done = before + length
         yield done
     return sent

@@ -12,7 +12,7 @@ from fervid.errors import UsageError
 from fervid.execute.events import Done, Event, Executor, Failed, Progress, results
 from fervid.execute.local import AHEAD, pool
 from fervid.execute.memory import worker_count
-from fervid.execute.serial import cores, limit_threads, serial
+from fervid.execute.serial import cores, limit_threads, serial, trim_memory
 
 NAMES = ("serial", "local", "dask")
 

@@ -133,6 +133,7 @@ class Cluster:
 
     has_workers = True
     is_remote = True
+    jobs = 0
 
     def __init__(self, client: Client) -> None:
         self._client = client

@@ -54,6 +54,7 @@ class Executor(Protocol):
     has_workers: bool
     # Whether workers may be on other machines. They share no cache, so results are sent back.
     is_remote: bool
+    jobs: int  # the most tasks at once; 0: not known, as workers come and go
 
     def check(self, function: Function, argument: Any) -> None:
         """Call `function(argument)` on each remote worker; raise UsageError if any call raises."""

@@ -23,6 +23,7 @@ from fervid.execute.worker import BEATS, DONE, INDEX, PREFIX, STARTING, serve
 from fervid.files.temporary import Temporary
 
 AHEAD = 4  # unfinished tasks in memory per worker: no worker is idle while the first task is slow
+LAST = 2  # tasks per worker that wait at the end until one is free
 ASSIGNED = 2  # of these, tasks that a worker has: the current one and the next
 SMALL = 32 << 10  # bytes that fit in a pipe: a larger task waits until a worker is free
 POLL_EVERY = 0.2  # seconds between two checks of progress
@@ -218,7 +219,7 @@ class _Run:
         if len(workers) < self._pool.jobs:
             return self._pool.start_worker()
         # The last tasks wait for a worker that is free: one that is busy might end after all others.
-        if len(self._ready) <= self._pool.jobs:
+        if len(self._ready) <= LAST * self._pool.jobs:
             return None
         if len(item.message) > SMALL:  # sending would block until the worker reads
             return None

@@ -29,6 +29,7 @@ M_TRIM_THRESHOLD, M_MMAP_THRESHOLD = -1, -3  # of glibc's malloc.h
 class _Serial:
     has_workers = False
     is_remote = False
+    jobs = 1
 
     def check(self, function: Function, argument: Any) -> None:
         """Do nothing: no worker is remote."""

@@ -21,8 +21,8 @@ from fervid.types import READABLE, Bytes, Floats, Frame, Ints, Settings, Status,
 DETECT_EVERY = Fraction(1, 5)  # seconds
 DETECT_EVERY_HEALTHY = Fraction(1, 2)  # seconds, while every face on screen is followed well
 # Between searches at every angle. A shot without an upright face begins with a full one.
-FULL_EVERY, QUICK_EVERY = Fraction(4), Fraction(1)  # seconds, while there is no face
-QUICK_EVERY_BESIDE = Fraction(3)  # seconds, beside a face
+FULL_EVERY, QUICK_EVERY = Fraction(4), Fraction(2)  # seconds, while there is no face
+QUICK_EVERY_BESIDE = Fraction(6)  # seconds, beside a face
 BRIDGE = 1.0  # seconds for which a lost face keeps its identity
 
 SMOOTH_REACH = 3  # frames on either side

@@ -32,7 +32,7 @@ class Model:
     spec: Spec
     networks: Mapping[str, Network]
     joint: Mapping[str, nn.Linear]  # top layers trained together; empty for weighted fusion
-    device: torch.device
+    device: torch.device | str
 
     def reading(self, *inputs: str) -> list[StreamSpec]:
         """Return the streams that read one of these inputs, such as "faces", alone or with others."""
@@ -57,7 +57,7 @@ class Model:
         empty = np.empty((0, len(self.spec.labels)), np.float32)
         own, together = [empty], [empty]
         with one_thread(), torch.inference_mode():
-            for columns, count in _batches(inputs, batch):
+            for columns, count in batches(inputs, batch):
                 ready = [
                     torch.from_numpy(clips.contrast(part, illumination) if part.dtype == np.uint8 else part)
                     for part in columns
@@ -103,7 +103,7 @@ def read(window: Mapping[str, Array] | clips.Window, reads: str) -> Input:
     return wanted[0] if len(wanted) == 1 else wanted
 
 
-def _batches(inputs: Iterable[Input], size: int) -> Iterator[tuple[list[Any], int]]:
+def batches(inputs: Iterable[Input], size: int) -> Iterator[tuple[list[Any], int]]:
     """Yield batches of `size` windows, one array per input, and the number of windows without the padding."""
     rest = iter(inputs)
     while windows := [w if isinstance(w, tuple) else (w,) for w in islice(rest, size)]:

@@ -13,11 +13,12 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from fervid import files, streams
+from fervid import clips, files, streams
 from fervid.errors import ModelError, OutputError
+from fervid.model.light import Forward, LightModel
 from fervid.model.predict import Model, parts
 from fervid.model.spec import JOINT, SPEC, WEIGHTS, Spec, StreamSpec, find, read_spec, verify
-from fervid.types import Array
+from fervid.types import Array, Floats
 
 if TYPE_CHECKING:
     from torch import Tensor, nn
@@ -51,6 +52,39 @@ def load_exactly(name: str | Path, device: str = "cpu") -> Model:
     return _read(str(find(name)), device, exact=True)
 
 
+def load_light(name: str | Path, reads: str) -> LightModel | None:
+    """Return a model of only the networks that read an input, without torch; None if one needs it."""
+    return _load_light(str(find(name)), reads)
+
+
+@lru_cache(maxsize=2)
+def _load_light(folder: str, reads: str) -> LightModel | None:
+    verify(folder)
+    spec = read_spec(folder)
+    wanted = [stream for stream in spec.streams if reads in parts(stream.reads)]
+    if not all(streams.in_numpy(stream.network) for stream in wanted):
+        return None
+    tensors = _decoded(folder)
+    forwards: dict[str, Forward] = {}
+    tops: dict[str, tuple[Floats, Floats]] = {}
+    for stream in wanted:
+        prefix = f"{stream.name}."
+        own = {
+            k.removeprefix(prefix): v.astype(np.float32) for k, v in tensors.items() if k.startswith(prefix)
+        }
+        form = streams.in_numpy(stream.network)
+        assert form is not None
+        forwards[stream.name] = form(own, stream.sizes.get("motion", 0))
+        try:
+            if spec.fusion == "joint":
+                tops[stream.name] = own[f"{JOINT}weight"], own[f"{JOINT}bias"]
+            network = LightModel(spec, {}, {}, "cpu", forwards, tops)
+            network.heads(stream.name, [np.zeros((clips.LENGTH, 68, 2), np.float32)], 1)
+        except (LookupError, ValueError) as failure:
+            raise _misfit(stream, folder) from failure
+    return LightModel(spec, {}, {}, "cpu", forwards, tops)
+
+
 @lru_cache(maxsize=2)  # evaluation by a protocol has a model for each part
 def _load(folder: str, device: str, reads: str) -> Model:
     return _read(folder, device, reads)
@@ -58,16 +92,11 @@ def _load(folder: str, device: str, reads: str) -> Model:
 
 def _read(folder: str, device: str, reads: str = "", exact: bool = False) -> Model:
     import torch
-    from safetensors import SafetensorError
-    from safetensors.numpy import load as decode
 
     check_device(device)
     verify(folder)
     spec = read_spec(folder)
-    try:
-        tensors = decode((Path(folder) / WEIGHTS).read_bytes())  # it opens no path that is not UTF-8
-    except (SafetensorError, *DAMAGE) as failure:
-        raise ModelError(f"the weights in {folder} are damaged: fetch the model again") from failure
+    tensors = _decoded(folder)
     networks: dict[str, Network] = {}
     joint: dict[str, nn.Linear] = {}
     for stream in spec.streams:
@@ -76,15 +105,29 @@ def _read(folder: str, device: str, reads: str = "", exact: bool = False) -> Mod
         try:
             network, top, ranges = _build(stream, spec, tensors)
         except (RuntimeError, TypeError, ValueError, ArithmeticError, MemoryError) as failure:
-            raise ModelError(
-                f"the weights of stream {stream.name} in {folder} do not fit its sizes: fetch the model again"
-            ) from failure
+            raise _misfit(stream, folder) from failure
         networks[stream.name] = network.eval().placed(torch.device(device))
         if ranges is not None and device == "cpu" and not exact:
             networks[stream.name].quantize(ranges)
         if top is not None:
             joint[stream.name] = top.eval().to(torch.device(device))
     return Model(spec, networks, joint, torch.device(device))
+
+
+def _misfit(stream: StreamSpec, folder: str) -> ModelError:
+    return ModelError(
+        f"the weights of stream {stream.name} in {folder} do not fit its sizes: fetch the model again"
+    )
+
+
+def _decoded(folder: str) -> dict[str, Array]:
+    from safetensors import SafetensorError
+    from safetensors.numpy import load as decode
+
+    try:
+        return decode((Path(folder) / WEIGHTS).read_bytes())  # it opens no path that is not UTF-8
+    except (SafetensorError, *DAMAGE) as failure:
+        raise ModelError(f"the weights in {folder} are damaged: fetch the model again") from failure
 
 
 def _build(

@@ -18,6 +18,7 @@ if TYPE_CHECKING:
     from torch import Tensor
 
     from fervid.streams.network import Network
+    from fervid.streams.phrnn_numpy import PHRNN
 
 READS = ("faces", "displacement", "points", "faces+points")
 _FILES = (  # each named after the stream in it
@@ -95,3 +96,10 @@ def registered(name: str) -> type[Network]:
     package = "fervid.streams" if name in _OWN else "fervid.streams.survey"
     import_module(f"{package}.{name}")
     return _STREAMS[name]
+
+
+def in_numpy(name: str) -> type[PHRNN] | None:
+    """Return the form of a network that needs no torch, if there is one."""
+    from fervid.streams.phrnn_numpy import PHRNN
+
+    return PHRNN if name == "phrnn" else None

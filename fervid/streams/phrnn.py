@@ -16,16 +16,8 @@ from torch import Tensor, nn
 
 from fervid.streams import stream
 from fervid.streams.network import Network, weigh_by_motion
+from fervid.streams.phrnn_numpy import GAIN, INNER, PARTS, VELOCITY_GAIN
 
-PARTS = {  # iBUG-68 points; the jaw line is too noisy to help
-    "brows": slice(17, 27),
-    "eyes": slice(36, 48),
-    "nose": slice(27, 36),
-    "mouth": slice(48, 68),
-}
-INNER = slice(17, 68)
-GAIN = 10.0  # a strong expression moves points by a tenth of the eye distance: scale that to 1
-VELOCITY_GAIN = 40.0  # in its fastest frame, by a fortieth
 DROPOUT = 0.3
 
 

@@ -49,6 +49,13 @@ UNWANTED = Disposition.attached_pic | Disposition.timed_thumbnails
 # Decoders that can leave out frames to which no other frame refers. HEVC's can as well, but in a file with
 # several layers it leaves out too much: there the container marks these frames.
 LEAVING_OUT = frozenset({"h264", "mpeg1video", "mpeg2video", "mpeg4", "vp8"})
+# Decoders that report damaged packets after which their pictures depend on where decoding began. VP8's does
+# not, HEVC's not always, and Motion JPEG's leaves in a picture what was in its memory.
+REPORTING = frozenset({"h264", "av1", "libdav1d", "vp9", "mpeg2video", "mpeg4"})
+
+
+class DamageError(Exception):
+    """Something is damaged: the next picture may depend on where decoding began."""
 
 
 def frames(
@@ -57,15 +64,16 @@ def frames(
     stop: int | None = None,
     tally: Callable[[Tally], None] | None = None,
     wanted: Collection[int] | None = None,
+    undamaged: bool = False,
 ) -> Iterator[Frame]:
     """Yield the frames of [start, stop) in order, upright, with square pixels, in the planned size.
 
     With `wanted`, other frames are left out if no frame refers to them, as decoding them takes time.
 
     Spans that join give the frames of the whole, pixel for pixel. (After damage, pictures that depend on lost
-    ones depend on where decoding began; they are the same in each run over the same span.) At the end `tally`
-    is called with the number of frames in the range, of planned frames that were wanted but not decoded, and
-    whether the file is complete.
+    ones depend on where decoding began; they are the same in each run over the same span. If `undamaged`, a
+    DamageError is raised instead.) At the end `tally` is called with the number of frames in the range, of
+    planned frames that were wanted but not decoded, and whether the file is complete.
     """
     low = video.start if start is None else start
     decoded, arrived, last, size, rotation = 0, 0, None, None, None
@@ -74,12 +82,20 @@ def frames(
     begin, end = np.searchsorted(video.pts, [low, video.end if stop is None else max(stop, low)])
     planned = video.pts[begin:end]
     planned_set = set(planned.tolist())
-    expected = planned if wanted is None or not video.seekable else planned_set.intersection(wanted)
+    is_every = wanted is None or not video.seekable
+    expected = planned if is_every else planned[np.isin(planned, list(wanted or ()))]
+    way = _Way()
+
+    def check(number: int) -> None:
+        if undamaged and (way.damaged or arrived != number):
+            raise DamageError
+
     if stop is None or stop > low:
-        pictures = still_pictures(video, low) if is_stills else timed(video, low, stop, wanted)
+        pictures = still_pictures(video, low) if is_stills else timed(video, low, stop, wanted, way)
         for pts, picture in pictures:
             if stop is not None and pts >= stop:
                 break
+            check(int(np.searchsorted(expected, pts)))
             now = (picture.width, picture.height)
             if is_stills or picture.rotation != rotation:
                 # Not for every frame: it makes a small copy.
@@ -89,8 +105,9 @@ def frames(
                 luma = upright(picture, turn, (video.width, video.height))
                 yield Frame(pts, luma, cut=size is not None and size != now, repeated=pts == last)
                 decoded += 1
-                arrived += expected is planned or pts in expected
+                arrived += is_every or pts in wanted  # type: ignore[operator]
             size, last = now, pts
+        check(len(expected))
     if tally:
         reaches_end = stop is None or stop >= video.end
         complete = not reaches_end or is_stills or not source.ends_early(Path(video.path))
@@ -161,7 +178,7 @@ def _video_stream(container: InputContainer, path: Path) -> VideoStream:
 
 @dataclass
 class _Way:
-    """What happened on the way from the keyframe to a span."""
+    """What happened since decoding began, at a keyframe."""
 
     left_out: bool = False  # frames to which no other refers
     damaged: bool = False
@@ -187,6 +204,7 @@ def decoded(
         yield from pictures
     if not is_flushed:
         pictures = stream.decode(None)
+        way.damaged |= any(picture.is_corrupt for picture in pictures)
         _hold(held, pictures)
         yield from pictures
 
@@ -208,7 +226,11 @@ def at_once(width: int, height: int) -> int:
 
 
 def timed(
-    video: Video, start: int, stop: int | None = None, wanted: Collection[int] | None = None
+    video: Video,
+    start: int,
+    stop: int | None = None,
+    wanted: Collection[int] | None = None,
+    way: _Way | None = None,
 ) -> Iterator[tuple[int, VideoFrame]]:
     """Yield decoded frames with their pts, never descending, from a frame before `start` to one after `stop`.
 
@@ -217,7 +239,7 @@ def timed(
     after damage depends on all before.
     """
     before = max(video.length(SECONDS_BEFORE), FRAMES_BEFORE * _step(video)) if wanted is None else 0
-    far, way = start - before, _Way()
+    far, way = start - before, way or _Way()
     pictures = _begun(video, start, stop, wanted, far, way)
     around: deque[tuple[int, VideoFrame]] = deque(maxlen=2)  # the last frame before `start`, the first after
     while not around or around[-1][0] < start:
