@@ -209,3 +209,11 @@ def test_outputs_of_two_versions_are_compared_byte_for_byte(
         "",
         "only after: b.mp4/new",
     ]
+
+
+def test_spans_of_damaged_films_are_the_same_together_and_alone(tmp_path: Path) -> None:
+    done = run(tmp_path, "--files", "40", script=SCRIPT.with_name("passes.py"))
+    assert done.returncode == 0, done.stderr
+    rows = [line.split() for line in done.stdout.splitlines()[1:]]
+    files, _, compared, differ = (sum(int(row[column]) for row in rows) for column in range(1, 5))
+    assert (files, differ) == (40, 0) and compared > 50
