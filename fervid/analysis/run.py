@@ -21,7 +21,7 @@ from fervid.cache import Store
 from fervid.errors import InputError
 from fervid.execute import Done, Executor, Failed, Progress
 from fervid.faces.finder import FaceFinder, face_net, face_net_ranges
-from fervid.model import check_device, check_short_windows, info, load, load_light, portable_name
+from fervid.model import Model, check_device, check_short_windows, info, load, load_light, portable_name
 from fervid.types import Crops, ModelInfo, Person, Rows, Segment, Settings, Timeline, Video
 from fervid.video import planning
 
@@ -177,11 +177,11 @@ class Run:
         """The stitcher and its networks; torch takes long to import, so the workers have begun by then."""
         if self.options.model is None:
             return stitch.Stitcher(self.video, None, self.settings)
-        executor = self.executor
-        is_alone = executor is None or not executor.has_workers or len(self._passes(executor)) == 1
-        net = load_light(self.options.model, stitch.READS) or load(
-            self.options.model, self.options.device, "" if is_alone else stitch.READS
-        )
+        net: Model | None = load_light(self.options.model, stitch.READS)
+        if net is None:
+            executor = self.executor
+            is_alone = executor is None or not executor.has_workers or len(self._passes(executor)) == 1
+            net = load(self.options.model, self.options.device, "" if is_alone else stitch.READS)
         return stitch.Stitcher(self.video, net, self.settings)
 
     def _drive(self) -> Generator[Segment]:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from typing import Protocol
 
 import numpy as np
@@ -26,8 +26,8 @@ class Forward(Protocol):
 class LightModel(Model):
     """A model that runs only networks in numpy; scores differ from those of torch in their last bits."""
 
-    forwards: Mapping[str, Forward] = field(default_factory=dict)
-    joint_tops: Mapping[str, tuple[Floats, Floats]] = field(default_factory=dict)  # weights (C, F) and bias
+    forwards: Mapping[str, Forward]
+    joint_tops: Mapping[str, tuple[Floats, Floats]]  # weights (C, F) and bias
 
     def heads(self, stream: str, inputs: Iterable[Input], batch: int = BATCH) -> tuple[Floats, Floats | None]:
         """Return the logits of one stream from its own top layer, and from its joint one if there is one."""

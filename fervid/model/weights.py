@@ -62,27 +62,26 @@ def _load_light(folder: str, reads: str) -> LightModel | None:
     verify(folder)
     spec = read_spec(folder)
     wanted = [stream for stream in spec.streams if reads in parts(stream.reads)]
-    if not all(streams.in_numpy(stream.network) for stream in wanted):
+    forms = [form for stream in wanted if (form := streams.in_numpy(stream.network)) is not None]
+    if len(forms) < len(wanted):
         return None
     tensors = _decoded(folder)
     forwards: dict[str, Forward] = {}
     tops: dict[str, tuple[Floats, Floats]] = {}
-    for stream in wanted:
+    light = LightModel(spec, {}, {}, "cpu", forwards, tops)
+    for stream, form in zip(wanted, forms, strict=True):
         prefix = f"{stream.name}."
         own = {
             k.removeprefix(prefix): v.astype(np.float32) for k, v in tensors.items() if k.startswith(prefix)
         }
-        form = streams.in_numpy(stream.network)
-        assert form is not None
         forwards[stream.name] = form(own, stream.sizes.get("motion", 0))
         try:
             if spec.fusion == "joint":
                 tops[stream.name] = own[f"{JOINT}weight"], own[f"{JOINT}bias"]
-            network = LightModel(spec, {}, {}, "cpu", forwards, tops)
-            network.heads(stream.name, [np.zeros((clips.LENGTH, 68, 2), np.float32)], 1)
+            light.heads(stream.name, [np.zeros((clips.LENGTH, 68, 2), np.float32)], 1)
         except (LookupError, ValueError) as failure:
             raise _misfit(stream, folder) from failure
-    return LightModel(spec, {}, {}, "cpu", forwards, tops)
+    return light
 
 
 @lru_cache(maxsize=2)  # evaluation by a protocol has a model for each part

@@ -1,4 +1,4 @@
-"""PHRNN in numpy, for a process that runs no other network: importing torch takes a second and 250 MB."""
+"""PHRNN in numpy, for a process that runs no other network: importing torch takes a second and 200 MB."""
 
 from __future__ import annotations
 
@@ -21,8 +21,6 @@ VELOCITY_GAIN = 40.0  # in its fastest frame, by a fortieth
 
 class PHRNN:
     """The same network as in `phrnn.py`, with weights by the same names."""
-
-    reads = "displacement"
 
     def __init__(self, weights: Mapping[str, Floats], motion: int = 0) -> None:
         self.weights = dict(weights)
