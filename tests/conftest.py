@@ -33,6 +33,10 @@ os.environ["OMP_NUM_THREADS"] = "1"
 os.environ.pop("PYTHONDONTWRITEBYTECODE", None)
 sys.dont_write_bytecode = False
 
+# A shell that starts the tests in the background ignores SIGINT, and programs inherit that: interruptions are
+# tested there too.
+signal.signal(signal.SIGINT, signal.default_int_handler)
+
 # As in the program itself: each collection reads all objects, and torch has many.
 collect_less_often()
 

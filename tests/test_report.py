@@ -366,10 +366,9 @@ def until(opened: Opened, javascript: str) -> None:
     opened.page.wait_for_function(f"() => document.getElementById('video').{javascript}")
 
 
-def hold(opened: Opened) -> None:
-    """Wait for the video, and keep the player from playing it."""
+def ready(opened: Opened) -> None:
+    """Wait for the video."""
     until(opened, "readyState >= 2")
-    player(opened, "play = () => undefined")
 
 
 def shown_seconds(opened: Opened) -> float:
@@ -386,26 +385,49 @@ def test_a_click_on_a_band_shows_its_frame(open_page: Open, video: Video, film: 
     """The picture begins two seconds after the sound: frame 0 is at 2 s of the player's clock."""
     assert video.clock_offset == 2
     opened = open_page(timeline_of(video), film=film.as_uri())
-    hold(opened)
+    ready(opened)
     for time, row in ((3.0, 0), (6.5, 1), (0.5, 0)):
         opened.page.locator("#bands").click(position=where(opened, time, row))
         assert abs(shown_seconds(opened) - time) < 0.06
         assert abs(player(opened, "currentTime") - time - 2) < 0.03
 
 
-def test_a_click_on_a_peak_and_enter_play(open_page: Open, video: Video, film: Path) -> None:
+def test_a_click_on_a_peak_and_enter_ask_to_play(open_page: Open, video: Video, film: Path) -> None:
     opened = open_page(timeline_of(video), film=film.as_uri())
     opened.page.locator("#peaks button").first.click()
-    until(opened, "paused === false")
-    player(opened, "pause()")
+    assert opened.page.evaluate("window.played") == 1
     opened.page.locator("#lanes").focus()
     opened.page.keyboard.press("ArrowRight")
     opened.page.keyboard.press("ArrowRight")
-    hold(opened)
+    ready(opened)
     opened.page.keyboard.press("Enter")
+    assert opened.page.evaluate("window.played") >= 2
     start = re.search(r"(\d):(\d\d\.\d) to", opened.text("#spoken"))
     assert start
     assert abs(shown_seconds(opened) - float(start[2])) < 0.06
+
+
+def test_seeking_while_a_film_plays_leaves_one_step_per_frame(
+    open_page: Open, video: Video, film: Path
+) -> None:
+    opened = open_page(timeline_of(video), film=film.as_uri())
+    opened.page.wait_for_function("() => film.zero !== null")
+    steps = opened.page.evaluate(
+        """async () => {
+            const frames = async (count) => {
+                for (let at = 0; at < count; at += 1) await new Promise(requestAnimationFrame);
+            };
+            Object.defineProperty(video, 'paused', { value: false });
+            let steps = 0;
+            window.reveal = () => { steps += 1; };
+            for (let at = 0; at < 6; at += 1) video.dispatchEvent(new Event('seeked'));
+            await frames(2);
+            const before = steps;
+            await frames(20);
+            return steps - before;
+        }"""
+    )
+    assert 15 <= steps <= 25
 
 
 def test_a_late_first_picture_without_sound_is_at_the_start(open_page: Open, tmp_path: Path) -> None:
@@ -414,7 +436,7 @@ def test_a_late_first_picture_without_sound_is_at_the_start(open_page: Open, tmp
     late = plan(path)
     assert late.clock_offset == 0
     opened = open_page(timeline_of(late), film=path.as_uri())
-    hold(opened)
+    ready(opened)
     opened.page.locator("#bands").click(position=where(opened, 3.0, 0))
     assert abs(shown_seconds(opened) - 3.0) < 0.06
 
@@ -557,7 +579,7 @@ def test_a_phone_needs_no_sideways_scrolling(open_page: Open, video: Video, film
     name = "a_very_long_name_without_any_place_to_break_it_at_all_" * 3
     timeline = timeline_of(replace(video, name=name), name, "P2")
     opened = open_page(timeline, film=film.as_uri(), viewport=PHONE, has_touch=True)
-    hold(opened)
+    ready(opened)
     assert opened.page.evaluate("() => document.documentElement.scrollWidth") <= PHONE["width"]
     position = where(opened, 3, 0)
     opened.page.locator("#bands").scroll_into_view_if_needed()

@@ -202,7 +202,6 @@ def test_a_click_keeps_the_player_in_view(open_page: Open, film: str, width: int
     timeline = timeline_of(video_of(), "P1", "P2")
     opened = open_page(timeline, film=film, viewport={"width": width, "height": 700})
     opened.page.wait_for_function("() => video.readyState >= 2")
-    opened.page.evaluate("() => { video.play = () => undefined; }")
     for selector in ("#peaks li >> nth=-1 >> button >> nth=0", "#bands"):
         opened.page.locator(selector).scroll_into_view_if_needed()
         opened.page.evaluate("() => window.scrollBy({ top: 200, behavior: 'instant' })")

@@ -5,7 +5,7 @@ const LONGEST_WAIT = 3000; // milliseconds to wait for the first frame
 
 // Some browsers count a file's time from the container's zero, others from its first packet. The first frame
 // that is shown gives the offset, and all seconds here count from that frame.
-const film = { zero: null, isLoaded: false, target: null, isWanted: false, isInView: true };
+const film = { zero: null, isLoaded: false, target: null, isWanted: false, isInView: true, frame: 0 };
 
 function attach(address) {
   film.zero = null;
@@ -110,7 +110,8 @@ function follow() {
   view.playing = Math.max(0, filmTime());
   if (!video.paused) {
     reveal(view.playing);
-    requestAnimationFrame(follow);
+    cancelAnimationFrame(film.frame); // each seek calls this too, and one loop is enough
+    film.frame = requestAnimationFrame(follow);
   }
   changed();
 }
