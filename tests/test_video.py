@@ -15,6 +15,7 @@ from typing import Any
 import av
 import numpy as np
 import pytest
+from av.video.frame import PictureType
 from media import B_FRAMES, FRAGMENTED, LOSSLESS, OPEN_GOP, Picture, damaged, edit, picture, pictures, write
 
 from fervid.errors import UsageError
@@ -53,12 +54,37 @@ def assert_spans_join(path: Path, spans: int = 8, seed: int = 1, share: float = 
 
 
 def reference(path: Path) -> list[tuple[int | None, bytes]]:
-    """Return times and Y planes of a plain decode of 8-bit planar video, with none of our code."""
+    """Return times and Y planes of a plain decode of 8-bit planar video, with none of our code.
+
+    In frames of H.264 to which no other refers, the edges of blocks are not smoothed.
+    """
     with av.open(path) as container:
+        stream = container.streams.video[0]
+        if stream.codec_context.name == "h264":
+            stream.codec_context.options = {"skip_loop_filter": "noref"}
         return [
             (frame.pts, frame.to_ndarray()[: frame.height, : frame.width].tobytes())
+            for frame in container.decode(stream)
+        ]
+
+
+def test_frames_to_which_others_refer_are_smoothed(tmp_path: Path) -> None:
+    """So all frames are nearly those of a full decode, and others do not depend on what is left out."""
+    path = write(tmp_path / "film.mp4", pictures(48), options={**B_FRAMES, "crf": "36"})
+    with av.open(path) as container:
+        full = [
+            (frame.pict_type, frame.to_ndarray()[: frame.height, : frame.width].astype(int))
             for frame in container.decode(container.streams.video[0])
         ]
+    frames = whole(path)[1]
+    changed = [
+        (kind, float(np.abs(frame.luma - luma).mean()))
+        for frame, (kind, luma) in zip(frames, full, strict=True)
+        if not np.array_equal(frame.luma, luma)
+    ]
+    assert 0 < len(changed) < len(frames)
+    assert max(share for _, share in changed) < 2
+    assert {kind for kind, _ in changed} == {PictureType.B}
 
 
 # --- time
