@@ -93,6 +93,25 @@ def measured(network: nn.Module) -> Iterator[dict[str, Range]]:
             ranges[name] = float(np.quantile(low, 1 - COVERED)), float(np.quantile(high, COVERED))
 
 
+def whole_weights(network: nn.Module) -> dict[str, tuple[Tensor, Tensor]]:
+    """Return the whole numbers of the blocks' convolutions, and the steps that make their weights of them.
+
+    The stem is small, and `still_facenet` computes with another one that is made of it.
+    """
+    parts, found = dict(network.named_modules()), {}
+    for name, convolution in convolutions(network).items():
+        if name == "stem":
+            continue
+        container, _, place = name.rpartition(".")
+        norm = parts.get(f"{container}.{int(place) + 1}" if place.isdigit() else f"{name}_norm")
+        scale = _scale(norm) if isinstance(norm, nn.BatchNorm2d | nn.BatchNorm3d) else torch.ones(1)
+        scale = torch.where(scale == 0, 1, scale)  # what it is multiplied by later makes zeros of it anyway
+        weight = convolution.weight.detach()
+        whole, sizes = _whole(weight * _first(scale, weight))
+        found[name] = whole, sizes / scale
+    return found
+
+
 def unpadded(maps: Tensor, depth: int) -> Tensor:
     """Return the maps as they are: pictures have no time."""
     return maps
@@ -119,9 +138,8 @@ class Layer:
     def __init__(self, convolution: Convolution, norm: nn.Module | None, steps: Steps) -> None:
         weight, bias = _folded(convolution, norm)
         self.steps, self.depth = steps, convolution.kernel_size[0]
-        self._sizes = _short(weight.flatten(1).abs().amax(1).clamp_min(1e-12) / MOST_WEIGHT)
-        whole = (weight / _first(self._sizes, weight)).round()
-        self._weight = channels_last(whole.to(torch.int8))
+        whole, self._sizes = _whole(weight)
+        self._weight = channels_last(whole)
         product = self._sizes * steps.size
         self._bias = (bias / product).round() * product
         self._zeros = torch.zeros(len(bias), dtype=torch.int64)
@@ -214,6 +232,12 @@ def channels_last(values: Tensor) -> Tensor:
     return values.contiguous(memory_format=order)
 
 
+def _whole(weight: Tensor) -> tuple[Tensor, Tensor]:
+    """Return a weight as whole numbers, and their size for each output."""
+    sizes = _short(weight.flatten(1).abs().amax(1).clamp_min(1e-12) / MOST_WEIGHT)
+    return (weight / _first(sizes, weight)).round().to(torch.int8), sizes
+
+
 def _short(sizes: Tensor) -> Tensor:
     """Return the next larger sizes that have few significant bits."""
     fraction, exponent = torch.frexp(sizes)
@@ -231,7 +255,12 @@ def _folded(convolution: Convolution, norm: nn.Module | None) -> tuple[Tensor, T
     bias = torch.zeros(len(weight)) if convolution.bias is None else convolution.bias.detach()
     if norm is None:
         return weight, bias
-    assert isinstance(norm, nn.BatchNorm2d | nn.BatchNorm3d)
-    assert norm.running_mean is not None and norm.running_var is not None
-    scale = norm.weight.detach() / torch.sqrt(norm.running_var + norm.eps)
+    assert isinstance(norm, nn.BatchNorm2d | nn.BatchNorm3d) and norm.running_mean is not None
+    scale = _scale(norm)
     return weight * _first(scale, weight), norm.bias.detach() + (bias - norm.running_mean) * scale
+
+
+def _scale(norm: nn.BatchNorm2d | nn.BatchNorm3d) -> Tensor:
+    """Return what batch normalization multiplies each output by."""
+    assert norm.running_var is not None
+    return norm.weight.detach() / torch.sqrt(norm.running_var + norm.eps)

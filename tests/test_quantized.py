@@ -23,6 +23,7 @@ from fervid.faces import points
 from fervid.faces.finder import OPEN, OPEN_SHA256
 from fervid.faces.weights import included
 from fervid.labels import EMOTIONS
+from fervid.model.packing import STEPS
 from fervid.model.spec import StreamSpec
 from fervid.streams.network import Network
 
@@ -225,8 +226,16 @@ def test_the_command_writes_the_ranges(folder: Path, call: Call, tmp_path: Path)
     done = call("models", "quantize", folder, *data, "-o", target)
     assert (done.returncode, done.stdout) == (0, f"{target}\n"), done.stderr
     before, after = (load_file(path / model.WEIGHTS) for path in (folder, target))
-    assert after.keys() - before.keys() == {f"{name}.{quantized.RANGES}" for name in SIZES}
-    assert all(np.array_equal(after[key], value) for key, value in before.items())
+    packed = {key for key in after if key + STEPS in after}
+    assert packed == {
+        f"{name}.{key}.weight" for name in SIZES for key in quantized.whole_weights(network(name))
+    }
+    assert after.keys() - before.keys() == (
+        {f"{name}.{quantized.RANGES}" for name in SIZES} | {key + STEPS for key in packed}
+    )
+    assert all(np.array_equal(after[key], value) for key, value in before.items() if key not in packed)
+    scores = [model.load_exactly(path).logits("still", crops(3)) for path in (folder, target)]
+    assert np.abs(scores[0] - scores[1]).max() < 0.05
     assert model.load(target).networks["c3d"].trunk is not None
     again = call("models", "quantize", folder, *data, "-o", target)
     assert again.returncode == 1 and "contains a training run" in again.stderr

@@ -20,4 +20,4 @@ from fervid.model.spec import (
     verify,
 )
 from fervid.model.voting import MARK, VOTES, member_answers, vote
-from fervid.model.weights import check_device, load, load_exactly, load_light, save
+from fervid.model.weights import check_device, load, load_exactly, load_light, read_tensors, save

@@ -16,6 +16,7 @@ import numpy as np
 from fervid import clips, files, streams
 from fervid.errors import ModelError, OutputError
 from fervid.model.light import Forward, LightModel
+from fervid.model.packing import unpack
 from fervid.model.predict import Model, parts
 from fervid.model.spec import JOINT, SPEC, WEIGHTS, Spec, StreamSpec, find, read_spec, verify
 from fervid.types import Array, Floats
@@ -65,7 +66,7 @@ def _load_light(folder: str, reads: str) -> LightModel | None:
     forms = [form for stream in wanted if (form := streams.in_numpy(stream.network)) is not None]
     if len(forms) < len(wanted):
         return None
-    tensors = _decoded(folder)
+    tensors = read_tensors(folder)
     forwards: dict[str, Forward] = {}
     tops: dict[str, tuple[Floats, Floats]] = {}
     light = LightModel(spec, {}, {}, "cpu", forwards, tops)
@@ -95,7 +96,7 @@ def _read(folder: str, device: str, reads: str = "", exact: bool = False) -> Mod
     check_device(device)
     verify(folder)
     spec = read_spec(folder)
-    tensors = _decoded(folder)
+    tensors = read_tensors(folder)
     networks: dict[str, Network] = {}
     joint: dict[str, nn.Linear] = {}
     for stream in spec.streams:
@@ -119,12 +120,13 @@ def _misfit(stream: StreamSpec, folder: str) -> ModelError:
     )
 
 
-def _decoded(folder: str) -> dict[str, Array]:
+def read_tensors(folder: str | Path) -> dict[str, Array]:
+    """Return all weights of a model, in single or half precision."""
     from safetensors import SafetensorError
     from safetensors.numpy import load as decode
 
     try:
-        return decode((Path(folder) / WEIGHTS).read_bytes())  # it opens no path that is not UTF-8
+        return unpack(decode((Path(folder) / WEIGHTS).read_bytes()))  # it opens no path that is not UTF-8
     except (SafetensorError, *DAMAGE) as failure:
         raise ModelError(f"the weights in {folder} are damaged: fetch the model again") from failure
 
@@ -139,7 +141,7 @@ def _build(
 
     prefix = f"{stream.name}."
     own = {
-        # Shipped weights are stored in half precision, but computed in single precision.
+        # Weights are stored in half precision or in 8 bits, but computed in single precision.
         k.removeprefix(prefix): torch.from_numpy(v.astype(np.float32) if v.dtype == np.float16 else v)
         for k, v in tensors.items()
         if k.startswith(prefix)

@@ -6,10 +6,9 @@ from collections.abc import Sequence
 from contextlib import ExitStack
 from pathlib import Path
 
-from safetensors.numpy import load
-
 from fervid import model, quantized, streams
 from fervid.errors import UsageError
+from fervid.model.packing import pack
 from fervid.train import footage
 from fervid.train.scoring import windows
 from fervid.types.samples import Sample
@@ -30,7 +29,7 @@ def quantizable(name: str | Path) -> list[str]:
 
 
 def quantize(name: str | Path, samples: Sequence[Sample], target: Path, cache: Path | None = None) -> None:
-    """Write a model with the ranges of its convolutions' inputs for these samples."""
+    """Write a model whose convolutions have weights of 8 bits, and the ranges of their inputs in data."""
     folder, net = model.find(name), model.load_exactly(name)
     networks = {stream: net.networks[stream] for stream in quantizable(name)}
     with ExitStack() as hooks:
@@ -49,5 +48,9 @@ def quantize(name: str | Path, samples: Sequence[Sample], target: Path, cache: P
         f"{stream}.{quantized.RANGES}": quantized.encode(networks[stream], found).numpy()
         for stream, found in ranges.items()
     }
-    tensors = load((folder / model.WEIGHTS).read_bytes())  # it opens no path that is not UTF-8
-    model.save(target, net.spec, tensors | measured)
+    whole = {
+        f"{stream}.{name}.weight": (numbers.numpy(), steps.numpy())
+        for stream, network in networks.items()
+        for name, (numbers, steps) in quantized.whole_weights(network).items()
+    }
+    model.save(target, net.spec, pack(model.read_tensors(folder), whole) | measured)
