@@ -672,7 +672,10 @@ def test_faces_are_found_again_where_no_geometry_is_given(analyzed: Path, call: 
     expected = colours(analyzed / "read.mp4")
     for name in ("again.mp4", "fresh.mp4"):
         shown = colours(tmp_path / name)
-        assert all(np.array_equal(first, second) for first, second in zip(shown, expected, strict=True))
+        for first, second in zip(shown, expected, strict=True):
+            assert np.array_equal(first[:480], second[:480])
+            # Scores in a file are rounded, so a curve below the picture may move by a fraction of a pixel.
+            assert np.abs(first.astype(int) - second).mean() < 0.01
 
 
 def test_an_interrupted_film_leaves_no_file(analyzed: Path, tmp_path: Path) -> None:

@@ -22,14 +22,18 @@ def test_kills_at_seeded_times_change_no_byte(tmp_path: Path) -> None:
     film = write(tmp_path / "film.mp4", small, rate=1, gop=10)
     # The kill comes after three quarters of the time that a whole run takes.
     arguments = ["--rounds", "1", "--kills", "1", "--seed", "26", "--jobs", "2", "--json"]
-    done = subprocess.run(
-        [sys.executable, "-W", "error", ROOT / "benchmarks" / "kills.py", film, *arguments],
-        env=environment(),
-        capture_output=True,
-        text=True,
-        check=False,
-    )
-    figures = json.loads(done.stdout)
-    assert (done.returncode, done.stderr) == (0, "")
-    assert figures["rounds"] == 1 and figures["kills"] > 0
-    assert figures["differing"] == [] and figures["spans_done_again"] == 0
+    for _ in range(3):  # on a machine that is busy only at first, a run may end before its kill
+        done = subprocess.run(
+            [sys.executable, "-W", "error", ROOT / "benchmarks" / "kills.py", film, *arguments],
+            env=environment(),
+            capture_output=True,
+            text=True,
+            check=False,
+        )
+        figures = json.loads(done.stdout)
+        assert (done.returncode, done.stderr) == (0, "")
+        assert figures["rounds"] == 1
+        assert figures["differing"] == [] and figures["spans_done_again"] == 0
+        if figures["kills"]:
+            break
+    assert figures["kills"] > 0
