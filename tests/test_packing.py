@@ -93,7 +93,7 @@ def test_steps_that_do_not_fit_are_refused(damage: str, tmp_path: Path) -> None:
     else:
         stored[name] = tensors[name]
     model.save(tmp_path / "model", spec, stored)
-    with pytest.raises(ModelError, match="are damaged"):
+    with pytest.raises(ModelError, match="do not fit"):
         model.load(tmp_path / "model")
 
 

@@ -28,8 +28,8 @@ def unpack(tensors: Mapping[str, Array]) -> dict[str, Array]:
     """Return the tensors without whole numbers; raise ValueError if the steps do not fit."""
     unpacked = {name: value for name, value in tensors.items() if not name.endswith(STEPS)}
     for name in (full.removesuffix(STEPS) for full in tensors.keys() - unpacked.keys()):
-        numbers, columns = tensors[name], tensors[name + STEPS]
-        if numbers.dtype != np.int8 or columns.shape != (*numbers.shape[:1], 2):
+        numbers, columns = tensors.get(name, np.empty(0)), tensors[name + STEPS]
+        if numbers.dtype != np.int8 or numbers.ndim < 2 or columns.shape != (*numbers.shape[:1], 2):
             raise ValueError("the steps are not those of the weights")
         rows = numbers.reshape(len(numbers), -1).astype(np.float32)
         steps, largest = columns[:, :1], columns[:, 1:]

@@ -66,17 +66,14 @@ def _load_light(folder: str, reads: str) -> LightModel | None:
     forms = [form for stream in wanted if (form := streams.in_numpy(stream.network)) is not None]
     if len(forms) < len(wanted):
         return None
-    tensors = read_tensors(folder)
+    tensors = _stored(folder)
     forwards: dict[str, Forward] = {}
     tops: dict[str, tuple[Floats, Floats]] = {}
     light = LightModel(spec, {}, {}, "cpu", forwards, tops)
     for stream, form in zip(wanted, forms, strict=True):
-        prefix = f"{stream.name}."
-        own = {
-            k.removeprefix(prefix): v.astype(np.float32) for k, v in tensors.items() if k.startswith(prefix)
-        }
-        forwards[stream.name] = form(own, stream.sizes.get("motion", 0))
         try:
+            own = {name: value.astype(np.float32) for name, value in _own(stream, tensors).items()}
+            forwards[stream.name] = form(own, stream.sizes.get("motion", 0))
             if spec.fusion == "joint":
                 tops[stream.name] = own[f"{JOINT}weight"], own[f"{JOINT}bias"]
             light.heads(stream.name, [np.zeros((clips.LENGTH, 68, 2), np.float32)], 1)
@@ -96,7 +93,7 @@ def _read(folder: str, device: str, reads: str = "", exact: bool = False) -> Mod
     check_device(device)
     verify(folder)
     spec = read_spec(folder)
-    tensors = read_tensors(folder)
+    tensors = _stored(folder)
     networks: dict[str, Network] = {}
     joint: dict[str, nn.Linear] = {}
     for stream in spec.streams:
@@ -122,11 +119,15 @@ def _misfit(stream: StreamSpec, folder: str) -> ModelError:
 
 def read_tensors(folder: str | Path) -> dict[str, Array]:
     """Return all weights of a model, in single or half precision."""
+    return unpack(_stored(folder))
+
+
+def _stored(folder: str | Path) -> dict[str, Array]:
     from safetensors import SafetensorError
     from safetensors.numpy import load as decode
 
     try:
-        return unpack(decode((Path(folder) / WEIGHTS).read_bytes()))  # it opens no path that is not UTF-8
+        return decode((Path(folder) / WEIGHTS).read_bytes())  # it opens no path that is not UTF-8
     except (SafetensorError, *DAMAGE) as failure:
         raise ModelError(f"the weights in {folder} are damaged: fetch the model again") from failure
 
@@ -139,12 +140,10 @@ def _build(
 
     from fervid import quantized
 
-    prefix = f"{stream.name}."
     own = {
         # Weights are stored in half precision or in 8 bits, but computed in single precision.
-        k.removeprefix(prefix): torch.from_numpy(v.astype(np.float32) if v.dtype == np.float16 else v)
-        for k, v in tensors.items()
-        if k.startswith(prefix)
+        name: torch.from_numpy(value.astype(np.float32) if value.dtype == np.float16 else value)
+        for name, value in _own(stream, tensors).items()
     }
     encoded = own.pop(quantized.RANGES, None)
     joint = {k.removeprefix(JOINT): own.pop(k) for k in list(own) if k.startswith(JOINT)}
@@ -163,6 +162,12 @@ def _build(
     top = torch.nn.Linear(network.top.in_features, len(spec.labels))
     top.load_state_dict(joint)
     return network, top, ranges
+
+
+def _own(stream: StreamSpec, tensors: Mapping[str, Array]) -> dict[str, Array]:
+    """Return the weights of one stream, in single or half precision; raise ValueError if they are damaged."""
+    prefix = f"{stream.name}."
+    return unpack({k.removeprefix(prefix): v for k, v in tensors.items() if k.startswith(prefix)})
 
 
 def _is_large(stream: StreamSpec) -> bool:
