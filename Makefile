@@ -26,8 +26,9 @@ picture: $(VENV)/installed
 man: $(VENV)/installed
 	$(BIN)/python docs/make_man.py man
 
+# A worker whose test waits for ever ends; another one would begin with the same test.
 test: $(VENV)/installed-test
-	$(BIN)/python -m pytest --numprocesses $(WORKERS) --dist loadfile --no-loadscope-reorder
+	$(BIN)/python -m pytest --numprocesses $(WORKERS) --dist loadfile --no-loadscope-reorder --max-worker-restart 0
 
 quick: $(VENV)/installed-test
 	$(BIN)/python -m pytest --numprocesses $(WORKERS) --dist worksteal -m quick

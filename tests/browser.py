@@ -25,7 +25,12 @@ PHONE = {"width": 390, "height": 844}
 DESK = {"width": 1200, "height": 900}
 # Pages ask to play, and nothing is played: in some runs of all tests, Chromium without a sound device stopped
 # answering for good while it played a film with sound, and no timeout of Playwright ended that.
-QUIET = "HTMLMediaElement.prototype.play = () => { window.played = (window.played ?? 0) + 1; };"
+QUIET = """
+HTMLMediaElement.prototype.play = () => {
+    window.played = (window.played ?? 0) + 1;
+    return Promise.resolve();
+};
+"""
 
 
 @contextmanager

@@ -671,10 +671,10 @@ def test_faces_are_found_again_where_no_geometry_is_given(analyzed: Path, call: 
         assert re.search(r"wrote \w+\.mp4", done.stderr)
     expected = colours(analyzed / "read.mp4")
     for name in ("again.mp4", "fresh.mp4"):
-        shown = colours(tmp_path / name)
-        for first, second in zip(shown, expected, strict=True):
-            assert np.array_equal(first[:480], second[:480])
+        for first, second in zip(colours(tmp_path / name), expected, strict=True):
             # Scores in a file are rounded, so a curve below the picture may move by a fraction of a pixel.
+            exact = len(first) if name == "again.mp4" else 480
+            assert np.array_equal(first[:exact], second[:exact])
             assert np.abs(first.astype(int) - second).mean() < 0.01
 
 

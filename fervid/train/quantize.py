@@ -29,7 +29,7 @@ def quantizable(name: str | Path) -> list[str]:
 
 
 def quantize(name: str | Path, samples: Sequence[Sample], target: Path, cache: Path | None = None) -> None:
-    """Write a model whose convolutions have weights of 8 bits, and the ranges of their inputs in data."""
+    """Write a model with weights of 8 bits, and the ranges of its layers' inputs for these samples."""
     folder, net = model.find(name), model.load_exactly(name)
     networks = {stream: net.networks[stream] for stream in quantizable(name)}
     with ExitStack() as hooks:

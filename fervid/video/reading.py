@@ -119,8 +119,8 @@ def opened(path: Path, is_deblocked: bool = True) -> Iterator[tuple[InputContain
     """Open a container and its video stream, with one decoder thread.
 
     Threaded decoding of damaged files differs from run to run; parallelism is by processes. Unless
-    `is_deblocked`, the edges of blocks are not smoothed in frames of H.264 to which no other refers: that
-    changes a hundredth of a grey level on average, and takes an eighth of the decoder's time.
+    `is_deblocked`, the edges of blocks are not smoothed in frames of H.264 to which no other refers: smoothing
+    changes a few hundredths of a grey level there, and takes an eighth of the decoder's time.
     """
     with open(path, "rb") as file:
         # FFmpeg gets no file name, as it interprets patterns, protocols and formats in names (`%d`, `a:b`,
