@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import base64
 import io
+import os
 import shutil
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
@@ -23,8 +24,7 @@ from fervid.types import Timeline
 NAMES = ("chromium", "chromium-browser", "google-chrome")
 PHONE = {"width": 390, "height": 844}
 DESK = {"width": 1200, "height": 900}
-# Pages ask to play, and nothing is played: in some runs of all tests, Chromium without a sound device stopped
-# answering for good while it played a film with sound, and no timeout of Playwright ended that.
+# Pages ask to play, and nothing is played: there is no sound device.
 QUIET = """
 HTMLMediaElement.prototype.play = () => {
     window.played = (window.played ?? 0) + 1;
@@ -34,16 +34,32 @@ HTMLMediaElement.prototype.play = () => {
 
 
 @contextmanager
-def chromium() -> Iterator[Browser]:
+def chromium(folder: Path) -> Iterator[Browser]:
     """Open the installed Chromium; skip the test if there is none."""
     program = next(filter(None, map(shutil.which, NAMES)), None)
     if program is None:
         pytest.skip(f"Chromium is not installed ({', '.join(NAMES)}): apt-get install chromium")
     with sync_playwright() as playwright:
         # Root cannot use the sandbox; the pages are our own.
-        browser = playwright.chromium.launch(executable_path=program, args=["--no-sandbox"])
+        path = without_real_time(program, folder)
+        browser = playwright.chromium.launch(executable_path=path, args=["--no-sandbox"])
         yield browser
         browser.close()
+
+
+def without_real_time(program: str, folder: Path) -> str:
+    """Return a program that starts Chromium without the right to use real-time priority, if it has that.
+
+    For a film with sound, Chromium as root may give it to its own main process and to Playwright's. Both then
+    wait busily for others that never run, and no test ends any more.
+    """
+    limiter = shutil.which("setpriv")
+    if limiter is None or os.geteuid() != 0:
+        return program
+    path = folder / "chromium"
+    path.write_text(f'#!/bin/sh\nexec {limiter} --bounding-set=-sys_nice "{program}" "$@"\n')
+    path.chmod(0o755)
+    return str(path)
 
 
 class Opened:

@@ -214,10 +214,10 @@ def made_in(folder: Path, *arguments: str | Path) -> None:
 
 
 @pytest.fixture(scope="module")
-def browser() -> Iterator[Browser]:
+def browser(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Browser]:
     from browser import chromium  # most tests need no Playwright
 
-    with chromium() as result:
+    with chromium(tmp_path_factory.mktemp("browser")) as result:
         yield result
 
 

@@ -119,7 +119,7 @@ def opened(path: Path, is_deblocked: bool = True) -> Iterator[tuple[InputContain
     """Open a container and its video stream, with one decoder thread.
 
     Threaded decoding of damaged files differs from run to run; parallelism is by processes. Unless
-    `is_deblocked`, the edges of blocks are not smoothed in frames of H.264 to which no other refers: smoothing
+    `is_deblocked`, the edges of blocks are not smoothed in frames of H.264 to which no other refers: it
     changes a few hundredths of a grey level there, and takes an eighth of the decoder's time.
     """
     with open(path, "rb") as file:
