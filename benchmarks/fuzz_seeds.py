@@ -6,6 +6,7 @@ take minutes. Files are the same bytes whenever they are written by the same lib
 
 from __future__ import annotations
 
+import os
 from collections.abc import Collection, Mapping
 from dataclasses import dataclass, field
 from fractions import Fraction
@@ -175,6 +176,8 @@ def write(seed: Seed, folder: Path) -> Path:
     options = {"fflags": "+bitexact", **seed.container_options}
     with av.open(str(path), "w", format=seed.container, options=options) as out:
         _write_streams(seed, out)
+    # As root, SVT-AV1 gives its caller real-time priority for ever, and processes started later inherit it.
+    os.sched_setscheduler(0, os.SCHED_OTHER, os.sched_param(0))
     return path
 
 

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import base64
 import io
-import os
 import shutil
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
@@ -34,32 +33,16 @@ HTMLMediaElement.prototype.play = () => {
 
 
 @contextmanager
-def chromium(folder: Path) -> Iterator[Browser]:
+def chromium() -> Iterator[Browser]:
     """Open the installed Chromium; skip the test if there is none."""
     program = next(filter(None, map(shutil.which, NAMES)), None)
     if program is None:
         pytest.skip(f"Chromium is not installed ({', '.join(NAMES)}): apt-get install chromium")
     with sync_playwright() as playwright:
         # Root cannot use the sandbox; the pages are our own.
-        path = without_real_time(program, folder)
-        browser = playwright.chromium.launch(executable_path=path, args=["--no-sandbox"])
+        browser = playwright.chromium.launch(executable_path=program, args=["--no-sandbox"])
         yield browser
         browser.close()
-
-
-def without_real_time(program: str, folder: Path) -> str:
-    """Return a program that starts Chromium without the right to use real-time priority, if it has that.
-
-    For a film with sound, Chromium as root may give it to its own main process and to Playwright's. Both then
-    wait busily for others that never run, and no test ends any more.
-    """
-    limiter = shutil.which("setpriv")
-    if limiter is None or os.geteuid() != 0:
-        return program
-    path = folder / "chromium"
-    path.write_text(f'#!/bin/sh\nexec {limiter} --bounding-set=-sys_nice "{program}" "$@"\n')
-    path.chmod(0o755)
-    return str(path)
 
 
 class Opened:

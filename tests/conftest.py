@@ -93,6 +93,14 @@ def guard(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> No
         quick.forbid(monkeypatch)
 
 
+@pytest.fixture(autouse=True)
+def same_priority() -> Iterator[None]:
+    """Make a test fail if it changes this process's scheduling, which all later ones would inherit."""
+    before = os.sched_getscheduler(0)
+    yield
+    assert os.sched_getscheduler(0) == before
+
+
 @pytest.fixture
 def no_workers(monkeypatch: pytest.MonkeyPatch) -> None:
     """Use no worker processes: they would import torch each time. Those of test_batch_kills.py are real."""
@@ -214,10 +222,10 @@ def made_in(folder: Path, *arguments: str | Path) -> None:
 
 
 @pytest.fixture(scope="module")
-def browser(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Browser]:
+def browser() -> Iterator[Browser]:
     from browser import chromium  # most tests need no Playwright
 
-    with chromium(tmp_path_factory.mktemp("browser")) as result:
+    with chromium() as result:
         yield result
 
 

@@ -6,6 +6,7 @@ Pictures are luma arrays `(H, W) u8`; chroma is neutral.
 
 from __future__ import annotations
 
+import os
 from collections.abc import Iterable, Mapping, Sequence
 from fractions import Fraction
 from pathlib import Path
@@ -103,6 +104,10 @@ def write(
         out.mux(stream.encode())
         if sound is not None:
             _silence(out, sound, audio_seconds)
+    if codec == "libsvtav1":
+        # As root it gives its caller real-time priority for ever. Processes that a test starts later inherit
+        # it, and those that wait busily, as browsers do, starve all others.
+        os.sched_setscheduler(0, os.SCHED_OTHER, os.sched_param(0))
     return path
 
 
