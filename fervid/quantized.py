@@ -26,6 +26,7 @@ MOST_WEIGHT = 63
 CUT = 0.2  # powers of two by which a layer's steps may be too small for its range: the rest is cut off
 SIGNIFICANT = 16  # the steps of weights have four significant bits
 COVERED = 0.9  # of the batches of a measurement: the share with extremes inside the ranges
+KEPT = 16  # sizes of inputs for which a layer keeps its weights packed
 RANGES = "ranges"  # the name of the tensor, among a network's weights, that has the ranges of its inputs
 
 Range = tuple[float, float]
@@ -152,6 +153,8 @@ class Layer:
     def _inputs(self, values: Tensor) -> tuple[Any, ...]:
         packed = self._packed.get(values.shape)
         if packed is None:  # for another size or number they would be packed again at every call
+            if len(self._packed) >= KEPT:  # pictures may be of thousands of sizes
+                self._packed.pop(next(iter(self._packed)))
             packed = torch.ops.onednn.qconv_prepack(
                 self._weight, self._sizes, self.steps.size, self.steps.zero, *self._shape, list(values.shape)
             )

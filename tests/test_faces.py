@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from functools import cache
 
 import cv2
 import numpy as np
@@ -10,9 +11,10 @@ import pytest
 from conftest import CLIP, ROOT
 
 from fervid.errors import ModelError, UsageError
+from fervid.faces import detectors as detectors_module
 from fervid.faces import shape
 from fervid.faces.detection import Search
-from fervid.faces.detectors import Detector, _kept_yunet, detectors, register
+from fervid.faces.detectors import Detector, _kept_net, by_torch, detectors, register
 from fervid.faces.finder import FaceFinder
 from fervid.faces.shape import CROP, MARGIN
 from fervid.types import Bytes, Floats
@@ -380,7 +382,7 @@ def test_the_points_of_a_detection_are_eyes_nose_and_mouth(
     expected = shape.five(truth[WIDE])
     off = np.linalg.norm(face.points[:, None] - expected, axis=2)  # (5 detected, 5 expected)
     assert off.argmin(axis=1).tolist() == [0, 1, 2, 3, 4]
-    assert off.diagonal().max() / eyes_apart(truth[WIDE]) < 0.16
+    assert off.diagonal().max() / eyes_apart(truth[WIDE]) < 0.18
 
 
 @pytest.mark.parametrize("yaw", [-70, -30, 0, 30, 70])
@@ -393,13 +395,17 @@ def test_five_points_give_the_pose(yaw: int) -> None:
     assert shape.head_pose(posed[None])[0, 0] == pytest.approx(yaw, abs=0.5)
 
 
+@pytest.mark.parametrize(("file", "height"), [("YUNET", 160), ("YUNET_WHOLE", 480)])
 def test_a_missing_or_damaged_detector_is_an_error(
-    pictures: dict[int, Bytes], monkeypatch: pytest.MonkeyPatch
+    file: str, height: int, pictures: dict[int, Bytes], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("fervid.faces.detectors.YUNET", "data/none.onnx")
-    _kept_yunet.cache_clear()
+    """Small pictures are read by OpenCV, large ones in 8-bit integers."""
+    luma = np.asarray(cv2.resize(pictures[WIDE], (height, height)), np.uint8)
+    for kept in (by_torch, _kept_net):
+        monkeypatch.setattr(detectors_module, kept.__name__, cache(kept.__wrapped__))
+    monkeypatch.setattr(detectors_module, file, "data/none.onnx")
     with pytest.raises(ModelError, match=r"none\.onnx is missing: pip install"):
-        FINDER.detect(pictures[WIDE])
-    monkeypatch.setattr("fervid.faces.detectors.YUNET", "faces/data/NOTICE")
+        list(detectors()["yunet"].detect(luma, 0.0))
+    monkeypatch.setattr(detectors_module, file, "faces/data/NOTICE")
     with pytest.raises(ModelError, match="NOTICE is damaged: pip install"):
-        FINDER.detect(pictures[WIDE])
+        list(detectors()["yunet"].detect(luma, 0.0))

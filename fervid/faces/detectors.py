@@ -19,6 +19,9 @@ from fervid.types import Bytes, Floats
 
 YUNET = "faces/data/face_detection_yunet_2023mar.onnx"
 YUNET_SHA256 = "8f2383e4dd3cfbb4553ea8718107fc0423210dc964f9f4280604804ed2552fa4"
+YUNET_WHOLE = "faces/data/yunet.safetensors"  # for 8-bit integers; benchmarks/convert_yunet.py makes it
+YUNET_WHOLE_SHA256 = "81f25859b6c768b5ad0aa48357024856b7ed0fb759410a699101496d5329c877"
+YUNET_SMALL = 1 << 15  # pixels: up to this size OpenCV is faster, as torch's many calls count
 YUNET_ACCEPT = 0.7  # YuNet's own score, 0 to 1, that counts as 0 here
 YUNET_WEAK = 0.3  # the least of its scores that deserves a closer look
 YUNET_OVERLAP = 0.3  # the least intersection over union of two candidates for one face
@@ -95,21 +98,31 @@ def of_points(points: Floats, score: float) -> Detection:
     return Detection(box, score, points.astype(np.float32))
 
 
-def _yunet(width: int, height: int) -> tuple[Any, Lock]:
+def by_opencv(luma: Bytes) -> tuple[Floats, Floats]:
+    """Return the scores (N,) and points (N, 5, 2) of the faces that OpenCV's YuNet detects."""
+    net, lock = _opencv_net(luma.shape[1], luma.shape[0])
+    with lock:
+        _, faces = net.detect(cv2.merge([luma] * 3))
+    # A row: the box (4), the person's right and left eye, nose tip, right and left mouth corner, the score.
+    rows = np.empty((0, 15), np.float32) if faces is None else faces
+    return rows[:, 14], rows[:, 4:14].reshape(-1, 5, 2)
+
+
+def _opencv_net(width: int, height: int) -> tuple[Any, Lock]:
     """Return the net for pictures of one size, and a lock, because a net holds one picture at a time.
 
     A net keeps its memory, 200 bytes for each pixel. So there is a new one for each large picture.
     """
     across, down = (-(-side // YUNET_STEP) * YUNET_STEP for side in (width, height))
-    return (_kept_yunet if across * down <= YUNET_KEPT else _new_yunet)(width, height)
+    return (_kept_net if across * down <= YUNET_KEPT else _new_net)(width, height)
 
 
 @lru_cache(maxsize=8)
-def _kept_yunet(width: int, height: int) -> tuple[Any, Lock]:
-    return _new_yunet(width, height)
+def _kept_net(width: int, height: int) -> tuple[Any, Lock]:
+    return _new_net(width, height)
 
 
-def _new_yunet(width: int, height: int) -> tuple[Any, Lock]:
+def _new_net(width: int, height: int) -> tuple[Any, Lock]:
     weights = np.fromfile(included(YUNET, YUNET_SHA256), np.uint8)
     level = cv2.utils.logging.setLogLevel(cv2.utils.logging.LOG_LEVEL_ERROR)  # else it warns of its backend
     try:
@@ -121,15 +134,23 @@ def _new_yunet(width: int, height: int) -> tuple[Any, Lock]:
         cv2.utils.logging.setLogLevel(level)
 
 
+@cache
+def by_torch() -> Callable[[Bytes], tuple[Floats, Floats]] | None:
+    """Return the same in 8-bit integers; None on a machine that does not compute in them."""
+    from fervid import quantized  # imports torch
+    from fervid.faces import yunet
+
+    if not quantized.is_available():
+        return None
+    path = included(YUNET_WHOLE, YUNET_WHOLE_SHA256)
+    return yunet.load(path, YUNET_WEAK, YUNET_OVERLAP, YUNET_MOST)
+
+
 def _detect_yunet(luma: Bytes, accept: float) -> Iterator[Detection]:
-    net, lock = _yunet(luma.shape[1], luma.shape[0])
-    with lock:
-        _, faces = net.detect(cv2.merge([luma] * 3))
-    # A row: the box (4), the person's right and left eye, nose tip, right and left mouth corner, the score.
-    for row in [] if faces is None else faces:
-        score = float(row[14]) - YUNET_ACCEPT
-        if score >= accept:
-            yield of_points(row[4:14].reshape(5, 2), score)
+    detect = None if luma.size <= YUNET_SMALL else by_torch()
+    for score, points in zip(*(detect or by_opencv)(luma), strict=True):
+        if score - YUNET_ACCEPT >= accept:
+            yield of_points(points, float(score) - YUNET_ACCEPT)
 
 
 @cache
