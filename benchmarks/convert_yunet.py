@@ -120,7 +120,7 @@ def _input(picture: Bytes) -> Tensor:
     return torch.from_numpy(picture.astype(np.float32))[None, None]
 
 
-def compare(pictures: Sequence[Bytes], detect: yunet.Detector) -> str:
+def compare(pictures: Sequence[Bytes], detect: yunet.YuNetDetector) -> str:
     """Say how many faces both detect, and how far apart their points and scores are."""
     seen, apart, scores = 0, list[float](), list[float]()
     for picture in pictures:

@@ -41,7 +41,14 @@ STILL, FACE_NET, SHARE = "still_last", "frames_face_net_taught", 0.2
 # Added to the logits in the end. FER2013 gives an emotion to many faces that nearly all of FER+'s annotators
 # call neutral, and most faces of films are. Disgust is rare in it, one picture in 66, and FER+'s annotators
 # almost never chose fear: both are rare answers.
-ADDED = {"disgust": 0.55, "fear": 0.2, "surprise": -0.1, "neutral": 0.15}
+ADDED = {
+    "anger": 0.05,
+    "disgust": 0.5,
+    "fear": 0.2,
+    "sadness": 0.05,
+    "surprise": -0.25,
+    "neutral": 0.15,
+}
 
 # What the ranges of the convolutions' inputs are measured with.
 MEASURED = (

@@ -452,7 +452,7 @@ def test_doctor_reports_no_problem_here(call: Call) -> None:
     assert {"fervid", "python", "torch", "ffmpeg", "licence", "cuda", "arithmetic", "cores", "cache"} <= set(
         findings
     )
-    assert {"landmarks dlib", "landmarks open"} <= set(findings)
+    assert {"detector yunet", "landmarks dlib", "landmarks open"} <= set(findings)
     assert "iBUG 300-W" in findings["licence"]["detail"]
     assert "libavcodec" in findings["ffmpeg"]["detail"]
 
@@ -462,6 +462,14 @@ def test_doctor_fails_if_something_is_broken(fervid: Fervid, tmp_path: Path) -> 
     done = fervid("doctor", env={"FERVID_CACHE_DIR": str(tmp_path / "file" / "cache")})
     assert done.returncode == 1
     assert next(line for line in done.stdout.splitlines() if line.startswith("broken")).split()[1] == "cache"
+
+
+def test_doctor_reports_a_damaged_detector(call: Call, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("fervid.faces.detectors.YUNET_WHOLE", "faces/data/NOTICE")
+    done = call("doctor")
+    assert done.returncode == 1
+    (line,) = (line for line in done.stdout.splitlines() if line.startswith("broken"))
+    assert "detector yunet" in line and "NOTICE is damaged: pip install" in line
 
 
 def test_doctor_reports_a_missing_library(fervid: Fervid, tmp_path: Path) -> None:

@@ -18,6 +18,7 @@ import pytest
 from conftest import ROOT, made_in
 from expression_detectors import small_detector
 from safetensors.numpy import load_file
+from test_metrics import logits_for, predictions
 
 from fervid import datasets, model, synth
 from fervid.faces import detection, detectors
@@ -27,6 +28,7 @@ from fervid.metrics import charts
 from fervid.synth import motion, puppet
 from fervid.train.survey import systems
 from fervid.types import Bytes, Floats
+from fervid.types.samples import Picture, Sample
 
 BENCHMARKS = ROOT / "benchmarks"
 DETECTED: dict[object, list[Detection]] = {}  # picture and settings -> its faces
@@ -217,6 +219,20 @@ def test_the_card_has_the_table_and_no_paths(made: Path, packs: Path) -> None:
     runs = (made / "default" / "runs.json").read_text()
     assert set(json.loads(runs)) >= {"c3d", "phrnn", "default"}
     assert str(packs) not in runs + card and str(made) not in runs + card
+
+
+def test_what_is_read_where_two_labels_differ(script: ModuleType) -> None:
+    """Four of five pictures have two labels, which differ on three of them."""
+    original = predictions(logits_for((0, 1, 2, 3, 4), 7), (0, 1, 2, 6, 6), EMOTIONS)
+    votes = zip(original.names, ("anger", "neutral", "sadness", "happiness"), strict=False)
+    nothing = Picture(np.zeros((4, 4), np.uint8))
+    voted = script.accuracy.relabelled(original, [Sample(name, label, nothing) for name, label in votes])
+    assert script.accuracy.two_labels(original, voted) == {
+        "agree": 0.25,
+        "right_where_they_agree": 1.0,
+        "first_where_not": pytest.approx(2 / 3),
+        "second_where_not": pytest.approx(1 / 3),
+    }
 
 
 def test_finished_stages_are_not_trained_again(made: Path, script: ModuleType, packs: Path) -> None:

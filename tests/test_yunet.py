@@ -116,7 +116,7 @@ def test_packed_weights_of_few_sizes_are_kept(no_net_is_kept: None) -> None:
     for width in range(32, 32 * (quantized.KEPT + 4), 32):
         by_integers(np.zeros((64, width), np.uint8))
     detect = detectors.by_torch()
-    assert isinstance(detect, yunet.Detector)
+    assert isinstance(detect, yunet.YuNetDetector)
     assert len(detect.net._stem._packed) == quantized.KEPT
 
 

@@ -149,11 +149,16 @@ def _ffmpeg() -> Finding:
 
 def _predictors() -> Iterator[Finding]:
     try:
+        from fervid.faces.detectors import yunet_weights
         from fervid.faces.finder import face_net, face_net_ranges, predictors
         from fervid.faces.weights import import_dlib
     except ImportError as error:
         yield Finding("predictors", BROKEN, f"OpenCV does not import: {error}")
         return
+    try:
+        yield Finding("detector yunet", OK, str(yunet_weights()[0]))
+    except FervidError as error:
+        yield Finding("detector yunet", BROKEN, str(error))
     paths = {}
     for name, weights in predictors().items():
         try:

@@ -8,6 +8,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from functools import cache, lru_cache
+from pathlib import Path
 from threading import Lock
 from typing import Any
 
@@ -96,6 +97,11 @@ def of_points(points: Floats, score: float) -> Detection:
     center, side, _ = upright_box(points)
     box = np.array([*(center - side / 2), side, side], np.float32)
     return Detection(box, score, points.astype(np.float32))
+
+
+def yunet_weights() -> tuple[Path, Path]:
+    """Return the paths of YuNet's two files, for OpenCV and for 8-bit integers, after checking both."""
+    return included(YUNET, YUNET_SHA256), included(YUNET_WHOLE, YUNET_WHOLE_SHA256)
 
 
 def by_opencv(luma: Bytes) -> tuple[Floats, Floats]:

@@ -126,7 +126,7 @@ class QuantizedYuNet:
 
 
 @dataclass(frozen=True, eq=False)
-class Detector:
+class YuNetDetector:
     """A network that detects upright faces in luma, and its thresholds."""
 
     net: QuantizedYuNet
@@ -165,13 +165,13 @@ def _faces(cells: Floats, stride: int, least: float) -> tuple[Floats, Floats, Fl
     return scores[rows, columns], np.float32(stride) * boxes, np.float32(stride) * points
 
 
-def load(path: Path, least: float, most_overlap: float, most: int) -> Detector:
+def load(path: Path, least: float, most_overlap: float, most: int) -> YuNetDetector:
     """Load the network from `path`, which stores its weights in half precision."""
     net = YuNet().eval().requires_grad_(False)
     try:
         tensors = {name: tensor.float() for name, tensor in load_file(path).items()}
         ranges = quantized.decode(net, tensors.pop(quantized.RANGES))
         net.load_state_dict(tensors)
-        return Detector(QuantizedYuNet(net, ranges), least, most_overlap, most)
+        return YuNetDetector(QuantizedYuNet(net, ranges), least, most_overlap, most)
     except (OSError, LookupError, RuntimeError, ValueError, SafetensorError) as error:
         raise ModelError(f"the detector {path} cannot be read: {error}; install fervid again") from error
