@@ -29,7 +29,7 @@ SURE = 0.12  # the least score of a face at an angle: hands and folds look like 
 
 
 class Search(IntEnum):
-    """The faces that a search detects; the search at every angle takes twelve times as long as UPRIGHT."""
+    """The faces that a search detects; the search at every angle takes eleven times as long as UPRIGHT."""
 
     UPRIGHT = 0  # faces that are rolled by up to 30 degrees
     QUICK = 1  # these, and large faces at every angle: a third of the time of FULL

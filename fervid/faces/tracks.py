@@ -91,7 +91,7 @@ def follow(video: Video, frames: Iterable[Frame], finder: Finder, settings: Sett
         scene.move(frame)
         if is_due:
             scene.detect(frame, search)
-            # Most shots show an upright face, which takes a twelfth of the time to find.
+            # Most shots show an upright face, which takes an eleventh of the time to find.
             if is_new and search < Search.FULL and not scene.live:
                 scene.detect(frame, Search.FULL)
             is_due, search, is_new = False, Search.UPRIGHT, False
