@@ -32,7 +32,7 @@ class Search(IntEnum):
     """The faces that a search detects; the search at every angle takes eleven times as long as UPRIGHT."""
 
     UPRIGHT = 0  # faces that are rolled by up to 30 degrees
-    QUICK = 1  # these, and large faces at every angle: a third of the time of FULL
+    QUICK = 1  # these, and large faces at every angle: half of the time of FULL
     FULL = 2  # all faces at every angle
 
 
