@@ -95,6 +95,14 @@ def test_pictures_of_any_size_without_a_face(shape: tuple[int, int]) -> None:
         assert scores.shape == (0,) and points.shape == (0, 5, 2)
 
 
+def test_a_cell_that_shows_no_face_at_all() -> None:
+    cells = np.full((yunet.NUMBERS, 2, 2), -200, np.float32)
+    cells[yunet.SCORES, 1, 0] = 200
+    scores, boxes, points = yunet._faces(cells, 8, 0.3)
+    assert scores.tolist() == [1.0]
+    assert boxes.shape == (1, 4) and points.shape == (1, 5, 2)
+
+
 @needs_integers
 def test_a_picture_that_is_not_contiguous_is_read(picture: Bytes) -> None:
     view = picture[::2, ::2]

@@ -142,7 +142,7 @@ def _new_net(width: int, height: int) -> tuple[Any, Lock]:
 
 @cache
 def by_torch() -> Callable[[Bytes], tuple[Floats, Floats]] | None:
-    """Return the same in 8-bit integers; None on a machine that does not compute in them."""
+    """Return a function like `by_opencv` that computes in 8-bit integers; None if this machine does not."""
     from fervid import quantized  # imports torch
     from fervid.faces import yunet
 

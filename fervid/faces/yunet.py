@@ -30,6 +30,7 @@ STEP = STRIDES[-1]  # pixels: pictures are padded to multiples
 # The numbers of a cell: the scores of a face and of any object, middle and size of the box, five points.
 SCORES, BOX, POINTS = slice(0, 2), slice(2, 6), slice(6, 16)
 NUMBERS = 16
+LEAST_LOGIT = -80.0  # so that its exponential is a number of single precision
 
 
 class Unit(nn.Module):
@@ -154,7 +155,7 @@ class YuNetDetector:
 
 def _faces(cells: Floats, stride: int, least: float) -> tuple[Floats, Floats, Floats]:
     """Return the scores (N,), boxes (N, 4) and points (N, 5, 2) of a level's cells that show a face."""
-    chances = 1 / (1 + np.exp(-cells[SCORES]))
+    chances = 1 / (1 + np.exp(-cells[SCORES].clip(LEAST_LOGIT)))
     scores = np.sqrt(chances[0] * chances[1])
     rows, columns = np.nonzero(scores >= least)
     corners = np.column_stack([columns, rows]).astype(np.float32)
