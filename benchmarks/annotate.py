@@ -62,7 +62,8 @@ class Stopwatch:
 
 def decode(file: Path) -> tuple[Cost, int]:
     """Decode every picture on one thread, and drop it; return their number."""
-    from fervid.video.reading import decoded, opened
+    from fervid.video.opening import opened
+    from fervid.video.reading import decoded
 
     with Stopwatch() as watch, opened(file) as (_, stream):
         count = sum(1 for _ in decoded(stream))

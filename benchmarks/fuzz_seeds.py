@@ -176,8 +176,9 @@ def write(seed: Seed, folder: Path) -> Path:
     options = {"fflags": "+bitexact", **seed.container_options}
     with av.open(str(path), "w", format=seed.container, options=options) as out:
         _write_streams(seed, out)
-    # As root, SVT-AV1 gives its caller real-time priority for ever, and processes started later inherit it.
-    os.sched_setscheduler(0, os.SCHED_OTHER, os.sched_param(0))
+    if seed.codec == "libsvtav1" and hasattr(os, "sched_setscheduler"):
+        # As root it gives its caller real-time priority for ever, and processes started later inherit it.
+        os.sched_setscheduler(0, os.SCHED_OTHER, os.sched_param(0))
     return path
 
 

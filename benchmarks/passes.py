@@ -76,8 +76,9 @@ def write(path: Path, encoder: str, options: dict[str, str]) -> None:
             picture = np.ascontiguousarray(whole[y : y + SIZE[1], x : x + SIZE[0]])
             out.mux(stream.encode(av.VideoFrame.from_ndarray(picture, "rgb24")))
         out.mux(stream.encode(None))
-    # As root, SVT-AV1 gives its caller real-time priority for ever, and processes started later inherit it.
-    os.sched_setscheduler(0, os.SCHED_OTHER, os.sched_param(0))
+    if encoder == "libsvtav1" and hasattr(os, "sched_setscheduler"):
+        # As root it gives its caller real-time priority for ever, and processes started later inherit it.
+        os.sched_setscheduler(0, os.SCHED_OTHER, os.sched_param(0))
 
 
 def damaged(data: bytes, chance: Random) -> bytes:

@@ -104,7 +104,7 @@ def write(
         out.mux(stream.encode())
         if sound is not None:
             _silence(out, sound, audio_seconds)
-    if codec == "libsvtav1":
+    if codec == "libsvtav1" and hasattr(os, "sched_setscheduler"):
         # As root it gives its caller real-time priority for ever. Processes that a test starts later inherit
         # it, and those that wait busily, as browsers do, starve all others.
         os.sched_setscheduler(0, os.SCHED_OTHER, os.sched_param(0))

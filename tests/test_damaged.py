@@ -24,7 +24,7 @@ from fervid.faces import detection
 from fervid.faces.detectors import detectors
 from fervid.times import MOST_SECONDS, MOST_TICKS
 from fervid.types import Frame, Settings
-from fervid.video import encoding, packets, planning, reading, redrawing
+from fervid.video import encoding, opening, packets, planning, reading, redrawing
 from fervid.video.encoding import VideoWriter
 
 
@@ -78,7 +78,7 @@ def test_a_film_that_is_too_large_is_told_so(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, limit: str
 ) -> None:
     path = write(tmp_path / "film.mp4", pictures(3))
-    monkeypatch.setattr(reading, limit, 64 * 48 - 1)
+    monkeypatch.setattr(opening, limit, 64 * 48 - 1)
     monkeypatch.setattr(planning, limit, 64 * 48 - 1)
     with pytest.raises(InputError, match="64 x 48 pixels, which are too large"):
         planning.plan(path)
@@ -124,13 +124,13 @@ def test_packets_wait_for_a_few_later_ones_only(tmp_path: Path, monkeypatch: pyt
         files.append(name.open(mode))
         return files[-1]
 
-    monkeypatch.setattr(reading, "open", opened, raising=False)
-    with reading.opened(path) as (_, stream):
+    monkeypatch.setattr(opening, "open", opened, raising=False)
+    with opening.opened(path) as (_, stream):
         assert [packet.pts for packet in packets.demuxed(stream) if packet.size] == times
     data = path.read_bytes()
     index = data.rindex(b"idx1")
     path.write_bytes(data[:index] + (b"00dc" + struct.pack("<IBx", 1, 0x55)) * 20_000 + data[index:])
-    with reading.opened(path) as (_, stream):
+    with opening.opened(path) as (_, stream):
         blocks = packets.demuxed(stream)
         assert len(list(islice(blocks, 12))) == 12
         assert files[-1].tell() < path.stat().st_size / 2

@@ -24,8 +24,8 @@ from test_video import assert_spans_join, same, whole
 from fervid.errors import InputError, OutputError, UsageError
 from fervid.types import Tally
 from fervid.video import clock, planning, reading, source, spooling
+from fervid.video.opening import opened
 from fervid.video.packets import demuxed
-from fervid.video.reading import opened
 
 AS_ROOT = hasattr(os, "geteuid") and os.geteuid() == 0  # root ignores permissions
 

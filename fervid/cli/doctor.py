@@ -81,7 +81,7 @@ def examine() -> Iterator[Finding]:
     for distribution, module in NEEDED.items():
         yield _library(distribution, module)
     yield _ffmpeg()
-    yield from _predictors()
+    yield from _faces()
     yield from _models()
     yield _cuda()
     yield _arithmetic()
@@ -147,7 +147,7 @@ def _ffmpeg() -> Finding:
     return Finding("ffmpeg", OK, ", ".join(f"{name} {'.'.join(map(str, v))}" for name, v in versions.items()))
 
 
-def _predictors() -> Iterator[Finding]:
+def _faces() -> Iterator[Finding]:
     try:
         from fervid.faces.detectors import yunet_weights
         from fervid.faces.finder import face_net, face_net_ranges, predictors

@@ -78,8 +78,8 @@ def quantize_model(name: str, data: tuple[str, ...], folder: str, no_cache: bool
     """Write a copy of MODEL that computes in 8-bit integers, in two fifths of the time and half the space.
 
     Give some hundred samples of its training data: they show which range of numbers each layer must hold.
-    Scores change by about 0.01. Only the streams c3d and still become faster, and only on x86 processors;
-    on others the copy takes as long as MODEL does.
+    Scores change by about 0.01. Only the streams c3d, still and still_facenet become faster, and only on x86
+    processors; on others the copy takes as long as MODEL does.
     """
     if not data:
         raise UsageError("name some data with --data, see `fervid datasets list`")

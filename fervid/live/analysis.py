@@ -22,7 +22,7 @@ from fervid.model import Model
 from fervid.types import Frame, ModelInfo, Segment, Settings, Tally, Video
 from fervid.video import shots
 from fervid.video.feed import Arrival, Feed
-from fervid.video.reading import STILLS_RATE
+from fervid.video.opening import STILLS_RATE
 
 REMEMBERED = 1024  # frames with an arrival that is kept, for the latency of segments
 

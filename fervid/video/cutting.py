@@ -20,9 +20,10 @@ from fervid.types import Video
 from fervid.video.clock import REORDER_LIMIT, typical_step
 from fervid.video.encoding import CONTAINERS, REPEATABLE, Look, VideoWriter, matrix, writing
 from fervid.video.luma import turn_of
+from fervid.video.opening import STILLS, opened
 from fervid.video.packets import demuxed
 from fervid.video.pictures import turned
-from fervid.video.reading import STILLS, decoded, opened
+from fervid.video.reading import decoded
 from fervid.video.sound import sounds
 from fervid.video.sound_writing import CopiedSound, EncodedSound
 

@@ -22,8 +22,8 @@ from fervid.errors import InputError, OutputError
 from fervid.process import callback
 from fervid.types import Bytes, Video
 from fervid.video.luma import Turn
+from fervid.video.opening import STILLS, STILLS_RATE, opened
 from fervid.video.pictures import matrix_of
-from fervid.video.reading import STILLS, STILLS_RATE, opened
 from fervid.video.sound_writing import SoundWriter
 
 CONTAINERS = {  # by a file's suffix

@@ -26,9 +26,9 @@ from fervid.files import encodable
 from fervid.types import Frame, Video
 from fervid.video import origins, source
 from fervid.video.luma import Turn, turn_of, upright, upright_size
+from fervid.video.opening import STILLS_RATE, limit_size, time_base_of
 from fervid.video.origins import STANDARD, Origin, reason
 from fervid.video.packets import DEMUX_RETRIES, MissingTimes
-from fervid.video.reading import STILLS_RATE, limit_size, time_base_of
 from fervid.video.remote import path_parts
 
 JUMP = 60  # seconds by which a picture may come later than the last one; beyond it, the clock was changed

@@ -22,7 +22,7 @@ from av.video.stream import VideoStream
 from fervid.errors import InputError, UsageError
 from fervid.files import display_name, one_line, urls
 from fervid.video import source
-from fervid.video.reading import UNWANTED
+from fervid.video.opening import UNWANTED
 from fervid.video.remote import redacted
 
 STANDARD = "-"  # the name of standard input

@@ -12,7 +12,8 @@ from av.video.reformatter import Colorspace
 
 from fervid.types import Bytes, Video
 from fervid.video.luma import Turn, turn_of
-from fervid.video.reading import STILLS, still_pictures, timed
+from fervid.video.opening import STILLS
+from fervid.video.reading import still_pictures, timed
 
 MATRICES = {int(space): space for space in Colorspace}  # by the numbers of H.273
 

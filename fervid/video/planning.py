@@ -19,16 +19,9 @@ from fervid.times import MOST_SECONDS
 from fervid.types import Source, Video
 from fervid.video import clock, source, tags
 from fervid.video.luma import Turn, turn_of, upright_size
+from fervid.video.opening import MOST_PIXELS, STILLS, STILLS_RATE, opened, time_base_of
 from fervid.video.packets import demuxed
-from fervid.video.reading import (
-    MOST_PIXELS,
-    STILLS,
-    STILLS_RATE,
-    decoded,
-    opened,
-    read_still,
-    time_base_of,
-)
+from fervid.video.reading import decoded, read_still
 from fervid.video.source import Tick
 
 ROTATIONS = ("auto", "0", "90", "180", "270")  # degrees clockwise that are applied to the coded picture

@@ -1,40 +1,27 @@
-"""Opening, decoding and seeking: frames with exact times, from damaged files as well."""
+"""Decoding and seeking: frames with exact times, from damaged files as well."""
 
 from __future__ import annotations
 
-import errno
 from collections import deque
 from collections.abc import Callable, Collection, Generator, Iterable, Iterator
-from contextlib import contextmanager
 from dataclasses import dataclass
-from fractions import Fraction
 from pathlib import Path
-from types import SimpleNamespace
-from typing import BinaryIO, cast
+from typing import cast
 
 import av
 import numpy as np
-from av.codec.context import ThreadType
 from av.container import InputContainer
 from av.packet import Packet
-from av.stream import Disposition
 from av.video.frame import VideoFrame
 from av.video.stream import VideoStream
 
 from fervid.errors import InputError
-from fervid.files import display_name
-from fervid.process import callback
 from fervid.types import Frame, Tally, Video
 from fervid.video import source
 from fervid.video.luma import Turn, turn_of, upright, upright_size
+from fervid.video.opening import STILLS, opened, time_base_of
 from fervid.video.packets import demuxed
 
-STILLS_RATE = Fraction(25)  # frames per second of a folder of stills, by default
-STILLS = "stills"  # the container's name of a folder of stills
-# Of a picture, as a damaged header may declare any number. The highest levels of H.264, HEVC and AV1 allow
-# 2^25, the largest cameras have 2^27.
-MOST_PIXELS = 1 << 26
-MOST_STILL_PIXELS = 1 << 28
 AT_ONCE = 8  # frames that a reader should decode at once, before it uses them,
 PIXELS_AT_ONCE = 1 << 24  # if they are small enough
 # Decoders reuse the memory of frames that nothing holds, and what was in it is left in damaged parts of a
@@ -45,7 +32,6 @@ PIXELS_HELD = 1 << 26  # in all of them, as far as they are more than one
 SECONDS_BEFORE, FRAMES_BEFORE = 1, 16  # before a span, all frames of the longer of both are decoded
 PAST = 64  # packets without a frame after which none is expected: decoders hold back 32 fields at most
 FARTHEST = 60  # seconds before a span that are searched for a keyframe that can be decoded
-UNWANTED = Disposition.attached_pic | Disposition.timed_thumbnails
 # Decoders that can leave out frames to which no other frame refers. HEVC's can as well, but in a file with
 # several layers it leaves out too much: there the container marks these frames.
 LEAVING_OUT = frozenset({"h264", "mpeg1video", "mpeg2video", "mpeg4", "vp8"})
@@ -112,72 +98,6 @@ def frames(
         reaches_end = stop is None or stop >= video.end
         complete = not reaches_end or is_stills or not source.ends_early(Path(video.path))
         tally(Tally(decoded=decoded, undecodable=max(0, len(expected) - arrived), complete=complete))
-
-
-@contextmanager
-def opened(path: Path, is_deblocked: bool = True) -> Iterator[tuple[InputContainer, VideoStream]]:
-    """Open a container and its video stream, with one decoder thread.
-
-    Threaded decoding of damaged files differs from run to run; parallelism is by processes. Unless
-    `is_deblocked`, the edges of blocks are not smoothed in frames of H.264 to which no other refers: it
-    changes a few hundredths of a grey level there, and takes an eighth of the decoder's time.
-    """
-    with open(path, "rb") as file:
-        # FFmpeg gets no file name, as it interprets patterns, protocols and formats in names (`%d`, `a:b`,
-        # `.txt`). And a playlist must not make it open anything else.
-        handle = SimpleNamespace(read=file.read, seek=_seeking(file), tell=file.tell)
-        try:
-            container = av.open(
-                handle, "r", options={"protocol_whitelist": "none"}, metadata_errors="replace"
-            )
-        except av.FFmpegError as failure:
-            raise InputError(f"{display_name(path)} {source.undecodable_reason(path)}") from failure
-        with container:
-            stream = _video_stream(container, path)
-            stream.codec_context.thread_count = 1
-            stream.codec_context.thread_type = ThreadType.NONE
-            limit_size(container, stream)
-            if not is_deblocked and stream.codec_context.name == "h264":
-                stream.codec_context.options |= {"skip_loop_filter": "noref"}
-            yield container, stream
-
-
-def _seeking(file: BinaryIO) -> Callable[[int, int], int]:
-    """Return the seek of a file for FFmpeg, which asks damaged files for positions that do not exist."""
-
-    @callback
-    def seek(offset: int, whence: int = 0) -> int:
-        try:
-            return file.seek(offset, whence)
-        except (OSError, ValueError):
-            return -errno.EINVAL  # PyAV would print the exception
-
-    return seek
-
-
-def limit_size(container: InputContainer, stream: VideoStream) -> None:
-    """Make the decoder reject pictures that are too large."""
-    most = MOST_STILL_PIXELS if container.format.name.endswith("_pipe") else MOST_PIXELS
-    stream.codec_context.options = {"max_pixels": str(most)}
-
-
-def _video_stream(container: InputContainer, path: Path) -> VideoStream:
-    """Choose the video stream: no cover art, the default stream first, then the largest."""
-    if container.format.name == "tty":
-        raise InputError(f"{display_name(path)} is text, not a video: check the name")
-    videos = [stream for stream in container.streams.video if not stream.disposition & UNWANTED]
-    # A cover can be an ordinary track; it has no frame rate.
-    moving = [stream for stream in videos if stream.average_rate is not None]
-    if not container.streams.audio:
-        moving = moving or videos
-    if not moving:
-        if container.streams.audio:
-            raise InputError(f"{display_name(path)} contains only sound: give a file with a video track")
-        raise InputError(f"{display_name(path)} contains no video track: check the name")
-    known = [stream for stream in moving if stream.codec_context is not None]
-    if not known:
-        raise InputError(f"{display_name(path)} is damaged, or has an unknown codec: convert it to mp4")
-    return max(known, key=lambda s: (bool(s.disposition & Disposition.default), s.width * s.height, -s.index))
 
 
 @dataclass
@@ -374,11 +294,6 @@ def _clocked(
 def _step(video: Video) -> int:
     """Return the usual ticks from one frame to the next, or 1 if they are not known."""
     return max(1, video.length(1 / video.rate)) if video.rate else 1
-
-
-def time_base_of(stream: VideoStream) -> Fraction:
-    """Return the stream's time base, or that of stills."""
-    return stream.time_base or 1 / STILLS_RATE
 
 
 @dataclass(frozen=True, eq=False)

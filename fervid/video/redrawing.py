@@ -14,9 +14,9 @@ from fervid.errors import InputError
 from fervid.types import Bytes, Video
 from fervid.video.ahead import ahead
 from fervid.video.encoding import CONTAINERS, Look, VideoWriter, colours_of, writing
+from fervid.video.opening import STILLS_RATE
 from fervid.video.pictures import turned
 from fervid.video.planes import Coding, blank, paste, planes_of
-from fervid.video.reading import STILLS_RATE
 from fervid.video.sound import sounds
 from fervid.video.sound_writing import KEPT, CopiedSound, EncodedSound, SoundWriter
 

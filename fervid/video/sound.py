@@ -15,8 +15,8 @@ from av.audio.stream import AudioStream
 from av.packet import Packet
 
 from fervid.types import Floats, Video
+from fervid.video.opening import STILLS, opened
 from fervid.video.packets import demuxed
-from fervid.video.reading import STILLS, opened
 
 RATES = (96000, 88200, 64000, 48000, 44100, 32000, 24000, 22050, 16000, 12000, 11025, 8000)  # that AAC takes
 OTHERWISE = 48000  # samples per second for files with a rate that AAC does not take

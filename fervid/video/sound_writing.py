@@ -15,7 +15,7 @@ from av.container import OutputContainer
 from av.packet import Packet
 
 from fervid.types import Floats
-from fervid.video.reading import opened
+from fervid.video.opening import opened
 from fervid.video.sound import LAYOUTS, Sound
 
 BLOCK = 1024  # samples in a packet of AAC

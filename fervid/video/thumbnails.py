@@ -9,8 +9,9 @@ from av.video.frame import VideoFrame
 
 from fervid.types import Bytes, Video
 from fervid.video.luma import turn_of
+from fervid.video.opening import STILLS
 from fervid.video.pictures import coloured
-from fervid.video.reading import STILLS, still_pictures, timed
+from fervid.video.reading import still_pictures, timed
 from fervid.video.source import Tick
 
 
