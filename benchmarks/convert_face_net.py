@@ -1,19 +1,19 @@
-"""Convert dlib's face net to the half-precision weights that fervid includes, and measure the difference.
+"""Convert dlib's face net to the 8-bit integers that fervid includes, and measure the difference.
 
     python benchmarks/convert_face_net.py [--data ../shared/data] [--media ../shared/media] [-o FILE]
 
 The net is dlib_face_recognition_resnet_model_v1.dat of the package face_recognition_models, which its author,
 Davis King, placed in the public domain. The fixed scale and shift after each convolution are folded into it.
-With --data the ranges of its layers' inputs, which 8-bit integers need, are measured on faces of
-landmarks68.npz, and written beside the weights. With --media the descriptors of faces in clips are compared
-with those of the full net, by their distance: fervid groups faces that are up to 0.6 apart.
+The ranges of its layers' inputs are measured on faces of landmarks68.npz. The first and the last layer are
+stored in half precision. With --media the descriptors of faces in clips are compared with those of the full
+net, by their distance: fervid groups faces that are up to 0.6 apart.
 """
 
 from __future__ import annotations
 
 import argparse
 import re
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from pathlib import Path
 
 import measure_landmarks
@@ -21,10 +21,10 @@ import numpy as np
 import torch
 from safetensors.numpy import save_file
 
-from fervid import quantized
-from fervid.faces.descriptor import FaceNet, Trunk
+from fervid import packing, quantized
+from fervid.faces.descriptor import FaceNet, Trunk, load, whole_weights
 from fervid.faces.face_net import BLOCKS, WIDTH
-from fervid.faces.finder import FACE_NET, FACE_NET_RANGES, FaceFinder
+from fervid.faces.finder import FACE_NET, FaceFinder
 from fervid.faces.weights import installed
 from fervid.types import Array, Bytes, Floats
 from fervid.video import planning, reading
@@ -84,8 +84,8 @@ def integer(content: bytes, position: int) -> tuple[int, int]:
     return int.from_bytes(content[position + 1 : end], "little"), end
 
 
-def ranges_of(net: FaceNet, data: Path) -> torch.Tensor:
-    """Return the ranges of the layers' inputs for faces of the pack."""
+def ranges_of(net: FaceNet, data: Path) -> Array:
+    """Return the ranges of the layers' inputs for faces of the pack, encoded."""
     known = measure_landmarks.read(data / "landmarks68.npz")
     known = known.take(np.flatnonzero((known.parts == measure_landmarks.TRAINING) & known.sound)[:MEASURED])
     finder, trunk = FaceFinder(), net.trunk
@@ -94,7 +94,7 @@ def ranges_of(net: FaceNet, data: Path) -> torch.Tensor:
     with quantized.measured(trunk) as ranges, torch.inference_mode():
         for start in range(0, len(faces), AT_ONCE):
             trunk(torch.from_numpy(faces[start : start + AT_ONCE, None].astype(np.float32)))
-    return quantized.encode(trunk, ranges)
+    return quantized.encode(trunk, ranges).numpy()
 
 
 def portraits(media: Path) -> Iterator[Bytes]:
@@ -129,29 +129,32 @@ def compare(full: FaceNet, other: FaceNet, media: Path) -> str:
 
 def main() -> None:
     """Convert the net, and compare it if there are clips."""
-    parser = argparse.ArgumentParser(description="Convert dlib's face net to half precision.")
+    parser = argparse.ArgumentParser(description="Convert dlib's face net to 8-bit integers.")
     parser.add_argument("-o", "--output", type=Path, default=OURS)
     parser.add_argument("--media", type=Path, help="a folder of clips to compare the nets on")
-    parser.add_argument("--data", type=Path, help="the folder of landmarks68.npz")
+    parser.add_argument(
+        "--data", type=Path, default=Path("../shared/data"), help="the folder of landmarks68.npz"
+    )
     options = parser.parse_args()
     weights = converted(installed(DLIBS).read_bytes())
     halves = {name: value.astype(np.float16) for name, value in weights.items()}
+    half = _tensors(halves)
+    whole = packing.pack(halves, whole_weights(half))
     options.output.parent.mkdir(parents=True, exist_ok=True)
-    save_file(halves, options.output)
+    save_file(whole | {quantized.RANGES: ranges_of(FaceNet(half), options.data)}, options.output)
     print(f"{options.output}: {options.output.stat().st_size} bytes")
-    full, half = (
-        {name: torch.from_numpy(v.astype(np.float32)) for name, v in values.items()}
-        for values in (weights, halves)
-    )
-    nets = {"half precision": FaceNet(half)}
-    if options.data:
-        ranges = ranges_of(FaceNet(half), options.data)
-        target = options.output.with_name(Path(FACE_NET_RANGES).name)
-        save_file({quantized.RANGES: ranges.numpy()}, target)
-        nets["8-bit integers"] = FaceNet(half, ranges)
     if options.media:
-        for name, net in nets.items():
-            print(f"{name}: {compare(FaceNet(full), net, options.media)}")
+        full = FaceNet(_tensors(weights))
+        for name, net in (
+            ("half precision", FaceNet(half)),
+            ("weights in 8 bits", load(options.output, in_integers=False)),
+            ("8-bit integers", load(options.output)),
+        ):
+            print(f"{name}: {compare(full, net, options.media)}")
+
+
+def _tensors(weights: Mapping[str, Array]) -> dict[str, torch.Tensor]:
+    return {name: torch.from_numpy(value.astype(np.float32)) for name, value in weights.items()}
 
 
 if __name__ == "__main__":

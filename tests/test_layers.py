@@ -26,16 +26,17 @@ PACKAGES: dict[str, tuple[set[str], set[str]]] = {
     "times": (set(), set()),
     "process": (set(), set()),
     "quantized": (set(), {"torch"}),
+    "packing": ({"types"}, set()),
     "cache": ({"types", "errors", "files", "files.temporary"}, set()),
     "execute": ({"types", "errors", "process", "files.temporary"}, set()),
     "video": (BASICS | {"process", "files.temporary"}, {"av", "cv2"}),
     "faces": (
-        BASICS | {"process", "quantized"},
+        BASICS | {"process", "quantized", "packing"},
         {"dlib", "cv2", "scipy", "torch", "safetensors"},
     ),  # torch: who is who
     "clips": (BASICS | {"faces"}, {"cv2"}),
     "streams": (BASICS | {"quantized", "faces"}, {"torch"}),  # faces: dlib's net, from which one starts
-    "model": (BASICS | {"streams", "clips", "process", "quantized"}, {"torch", "safetensors"}),
+    "model": (BASICS | {"streams", "clips", "process", "quantized", "packing"}, {"torch", "safetensors"}),
     "timeline": (BASICS, set()),
     "people": (BASICS | {"faces", "timeline"}, {"cv2"}),
     "units": (BASICS | {"faces", "synth"}, set()),

@@ -12,7 +12,7 @@ from torch import nn
 
 from fervid import model, quantized, streams
 from fervid.errors import ModelError
-from fervid.model.packing import STEPS, pack, unpack
+from fervid.packing import STEPS, pack, unpack
 from fervid.streams.network import Network
 
 SIZES: dict[str, dict[str, int]] = {

@@ -261,13 +261,14 @@ def face() -> tuple[Any, Floats]:
     return luma, finder.fit(luma, face)
 
 
-def test_the_net_on_torch_is_dlibs_in_half_precision(face: tuple[Any, Floats]) -> None:
+def test_the_net_on_torch_is_dlibs_in_8_bits(face: tuple[Any, Floats]) -> None:
     portrait = FaceFinder().portrait(*face)
     coloured = np.ascontiguousarray(np.repeat(portrait[:, :, None], 3, axis=2))
     dlibs = dlib.face_recognition_model_v1(str(installed("dlib_face_recognition_resnet_model_v1.dat")))
     described = np.array(dlibs.compute_face_descriptor(coloured))
-    assert np.linalg.norm(descriptor.load(face_net()).describe(portrait) - described) < 0.005
-    assert np.linalg.norm(describe(portrait) - described) < 0.15  # in 8-bit integers
+    rounded = descriptor.load(face_net(), in_integers=False)
+    assert np.linalg.norm(rounded.describe(portrait) - described) < 0.1
+    assert np.linalg.norm(describe(portrait) - described) < 0.15  # computed in integers, too
 
 
 def test_a_portrait_is_cut_as_dlib_cuts_it(face: tuple[Any, Floats]) -> None:

@@ -23,8 +23,8 @@ from fervid.faces import points
 from fervid.faces.finder import OPEN, OPEN_SHA256
 from fervid.faces.weights import included
 from fervid.labels import EMOTIONS
-from fervid.model.packing import STEPS
 from fervid.model.spec import StreamSpec
+from fervid.packing import STEPS
 from fervid.streams.network import Network
 
 pytestmark = pytest.mark.skipif(not quantized.is_available(), reason="needs an x86 processor")

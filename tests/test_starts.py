@@ -63,10 +63,11 @@ def test_a_start_from_the_face_net_has_its_features() -> None:
     unit = np.random.default_rng(0).normal(size=(descriptor.SIDE, descriptor.SIDE))
     face = np.clip(np.rint(still_facenet.GREY + still_facenet.DEVIATION * unit), 0, 255).astype(np.uint8)
     clip = (torch.from_numpy(face.astype(np.float32)) - still_facenet.GREY) / still_facenet.DEVIATION
-    last = torch.from_numpy(load_file(face_net())["last"].astype(np.float32))
+    last = descriptor.read_weights(face_net())["last"]
     with torch.inference_mode():
         described = (network.features(clip[None, None])[0] @ last).numpy()
-    np.testing.assert_allclose(described, descriptor.load(face_net()).describe(face), atol=1e-4)
+    net = descriptor.load(face_net(), in_integers=False)
+    np.testing.assert_allclose(described, net.describe(face), atol=1e-4)
 
 
 def test_only_the_stream_of_its_shape_starts_from_the_face_net() -> None:

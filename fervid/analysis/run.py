@@ -20,7 +20,7 @@ from fervid.analysis.results import Span
 from fervid.cache import Store
 from fervid.errors import InputError
 from fervid.execute import Done, Executor, Failed, Progress
-from fervid.faces.finder import FaceFinder, face_net, face_net_ranges
+from fervid.faces.finder import FaceFinder, face_net
 from fervid.model import Model, check_device, check_short_windows, info, load, load_light, portable_name
 from fervid.types import Crops, ModelInfo, Person, Rows, Segment, Settings, Timeline, Video
 from fervid.video import planning
@@ -63,7 +63,7 @@ def start(
     video = planning.plan(path, rotate, frame_rate)
     run = Run(video, facts, options, executor, store or Store.default(), gallery, tick)
     if options.descriptors:
-        face_net(), face_net_ranges()  # raise now if they are missing
+        face_net()  # raises now if it is missing
     return run
 
 

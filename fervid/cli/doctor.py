@@ -150,7 +150,7 @@ def _ffmpeg() -> Finding:
 def _faces() -> Iterator[Finding]:
     try:
         from fervid.faces.detectors import yunet_weights
-        from fervid.faces.finder import face_net, face_net_ranges, predictors
+        from fervid.faces.finder import face_net, predictors
         from fervid.faces.weights import import_dlib
     except ImportError as error:
         yield Finding("predictors", BROKEN, f"OpenCV does not import: {error}")
@@ -171,7 +171,6 @@ def _faces() -> Iterator[Finding]:
         else:
             yield Finding(f"landmarks {name}", OK, str(paths[name]))
     try:
-        face_net_ranges()
         yield Finding("people", OK, str(face_net()))
     except FervidError as error:
         yield Finding("people", BROKEN, str(error))

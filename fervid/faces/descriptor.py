@@ -14,10 +14,10 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
-from fervid import quantized
+from fervid import packing, quantized
 from fervid.faces import face_net
 from fervid.process import one_thread
-from fervid.types import Bytes, Floats
+from fervid.types import Array, Bytes, Floats
 
 SIDE = 150  # pixels of the picture that the net reads
 
@@ -64,11 +64,26 @@ class FaceNet:
             return np.asarray((maps.mean((2, 3)) @ self._last)[0].numpy(), np.float32)
 
 
-def load(path: Path, ranges: Path | None = None) -> FaceNet:
-    """Load the net, for 8-bit integers by its ranges; benchmarks/convert_face_net.py makes both files."""
+def whole_weights(weights: Mapping[str, Tensor]) -> dict[str, tuple[Array, Floats]]:
+    """Return the whole numbers that the blocks compute with, and their steps, by the names of `weights`."""
+    trunk = Trunk()
+    trunk.load_state_dict(face_net.for_grey(weights, 0, 1))
+    return {
+        f"{name.removeprefix('blocks.')}.weight": (numbers.numpy(), steps.numpy())
+        for name, (numbers, steps) in quantized.whole_weights(trunk).items()
+    }
+
+
+def load(path: Path, in_integers: bool = True) -> FaceNet:
+    """Load the net, which benchmarks/convert_face_net.py makes, for 8-bit integers where there are such."""
+    weights = read_weights(path)
+    ranges = weights.pop(quantized.RANGES)
+    return FaceNet(weights, ranges if in_integers and quantized.is_available() else None)
+
+
+def read_weights(path: Path) -> dict[str, Tensor]:
+    """Return the weights of the net in single precision, and the ranges of its layers' inputs."""
     from safetensors.numpy import load_file
 
-    weights = {name: torch.from_numpy(value.astype(np.float32)) for name, value in load_file(path).items()}
-    if ranges is None or not quantized.is_available():
-        return FaceNet(weights)
-    return FaceNet(weights, torch.from_numpy(load_file(ranges)[quantized.RANGES]))
+    unpacked = packing.unpack(load_file(path))
+    return {name: torch.from_numpy(value.astype(np.float32)) for name, value in unpacked.items()}

@@ -37,9 +37,7 @@ STEADY = np.array([*range(27, 55), *range(60, 65)])
 OPEN = "models/landmarks/open68.safetensors"  # benchmarks/train_landmarks.py makes it
 OPEN_SHA256 = "c781e6f7b00e5138b3f62cf363297b366a548acca71bfdec792a9240f737bd53"
 FACE_NET = "models/people/face_net.safetensors"  # benchmarks/convert_face_net.py makes it from dlib's
-FACE_NET_SHA256 = "5d29ecc8b01460c5a30e565762272f65e01989e144b70031155d936d0d8e0d77"
-FACE_NET_RANGES = "models/people/ranges.safetensors"
-FACE_NET_RANGES_SHA256 = "bcbb2565ee879d3aa121817c58f28ffd90f9fa0377ecf1fb8a32c23cb77b5165"
+FACE_NET_SHA256 = "601c1823c5940fff99dfde6fe6823119459a4827e953e25adbddf1cda1b7c868"
 
 Weights = Callable[[], Path]
 _PREDICTORS: dict[str, Weights] = {}
@@ -202,17 +200,12 @@ def describe(portrait: Bytes) -> Floats:
 def _describer() -> Callable[[Bytes], Floats]:
     from fervid.faces import descriptor  # imports torch, which landmarks alone do not need
 
-    return descriptor.load(face_net(), face_net_ranges()).describe
+    return descriptor.load(face_net()).describe
 
 
 def face_net() -> Path:
     """Return the path of the weights of the net that `describe` uses."""
     return included(FACE_NET, FACE_NET_SHA256)
-
-
-def face_net_ranges() -> Path:
-    """Return the path of the ranges of its layers' inputs."""
-    return included(FACE_NET_RANGES, FACE_NET_RANGES_SHA256)
 
 
 def upright_box(landmarks: Floats) -> tuple[Floats, float, float]:

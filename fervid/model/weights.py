@@ -16,9 +16,9 @@ import numpy as np
 from fervid import clips, files, streams
 from fervid.errors import ModelError, OutputError
 from fervid.model.light import Forward, LightModel
-from fervid.model.packing import unpack
 from fervid.model.predict import Model, parts
 from fervid.model.spec import JOINT, SPEC, WEIGHTS, Spec, StreamSpec, find, read_spec, verify
+from fervid.packing import unpack
 from fervid.types import Array, Floats
 
 if TYPE_CHECKING:

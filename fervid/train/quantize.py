@@ -8,7 +8,7 @@ from pathlib import Path
 
 from fervid import model, quantized, streams
 from fervid.errors import UsageError
-from fervid.model.packing import pack
+from fervid.packing import pack
 from fervid.train import footage
 from fervid.train.scoring import windows
 from fervid.types.samples import Sample

@@ -6,12 +6,9 @@ from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
 
-import numpy as np
-import torch
-from safetensors.numpy import load_file
-
 from fervid import model, streams
 from fervid.errors import InputError, UsageError
+from fervid.faces.descriptor import read_weights
 from fervid.faces.finder import face_net
 from fervid.model import Model
 from fervid.streams.network import OF_LABELS, Network
@@ -132,9 +129,8 @@ def take_face_net(network: Network) -> bool:
     """Take the weights of dlib's face net, if the network has its shape. Return whether it has."""
     if network.parent != FACENET:
         return False
-    weights = {name: torch.from_numpy(np.float32(value)) for name, value in load_file(face_net()).items()}
     try:
-        network.inflate(weights)
+        network.inflate(read_weights(face_net()))
     except RuntimeError as failure:
         raise UsageError(f"--start-from {FACENET} needs the usual width: leave out --size") from failure
     return True
