@@ -38,6 +38,10 @@ from fervid.types import Array
 # Two frame networks read every face; the second has this share of their sum.
 STILL, FACE_NET, SHARE = "still_last", "frames_face_net_taught", 0.2
 
+# The landmark network gives up this share of its logits where the frame networks are sure of an expression:
+# about faces that leave their own neutral face it is wrong more often than they are.
+YIELDING = {"phrnn": 0.8}
+
 # Added to the logits in the end. FER2013 gives an emotion to many faces that nearly all of FER+'s annotators
 # call neutral, and most faces of films are. Disgust is rare in it, one picture in 66, and FER+'s annotators
 # almost never chose fear: both are rare answers.
@@ -190,7 +194,13 @@ def with_frame_networks(runs: Path, made: Path) -> tuple[model.Spec, dict[str, A
     for name, share in (("still", 1 - SHARE), (own.name, SHARE)):
         for part in ("weight", "bias"):
             added[f"{name}.{model.JOINT}{part}"] = share * added[f"{name}.top.{part}"]
-    return replace(spec, streams=(*streams, own)), load_file(made / model.WEIGHTS) | added
+    tensors = load_file(made / model.WEIGHTS) | added
+    for name in YIELDING:  # what it always adds is no answer: it is not given up
+        bias = tensors[f"{name}.{model.JOINT}bias"]
+        tensors[f"still.{model.JOINT}bias"] = tensors[f"still.{model.JOINT}bias"] + bias
+        tensors[f"{name}.{model.JOINT}bias"] = np.zeros_like(bias)
+    leading = ("still", own.name)
+    return replace(spec, streams=(*streams, own), yielding=YIELDING, leading=leading), tensors
 
 
 def compute_in_integers(target: Path, data: Path) -> None:

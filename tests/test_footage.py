@@ -224,6 +224,7 @@ def test_keys_of_the_cache_stay_as_they_are(tmp_path: Path) -> None:
         "moving": Picture(flat, "onset/12"),
         "part": OnDisk("/nowhere/x.mp4", Fraction(1, 3), Fraction(2)),
         "boxed": OnDisk("/nowhere/x.png", box=(1, 2, 30, 40)),
+        "grown": Picture(flat, "grow/12", flat[::-1]),
         "still": Picture(flat),
     }
     samples = [Sample(f"{kind}/x", "fear", pixels) for kind, pixels in kinds.items()]
@@ -231,6 +232,7 @@ def test_keys_of_the_cache_stay_as_they_are(tmp_path: Path) -> None:
     assert {shard.samples[0].name: shard.target.stem[:8] for shard in shards} == {
         "boxed/x": "d1529d6a",
         "drawn/x": "103415d6",
+        "grown/x": "237cc9eb",
         "moving/x": "32ac0dde",
         "part/x": "029f8a8e",
         "still/x": "72592a5a",

@@ -77,6 +77,9 @@ def test_damaged_weights_are_an_error(folder: Path) -> None:
         model.info(folder)
 
 
+JOINT = {"fusion": "joint"}
+
+
 @pytest.mark.parametrize(
     "content", [b"", b"{", b"[]", b"{}", b"null", b"\xff\xfe", b'{"format": 1, "name": "x"}']
 )
@@ -97,6 +100,21 @@ def test_a_damaged_spec_is_an_error(folder: Path, content: bytes) -> None:
         ({"temperature": "warm"}, "damaged"),
         ({"picture_temperature": 0}, "temperature 0.0, not a number above 0"),
         ({"streams": [{"name": "nobody", "reads": "faces", "sizes": {}, "weight": 1.0}]}, "nobody"),
+        (
+            {"yielding": {"tiny_displacement": 0.5}, "leading": ["tiny_faces"]},  # of a weighted sum
+            "yield in a way that is unknown",
+        ),
+        ({**JOINT, "yielding": {"tiny_displacement": 0.5}}, "yield in a way that is unknown"),
+        ({**JOINT, "yielding": {"nobody": 0.5}, "leading": ["tiny_faces"]}, "yield in a way that is unknown"),
+        (
+            {**JOINT, "yielding": {"tiny_displacement": 2}, "leading": ["tiny_faces"]},
+            "yield in a way that is unknown",
+        ),
+        (
+            {**JOINT, "yielding": {"tiny_faces": 0.5}, "leading": ["tiny_faces"]},
+            "yield in a way that is unknown",
+        ),
+        ({"yielding": ["tiny_displacement"]}, "damaged"),
         ({"labels": ["one", "two"]}, "unknown label 'one'"),
         ({"labels": ["anger", "fear"]}, "do not fit"),
         (

@@ -121,6 +121,38 @@ def test_the_same_seed_moves_the_same(name: str) -> None:
     assert first.faces.tobytes() != other.faces.tobytes()
 
 
+# --- an expression that grows out of a neutral still
+
+
+@pytest.mark.parametrize("seed", [0, 1, 2])
+@pytest.mark.usefixtures("exact")
+def test_a_neutral_still_turns_into_the_expressive_one(seed: int) -> None:
+    rest, shown = still(3, {}), still(3, SURPRISED)
+    moved = motion.grown(rest, shown, f"grow/{seed}")
+    for row, end in ((0, rest), (-1, shown)):
+        assert np.abs(moved.faces[row].astype(int) - end.faces[0]).max() <= 1
+        np.testing.assert_allclose(moved.landmarks[row], end.landmarks[0], atol=1e-3)
+    far = away(moved, rest)
+    assert np.diff(far).min() > -1e-3 and far[-1] > 0.1  # eye distances; it never goes back
+    begun = int(np.flatnonzero(far > 0.001)[0]) * float(moved.time_base)
+    assert motion.RESTING[0] < begun < motion.RESTING[1] + 0.2  # seconds
+    still_there = motion.grown(rest, rest, f"grow/{seed}")
+    assert np.abs(still_there.faces.astype(int) - rest.faces).max() <= 1
+
+
+def test_the_same_seed_grows_the_same() -> None:
+    first, again, other = (motion.grown(still(3, {}), still(3, ANGRY), f"grow/{seed}") for seed in (5, 5, 6))
+    assert first.faces.tobytes() == again.faces.tobytes() != other.faces.tobytes()
+    assert first.landmarks.tobytes() == again.landmarks.tobytes() != other.landmarks.tobytes()
+    assert first.quality is not None and (first.quality == np.float32(0.7)).all()
+
+
+@pytest.mark.parametrize("name", ["grow", "grow/x", "onset/3", ""])
+def test_another_way_to_grow_is_refused(name: str) -> None:
+    with pytest.raises(UsageError, match="write grow/SEED"):
+        motion.grown(still(3, {}), still(3, ANGRY), name)
+
+
 # --- pixels and landmarks
 
 

@@ -28,7 +28,7 @@ from fervid.metrics import charts
 from fervid.synth import motion, puppet
 from fervid.train.survey import systems
 from fervid.types import Bytes, Floats
-from fervid.types.samples import Picture, Sample
+from fervid.types.samples import OnDisk, Picture, Sample
 
 BENCHMARKS = ROOT / "benchmarks"
 DETECTED: dict[object, list[Detection]] = {}  # picture and settings -> its faces
@@ -188,6 +188,7 @@ def test_the_recipe_makes_a_model_of_its_streams(made: Path) -> None:
     spec = model.read_spec(made / "default")
     assert spec.trained and spec.name == "default" and spec.labels == EMOTIONS
     assert [stream.name for stream in spec.streams] == STREAMS and spec.fusion == "joint"
+    assert spec.yielding == {"phrnn": 0.8} and spec.leading == ("still", "still_facenet")
     assert "300-W" in spec.licences["landmarks"]
 
 
@@ -219,6 +220,22 @@ def test_the_card_has_the_table_and_no_paths(made: Path, packs: Path) -> None:
     runs = (made / "default" / "runs.json").read_text()
     assert set(json.loads(runs)) >= {"c3d", "phrnn", "default"}
     assert str(packs) not in runs + card and str(made) not in runs + card
+
+
+def test_expressions_grow_out_of_the_neutral_picture_of_the_same_session(
+    script: ModuleType, tmp_path: Path
+) -> None:
+    labels = {"AF01NES": "neutral", "AF01ANS": "anger", "BF01ANS": "anger", "BM02NES": "neutral"}
+    for grey, name in enumerate(labels):
+        cv2.imwrite(str(tmp_path / f"{name}.png"), np.full((8, 8), 10 * grey, np.uint8))
+    samples = [Sample(name, label, OnDisk(str(tmp_path / f"{name}.png"))) for name, label in labels.items()]
+    grown = {sample.name: sample for sample in script.accuracy.from_rest(tuple(samples))}
+    # There is no neutral picture of session B of woman 1.
+    assert list(grown) == ["grown/AF01NES", "grown/AF01ANS", "grown/BM02NES"]
+    pixels = grown["grown/AF01ANS"].pixels
+    assert isinstance(pixels, Picture) and pixels.rest is not None
+    assert (pixels.luma == 10).all() and (pixels.rest == 0).all() and pixels.motion.startswith("grow/")
+    assert grown["grown/AF01ANS"].label == "anger"
 
 
 def test_what_is_read_where_two_labels_differ(script: ModuleType) -> None:

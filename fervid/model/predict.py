@@ -11,7 +11,7 @@ import numpy as np
 
 from fervid import clips, streams
 from fervid.errors import ModelError
-from fervid.model import voting
+from fervid.model import voting, yielding
 from fervid.model.spec import Spec, StreamSpec
 from fervid.types import Array, Floats
 
@@ -73,7 +73,8 @@ class Model:
         if self.spec.vote:
             return voting.vote(voting.member_answers(self.spec, logits), self.spec.vote)
         if self.spec.fusion == "joint":
-            return np.sum([logits[stream.name] for stream in self.spec.streams], axis=0, dtype=np.float32)
+            shares = yielding.shares(self.spec, logits)
+            return np.sum([shares[stream.name] for stream in self.spec.streams], axis=0, dtype=np.float32)
         return self.weighted(logits)
 
     def weighted(self, logits: Mapping[str, Floats]) -> Floats:

@@ -7,7 +7,7 @@ import json
 import math
 import stat
 from collections.abc import Mapping
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, field
 from functools import lru_cache
 from importlib.resources import files
 from pathlib import Path
@@ -67,6 +67,9 @@ class Spec:
     weights_sha256: str
     vote: str = ""  # of a committee: one of VOTES
     picture_temperature: float | None = None  # for single pictures, which streams over time cannot read
+    # Of a joint fusion: the share of its logits that a stream gives up where the leading ones are certain.
+    yielding: Mapping[str, float] = field(default_factory=dict)
+    leading: tuple[str, ...] = ()
 
     def temperature_of(self, is_picture: bool) -> float:
         """Return the temperature of a clip or of a single picture, which divides the logits."""
@@ -82,7 +85,7 @@ class Spec:
         """Return the spec as JSON values; unset fields are left out, so that older hashes stay valid."""
         streams = [stream.as_json() for stream in self.streams]
         value = {"format": FORMAT} | asdict(self) | {"streams": streams}
-        unset = {"vote": "", "picture_temperature": None}
+        unset: dict[str, Any] = {"vote": "", "picture_temperature": None, "yielding": {}, "leading": ()}
         return {name: part for name, part in value.items() if name not in unset or part != unset[name]}
 
     @classmethod
@@ -101,6 +104,8 @@ class Spec:
             weights_sha256=str(value["weights_sha256"]),
             vote=str(value.get("vote", "")),
             picture_temperature=None if own is None else float(own),
+            yielding={str(name): float(share) for name, share in value.get("yielding", {}).items()},
+            leading=tuple(str(name) for name in value.get("leading", ())),
         )
 
 
@@ -160,12 +165,24 @@ def read_spec(name: str | Path) -> Spec:
         raise ModelError(f"model {name} has the unknown vote {spec.vote!r}: upgrade fervid")
     if unknown := [label for label in spec.labels if label not in (*EMOTIONS, CONTEMPT)]:
         raise ModelError(f"model {name} has the unknown label {unknown[0]!r:.40}: upgrade fervid")
+    _check_yielding(name, spec)
     for stream in spec.streams:
         _check_sizes(name, stream)
         _check_values(name, stream)
     if not {stream.window for stream in spec.streams} <= set(WINDOWS):
         raise ModelError(f"model {name} has windows of an unknown kind: upgrade fervid")
     return spec
+
+
+def _check_yielding(name: str | Path, spec: Spec) -> None:
+    """Raise ModelError for streams that yield to none, or by a share that is none."""
+    if not (spec.yielding or spec.leading):
+        return
+    known = {stream.name for stream in spec.streams if stream.window == "short"}
+    are_known = {*spec.yielding, *spec.leading} <= known and not {*spec.yielding} & {*spec.leading}
+    are_shares = all(0 <= share <= 1 for share in spec.yielding.values())
+    if not (spec.fusion == "joint" and not spec.vote and spec.leading and are_known and are_shares):
+        raise ModelError(f"the streams of model {name} yield in a way that is unknown: fetch the model again")
 
 
 def _check_sizes(name: str | Path, stream: StreamSpec) -> None:

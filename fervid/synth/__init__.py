@@ -20,7 +20,7 @@ from fervid.synth.actions import (
     view_of,
 )
 from fervid.synth.drawing import Painter, draw
-from fervid.synth.motion import acted_part, displacements, in_motion
+from fervid.synth.motion import acted_part, displacements, grown, in_motion
 from fervid.synth.people import UNITS, Person, person
 from fervid.synth.puppet import Puppet, carry, eye_distance, similarity
 from fervid.synth.sequences import DIFFICULTIES, RECIPES, Difficulty, Trajectory, trajectory

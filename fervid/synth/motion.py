@@ -1,7 +1,9 @@
 """Photographs in motion, as strips: an expressive still with an onset, and a neutral still that acts.
 
-`onset/seed` warps an expressive still back towards its neutral, so that apex and wrinkles are real pixels.
-`act/difficulty/seed/label` makes a neutral face act a sequence; with a neutral label it blinks, and may talk.
+`onset/seed` warps an expressive still back towards its neutral, so that apex and wrinkles are real pixels,
+though the wrinkles are there from the start. `grow/seed` turns a neutral picture of the same person into the
+expressive one. `act/difficulty/seed/label` makes a neutral face act a sequence; with a neutral label it
+blinks, and may talk.
 """
 
 from __future__ import annotations
@@ -26,6 +28,7 @@ from fervid.types.samples import Strip
 SIDE = shape.CROP + 2 * shape.MARGIN
 RATES = (15, 25)  # frames per second of onsets
 LEAD, ONSET, HOLD = (0.15, 0.35), (0.3, 0.9), (0.35, 0.7)  # seconds
+RESTING = (0.4, 0.9)  # seconds before an expression grows: enough to know the neutral face
 REMAINS = 0.3  # the largest share of an expression that is present from the start
 ERROR = (0.004, 0.015)  # eye distances: sd of the tracker's error
 EVERY = 2  # every second frame of an acted sequence is drawn: a mesh costs more than a net
@@ -40,6 +43,26 @@ def in_motion(strip: Strip, drawn: str) -> Strip:
     if pieces[0] == "act" and len(pieces) == 4 and pieces[2].isdecimal():
         return _act(strip, pieces[1], pieces[3], np.random.default_rng([1, int(pieces[2])]))
     raise UsageError(f"cannot move a still by {drawn!r}: write onset/SEED or act/DIFFICULTY/SEED/LABEL")
+
+
+def grown(rest: Strip, shown: Strip, drawn: str) -> Strip:
+    """Return a person's neutral still turning into an expressive one, as described by `drawn`."""
+    kind, _, seed = drawn.partition("/")
+    if kind != "grow" or not seed.isdecimal():
+        raise UsageError(f"cannot turn a still into another by {drawn!r}: write grow/SEED")
+    rng = np.random.default_rng([2, int(seed)])
+    before, after = (strip.landmarks[0].astype(np.float64) for strip in (rest, shown))
+    rate, level = _course(rng, RESTING)
+    there, back = _field(before, before - after), _field(after, after - before)
+    faces = np.stack(
+        [
+            (1 - share) * _warped(rest.faces[0], there, share)
+            + share * _warped(shown.faces[0], back, 1 - share)
+            for share in level.tolist()
+        ]
+    )
+    true = before + level[:, None, None] * (after - before)
+    return _tracked(shown, np.rint(faces).astype(np.uint8), true, rate, rng)
 
 
 @cache
@@ -76,18 +99,26 @@ def _onset(strip: Strip, rng: np.random.Generator) -> Strip:
     """Return the onset of a still's expression."""
     apex = strip.landmarks[0].astype(np.float64)
     acted = acted_part(strip.landmarks[0])
-    rate = int(rng.choice(RATES))
-    lead, onset, hold = (rng.uniform(*span) for span in (LEAD, ONSET, HOLD))
-    time = np.arange(int(np.ceil((lead + onset + hold) * rate)) + 1) / rate
-    level = ramp((time - lead) / onset)
+    rate, level = _course(rng, LEAD)
     gone = (1.0 - rng.uniform(0.0, REMAINS)) * (1.0 - level)  # (N,)
     field = _field(apex, acted)
     faces = np.stack([_warped(strip.faces[0], field, float(share)) for share in gone])
-    true = apex - gone[:, None, None] * acted
-    scale = float(shape.eye_distance(strip.landmarks[0]))
-    tracked = true + scale * tracking_error(len(time), rng.uniform(*ERROR), rng)
-    pts = np.arange(len(time), dtype=np.int64)
-    return Strip(Fraction(1, rate), pts, faces, tracked.astype(np.float32), _quality(strip, len(time)))
+    return _tracked(strip, faces, apex - gone[:, None, None] * acted, rate, rng)
+
+
+def _course(rng: np.random.Generator, resting: tuple[float, float]) -> tuple[int, npt.NDArray[np.float64]]:
+    """Draw frames per second, and the level of an expression in each frame: it rests, grows and stays."""
+    rate = int(rng.choice(RATES))
+    lead, onset, hold = (rng.uniform(*span) for span in (resting, ONSET, HOLD))
+    time = np.arange(int(np.ceil((lead + onset + hold) * rate)) + 1) / rate
+    return rate, ramp((time - lead) / onset)
+
+
+def _tracked(still: Strip, faces: Bytes, true: Points, rate: int, rng: np.random.Generator) -> Strip:
+    """Return frames as a strip, with the landmarks of a tracker, which are near the true ones."""
+    count, scale = len(faces), float(shape.eye_distance(still.landmarks[0]))
+    points = (true + scale * tracking_error(count, rng.uniform(*ERROR), rng)).astype(np.float32)
+    return Strip(Fraction(1, rate), np.arange(count, dtype=np.int64), faces, points, _quality(still, count))
 
 
 def _field(apex: Points, acted: Points) -> npt.NDArray[np.float32]:

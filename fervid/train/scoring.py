@@ -59,7 +59,8 @@ def predict(
 ) -> Predictions:
     """Return a model's predictions: means over each sample's windows. By default, all labels that occur.
 
-    For what time is worth, `frames` repeats the middle frame of each window, or reverses them. With
+    For what time is worth, `frames` "middle" repeats the middle frame of each window, "reversed" reverses
+    its frames, and "last" leaves only the last window of each sample, where an expression has grown. With
     `leave_out`, the joint model also predicts without each of its streams. With `crops`, a stream of faces
     reads five or ten crops of each window.
     """
@@ -122,7 +123,7 @@ def _score(task: _Task) -> dict[str, Array]:
 def _mean_heads(
     net: Model, strips: Footage, window: str, task: _Task
 ) -> tuple[dict[str, Floats], dict[str, Floats], Array]:
-    """Return the mean logits of the streams with such windows, of their own tops and of their joint ones.
+    """Return the mean logits of the streams with such windows, of their own tops and for the joint sum.
 
     The third value is which samples can be read in some window.
     """
@@ -131,17 +132,19 @@ def _mean_heads(
     own = {name: np.zeros(shape, np.float32) for name in names}
     joint = {name: np.zeros(shape, np.float32) for name in names}
     windows_of, readable = np.zeros(count, np.int64), np.zeros(count, bool)
-    rest = windows(strips, window == "clip")
+    rest = windows(strips, window == "clip", task.frames == "last")
     while batch := list(islice(rest, AT_ONCE)):
         indices = np.array([index for index, _ in batch], np.int64)
         seen = [_shown(each, task.frames) for _, each in batch]
+        logits: dict[str, Floats] = {}
         for name, reads in names.items():
             crops = task.crops if "faces" in reads else 1
             shown = (model.read(view, reads) for each in seen for view in views(each, crops))
             top, together = net.heads(name, shown)
-            together = top if together is None else together
+            logits[name] = (top if together is None else together).reshape(len(seen), crops, -1).mean(1)
             np.add.at(own[name], indices, top.reshape(len(seen), crops, -1).mean(1))
-            np.add.at(joint[name], indices, together.reshape(len(seen), crops, -1).mean(1))
+        for name, share in model.shares(net.spec, logits).items():
+            np.add.at(joint[name], indices, share)
         np.add.at(windows_of, indices, 1)
         readable[[index for index, each in batch if each.quality >= READABLE]] = True
     divisor = np.where(windows_of > 0, windows_of, np.nan).astype(np.float32)[:, None]
@@ -167,14 +170,18 @@ def _fused(
         return {}
     fused = {"weighted": net.weighted(alone)}
     if net.spec.fusion == "joint":
-        fused["joint"] = net.fuse(jointly)
+        fused["joint"] = np.sum([jointly[name] for name in alone], axis=0, dtype=np.float32)
         for name in jointly if leave_out else ():
             fused[f"without {name}"] = fused["joint"] - jointly[name]
     return fused
 
 
-def windows(strips: Footage, whole: bool = False) -> Iterator[tuple[int, Window]]:
-    """Yield every window of every strip, or one window of each whole strip, and the index of its sample."""
+def windows(strips: Footage, whole: bool = False, last: bool = False) -> Iterator[tuple[int, Window]]:
+    """Yield every window of every strip, or one of each whole strip, and the index of its sample.
+
+    With `last`, yield only the last window of a strip.
+    """
     for index in np.flatnonzero(strips.has_strip).tolist():
         face = Face.of_strip(strips[index])
-        yield from ((index, window) for window in ([face.whole()] if whole else face.windows()))
+        moments = face.centres()[-1:] if last else None
+        yield from ((index, window) for window in ([face.whole()] if whole else face.windows(moments)))

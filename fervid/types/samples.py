@@ -36,9 +36,12 @@ class Picture:
 
     luma: Bytes  # (H, W)
     motion: str = ""  # the motion that `synth` animates it with; empty: none
+    rest: Bytes | None = None  # (H, W), a neutral picture of the same person, where the motion begins
 
     def __post_init__(self) -> None:
         check("luma", self.luma, (None, None), np.uint8)
+        if self.rest is not None:
+            check("rest", self.rest, (None, None), np.uint8)
 
 
 @dataclass(frozen=True)

@@ -155,10 +155,11 @@ def _key(samples: Sequence[Sample], settings: Settings) -> str:
                 what += [str(file.share)] if file.share else []
                 what += [file.box] if file.box else []
                 state.update(json.dumps(what + _state(Path(file.path))).encode())
-            case Picture(luma, motion):
+            case Picture(luma, motion, rest):
                 moved = [motion] if motion else []
                 state.update(json.dumps(["", "", *moved, *WHOLE]).encode())
-                state.update(str(luma.shape).encode() + luma.tobytes())
+                for picture in (luma,) if rest is None else (luma, rest):
+                    state.update(str(picture.shape).encode() + picture.tobytes())
             case Drawn(name):
                 state.update(json.dumps(["", name, *WHOLE]).encode())
     return state.hexdigest()[:32]

@@ -75,9 +75,12 @@ def strip_of(sample: Sample, settings: Settings | None = None) -> Strip:
     match sample.pixels:
         case Drawn(name):
             return synth.strip_of(name)
-        case Picture(luma, motion):
+        case Picture(luma, motion, rest):
             still = _of_picture(sample.name, luma, PictureFinder.of(wanted), wanted)
-            return synth.in_motion(still, motion) if motion and len(still) else still
+            if rest is None or not len(still):
+                return synth.in_motion(still, motion) if motion and len(still) else still
+            before = _of_picture(sample.name, rest, PictureFinder.of(wanted), wanted)
+            return synth.grown(before, still, motion) if len(before) else before
         case OnDisk() as file:
             if file.box is None:
                 return _of_file(sample.name, file, wanted)

@@ -1,0 +1,123 @@
+"""Test that a stream yields where single frames are certain of an expression."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from pathlib import Path
+
+import numpy as np
+import pytest
+from conftest import CLIP
+
+from fervid import analysis, execute, model, synth
+from fervid.explain import explain, window_at
+from fervid.labels import EMOTIONS, NEUTRAL
+from fervid.train import evaluate
+from fervid.train.footage import cut
+from fervid.train.scoring import windows
+from fervid.types import Settings
+
+SPEC = replace(
+    model.read_spec("untrained"),
+    fusion="joint",
+    yielding={"tiny_displacement": 0.8},
+    leading=("tiny_faces",),
+)
+
+
+def logits_of(label: str, height: float) -> np.ndarray:
+    return np.float32(height) * np.array([[emotion == label for emotion in EMOTIONS]], np.float32)
+
+
+def test_the_more_certain_an_expression_the_less_counts_what_yields() -> None:
+    own = logits_of("fear", 3)
+    heights = (0, 2, 4, 20)
+    shares = [
+        model.shares(SPEC, {"tiny_faces": logits_of("anger", height), "tiny_displacement": own})
+        for height in heights
+    ]
+    counted = [float(share["tiny_displacement"].max() / own.max()) for share in shares]
+    assert counted[0] == pytest.approx(1 - 0.8 / len(EMOTIONS))
+    assert counted == sorted(counted, reverse=True)
+    assert counted[-1] == pytest.approx(0.2, abs=1e-4)
+    for height, share in zip(heights, shares, strict=True):
+        assert np.array_equal(share["tiny_faces"], logits_of("anger", height))  # what leads stays
+
+
+def test_nothing_yields_to_a_certain_neutral_face_or_without_the_spec() -> None:
+    own = logits_of("fear", 3)
+    resting = {"tiny_faces": logits_of(NEUTRAL, 30), "tiny_displacement": own}
+    np.testing.assert_allclose(model.shares(SPEC, resting)["tiny_displacement"], own, rtol=1e-6)
+    plain = replace(SPEC, yielding={}, leading=())
+    certain = {"tiny_faces": logits_of("anger", 30), "tiny_displacement": own}
+    assert model.shares(plain, certain) == certain
+
+
+def test_labels_without_neutral_are_all_expressions() -> None:
+    spec = replace(SPEC, labels=("anger", "fear"))
+    values = {"tiny_faces": np.array([[0, 9]], np.float32), "tiny_displacement": np.ones((1, 2), np.float32)}
+    assert model.certainty(spec, values) == pytest.approx(1, abs=1e-3)
+
+
+@pytest.fixture(scope="module")
+def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Write the untrained model with a joint sum, one of whose streams yields."""
+    target = tmp_path_factory.mktemp("models") / "yielding"
+    tensors = model.read_tensors(model.find("untrained"))
+    tops = {name: value for name, value in tensors.items() if ".top." in name}
+    joint = {name.replace(".top.", f".{model.JOINT}"): 30 * value for name, value in tops.items()}
+    model.save(target, SPEC, tensors | joint)
+    return target
+
+
+def test_the_spec_survives_and_changes_the_hash(folder: Path) -> None:
+    again = model.read_spec(folder)
+    assert again.yielding == SPEC.yielding and again.leading == SPEC.leading
+    assert model.info(folder).sha256 != model.info("untrained").sha256
+    assert "yielding" not in model.read_spec("untrained").as_json()
+
+
+def test_scores_of_samples_are_means_over_windows_that_each_yield(folder: Path) -> None:
+    samples = tuple(synth.samples("posed", 2, 1, 0, ["anger", "happiness"]))
+    with execute.serial() as executor:
+        predicted = evaluate.predict(folder, samples, labels=EMOTIONS, executor=executor, leave_out=True)
+        strips = cut(samples, executor)
+    net = model.load(folder)
+    for index in range(len(samples)):
+        seen = [window for row, window in windows(strips) if row == index]
+        logits = {s.name: net.logits(s.name, [model.read(w, s.reads) for w in seen]) for s in SPEC.streams}
+        fused = net.fuse(logits)
+        np.testing.assert_allclose(predicted.logits["joint"][index], fused.mean(0), atol=1e-4)
+        assert np.abs(fused - sum(logits.values())).max() > 1e-3  # something yielded
+        own = model.shares(SPEC, logits)["tiny_displacement"].mean(0)
+        left = predicted.logits["joint"][index] - predicted.logits["without tiny_displacement"][index]
+        np.testing.assert_allclose(left, own, atol=1e-4)
+
+
+def test_the_last_window_alone_can_be_scored(folder: Path) -> None:
+    samples = tuple(synth.samples("posed", 2, 1, 0, ["anger", "happiness"]))
+    with execute.serial() as executor:
+        predicted = evaluate.predict(folder, samples, labels=EMOTIONS, executor=executor, frames="last")
+        strips = cut(samples, executor)
+    net = model.load(folder)
+    for index in range(len(samples)):
+        *_, last = (window for row, window in windows(strips) if row == index)
+        logits = {s.name: net.logits(s.name, [model.read(last, s.reads)]) for s in SPEC.streams}
+        np.testing.assert_allclose(predicted.logits["joint"][index], net.fuse(logits)[0], atol=1e-4)
+
+
+def test_contributions_to_an_answer_are_those_that_count(folder: Path) -> None:
+    settings = Settings(end=3, people=False)
+    with analysis.start(CLIP, model="untrained", settings=settings, crops=True) as run:
+        seen = window_at(run, 2)
+    net = model.load(folder)
+    whole = explain(net, seen.window, seen.neutral)
+    values = {}
+    for stream in net.spec.streams:
+        is_moved = stream.reads == "displacement"
+        shown = seen.window.displacement(seen.neutral) if is_moved else model.read(seen.window, stream.reads)
+        values[stream.name] = net.logits(stream.name, [shown])
+    fused = net.fuse(values)[0]
+    for label, logit in whole.logits.items():
+        assert logit == pytest.approx(fused[EMOTIONS.index(label)], abs=1e-4)
+        assert abs(whole.residual(label)) < 0.01
