@@ -10,6 +10,7 @@ import pytest
 from conftest import CLIP
 
 from fervid import analysis, execute, model, synth
+from fervid.errors import ModelError
 from fervid.explain import explain, window_at
 from fervid.labels import EMOTIONS, NEUTRAL
 from fervid.train import evaluate
@@ -57,6 +58,13 @@ def test_labels_without_neutral_are_all_expressions() -> None:
     spec = replace(SPEC, labels=("anger", "fear"))
     values = {"tiny_faces": np.array([[0, 9]], np.float32), "tiny_displacement": np.ones((1, 2), np.float32)}
     assert model.certainty(spec, values) == pytest.approx(1, abs=1e-3)
+
+
+def test_logits_that_are_not_numbers_are_an_error_of_the_model(folder: Path) -> None:
+    net = model.load(folder)
+    values = {name: np.full((1, len(EMOTIONS)), np.inf, np.float32) for name in net.networks}
+    with pytest.raises(ModelError, match="not numbers"):
+        net.probabilities(net.fuse(values))
 
 
 @pytest.fixture(scope="module")

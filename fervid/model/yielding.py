@@ -30,7 +30,8 @@ def shares(spec: Spec, logits: Mapping[str, Floats]) -> dict[str, Floats]:
 def certainty(spec: Spec, logits: Mapping[str, Floats]) -> Floats:
     """Return the score of the likeliest expression by the leading streams alone, (N, 1)."""
     together = np.sum([logits[name] for name in spec.leading], axis=0, dtype=np.float64)
-    powers = np.exp(together - together.max(axis=1, keepdims=True))
-    scores = powers / powers.sum(axis=1, keepdims=True)
+    with np.errstate(over="ignore", invalid="ignore"):  # scores that are not numbers are found later
+        powers = np.exp(together - together.max(axis=1, keepdims=True))
+        scores = powers / powers.sum(axis=1, keepdims=True)
     expressions = [column for column, label in enumerate(spec.labels) if label != NEUTRAL]
-    return np.asarray(scores[:, expressions].max(axis=1, keepdims=True))
+    return np.asarray(scores[:, expressions].max(axis=1, keepdims=True, initial=0))
