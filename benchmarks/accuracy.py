@@ -43,6 +43,7 @@ TALKING = "talking"
 SEED = 2  # of the acted portraits and the drawn trajectories: no run was trained on it
 # Samples of each label, and of each difficulty.
 TAKES = {"acted": 60, "synth": 300, "onsets": 150}
+GROWN = "KDEF, from the person's neutral face"  # a row
 WITHOUT = "without "  # begins the names of the joint model's predictions with a stream left out
 REPEATS = 15  # of the timing; the result is the median
 
@@ -88,8 +89,8 @@ def measure(
         rows["KDEF, onsets"] = _each(moved, "accuracy")
         parts["KDEF, onsets"] = moved
         grown = metrics.report(dissect(from_rest(faces), frames="last"))
-        rows["KDEF, from the person's neutral face"] = _each(grown, "accuracy")
-        parts["KDEF, from the person's neutral face"] = grown
+        rows[GROWN] = _each(grown, "accuracy")
+        parts[GROWN] = grown
         calibration |= {"kdef": transfer["ece"], "kdef_onsets": moved["ece"], "kdef_grown": grown["ece"]}
     _drawn(rows, name, predict_by, takes["synth"])
     return {

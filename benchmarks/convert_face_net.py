@@ -138,13 +138,13 @@ def main() -> None:
     options = parser.parse_args()
     weights = converted(installed(DLIBS).read_bytes())
     halves = {name: value.astype(np.float16) for name, value in weights.items()}
-    half = _tensors(halves)
+    half = _for_torch(halves)
     whole = packing.pack(halves, whole_weights(half))
     options.output.parent.mkdir(parents=True, exist_ok=True)
     save_file(whole | {quantized.RANGES: ranges_of(FaceNet(half), options.data)}, options.output)
     print(f"{options.output}: {options.output.stat().st_size} bytes")
     if options.media:
-        full = FaceNet(_tensors(weights))
+        full = FaceNet(_for_torch(weights))
         for name, net in (
             ("half precision", FaceNet(half)),
             ("weights in 8 bits", load(options.output, in_integers=False)),
@@ -153,7 +153,7 @@ def main() -> None:
             print(f"{name}: {compare(full, net, options.media)}")
 
 
-def _tensors(weights: Mapping[str, Array]) -> dict[str, torch.Tensor]:
+def _for_torch(weights: Mapping[str, Array]) -> dict[str, torch.Tensor]:
     return {name: torch.from_numpy(value.astype(np.float32)) for name, value in weights.items()}
 
 

@@ -57,7 +57,7 @@ def test_nothing_yields_to_a_certain_neutral_face_or_without_the_spec() -> None:
 def test_labels_without_neutral_are_all_expressions() -> None:
     spec = replace(SPEC, labels=("anger", "fear"))
     values = {"tiny_faces": np.array([[0, 9]], np.float32), "tiny_displacement": np.ones((1, 2), np.float32)}
-    assert model.certainty(spec, values) == pytest.approx(1, abs=1e-3)
+    assert model.counted(spec, values)["tiny_displacement"] == pytest.approx(0.2, abs=1e-3)
 
 
 def test_logits_that_are_not_numbers_are_an_error_of_the_model(folder: Path) -> None:

@@ -18,7 +18,7 @@ from fervid import clips, streams
 from fervid.clips import Window
 from fervid.errors import UsageError
 from fervid.faces import shape
-from fervid.model import Model, certainty, parts
+from fervid.model import Model, counted, parts
 from fervid.process import one_thread
 from fervid.types import Array, Floats
 
@@ -38,10 +38,9 @@ class Share:
         """The whole contribution of the stream, with its base."""
         return self.base + sum(float(part.sum(dtype=np.float64)) for part in self.inputs.values())
 
-    def times(self, counted: float) -> Share:
+    def times(self, left: float) -> Share:
         """Return the contributions if only a part of the stream's logits counts."""
-        parts = {name: np.float32(counted) * part for name, part in self.inputs.items()}
-        return Share(counted * self.base, parts)
+        return Share(left * self.base, {name: np.float32(left) * part for name, part in self.inputs.items()})
 
 
 @dataclass(frozen=True, eq=False)
@@ -97,8 +96,8 @@ def explain(
             spec.name: _inputs(window, spec.reads, spec.illumination, neutral) for spec in model.spec.streams
         }
         logits = {name: _forward(model, name, full).detach().cpu().numpy() for name, full in inputs.items()}
-        counted = _counted(model, logits)
-        fused = np.sum([counted[name] * part for name, part in logits.items()], axis=0)[0]  # (C,)
+        left = {name: float(part[0, 0]) for name, part in counted(model.spec, logits).items()}
+        fused = np.sum([left.get(name, 1.0) * part for name, part in logits.items()], axis=0)[0]  # (C,)
         scores = model.probabilities(np.asarray(fused, np.float32)[None])[0]
         labels = model.spec.labels
         order = np.argsort(-scores, kind="stable").tolist()
@@ -106,20 +105,12 @@ def explain(
         shares: dict[str, dict[str, Share]] = {labels[column]: {} for column in columns}
         for name, full in inputs.items():
             for column, share in zip(columns, _shares(model, name, full, columns), strict=True):
-                shares[labels[column]][name] = share.times(counted[name])
+                shares[labels[column]][name] = share.times(left[name]) if name in left else share
     return Explanation(
         {labels[column]: float(scores[column]) for column in order},
         {labels[column]: float(fused[column]) for column in columns},
         shares,
     )
-
-
-def _counted(model: Model, logits: Mapping[str, Floats]) -> dict[str, float]:
-    """Return what part of each stream's logits counts: some yield where single frames are certain."""
-    if not model.spec.yielding:
-        return dict.fromkeys(logits, 1.0)
-    sure = float(certainty(model.spec, logits)[0, 0])
-    return {name: 1 - model.spec.yielding.get(name, 0.0) * sure for name in logits}
 
 
 def _inputs(window: Window, reads: str, illumination: str, neutral: Floats | None) -> dict[str, Tensor]:

@@ -75,7 +75,7 @@ def whole_weights(weights: Mapping[str, Tensor]) -> dict[str, tuple[Array, Float
 
 
 def load(path: Path, in_integers: bool = True) -> FaceNet:
-    """Load the net, which benchmarks/convert_face_net.py makes, for 8-bit integers where there are such."""
+    """Load the net from `path`, for 8-bit integers where the machine has them."""
     weights = read_weights(path)
     ranges = weights.pop(quantized.RANGES)
     return FaceNet(weights, ranges if in_integers and quantized.is_available() else None)

@@ -21,4 +21,4 @@ from fervid.model.spec import (
 )
 from fervid.model.voting import MARK, VOTES, member_answers, vote
 from fervid.model.weights import check_device, load, load_exactly, load_light, read_tensors, save
-from fervid.model.yielding import certainty, shares
+from fervid.model.yielding import counted, shares

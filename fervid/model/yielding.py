@@ -20,14 +20,19 @@ if TYPE_CHECKING:
 
 def shares(spec: Spec, logits: Mapping[str, Floats]) -> dict[str, Floats]:
     """Return what each stream adds to the sum, (N, C), from the logits of its joint top layer."""
-    if not spec.yielding:
-        return dict(logits)
-    sure = certainty(spec, logits)
-    left = {name: (1 - share * sure).astype(np.float32) for name, share in spec.yielding.items()}
+    left = counted(spec, logits)
     return {name: values * left[name] if name in left else values for name, values in logits.items()}
 
 
-def certainty(spec: Spec, logits: Mapping[str, Floats]) -> Floats:
+def counted(spec: Spec, logits: Mapping[str, Floats]) -> dict[str, Floats]:
+    """Return what part of the logits counts of each stream that yields, (N, 1)."""
+    if not spec.yielding:
+        return {}
+    sure = _certainty(spec, logits)
+    return {name: (1 - share * sure).astype(np.float32) for name, share in spec.yielding.items()}
+
+
+def _certainty(spec: Spec, logits: Mapping[str, Floats]) -> Floats:
     """Return the score of the likeliest expression by the leading streams alone, (N, 1)."""
     together = np.sum([logits[name] for name in spec.leading], axis=0, dtype=np.float64)
     with np.errstate(over="ignore", invalid="ignore"):  # scores that are not numbers are found later

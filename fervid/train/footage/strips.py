@@ -77,8 +77,10 @@ def strip_of(sample: Sample, settings: Settings | None = None) -> Strip:
             return synth.strip_of(name)
         case Picture(luma, motion, rest):
             still = _of_picture(sample.name, luma, PictureFinder.of(wanted), wanted)
-            if rest is None or not len(still):
-                return synth.in_motion(still, motion) if motion and len(still) else still
+            if not (motion and len(still)):
+                return still
+            if rest is None:
+                return synth.in_motion(still, motion)
             before = _of_picture(sample.name, rest, PictureFinder.of(wanted), wanted)
             return synth.grown(before, still, motion) if len(before) else before
         case OnDisk() as file:
