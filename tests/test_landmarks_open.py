@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import importlib
 import json
+import subprocess
 import sys
 from collections.abc import Iterator
 from fractions import Fraction
@@ -16,10 +17,10 @@ import cv2
 import numpy as np
 import pytest
 import torch
-from conftest import CLIP, ROOT, Call
+from conftest import CLIP, ROOT, Call, environment
 from safetensors.torch import save_file
 
-from fervid import analysis, execute, synth
+from fervid import analysis, execute, quantized, synth
 from fervid.cache import Store
 from fervid.cli.shared.options import SELECTION
 from fervid.errors import ModelError, UsageError
@@ -127,6 +128,31 @@ def test_the_points_do_not_depend_on_the_number_of_threads() -> None:
     finally:
         torch.set_num_threads(before)
     assert answers[0].tobytes() == answers[1].tobytes() == answers[2].tobytes()
+
+
+PREDICTED = """
+import hashlib, cv2, numpy as np
+from fervid.faces import points
+from fervid.faces.finder import predictors
+chance = np.random.default_rng(6)
+images = [cv2.GaussianBlur(chance.integers(0, 255, (256, 256), np.uint8), (0, 0), 3) for _ in range(8)]
+print(hashlib.sha256(np.stack(points.load(predictors()["open"]()).all(images)).tobytes()).hexdigest())
+"""
+
+
+@pytest.mark.skipif(not quantized.is_available(), reason="only 8-bit integers are the same everywhere")
+def test_the_points_do_not_depend_on_the_code_that_a_library_chooses_for_a_processor() -> None:
+    """MKL adds in another order with each set of instructions, and tracking amplifies the last bits."""
+    answers = {
+        subprocess.run(
+            [sys.executable, "-c", PREDICTED],
+            env=environment(MKL_CBWR=instructions, ONEDNN_MAX_CPU_ISA=other),
+            capture_output=True,
+            check=True,
+        ).stdout
+        for instructions, other in (("COMPATIBLE", "AVX2"), ("AVX2", "AVX512_CORE"), ("AUTO", "ALL"))
+    }
+    assert len(answers) == 1
 
 
 # --- the option

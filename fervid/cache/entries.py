@@ -16,7 +16,7 @@ from fervid import files
 from fervid.errors import OutputError
 from fervid.types import Array
 
-VERSION = 19  # of the files' content; part of every key
+VERSION = 20  # of the files' content; part of every key
 DIGEST = 32  # bytes of a SHA-256, at the start of every file
 NAME = "_place"  # the array with the name of the file's entry
 

@@ -101,7 +101,7 @@ class QuantizedPoints:
         self._block, self._last_block = (
             quantized.Block(getattr(net, name), name, ranges) for name in ("block", "last_block")
         )
-        self._top = net.top
+        self._weight, self._bias = net.top.weight.double(), net.top.bias.double()
 
     def __call__(self, pictures: Tensor) -> Tensor:
         patches = functional.pixel_unshuffle(pictures, PATCH)
@@ -109,10 +109,10 @@ class QuantizedPoints:
         maps = self._block(self._halve(maps, self._block.steps), self._halve_again.steps)
         maps = self._last_block(self._halve_again(maps, self._last_block.steps), self._narrow.steps)
         numbers = self._hidden(self._narrow(maps, self._hidden.steps)).relu_().flatten(1)
-        # One by one: sums in single precision depend on what else is in a batch, those before are exact.
-        return torch.cat([self._top(numbers[row : row + 1]) for row in range(len(numbers))]).view(
-            -1, LANDMARKS, 2
-        )
+        # Sums in single precision depend on the processor and on the rest of a batch, and tracking amplifies
+        # their last bits. Those before are exact, and these are, once they are rounded.
+        points = functional.linear(numbers.double(), self._weight, self._bias)
+        return points.float().view(-1, LANDMARKS, 2)
 
 
 class Predictor:

@@ -22,7 +22,7 @@ from fervid.train.footage.strips import strip_of as strip_of
 from fervid.types import Array, Bytes, Floats, Ints, Settings
 from fervid.types.samples import Drawn, OnDisk, Picture, Sample, Strip
 
-VERSION = 10  # of the strips; part of every key
+VERSION = 11  # of the strips; part of every key
 DECISIVE = ("sample_fps", "faces", "min_face", "detector", "landmarks")  # settings that strips depend on
 WHOLE = ("None", "None", None, "None")  # part of the key of pictures and drawings, as in earlier versions
 SHARD = 64  # samples that are cut as one task and stored in one file
