@@ -9,6 +9,7 @@ import os
 import shutil
 from collections.abc import Callable
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import jsonschema
@@ -23,6 +24,7 @@ from fervid import files
 from fervid.batch import Input, Record, work
 from fervid.batch import folder as folders
 from fervid.export.timelines.json import schema
+from fervid.labels import EMOTIONS
 
 SMALL = ("--end", "0.4")
 OUT = Path("out")
@@ -371,6 +373,22 @@ def test_what_a_batch_deletes_from_the_cache_is_synced_before_its_journal_goes(
     monkeypatch.setattr(os, "fsync", record)
     assert call("batch", CLIP, *SMALL, "-o", "out").returncode == 0
     assert seen == [(True, [])]
+
+
+def test_the_score_of_a_clip_is_that_of_its_windows_which_show_something() -> None:
+    rest, smile = np.eye(len(EMOTIONS), dtype=np.float32)[
+        [EMOTIONS.index("neutral"), EMOTIONS.index("happiness")]
+    ]
+    faces = ((rest, 0.9), (rest, 0.9), (smile, 0.97))
+    scores = np.stack([sure * face + (1 - sure) / len(EMOTIONS) for face, sure in faces]).astype(np.float32)
+    curve = SimpleNamespace(track=1, pts=np.arange(3), scores=scores)
+    timeline = SimpleNamespace(curves=(curve,), model=SimpleNamespace(labels=EMOTIONS))
+    got = work._main_scores(SimpleNamespace(timeline=timeline, rows=lambda: iter(())))  # type: ignore[arg-type]
+    assert got is not None and got.sum() == pytest.approx(1)
+    weights = (1 - scores[:, EMOTIONS.index("neutral")]) ** 0.25
+    logits = weights @ np.log(scores) / weights.sum()
+    np.testing.assert_allclose(got, np.exp(logits) / np.exp(logits).sum(), rtol=1e-4)
+    assert EMOTIONS[int(got.argmax())] == "happiness"  # by the plain mean, it would be neutral
 
 
 # --- labels

@@ -58,7 +58,8 @@ PACKAGES["audience"] = (BASICS | {"timeline", "export"}, set())
 PACKAGES["live"] = (BASICS | {"video", "faces", "clips", "model", "timeline", "export"}, set())
 PACKAGES["batch"] = (
     BASICS
-    | {"video", "files.temporary", "cache", "execute", "analysis", "export", "metrics", "datasets", "units"},
+    | {"video", "files.temporary", "cache", "execute", "analysis", "export", "metrics", "datasets", "units"}
+    | {"model"},
     set(),
 )
 PACKAGES["train"] = (EVERYTHING - {"export"}, {"torch", "safetensors"})

@@ -140,6 +140,19 @@ def test_a_neutral_still_turns_into_the_expressive_one(seed: int) -> None:
     assert np.abs(still_there.faces.astype(int) - rest.faces).max() <= 1
 
 
+@pytest.mark.parametrize("seed", [0, 1, 2])
+@pytest.mark.usefixtures("exact")
+def test_a_posed_expression_begins_at_once_and_ends_at_its_apex(seed: int) -> None:
+    rest, shown = still(3, {}), still(3, SURPRISED)
+    moved = motion.grown(rest, shown, f"pose/{seed}")
+    assert 0.25 < len(moved) * float(moved.time_base) < 1.2  # seconds
+    far = away(moved, rest)
+    begun, grown = (float((far < share * far[-1]).sum() * moved.time_base) for share in (0.01, 0.99))
+    assert begun < motion.POSED_LEAD[1] + 0.15
+    assert float(len(moved) * moved.time_base) - grown < motion.POSED_HOLD[1] + 0.15
+    assert np.abs(moved.faces[-1].astype(int) - shown.faces[0]).max() <= 1
+
+
 def test_the_same_seed_grows_the_same() -> None:
     first, again, other = (motion.grown(still(3, {}), still(3, ANGRY), f"grow/{seed}") for seed in (5, 5, 6))
     assert first.faces.tobytes() == again.faces.tobytes() != other.faces.tobytes()

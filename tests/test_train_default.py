@@ -231,11 +231,11 @@ def test_expressions_grow_out_of_the_neutral_picture_of_the_same_session(
     samples = [Sample(name, label, OnDisk(str(tmp_path / f"{name}.png"))) for name, label in labels.items()]
     grown = {sample.name: sample for sample in script.accuracy.from_rest(tuple(samples))}
     # There is no neutral picture of session B of woman 1.
-    assert list(grown) == ["grown/AF01NES", "grown/AF01ANS", "grown/BM02NES"]
-    pixels = grown["grown/AF01ANS"].pixels
+    assert list(grown) == ["grow/AF01NES", "grow/AF01ANS", "grow/BM02NES"]
+    pixels = grown["grow/AF01ANS"].pixels
     assert isinstance(pixels, Picture) and pixels.rest is not None
     assert (pixels.luma == 10).all() and (pixels.rest == 0).all() and pixels.motion.startswith("grow/")
-    assert grown["grown/AF01ANS"].label == "anger"
+    assert grown["grow/AF01ANS"].label == "anger"
 
 
 def test_what_is_read_where_two_labels_differ(script: ModuleType) -> None:

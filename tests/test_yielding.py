@@ -85,7 +85,7 @@ def test_the_spec_survives_and_changes_the_hash(folder: Path) -> None:
     assert "yielding" not in model.read_spec("untrained").as_json()
 
 
-def test_scores_of_samples_are_means_over_windows_that_each_yield(folder: Path) -> None:
+def test_scores_of_samples_are_pooled_over_windows_that_each_yield(folder: Path) -> None:
     samples = tuple(synth.samples("posed", 2, 1, 0, ["anger", "happiness"]))
     with execute.serial() as executor:
         predicted = evaluate.predict(folder, samples, labels=EMOTIONS, executor=executor, leave_out=True)
@@ -94,12 +94,13 @@ def test_scores_of_samples_are_means_over_windows_that_each_yield(folder: Path) 
     for index in range(len(samples)):
         seen = [window for row, window in windows(strips) if row == index]
         logits = {s.name: net.logits(s.name, [model.read(w, s.reads) for w in seen]) for s in SPEC.streams}
-        fused = net.fuse(logits)
-        np.testing.assert_allclose(predicted.logits["joint"][index], fused.mean(0), atol=1e-4)
+        shares = model.shares(SPEC, logits)
+        fused, left = net.fuse(logits), net.fuse(logits) - shares["tiny_displacement"]
         assert np.abs(fused - sum(logits.values())).max() > 1e-3  # something yielded
-        own = model.shares(SPEC, logits)["tiny_displacement"].mean(0)
-        left = predicted.logits["joint"][index] - predicted.logits["without tiny_displacement"][index]
-        np.testing.assert_allclose(left, own, atol=1e-4)
+        for name, values in {"joint": fused, "without tiny_displacement": left}.items():
+            owners = np.zeros(len(seen), np.int64)
+            (wanted,) = model.pooled(values, owners, 1, SPEC.labels, SPEC.temperature)
+            np.testing.assert_allclose(predicted.logits[name][index], wanted, atol=1e-4)
 
 
 def test_the_last_window_alone_can_be_scored(folder: Path) -> None:

@@ -16,7 +16,7 @@ from typing import BinaryIO, TextIO
 
 import numpy as np
 
-from fervid import analysis, cache
+from fervid import analysis, cache, model
 from fervid.analysis import Run, Tick
 from fervid.batch.records import DONE, Record
 from fervid.cache import Store
@@ -294,10 +294,10 @@ def record_of(run: Run, name: str, request: Request) -> Record:
 
 
 def _main_scores(run: Run) -> Floats | None:
-    """Return the mean scores (C,) of the main face: the largest face for the longest time.
+    """Return the scores (C,) of the main face over all its windows: the largest face for the longest time.
 
-    They are the softmax of mean logits, as in `fervid eval`. The logarithms of the scores differ from the
-    logits by a constant that the softmax removes.
+    They are pooled as in `fervid eval`. The logarithms of scores differ from logits by a constant, which the
+    softmax removes.
     """
     curves = {curve.track: curve for curve in run.timeline.curves if len(curve.pts)}
     if not curves:
@@ -309,6 +309,7 @@ def _main_scores(run: Run) -> Floats | None:
             if track in areas:
                 areas[track] += float(area[rows.track == track].sum())
     main = curves[max(areas, key=lambda track: (areas[track], -track))]
-    logits = np.log(np.maximum(main.scores.astype(np.float64), np.finfo(np.float32).tiny)).mean(axis=0)
+    by_window = np.log(np.maximum(main.scores, np.finfo(np.float32).tiny))
+    logits = model.pooled(by_window, np.zeros(len(by_window), np.int64), 1, run.timeline.model.labels)[0]
     scores = np.exp(logits - logits.max())
     return (scores / scores.sum()).astype(np.float32)

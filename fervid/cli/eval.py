@@ -91,7 +91,8 @@ def eval(
 ) -> None:
     """Evaluate a model on every sample of labelled data, or by a protocol.
 
-    Accuracy is over all samples: a sample without a face is wrong. The training options need --protocol.
+    Accuracy is over all samples: a sample without a face is wrong. Of a clip, windows that show an expression
+    count more than those at rest. The training options need --protocol.
     With --by, the figures of groups and the gaps between them follow, as tables for a model card.
     """
     messages: Messages = ctx.obj

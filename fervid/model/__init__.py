@@ -1,5 +1,6 @@
 """Models: a folder with a spec (JSON) and weights (safetensors). Only running a model needs torch."""
 
+from fervid.model.pooling import pooled
 from fervid.model.predict import BATCH, Model, parts, read
 from fervid.model.spec import (
     ACCURACY,

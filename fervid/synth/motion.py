@@ -2,8 +2,8 @@
 
 `onset/seed` warps an expressive still back towards its neutral, so that apex and wrinkles are real pixels,
 though the wrinkles are there from the start. `grow/seed` turns a neutral picture of the same person into the
-expressive one. `act/difficulty/seed/label` makes a neutral face act a sequence; with a neutral label it
-blinks, and may talk.
+expressive one; `pose/seed` does so at once and faster, as recorded in a laboratory, and ends at the apex.
+`act/difficulty/seed/label` makes a neutral face act a sequence; with a neutral label it blinks, and may talk.
 """
 
 from __future__ import annotations
@@ -21,14 +21,16 @@ from fervid.faces import shape
 from fervid.synth.actions import Points, neutral_face
 from fervid.synth.people import person
 from fervid.synth.puppet import STEADY, Puppet, similarity
-from fervid.synth.sequences import ramp, tracking_error, trajectory
+from fervid.synth.sequences import Range, ramp, tracking_error, trajectory
 from fervid.types import Bytes, Floats
 from fervid.types.samples import Strip
 
 SIDE = shape.CROP + 2 * shape.MARGIN
 RATES = (15, 25)  # frames per second of onsets
+POSED_RATE = 30
 LEAD, ONSET, HOLD = (0.15, 0.35), (0.3, 0.9), (0.35, 0.7)  # seconds
 RESTING = (0.4, 0.9)  # seconds before an expression grows: enough to know the neutral face
+POSED_LEAD, POSED_ONSET, POSED_HOLD = (0.0, 0.15), (0.25, 0.7), (0.03, 0.2)  # of `pose`
 REMAINS = 0.3  # the largest share of an expression that is present from the start
 ERROR = (0.004, 0.015)  # eye distances: sd of the tracker's error
 EVERY = 2  # every second frame of an acted sequence is drawn: a mesh costs more than a net
@@ -48,11 +50,14 @@ def in_motion(strip: Strip, drawn: str) -> Strip:
 def grown(rest: Strip, shown: Strip, drawn: str) -> Strip:
     """Return a person's neutral still turning into an expressive one, as described by `drawn`."""
     kind, _, seed = drawn.partition("/")
-    if kind != "grow" or not seed.isdecimal():
-        raise UsageError(f"cannot turn a still into another by {drawn!r}: write grow/SEED")
+    if kind not in ("grow", "pose") or not seed.isdecimal():
+        raise UsageError(f"cannot turn a still into another by {drawn!r}: write grow/SEED or pose/SEED")
     rng = np.random.default_rng([2, int(seed)])
     before, after = (strip.landmarks[0].astype(np.float64) for strip in (rest, shown))
-    rate, level = _course(rng, RESTING)
+    if kind == "grow":
+        rate, level = _course(rng, (RESTING, ONSET, HOLD), int(rng.choice(RATES)))
+    else:
+        rate, level = _course(rng, (POSED_LEAD, POSED_ONSET, POSED_HOLD), POSED_RATE)
     there, back = _field(before, before - after), _field(after, after - before)
     faces = np.stack(
         [
@@ -99,17 +104,18 @@ def _onset(strip: Strip, rng: np.random.Generator) -> Strip:
     """Return the onset of a still's expression."""
     apex = strip.landmarks[0].astype(np.float64)
     acted = acted_part(strip.landmarks[0])
-    rate, level = _course(rng, LEAD)
+    rate, level = _course(rng, (LEAD, ONSET, HOLD), int(rng.choice(RATES)))
     gone = (1.0 - rng.uniform(0.0, REMAINS)) * (1.0 - level)  # (N,)
     field = _field(apex, acted)
     faces = np.stack([_warped(strip.faces[0], field, float(share)) for share in gone])
     return _tracked(strip, faces, apex - gone[:, None, None] * acted, rate, rng)
 
 
-def _course(rng: np.random.Generator, resting: tuple[float, float]) -> tuple[int, npt.NDArray[np.float64]]:
-    """Draw frames per second, and the level of an expression in each frame: it rests, grows and stays."""
-    rate = int(rng.choice(RATES))
-    lead, onset, hold = (rng.uniform(*span) for span in (resting, ONSET, HOLD))
+def _course(
+    rng: np.random.Generator, spans: tuple[Range, Range, Range], rate: int
+) -> tuple[int, npt.NDArray[np.float64]]:
+    """Draw the level of an expression in each frame: it rests, grows and stays; return the rate, too."""
+    lead, onset, hold = (rng.uniform(*span) for span in spans)
     time = np.arange(int(np.ceil((lead + onset + hold) * rate)) + 1) / rate
     return rate, ramp((time - lead) / onset)
 

@@ -11,7 +11,6 @@ import numpy as np
 
 from fervid import model
 from fervid.clips import Face, Window
-from fervid.errors import UsageError
 from fervid.execute import Executor, results
 from fervid.labels import CONTEMPT, EMOTIONS
 from fervid.metrics import Predictions
@@ -20,7 +19,7 @@ from fervid.train import footage
 from fervid.train.crops import views
 from fervid.train.footage import Footage, Shard
 from fervid.train.listener import SILENT, Listener
-from fervid.types import READABLE, Array, Floats, Settings
+from fervid.types import READABLE, Array, Floats, Ints, Settings
 from fervid.types.samples import Sample
 
 AT_ONCE = 64  # windows in a batch, to limit memory
@@ -57,7 +56,7 @@ def predict(
     leave_out: bool = False,
     crops: int = 1,
 ) -> Predictions:
-    """Return a model's predictions: means over each sample's windows. By default, all labels that occur.
+    """Return a model's predictions, pooled over each sample's windows. By default, all labels that occur.
 
     For what time is worth, `frames` "middle" repeats the middle frame of each window, "reversed" reverses
     its frames, and "last" leaves only the last window of each sample, where an expression has grown. With
@@ -98,58 +97,61 @@ def predict(
 
 def _score(task: _Task) -> dict[str, Array]:
     net, strips = model.load(task.model, task.device), task.shard.footage()
-    count = len(strips)
-    if strips.without_crops is not None and net.reading("faces"):
-        raise UsageError(
-            f"{strips.without_crops} has no pictures, which {net.spec.name} needs: give other data"
-        )
+    kinds = {stream.window for stream in net.spec.streams}
+    owners, readable = _windows_of(strips, kinds == {"clip"}, task)
     alone: dict[str, Floats] = {}
     jointly: dict[str, Floats] = {}
-    readable = np.zeros(count, bool)
-    for window in sorted({stream.window for stream in net.spec.streams}):
-        own, joint, are_readable = _mean_heads(net, strips, window, task)
-        alone, jointly, readable = alone | own, jointly | joint, readable | are_readable
-    order = [stream.name for stream in net.spec.streams]
-    alone = {name: alone[name] for name in order}
+    for kind in sorted(kinds):
+        own, joint = _heads(net, strips, kind, task)
+        if kind == "clip" and len(kinds) > 1:  # what is said of a whole clip is said of each of its windows
+            row = (np.cumsum(strips.has_strip) - 1)[owners]
+            own, joint = ({name: values[row] for name, values in part.items()} for part in (own, joint))
+        alone, jointly = alone | own, jointly | joint
+    alone = {stream.name: alone[stream.name] for stream in net.spec.streams}
+    by_window = alone | _fused(net, alone, model.shares(net.spec, jointly), task.leave_out)
+    spec, count = net.spec, len(strips)
     return {
         "trouble": np.array(strips.troubles, dtype=object),
-        "rejected": strips.has_strip & ~readable,
+        "rejected": strips.has_strip & ~np.isin(np.arange(count), owners[readable]),
         "is_picture": np.array([len(pts) == 1 for pts in strips.pts], bool),
-        **alone,
-        **_fused(net, alone, jointly, task.leave_out),
+        **{
+            name: model.pooled(logits, owners, count, spec.labels, spec.temperature)
+            for name, logits in by_window.items()
+        },
     }
 
 
-def _mean_heads(
-    net: Model, strips: Footage, window: str, task: _Task
-) -> tuple[dict[str, Floats], dict[str, Floats], Array]:
-    """Return the mean logits of the streams with such windows, of their own tops and for the joint sum.
+def _windows_of(strips: Footage, whole: bool, task: _Task) -> tuple[Ints, Array]:
+    """Return the sample of each window (M,), and whether it can be read (M,)."""
+    pairs = [
+        (index, window.quality >= READABLE) for index, window in windows(strips, whole, task.frames == "last")
+    ]
+    table = np.array(pairs, np.int64).reshape(-1, 2)
+    return table[:, 0], table[:, 1].astype(bool)
 
-    The third value is which samples can be read in some window.
-    """
-    count, shape = len(strips), (len(strips), len(net.spec.labels))
+
+def _heads(
+    net: Model, strips: Footage, window: str, task: _Task
+) -> tuple[dict[str, Floats], dict[str, Floats]]:
+    """Return the logits (M, C) of the streams with such windows, of their own tops and for the joint sum."""
     names = {stream.name: stream.reads for stream in net.spec.streams if stream.window == window}
-    own = {name: np.zeros(shape, np.float32) for name in names}
-    joint = {name: np.zeros(shape, np.float32) for name in names}
-    windows_of, readable = np.zeros(count, np.int64), np.zeros(count, bool)
+    empty = np.empty((0, len(net.spec.labels)), np.float32)
+    own: dict[str, list[Floats]] = {name: [empty] for name in names}
+    joint: dict[str, list[Floats]] = {name: [empty] for name in names}
     rest = windows(strips, window == "clip", task.frames == "last")
-    while batch := list(islice(rest, AT_ONCE)):
-        indices = np.array([index for index, _ in batch], np.int64)
-        seen = [_shown(each, task.frames) for _, each in batch]
-        logits: dict[str, Floats] = {}
+    while batch := [_shown(each, task.frames) for _, each in islice(rest, AT_ONCE)]:
         for name, reads in names.items():
             crops = task.crops if "faces" in reads else 1
-            shown = (model.read(view, reads) for each in seen for view in views(each, crops))
+            shown = (model.read(view, reads) for each in batch for view in views(each, crops))
             top, together = net.heads(name, shown)
-            logits[name] = (top if together is None else together).reshape(len(seen), crops, -1).mean(1)
-            np.add.at(own[name], indices, top.reshape(len(seen), crops, -1).mean(1))
-        for name, share in model.shares(net.spec, logits).items():
-            np.add.at(joint[name], indices, share)
-        np.add.at(windows_of, indices, 1)
-        readable[[index for index, each in batch if each.quality >= READABLE]] = True
-    divisor = np.where(windows_of > 0, windows_of, np.nan).astype(np.float32)[:, None]
-    means = [{name: total / divisor for name, total in part.items()} for part in (own, joint)]
-    return means[0], means[1], readable
+            together = top if together is None else together
+            own[name].append(top.reshape(len(batch), crops, -1).mean(1))
+            joint[name].append(together.reshape(len(batch), crops, -1).mean(1))
+    return _joined(own), _joined(joint)
+
+
+def _joined(parts: dict[str, list[Floats]]) -> dict[str, Floats]:
+    return {name: np.concatenate(values) for name, values in parts.items()}
 
 
 def _shown(window: Window, frames: str) -> Window:

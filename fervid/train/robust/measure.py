@@ -104,23 +104,25 @@ def _predicted(faces: Bytes, strip: Strip) -> Floats:
 
 
 def _scores(net: Model, footage: Footage, indices: Array, labels: Sequence[str], harm: Harm | None) -> Floats:
-    """Return the scores (N, C) of the data's labels, each the mean over the sample's windows."""
-    fused = []
-    for index in indices.tolist():
+    """Return the scores (N, C) of the data's labels, each pooled over the sample's windows."""
+    fused, owners = [], []
+    for row, index in enumerate(indices.tolist()):
         strip = footage[index]
         if harm is not None:
             strip = harm(index, strip)
         face = Face.of_strip(strip)
         windows = list(face.windows())[:WINDOWS]
         logits = {
-            spec.name: net.logits(spec.name, [model.read(window, spec.reads) for window in windows])
-            for spec in net.spec.streams
+            stream.name: net.logits(stream.name, [model.read(window, stream.reads) for window in windows])
+            for stream in net.spec.streams
         }
-        fused.append(net.fuse(logits).mean(axis=0))
-    shared = [net.spec.labels.index(label) for label in labels]
-    whole = np.stack(fused)[:, shared]
+        fused.append(net.fuse(logits))
+        owners += [row] * len(windows)
+    spec, count = net.spec, len(indices)
+    whole = model.pooled(np.concatenate(fused), np.array(owners), count, spec.labels, spec.temperature)
+    whole = whole[:, [spec.labels.index(label) for label in labels]]
     are_pictures = [len(footage.pts[index]) == 1 for index in indices.tolist()]
-    temperatures = np.array([[net.spec.temperature_of(is_picture)] for is_picture in are_pictures])
+    temperatures = np.array([[spec.temperature_of(is_picture)] for is_picture in are_pictures])
     powers = np.exp((whole - whole.max(axis=1, keepdims=True)) / temperatures)
     return np.asarray(powers / powers.sum(axis=1, keepdims=True), np.float32)
 

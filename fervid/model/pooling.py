@@ -1,0 +1,45 @@
+"""One answer for a clip from those of its windows.
+
+A labelled clip often begins and ends with a face at rest, and those windows are not what the label is about.
+So windows that show an expression count more, and where none does, all count nearly the same. A low power of
+the score keeps a few windows from speaking for a whole clip: people who talk look surprised for moments.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import numpy as np
+
+from fervid.labels import NEUTRAL
+from fervid.types import Floats, Ints
+
+POWER = 0.25  # of the score that a window gives to expressions
+LEAST = 1e-6  # that score, so that some window always counts
+
+
+def pooled(
+    logits: Floats, owners: Ints, count: int, labels: Sequence[str], temperature: float = 1.0
+) -> Floats:
+    """Return the logits of `count` clips, (count, C), from those of windows (M, C) and the clip of each (M,).
+
+    A clip without a window has nan.
+    """
+    weights = _weights(logits, labels, temperature)
+    total, sums = np.zeros((count, logits.shape[1])), np.zeros(count)
+    np.add.at(total, owners, weights[:, None] * logits)
+    np.add.at(sums, owners, weights)
+    with np.errstate(invalid="ignore"):  # logits that are not numbers are found later
+        return (total / np.where(sums > 0, sums, np.nan)[:, None]).astype(np.float32)
+
+
+def _weights(logits: Floats, labels: Sequence[str], temperature: float) -> Floats:
+    """Return how much each window counts, (M,); all the same if neutral is not among the labels."""
+    rest = labels.index(NEUTRAL) if NEUTRAL in labels else None
+    if rest is None:
+        return np.ones(len(logits), np.float32)
+    scaled = logits.astype(np.float64) / temperature
+    with np.errstate(over="ignore", invalid="ignore"):
+        powers = np.exp(scaled - scaled.max(axis=1, keepdims=True))
+        expressions = np.delete(powers, rest, axis=1).sum(axis=1) / powers.sum(axis=1)
+    return np.asarray(np.maximum(expressions, LEAST) ** POWER, np.float32)
