@@ -101,3 +101,9 @@ def test_a_protocol_checks_every_fold_before_it_trains(tmp_path: Path) -> None:
     with pytest.raises(InputError, match=words), execute.serial() as executor:
         evaluate.by_protocol("kfold:3", rows, Recipe(), tmp_path / "runs", executor, CPU)
     assert not (tmp_path / "runs").exists()
+
+
+def test_data_without_pictures_are_an_error_of_a_model_that_reads_faces() -> None:
+    samples = tuple(synth.samples("posed", 1, 1, 0, [LABELS[0]], bare=True))
+    with execute.serial() as executor, pytest.raises(UsageError, match="has no pictures, which untrained"):
+        evaluate.predict("untrained", samples, labels=LABELS, executor=executor)

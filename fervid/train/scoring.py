@@ -11,6 +11,7 @@ import numpy as np
 
 from fervid import model
 from fervid.clips import Face, Window
+from fervid.errors import UsageError
 from fervid.execute import Executor, results
 from fervid.labels import CONTEMPT, EMOTIONS
 from fervid.metrics import Predictions
@@ -97,6 +98,10 @@ def predict(
 
 def _score(task: _Task) -> dict[str, Array]:
     net, strips = model.load(task.model, task.device), task.shard.footage()
+    if strips.without_crops is not None and net.reading("faces"):
+        raise UsageError(
+            f"{strips.without_crops} has no pictures, which {net.spec.name} needs: give other data"
+        )
     kinds = {stream.window for stream in net.spec.streams}
     owners, readable = _windows_of(strips, kinds == {"clip"}, task)
     alone: dict[str, Floats] = {}
