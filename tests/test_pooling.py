@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import replace
 from pathlib import Path
 
+import cv2
 import numpy as np
 import pytest
 
@@ -13,6 +14,7 @@ from fervid.clips import Face
 from fervid.labels import EMOTIONS, NEUTRAL
 from fervid.train import evaluate
 from fervid.train.footage import cut
+from fervid.types.samples import OnDisk, Sample
 
 REST, SMILE, FEAR = (EMOTIONS.index(label) for label in (NEUTRAL, "happiness", "fear"))
 
@@ -70,8 +72,23 @@ def test_a_certain_clip_at_rest_still_has_an_answer(height: float) -> None:
     np.testing.assert_allclose(pooled(*[showing(REST, height)] * 3), showing(REST, height), rtol=1e-6)
 
 
+def test_a_temperature_near_0_gives_no_warning() -> None:
+    windows = np.stack([showing(REST), showing(SMILE)])
+    (logits,) = model.pooled(windows, np.zeros(2, np.int64), 1, EMOTIONS, temperature=5e-324)
+    assert np.isnan(logits).all()  # an error where it is read
+
+
 def test_logits_that_are_not_numbers_stay_so() -> None:
     assert np.isnan(pooled(showing(REST), np.full(len(EMOTIONS), np.nan, np.float32))).all()
+
+
+def test_samples_without_a_face_have_no_answer(tmp_path: Path) -> None:
+    cv2.imwrite(str(tmp_path / "grey.png"), np.full((400, 400), 128, np.uint8))
+    samples = (Sample("grey", "anger", OnDisk(str(tmp_path / "grey.png"))),)
+    with execute.serial() as executor:
+        predicted = evaluate.predict("untrained", samples, labels=EMOTIONS, executor=executor)
+    assert not predicted.has_face.any() and not predicted.rejected.any()
+    assert all(np.isnan(values).all() for values in predicted.logits.values())
 
 
 def test_what_is_said_of_a_whole_clip_is_said_of_each_of_its_windows(tmp_path: Path) -> None:

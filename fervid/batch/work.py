@@ -311,5 +311,4 @@ def _main_scores(run: Run) -> Floats | None:
     main = curves[max(areas, key=lambda track: (areas[track], -track))]
     by_window = np.log(np.maximum(main.scores, np.finfo(np.float32).tiny))
     logits = model.pooled(by_window, np.zeros(len(by_window), np.int64), 1, run.timeline.model.labels)[0]
-    scores = np.exp(logits - logits.max())
-    return (scores / scores.sum()).astype(np.float32)
+    return np.asarray(model.softmax(logits), np.float32)

@@ -2,6 +2,7 @@
 
 from fervid.model.pooling import pooled
 from fervid.model.predict import BATCH, Model, parts, read
+from fervid.model.softmax import softmax
 from fervid.model.spec import (
     ACCURACY,
     CARD,

@@ -12,6 +12,7 @@ from collections.abc import Sequence
 import numpy as np
 
 from fervid.labels import NEUTRAL
+from fervid.model.softmax import softmax
 from fervid.types import Floats, Ints
 
 POWER = 0.25  # of the score that a window gives to expressions
@@ -35,11 +36,8 @@ def pooled(
 
 def _weights(logits: Floats, labels: Sequence[str], temperature: float) -> Floats:
     """Return how much each window counts, (M,); all the same if neutral is not among the labels."""
-    rest = labels.index(NEUTRAL) if NEUTRAL in labels else None
-    if rest is None:
+    if NEUTRAL not in labels:
         return np.ones(len(logits), np.float32)
-    scaled = logits.astype(np.float64) / temperature
-    with np.errstate(over="ignore", invalid="ignore"):
-        powers = np.exp(scaled - scaled.max(axis=1, keepdims=True))
-        expressions = np.delete(powers, rest, axis=1).sum(axis=1) / powers.sum(axis=1)
+    scores = softmax(logits, temperature)
+    expressions = np.delete(scores, labels.index(NEUTRAL), axis=1).sum(axis=1)
     return np.asarray(np.maximum(expressions, LEAST) ** POWER, np.float32)

@@ -12,6 +12,7 @@ import numpy as np
 from fervid import clips, streams
 from fervid.errors import ModelError
 from fervid.model import voting, yielding
+from fervid.model.softmax import softmax
 from fervid.model.spec import Spec, StreamSpec
 from fervid.types import Array, Floats
 
@@ -84,10 +85,7 @@ class Model:
 
     def probabilities(self, fused: Floats) -> Floats:
         """Return calibrated scores, (N, C); each row sums to 1."""
-        with np.errstate(over="ignore", invalid="ignore"):
-            scaled = fused.astype(np.float64) / self.spec.temperature
-            powers = np.exp(scaled - scaled.max(axis=1, keepdims=True))
-            scores = (powers / powers.sum(axis=1, keepdims=True)).astype(np.float32)
+        scores = softmax(fused, self.spec.temperature).astype(np.float32)
         if not np.isfinite(scores).all():
             raise ModelError(f"the scores of model {self.spec.name} are not numbers: fetch the model again")
         return scores

@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
+from fervid.model.softmax import softmax
 from fervid.types import Floats
 
 if TYPE_CHECKING:
@@ -38,9 +39,7 @@ def vote(members: Floats, rule: str) -> Floats:
     They are the logarithms of the members' mean probabilities, or of the shares of their votes; the mean
     counts as one more vote, so that it decides a tie.
     """
-    values = members.astype(np.float64)
-    powers = np.exp(values - values.max(2, keepdims=True))
-    shares = powers / powers.sum(2, keepdims=True)
+    shares = softmax(members)
     mean = shares.mean(0)
     if rule == "majority":
         votes = (np.arange(shares.shape[2]) == shares.argmax(2)[..., None]).sum(0)

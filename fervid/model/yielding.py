@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from fervid.labels import NEUTRAL
+from fervid.model.softmax import softmax
 from fervid.types import Floats
 
 if TYPE_CHECKING:
@@ -34,9 +35,6 @@ def counted(spec: Spec, logits: Mapping[str, Floats]) -> dict[str, Floats]:
 
 def _certainty(spec: Spec, logits: Mapping[str, Floats]) -> Floats:
     """Return the score of the likeliest expression by the leading streams alone, (N, 1)."""
-    together = np.sum([logits[name] for name in spec.leading], axis=0, dtype=np.float64)
-    with np.errstate(over="ignore", invalid="ignore"):  # scores that are not numbers are found later
-        powers = np.exp(together - together.max(axis=1, keepdims=True))
-        scores = powers / powers.sum(axis=1, keepdims=True)
+    scores = softmax(np.asarray(np.sum([logits[name] for name in spec.leading], axis=0, dtype=np.float64)))
     expressions = [column for column, label in enumerate(spec.labels) if label != NEUTRAL]
     return np.asarray(scores[:, expressions].max(axis=1, keepdims=True, initial=0))

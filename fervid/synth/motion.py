@@ -55,9 +55,10 @@ def grown(rest: Strip, shown: Strip, drawn: str) -> Strip:
     rng = np.random.default_rng([2, int(seed)])
     before, after = (strip.landmarks[0].astype(np.float64) for strip in (rest, shown))
     if kind == "grow":
-        rate, level = _course(rng, (RESTING, ONSET, HOLD), int(rng.choice(RATES)))
+        rate, spans = int(rng.choice(RATES)), (RESTING, ONSET, HOLD)
     else:
-        rate, level = _course(rng, (POSED_LEAD, POSED_ONSET, POSED_HOLD), POSED_RATE)
+        rate, spans = POSED_RATE, (POSED_LEAD, POSED_ONSET, POSED_HOLD)
+    level = _course(rng, spans, rate)
     there, back = _field(before, before - after), _field(after, after - before)
     faces = np.stack(
         [
@@ -104,7 +105,8 @@ def _onset(strip: Strip, rng: np.random.Generator) -> Strip:
     """Return the onset of a still's expression."""
     apex = strip.landmarks[0].astype(np.float64)
     acted = acted_part(strip.landmarks[0])
-    rate, level = _course(rng, (LEAD, ONSET, HOLD), int(rng.choice(RATES)))
+    rate = int(rng.choice(RATES))
+    level = _course(rng, (LEAD, ONSET, HOLD), rate)
     gone = (1.0 - rng.uniform(0.0, REMAINS)) * (1.0 - level)  # (N,)
     field = _field(apex, acted)
     faces = np.stack([_warped(strip.faces[0], field, float(share)) for share in gone])
@@ -113,11 +115,11 @@ def _onset(strip: Strip, rng: np.random.Generator) -> Strip:
 
 def _course(
     rng: np.random.Generator, spans: tuple[Range, Range, Range], rate: int
-) -> tuple[int, npt.NDArray[np.float64]]:
-    """Draw the level of an expression in each frame: it rests, grows and stays; return the rate, too."""
+) -> npt.NDArray[np.float64]:
+    """Draw the level of an expression in each frame: it rests, grows and stays."""
     lead, onset, hold = (rng.uniform(*span) for span in spans)
     time = np.arange(int(np.ceil((lead + onset + hold) * rate)) + 1) / rate
-    return rate, ramp((time - lead) / onset)
+    return ramp((time - lead) / onset)
 
 
 def _tracked(still: Strip, faces: Bytes, true: Points, rate: int, rng: np.random.Generator) -> Strip:

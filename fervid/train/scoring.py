@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
-from itertools import islice
 from pathlib import Path
 
 import numpy as np
@@ -20,7 +19,7 @@ from fervid.train import footage
 from fervid.train.crops import views
 from fervid.train.footage import Footage, Shard
 from fervid.train.listener import SILENT, Listener
-from fervid.types import READABLE, Array, Floats, Ints, Settings
+from fervid.types import READABLE, Array, Floats, Settings
 from fervid.types.samples import Sample
 
 AT_ONCE = 64  # windows in a batch, to limit memory
@@ -102,14 +101,20 @@ def _score(task: _Task) -> dict[str, Array]:
         raise UsageError(
             f"{strips.without_crops} has no pictures, which {net.spec.name} needs: give other data"
         )
-    kinds = {stream.window for stream in net.spec.streams}
-    owners, readable = _windows_of(strips, kinds == {"clip"}, task)
+    last = task.frames == "last"
+    seen = {
+        kind: list(windows(strips, kind == "clip", last))
+        for kind in sorted({stream.window for stream in net.spec.streams})
+    }
+    rows = seen["short" if "short" in seen else "clip"]
+    owners = np.array([index for index, _ in rows], np.int64)
+    readable = np.array([window.quality >= READABLE for _, window in rows], bool)
     alone: dict[str, Floats] = {}
     jointly: dict[str, Floats] = {}
-    for kind in sorted(kinds):
-        own, joint = _heads(net, strips, kind, task)
-        if kind == "clip" and len(kinds) > 1:  # what is said of a whole clip is said of each of its windows
-            row = (np.cumsum(strips.has_strip) - 1)[owners]
+    for kind, pairs in seen.items():
+        own, joint = _heads(net, [window for _, window in pairs], kind, task)
+        if pairs is not rows:  # what is said of a whole clip is said of each of its windows
+            row = np.searchsorted([index for index, _ in pairs], owners)
             own, joint = ({name: values[row] for name, values in part.items()} for part in (own, joint))
         alone, jointly = alone | own, jointly | joint
     alone = {stream.name: alone[stream.name] for stream in net.spec.streams}
@@ -126,25 +131,16 @@ def _score(task: _Task) -> dict[str, Array]:
     }
 
 
-def _windows_of(strips: Footage, whole: bool, task: _Task) -> tuple[Ints, Array]:
-    """Return the sample of each window (M,), and whether it can be read (M,)."""
-    pairs = [
-        (index, window.quality >= READABLE) for index, window in windows(strips, whole, task.frames == "last")
-    ]
-    table = np.array(pairs, np.int64).reshape(-1, 2)
-    return table[:, 0], table[:, 1].astype(bool)
-
-
 def _heads(
-    net: Model, strips: Footage, window: str, task: _Task
+    net: Model, seen: Sequence[Window], kind: str, task: _Task
 ) -> tuple[dict[str, Floats], dict[str, Floats]]:
     """Return the logits (M, C) of the streams with such windows, of their own tops and for the joint sum."""
-    names = {stream.name: stream.reads for stream in net.spec.streams if stream.window == window}
+    names = {stream.name: stream.reads for stream in net.spec.streams if stream.window == kind}
     empty = np.empty((0, len(net.spec.labels)), np.float32)
     own: dict[str, list[Floats]] = {name: [empty] for name in names}
     joint: dict[str, list[Floats]] = {name: [empty] for name in names}
-    rest = windows(strips, window == "clip", task.frames == "last")
-    while batch := [_shown(each, task.frames) for _, each in islice(rest, AT_ONCE)]:
+    for start in range(0, len(seen), AT_ONCE):
+        batch = [_shown(window, task.frames) for window in seen[start : start + AT_ONCE]]
         for name, reads in names.items():
             crops = task.crops if "faces" in reads else 1
             shown = (model.read(view, reads) for each in batch for view in views(each, crops))

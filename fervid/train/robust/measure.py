@@ -123,8 +123,7 @@ def _scores(net: Model, footage: Footage, indices: Array, labels: Sequence[str],
     whole = whole[:, [spec.labels.index(label) for label in labels]]
     are_pictures = [len(footage.pts[index]) == 1 for index in indices.tolist()]
     temperatures = np.array([[spec.temperature_of(is_picture)] for is_picture in are_pictures])
-    powers = np.exp((whole - whole.max(axis=1, keepdims=True)) / temperatures)
-    return np.asarray(powers / powers.sum(axis=1, keepdims=True), np.float32)
+    return np.asarray(model.softmax(whole, temperatures), np.float32)
 
 
 def _figure(name: str, strength: float | None, truth: Array, scores: Floats, labels: Sequence[str]) -> Figure:
