@@ -250,17 +250,16 @@ def train(names: Sequence[str], runs: Path, still: Path, device: torch.device, s
     check, path = load(runs, "check"), runs / "history.json"
     log = json.loads(path.read_text(encoding="utf-8")) if path.exists() else {}
     for stage in (stage for stage in STAGES if stage.name in names):
-        net, log[stage.name] = fit(stage, check, runs, still, device, small)
+        torch.manual_seed(stage.seed)
+        net = _begun(stage, runs, still, small).placed(device)
+        material = _material(stage, runs, still, device, small)
+        net, log[stage.name] = fit(stage, net, material, check, runs, device, small)
         save(net, runs / stage.name)
     path.write_text(json.dumps(log, indent=1) + "\n", encoding="utf-8")
 
 
-def fit(
-    stage: Stage, check: Mapping[str, Array], runs: Path, still: Path, device: torch.device, small: bool
-) -> tuple[Network, list[dict[str, Any]]]:
-    """Train a stage from its checkpoint, if there is one; return its averaged weights and its figures."""
-    torch.manual_seed(stage.seed)
-    net = _begun(stage, runs, still, small).placed(device)
+def _material(stage: Stage, runs: Path, still: Path, device: torch.device, small: bool) -> Material:
+    """Return the faces and targets of a stage, with the answers of the nets that are its teachers."""
     teachers: list[Network] = [_stills(stage, runs, still)] if stage.own else []
     if stage.beside:
         teachers.append(_face_net(runs, stage.beside, small))
@@ -269,7 +268,19 @@ def fit(
     def answered(faces: Bytes) -> Floats:
         return np.mean([_answers(teacher, faces, device) for teacher in teachers], 0, dtype=np.float32)
 
-    material = gather(runs, stage, answered if teachers else None)
+    return gather(runs, stage, answered if teachers else None)
+
+
+def fit(
+    stage: Stage,
+    net: Network,
+    material: Material,
+    check: Mapping[str, Array],
+    runs: Path,
+    device: torch.device,
+    small: bool,
+) -> tuple[Network, list[dict[str, Any]]]:
+    """Train a net from its checkpoint, if there is one; return its averaged weights and its figures."""
     average = {name: value.clone() for name, value in net.state_dict().items()}
     optimizer = torch.optim.AdamW(net.parameters(), stage.rate, weight_decay=stage.decay)
     path, begin, history = runs / f"{stage.name}.pt", 0, []

@@ -18,6 +18,7 @@ import pytest
 from conftest import ROOT, made_in
 from expression_detectors import small_detector
 from safetensors.numpy import load_file
+from small_emonet import small_emonet
 from test_metrics import logits_for, predictions
 
 from fervid import datasets, model, synth
@@ -115,6 +116,25 @@ def puppet_once(portrait: Bytes, landmarks: Floats) -> puppet.Puppet:
     if key not in PUPPETS:
         PUPPETS[key] = puppet.Puppet(portrait, landmarks)
     return PUPPETS[key]
+
+
+class Drawer:
+    """Stands for the net that draws people: it draws one of a few faces."""
+
+    def __init__(self, folder: Path) -> None:
+        assert folder.is_dir()
+
+    def styles(self, random: np.random.Generator, count: int) -> Floats:
+        return np.asarray(random.normal(size=(count, 512)), np.float32)
+
+    def draw(self, style: Floats) -> Bytes:
+        label = EMOTIONS[int(abs(style[0]) * 1000) % len(EMOTIONS)]
+        if label not in DRAWN:
+            DRAWN[label] = face(label, 80, 256)
+        return DRAWN[label]
+
+
+DRAWN: dict[str, Bytes] = {}
 
 
 def run_main(script: ModuleType, packs: Path, *arguments: str | Path) -> None:
@@ -409,6 +429,92 @@ def test_the_frame_network_sees_acted_faces(scripts: Callable[[str], ModuleType]
     clear = (levels > script.VISIBLE[1]) & (labels != "neutral")
     expected = [EMOTIONS.index(label) for label in labels[clear]]
     assert clear.any() and (targets[clear].argmax(1) == expected).all()
+
+
+@pytest.fixture(scope="module")
+def sharp(scripts: Callable[[str], ModuleType], made: Path, packs: Path) -> Path:
+    """Train the frame networks of the recipe's model on drawn faces, and return the folder of the new one."""
+    script, emonet, target = scripts("train_sharp"), made / "emonet.pth", made / "sharp"
+    small_emonet(emonet)
+    for words in (
+        ("draw", "--drawer", made, "--emonet", emonet, "--small"),
+        ("answers", "--data", packs, "--emonet", emonet),
+        ("train", "--model", made / "default", "--small"),
+        ("join", "--model", made / "default", "--data", packs, "-o", target),
+    ):
+        with pytest.MonkeyPatch.context() as patch:
+            patch.setenv("FERVID_CACHE_DIR", str(packs / "cache"))
+            patch.setattr(script, "Drawer", Drawer)
+            patch.setattr(script, "compute_in_integers", lambda folder, data: None)
+            patch.setattr(script, "calibrate", lambda folder, data, executor: None)
+            runs = ("--runs", made / "runs" / "frames")
+            patch.setattr(sys, "argv", list(map(str, (script.__file__, *words, *runs))))
+            script.main()
+    return target
+
+
+def test_frame_networks_learn_from_drawn_faces(
+    scripts: Callable[[str], ModuleType], made: Path, sharp: Path
+) -> None:
+    script, runs = scripts("train_sharp"), made / "runs" / "frames"
+    whole = model.load_exactly(made / "default")
+    material = script.gather(whole, runs, script.SHARP)
+    assert np.allclose(material.targets.sum(1), 1, atol=1e-4) and (material.targets >= 0).all()
+    counts = {}
+    for name in (
+        "fer",
+        "portraits",
+        "landmarks",
+        *(f"drawn-{number}" for number in range(script.ROUNDS + 1)),
+    ):
+        with np.load(runs / f"{name}.npz") as pack:
+            counts[name] = len(pack["faces"])
+            if name == "portraits":
+                counts[name] = int((pack["split"] == "training").sum())
+            elif name.startswith("drawn"):
+                assert pack["emonet"].shape == (counts[name], len(script.KINDS)) and counts[name] > 0
+    assert len(material.faces) == sum(counts.values())
+    # About portraits EmoNet only says what divides the expressions: each stays as neutral as it was.
+    neutral, begin = EMOTIONS.index("neutral"), counts["fer"]
+    portraits = slice(begin, begin + counts["portraits"])
+    own = script.scores(whole, material.faces[portraits])[:, neutral]
+    share, targets = script.LABELS[True], material.targets[portraits, neutral]
+    rested = np.abs(targets - (share + (1 - share) * own)) < 1e-4
+    smiled = np.abs(targets - (1 - share) * own) < 1e-4
+    assert (rested | smiled).all() and rested.any()
+    history = json.loads((runs / "history.json").read_text())
+    assert all(len(history[stage.name]) == 1 for _, stage in script.STAGES)
+
+
+def test_a_model_gets_the_networks_that_have_seen_sharp_faces(
+    scripts: Callable[[str], ModuleType], made: Path, sharp: Path
+) -> None:
+    script = scripts("train_sharp")
+    model.verify(sharp)
+    before, after = model.read_tensors(made / "default"), model.read_tensors(sharp)
+    first, second, face_net = (
+        load_file(made / "runs" / "frames" / stage.name / model.WEIGHTS) for _, stage in script.STAGES
+    )
+    more = np.array([script.ADDED_AFTER.get(label, 0.0) for label in EMOTIONS])
+    for name, nets, old, new in (
+        ("still", (before, first, second), 1 - script.SHARE, 1 - script.SHARE_AFTER),
+        ("still_facenet", (face_net,), script.SHARE, script.SHARE_AFTER),
+    ):
+        weight, bias = (
+            np.mean([net[f"{name}.top.{part}"].astype(np.float32) for net in nets], 0)
+            for part in ("weight", "bias")
+        )
+        assert not np.allclose(weight, before[f"{name}.top.weight"], atol=1e-5)
+        assert np.allclose(after[f"{name}.top.weight"], weight, atol=2e-3)
+        assert np.allclose(after[f"{name}.joint.weight"], new * weight, atol=2e-3)
+        # What was added to the logits of the sum stays, and something is added.
+        rest = before[f"{name}.joint.bias"] - old * before[f"{name}.top.bias"]
+        added = rest + more if name == "still" else rest
+        assert np.allclose(after[f"{name}.joint.bias"] - new * bias, added, atol=1e-3)
+    weights = {stream.name: stream.weight for stream in model.read_spec(sharp).streams}
+    assert 7 * weights["still_facenet"] == pytest.approx(3 * weights["still"])
+    same = [name for name in before if name.startswith(("c3d.", "phrnn.")) and not name.endswith("ranges")]
+    assert same and all(np.array_equal(before[name], after[name]) for name in same)
 
 
 def test_missing_packs_are_an_error(
