@@ -102,17 +102,17 @@ class Relation:
         return np.asarray(styles + way @ self.to_style, np.float32)
 
 
-def write(drawer: Drawer, net: EmoNet, runs: Path, plain: int, each: int) -> None:
+def write(drawer: Drawer, net: EmoNet, runs: Path, many: int, plain: int, each: int) -> None:
     """Write the crops of drawn faces with their margin, and EmoNet's answers to them, round by round."""
     finder, styles, answers = FaceFinder(), np.zeros((0, STYLE), np.float32), np.zeros((0, len(KINDS)))
-    many = drawer.styles(np.random.default_rng(1), MANY if plain == PLAIN else plain)
+    all_styles = drawer.styles(np.random.default_rng(1), many)
     for number in range(ROUNDS + 1):
         path, random = runs / f"drawn-{number}.npz", np.random.default_rng(100 + number)
         if not path.exists():
             if number:
-                chosen = _expressive(Relation.fit(many, styles, answers), drawer, random, each)
+                chosen = _expressive(Relation.fit(all_styles, styles, answers), drawer, random, each)
             else:
-                chosen = many.mean(0) + NEARER * (many[:plain] - many.mean(0))
+                chosen = all_styles.mean(0) + NEARER * (all_styles[:plain] - all_styles.mean(0))
             faces = list(_read(drawer, finder, chosen))
             rows = [row for row, _, _ in faces]
             part = path.with_suffix(".part.npz")

@@ -218,9 +218,7 @@ def gather(runs: Path, stage: Stage, own: Callable[[Bytes], Floats] | None = Non
                 answers = among_emotions(answers, stage.detected * scores)
         rows = np.arange(len(labels))
         if name == "fer":
-            votes = np.where(pack["votes"].sum(1, keepdims=True) > 0, pack["votes"], labels)
-            rest = 1 - stage.answers - stage.votes
-            mixed = rest * labels + stage.votes * votes + stage.answers * answers
+            mixed = of_fer(stage, pack, labels, answers)
         elif name == "portraits":  # their labels are noisy, and contempt is none of ours
             known = np.where(labels.any(1, keepdims=True), labels, answers)
             mixed = stage.portraits * known + (1 - stage.portraits) * answers
@@ -239,6 +237,13 @@ def gather(runs: Path, stage: Stage, own: Callable[[Bytes], Floats] | None = Non
     return Material(
         np.concatenate(faces), np.concatenate(targets).astype(np.float32), np.concatenate(weights)
     )
+
+
+def of_fer(stage: Stage, pack: Mapping[str, Array], labels: Floats, answers: Floats) -> Floats:
+    """Return the targets of FER2013's faces: a mean of labels, votes and answers, (N, C)."""
+    votes = np.where(pack["votes"].sum(1, keepdims=True) > 0, pack["votes"], labels)
+    rest = 1 - stage.answers - stage.votes
+    return np.asarray(rest * labels + stage.votes * votes + stage.answers * answers, np.float32)
 
 
 def _softmax(logits: Array) -> Floats:

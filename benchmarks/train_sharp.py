@@ -23,13 +23,13 @@ from pathlib import Path
 
 import numpy as np
 import torch
-from drawn_faces import EACH, PLAIN, ROUNDS, Drawer, write
+from drawn_faces import EACH, MANY, PLAIN, ROUNDS, Drawer, write
 from emonet import KINDS, EmoNet, head_of_close_up, head_of_fer
 from expression_detector import adapted, among_emotions
 from frame_faces import load
 from safetensors.numpy import load_file
 from train_default import SHARE, calibrate, compute_in_integers
-from train_frames import Material, Stage, fit, save
+from train_frames import Material, Stage, fit, of_fer, save
 
 from fervid import execute, model, quantized
 from fervid.faces.finder import FaceFinder
@@ -89,8 +89,8 @@ def main() -> None:
     training.add_argument("--threads", type=int, default=1, help="[1]")
     options = parser.parse_args()
     if options.command == "draw":
-        plain, each = (6, 3) if options.small else (PLAIN, EACH)
-        write(Drawer(options.drawer), EmoNet(options.emonet), options.runs, plain, each)
+        sizes = (6, 6, 3) if options.small else (MANY, PLAIN, EACH)
+        write(Drawer(options.drawer), EmoNet(options.emonet), options.runs, *sizes)
     elif options.command == "answers":
         ask(options.data, EmoNet(options.emonet), options.runs)
     elif options.command == "join":
@@ -125,9 +125,10 @@ def train(folder: str, runs: Path, device: torch.device, small: bool) -> None:
     """Continue both frame networks of a model, and write each as a model of its own."""
     whole, check, path = model.load_exactly(folder), load(runs, "check"), runs / "history.json"
     log = json.loads(path.read_text(encoding="utf-8")) if path.exists() else {}
+    parts = gather(whole, runs)
     for name, stage in STAGES:
         torch.manual_seed(stage.seed)
-        material, net = gather(whole, runs, stage), model.load_exactly(folder).networks[name]
+        material, net = shared(parts, stage), model.load_exactly(folder).networks[name]
         if stage.goes_on:
             net.load_state_dict(torch.load(runs / f"{stage.goes_on}.pt", weights_only=True)["average"])
         net = net.placed(device).train()
@@ -144,52 +145,54 @@ def join(folder: Path, runs: Path, target: Path) -> None:
     spec, before = model.read_spec(folder), model.read_tensors(folder)
     *stills, face_net = (load_file(runs / stage.name / model.WEIGHTS) for _, stage in STAGES)
     tensors = {name: value for name, value in before.items() if not name.endswith(f".{quantized.RANGES}")}
-    streams = []
-    for stream in spec.streams:
-        for name, old, new, nets in (
-            ("still", 1 - SHARE, 1 - SHARE_AFTER, [before, *stills]),
-            ("still_facenet", SHARE, SHARE_AFTER, [face_net]),
-        ):
-            if stream.name != name:
-                continue
-            own = [key for key in nets[-1] if key.startswith(f"{name}.")]
-            tensors |= {
-                key: np.mean([net[key] for net in nets], 0).astype(nets[-1][key].dtype) for key in own
-            }
-            for part in ("weight", "bias"):
-                top, joint = f"{name}.top.{part}", f"{name}.{model.JOINT}{part}"
-                tensors[joint] = new * tensors[top] + (before[joint] - old * before[top])
-            stream = replace(stream, weight=stream.weight * new / old)
-        streams.append(stream)
+    changes = {
+        "still": (1 - SHARE, 1 - SHARE_AFTER, [before, *stills]),
+        "still_facenet": (SHARE, SHARE_AFTER, [face_net]),
+    }
+    for name, (old, new, nets) in changes.items():
+        for key in (key for key in nets[-1] if key.startswith(f"{name}.")):
+            tensors[key] = np.mean([net[key] for net in nets], 0).astype(nets[-1][key].dtype)
+        for part in ("weight", "bias"):
+            top, joint = f"{name}.top.{part}", f"{name}.{model.JOINT}{part}"
+            tensors[joint] = new * tensors[top] + (before[joint] - old * before[top])
     for label, logit in ADDED_AFTER.items():
         tensors[f"still.{model.JOINT}bias"][EMOTIONS.index(label)] += logit
-    model.save(target, replace(spec, streams=tuple(streams)), tensors)
+    ratios = {name: new / old for name, (old, new, _) in changes.items()}
+    streams = tuple(
+        replace(stream, weight=stream.weight * ratios.get(stream.name, 1.0)) for stream in spec.streams
+    )
+    model.save(target, replace(spec, streams=streams), tensors)
 
 
-def gather(whole: model.Model, runs: Path, stage: Stage) -> Material:
-    """Return the faces of the packs and the drawn ones, their targets, and how often a stage sees each."""
+def gather(whole: model.Model, runs: Path) -> dict[str, Material]:
+    """Return the faces of each pack and the drawn ones, their targets, and weights within each."""
     packs = {name: (load(runs, name), np.load(runs / f"emonet-{name}.npy")) for name in PACKS}
-    fer = _fer(whole, stage, *packs["fer"])
-    sharp = [_portraits(whole, stage, *packs["portraits"])]
+    parts = {"fer": _fer(whole, *packs["fer"]), "portraits": _portraits(whole, *packs["portraits"])}
     faces, emonet = packs["landmarks"][0]["faces"], packs["landmarks"][1]
     divided = among_emotions(scores(whole, faces), DIVIDING_POWER * _logs(emonet))
-    sharp.append(Material(faces, divided, np.full(len(faces), stage.shares["landmarks"])))
-    for number in range(ROUNDS + 1):
-        pack = load(runs, f"drawn-{number}")
-        faces, targets = pack["faces"], _both(scores(whole, pack["faces"]), pack["emonet"])
-        sharp.append(Material(faces, targets, np.full(len(faces), stage.shares["drawn"])))
-    shown = np.concatenate([part.targets.argmax(1) for part in sharp])
-    counts = np.bincount(shown, minlength=len(EMOTIONS)).clip(1)
-    rarity = np.sqrt(len(shown) / len(EMOTIONS) / counts).clip(*RARE)[shown]
-    weights = np.concatenate([part.weights for part in sharp]) * rarity
+    parts["landmarks"] = Material(faces, divided, np.ones(len(faces)))
+    drawn = [load(runs, f"drawn-{number}") for number in range(ROUNDS + 1)]
+    faces = np.concatenate([pack["faces"] for pack in drawn])
+    emonet = np.concatenate([pack["emonet"] for pack in drawn])
+    return parts | {"drawn": Material(faces, _both(scores(whole, faces), emonet), np.ones(len(faces)))}
+
+
+def shared(parts: Mapping[str, Material], stage: Stage) -> Material:
+    """Return all faces with the weights of a stage, which shows rare expressions of sharp ones more often."""
+    weights = {name: stage.shares[name] * part.weights for name, part in parts.items()}
+    seen = {name: part.targets.argmax(1) for name, part in parts.items() if name != "fer"}
+    counts = np.bincount(np.concatenate(list(seen.values())), minlength=len(EMOTIONS)).clip(1)
+    rarity = np.sqrt(counts.sum() / len(EMOTIONS) / counts).clip(*RARE)
+    for name, classes in seen.items():
+        weights[name] = weights[name] * rarity[classes]
     return Material(
-        np.concatenate([part.faces for part in (fer, *sharp)]),
-        np.concatenate([part.targets for part in (fer, *sharp)]).astype(np.float32),
-        np.concatenate([fer.weights, weights]),
+        np.concatenate([part.faces for part in parts.values()]),
+        np.concatenate([part.targets for part in parts.values()]).astype(np.float32),
+        np.concatenate(list(weights.values())),
     )
 
 
-def _fer(whole: model.Model, stage: Stage, pack: Mapping[str, Array], emonet: Array) -> Material:
+def _fer(whole: model.Model, pack: Mapping[str, Array], emonet: Array) -> Material:
     truth = np.array([EMOTIONS.index(label) for label in pack["label"]])
     asked, logs = np.flatnonzero(emonet.any(1)), _logs(emonet)
     # It learned from other pictures, where other classes are common.
@@ -197,21 +200,18 @@ def _fer(whole: model.Model, stage: Stage, pack: Mapping[str, Array], emonet: Ar
     answers = scores(whole, pack["faces"])
     answers[asked] = among_emotions(answers[asked], DIVIDING_POWER * adapt(logs[asked]))
     labels = np.eye(len(EMOTIONS), dtype=np.float32)[truth]
-    votes = np.where(pack["votes"].sum(1, keepdims=True) > 0, pack["votes"], labels)
-    rest = 1 - stage.answers - stage.votes
-    targets = rest * labels + stage.votes * votes + stage.answers * answers
-    return Material(pack["faces"], targets, np.full(len(targets), stage.shares["fer"]))
+    # Labels, votes and answers count the same in all stages.
+    return Material(pack["faces"], of_fer(SHARP, pack, labels, answers), np.ones(len(labels)))
 
 
-def _portraits(whole: model.Model, stage: Stage, pack: Mapping[str, Array], emonet: Array) -> Material:
+def _portraits(whole: model.Model, pack: Mapping[str, Array], emonet: Array) -> Material:
     rows = np.flatnonzero((pack["split"] == "training") & emonet.any(1))
     faces, names = pack["faces"][rows], pack["label"][rows]
     divided = among_emotions(scores(whole, faces), DIVIDING_POWER * _logs(emonet[rows]))
     labels = np.array([[emotion == name for emotion in EMOTIONS] for name in names], np.float32)
     is_common = np.isin(names, COMMON)
     share = np.where(is_common, LABELS[True], LABELS[False])[:, None] * labels.any(1, keepdims=True)
-    weights = np.where(is_common, COMMON_SHARE, 1.0) * stage.shares["portraits"]
-    return Material(faces, share * labels + (1 - share) * divided, weights)
+    return Material(faces, share * labels + (1 - share) * divided, np.where(is_common, COMMON_SHARE, 1.0))
 
 
 def scores(whole: model.Model, faces: Bytes) -> Floats:

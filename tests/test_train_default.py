@@ -458,7 +458,7 @@ def test_frame_networks_learn_from_drawn_faces(
 ) -> None:
     script, runs = scripts("train_sharp"), made / "runs" / "frames"
     whole = model.load_exactly(made / "default")
-    material = script.gather(whole, runs, script.SHARP)
+    material = script.shared(script.gather(whole, runs), script.SHARP)
     assert np.allclose(material.targets.sum(1), 1, atol=1e-4) and (material.targets >= 0).all()
     counts = {}
     for name in (
