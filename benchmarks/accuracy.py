@@ -251,6 +251,7 @@ def _alone(name: str, stream: str, folder: Path) -> Path:
         temperature=1.0,
         yielding={},
         leading=(),
+        one_way={},
     )
     tensors = {
         key: value

@@ -23,7 +23,7 @@ import numpy.typing as npt
 
 from fervid import analysis, datasets, model
 from fervid.cache import Store
-from fervid.clips import Face
+from fervid.clips import Face, straightness_of
 from fervid.datasets import packs
 from fervid.labels import EMOTIONS, NEUTRAL
 from fervid.synth import sequences
@@ -105,7 +105,7 @@ def scores_of(net: model.Model, samples: Sequence[Sample]) -> Scores:
             spec.name: net.logits(spec.name, [model.read(window, spec.reads) for window in windows])
             for spec in net.spec.streams
         }
-        scores = net.probabilities(net.fuse(logits))
+        scores = net.probabilities(net.fuse(logits, straightness_of(windows)))
         shown = scores.argmax(axis=1) != rest
         means.append((scores[shown] if shown.any() else scores).mean(axis=0)[columns])
     return np.array(means, np.float64)

@@ -19,7 +19,7 @@ from pathlib import Path
 
 import numpy as np
 
-from fervid import datasets, model
+from fervid import clips, datasets, model
 from fervid.model import Model
 from fervid.train import footage
 from fervid.train.scoring import windows
@@ -38,7 +38,8 @@ def scores(net: Model, samples: tuple[Sample, ...], cache: Path | None = None) -
         strips = shard.footage()
         indices, seen = zip(*windows(strips), strict=True)
         fused = net.fuse(
-            {s.name: net.logits(s.name, (model.read(w, s.reads) for w in seen)) for s in net.spec.streams}
+            {s.name: net.logits(s.name, (model.read(w, s.reads) for w in seen)) for s in net.spec.streams},
+            clips.straightness_of(seen),
         )
         means = [fused[np.array(indices) == index].mean(0) for index in sorted(set(indices))]
         rows.append(net.probabilities(np.array(means)))

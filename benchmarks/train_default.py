@@ -39,8 +39,13 @@ from fervid.types import Array
 STILL, FACE_NET, SHARE = "still_last", "frames_face_net_taught", 0.2
 
 # The landmark network gives up this share of its logits where the frame networks are sure of an expression:
-# about faces that leave their own neutral face it is wrong more often than they are.
-YIELDING = {"phrnn": 0.8}
+# about faces that leave their own neutral face it is wrong more often than they are. Where a face moves one
+# way, as when an expression appears, both streams over time yield, because C3D takes that for talking. In
+# return, they count more in all other windows than the fusion lets them: most faces that move to and fro
+# talk.
+YIELDING = {"phrnn": 0.6}
+ONE_WAY = {"c3d": 1.0, "phrnn": 0.35}
+COUNTS = {"c3d": 1.7, "phrnn": 1.15}
 
 # Added to the logits in the end. FER2013 gives an emotion to many faces that nearly all of FER+'s annotators
 # call neutral, and most faces of films are. Disgust is rare in it, one picture in 66, and FER+'s annotators
@@ -195,12 +200,15 @@ def with_frame_networks(runs: Path, made: Path) -> tuple[model.Spec, dict[str, A
         for part in ("weight", "bias"):
             added[f"{name}.{model.JOINT}{part}"] = share * added[f"{name}.top.{part}"]
     tensors = load_file(made / model.WEIGHTS) | added
-    for name in YIELDING:  # what it always adds is no answer: it is not given up
-        bias = tensors[f"{name}.{model.JOINT}bias"]
-        tensors[f"still.{model.JOINT}bias"] = tensors[f"still.{model.JOINT}bias"] + bias
-        tensors[f"{name}.{model.JOINT}bias"] = np.zeros_like(bias)
+    for name, times in COUNTS.items():
+        weight, bias = (f"{name}.{model.JOINT}{part}" for part in ("weight", "bias"))
+        # What it always adds is no answer: it is not given up.
+        tensors[f"still.{model.JOINT}bias"] = tensors[f"still.{model.JOINT}bias"] + tensors[bias]
+        tensors[bias] = np.zeros_like(tensors[bias])
+        tensors[weight] = (times * tensors[weight].astype(np.float32)).astype(tensors[weight].dtype)
     leading = ("still", own.name)
-    return replace(spec, streams=(*streams, own), yielding=YIELDING, leading=leading), tensors
+    spec = replace(spec, streams=(*streams, own), yielding=YIELDING, one_way=ONE_WAY, leading=leading)
+    return spec, tensors
 
 
 def compute_in_integers(target: Path, data: Path) -> None:
@@ -250,6 +258,8 @@ def card(
         terms=terms,
         share=f"{100 * SHARE:g} %",
         added=", ".join(f"{logit:g} to {label}" for label, logit in ADDED.items()),
+        counts=" and ".join(f"{times:g}" for times in COUNTS.values()),
+        yielding=f"{100 * YIELDING['phrnn']:g} %",
     )
     (target / "card.md").write_text(text, encoding="utf-8")
 

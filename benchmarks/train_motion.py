@@ -154,7 +154,10 @@ def filmed(data: Path, still: Path, jobs: int | None) -> dict[str, Array]:
     net = model.load(still)
     inner = slice(shape.MARGIN, -shape.MARGIN)
     logits = {"still": net.logits("still", (faces[:, inner, inner] for faces in strips.faces))}
-    return {**_still(strips), "answers": net.probabilities(net.fuse(logits))}
+    return {
+        **_still(strips),
+        "answers": net.probabilities(net.fuse(logits, np.zeros(len(strips), np.float32))),
+    }
 
 
 def _moving(strips: Footage) -> dict[str, Array]:

@@ -265,6 +265,9 @@ def test_spans_give_the_same_as_one_pass(
         assert np.abs(curve.scores - other.scores).max() < 0.001
         assert curve.motion is not None and other.motion is not None and curve.motion.max() > 0.01
         assert np.abs(curve.motion - other.motion).max() < 0.0001
+        assert curve.straightness is not None and other.straightness is not None
+        assert 0 <= curve.straightness.min() < 0.5 < curve.straightness.max() <= 1
+        assert np.abs(curve.straightness - other.straightness).max() < 0.01
         assert apex_of_a_plateau(unsplit.timeline, curve) == apex_of_a_plateau(whole.timeline, other)
     assert segments(unsplit.timeline) == segments(whole.timeline)
     assert [peak.apex for peak in unsplit.timeline.peaks] == [peak.apex for peak in whole.timeline.peaks]

@@ -381,11 +381,12 @@ def test_the_score_of_a_clip_is_that_of_its_windows_which_show_something() -> No
     ]
     faces = ((rest, 0.9), (rest, 0.9), (smile, 0.97))
     scores = np.stack([sure * face + (1 - sure) / len(EMOTIONS) for face, sure in faces]).astype(np.float32)
-    curve = SimpleNamespace(track=1, pts=np.arange(3), scores=scores)
+    straightness = np.array([0, 0.5, 1], np.float32)
+    curve = SimpleNamespace(track=1, pts=np.arange(3), scores=scores, straightness=straightness)
     timeline = SimpleNamespace(curves=(curve,), model=SimpleNamespace(labels=EMOTIONS))
     got = work._main_scores(SimpleNamespace(timeline=timeline, rows=lambda: iter(())))  # type: ignore[arg-type]
     assert got is not None and got.sum() == pytest.approx(1)
-    weights = (1 - scores[:, EMOTIONS.index("neutral")]) ** 0.25
+    weights = (1 - scores[:, EMOTIONS.index("neutral")]) ** [0.2, 0.2 + 1 / 16, 1.2]
     logits = weights @ np.log(scores) / weights.sum()
     np.testing.assert_allclose(got, np.exp(logits) / np.exp(logits).sum(), rtol=1e-4)
     assert EMOTIONS[int(got.argmax())] == "happiness"  # by the plain mean, it would be neutral

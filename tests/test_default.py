@@ -35,7 +35,8 @@ def test_streams_are_fused_by_joint_fine_tuning() -> None:
     spec = model.read_spec("default")
     assert spec.trained and spec.labels == EMOTIONS and spec.fusion == "joint"
     assert [stream.name for stream in spec.streams] == ["c3d", "phrnn", "still", "still_facenet"]
-    assert spec.yielding == {"phrnn": 0.8} and spec.leading == ("still", "still_facenet")
+    assert spec.yielding == {"phrnn": 0.6} and spec.leading == ("still", "still_facenet")
+    assert spec.one_way == {"c3d": 1, "phrnn": 0.35}
     net = model.load("default")
     shares = {}
     for name, top in net.joint.items():

@@ -13,6 +13,7 @@ import pytest
 from conftest import CLIP, Call
 
 from fervid import analysis
+from fervid.clips import straightness_of
 from fervid.errors import InputError
 from fervid.explain import Explanation, FaceWindow, explain, window_at
 from fervid.explain.peaks import REGIONS, explain_peaks, stretches
@@ -64,7 +65,7 @@ def test_logits_and_scores_are_those_of_the_model(smile: FaceWindow, explanation
         values[spec.name] = net.logits(
             spec.name, [read(smile.window, spec.reads) if inputs is None else inputs]
         )
-    fused = net.fuse(values)
+    fused = net.fuse(values, straightness_of([smile.window]))
     scores = net.probabilities(fused)[0]
     for label, logit in explanation.logits.items():
         assert logit == pytest.approx(fused[0, EMOTIONS.index(label)], abs=1e-4)

@@ -65,7 +65,8 @@ class Nets:
         rows = [np.arange(len(EMOTIONS)) * np.abs(window).mean() for window in inputs]
         return np.array(rows, np.float32).reshape(-1, len(EMOTIONS))
 
-    def fuse(self, logits: dict[str, Floats]) -> Floats:
+    def fuse(self, logits: dict[str, Floats], straightness: Floats) -> Floats:
+        assert len(straightness) == len(logits["one"])
         return logits["one"] + logits["moves"]
 
     def probabilities(self, fused: Floats) -> Floats:
@@ -309,10 +310,10 @@ def test_latencies_and_windows_are_kept_as_they_are() -> None:
     windows = Windows()
     for index in range(2 * JOINED + 3):
         value = np.full(1, index, np.float32)
-        windows.add(np.array([index]), np.full((1, 7), index, np.float32), value, value + 1)
-    pts, scores, quality, motion = windows.columns()
+        windows.add(np.array([index]), np.full((1, 7), index, np.float32), value, value + 1, value + 2)
+    pts, scores, quality, motion, straightness = windows.columns()
     assert pts.tolist() == quality.tolist() == scores[:, 0].tolist() == list(range(2 * JOINED + 3))
-    assert (motion == quality + 1).all()
+    assert (motion == quality + 1).all() and (straightness == quality + 2).all()
 
 
 # The feed.

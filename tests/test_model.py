@@ -115,6 +115,13 @@ def test_a_damaged_spec_is_an_error(folder: Path, content: bytes) -> None:
             "yield in a way that is unknown",
         ),
         ({"yielding": ["tiny_displacement"]}, "damaged"),
+        ({"one_way": {"tiny_displacement": 0.5}}, "yield in a way that is unknown"),  # of a weighted sum
+        ({**JOINT, "one_way": {"tiny_displacement": -1}}, "yield in a way that is unknown"),
+        ({**JOINT, "one_way": {"nobody": 1}}, "yield in a way that is unknown"),
+        (
+            {**JOINT, "one_way": {"tiny_faces": 1}, "leading": ["tiny_faces"]},
+            "yield in a way that is unknown",
+        ),
         ({"labels": ["one", "two"]}, "unknown label 'one'"),
         ({"labels": ["anger", "fear"]}, "do not fit"),
         (
@@ -248,7 +255,7 @@ def test_scores_are_a_weighted_sum_at_a_temperature() -> None:
     streams = (replace(one, weight=0.5), replace(two, weight=3.0))
     spec = replace(net.spec, temperature=2.0, streams=streams)
     warm = model.Model(spec, net.networks, {}, net.device)
-    fused = warm.fuse({one.name: first, two.name: second})
+    fused = warm.fuse({one.name: first, two.name: second}, np.zeros(5, np.float32))
     assert fused == pytest.approx(0.5 * first + 3.0 * second, rel=1e-6)
     scores = warm.probabilities(fused)
     assert scores.sum(1) == pytest.approx(np.ones(5), abs=1e-6)

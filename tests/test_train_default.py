@@ -208,7 +208,8 @@ def test_the_recipe_makes_a_model_of_its_streams(made: Path) -> None:
     spec = model.read_spec(made / "default")
     assert spec.trained and spec.name == "default" and spec.labels == EMOTIONS
     assert [stream.name for stream in spec.streams] == STREAMS and spec.fusion == "joint"
-    assert spec.yielding == {"phrnn": 0.8} and spec.leading == ("still", "still_facenet")
+    assert spec.yielding == {"phrnn": 0.6} and spec.leading == ("still", "still_facenet")
+    assert spec.one_way == {"c3d": 1, "phrnn": 0.35}
     assert "300-W" in spec.licences["landmarks"]
 
 
@@ -515,6 +516,19 @@ def test_a_model_gets_the_networks_that_have_seen_sharp_faces(
     assert 7 * weights["still_facenet"] == pytest.approx(3 * weights["still"])
     same = [name for name in before if name.startswith(("c3d.", "phrnn.")) and not name.endswith("ranges")]
     assert same and all(np.array_equal(before[name], after[name]) for name in same)
+
+
+def test_streams_over_time_count_more_and_what_they_always_add_stays(script: ModuleType, made: Path) -> None:
+    fused = load_file(made / "runs" / "default" / model.WEIGHTS)
+    still = load_file(made / "runs" / script.STILL / model.WEIGHTS)
+    tensors = model.read_tensors(made / "default")
+    always = (1 - script.SHARE) * still["still.top.bias"].astype(np.float32)
+    always = always + np.array([script.ADDED.get(label, 0.0) for label in EMOTIONS])
+    for name, times in script.COUNTS.items():
+        assert np.allclose(tensors[f"{name}.joint.weight"], times * fused[f"{name}.joint.weight"], atol=2e-3)
+        assert not tensors[f"{name}.joint.bias"].any()
+        always = always + fused[f"{name}.joint.bias"]
+    assert np.allclose(tensors["still.joint.bias"], always, atol=1e-3)
 
 
 def test_missing_packs_are_an_error(

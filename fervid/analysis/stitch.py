@@ -51,7 +51,7 @@ class _Open:
     neutral: Floats | None = None
     learning: list[tuple[Ints, Floats]] = field(default_factory=list)
     waiting: list[_Chunk] = field(default_factory=list)
-    done: list[tuple[Ints, Floats, Floats, Floats]] = field(default_factory=list)  # as in `curve_of`
+    done: list[timeline.Columns] = field(default_factory=list)
 
 
 class Stitcher:
@@ -200,11 +200,12 @@ class Stitcher:
             return []
         segments: list[Segment] = []
         for chunk in state.waiting:
-            scores = self.model.probabilities(self.model.fuse(chunk.logits))
+            straightness = clips.straightness_of(chunk.windows)
+            scores = self.model.probabilities(self.model.fuse(chunk.logits, straightness))
             pts = np.array([window.centre for window in chunk.windows], np.int64)
             quality = np.array([window.quality for window in chunk.windows], np.float32)
             motion = np.array([window.motion(state.neutral) for window in chunk.windows], np.float32)
-            state.done.append((pts, scores, quality, motion))
+            state.done.append((pts, scores, quality, motion, straightness))
             segments += state.smoother.feed(pts, scores, quality, chunk.frames)
         state.waiting.clear()
         return segments
@@ -219,8 +220,8 @@ class Stitcher:
         segments += state.smoother.close(end)
         labels = self.model.spec.labels
         pts, *columns = (np.concatenate(parts) for parts in zip(*state.done, strict=True))
-        scores, quality, motion = columns
-        corners, windows = (state.low, state.high), (pts, scores, quality, motion)
+        scores, quality, motion, straightness = columns
+        corners, windows = (state.low, state.high), (pts, scores, quality, motion, straightness)
         curve = timeline.curve_of(labels, number, state.first, end, state.frames, corners, windows)
         self.curves.append(curve)
         return segments

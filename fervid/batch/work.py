@@ -310,5 +310,7 @@ def _main_scores(run: Run) -> Floats | None:
                 areas[track] += float(area[rows.track == track].sum())
     main = curves[max(areas, key=lambda track: (areas[track], -track))]
     by_window = np.log(np.maximum(main.scores, np.finfo(np.float32).tiny))
-    logits = model.pooled(by_window, np.zeros(len(by_window), np.int64), 1, run.timeline.model.labels)[0]
+    assert main.straightness is not None
+    owners, labels = np.zeros(len(by_window), np.int64), run.timeline.model.labels
+    logits = model.pooled(by_window, main.straightness, owners, 1, labels)[0]
     return np.asarray(model.softmax(logits), np.float32)

@@ -2,4 +2,4 @@
 
 from fervid.clips.illumination import contrast
 from fervid.clips.neutrals import NEUTRAL_SECONDS, neutral, population_neutral
-from fervid.clips.windows import LENGTH, Face, Window, centres, rows, whole_rows
+from fervid.clips.windows import LENGTH, Face, Window, centres, rows, straightness_of, whole_rows

@@ -5,7 +5,7 @@ Training, evaluation and analysis all cut their windows here.
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from fractions import Fraction
 from functools import cached_property
@@ -13,6 +13,7 @@ from functools import cached_property
 import numpy as np
 
 from fervid.clips.neutrals import NEUTRAL_SECONDS, neutral
+from fervid.clips.straightness import straightness
 from fervid.faces import shape
 from fervid.types import Array, Bytes, Clock, Floats, Ints, Track
 from fervid.types.samples import Strip
@@ -124,6 +125,11 @@ class Window:
         away = np.median(self.displacement(neutral)[:, shape.INNER], axis=0)  # (51, 2)
         return float(np.hypot(away[:, 0], away[:, 1]).mean())
 
+    @property
+    def straightness(self) -> float:
+        """How far the inner points of the face get of how far they move, in [0, 1]."""
+        return straightness(self.take(self.face.upright)[:, shape.INNER])
+
     def take(self, frames: Array) -> Array:
         """Return the rows of the window from an array over the frames of the face."""
         return np.asarray(frames[self.rows])
@@ -132,6 +138,11 @@ class Window:
     def quality(self) -> float:
         """The mean quality of the frames."""
         return float(self.take(self.face.quality).mean())
+
+
+def straightness_of(windows: Sequence[Window]) -> Floats:
+    """Return the straightness of each window, (N,)."""
+    return np.array([window.straightness for window in windows], np.float32)
 
 
 def centres(clock: Clock, pts: Ints, start: int, stop: int | None) -> Ints:

@@ -96,7 +96,10 @@ def explain(
             spec.name: _inputs(window, spec.reads, spec.illumination, neutral) for spec in model.spec.streams
         }
         logits = {name: _forward(model, name, full).detach().cpu().numpy() for name, full in inputs.items()}
-        left = {name: float(part[0, 0]) for name, part in counted(model.spec, logits).items()}
+        left = {
+            name: float(part[0, 0])
+            for name, part in counted(model.spec, logits, clips.straightness_of([window])).items()
+        }
         fused = np.sum([left.get(name, 1.0) * part for name, part in logits.items()], axis=0)[0]  # (C,)
         scores = model.probabilities(np.asarray(fused, np.float32)[None])[0]
         labels = model.spec.labels

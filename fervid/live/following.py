@@ -117,12 +117,13 @@ class FollowedFace:
                 inputs = [read(window, stream.reads) for window in windows]
             # One window at a time: filling a batch with copies would take longer than the time that is left.
             logits[stream.name] = self._model.logits(stream.name, inputs, batch=1)
-        scores = self._model.probabilities(self._model.fuse(logits))
+        straightness = clips.straightness_of(windows)
+        scores = self._model.probabilities(self._model.fuse(logits, straightness))
         quality = np.array([window.quality for window in windows], np.float32)
         self._windows.extend(zip(moments.tolist(), scores, strict=True))
         if self._kept is not None:
             motion = np.array([window.motion(self._neutral.face) for window in windows], np.float32)
-            self._kept.add(moments, scores, quality, motion)
+            self._kept.add(moments, scores, quality, motion, straightness)
         return self._smoother.feed(moments, scores, quality, self._unfed(track.pts))
 
     def _unfed(self, pts: Ints) -> Ints:

@@ -7,7 +7,7 @@ from dataclasses import replace
 import numpy as np
 
 from fervid import timeline
-from fervid.types import Curve, Floats, Ints, ModelInfo, Segment, Settings, Source, Tally, Timeline
+from fervid.types import Curve, ModelInfo, Segment, Settings, Source, Tally, Timeline
 
 JOINED = 256  # parts that are joined to one array, as each has an overhead
 
@@ -16,18 +16,19 @@ class Windows:
     """The windows of a track, in little memory."""
 
     def __init__(self) -> None:
-        self._parts: list[tuple[Ints, Floats, Floats, Floats]] = []
+        self._parts: list[timeline.Columns] = []
 
-    def add(self, pts: Ints, scores: Floats, quality: Floats, motion: Floats) -> None:
-        """Add windows (N,) with scores (N, C), quality (N,) and motion (N,)."""
-        self._parts.append((pts, scores, quality, motion))
+    def add(self, *columns: *timeline.Columns) -> None:
+        """Add the pts (N,), scores (N, C), quality, motion and straightness of windows."""
+        self._parts.append(columns)
         if len(self._parts) == JOINED:
             self._parts = [self.columns()]
 
-    def columns(self) -> tuple[Ints, Floats, Floats, Floats]:
-        """Return the pts, scores, quality and motion of all windows."""
-        pts, scores, quality, motion = (np.concatenate(column) for column in zip(*self._parts, strict=True))
-        return pts, scores, quality, motion
+    def columns(self) -> timeline.Columns:
+        """Return the columns of all windows."""
+        pts, *columns = (np.concatenate(column) for column in zip(*self._parts, strict=True))
+        scores, quality, motion, straightness = columns
+        return pts, scores, quality, motion, straightness
 
 
 class Record:

@@ -69,12 +69,15 @@ class Model:
                     together.append(joint(features)[:count].float().cpu().numpy())
         return np.concatenate(own), None if joint is None else np.concatenate(together)
 
-    def fuse(self, logits: Mapping[str, Floats]) -> Floats:
-        """Return the fused logits of the streams; those of a committee by its vote."""
+    def fuse(self, logits: Mapping[str, Floats], straightness: Floats) -> Floats:
+        """Return the fused logits (N, C) of the streams; those of a committee by its vote.
+
+        `straightness` (N,) is that of the windows.
+        """
         if self.spec.vote:
             return voting.vote(voting.member_answers(self.spec, logits), self.spec.vote)
         if self.spec.fusion == "joint":
-            shares = yielding.shares(self.spec, logits)
+            shares = yielding.shares(self.spec, logits, straightness)
             return np.sum([shares[stream.name] for stream in self.spec.streams], axis=0, dtype=np.float32)
         return self.weighted(logits)
 

@@ -70,6 +70,8 @@ class Spec:
     # Of a joint fusion: the share of its logits that a stream gives up where the leading ones are certain.
     yielding: Mapping[str, float] = field(default_factory=dict)
     leading: tuple[str, ...] = ()
+    # And the share that it gives up where the face moves one way, as when an expression appears.
+    one_way: Mapping[str, float] = field(default_factory=dict)
 
     def temperature_of(self, is_picture: bool) -> float:
         """Return the temperature of a clip or of a single picture, which divides the logits."""
@@ -85,7 +87,8 @@ class Spec:
         """Return the spec as JSON values; unset fields are left out, so that older hashes stay valid."""
         streams = [stream.as_json() for stream in self.streams]
         value = {"format": FORMAT} | asdict(self) | {"streams": streams}
-        unset: dict[str, Any] = {"vote": "", "picture_temperature": None, "yielding": {}, "leading": ()}
+        unset: dict[str, Any] = {"vote": "", "picture_temperature": None}
+        unset |= {"yielding": {}, "leading": (), "one_way": {}}
         return {name: part for name, part in value.items() if name not in unset or part != unset[name]}
 
     @classmethod
@@ -106,6 +109,7 @@ class Spec:
             picture_temperature=None if own is None else float(own),
             yielding={str(name): float(share) for name, share in value.get("yielding", {}).items()},
             leading=tuple(str(name) for name in value.get("leading", ())),
+            one_way={str(name): float(share) for name, share in value.get("one_way", {}).items()},
         )
 
 
@@ -176,12 +180,14 @@ def read_spec(name: str | Path) -> Spec:
 
 def _check_yielding(name: str | Path, spec: Spec) -> None:
     """Raise ModelError for streams that yield to none, or by a share that is none."""
-    if not (spec.yielding or spec.leading):
+    if not (spec.yielding or spec.leading or spec.one_way):
         return
     known = {stream.name for stream in spec.streams if stream.window == "short"}
-    are_known = {*spec.yielding, *spec.leading} <= known and not {*spec.yielding} & {*spec.leading}
-    are_shares = all(0 <= share <= 1 for share in spec.yielding.values())
-    if not (spec.fusion == "joint" and not spec.vote and spec.leading and are_known and are_shares):
+    yielding = {*spec.yielding, *spec.one_way}
+    are_known = yielding | {*spec.leading} <= known and not yielding & {*spec.leading}
+    are_shares = all(0 <= share <= 1 for share in (*spec.yielding.values(), *spec.one_way.values()))
+    can_yield = spec.fusion == "joint" and not spec.vote and bool(spec.leading or not spec.yielding)
+    if not (can_yield and are_known and are_shares):
         raise ModelError(f"the streams of model {name} yield in a way that is unknown: fetch the model again")
 
 

@@ -1,7 +1,9 @@
-"""What each stream adds to the joint sum: some yield where single frames are sure of an expression.
+"""What each stream adds to the joint sum: some yield to single frames.
 
 A frame that clearly shows an expression is right more often than the landmarks that contradict it. Where a
-frame shows none, or an unclear one, the landmarks tell more.
+frame shows none, or an unclear one, the landmarks tell more. And streams over time tell faces that talk from
+others, but take an expression that appears quickly for talking. A face that talks moves to and fro, one on
+which an expression appears moves one way.
 """
 
 from __future__ import annotations
@@ -19,18 +21,22 @@ if TYPE_CHECKING:
     from fervid.model.spec import Spec
 
 
-def shares(spec: Spec, logits: Mapping[str, Floats]) -> dict[str, Floats]:
-    """Return what each stream adds to the sum, (N, C), from the logits of its joint top layer."""
-    left = counted(spec, logits)
+def shares(spec: Spec, logits: Mapping[str, Floats], straightness: Floats) -> dict[str, Floats]:
+    """Return what each stream adds to the sum, (N, C), from the logits of its joint top layer.
+
+    `straightness` (N,) is how far the face gets in each window of how far it moves.
+    """
+    left = counted(spec, logits, straightness)
     return {name: values * left[name] if name in left else values for name, values in logits.items()}
 
 
-def counted(spec: Spec, logits: Mapping[str, Floats]) -> dict[str, Floats]:
+def counted(spec: Spec, logits: Mapping[str, Floats], straightness: Floats) -> dict[str, Floats]:
     """Return what part of the logits counts of each stream that yields, (N, 1)."""
-    if not spec.yielding:
-        return {}
-    sure = _certainty(spec, logits)
-    return {name: (1 - share * sure).astype(np.float32) for name, share in spec.yielding.items()}
+    sure = _certainty(spec, logits) if spec.yielding else np.zeros((1, 1))
+    left = {name: 1 - share * sure for name, share in spec.yielding.items()}
+    for name, share in spec.one_way.items():
+        left[name] = left.get(name, 1.0) * (1 - share * straightness[:, None] ** 2)
+    return {name: part.astype(np.float32) for name, part in left.items()}
 
 
 def _certainty(spec: Spec, logits: Mapping[str, Floats]) -> Floats:

@@ -49,6 +49,10 @@ def covered(ranges: Iterable[tuple[int, int]]) -> int:
     return total
 
 
+# The pts, scores, quality, motion and straightness of windows.
+Columns = tuple[Ints, Floats, Floats, Floats, Floats]
+
+
 def curve_of(
     labels: Sequence[str],
     track: int,
@@ -56,10 +60,10 @@ def curve_of(
     end: int,
     frames: int,
     corners: tuple[Floats, Floats],
-    windows: tuple[Ints, Floats, Floats, Floats],
+    windows: Columns,
 ) -> Curve:
-    """Return the curve of a track: its corners, and pts, scores, quality and motion of its windows."""
-    (low, high), (pts, scores, quality, motion) = corners, windows
+    """Return the curve of a track from the corners of its boxes and its windows."""
+    (low, high), (pts, scores, quality, motion, straightness) = corners, windows
     valence, arousal = valence_arousal(scores, labels)
     return Curve(
         track=track,
@@ -74,4 +78,5 @@ def curve_of(
         arousal=arousal,
         intensity=intensity(scores, labels),
         motion=motion,
+        straightness=straightness,
     )

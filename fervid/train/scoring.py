@@ -8,7 +8,7 @@ from pathlib import Path
 
 import numpy as np
 
-from fervid import model
+from fervid import clips, model
 from fervid.clips import Face, Window
 from fervid.errors import UsageError
 from fervid.execute import Executor, results
@@ -118,14 +118,15 @@ def _score(task: _Task) -> dict[str, Array]:
             own, joint = ({name: values[row] for name, values in part.items()} for part in (own, joint))
         alone, jointly = alone | own, jointly | joint
     alone = {stream.name: alone[stream.name] for stream in net.spec.streams}
-    by_window = alone | _fused(net, alone, model.shares(net.spec, jointly), task.leave_out)
+    straightness = clips.straightness_of([_shown(window, task.frames) for _, window in rows])
+    by_window = alone | _fused(net, alone, model.shares(net.spec, jointly, straightness), task.leave_out)
     spec, count = net.spec, len(strips)
     return {
         "trouble": np.array(strips.troubles, dtype=object),
         "rejected": strips.has_strip & ~np.isin(np.arange(count), owners[readable]),
         "is_picture": np.array([len(pts) == 1 for pts in strips.pts], bool),
         **{
-            name: model.pooled(logits, owners, count, spec.labels, spec.temperature)
+            name: model.pooled(logits, straightness, owners, count, spec.labels, spec.temperature)
             for name, logits in by_window.items()
         },
     }

@@ -36,13 +36,14 @@ class Curve:
     units: Mapping[str, Floats] = field(default_factory=dict)  # action unit -> (N,) 0 .. 5, if measured
     blinks: Ints | None = None  # (B,) pts; None: not counted
     motion: Floats | None = None  # (N,) eye distances from the neutral face; not in files
+    straightness: Floats | None = None  # (N,) how far the face gets of how far it moves; not in files
 
     def __post_init__(self) -> None:
         count = len(self.pts)
         check("hull", self.hull, (4,), np.float32)
         check("pts", self.pts, (None,), np.int64)
         check("scores", self.scores, (count, None), np.float32)
-        names = ("quality", "valence", "arousal", "intensity", "motion")
+        names = ("quality", "valence", "arousal", "intensity", "motion", "straightness")
         for name, values in {**{name: getattr(self, name) for name in names}, **self.units}.items():
             if values is not None:
                 check(name, values, (count,), np.float32)

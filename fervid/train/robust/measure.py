@@ -10,7 +10,7 @@ from itertools import pairwise
 import numpy as np
 
 from fervid import metrics, model
-from fervid.clips import Face
+from fervid.clips import Face, straightness_of
 from fervid.faces import shape
 from fervid.faces.finder import FaceFinder
 from fervid.metrics import Confusion
@@ -105,7 +105,7 @@ def _predicted(faces: Bytes, strip: Strip) -> Floats:
 
 def _scores(net: Model, footage: Footage, indices: Array, labels: Sequence[str], harm: Harm | None) -> Floats:
     """Return the scores (N, C) of the data's labels, each pooled over the sample's windows."""
-    fused, owners = [], []
+    fused, straightness, owners = [], [], []
     for row, index in enumerate(indices.tolist()):
         strip = footage[index]
         if harm is not None:
@@ -116,10 +116,12 @@ def _scores(net: Model, footage: Footage, indices: Array, labels: Sequence[str],
             stream.name: net.logits(stream.name, [model.read(window, stream.reads) for window in windows])
             for stream in net.spec.streams
         }
-        fused.append(net.fuse(logits))
+        straightness.append(straightness_of(windows))
+        fused.append(net.fuse(logits, straightness[-1]))
         owners += [row] * len(windows)
     spec, count = net.spec, len(indices)
-    whole = model.pooled(np.concatenate(fused), np.array(owners), count, spec.labels, spec.temperature)
+    by_window, moved = np.concatenate(fused), np.concatenate(straightness)
+    whole = model.pooled(by_window, moved, np.array(owners), count, spec.labels, spec.temperature)
     whole = whole[:, [spec.labels.index(label) for label in labels]]
     are_pictures = [len(footage.pts[index]) == 1 for index in indices.tolist()]
     temperatures = np.array([[spec.temperature_of(is_picture)] for is_picture in are_pictures])

@@ -7,6 +7,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from itertools import islice
 from pathlib import Path
 
+import numpy as np
 import torch
 
 from fervid import clips, model, streams
@@ -68,4 +69,4 @@ def _run(net: Model, windows: Sequence[Window]) -> None:
         stream.name: net.logits(stream.name, [model.read(window, stream.reads) for window in windows])
         for stream in net.spec.streams
     }
-    net.fuse(logits)
+    net.fuse(logits, np.zeros(len(windows), np.float32))
