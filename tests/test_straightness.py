@@ -36,6 +36,8 @@ def test_one_way_is_all_the_way_and_to_and_fro_is_none() -> None:
 
 def test_a_face_that_does_not_move_gets_nowhere() -> None:
     assert straightness(moving(TIME, size=0)) == 0
+    for odd in (np.nan, np.inf):
+        assert straightness(np.where(np.arange(51)[:, None] == 7, np.float32(odd), moving(TIME))) == 0
     trembling = [straightness(moving(TIME, size=0, noise=0.01, seed=seed)) for seed in range(40)]
     assert np.median(trembling) < 0.4
 

@@ -17,9 +17,11 @@ def straightness(points: Floats) -> float:
     """Return the distance from the first to the last frame over the length of the path, in [0, 1].
 
     `points` (L, P, 2) have no head pose. Only their main movement counts, smoothed over three frames: along
-    all others the path is mostly noise.
+    all others the path is mostly noise. Points that are not numbers get nowhere; scores of them are an error.
     """
     flat = points.reshape(len(points), -1).astype(np.float64)
+    if not np.isfinite(flat).all():
+        return 0.0
     flat = flat - flat.mean(axis=0)
     strengths, courses = np.linalg.eigh(flat @ flat.T)  # ascending
     main = courses[:, -1] * np.sqrt(max(strengths[-1], 0.0))
