@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 from pathlib import Path
 
 import numpy as np
@@ -56,6 +57,21 @@ def test_the_card_has_figures_terms_and_limits() -> None:
         line = next(line for line in card.splitlines() if line.startswith(f"| {row} |"))
         for share in shares.values():
             assert f"{100 * share:.1f}" in line, row
+
+
+def test_the_readme_has_the_figures_of_the_model() -> None:
+    rows = model.accuracy("default")
+    figures = json.loads((FOLDER / "accuracy.json").read_text(encoding="utf-8"))
+    names = (
+        "FER2013 public test, stills, original labels",
+        "KDEF, frontal faces",
+        "KDEF, from the person's neutral face",
+        "KDEF, from the neutral face to the apex in half a second",
+    )
+    wanted = [rows[name]["joint"] for name in names] + [figures["moments"]["agreement"]]
+    text = (ROOT / "README.md").read_text(encoding="utf-8").partition("| test | accuracy |")[2]
+    written = re.findall(r"\| ([\d.]+) % \|$", text.partition("\n\n")[0], re.MULTILINE)
+    assert written == [f"{100 * share:.1f}" for share in wanted]
 
 
 def test_runs_contain_their_recipes() -> None:
