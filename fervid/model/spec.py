@@ -87,8 +87,13 @@ class Spec:
         """Return the spec as JSON values; unset fields are left out, so that older hashes stay valid."""
         streams = [stream.as_json() for stream in self.streams]
         value = {"format": FORMAT} | asdict(self) | {"streams": streams}
-        unset: dict[str, Any] = {"vote": "", "picture_temperature": None}
-        unset |= {"yielding": {}, "leading": (), "one_way": {}}
+        unset: dict[str, Any] = {
+            "vote": "",
+            "picture_temperature": None,
+            "yielding": {},
+            "leading": (),
+            "one_way": {},
+        }
         return {name: part for name, part in value.items() if name not in unset or part != unset[name]}
 
     @classmethod

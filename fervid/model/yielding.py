@@ -1,9 +1,9 @@
-"""What each stream adds to the joint sum: some yield to single frames.
+"""What each stream adds to the joint sum: some yield to those that read single frames.
 
 A frame that clearly shows an expression is right more often than the landmarks that contradict it. Where a
-frame shows none, or an unclear one, the landmarks tell more. And streams over time tell faces that talk from
-others, but take an expression that appears quickly for talking. A face that talks moves to and fro, one on
-which an expression appears moves one way.
+frame shows none, or an unclear one, the landmarks tell more. Streams over time know faces that talk, but take
+an expression that appears quickly for talking. So they yield where a face moves one way: one that talks moves
+to and fro.
 """
 
 from __future__ import annotations
@@ -15,7 +15,7 @@ import numpy as np
 
 from fervid.labels import NEUTRAL
 from fervid.model.softmax import softmax
-from fervid.types import Floats
+from fervid.types import Array, Floats
 
 if TYPE_CHECKING:
     from fervid.model.spec import Spec
@@ -32,8 +32,10 @@ def shares(spec: Spec, logits: Mapping[str, Floats], straightness: Floats) -> di
 
 def counted(spec: Spec, logits: Mapping[str, Floats], straightness: Floats) -> dict[str, Floats]:
     """Return what part of the logits counts of each stream that yields, (N, 1)."""
-    sure = _certainty(spec, logits) if spec.yielding else np.zeros((1, 1))
-    left = {name: 1 - share * sure for name, share in spec.yielding.items()}
+    left: dict[str, Array] = {}
+    if spec.yielding:
+        sure = _certainty(spec, logits)
+        left = {name: 1 - share * sure for name, share in spec.yielding.items()}
     for name, share in spec.one_way.items():
         left[name] = left.get(name, 1.0) * (1 - share * straightness[:, None] ** 2)
     return {name: part.astype(np.float32) for name, part in left.items()}
